@@ -1,0 +1,35 @@
+# `make train` and `make test` need only Python 3.11 or later and a package index.
+PYTHON ?= python3
+VENV   := .venv
+RUN    := $(VENV)/bin/python
+
+# The last file that the installation writes; remade when the requirements change.
+INSTALLED := $(VENV)/.installed
+
+.PHONY: train test test-slow style install clean
+
+train: $(INSTALLED)
+	$(RUN) -m cnn_jax.main --config=configs/resnet.py
+
+test: style
+	$(RUN) -m pytest -n 2 --dist loadfile
+
+test-slow: style
+	$(RUN) -m pytest -n 2 --dist loadfile --slow
+
+style: $(INSTALLED)
+	$(RUN) -m ruff format --check .
+	$(RUN) -m ruff check .
+
+install: $(INSTALLED)
+
+$(INSTALLED): setup.cfg pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; \
+	  v >= (3, 11) or sys.exit("cnn_jax needs Python 3.11 or later; $(PYTHON) is %d.%d. Name another one: make PYTHON=python3.12 ..." % v)'
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --disable-pip-version-check \
+	  --constraint constraints.txt --editable '.[dev]'
+	touch $(INSTALLED)
+
+clean:
+	rm -rf $(VENV) .cache .pytest_cache .ruff_cache .hypothesis

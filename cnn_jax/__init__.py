@@ -1,0 +1,1 @@
+"""Convolutional neural networks in JAX and Flax."""
