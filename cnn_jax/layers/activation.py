@@ -1,0 +1,25 @@
+"""Activation functions by the names that configs use."""
+
+from collections.abc import Callable
+
+import flax.linen as nn
+from jaxtyping import Array
+
+from cnn_jax.errors import unknown
+
+ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
+    "relu": nn.relu,
+    "sigmoid": nn.sigmoid,
+    "tanh": nn.tanh,
+}
+
+
+def activation(name: str) -> Callable[[Array], Array]:
+    """The activation function called `name`.
+
+    Raises:
+      UserError: there is none of that name.
+    """
+    if name not in ACTIVATIONS:
+        raise unknown("activation", name, ACTIVATIONS)
+    return ACTIVATIONS[name]

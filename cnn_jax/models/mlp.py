@@ -1,0 +1,43 @@
+"""The multi-layer perceptron: what convolutional networks improve upon."""
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from cnn_jax import layers
+
+
+class MLP(nn.Module):
+    """Fully connected layers on the flattened image.
+
+    With 16x16 images, one hidden layer of 100 and 26 classes it has 256*100 + 100 +
+    100*26 + 26 = 28,326 parameters. Weights start as in LeCun et al. 1998 (variance
+    1/fan_in), biases at zero. Module names: `flatten`, `hidden1`, ..., `head`.
+
+    Attributes:
+      hidden: units of each hidden layer.
+      activation: a name of `layers.ACTIVATIONS`.
+
+    Raises:
+      UserError: unknown activation.
+    """
+
+    num_classes: int
+    hidden: tuple[int, ...] = (100,)
+    activation: str = "relu"
+    dtype: DTypeLike | None = None
+
+    def __post_init__(self):
+        layers.activation(self.activation)
+        super().__post_init__()
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "batch height width channels"], train: bool
+    ) -> Float[Array, "batch classes"]:
+        x = layers.Flatten(name="flatten")(x)
+        for i, features in enumerate(self.hidden):
+            x = layers.Dense(features, dtype=self.dtype, name=f"hidden{i + 1}")(x)
+            x = layers.activation(self.activation)(x)
+        return layers.Dense(self.num_classes, name="head")(x.astype(jnp.float32))

@@ -1,0 +1,202 @@
+"""Convolution: the lecture's examples, and SciPy over random geometries."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.signal import correlate
+
+from cnn_jax.errors import UserError
+from cnn_jax.layers import Conv
+
+IMAGE = [
+    [3, 0, 1, 2, 7, 4],
+    [1, 5, 8, 9, 3, 1],
+    [2, 7, 2, 5, 1, 3],
+    [0, 1, 3, 1, 7, 8],
+    [4, 2, 1, 6, 2, 8],
+    [2, 4, 5, 2, 3, 9],
+]
+VERTICAL_EDGE = [[1, 0, -1]] * 3
+BINARY = [
+    [1, 1, 1, 0, 0],
+    [0, 1, 1, 1, 0],
+    [0, 0, 1, 1, 1],
+    [0, 0, 1, 1, 0],
+    [0, 1, 1, 0, 0],
+]
+CROSS = [[1, 0, 1], [0, 1, 0], [1, 0, 1]]
+
+
+def apply(conv, image, kernel, bias=None):
+    params = {"kernel": jnp.asarray(kernel, jnp.float32)}
+    if bias is not None:
+        params["bias"] = jnp.asarray(bias, jnp.float32)
+    return conv.apply({"params": params}, jnp.asarray(image, jnp.float32))
+
+
+def apply_2d(image, kernel, **options):
+    """One image and one kernel, as the lecture writes them."""
+    image, kernel = np.array(image), np.array(kernel)
+    conv = Conv(1, kernel.shape[0], use_bias=False, **options)
+    y = apply(conv, image[None, :, :, None], kernel[:, :, None, None])
+    return np.array(y)[0, :, :, 0].tolist()
+
+
+def test_lecture_convolution():
+    y = apply_2d(IMAGE, VERTICAL_EDGE, padding=0)
+    assert np.shape(y) == (4, 4)
+    assert y[0] == [-5, -4, 0, 8]
+
+
+def test_lecture_stride():
+    assert apply_2d(IMAGE, VERTICAL_EDGE, padding=0, strides=3) == [[-5, 8], [-3, -16]]
+
+
+def test_lecture_edge():
+    image = [[10, 10, 10, 0, 0, 0]] * 6
+    y = apply_2d(image, VERTICAL_EDGE, padding="VALID")
+    assert y == [[0, 30, 30, 0]] * 4
+
+
+def test_lecture_binary_image():
+    y = apply_2d(BINARY, CROSS, padding=0)
+    assert y == [[4, 3, 4], [2, 4, 3], [2, 3, 4]]
+
+
+@pytest.mark.parametrize("padding", [1, (1, 1), ((1, 1), (1, 1)), "SAME"])
+def test_lecture_padding(padding):
+    # The lecture prints the border of another image, with a one more in the fourth
+    # row, around the interior of this one: 2 for the 1 that starts the third row,
+    # and 1 2 3 1 1 for the last row.
+    assert apply_2d(BINARY, CROSS, padding=padding) == [
+        [2, 2, 3, 1, 1],
+        [1, 4, 3, 4, 1],
+        [1, 2, 4, 3, 3],
+        [1, 2, 3, 4, 1],
+        [0, 2, 2, 1, 1],
+    ]
+
+
+@st.composite
+def geometries(draw):
+    rank = draw(st.integers(1, 3))
+
+    def sizes(low, high):
+        return tuple(draw(st.integers(low, high)) for _ in range(rank))
+
+    window, dilation, strides = sizes(1, 3), sizes(1, 2), sizes(1, 3)
+    padding = draw(
+        st.one_of(
+            st.integers(0, 2),
+            st.tuples(*[st.integers(0, 2)] * rank),
+            st.tuples(*[st.tuples(st.integers(0, 2), st.integers(0, 2))] * rank),
+        )
+    )
+    space = tuple(
+        (f - 1) * d + 1 + extra
+        for f, d, extra in zip(window, dilation, sizes(0, 4), strict=True)
+    )
+    groups, per_group, filters = (draw(st.integers(1, 3)) for _ in range(3))
+    return space, window, strides, padding, dilation, groups, per_group, filters
+
+
+def reference(x, kernel, strides, padding, dilation, groups):
+    """Zeros, a kernel with holes, SciPy for each pair of channels, every s-th value."""
+    rank = kernel.ndim - 2
+    if isinstance(padding, int):
+        padding = (padding,) * rank
+    pairs = [(p, p) if isinstance(p, int) else p for p in padding]
+    x = np.pad(x, [(0, 0), *pairs, (0, 0)])
+    extent = [(f - 1) * d + 1 for f, d in zip(kernel.shape, dilation, strict=False)]
+    holed = np.zeros((*extent, *kernel.shape[-2:]))
+    holed[tuple(slice(None, None, d) for d in dilation)] = kernel
+    per_group, features = kernel.shape[-2:]
+    maps = []
+    for feature in range(features):
+        group = feature // (features // groups)
+        maps.append(
+            sum(
+                correlate(
+                    x[..., group * per_group + c],
+                    holed[None, ..., c, feature],
+                    mode="valid",
+                    method="direct",
+                )
+                for c in range(per_group)
+            )
+        )
+    return np.stack(maps, -1)[(slice(None), *(slice(None, None, s) for s in strides))]
+
+
+@settings(max_examples=30, deadline=None)
+@given(geometries(), st.integers(0, 2**16))
+def test_matches_scipy(geometry, seed):
+    space, window, strides, padding, dilation, groups, per_group, filters = geometry
+    rng = np.random.default_rng(seed)
+    x = rng.integers(-4, 5, (2, *space, groups * per_group)).astype(float)
+    features = groups * filters
+    kernel = rng.integers(-4, 5, (*window, per_group, features)).astype(float)
+    bias = rng.integers(-4, 5, features).astype(float)
+    conv = Conv(features, window, strides, padding, dilation, groups)
+    expected = reference(x, kernel, strides, padding, dilation, groups) + bias
+    # Small integers: float32 holds every sum exactly.
+    np.testing.assert_array_equal(apply(conv, x, kernel, bias), expected)
+
+
+@pytest.mark.parametrize("size", [7, 8])
+@pytest.mark.parametrize(("kernel", "stride", "dilation"), [(3, 2, 1), (2, 3, 2)])
+def test_same_padding_is_tensorflows(size, kernel, stride, dilation):
+    rng = np.random.default_rng(0)
+    x = rng.integers(-4, 5, (1, size, size + 1, 1)).astype(np.float32)
+    weights = rng.integers(-4, 5, (kernel, kernel, 1, 1)).astype(np.float32)
+    conv = Conv(1, kernel, stride, "SAME", dilation, use_bias=False)
+    expected = jax.lax.conv_general_dilated(
+        x,
+        weights,
+        (stride, stride),
+        "SAME",
+        rhs_dilation=(dilation, dilation),
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+    )
+    y = apply(conv, x, weights)
+    assert y.shape[1:3] == (-(-size // stride), -(-(size + 1) // stride))
+    np.testing.assert_array_equal(y, expected)
+
+
+def test_computes_in_dtype_with_float32_parameters():
+    x = jax.random.normal(jax.random.key(0), (1, 5, 5, 2))
+    conv = Conv(3, 3, dtype=jnp.bfloat16)
+    y, variables = conv.init_with_output(jax.random.key(1), x)
+    assert y.dtype == jnp.bfloat16
+    params = variables["params"]
+    assert {leaf.dtype for leaf in params.values()} == {jnp.dtype("float32")}
+    exact = Conv(3, 3).apply(variables, x)
+    assert exact.dtype == jnp.float32
+    np.testing.assert_allclose(y.astype(jnp.float32), exact, atol=0.05)
+
+
+def test_kernel_starts_with_variance_two_over_fan_out():
+    x = jax.ShapeDtypeStruct((1, 4, 4, 64), jnp.float32)
+    params = Conv(128, 3).lazy_init(jax.random.key(0), x)["params"]
+    assert jnp.std(params["kernel"]) == pytest.approx((2 / (9 * 128)) ** 0.5, rel=0.02)
+    assert not params["bias"].any()
+
+
+@pytest.mark.parametrize(
+    ("conv", "error", "message"),
+    [
+        (Conv(4, 5, padding=0), UserError, "spans 5 does not fit into an input of 4"),
+        (Conv(4, 3, padding="same"), UserError, "padding 'same'.*Known: SAME, VALID"),
+        (Conv(4, 3, groups=4), UserError, "4 groups do not divide 6 input"),
+        (Conv(5, 3, groups=3), UserError, "3 groups do not divide 6 input and 5"),
+        (Conv(4, (3, 3, 3)), ValueError, "takes 5 dimensions"),
+        (Conv(4, 3, strides=(1, 1, 1)), ValueError, "has 3 entries"),
+    ],
+)
+def test_bad_geometry(conv, error, message):
+    x = jnp.zeros((1, 4, 4, 6))
+    with pytest.raises(error, match=message):
+        conv.init(jax.random.key(0), x)

@@ -1,0 +1,129 @@
+"""What only residual networks have: stems, strides, dilation, names, initial values."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from cnn_jax import models
+from cnn_jax.models.resnet import stage_plan
+
+
+def last_map(model, variables, x):
+    last = f"stage{len(model.stage_sizes)}_block{model.stage_sizes[-1]}"
+
+    @jax.jit
+    def run(variables, x):
+        _, state = model.apply(
+            variables,
+            x,
+            False,
+            capture_intermediates=lambda module, _: module.name == last,
+            mutable=["intermediates"],
+        )
+        (y,) = state["intermediates"][last]["__call__"]
+        return y
+
+    return np.array(run(variables, x))
+
+
+@pytest.mark.parametrize(
+    ("name", "attributes", "natural", "output_stride", "size"),
+    [
+        ("resnet18", {"stage_sizes": (1, 1, 2, 2)}, 32, 8, 64),
+        ("resnet50", {"stage_sizes": (1, 1, 2, 2)}, 32, 16, 75),
+        ("resnet50", {"stage_sizes": (1, 1, 1, 2)}, 32, 8, 75),
+        ("resnet20", {"shortcut": "identity"}, 4, 1, 21),
+    ],
+)
+def test_dilated_network_equals_the_strided_one_sampled(
+    name, attributes, natural, output_stride, size, random_variables
+):
+    plain = models.create(name, num_classes=3, width=4, **attributes)
+    dilating = plain.clone(output_stride=output_stride)
+    variables = random_variables(plain, (size, size, 3))
+    x = jax.random.normal(jax.random.key(0), (1, size, size, 3))
+    strided, dilated = last_map(plain, variables, x), last_map(dilating, variables, x)
+    assert strided.shape[1] == -(-size // natural)
+    assert dilated.shape[1] == -(-size // output_stride)
+    every = natural // output_stride
+    scale = np.abs(strided).max()
+    assert scale > 0
+    np.testing.assert_allclose(dilated[:, ::every, ::every], strided, atol=1e-5 * scale)
+
+
+def test_stage_plan_is_torchvisions():
+    # (strides, first dilation, dilation) of replace_stride_with_dilation with
+    # nothing; the last stage; the last two, as in torchvision's DeepLab and FCN.
+    assert stage_plan(4, 4, None) == [(1, 1, 1), (2, 1, 1), (2, 1, 1), (2, 1, 1)]
+    assert stage_plan(4, 4, 32) == stage_plan(4, 4, None)
+    assert stage_plan(4, 4, 16) == [(1, 1, 1), (2, 1, 1), (2, 1, 1), (1, 1, 2)]
+    assert stage_plan(4, 4, 8) == [(1, 1, 1), (2, 1, 1), (1, 1, 2), (1, 2, 4)]
+
+
+@pytest.mark.parametrize(
+    ("stem", "size", "expected"), [("imagenet", 64, 16), ("small", 32, 32)]
+)
+def test_names_and_stems(stem, size, expected):
+    model = models.create("resnet18", num_classes=3, stem=stem)
+    x = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
+    _, state = jax.eval_shape(
+        lambda x: model.init_with_output(
+            jax.random.key(0),
+            x,
+            False,
+            capture_intermediates=True,
+            mutable=["params", "batch_stats", "intermediates"],
+        ),
+        x,
+    )
+    assert set(state["params"]) == {
+        "stem",
+        *(f"stage{s}_block{b}" for s in (1, 2, 3, 4) for b in (1, 2)),
+        "head",
+    }
+    maps = state["intermediates"]
+    assert maps["stem"]["__call__"][0].shape == (1, expected, expected, 64)
+    assert maps["pool"]["__call__"][0].shape == (1, 512)
+
+
+def test_zero_init_residual_zeroes_only_the_last_scales():
+    model = models.create(
+        "resnet20",
+        num_classes=3,
+        width=1,
+        stage_sizes=(2, 1),
+        zero_init_residual=True,
+    )
+    x = jnp.zeros((1, 2, 2, 1))
+    key = jax.random.key(0, impl="rbg")  # compiles fast
+    init = jax.jit(lambda: model.init(key, x, train=False)["params"])
+    zero = set()
+    for path, leaf in jax.tree_util.tree_leaves_with_path(init()):
+        *module, name = (key.key for key in path)
+        if name == "scale" and not leaf.any():
+            zero.add("/".join(module))
+    blocks = ("stage1_block1", "stage1_block2", "stage2_block1")
+    assert zero == {f"{block}/norm2" for block in blocks}
+
+
+def test_synchronised_batch_norm_trains_like_one_device(random_variables):
+    attributes = {"stage_sizes": (1, 1), "num_classes": 3}
+    x = jax.random.normal(jax.random.key(0), (4, 8, 8, 1))
+    plain = models.create("resnet20", **attributes)
+    synced = models.create("resnet20", sync_batch_norm=True, **attributes)
+    variables = random_variables(plain, (8, 8, 1))
+
+    def apply(model, x):
+        return model.apply(variables, x, True, mutable=["batch_stats"])
+
+    whole, whole_updates = apply(plain, x)
+    parts, updates = jax.vmap(lambda x: apply(synced, x), axis_name="batch")(
+        x.reshape(2, 2, 8, 8, 1)
+    )
+    np.testing.assert_allclose(parts.reshape(whole.shape), whole, atol=1e-4)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a[0], b, atol=1e-5),
+        updates,
+        whole_updates,
+    )
