@@ -1,0 +1,103 @@
+"""What the commands share: flags, config overrides, and how they end."""
+
+import argparse
+import errno
+import logging
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from cnn_jax.errors import UserError
+
+OVERRIDE = re.compile(r"--config\.([\w.]+)(?:=(.*))?$", re.DOTALL)
+MACHINE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
+MACHINE_ERRORS |= {errno.ENOENT, errno.ENOTDIR}
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse with one line for a mistake, and `--config.a.b=value` on request."""
+
+    def __init__(self, module: str, description: str, *, overrides: bool = False):
+        super().__init__(
+            prog=f"python -m cnn_jax.{module}",
+            description=description,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        self._overrides = overrides
+
+    def error(self, message: str) -> None:
+        print(f"error: {message} (--help lists the flags)", file=sys.stderr)
+        raise SystemExit(2)
+
+    def parse(self, argv: Sequence[str] | None = None) -> argparse.Namespace:
+        """The flags; `.overrides` holds the text of each `--config.a.b=value`."""
+        rest, overrides = [], {}
+        arguments = iter(sys.argv[1:] if argv is None else argv)
+        for argument in arguments:
+            match = OVERRIDE.match(argument) if self._overrides else None
+            if not match:
+                rest.append(argument)
+                continue
+            key, value = match.groups()
+            value = next(arguments, None) if value is None else value
+            if value is None:
+                self.error(f"--config.{key} needs a value")
+            overrides[key] = value
+        flags = self.parse_args(rest)
+        flags.overrides = overrides
+        return flags
+
+
+def add_config(parser: Parser, *, required: bool = True) -> None:
+    """The flag `--config`."""
+    parser.add_argument(
+        "--config",
+        required=required,
+        metavar="FILE.py[:ARG]",
+        help="the recipe; any of its values is set with --config.GROUP.KEY=VALUE",
+    )
+
+
+def load_config(flags: argparse.Namespace, *, smoke: bool = False):
+    """The resolved config that the flags describe."""
+    from cnn_jax.training import config
+
+    values = config.load_file(flags.config)
+    return config.resolve(config.smoke(values) if smoke else values, flags.overrides)
+
+
+def default_workdir(spec: str) -> Path:
+    """`runs/<config name>[-<arg>]`."""
+    path, _, argument = spec.partition(":")
+    return Path("runs") / "-".join(filter(None, [Path(path).stem, argument]))
+
+
+def run(main: Callable[[], None]) -> None:
+    """Runs a command. A user's mistake is one line on stderr and exit code 1."""
+    # Orbax logs its own defaults, and the tracebacks of errors that it also raises.
+    logging.getLogger("absl").setLevel(logging.CRITICAL)
+    try:
+        main()
+        sys.stdout.flush()
+    except UserError as error:
+        _fail(str(error))
+    except BrokenPipeError:
+        # The reader of our output left (`... | head`): nothing to say to it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(1) from None
+    except OSError as error:
+        # Of the machine, not of the program; the rest are bugs and show a traceback.
+        if error.errno not in MACHINE_ERRORS:
+            raise
+        place = f" ({error.filename})" if error.filename else ""
+        _fail(f"{error.strerror}{place}")
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+
+
+def _fail(message: str) -> None:
+    print(f"error: {message}", file=sys.stderr)
+    raise SystemExit(1)

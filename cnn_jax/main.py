@@ -1,0 +1,53 @@
+"""Trains and evaluates the network that a config describes.
+
+    python -m cnn_jax.main --config=configs/resnet.py
+    python -m cnn_jax.main --config=configs/resnet.py:cifar10 --workdir=runs/mine
+    python -m cnn_jax.main --config=configs/resnet.py --config.train.epochs=5
+
+The same command again resumes a run that was ended, or prints the result of a
+complete one. --mode=eval evaluates the run's best checkpoint.
+"""
+
+from pathlib import Path
+
+from cnn_jax import command
+
+
+def main() -> None:
+    parser = command.Parser("main", __doc__, overrides=True)
+    command.add_config(parser)
+    parser.add_argument(
+        "--workdir", type=Path, help="the run's folder (default: runs/<config>[-<arg>])"
+    )
+    parser.add_argument("--mode", choices=["train", "eval"], default="train")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="remove the run that is in the folder"
+    )
+    parser.add_argument(
+        "--smoke",
+        action="store_true",
+        help="shrink the config to a few steps on a few embedded digits",
+    )
+    parser.add_argument(
+        "--distributed",
+        action="store_true",
+        help="join the other hosts of this run (Slurm, Open MPI, Kubernetes, TPU)",
+    )
+    flags = parser.parse()
+    suffix = "-smoke" if flags.smoke else ""
+    default = command.default_workdir(flags.config)
+    workdir = flags.workdir or default.with_name(default.name + suffix)
+
+    from cnn_jax.training import session
+
+    if flags.distributed:
+        session.join()
+    config = command.load_config(flags, smoke=flags.smoke)
+    if flags.mode == "eval":
+        session.evaluate(workdir, expected=config)
+    else:
+        session.train(config, workdir, overwrite=flags.overwrite)
+
+
+if __name__ == "__main__":
+    command.run(main)

@@ -1,0 +1,37 @@
+"""Says what is in pictures, by a run's checkpoint.
+
+python -m cnn_jax.predict --workdir=runs/resnet picture.png
+python -m cnn_jax.predict --workdir=runs/resnet folder --top_k=3 --format=json
+"""
+
+from pathlib import Path
+
+from cnn_jax import command
+
+
+def main() -> None:
+    parser = command.Parser("predict", __doc__)
+    parser.add_argument("--workdir", type=Path, required=True, help="the run's folder")
+    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE_OR_FOLDER")
+    parser.add_argument("--top_k", type=int, default=5, help="classes a picture")
+    parser.add_argument(
+        "--checkpoint", default="best", metavar="best|last|STEP", help="default: best"
+    )
+    parser.add_argument("--format", choices=["table", "json"], default="table")
+    flags = parser.parse()
+    if flags.top_k < 1:
+        parser.error(f"--top_k={flags.top_k} must be at least 1")
+
+    from cnn_jax.training import session
+
+    session.predict(
+        flags.workdir,
+        flags.images,
+        top_k=flags.top_k,
+        checkpoint=flags.checkpoint,
+        output=flags.format,
+    )
+
+
+if __name__ == "__main__":
+    command.run(main)

@@ -1,0 +1,135 @@
+"""Image classification: one label an image."""
+
+from dataclasses import KW_ONLY, dataclass
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float
+
+from cnn_jax.tasks import pictures
+from cnn_jax.tasks.metrics import Pairs, Totals, weighted
+
+# A larger confusion matrix is not readable as a picture.
+MAX_CONFUSION_CLASSES = 50
+
+
+@dataclass(frozen=True)
+class Classification:
+    """Softmax cross entropy and accuracy.
+
+    Attributes:
+      classes: the names of the classes; the label is an index into them.
+      label_smoothing: share of the target spread over all classes
+        (Szegedy et al. 2016).
+      top_k: further accuracies: whether the label is among the k best.
+    """
+
+    best_metric: ClassVar[str] = "accuracy"
+
+    classes: tuple[str, ...]
+    _: KW_ONLY
+    label_smoothing: float = 0.0
+    top_k: tuple[int, ...] = ()
+
+    def loss(
+        self, logits: Float[Array, "batch classes"], batch: dict
+    ) -> Float[Array, ""]:
+        """What training minimises: the mean cross entropy with smoothed targets."""
+        targets = optax.smooth_labels(
+            jax.nn.one_hot(batch["label"], logits.shape[-1]), self.label_smoothing
+        )
+        return optax.softmax_cross_entropy(logits, targets).mean()
+
+    def metrics(self, logits: Float[Array, "batch classes"], batch: dict) -> Pairs:
+        """Cross entropy without smoothing, accuracies and the confusion matrix.
+
+        The matrix (label, prediction) has one row and column a class, and is there
+        only in evaluation (where batches have a mask) of few enough classes.
+        """
+        labels = batch["label"]
+        mask = batch.get("mask", jnp.ones(len(labels)))
+        losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+        # How many classes score at least as high as the label: ties count against
+        # it, so a network whose outputs are all alike is not called right. With NaN
+        # no class does, the label's own included.
+        own = jnp.take_along_axis(logits, labels[:, None], axis=-1)
+        rank = (logits >= own).sum(axis=-1)
+        pairs = {"loss": weighted(losses, mask)}
+        ks = {"accuracy": 1} | {f"top_{k}_accuracy": k for k in self.top_k}
+        for name, k in ks.items():
+            within = (rank >= 1) & (rank <= k)
+            pairs[name] = weighted(within.astype(jnp.float32), mask)
+        if "mask" in batch and len(self.classes) <= MAX_CONFUSION_CLASSES:
+            classes = logits.shape[-1]
+            matrix = jnp.einsum(
+                "bi,bj,b->ij",
+                jax.nn.one_hot(labels, classes),
+                jax.nn.one_hot(logits.argmax(-1), classes),
+                mask,
+            )
+            pairs["confusion"] = (matrix, mask.sum())
+        return pairs
+
+    def predictions(
+        self, logits: Float[Array, "batch classes"], batch: dict
+    ) -> dict[str, Array]:
+        """For each example the class, its probability, and how wrong it is.
+
+        `error` is the cross entropy of a wrongly classified example and 0 for a
+        right one: the examples of greatest error are shown.
+        """
+        probabilities = jax.nn.softmax(logits)
+        predicted = logits.argmax(-1)
+        losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch["label"])
+        return {
+            "class": predicted,
+            "probability": probabilities.max(-1),
+            "error": losses * (predicted != batch["label"]),
+        }
+
+    def summaries(
+        self, totals: Totals, worst: list[dict[str, np.ndarray]]
+    ) -> dict[str, np.ndarray]:
+        """Pictures of an evaluation, uint8 (height, width, 3), by name.
+
+        Args:
+          totals: the sums of `metrics`.
+          worst: the examples of greatest error: rows of the batch and of
+            `predictions` in one dict each.
+        """
+        result = {}
+        if "confusion" in totals:
+            result["confusion"] = pictures.confusion_matrix(
+                totals["confusion"][0][: len(self.classes)], self.classes
+            )
+        if worst:
+            result["wrong"] = pictures.labelled_grid(
+                [row["image"] for row in worst],
+                [
+                    f"{self.classes[row['label']]} as {self._name(row['class'])}"
+                    f" {row['probability']:.0%}"
+                    for row in worst
+                ],
+            )
+        return result
+
+    def top(
+        self, logits: Float[Array, "batch classes"], k: int
+    ) -> list[list[dict[str, object]]]:
+        """For each image the k most probable classes: name and probability."""
+        probabilities = np.asarray(jax.nn.softmax(logits), np.float64)
+        return [
+            [
+                {"class": self._name(index), "probability": float(row[index])}
+                for index in np.argsort(-row, kind="stable")[:k]
+            ]
+            for row in probabilities
+        ]
+
+    def _name(self, index: int) -> str:
+        # A network may have more outputs than the data has classes.
+        index = int(index)
+        return self.classes[index] if index < len(self.classes) else f"output {index}"

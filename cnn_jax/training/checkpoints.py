@@ -1,0 +1,217 @@
+"""Checkpoints: Orbax, with what it does not do for us.
+
+Beside the state stands a checksum of every leaf, because a flipped byte in array
+data restores silently; and a step that is listed may be half deleted or half
+written after a kill, so the newest whole one is found by reading it.
+"""
+
+import contextlib
+import errno
+import os
+import zlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from etils import epath
+from flax import serialization
+from orbax.checkpoint import checkpoint_managers
+
+from cnn_jax.errors import UserError
+from cnn_jax.training import parallel
+
+
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+
+
+class Checkpoints:
+    """The checkpoints of a run: the best and the last `keep` of them.
+
+    Use it in a `with` block: leaving it waits for the save that is under way.
+
+    Args:
+      directory: where they are, or will be.
+      best_metric: the metric (higher is better) that makes one the best; without
+        it, checkpoints are only read.
+      keep: how many of the newest to keep.
+    """
+
+    def __init__(
+        self, directory: Path, *, best_metric: str, keep: int = 1, read_only=False
+    ):
+        self.directory = directory.absolute()
+        self.best_metric = best_metric
+        policy = checkpoint_managers.AnyPreservationPolicy(
+            [
+                checkpoint_managers.LatestN(keep),
+                checkpoint_managers.BestN(
+                    get_metric_fn=lambda metrics: metrics[best_metric],
+                    n=1,
+                    keep_checkpoints_without_metrics=False,
+                ),
+            ]
+        )
+        with _writing(self.directory):
+            self._manager = ocp.CheckpointManager(
+                epath.Path(self.directory),
+                item_names=("state", "progress"),
+                options=ocp.CheckpointManagerOptions(
+                    read_only=read_only,
+                    create=not read_only,
+                    preservation_policy=None if read_only else policy,
+                    cleanup_tmp_directories=not read_only,
+                ),
+            )
+
+    def __enter__(self) -> "Checkpoints":
+        return self
+
+    def __exit__(self, kind, error, traceback) -> None:
+        if error is None:
+            with _writing(self.directory):
+                self._manager.wait_until_finished()
+                self._manager.close()
+        else:
+            # The first error is the one to show.
+            with contextlib.suppress(Exception):
+                self._manager.close()
+
+    def save(
+        self,
+        step: int,
+        state: Any,
+        progress: Mapping[str, Any],
+        metrics: Mapping[str, float] | None,
+    ) -> None:
+        """Starts to save; the state may be changed as soon as this returns.
+
+        Raises:
+          UserError: this save cannot be written, or an earlier one could not.
+        """
+        tree = parallel.to_global(serialization.to_state_dict(state))
+        progress = dict(progress) | {"checksums": checksums(tree)}
+        with _writing(self.directory):
+            self._manager.save(
+                step,
+                args=ocp.args.Composite(
+                    state=ocp.args.PyTreeSave(tree),
+                    progress=ocp.args.JsonSave(progress),
+                ),
+                metrics=dict(metrics) if metrics else None,
+                force=True,
+            )
+
+    def steps(self) -> list[int]:
+        """The steps that seem to have a checkpoint, in order."""
+        return sorted(self._manager.all_steps())
+
+    def best_step(self) -> int | None:
+        """The step of the best evaluation among the checkpoints."""
+        scores = {}
+        for step in self.steps():
+            with contextlib.suppress(Exception):  # half deleted: as if not there
+                scores[step] = self._manager.metrics(step)[self.best_metric]
+        return max(scores, key=lambda step: (scores[step], -step), default=None)
+
+    def restore_newest(self, like: Any) -> tuple[Any, dict[str, Any], list[str]]:
+        """State and progress of the newest whole checkpoint, None where there is none.
+
+        The third result says of each newer one why it was passed over.
+
+        Raises:
+          UserError: there are checkpoints, but none can be read.
+        """
+        complaints = []
+        for step in reversed(self.steps()):
+            try:
+                return (*self.restore(step, like), complaints)
+            except UserError as error:
+                complaints.append(str(error))
+        if complaints:
+            raise UserError(
+                f"no checkpoint in {self.directory} can be read. {' '.join(complaints)}"
+                " Start again with --overwrite."
+            )
+        return None, {}, []
+
+    def restore(self, step: int, like: Any) -> tuple[Any, dict[str, Any]]:
+        """The checkpoint of a step: a tree like `like` (a part of a state will do).
+
+        Raises:
+          UserError: it is damaged, or holds something else.
+        """
+        target = serialization.to_state_dict(like)
+        sharding = parallel.global_sharding()
+        abstract = jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), target
+        )
+        try:
+            # A fresh reader: the manager's own keeps to the handlers it saved with.
+            with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as reader:
+                restored = reader.restore(
+                    epath.Path(self.directory) / str(step),
+                    args=ocp.args.Composite(
+                        state=ocp.args.PyTreeRestore(
+                            abstract,
+                            restore_args=ocp.checkpoint_utils.construct_restore_args(
+                                abstract
+                            ),
+                            partial_restore=True,
+                        ),
+                        progress=ocp.args.JsonRestore(),
+                    ),
+                )
+            tree, progress = restored["state"], dict(restored["progress"])
+            sums = progress.pop("checksums")
+            damaged = [
+                name
+                for name, value in checksums(tree).items()
+                if sums.get(name) != value
+            ]
+        except Exception as error:
+            reason = str(error).strip().splitlines()
+            raise UserError(
+                f"the checkpoint of step {step} in {self.directory} cannot be read "
+                f"({type(error).__name__}: {reason[0] if reason else 'no reason'})."
+            ) from error
+        if damaged:
+            raise UserError(
+                f"the checkpoint of step {step} in {self.directory} is damaged: the "
+                f"checksum of {damaged[0]} is wrong."
+            )
+        return serialization.from_state_dict(like, parallel.to_local(tree)), progress
+
+
+def checksums(tree: Any) -> dict[str, int]:
+    """CRC-32 of every leaf's bytes, by its path."""
+    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
+    return {
+        jax.tree_util.keystr(path, simple=True, separator="/"): zlib.crc32(
+            np.ascontiguousarray(_on_host(leaf)).reshape(-1).view(np.uint8)
+        )
+        for path, leaf in leaves
+    }
+
+
+def _on_host(leaf: jax.Array) -> np.ndarray:
+    """The value of a replicated array, of which every host has a copy."""
+    return np.asarray(leaf.addressable_data(0))
+
+
+@contextlib.contextmanager
+def _writing(directory: Path) -> Iterator[None]:
+    """Turns what a full or read-only disk raises, under many names, into one line."""
+    try:
+        yield
+    except Exception as error:
+        for number in DISK_ERRORS:
+            # TensorStore raises a ValueError that has the system's words in it.
+            reason = os.strerror(number)
+            if getattr(error, "errno", None) == number or reason in str(error):
+                raise UserError(
+                    f"cannot write checkpoints to {directory}: {reason}."
+                ) from error
+        raise

@@ -1,0 +1,28 @@
+"""Sums of metrics over steps, and their means."""
+
+import jax
+import numpy as np
+
+from cnn_jax.tasks.metrics import Pairs, Totals
+
+
+def add(totals: Totals, pairs: Pairs) -> Totals:
+    """`totals + pairs`, in float64 on the host."""
+    pairs = jax.device_get(dict(pairs))
+    result = dict(totals)
+    for name, (total, count) in pairs.items():
+        before, count_before = totals.get(name, (0.0, 0.0))
+        result[name] = (
+            before + np.asarray(total, np.float64),
+            float(count_before + np.float64(count)),
+        )
+    return result
+
+
+def means(totals: Totals) -> dict[str, float]:
+    """`sum / count` of every scalar metric; a confusion matrix is left out."""
+    return {
+        name: float(total / count)
+        for name, (total, count) in totals.items()
+        if np.ndim(total) == 0 and count
+    }

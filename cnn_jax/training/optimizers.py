@@ -1,0 +1,86 @@
+"""Optimizers: optax chains with the field's conventions for weight decay."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import optax
+
+from cnn_jax.training.schedules import Schedule
+
+# Weight decay applies to kernels; biases and normalisation are left alone
+# (He et al. 2019, "Bag of Tricks", section 3.1).
+DECAYED = {"kernel"}
+NOT_DECAYED = {"bias", "scale"}
+
+
+def sgd(
+    schedule: Schedule,
+    *,
+    momentum: float = 0.9,
+    nesterov: bool = False,
+    weight_decay: float = 0.0,
+) -> optax.GradientTransformation:
+    """Gradient descent with momentum; decay is part of the gradient (L2)."""
+    return optax.chain(
+        optax.add_decayed_weights(weight_decay, decay_mask),
+        optax.sgd(schedule, momentum=momentum or None, nesterov=nesterov),
+    )
+
+
+def adamw(
+    schedule: Schedule,
+    *,
+    b1: float = 0.9,
+    b2: float = 0.999,
+    eps: float = 1e-8,
+    weight_decay: float = 0.01,
+) -> optax.GradientTransformation:
+    """Adam with decay apart from the gradient (Loshchilov and Hutter 2019)."""
+    return optax.adamw(
+        schedule, b1, b2, eps, weight_decay=weight_decay, mask=decay_mask
+    )
+
+
+OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
+    "sgd": sgd,
+    "adamw": adamw,
+}
+
+
+def make(
+    optimizer: optax.GradientTransformation,
+    *,
+    learning_rate: float,
+    clip_norm: float | None = None,
+    ema_decay: float | None = None,
+) -> optax.GradientTransformation:
+    """`optimizer` on gradients whose global norm is at most `clip_norm`.
+
+    `learning_rate` (the schedule's peak) and `ema_decay` (the rate of the moving
+    average of the parameters, which evaluation then uses) are read by the loop.
+    """
+    del learning_rate, ema_decay
+    if clip_norm is None:
+        return optimizer
+    return optax.chain(optax.clip_by_global_norm(clip_norm), optimizer)
+
+
+def decay_mask(params: Any) -> Any:
+    """True where weight decay applies, by the name of the parameter.
+
+    Raises:
+      ValueError: a name that neither list covers, so that no new kind of
+        parameter is decayed, or left alone, by accident.
+    """
+
+    def decayed(path: tuple, _: Any) -> bool:
+        name = path[-1].key
+        if name not in DECAYED | NOT_DECAYED:
+            raise ValueError(
+                f"parameter {jax.tree_util.keystr(path, simple=True, separator='/')}: "
+                "say in optimizers.py whether weight decay applies to it"
+            )
+        return name in DECAYED
+
+    return jax.tree_util.tree_map_with_path(decayed, params)

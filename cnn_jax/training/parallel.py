@@ -1,0 +1,157 @@
+"""Devices and hosts: the only file that knows how many there are.
+
+A step is written for one device, with collectives over the axis `"batch"`, and
+mapped over this host's devices. The state is one replicated array a leaf, the
+batch is split over the devices.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from cnn_jax.errors import UserError
+
+AXIS = "batch"
+
+
+def initialize() -> None:
+    """Joins this process to the others of a run on several hosts.
+
+    Slurm, Open MPI, Kubernetes and Cloud TPU are found by JAX itself.
+
+    Raises:
+      UserError: no such cluster is around, or the others cannot be reached.
+    """
+    if jax.config.jax_platforms == "cpu":
+        jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    try:
+        jax.distributed.initialize()
+    except (ValueError, RuntimeError) as error:
+        raise UserError(
+            "--distributed needs a cluster that JAX can find (Slurm, Open MPI, "
+            f"Kubernetes, Cloud TPU): {str(error).splitlines()[0]}"
+        ) from error
+
+
+def check_batch_size(name: str, batch_size: int) -> None:
+    """Raises UserError unless the devices divide the batch evenly."""
+    devices = jax.device_count()
+    if batch_size < 1:
+        raise UserError(f"config.{name}={batch_size} must be at least 1.")
+    if batch_size % devices:
+        nearest = max(round(batch_size / devices), 1) * devices
+        raise UserError(
+            f"config.{name}={batch_size} cannot be split evenly over {devices} "
+            f"devices: take a multiple of {devices}, such as {nearest}."
+        )
+
+
+def is_main_host() -> bool:
+    """Whether this process writes what is written once: logs, pictures, results."""
+    return jax.process_index() == 0
+
+
+def host_shard() -> tuple[int, int]:
+    """This host's number and the number of hosts, for loading its rows only."""
+    return jax.process_index(), jax.process_count()
+
+
+def train_step(step: Callable) -> Callable:
+    """Maps `step(state, batch) -> state, metrics`; the old state is donated."""
+    return jax.pmap(
+        step,
+        axis_name=AXIS,
+        in_axes=(None, 0),
+        out_axes=(None, None),
+        donate_argnums=0,
+    )
+
+
+def eval_step(step: Callable) -> Callable:
+    """Maps `step(variables, batch) -> metrics, predictions` (a row an example)."""
+    return jax.pmap(step, axis_name=AXIS, in_axes=(None, 0), out_axes=(None, 0))
+
+
+def _sharding(spec: PartitionSpec) -> NamedSharding:
+    return NamedSharding(Mesh(np.array(jax.local_devices()), (AXIS,)), spec)
+
+
+def put_batch(batch: Mapping[str, np.ndarray]) -> dict[str, jax.Array]:
+    """This host's rows, split over its devices: (rows, ...) to (devices, rows, ...)."""
+    devices = jax.local_device_count()
+    rows = {
+        key: value.reshape(devices, -1, *value.shape[1:])
+        for key, value in batch.items()
+    }
+    return jax.device_put(rows, _sharding(PartitionSpec(AXIS)))
+
+
+def take_rows(outputs: Any) -> Any:
+    """The opposite of `put_batch`, on the host: (devices, rows, ...) to (rows, ...)."""
+    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), jax.device_get(outputs))
+
+
+def prefetch(
+    batches: Iterable[Mapping[str, np.ndarray]], size: int = 2
+) -> Iterator[tuple[Mapping[str, np.ndarray], dict[str, jax.Array]]]:
+    """Each batch, on the host and on the devices; `size` are sent ahead of use."""
+    iterator = iter(batches)
+    queue = [(batch, put_batch(batch)) for batch in islice(iterator, size)]
+    while queue:
+        yield queue.pop(0)
+        queue.extend((batch, put_batch(batch)) for batch in islice(iterator, 1))
+
+
+def replicate(tree: Any) -> Any:
+    """The same values on every device of this host."""
+    return jax.device_put(tree, _sharding(PartitionSpec()))
+
+
+def to_global(tree: Any) -> Any:
+    """Replicated values as arrays that span all hosts, as checkpoints need them."""
+    if jax.process_count() == 1:
+        return tree
+    mesh = Mesh(np.array(jax.devices()), (AXIS,))
+    return multihost_utils.host_local_array_to_global_array(tree, mesh, PartitionSpec())
+
+
+def global_sharding() -> NamedSharding:
+    """Replicated over every device of every host: how a checkpoint is restored."""
+    return NamedSharding(Mesh(np.array(jax.devices()), (AXIS,)), PartitionSpec())
+
+
+def to_local(tree: Any) -> Any:
+    """The opposite of `to_global`: replicated over this host's devices."""
+    if jax.process_count() == 1:
+        return tree
+    mesh = Mesh(np.array(jax.devices()), (AXIS,))
+    local = multihost_utils.global_array_to_host_local_array(
+        tree, mesh, PartitionSpec()
+    )
+    return replicate(local)
+
+
+def hold_back(outputs: Any) -> None:
+    """Waits for `outputs` where running ahead of the devices would deadlock.
+
+    Several virtual devices of one CPU share its threads: collectives of two
+    steps that are under way at once wait for each other for ever.
+    """
+    if jax.local_device_count() > 1 and jax.default_backend() == "cpu":
+        jax.block_until_ready(outputs)
+
+
+def any_host(flag: bool, step: int) -> bool:
+    """Whether `flag` is set on any host, so that all of them stop at the same step.
+
+    With several hosts, JAX's preemption service decides: it agrees on a step after
+    any host was told to end.
+    """
+    if jax.process_count() == 1:
+        return flag
+    return multihost_utils.reached_preemption_sync_point(step)

@@ -1,0 +1,132 @@
+"""From a config to the parts of a run: data, model, task, optimizer, schedule."""
+
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import optax
+from flax import linen as nn
+
+from cnn_jax import data, models, tasks
+from cnn_jax.data import augment
+from cnn_jax.data.dataset import Dataset
+from cnn_jax.errors import UserError
+from cnn_jax.training import config as config_lib
+from cnn_jax.training import optimizers, parallel, schedules, state
+
+
+@dataclass(frozen=True)
+class Network:
+    """What evaluation and prediction need; training needs it too."""
+
+    model: nn.Module
+    task: Any
+    normalize: Callable[[jax.Array], jax.Array]
+    image_shape: tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Training:
+    """What else training needs. Lengths are in steps."""
+
+    optimizer: optax.GradientTransformation
+    schedule: schedules.Schedule
+    augmentation: augment.Augment
+    steps: int
+    steps_per_epoch: float
+    log_every: int
+    eval_every: int | None
+    checkpoint_every: int | None
+
+
+def network(config: Mapping[str, Any], dataset: Dataset) -> Network:
+    """The model and the task that a resolved config describes.
+
+    Raises:
+      UserError: an attribute that the model does not accept, or fewer outputs than
+        the data has classes.
+    """
+    attributes = dict(config.model)
+    num_classes = attributes.pop("num_classes") or len(dataset.classes)
+    if num_classes < len(dataset.classes):
+        raise UserError(
+            f"config.model.num_classes={num_classes} is less than the "
+            f"{len(dataset.classes)} classes of config.data.name={config.data.name}."
+        )
+    model = models.create(attributes.pop("name"), num_classes=num_classes, **attributes)
+    task = tasks.TASKS[config.task.name]
+    return Network(
+        model=model,
+        task=task(dataset.classes, **config_lib.arguments(config.task, task.__init__)),
+        normalize=functools.partial(
+            augment.normalize, mean=dataset.mean, std=dataset.std
+        ),
+        image_shape=dataset.image_shape,
+    )
+
+
+def training(config: Mapping[str, Any], examples: int) -> Training:
+    """The optimizer, the schedule and the lengths, for so many training examples.
+
+    Raises:
+      UserError: values out of their range, a batch that the devices cannot share.
+    """
+    batch_size = config.data.batch_size
+    check_batch_sizes(config)
+    sizes = {"batch_size": batch_size, "examples": examples}
+    steps = config_lib.steps_in(config.train, "", **sizes)
+    if steps < 1:
+        raise UserError("config.train asks for no step at all.")
+    make_schedule = schedules.SCHEDULES[config.schedule.name]
+    schedule = make_schedule(
+        config.optimizer.learning_rate,
+        steps,
+        **config_lib.arguments(config.schedule, make_schedule, **sizes),
+    )
+    make_optimizer = optimizers.OPTIMIZERS[config.optimizer.name]
+    return Training(
+        optimizer=optimizers.make(
+            make_optimizer(
+                schedule, **config_lib.arguments(config.optimizer, make_optimizer)
+            ),
+            **config_lib.arguments(config.optimizer, optimizers.make),
+        ),
+        schedule=schedule,
+        augmentation=augment.Augment(
+            **config_lib.arguments(config.data, augment.Augment)
+        ),
+        steps=steps,
+        steps_per_epoch=examples / batch_size,
+        log_every=config_lib.steps_in(config.train, "log_every", **sizes) or steps,
+        eval_every=config_lib.steps_in(config.eval, "every", **sizes),
+        checkpoint_every=config_lib.steps_in(config.checkpoint, "every", **sizes),
+    )
+
+
+def fresh_state(
+    config: Mapping[str, Any], network: Network, training: Training | None = None
+) -> state.State:
+    """The state before the first step; without `training`, without an optimizer's."""
+    return state.create(
+        network.model,
+        training.optimizer if training else optax.identity(),
+        network.image_shape,
+        seed=config.seed,
+        ema=config.optimizer.ema_decay is not None,
+    )
+
+
+def check_batch_sizes(config: Mapping[str, Any]) -> None:
+    """Raises UserError unless the devices divide the batches evenly."""
+    parallel.check_batch_size("data.batch_size", config.data.batch_size)
+    if config.eval.batch_size is not None:
+        parallel.check_batch_size("eval.batch_size", config.eval.batch_size)
+
+
+def data_options(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What the data source itself reads of `config.data`."""
+    return {
+        key: config.data[key] for key in data.options(config.data.name) if key != "name"
+    }

@@ -1,0 +1,97 @@
+"""One step of training and one of evaluation, as seen by a single device."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import optax
+from flax import linen as nn
+from jax import lax
+
+from cnn_jax.data import augment
+from cnn_jax.tasks.metrics import Pairs
+from cnn_jax.training.parallel import AXIS
+from cnn_jax.training.schedules import Schedule
+from cnn_jax.training.state import State, stream
+
+Batch = Mapping[str, jax.Array]
+
+
+def make_train_step(
+    model: nn.Module,
+    task: Any,
+    optimizer: optax.GradientTransformation,
+    schedule: Schedule,
+    *,
+    augmentation: augment.Augment,
+    normalize: Callable[[jax.Array], jax.Array],
+    seed: int,
+    ema_decay: float | None,
+) -> Callable[[State, Batch], tuple[State, Pairs]]:
+    """The step `(state, batch) -> state, metrics`, to be mapped over the axis "batch".
+
+    Gradients are averaged over the devices. So are the running batch statistics:
+    each device normalises with its own (unless the model synchronises them), and
+    the average of the running means is the running mean of the averages.
+    """
+
+    def step(state: State, batch: Batch) -> tuple[State, Pairs]:
+        images = augmentation(
+            stream(seed, "augment"), batch["image"], batch["index"], batch["epoch"]
+        )
+        images = normalize(images)
+        dropout = jax.random.fold_in(stream(seed, "dropout"), state.step)
+        dropout = jax.random.fold_in(dropout, lax.axis_index(AXIS))
+
+        def loss_of(params: Any) -> tuple[jax.Array, tuple[Any, Any]]:
+            outputs, updated = model.apply(
+                {"params": params, "batch_stats": state.batch_stats},
+                images,
+                train=True,
+                mutable=["batch_stats"],
+                rngs={"dropout": dropout},
+            )
+            return task.loss(outputs, batch), (outputs, updated)
+
+        (loss, (outputs, updated)), grads = jax.value_and_grad(loss_of, has_aux=True)(
+            state.params
+        )
+        grads = lax.pmean(grads, AXIS)
+        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        ema = state.ema
+        if ema is not None:
+            ema = optax.incremental_update(params, ema, 1 - ema_decay)
+        new_state = State(
+            step=state.step + 1,
+            params=params,
+            batch_stats=lax.pmean(updated.get("batch_stats", {}), AXIS),
+            opt_state=opt_state,
+            ema=ema,
+        )
+        pairs = dict(task.metrics(outputs, batch)) | {"loss": (loss, 1.0)}
+        pairs = lax.psum(pairs, AXIS)
+        return new_state, pairs | {
+            "learning_rate": (schedule(state.step), 1.0),
+            "gradient_norm": (optax.global_norm(grads), 1.0),
+        }
+
+    return step
+
+
+def make_eval_step(
+    model: nn.Module, task: Any, *, normalize: Callable[[jax.Array], jax.Array]
+) -> Callable[[Any, Batch], tuple[Pairs, dict[str, jax.Array]]]:
+    """The step `(variables, batch) -> metrics, predictions`.
+
+    Metrics are summed over all devices; predictions are a row an example.
+    """
+
+    def step(variables: Any, batch: Batch) -> tuple[Pairs, dict[str, jax.Array]]:
+        outputs = model.apply(variables, normalize(batch["image"]), train=False)
+        return (
+            lax.psum(dict(task.metrics(outputs, batch)), AXIS),
+            task.predictions(outputs, batch),
+        )
+
+    return step

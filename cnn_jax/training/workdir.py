@@ -1,0 +1,155 @@
+"""A run's folder: what it is a run of, and what came of it."""
+
+import importlib.metadata
+import json
+import platform
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cnn_jax.data.dataset import Dataset
+from cnn_jax.errors import UserError
+from cnn_jax.training import config as config_lib
+
+PACKAGES = ["cnn_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy"]
+PACKAGES += ["tensorflow-datasets", "grain"]
+# What a run writes, and so what `--overwrite` may remove.
+CONTENTS = ("config.json", "results.json", "metrics.jsonl", "checkpoints", "events.*")
+
+
+def claim(workdir: Path, config: Mapping[str, Any], *, overwrite: bool) -> bool:
+    """Checks that a run of `config` may use the folder; True if it is one's already.
+
+    Nothing is written; with `overwrite`, the run that is there is removed.
+
+    Raises:
+      UserError: the folder holds a run of another config (the differing keys are
+        named), or something that is no run.
+    """
+    if workdir.exists() and not workdir.is_dir():
+        raise UserError(f"--workdir={workdir} is a file, not a folder.")
+    if overwrite:
+        for pattern in CONTENTS:
+            for path in workdir.glob(pattern):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        return False
+    if not (workdir / "config.json").exists():
+        return False
+    theirs = config_lib.flat(saved_config(workdir))
+    if lines := config_lib.differences(config_lib.flat(config), theirs):
+        raise UserError(
+            f"{workdir} holds a run of another config: {'; '.join(lines)}. "
+            "Take another --workdir, or --overwrite this one."
+        )
+    return True
+
+
+def check_space(workdir: Path, state_bytes: int, keep: int) -> None:
+    """Raises UserError unless the disk has room for the run's checkpoints.
+
+    They are the best one, the `keep` newest, and the one that is being written.
+    """
+    place = workdir.absolute()
+    while not place.exists():
+        place = place.parent
+    needed, free = state_bytes * (keep + 2), shutil.disk_usage(place).free
+    if free < needed:
+        raise UserError(
+            f"the disk of {workdir} has {free / 1e6:,.1f} MB free, and the checkpoints "
+            f"of this run need {needed / 1e6:,.1f} MB: take another --workdir, or make "
+            "room."
+        )
+
+
+def describe(workdir: Path, config: Mapping[str, Any], dataset: Dataset) -> None:
+    """Writes config.json: the resolved config, the data, versions and the commit."""
+    workdir.mkdir(parents=True, exist_ok=True)
+    write_json(
+        workdir / "config.json",
+        {
+            "config": config_lib.as_dict(config),
+            "config_hash": config_lib.hash_of(config),
+            "dataset": {
+                "classes": dataset.classes,
+                "image_shape": dataset.image_shape,
+                "mean": dataset.mean,
+                "std": dataset.std,
+                "crop": dataset.crop,
+                "examples": {name: len(s) for name, s in dataset.splits.items()},
+            },
+            "versions": {"python": platform.python_version()}
+            | {name: _version(name) for name in PACKAGES},
+            "git_commit": _git_commit(),
+        },
+    )
+
+
+def saved_config(workdir: Path) -> Mapping[str, Any]:
+    """The resolved config of the run in a folder."""
+    return config_lib.resolve(_description(workdir)["config"])
+
+
+def saved_dataset(workdir: Path) -> Dataset:
+    """What the run in a folder was trained on: all but the examples themselves."""
+    values = _description(workdir)["dataset"]
+    return Dataset(
+        splits={},
+        classes=tuple(values["classes"]),
+        image_shape=tuple(values["image_shape"]),
+        mean=tuple(values["mean"]),
+        std=tuple(values["std"]),
+        crop=values["crop"],
+    )
+
+
+def _description(workdir: Path) -> dict[str, Any]:
+    path = workdir / "config.json"
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(
+            f"{workdir} is not a run's folder: there is no config.json in it."
+        ) from None
+    except json.JSONDecodeError as error:
+        raise UserError(f"{path} is damaged: {error}.") from None
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes the whole file or, when that fails, none of it."""
+    temporary = path.with_suffix(".tmp")
+    try:
+        temporary.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def read_results(workdir: Path) -> dict[str, Any] | None:
+    """The content of results.json, None while the run is not complete."""
+    path = workdir / "results.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _git_commit() -> str | None:
+    """The commit of the code that runs, `-dirty` when files were changed since."""
+    try:
+        return subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=10,
+        ).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None

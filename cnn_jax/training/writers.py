@@ -1,0 +1,184 @@
+"""Where numbers and pictures go: metrics.jsonl, TensorBoard, the console."""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tensorboardX import summary
+from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX.proto.event_pb2 import Event, SessionLog
+from tqdm import tqdm
+
+SECONDS_BETWEEN_LINES = 5.0
+
+
+class Log:
+    """Writes a run's metrics.jsonl and TensorBoard events.
+
+    Events are written by the caller's thread, so that a full disk ends the run
+    and not, silently, its record.
+
+    Args:
+      workdir: the run's folder.
+      step: where the run goes on from. What was written for later steps by a run
+        that was killed is taken back.
+    """
+
+    def __init__(self, workdir: Path, step: int):
+        rewind(workdir / "metrics.jsonl", step)
+        self._lines = (workdir / "metrics.jsonl").open("a", encoding="utf-8")
+        self._events = EventsWriter(str(workdir / "events"), f".{os.getpid()}")
+        # TensorBoard drops the events of later steps in earlier files.
+        self._event(step + 1, session_log=SessionLog(status=SessionLog.START))
+
+    def __enter__(self) -> "Log":
+        return self
+
+    def __exit__(self, kind, error, traceback) -> None:
+        try:
+            self.flush()
+        except OSError:
+            if error is None:
+                raise
+        finally:
+            # The file's own buffer may not go to a full disk: it was said once.
+            for close in (self._events.close, self._lines.close):
+                try:
+                    close()
+                except OSError:
+                    if error is None:
+                        raise
+
+    def flush(self) -> None:
+        """Brings everything written so far to the disk."""
+        self._lines.flush()
+        self._events.flush()
+
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        """A line of metrics.jsonl and a point in each of TensorBoard's charts."""
+        self._lines.write(json.dumps({"step": step, **values}) + "\n")
+        for name, value in values.items():
+            self._event(step, summary=summary.scalar(name, value))
+        self.flush()
+
+    def image(self, step: int, name: str, picture: np.ndarray) -> None:
+        """A picture, uint8 (height, width, 3)."""
+        self._event(step, summary=summary.image(name, picture, dataformats="HWC"))
+
+    def text(self, step: int, name: str, markdown: str) -> None:
+        """Markdown, as TensorBoard shows it."""
+        self._event(step, summary=summary.text(name, markdown))
+
+    def histograms(self, step: int, values: Mapping[str, np.ndarray]) -> None:
+        """The distribution of each array's values."""
+        for name, array in values.items():
+            self._event(step, summary=summary.histogram(name, np.ravel(array), bins=30))
+
+    def hparams(self, values: Mapping[str, Any], metrics: Mapping[str, float]) -> None:
+        """The run's row in TensorBoard's HParams table, and its result columns."""
+        values = {
+            key: value if isinstance(value, bool | int | float) else str(value)
+            for key, value in values.items()
+        }
+        for part in summary.hparams(values, dict(metrics)):
+            self._event(0, summary=part)
+
+    def _event(self, step: int, **content: Any) -> None:
+        self._events.write_event(Event(wall_time=time.time(), step=step, **content))
+
+
+def rewind(path: Path, step: int) -> None:
+    """Takes the lines of later steps, and half-written ones, from metrics.jsonl."""
+    if not path.exists():
+        return
+    kept = []
+    for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
+        try:
+            if json.loads(line)["step"] <= step and line.endswith("\n"):
+                kept.append(line)
+        except (json.JSONDecodeError, KeyError):
+            continue
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text("".join(kept), encoding="utf-8")
+    temporary.replace(path)
+
+
+class Console:
+    """A progress bar, or a line every few seconds where the output is no terminal.
+
+    Args:
+      total: steps of the whole run.
+      step: where it starts.
+      steps_per_epoch: to count epochs.
+      batch_size: to tell the time left from the examples a second.
+      enabled: False on all hosts but the first.
+    """
+
+    def __init__(
+        self,
+        total: int,
+        step: int,
+        steps_per_epoch: float,
+        batch_size: int,
+        *,
+        enabled: bool = True,
+    ):
+        self._total, self._batch_size = total, batch_size
+        self._steps_per_epoch = steps_per_epoch
+        self._enabled = enabled
+        self._terminal = enabled and sys.stderr.isatty()
+        self._last_line = time.monotonic()
+        self._bar = tqdm(
+            total=total,
+            initial=step,
+            unit="step",
+            disable=not self._terminal,
+            dynamic_ncols=True,
+            bar_format="{percentage:3.0f}% {bar} {n_fmt}/{total_fmt} {postfix} "
+            "{elapsed} < {remaining}",
+        )
+
+    def __enter__(self) -> "Console":
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self._bar.close()
+
+    def say(self, text: str) -> None:
+        """A line of its own."""
+        if self._enabled:
+            tqdm.write(text, file=sys.stderr)
+            sys.stderr.flush()
+
+    def step(self, step: int) -> None:
+        """Counts a step on the bar."""
+        self._bar.update(step - self._bar.n)
+
+    def training(self, step: int, row: Mapping[str, float]) -> None:
+        """Shows the metrics of the last steps."""
+        speed = row.get("examples_per_second")
+        parts = [
+            f"loss {row['train/loss']:.4f}",
+            *(f"{k[6:]} {v:.2%}" for k, v in row.items() if k == "train/accuracy"),
+        ]
+        if speed:
+            parts.append(f"{speed:,.0f} examples/s")
+        epoch = step / self._steps_per_epoch
+        if self._terminal:
+            self._bar.set_postfix_str("  ".join([f"epoch {epoch:.1f}", *parts]))
+            return
+        now = time.monotonic()
+        if now - self._last_line < SECONDS_BETWEEN_LINES and step < self._total:
+            return
+        self._last_line = now
+        progress = f"step {step}/{self._total}  epoch {epoch:.1f}"
+        if speed and step < self._total:
+            left = (self._total - step) * self._batch_size / speed
+            parts.append(f"{timedelta(seconds=round(left))} left")
+        self.say("  ".join([progress, *parts]))

@@ -1,0 +1,43 @@
+"""Multi-layer perceptrons: every pixel connected to every hidden unit.
+
+    python -m cnn_jax.main --config=configs/mlp.py
+
+`:lecture` is the network of 16x16 inputs, 100 hidden units and 26 outputs, with
+256*100 + 100 + 100*26 + 26 = 28,326 parameters; it is trained on the digits, at
+16x16, which leave 16 of its outputs unused.
+"""
+
+from cnn_jax.training.config import choose, default
+
+
+def digits():
+    config = default()
+    config.data.batch_size = 64
+    config.data.crop_padding = 1
+    config.model = {"name": "mlp", "hidden": (256, 256)}
+    config.optimizer = {"name": "adamw", "learning_rate": 2e-3, "weight_decay": 0.05}
+    config.schedule.warmup_epochs = 2
+    config.train.epochs = 60
+    config.eval.every_epochs = 10
+    return config
+
+
+def lecture():
+    config = digits()
+    config.data.image_size = 16
+    config.model = {"name": "mlp", "hidden": (100,), "num_classes": 26}
+    return config
+
+
+def mnist():
+    config = digits()
+    config.data.name = "tfds:mnist"
+    config.data.batch_size = 128
+    config.data.crop_padding = 0
+    config.train.epochs = 10
+    config.eval.every_epochs = 1
+    return config
+
+
+def get_config(arg=None):
+    return choose({"digits": digits, "lecture": lecture, "mnist": mnist}, arg)

@@ -1,0 +1,123 @@
+"""What all tests share: run-time type checks, compilation cache, running commands."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from jaxtyping import install_import_hook
+
+ROOT = Path(__file__).parents[1]
+
+# Compiled programs outlive a test run, and are shared with the commands under test.
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".cache" / "jax"))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
+# The tests say how many devices there are.
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+# Shapes in signatures are checked on every call.
+install_import_hook("cnn_jax", "beartype.beartype")
+
+
+def pytest_addoption(parser):
+    parser.addoption("--slow", action="store_true", help="run the slow tests too")
+
+
+def pytest_collection_modifyitems(config, items):
+    if not config.getoption("--slow"):
+        skip = pytest.mark.skip(reason="slow; run with --slow")
+        for item in items:
+            if "slow" in item.keywords:
+                item.add_marker(skip)
+
+
+def start(command, *args, env=None, **options):
+    """Starts `python -m cnn_jax.<command> <args>` from the project's root."""
+    return subprocess.Popen(
+        [sys.executable, "-m", f"cnn_jax.{command}", *map(str, args)],
+        cwd=ROOT,
+        env=os.environ | (env or {}),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
+    )
+
+
+@pytest.fixture(scope="session")
+def launch():
+    """`launch(command, *args, env=...)`: the process of a command, under way."""
+    return start
+
+
+@pytest.fixture(scope="session")
+def run():
+    """`run(command, *args, env=..., code=0)`: what a command printed on stdout."""
+
+    def run_command(command, *args, env=None, code=0):
+        process = start(command, *args, env=env)
+        out, err = process.communicate(timeout=300)
+        assert process.returncode == code, f"{out}\n{err}"
+        assert "Traceback" not in err, err
+        return out if code == 0 else err
+
+    return run_command
+
+
+@pytest.fixture
+def call(monkeypatch, capsys):
+    """`call(command, *args)`: (exit code, stdout, stderr), within this process."""
+    import importlib
+
+    from cnn_jax.command import run as run_main
+
+    def call_command(command, *args):
+        monkeypatch.chdir(ROOT)
+        monkeypatch.setattr(sys, "argv", [command, *map(str, args)])
+        module = importlib.import_module(f"cnn_jax.{command}")
+        try:
+            run_main(module.main)
+            code = 0
+        except SystemExit as stop:
+            code = stop.code
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call_command
+
+
+@pytest.fixture(scope="session")
+def rows():
+    """`rows(workdir)`: the lines of metrics.jsonl, without the speed of the machine."""
+
+    def read(workdir):
+        lines = (workdir / "metrics.jsonl").read_text().splitlines()
+        found = [json.loads(line) for line in lines]
+        return [
+            {k: v for k, v in row.items() if k != "examples_per_second"}
+            for row in found
+        ]
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def saved():
+    """`saved(workdir, step)`: checksums of the state, and results, of a checkpoint."""
+
+    def read(workdir, step):
+        path = workdir / "checkpoints" / str(step) / "progress" / "metadata"
+        content = json.loads(path.read_text())
+        return content["checksums"], content["results"]
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory, run):
+    """The folder of a complete short run of a small network on the digits."""
+    workdir = tmp_path_factory.mktemp("trained") / "run"
+    run("main", "--config=configs/mlp.py", "--smoke", f"--workdir={workdir}")
+    return workdir

@@ -1,0 +1,93 @@
+"""The same run on one device, on two, and on two hosts."""
+
+import json
+import socket
+
+import pytest
+
+TWO = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+ARGUMENTS = [
+    "--config=configs/resnet.py",
+    "--config.model.stage_sizes=(1, 1, 1)",
+    "--config.model.width=8",
+    "--config.model.sync_batch_norm=True",
+    "--config.train.steps=24",
+    "--config.train.log_every_steps=4",
+    "--config.eval.every_steps=12",
+]
+
+
+@pytest.fixture(scope="module")
+def two_devices(tmp_path_factory, run):
+    workdir = tmp_path_factory.mktemp("two") / "run"
+    out = run("main", *ARGUMENTS, f"--workdir={workdir}", env=TWO)
+    assert "on 2 x" in out
+    return workdir
+
+
+def test_two_devices_train_as_one(two_devices, run, rows, tmp_path):
+    workdir = tmp_path / "run"
+    run("main", *ARGUMENTS, f"--workdir={workdir}")
+    one, two = rows(workdir), rows(two_devices)
+    assert [row.keys() for row in one] == [row.keys() for row in two]
+    # Rounding differences grow from step to step.
+    for ours, theirs in zip(one[:3], two[:3], strict=True):
+        assert theirs == pytest.approx(ours, rel=1e-3)
+    for ours, theirs in zip(one, two, strict=True):
+        for key in ours.keys() & {"train/loss", "test/loss"}:
+            assert theirs[key] == pytest.approx(ours[key], rel=0.1)
+
+
+def test_without_synchronised_batch_norm_two_devices_differ(
+    two_devices, run, rows, tmp_path
+):
+    """So the test above can fail."""
+    workdir = tmp_path / "run"
+    last = "--config.model.sync_batch_norm=False"
+    run("main", *ARGUMENTS, last, f"--workdir={workdir}", env=TWO)
+    assert rows(workdir)[0] != pytest.approx(rows(two_devices)[0], rel=1e-3)
+
+
+def test_a_checkpoint_of_two_devices_restores_on_one(two_devices, run, rows):
+    found = json.loads(
+        run(
+            "evaluate", f"--workdir={two_devices}", "--checkpoint=last", "--format=json"
+        )
+    )
+    measured = [row for row in rows(two_devices) if "test/loss" in row][-1]
+    assert found["step"] == measured["step"] == 24
+    assert found["test/accuracy"] == measured["test/accuracy"]
+    assert found["test/loss"] == pytest.approx(measured["test/loss"], rel=1e-5)
+
+
+def test_two_hosts_train_as_two_devices(two_devices, launch, rows, tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    workdir = tmp_path / "run"
+    hosts = [
+        launch(
+            "main",
+            *ARGUMENTS,
+            f"--workdir={workdir}",
+            "--distributed",
+            # What Open MPI's mpirun sets for its processes.
+            env={
+                "OMPI_MCA_orte_hnp_uri": "1.0;tcp://127.0.0.1:1",
+                "OMPI_COMM_WORLD_SIZE": "2",
+                "OMPI_COMM_WORLD_RANK": str(rank),
+                "OMPI_COMM_WORLD_LOCAL_RANK": "0",
+                "JAX_COORDINATOR_ADDRESS": f"127.0.0.1:{port}",
+            },
+        )
+        for rank in range(2)
+    ]
+    outputs = [host.communicate(timeout=300) for host in hosts]
+    assert [host.returncode for host in hosts] == [0, 0], outputs
+    # The second host leaves the talking to the first.
+    assert "on 2 x" in outputs[0][0] and "test/loss" in outputs[0][0]
+    assert "test/loss" not in outputs[1][0]
+    one, two = rows(workdir), rows(two_devices)
+    assert len(one) == len(two)
+    for ours, theirs in zip(one[:3], two[:3], strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-3)

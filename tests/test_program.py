@@ -1,0 +1,156 @@
+"""The whole program as its users run it, for every config."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.datasets import load_digits
+
+from cnn_jax.data import digits
+
+ROOT = Path(__file__).parents[1]
+CONFIGS = {
+    "resnet": ["digits", "mnist", "cifar10", "imagenet", "folder"],
+    "mlp": ["digits", "lecture", "mnist"],
+    "lenet": ["digits", "mnist"],
+}
+FLAT_RESULTS = {
+    "step",
+    "test/accuracy",
+    "test/loss",
+    "best/test/accuracy",
+    "parameters",
+    "train_seconds",
+    "examples_per_second",
+    "config_hash",
+}
+
+
+def test_every_config_file_is_listed():
+    assert {path.stem for path in (ROOT / "configs").glob("*.py")} == set(CONFIGS)
+
+
+@pytest.mark.parametrize(
+    "spec", [f"{name}.py:{arg}" for name, args in CONFIGS.items() for arg in args]
+)
+def test_every_config_trains(spec, run, tmp_path):
+    workdir = tmp_path / "run"
+    out = run("main", f"--config=configs/{spec}", "--smoke", f"--workdir={workdir}")
+    assert "tensorboard --logdir=" in out
+    results = json.loads((workdir / "results.json").read_text())
+    assert results["step"] == 4
+    assert results.keys() >= FLAT_RESULTS
+    assert not any(isinstance(value, dict | list) for value in results.values())
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_train_evaluate_predict_summary(name, run, rows, tmp_path):
+    config, workdir = f"--config=configs/{name}.py", tmp_path / "run"
+    run("main", config, "--smoke", f"--workdir={workdir}")
+
+    measured = [row for row in rows(workdir) if "test/loss" in row]
+    last = json.loads(
+        run("evaluate", f"--workdir={workdir}", "--checkpoint=last", "--format=json")
+    )
+    assert last["step"] == measured[-1]["step"] == 4
+    assert last["test/accuracy"] == measured[-1]["test/accuracy"]
+    assert last["test/loss"] == measured[-1]["test/loss"]
+    best = max(measured, key=lambda row: row["test/accuracy"])
+    table = run("main", config, "--smoke", f"--workdir={workdir}", "--mode=eval")
+    assert table.split()[:2] == ["step", str(best["step"])]
+
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for number, image in enumerate(load_digits().images[:3]):
+        scaled = (image * 255 / 16).round().astype(np.uint8)
+        Image.fromarray(scaled).save(pictures / f"{number}.png")
+    found = json.loads(
+        run("predict", f"--workdir={workdir}", pictures, "--top_k=10", "--format=json")
+    )
+    assert [Path(row["image"]).name for row in found] == ["0.png", "1.png", "2.png"]
+    for row in found:
+        assert {p["class"] for p in row["predictions"]} == set("0123456789")
+        chances = [p["probability"] for p in row["predictions"]]
+        assert chances == sorted(chances, reverse=True)
+        assert sum(chances) == pytest.approx(1)
+    text = run("predict", f"--workdir={workdir}", pictures / "1.png", "--top_k=2")
+    assert len(text.splitlines()) == 4 and "%" in text
+
+    results = json.loads((workdir / "results.json").read_text())
+    layers = json.loads(run("summary", config, "--format=json"))
+    assert layers["parameters"] == results["parameters"]
+    assert sum(layer["macs"] for layer in layers["layers"]) == layers["macs"]
+
+
+def test_summary_by_name(call):
+    code, out, _ = call("summary", "--model=resnet50", "--format=json")
+    found = json.loads(out)
+    assert code == 0 and found["parameters"] == 25_557_032
+    assert found["macs"] == pytest.approx(4.089e9, rel=0.01)
+    code, out, _ = call(
+        "summary", "--model=lenet5", "--num_classes=10", "--input_shape=32,32,1"
+    )
+    assert code == 0 and "61,706" in out
+    code, out, _ = call("summary", "--config=configs/mlp.py:lecture")
+    assert code == 0 and "28,326" in out
+
+
+@pytest.mark.parametrize(
+    ("spec", "parameters"),
+    [("imagenet", 25_557_032), ("cifar10", 269_722)],
+)
+def test_summary_needs_no_prepared_data(spec, parameters, call, monkeypatch, tmp_path):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+    code, out, _ = call("summary", f"--config=configs/resnet.py:{spec}")
+    assert code == 0 and f"{parameters:,}" in out
+
+
+def test_the_same_command_again_prints_the_result(trained, call):
+    before = {p: p.stat().st_mtime_ns for p in trained.rglob("*") if p.is_file()}
+    arguments = ["--config=configs/mlp.py", "--smoke", f"--workdir={trained}"]
+    code, out, _ = call("main", *arguments)
+    assert code == 0 and "is complete" in out and "test/accuracy" in out
+    assert before == {
+        p: p.stat().st_mtime_ns for p in trained.rglob("*") if p.is_file()
+    }
+
+
+def test_overwrite_starts_again_and_leaves_other_files(call, tmp_path):
+    workdir = tmp_path / "run"
+    arguments = ["--config=configs/mlp.py", "--smoke", f"--workdir={workdir}"]
+    assert call("main", *arguments)[0] == 0
+    (workdir / "notes.txt").write_text("mine")
+    first = (workdir / "metrics.jsonl").read_text()
+    code, out, _ = call("main", *arguments, "--overwrite", "--config.seed=1")
+    assert code == 0 and "resuming" not in out
+    assert (workdir / "metrics.jsonl").read_text() != first
+    assert (workdir / "notes.txt").read_text() == "mine"
+    assert len(list(workdir.glob("events.*"))) == 1
+
+
+def test_config_json_says_what_ran(trained):
+    found = json.loads((trained / "config.json").read_text())
+    assert found["config"]["optimizer"]["name"] == "adamw"
+    assert found["config"]["optimizer"]["b1"] == 0.9  # defaults are spelled out
+    assert found["dataset"]["examples"] == {"train": 40, "test": 20}
+    assert found["versions"]["jax"]
+    results = json.loads((trained / "results.json").read_text())
+    assert results["config_hash"] == found["config_hash"]
+
+
+def test_predict_sees_what_evaluation_saw(trained, run, tmp_path):
+    """A test image, written to a file and read back, gets the same prediction."""
+    split = digits.load(train_examples=40, test_examples=20).splits["test"]
+    for number, image in enumerate(split.images):
+        Image.fromarray(image[..., 0]).save(tmp_path / f"{number:02}.png")
+    found = json.loads(
+        run("predict", f"--workdir={trained}", tmp_path, "--top_k=1", "--format=json")
+    )
+    right = [
+        row["predictions"][0]["class"] == str(label)
+        for row, label in zip(found, split.labels, strict=True)
+    ]
+    score = json.loads(run("evaluate", f"--workdir={trained}", "--format=json"))
+    assert np.mean(right) == pytest.approx(score["test/accuracy"])
