@@ -1,0 +1,262 @@
+"""What every source of data returns: a `Dataset` of two splits and its facts."""
+
+import math
+import os
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+
+from cnn_jax.data import images
+from cnn_jax.errors import UserError
+
+MEMORY_LIMIT = 2 * 2**30  # bytes; sets up to this size are held in memory
+EVAL_CROP = 224 / 256  # of the shorter side, where training takes random crops
+
+# Of ImageNet's training pictures, values in 0..1; for grey the mean over channels.
+IMAGENET_MEAN = {1: (0.449,), 3: (0.485, 0.456, 0.406)}
+IMAGENET_STD = {1: (0.226,), 3: (0.229, 0.224, 0.225)}
+
+
+class Encoded(NamedTuple):
+    """One stored example: a path or the bytes of an image file, its label and name."""
+
+    picture: str | bytes
+    label: int
+    name: str
+
+
+@runtime_checkable
+class Reader(Protocol):
+    """Random access to stored examples. It is pickled and sent to workers."""
+
+    def __len__(self) -> int: ...
+
+    def read(self, indices: Sequence[int]) -> Iterable[Encoded]: ...
+
+    def labels(self) -> np.ndarray | None:
+        """int32 [n], or None where finding out means reading the whole set."""
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """A split in memory: `images` uint8 [n, height, width, channels], `labels` int32.
+
+    The i-th label belongs to the i-th image.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        return self.images.shape[1:]
+
+    def known_labels(self) -> np.ndarray:
+        return self.labels
+
+    def subset(self, indices: np.ndarray) -> "Arrays":
+        return Arrays(self.images[indices], self.labels[indices])
+
+
+@dataclass(frozen=True)
+class Records:
+    """A split that stays where it is stored; examples are decoded when asked for.
+
+    `image_shape` is (height, width, channels) of the decoded examples, `crop` the
+    fraction of the shorter side that evaluation keeps, `random_crop` whether
+    training takes random resized crops, `indices` the examples that the split
+    holds, in its own order (None: all).
+    """
+
+    reader: Reader
+    image_shape: tuple[int, int, int]
+    crop: float = 1.0
+    random_crop: bool = False
+    indices: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.reader) if self.indices is None else len(self.indices)
+
+    def known_labels(self) -> np.ndarray | None:
+        labels = self.reader.labels()
+        if labels is None or self.indices is None:
+            return labels
+        return labels[self.indices]
+
+    def subset(self, indices: np.ndarray) -> "Records":
+        if self.indices is not None:
+            indices = self.indices[indices]
+        return replace(self, indices=indices)
+
+    def example(self, index: int, rng: np.random.Generator | None) -> dict:
+        """{"image": uint8 [height, width, channels], "label": int}.
+
+        `rng` draws the training crop; None means the evaluation transform.
+        """
+        return next(iter(self.examples([index], [rng])))
+
+    def examples(
+        self,
+        indices: Sequence[int] | np.ndarray,
+        rngs: Sequence[np.random.Generator | None],
+    ) -> Iterable[dict]:
+        """`example` for many indices, read from the disk together."""
+        if self.indices is not None:
+            indices = self.indices[np.asarray(indices)]
+        stored = self.reader.read([int(i) for i in indices])
+        for (picture, label, name), rng in zip(stored, rngs, strict=True):
+            if rng is None or not self.random_crop:
+                image = images.fit(picture, self.image_shape, self.crop, name)
+            else:
+                image = images.random_resized_crop(picture, self.image_shape, rng, name)
+            yield {"image": image, "label": label}
+
+
+Split = Arrays | Records
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Two splits under their roles, "train" and "test", and what they have in common.
+
+    `image_shape` is (height, width, channels) of the images in a batch; `mean` and
+    `std` are per channel, of pixel values scaled to 0..1; `crop` is the fraction of
+    the shorter side that the evaluation transform keeps (see `images.fit`).
+    """
+
+    splits: dict[str, Split]
+    classes: tuple[str, ...]
+    image_shape: tuple[int, int, int]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    crop: float = 1.0
+
+
+def assemble(
+    train: Split,
+    test: Split,
+    *,
+    classes: Sequence[str],
+    train_examples: int | None = None,
+    test_examples: int | None = None,
+    in_memory: bool | None = None,
+    random_crop: bool = False,
+) -> Dataset:
+    """The data set that a source hands out: cut to size, and in memory if it fits.
+
+    Args:
+      train, test: the two splits, whole.
+      classes: names; a label is an index into them.
+      train_examples, test_examples: keep that many (see `keep`); None: all.
+      in_memory: True, False, or None for "if it needs less than 2 GiB".
+      random_crop: where the set stays on disk, train on random resized crops and
+        evaluate on the centre of slightly larger pictures.
+
+    Raises `UserError` for an example without a valid label.
+    """
+    splits = {
+        "train": keep(train, train_examples, "train_examples"),
+        "test": keep(test, test_examples, "test_examples"),
+    }
+    image_shape = train.image_shape
+    if in_memory is None:
+        size = sum(len(split) for split in splits.values()) * np.prod(image_shape)
+        in_memory = bool(size < MEMORY_LIMIT)
+    if in_memory:
+        splits = {role: into_memory(split) for role, split in splits.items()}
+        for role, split in splits.items():
+            if split.labels.min() < 0 or split.labels.max() >= len(classes):
+                raise UserError(
+                    f"the {role} split has examples without a label "
+                    f"({split.labels.min()} to {split.labels.max()} for "
+                    f"{len(classes)} classes); choose another split."
+                )
+        mean, std = channel_statistics(splits["train"].images)
+    else:
+        if random_crop:
+            cropping = {"crop": EVAL_CROP, "random_crop": True}
+            splits = {role: replace(s, **cropping) for role, s in splits.items()}
+        mean, std = IMAGENET_MEAN[image_shape[-1]], IMAGENET_STD[image_shape[-1]]
+    crop = EVAL_CROP if random_crop and not in_memory else 1.0
+    return Dataset(splits, tuple(classes), image_shape, mean, std, crop)
+
+
+def keep(split: Split, count: int | None, option: str) -> Split:
+    """The first `count` examples of a fixed random order, or all of them if None.
+
+    In that order every prefix holds the classes in the proportions of the whole,
+    so smaller selections lie inside larger ones and balanced sets stay balanced.
+    (Sets whose labels are not known without reading them all are only shuffled.)
+    """
+    if count is None:
+        return split
+    if count < 1:
+        raise UserError(f"data.{option} is {count}; it must be at least 1.")
+    order = np.random.default_rng(0).permutation(len(split))
+    labels = split.known_labels()
+    if labels is not None:
+        place = np.empty(len(order))
+        for label in np.unique(labels):
+            members = np.flatnonzero(labels[order] == label)
+            place[members] = (np.arange(len(members)) + 0.5) / len(members)
+        order = order[np.argsort(place, kind="stable")]
+    return split.subset(order[:count])
+
+
+def into_memory(split: Split) -> Arrays:
+    """Decodes a whole split with the evaluation transform."""
+    if isinstance(split, Arrays):
+        return split
+    arrays = Arrays(
+        np.empty((len(split), *split.image_shape), np.uint8),
+        np.empty(len(split), np.int32),
+    )
+
+    def fill(start: int) -> None:
+        rows = range(start, min(start + 256, len(split)))
+        examples = split.examples(rows, [None] * len(rows))
+        for row, example in zip(rows, examples, strict=True):
+            arrays.images[row], arrays.labels[row] = example["image"], example["label"]
+
+    starts = range(0, len(split), 256)
+    # Pillow decodes without holding the interpreter's lock, but for small images
+    # the lock is most of the work, and more threads only wait for it.
+    threads = 1 if np.prod(split.image_shape[:2]) < 64 * 64 else os.cpu_count()
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            for _ in pool.map(fill, starts):
+                pass
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    return arrays
+
+
+def channel_statistics(
+    images: np.ndarray,
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation per channel of uint8 [n, h, w, c], in units of 255.
+
+    Counted exactly, so the result does not depend on the machine. A channel that
+    never changes has the standard deviation of one grey level, 1 / 255.
+    """
+    counts = np.zeros((images.shape[-1], 256), np.int64)
+    for start in range(0, len(images), 4096):
+        block = images[start : start + 4096]
+        for channel, count in enumerate(counts):
+            count += np.bincount(block[..., channel].ravel(), minlength=256)
+    values = np.arange(256)
+    total = int(counts[0].sum())
+    mean, std = [], []
+    for count in counts:  # in whole numbers of any size, up to the last division
+        first, second = int(count @ values), int(count @ values**2)
+        mean.append(first / total / 255)
+        variance = (second * total - first**2) / total**2
+        std.append(max(math.sqrt(variance), 1) / 255)
+    return tuple(mean), tuple(std)

@@ -1,0 +1,184 @@
+"""The user's own pictures, one folder a class."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from cnn_jax.data.dataset import Dataset, Encoded, Records, assemble
+from cnn_jax.data.images import check_shape
+from cnn_jax.errors import UserError
+
+KINDS = "bmp gif jpeg jpg pgm png ppm tif tiff webp"  # in upper case too
+SUFFIXES = frozenset(f".{kind}" for kind in KINDS.split())
+TEST_NAMES = ("test", "val", "validation", "valid")  # the first that is there
+
+Labelled = list[tuple[str, str]]  # (class, path of a picture)
+
+
+def load(
+    *,
+    dir: str = "",
+    image_size: int = 64,
+    channels: int = 3,
+    test_fraction: float = 0.2,
+    in_memory: bool | None = None,
+    train_examples: int | None = None,
+    test_examples: int | None = None,
+) -> Dataset:
+    """Pictures in `dir/<class>/*`, or `dir/<split>/<class>/*`, to classify.
+
+    Splits are the folders `train` and `test` (or `val`, `validation`, `valid`).
+    Without them every class gives a fixed `test_fraction` of its pictures, chosen by
+    their names alone. Classes are sorted by name, as numbers where all are numbers.
+    Hidden files, other files, and folders inside class folders are ignored.
+
+    Args:
+      dir: the folder.
+      image_size: pixels on a side; pictures are scaled and cropped to a square.
+      channels: 3 for RGB, 1 for grey.
+      test_fraction: between 0 and 1; not used where there is a test split.
+      in_memory: hold all decoded pictures in memory; None: if they need less than
+        2 GiB. Otherwise they are read and cropped at random while training.
+      train_examples, test_examples: use only that many, classes in proportion.
+
+    Raises `UserError` for a folder that is missing, or holds no such pictures, and
+    for one that cannot be read (while training, if they are not held in memory).
+    """
+    check_shape(image_size, channels)
+    if not 0 < test_fraction < 1:
+        raise UserError(
+            f"data.test_fraction is {test_fraction}; it must lie between 0 and 1."
+        )
+    train, test = find(dir, test_fraction)
+    classes = sort_classes({name for name, _ in train})
+    for name, path in test:
+        if name not in classes:
+            raise UserError(
+                f"class '{name}' ({Path(path).parent}) has no pictures to train on."
+            )
+    shape = (image_size, image_size, channels)
+    return assemble(
+        Records(_files(train, classes), shape),
+        Records(_files(test, classes), shape),
+        classes=classes,
+        train_examples=train_examples,
+        test_examples=test_examples,
+        in_memory=in_memory,
+        random_crop=True,
+    )
+
+
+def find(dir: str, test_fraction: float) -> tuple[Labelled, Labelled]:
+    """The pictures under `dir` to train on and to test on."""
+    if not dir:
+        raise UserError("data.dir is not set: the folder that holds the pictures.")
+    root = Path(dir).expanduser()
+    if not root.is_dir():
+        missing = "is not a folder" if root.exists() else "does not exist"
+        raise UserError(f"data.dir {root} {missing}.")
+    folders = {path.name.lower(): path for path in _folders(root)}
+    if "train" not in folders or not _folders(folders["train"]):
+        return _split(_pictures(root), test_fraction)
+    train = _pictures(folders["train"])
+    for name in TEST_NAMES:
+        if name in folders:
+            return train, _pictures(folders[name], allow_empty=True)
+    return _split(train, test_fraction)
+
+
+def sort_classes(names: set[str]) -> list[str]:
+    """Sorted; if all are whole numbers, by value: "2" before "10"."""
+    numbers = all(name.isdecimal() for name in names)
+    return sorted(names, key=lambda name: (int(name) if numbers else 0, name))
+
+
+def _folders(root: Path) -> list[Path]:
+    hidden = (".", "__", "@")  # .git, __MACOSX, @eaDir
+    return sorted(
+        path
+        for path in root.iterdir()
+        if path.is_dir() and not path.name.startswith(hidden)
+    )
+
+
+def _pictures(root: Path, allow_empty: bool = False) -> Labelled:
+    """All pictures in the class folders of `root`, at least one in each of two."""
+    found: Labelled = []
+    folders = _folders(root)
+    for folder in folders:
+        files = [(folder.name, str(path)) for path in _files_in(folder)]
+        if not files and not allow_empty:
+            raise UserError(
+                f"class folder {folder} holds no pictures ({KINDS}); put some in, "
+                f"or remove it.{_deeper(folder)}"
+            )
+        found += files
+    if not found:
+        loose = ", not directly in it" if any(_files_in(root)) else ""
+        raise UserError(
+            f"{root} holds no pictures to learn from: they belong in "
+            f"{root / '<class>'}{loose}."
+        )
+    if len(folders) < 2:
+        raise UserError(
+            f"{root} holds one class, '{folders[0].name}'; there must be at least two."
+        )
+    return found
+
+
+def _files_in(folder: Path) -> Iterator[Path]:
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith("."):
+            yield path
+
+
+def _deeper(folder: Path) -> str:
+    """A hint for pictures that lie one level too deep."""
+    if any(any(_files_in(inner)) for inner in _folders(folder)):
+        return f" Its subfolders do: is {folder} the data.dir, or a split?"
+    return ""
+
+
+def _split(pictures: Labelled, test_fraction: float) -> tuple[Labelled, Labelled]:
+    """Divides each class by a hash of the file names, whatever else there is."""
+    by_class: dict[str, list[str]] = {}
+    for name, path in pictures:
+        by_class.setdefault(name, []).append(path)
+    train, test = [], []
+    for name, paths in by_class.items():
+        paths.sort(key=lambda path: hashlib.sha256(Path(path).name.encode()).digest())
+        count = min(max(1, round(len(paths) * test_fraction)), len(paths) - 1)
+        test += [(name, path) for path in sorted(paths[:count])]
+        train += [(name, path) for path in sorted(paths[count:])]
+    if not test:
+        raise UserError(
+            "no class has two pictures, so none can be set aside for the test."
+        )
+    return train, test
+
+
+@dataclass(frozen=True)
+class Files:
+    """Reads pictures from their own files."""
+
+    paths: Sequence[str]
+    targets: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def labels(self) -> np.ndarray:
+        return self.targets
+
+    def read(self, indices: Sequence[int]) -> Iterator[Encoded]:
+        for i in indices:
+            yield Encoded(self.paths[i], int(self.targets[i]), self.paths[i])
+
+
+def _files(pictures: Labelled, classes: list[str]) -> Files:
+    number = {name: i for i, name in enumerate(classes)}
+    targets = np.array([number[name] for name, _ in pictures], np.int32)
+    return Files([path for _, path in pictures], targets)

@@ -1,0 +1,182 @@
+"""From an encoded picture to the uint8 array that a network is given.
+
+Every picture is cut out once and resampled once: a box of the picture goes to
+the (height, width) of the network's input with Pillow's bilinear filter, which
+averages over the covered pixels when it shrinks. Evaluation takes the largest
+centred box of the input's aspect ratio, or a fraction of it; training takes a
+random one.
+"""
+
+import io
+import math
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from cnn_jax.errors import UserError
+
+Box = tuple[
+    float | int, float | int, float | int, float | int
+]  # left, top, right, bottom in pixels
+Picture = str | Path | bytes | Image.Image  # a path, an encoded file, or decoded
+
+CROP_AREA = (0.08, 1.0)  # Szegedy et al. 2015, "Going deeper with convolutions"
+CROP_RATIO = (3 / 4, 4 / 3)  # width / height
+
+_ORIENTATION = 0x0112  # the EXIF tag; from 5 on, width and height are swapped
+
+# Photos with broken EXIF data are common (ImageNet has some) and harmless.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+
+
+def check_shape(image_size: int, channels: int) -> None:
+    """Raises `UserError` unless the two make the shape of an image."""
+    if image_size < 1:
+        raise UserError(f"data.image_size is {image_size}; it must be at least 1.")
+    if channels not in (1, 3):
+        raise UserError(f"data.channels is {channels}; it must be 1 (grey) or 3 (RGB).")
+
+
+def read_image(path: str | Path) -> Image.Image:
+    """The picture at `path`, upright as its EXIF data says, in mode "L" or "RGB".
+
+    Transparent parts become white; 16-bit grey becomes 8-bit. Raises `UserError`
+    with the path where the file is missing, no image, or damaged.
+    """
+    with _opened(path, str(path)) as (image, _):
+        return _plain(ImageOps.exif_transpose(image))
+
+
+def fit(
+    picture: Picture,
+    image_shape: tuple[int, int, int],
+    crop: float = 1.0,
+    name: str | None = None,
+) -> np.ndarray:
+    """The evaluation transform: uint8 [height, width, channels] = `image_shape`.
+
+    Takes the largest centred box of the aspect ratio of `image_shape`, each side
+    times `crop`, and resamples it. For a square that is the same as "resize the
+    shorter side to size / crop, then crop the centre". Grey or RGB by the channel
+    count. `name` is what a `UserError` calls the picture, for one without a path.
+    """
+
+    def centred(size: tuple[int, int]) -> Box:
+        width, height = size
+        aspect = image_shape[1] / image_shape[0]
+        box_width = min(width, height * aspect) * crop
+        box_height = min(height, width / aspect) * crop
+        left, top = (width - box_width) / 2, (height - box_height) / 2
+        return left, top, left + box_width, top + box_height
+
+    return _resample(picture, image_shape, centred, name)
+
+
+def random_resized_crop(
+    picture: Picture,
+    image_shape: tuple[int, int, int],
+    rng: np.random.Generator,
+    name: str | None = None,
+) -> np.ndarray:
+    """The training transform for photos: a random box, resampled to `image_shape`.
+
+    The box covers 8% to 100% of the picture's area with a ratio of width to
+    height between 3/4 and 4/3 (log-uniform), as in Szegedy et al. 2015.
+    """
+    return _resample(
+        picture, image_shape, lambda size: random_crop_box(size, rng), name
+    )
+
+
+def random_crop_box(size: tuple[int, int], rng: np.random.Generator) -> Box:
+    """A box of random area and ratio inside a picture of `size` (width, height).
+
+    Draws up to ten times; if no box fits (a very long picture), the largest
+    centred one whose ratio is allowed.
+    """
+    width, height = size
+    low, high = (math.log(ratio) for ratio in CROP_RATIO)
+    for _ in range(10):
+        area = width * height * rng.uniform(*CROP_AREA)
+        ratio = math.exp(rng.uniform(low, high))
+        box_width = round(math.sqrt(area * ratio))
+        box_height = round(math.sqrt(area / ratio))
+        if 0 < box_width <= width and 0 < box_height <= height:
+            left = int(rng.integers(width - box_width + 1))
+            top = int(rng.integers(height - box_height + 1))
+            return left, top, left + box_width, top + box_height
+    box_width = min(width, max(1, round(height * CROP_RATIO[1])))
+    box_height = min(height, max(1, round(width / CROP_RATIO[0])))
+    left, top = (width - box_width) // 2, (height - box_height) // 2
+    return left, top, left + box_width, top + box_height
+
+
+def _resample(
+    picture: Picture,
+    image_shape: tuple[int, int, int],
+    choose_box: Callable[[tuple[int, int]], Box],
+    name: str | None,
+) -> np.ndarray:
+    height, width, channels = image_shape
+    if isinstance(picture, Image.Image):
+        image, size = _plain(picture), picture.size
+        box = choose_box(size)
+    else:
+        name = name or ("of a user" if isinstance(picture, bytes) else str(picture))
+        with _opened(picture, name) as (encoded, size):
+            box = choose_box(size)
+            # A JPEG decodes faster at 1/2, 1/4 or 1/8 of its size. Twice the
+            # pixels that are needed keeps the result the same to the eye.
+            spare = min((box[2] - box[0]) / width, (box[3] - box[1]) / height) / 2
+            if spare >= 2:
+                smallest = [math.ceil(side / spare) for side in encoded.size]
+                encoded.draft(encoded.mode, smallest)
+            image = _plain(ImageOps.exif_transpose(encoded))
+    image = image.convert({1: "L", 3: "RGB"}[channels])
+    across, down = image.size[0] / size[0], image.size[1] / size[1]
+    box = (box[0] * across, box[1] * down, box[2] * across, box[3] * down)
+    resampled = image.resize((width, height), Image.Resampling.BILINEAR, box=box)
+    return np.asarray(resampled, np.uint8).reshape(image_shape)
+
+
+@contextmanager
+def _opened(
+    picture: str | Path | bytes, name: str
+) -> Iterator[tuple[Image.Image, tuple[int, int]]]:
+    """The picture, not yet decoded, and its upright size (width, height).
+
+    Any failure inside the block is the file's: Pillow raises nearly every kind of
+    exception on damaged files.
+    """
+    try:
+        file = io.BytesIO(picture) if isinstance(picture, bytes) else picture
+        with Image.open(file) as image:
+            swapped = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
+            yield image, image.size[::-1] if swapped else image.size
+    except Image.UnidentifiedImageError:
+        raise UserError(f"image {name}: not an image, or damaged.") from None
+    except FileNotFoundError:
+        raise UserError(f"image {name}: there is no such file.") from None
+    except Exception as error:
+        reason = str(getattr(error, "strerror", None) or error).rstrip(".")
+        raise UserError(f"image {name} cannot be read: {reason}.") from None
+
+
+def _plain(image: Image.Image) -> Image.Image:
+    """The same picture in mode "L" or "RGB": 8 bits, opaque, no palette."""
+    if image.mode in ("L", "RGB"):
+        return image
+    if image.mode.startswith("I"):  # 16-bit grey; Pillow's own conversion clips
+        values = np.asarray(image, np.int64)
+        return Image.fromarray((values >> 8).clip(0, 255).astype(np.uint8))
+    if image.mode == "F":
+        raise ValueError("it holds floating-point values, not 8-bit colours")
+    if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(white, image).convert("RGB")
+    return image.convert("L" if image.mode == "1" else "RGB")

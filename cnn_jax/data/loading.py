@@ -1,0 +1,254 @@
+"""Batches of a split, each a pure function of the seed and the step.
+
+Training walks through an endless sequence of positions; step s takes positions
+s * batch_size up to (s + 1) * batch_size. Position p stands for example
+permutation(seed, epoch)[p % n] in epoch p // n, where n is the length of the
+split: every epoch sees each example once, none is dropped, and a batch may span
+two epochs. Nothing depends on what ran before, nor on the number of hosts or of
+worker processes, so resuming needs no more than the step.
+"""
+
+import functools
+import math
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from itertools import cycle, islice
+from typing import Any
+
+import numpy as np
+
+from cnn_jax.data.dataset import Arrays, Split
+from cnn_jax.errors import UserError
+
+Batch = dict[str, np.ndarray]
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGTERM_GRACE = 20.0  # seconds that a worker goes on to serve after a SIGTERM
+
+
+def train_batches(
+    split: Split,
+    *,
+    batch_size: int,
+    seed: int,
+    start_step: int,
+    stop_step: int,
+    workers: int = 0,
+    shard: tuple[int, int] = (0, 1),
+) -> Iterator[Batch]:
+    """The batches of steps `start_step` up to, not including, `stop_step`.
+
+    Args:
+      batch_size: examples a step over all hosts.
+      seed: not negative; decides the order and the random crops of `Records`.
+      workers: processes that decode `Records`; 0: decode in this one. A split in
+        memory needs none and ignores it.
+      shard: (this host, number of hosts); a host gets its contiguous rows.
+
+    Yields {"image": uint8 [b, h, w, c], "label", "index", "epoch": int32 [b]} with
+    b = batch_size / number of hosts. Close the iterator to end the workers early.
+
+    Raises `UserError` for a batch size that the hosts do not divide.
+    """
+    if seed < 0:
+        raise UserError(f"the seed is {seed}; it must not be negative.")
+    make = _TrainBatch(split, batch_size, seed, _rows(batch_size, shard))
+    return _run(make, start_step, stop_step, workers)
+
+
+def eval_batches(
+    split: Split, *, batch_size: int, workers: int = 0, shard: tuple[int, int] = (0, 1)
+) -> Iterator[Batch]:
+    """Every example exactly once over all hosts, in order, in batches of one shape.
+
+    Yields {"image", "label", "index", "mask": float32 [b]}. Rows that fill up the
+    last batch are black images with label 0, index -1 and mask 0. All hosts get the
+    same number of batches.
+    """
+    make = _EvalBatch(split, batch_size, _rows(batch_size, shard))
+    return _run(make, 0, -(-len(split) // batch_size), workers)
+
+
+def steps_per_epoch(split: Split, batch_size: int) -> float:
+    """len(split) / batch_size, not rounded: batches span epochs."""
+    return len(split) / batch_size
+
+
+@dataclass(frozen=True)
+class _TrainBatch:
+    split: Split
+    batch_size: int
+    seed: int
+    rows: range
+
+    def __call__(self, step: int) -> Batch:
+        first = int(step) * self.batch_size
+        epoch, place = np.divmod(
+            np.arange(first + self.rows.start, first + self.rows.stop), len(self.split)
+        )
+        index = np.empty_like(place)
+        for e in np.unique(epoch):
+            order = _permutation(self.seed, int(e), len(self.split))
+            index[epoch == e] = order[place[epoch == e]]
+        batch = _gather(self.split, index, self.seed, epoch)
+        return {**batch, "epoch": epoch.astype(np.int32)}
+
+
+@dataclass(frozen=True)
+class _EvalBatch:
+    split: Split
+    batch_size: int
+    rows: range
+
+    def __call__(self, step: int) -> Batch:
+        first = int(step) * self.batch_size
+        index = np.arange(first + self.rows.start, first + self.rows.stop)
+        real = int(np.sum(index < len(self.split)))
+        batch = _gather(self.split, index[:real])
+        missing = len(index) - real
+        padded = {
+            key: np.concatenate([value, np.zeros((missing, *value.shape[1:]), t)])
+            for key, value in batch.items()
+            for t in [value.dtype]
+        }
+        padded["index"][real:] = -1
+        return {**padded, "mask": (np.arange(len(index)) < real).astype(np.float32)}
+
+
+@functools.lru_cache(maxsize=4)
+def _permutation(seed: int, epoch: int, count: int) -> np.ndarray:
+    return np.random.default_rng([seed, epoch]).permutation(count)
+
+
+def _gather(
+    split: Split,
+    index: np.ndarray,
+    seed: int | None = None,
+    epoch: np.ndarray | None = None,
+) -> Batch:
+    """Images and labels of examples `index`; with a seed, as they are trained on."""
+    if isinstance(split, Arrays):
+        images, labels = split.images[index], split.labels[index]
+    else:
+        images = np.empty((len(index), *split.image_shape), np.uint8)
+        labels = np.empty(len(index), np.int32)
+        rngs = [None] * len(index)
+        if seed is not None:
+            ids = zip(epoch.tolist(), index.tolist(), strict=True)
+            rngs = [np.random.default_rng([seed, e, i]) for e, i in ids]
+        for row, example in enumerate(split.examples(index, rngs)):
+            images[row], labels[row] = example["image"], example["label"]
+    return {"image": images, "label": labels, "index": index.astype(np.int32)}
+
+
+def _rows(batch_size: int, shard: tuple[int, int]) -> range:
+    host, hosts = shard
+    if batch_size < 1 or batch_size % hosts:
+        raise UserError(
+            f"the batch size, {batch_size}, must be a positive multiple of the "
+            f"number of hosts, {hosts}."
+        )
+    size = batch_size // hosts
+    return range(host * size, (host + 1) * size)
+
+
+def _run(
+    make: Callable[[int], Batch], start: int, stop: int, workers: int
+) -> Iterator[Batch]:
+    if workers < 0:
+        raise UserError(f"data.workers is {workers}; it must not be negative.")
+    workers = min(workers, max(0, stop - start))
+    if workers == 0 or isinstance(make.split, Arrays):
+        return (make(step) for step in range(start, stop))
+    return _in_workers(make, start, stop, workers)
+
+
+def _in_workers(
+    make: Callable[[int], Batch], start: int, stop: int, workers: int
+) -> Iterator[Batch]:
+    """`make(step)` for each step in order, each made whole by one of the processes.
+
+    Images come back through memory that is shared by all and has no name, so that
+    nothing is left behind however the processes end.
+    """
+    context = multiprocessing.get_context("spawn")
+    shape = (len(make.rows), *make.split.image_shape)
+    slots = [context.RawArray("B", math.prod(shape)) for _ in range(2 * workers)]
+    tasks = zip(range(start, stop), cycle(range(len(slots))))
+    with ProcessPoolExecutor(
+        workers, context, _start_worker, initargs=(make, slots)
+    ) as pool:
+        waiting = deque()
+        try:
+            for task in islice(tasks, len(slots)):
+                waiting.append(_submit(pool, task))
+            while waiting:
+                batch, slot = waiting.popleft().result()
+                batch["image"] = _as_images(slots[slot], shape).copy()
+                for task in islice(tasks, 1):  # its slot is the one just emptied
+                    waiting.append(_submit(pool, task))
+                yield batch
+        except BrokenProcessPool:
+            raise UserError(
+                "a worker process that loads data died; if nothing above says why, "
+                "memory ran out: try fewer data.workers."
+            ) from None
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _submit(pool: ProcessPoolExecutor, task: tuple[int, int]) -> Future:
+    """Hands out a task; the pool may start a worker for it.
+
+    A worker inherits which signals are blocked. Blocked from its first instruction,
+    they wait until it has said what they mean to it (`_start_worker`).
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    try:
+        return pool.submit(_make_in_worker, *task)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _as_images(slot: Any, shape: tuple[int, ...]) -> np.ndarray:
+    return np.frombuffer(slot, np.uint8).reshape(shape)
+
+
+def _make_in_worker(step: int, slot: int) -> tuple[Batch, int]:
+    """The batch without its images, and the slot where they are."""
+    batch = _make(step)
+    images = batch.pop("image")
+    _as_images(_slots[slot], images.shape)[:] = images
+    return batch, slot
+
+
+def _start_worker(make: Callable[[int], Batch], slots: list) -> None:
+    """Leaves the end of a worker to the process that reads from it.
+
+    Ctrl-C and a scheduler's SIGTERM reach every process; the main one decides what
+    they mean, and may need more batches before it stops. If it is killed, nobody
+    tells the worker, so it watches for that itself.
+    """
+    global _make, _slots
+    _make, _slots = make, slots
+
+    def leave_later(*_: object) -> None:
+        timer = threading.Timer(SIGTERM_GRACE, os._exit, [1])
+        timer.daemon = True
+        timer.start()
+
+    def follow() -> None:
+        multiprocessing.parent_process().join()
+        os._exit(1)
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, leave_later)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+    threading.Thread(target=follow, daemon=True).start()

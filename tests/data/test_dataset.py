@@ -1,0 +1,134 @@
+"""The registry of sources, digits, and what all sources share."""
+
+import json
+import subprocess
+import sys
+import typing
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cnn_jax import data
+from cnn_jax.data.dataset import Arrays, assemble, channel_statistics, keep
+from cnn_jax.errors import UserError
+
+
+def test_importing_is_light():
+    code = (
+        "import numpy, sys, time; start = time.perf_counter(); import cnn_jax.data;"
+        "print(time.perf_counter() - start,"
+        "*{'jax', 'sklearn', 'tensorflow_datasets', 'tensorflow'} & sys.modules.keys())"
+    )
+    times = []
+    for _ in range(3):
+        output = subprocess.check_output([sys.executable, "-c", code], text=True)
+        seconds, *heavy = output.split()
+        assert not heavy
+        times.append(float(seconds))
+    assert min(times) < 0.5  # 0.05 s on a free core
+
+
+def test_options_can_be_written_to_a_config():
+    assert data.options("digits") == {
+        "image_size": (int, 8),
+        "channels": (int, 1),
+        "train_examples": (int | None, None),
+        "test_examples": (int | None, None),
+    }
+    assert data.options("tfds:cifar10")["data_dir"] == (str | None, None)
+    for name in ("digits", "folder", "tfds:mnist"):
+        options = data.options(name)
+        assert {"train_examples", "test_examples", "image_size"} <= options.keys()
+        for hint, default in options.values():
+            json.dumps(default)
+            assert isinstance(default, typing.get_args(hint) or hint)
+
+
+@pytest.mark.parametrize("name", ["digit", "digits:x", "tfds", "imagenet", ""])
+def test_unknown_names(name):
+    with pytest.raises(UserError, match=r"digits, folder, tfds:NAME|names no set"):
+        data.options(name)
+    with pytest.raises(UserError):
+        data.load(name)
+
+
+def test_unknown_options():
+    with pytest.raises(UserError, match=r"'image_sise'.*Did you mean 'image_size'"):
+        data.load("digits", image_sise=8)
+
+
+def test_digits():
+    digits = data.load("digits")
+    train, test = digits.splits["train"], digits.splits["test"]
+    assert train.images.shape == (1437, 8, 8, 1) and len(test) == 360
+    assert train.images.dtype == np.uint8 and train.labels.dtype == np.int32
+    assert train.images.max() == 255 and digits.classes == tuple("0123456789")
+    share = np.bincount(train.labels) / np.bincount(test.labels)
+    np.testing.assert_allclose(share, 1437 / 360, rtol=0.03)
+    # The split itself: another one would make published results incomparable.
+    assert test.labels[:12].tolist() == [7, 6, 3, 7, 7, 3, 2, 8, 9, 3, 2, 6]
+    np.testing.assert_allclose(digits.mean, train.images.mean() / 255)
+    np.testing.assert_allclose(digits.std, train.images.std() / 255)
+
+
+def test_digits_holds_all_of_scikit_learn():
+    from sklearn.datasets import load_digits
+
+    digits = data.load("digits").splits.values()
+    ours = np.concatenate([split.images.reshape(-1, 64) for split in digits])
+    theirs = np.rint(load_digits().data * 255 / 16).astype(np.uint8)
+    assert sorted(map(bytes, ours)) == sorted(map(bytes, theirs))
+
+
+def test_digits_in_another_size_and_colour():
+    small = data.load("digits")
+    large = data.load("digits", image_size=32, channels=3)
+    assert large.image_shape == (32, 32, 3) and len(large.mean) == 3
+    images = large.splits["test"].images
+    np.testing.assert_array_equal(images[..., 0], images[..., 2])
+    blocks = images[..., 0].reshape(360, 8, 4, 8, 4).mean(axis=(2, 4))
+    original = small.splits["test"].images[..., 0]
+    assert np.corrcoef(blocks.ravel(), original.ravel())[0, 1] > 0.97
+
+
+@given(st.lists(st.integers(0, 4), min_size=1, max_size=60), st.integers(1, 70))
+def test_fewer_examples_keep_the_classes_in_proportion(labels, count):
+    labels = np.array(labels, np.int32)
+    split = Arrays(np.arange(len(labels), dtype=np.uint8)[:, None, None, None], labels)
+    kept = keep(split, count, "train_examples")
+    assert len(kept) == min(count, len(labels))
+    rows = kept.images.ravel()
+    assert len(set(rows.tolist())) == len(rows)
+    np.testing.assert_array_equal(kept.labels, labels[rows])
+    fair = np.bincount(labels, minlength=5) * len(kept) / len(labels)
+    assert np.abs(np.bincount(kept.labels, minlength=5) - fair).max() < 2.5
+    more = keep(split, count + 1, "train_examples").images.ravel()
+    np.testing.assert_array_equal(more[: len(rows)], rows)
+
+
+def test_fewer_examples_of_a_balanced_set_are_balanced():
+    split = data.load("digits", train_examples=100).splits["train"]
+    assert len(split) == 100
+    assert np.all(np.abs(np.bincount(split.labels) - 10) <= 1)
+    for count in (0, -3):
+        with pytest.raises(UserError, match="train_examples is"):
+            data.load("digits", train_examples=count)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 50), st.sampled_from([1, 3]), st.integers(0, 2**32))
+def test_statistics(count, channels, seed):
+    rng = np.random.default_rng(seed)
+    images = rng.integers(0, rng.integers(2, 257), (count, 3, 4, channels), np.uint8)
+    mean, std = channel_statistics(images)
+    values = images.reshape(-1, channels) / 255
+    np.testing.assert_allclose(mean, values.mean(0), atol=1e-12)
+    np.testing.assert_allclose(std, np.maximum(values.std(0), 1 / 255), atol=1e-12)
+
+
+def test_examples_without_labels_are_one_line():
+    split = Arrays(np.zeros((3, 2, 2, 1), np.uint8), np.array([0, -1, 1], np.int32))
+    with pytest.raises(UserError, match="train split has examples without a label"):
+        assemble(split, split, classes=("a", "b"))

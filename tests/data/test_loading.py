@@ -1,0 +1,203 @@
+"""Batches: pure functions of seed and step, every example in its turn."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cnn_jax.data import folder
+from cnn_jax.data.dataset import Arrays
+from cnn_jax.data.loading import eval_batches, steps_per_epoch, train_batches
+from cnn_jax.errors import UserError
+
+sizes = st.integers(1, 40)
+seeds = st.integers(0, 2**31)
+
+
+def numbered(count):
+    """A split whose i-th image is filled with i, labelled 2 i."""
+    images = np.arange(count, dtype=np.uint8)[:, None, None, None]
+    return Arrays(
+        images.repeat(2, 1).repeat(3, 2), 2 * np.arange(count, dtype=np.int32)
+    )
+
+
+def joined(batches, key):
+    return np.concatenate([batch[key] for batch in batches])
+
+
+def assert_same(some, others):
+    for one, other in itertools.zip_longest(some, others):
+        assert one.keys() == other.keys()
+        for key in one:
+            np.testing.assert_array_equal(one[key], other[key])
+            assert one[key].dtype == other[key].dtype
+
+
+@given(sizes, sizes, seeds)
+def test_every_epoch_is_a_permutation(count, batch_size, seed):
+    batches = list(
+        train_batches(
+            numbered(count),
+            batch_size=batch_size,
+            seed=seed,
+            start_step=0,
+            stop_step=-(-3 * count // batch_size),
+        )
+    )
+    index, epoch = joined(batches, "index"), joined(batches, "epoch")
+    np.testing.assert_array_equal(epoch, np.arange(len(epoch)) // count)
+    for e in range(3):
+        np.testing.assert_array_equal(np.sort(index[epoch == e]), np.arange(count))
+    np.testing.assert_array_equal(joined(batches, "image")[:, 0, 0, 0], index)
+    np.testing.assert_array_equal(joined(batches, "label"), 2 * index)
+
+
+def test_epochs_and_seeds_have_orders_of_their_own():
+    options = {"batch_size": 200, "start_step": 0, "stop_step": 2}
+    orders = [
+        batch["index"].tolist()
+        for seed in (0, 1)
+        for batch in train_batches(numbered(200), seed=seed, **options)
+    ]
+    assert all(a != b for a, b in itertools.combinations(orders, 2))
+
+
+@given(sizes, sizes, seeds, st.integers(0, 9))
+def test_starting_late_equals_skipping(count, batch_size, seed, start):
+    def batches(start_step):
+        return train_batches(
+            numbered(count),
+            batch_size=batch_size,
+            seed=seed,
+            start_step=start_step,
+            stop_step=12,
+        )
+
+    assert_same(batches(start), itertools.islice(batches(0), start, None))
+
+
+@given(sizes, st.integers(1, 9), st.integers(1, 4), seeds)
+def test_hosts_together_have_the_batch_of_one(count, rows, hosts, seed):
+    def batches(shard, make, **options):
+        return make(numbered(count), batch_size=rows * hosts, shard=shard, **options)
+
+    steps = {"seed": seed, "start_step": 1, "stop_step": 4}
+    for make, options in ((train_batches, steps), (eval_batches, {})):
+        whole = list(batches((0, 1), make, **options))
+        parts = [list(batches((h, hosts), make, **options)) for h in range(hosts)]
+        assert {len(part) for part in parts} == {len(whole)}
+        assert_same(
+            whole, [{k: joined(p, k) for k in p[0]} for p in zip(*parts, strict=True)]
+        )
+
+
+@given(sizes, st.integers(1, 9), st.integers(1, 4))
+def test_evaluation_covers_every_example_once(count, rows, hosts):
+    batches = [
+        batch
+        for host in range(hosts)
+        for batch in eval_batches(
+            numbered(count), batch_size=rows * hosts, shard=(host, hosts)
+        )
+    ]
+    assert {batch["image"].shape for batch in batches} == {(rows, 2, 3, 1)}
+    mask, index = joined(batches, "mask"), joined(batches, "index")
+    assert mask.dtype == np.float32
+    np.testing.assert_array_equal(np.sort(index[mask == 1]), np.arange(count))
+    assert np.all(index[mask == 0] == -1) and set(mask) <= {0, 1}
+    np.testing.assert_array_equal(
+        joined(batches, "label")[mask == 1], 2 * index[mask == 1]
+    )
+
+
+def test_types_and_shapes():
+    options = {"batch_size": 4, "seed": 0, "start_step": 0, "stop_step": 1}
+    (batch,) = train_batches(numbered(9), **options)
+    assert {key: (value.dtype.name, value.shape) for key, value in batch.items()} == {
+        "image": ("uint8", (4, 2, 3, 1)),
+        "label": ("int32", (4,)),
+        "index": ("int32", (4,)),
+        "epoch": ("int32", (4,)),
+    }
+    assert steps_per_epoch(numbered(9), 4) == 2.25
+
+
+def test_bad_sizes_are_one_line():
+    steps = {"start_step": 0, "stop_step": 1}
+    with pytest.raises(UserError, match=r"batch size, 10, .* hosts, 4"):
+        train_batches(numbered(9), batch_size=10, seed=0, shard=(0, 4), **steps)
+    with pytest.raises(UserError, match="batch size, 0"):
+        eval_batches(numbered(9), batch_size=0)
+    with pytest.raises(UserError, match="seed is -1"):
+        train_batches(numbered(9), batch_size=3, seed=-1, **steps)
+    with pytest.raises(UserError, match=r"data\.workers is -1"):
+        eval_batches(numbered(9), batch_size=3, workers=-1)
+
+
+@pytest.fixture
+def photos(tmp_path, write):
+    for i in range(11):
+        write(tmp_path / "ab"[i % 2] / f"{i}.jpg", size=(50 + i, 40))
+    return folder.load(dir=str(tmp_path), image_size=12, in_memory=False)
+
+
+def test_streams_do_not_depend_on_workers_start_or_hosts(photos):
+    split = photos.splits["train"]
+
+    def batches(start=0, **options):
+        return list(
+            train_batches(
+                split, batch_size=4, seed=3, start_step=start, stop_step=7, **options
+            )
+        )
+
+    alone = batches()
+    assert len(alone) == 7 and alone[-1]["epoch"].max() >= 2
+    assert_same(alone, batches(workers=1))
+    assert_same(alone, batches(workers=2))
+    assert_same(alone[5:], batches(start=5, workers=2))
+    parts = [batches(shard=(h, 2)) for h in (0, 1)]
+    assert_same(
+        alone, [{k: joined(p, k) for k in p[0]} for p in zip(*parts, strict=True)]
+    )
+
+
+def test_streams_are_cropped_anew_in_every_epoch(photos):
+    split = photos.splits["train"]
+    first, second = train_batches(
+        split, batch_size=len(split), seed=0, start_step=0, stop_step=2
+    )
+    a, b = (x["image"][np.argsort(x["index"])].astype(int) for x in (first, second))
+    assert np.all(np.abs(a - b).mean(axis=(1, 2, 3)) > 1)
+    (plain,) = eval_batches(split, batch_size=len(split))
+    np.testing.assert_array_equal(
+        plain["image"], [split.example(i, None)["image"] for i in range(len(split))]
+    )
+
+
+def test_evaluation_of_a_stream(photos):
+    for name, split in photos.splits.items():
+        alone = list(eval_batches(split, batch_size=4))
+        assert_same(alone, eval_batches(split, batch_size=4, workers=2))
+        assert sum(batch["mask"].sum() for batch in alone) == len(split), name
+
+
+@settings(max_examples=20)
+@given(st.integers(1, 9), st.integers(0, 20))
+def test_the_crop_of_an_example_is_its_own(index, epoch):
+    from PIL import Image
+
+    from cnn_jax.data import images
+
+    picture = Image.fromarray(
+        np.random.default_rng(0).integers(0, 256, (50, 60, 3), np.uint8)
+    )
+
+    def crop():
+        rng = np.random.default_rng([0, epoch, index])
+        return images.random_resized_crop(picture, (8, 8, 3), rng)
+
+    np.testing.assert_array_equal(crop(), crop())
