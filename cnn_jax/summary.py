@@ -10,7 +10,7 @@ from cnn_jax import command
 from cnn_jax.errors import UserError
 
 
-def shape(text: str) -> tuple[int, ...]:
+def input_shape(text: str) -> tuple[int, ...]:
     """`224,224,3` as a tuple of three positive numbers."""
     sizes = tuple(int(size) for size in text.split(","))
     if len(sizes) != 3 or min(sizes) < 1:
@@ -25,7 +25,7 @@ def main() -> None:
     parser.add_argument("--num_classes", type=int, help="outputs of --model: 1000")
     parser.add_argument(
         "--input_shape",
-        type=shape,
+        type=input_shape,
         metavar="H,W,C",
         help="of --model: 224,224,3; of --config: that of its data",
     )
@@ -36,26 +36,30 @@ def main() -> None:
     if (flags.config is None) == (flags.model is None):
         parser.error("give one of --config and --model")
 
-    from cnn_jax import models
+    from cnn_jax import data, models
     from cnn_jax.analysis import costs
 
     if flags.model:
         if flags.overrides:
             parser.error("--config.KEY=VALUE goes with --config")
         model = models.create(flags.model, num_classes=flags.num_classes or 1000)
-        input_shape = flags.input_shape or (224, 224, 3)
+        shape = flags.input_shape or (224, 224, 3)
     else:
         if flags.num_classes:
             parser.error("with --config, set --config.model.num_classes")
         from cnn_jax.training import run
 
         config = command.load_config(flags)
-        model, input_shape = run.model_and_shape(config, flags.input_shape)
+        classes, data_shape = data.describe(
+            config.data.name, **run.data_options(config)
+        )
+        model = run.model_of(config, len(classes))
+        shape = flags.input_shape or data_shape
     try:
-        table = costs.layer_table(model, input_shape)
+        table = costs.layer_table(model, shape)
     except (ValueError, TypeError) as error:
         raise UserError(
-            f"the network cannot take an input of {input_shape}: {error}"
+            f"the network cannot take an input of {shape}: {error}"
         ) from error
     print(costs.render(table, flags.format))
 

@@ -57,7 +57,7 @@ def test_train_evaluate_predict_summary(name, run, rows, tmp_path):
     assert last["step"] == measured[-1]["step"] == 4
     assert last["test/accuracy"] == measured[-1]["test/accuracy"]
     assert last["test/loss"] == measured[-1]["test/loss"]
-    best = max(measured, key=lambda row: row["test/accuracy"])
+    best = max(measured, key=lambda row: (row["test/accuracy"], row["step"]))
     table = run("main", config, "--smoke", f"--workdir={workdir}", "--mode=eval")
     assert table.split()[:2] == ["step", str(best["step"])]
 

@@ -29,6 +29,22 @@ def load(name: str, **options: Any) -> Dataset:
     return source(*set_name, **options)
 
 
+def describe(name: str, **options: Any) -> tuple[tuple[str, ...], tuple[int, int, int]]:
+    """The classes and the image shape of a data set, without its images.
+
+    Of a TFDS set that is not prepared, TFDS itself knows them.
+    """
+    source, set_name = _source(name)
+    if source is tfds_source.load:
+        return tfds_source.describe(
+            *set_name, options.get("data_dir"), options.get("image_size")
+        )
+    if "in_memory" in _options(source):
+        options["in_memory"] = False
+    dataset = source(*set_name, **options)
+    return dataset.classes, dataset.image_shape
+
+
 def options(name: str) -> dict[str, tuple[Any, Any]]:
     """The options that `load(name, ...)` takes: {option: (type hint, default)}."""
     return _options(_source(name)[0])

@@ -89,6 +89,14 @@ def find(dir: str, test_fraction: float) -> tuple[Labelled, Labelled]:
     return _split(train, test_fraction)
 
 
+def pictures_below(path: Path) -> list[Path]:
+    """All pictures in a folder and the folders in it, hidden ones left out."""
+    found = list(_files_in(path))
+    for inner in _folders(path):
+        found += pictures_below(inner)
+    return found
+
+
 def sort_classes(names: set[str]) -> list[str]:
     """Sorted; if all are whole numbers, by value: "2" before "10"."""
     numbers = all(name.isdecimal() for name in names)

@@ -9,18 +9,13 @@ worker processes, so resuming needs no more than the step.
 """
 
 import functools
-import math
 import multiprocessing
 import os
 import signal
+import sys
 import threading
-from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from itertools import cycle, islice
-from typing import Any
 
 import numpy as np
 
@@ -29,8 +24,8 @@ from cnn_jax.errors import UserError
 
 Batch = dict[str, np.ndarray]
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
-SIGTERM_GRACE = 20.0  # seconds that a worker goes on to serve after a SIGTERM
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+TRACKER_QUIET = "ignore:resource_tracker:UserWarning"
 
 
 def train_batches(
@@ -173,82 +168,76 @@ def _run(
 def _in_workers(
     make: Callable[[int], Batch], start: int, stop: int, workers: int
 ) -> Iterator[Batch]:
-    """`make(step)` for each step in order, each made whole by one of the processes.
+    """`make(step)` for each step in order, each made whole by one of the processes."""
+    # Here and not above: grain takes a second to import.
+    import grain
+    from absl import flags
 
-    Images come back through memory that is shared by all and has no name, so that
-    nothing is left behind however the processes end.
-    """
-    context = multiprocessing.get_context("spawn")
-    shape = (len(make.rows), *make.split.image_shape)
-    slots = [context.RawArray("B", math.prod(shape)) for _ in range(2 * workers)]
-    tasks = zip(range(start, stop), cycle(range(len(slots))))
-    with ProcessPoolExecutor(
-        workers, context, _start_worker, initargs=(make, slots)
-    ) as pool:
-        waiting = deque()
-        try:
-            for task in islice(tasks, len(slots)):
-                waiting.append(_submit(pool, task))
-            while waiting:
-                batch, slot = waiting.popleft().result()
-                batch["image"] = _as_images(slots[slot], shape).copy()
-                for task in islice(tasks, 1):  # its slot is the one just emptied
-                    waiting.append(_submit(pool, task))
-                yield batch
-        except BrokenProcessPool:
-            raise UserError(
-                "a worker process that loads data died; if nothing above says why, "
-                "memory ran out: try fewer data.workers."
-            ) from None
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
-def _submit(pool: ProcessPoolExecutor, task: tuple[int, int]) -> Future:
-    """Hands out a task; the pool may start a worker for it.
-
-    A worker inherits which signals are blocked. Blocked from its first instruction,
-    they wait until it has said what they mean to it (`_start_worker`).
-    """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    if not flags.FLAGS.is_parsed():  # grain reads its own from there
+        flags.FLAGS.mark_as_parsed()
+    # Batches that were on their way when a run ends early lie in shared memory that
+    # Python's resource tracker frees, with a warning. It starts with our options.
+    if TRACKER_QUIET not in sys.warnoptions:
+        sys.warnoptions.append(TRACKER_QUIET)
+    batches = iter(
+        grain.MapDataset.range(start, stop)
+        .map(_Outcome(make))
+        .to_iter_dataset(grain.ReadOptions(num_threads=0))
+        .mp_prefetch(
+            grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=2),
+            _start_worker,
+        )
+    )
     try:
-        return pool.submit(_make_in_worker, *task)
+        # Workers start with the first batch, and inherit the mask: signals to the
+        # whole group reach them only once they know to ignore them.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        try:
+            batch = next(batches, None)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        while batch is not None:
+            if isinstance(batch, UserError):
+                raise batch
+            yield batch
+            batch = next(batches, None)
+    except RuntimeError as error:
+        if "Worker process" not in str(error):
+            raise
+        raise UserError(
+            "a worker process that loads data died; if nothing above says why, memory "
+            "ran out: try fewer data.workers."
+        ) from None
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        batches.close()
 
 
-def _as_images(slot: Any, shape: tuple[int, ...]) -> np.ndarray:
-    return np.frombuffer(slot, np.uint8).reshape(shape)
+@dataclass(frozen=True)
+class _Outcome:
+    """A batch, or the user's mistake: raised in a worker, it would lose its type."""
+
+    make: Callable[[int], Batch]
+
+    def __call__(self, step: int) -> Batch | UserError:
+        try:
+            return self.make(step)
+        except UserError as error:
+            return error
 
 
-def _make_in_worker(step: int, slot: int) -> tuple[Batch, int]:
-    """The batch without its images, and the slot where they are."""
-    batch = _make(step)
-    images = batch.pop("image")
-    _as_images(_slots[slot], images.shape)[:] = images
-    return batch, slot
-
-
-def _start_worker(make: Callable[[int], Batch], slots: list) -> None:
+def _start_worker(index: int, workers: int) -> None:
     """Leaves the end of a worker to the process that reads from it.
 
     Ctrl-C and a scheduler's SIGTERM reach every process; the main one decides what
     they mean, and may need more batches before it stops. If it is killed, nobody
     tells the worker, so it watches for that itself.
     """
-    global _make, _slots
-    _make, _slots = make, slots
-
-    def leave_later(*_: object) -> None:
-        timer = threading.Timer(SIGTERM_GRACE, os._exit, [1])
-        timer.daemon = True
-        timer.start()
+    del index, workers
 
     def follow() -> None:
         multiprocessing.parent_process().join()
         os._exit(1)
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, leave_later)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=follow, daemon=True).start()

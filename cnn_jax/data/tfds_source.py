@@ -45,17 +45,11 @@ def load(
     array_record, or not one for image classification, and for an unknown split.
     """
     path = find(name, data_dir)
-    builder = _builder(path)
-    info = builder.info
+    info = _builder(path).info
     title = f"tfds:{name}"
     image_key, label_key = _keys(info, title)
-    height, width, channels = info.features[image_key].shape
-    varies = None in (height, width)
-    if varies and image_size is None:
-        raise UserError(f"{title} has images of many sizes: set data.image_size.")
-    shape = (image_size or height, image_size or width, channels or 3)
-    for size in shape[:2]:
-        check_shape(size, shape[2])
+    varies = None in info.features[image_key].shape[:2]
+    shape = _image_shape(info.features[image_key], image_size, title)
     if in_memory is None and varies:
         in_memory = False
     train, test = (
@@ -73,6 +67,41 @@ def load(
         in_memory=in_memory,
         random_crop=image_size is not None,
     )
+
+
+def describe(
+    name: str, data_dir: str | None, image_size: int | None
+) -> tuple[tuple[str, ...], tuple[int, int, int]]:
+    """The classes and the image shape of a set, prepared or known to TFDS.
+
+    Raises `UserError` for one that is neither.
+    """
+    import tensorflow_datasets as tfds
+
+    try:
+        info = _builder(find(name, data_dir)).info
+    except UserError as unprepared:
+        try:
+            # A folder that is not there keeps TFDS from looking for prepared sets.
+            info = tfds.builder(name, data_dir=os.devnull).info
+        except Exception:
+            raise unprepared from None
+    title = f"tfds:{name}"
+    image_key, label_key = _keys(info, title)
+    shape = _image_shape(info.features[image_key], image_size, title)
+    return tuple(info.features[label_key].names), shape
+
+
+def _image_shape(
+    feature: Any, image_size: int | None, title: str
+) -> tuple[int, int, int]:
+    height, width, channels = feature.shape
+    if None in (height, width) and image_size is None:
+        raise UserError(f"{title} has images of many sizes: set data.image_size.")
+    shape = (image_size or height, image_size or width, channels or 3)
+    for size in shape[:2]:
+        check_shape(size, shape[2])
+    return shape
 
 
 def find(name: str, data_dir: str | None) -> Path:

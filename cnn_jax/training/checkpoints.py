@@ -23,7 +23,6 @@ from orbax.checkpoint import checkpoint_managers
 from cnn_jax.errors import UserError
 from cnn_jax.training import parallel
 
-
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
 
@@ -44,11 +43,15 @@ class Checkpoints:
     ):
         self.directory = directory.absolute()
         self.best_metric = best_metric
+
+        def score(metrics: Mapping[str, float]) -> float:
+            return metrics[best_metric]
+
         policy = checkpoint_managers.AnyPreservationPolicy(
             [
                 checkpoint_managers.LatestN(keep),
                 checkpoint_managers.BestN(
-                    get_metric_fn=lambda metrics: metrics[best_metric],
+                    get_metric_fn=score,
                     n=1,
                     keep_checkpoints_without_metrics=False,
                 ),
@@ -62,6 +65,7 @@ class Checkpoints:
                     read_only=read_only,
                     create=not read_only,
                     preservation_policy=None if read_only else policy,
+                    best_fn=score,  # without it, metrics are not written
                     cleanup_tmp_directories=not read_only,
                 ),
             )
@@ -109,12 +113,12 @@ class Checkpoints:
         return sorted(self._manager.all_steps())
 
     def best_step(self) -> int | None:
-        """The step of the best evaluation among the checkpoints."""
+        """The step of the best evaluation, of equally good ones the latest."""
         scores = {}
         for step in self.steps():
             with contextlib.suppress(Exception):  # half deleted: as if not there
                 scores[step] = self._manager.metrics(step)[self.best_metric]
-        return max(scores, key=lambda step: (scores[step], -step), default=None)
+        return max(scores, key=lambda step: (scores[step], step), default=None)
 
     def restore_newest(self, like: Any) -> tuple[Any, dict[str, Any], list[str]]:
         """State and progress of the newest whole checkpoint, None where there is none.

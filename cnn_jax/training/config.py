@@ -26,11 +26,14 @@ from ml_collections import ConfigDict, FrozenConfigDict
 
 from cnn_jax.errors import UserError, unknown
 
+# A resolved config, or a group of one.
+Config = FrozenConfigDict
+
 # A length of training in steps. A parameter `every: Duration` is written in a
 # config as any one of `every_steps`, `every_epochs` and `every_examples`.
 Duration = NewType("Duration", int)
 UNITS = {"steps": int, "epochs": float, "examples": int}
-REQUIRED = inspect.Parameter.empty
+REQUIRED = object()  # in place of a default
 
 
 class Key(NamedTuple):
@@ -42,17 +45,22 @@ class Key(NamedTuple):
 
 def default() -> ConfigDict:
     """The config that every recipe starts from: a ResNet-20 on the digits."""
-    config = ConfigDict()
-    config.seed = 0
-    config.data = ConfigDict({"name": "digits", "batch_size": 128})
-    config.model = ConfigDict({"name": "resnet20"})
-    config.task = ConfigDict({"name": "classification"})
-    config.optimizer = ConfigDict({"name": "sgd", "learning_rate": 0.1})
-    config.schedule = ConfigDict({"name": "cosine"})
-    config.train = ConfigDict({"epochs": 30.0})
-    config.eval = ConfigDict()
-    config.checkpoint = ConfigDict()
-    return config
+    # Types are checked when the config is resolved, against what reads them, and
+    # not against the first value that a key happened to have.
+    return ConfigDict(
+        {
+            "seed": 0,
+            "data": {"name": "digits", "batch_size": 128},
+            "model": {"name": "resnet20"},
+            "task": {"name": "classification"},
+            "optimizer": {"name": "sgd", "learning_rate": 0.1},
+            "schedule": {"name": "cosine"},
+            "train": {"epochs": 30.0},
+            "eval": {},
+            "checkpoint": {},
+        },
+        type_safe=False,
+    )
 
 
 # ------------------------------------------------------------------- schema
@@ -69,11 +77,13 @@ def keywords(function: Callable) -> dict[str, Key]:
     for name, parameter in inspect.signature(function).parameters.items():
         if parameter.kind is not inspect.Parameter.KEYWORD_ONLY:
             continue
-        hint = hints[name]
+        hint, default = hints[name], parameter.default
+        if default is inspect.Parameter.empty:
+            default = REQUIRED
         if hint == Duration:
-            keys |= duration_keys(name, parameter.default)
+            keys |= duration_keys(name, default)
         else:
-            keys[name] = Key(hint, parameter.default)
+            keys[name] = Key(hint, default)
     return keys
 
 
@@ -182,7 +192,7 @@ def choose(recipes: Mapping[str, Callable[[], ConfigDict]], argument: str | None
 
 def resolve(
     values: Mapping[str, Any], overrides: Mapping[str, str] | None = None
-) -> FrozenConfigDict:
+) -> Config:
     """Checks a config and fills in every default.
 
     Args:
@@ -247,7 +257,7 @@ def resolve(
             resolved[group][key] = _check_type(f"{group}.{key}", value, hint)
     if all(resolved["train"][unit] is None for unit in UNITS):
         raise UserError("set one of config.train.steps, .epochs and .examples.")
-    return FrozenConfigDict(resolved)
+    return Config(resolved)
 
 
 def _nothing_reads(group: str, key: str, known, values) -> UserError:
@@ -333,9 +343,7 @@ def _wrong_type(key: str, value: Any, hint: Any) -> UserError:
 # ------------------------------------------------------------------- using it
 
 
-def steps_in(
-    group: Mapping[str, Any], name: str, *, batch_size: int, examples: int
-) -> int | None:
+def steps_in(group: Config, name: str, *, batch_size: int, examples: int) -> int | None:
     """A duration in steps, from whichever unit the config gives; None if none.
 
     An epoch is `examples / batch_size` steps; parts of a step are rounded up.
@@ -357,9 +365,7 @@ def steps_in(
     return steps
 
 
-def arguments(
-    group: Mapping[str, Any], function: Callable, **sizes: int
-) -> dict[str, Any]:
+def arguments(group: Config, function: Callable, **sizes: int) -> dict[str, Any]:
     """The part of a resolved group that `function` reads, as keyword arguments.
 
     Args:
@@ -374,12 +380,12 @@ def arguments(
     return result
 
 
-def as_dict(config: Mapping[str, Any]) -> dict[str, Any]:
+def as_dict(config: Config) -> dict[str, Any]:
     """A resolved config as plain nested dicts, as JSON keeps it."""
     return json.loads(json.dumps(config.to_dict()))
 
 
-def flat(config: Mapping[str, Any]) -> dict[str, Any]:
+def flat(config: Config) -> dict[str, Any]:
     """`{"optimizer.learning_rate": 0.1, ...}`, keys in order."""
     rows = {}
     for group, values in sorted(as_dict(config).items()):
@@ -390,7 +396,7 @@ def flat(config: Mapping[str, Any]) -> dict[str, Any]:
     return rows
 
 
-def hash_of(config: Mapping[str, Any]) -> str:
+def hash_of(config: Config) -> str:
     """Twelve hexadecimal digits that differ whenever a value does."""
     text = json.dumps(flat(config), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -1,7 +1,7 @@
 """From a config to the parts of a run: data, model, task, optimizer, schedule."""
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from cnn_jax.data.dataset import Dataset
 from cnn_jax.errors import UserError
 from cnn_jax.training import config as config_lib
 from cnn_jax.training import optimizers, parallel, schedules, state
+from cnn_jax.training.config import Config
 
 
 @dataclass(frozen=True)
@@ -41,24 +42,16 @@ class Training:
     checkpoint_every: int | None
 
 
-def network(config: Mapping[str, Any], dataset: Dataset) -> Network:
+def network(config: Config, dataset: Dataset) -> Network:
     """The model and the task that a resolved config describes.
 
     Raises:
       UserError: an attribute that the model does not accept, or fewer outputs than
         the data has classes.
     """
-    attributes = dict(config.model)
-    num_classes = attributes.pop("num_classes") or len(dataset.classes)
-    if num_classes < len(dataset.classes):
-        raise UserError(
-            f"config.model.num_classes={num_classes} is less than the "
-            f"{len(dataset.classes)} classes of config.data.name={config.data.name}."
-        )
-    model = models.create(attributes.pop("name"), num_classes=num_classes, **attributes)
     task = tasks.TASKS[config.task.name]
     return Network(
-        model=model,
+        model=model_of(config, len(dataset.classes)),
         task=task(dataset.classes, **config_lib.arguments(config.task, task.__init__)),
         normalize=functools.partial(
             augment.normalize, mean=dataset.mean, std=dataset.std
@@ -67,7 +60,24 @@ def network(config: Mapping[str, Any], dataset: Dataset) -> Network:
     )
 
 
-def training(config: Mapping[str, Any], examples: int) -> Training:
+def model_of(config: Config, classes: int) -> nn.Module:
+    """The model of a config, for data of so many classes.
+
+    Raises:
+      UserError: as `network`.
+    """
+    attributes = dict(config.model)
+    name = attributes.pop("name")
+    num_classes = attributes.pop("num_classes") or classes
+    if num_classes < classes:
+        raise UserError(
+            f"config.model.num_classes={num_classes} is less than the {classes} "
+            f"classes of config.data.name={config.data.name}."
+        )
+    return models.create(name, num_classes=num_classes, **attributes)
+
+
+def training(config: Config, examples: int) -> Training:
     """The optimizer, the schedule and the lengths, for so many training examples.
 
     Raises:
@@ -106,7 +116,7 @@ def training(config: Mapping[str, Any], examples: int) -> Training:
 
 
 def fresh_state(
-    config: Mapping[str, Any], network: Network, training: Training | None = None
+    config: Config, network: Network, training: Training | None = None
 ) -> state.State:
     """The state before the first step; without `training`, without an optimizer's."""
     return state.create(
@@ -118,14 +128,14 @@ def fresh_state(
     )
 
 
-def check_batch_sizes(config: Mapping[str, Any]) -> None:
+def check_batch_sizes(config: Config) -> None:
     """Raises UserError unless the devices divide the batches evenly."""
     parallel.check_batch_size("data.batch_size", config.data.batch_size)
     if config.eval.batch_size is not None:
         parallel.check_batch_size("eval.batch_size", config.eval.batch_size)
 
 
-def data_options(config: Mapping[str, Any]) -> dict[str, Any]:
+def data_options(config: Config) -> dict[str, Any]:
     """What the data source itself reads of `config.data`."""
     return {
         key: config.data[key] for key in data.options(config.data.name) if key != "name"

@@ -13,10 +13,12 @@ from tabulate import tabulate
 from cnn_jax import data, tasks
 from cnn_jax.analysis import costs
 from cnn_jax.data import images
+from cnn_jax.data.folder import pictures_below
 from cnn_jax.errors import UserError, unknown
 from cnn_jax.training import loop, metrics, parallel, run
 from cnn_jax.training import workdir as folder
 from cnn_jax.training.checkpoints import Checkpoints
+from cnn_jax.training.config import Config
 from cnn_jax.training.evaluation import evaluate as evaluate_split
 from cnn_jax.training.step import make_eval_step
 
@@ -26,7 +28,7 @@ def join() -> None:
     parallel.initialize()
 
 
-def train(config: Mapping[str, Any], workdir: Path, *, overwrite: bool) -> None:
+def train(config: Config, workdir: Path, *, overwrite: bool) -> None:
     """Trains to the end in the folder, or says that this was done before.
 
     Everything that can be wrong with the config or the data is found before the
@@ -40,7 +42,7 @@ def train(config: Mapping[str, Any], workdir: Path, *, overwrite: bool) -> None:
     dataset = data.load(config.data.name, **run.data_options(config))
     network = run.network(config, dataset)
     training = run.training(config, len(dataset.splits["train"]))
-    table = costs.layer_table(network.model, dataset.image_shape)
+    layers = costs.layer_table(network.model, dataset.image_shape)
     if parallel.is_main_host():
         state = jax.eval_shape(
             functools.partial(run.fresh_state, config, network, training)
@@ -50,7 +52,7 @@ def train(config: Mapping[str, Any], workdir: Path, *, overwrite: bool) -> None:
         folder.claim(workdir, config, overwrite=overwrite)
         folder.describe(workdir, config, dataset)
     _say(
-        f"{config.model.name} on {config.data.name}: {costs.totals(table)[0]:,} "
+        f"{config.model.name} on {config.data.name}: {costs.totals(layers)[0]:,} "
         f"parameters, {len(dataset.splits['train']):,} training and "
         f"{len(dataset.splits['test']):,} test examples, {training.steps:,} steps of "
         f"{config.data.batch_size} on {jax.device_count()} x "
@@ -62,7 +64,7 @@ def train(config: Mapping[str, Any], workdir: Path, *, overwrite: bool) -> None:
         network,
         training,
         workdir,
-        description=costs.render(table, "markdown"),
+        table=costs.render(layers, "markdown"),
     )
     if parallel.is_main_host():
         folder.write_json(workdir / "results.json", results)
@@ -75,7 +77,7 @@ def evaluate(
     split: str = "test",
     checkpoint: str = "best",
     output: str = "table",
-    expected: Mapping[str, Any] | None = None,
+    expected: Config | None = None,
 ) -> None:
     """Prints the metrics of a run's checkpoint on a split of its data.
 
@@ -160,7 +162,7 @@ def predict(
     )
 
 
-def _reader(workdir: Path, config: Mapping[str, Any]) -> Checkpoints:
+def _reader(workdir: Path, config: Config) -> Checkpoints:
     directory = workdir / "checkpoints"
     if not directory.is_dir():
         raise UserError(f"there is no checkpoint in {workdir}: train the run first.")
@@ -186,7 +188,7 @@ def _chosen_step(checkpoints: Checkpoints, name: str) -> int:
 
 
 def _restore(
-    checkpoints: Checkpoints, step: int, network: run.Network, config: Mapping[str, Any]
+    checkpoints: Checkpoints, step: int, network: run.Network, config: Config
 ) -> Any:
     """The variables that evaluation applies, on every device."""
     like = jax.eval_shape(functools.partial(run.fresh_state, config, network))
@@ -201,7 +203,7 @@ def _pictures_in(path: Path) -> list[Path]:
     """The picture itself, or those in a folder and the folders below it."""
     if not path.is_dir():
         return [path]
-    found = images.find(path)
+    found = pictures_below(path)
     if not found:
         raise UserError(f"there are no pictures in {path}.")
     return found

@@ -73,7 +73,7 @@ def make_train_step(
         pairs = lax.psum(pairs, AXIS)
         return new_state, pairs | {
             "learning_rate": (schedule(state.step), 1.0),
-            "gradient_norm": (optax.global_norm(grads), 1.0),
+            "gradient_norm": (optax.tree.norm(grads), 1.0),
         }
 
     return step

@@ -5,13 +5,13 @@ import json
 import platform
 import shutil
 import subprocess
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.errors import UserError
 from cnn_jax.training import config as config_lib
+from cnn_jax.training.config import Config
 
 PACKAGES = ["cnn_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy"]
 PACKAGES += ["tensorflow-datasets", "grain"]
@@ -19,7 +19,7 @@ PACKAGES += ["tensorflow-datasets", "grain"]
 CONTENTS = ("config.json", "results.json", "metrics.jsonl", "checkpoints", "events.*")
 
 
-def claim(workdir: Path, config: Mapping[str, Any], *, overwrite: bool) -> bool:
+def claim(workdir: Path, config: Config, *, overwrite: bool) -> bool:
     """Checks that a run of `config` may use the folder; True if it is one's already.
 
     Nothing is written; with `overwrite`, the run that is there is removed.
@@ -63,7 +63,7 @@ def check_space(workdir: Path, state_bytes: int, keep: int) -> None:
         )
 
 
-def describe(workdir: Path, config: Mapping[str, Any], dataset: Dataset) -> None:
+def describe(workdir: Path, config: Config, dataset: Dataset) -> None:
     """Writes config.json: the resolved config, the data, versions and the commit."""
     workdir.mkdir(parents=True, exist_ok=True)
     write_json(
@@ -86,7 +86,7 @@ def describe(workdir: Path, config: Mapping[str, Any], dataset: Dataset) -> None
     )
 
 
-def saved_config(workdir: Path) -> Mapping[str, Any]:
+def saved_config(workdir: Path) -> Config:
     """The resolved config of the run in a folder."""
     return config_lib.resolve(_description(workdir)["config"])
 

@@ -4,7 +4,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -80,13 +80,13 @@ class Log:
         for name, array in values.items():
             self._event(step, summary=summary.histogram(name, np.ravel(array), bins=30))
 
-    def hparams(self, values: Mapping[str, Any], metrics: Mapping[str, float]) -> None:
+    def hparams(self, values: Mapping[str, Any], metrics: Sequence[str]) -> None:
         """The run's row in TensorBoard's HParams table, and its result columns."""
         values = {
             key: value if isinstance(value, bool | int | float) else str(value)
             for key, value in values.items()
         }
-        for part in summary.hparams(values, dict(metrics)):
+        for part in summary.hparams(values, dict.fromkeys(metrics, 0.0)):
             self._event(0, summary=part)
 
     def _event(self, step: int, **content: Any) -> None:

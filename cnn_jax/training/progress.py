@@ -1,0 +1,116 @@
+"""How far a run has come: metrics since the last log line, speed, best result."""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from cnn_jax.training import metrics
+
+
+class NonFinite(Exception):
+    """The loss became infinite or not a number."""
+
+    def __init__(self, step: int, loss: float):
+        super().__init__(f"the loss is {loss} at step {step}")
+
+
+class Progress:
+    """Counts steps without waiting for them.
+
+    What a step returns stays on the devices until it is drained. A checkpoint holds
+    all of this, so the log of a resumed run is the log of one that was left alone.
+
+    Args:
+      saved: what `saved()` gave to the checkpoint that the run goes on from.
+      best_metric: the one (higher is better) that decides which result is the best.
+    """
+
+    def __init__(self, saved: Mapping[str, Any], best_metric: str):
+        self._begun = time.perf_counter() - saved.get("seconds", 0.0)
+        self._best_metric = best_metric
+        self._totals = {
+            name: (np.float64(total), count)
+            for name, (total, count) in saved.get("totals", {}).items()
+        }
+        self._pending: list[tuple[int, Any]] = []
+        # When the running measurement of speed began; None while it rests.
+        self._clock: float | None = None
+        # Examples and seconds: since the last log line, and of all steps before.
+        self._recent = np.zeros(2)
+        self._measured = np.array(saved.get("measured", [0, 0.0]), np.float64)
+        self.results: dict[str, float] = dict(saved.get("results", {}))
+
+    def saved(self) -> dict[str, Any]:
+        """The content of a checkpoint, as JSON. Drain first."""
+        return {
+            "seconds": self.seconds(),
+            "totals": {
+                name: [float(total), count]
+                for name, (total, count) in self._totals.items()
+            },
+            "measured": (self._measured + self._recent).tolist(),
+            "results": self.results,
+        }
+
+    def seconds(self) -> float:
+        """Time spent on the run, compilation and evaluation included."""
+        return time.perf_counter() - self._begun
+
+    def examples_per_second(self) -> float | None:
+        """Training speed, compilation and evaluation left out; None if not known."""
+        examples, seconds = self._measured + self._recent
+        return float(examples / seconds) if examples else None
+
+    def add(self, step: int, pairs: Any, examples: int) -> None:
+        """Notes what a step returned."""
+        self._pending.append((step, pairs))
+        if self._clock is None:
+            # The first step after a rest compiles, or fills the pipeline: what it
+            # took says nothing of the speed.
+            jax.block_until_ready(pairs)
+            self._clock = time.perf_counter()
+        else:
+            self._recent[0] += examples
+
+    def drain(self) -> None:
+        """Waits for the steps that are under way and adds up their metrics.
+
+        Raises:
+          NonFinite: the loss of a step is not a finite number.
+        """
+        for step, pairs in jax.device_get(self._pending):
+            total, count = pairs["loss"]
+            if not np.isfinite(total):
+                raise NonFinite(step, float(total / count))
+            self._totals = metrics.add(self._totals, pairs)
+        self._pending = []
+        if self._clock is not None:
+            now = time.perf_counter()
+            self._recent[1] += now - self._clock
+            self._clock = now
+
+    def rest(self) -> None:
+        """Stops the measurement of speed until the next step. Drain first."""
+        self._clock = None
+
+    def row(self) -> dict[str, float]:
+        """The means since the last row; the next one starts anew. Drain first."""
+        means = metrics.means(self._totals)
+        values = {f"train/{name}": value for name, value in means.items()}
+        examples, seconds = self._recent
+        if examples:
+            values["examples_per_second"] = float(examples / seconds)
+        self._totals = {}
+        self._measured += self._recent
+        self._recent = np.zeros(2)
+        return values
+
+    def tested(self, step: int, scores: Mapping[str, float]) -> None:
+        """Notes an evaluation. Of equally good ones the latest is the best."""
+        score, best = scores[self._best_metric], f"best/{self._best_metric}"
+        if score >= self.results.get(best, -np.inf):
+            self.results |= {best: score, "best/step": step}
+        self.results |= {"step": step, **scores}
