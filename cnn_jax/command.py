@@ -64,9 +64,10 @@ def add_config(parser: Parser, *, required: bool = True) -> None:
 def load_config(flags: argparse.Namespace, *, smoke: bool = False):
     """The resolved config that the flags describe."""
     from cnn_jax.training import config
+    from cnn_jax.training.resolve import resolve
 
     values = config.load_file(flags.config)
-    return config.resolve(config.smoke(values) if smoke else values, flags.overrides)
+    return resolve(config.smoke(values) if smoke else values, flags.overrides)
 
 
 def default_workdir(spec: str) -> Path:

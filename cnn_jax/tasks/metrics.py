@@ -9,7 +9,7 @@ Pair = tuple[Float[Array, "..."], Float[Array, ""]]
 Pairs = Mapping[str, Pair]
 
 # Pairs added up over many batches, on the host.
-Totals = dict[str, tuple[np.ndarray, float]]
+Totals = dict[str, tuple[np.ndarray | np.float64, float]]
 
 
 def weighted(values: Float[Array, " batch"], mask: Float[Array, " batch"]) -> Pair:

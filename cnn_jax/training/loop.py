@@ -86,7 +86,6 @@ def train(
             network.model,
             network.task,
             training.optimizer,
-            training.schedule,
             augmentation=training.augmentation,
             normalize=network.normalize,
             seed=config.seed,

@@ -1,12 +1,15 @@
 """Sums of metrics over steps, and their means."""
 
+from collections.abc import Mapping
+
 import jax
 import numpy as np
+from jax.typing import ArrayLike
 
-from cnn_jax.tasks.metrics import Pairs, Totals
+from cnn_jax.tasks.metrics import Totals
 
 
-def add(totals: Totals, pairs: Pairs) -> Totals:
+def add(totals: Totals, pairs: Mapping[str, tuple[ArrayLike, ArrayLike]]) -> Totals:
     """`totals + pairs`, in float64 on the host."""
     pairs = jax.device_get(dict(pairs))
     result = dict(totals)

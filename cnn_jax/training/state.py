@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import linen as nn
-from jaxtyping import Array, Int
 
 # Random numbers are derived, not stored: key(seed), stream, step.
 STREAMS = {"init": 0, "augment": 1, "dropout": 2}
@@ -16,7 +15,7 @@ STREAMS = {"init": 0, "augment": 1, "dropout": 2}
 class State(flax.struct.PyTreeNode):
     """Everything that changes from step to step, and that a checkpoint holds."""
 
-    step: Int[Array, ""]
+    step: Any  # int32 scalar; abstract while shapes are worked out
     params: Any
     batch_stats: Any
     opt_state: Any

@@ -11,7 +11,6 @@ from jax import lax
 from cnn_jax.data import augment
 from cnn_jax.tasks.metrics import Pairs
 from cnn_jax.training.parallel import AXIS
-from cnn_jax.training.schedules import Schedule
 from cnn_jax.training.state import State, stream
 
 Batch = Mapping[str, jax.Array]
@@ -21,7 +20,6 @@ def make_train_step(
     model: nn.Module,
     task: Any,
     optimizer: optax.GradientTransformation,
-    schedule: Schedule,
     *,
     augmentation: augment.Augment,
     normalize: Callable[[jax.Array], jax.Array],
@@ -71,10 +69,7 @@ def make_train_step(
         )
         pairs = dict(task.metrics(outputs, batch)) | {"loss": (loss, 1.0)}
         pairs = lax.psum(pairs, AXIS)
-        return new_state, pairs | {
-            "learning_rate": (schedule(state.step), 1.0),
-            "gradient_norm": (optax.tree.norm(grads), 1.0),
-        }
+        return new_state, pairs | {"gradient_norm": (optax.tree.norm(grads), 1.0)}
 
     return step
 

@@ -12,6 +12,7 @@ from cnn_jax.data.dataset import Dataset
 from cnn_jax.errors import UserError
 from cnn_jax.training import config as config_lib
 from cnn_jax.training.config import Config
+from cnn_jax.training.resolve import resolve
 
 PACKAGES = ["cnn_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy"]
 PACKAGES += ["tensorflow-datasets", "grain"]
@@ -88,7 +89,7 @@ def describe(workdir: Path, config: Config, dataset: Dataset) -> None:
 
 def saved_config(workdir: Path) -> Config:
     """The resolved config of the run in a folder."""
-    return config_lib.resolve(_description(workdir)["config"])
+    return resolve(_description(workdir)["config"])
 
 
 def saved_dataset(workdir: Path) -> Dataset:

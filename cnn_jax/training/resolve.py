@@ -1,0 +1,220 @@
+"""From what a config file and the command line say to every value that a run uses.
+
+Here an unknown key, a key that nothing reads and a value of the wrong type are
+found, before anything is built.
+"""
+
+import ast
+import dataclasses
+import difflib
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any
+
+from beartype import BeartypeConf
+from beartype.door import is_bearable
+
+from cnn_jax import data, models, tasks
+from cnn_jax.data.augment import Augment
+from cnn_jax.errors import UserError, unknown
+from cnn_jax.training import loop, optimizers, schedules
+from cnn_jax.training.config import (
+    REQUIRED,
+    UNITS,
+    Config,
+    Key,
+    default,
+    duration_keys,
+    keywords,
+)
+
+
+def schema(values: Mapping[str, Any]) -> dict[str, dict[str, Key]]:
+    """The keys of each group, given the names chosen in `values`."""
+
+    def name_in(group: str, known) -> str:
+        name = values[group].get("name")
+        if not isinstance(name, str):
+            raise UserError(f"config.{group}.name must be a string, got {name!r}.")
+        if known is not None and name not in known:
+            raise unknown(group, name, known)
+        return name
+
+    def model_keys(name: str) -> dict[str, Key]:
+        return {
+            "num_classes": Key(int | None, None),
+            "dtype": Key(str | None, None),
+        } | {key: Key(*pair) for key, pair in models.attributes(name).items()}
+
+    name = {"name": Key(str)}
+    augment = {
+        field.name: Key(typing.get_type_hints(Augment)[field.name], field.default)
+        for field in dataclasses.fields(Augment)
+    }
+    return {
+        "data": name
+        | {key: Key(*pair) for key, pair in data.options(name_in("data", None)).items()}
+        | keywords(loop.batches)
+        | augment,
+        "model": name | model_keys(name_in("model", models.MODELS)),
+        "task": name | keywords(tasks.TASKS[name_in("task", tasks.TASKS)]),
+        "optimizer": name
+        | keywords(optimizers.make)
+        | keywords(optimizers.OPTIMIZERS[name_in("optimizer", optimizers.OPTIMIZERS)]),
+        "schedule": name
+        | keywords(schedules.SCHEDULES[name_in("schedule", schedules.SCHEDULES)]),
+        "train": duration_keys("") | duration_keys("log_every", 50),
+        "eval": duration_keys("every") | {"batch_size": Key(int | None, None)},
+        "checkpoint": duration_keys("every") | {"keep": Key(int, 1)},
+    }
+
+
+def resolve(
+    values: Mapping[str, Any], overrides: Mapping[str, str] | None = None
+) -> Config:
+    """Checks a config and fills in every default.
+
+    Args:
+      values: the config file's values, as nested dicts.
+      overrides: from the command line: `{"optimizer.learning_rate": "0.05"}`.
+
+    Raises:
+      UserError: an unknown key or one that nothing reads, a value of the wrong
+        type, a missing value, or one duration given in two units.
+    """
+    overrides = dict(overrides or {})
+    values = {
+        key: dict(value) if isinstance(value, Mapping) else value
+        for key, value in values.items()
+    }
+    groups = {key: value for key, value in default().items() if key != "seed"}
+    for key in [*values, *(override.split(".")[0] for override in overrides)]:
+        if key not in groups and key != "seed":
+            raise unknown("config key", key, [*groups, "seed"])
+    for group in groups:
+        if not isinstance(values.setdefault(group, {}), dict) or group in overrides:
+            raise UserError(f"config.{group} is a group: set config.{group}.KEY.")
+
+    # Names first: they decide which other keys there are. What the file says about
+    # a thing that the command line replaces goes with it.
+    replaced = set()
+    for group in groups:
+        if f"{group}.name" in overrides:
+            name = overrides.pop(f"{group}.name")
+            if name != values[group].get("name"):
+                replaced.add(group)
+            values[group]["name"] = name
+    keys = schema(values)
+    for group in replaced:
+        values[group] = {k: v for k, v in values[group].items() if k in keys[group]}
+
+    seed = _parsed("seed", overrides.pop("seed", None), Key(int))
+    resolved = {"seed": values.get("seed", 0) if seed is None else seed}
+    _check_type("seed", resolved["seed"], int)
+    for group, known in keys.items():
+        given = values[group]
+        from_line = {}
+        for override, text in overrides.items():
+            owner, _, key = override.partition(".")
+            if owner != group:
+                continue
+            if key not in known:
+                raise _nothing_reads(group, key, known, values)
+            from_line[key] = _parsed(override, text, known[key])
+        for key in given:
+            if key not in known:
+                raise _nothing_reads(group, key, known, values)
+        _one_unit_each(group, given, from_line, known)
+        resolved[group] = {}
+        for key, (hint, fallback) in known.items():
+            value = from_line.get(key, given.get(key, fallback))
+            if value is REQUIRED:
+                raise UserError(
+                    f"config.{group}.{key} is missing: set it in the config file "
+                    f"or with --config.{group}.{key}=..."
+                )
+            resolved[group][key] = _check_type(f"{group}.{key}", value, hint)
+    if all(resolved["train"][unit] is None for unit in UNITS):
+        raise UserError("set one of config.train.steps, .epochs and .examples.")
+    return Config(resolved)
+
+
+def _nothing_reads(group: str, key: str, known, values) -> UserError:
+    near = difflib.get_close_matches(key, known, n=1, cutoff=0.6)
+    suggestion = f" Did you mean 'config.{group}.{near[0]}'?" if near else ""
+    name = values[group].get("name")
+    reader = f" with {group} '{name}'" if name else ""
+    return UserError(
+        f"unknown config key 'config.{group}.{key}': nothing reads it{reader}."
+        f"{suggestion} Known: {', '.join(sorted(known))}."
+    )
+
+
+def _one_unit_each(group: str, given: dict, from_line: dict, known) -> None:
+    """Of a duration, the command line's unit takes the place of the file's."""
+    for key in known:
+        if not key.endswith("steps"):
+            continue
+        prefix = key.removesuffix("steps")
+        units = [prefix + unit for unit in UNITS]
+        for source in (from_line, given):
+            chosen = [unit for unit in units if source.get(unit) is not None]
+            if len(chosen) > 1:
+                raise UserError(
+                    f"config.{group} sets {' and '.join(chosen)}: one length, "
+                    "given twice. Set one of them."
+                )
+            if chosen:
+                # An explicit None also keeps the default's unit out.
+                given.update({unit: None for unit in units if unit != chosen[0]})
+                break
+
+
+def _parsed(key: str, text: str | None, expected: Key) -> Any:
+    """The value that the text from the command line stands for."""
+    if text is None:
+        return None
+    alternatives = _alternatives(expected.hint)
+    if text.lower() == "none" and type(None) in alternatives:
+        return None
+    if str in alternatives:
+        return text
+    literal = {"true": "True", "false": "False"}.get(text, text)
+    try:
+        value = ast.literal_eval(literal)
+    except (SyntaxError, ValueError):
+        raise _wrong_type(key, text, expected.hint) from None
+    takes_tuple = any(
+        typing.get_origin(alternative) is tuple for alternative in alternatives
+    )
+    return (value,) if takes_tuple and not isinstance(value, tuple | list) else value
+
+
+def _check_type(key: str, value: Any, hint: Any) -> Any:
+    """The value, lists as tuples and whole numbers as floats where one is meant."""
+    if isinstance(value, list):
+        value = tuple(value)
+    alternatives = _alternatives(hint)
+    wrong_bool = isinstance(value, bool) and bool not in alternatives
+    if wrong_bool or not is_bearable(
+        value, hint, conf=BeartypeConf(is_pep484_tower=True)
+    ):
+        raise _wrong_type(key, value, hint)
+    if isinstance(value, int) and float in alternatives and int not in alternatives:
+        value = float(value)
+    return value
+
+
+def _alternatives(hint: Any) -> tuple[Any, ...]:
+    """The members of a union, or the one type that the hint is."""
+    union = typing.get_origin(hint) in (typing.Union, types.UnionType)
+    return typing.get_args(hint) if union else (hint,)
+
+
+def _wrong_type(key: str, value: Any, hint: Any) -> UserError:
+    kind = hint.__name__ if isinstance(hint, type) else str(hint)
+    return UserError(
+        f"config.{key} must be of type {kind.replace('NoneType', 'None')}, "
+        f"got {value!r}."
+    )
