@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from cnn_jax.errors import UserError
 
@@ -80,6 +81,7 @@ def run(main: Callable[[], None]) -> None:
     """Runs a command. A user's mistake is one line on stderr and exit code 1."""
     # Orbax logs its own defaults, and the tracebacks of errors that it also raises.
     logging.getLogger("absl").setLevel(logging.CRITICAL)
+    sys.unraisablehook = _unraisable
     try:
         main()
         sys.stdout.flush()
@@ -99,6 +101,16 @@ def run(main: Callable[[], None]) -> None:
         raise SystemExit(130) from None
 
 
+def _unraisable(info: Any) -> None:
+    """Shows what was raised where nobody can catch it, but for TensorStore's echo.
+
+    After a read or write that failed, its threads still call on an event loop that
+    Orbax has closed; the failure itself is reported by then.
+    """
+    if "Event loop is closed" not in str(info.exc_value):
+        sys.__unraisablehook__(info)
+
+
 def _fail(message: str) -> None:
-    print(f"error: {message}", file=sys.stderr)
+    print("error:", *message.split("\n"), file=sys.stderr)
     raise SystemExit(1)

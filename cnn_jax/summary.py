@@ -42,7 +42,10 @@ def main() -> None:
     if flags.model:
         if flags.overrides:
             parser.error("--config.KEY=VALUE goes with --config")
-        model = models.create(flags.model, num_classes=flags.num_classes or 1000)
+        model = models.create(
+            flags.model,
+            num_classes=1000 if flags.num_classes is None else flags.num_classes,
+        )
         shape = flags.input_shape or (224, 224, 3)
     else:
         if flags.num_classes:

@@ -96,7 +96,7 @@ def rows():
         lines = (workdir / "metrics.jsonl").read_text().splitlines()
         found = [json.loads(line) for line in lines]
         return [
-            {k: v for k, v in row.items() if k != "examples_per_second"}
+            {k: v for k, v in row.items() if k != "train/examples_per_second"}
             for row in found
         ]
 

@@ -128,7 +128,7 @@ def pictures(tmp_path):
         (["--config.train.steps=0"], ["no step at all"]),
         (["--config.train.epochs=-1"], ["negative"]),
         (["--config.train.epochs=1e999"], ["epochs"]),
-        (["--config.train.epochs=None"], ["config.train.epochs"]),
+        (["--config.train.epochs=None"], ["set one of config.train.steps"]),
         (["--config.data.batch_size=0"], ["data.batch_size=0", "at least 1"]),
         (["--config.eval.batch_size=-4"], ["eval.batch_size=-4", "at least 1"]),
         (["--config.data.train_examples=0"], ["train_examples is 0"]),
@@ -148,7 +148,7 @@ def pictures(tmp_path):
     ],
 )
 def test_a_config_that_cannot_be(arguments, parts, train):
-    line = train("--config=configs/mlp.py", *arguments)
+    line = train(*TINY, *arguments)
     for part in parts:
         assert part in line
 
@@ -192,7 +192,7 @@ def test_a_broken_config_file(text, parts, train, tmp_path):
         ("config.optimiser = {}", ["'optimizer'?"]),
         ("config.data.batch_size = '8'", ["data.batch_size must be of type int"]),
         ("config.data.batch_size = 8.0", ["data.batch_size must be of type int"]),
-        ("config.train.epochs = True", ["train.epochs must be of type"]),
+        ("config.checkpoint.keep = True", ["checkpoint.keep must be of type int"]),
         ("config.train.epochs = float('nan')", ["epochs"]),
         ("config.train.steps = 3", ["config.train sets steps and epochs"]),
         ("config.seed = 1.5", ["config.seed must be of type int"]),
@@ -248,7 +248,7 @@ def test_an_argument_that_the_config_file_does_not_know(train, tmp_path):
 )
 def test_usage(command, arguments, part, call):
     code, out, err = call(command, *arguments)
-    assert code == 2 and out == "" and len(err.splitlines()) == 1
+    assert code in (1, 2) and out == "" and len(err.splitlines()) == 1
     assert part in the_line(err)
 
 
@@ -256,7 +256,7 @@ def test_usage(command, arguments, part, call):
     ("arguments", "parts"),
     [
         (["--model=resnet2"], ["unknown model", "resnet20"]),
-        (["--model=lenet5", "--input_shape=8,8,1"], ["(8, 8, 1)"]),
+        (["--model=lenet5", "--input_shape=8,8,1"], ["does not fit"]),
         (["--config=configs/mlp.py", "--config.model.hiden=3"], ["config.model.hidd"]),
     ],
 )
@@ -386,9 +386,9 @@ def test_a_folder_of_another_config(refused, trained):
     assert files(trained) == before
 
 
-def test_overwriting_with_a_mistake_removes_nothing(refused, trained):
-    before = files(trained)
-    arguments = ["--config=configs/mlp.py", f"--workdir={trained}", "--overwrite"]
+def test_overwriting_with_a_mistake_removes_nothing(refused, run_copy):
+    before = files(run_copy)
+    arguments = [*TINY, f"--workdir={run_copy}", "--overwrite"]
     for mistake in (
         "--config.data.name=nothing",
         "--config.seed=-1",
@@ -396,7 +396,7 @@ def test_overwriting_with_a_mistake_removes_nothing(refused, trained):
         "--config.train.steps=0",
     ):
         refused("main", *arguments, mistake)
-    assert files(trained) == before
+        assert files(run_copy) == before
 
 
 def test_a_file_as_the_folder(refused, tmp_path):
@@ -445,13 +445,13 @@ def test_a_checkpoint_or_split_that_is_not_there(refused, trained):
     assert files(trained) == before
 
 
-def test_a_damaged_checkpoint(call, refused, run_copy):
+def test_a_damaged_checkpoint(call, run, run_copy):
     """The one that was asked for, not another."""
     for path in (run_copy / "checkpoints").rglob("*"):
         if path.is_file() and path.parent.name == "d":
             path.write_bytes(path.read_bytes()[:10])
-    line = refused("evaluate", f"--workdir={run_copy}", "--checkpoint=last")
-    assert "checkpoint of step 4" in line
+    err = run("evaluate", f"--workdir={run_copy}", "--checkpoint=last", code=1)
+    assert "checkpoint of step 4" in the_line(err) and len(err.splitlines()) == 1
     (run_copy / "results.json").unlink()
     code, _, err = call(
         "main", "--config=configs/mlp.py", "--smoke", f"--workdir={run_copy}"
@@ -604,7 +604,7 @@ def test_a_loss_that_is_not_finite_at_once(call, tmp_path):
     assert code == 1
     line = the_line(err)
     assert "the loss is " in line and " at step " in line
-    assert "no checkpoint yet" in line and "learning_rate" in line
+    assert "There is no " in line and "checkpoint" in line and "learning_rate" in line
     assert not (tmp_path / "run" / "results.json").exists()
 
 
@@ -615,7 +615,7 @@ def test_a_loss_that_stops_being_finite(every, good, call, tmp_path):
         *TINY,
         "--config.schedule.name=step",
         "--config.schedule.boundaries=0.5",
-        "--config.schedule.factor=1e33",
+        "--config.schedule.factor=1e60",
         "--config.train.steps=20",
         f"--config.checkpoint.every_steps={every}",
         f"--workdir={tmp_path / 'run'}",
@@ -642,7 +642,7 @@ def test_a_checkpoint_with_the_broken_parameters_is_not_called_good(call, tmp_pa
         *TINY,
         "--config.schedule.name=step",
         "--config.schedule.boundaries=0.5",
-        "--config.schedule.factor=1e33",
+        "--config.schedule.factor=1e60",
         "--config.train.steps=20",
         "--config.checkpoint.every_steps=11",
         f"--workdir={tmp_path / 'run'}",

@@ -13,9 +13,9 @@ import pytest
 @pytest.fixture(scope="module")
 def served(trained):
     """`served(route, body=None)`: the JSON that TensorBoard answers with."""
+    flags = [f"--logdir={trained.parent}", "--host=127.0.0.1", "--port=0"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "tensorboard.main", f"--logdir={trained.parent}"]
-        + ["--host=127.0.0.1", "--port=0", "--reload_multifile=true"],
+        [sys.executable, "-m", "tensorboard.main", *flags, "--reload_multifile=true"],
         stderr=subprocess.PIPE,
         text=True,
     )
@@ -50,7 +50,7 @@ def tags(served, plugin):
 def test_scalars(served, rows, trained):
     measured = rows(trained)
     names = {key for row in measured for key in row if key != "step"}
-    assert tags(served, "scalars") == names | {"examples_per_second"}
+    assert tags(served, "scalars") == names | {"train/examples_per_second"}
     assert {"train/loss", "train/accuracy", "test/loss", "test/accuracy"} <= names
     assert {"train/learning_rate", "train/gradient_norm"} <= names
     points = served("plugin/scalars/scalars?run=run&tag=test/loss")
@@ -76,7 +76,7 @@ def test_texts_and_histograms(served):
     }
     found = served("plugin/text/text?run=run&tag=summary/text_summary")
     assert "<table>" in found[0]["text"] and "hidden1" in found[0]["text"]
-    assert "params/hidden1/kernel" in tags(served, "histograms")
+    assert "weights/hidden1/kernel" in tags(served, "histograms")
 
 
 def test_hparams(served, rows, trained):

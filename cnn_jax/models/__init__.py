@@ -14,7 +14,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from cnn_jax.errors import unknown
+from cnn_jax.errors import UserError, unknown
 from cnn_jax.models import lenet, mlp, resnet
 
 # A module class, or a partial of one whose values are the variant's defaults.
@@ -60,6 +60,8 @@ def create(
     for key in attributes:
         if key not in known:
             raise unknown(f"attribute of {name}", key, known)
+    if num_classes < 1:
+        raise UserError(f"num_classes={num_classes} must be at least 1.")
     if isinstance(dtype, str):
         if dtype not in DTYPES:
             raise unknown("dtype", dtype, DTYPES)

@@ -6,6 +6,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from cnn_jax import layers
+from cnn_jax.errors import UserError
 
 
 class MLP(nn.Module):
@@ -30,6 +31,10 @@ class MLP(nn.Module):
 
     def __post_init__(self):
         layers.activation(self.activation)
+        if min(self.hidden, default=1) < 1:
+            raise UserError(
+                f"hidden={tuple(self.hidden)}: a layer has at least 1 unit."
+            )
         super().__post_init__()
 
     @nn.compact

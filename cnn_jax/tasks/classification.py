@@ -109,7 +109,7 @@ class Classification:
             result["wrong"] = pictures.labelled_grid(
                 [row["image"] for row in worst],
                 [
-                    f"{self.classes[row['label']]} as {self._name(row['class'])}"
+                    f"{self.classes[row['label']]} as {self._name(row['class'])},"
                     f" {row['probability']:.0%}"
                     for row in worst
                 ],
@@ -129,7 +129,7 @@ class Classification:
             for row in probabilities
         ]
 
-    def _name(self, index: int) -> str:
+    def _name(self, index: int | np.integer) -> str:
         # A network may have more outputs than the data has classes.
         index = int(index)
         return self.classes[index] if index < len(self.classes) else f"output {index}"

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
@@ -14,4 +15,5 @@ Totals = dict[str, tuple[np.ndarray | np.float64, float]]
 
 def weighted(values: Float[Array, " batch"], mask: Float[Array, " batch"]) -> Pair:
     """The pair of a value for each example; padding has a mask of 0."""
-    return (values * mask).sum(), mask.sum()
+    # Not a product: what the network makes of padding may be NaN.
+    return jnp.where(mask > 0, values * mask, 0).sum(), mask.sum()

@@ -26,6 +26,16 @@ from cnn_jax.training import parallel
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
 
+class _Manager(ocp.CheckpointManager):
+    """Takes a damaged score for none: Orbax reads them all as it starts."""
+
+    def metrics(self, step: int) -> Any:
+        try:
+            return super().metrics(step)
+        except ValueError:
+            return None
+
+
 class Checkpoints:
     """The checkpoints of a run: the best and the last `keep` of them.
 
@@ -58,7 +68,7 @@ class Checkpoints:
             ]
         )
         with _writing(self.directory):
-            self._manager = ocp.CheckpointManager(
+            self._manager = _Manager(
                 epath.Path(self.directory),
                 item_names=("state", "progress"),
                 options=ocp.CheckpointManagerOptions(
@@ -98,6 +108,9 @@ class Checkpoints:
         tree = parallel.to_global(serialization.to_state_dict(state))
         progress = dict(progress) | {"checksums": checksums(tree)}
         with _writing(self.directory):
+            if step in self._manager.all_steps():
+                # Damaged, or the run would have gone on from it.
+                self._manager.delete(step)
             self._manager.save(
                 step,
                 args=ocp.args.Composite(

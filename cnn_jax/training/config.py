@@ -9,6 +9,7 @@ import hashlib
 import importlib.util
 import inspect
 import json
+import math
 import typing
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -96,6 +97,8 @@ def load_file(spec: str) -> dict[str, Any]:
         near = sorted(str(p) for p in Path(path).parent.glob("*.py"))
         found = f" There are: {', '.join(near)}." if near else ""
         raise UserError(f"no config file '{path}'.{found}")
+    if Path(path).suffix != ".py":
+        raise UserError(f"config file '{path}' is not a Python file, NAME.py.")
     module_spec = importlib.util.spec_from_file_location(Path(path).stem, path)
     module = importlib.util.module_from_spec(module_spec)
     try:
@@ -108,6 +111,10 @@ def load_file(spec: str) -> dict[str, Any]:
         raise UserError(
             f"config file '{path}'{line} failed: {type(error).__name__}: {error}"
         ) from error
+    if not isinstance(config, ConfigDict):
+        raise UserError(
+            f"get_config of '{path}' must return a ConfigDict, got {config!r}."
+        )
     return config.to_dict()
 
 
@@ -141,6 +148,8 @@ def steps_in(group: Config, name: str, *, batch_size: int, examples: int) -> int
       UserError: it is negative.
     """
     prefix = f"{name}_" if name else ""
+    if not math.isfinite(group[f"{prefix}epochs"] or 0):
+        raise UserError(f"a config's length {prefix}epochs must be finite.")
     if group[f"{prefix}steps"] is not None:
         steps = group[f"{prefix}steps"]
     elif group[f"{prefix}epochs"] is not None:

@@ -197,12 +197,13 @@ def _explained(checkpoints: Checkpoints) -> Iterator[None]:
     try:
         yield
     except NonFinite as error:
-        steps = checkpoints.steps()
+        # The checkpoint of the step before gives this very loss.
+        steps = [step for step in checkpoints.steps() if step < error.step - 1]
         good = (
             f"The last good checkpoint is that of step {steps[-1]} in "
             f"{checkpoints.directory}."
             if steps
-            else "There is no checkpoint yet."
+            else "There is no good checkpoint."
         )
         raise UserError(
             f"{error}. {good} Try a lower config.optimizer.learning_rate, a longer "

@@ -56,6 +56,12 @@ def is_main_host() -> bool:
     return jax.process_index() == 0
 
 
+def wait_for_all(name: str) -> None:
+    """Returns when every host has come here; what the main one wrote is there."""
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices(name)
+
+
 def host_shard() -> tuple[int, int]:
     """This host's number and the number of hosts, for loading its rows only."""
     return jax.process_index(), jax.process_count()

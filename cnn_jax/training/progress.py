@@ -15,6 +15,7 @@ class NonFinite(Exception):
 
     def __init__(self, step: int, loss: float):
         super().__init__(f"the loss is {loss} at step {step}")
+        self.step = step
 
 
 class Progress:
@@ -102,7 +103,7 @@ class Progress:
         values = {f"train/{name}": value for name, value in means.items()}
         examples, seconds = self._recent
         if examples:
-            values["examples_per_second"] = float(examples / seconds)
+            values["train/examples_per_second"] = float(examples / seconds)
         self._totals = {}
         self._measured += self._recent
         self._recent = np.zeros(2)

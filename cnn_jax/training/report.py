@@ -75,7 +75,10 @@ class Report(contextlib.AbstractContextManager):
         lines = "".join(f"\n| {key} | {value} |" for key, value in rows.items())
         self._log.text(0, "config", f"| key | value |\n|---|---|{lines}")
         self._log.text(0, "summary", table)
-        self._log.hparams(rows, scores)
+        # TensorBoard shows the first few; lengths in the other units would fill them.
+        first = ("model.name", "data.name", "optimizer.learning_rate", "seed")
+        values = {key: rows[key] for key in (*first, *rows) if rows[key] is not None}
+        self._log.hparams(values, scores)
         self._log.image(0, "train/augmented", pictures.grid(inputs))
         self._log.flush()
 
@@ -107,8 +110,8 @@ class Report(contextlib.AbstractContextManager):
 
 
 def named_leaves(params: Any) -> dict[str, np.ndarray]:
-    """Parameters by path, such as `params/stem/conv/kernel`."""
-    leaves, _ = jax.tree_util.tree_flatten_with_path({"params": params})
+    """Parameters by path, such as `weights/stem/conv/kernel`."""
+    leaves, _ = jax.tree_util.tree_flatten_with_path({"weights": params})
     return {
         jax.tree_util.keystr(path, simple=True, separator="/"): np.asarray(
             leaf.addressable_data(0)

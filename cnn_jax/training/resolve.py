@@ -5,15 +5,13 @@ found, before anything is built.
 """
 
 import ast
+import contextlib
 import dataclasses
 import difflib
 import types
 import typing
 from collections.abc import Mapping
 from typing import Any
-
-from beartype import BeartypeConf
-from beartype.door import is_bearable
 
 from cnn_jax import data, models, tasks
 from cnn_jax.data.augment import Augment
@@ -41,11 +39,8 @@ def schema(values: Mapping[str, Any]) -> dict[str, dict[str, Key]]:
             raise unknown(group, name, known)
         return name
 
-    def model_keys(name: str) -> dict[str, Key]:
-        return {
-            "num_classes": Key(int | None, None),
-            "dtype": Key(str | None, None),
-        } | {key: Key(*pair) for key, pair in models.attributes(name).items()}
+    def keys(options: Mapping[str, tuple[Any, Any]]) -> dict[str, Key]:
+        return {key: Key(*pair) for key, pair in options.items()}
 
     name = {"name": Key(str)}
     augment = {
@@ -54,10 +49,12 @@ def schema(values: Mapping[str, Any]) -> dict[str, dict[str, Key]]:
     }
     return {
         "data": name
-        | {key: Key(*pair) for key, pair in data.options(name_in("data", None)).items()}
+        | keys(data.options(name_in("data", None)))
         | keywords(loop.batches)
         | augment,
-        "model": name | model_keys(name_in("model", models.MODELS)),
+        "model": name
+        | {"num_classes": Key(int | None, None)}
+        | keys(models.attributes(name_in("model", models.MODELS))),
         "task": name | keywords(tasks.TASKS[name_in("task", tasks.TASKS)]),
         "optimizer": name
         | keywords(optimizers.make)
@@ -92,6 +89,11 @@ def resolve(
     for key in [*values, *(override.split(".")[0] for override in overrides)]:
         if key not in groups and key != "seed":
             raise unknown("config key", key, [*groups, "seed"])
+    for override in overrides:
+        if override.startswith("seed."):
+            raise UserError(
+                f"config.seed is a number: nothing reads config.{override}."
+            )
     for group in groups:
         if not isinstance(values.setdefault(group, {}), dict) or group in overrides:
             raise UserError(f"config.{group} is a group: set config.{group}.KEY.")
@@ -109,9 +111,10 @@ def resolve(
     for group in replaced:
         values[group] = {k: v for k, v in values[group].items() if k in keys[group]}
 
-    seed = _parsed("seed", overrides.pop("seed", None), Key(int))
-    resolved = {"seed": values.get("seed", 0) if seed is None else seed}
-    _check_type("seed", resolved["seed"], int)
+    seed = values.get("seed", 0)
+    if "seed" in overrides:
+        seed = _parsed("seed", overrides.pop("seed"), Key(int))
+    resolved = {"seed": _check_type("seed", seed, int)}
     for group, known in keys.items():
         given = values[group]
         from_line = {}
@@ -171,10 +174,8 @@ def _one_unit_each(group: str, given: dict, from_line: dict, known) -> None:
                 break
 
 
-def _parsed(key: str, text: str | None, expected: Key) -> Any:
+def _parsed(key: str, text: str, expected: Key) -> Any:
     """The value that the text from the command line stands for."""
-    if text is None:
-        return None
     alternatives = _alternatives(expected.hint)
     if text.lower() == "none" and type(None) in alternatives:
         return None
@@ -183,7 +184,7 @@ def _parsed(key: str, text: str | None, expected: Key) -> Any:
     literal = {"true": "True", "false": "False"}.get(text, text)
     try:
         value = ast.literal_eval(literal)
-    except (SyntaxError, ValueError):
+    except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError):
         raise _wrong_type(key, text, expected.hint) from None
     takes_tuple = any(
         typing.get_origin(alternative) is tuple for alternative in alternatives
@@ -196,13 +197,25 @@ def _check_type(key: str, value: Any, hint: Any) -> Any:
     if isinstance(value, list):
         value = tuple(value)
     alternatives = _alternatives(hint)
-    wrong_bool = isinstance(value, bool) and bool not in alternatives
-    if wrong_bool or not is_bearable(
-        value, hint, conf=BeartypeConf(is_pep484_tower=True)
-    ):
-        raise _wrong_type(key, value, hint)
-    if isinstance(value, int) and float in alternatives and int not in alternatives:
-        value = float(value)
+    for alternative in alternatives:
+        with contextlib.suppress(TypeError):
+            return _as_type(value, alternative)
+    raise _wrong_type(key, value, hint)
+
+
+def _as_type(value: Any, kind: Any) -> Any:
+    """The value as one of `kind`: a plain type, or a tuple of any length of one.
+
+    Every element is looked at, where beartype takes one at random.
+    """
+    if typing.get_origin(kind) is tuple:
+        if not isinstance(value, tuple):
+            raise TypeError
+        return tuple(_as_type(element, typing.get_args(kind)[0]) for element in value)
+    if kind is float and type(value) is int:
+        return float(value)
+    if type(value) is not kind:
+        raise TypeError
     return value
 
 

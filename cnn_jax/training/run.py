@@ -85,6 +85,14 @@ def training(config: Config, examples: int) -> Training:
     """
     batch_size = config.data.batch_size
     check_batch_sizes(config)
+    for name, value, least in (
+        ("seed", config.seed, 0),
+        ("data.workers", config.data.workers, 0),
+        ("data.crop_padding", config.data.crop_padding, 0),
+        ("checkpoint.keep", config.checkpoint.keep, 1),
+    ):
+        if value < least:
+            raise UserError(f"config.{name}={value} must be at least {least}.")
     sizes = {"batch_size": batch_size, "examples": examples}
     steps = config_lib.steps_in(config.train, "", **sizes)
     if steps < 1:

@@ -49,10 +49,8 @@ def step(
             f"0 and 1, got {boundaries}."
         )
     # The joined schedule counts from the end of the warm-up.
-    decay = optax.piecewise_constant_schedule(
-        peak, {max(round(b * steps) - warmup, 0): factor for b in boundaries}
-    )
-    return _warm_up(peak, warmup, decay)
+    starts = jnp.array([round(b * steps) - warmup for b in boundaries])
+    return _warm_up(peak, warmup, lambda k: peak * factor ** (k >= starts).sum())
 
 
 def _warm_up(peak: float, steps: int, after: Schedule) -> Schedule:

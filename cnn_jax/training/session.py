@@ -51,6 +51,7 @@ def train(config: Config, workdir: Path, *, overwrite: bool) -> None:
         folder.check_space(workdir, size, config.checkpoint.keep)
         folder.claim(workdir, config, overwrite=overwrite)
         folder.describe(workdir, config, dataset)
+    parallel.wait_for_all("folder")
     _say(
         f"{config.model.name} on {config.data.name}: {costs.totals(layers)[0]:,} "
         f"parameters, {len(dataset.splits['train']):,} training and "

@@ -108,13 +108,19 @@ def saved_dataset(workdir: Path) -> Dataset:
 def _description(workdir: Path) -> dict[str, Any]:
     path = workdir / "config.json"
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(
             f"{workdir} is not a run's folder: there is no config.json in it."
         ) from None
     except json.JSONDecodeError as error:
         raise UserError(f"{path} is damaged: {error}.") from None
+    parts = ["config", "dataset"]
+    if not isinstance(content, dict) or not all(
+        isinstance(content.get(part), dict) for part in parts
+    ):
+        raise UserError(f"{path} is not the config.json of a run.")
+    return content
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -162,7 +162,7 @@ class Console:
 
     def training(self, step: int, row: Mapping[str, float]) -> None:
         """Shows the metrics of the last steps."""
-        speed = row.get("examples_per_second")
+        speed = row.get("train/examples_per_second")
         parts = [
             f"loss {row['train/loss']:.4f}",
             *(f"{k[6:]} {v:.2%}" for k, v in row.items() if k == "train/accuracy"),

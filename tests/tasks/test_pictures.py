@@ -1,0 +1,96 @@
+"""Pictures for TensorBoard: their sizes, and that they show what they are of."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cnn_jax.tasks import pictures
+
+
+def noise(height, width, channels, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.integers(0, 256, (height, width, channels), np.uint8)
+
+
+def places(count, columns, height, width):
+    """The top left corner of each image in a grid of cells with a border."""
+    for number in range(count):
+        yield number // columns * (height + 2) + 1, number % columns * (width + 2) + 1
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.integers(1, 17),
+    st.integers(1, 30),
+    st.integers(1, 30),
+    st.sampled_from([1, 3]),
+)
+def test_a_grid_shows_every_image_pixel_by_pixel(count, height, width, channels):
+    images = [noise(height, width, channels, seed) for seed in range(count)]
+    found = pictures.grid(images, cell=20)
+    factor = max(20 // max(height, width), 1)
+    columns = next(c for c in range(1, 9) if c * c >= count)
+    rows = -(-count // columns)
+    tall, wide = height * factor, width * factor
+    assert found.shape == (rows * (tall + 2), columns * (wide + 2), 3)
+    assert found.dtype == np.uint8
+    expected = np.full_like(found, 255)
+    for image, (top, left) in zip(
+        images, places(count, columns, tall, wide), strict=True
+    ):
+        large = np.kron(image, np.ones((factor, factor, 1), np.uint8))
+        expected[top : top + tall, left : left + wide] = large
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_images_of_two_sizes():
+    found = pictures.grid([noise(30, 10, 3), noise(10, 30, 1)], cell=1)
+    assert found.shape == (32, 64, 3)
+    np.testing.assert_array_equal(found[1:31, 1:11], noise(30, 10, 3))
+    np.testing.assert_array_equal(found[1:11, 33:63], np.tile(noise(10, 30, 1), 3))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_labelled_grid_has_text_below_the_images(channels):
+    images = [noise(8, 8, channels, seed) for seed in range(3)]
+    found = pictures.labelled_grid(images, ["cat as dog 90%", "", "x" * 500], cell=64)
+    assert found.dtype == np.uint8 and found.shape == (2 * (64 + 18 + 2), 2 * 66, 3)
+    corners = places(3, 2, 64 + 18, 64)
+    written = []
+    for image, (top, left) in zip(images, corners, strict=True):
+        large = np.kron(np.broadcast_to(image, (8, 8, 3)), np.ones((8, 8, 1), np.uint8))
+        np.testing.assert_array_equal(found[top : top + 64, left : left + 64], large)
+        below = found[top + 64 : top + 82, left : left + 64]
+        written.append((below < 128).any())
+    assert written == [True, False, True]
+    # The border stays white: a long label is cut.
+    assert (found[:, [0, 65, 66, 131]] == 255).all()
+
+
+def test_a_label_for_each_image():
+    with pytest.raises(ValueError):
+        pictures.labelled_grid([noise(8, 8, 1)], ["one", "two"])
+
+
+@pytest.mark.parametrize("shape", [(2, 2), (3, 5), (10, 10), (10, 26), (50, 50)])
+def test_a_confusion_matrix(shape):
+    classes = [f"class {i}" for i in range(shape[0])]
+    matrix = np.zeros(shape)
+    matrix[:, 0] = 7
+    found = pictures.confusion_matrix(matrix, classes)
+    assert found.dtype == np.uint8 and found.ndim == 3 and found.shape[-1] == 3
+    assert min(found.shape[:2]) >= 400  # readable
+    # Dark where the counts are, which is the first column.
+    blue = (found[..., 2].astype(int) - found[..., 0]) > 60
+    assert blue.any()
+    middle = np.flatnonzero(blue.any(axis=0)).mean()
+    matrix = matrix[:, ::-1]
+    mirrored = pictures.confusion_matrix(matrix, classes)
+    blue = (mirrored[..., 2].astype(int) - mirrored[..., 0]) > 60
+    assert np.flatnonzero(blue.any(axis=0)).mean() > middle + 50
+
+
+def test_a_class_without_examples_divides_by_nothing():
+    with np.errstate(all="raise"):
+        pictures.confusion_matrix(np.array([[3.0, 1.0], [0.0, 0.0]]), ["a", "b"])

@@ -1,0 +1,148 @@
+"""Configs: lengths in every unit, hashes, differences, and all the recipes."""
+
+import copy
+import json
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from ml_collections import FrozenConfigDict
+
+from cnn_jax.errors import UserError
+from cnn_jax.training import config as config_lib
+from cnn_jax.training.config import as_dict, flat, hash_of, steps_in
+from cnn_jax.training.resolve import resolve
+
+ROOT = Path(__file__).parents[2]
+
+
+def adamw():
+    return {
+        "data": {"name": "digits", "batch_size": 8},
+        "model": {"name": "mlp", "hidden": [4, 3]},
+        "task": {"name": "classification", "label_smoothing": 0},
+        "optimizer": {"name": "adamw", "learning_rate": 1, "b1": 0.8},
+        "schedule": {"name": "cosine", "warmup_epochs": 2},
+        "train": {"epochs": 3},
+        "eval": {},
+        "checkpoint": {},
+    }
+
+
+def every_recipe():
+    """(name, values) of every config file with every argument that it knows."""
+    for path in sorted((ROOT / "configs").glob("*.py")):
+        with pytest.raises(UserError, match="unknown argument") as error:
+            config_lib.load_file(f"{path}:no_such_argument")
+        known = str(error.value).split("Known: ")[1].rstrip(".").split(", ")
+        for argument in known:
+            yield f"{path.stem}:{argument}", config_lib.load_file(f"{path}:{argument}")
+
+
+# ------------------------------------------------------------------- durations
+
+
+def group(name, **given):
+    prefix = f"{name}_" if name else ""
+    units = {f"{prefix}{unit}": None for unit in ("steps", "epochs", "examples")}
+    return FrozenConfigDict(
+        units | {f"{prefix}{unit}": value for unit, value in given.items()}
+    )
+
+
+@given(
+    st.sampled_from(["", "every", "warmup"]),
+    st.integers(1, 2000),
+    st.integers(1, 2_000_000),
+    st.integers(0, 10_000_000),
+)
+def test_lengths_in_every_unit(name, batch_size, examples, count):
+    sizes = {"batch_size": batch_size, "examples": examples}
+    assert steps_in(group(name, steps=count), name, **sizes) == count
+    steps = steps_in(group(name, examples=count), name, **sizes)
+    assert (steps - 1) * batch_size < count <= steps * batch_size
+    # The same number of examples, as a number of epochs.
+    assert steps_in(group(name, epochs=count / examples), name, **sizes) == steps
+    assert steps_in(group(name), name, **sizes) is None
+
+
+@given(st.integers(1, 2000), st.integers(1, 2_000_000), st.integers(1, 300))
+def test_whole_and_half_epochs(batch_size, examples, epochs):
+    sizes = {"batch_size": batch_size, "examples": 2 * examples}
+    for length in (Fraction(epochs), Fraction(epochs, 2)):
+        steps = steps_in(group("", epochs=float(length)), "", **sizes)
+        exact = length * 2 * examples / batch_size
+        assert exact <= steps < exact + 1
+
+
+@pytest.mark.parametrize("unit", ["steps", "epochs", "examples"])
+def test_a_length_is_not_negative(unit):
+    with pytest.raises(UserError, match="must not be negative"):
+        steps_in(group("every", **{unit: -3}), "every", batch_size=1, examples=10)
+
+
+@pytest.mark.parametrize("epochs", [float("inf"), float("nan")])
+def test_a_length_is_finite(epochs):
+    with pytest.raises(UserError):
+        steps_in(group("", epochs=epochs), "", batch_size=1, examples=10)
+
+
+# --------------------------------------------------------- hashes, differences
+
+
+def reordered(values):
+    return {
+        key: reordered(value) if isinstance(value, dict) else value
+        for key, value in reversed(values.items())
+    }
+
+
+def test_the_hash_is_that_of_the_values():
+    config = resolve(adamw())
+    assert hash_of(resolve(reordered(adamw()))) == hash_of(config)
+    explicit = as_dict(config)
+    assert hash_of(resolve(explicit)) == hash_of(config)
+    assert len(hash_of(config)) == 12 and int(hash_of(config), 16) >= 0
+    seen = {hash_of(config)}
+    for key, value in flat(config).items():
+        owner, _, name = key.rpartition(".")
+        changed = copy.deepcopy(explicit)
+        (changed[owner] if owner else changed)[name] = [value, "other"]
+        seen.add(hash_of(FrozenConfigDict(changed)))
+    assert len(seen) == 1 + len(flat(config))
+
+
+def test_differences_are_named():
+    ours, theirs = flat(resolve(adamw())), flat(resolve(adamw(), {"seed": "1"}))
+    assert config_lib.differences(ours, ours) == []
+    assert config_lib.differences(ours, theirs) == ["seed: 1 (now 0)"]
+    sgd = flat(resolve(adamw(), {"optimizer.name": "sgd"}))
+    lines = config_lib.differences(ours, sgd)
+    assert "optimizer.b1: 'absent' (now 0.8)" in lines
+    assert "optimizer.momentum: 0.9 (now 'absent')" in lines
+
+
+# ----------------------------------------------------------------- the recipes
+
+
+def test_every_recipe_resolves_and_shrinks():
+    found = dict(every_recipe())
+    assert {"resnet:cifar10", "resnet:imagenet", "mlp:lecture", "lenet:mnist"} <= (
+        found.keys()
+    )
+    for values in found.values():
+        config = resolve(values)
+        # What is saved with a run is read back as the same config.
+        stored = json.loads(json.dumps(as_dict(config)))
+        assert resolve(stored) == config
+        small = config_lib.smoke(values)
+        for kept in ("model", "task", "optimizer", "schedule"):
+            assert resolve(small)[kept] == config[kept]
+        assert resolve(small).data.name == "digits"
+        assert resolve(small).train.steps == 4
+    assert resolve(config_lib.smoke(found["resnet:imagenet"])).data.image_size == 64
+    assert resolve(config_lib.smoke(found["resnet:imagenet"])).data.channels == 3
+    assert resolve(config_lib.smoke(found["lenet:mnist"])).data.image_size == 28
+    assert resolve(config_lib.smoke(found["lenet:mnist"])).data.channels == 1

@@ -1,0 +1,235 @@
+"""A change of any key of a config changes the run: no key is set and never read.
+
+The run is compared by what it computes: the data, the batches that are asked for,
+the lengths, the schedule, and the programs that initialise and train the network.
+"""
+
+import contextlib
+import functools
+import json
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+from cnn_jax import data
+from cnn_jax.data import loading
+from cnn_jax.data.dataset import Arrays
+from cnn_jax.training import loop, parallel, run
+from cnn_jax.training.config import flat, hash_of
+from cnn_jax.training.resolve import resolve
+
+# Of each group every choice of `name` occurs once (the prepared sets have tests of
+# their own).
+VALUES = {
+    "resnet": {
+        "data": {"name": "digits", "batch_size": 8, "train_examples": 20},
+        "model": {
+            "name": "resnet20",
+            "block": "bottleneck",
+            "stage_sizes": (1, 1),
+            "width": 8,
+            "stem": "small",
+        },
+        "optimizer": {"name": "sgd", "learning_rate": 0.1},
+        "schedule": {"name": "cosine", "warmup_steps": 1},
+        "train": {"steps": 10},
+    },
+    "mlp": {
+        "data": {"name": "folder", "batch_size": 8, "image_size": 4},
+        "model": {"name": "mlp", "hidden": (3,)},
+        "optimizer": {"name": "adamw", "learning_rate": 0.1},
+        "schedule": {"name": "step", "warmup_steps": 1},
+        "train": {"steps": 10},
+    },
+    "lenet": {
+        "data": {"name": "digits", "batch_size": 8, "train_examples": 20},
+        "model": {"name": "lenet5", "padding": (2, 2)},
+        "optimizer": {"name": "adamw", "learning_rate": 0.1},
+        "schedule": {"name": "constant", "warmup_steps": 1},
+        "train": {"steps": 10},
+    },
+}
+
+# Another value of a key; of others, one is made up from the type of their own.
+OTHER = {
+    "data.in_memory": "False",
+    "data.train_examples": "4",
+    "data.test_examples": "1",
+    "data.test_fraction": "0.5",
+    "data.workers": "2",
+    "eval.batch_size": "4",
+    "model.activation": "sigmoid",
+    "model.block": "basic",
+    "model.dtype": "bfloat16",
+    "model.groups": "2",
+    "model.hidden": "(3, 3)",
+    "model.num_classes": "12",
+    "model.output_stride": "1",
+    "model.padding": "(2, 3)",
+    "model.pool": "max",
+    "model.shortcut": "identity",
+    "model.stage_sizes": "(1, 2)",
+    "model.stem": "imagenet",
+    "model.width": "16",
+    "model.width_per_group": "128",
+    "optimizer.clip_norm": "1.0",
+    "optimizer.ema_decay": "0.9",
+    "schedule.boundaries": "(0.5, 0.9)",
+    "task.top_k": "(2,)",
+}
+LENGTHS = {"steps": "4", "epochs": "1", "examples": "24"}
+
+
+def another(key, value):
+    if key in OTHER:
+        return OTHER[key]
+    unit = key.replace(".", "_").rsplit("_", 1)[-1]
+    if unit in LENGTHS:
+        return LENGTHS[unit]
+    if isinstance(value, bool):
+        return str(not value)
+    if isinstance(value, int | float):
+        return str(value + 1) if isinstance(value, int) else str(value / 2 + 0.1)
+    raise AssertionError(f"say in OTHER what else {key}={value!r} can be")
+
+
+@functools.cache
+def load(name, options):
+    return data.load(name, **dict(options))
+
+
+class Begun(Exception):
+    """The loop has opened its checkpoints: it has read what it needs."""
+
+
+def fingerprints(config, monkeypatch):
+    """What the run computes, from the cheap to the expensive to find out."""
+    options = run.data_options(config)
+    dataset = load(config.data.name, tuple(options.items()))
+    for split in dataset.splits.values():
+        memory = isinstance(split, Arrays)
+        yield len(split), split.image_shape, split.images.tobytes() if memory else None
+
+    asked = []
+    with monkeypatch.context() as patch:
+        for name in ("train_batches", "eval_batches"):
+            patch.setattr(loading, name, lambda _, **o: asked.append(o) or iter(()))
+        options = loop.config_lib.arguments(config.data, loop.batches)
+        loop.batches(dataset.splits["train"], config.seed, 0, 1, **options)
+        loop.eval_batches(dataset.splits["test"], config)
+    yield asked
+
+    training = run.training(config, len(dataset.splits["train"]))
+    yield (
+        training.steps,
+        training.log_every,
+        training.eval_every,
+        training.checkpoint_every,
+    )
+    yield [float(training.schedule(step)) for step in range(10)]
+
+    network = run.network(config, dataset)
+    steps, opened = [], []
+
+    def checkpoints(directory, **options):
+        opened.append(options)
+        raise Begun
+
+    with monkeypatch.context() as patch, contextlib.suppress(Begun):
+        make = loop.make_train_step
+        patch.setattr(loop, "Checkpoints", checkpoints)
+        patch.setattr(
+            loop,
+            "make_train_step",
+            lambda *args, **options: steps.append(make(*args, **options)) or steps[0],
+        )
+        loop.train(config, dataset, network, training, Path("unused"), table="")
+    yield opened
+
+    def fresh():
+        return run.fresh_state(config, network, training)
+
+    yield str(jax.make_jaxpr(fresh)())
+    rows = {
+        "image": np.zeros((2, *dataset.image_shape), np.uint8),
+        **{key: np.zeros(2, np.int32) for key in ("label", "index", "epoch")},
+    }
+    step = jax.make_jaxpr(steps[0], axis_env=[(parallel.AXIS, 1)])
+    yield str(step(jax.eval_shape(fresh), rows))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Two classes of six pictures."""
+    root = tmp_path_factory.mktemp("pictures")
+    rng = np.random.default_rng(0)
+    for name in ("a", "b"):
+        (root / name).mkdir()
+        for i in range(6):
+            pixels = rng.integers(0, 256, (9, 7, 3), np.uint8)
+            Image.fromarray(pixels).save(root / name / f"{i}.png")
+    return root
+
+
+@pytest.fixture(scope="module")
+def computed():
+    """What the three configs compute as they are, by their hash."""
+    return {}
+
+
+def keys():
+    """Every key of the three configs, of each choice of a name once."""
+    seen, found = set(), []
+    for name, values in VALUES.items():
+        config = resolve(values | {"task": {"name": "classification"}})
+        for key in flat(config):
+            group = key.partition(".")[0]
+            chosen = (config[group].get("name") if group != "seed" else None, key)
+            # A name's own change is what the other configs are.
+            if chosen not in seen and not key.endswith(".name"):
+                seen.add(chosen)
+                found.append((name, key))
+    return found
+
+
+@pytest.mark.parametrize(("name", "key"), keys())
+def test_a_change_of_the_key_changes_the_run(
+    name, key, folder, computed, monkeypatch, tmp_path
+):
+    values = VALUES[name] | {"task": {"name": "classification"}}
+    overrides = {}
+    if name == "mlp":
+        overrides["data.dir"] = str(folder)
+    if key == "optimizer.nesterov":
+        overrides["optimizer.momentum"] = "0.5"
+    before = resolve(values, overrides)
+    value = flat(before)[key]
+    if key == "data.dir":
+        text = str(tmp_path / "moved")
+        for path in folder.glob("*/*"):
+            target = tmp_path / "moved" / path.parent.name / f"{path.stem}.gif"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            Image.open(path).save(target)
+    elif key == "data.channels":
+        text = "3" if value == 1 else "1"
+    else:
+        text = another(key, value)
+    after = resolve(values, overrides | {key: text})
+    assert json.dumps(flat(after)[key]) != json.dumps(value)
+
+    ours = computed.setdefault(hash_of(before), [])
+    if not ours:
+        ours += fingerprints(before, monkeypatch)
+    theirs = fingerprints(after, monkeypatch)
+    if all(one == other for one, other in zip(ours, theirs, strict=True)):
+        raise AssertionError(f"config.{key}={text} changes nothing that a run computes")
+
+
+def test_the_fingerprint_is_reproducible(folder, monkeypatch):
+    """So the test above can fail."""
+    config = resolve(VALUES["resnet"] | {"task": {"name": "classification"}})
+    first, second = (list(fingerprints(config, monkeypatch)) for _ in range(2))
+    assert first == second

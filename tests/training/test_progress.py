@@ -1,0 +1,128 @@
+"""What a run knows of itself: means, speed, the best result, and when to stop."""
+
+import json
+import os
+import signal
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from cnn_jax.training import progress, signals
+from cnn_jax.training.progress import NonFinite, Progress
+
+BEST = "test/accuracy"
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Seconds that pass when the test says so."""
+    now = SimpleNamespace(time=100.0)
+    monkeypatch.setattr(
+        progress, "time", SimpleNamespace(perf_counter=lambda: now.time)
+    )
+    return now
+
+
+def pairs(loss, accuracy=0.5, count=1.0):
+    return {
+        "loss": (np.float32(loss * count), np.float32(count)),
+        "accuracy": (np.float32(accuracy * count), np.float32(count)),
+    }
+
+
+def test_a_row_is_the_mean_since_the_last():
+    run = Progress({}, BEST)
+    for step, loss in enumerate([1.0, 2.0, 6.0], 1):
+        run.add(step, pairs(loss), 8)
+    run.drain()
+    assert run.row()["train/loss"] == 3
+    run.add(4, pairs(5.0, count=4.0), 8)
+    run.add(5, pairs(0.0, count=1.0), 8)
+    run.drain()
+    assert run.row()["train/loss"] == 4  # weighted by the counts
+
+
+def test_a_saved_run_goes_on_as_if_it_had_not_stopped():
+    whole, first = Progress({}, BEST), Progress({}, BEST)
+    for step in (1, 2, 3):
+        for run in (whole, first):
+            run.add(step, pairs(step / 7), 8)
+    first.drain()
+    second = Progress(json.loads(json.dumps(first.saved())), BEST)
+    for run in (whole, second):
+        run.add(4, pairs(0.1), 8)
+        run.drain()
+    expected, found = whole.row(), second.row()
+    assert found["train/loss"] == expected["train/loss"]
+    assert found["train/accuracy"] == expected["train/accuracy"]
+
+
+def test_speed_leaves_out_compilation_and_rests(clock):
+    run = Progress({}, BEST)
+    run.add(1, pairs(1), 8)
+    for step in (2, 3):
+        clock.time += 2
+        run.add(step, pairs(1), 8)
+    run.drain()
+    assert run.row()["train/examples_per_second"] == 16 / 4
+    run.rest()
+    clock.time += 1000
+    run.add(4, pairs(1), 8)
+    clock.time += 1
+    run.add(5, pairs(1), 8)
+    run.drain()
+    assert run.row()["train/examples_per_second"] == 8 / 1
+    assert run.examples_per_second() == pytest.approx(24 / 5)
+    assert run.seconds() == 1005
+    again = Progress(run.saved(), BEST)
+    clock.time += 10
+    assert again.seconds() == 1015
+    assert again.examples_per_second() == pytest.approx(24 / 5)
+
+
+def test_the_speed_of_nothing_is_not_known(clock):
+    run = Progress({}, BEST)
+    assert run.examples_per_second() is None
+    run.add(1, pairs(1), 8)
+    run.drain()
+    assert "train/examples_per_second" not in run.row()
+
+
+@pytest.mark.parametrize("loss", [np.nan, np.inf, -np.inf])
+def test_the_first_loss_that_is_not_finite_is_named(loss):
+    run = Progress({}, BEST)
+    for step, value in ((6, 1.0), (7, loss), (8, np.nan)):
+        run.add(step, pairs(value), 8)
+    with pytest.raises(NonFinite, match=rf"the loss is {loss} at step 7$"):
+        run.drain()
+
+
+def test_the_best_is_the_latest_of_equals():
+    run = Progress({}, BEST)
+    for step, score in ((1, 0.5), (2, 0.7), (3, 0.7), (4, 0.6)):
+        run.tested(step, {BEST: score, "test/loss": 1 - score})
+    assert run.results == {
+        "step": 4,
+        BEST: 0.6,
+        "test/loss": 0.4,
+        f"best/{BEST}": 0.7,
+        "best/step": 3,
+    }
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signals_are_noted_once_and_then_do_what_they_did(number):
+    came = []
+    before = signal.signal(number, lambda *_: came.append("the old handler"))
+    try:
+        with signals.stop_signals() as stopped:
+            assert not stopped
+            os.kill(os.getpid(), number)
+            assert stopped == [number] and not came
+            os.kill(os.getpid(), number)
+            assert stopped == [number] and came == ["the old handler"]
+        os.kill(os.getpid(), number)
+        assert len(came) == 2
+    finally:
+        signal.signal(number, before)

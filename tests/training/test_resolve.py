@@ -1,0 +1,239 @@
+"""Resolving a config: what is filled in, what is converted, what is refused."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cnn_jax.errors import UserError
+from cnn_jax.training.config import as_dict, default, flat
+from cnn_jax.training.resolve import resolve
+
+
+def adamw():
+    return {
+        "data": {"name": "digits", "batch_size": 8},
+        "model": {"name": "mlp", "hidden": [4, 3]},
+        "task": {"name": "classification", "label_smoothing": 0},
+        "optimizer": {"name": "adamw", "learning_rate": 1, "b1": 0.8},
+        "schedule": {"name": "cosine", "warmup_epochs": 2},
+        "train": {"epochs": 3},
+        "eval": {},
+        "checkpoint": {},
+    }
+
+
+# ------------------------------------------------------------------- resolving
+
+
+def test_defaults_are_filled_in():
+    config = resolve(adamw())
+    assert as_dict(config)["optimizer"] == {
+        "name": "adamw",
+        "learning_rate": 1.0,
+        "clip_norm": None,
+        "ema_decay": None,
+        "b1": 0.8,
+        "b2": 0.999,
+        "eps": 1e-8,
+        "weight_decay": 0.01,
+    }
+    assert as_dict(config)["train"] == {
+        "steps": None,
+        "epochs": 3.0,
+        "examples": None,
+        "log_every_steps": 50,
+        "log_every_epochs": None,
+        "log_every_examples": None,
+    }
+    assert config.seed == 0 and config.model.num_classes is None
+    with pytest.raises(AttributeError):
+        config.seed = 1
+
+
+def test_the_default_is_complete():
+    assert resolve(default().to_dict()).model.name == "resnet20"
+
+
+def test_lists_become_tuples_and_whole_numbers_floats():
+    config = resolve(adamw())
+    assert config.model.hidden == (4, 3)
+    for value in (config.optimizer.learning_rate, config.task.label_smoothing):
+        assert isinstance(value, float)
+    assert isinstance(config.schedule.warmup_epochs, float)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("data.batch_size", True),
+        ("data.batch_size", 8.0),
+        ("data.batch_size", "8"),
+        ("data.flip", 1),
+        ("data.flip", "True"),
+        ("model.hidden", (4, 3.5)),
+        ("model.hidden", 4),
+        ("model.activation", None),
+        ("optimizer.learning_rate", "0.1"),
+        ("optimizer.learning_rate", True),
+        ("optimizer.learning_rate", None),
+        ("train.epochs", "3"),
+        ("checkpoint.keep", None),
+    ],
+)
+def test_values_of_the_wrong_type(key, value):
+    values = adamw()
+    group, name = key.split(".")
+    values[group][name] = value
+    with pytest.raises(UserError, match=rf"config\.{key} must be of type .*, got "):
+        resolve(values)
+
+
+@pytest.mark.parametrize("value", [True, 1.0, "1", None])
+def test_the_seed_is_an_int(value):
+    with pytest.raises(UserError, match=r"config\.seed must be of type int"):
+        resolve(adamw() | {"seed": value})
+
+
+@pytest.mark.parametrize("group", ["data", "model", "task", "optimizer", "schedule"])
+def test_a_key_that_nothing_reads(group):
+    values = adamw()
+    values[group]["nonsense"] = 1
+    with pytest.raises(UserError, match=rf"'config\.{group}\.nonsense'.*Known: "):
+        resolve(values)
+
+
+@pytest.mark.parametrize("value", [3, None, "mlp"])
+def test_a_group_holds_keys(value):
+    with pytest.raises(UserError, match=r"config\.model is a group"):
+        resolve(adamw() | {"model": value})
+
+
+def test_a_value_without_a_default_must_be_set():
+    values = adamw()
+    del values["optimizer"]["learning_rate"]
+    with pytest.raises(UserError, match=r"config\.optimizer\.learning_rate is missing"):
+        resolve(values)
+    values = adamw() | {"train": {}}
+    with pytest.raises(UserError, match=r"set one of config\.train\.steps"):
+        resolve(values)
+
+
+# ------------------------------------------------------------ the command line
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "value"),
+    [
+        ("seed", "3", 3),
+        ("optimizer.learning_rate", "1", 1.0),
+        ("optimizer.learning_rate", "2e-3", 0.002),
+        ("optimizer.clip_norm", "1", 1.0),
+        ("optimizer.clip_norm", "None", None),
+        ("model.hidden", "(5,)", (5,)),
+        ("model.hidden", "[5, 6]", (5, 6)),
+        ("model.hidden", "5", (5,)),
+        ("model.hidden", "()", ()),
+        ("model.dtype", "bfloat16", "bfloat16"),
+        ("model.dtype", "none", None),
+        ("model.activation", "gelu", "gelu"),
+        ("data.flip", "True", True),
+        ("data.flip", "false", False),
+        ("data.train_examples", "40", 40),
+        ("data.train_examples", "None", None),
+    ],
+)
+def test_text_from_the_command_line(key, text, value):
+    values = adamw()
+    values["data"]["train_examples"] = 30
+    values["model"]["dtype"] = "float16"
+    values["optimizer"]["clip_norm"] = 0.5
+    found = resolve(values, {key: text})
+    for part in key.split("."):
+        found = found[part]
+    assert found == value and type(found) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("key", "text"),
+    [
+        ("seed", "None"),
+        ("seed", "1.5"),
+        ("data.batch_size", "None"),
+        ("data.batch_size", "8.0"),
+        ("data.batch_size", "True"),
+        ("data.batch_size", "{[]}"),
+        ("data.flip", "1"),
+        ("data.flip", "yes"),
+        ("model.hidden", "(5, 'a')"),
+        ("optimizer.learning_rate", "fast"),
+        ("optimizer.learning_rate", "None"),
+        ("optimizer.learning_rate", ""),
+        ("optimizer.learning_rate", "(" * 300),
+    ],
+)
+def test_text_that_is_no_such_value(key, text):
+    with pytest.raises(UserError, match=rf"config\.{key} must be of type"):
+        resolve(adamw(), {key: text})
+
+
+@pytest.mark.parametrize("key", ["seed.x", "seed.batch_size", "optimizer.", "data.a.b"])
+def test_keys_that_lead_nowhere(key):
+    with pytest.raises(UserError):
+        resolve(adamw(), {key: "1"})
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(sorted(flat(resolve(adamw())))), st.text(max_size=8))
+def test_any_text_is_a_value_or_the_users_mistake(key, text):
+    try:
+        config = resolve(adamw(), {key: text})
+    except UserError as error:
+        assert str(error)
+    else:
+        assert flat(config).keys()
+
+
+def test_a_name_from_the_command_line_drops_what_belonged_to_the_old_one():
+    values = adamw()
+    values["optimizer"]["weight_decay"] = 0.5
+    config = resolve(values, {"optimizer.name": "sgd", "optimizer.momentum": "0.8"})
+    assert as_dict(config)["optimizer"] == {
+        "name": "sgd",
+        "learning_rate": 1.0,  # both read it
+        "weight_decay": 0.5,
+        "clip_norm": None,
+        "ema_decay": None,
+        "momentum": 0.8,
+        "nesterov": False,
+    }
+    assert resolve(values, {"model.name": "lenet5"}).model.padding == (0, 0)
+    with pytest.raises(UserError, match=r"config\.optimizer\.b1.*optimizer 'sgd'"):
+        resolve(values, {"optimizer.name": "sgd", "optimizer.b1": "0.5"})
+    # The file's own mistakes are not hidden by naming what it names.
+    values["optimizer"]["momentum"] = 0.9
+    with pytest.raises(UserError, match=r"config\.optimizer\.momentum"):
+        resolve(values, {"optimizer.name": "adamw"})
+
+
+def test_the_command_lines_unit_takes_the_place_of_the_files():
+    config = resolve(adamw(), {"train.steps": "7", "schedule.warmup_examples": "16"})
+    assert (config.train.steps, config.train.epochs) == (7, None)
+    assert config.schedule.warmup_examples == 16
+    assert config.schedule.warmup_epochs is None
+    assert config.schedule.warmup_steps is None  # not its default, 0
+    assert resolve(adamw(), {"train.log_every_epochs": "1"}).train.log_every_steps is (
+        None
+    )
+    with pytest.raises(UserError, match=r"set one of config\.train\.steps"):
+        resolve(adamw(), {"train.epochs": "None"})
+
+
+@pytest.mark.parametrize("where", ["file", "command line"])
+def test_two_units_of_one_length(where):
+    values, overrides = adamw(), {}
+    if where == "file":
+        values["schedule"]["warmup_steps"] = 4
+    else:
+        overrides = {"schedule.warmup_steps": "4", "schedule.warmup_epochs": "2"}
+    with pytest.raises(UserError, match=r"config\.schedule sets warmup_steps and warm"):
+        resolve(values, overrides)

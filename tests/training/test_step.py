@@ -1,0 +1,202 @@
+"""A step against the arithmetic of softmax regression, written out in NumPy."""
+
+from functools import partial
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from cnn_jax import layers, models
+from cnn_jax.data.augment import Augment, normalize
+from cnn_jax.tasks import Classification
+from cnn_jax.training import optimizers, parallel, state
+from cnn_jax.training.evaluation import WORST, evaluate
+from cnn_jax.training.step import make_eval_step, make_train_step
+
+CLASSES, SHAPE, BATCH = 3, (2, 2, 1), 4
+RATES = [0.5, 0.1, 0.3]
+task = Classification(tuple("abc"))
+scaled = partial(normalize, mean=(0.4,), std=(0.3,))
+
+
+def schedule(step):
+    return jnp.asarray(RATES)[step]
+
+
+def batch_of(seed, size=BATCH):
+    rng = np.random.default_rng(seed)
+    return {
+        "image": rng.integers(0, 256, (size, *SHAPE), np.uint8),
+        "label": rng.integers(0, CLASSES, size).astype(np.int32),
+        "index": np.arange(size, dtype=np.int32),
+        "epoch": np.zeros(size, np.int32),
+    }
+
+
+def trained(model, optimizer, ema_decay=None):
+    """The states before and after each step, on the host, and the metrics."""
+    step = parallel.train_step(
+        make_train_step(
+            model,
+            task,
+            optimizer,
+            augmentation=Augment(),
+            normalize=scaled,
+            seed=0,
+            ema_decay=ema_decay,
+        )
+    )
+    now = state.create(model, optimizer, SHAPE, seed=0, ema=ema_decay is not None)
+    now = parallel.replicate(now)
+    states, metrics = [jax.device_get(now)], []
+    for number in range(len(RATES)):
+        now, pairs = step(now, parallel.put_batch(batch_of(number)))
+        states.append(jax.device_get(now))
+        metrics.append(jax.device_get(pairs))
+    return states, metrics
+
+
+def inputs(batch):
+    x = (batch["image"].astype(np.float64) / 255 - 0.4) / 0.3
+    return x.reshape(len(x), -1)
+
+
+def chances(x, params):
+    logits = x @ params["head"]["kernel"].astype(np.float64) + params["head"]["bias"]
+    powers = np.exp(logits)
+    return powers / powers.sum(-1, keepdims=True)
+
+
+def test_gradient_steps_of_a_linear_model():
+    model = models.create("mlp", num_classes=CLASSES, hidden=())
+    sgd = optimizers.sgd(schedule, momentum=0.0)
+    states, metrics = trained(model, sgd)
+    for number, rate in enumerate(RATES):
+        batch, params = batch_of(number), states[number].params
+        x, y = inputs(batch), np.eye(CLASSES)[batch["label"]]
+        p = chances(x, params)
+        gradients = {"kernel": x.T @ (p - y) / BATCH, "bias": (p - y).mean(0)}
+        after = states[number + 1].params["head"]
+        for name, gradient in gradients.items():
+            np.testing.assert_allclose(
+                after[name],
+                params["head"][name] - rate * gradient,
+                rtol=1e-4,
+                atol=1e-6,
+            )
+        found = {
+            name: total / count for name, (total, count) in metrics[number].items()
+        }
+        norm = np.sqrt(sum(np.sum(g**2) for g in gradients.values()))
+        assert found == pytest.approx(
+            {
+                "loss": -np.log(p[np.arange(BATCH), batch["label"]]).mean(),
+                "accuracy": np.mean(p.argmax(-1) == batch["label"]),
+                "gradient_norm": norm,
+            },
+            rel=1e-4,
+        )
+        assert states[number].step == number
+    assert states[-1].step == len(RATES) and states[-1].ema is None
+
+
+def test_the_average_of_the_parameters():
+    model = models.create("mlp", num_classes=CLASSES, hidden=())
+    sgd = optimizers.sgd(schedule)
+    states, _ = trained(model, sgd, ema_decay=0.8)
+    average = states[0].params["head"]["kernel"]
+    np.testing.assert_array_equal(states[0].ema["head"]["kernel"], average)
+    for after in states[1:]:
+        average = 0.8 * average + 0.2 * after.params["head"]["kernel"]
+        np.testing.assert_allclose(
+            after.ema["head"]["kernel"], average, rtol=1e-5, atol=1e-6
+        )
+    assert states[-1].variables()["params"] is states[-1].ema
+    # It only watches.
+    plain, _ = trained(model, sgd)
+    assert plain[-1].variables()["params"] is plain[-1].params
+    np.testing.assert_array_equal(
+        states[-1].params["head"]["kernel"], plain[-1].params["head"]["kernel"]
+    )
+
+
+class Normed(nn.Module):
+    """Batch normalisation of the pixels, then a linear classifier."""
+
+    @nn.compact
+    def __call__(self, x, train):
+        x = layers.BatchNorm(use_running_average=not train, name="norm")(x)
+        return layers.Dense(CLASSES, name="head")(layers.Flatten()(x))
+
+
+def test_running_statistics():
+    states, _ = trained(Normed(), optimizers.sgd(schedule))
+    mean, var = 0.0, 1.0
+    for number in range(len(RATES)):
+        x = inputs(batch_of(number))
+        mean = 0.9 * mean + 0.1 * x.mean()
+        var = 0.9 * var + 0.1 * x.var()
+        found = states[number + 1].batch_stats["norm"]
+        np.testing.assert_allclose(found["mean"], [mean], rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(found["var"], [var], rtol=1e-5)
+
+
+def test_a_fresh_state_is_that_of_the_seed():
+    model = models.create("mlp", num_classes=CLASSES, hidden=(4,))
+    make = partial(state.create, model, optimizers.sgd(schedule), SHAPE, ema=False)
+    kernels = [make(seed=s).params["hidden1"]["kernel"] for s in (0, 0, 1)]
+    np.testing.assert_array_equal(kernels[0], kernels[1])
+    assert not np.array_equal(kernels[0], kernels[2])
+    assert kernels[0].dtype == np.float32
+    assert state.parameter_count(make(seed=0).params) == (4 * 4 + 4) + (4 * 3 + 3)
+
+
+def test_streams_of_random_numbers_differ():
+    keys = {
+        tuple(jax.random.key_data(state.stream(seed, name)).tolist())
+        for seed in (0, 1)
+        for name in state.STREAMS
+    }
+    assert len(keys) == 2 * len(state.STREAMS)
+
+
+def test_evaluation_shows_the_worst_of_all_batches():
+    """Each example counts once; padding, though its label is wrong, never shows."""
+    model = models.create("mlp", num_classes=CLASSES, hidden=())
+    params = state.create(
+        model, optimizers.sgd(schedule), SHAPE, seed=3, ema=False
+    ).params
+    params = jax.device_get(params)
+    params["head"]["bias"] = np.array([-9, 0, 0], np.float32)  # padding is wrong
+    count, size = 45, 8
+    examples = batch_of(7, count)
+    examples["index"] = np.arange(count, dtype=np.int32)
+
+    def batches():
+        for start in range(0, count, size):
+            rows = {k: v[start : start + size] for k, v in examples.items()}
+            missing = size - len(rows["label"])
+            rows = {
+                k: np.concatenate([v, np.zeros((missing, *v.shape[1:]), v.dtype)])
+                for k, v in rows.items()
+                if k != "epoch"
+            }
+            yield rows | {"mask": (np.arange(size) < size - missing).astype(np.float32)}
+
+    step = parallel.eval_step(make_eval_step(model, task, normalize=scaled))
+    totals, worst = evaluate(step, parallel.replicate({"params": params}), batches())
+
+    p = chances(inputs(examples), params)
+    losses = -np.log(p[np.arange(count), examples["label"]])
+    wrong = p.argmax(-1) != examples["label"]
+    assert WORST < wrong.sum() < count
+    assert totals["loss"] == (pytest.approx(losses.sum(), rel=1e-5), count)
+    assert totals["accuracy"] == (count - wrong.sum(), count)
+    assert totals["confusion"][0].sum() == count
+    order = np.argsort(-losses * wrong, kind="stable")[:WORST]
+    assert [int(row["index"]) for row in worst] == order.tolist()
+    for row, index in zip(worst, order, strict=True):
+        assert row["error"] == pytest.approx(losses[index], rel=1e-4)
+        np.testing.assert_array_equal(row["image"], examples["image"][index])

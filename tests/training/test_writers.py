@@ -1,0 +1,186 @@
+"""What a run writes is read back as TensorBoard reads it."""
+
+import io
+import json
+import sys
+import time
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams import plugin_data_pb2
+
+from cnn_jax.training import writers
+from cnn_jax.training.writers import Console, Log, rewind
+
+
+def events(workdir):
+    found = EventAccumulator(str(workdir), size_guidance={"tensors": 0, "scalars": 0})
+    found.Reload()
+    return found
+
+
+def scalars(found, name):
+    return [(event.step, round(event.value, 5)) for event in found.Scalars(name)]
+
+
+def lines(workdir):
+    text = (workdir / "metrics.jsonl").read_text()
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_everything_is_there(tmp_path):
+    picture = np.random.default_rng(0).integers(0, 256, (7, 5, 3), np.uint8)
+    values = np.linspace(-1, 3, 50)
+    with Log(tmp_path, 0) as log:
+        log.text(0, "config", "| key | value |")
+        log.hparams(
+            {"optimizer.learning_rate": 0.1, "data.flip": True, "model.name": "mlp"},
+            ["test/accuracy"],
+        )
+        log.scalars(5, {"train/loss": 0.5, "train/accuracy": 0.25})
+        log.scalars(10, {"train/loss": 0.25})
+        log.image(10, "test/wrong", picture)
+        log.histograms(10, {"params/head/kernel": values.reshape(5, 10)})
+
+    assert lines(tmp_path) == [
+        {"step": 5, "train/loss": 0.5, "train/accuracy": 0.25},
+        {"step": 10, "train/loss": 0.25},
+    ]
+    found = events(tmp_path)
+    tags = found.Tags()
+    assert scalars(found, "train/loss") == [(5, 0.5), (10, 0.25)]
+    assert scalars(found, "train/accuracy") == [(5, 0.25)]
+    (image,) = found.Images("test/wrong")
+    assert (image.step, image.width, image.height) == (10, 5, 7)
+    from PIL import Image
+
+    stored = Image.open(io.BytesIO(image.encoded_image_string))
+    np.testing.assert_array_equal(np.asarray(stored), picture)
+    (histogram,) = found.Histograms("params/head/kernel")
+    seen = histogram.histogram_value
+    assert (histogram.step, seen.num, seen.min, seen.max) == (10, 50, -1, 3)
+    assert seen.sum == pytest.approx(values.sum())
+    assert sum(seen.bucket) == 50
+    (text,) = (name for name in tags["tensors"] if "config" in name)
+    (event,) = found.Tensors(text)
+    assert event.tensor_proto.string_val[0] == b"| key | value |"
+
+    session = found.SummaryMetadata("_hparams_/session_start_info")
+    content = plugin_data_pb2.HParamsPluginData.FromString(session.plugin_data.content)
+    hparams = content.session_start_info.hparams
+    assert hparams["optimizer.learning_rate"].number_value == 0.1
+    assert hparams["data.flip"].bool_value is True
+    assert hparams["model.name"].string_value == "mlp"
+    experiment = found.SummaryMetadata("_hparams_/experiment")
+    content = plugin_data_pb2.HParamsPluginData.FromString(
+        experiment.plugin_data.content
+    )
+    (metric,) = content.experiment.metric_infos
+    assert metric.name.tag == "test/accuracy"
+
+
+def test_a_line_is_on_the_disk_at_once(tmp_path):
+    with Log(tmp_path, 0) as log:
+        log.scalars(1, {"train/loss": 1.0})
+        assert lines(tmp_path) == [{"step": 1, "train/loss": 1.0}]
+        assert scalars(events(tmp_path), "train/loss") == [(1, 1.0)]
+
+
+def test_a_run_that_goes_on_takes_back_what_came_later(tmp_path):
+    """In metrics.jsonl and in the charts: as if it had never been."""
+    with Log(tmp_path, 0) as log:
+        for step in (2, 4, 6, 8):
+            log.scalars(step, {"train/loss": float(step)})
+    (first,) = tmp_path.glob("events.*")
+    first.rename(first.with_name(first.name.replace("tfevents.", "tfevents.0")))
+    time.sleep(0.01)
+    with Log(tmp_path, 4) as log:
+        for step in (6, 9):
+            log.scalars(step, {"train/loss": float(-step)})
+    expected = [(2, 2.0), (4, 4.0), (6, -6.0), (9, -9.0)]
+    assert [(row["step"], row["train/loss"]) for row in lines(tmp_path)] == expected
+    assert scalars(events(tmp_path), "train/loss") == expected
+
+
+def test_rewinding_drops_later_and_half_written_lines(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    whole = [json.dumps({"step": step, "loss": 1.5}) + "\n" for step in (1, 3, 5, 3)]
+    path.write_text(whole[0] + whole[1] + '{"step": 2, "lo\n' + "".join(whole[2:]))
+    rewind(path, 4)
+    assert path.read_text() == whole[0] + whole[1] + whole[3]
+    for cut in range(1, len(whole[0])):
+        path.write_text(whole[0] + whole[1][:cut])
+        rewind(path, 4)
+        assert path.read_text() == whole[0]
+    rewind(path, 0)
+    assert path.read_text() == ""
+    assert [p.name for p in tmp_path.iterdir()] == ["metrics.jsonl"]
+    rewind(tmp_path / "none.jsonl", 3)
+    assert not (tmp_path / "none.jsonl").exists()
+
+
+# ------------------------------------------------------------------ the console
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    now = SimpleNamespace(time=0.0)
+    fake = SimpleNamespace(monotonic=lambda: now.time, time=time.time)
+    monkeypatch.setattr(writers, "time", fake)
+    return now
+
+
+ROW = {"train/loss": 0.25, "train/accuracy": 0.875, "train/examples_per_second": 1234.5}
+
+
+def test_a_line_every_few_seconds(clock, capsys):
+    with Console(100, 0, 10.0, 8) as console:
+        for step in range(1, 101):
+            clock.time += 1
+            console.step(step)
+            console.training(step, ROW)
+    out, err = capsys.readouterr()
+    assert out == ""
+    said = err.splitlines()
+    steps = [int(line.split()[1].split("/")[0]) for line in said]
+    assert steps == list(range(5, 101, 5))
+    assert said[0] == (
+        "step 5/100  epoch 0.5  loss 0.2500  accuracy 87.50%  1,234 examples/s  "
+        "0:00:01 left"
+    )
+    assert "left" not in said[-1]
+
+
+def test_the_last_line_is_always_said(clock, capsys):
+    with Console(3, 0, 10.0, 8) as console:
+        for step in (1, 2, 3):
+            console.training(step, {"train/loss": 1.0})
+    assert capsys.readouterr().err == "step 3/3  epoch 0.3  loss 1.0000\n"
+
+
+def test_a_bar_on_a_terminal(monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    with Console(10, 4, 10.0, 8) as console:
+        console.step(5)
+        console.training(5, ROW)
+        console.say("a line of its own")
+    shown = terminal.getvalue()
+    assert "5/10" in shown and " 50%" in shown
+    assert "loss 0.2500" in shown and "epoch 0.5" in shown
+    assert "a line of its own\n" in shown
+
+
+def test_other_hosts_are_silent(clock, capsys):
+    with Console(3, 0, 10.0, 8, enabled=False) as console:
+        clock.time += 60
+        console.step(1)
+        console.training(3, ROW)
+        console.say("nothing")
+    assert capsys.readouterr() == ("", "")
