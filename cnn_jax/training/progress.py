@@ -111,7 +111,8 @@ class Progress:
 
     def tested(self, step: int, scores: Mapping[str, float]) -> None:
         """Notes an evaluation. Of equally good ones the latest is the best."""
-        score, best = scores[self._best_metric], f"best/{self._best_metric}"
-        if score >= self.results.get(best, -np.inf):
-            self.results |= {best: score, "best/step": step}
-        self.results |= {"step": step, **scores}
+        best = f"best/{self._best_metric}"
+        record = {best: scores[self._best_metric], "best/step": step}
+        if record[best] < self.results.get(best, -np.inf):
+            record = {key: self.results[key] for key in record}
+        self.results = {"step": step, **scores, **record}

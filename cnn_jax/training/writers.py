@@ -140,8 +140,8 @@ class Console:
             unit="step",
             disable=not self._terminal,
             dynamic_ncols=True,
-            bar_format="{percentage:3.0f}% {bar} {n_fmt}/{total_fmt} {postfix} "
-            "{elapsed} < {remaining}",
+            bar_format="{percentage:3.0f}% {bar} {n_fmt}/{total_fmt}{postfix}, "
+            "{remaining} left",
         )
 
     def __enter__(self) -> "Console":
