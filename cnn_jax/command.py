@@ -65,10 +65,22 @@ def add_config(parser: Parser, *, required: bool = True) -> None:
 def load_config(flags: argparse.Namespace, *, smoke: bool = False):
     """The resolved config that the flags describe."""
     from cnn_jax.training import config
-    from cnn_jax.training.resolve import resolve
+    from cnn_jax.training.resolve import resolve, schema
 
-    values = config.load_file(flags.config)
-    return resolve(config.smoke(values) if smoke else values, flags.overrides)
+    values, overrides = config.load_file(flags.config), dict(flags.overrides)
+    resolved = resolve(values, overrides)
+    if not smoke:
+        return resolved
+    values = config.smoke(values)
+    if "data.name" not in overrides:
+        # Those of the data that the digits stand in for have nothing to say of them.
+        known = schema(values)["data"]
+        overrides = {
+            key: text
+            for key, text in overrides.items()
+            if not key.startswith("data.") or key.removeprefix("data.") in known
+        }
+    return resolve(values, overrides)
 
 
 def default_workdir(spec: str) -> Path:

@@ -34,9 +34,11 @@ def main() -> None:
         help="join the other hosts of this run (Slurm, Open MPI, Kubernetes, TPU)",
     )
     flags = parser.parse()
-    suffix = "-smoke" if flags.smoke else ""
-    default = command.default_workdir(flags.config)
-    workdir = flags.workdir or default.with_name(default.name + suffix)
+    workdir = flags.workdir or command.default_workdir(flags.config)
+    if flags.smoke and not flags.workdir:
+        # A trial of its own, made anew each time.
+        workdir = workdir.with_name(f"{workdir.name}-smoke")
+        flags.overwrite = flags.mode == "train"
 
     from cnn_jax.training import session
 

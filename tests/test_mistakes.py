@@ -194,7 +194,10 @@ def test_a_broken_config_file(text, parts, train, tmp_path):
         ("config.data.batch_size = 8.0", ["data.batch_size must be of type int"]),
         ("config.checkpoint.keep = True", ["checkpoint.keep must be of type int"]),
         ("config.train.epochs = float('nan')", ["epochs"]),
-        ("config.train.steps = 3", ["config.train sets steps and epochs"]),
+        (
+            "config.train.steps = 3; config.train.epochs = 1",
+            ["config.train sets steps and epochs"],
+        ),
         ("config.seed = 1.5", ["config.seed must be of type int"]),
         ("config.model.name = 'resnet2'", ["unknown model", "resnet20"]),
         ("config.model = 'resnet20'", ["config.model"]),
@@ -656,3 +659,37 @@ def test_the_last_results_are_json(trained):
     """Nothing that a strict reader refuses, such as NaN."""
     for name in ("results.json", "config.json"):
         json.loads((trained / name).read_text(), parse_constant=pytest.fail)
+
+
+def test_overwrite_leaves_a_folder_alone_that_is_no_run(call, tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "model.pt").write_text("somebody's")
+    for flags in ([], ["--overwrite"]):
+        code, _, err = call("main", *TINY, *flags, f"--workdir={tmp_path}")
+        assert code == 1 and "is not a run's folder" in the_line(err)
+    assert [p.name for p in tmp_path.rglob("*")] == ["checkpoints", "model.pt"]
+
+
+def test_data_that_changed_since_the_run_began(call, tmp_path):
+    """The same folder with a picture more is not what the network was trained on."""
+    data = tmp_path / "data"
+    for split in ("train", "test"):
+        for name in ("cat", "dog"):
+            (data / split / name).mkdir(parents=True)
+            for number in range(8):
+                grey = 40 + 20 * number + 10 * (name == "cat")
+                picture = Image.new("RGB", (9, 9), (grey,) * 3)
+                picture.save(data / split / name / f"{number}.png")
+    workdir = f"--workdir={tmp_path / 'run'}"
+    arguments = ["--config=configs/mlp.py", "--config.data.name=folder"]
+    arguments += [f"--config.data.dir={data}", "--config.data.image_size=8"]
+    arguments += ["--config.data.batch_size=4", "--config.train.steps=2", workdir]
+    assert call("main", *arguments)[0] == 0
+    moved = data.rename(tmp_path / "moved")
+    assert call("evaluate", workdir)[0] == 1
+    there = [a.replace(str(data), str(moved)) for a in arguments]
+    assert call("main", *there, "--mode=eval")[0] == 0
+    Image.new("RGB", (9, 9)).save(moved / "train" / "cat" / "new.png")
+    code, _, err = call("main", *there, "--mode=eval")
+    line = the_line(err)
+    assert code == 1 and "the data has changed" in line and "examples" in line

@@ -154,3 +154,24 @@ def test_predict_sees_what_evaluation_saw(trained, run, tmp_path):
     ]
     score = json.loads(run("evaluate", f"--workdir={trained}", "--format=json"))
     assert np.mean(right) == pytest.approx(score["test/accuracy"])
+
+
+def test_smoke_takes_the_flags_of_the_config_that_it_stands_in_for(call, tmp_path):
+    arguments = ["--config=configs/resnet.py:folder", "--config.data.dir=/nowhere"]
+    arguments += ["--config.model.stage_sizes=(1,)", f"--workdir={tmp_path / 'run'}"]
+    code, _, err = call("main", *arguments, "--smoke")
+    assert code == 0, err
+    code, _, err = call("main", *arguments, "--smoke", "--config.data.dri=3")
+    assert code == 1 and "data.dir" in err
+
+
+def test_a_reader_that_leaves_does_not_end_the_run(launch, tmp_path):
+    """As in `python -m cnn_jax.main ... 2>&1 | head -1`."""
+    process = launch(
+        "main", "--config=configs/mlp.py", "--smoke", f"--workdir={tmp_path / 'run'}"
+    )
+    process.stderr.close()
+    process.stdout.readline()
+    process.stdout.close()
+    process.wait(timeout=120)
+    assert (tmp_path / "run" / "results.json").exists()

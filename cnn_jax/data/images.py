@@ -172,7 +172,9 @@ def _plain(image: Image.Image) -> Image.Image:
         return image
     if image.mode.startswith("I"):  # 16-bit grey; Pillow's own conversion clips
         values = np.asarray(image, np.int64)
-        return Image.fromarray((values >> 8).clip(0, 255).astype(np.uint8))
+        if image.mode != "I" or values.max() > 255:  # 32-bit files often hold 8
+            values >>= 8
+        return Image.fromarray(values.clip(0, 255).astype(np.uint8))
     if image.mode == "F":
         raise ValueError("it holds floating-point values, not 8-bit colours")
     if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:

@@ -25,6 +25,8 @@ from cnn_jax.errors import UserError
 Batch = dict[str, np.ndarray]
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# Streams of random numbers; first, because NumPy takes trailing zeros for nothing.
+ORDER, CROP = 1, 2
 TRACKER_QUIET = "ignore:resource_tracker:UserWarning"
 
 
@@ -71,11 +73,6 @@ def eval_batches(
     return _run(make, 0, -(-len(split) // batch_size), workers)
 
 
-def steps_per_epoch(split: Split, batch_size: int) -> float:
-    """len(split) / batch_size, not rounded: batches span epochs."""
-    return len(split) / batch_size
-
-
 @dataclass(frozen=True)
 class _TrainBatch:
     split: Split
@@ -119,7 +116,7 @@ class _EvalBatch:
 
 @functools.lru_cache(maxsize=4)
 def _permutation(seed: int, epoch: int, count: int) -> np.ndarray:
-    return np.random.default_rng([seed, epoch]).permutation(count)
+    return np.random.default_rng([ORDER, seed, epoch]).permutation(count)
 
 
 def _gather(
@@ -137,9 +134,11 @@ def _gather(
         rngs = [None] * len(index)
         if seed is not None:
             ids = zip(epoch.tolist(), index.tolist(), strict=True)
-            rngs = [np.random.default_rng([seed, e, i]) for e, i in ids]
+            rngs = [np.random.default_rng([CROP, seed, e, i]) for e, i in ids]
         for row, example in enumerate(split.examples(index, rngs)):
             images[row], labels[row] = example["image"], example["label"]
+        if labels.min(initial=0) < 0:
+            raise UserError("an example has no label; choose another split.")
     return {"image": images, "label": labels, "index": index.astype(np.int32)}
 
 

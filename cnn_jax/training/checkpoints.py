@@ -43,9 +43,9 @@ class Checkpoints:
 
     Args:
       directory: where they are, or will be.
-      best_metric: the metric (higher is better) that makes one the best; without
-        it, checkpoints are only read.
+      best_metric: the metric (higher is better) that makes one the best.
       keep: how many of the newest to keep.
+      read_only: nothing is written, and nothing that is left over is cleaned up.
     """
 
     def __init__(

@@ -48,8 +48,8 @@ def default() -> ConfigDict:
             "task": {"name": "classification"},
             "optimizer": {"name": "sgd", "learning_rate": 0.1},
             "schedule": {"name": "cosine"},
-            "train": {"epochs": 30.0},
-            "eval": {},
+            "train": {},  # 30 epochs
+            "eval": {},  # after every epoch
             "checkpoint": {},
         },
         type_safe=False,
@@ -159,7 +159,9 @@ def steps_in(group: Config, name: str, *, batch_size: int, examples: int) -> int
     else:
         return None
     if steps < 0:
-        raise UserError(f"a config's length {prefix}... must not be negative.")
+        raise UserError(
+            f"a config's length, {prefix}..., is {steps} steps: it must not be negative."
+        )
     return steps
 
 
@@ -194,9 +196,19 @@ def flat(config: Config) -> dict[str, Any]:
     return rows
 
 
+# Where the data lies, and how many processes read it, does not change a result.
+NOT_IDENTITY = {"data.dir", "data.data_dir", "data.workers"}
+
+
+def identity(config: Config) -> dict[str, Any]:
+    """`flat` without what may differ between two parts of one run."""
+    rows = flat(config)
+    return {key: value for key, value in rows.items() if key not in NOT_IDENTITY}
+
+
 def hash_of(config: Config) -> str:
-    """Twelve hexadecimal digits that differ whenever a value does."""
-    text = json.dumps(flat(config), sort_keys=True)
+    """Twelve hexadecimal digits that differ whenever a value of `identity` does."""
+    text = json.dumps(identity(config), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 

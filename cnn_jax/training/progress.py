@@ -83,7 +83,7 @@ class Progress:
           NonFinite: the loss of a step is not a finite number.
         """
         for step, pairs in jax.device_get(self._pending):
-            total, count = pairs["loss"]
+            total, count = pairs["objective"]
             if not np.isfinite(total):
                 raise NonFinite(step, float(total / count))
             self._totals = metrics.add(self._totals, pairs)

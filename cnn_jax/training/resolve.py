@@ -61,8 +61,12 @@ def schema(values: Mapping[str, Any]) -> dict[str, dict[str, Key]]:
         | keywords(optimizers.OPTIMIZERS[name_in("optimizer", optimizers.OPTIMIZERS)]),
         "schedule": name
         | keywords(schedules.SCHEDULES[name_in("schedule", schedules.SCHEDULES)]),
-        "train": duration_keys("") | duration_keys("log_every", 50),
-        "eval": duration_keys("every") | {"batch_size": Key(int | None, None)},
+        "train": duration_keys("")
+        | {"epochs": Key(float | None, 30.0)}
+        | duration_keys("log_every", 50),
+        "eval": duration_keys("every")
+        | {"every_epochs": Key(float | None, 1.0)}
+        | {"batch_size": Key(int | None, None)},
         "checkpoint": duration_keys("every") | {"keep": Key(int, 1)},
     }
 
@@ -98,8 +102,8 @@ def resolve(
         if not isinstance(values.setdefault(group, {}), dict) or group in overrides:
             raise UserError(f"config.{group} is a group: set config.{group}.KEY.")
 
-    # Names first: they decide which other keys there are. What the file says about
-    # a thing that the command line replaces goes with it.
+    # Names first: they decide which other keys there are. Of what the file says about
+    # a thing that the command line replaces, the keys that both read stay.
     replaced = set()
     for group in groups:
         if f"{group}.name" in overrides:

@@ -85,14 +85,7 @@ def training(config: Config, examples: int) -> Training:
     """
     batch_size = config.data.batch_size
     check_batch_sizes(config)
-    for name, value, least in (
-        ("seed", config.seed, 0),
-        ("data.workers", config.data.workers, 0),
-        ("data.crop_padding", config.data.crop_padding, 0),
-        ("checkpoint.keep", config.checkpoint.keep, 1),
-    ):
-        if value < least:
-            raise UserError(f"config.{name}={value} must be at least {least}.")
+    check_ranges(config)
     sizes = {"batch_size": batch_size, "examples": examples}
     steps = config_lib.steps_in(config.train, "", **sizes)
     if steps < 1:
@@ -121,6 +114,32 @@ def training(config: Config, examples: int) -> Training:
         eval_every=config_lib.steps_in(config.eval, "every", **sizes),
         checkpoint_every=config_lib.steps_in(config.checkpoint, "every", **sizes),
     )
+
+
+# Where a value makes sense: at least, and at most.
+RANGES = {
+    "seed": (0, 2**32 - 1),
+    "data.workers": (0, 1024),
+    "data.crop_padding": (0, 1024),
+    "optimizer.learning_rate": (0.0, 1e30),
+    "optimizer.weight_decay": (0.0, 1e30),
+    "optimizer.momentum": (0.0, 1.0),
+    "optimizer.clip_norm": (0.0, 1e30),
+    "optimizer.ema_decay": (0.0, 1.0),
+    "task.label_smoothing": (0.0, 1.0),
+    "checkpoint.keep": (1, 10**6),
+}
+
+
+def check_ranges(config: Config) -> None:
+    """Raises UserError for a number that no run can mean."""
+    values = config_lib.flat(config)
+    for name, (least, most) in RANGES.items():
+        value = values.get(name)
+        if value is not None and not least <= value <= most:
+            raise UserError(
+                f"config.{name}={value} must lie between {least:g} and {most:g}."
+            )
 
 
 def fresh_state(

@@ -40,6 +40,8 @@ def train(config: Config, workdir: Path, *, overwrite: bool) -> None:
         _show_results(results, workdir)
         return
     dataset = data.load(config.data.name, **run.data_options(config))
+    if known:
+        folder.check_data(workdir, dataset)
     network = run.network(config, dataset)
     training = run.training(config, len(dataset.splits["train"]))
     layers = costs.layer_table(network.model, dataset.image_shape)
@@ -88,11 +90,13 @@ def evaluate(
     config = folder.saved_config(workdir)
     if expected is not None:
         folder.claim(workdir, expected, overwrite=False)
+        config = expected  # its data may lie elsewhere by now
     with _reader(workdir, config) as checkpoints:
         step = _chosen_step(checkpoints, checkpoint)
         dataset = data.load(config.data.name, **run.data_options(config))
         if split not in dataset.splits:
             raise unknown("split", split, dataset.splits)
+        folder.check_data(workdir, dataset)
         network = run.network(config, dataset)
         run.check_batch_sizes(config)
         variables = _restore(checkpoints, step, network, config)
@@ -193,11 +197,9 @@ def _restore(
 ) -> Any:
     """The variables that evaluation applies, on every device."""
     like = jax.eval_shape(functools.partial(run.fresh_state, config, network))
-    params = "params" if like.ema is None else "ema"
-    restored, _ = checkpoints.restore(
-        step, {params: like.params, "batch_stats": like.batch_stats}
-    )
-    return {"params": restored[params], "batch_stats": restored["batch_stats"]}
+    if like.ema is not None:
+        return checkpoints.restore(step, {"ema": like.ema})[0]["ema"]
+    return checkpoints.restore(step, like.variables())[0]
 
 
 def _pictures_in(path: Path) -> list[Path]:

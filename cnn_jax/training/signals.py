@@ -1,7 +1,9 @@
 """Ending a run from outside: SIGTERM and Ctrl-C."""
 
 import contextlib
+import os
 import signal
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,19 +16,26 @@ class Stopped(SystemExit):
 
 @contextlib.contextmanager
 def stop_signals() -> Iterator[list[signal.Signals]]:
-    """Catches SIGTERM and SIGINT (Ctrl-C); a second one ends the process at once.
+    """Catches SIGTERM, SIGHUP and SIGINT (Ctrl-C); a second one ends at once.
 
-    With several hosts SIGTERM is JAX's: its preemption service tells the others.
+    With several hosts SIGTERM is JAX's: its preemption service tells the others, and
+    so the other signals are passed on as one.
     """
     received: list[signal.Signals] = []
     before = {}
-    numbers = [signal.SIGINT]
-    if parallel.host_shard()[1] == 1:
-        numbers.append(signal.SIGTERM)
+    alone = parallel.host_shard()[1] == 1
+    numbers = [signal.SIGINT, signal.SIGHUP] + [signal.SIGTERM] * alone
+    # `nohup`, and a shell that starts a job in the background, have some ignored.
+    numbers = [n for n in numbers if signal.getsignal(n) != signal.SIG_IGN]
 
     def note(number: int, _: Any) -> None:
         received.append(signal.Signals(number))
+        text = f"{received[0].name}: stopping after this step; again to end at once\n"
+        with contextlib.suppress(OSError):
+            os.write(sys.stderr.fileno(), text.encode())
         signal.signal(number, before[number])
+        if not alone:
+            signal.raise_signal(signal.SIGTERM)
 
     for number in numbers:
         before[number] = signal.signal(number, note)

@@ -19,14 +19,13 @@ class State(flax.struct.PyTreeNode):
     params: Any
     batch_stats: Any
     opt_state: Any
-    ema: Any  # moving average of params; None where it is not kept
+    ema: Any  # moving averages of params and batch_stats; None where none are kept
 
     def variables(self) -> dict[str, Any]:
-        """What evaluation applies: the averaged parameters where there are any."""
-        return {
-            "params": self.params if self.ema is None else self.ema,
-            "batch_stats": self.batch_stats,
-        }
+        """What evaluation applies: the averages where there are any."""
+        if self.ema is not None:
+            return self.ema
+        return {"params": self.params, "batch_stats": self.batch_stats}
 
 
 def stream(seed: int, name: str) -> jax.Array:
@@ -48,13 +47,14 @@ def create(
         variables = model.init(
             stream(seed, "init"), jnp.zeros((1, *image_shape)), train=False
         )
-        params = variables["params"]
+        params, statistics = variables["params"], variables.get("batch_stats", {})
+        averages = {"params": params, "batch_stats": statistics}
         return State(
             step=jnp.zeros((), jnp.int32),
             params=params,
-            batch_stats=variables.get("batch_stats", {}),
+            batch_stats=statistics,
             opt_state=optimizer.init(params),
-            ema=jax.tree.map(jnp.copy, params) if ema else None,
+            ema=jax.tree.map(jnp.copy, averages) if ema else None,
         )
 
     return jax.jit(init)()

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
 from flax import linen as nn
 from jax import lax
@@ -57,17 +58,22 @@ def make_train_step(
         grads = lax.pmean(grads, AXIS)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
+        statistics = lax.pmean(updated.get("batch_stats", {}), AXIS)
         ema = state.ema
         if ema is not None:
-            ema = optax.incremental_update(params, ema, 1 - ema_decay)
+            # The first averages reach back no further than the run does; else they
+            # would be mostly what the network was initialised with.
+            decay = jnp.minimum(ema_decay, (1 + state.step) / (10 + state.step))
+            new = {"params": params, "batch_stats": statistics}
+            ema = optax.incremental_update(new, ema, 1 - decay)
         new_state = State(
             step=state.step + 1,
             params=params,
-            batch_stats=lax.pmean(updated.get("batch_stats", {}), AXIS),
+            batch_stats=statistics,
             opt_state=opt_state,
             ema=ema,
         )
-        pairs = dict(task.metrics(outputs, batch)) | {"loss": (loss, 1.0)}
+        pairs = dict(task.metrics(outputs, batch)) | {"objective": (loss, 1.0)}
         pairs = lax.psum(pairs, AXIS)
         return new_state, pairs | {"gradient_norm": (optax.tree.norm(grads), 1.0)}
 

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import json
+import os
 import platform
 import shutil
 import subprocess
@@ -23,7 +24,8 @@ CONTENTS = ("config.json", "results.json", "metrics.jsonl", "checkpoints", "even
 def claim(workdir: Path, config: Config, *, overwrite: bool) -> bool:
     """Checks that a run of `config` may use the folder; True if it is one's already.
 
-    Nothing is written; with `overwrite`, the run that is there is removed.
+    Nothing is written; with `overwrite`, the run that is there is removed, and
+    nothing else.
 
     Raises:
       UserError: the folder holds a run of another config (the differing keys are
@@ -31,15 +33,23 @@ def claim(workdir: Path, config: Config, *, overwrite: bool) -> bool:
     """
     if workdir.exists() and not workdir.is_dir():
         raise UserError(f"--workdir={workdir} is a file, not a folder.")
-    if overwrite:
-        for pattern in CONTENTS:
-            for path in workdir.glob(pattern):
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
-        return False
+    found = sorted(path for name in CONTENTS for path in workdir.glob(name))
     if not (workdir / "config.json").exists():
+        if found:
+            raise UserError(
+                f"{workdir} is not a run's folder (it has no config.json), but holds "
+                f"{', '.join(path.name for path in found)}: take another --workdir."
+            )
         return False
-    theirs = config_lib.flat(saved_config(workdir))
-    if lines := config_lib.differences(config_lib.flat(config), theirs):
+    if overwrite:
+        for path in found:
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+        return False
+    theirs = config_lib.identity(saved_config(workdir))
+    if lines := config_lib.differences(config_lib.identity(config), theirs):
         raise UserError(
             f"{workdir} holds a run of another config: {'; '.join(lines)}. "
             "Take another --workdir, or --overwrite this one."
@@ -72,19 +82,35 @@ def describe(workdir: Path, config: Config, dataset: Dataset) -> None:
         {
             "config": config_lib.as_dict(config),
             "config_hash": config_lib.hash_of(config),
-            "dataset": {
-                "classes": dataset.classes,
-                "image_shape": dataset.image_shape,
-                "mean": dataset.mean,
-                "std": dataset.std,
-                "crop": dataset.crop,
-                "examples": {name: len(s) for name, s in dataset.splits.items()},
-            },
+            "dataset": _facts(dataset),
             "versions": {"python": platform.python_version()}
             | {name: _version(name) for name in PACKAGES},
             "git_commit": _git_commit(),
         },
     )
+
+
+def _facts(dataset: Dataset) -> dict[str, Any]:
+    """What a data set is, as JSON keeps it."""
+    facts = {
+        "classes": dataset.classes,
+        "image_shape": dataset.image_shape,
+        "mean": dataset.mean,
+        "std": dataset.std,
+        "crop": dataset.crop,
+        "examples": {name: len(split) for name, split in dataset.splits.items()},
+    }
+    return json.loads(json.dumps(facts))
+
+
+def check_data(workdir: Path, dataset: Dataset) -> None:
+    """Raises UserError if the data is not what the run in the folder began with."""
+    ours, theirs = _facts(dataset), _description(workdir)["dataset"]
+    if lines := config_lib.differences(ours, theirs):
+        raise UserError(
+            f"the data has changed since the run in {workdir} began: "
+            f"{'; '.join(lines)}. Take another --workdir, or the data as it was."
+        )
 
 
 def saved_config(workdir: Path) -> Config:
@@ -114,7 +140,9 @@ def _description(workdir: Path) -> dict[str, Any]:
             f"{workdir} is not a run's folder: there is no config.json in it."
         ) from None
     except json.JSONDecodeError as error:
-        raise UserError(f"{path} is damaged: {error}.") from None
+        raise UserError(
+            f"{path} is damaged ({error}); --overwrite starts the run again."
+        ) from None
     parts = ["config", "dataset"]
     if not isinstance(content, dict) or not all(
         isinstance(content.get(part), dict) for part in parts
@@ -127,7 +155,10 @@ def write_json(path: Path, value: Any) -> None:
     """Writes the whole file or, when that fails, none of it."""
     temporary = path.with_suffix(".tmp")
     try:
-        temporary.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(json.dumps(value, indent=2) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
         temporary.replace(path)
     except OSError:
         temporary.unlink(missing_ok=True)
@@ -136,8 +167,10 @@ def write_json(path: Path, value: Any) -> None:
 
 def read_results(workdir: Path) -> dict[str, Any] | None:
     """The content of results.json, None while the run is not complete."""
-    path = workdir / "results.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    try:
+        return json.loads((workdir / "results.json").read_text(encoding="utf-8"))
+    except (FileNotFoundError, json.JSONDecodeError):
+        return None  # the run's last checkpoint gives it again
 
 
 def _version(package: str) -> str | None:

@@ -152,9 +152,14 @@ class Console:
 
     def say(self, text: str) -> None:
         """A line of its own."""
-        if self._enabled:
+        if not self._enabled:
+            return
+        try:
             tqdm.write(text, file=sys.stderr)
             sys.stderr.flush()
+        except BrokenPipeError:
+            # Whoever read along (`... | head`) has left; the run goes on.
+            self._enabled = False
 
     def step(self, step: int) -> None:
         """Counts a step on the bar."""

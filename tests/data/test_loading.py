@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from cnn_jax.data import folder
 from cnn_jax.data.dataset import Arrays
-from cnn_jax.data.loading import eval_batches, steps_per_epoch, train_batches
+from cnn_jax.data.loading import eval_batches, train_batches
 from cnn_jax.errors import UserError
 
 sizes = st.integers(1, 40)
@@ -122,7 +122,6 @@ def test_types_and_shapes():
         "index": ("int32", (4,)),
         "epoch": ("int32", (4,)),
     }
-    assert steps_per_epoch(numbered(9), 4) == 2.25
 
 
 def test_bad_sizes_are_one_line():
@@ -197,7 +196,7 @@ def test_the_crop_of_an_example_is_its_own(index, epoch):
     )
 
     def crop():
-        rng = np.random.default_rng([0, epoch, index])
+        rng = np.random.default_rng([2, 0, epoch, index])
         return images.random_resized_crop(picture, (8, 8, 3), rng)
 
     np.testing.assert_array_equal(crop(), crop())

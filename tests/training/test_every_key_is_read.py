@@ -61,6 +61,8 @@ OTHER = {
     "data.test_fraction": "0.5",
     "data.workers": "2",
     "eval.batch_size": "4",
+    "eval.every_epochs": "2.5",
+    "eval.every_examples": "60",
     "model.activation": "sigmoid",
     "model.block": "basic",
     "model.dtype": "bfloat16",

@@ -27,6 +27,7 @@ def clock(monkeypatch):
 def pairs(loss, accuracy=0.5, count=1.0):
     return {
         "loss": (np.float32(loss * count), np.float32(count)),
+        "objective": (np.float32(loss * count), np.float32(count)),
         "accuracy": (np.float32(accuracy * count), np.float32(count)),
     }
 

@@ -113,9 +113,9 @@ def test_a_value_without_a_default_must_be_set():
     del values["optimizer"]["learning_rate"]
     with pytest.raises(UserError, match=r"config\.optimizer\.learning_rate is missing"):
         resolve(values)
-    values = adamw() | {"train": {}}
+    assert resolve(adamw() | {"train": {}}).train.epochs == 30
     with pytest.raises(UserError, match=r"set one of config\.train\.steps"):
-        resolve(values)
+        resolve(adamw() | {"train": {"epochs": None}})
 
 
 # ------------------------------------------------------------ the command line

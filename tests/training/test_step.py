@@ -93,6 +93,7 @@ def test_gradient_steps_of_a_linear_model():
         assert found == pytest.approx(
             {
                 "loss": -np.log(p[np.arange(BATCH), batch["label"]]).mean(),
+                "objective": -np.log(p[np.arange(BATCH), batch["label"]]).mean(),
                 "accuracy": np.mean(p.argmax(-1) == batch["label"]),
                 "gradient_norm": norm,
             },
@@ -107,13 +108,14 @@ def test_the_average_of_the_parameters():
     sgd = optimizers.sgd(schedule)
     states, _ = trained(model, sgd, ema_decay=0.8)
     average = states[0].params["head"]["kernel"]
-    np.testing.assert_array_equal(states[0].ema["head"]["kernel"], average)
-    for after in states[1:]:
-        average = 0.8 * average + 0.2 * after.params["head"]["kernel"]
+    np.testing.assert_array_equal(states[0].ema["params"]["head"]["kernel"], average)
+    for step, after in enumerate(states[1:]):
+        decay = min(0.8, (1 + step) / (10 + step))
+        average = decay * average + (1 - decay) * after.params["head"]["kernel"]
         np.testing.assert_allclose(
-            after.ema["head"]["kernel"], average, rtol=1e-5, atol=1e-6
+            after.ema["params"]["head"]["kernel"], average, rtol=1e-5, atol=1e-6
         )
-    assert states[-1].variables()["params"] is states[-1].ema
+    assert states[-1].variables() is states[-1].ema
     # It only watches.
     plain, _ = trained(model, sgd)
     assert plain[-1].variables()["params"] is plain[-1].params
@@ -129,6 +131,17 @@ class Normed(nn.Module):
     def __call__(self, x, train):
         x = layers.BatchNorm(use_running_average=not train, name="norm")(x)
         return layers.Dense(CLASSES, name="head")(layers.Flatten()(x))
+
+
+def test_the_average_has_statistics_of_its_own():
+    states, _ = trained(Normed(), optimizers.sgd(schedule), ema_decay=0.8)
+    average = states[0].batch_stats["norm"]["mean"]
+    for step, after in enumerate(states[1:]):
+        decay = min(0.8, (1 + step) / (10 + step))
+        average = decay * average + (1 - decay) * after.batch_stats["norm"]["mean"]
+    found = states[-1].variables()["batch_stats"]["norm"]["mean"]
+    np.testing.assert_allclose(found, average, rtol=1e-5, atol=1e-6)
+    assert np.abs(found - states[-1].batch_stats["norm"]["mean"]).max() > 1e-3
 
 
 def test_running_statistics():
