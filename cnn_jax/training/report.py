@@ -75,9 +75,8 @@ class Report(contextlib.AbstractContextManager):
         lines = "".join(f"\n| {key} | {value} |" for key, value in rows.items())
         self._log.text(0, "config", f"| key | value |\n|---|---|{lines}")
         self._log.text(0, "summary", table)
-        # TensorBoard shows the first few; lengths in the other units would fill them.
-        first = ("model.name", "data.name", "optimizer.learning_rate", "seed")
-        values = {key: rows[key] for key in (*first, *rows) if rows[key] is not None}
+        # Lengths in the units that were not taken would fill the table.
+        values = {key: value for key, value in rows.items() if value is not None}
         self._log.hparams(values, scores)
         self._log.image(0, "train/augmented", pictures.grid(inputs))
         self._log.flush()
