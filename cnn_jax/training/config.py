@@ -159,9 +159,7 @@ def steps_in(group: Config, name: str, *, batch_size: int, examples: int) -> int
     else:
         return None
     if steps < 0:
-        raise UserError(
-            f"a config's length, {prefix}..., is {steps} steps: it must not be negative."
-        )
+        raise UserError(f"a config's length, {prefix}..., is {steps} steps: negative.")
     return steps
 
 
