@@ -91,8 +91,9 @@ def default_workdir(spec: str) -> Path:
 
 def run(main: Callable[[], None]) -> None:
     """Runs a command. A user's mistake is one line on stderr and exit code 1."""
-    # Orbax logs its own defaults, and the tracebacks of errors that it also raises.
-    logging.getLogger("absl").setLevel(logging.CRITICAL)
+    # Orbax and its event loops log the tracebacks of errors that are also raised.
+    for name in ("absl", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     sys.unraisablehook = _unraisable
     try:
         main()
