@@ -1,6 +1,15 @@
 """Normalisation layers."""
 
+from collections.abc import Callable
+from functools import partial
+
 import flax.linen as nn
+import jax.numpy as jnp
+from jax import lax
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from cnn_jax.errors import UserError
 
 # The axis over which the training step maps devices, for synchronised statistics.
 BATCH_AXIS = "batch"
@@ -21,3 +30,82 @@ class BatchNorm(nn.BatchNorm):
 
     momentum: float = 0.9
     epsilon: float = 1e-5
+
+
+def batch_norm(
+    train: bool, *, sync: bool = False, dtype: DTypeLike | None = None, **attributes
+) -> Callable[..., BatchNorm]:
+    """What makes a network's `BatchNorm` layers: with the batch's statistics where
+    `train`, over all devices where `sync`."""
+    return partial(
+        BatchNorm,
+        use_running_average=not train,
+        axis_name=BATCH_AXIS if sync else None,
+        dtype=dtype,
+        **attributes,
+    )
+
+
+class GroupNorm(nn.GroupNorm):
+    """Group normalisation (Wu and He 2018): each example, each group of channels.
+
+    Linen's `GroupNorm` with PyTorch's epsilon, 1e-5. With one group it is layer
+    normalisation over space and channels, with a group a channel instance
+    normalisation (Ulyanov et al. 2016).
+    """
+
+    epsilon: float = 1e-5
+
+
+class LayerNorm(nn.LayerNorm):
+    """Layer normalisation (Ba et al. 2016) over the channels of each pixel, as in
+    ConvNeXt; linen's with PyTorch's epsilon, 1e-5."""
+
+    epsilon: float = 1e-5
+
+
+def local_response_norm(
+    x: Float[Array, "batch *space channels"],
+    size: int = 5,
+    alpha: float = 1e-4,
+    beta: float = 0.75,
+    k: float = 1.0,
+) -> Float[Array, "batch *space channels"]:
+    """Each value divided by a power of the energy of its neighbours in channels.
+
+        x_c / (k + alpha / size * sum of x_i^2)^beta,
+        i from c - floor(size / 2) to c + floor((size - 1) / 2)
+
+    Krizhevsky et al. 2012, section 3.3. As in Caffe and PyTorch, `alpha` is divided
+    by `size` (the paper's k = 2 and alpha = 1e-4 without that division are k = 2 and
+    alpha = 5e-4 here). Accumulated in float32.
+
+    Raises:
+      UserError: a size below 1.
+    """
+    if size < 1:
+        raise UserError(f"local response normalisation over {size} channels.")
+    squares = lax.square(x.astype(jnp.float32))
+    sums = lax.reduce_window(
+        squares,
+        0.0,
+        lax.add,
+        (1,) * (x.ndim - 1) + (size,),
+        (1,) * x.ndim,
+        ((0, 0),) * (x.ndim - 1) + ((size // 2, (size - 1) // 2),),
+    )
+    return (x * (k + alpha / size * sums) ** -beta).astype(x.dtype)
+
+
+class LocalResponseNorm(nn.Module):
+    """`local_response_norm` as a module; the attributes are its arguments."""
+
+    size: int = 5
+    alpha: float = 1e-4
+    beta: float = 0.75
+    k: float = 1.0
+
+    def __call__(
+        self, x: Float[Array, "batch *space channels"]
+    ) -> Float[Array, "batch *space channels"]:
+        return local_response_norm(x, self.size, self.alpha, self.beta, self.k)

@@ -1,7 +1,8 @@
 """Residual blocks (He et al. 2016, "Deep Residual Learning for Image Recognition").
 
 Blocks take `conv` and `norm`, made once by the network: partials of `Conv`
-(without bias) and `BatchNorm` that already know dtype and mode. All padding is
+(without bias) and `BatchNorm` that already know dtype and mode. They hold for images
+and, given a `conv` that makes windows over three dimensions, for clips. All padding is
 explicit, dilation * (kernel_size // 2) at both ends, as in PyTorch: at stride 2
 "SAME" has the same shape but other values.
 """
@@ -13,17 +14,21 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from cnn_jax.layers.windows import Size, per_dimension
+
 ModuleDef = Callable[..., nn.Module]
-Map = Float[Array, "batch height width channels"]
-Out = Float[Array, "batch out_height out_width out_channels"]
+Map = Float[Array, "batch *space channels"]
+Out = Float[Array, "batch *out out_channels"]
 
 SHORTCUTS = ("projection", "identity")
 
 
-def identity_shortcut(x: Map, features: int, strides: int) -> Out:
+def identity_shortcut(x: Map, features: int, strides: Size) -> Out:
     """Option A of He et al.: every `strides`-th pixel, new channels zero."""
-    x = x[:, ::strides, ::strides]
-    return jnp.pad(x, ((0, 0), (0, 0), (0, 0), (0, features - x.shape[-1])))
+    rank = x.ndim - 2
+    space = (slice(None, None, s) for s in per_dimension(strides, rank))
+    new = features - x.shape[-1]
+    return jnp.pad(x[:, *space], [(0, 0)] * (rank + 1) + [(0, new)])
 
 
 class _ResidualBlock(nn.Module):
@@ -34,10 +39,9 @@ class _ResidualBlock(nn.Module):
         the block's output has `expansion` times as many.
       conv, norm: what makes a convolution and a normalisation.
       strides: of the whole block.
-      dilation: of the 3x3 convolutions.
-      first_dilation: of the first 3x3 convolution, where it differs: in the first
-        block of a stage that dilates instead of striding it is the dilation of the
-        stage before. None is `dilation`.
+      dilation: of the 3x3 convolutions up to and including the one with the stride.
+      next_dilation: of those behind it, where it differs: in a block that dilates
+        instead of striding it is larger. None is `dilation`.
       shortcut: where the shape changes, "projection" (option B: 1x1 convolution
         and normalisation) or "identity" (option A: no parameters).
       zero_init: the last normalisation starts with scale zero, so that the block
@@ -47,25 +51,30 @@ class _ResidualBlock(nn.Module):
     features: int
     conv: ModuleDef
     norm: ModuleDef
-    strides: int = 1
-    dilation: int = 1
-    first_dilation: int | None = None
+    strides: Size = 1
+    dilation: Size = 1
+    next_dilation: Size | None = None
     shortcut: str = "projection"
     zero_init: bool = False
+
+    def conv3x3(self, features: int, dilation: Size, **attributes) -> nn.Module:
+        """A convolution with a window of 3 in each dimension, which keeps the size."""
+        return self.conv(features, 3, padding=dilation, dilation=dilation, **attributes)
 
     def last_norm(self, name: str) -> nn.Module:
         init = nn.initializers.zeros if self.zero_init else nn.initializers.ones
         return self.norm(scale_init=init, name=name)
 
-    def add_shortcut(self, x: Map, y: Out) -> Out:
-        if x.shape != y.shape and self.shortcut == "identity":
-            x = identity_shortcut(x, y.shape[-1], self.strides)
-        elif x.shape != y.shape:
-            x = self.conv(
-                y.shape[-1], 1, strides=self.strides, padding=0, name="shortcut_conv"
-            )(x)
-            x = self.norm(name="shortcut_norm")(x)
-        return nn.relu(x + y)
+    def shortcut_of(self, x: Map, shape: tuple[int, ...]) -> Out:
+        """`x` in the shape of the block's output."""
+        if x.shape == shape:
+            return x
+        if self.shortcut == "identity":
+            return identity_shortcut(x, shape[-1], self.strides)
+        x = self.conv(
+            shape[-1], 1, strides=self.strides, padding=0, name="shortcut_conv"
+        )(x)
+        return self.norm(name="shortcut_norm")(x)
 
 
 class BasicBlock(_ResidualBlock):
@@ -75,14 +84,14 @@ class BasicBlock(_ResidualBlock):
 
     @nn.compact
     def __call__(self, x: Map) -> Out:
-        d1, d2 = self.first_dilation or self.dilation, self.dilation
-        y = self.conv(
-            self.features, 3, self.strides, padding=d1, dilation=d1, name="conv1"
+        y = self.conv3x3(
+            self.features, self.dilation, strides=self.strides, name="conv1"
         )(x)
         y = nn.relu(self.norm(name="norm1")(y))
-        y = self.conv(self.features, 3, padding=d2, dilation=d2, name="conv2")(y)
+        behind = self.next_dilation or self.dilation
+        y = self.conv3x3(self.features, behind, name="conv2")(y)
         y = self.last_norm("norm2")(y)
-        return self.add_shortcut(x, y)
+        return nn.relu(self.shortcut_of(x, y.shape) + y)
 
 
 class Bottleneck(_ResidualBlock):
@@ -105,19 +114,16 @@ class Bottleneck(_ResidualBlock):
     @nn.compact
     def __call__(self, x: Map) -> Out:
         width = self.features * self.width_per_group // 64 * self.groups
-        d = self.first_dilation or self.dilation
         y = self.conv(width, 1, padding=0, name="conv1")(x)
         y = nn.relu(self.norm(name="norm1")(y))
-        y = self.conv(
+        y = self.conv3x3(
             width,
-            3,
-            self.strides,
-            padding=d,
-            dilation=d,
+            self.dilation,
+            strides=self.strides,
             groups=self.groups,
             name="conv2",
         )(y)
         y = nn.relu(self.norm(name="norm2")(y))
         y = self.conv(self.features * self.expansion, 1, padding=0, name="conv3")(y)
         y = self.last_norm("norm3")(y)
-        return self.add_shortcut(x, y)
+        return nn.relu(self.shortcut_of(x, y.shape) + y)

@@ -13,6 +13,7 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 from jax.typing import DTypeLike
+from jaxtyping import Array, Float
 
 from cnn_jax.errors import UserError, unknown
 from cnn_jax.models import lenet, mlp, resnet
@@ -67,6 +68,18 @@ def create(
             raise unknown("dtype", dtype, DTYPES)
         dtype = DTYPES[dtype]
     return MODELS[name](num_classes=num_classes, dtype=dtype, **attributes)
+
+
+def features(
+    model: nn.Module, variables: Any, images: Float[Array, "batch *space channels"]
+) -> Float[Array, "batch *out channels"]:
+    """The last map of a convolutional network, before its head, in evaluation.
+
+    Its size is that of the images divided by the model's `output_stride`.
+    """
+    _, state = model.apply(variables, images, train=False, mutable=["intermediates"])
+    (maps,) = state["intermediates"]["features"]
+    return maps
 
 
 def attributes(name: str) -> dict[str, tuple[Any, Any]]:

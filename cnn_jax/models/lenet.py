@@ -1,20 +1,20 @@
 """LeNet-5 (LeCun et al. 1998, "Gradient-Based Learning Applied to Document
 Recognition")."""
 
-from functools import partial
+from typing import ClassVar
 
 import flax.linen as nn
-import jax.numpy as jnp
-from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from cnn_jax import layers
-from cnn_jax.errors import UserError, unknown
+from cnn_jax.errors import UserError
+from cnn_jax.models import strides
+from cnn_jax.models.classifier import Classifier
 
 POOLS = {"avg": layers.AvgPool, "max": layers.MaxPool}
 
 
-class LeNet5(nn.Module):
+class LeNet5(Classifier, kw_only=True):
     """Two convolutions with pooling, then three fully connected layers.
 
     On 32x32x1 images with 10 classes it has 61,706 parameters. As everywhere
@@ -22,7 +22,7 @@ class LeNet5(nn.Module):
     output is linear, where the paper has a table of connections, a trainable
     scale and radial basis functions. Weights start as in LeCun et al. 1998
     (variance 1/fan_in), biases at zero. Module names: `conv1`, `pool1`, `conv2`,
-    `pool2`, `flatten`, `dense1`, `dense2`, `head`.
+    `pool2`, `flatten`, `fc1`, `fc2`, `head`; see `Classifier` for other heads.
 
     The first fully connected layer takes as many inputs as the image leaves. The
     5x5 kernels need 32x32 images, or `padding`:
@@ -40,40 +40,43 @@ class LeNet5(nn.Module):
       UserError: an unknown name, or an image too small for the padding.
     """
 
-    num_classes: int
+    default_head_width: ClassVar[tuple[int, ...]] = (120, 84)
+
+    head: str = "flatten_fc"
     padding: tuple[int, ...] = (0, 0)
     activation: str = "tanh"
     pool: str = "avg"
-    dtype: DTypeLike | None = None
 
     def __post_init__(self):
         layers.activation(self.activation)
-        if self.pool not in POOLS:
-            raise unknown("pool", self.pool, POOLS)
+        self.check("pool", POOLS)
         if len(self.padding) != 2:
             raise UserError(
                 f"padding={tuple(self.padding)} needs two entries, one a convolution."
             )
         super().__post_init__()
 
+    @property
+    def subsampling(self) -> tuple[int, ...]:
+        return (2, 2)
+
     @nn.compact
     def __call__(
         self, x: Float[Array, "batch height width channels"], train: bool
     ) -> Float[Array, "batch classes"]:
         act = layers.activation(self.activation)
-        pool = POOLS[self.pool]
-        conv = partial(
-            layers.Conv,
-            kernel_size=5,
-            kernel_init=nn.initializers.lecun_normal(),
-            dtype=self.dtype,
-        )
-        dense = partial(layers.Dense, dtype=self.dtype)
-        x = act(conv(6, padding=self.padding[0], name="conv1")(x))
-        x = pool(2, name="pool1")(x)
-        x = act(conv(16, padding=self.padding[1], name="conv2")(x))
-        x = pool(2, name="pool2")(x)
-        x = layers.Flatten(name="flatten")(x)
-        x = act(dense(120, name="dense1")(x))
-        x = act(dense(84, name="dense2")(x))
-        return layers.Dense(self.num_classes, name="head")(x.astype(jnp.float32))
+        init = nn.initializers.lecun_normal()
+        for i, (features, step) in enumerate(
+            zip((6, 16), self.plan(), strict=True), start=1
+        ):
+            x = layers.Conv(
+                features,
+                5,
+                padding=step.padding(self.padding[i - 1]),
+                dilation=step.before,
+                kernel_init=init,
+                dtype=self.dtype,
+                name=f"conv{i}",
+            )(x)
+            x = strides.pool(POOLS[self.pool], act(x), 2, step, name=f"pool{i}")
+        return self.classify(x, train, act, hidden_init=init, head_init=init)

@@ -1,5 +1,6 @@
 """Image classification: one label an image."""
 
+from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import ClassVar
 
@@ -24,6 +25,8 @@ class Classification:
       classes: the names of the classes; the label is an index into them.
       label_smoothing: share of the target spread over all classes
         (Szegedy et al. 2016).
+      auxiliary_weight: of the loss of each auxiliary head that the network has
+        (Szegedy et al. 2015: 0.3).
       top_k: further accuracies: whether the label is among the k best.
     """
 
@@ -32,16 +35,27 @@ class Classification:
     classes: tuple[str, ...]
     _: KW_ONLY
     label_smoothing: float = 0.0
+    auxiliary_weight: float = 0.3
     top_k: tuple[int, ...] = ()
 
     def loss(
-        self, logits: Float[Array, "batch classes"], batch: dict
+        self,
+        logits: Float[Array, "batch classes"],
+        batch: dict,
+        auxiliary: Sequence[Float[Array, "batch classes"]] = (),
     ) -> Float[Array, ""]:
-        """What training minimises: the mean cross entropy with smoothed targets."""
+        """What training minimises: the mean cross entropy with smoothed targets.
+
+        That of the logits of `auxiliary` heads is added, times `auxiliary_weight`.
+        """
         targets = optax.smooth_labels(
             jax.nn.one_hot(batch["label"], logits.shape[-1]), self.label_smoothing
         )
-        return optax.softmax_cross_entropy(logits, targets).mean()
+        losses = [
+            optax.softmax_cross_entropy(outputs, targets).mean()
+            for outputs in (logits, *auxiliary)
+        ]
+        return losses[0] + self.auxiliary_weight * sum(losses[1:])
 
     def metrics(self, logits: Float[Array, "batch classes"], batch: dict) -> Pairs:
         """Cross entropy without smoothing, accuracies and the confusion matrix.

@@ -47,10 +47,11 @@ def make_train_step(
                 {"params": params, "batch_stats": state.batch_stats},
                 images,
                 train=True,
-                mutable=["batch_stats"],
+                mutable=["batch_stats", "auxiliary"],
                 rngs={"dropout": dropout},
             )
-            return task.loss(outputs, batch), (outputs, updated)
+            auxiliary = jax.tree.leaves(updated.get("auxiliary", {}))
+            return task.loss(outputs, batch, auxiliary), (outputs, updated)
 
         (loss, (outputs, updated)), grads = jax.value_and_grad(loss_of, has_aux=True)(
             state.params

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cnn_jax import models
-from cnn_jax.models.resnet import stage_plan
+from cnn_jax.models.strides import plan
 
 
 def last_map(model, variables, x):
@@ -52,13 +52,17 @@ def test_dilated_network_equals_the_strided_one_sampled(
     np.testing.assert_allclose(dilated[:, ::every, ::every], strided, atol=1e-5 * scale)
 
 
-def test_stage_plan_is_torchvisions():
-    # (strides, first dilation, dilation) of replace_stride_with_dilation with
+def test_plan_is_torchvisions():
+    # (strides, dilation before, dilation after) of replace_stride_with_dilation with
     # nothing; the last stage; the last two, as in torchvision's DeepLab and FCN.
-    assert stage_plan(4, 4, None) == [(1, 1, 1), (2, 1, 1), (2, 1, 1), (2, 1, 1)]
-    assert stage_plan(4, 4, 32) == stage_plan(4, 4, None)
-    assert stage_plan(4, 4, 16) == [(1, 1, 1), (2, 1, 1), (2, 1, 1), (1, 1, 2)]
-    assert stage_plan(4, 4, 8) == [(1, 1, 1), (2, 1, 1), (1, 1, 2), (1, 2, 4)]
+    def stages(output_stride):
+        steps = plan([2, 2, 1, 2, 2, 2], output_stride)[2:]
+        return [(s.strides[0], s.before[0], s.after[0]) for s in steps]
+
+    assert stages(None) == [(1, 1, 1), (2, 1, 1), (2, 1, 1), (2, 1, 1)]
+    assert stages(32) == stages(None)
+    assert stages(16) == [(1, 1, 1), (2, 1, 1), (2, 1, 1), (1, 1, 2)]
+    assert stages(8) == [(1, 1, 1), (2, 1, 1), (1, 1, 2), (1, 2, 4)]
 
 
 @pytest.mark.parametrize(

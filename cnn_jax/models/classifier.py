@@ -1,0 +1,201 @@
+"""What all networks for classification share: heads, and strides turned to dilation."""
+
+import itertools
+import math
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from cnn_jax import layers
+from cnn_jax.errors import UserError, unknown
+from cnn_jax.layers.windows import Size
+from cnn_jax.models import strides
+
+Maps = Float[Array, "batch *space channels"]
+Logits = Float[Array, "batch classes"]
+
+# torchvision leaves most classifiers at PyTorch's default, uniform in
+# +-1/sqrt(fan_in); the bias starts at zero here.
+head_init = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
+# He et al. 2015, for fully connected layers followed by ReLU.
+hidden_init = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
+
+# What makes logits of the last map, and whether it has hidden layers.
+HEADS = {"gap": False, "conv_gap": False, "flatten_fc": True, "pyramid": True}
+STEMS = ("imagenet", "small")
+
+
+class Classifier(nn.Module, kw_only=True):
+    """A network from images to float32 logits.
+
+    A subclass says in `subsampling` which strides it takes, makes the maps with the
+    steps of `plan()`, and ends with `classify`. The last map is sown as "features"
+    into the collection "intermediates"; `models.features` returns it.
+
+    Attributes:
+      head: what follows the last map. "gap": global average pooling, then one fully
+        connected layer (Lin et al. 2014; He et al. 2016). "conv_gap": a 1x1
+        convolution to one map a class, ReLU, then global average pooling (Lin et al.
+        2014; Iandola et al. 2016). "flatten_fc": the map as one vector, then fully
+        connected layers (Krizhevsky et al. 2012). "pyramid": spatial pyramid pooling
+        in place of the flattening (He et al. 2014).
+      head_width: units of the hidden layers of "flatten_fc" and "pyramid"; None is
+        the architecture's own, or (4096, 4096), as in the papers.
+      head_grid: "flatten_fc" first averages the map over a grid of so many cells a
+        side, so that the network takes images of any size; None flattens it as it is.
+      pyramid_levels: cells a side of each grid of "pyramid"; None is (4, 2, 1).
+      dropout: rate of the dropout before the last layer, and behind each hidden one
+        (Srivastava et al. 2014).
+      output_stride: pixels of the input to one of the last map; see
+        `models.strides`. None is the architecture's own.
+
+    Raises:
+      UserError: an attribute's value that makes no network.
+    """
+
+    default_head_width: ClassVar[tuple[int, ...]] = (4096, 4096)
+
+    num_classes: int
+    head: str = "gap"
+    head_width: tuple[int, ...] | None = None
+    head_grid: int | None = None
+    pyramid_levels: tuple[int, ...] | None = None
+    dropout: float = 0.0
+    output_stride: int | None = None
+    dtype: DTypeLike | None = None
+
+    def __post_init__(self):
+        self.check("head", HEADS)
+        for field, heads in (
+            ("head_width", [head for head, hidden in HEADS.items() if hidden]),
+            ("head_grid", ["flatten_fc"]),
+            ("pyramid_levels", ["pyramid"]),
+        ):
+            value = getattr(self, field)
+            if value is None:
+                continue
+            if self.head not in heads:
+                raise UserError(
+                    f"{field}={value} belongs to head={' or '.join(heads)}, "
+                    f"not to head={self.head}."
+                )
+            if (
+                min(value if isinstance(value, tuple | list) else (value,), default=1)
+                < 1
+            ):
+                raise UserError(f"{field}={value}: sizes are at least 1.")
+        if not 0 <= self.dropout < 1:
+            raise UserError(f"dropout={self.dropout} must be at least 0 and below 1.")
+        last = [
+            size if isinstance(size, int) else size[-1] for size in self.subsampling
+        ]
+        possible = sorted({1, *itertools.accumulate(last, lambda a, b: a * b)})
+        if self.output_stride not in (None, *possible):
+            raise UserError(
+                f"output_stride={self.output_stride} is not possible: this network's "
+                f"own is {math.prod(last)}, and dilation can make it one of "
+                f"{', '.join(map(str, possible))}."
+            )
+        super().__post_init__()
+
+    def check(self, field: str, known) -> None:
+        """Raises UserError unless the attribute's value is one of `known`."""
+        if getattr(self, field) not in known:
+            raise unknown(field, getattr(self, field), known)
+
+    @property
+    def subsampling(self) -> tuple[Size, ...]:
+        """Strides of the layers that subsample, in order."""
+        raise NotImplementedError
+
+    def plan(self, rank: int = 2) -> list[strides.Step]:
+        """The steps of the layers in `subsampling`."""
+        return strides.plan(self.subsampling, self.output_stride, rank)
+
+    def classify(
+        self,
+        x: Maps,
+        train: bool,
+        activation: Callable[[Array], Array] = nn.relu,
+        hidden_init: Any = hidden_init,
+        head_init: Any = head_init,
+    ) -> Logits:
+        """The head, to be called once, at the end of a compact `__call__`.
+
+        Module names: `pool`, `flatten` or `pyramid`, `fc1`, `fc2`, ..., `head`.
+        """
+        self.sow("intermediates", "features", x)
+        drop = self.dropout_layer(train)
+        if self.head == "conv_gap":
+            x = drop(x.astype(jnp.float32))
+            x = layers.Conv(
+                self.num_classes,
+                (1,) * (x.ndim - 2),
+                kernel_init=head_init,
+                name="head",
+            )(x)
+            return layers.GlobalAvgPool(name="pool")(activation(x))
+        if self.head == "gap":
+            x = layers.GlobalAvgPool(name="pool")(x)
+        elif self.head == "pyramid":
+            levels = self.pyramid_levels or (4, 2, 1)
+            x = layers.SpatialPyramidPool(levels, name="pyramid")(x)
+        else:
+            if self.head_grid is not None:
+                x = layers.AdaptiveAvgPool(self.head_grid, name="pool")(x)
+            x = layers.Flatten(name="flatten")(x)
+        if HEADS[self.head]:
+            width = self.head_width
+            if width is None:
+                width = self.default_head_width
+            for i, features in enumerate(width, start=1):
+                x = layers.Dense(
+                    features, dtype=self.dtype, kernel_init=hidden_init, name=f"fc{i}"
+                )(x)
+                x = drop(activation(x))
+        else:
+            x = drop(x)
+        return layers.Dense(self.num_classes, kernel_init=head_init, name="head")(
+            x.astype(jnp.float32)
+        )
+
+    def auxiliary_logits(
+        self, name: str, head: nn.Module, x: Maps, train: bool
+    ) -> None:
+        """Sows the logits that `head` makes of `x`, for the loss in training alone.
+
+        They go into the collection "auxiliary"; evaluation does not compute them.
+        """
+        if self.is_initializing():
+            head(x)
+        elif train:
+            self.sow("auxiliary", name, head(x))
+
+    def dropout_layer(self, train: bool, **attributes) -> Callable[[Array], Array]:
+        """What applies dropout of the model's rate; nothing at a rate of zero."""
+        if not self.dropout:
+            return lambda x: x
+        return lambda x: layers.Dropout(
+            self.dropout, deterministic=not train, **attributes
+        )(x)
+
+
+class NormalizedClassifier(Classifier, kw_only=True):
+    """A classifier with batch normalisation.
+
+    Attributes:
+      sync_batch_norm: batch statistics over all devices, for a training step that
+        is mapped over the axis "batch".
+    """
+
+    sync_batch_norm: bool = False
+
+    def norm(self, train: bool, **attributes) -> Callable[..., nn.Module]:
+        """What makes a normalisation layer."""
+        return layers.batch_norm(
+            train, sync=self.sync_batch_norm, dtype=self.dtype, **attributes
+        )
