@@ -8,29 +8,24 @@ On the digits, enlarged to 32x32 pixels as the paper does with its own, or on
 MNIST (`:mnist`).
 """
 
-from cnn_jax.training.config import choose, default
+from cnn_jax.training import recipes
+from cnn_jax.training.config import choose
 
 
 def digits():
-    config = default()
+    config = recipes.digits()
     config.data.image_size = 32
-    config.data.batch_size = 64
     config.data.crop_padding = 3
     config.model = {"name": "lenet5"}
     config.optimizer = {"name": "adamw", "learning_rate": 2e-3}
-    config.schedule.warmup_epochs = 2
-    config.train.epochs = 30
-    config.eval.every_epochs = 5
     return config
 
 
 def mnist():
-    config = digits()
-    config.data = {"name": "tfds:mnist", "batch_size": 128, "crop_padding": 2}
+    config = recipes.mnist()
     config.model = {"name": "lenet5", "padding": (2, 0)}
+    config.optimizer = {"name": "adamw", "learning_rate": 2e-3}
     config.schedule.warmup_epochs = 0.5
-    config.train.epochs = 10
-    config.eval.every_epochs = 1
     return config
 
 

@@ -9,17 +9,14 @@ reaches 98.6% in ten seconds on two CPU cores.
 16x16, which leave 16 of its outputs unused.
 """
 
-from cnn_jax.training.config import choose, default
+from cnn_jax.training import recipes
+from cnn_jax.training.config import choose
 
 
 def digits():
-    config = default()
-    config.data.batch_size = 64
-    config.data.crop_padding = 1
+    config = recipes.digits(epochs=60)
     config.model = {"name": "mlp", "hidden": (256, 256)}
     config.optimizer = {"name": "adamw", "learning_rate": 2e-3, "weight_decay": 0.05}
-    config.schedule.warmup_epochs = 2
-    config.train.epochs = 60
     config.eval.every_epochs = 10
     return config
 

@@ -9,73 +9,43 @@ biases and batch normalisation alone here, and images are normalised by channel)
 folder of pictures: `--config.data.dir=DIR`. `tfds:` sets are found in $TFDS_DATA_DIR.
 """
 
+from cnn_jax.training import recipes
 from cnn_jax.training.config import choose, default
 
 
 def digits():
-    """8x8 scans of handwritten digits: a run of half a minute, without a download."""
-    config = default()
-    config.data.batch_size = 64
-    config.data.crop_padding = 1
+    config = recipes.digits(epochs=45)
     config.model.stem = "small"
     config.optimizer.weight_decay = 5e-4
-    config.schedule.warmup_epochs = 2
     config.task.label_smoothing = 0.1
-    config.train.epochs = 45
-    config.eval.every_epochs = 5
     return config
 
 
 def mnist():
-    config = digits()
-    config.data.name = "tfds:mnist"
-    config.data.batch_size = 128
-    config.data.crop_padding = 2
-    config.task.label_smoothing = 0.0
+    config = recipes.mnist()
+    config.model.stem = "small"
+    config.optimizer.weight_decay = 5e-4
     config.schedule.warmup_epochs = 0.1
-    config.train.epochs = 10
-    config.eval.every_epochs = 1
     return config
 
 
 def cifar10():
     """He et al. 2016: 64,000 steps of 128, the rate divided by 10 at 1/2 and 3/4."""
-    config = default()
-    config.data.name = "tfds:cifar10"
-    config.data.crop_padding = 4
-    config.data.flip = True
+    config = recipes.cifar10()
     config.model.stem = "small"
     config.model.shortcut = "identity"
     config.optimizer.weight_decay = 1e-4
-    config.schedule.name = "step"
-    config.schedule.boundaries = (0.5, 0.75)
+    config.schedule = {"name": "step", "boundaries": (0.5, 0.75)}
     config.train = {"steps": 64_000, "log_every_steps": 100}
-    config.eval.every_epochs = 1
     return config
 
 
 def imagenet():
     """ResNet-50 v1.5: 90 epochs, warm-up and cosine, as in He et al. 2019 (76-77%)."""
-    config = default()
-    config.data.name = "tfds:imagenet2012"
-    config.data.test_split = "validation"
-    config.data.batch_size = 1024
-    config.data.image_size = 224
-    config.data.flip = True
-    config.data.workers = 16
+    config = recipes.imagenet(batch_size=1024)
     config.model.name = "resnet50"
-    config.model.dtype = "bfloat16"
     config.model.zero_init_residual = True
     config.task.label_smoothing = 0.1
-    config.task.top_k = (5,)
-    config.optimizer.learning_rate = 0.4  # 0.1 for each 256 images of a batch
-    config.optimizer.weight_decay = 1e-4
-    config.optimizer.nesterov = True
-    config.schedule.warmup_epochs = 5
-    config.train.epochs = 90
-    config.train.log_every_steps = 100
-    config.eval.every_epochs = 1
-    config.checkpoint.every_steps = 1000
     return config
 
 

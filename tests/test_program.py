@@ -3,12 +3,19 @@
 import json
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
+from cnn_jax import data
 from cnn_jax.data import digits
+from cnn_jax.training import parallel
+from cnn_jax.training import run as run_lib
+from cnn_jax.training.config import load_file, smoke
+from cnn_jax.training.resolve import resolve
+from cnn_jax.training.step import make_train_step
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = {
@@ -32,9 +39,53 @@ def test_every_config_file_is_listed():
     assert {path.stem for path in (ROOT / "configs").glob("*.py")} == set(CONFIGS)
 
 
-@pytest.mark.parametrize(
-    "spec", [f"{name}.py:{arg}" for name, args in CONFIGS.items() for arg in args]
-)
+SPECS = [(name, arg) for name, args in CONFIGS.items() for arg in args]
+# Training and compiling the others, which are large, is slow.
+SMALL = [
+    pytest.param(
+        f"{name}.py:{arg}",
+        marks=[pytest.mark.slow]
+        if arg in ("cifar10", "imagenet") and name != "resnet"
+        else [],
+    )
+    for name, arg in SPECS
+]
+
+
+@pytest.mark.parametrize("spec", [f"{name}.py:{arg}" for name, arg in SPECS])
+def test_every_config_makes_a_step(spec):
+    """The program of one training step is built, with shapes, and not compiled."""
+    values = smoke(load_file(f"{ROOT}/configs/{spec}"))
+    config = resolve(values)
+    dataset = data.load(config.data.name, **run_lib.data_options(config))
+    network = run_lib.network(config, dataset)
+    training = run_lib.training(config, len(dataset.splits["train"]))
+    state = jax.eval_shape(lambda: run_lib.fresh_state(config, network, training))
+    step = make_train_step(
+        network.model,
+        network.task,
+        training.optimizer,
+        augmentation=training.augmentation,
+        normalize=network.normalize,
+        seed=config.seed,
+        ema_decay=config.optimizer.ema_decay,
+    )
+    batch = {
+        "image": jax.ShapeDtypeStruct((8, *dataset.image_shape), np.uint8),
+        **{
+            key: jax.ShapeDtypeStruct((8,), np.int32)
+            for key in ("label", "index", "epoch")
+        },
+    }
+    mapped = jax.vmap(step, (None, 0), axis_name=parallel.AXIS)
+    one = jax.tree.map(lambda x: jax.ShapeDtypeStruct((1, *x.shape), x.dtype), batch)
+    after, pairs = jax.eval_shape(mapped, state, one)
+    shapes = lambda tree: jax.tree.map(lambda leaf: leaf.shape, tree)  # noqa: E731
+    assert shapes(after) == jax.tree.map(lambda leaf: (1, *leaf.shape), state)
+    assert {"loss", "accuracy", "objective", "gradient_norm"} <= pairs.keys()
+
+
+@pytest.mark.parametrize("spec", SMALL)
 def test_every_config_trains(spec, run, tmp_path):
     workdir = tmp_path / "run"
     out = run("main", f"--config=configs/{spec}", "--smoke", f"--workdir={workdir}")

@@ -67,11 +67,15 @@ OTHER = {
     "model.block": "basic",
     "model.dtype": "bfloat16",
     "model.groups": "2",
+    "model.head": "pyramid",
+    "model.head_grid": "2",
+    "model.head_width": "(5,)",
     "model.hidden": "(3, 3)",
     "model.num_classes": "12",
     "model.output_stride": "1",
     "model.padding": "(2, 3)",
     "model.pool": "max",
+    "model.pyramid_levels": "(2,)",
     "model.shortcut": "identity",
     "model.stage_sizes": "(1, 2)",
     "model.stem": "imagenet",
@@ -81,6 +85,13 @@ OTHER = {
     "optimizer.ema_decay": "0.9",
     "schedule.boundaries": "(0.5, 0.9)",
     "task.top_k": "(2,)",
+}
+# What some keys take for granted.
+NEEDED = {
+    "model.head_grid": {"model.head": "flatten_fc"},
+    "model.head_width": {"model.head": "flatten_fc"},
+    "model.pyramid_levels": {"model.head": "pyramid"},
+    "optimizer.nesterov": {"optimizer.momentum": "0.5"},
 }
 LENGTHS = {"steps": "4", "epochs": "1", "examples": "24"}
 
@@ -205,8 +216,7 @@ def test_a_change_of_the_key_changes_the_run(
     overrides = {}
     if name == "mlp":
         overrides["data.dir"] = str(folder)
-    if key == "optimizer.nesterov":
-        overrides["optimizer.momentum"] = "0.5"
+    overrides |= NEEDED.get(key, {})
     before = resolve(values, overrides)
     value = flat(before)[key]
     if key == "data.dir":
