@@ -1,20 +1,24 @@
-"""Prints a network's layers: output shapes, parameters, multiply-accumulates.
+"""Prints a network's layers: shapes, parameters, operations, receptive fields.
 
 python -m cnn_jax.summary --config=configs/resnet.py
 python -m cnn_jax.summary --model=resnet50 --input_shape=224,224,3 --format=markdown
+python -m cnn_jax.summary --all
 """
 
 import argparse
+from pathlib import Path
 
 from cnn_jax import command
-from cnn_jax.errors import UserError
+from cnn_jax.errors import UserError, unknown
 
 
 def input_shape(text: str) -> tuple[int, ...]:
-    """`224,224,3` as a tuple of three positive numbers."""
+    """`224,224,3` as a tuple of three positive numbers, or four for clips."""
     sizes = tuple(int(size) for size in text.split(","))
-    if len(sizes) != 3 or min(sizes) < 1:
-        raise argparse.ArgumentTypeError("write it as HEIGHT,WIDTH,CHANNELS: 224,224,3")
+    if len(sizes) not in (3, 4) or min(sizes) < 1:
+        raise argparse.ArgumentTypeError(
+            "write it as HEIGHT,WIDTH,CHANNELS: 224,224,3, or with FRAMES before them"
+        )
     return sizes
 
 
@@ -22,49 +26,93 @@ def main() -> None:
     parser = command.Parser("summary", __doc__, overrides=True)
     command.add_config(parser, required=False)
     parser.add_argument("--model", metavar="NAME", help="a network by name")
-    parser.add_argument("--num_classes", type=int, help="outputs of --model: 1000")
+    parser.add_argument(
+        "--all", action="store_true", help="all networks, beside published figures"
+    )
+    parser.add_argument(
+        "--num_classes", type=int, help="outputs of --model: as it was published"
+    )
     parser.add_argument(
         "--input_shape",
         type=input_shape,
-        metavar="H,W,C",
-        help="of --model: 224,224,3; of --config: that of its data",
+        metavar="[T,]H,W,C",
+        help="of --model: as it was published; of --config: that of its data",
     )
     parser.add_argument(
-        "--format", choices=["table", "markdown", "json"], default="table"
+        "--format",
+        choices=["table", "markdown", "json"],
+        help="markdown explains every layer; table is the default",
+    )
+    parser.add_argument(
+        "--update",
+        type=Path,
+        metavar="FILE",
+        help="with --all: write the table into FILE, in Markdown, between its marks",
     )
     flags = parser.parse()
-    if (flags.config is None) == (flags.model is None):
-        parser.error("give one of --config and --model")
-
-    from cnn_jax import data, models
+    if [flags.config is None, flags.model is None, not flags.all].count(False) != 1:
+        parser.error("give one of --all, --config and --model")
+    if flags.overrides and not flags.config:
+        parser.error("--config.KEY=VALUE goes with --config")
+    if flags.config and flags.num_classes:
+        parser.error("with --config, set --config.model.num_classes")
+    if flags.all and (flags.num_classes or flags.input_shape):
+        parser.error("--all takes each network as published; set these with --model")
+    if flags.update and (flags.format or not flags.all):
+        parser.error("--update goes with --all, and writes Markdown")
+    format = flags.format or "table"
+    if flags.all:
+        _all(format, flags.update)
+        return
     from cnn_jax.analysis import costs
 
-    if flags.model:
-        if flags.overrides:
-            parser.error("--config.KEY=VALUE goes with --config")
-        model = models.create(
-            flags.model,
-            num_classes=1000 if flags.num_classes is None else flags.num_classes,
-        )
-        shape = flags.input_shape or (224, 224, 3)
-    else:
-        if flags.num_classes:
-            parser.error("with --config, set --config.model.num_classes")
-        from cnn_jax.training import run
-
-        config = command.load_config(flags)
-        classes, data_shape = data.describe(
-            config.data.name, **run.data_options(config)
-        )
-        model = run.model_of(config, len(classes))
-        shape = flags.input_shape or data_shape
+    model, shape = _configured(flags) if flags.config else _named(flags)
     try:
         table = costs.layer_table(model, shape)
     except (ValueError, TypeError) as error:
         raise UserError(
             f"the network cannot take an input of {shape}: {error}"
         ) from error
-    print(costs.render(table, flags.format))
+    print(costs.render(table, format))
+
+
+def _all(format: str, path: Path | None) -> None:
+    from cnn_jax import models
+    from cnn_jax.analysis import overview
+
+    summaries = [
+        overview.summarize(name, overview.published_table(name))
+        for name in models.MODELS
+    ]
+    if path is None:
+        print(overview.render(summaries, format))
+    else:
+        overview.update(path, overview.render(summaries, "markdown"))
+
+
+def _named(flags: argparse.Namespace):
+    """The network that --model names, and its input shape."""
+    from cnn_jax import models
+    from cnn_jax.models.published import PUBLISHED
+
+    if flags.model not in models.MODELS:
+        raise unknown("model", flags.model, models.MODELS)
+    published, classes = PUBLISHED[flags.model], flags.num_classes
+    model = models.create(
+        flags.model,
+        num_classes=published.num_classes if classes is None else classes,
+    )
+    return model, flags.input_shape or published.input_shape
+
+
+def _configured(flags: argparse.Namespace):
+    """The network that --config describes, and its input shape."""
+    from cnn_jax import data
+    from cnn_jax.training import run
+
+    config = command.load_config(flags)
+    classes, shape = data.describe(config.data.name, **run.data_options(config))
+    return run.model_of(config, len(classes)), flags.input_shape or shape
 
 
 if __name__ == "__main__":

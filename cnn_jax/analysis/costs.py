@@ -1,24 +1,24 @@
-"""What a model costs: its layers with output shapes, parameters and operations.
+"""What a model costs: its layers with shapes, parameters, operations and memory.
 
-Nothing is computed: shapes come from `jax.eval_shape`, so that a large network
-costs no memory, and multiply-accumulates from the formulas of
-`layers.arithmetic`.
+Nothing is computed: shapes and receptive fields come from tracing, so that a large
+network costs no memory, and multiply-accumulates from formulas.
 """
 
 import dataclasses
 import json
 import math
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import Any, overload
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from tabulate import SEPARATING_LINE, tabulate
 
-from cnn_jax import layers
+from cnn_jax.analysis import calls, operations, receptive_field
+from cnn_jax.analysis.explanation import explain, explain_input
 from cnn_jax.errors import unknown
-from cnn_jax.layers import arithmetic
 
 Shape = tuple[int, ...]
 
@@ -33,7 +33,16 @@ class Layer:
       output_shape: for one example, without the batch dimension.
       parameters: trainable ones (the collection "params"); a layer that is called
         several times has them in its first row.
-      macs: multiply-accumulates on one example.
+      macs: multiply-accumulates on one example in evaluation.
+      memory: bytes of the output for one example, in the dtype of the computation.
+      receptive_field: input pixels that one output sees, in theory, along each
+        dimension; None where an operation before it is not known.
+      stride: input pixels from one output to the next, along each dimension; None
+        where all outputs see the same, as behind global pooling.
+      offset: the first input pixel that the first output sees; below 0 is padding.
+      training_only: the layer belongs to a head that evaluation leaves out.
+      kind: the layer in words: "Convolution (3x3)".
+      explanation: its attributes, and the formulas of its parameters and shape.
     """
 
     name: str
@@ -41,123 +50,207 @@ class Layer:
     output_shape: Shape
     parameters: int
     macs: int
+    memory: int
+    receptive_field: Shape | None = None
+    stride: tuple[Fraction | None, ...] | None = None
+    offset: Shape | None = None
+    training_only: bool = False
+    kind: str = ""
+    explanation: str = ""
 
 
-def _conv_macs(conv: layers.Conv, in_shape: Shape, out_shape: Shape) -> int:
-    return arithmetic.conv_macs(
-        out_shape[:-1], conv.window, in_shape[-1], out_shape[-1], groups=conv.groups
-    )
+@dataclasses.dataclass(frozen=True)
+class Table(Sequence):
+    """The layers of a model, in the order in which they are applied.
+
+    Attributes:
+      rows: the input, the layers of evaluation, then those that only training uses.
+      features: the map before the head (`models.features`); None where the model has
+        none.
+    """
+
+    rows: tuple[Layer, ...]
+    features: Layer | None
+
+    @overload
+    def __getitem__(self, index: int) -> Layer: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Layer, ...]: ...
+    def __getitem__(self, index):
+        return self.rows[index]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def parameters(self) -> int:
+        """Trainable parameters that evaluation uses."""
+        return sum(row.parameters for row in self.rows if not row.training_only)
+
+    @property
+    def training_only_parameters(self) -> int:
+        """Trainable parameters that only training uses: those of auxiliary heads."""
+        return sum(row.parameters for row in self.rows if row.training_only)
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates on one example in evaluation."""
+        return sum(row.macs for row in self.rows)
+
+    @property
+    def memory(self) -> int:
+        """Bytes of the outputs of all layers for one example, in evaluation."""
+        return sum(row.memory for row in self.rows[1:] if not row.training_only)
+
+    @property
+    def weighted_layers(self) -> int:
+        """Calls of convolutions and fully connected layers in evaluation, which give
+        ResNet-50 and its like their names; those of shortcuts do not count."""
+        return sum(row.macs > 0 and "shortcut" not in row.name for row in self.rows)
 
 
-def _dense_macs(_: layers.Dense, in_shape: Shape, out_shape: Shape) -> int:
-    vectors = math.prod(out_shape[:-1])
-    return vectors * arithmetic.dense_macs(in_shape[-1], out_shape[-1])
-
-
-def _no_macs(_: nn.Module, in_shape: Shape, out_shape: Shape) -> int:
-    return 0
-
-
-# Multiply-accumulates of (module, shape of its input, shape of its output), for
-# every type of module with parameters. By the convention of the literature they
-# are those of convolutions and fully connected layers; normalisation can be folded
-# into the convolution before it.
-MACS: dict[type[nn.Module], Callable[[Any, Shape, Shape], int]] = {
-    layers.Conv: _conv_macs,
-    layers.Dense: _dense_macs,
-    layers.BatchNorm: _no_macs,
-}
-
-
-def layer_table(model: nn.Module, input_shape: Sequence[int]) -> list[Layer]:
-    """The input and all layers of `model`, in the order in which they are applied.
+def layer_table(model: nn.Module, input_shape: Sequence[int]) -> Table:
+    """The input and all layers of `model`.
 
     Layers are the modules that call no other module, or have parameters of their
-    own. Their parameters add up to the model's.
+    own. What hands on its input in evaluation, as dropout does, is none. The
+    parameters of all rows add up to the model's.
 
     Args:
-      model: called as `model(x, train)`.
+      model: called as `model.apply(variables, x, train=False)`.
       input_shape: of one example, (height, width, channels).
 
     Raises:
-      TypeError: a layer with parameters whose type is not in `MACS`, or whose
-        `__call__` is not what uses them.
+      TypeError: a layer with parameters whose type is not in `operations.MACS`, or
+        whose `__call__` is not what uses them.
     """
-    calls = []
-    callers = set()
+    initial, evaluation = calls.Recorder(), calls.Recorder()
 
-    def record(next_method, args, kwargs, context):
-        output = next_method(*args, **kwargs)
-        if context.method_name == "__call__":
-            module = context.module
-            callers.update(module.path[:i] for i in range(len(module.path)))
-            calls.append((module, args[0].shape[1:], output.shape[1:]))
-        return output
+    # Functions of their own, since JAX caches traces by function.
+    def init(key, x):
+        with initial.recording():
+            return model.init(key, x, train=False)
 
-    def init(key, x):  # a function of its own, since JAX caches traces by function
-        return model.init(key, x, train=False)
+    def evaluate(variables, x):
+        with evaluation.recording():
+            _, state = model.apply(variables, x, train=False, mutable=["intermediates"])
+        maps = state.get("intermediates", {}).get("features", ())
+        return [*evaluation.outputs, *maps]
 
     x = jax.ShapeDtypeStruct((1, *input_shape), jnp.float32)
-    with nn.intercept_methods(record):
-        variables = jax.eval_shape(init, jax.random.key(0), x)
+    variables = jax.eval_shape(init, jax.random.key(0), x)
+    own = calls.own_parameters(variables.get("params", {}))
+    try:
+        outputs, extents = receptive_field.trace(evaluate, variables, x)
+    except receptive_field.UnknownOperation:
+        outputs = jax.eval_shape(evaluate, variables, x)
+        extents = [None] * len(outputs)
 
-    own = _own_parameters(variables.get("params", {}))
-    table = [Layer("input", "Input", tuple(input_shape), 0, 0)]
-    counted = set()
-    for module, in_shape, out_shape in calls:
-        if module.path in callers and module.path not in own:
-            continue
-        kind = type(module)
-        if module.path in own and kind not in MACS:
-            raise TypeError(
-                f"{'/'.join(module.path)} is a {kind.__name__}, whose "
-                "multiply-accumulates are unknown: add it to costs.MACS"
-            )
-        table.append(
-            Layer(
-                name="/".join(module.path),
-                type=kind.__name__,
-                output_shape=tuple(out_shape),
-                parameters=0 if module.path in counted else own.get(module.path, 0),
-                macs=MACS.get(kind, _no_macs)(module, in_shape, out_shape),
-            )
-        )
-        counted.add(module.path)
+    rows, counted = [_input(x)], set()
+    for call in calls.layers(evaluation.calls, own):
+        first = call.module.path not in counted
+        row = _row(call, own if first else {}, outputs[call.output])
+        rows.append(_with_field(row, extents[call.output]))
+        counted.add(call.module.path)
+    for call in calls.layers(initial.calls, own):
+        if call.module.path in own and call.module.path not in counted:
+            row = _row(call, own, None)
+            rows.append(dataclasses.replace(row, macs=0, training_only=True))
+            counted.add(call.module.path)
     if missed := own.keys() - counted:
         names = ", ".join("/".join(path) for path in sorted(missed))
         raise TypeError(f"parameters of {names} are used outside of `__call__`")
-    return table
+    features = None
+    if len(outputs) > len(evaluation.outputs):
+        shape = tuple(outputs[-1].shape[1:])
+        features = Layer("features", "", shape, 0, 0, _bytes(outputs[-1]))
+        features = _with_field(features, extents[-1])
+    return Table(tuple(rows), features)
 
 
-def _own_parameters(params: Any) -> dict[tuple[str, ...], int]:
-    """Parameters of each module's own, by its path."""
-    own = {}
-    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
-        owner = tuple(key.key for key in path[:-1])
-        own[owner] = own.get(owner, 0) + leaf.size
-    return own
+def _input(x: jax.ShapeDtypeStruct) -> Layer:
+    shape = tuple(x.shape[1:])
+    row = Layer("input", "Input", shape, 0, 0, _bytes(x), kind="-")
+    row = dataclasses.replace(row, explanation=explain_input(shape))
+    return _with_field(row, receptive_field.of_input(x.shape))
 
 
-def totals(table: Sequence[Layer]) -> tuple[int, int]:
-    """The sums of parameters and multiply-accumulates."""
-    return sum(row.parameters for row in table), sum(row.macs for row in table)
+def _row(call: calls.Call, own: dict[tuple[str, ...], int], output: Any) -> Layer:
+    module, shapes = call.module, (call.in_shape, call.out_shape)
+    kind, explanation = explain(module, *shapes)
+    return Layer(
+        name="/".join(module.path),
+        type=type(module).__name__,
+        output_shape=call.out_shape,
+        parameters=own.get(module.path, 0),
+        macs=operations.MACS.get(type(module), operations.none)(module, *shapes),
+        memory=0 if output is None else _bytes(output),
+        kind=kind,
+        explanation=explanation,
+    )
 
 
-def as_json(table: Sequence[Layer]) -> dict[str, Any]:
-    """{"layers": [{"name", "type", "output_shape", "parameters", "macs"}],
-    "parameters": N, "macs": N}, ready for `json.dumps`."""
-    parameters, macs = totals(table)
-    rows = [dataclasses.asdict(row) for row in table]
-    for row in rows:
-        row["output_shape"] = list(row["output_shape"])
-    return {"layers": rows, "parameters": parameters, "macs": macs}
+def _with_field(row: Layer, extents: receptive_field.Extents) -> Layer:
+    if extents is None:
+        return row
+    return dataclasses.replace(
+        row,
+        receptive_field=tuple(extent.receptive_field for extent in extents),
+        stride=tuple(extent.stride for extent in extents),
+        offset=tuple(extent.offset for extent in extents),
+    )
+
+
+def _bytes(array: Any) -> int:
+    return math.prod(array.shape[1:]) * array.dtype.itemsize
+
+
+def totals(table: Table) -> tuple[int, int]:
+    """Parameters that evaluation uses, and multiply-accumulates."""
+    return table.parameters, table.macs
+
+
+def as_json(table: Table) -> dict[str, Any]:
+    """What `json.dumps` takes: {"layers": [...], "parameters": N, "macs": N, ...}.
+
+    Each layer has the attributes of `Layer`, memory as "activation_bytes".
+    """
+    return {
+        "layers": [_json_row(row) for row in table],
+        "parameters": table.parameters,
+        "macs": table.macs,
+        "training_only_parameters": table.training_only_parameters,
+        "activation_bytes": table.memory,
+        "weighted_layers": table.weighted_layers,
+        "features": table.features and _json_row(table.features),
+    }
+
+
+def _json_row(row: Layer) -> dict[str, Any]:
+    values = {
+        key: list(value) if isinstance(value, tuple) else value
+        for key, value in dataclasses.asdict(row).items()
+    }
+    values["activation_bytes"] = values.pop("memory")
+    if row.stride is not None:
+        values["stride"] = [whole_or_float(stride) for stride in row.stride]
+    return values
+
+
+def whole_or_float(stride: Fraction | None) -> int | float | None:
+    """A stride for JSON; below 1 where maps are larger than the input."""
+    if stride is None:
+        return None
+    return int(stride) if stride.denominator == 1 else float(stride)
 
 
 FORMATS = {"table": "simple", "markdown": "pipe", "json": "json"}
 
 
-def render(table: Sequence[Layer], format: str = "table") -> str:
+def render(table: Table, format: str = "table") -> str:
     """The table as text: "table" for a terminal, "markdown" or "json".
+
+    Markdown reads like the tables of textbooks, with an explanation of each row.
 
     Raises:
       UserError: another format.
@@ -166,15 +259,52 @@ def render(table: Sequence[Layer], format: str = "table") -> str:
         raise unknown("format", format, FORMATS)
     if format == "json":
         return json.dumps(as_json(table), indent=2)
-    rows = [
-        (row.name, row.type, str(row.output_shape), row.parameters, row.macs)
-        for row in table
+    headers = ["layer", "type", "output shape", "parameters", "macs"]
+    headers += ["receptive field", "activations"]
+    markdown = format == "markdown"
+    if markdown:
+        headers.append("explanation")
+    rows = []
+    for row in table:
+        name = f"{row.name} (training only)" if row.training_only else row.name
+        cells = [name, row.kind if markdown else row.type, shape_text(row.output_shape)]
+        cells += [row.parameters, row.macs, field_text(row.receptive_field)]
+        cells += ["-" if row.training_only else memory_text(row.memory)]
+        rows.append([*cells, row.explanation] if markdown else cells)
+    total = [
+        "total",
+        "",
+        "",
+        table.parameters,
+        table.macs,
+        "",
+        memory_text(table.memory),
     ]
-    total = ("total", "", "", *totals(table))
-    rows += [SEPARATING_LINE, total] if format == "table" else [total]
-    return tabulate(
-        rows,
-        headers=("layer", "type", "output shape", "parameters", "macs"),
-        tablefmt=FORMATS[format],
-        intfmt=",",
-    )
+    rows += [total] if markdown else [SEPARATING_LINE, total]
+    if table.training_only_parameters:
+        rows.append(["in training only", "", "", table.training_only_parameters])
+    rows = [
+        row if row is SEPARATING_LINE else [*row, *[""] * (len(headers) - len(row))]
+        for row in rows
+    ]
+    return tabulate(rows, headers=headers, tablefmt=FORMATS[format], intfmt=",")
+
+
+def shape_text(shape: Shape) -> str:
+    """(224, 224, 3), and 1000 for a vector."""
+    return str(shape[0]) if len(shape) == 1 else str(shape)
+
+
+def field_text(sizes: Sequence[Any] | None) -> str:
+    """195, or 11x195x195 where the dimensions differ, or a dash."""
+    if sizes is None or None in sizes:
+        return "-"
+    sizes = sizes[:1] if len(set(sizes)) == 1 else sizes
+    return "x".join(map(str, sizes))
+
+
+def memory_text(size: int) -> str:
+    """Bytes as text: 1.1 MiB."""
+    if size < 2**10:
+        return f"{size} B"
+    return f"{size / 2**20:,.1f} MiB" if size >= 2**20 else f"{size / 2**10:.1f} KiB"

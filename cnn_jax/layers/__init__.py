@@ -3,7 +3,34 @@
 from flax.linen import Dense
 
 from cnn_jax.layers.activation import ACTIVATIONS, activation
-from cnn_jax.layers.convolution import Conv, convolve, kaiming_normal_fan_out
+from cnn_jax.layers.convolution import (
+    Conv,
+    DepthwiseConv,
+    convolve,
+    depthwise_normal,
+    kaiming_normal_fan_out,
+)
+from cnn_jax.layers.factorized import Conv2Plus1D, FlattenedConv, SeparableConv
+from cnn_jax.layers.filters import (
+    FILTERS,
+    FilterBank,
+    apply_filter,
+    gaussian,
+    gradient_magnitude,
+)
+from cnn_jax.layers.fire import Fire
+from cnn_jax.layers.inception import (
+    AuxiliaryPool,
+    ConvUnit,
+    InceptionA,
+    InceptionB,
+    InceptionC,
+    InceptionD,
+    InceptionE,
+    InceptionV1,
+)
+from cnn_jax.layers.inverted_residual import InvertedResidual
+from cnn_jax.layers.matrix import convolve_as_matrix_product, im2col, patches
 from cnn_jax.layers.normalization import (
     BATCH_AXIS,
     BatchNorm,
@@ -15,6 +42,7 @@ from cnn_jax.layers.normalization import (
 )
 from cnn_jax.layers.pooling import (
     AdaptiveAvgPool,
+    AdaptiveMaxPool,
     AvgPool,
     Flatten,
     GlobalAvgPool,
@@ -31,41 +59,89 @@ from cnn_jax.layers.pooling import (
     spatial_pyramid_pool,
 )
 from cnn_jax.layers.regularization import Dropout, SpatialDropout, StochasticDepth
-from cnn_jax.layers.residual import SHORTCUTS, BasicBlock, Bottleneck
+from cnn_jax.layers.residual import (
+    SHORTCUTS,
+    BasicBlock,
+    Bottleneck,
+    PreActBasicBlock,
+    PreActBottleneck,
+)
+from cnn_jax.layers.sharing import (
+    SHARING,
+    DepthSharedConv,
+    LocallyConnected,
+    Repeat,
+)
+from cnn_jax.layers.squeeze_excitation import SqueezeExcitation
+from cnn_jax.layers.transposed import ConvTranspose, filter_gradient, input_gradient
 
 __all__ = [
     "ACTIVATIONS",
     "BATCH_AXIS",
+    "FILTERS",
+    "SHARING",
     "SHORTCUTS",
     "AdaptiveAvgPool",
+    "AdaptiveMaxPool",
+    "AuxiliaryPool",
     "AvgPool",
     "BasicBlock",
     "BatchNorm",
     "Bottleneck",
     "Conv",
+    "Conv2Plus1D",
+    "ConvTranspose",
+    "ConvUnit",
     "Dense",
+    "DepthSharedConv",
+    "DepthwiseConv",
     "Dropout",
+    "FilterBank",
+    "Fire",
     "Flatten",
+    "FlattenedConv",
     "GlobalAvgPool",
     "GroupNorm",
+    "InceptionA",
+    "InceptionB",
+    "InceptionC",
+    "InceptionD",
+    "InceptionE",
+    "InceptionV1",
+    "InvertedResidual",
     "LayerNorm",
     "LocalResponseNorm",
+    "LocallyConnected",
     "LpPool",
     "MaxPool",
+    "PreActBasicBlock",
+    "PreActBottleneck",
+    "Repeat",
+    "SeparableConv",
     "SpatialDropout",
     "SpatialPyramidPool",
+    "SqueezeExcitation",
     "StochasticDepth",
     "activation",
     "adaptive_avg_pool",
     "adaptive_max_pool",
+    "apply_filter",
     "avg_pool",
     "batch_norm",
     "convolve",
+    "convolve_as_matrix_product",
+    "depthwise_normal",
+    "filter_gradient",
     "flatten",
+    "gaussian",
     "global_avg_pool",
+    "gradient_magnitude",
+    "im2col",
+    "input_gradient",
     "kaiming_normal_fan_out",
     "local_response_norm",
     "lp_pool",
     "max_pool",
+    "patches",
     "spatial_pyramid_pool",
 ]

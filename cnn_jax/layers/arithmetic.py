@@ -5,7 +5,8 @@ p zeros added at each end, g groups, c_in and c_out channels.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from cnn_jax.errors import UserError
 
@@ -46,6 +47,50 @@ def output_size(
     return windows
 
 
+def same_padding(
+    size: int, kernel_size: int, *, stride: int = 1, dilation: int = 1
+) -> tuple[int, int]:
+    """Zeros (before, after) that make an output of ceil(n / s), as in TensorFlow.
+
+    max((ceil(n / s) - 1) s + d(f - 1) + 1 - n, 0), an odd one at the end
+    """
+    outputs = -(-size // stride)
+    needed = (outputs - 1) * stride + dilation * (kernel_size - 1) + 1
+    total = max(needed - size, 0)
+    return total // 2, total - total // 2
+
+
+def transposed_output_size(
+    size: int,
+    kernel_size: int,
+    *,
+    stride: int = 1,
+    padding: int | tuple[int, int] = 0,
+    dilation: int = 1,
+    output_padding: int = 0,
+) -> int:
+    """Length of a transposed convolution's output along one dimension.
+
+        (n - 1) s - 2p + d(f - 1) + output_padding + 1
+
+    A convolution of the same stride, padding and dilation makes n values of it again.
+    That holds for s different lengths, of which this is the smallest while
+    `output_padding` is 0, and the others those up to s - 1.
+
+    Raises:
+      UserError: nothing is left of the output.
+    """
+    before, after = (padding, padding) if isinstance(padding, int) else padding
+    extent = dilation * (kernel_size - 1) + 1
+    length = (size - 1) * stride - before - after + extent + output_padding
+    if length < 1:
+        raise UserError(
+            f"padding ({before}, {after}) leaves nothing of the output of a kernel "
+            f"that spans {extent}, with stride {stride} over an input of {size}."
+        )
+    return length
+
+
 def conv_parameters(
     kernel_size: Sequence[int],
     in_features: int,
@@ -80,6 +125,250 @@ def conv_macs(
     return math.prod(output_shape) * weights
 
 
+def transposed_macs(
+    input_shape: Sequence[int],
+    kernel_size: Sequence[int],
+    in_features: int,
+    features: int,
+    *,
+    groups: int = 1,
+) -> int:
+    """Multiply-accumulates of a transposed convolution on one example.
+
+        h_in * w_in * f * f * c_in / g * c_out
+
+    Each input value is multiplied with the whole kernel, also where padding cuts the
+    product off. `conv_parameters` counts its parameters.
+    """
+    return conv_macs(input_shape, kernel_size, in_features, features, groups=groups)
+
+
+def depthwise_parameters(
+    kernel_size: Sequence[int],
+    in_features: int,
+    *,
+    multiplier: int = 1,
+    use_bias: bool = True,
+) -> int:
+    """Trainable parameters of a depthwise convolution to m maps a channel.
+
+    f * f * c_in * m + c_in * m
+    """
+    features = in_features * multiplier
+    return conv_parameters(
+        kernel_size, in_features, features, groups=in_features, use_bias=use_bias
+    )
+
+
+def depthwise_macs(
+    output_shape: Sequence[int],
+    kernel_size: Sequence[int],
+    in_features: int,
+    *,
+    multiplier: int = 1,
+) -> int:
+    """Multiply-accumulates of a depthwise convolution on one example.
+
+    h_out * w_out * f * f * c_in * m
+    """
+    features = in_features * multiplier
+    return conv_macs(
+        output_shape, kernel_size, in_features, features, groups=in_features
+    )
+
+
+def separable_parameters(
+    kernel_size: Sequence[int],
+    in_features: int,
+    features: int,
+    *,
+    groups: int = 1,
+    multiplier: int = 1,
+    use_bias: bool = True,
+) -> int:
+    """Trainable parameters of a depthwise, then a 1x1 convolution of g groups.
+
+        f * f * c_in * m + c_in * m / g * c_out + c_out
+
+    A window of 1 needs the second alone, with c_in input channels.
+    """
+    first = 0
+    if math.prod(kernel_size) > 1:
+        first = depthwise_parameters(
+            kernel_size, in_features, multiplier=multiplier, use_bias=False
+        )
+        in_features *= multiplier
+    return first + conv_parameters(
+        (1,), in_features, features, groups=groups, use_bias=use_bias
+    )
+
+
+def separable_macs(
+    output_shape: Sequence[int],
+    kernel_size: Sequence[int],
+    in_features: int,
+    features: int,
+    *,
+    groups: int = 1,
+    multiplier: int = 1,
+) -> int:
+    """Multiply-accumulates of a depthwise, then a 1x1 convolution on one example.
+
+    h_out * w_out * (f * f * c_in * m + c_in * m / g * c_out)
+    """
+    return math.prod(output_shape) * separable_parameters(
+        kernel_size,
+        in_features,
+        features,
+        groups=groups,
+        multiplier=multiplier,
+        use_bias=False,
+    )
+
+
+def flattened_parameters(
+    kernel_size: Sequence[int],
+    in_features: int,
+    features: int,
+    *,
+    groups: int = 1,
+    use_bias: bool = True,
+) -> int:
+    """Trainable parameters of a flattened convolution.
+
+        (c_in / g + f + f) * c_out + 3 c_out
+
+    for two dimensions; one of window 1 has neither f nor a bias.
+    """
+    along = [f for f in kernel_size if f > 1]
+    weights = in_features // groups + sum(along)
+    return (weights + (1 + len(along)) * use_bias) * features
+
+
+def flattened_macs(
+    input_shape: Sequence[int],
+    output_shape: Sequence[int],
+    kernel_size: Sequence[int],
+    in_features: int,
+    features: int,
+    *,
+    groups: int = 1,
+) -> int:
+    """Multiply-accumulates of a flattened convolution on one example.
+
+        (h_in * w_in * c_in / g + h_out * w_in * f + h_out * w_out * f) * c_out
+
+    for two dimensions: its parts are applied in that order. One of window 1 takes its
+    stride with the first part.
+    """
+    parts = list(zip(input_shape, output_shape, kernel_size, strict=True))
+    sizes = [after if f == 1 else before for before, after, f in parts]
+    macs = math.prod(sizes) * (in_features // groups)
+    for axis, (_, after, f) in enumerate(parts):
+        sizes[axis] = after
+        if f > 1:
+            macs += math.prod(sizes) * f
+    return macs * features
+
+
+def conv2plus1d_features(
+    kernel_size: Sequence[int], in_features: int, features: int, *, groups: int = 1
+) -> int:
+    """Channels between the two parts of a (2+1)D convolution (time first).
+
+        floor(t d d c_in c_out / (d d c_in + t c_out))
+
+    for each group: as many as make the parameters of the two parts those of the whole
+    (Tran et al. 2018, section 3.5).
+    """
+    time, *space = kernel_size
+    area = math.prod(space)
+    c_in, c_out = in_features // groups, features // groups
+    return groups * (time * area * c_in * c_out // (area * c_in + time * c_out))
+
+
+def conv2plus1d_parameters(
+    kernel_size: Sequence[int],
+    in_features: int,
+    features: int,
+    *,
+    groups: int = 1,
+    mid_features: int | None = None,
+) -> int:
+    """Trainable parameters of a (2+1)D convolution of m channels in between.
+
+        d d c_in m / g + t m c_out / g
+
+    There are no biases, and the normalisation in between is left out. None is m of
+    `conv2plus1d_features`. A window of 1 over time or space is not taken apart.
+    """
+    return sum(
+        conv_parameters(window, before, after, groups=groups, use_bias=False)
+        for window, before, after in _conv2plus1d(
+            kernel_size, in_features, features, groups, mid_features
+        )
+    )
+
+
+def conv2plus1d_macs(
+    input_shape: Sequence[int],
+    output_shape: Sequence[int],
+    kernel_size: Sequence[int],
+    in_features: int,
+    features: int,
+    *,
+    groups: int = 1,
+    mid_features: int | None = None,
+) -> int:
+    """Multiply-accumulates of a (2+1)D convolution on one example.
+
+        t_in * h_out * w_out * d d c_in m / g + t_out * h_out * w_out * t m c_out / g
+
+    m is that of `conv2plus1d_parameters`.
+    """
+    parts = _conv2plus1d(kernel_size, in_features, features, groups, mid_features)
+    shapes = [(input_shape[0], *output_shape[1:]), tuple(output_shape)][-len(parts) :]
+    return sum(
+        conv_macs(shape, window, before, after, groups=groups)
+        for shape, (window, before, after) in zip(shapes, parts, strict=True)
+    )
+
+
+def _conv2plus1d(kernel_size, in_features, features, groups, mid_features):
+    """Window, input and output channels of each part."""
+    time, *space = kernel_size
+    if time == 1 or math.prod(space) == 1:
+        return [(tuple(kernel_size), in_features, features)]
+    if mid_features is None:
+        mid_features = conv2plus1d_features(
+            kernel_size, in_features, features, groups=groups
+        )
+    return [
+        ((1, *space), in_features, mid_features),
+        ((time, 1, 1), mid_features, features),
+    ]
+
+
+def locally_connected_parameters(
+    output_shape: Sequence[int],
+    kernel_size: Sequence[int],
+    in_features: int,
+    features: int,
+    *,
+    groups: int = 1,
+    use_bias: bool = True,
+) -> int:
+    """Trainable parameters of a convolution whose kernel is not shared over space.
+
+        h_out * w_out * (f * f * c_in / g * c_out + c_out)
+
+    Its multiply-accumulates are those of the convolution, `conv_macs`.
+    """
+    return math.prod(output_shape) * conv_parameters(
+        kernel_size, in_features, features, groups=groups, use_bias=use_bias
+    )
+
+
 def dense_parameters(in_features: int, features: int, *, use_bias: bool = True) -> int:
     """Trainable parameters of a fully connected layer: c_in * c_out + c_out."""
     return in_features * features + features * use_bias
@@ -88,3 +377,71 @@ def dense_parameters(in_features: int, features: int, *, use_bias: bool = True) 
 def dense_macs(in_features: int, features: int) -> int:
     """Multiply-accumulates of a fully connected layer on one vector: c_in * c_out."""
     return in_features * features
+
+
+def receptive_field(layers: Iterable[tuple[int, int, int]]) -> int:
+    """Input values along one dimension that one output of a chain of layers sees.
+
+        r = 1 + sum over l of (f_l - 1) d_l s_1 ... s_(l-1)
+
+    `layers` are (kernel size, stride, dilation), the first layer first. Dumoulin and
+    Visin 2016, "A guide to convolution arithmetic"; Araujo et al. 2019, "Computing
+    Receptive Fields of Convolutional Neural Networks".
+    """
+    size, jump = 1, 1
+    for kernel_size, stride, dilation in layers:
+        size += (kernel_size - 1) * dilation * jump
+        jump *= stride
+    return size
+
+
+@dataclass(frozen=True)
+class ReceptiveField:
+    """Which input values reach which outputs, along one dimension.
+
+    Output i depends on inputs from i * stride + start to i * stride + end; those below
+    0 and behind the last one are padding. The default is that of the input itself.
+    """
+
+    stride: int = 1
+    start: int = 0
+    end: int = 0
+
+    @property
+    def size(self) -> int:
+        """Inputs that one output sees, with padding."""
+        return self.end - self.start + 1
+
+    def through(
+        self,
+        kernel_size: int,
+        stride: int = 1,
+        padding: int | tuple[int, int] = 0,
+        dilation: int = 1,
+    ) -> "ReceptiveField":
+        """That of the output of a convolution or pooling over this one's outputs.
+
+        Window i covers outputs i s - p to i s - p + d(f - 1); of a pair only the
+        padding before matters.
+        """
+        before = padding if isinstance(padding, int) else padding[0]
+        reach = dilation * (kernel_size - 1)
+        return ReceptiveField(
+            self.stride * stride,
+            self.start - before * self.stride,
+            self.end + (reach - before) * self.stride,
+        )
+
+    def union(self, other: "ReceptiveField") -> "ReceptiveField":
+        """That of the sum or concatenation of two branches.
+
+        Raises:
+          ValueError: their strides differ, so that their outputs do not face.
+        """
+        if self.stride != other.stride:
+            raise ValueError(
+                f"branches of strides {self.stride} and {other.stride} cannot be joined"
+            )
+        return ReceptiveField(
+            self.stride, min(self.start, other.start), max(self.end, other.end)
+        )

@@ -18,10 +18,18 @@ from cnn_jax.layers.windows import (
     per_dimension,
 )
 
+Maps = Float[Array, "batch *space channels"]
+Out = Float[Array, "batch *out features"]
+
 # He et al. 2015, "Delving Deep into Rectifiers", section 2.2, in the backward form
 # that torchvision's ResNet uses: `kaiming_normal_(mode="fan_out")`. Like PyTorch's,
 # the fan does not take groups into account.
 kaiming_normal_fan_out = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
+
+# Keeps the variance of each map, where the kernel of a convolution has one input
+# channel: there He's formula, which knows nothing of groups, makes a map smaller by
+# the square root of their number.
+depthwise_normal = nn.initializers.variance_scaling(1.0, "fan_in", "normal")
 
 _LAYOUTS = {
     1: ("NWC", "WIO", "NWC"),
@@ -38,8 +46,12 @@ def convolve(
     padding: Pairs,
     dilation: Sequence[int],
     groups: int,
+    input_dilation: Sequence[int] | None = None,
 ) -> Float[Array, "batch *out features"]:
     """The convolution (cross-correlation) of `x` with `kernel`.
+
+    `padding` is counted after `input_dilation` has spread the input with zeros, None
+    being not at all; negative padding cuts off.
 
     Every convolution of the package passes through here: the one place to choose
     how it is computed on a backend.
@@ -49,13 +61,85 @@ def convolve(
         kernel,
         window_strides=strides,
         padding=padding,
+        lhs_dilation=input_dilation,
         rhs_dilation=dilation,
         dimension_numbers=_LAYOUTS[x.ndim - 2],
         feature_group_count=groups,
     )
 
 
-class Conv(nn.Module):
+class Windowed(nn.Module):
+    """What layers with a kernel over space share; they hold the attributes of `Conv`
+    that it reads."""
+
+    @property
+    def window(self) -> tuple[int, ...]:
+        """The kernel's size along each dimension."""
+        size = self.kernel_size
+        return (size, size) if isinstance(size, int) else tuple(size)
+
+    @property
+    def where(self) -> str:
+        """The layer's name in error messages."""
+        return "/".join(self.path) or type(self).__name__
+
+    def steps(
+        self, x: Array, features: int, groups: int
+    ) -> tuple[tuple[int, ...], ...]:
+        """Strides and dilation along each dimension.
+
+        Raises:
+          UserError: `groups` does not divide the channels.
+          ValueError: input and kernel differ in the number of dimensions.
+        """
+        window, channels = self.window, x.shape[-1]
+        rank = len(window)
+        if x.ndim != rank + 2:
+            raise ValueError(
+                f"{self.where}: a kernel of {window} takes {rank + 2} dimensions "
+                f"(batch, {rank} in space, channels), not an input of {x.shape}"
+            )
+        if channels % groups or features % groups:
+            raise UserError(
+                f"{self.where}: {groups} groups do not divide {channels} input and "
+                f"{features} output channels."
+            )
+        return per_dimension(self.strides, rank), per_dimension(self.dilation, rank)
+
+    def geometry(
+        self, x: Array, features: int, groups: int
+    ) -> tuple[tuple[int, ...], Pairs, tuple[int, ...]]:
+        """Strides, padding and dilation along each dimension; errors are `Conv`'s."""
+        strides, dilation = self.steps(x, features, groups)
+        padding = explicit_padding(
+            self.padding, x.shape[1:-1], self.window, strides, dilation, self.where
+        )
+        return strides, padding, dilation
+
+    def add_bias(self, y: Array, shape: tuple[int, ...]) -> Array:
+        """`y` plus the bias "bias" of that shape, if there is one."""
+        if not self.use_bias:
+            return y
+        bias = self.param("bias", self.bias_init, shape, jnp.float32)
+        return y + bias.astype(y.dtype)
+
+    def convolution(self, x: Maps, features: int, groups: int) -> Out:
+        strides, padding, dilation = self.geometry(x, features, groups)
+        shape = (*self.window, x.shape[-1] // groups, features)
+        kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
+        dtype = self.dtype or jnp.float32
+        y = convolve(
+            x.astype(dtype),
+            kernel.astype(dtype),
+            strides=strides,
+            padding=padding,
+            dilation=dilation,
+            groups=groups,
+        )
+        return self.add_bias(y, (features,))
+
+
+class Conv(Windowed):
     """A convolution with learned kernel "kernel" (HWIO) and bias "bias", float32.
 
     Attributes:
@@ -65,8 +149,7 @@ class Conv(nn.Module):
       strides: distance between two outputs.
       padding: see `windows.Padding`; `kernel_size // 2` is PyTorch's "same".
       dilation: distance between two taps of the kernel (Yu and Koltun 2016).
-      groups: channels are split in this many independent convolutions; as many
-        groups as input channels is a depthwise convolution.
+      groups: channels are split in this many independent convolutions.
       dtype: of the computation and the output; None is float32.
 
     Raises:
@@ -86,45 +169,28 @@ class Conv(nn.Module):
     kernel_init: Initializer = kaiming_normal_fan_out
     bias_init: Initializer = nn.initializers.zeros_init()
 
-    @property
-    def window(self) -> tuple[int, ...]:
-        """The kernel's size along each dimension."""
-        size = self.kernel_size
-        return (size, size) if isinstance(size, int) else tuple(size)
+    @nn.compact
+    def __call__(self, x: Maps) -> Out:
+        return self.convolution(x, self.features, self.groups)
+
+
+class DepthwiseConv(Windowed):
+    """A convolution of each channel by itself, to `multiplier` maps.
+
+    The same as a `Conv` of as many groups as channels. The maps of one channel stand
+    together. Attributes and errors are those of `Conv`, without `features`.
+    """
+
+    kernel_size: Size
+    strides: Size = 1
+    padding: Padding = "SAME"
+    dilation: Size = 1
+    multiplier: int = 1
+    use_bias: bool = True
+    dtype: DTypeLike | None = None
+    kernel_init: Initializer = depthwise_normal
+    bias_init: Initializer = nn.initializers.zeros_init()
 
     @nn.compact
-    def __call__(
-        self, x: Float[Array, "batch *space channels"]
-    ) -> Float[Array, "batch *out features"]:
-        where = "/".join(self.path) or "Conv"
-        window, rank, channels = self.window, len(self.window), x.shape[-1]
-        if x.ndim != rank + 2:
-            raise ValueError(
-                f"{where}: a kernel of {window} takes {rank + 2} dimensions (batch, "
-                f"{rank} in space, channels), not an input of {x.shape}"
-            )
-        if channels % self.groups or self.features % self.groups:
-            raise UserError(
-                f"{where}: {self.groups} groups do not divide {channels} input and "
-                f"{self.features} output channels."
-            )
-        strides = per_dimension(self.strides, rank)
-        dilation = per_dimension(self.dilation, rank)
-        padding = explicit_padding(
-            self.padding, x.shape[1:-1], window, strides, dilation, where
-        )
-        shape = (*window, channels // self.groups, self.features)
-        kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
-        dtype = self.dtype or jnp.float32
-        y = convolve(
-            x.astype(dtype),
-            kernel.astype(dtype),
-            strides=strides,
-            padding=padding,
-            dilation=dilation,
-            groups=self.groups,
-        )
-        if self.use_bias:
-            bias = self.param("bias", self.bias_init, (self.features,), jnp.float32)
-            y = y + bias.astype(dtype)
-        return y
+    def __call__(self, x: Maps) -> Out:
+        return self.convolution(x, x.shape[-1] * self.multiplier, x.shape[-1])

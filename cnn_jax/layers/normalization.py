@@ -50,18 +50,46 @@ class GroupNorm(nn.GroupNorm):
     """Group normalisation (Wu and He 2018): each example, each group of channels.
 
     Linen's `GroupNorm` with PyTorch's epsilon, 1e-5. With one group it is layer
-    normalisation over space and channels, with a group a channel instance
-    normalisation (Ulyanov et al. 2016).
+    normalisation over space and channels, with a group a channel (`group_size=1`)
+    instance normalisation (Ulyanov et al. 2016).
+
+    `group_size`, channels of a group, takes the place of `num_groups`, which linen
+    would have to be told to be None.
+
+    Raises:
+      UserError: the channels cannot be split into such groups.
     """
 
     epsilon: float = 1e-5
+    # mean(x^2) - mean(x)^2, as linen has it else, is percents off where a group is
+    # small and its values are near each other.
+    use_fast_variance: bool = False
+
+    def __post_init__(self):
+        if self.group_size is not None:
+            self.num_groups = None
+        super().__post_init__()
+
+    @nn.nowrap  # the inherited method is the one call of this module
+    def __call__(
+        self, x: Float[Array, "batch *space channels"], **options
+    ) -> Float[Array, "batch *space channels"]:
+        attribute = "num_groups" if self.group_size is None else "group_size"
+        size = getattr(self, attribute)
+        if size < 1 or x.shape[-1] % size:
+            raise UserError(
+                f"{'/'.join(self.path) or 'GroupNorm'}: {attribute}={size} does not "
+                f"divide {x.shape[-1]} channels."
+            )
+        return super().__call__(x, **options)
 
 
 class LayerNorm(nn.LayerNorm):
     """Layer normalisation (Ba et al. 2016) over the channels of each pixel, as in
-    ConvNeXt; linen's with PyTorch's epsilon, 1e-5."""
+    ConvNeXt; linen's with PyTorch's epsilon, 1e-5, and the accurate variance."""
 
     epsilon: float = 1e-5
+    use_fast_variance: bool = False
 
 
 def local_response_norm(

@@ -11,6 +11,7 @@ from functools import reduce
 
 import flax.linen as nn
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
@@ -72,15 +73,9 @@ def avg_pool(
         x, window, strides, padding, dilation, ceil_mode
     )
     sums = _sums(x, window, strides, dilation, pairs)
-    # How many values each window averages: windows cut off by the border have fewer.
     counted = given if count_include_pad else ((0, 0),) * len(given)
-    ones = jnp.ones((1, *x.shape[1:-1], 1), jnp.float32)
-    ones = _pad(ones, counted, 1.0)
-    rest = tuple(
-        (p[0] - c[0], p[1] - c[1]) for p, c in zip(pairs, counted, strict=True)
-    )
-    counts = _sums(ones, window, strides, dilation, rest)
-    return (sums / counts).astype(x.dtype)
+    counts = _counts(x.shape, sums.shape, window, strides, dilation, pairs, counted)
+    return (sums / counts[..., None]).astype(x.dtype)
 
 
 def lp_pool(
@@ -94,15 +89,20 @@ def lp_pool(
 ) -> Out:
     """The p-norm of each window, (sum |x|^p)^(1/p), accumulated in float32.
 
-    p=1 is the sum of the absolute values, and p towards infinity the maximum's
+    p=1 is the sum of the absolute values, and towards infinity their maximum
     (Sermanet et al. 2012, "Convolutional Neural Networks Applied to House Numbers
-    Digit Classification"). The other arguments and errors are those of `max_pool`.
+    Digit Classification"). Values beyond the border are zeros. PyTorch's differs in
+    that it takes no absolute values for an odd p, and scales windows that `ceil_mode`
+    cuts off as if they were whole. The other arguments and errors are those of
+    `max_pool`.
 
     Raises:
-      UserError: p is below 1, where this is no norm.
+      UserError: p is below 1, where this is no norm, or infinite.
     """
-    if p < 1:
-        raise UserError(f"Lp pooling takes p of at least 1, got {p}.")
+    if not 1 <= p < math.inf:
+        raise UserError(
+            f"Lp pooling takes p of at least 1, got {p}; p=inf is max pooling."
+        )
     window, strides, dilation, _, pairs = _geometry(
         x, window, strides, padding, dilation, ceil_mode
     )
@@ -120,8 +120,12 @@ def adaptive_avg_pool(x: Maps, output_size: Size) -> Out:
 
     Along a dimension of n values, cell i of m covers those from floor(i n / m) to
     ceil((i + 1) n / m), as in PyTorch: neighbours overlap where m does not divide n.
+    Accumulated in float32.
+
+    Raises:
+      UserError: an output size below 1.
     """
-    return _adaptive(x, output_size, jnp.mean)
+    return _adaptive(x.astype(jnp.float32), output_size, jnp.mean).astype(x.dtype)
 
 
 def adaptive_max_pool(x: Maps, output_size: Size) -> Out:
@@ -219,6 +223,15 @@ class AdaptiveAvgPool(nn.Module):
         return adaptive_avg_pool(x, self.output_size)
 
 
+class AdaptiveMaxPool(nn.Module):
+    """`adaptive_max_pool` as a module."""
+
+    output_size: Size
+
+    def __call__(self, x: Maps) -> Out:
+        return adaptive_max_pool(x, self.output_size)
+
+
 class SpatialPyramidPool(nn.Module):
     """`spatial_pyramid_pool` as a module."""
 
@@ -284,7 +297,8 @@ def _reduce(x, start, operation, window, strides, dilation, pairs: Pairs):
         whole = lambda values: (1, *values, 1)  # noqa: E731
         return lax.reduce_window(
             x,
-            jnp.asarray(start, x.dtype),
+            # A concrete number, by which JAX knows the operation and its gradient.
+            np.asarray(start, x.dtype),
             operation,
             whole(window),
             whole(strides),
@@ -292,7 +306,7 @@ def _reduce(x, start, operation, window, strides, dilation, pairs: Pairs):
         )
     # XLA has no gradient for the maximum of dilated windows: one slice for each
     # place in the window instead.
-    x = _pad(x, pairs, start)
+    x = jnp.pad(x, [(0, 0), *pairs, (0, 0)], constant_values=start)
     taps = itertools.product(*(range(f) for f in window))
     return reduce(operation, [_tap(x, tap, window, strides, dilation) for tap in taps])
 
@@ -314,12 +328,25 @@ def _sums(x, window, strides, dilation, pairs: Pairs):
     )
 
 
-def _pad(x, pairs: Pairs, value: float):
-    return jnp.pad(x, [(0, 0), *pairs, (0, 0)], constant_values=value)
+def _counts(in_shape, out_shape, window, strides, dilation, pairs: Pairs, counted):
+    """How many of each window's values are in the input or its padding `counted`.
+
+    A product of one factor a dimension, known from the shapes alone.
+    """
+    factors = []
+    geometry = zip(window, strides, dilation, pairs, counted, strict=True)
+    for axis, (f, s, d, pair, (before, after)) in enumerate(geometry, start=1):
+        starts = np.arange(out_shape[axis]) * s - pair[0]
+        places = starts[:, None] + np.arange(f) * d
+        inside = (places >= -before) & (places < in_shape[axis] + after)
+        factors.append(inside.sum(1, dtype=np.float32))
+    return reduce(np.multiply.outer, factors)
 
 
 def _adaptive(x, output_size, operation):
     sizes = per_dimension(output_size, x.ndim - 2)
+    if min(sizes) < 1:
+        raise UserError(f"adaptive pooling to {sizes}: sizes are at least 1.")
     for axis, cells in enumerate(sizes, start=1):
         n = x.shape[axis]
         parts = [

@@ -1,50 +1,77 @@
 """Layers that leave something out at random while training.
 
-Their random numbers come from the stream "dropout". They are nothing in evaluation.
+What stays is scaled by 1 / (1 - rate), which keeps the mean, so that evaluation needs
+no scaling: there, and at a rate of zero, these layers do nothing. Their random numbers
+come from the stream "dropout".
 """
 
 import flax.linen as nn
+import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-
-class Dropout(nn.Dropout):
-    """Each value is zero with probability `rate`, and scaled by 1 / (1 - rate) else
-    (Srivastava et al. 2014); linen's."""
+from cnn_jax.errors import UserError
 
 
-class SpatialDropout(nn.Module):
+class _LeaveOut(nn.Module):
+    """What the layers share.
+
+    Attributes:
+      rate: the probability of being left out, at least 0 and below 1.
+      deterministic: whether nothing is left out, as in evaluation.
+
+    Raises:
+      UserError: an impossible rate.
+    """
+
+    rate: float
+    deterministic: bool
+
+    def __post_init__(self):
+        if not 0 <= self.rate < 1:
+            raise UserError(
+                f"{type(self).__name__}: rate={self.rate} must be at least 0 and "
+                "below 1."
+            )
+        super().__post_init__()
+
+    @nn.nowrap
+    def _leave_out(self, x: Array, together: tuple[int, ...]) -> Array:
+        """`x`, of which the values along the axes `together` share their fate."""
+        if self.deterministic or self.rate == 0:
+            return x
+        shape = [1 if i in together else n for i, n in enumerate(x.shape)]
+        kept = jax.random.bernoulli(self.make_rng("dropout"), 1 - self.rate, shape)
+        return jnp.where(kept, x / (1 - self.rate), 0)
+
+
+class Dropout(_LeaveOut):
+    """Each value is zero with probability `rate` (Srivastava et al. 2014)."""
+
+    def __call__(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+        return self._leave_out(x, ())
+
+
+class SpatialDropout(_LeaveOut):
     """Whole maps are zero with probability `rate` (Tompson et al. 2015).
 
     Neighbouring pixels carry the same information, so dropping single ones removes
     little of it.
     """
 
-    rate: float
-    deterministic: bool
-
-    @nn.compact
     def __call__(
         self, x: Float[Array, "batch *space channels"]
     ) -> Float[Array, "batch *space channels"]:
-        space = tuple(range(1, x.ndim - 1))
-        drop = nn.Dropout(self.rate, space, deterministic=self.deterministic)
-        return drop(x)
+        return self._leave_out(x, tuple(range(1, x.ndim - 1)))
 
 
-class StochasticDepth(nn.Module):
+class StochasticDepth(_LeaveOut):
     """A residual branch is left out for an example with probability `rate`.
 
-    Huang et al. 2016, "Deep Networks with Stochastic Depth"; branches that stay are
-    scaled by 1 / (1 - rate), so that evaluation needs no scaling.
+    Huang et al. 2016, "Deep Networks with Stochastic Depth".
     """
 
-    rate: float
-    deterministic: bool
-
-    @nn.compact
     def __call__(
         self, branch: Float[Array, "batch *space channels"]
     ) -> Float[Array, "batch *space channels"]:
-        others = tuple(range(1, branch.ndim))
-        drop = nn.Dropout(self.rate, others, deterministic=self.deterministic)
-        return drop(branch)
+        return self._leave_out(branch, tuple(range(1, branch.ndim)))

@@ -1,4 +1,6 @@
-"""Residual blocks (He et al. 2016, "Deep Residual Learning for Image Recognition").
+"""Residual blocks (He et al. 2016, "Deep Residual Learning for Image Recognition"),
+and those with pre-activation (He et al. 2016, "Identity Mappings in Deep Residual
+Networks").
 
 Blocks take `conv` and `norm`, made once by the network: partials of `Conv`
 (without bias) and `BatchNorm` that already know dtype and mode. They hold for images
@@ -8,7 +10,7 @@ explicit, dilation * (kernel_size // 2) at both ends, as in PyTorch: at stride 2
 """
 
 from collections.abc import Callable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -20,7 +22,7 @@ ModuleDef = Callable[..., nn.Module]
 Map = Float[Array, "batch *space channels"]
 Out = Float[Array, "batch *out out_channels"]
 
-SHORTCUTS = ("projection", "identity")
+SHORTCUTS = ("projection", "identity", "zero")
 
 
 def identity_shortcut(x: Map, features: int, strides: Size) -> Out:
@@ -43,9 +45,12 @@ class _ResidualBlock(nn.Module):
       next_dilation: of those behind it, where it differs: in a block that dilates
         instead of striding it is larger. None is `dilation`.
       shortcut: where the shape changes, "projection" (option B: 1x1 convolution
-        and normalisation) or "identity" (option A: no parameters).
+        and normalisation) or "identity" (option A: no parameters). "zero" leaves
+        it out everywhere: the block of a plain network.
       zero_init: the last normalisation starts with scale zero, so that the block
         starts as its shortcut (Goyal et al. 2017, section 5.1).
+      drop: what makes the layer that leaves the branch out at random while training
+        (`StochasticDepth`); None is no such layer.
     """
 
     features: int
@@ -56,6 +61,7 @@ class _ResidualBlock(nn.Module):
     next_dilation: Size | None = None
     shortcut: str = "projection"
     zero_init: bool = False
+    drop: ModuleDef | None = None
 
     def conv3x3(self, features: int, dilation: Size, **attributes) -> nn.Module:
         """A convolution with a window of 3 in each dimension, which keeps the size."""
@@ -71,10 +77,21 @@ class _ResidualBlock(nn.Module):
             return x
         if self.shortcut == "identity":
             return identity_shortcut(x, shape[-1], self.strides)
-        x = self.conv(
-            shape[-1], 1, strides=self.strides, padding=0, name="shortcut_conv"
+        return self.norm(name="shortcut_norm")(self.projection(x, shape[-1]))
+
+    def projection(self, x: Map, features: int) -> Out:
+        """The shortcut's convolution."""
+        return self.conv(
+            features, 1, strides=self.strides, padding=0, name="shortcut_conv"
         )(x)
-        return self.norm(name="shortcut_norm")(x)
+
+    def add(self, x: Map, branch: Out) -> Out:
+        """The sum of the shortcut, of `x`, and the branch."""
+        if self.drop is not None:
+            branch = self.drop(name="drop")(branch)
+        if self.shortcut == "zero":
+            return branch
+        return self.shortcut_of(x, branch.shape) + branch
 
 
 class BasicBlock(_ResidualBlock):
@@ -90,8 +107,7 @@ class BasicBlock(_ResidualBlock):
         y = nn.relu(self.norm(name="norm1")(y))
         behind = self.next_dilation or self.dilation
         y = self.conv3x3(self.features, behind, name="conv2")(y)
-        y = self.last_norm("norm2")(y)
-        return nn.relu(self.shortcut_of(x, y.shape) + y)
+        return nn.relu(self.add(x, self.last_norm("norm2")(y)))
 
 
 class Bottleneck(_ResidualBlock):
@@ -113,17 +129,95 @@ class Bottleneck(_ResidualBlock):
 
     @nn.compact
     def __call__(self, x: Map) -> Out:
-        width = self.features * self.width_per_group // 64 * self.groups
-        y = self.conv(width, 1, padding=0, name="conv1")(x)
+        y = self.squeeze(x)
         y = nn.relu(self.norm(name="norm1")(y))
-        y = self.conv3x3(
-            width,
+        y = self.grouped3x3(y)
+        y = nn.relu(self.norm(name="norm2")(y))
+        y = self.conv(self.features * self.expansion, 1, padding=0, name="conv3")(y)
+        return nn.relu(self.add(x, self.last_norm("norm3")(y)))
+
+    @property
+    def width(self) -> int:
+        """Channels of the 3x3 convolution."""
+        return self.features * self.width_per_group // 64 * self.groups
+
+    def squeeze(self, x: Map) -> Out:
+        """The first 1x1 convolution."""
+        return self.conv(self.width, 1, padding=0, name="conv1")(x)
+
+    def grouped3x3(self, x: Map) -> Out:
+        """The 3x3 convolution, which has the stride."""
+        return self.conv3x3(
+            self.width,
             self.dilation,
             strides=self.strides,
             groups=self.groups,
             name="conv2",
-        )(y)
-        y = nn.relu(self.norm(name="norm2")(y))
-        y = self.conv(self.features * self.expansion, 1, padding=0, name="conv3")(y)
-        y = self.last_norm("norm3")(y)
-        return nn.relu(self.shortcut_of(x, y.shape) + y)
+        )(x)
+
+
+class _PreActivation(_ResidualBlock):
+    """What blocks with pre-activation share (figure 4e of "Identity Mappings").
+
+    Normalisation and ReLU stand before each convolution, and nothing behind the sum:
+    a signal passes through all blocks of a stage unchanged. Where the shape changes,
+    the shortcut starts behind the first ReLU, and its projection has no
+    normalisation. `zero_init` starts the last convolution at zero, since behind a
+    scale of zero the ReLU would let no gradient through.
+
+    Attributes:
+      activated: the input is normalised and activated already, as the first block's
+        is: its first convolution takes it as it is (the paper's appendix).
+    """
+
+    activated: bool = False
+
+    def activate(self, x: Map, name: str) -> Map:
+        return nn.relu(self.norm(name=name)(x))
+
+    def first(self, x: Map) -> Map:
+        """What the first convolution takes."""
+        return x if self.activated else self.activate(x, "norm1")
+
+    @property
+    def last_init(self) -> dict[str, Any]:
+        """Attributes of the last convolution."""
+        return {"kernel_init": nn.initializers.zeros} if self.zero_init else {}
+
+    def shortcut_of(self, x: Map, shape: tuple[int, ...]) -> Out:
+        if x.shape == shape or self.shortcut == "identity":
+            return super().shortcut_of(x, shape)
+        return self.projection(x, shape[-1])
+
+
+class PreActBasicBlock(_PreActivation, BasicBlock):
+    """Two 3x3 convolutions, each after normalisation and ReLU; see
+    `_PreActivation`."""
+
+    @nn.compact
+    def __call__(self, x: Map) -> Out:
+        active = self.first(x)
+        y = self.conv3x3(
+            self.features, self.dilation, strides=self.strides, name="conv1"
+        )(active)
+        behind = self.next_dilation or self.dilation
+        y = self.conv3x3(self.features, behind, name="conv2", **self.last_init)(
+            self.activate(y, "norm2")
+        )
+        return self.add(x if x.shape == y.shape else active, y)
+
+
+class PreActBottleneck(_PreActivation, Bottleneck):
+    """1x1, 3x3 and 1x1 convolution, each after normalisation and ReLU; see
+    `_PreActivation` and `Bottleneck`."""
+
+    @nn.compact
+    def __call__(self, x: Map) -> Out:
+        active = self.first(x)
+        y = self.squeeze(active)
+        y = self.grouped3x3(self.activate(y, "norm2"))
+        features = self.features * self.expansion
+        y = self.conv(features, 1, padding=0, name="conv3", **self.last_init)(
+            self.activate(y, "norm3")
+        )
+        return self.add(x if x.shape == y.shape else active, y)

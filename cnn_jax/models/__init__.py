@@ -16,12 +16,49 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from cnn_jax.errors import UserError, unknown
-from cnn_jax.models import lenet, mlp, resnet
+from cnn_jax.models import (
+    alexnet,
+    densenet,
+    drn,
+    flattenednet,
+    googlenet,
+    inception,
+    lenet,
+    mlp,
+    mobilenet,
+    nin,
+    preactresnet,
+    resnet,
+    squeezenet,
+    vgg,
+    video,
+)
+from cnn_jax.models.published import PUBLISHED
 
 # A module class, or a partial of one whose values are the variant's defaults.
 MODELS: dict[str, Callable[..., nn.Module]] = {
     "lenet5": lenet.LeNet5,
     "mlp": mlp.MLP,
+    "alexnet": alexnet.alexnet,
+    "alexnet_grouped": alexnet.alexnet_grouped,
+    "alexnet_owt": alexnet.alexnet_owt,
+    "vgg11": vgg.vgg11,
+    "vgg13": vgg.vgg13,
+    "vgg16": vgg.vgg16,
+    "vgg19": vgg.vgg19,
+    "vgg11_bn": vgg.vgg11_bn,
+    "vgg13_bn": vgg.vgg13_bn,
+    "vgg16_bn": vgg.vgg16_bn,
+    "vgg19_bn": vgg.vgg19_bn,
+    "squeezenet1_0": squeezenet.squeezenet1_0,
+    "squeezenet1_1": squeezenet.squeezenet1_1,
+    "nin": nin.NIN,
+    "mobilenet_v2": mobilenet.mobilenet_v2,
+    "flattenednet": flattenednet.FlattenedNet,
+    "googlenet": googlenet.googlenet,
+    "googlenet_bn": googlenet.googlenet_bn,
+    "inception_v3": inception.inception_v3,
+    "densenet121": densenet.densenet121,
     "resnet20": resnet.resnet20,
     "resnet32": resnet.resnet32,
     "resnet44": resnet.resnet44,
@@ -34,6 +71,15 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "resnet152": resnet.resnet152,
     "wide_resnet50_2": resnet.wide_resnet50_2,
     "resnext50_32x4d": resnet.resnext50_32x4d,
+    "preactresnet": preactresnet.preactresnet18,
+    "preactresnet50": preactresnet.preactresnet50,
+    "preactresnet110": preactresnet.preactresnet110,
+    "preactresnet164": preactresnet.preactresnet164,
+    "drn_c_26": drn.drn_c_26,
+    "r3d_18": video.r3d_18,
+    "mc3_18": video.mc3_18,
+    "r2plus1d_18": video.r2plus1d_18,
+    "c3d": video.C3D,
 }
 
 DTYPES: dict[str, DTypeLike] = {
@@ -46,13 +92,14 @@ DTYPES: dict[str, DTypeLike] = {
 def create(
     name: str,
     *,
-    num_classes: int,
+    num_classes: int | None = None,
     dtype: DTypeLike | None = None,
     **attributes: Any,
 ) -> nn.Module:
     """The model `name`; `attributes(name)` lists what else may be set.
 
-    `dtype`, that of the computation, may be a name of `DTYPES`; None is float32.
+    `num_classes` None is that of the published network. `dtype`, that of the
+    computation, may be a name of `DTYPES`; None is float32.
 
     Raises:
       UserError: unknown model, attribute or dtype, or an impossible value.
@@ -61,6 +108,8 @@ def create(
     for key in attributes:
         if key not in known:
             raise unknown(f"attribute of {name}", key, known)
+    if num_classes is None:
+        num_classes = PUBLISHED[name].num_classes
     if num_classes < 1:
         raise UserError(f"num_classes={num_classes} must be at least 1.")
     if isinstance(dtype, str):
@@ -72,7 +121,7 @@ def create(
 
 def features(
     model: nn.Module, variables: Any, images: Float[Array, "batch *space channels"]
-) -> Float[Array, "batch *out channels"]:
+) -> Float[Array, "batch *out features"]:
     """The last map of a convolutional network, before its head, in evaluation.
 
     Its size is that of the images divided by the model's `output_stride`.

@@ -29,6 +29,22 @@ HEADS = {"gap": False, "conv_gap": False, "flatten_fc": True, "pyramid": True}
 STEMS = ("imagenet", "small")
 
 
+def scaled(channels: int, multiplier: float, divisor: int = 1) -> int:
+    """`channels * multiplier`, rounded to a multiple of `divisor`, at least one.
+
+    Rounding never takes away more than a tenth (the rule of MobileNet's reference
+    implementation).
+
+    Raises:
+      UserError: a multiplier of zero or below.
+    """
+    if multiplier <= 0:
+        raise UserError(f"width_multiplier={multiplier} must be above 0.")
+    exact = channels * multiplier
+    rounded = max(divisor, int(exact + divisor / 2) // divisor * divisor)
+    return rounded if rounded >= 0.9 * exact else rounded + divisor
+
+
 class Classifier(nn.Module, kw_only=True):
     """A network from images to float32 logits.
 
@@ -46,7 +62,8 @@ class Classifier(nn.Module, kw_only=True):
       head_width: units of the hidden layers of "flatten_fc" and "pyramid"; None is
         the architecture's own, or (4096, 4096), as in the papers.
       head_grid: "flatten_fc" first averages the map over a grid of so many cells a
-        side, so that the network takes images of any size; None flattens it as it is.
+        side, so that the network takes images of any size; None is the architecture's
+        own, or the map as it is.
       pyramid_levels: cells a side of each grid of "pyramid"; None is (4, 2, 1).
       dropout: rate of the dropout before the last layer, and behind each hidden one
         (Srivastava et al. 2014).
@@ -58,6 +75,9 @@ class Classifier(nn.Module, kw_only=True):
     """
 
     default_head_width: ClassVar[tuple[int, ...]] = (4096, 4096)
+    default_head_grid: ClassVar[int | None] = None
+    # Whether there is dropout before the last layer of "gap" and "conv_gap".
+    head_dropout: ClassVar[bool] = True
 
     num_classes: int
     head: str = "gap"
@@ -130,12 +150,16 @@ class Classifier(nn.Module, kw_only=True):
         """
         self.sow("intermediates", "features", x)
         drop = self.dropout_layer(train)
+        drop_last = drop if self.head_dropout else lambda x: x
         if self.head == "conv_gap":
-            x = drop(x.astype(jnp.float32))
+            x = drop_last(x.astype(jnp.float32))
             x = layers.Conv(
                 self.num_classes,
                 (1,) * (x.ndim - 2),
                 kernel_init=head_init,
+                # Alike for all classes, so that at first ReLU lets all of them pass:
+                # a class that it shuts off for every image never comes back.
+                bias_init=nn.initializers.ones,
                 name="head",
             )(x)
             return layers.GlobalAvgPool(name="pool")(activation(x))
@@ -145,8 +169,9 @@ class Classifier(nn.Module, kw_only=True):
             levels = self.pyramid_levels or (4, 2, 1)
             x = layers.SpatialPyramidPool(levels, name="pyramid")(x)
         else:
-            if self.head_grid is not None:
-                x = layers.AdaptiveAvgPool(self.head_grid, name="pool")(x)
+            grid = self.head_grid or self.default_head_grid
+            if grid is not None:
+                x = layers.AdaptiveAvgPool(grid, name="pool")(x)
             x = layers.Flatten(name="flatten")(x)
         if HEADS[self.head]:
             width = self.head_width
@@ -158,7 +183,7 @@ class Classifier(nn.Module, kw_only=True):
                 )(x)
                 x = drop(activation(x))
         else:
-            x = drop(x)
+            x = drop_last(x)
         return layers.Dense(self.num_classes, kernel_init=head_init, name="head")(
             x.astype(jnp.float32)
         )

@@ -6,6 +6,7 @@ Module names: `stem`, `stage1_block1`, ..., `pool`, `head`.
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any, ClassVar
 
 import flax.linen as nn
 from jaxtyping import Array, Float
@@ -14,8 +15,6 @@ from cnn_jax import layers
 from cnn_jax.errors import UserError
 from cnn_jax.models import strides
 from cnn_jax.models.classifier import STEMS, NormalizedClassifier
-
-BLOCKS = {"basic": layers.BasicBlock, "bottleneck": layers.Bottleneck}
 
 
 class Stem(nn.Module):
@@ -63,13 +62,22 @@ class ResNet(NormalizedClassifier, kw_only=True):
         "small", a 3x3 convolution of stride 1, for images of 32x32 and below.
       shortcut: where a block changes the shape, "projection" (option B of He et
         al.) or "identity" (option A, which the paper uses on CIFAR-10: pixels
-        skipped, channels padded with zeros).
+        skipped, channels padded with zeros). "zero" leaves out all shortcuts, which
+        is the paper's plain network.
       groups, width_per_group: of bottlenecks; see `layers.Bottleneck`.
       zero_init_residual: each block starts as its shortcut (Goyal et al. 2017).
+      stochastic_depth: while training, the last block's branch is left out with
+        this probability, those before it with one that grows linearly from zero
+        (Huang et al. 2016, equation 4).
 
     Raises:
       UserError: an attribute's value that makes no network.
     """
+
+    blocks: ClassVar[dict[str, type[nn.Module]]] = {
+        "basic": layers.BasicBlock,
+        "bottleneck": layers.Bottleneck,
+    }
 
     stage_sizes: tuple[int, ...]
     block: str = "basic"
@@ -79,9 +87,10 @@ class ResNet(NormalizedClassifier, kw_only=True):
     groups: int = 1
     width_per_group: int = 64
     zero_init_residual: bool = False
+    stochastic_depth: float = 0.0
 
     def __post_init__(self):
-        self.check("block", BLOCKS)
+        self.check("block", self.blocks)
         self.check("stem", STEMS)
         self.check("shortcut", layers.SHORTCUTS)
         if self.block == "basic" and (self.groups, self.width_per_group) != (1, 64):
@@ -93,6 +102,18 @@ class ResNet(NormalizedClassifier, kw_only=True):
             raise UserError(
                 f"width={self.width} with width_per_group={self.width_per_group} "
                 "leaves no channels: their product must be at least 64."
+            )
+        if not 0 <= self.stochastic_depth < 1:
+            raise UserError(
+                f"stochastic_depth={self.stochastic_depth} must be at least 0 and "
+                "below 1."
+            )
+        if self.shortcut == "zero" and (
+            self.stochastic_depth or self.zero_init_residual
+        ):
+            raise UserError(
+                "stochastic_depth and zero_init_residual leave the shortcuts alone, "
+                "and shortcut='zero' has none."
             )
         super().__post_init__()
 
@@ -108,7 +129,7 @@ class ResNet(NormalizedClassifier, kw_only=True):
         conv = partial(layers.Conv, use_bias=False, dtype=self.dtype)
         norm = self.norm(train)
         block = partial(
-            BLOCKS[self.block],
+            self.blocks[self.block],
             conv=conv,
             norm=norm,
             shortcut=self.shortcut,
@@ -122,6 +143,7 @@ class ResNet(NormalizedClassifier, kw_only=True):
         steps = self.plan()
         in_stem = len(steps) - len(self.stage_sizes)
         x = Stem(self.stem, self.width, conv, norm, steps[:in_stem], name="stem")(x)
+        index = 0
         for stage, step in enumerate(steps[in_stem:]):
             for i in range(self.stage_sizes[stage]):
                 x = block(
@@ -130,9 +152,24 @@ class ResNet(NormalizedClassifier, kw_only=True):
                     dilation=step.before,
                     next_dilation=step.after,
                     name=f"stage{stage + 1}_block{i + 1}",
+                    **self.block_attributes(index, train),
                 )(x)
                 step = step.rest()
-        return self.classify(x, train)
+                index += 1
+        return self.classify(self.last_activation(x, norm), train)
+
+    def block_attributes(self, index: int, train: bool) -> dict[str, Any]:
+        """What block `index` of all, from 0, has of its own."""
+        if not self.stochastic_depth:
+            return {}
+        rate = self.stochastic_depth * (index + 1) / sum(self.stage_sizes)
+        return {"drop": partial(layers.StochasticDepth, rate, deterministic=not train)}
+
+    def last_activation(
+        self, x: Float[Array, "batch height width features"], norm: Any
+    ) -> Float[Array, "batch height width features"]:
+        """What follows the last block: nothing."""
+        return x
 
 
 # He et al. 2016, section 4.2: 6n + 2 layers for CIFAR-10.

@@ -11,11 +11,13 @@ smaller one's values at every second (fourth, ...) pixel.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import flax.linen as nn
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from cnn_jax.layers import arithmetic
+from cnn_jax.layers import AvgPool, arithmetic
 from cnn_jax.layers.windows import Size, per_dimension
 
 
@@ -84,39 +86,42 @@ def pool(
 ) -> Float[Array, "batch *out channels"]:
     """A pooling layer of a step: `kind` is `layers.MaxPool` or one of its like.
 
-    Where it dilates, values are added at the end so that the map keeps its size as
-    far as the strided one reaches: 2x2 windows would otherwise lose a row each time.
+    Where the network dilates, the window may reach beyond the end of the input, so
+    that the map has a value for each that the strided network has, and keeps the
+    input's size as far as the strided one's map reaches. Otherwise 2x2 windows would
+    lose a row each time; so, where they divide the input evenly, the map's size is
+    that of the input divided by the output stride.
     """
     rank = len(step.strides)
-    window, ends = per_dimension(window, rank), []
-    geometry = zip(
+    window, zeros = per_dimension(window, rank), per_dimension(padding, rank)
+    make = partial(kind, window=window, strides=step.strides, name=name)
+    if math.prod(step.after) == 1:
+        return make(padding=zeros, ceil_mode=ceil_mode, **attributes)(x)
+
+    given, beyond = [], []
+    for size, kernel, p, taken, skipped, d in zip(
         x.shape[1:-1],
         window,
-        per_dimension(padding, rank),
+        zeros,
+        step.strides,
         step.skipped,
         step.before,
         strict=True,
-    )
-    for size, kernel, zeros, skipped, dilation in geometry:
-        end = zeros * dilation
-        if skipped > 1:
-            outputs = arithmetic.output_size(
-                math.ceil(size / dilation),
-                kernel,
-                stride=skipped,
-                padding=zeros,
-                ceil_mode=ceil_mode,
-            )
-            reached = size + 2 * end - dilation * (kernel - 1)
-            end += max(min(size, outputs * skipped * dilation) - reached, 0)
-        ends.append((zeros * dilation, end))
-    return kind(
-        window,
-        step.strides,
-        padding=tuple(ends),
-        dilation=step.before,
-        # Where it dilates, `ends` reaches as far as a last window would.
-        ceil_mode=ceil_mode and math.prod(step.skipped) == 1,
-        name=name,
-        **attributes,
-    )(x)
+    ):
+        # Every `each`-th value is one of the strided network's `outputs`.
+        each, stride = d * skipped, taken * skipped
+        outputs = arithmetic.output_size(
+            math.ceil(size / d), kernel, stride=stride, padding=p, ceil_mode=ceil_mode
+        )
+        least, most = (outputs - 1) * each + 1, outputs * each
+        kept = math.ceil(size / taken) if stride > 1 else least
+        last = (min(max(kept, least), most) - 1) * taken
+        given.append((p * d, p * d))
+        beyond.append((0, max(last + d * (kernel - 1) + 1 - size - 2 * p * d, 0)))
+    if issubclass(kind, AvgPool) and attributes.get("count_include_pad", True):
+        # Zeros around the input count in the mean, what lies beyond them does not.
+        x = jnp.pad(x, [(0, 0), *given, (0, 0)])
+        attributes["count_include_pad"] = False
+    else:
+        beyond = [(p, p + end) for (p, _), (_, end) in zip(given, beyond, strict=True)]
+    return make(padding=tuple(beyond), dilation=step.before, **attributes)(x)

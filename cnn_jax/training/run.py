@@ -1,8 +1,9 @@
 """From a config to the parts of a run: data, model, task, optimizer, schedule."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -13,6 +14,7 @@ from cnn_jax import data, models, tasks
 from cnn_jax.data import augment
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.errors import UserError
+from cnn_jax.models import pretrained
 from cnn_jax.training import config as config_lib
 from cnn_jax.training import optimizers, parallel, schedules, state
 from cnn_jax.training.config import Config
@@ -30,7 +32,10 @@ class Network:
 
 @dataclass(frozen=True)
 class Training:
-    """What else training needs. Lengths are in steps."""
+    """What else training needs. Lengths are in steps.
+
+    `initial` holds the variables that a fresh network does not draw from the seed.
+    """
 
     optimizer: optax.GradientTransformation
     schedule: schedules.Schedule
@@ -40,6 +45,7 @@ class Training:
     log_every: int
     eval_every: int | None
     checkpoint_every: int | None
+    initial: Mapping[str, Any] | None = None
 
 
 def network(config: Config, dataset: Dataset) -> Network:
@@ -68,6 +74,7 @@ def model_of(config: Config, classes: int) -> nn.Module:
     """
     attributes = dict(config.model)
     name = attributes.pop("name")
+    attributes.pop("init_from")  # read where a run starts
     num_classes = attributes.pop("num_classes") or classes
     if num_classes < classes:
         raise UserError(
@@ -152,6 +159,21 @@ def fresh_state(
         network.image_shape,
         seed=config.seed,
         ema=config.optimizer.ema_decay is not None,
+        initial=training.initial if training else None,
+    )
+
+
+def pretrained_weights(config: Config, network: Network) -> pretrained.Loaded:
+    """What the file of `config.model.init_from` holds for the network.
+
+    Raises:
+      UserError: there is no such file, or it does not fit.
+    """
+    return pretrained.load(
+        Path(config.model.init_from),
+        config.model.name,
+        network.model,
+        network.image_shape,
     )
 
 

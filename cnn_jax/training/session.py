@@ -1,5 +1,6 @@
 """What a command does with a run's folder: train in it, evaluate it, predict by it."""
 
+import dataclasses
 import functools
 import json
 from collections.abc import Mapping, Sequence
@@ -15,11 +16,13 @@ from cnn_jax.analysis import costs
 from cnn_jax.data import images
 from cnn_jax.data.folder import pictures_below
 from cnn_jax.errors import UserError, unknown
+from cnn_jax.models import torch_weights, weight_files
 from cnn_jax.training import loop, metrics, parallel, run
 from cnn_jax.training import workdir as folder
 from cnn_jax.training.checkpoints import Checkpoints
 from cnn_jax.training.config import Config
 from cnn_jax.training.evaluation import evaluate as evaluate_split
+from cnn_jax.training.state import parameter_count
 from cnn_jax.training.step import make_eval_step
 
 
@@ -44,6 +47,12 @@ def train(config: Config, workdir: Path, *, overwrite: bool) -> None:
         folder.check_data(workdir, dataset)
     network = run.network(config, dataset)
     training = run.training(config, len(dataset.splits["train"]))
+    loaded = None
+    if config.model.init_from is not None and not (
+        known and _has_checkpoint(workdir, config)
+    ):
+        loaded = run.pretrained_weights(config, network)
+        training = dataclasses.replace(training, initial=loaded.variables)
     layers = costs.layer_table(network.model, dataset.image_shape)
     if parallel.is_main_host():
         state = jax.eval_shape(
@@ -61,6 +70,8 @@ def train(config: Config, workdir: Path, *, overwrite: bool) -> None:
         f"{config.data.batch_size} on {jax.device_count()} x "
         f"{jax.devices()[0].device_kind}"
     )
+    if loaded is not None:
+        _say(loaded.report)
     results = loop.train(
         config,
         dataset,
@@ -165,6 +176,51 @@ def predict(
             disable_numparse=True,
         )
     )
+
+
+def export_weights(
+    workdir: Path, path: Path, *, checkpoint: str, overwrite: bool
+) -> str:
+    """Writes a run's checkpoint as a state dict with torchvision's names.
+
+    Returns:
+      One line that says what was written.
+    """
+    weight_files.check_file(path, overwrite=overwrite)
+    config = folder.saved_config(workdir)
+    dataset = folder.saved_dataset(workdir)
+    network = run.network(config, dataset)
+    entries = torch_weights.entries_of(
+        config.model.name, network.model, dataset.image_shape
+    )
+    with _reader(workdir, config) as checkpoints:
+        step = _chosen_step(checkpoints, checkpoint)
+        variables = _restore(checkpoints, step, network, config)
+    facts = {
+        "model": config.model.name,
+        "classes": dataset.classes,
+        "image_shape": dataset.image_shape,
+        "mean": dataset.mean,
+        "std": dataset.std,
+    }
+    weight_files.write_file(
+        path,
+        torch_weights.state_of(entries, variables),
+        {key: json.dumps(value) for key, value in facts.items()},
+        overwrite=overwrite,
+    )
+    return (
+        f"{config.model.name}: {len(entries)} entries, "
+        f"{parameter_count(variables['params']):,} parameters, "
+        f"{network.model.num_classes} classes, from step {step} of {workdir} to {path}"
+    )
+
+
+def _has_checkpoint(workdir: Path, config: Config) -> bool:
+    if not (workdir / "checkpoints").is_dir():
+        return False
+    with _reader(workdir, config) as checkpoints:
+        return bool(checkpoints.steps())
 
 
 def _reader(workdir: Path, config: Config) -> Checkpoints:

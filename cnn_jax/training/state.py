@@ -1,5 +1,6 @@
 """The state of training: one pytree."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import flax.struct
@@ -7,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import linen as nn
+from flax.traverse_util import flatten_dict, unflatten_dict
 
 # Random numbers are derived, not stored: key(seed), stream, step.
 STREAMS = {"init": 0, "augment": 1, "dropout": 2}
@@ -40,13 +42,20 @@ def create(
     *,
     seed: int,
     ema: bool,
+    initial: Mapping[str, Any] | None = None,
 ) -> State:
-    """A fresh state: float32 parameters drawn from the seed."""
+    """A fresh state: float32 parameters drawn from the seed.
 
-    def init() -> State:
+    Args:
+      initial: variables that take the place of those drawn, where it has any.
+    """
+
+    def init(initial: Mapping[str, Any]) -> State:
         variables = model.init(
             stream(seed, "init"), jnp.zeros((1, *image_shape)), train=False
         )
+        # What is replaced is never computed: the compiler leaves it out.
+        variables = unflatten_dict(flatten_dict(variables) | flatten_dict(initial))
         params, statistics = variables["params"], variables.get("batch_stats", {})
         averages = {"params": params, "batch_stats": statistics}
         return State(
@@ -57,7 +66,7 @@ def create(
             ema=jax.tree.map(jnp.copy, averages) if ema else None,
         )
 
-    return jax.jit(init)()
+    return jax.jit(init)(initial or {})
 
 
 def parameter_count(params: Any) -> int:

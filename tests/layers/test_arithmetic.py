@@ -1,6 +1,9 @@
 """The lecture's AlexNet table and cost examples, and PyTorch's size rules."""
 
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from cnn_jax.errors import UserError
 from cnn_jax.layers import arithmetic
@@ -83,3 +86,147 @@ def test_output_size(size, kernel, options, expected):
 def test_kernel_larger_than_input():
     with pytest.raises(UserError, match="spans 7 does not fit into an input of 4"):
         arithmetic.output_size(4, 4, dilation=2, padding=1)
+
+
+def test_dilation_widens_the_field_of_view():
+    # The lecture: 3x3 of dilation 2 sees what 5x5 sees, with 9 parameters.
+    assert arithmetic.receptive_field([(3, 1, 2)]) == 5
+    assert arithmetic.receptive_field([(5, 1, 1)]) == 5
+    assert arithmetic.conv_parameters((3, 3), 1, 1, use_bias=False) == 9
+    # Yu and Koltun 2016, figure 1: exponential expansion, at the same cost a layer.
+    fields = [
+        arithmetic.receptive_field([(3, 1, 1), (3, 1, 2), (3, 1, 4)][:n])
+        for n in (1, 2, 3)
+    ]
+    assert fields == [3, 7, 15]
+
+
+LAYERS = st.lists(
+    st.tuples(
+        st.integers(1, 4), st.integers(1, 3), st.integers(1, 3), st.integers(0, 2)
+    ),
+    min_size=1,
+    max_size=3,
+)
+
+
+def seen(size, layers):
+    """A matrix of ones where an output depends on an input, by walking all windows."""
+    depends = np.eye(size, dtype=bool)
+    for kernel, stride, dilation, padding in layers:
+        padded = np.pad(depends, [(padding, padding), (0, 0)])
+        span = dilation * (kernel - 1) + 1
+        depends = np.array(
+            [
+                padded[i : i + span : dilation].any(0)
+                for i in range(0, len(padded) - span + 1, stride)
+            ]
+        )
+    return depends
+
+
+@settings(max_examples=25, deadline=None)
+@given(LAYERS)
+def test_receptive_field_bounds_what_outputs_see(layers):
+    field = arithmetic.ReceptiveField()
+    for kernel, stride, dilation, padding in layers:
+        field = field.through(kernel, stride, padding, dilation)
+    without_padding = [layer[:3] for layer in layers]
+    assert field.size == arithmetic.receptive_field(without_padding)
+    size = field.size + 3 * field.stride
+    depends = seen(size, layers)
+    exact = 0
+    for i, row in enumerate(depends):
+        inputs = np.flatnonzero(row)
+        first, last = i * field.stride + field.start, i * field.stride + field.end
+        if inputs.size:
+            assert first <= inputs[0]
+            assert inputs[-1] <= last
+        if first >= 0 and last < size:  # padding hides nothing
+            assert (inputs[0], inputs[-1]) == (first, last)
+            exact += 1
+    assert exact
+
+
+def test_joined_branches():
+    field = arithmetic.ReceptiveField().through(3, 2, padding=(1, 0))
+    wide, narrow = field.through(5, padding=2), field.through(1)
+    assert (wide.stride, wide.start, wide.end) == (2, -5, 5)
+    assert narrow.union(wide) == wide.union(narrow) == wide
+    shifted = arithmetic.ReceptiveField(2, 0, 9)
+    assert wide.union(shifted) == arithmetic.ReceptiveField(2, -5, 9)
+    with pytest.raises(ValueError, match="strides 2 and 4"):
+        wide.union(narrow.through(2, 2))
+
+
+@settings(max_examples=25, deadline=None)
+@given(*[st.integers(1, high) for high in (12, 5, 4, 3)])
+def test_same_padding(size, kernel, stride, dilation):
+    before, after = arithmetic.same_padding(
+        size, kernel, stride=stride, dilation=dilation
+    )
+    assert 0 <= after - before <= 1
+    if (size - 1) // stride * stride + dilation * (kernel - 1) + 1 < size:
+        return  # the windows do not reach the end: no padding, and none is missing
+    assert -(-size // stride) == arithmetic.output_size(
+        size, kernel, stride=stride, padding=(before, after), dilation=dilation
+    )
+
+
+@settings(max_examples=25, deadline=None)
+@given(*[st.integers(1, high) for high in (8, 4, 4, 3)], st.integers(0, 2), st.data())
+def test_transposed_size_is_what_the_convolution_came_from(
+    size, kernel, stride, dilation, padding, data
+):
+    options = {"stride": stride, "padding": padding, "dilation": dilation}
+    extra = data.draw(st.integers(0, stride - 1))
+    try:
+        length = arithmetic.transposed_output_size(
+            size, kernel, **options, output_padding=extra
+        )
+    except UserError:
+        extent = dilation * (kernel - 1) + 1
+        assert (size - 1) * stride + extent + extra <= 2 * padding
+        return
+    assert arithmetic.output_size(length, kernel, **options) == size
+
+
+def test_costs_of_factorised_convolutions():
+    # Howard et al. 2017, "MobileNets", section 3.1: a 3x3 depthwise separable
+    # convolution costs 1 / c_out + 1 / 9 of the whole one.
+    whole = arithmetic.conv_macs((14, 14), (3, 3), 512, 512)
+    separable = arithmetic.separable_macs((14, 14), (3, 3), 512, 512)
+    assert separable * 512 * 9 == whole * (9 + 512)
+    depthwise = arithmetic.depthwise_macs((14, 14), (3, 3), 512)
+    assert depthwise + arithmetic.conv_macs((14, 14), (1, 1), 512, 512) == separable
+    # Jin et al. 2014: c + x + y weights in the place of c * x * y.
+    assert arithmetic.flattened_parameters((5, 5), 96, 128, use_bias=False) == (
+        (96 + 5 + 5) * 128
+    )
+    # Each input value of a transposed convolution meets the whole kernel.
+    assert arithmetic.transposed_macs((7, 7), (4, 4), 8, 6, groups=2) == 49 * 16 * 24
+    # AlexNet's first layer, not shared over its 54x54 pixels.
+    assert arithmetic.locally_connected_parameters((54, 54), (11, 11), 3, 96) == (
+        54 * 54 * 34_944
+    )
+
+
+@pytest.mark.parametrize(
+    ("in_features", "features", "between"),
+    [
+        # R(2+1)D-18, Tran et al. 2018, as torchvision prints it.
+        (64, 64, 144),
+        (64, 128, 230),
+        (128, 128, 288),
+        (128, 256, 460),
+        (256, 256, 576),
+        (256, 512, 921),
+        (512, 512, 1152),
+    ],
+)
+def test_2plus1d_has_the_parameters_of_3d(in_features, features, between):
+    channels = ((3, 3, 3), in_features, features)
+    assert arithmetic.conv2plus1d_features(*channels) == between
+    parts = arithmetic.conv2plus1d_parameters(*channels)
+    whole = arithmetic.conv_parameters(*channels, use_bias=False)
+    assert whole - (9 * in_features + 3 * features) < parts <= whole

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.signal import correlate
 
 from cnn_jax.errors import UserError
-from cnn_jax.layers import Conv
+from cnn_jax.layers import Conv, DepthwiseConv, arithmetic
 
 IMAGE = [
     [3, 0, 1, 2, 7, 4],
@@ -80,70 +79,42 @@ def test_lecture_padding(padding):
     ]
 
 
-@st.composite
-def geometries(draw):
-    rank = draw(st.integers(1, 3))
-
-    def sizes(low, high):
-        return tuple(draw(st.integers(low, high)) for _ in range(rank))
-
-    window, dilation, strides = sizes(1, 3), sizes(1, 2), sizes(1, 3)
-    padding = draw(
-        st.one_of(
-            st.integers(0, 2),
-            st.tuples(*[st.integers(0, 2)] * rank),
-            st.tuples(*[st.tuples(st.integers(0, 2), st.integers(0, 2))] * rank),
-        )
-    )
-    space = tuple(
-        (f - 1) * d + 1 + extra
-        for f, d, extra in zip(window, dilation, sizes(0, 4), strict=True)
-    )
-    groups, per_group, filters = (draw(st.integers(1, 3)) for _ in range(3))
-    return space, window, strides, padding, dilation, groups, per_group, filters
-
-
-def reference(x, kernel, strides, padding, dilation, groups):
-    """Zeros, a kernel with holes, SciPy for each pair of channels, every s-th value."""
-    rank = kernel.ndim - 2
-    if isinstance(padding, int):
-        padding = (padding,) * rank
-    pairs = [(p, p) if isinstance(p, int) else p for p in padding]
-    x = np.pad(x, [(0, 0), *pairs, (0, 0)])
-    extent = [(f - 1) * d + 1 for f, d in zip(kernel.shape, dilation, strict=False)]
-    holed = np.zeros((*extent, *kernel.shape[-2:]))
-    holed[tuple(slice(None, None, d) for d in dilation)] = kernel
-    per_group, features = kernel.shape[-2:]
-    maps = []
-    for feature in range(features):
-        group = feature // (features // groups)
-        maps.append(
-            sum(
-                correlate(
-                    x[..., group * per_group + c],
-                    holed[None, ..., c, feature],
-                    mode="valid",
-                    method="direct",
-                )
-                for c in range(per_group)
-            )
-        )
-    return np.stack(maps, -1)[(slice(None), *(slice(None, None, s) for s in strides))]
-
-
-@settings(max_examples=30, deadline=None)
-@given(geometries(), st.integers(0, 2**16))
-def test_matches_scipy(geometry, seed):
-    space, window, strides, padding, dilation, groups, per_group, filters = geometry
-    rng = np.random.default_rng(seed)
-    x = rng.integers(-4, 5, (2, *space, groups * per_group)).astype(float)
-    features = groups * filters
-    kernel = rng.integers(-4, 5, (*window, per_group, features)).astype(float)
-    bias = rng.integers(-4, 5, features).astype(float)
-    conv = Conv(features, window, strides, padding, dilation, groups)
-    expected = reference(x, kernel, strides, padding, dilation, groups) + bias
-    # Small integers: float32 holds every sum exactly.
+@settings(max_examples=25, deadline=None)
+@given(data=st.data(), seed=st.integers(0, 2**16))
+def test_matches_scipy(geometries, integers, correlation, data, seed):
+    g = data.draw(geometries())
+    x = integers(seed, 2, *g.space, g.channels)
+    kernel = integers(seed + 1, *g.kernel_shape())
+    bias = integers(seed + 2, g.features)
+    conv = Conv(g.features, g.window, **g.attributes)
+    expected = correlation(x, kernel, **g.arguments) + bias
     np.testing.assert_array_equal(apply(conv, x, kernel, bias), expected)
+
+
+@settings(max_examples=15, deadline=None)
+@given(data=st.data(), seed=st.integers(0, 2**16), multiplier=st.integers(1, 3))
+def test_depthwise_matches_scipy(
+    geometries, integers, correlation, data, seed, multiplier
+):
+    g = data.draw(geometries())
+    x = integers(seed, 2, *g.space, g.channels)
+    features = g.channels * multiplier
+    kernel = integers(seed + 1, *g.window, 1, features)
+    bias = integers(seed + 2, features)
+    conv = DepthwiseConv(g.window, g.strides, g.padding, g.dilation, multiplier)
+    params = jax.eval_shape(conv.init, jax.random.key(0), x)["params"]
+    count = sum(leaf.size for leaf in params.values())
+    assert count == arithmetic.depthwise_parameters(
+        g.window, g.channels, multiplier=multiplier
+    )
+    expected = correlation(x, kernel, **g.arguments | {"groups": g.channels}) + bias
+    np.testing.assert_array_equal(apply(conv, x, kernel, bias), expected)
+
+
+def test_depthwise_starts_with_the_variance_of_its_input():
+    x = jax.random.normal(jax.random.key(0), (2, 16, 16, 64))
+    y, _ = DepthwiseConv(3, padding=0).init_with_output(jax.random.key(1), x)
+    assert jnp.std(y) == pytest.approx(1, rel=0.1)
 
 
 @pytest.mark.parametrize("size", [7, 8])
@@ -193,6 +164,7 @@ def test_kernel_starts_with_variance_two_over_fan_out():
         (Conv(4, 3, groups=4), UserError, "4 groups do not divide 6 input"),
         (Conv(5, 3, groups=3), UserError, "3 groups do not divide 6 input and 5"),
         (Conv(4, (3, 3, 3)), ValueError, "takes 5 dimensions"),
+        (DepthwiseConv((3, 3, 3)), ValueError, "DepthwiseConv: .* takes 5 dimensions"),
         (Conv(4, 3, strides=(1, 1, 1)), ValueError, "has 3 entries"),
     ],
 )

@@ -1,9 +1,23 @@
+"""Normalisation: NumPy written from the papers' formulas, and PyTorch's numbers."""
+
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from cnn_jax.layers import BATCH_AXIS, BatchNorm
+from cnn_jax.errors import UserError
+from cnn_jax.layers import (
+    BATCH_AXIS,
+    BatchNorm,
+    GroupNorm,
+    LayerNorm,
+    LocalResponseNorm,
+)
+
+EPSILON = 1e-5
 
 
 @pytest.fixture
@@ -12,23 +26,100 @@ def x():
     return jnp.asarray(3 + 2 * rng.standard_normal((8, 4, 4, 3)), jnp.float32)
 
 
+@st.composite
+def inputs(draw, least=2):
+    """(input of one to three dimensions in space, scale, bias), in float64."""
+    space = draw(st.lists(st.integers(1, 4), min_size=1, max_size=3))
+    channels = draw(st.sampled_from([1, 2, 4, 6]))
+    rng = np.random.default_rng(draw(st.integers(0, 2**16)))
+    shape = (least + draw(st.integers(0, 2)), *space, channels)
+    x = rng.uniform(-3, 3, channels) + 2 * rng.standard_normal(shape)
+    return x, *rng.standard_normal((2, channels))
+
+
+def standardised(x, axes):
+    mean = x.mean(axes, keepdims=True)
+    variance = ((x - mean) ** 2).mean(axes, keepdims=True)
+    return (x - mean) / np.sqrt(variance + EPSILON)
+
+
+def run(module, x, params, **collections):
+    """Output and updated collections, computed in float32."""
+    to_jax = lambda tree: jax.tree.map(lambda a: jnp.asarray(a, jnp.float32), tree)  # noqa: E731
+    variables = {"params": params, **collections}
+    apply = jax.jit(lambda v, x: module.apply(v, x, mutable=["batch_stats"]))
+    return apply(to_jax(variables), to_jax(x))
+
+
+def close(actual, expected):
+    np.testing.assert_allclose(actual, expected, rtol=1e-3, atol=1e-3)
+
+
+@settings(max_examples=8, deadline=None)
+@given(inputs(least=16))  # two values near each other: see `GroupNorm`
+def test_batch_norm_matches_its_formula(case):
+    x, scale, bias = case
+    params = {"scale": scale, "bias": bias}
+    axes = tuple(range(x.ndim - 1))
+    mean, variance = np.full(x.shape[-1], 0.5), np.full(x.shape[-1], 2.0)
+    stats = {"mean": mean, "var": variance}
+
+    y, updates = run(BatchNorm(use_running_average=False), x, params, batch_stats=stats)
+    close(y, standardised(x, axes) * scale + bias)
+    close(updates["batch_stats"]["mean"], 0.9 * mean + 0.1 * x.mean(axes))
+    close(updates["batch_stats"]["var"], 0.9 * variance + 0.1 * x.var(axes))
+
+    y, updates = run(BatchNorm(use_running_average=True), x, params, batch_stats=stats)
+    close(y, (x - mean) / np.sqrt(variance + EPSILON) * scale + bias)
+    close(updates["batch_stats"]["mean"], mean)
+
+
+@settings(max_examples=8, deadline=None)
+@given(inputs())
+def test_layer_and_group_norm_match_their_formulas(case):
+    x, scale, bias = case
+    params = {"scale": scale, "bias": bias}
+    channels = x.shape[-1]
+
+    y, _ = run(LayerNorm(), x, params)
+    close(y, standardised(x, -1) * scale + bias)
+
+    for size in (size for size in (1, 2, 3, channels) if channels % size == 0):
+        groups = [x[..., i : i + size] for i in range(0, channels, size)]
+        axes = tuple(range(1, x.ndim))
+        expected = np.concatenate([standardised(g, axes) for g in groups], -1)
+        for norm in (GroupNorm(channels // size), GroupNorm(group_size=size)):
+            y, _ = run(norm, x, params)
+            close(y, expected * scale + bias)
+
+
 def test_statistics_of_one_step(x):
     norm = BatchNorm(use_running_average=False)
     variables = norm.init(jax.random.key(0), x)
     y, updates = norm.apply(variables, x, mutable=["batch_stats"])
     mean, var = np.mean(x, (0, 1, 2)), np.var(x, (0, 1, 2))
-    np.testing.assert_allclose(y, (x - mean) / np.sqrt(var + 1e-5), atol=1e-5)
+    np.testing.assert_allclose(y, (x - mean) / np.sqrt(var + EPSILON), atol=1e-5)
     stats = updates["batch_stats"]
     np.testing.assert_allclose(stats["mean"], 0.1 * mean, rtol=1e-4)
     np.testing.assert_allclose(stats["var"], 0.9 + 0.1 * var, rtol=1e-4)
 
 
-def test_bfloat16_keeps_float32_statistics(x):
-    norm = BatchNorm(use_running_average=False, dtype=jnp.bfloat16)
-    x = x.astype(jnp.bfloat16)
+@pytest.mark.parametrize(
+    "norm",
+    [
+        BatchNorm(use_running_average=False, dtype=jnp.bfloat16),
+        GroupNorm(1, dtype=jnp.bfloat16),
+        LayerNorm(reduction_axes=(1, 2, 3), dtype=jnp.bfloat16),
+    ],
+)
+def test_bfloat16_keeps_float32_statistics(norm):
+    # Nearly all values are 1: a sum in bfloat16 would stop at 256, far from the mean.
+    x = jnp.ones((1, 64, 64, 1), jnp.bfloat16).at[0, 0].set(-31)
     y, variables = norm.init_with_output(jax.random.key(0), x)
     assert y.dtype == jnp.bfloat16
     assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
+    expected = standardised(np.array(x, float), (1, 2, 3))
+    np.testing.assert_allclose(y.astype(float), expected, rtol=0.01)
 
 
 def test_synchronised_statistics_are_those_of_the_whole_batch(x):
@@ -45,3 +136,115 @@ def test_synchronised_statistics_are_those_of_the_whole_batch(x):
     for name, value in whole_updates["batch_stats"].items():
         for shard in updates["batch_stats"][name]:
             np.testing.assert_allclose(shard, value, rtol=1e-5)
+
+
+@pytest.mark.parametrize("norm", [LayerNorm(), GroupNorm(1), GroupNorm(group_size=2)])
+def test_values_near_each_other(norm):
+    x = np.array([[[100, 100.25]]])
+    y, _ = run(norm, x, {"scale": np.ones(2), "bias": np.zeros(2)})
+    np.testing.assert_allclose(y, standardised(x, -1), rtol=1e-5)
+
+
+def test_group_norm_is_one_layer():
+    calls = []
+
+    def record(call, args, kwargs, context):
+        calls.append(context.method_name)
+        return call(*args, **kwargs)
+
+    norm = GroupNorm(group_size=2)
+    with nn.intercept_methods(record):
+        variables = norm.init(jax.random.key(0), jnp.ones((2, 3, 6)))
+    assert calls == ["__call__"]
+    assert variables["params"]["scale"].shape == (6,)
+
+
+@pytest.mark.parametrize(
+    ("norm", "message"),
+    [
+        (GroupNorm(), "GroupNorm: num_groups=32 does not divide 6 channels"),
+        (GroupNorm(4), "num_groups=4 does not divide 6"),
+        (GroupNorm(0), "num_groups=0 does not divide 6"),
+        (GroupNorm(group_size=5), "group_size=5 does not divide 6"),
+    ],
+)
+def test_groups_that_do_not_divide_the_channels(norm, message):
+    with pytest.raises(UserError, match=message):
+        norm.init(jax.random.key(0), jnp.ones((2, 3, 6)))
+
+
+# PyTorch 2.13, `local_response_norm(x, size, alpha=0.5, beta=0.75, k=2.0)` in float64.
+CHANNELS = [1.0, -2.0, 3.0, -4.0, 5.0, -6.0, 7.0]
+PYTORCH = {
+    1: [0.502973, -0.707107, 0.736947, -0.711312, 0.672890, -0.634423, 0.599327],
+    2: [0.544331, -0.826261, 0.864971, -0.821712, 0.763604, -0.708858, 0.661121],
+    3: [0.457906, -0.665907, 0.709818, -0.694032, 0.661517, -0.626606, 0.868226],
+    4: [0.484901, -0.742175, 0.807924, -0.786238, 0.741033, -0.693829, 0.885396],
+    5: [0.399384, -0.598140, 0.661950, -0.662240, 0.640061, -0.803316, 1.022446],
+}
+
+
+@pytest.mark.parametrize("size", PYTORCH)
+def test_local_response_norm_matches_pytorch(size):
+    norm = LocalResponseNorm(size, alpha=0.5, beta=0.75, k=2.0)
+    y = norm.apply({}, jnp.asarray(CHANNELS).reshape(1, 1, 7))
+    np.testing.assert_allclose(y[0, 0], PYTORCH[size], atol=2e-6)
+
+
+@settings(max_examples=8, deadline=None)
+@given(inputs(), st.integers(1, 7), st.floats(0.1, 1), st.floats(0.25, 1.5))
+def test_local_response_norm_and_its_gradient(case, size, alpha, beta):
+    x = case[0]
+    k = 1.5
+    module = LocalResponseNorm(size, alpha, beta, k)
+    g = np.random.default_rng(0).standard_normal(x.shape)
+
+    @jax.jit
+    def run(x, g):
+        y, back = jax.vjp(lambda x: module.apply({}, x), x)
+        return y, back(g)[0]
+
+    y, gradient = run(jnp.asarray(x, jnp.float32), jnp.asarray(g, jnp.float32))
+
+    def channel_by_channel(x):
+        y = np.zeros_like(x)
+        for c in range(x.shape[-1]):
+            near = x[..., max(c - size // 2, 0) : c + (size - 1) // 2 + 1]
+            energy = k + alpha / size * (near**2).sum(-1)
+            y[..., c] = x[..., c] / energy**beta
+        return y
+
+    np.testing.assert_allclose(y, channel_by_channel(x), rtol=1e-4, atol=1e-5)
+    # Channels of different pixels do not meet: one difference for each channel.
+    step = 1e-5 * np.eye(x.shape[-1])
+    slopes = np.stack(
+        [
+            (g * (channel_by_channel(x + d) - channel_by_channel(x - d))).sum(-1) / 2e-5
+            for d in step
+        ],
+        -1,
+    )
+    np.testing.assert_allclose(gradient, slopes, rtol=1e-3, atol=1e-4)
+
+
+def test_local_response_norm_of_alexnet():
+    # Krizhevsky et al. 2012, section 3.3: k=2, n=5, alpha=1e-4, beta=0.75, where
+    # alpha is not divided by n.
+    x = np.random.default_rng(0).uniform(0, 100, (1, 2, 2, 8))
+    y = LocalResponseNorm(5, 5e-4, 0.75, 2.0).apply({}, jnp.asarray(x, jnp.float32))
+    near = x[..., 1:6]  # those of channel 3
+    expected = x[..., 3] / (2 + 1e-4 * (near**2).sum(-1)) ** 0.75
+    np.testing.assert_allclose(y[..., 3], expected, rtol=1e-5)
+
+
+def test_local_response_norm_accumulates_in_float32():
+    x = jnp.ones((1, 2, 2, 1024), jnp.bfloat16)
+    y = LocalResponseNorm(1023, alpha=1023.0, beta=1.0, k=0.0).apply({}, x)
+    assert y.dtype == jnp.bfloat16
+    middle = y[0, 0, 0, 511].astype(jnp.float32)
+    np.testing.assert_allclose(middle, 1 / 1023, rtol=0.005)
+
+
+def test_local_response_norm_over_no_channels():
+    with pytest.raises(UserError, match="over 0 channels"):
+        LocalResponseNorm(0).apply({}, jnp.ones((1, 2, 3)))

@@ -1,13 +1,23 @@
-"""Pooling: the lecture's examples, and NumPy over random geometries."""
+"""Pooling: the lecture's examples, NumPy over random geometries, PyTorch's numbers."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from cnn_jax.errors import UserError
-from cnn_jax.layers import AvgPool, Flatten, GlobalAvgPool, MaxPool
+from cnn_jax.layers import (
+    AdaptiveAvgPool,
+    AdaptiveMaxPool,
+    AvgPool,
+    Flatten,
+    GlobalAvgPool,
+    LpPool,
+    MaxPool,
+    SpatialPyramidPool,
+)
 
 IMAGE = [[1, 4, 6, 3], [1, 8, 9, 7], [2, 9, 1, 2], [3, 4, 4, 3]]
 
@@ -31,43 +41,265 @@ def test_lecture_pooling(pool, expected):
 
 @st.composite
 def geometries(draw):
+    """(space, window, strides, padding, dilation, ceil_mode)"""
     rank = draw(st.integers(1, 3))
-    window = tuple(draw(st.integers(1, 3)) for _ in range(rank))
+
+    def sizes(low, high):
+        return tuple(draw(st.integers(low, high)) for _ in range(rank))
+
+    window = sizes(1, 3)
     strides = draw(st.one_of(st.none(), st.tuples(*[st.integers(1, 3)] * rank)))
+    dilation = sizes(1, 2) if draw(st.booleans()) else (1,) * rank
+    extents = [d * (f - 1) + 1 for f, d in zip(window, dilation, strict=True)]
     padding = tuple(
-        (draw(st.integers(0, f - 1)), draw(st.integers(0, f - 1))) for f in window
+        (draw(st.integers(0, f - 1)), draw(st.integers(0, f - 1))) for f in extents
     )
-    space = tuple(f + draw(st.integers(0, 4)) for f in window)
-    return space, window, strides, padding
+    space = tuple(
+        max(f - sum(pair), 1) + draw(st.integers(0, 4))
+        for f, pair in zip(extents, padding, strict=True)
+    )
+    return space, window, strides, padding, dilation, draw(st.booleans())
 
 
-def windows(x, window, strides, padding, fill):
-    """Every window of `x` padded with `fill`: (batch, *out, channels, *window)."""
+PADDING, BEYOND = -1, -2
+
+
+def sources(shape, window, strides, padding, dilation, ceil_mode):
+    """Where each value of each window comes from: (batch, *out, channels, *window).
+
+    An index into the flat input; PADDING; or BEYOND, what ceil mode adds.
+    """
+    index = np.arange(np.prod(shape)).reshape(shape)
     rank = len(window)
-    x = np.pad(x, [(0, 0), *padding, (0, 0)], constant_values=fill)
-    view = np.lib.stride_tricks.sliding_window_view(x, window, range(1, rank + 1))
-    return view[(slice(None), *(slice(None, None, s) for s in strides or window))]
+    strides = window if strides is None else strides
+    for k in reversed(range(rank)):
+        f, s, d, (before, after) = window[k], strides[k], dilation[k], *padding[k:][:1]
+        n, axis = shape[1 + k], 1 + k
+        reach = d * (f - 1)
+        starts = list(range(-before, n + after - reach, s))
+        # One more window, if some of the padded input is left behind the last one
+        # and the next would start before the end of the input (PyTorch's rule).
+        following = starts[-1] + s
+        if ceil_mode and starts[-1] + reach < n + after - 1 and following < n:
+            starts.append(following)
+        width = [(0, 0)] * index.ndim
+        width[axis] = (before, after)
+        # What lies beyond in one dimension counts as that in all others' padding too.
+        beyond = np.pad(index == BEYOND, width, mode="edge")
+        index = np.pad(index, width, constant_values=PADDING)
+        index[beyond] = BEYOND
+        width[axis] = (0, s + reach)
+        index = np.pad(index, width, constant_values=BEYOND)
+        places = np.add.outer(np.array(starts) + before, d * np.arange(f))
+        index = np.moveaxis(np.take(index, places, axis), axis + 1, -1)
+    # The windows' axes were added in reverse.
+    return index.transpose(*range(rank + 2), *reversed(range(rank + 2, 2 * rank + 2)))
 
 
-@settings(max_examples=20, deadline=None)
+def reference(x, index, g):
+    """Values and gradients (of sum(g * y)) of each kind, from definitions."""
+    flat = index.reshape(*index.shape[: x.ndim], -1)
+    inside = flat >= 0
+    values = np.where(inside, x.reshape(-1)[flat], 0)
+
+    def scatter(parts):
+        gradient = np.zeros(x.size)
+        np.add.at(gradient, flat[inside], parts[inside])
+        return gradient.reshape(x.shape)
+
+    peak = np.where(inside, values, -np.inf)
+    first = np.arange(flat.shape[-1]) == peak.argmax(-1)[..., None]
+    result = {"max": (peak.max(-1), scatter(first * g[..., None]))}
+    for kind, counted in (("avg", flat != BEYOND), ("avg of the input", inside)):
+        count = counted.sum(-1)
+        mean = values.sum(-1) / count
+        result[kind] = mean, scatter(inside * (g / count)[..., None])
+    for p in (1.0, 2.0, 3.5):
+        norm = (np.abs(values) ** p).sum(-1) ** (1 / p)
+        slope = np.sign(values) * (np.abs(values) / norm[..., None]) ** (p - 1)
+        result[f"l{p}"] = norm, scatter(slope * g[..., None])
+    return result
+
+
+@settings(max_examples=12, deadline=None)
 @given(geometries(), st.integers(0, 2**16))
-def test_matches_numpy(geometry, seed):
-    space, window, strides, padding = geometry
-    x = np.random.default_rng(seed).standard_normal((2, *space, 3))
-    axes = tuple(range(-len(window), 0))
-    args = (window, strides, padding)
+def test_values_and_gradients_match_numpy(geometry, seed):
+    space, *args = geometry
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((2, *space, 2))
+    index = sources(x.shape, *args)
+    axes = tuple(range(x.ndim, index.ndim))
+    # Dilated windows can miss a small input altogether.
+    assume((index >= 0).any(axes).all())
+    g = rng.standard_normal(index.shape[: x.ndim])
+    pools = {
+        "max": MaxPool(*args),
+        "avg": AvgPool(*args),
+        "avg of the input": AvgPool(*args, count_include_pad=False),
+        **{f"l{p}": LpPool(p, *args) for p in (1.0, 2.0, 3.5)},
+    }
 
-    y = apply(MaxPool(*args), x)
-    expected = windows(x, *args, -np.inf).max(axes)
-    np.testing.assert_allclose(y, expected, rtol=1e-6)
+    @jax.jit
+    def run(x, g):
+        results = {}
+        for kind, pool in pools.items():
+            y, back = jax.vjp(lambda x, pool=pool: pool.apply({}, x), x)
+            results[kind] = y, back(g)[0]
+        return results
 
-    y = apply(AvgPool(*args), x)
-    expected = windows(x, *args, 0).mean(axes)
-    np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-6)
+    results = run(jnp.asarray(x, jnp.float32), jnp.asarray(g, jnp.float32))
+    for kind, expected in reference(x, index, g).items():
+        for array, wanted in zip(results[kind], expected, strict=True):
+            np.testing.assert_allclose(
+                array, wanted, rtol=1e-4, atol=1e-5, err_msg=kind
+            )
 
-    y = apply(AvgPool(*args, count_include_pad=False), x)
-    expected = np.nanmean(windows(x, *args, np.nan), axes)
-    np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-6)
+
+# An image of 7x9 pixels, and what PyTorch 2.13 makes of it in float64.
+ROW, COLUMN = np.arange(7)[:, None], np.arange(9)
+PIXELS = (7 * ROW**2 + 3 * COLUMN**2 + 5 * ROW * COLUMN) % 23 - 11
+PYTORCH = {
+    "max_pool2d(x, 3, 2, 1, 2, ceil_mode=True)": (
+        MaxPool(3, 2, 1, 2, ceil_mode=True),
+        [[9, 9, 9, 5], [9, 9, 9, 5], [9, 9, 9, 5]],
+    ),
+    "max_pool2d(x, 2, 3, 1, 1, ceil_mode=True)": (
+        MaxPool(2, 3, 1, ceil_mode=True),
+        [[-11, 1, 5, -3], [6, 9, 4, -4], [11, -4, 8, 6]],
+    ),
+    "max_pool2d(x, 2, 3, 1, 3, ceil_mode=True)": (
+        MaxPool(2, 3, 1, 3, ceil_mode=True),
+        [[3, 4, 4, -10], [3, 4, 4, 4], [-4, -4, 4, 4]],
+    ),
+    "avg_pool2d(x, (3, 2), (2, 3), (1, 1), ceil_mode=True)": (
+        AvgPool((3, 2), (2, 3), 1, ceil_mode=True),
+        [
+            [-2.5, -3.166667, 0.0, -0.833333],
+            [-0.666667, 1.0, -0.5, -2.666667],
+            [3.0, -1.166667, 0.5, -1.166667],
+            [2.333333, -5.5, 1.666667, 1.666667],
+        ],
+    ),
+    "the same with count_include_pad=False": (
+        AvgPool((3, 2), (2, 3), 1, ceil_mode=True, count_include_pad=False),
+        [
+            [-7.5, -4.75, 0.0, -2.5],
+            [-1.333333, 1.0, -0.5, -5.333333],
+            [6.0, -1.166667, 0.5, -2.333333],
+            [7.0, -8.25, 2.5, 5.0],
+        ],
+    ),
+    "lp_pool2d(x, 2, 3, 2)": (
+        LpPool(2.0, 3, 2),
+        [
+            [18.35756, 19.467922, 17.464249, 14.525839],
+            [19.0, 17.349352, 14.21267, 16.552945],
+            [22.825424, 22.427661, 17.058722, 15.231546],
+        ],
+    ),
+    "lp_pool2d(x.abs(), 3, 2, 3)": (
+        LpPool(3.0, 2, 3),
+        [[12.538018, 11.955856, 7.447034], [11.876039, 9.263797, 8.051748]],
+    ),
+    "adaptive_avg_pool2d(x, (3, 4))": (
+        AdaptiveAvgPool((3, 4)),
+        [
+            [-2.111111, -3.888889, -2.111111, -1.888889],
+            [2.555556, 0.333333, -0.888889, -1.111111],
+            [1.888889, -5.888889, 0.111111, 2.0],
+        ],
+    ),
+    "adaptive_avg_pool2d(x, (8, 2))": (
+        AdaptiveAvgPool((8, 2)),
+        [
+            [-6.8, -2.8],
+            [-5.2, -2.7],
+            [-1.9, -2.4],
+            [1.6, -1.9],
+            [3.0, -1.2],
+            [0.0, -0.3],
+            [-2.8, 0.8],
+            [-3.0, 1.4],
+        ],
+    ),
+    "adaptive_max_pool2d(x, (4, 5))": (
+        AdaptiveMaxPool((4, 5)),
+        [[4, 4, 4, 5, -2], [7, 9, 9, 5, 5], [9, 9, 9, 8, 5], [11, 8, 6, 8, 6]],
+    ),
+}
+
+
+@pytest.mark.parametrize("call", PYTORCH)
+def test_matches_pytorch(call):
+    pool, expected = PYTORCH[call]
+    y = apply(pool, PIXELS[None, :, :, None])[0, :, :, 0]
+    np.testing.assert_allclose(y, expected, atol=1e-5)
+
+
+@st.composite
+def grids(draw):
+    rank = draw(st.integers(1, 3))
+    return [tuple(draw(st.integers(1, 6)) for _ in range(rank)) for _ in range(2)]
+
+
+def adaptive_reference(x, sizes, g):
+    """Values and gradients of both kinds, cell by cell."""
+    mean, peak = (np.zeros((len(x), *sizes, x.shape[-1])) for _ in range(2))
+    mean_gradient, peak_gradient = np.zeros_like(x), np.zeros_like(x)
+    axes = tuple(range(1, x.ndim - 1))
+    for cell in np.ndindex(*sizes):
+        space = tuple(
+            slice(int(np.floor(i * n / m)), int(np.ceil((i + 1) * n / m)))
+            for i, n, m in zip(cell, x.shape[1:], sizes, strict=False)
+        )
+        region, at = (slice(None), *space), (slice(None), *cell)
+        values = x[region]
+        mean[at], peak[at] = values.mean(axes), values.max(axes)
+        share = np.expand_dims(g[at], axes)
+        mean_gradient[region] += share / values[0, ..., 0].size
+        peak_gradient[region] += share * (values == values.max(axes, keepdims=True))
+    return {"mean": (mean, mean_gradient), "peak": (peak, peak_gradient)}
+
+
+@settings(max_examples=10, deadline=None)
+@given(grids(), st.integers(0, 2**16))
+def test_adaptive_pooling_matches_numpy(grid, seed):
+    space, sizes = grid
+    rng = np.random.default_rng(seed)
+    x, g = (rng.standard_normal((2, *shape, 2)) for shape in (space, sizes))
+
+    @jax.jit
+    def run(x, g):
+        results = {}
+        for kind, pool in (("mean", AdaptiveAvgPool), ("peak", AdaptiveMaxPool)):
+            y, back = jax.vjp(lambda x, pool=pool: pool(sizes).apply({}, x), x)
+            results[kind] = y, back(g)[0]
+        return results
+
+    results = run(jnp.asarray(x, jnp.float32), jnp.asarray(g, jnp.float32))
+    for kind, expected in adaptive_reference(x, sizes, g).items():
+        for array, wanted in zip(results[kind], expected, strict=True):
+            np.testing.assert_allclose(array, wanted, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("space", [(7,), (5, 9), (4, 4), (1, 2), (3, 4, 5)])
+def test_pyramid_is_as_long_whatever_the_size(space):
+    x = np.random.default_rng(0).standard_normal((2, *space, 3))
+    y = apply(SpatialPyramidPool((3, 1)), x)
+    rank = len(space)
+    cells = 3 * 3**rank
+    assert y.shape == (2, cells + 3)
+    grid = apply(AdaptiveMaxPool(3), x)
+    np.testing.assert_array_equal(y[:, :cells], grid.reshape(2, -1))
+    top = x.max(tuple(range(1, rank + 1)))
+    np.testing.assert_allclose(y[:, cells:], top, rtol=1e-6)
+
+
+def test_gradient_of_a_norm_of_zeros_is_zero():
+    pool = LpPool(2.0, 2)
+    x = jnp.zeros((1, 4, 4, 1)).at[0, 0, 0, 0].set(-3)
+    gradient = jax.grad(lambda x: pool.apply({}, x).sum())(x)
+    np.testing.assert_array_equal(gradient, jnp.zeros_like(x).at[0, 0, 0, 0].set(-1))
 
 
 def test_maps_to_vectors():
@@ -78,12 +310,30 @@ def test_maps_to_vectors():
     assert video.tolist() == [[11, 12]]
 
 
-@pytest.mark.parametrize("pool", [AvgPool(64), GlobalAvgPool()])
+@pytest.mark.parametrize("pool", [AvgPool(64), AdaptiveAvgPool(1), GlobalAvgPool()])
 def test_means_accumulate_in_float32(pool):
     # In bfloat16 a sum of ones stops at 256.
     y = pool.apply({}, jnp.ones((1, 64, 64, 1), jnp.bfloat16))
     assert y.dtype == jnp.bfloat16
-    assert y.item() == 1
+    assert (y == 1).all()
+
+
+@pytest.mark.parametrize(
+    "pool", [AdaptiveMaxPool(2), MaxPool(2), MaxPool(2, dilation=2), LpPool(2.0, 2)]
+)
+def test_keeps_the_dtype(pool):
+    x = jnp.full((1, 64, 64, 1), 3, jnp.bfloat16)
+    y = pool.apply({}, x)
+    assert y.dtype == jnp.bfloat16
+    assert (y == (6 if isinstance(pool, LpPool) else 3)).all()
+
+
+@pytest.mark.parametrize("dilation", [1, 2])
+def test_maximum_of_negative_values_is_not_the_padding(dilation):
+    x = -1 - np.arange(16.0).reshape(1, 4, 4, 1)
+    y = apply(MaxPool(3, 1, dilation, dilation), x)
+    assert y.max() == -1
+    assert y.shape == x.shape
 
 
 def test_bad_geometry():
@@ -92,3 +342,9 @@ def test_bad_geometry():
         apply(MaxPool(5), x)
     with pytest.raises(ValueError, match="not larger than padding"):
         apply(AvgPool(2, padding=2), x)
+    with pytest.raises(UserError, match=r"p of at least 1, got 0\.5"):
+        apply(LpPool(0.5, 2), x)
+    with pytest.raises(UserError, match="p=inf is max pooling"):
+        apply(LpPool(float("inf"), 2), x)
+    with pytest.raises(UserError, match=r"to \(2, 0\): sizes are at least 1"):
+        apply(AdaptiveAvgPool((2, 0)), x)

@@ -1,6 +1,7 @@
-"""Outputs of torchvision's networks with the same weights.
+"""Outputs of torchvision's networks with the same weights, through the converter.
 
-The files are no part of the project; see `golden` for where they are looked for.
+Some of the files are in `golden/` beside this one, others are no part of the project;
+see `GOLDEN` and `DATA` for where they are looked for.
 """
 
 import importlib.util
@@ -13,110 +14,194 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cnn_jax import models
+from cnn_jax import layers, models
+from cnn_jax.models import googlenet, inception, torch_names, weight_files
+from cnn_jax.models.torch_weights import (
+    counts_of,
+    entries_of,
+    from_torch,
+    model_of,
+    to_torch,
+)
 
-ROOT = Path(__file__).parents[2]
+HERE, ROOT = Path(__file__).parent, Path(__file__).parents[2]
 GOLDEN = Path(os.environ.get("CNN_JAX_TEST_GOLDEN", ROOT / "../shared/golden"))
+DATA = Path(os.environ.get("CNN_JAX_TEST_DATA", ROOT / "../shared/data"))
+
+# torchvision's names where they are others.
+THEIRS = {"alexnet_owt": "alexnet", "googlenet_bn": "googlenet"}
+# Those that take a while to compile, or much memory.
+SLOW = ("densenet121", "inception_v3", "resnet101", "resnet152", "wide_resnet50_2")
+SLOW += ("vgg13", "vgg16", "vgg19", "vgg11_bn", "vgg13_bn", "vgg16_bn", "vgg19_bn")
+SLOW += ("r3d_18",)
 
 
-@pytest.fixture(scope="module")
-def fill():
-    """The module that makes weights from names."""
-    path = GOLDEN / "fill.py"
-    if not path.exists():
-        pytest.skip(f"no golden outputs in {GOLDEN} (set CNN_JAX_TEST_GOLDEN)")
-    spec = importlib.util.spec_from_file_location("golden_fill", path)
+def load(path):
+    spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
+make = load(HERE / "golden" / "make.py")
+
+
 def golden(name):
-    with np.load(GOLDEN / "torchvision" / f"{name}.npz") as file:
-        return dict(file)
+    for folder in (HERE / "golden", GOLDEN / "torchvision"):
+        if (folder / f"{name}.npz").exists():
+            with np.load(folder / f"{name}.npz") as file:
+                return dict(file)
+    pytest.skip(f"no golden output in {GOLDEN} (set CNN_JAX_TEST_GOLDEN)")
 
 
-def torch_name(path):
-    """The state-dict entry of torchvision for a path of our variables."""
-    *modules, leaf = path
-    leaf = {
-        "kernel": "weight",
-        "scale": "weight",
-        "bias": "bias",
-        "mean": "running_mean",
-        "var": "running_var",
-    }[leaf]
-    if modules == ["head"]:
-        return f"fc.{leaf}"
-    block, layer = modules
-    layer = layer.replace("norm", "bn")
-    if block == "stem":
-        return f"{layer}1.{leaf}"
-    stage, index = block.removeprefix("stage").split("_block")
-    layer = {"shortcut_conv": "downsample.0", "shortcut_bn": "downsample.1"}.get(
-        layer, layer
-    )
-    return f"layer{stage}.{int(index) - 1}.{layer}.{leaf}"
+def entries(expected):
+    """The state dict, each entry made from its name."""
+    shapes = map(json.loads, expected["shapes"].tolist())
+    return {
+        name: make.fill(name, tuple(shape))
+        for name, shape in zip(expected["names"].tolist(), shapes, strict=True)
+    }
 
 
-def to_torch(shape):
-    """HWIO to OIHW, IO to OI."""
-    return (*shape[:-3:-1], *shape[:-2])
-
-
-def to_flax(value):
-    return value.transpose(*range(2, value.ndim), 1, 0) if value.ndim > 1 else value
-
-
-def filled(fill, model, x, prefix=""):
-    """The model's variables, each made from its name in torchvision."""
-    shapes = jax.eval_shape(lambda x: model.init(jax.random.key(0), x, train=False), x)
-    names = set()
-
-    def make(path, leaf):
-        name = prefix + torch_name([key.key for key in path[1:]])
-        names.add(name)
-        return to_flax(fill.fill(name, to_torch(leaf.shape)))
-
-    return jax.tree_util.tree_map_with_path(make, shapes), names
+def inputs(expected):
+    return np.moveaxis(make.inputs(tuple(expected["input_shape"])), 1, -1)
 
 
 def relative_error(a, b):
     return np.abs(np.array(a) - b).max() / np.abs(b).max()
 
 
-def state_names(expected):
-    names = expected["names"].tolist()
-    return {name for name in names if not name.endswith("num_batches_tracked")}
+def assert_same(ours, theirs):
+    """Bit for bit."""
+    assert ours.keys() == theirs.keys()
+    for name, value in theirs.items():
+        assert ours[name].dtype == value.dtype and ours[name].shape == value.shape
+        assert ours[name].tobytes() == value.tobytes(), name
 
 
-@pytest.mark.parametrize("name", ["resnet18", "resnet34"])
-def test_logits(name, fill):
-    expected = golden(name)
-    x = fill.inputs(tuple(expected["input_shape"])).transpose(0, 2, 3, 1)
-    model = models.create(name, num_classes=1000)
-    variables, names = filled(fill, model, x)
-    assert names == state_names(expected)
+def test_every_network_is_compared():
+    assert torch_names.FAMILIES.keys() <= models.MODELS.keys()
+    given = {path.stem for path in (HERE / "golden").glob("*.npz")}
+    elsewhere = {"resnet18", "resnet34", "vgg11", "vgg11_bn", "mc3_18"}
+    elsewhere |= {"alexnet", "googlenet", "squeezenet1_1"}
+    assert {THEIRS.get(n, n) for n in torch_names.FAMILIES} <= given | elsewhere
+
+
+def test_filled_as_elsewhere():
+    path = GOLDEN / "fill.py"
+    if not path.exists():
+        pytest.skip(f"no golden outputs in {GOLDEN} (set CNN_JAX_TEST_GOLDEN)")
+    theirs = load(path)
+    for name, shape in {
+        "a.weight": (3, 4, 2, 2),
+        "fc.weight": (3, 4),
+        "bn.weight": (5,),
+        "bn.bias": (5,),
+        "bn.running_mean": (5,),
+        "bn.running_var": (5,),
+        "bn.num_batches_tracked": (),
+    }.items():
+        ours = make.fill(name, shape)
+        assert_same({name: ours}, {name: theirs.fill(name, shape)})
+    x = make.inputs((2, 3, 4, 4))
+    assert_same({"x": x}, {"x": theirs.inputs((2, 3, 4, 4))})
+
+
+@pytest.mark.parametrize("name", torch_names.FAMILIES)
+def test_names_and_shapes(name):
+    """Of every entry, without any values."""
+    expected = golden(THEIRS.get(name, name))
+    shapes = map(json.loads, expected["shapes"].tolist())
+    theirs = dict(zip(expected["names"].tolist(), map(tuple, shapes), strict=True))
+    model = models.create(name, num_classes=expected["output"].shape[-1])
+    ours = entries_of(name, model)
+    counts = dict.fromkeys(counts_of(ours), ())
+    assert {entry.name: entry.torch_shape for entry in ours} | counts == theirs
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow if name in SLOW else ())
+        for name in torch_names.FAMILIES
+    ],
+)
+def test_logits_and_the_way_back(name):
+    expected = golden(THEIRS.get(name, name))
+    state, x = entries(expected), inputs(expected)
+    variables = from_torch(name, state)
+    assert_same(to_torch(name, variables), state)
+    model = model_of(name, state)
+    del state
     logits = jax.jit(lambda v, x: model.apply(v, x, False))(variables, x)
+    assert logits.dtype == jnp.float32
     assert relative_error(logits, expected["output"]) < 1e-4
 
 
-def test_dilated_bottlenecks_under_an_fcn_head(fill):
+@pytest.mark.parametrize("name", make.HEADS)
+def test_auxiliary_heads(name):
+    """In evaluation, where the network itself leaves them out."""
+    expected = golden(name)
+    network, _, ours = name.rpartition("_")
+    network = {"googlenet": "googlenet_bn"}.get(network, network)
+    state = entries(expected)
+    variables, model = from_torch(network, state), model_of(network, state)
+    assert model.auxiliary
+    if network == "googlenet_bn":
+        head = googlenet.AuxiliaryHead(
+            1000,
+            pool=model.auxiliary_pool(1),
+            conv=model.unit(False),
+            hidden=1024,
+            dropout=0.7,
+            train=False,
+        )
+    else:
+        norm = model.norm(False, epsilon=0.001)
+        head = inception.AuxiliaryHead(1000, conv=unit_with(norm))
+    part = {kind: tree[ours] for kind, tree in variables.items()}
+    logits = jax.jit(head.apply)(part, inputs(expected))
+    assert relative_error(logits, expected["output"]) < 1e-4
+
+
+def unit_with(norm):
+    return lambda *args, **kwargs: layers.ConvUnit(*args, norm=norm, **kwargs)
+
+
+def test_trained_weights():
+    path = DATA / "weights" / "squeezenet1_0_imagenet.safetensors"
+    if not path.exists():
+        pytest.skip(f"no trained weights in {DATA} (set CNN_JAX_TEST_DATA)")
+    expected = golden("squeezenet1_0_imagenet")
+    state = weight_files.read(path).arrays
+    assert list(state) and set(state) == set(expected["names"].tolist())
+    variables, model = (
+        from_torch("squeezenet1_0", state),
+        model_of("squeezenet1_0", state),
+    )
+    logits = jax.jit(lambda v, x: model.apply(v, x, False))(variables, inputs(expected))
+    assert relative_error(logits, expected["output"]) < 1e-4
+    assert_same(to_torch("squeezenet1_0", variables), state)
+
+
+def test_dilated_bottlenecks_under_an_fcn_head():
     """FCN (Long et al. 2015) on ResNet-50 at output stride 8; the head is here."""
     expected = golden("fcn_resnet50")
-    x = fill.inputs(tuple(expected["input_shape"])).transpose(0, 2, 3, 1)
+    state, x = entries(expected), inputs(expected)
+    backbone = {
+        name.removeprefix("backbone."): value
+        for name, value in state.items()
+        if name.startswith("backbone.")
+    }
+    # The file has no head: one for a single class, which is not looked at.
+    head = {"fc.weight": np.zeros((1, 2048)), "fc.bias": np.zeros(1)}
+    variables = from_torch("resnet50", backbone | head, output_stride=8)
     model = models.create("resnet50", num_classes=1, output_stride=8)
-    variables, names = filled(fill, model, x, "backbone.")
-    names -= {"backbone.fc.weight", "backbone.fc.bias"}
-    head = {name for name in state_names(expected) if name.startswith("classifier.")}
-    assert names | head == state_names(expected)
-    shapes = dict(zip(expected["names"], expected["shapes"], strict=True))
-    weights = {n: to_flax(fill.fill(n, tuple(json.loads(shapes[n])))) for n in head}
 
     def conv(x, name, padding):
         return jax.lax.conv_general_dilated(
             x,
-            weights[name],
+            state[name].transpose(2, 3, 1, 0),
             (1, 1),
             [(padding, padding)] * 2,
             dimension_numbers=("NHWC", "HWIO", "NHWC"),
@@ -124,21 +209,13 @@ def test_dilated_bottlenecks_under_an_fcn_head(fill):
 
     @jax.jit
     def run(variables, x):
-        _, state = model.apply(
-            variables,
-            x,
-            False,
-            capture_intermediates=lambda module, _: module.name == "stage4_block3",
-            mutable=["intermediates"],
+        y = conv(models.features(model, variables, x), "classifier.0.weight", 1)
+        y = (y - state["classifier.1.running_mean"]) * jax.lax.rsqrt(
+            state["classifier.1.running_var"] + 1e-5
         )
-        (y,) = state["intermediates"]["stage4_block3"]["__call__"]
-        y = conv(y, "classifier.0.weight", 1)
-        y = (y - weights["classifier.1.running_mean"]) * jax.lax.rsqrt(
-            weights["classifier.1.running_var"] + 1e-5
-        )
-        y = y * weights["classifier.1.weight"] + weights["classifier.1.bias"]
+        y = y * state["classifier.1.weight"] + state["classifier.1.bias"]
         y = conv(jax.nn.relu(y), "classifier.4.weight", 0)
-        y = y + weights["classifier.4.bias"]
+        y = y + state["classifier.4.bias"]
         return jax.image.resize(y, (*x.shape[:3], y.shape[-1]), "bilinear")
 
     y = jnp.transpose(run(variables, x), (0, 3, 1, 2))

@@ -1,6 +1,8 @@
 """What every model keeps, and the table of models itself."""
 
+import functools
 import json
+import re
 
 import jax
 import jax.numpy as jnp
@@ -9,39 +11,214 @@ import pytest
 
 from cnn_jax import models
 from cnn_jax.errors import UserError
+from cnn_jax.models.classifier import HEADS, Classifier
 
-# Attributes with which a model is small enough to run.
-SMALL = {
-    "resnet20": {"width": 4, "stage_sizes": (1, 1)},
-    "resnet50": {"width": 4, "stage_sizes": (1, 1)},
-}
 DIGITS = (8, 8, 1)
+# Attributes with which the models of a family are small enough to run on `DIGITS`.
+TINY = {
+    "mlp": {"hidden": (8,)},
+    "lenet5": {"padding": (2, 2), "head_width": (8,)},
+    "alexnet": {"stem": "small", "width_multiplier": 1 / 16, "head_width": (16,)},
+    "vgg": {"stem": "small", "width": 4, "head_width": (16,), "head_grid": 1},
+    "nin": {"width_multiplier": 1 / 16},
+    "googlenet": {"stem": "small", "width_multiplier": 1 / 4},
+    "inception": {"stem": "small", "width_multiplier": 1 / 16},
+    "squeezenet": {"stem": "small", "width_multiplier": 1 / 8},
+    "resnext": {"stem": "small", "width": 16, "stage_sizes": (1, 1)},
+    "(preact|wide_)?resnet": {"stem": "small", "width": 4, "stage_sizes": (1, 1)},
+    "densenet": {
+        "stem": "small",
+        "block_sizes": (2, 1),
+        "growth_rate": 4,
+        "init_features": 8,
+    },
+    "mobilenet": {"stem": "small", "width_multiplier": 1 / 8},
+    "flattenednet": {"width_multiplier": 1 / 8},
+    "drn": {"stem": "small", "width": 4, "stage_sizes": (1,) * 8},
+    "c3d": {"stem": "small", "width": 4, "frames": 2, "head_width": (16,)},
+    "(r3d|mc3|r2plus1d)": {
+        "stem": "small",
+        "width": 4,
+        "frames": 2,
+        "stage_sizes": (1, 1, 1, 1),
+    },
+}
+CONVOLUTIONAL = [name for name in models.MODELS if "head" in models.attributes(name)]
+LARGE = [name for name in CONVOLUTIONAL if "stem" in models.attributes(name)]
 
 
-def abstract(name, dtype, train, **attributes):
-    """Shapes and dtypes of variables and output, for two images."""
-    model = models.create(name, num_classes=7, dtype=dtype, **attributes)
-    x = jax.ShapeDtypeStruct((2, 32, 32, 3), jnp.float32)
+def tiny(name, num_classes=4, **attributes):
+    """A model of the architecture that is small in every respect."""
+    (small,) = [value for key, value in TINY.items() if re.match(key, name)]
+    if attributes.get("head", small.get("head")) not in (None, "flatten_fc"):
+        small = {k: v for k, v in small.items() if not k.startswith("head_")}
+    return models.create(name, num_classes=num_classes, **{**small, **attributes})
+
+
+def abstract(model, shape=DIGITS, train=False):
+    """Shapes and dtypes of variables, logits and updates, for two images."""
 
     def apply(key, x):
         variables = model.init(key, x, train=False)
-        return variables, model.apply(variables, x, train, mutable=["batch_stats"])
+        return variables, model.apply(
+            variables, x, train, mutable=["batch_stats"], rngs={"dropout": key}
+        )
 
-    variables, (logits, updates) = jax.eval_shape(apply, jax.random.key(0), x)
+    variables, (logits, updates) = jax.eval_shape(
+        apply, jax.random.key(0), jax.ShapeDtypeStruct((2, *shape), jnp.float32)
+    )
     return variables, logits, updates
+
+
+def shapes(tree):
+    return jax.tree.map(lambda leaf: leaf.shape, tree)
+
+
+def test_every_model_has_one_tiny_form():
+    assert {name for name in models.MODELS if tiny(name)} == set(models.MODELS)
+    assert set(models.MODELS) - set(CONVOLUTIONAL) == {"mlp"}
 
 
 @pytest.mark.parametrize("train", [True, False])
 @pytest.mark.parametrize("name", models.MODELS)
 def test_logits_and_variables_are_float32(name, train):
-    variables, logits, updates = abstract(name, "bfloat16", train)
+    variables, logits, updates = abstract(tiny(name, 7, dtype="bfloat16"), train=train)
     assert logits.shape == (2, 7)
     assert logits.dtype == jnp.float32
     assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
-    shape_of = lambda tree: jax.tree.map(lambda leaf: leaf.shape, tree)  # noqa: E731
-    assert shape_of(updates) == shape_of(
+    assert variables.keys() <= {"params", "batch_stats"}
+    assert shapes(updates) == shapes(
         {k: v for k, v in variables.items() if k != "params"}
     )
+
+
+@functools.cache
+def trained(model):
+    """(losses before and after a step of gradient descent, gradients, moved or not)."""
+    x = jnp.asarray(np.random.default_rng(0).standard_normal((4, *DIGITS)), jnp.float32)
+    shape = jax.eval_shape(lambda x: model.init(jax.random.key(0), x, train=False), x)
+    variables = _filled(shape)
+    params, stats = variables["params"], variables.get("batch_stats", {})
+
+    # Compiled without optimisation, which takes longer than what it saves here.
+    @functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+    def step(params):
+        def loss_and_stats(params):
+            logits, updates = model.apply(
+                {"params": params, "batch_stats": stats},
+                x,
+                True,
+                mutable=["batch_stats"],
+                rngs={"dropout": jax.random.key(1, impl="rbg")},
+            )
+            log_p = jax.nn.log_softmax(logits)
+            return -jnp.mean(jnp.diagonal(log_p)), updates.get("batch_stats", {})
+
+        (loss, new_stats), grads = jax.value_and_grad(loss_and_stats, has_aux=True)(
+            params
+        )
+        norm = jnp.sqrt(sum(jnp.sum(g**2) for g in jax.tree.leaves(grads)))
+        moved = jax.tree.map(lambda p, g: p - 0.02 * g / norm, params, grads)
+        return loss, new_stats, grads, moved
+
+    before, new_stats, grads, params = step(params)
+    after, *_ = step(params)
+    moved = jax.tree.map(lambda a, b: bool(np.any(a != b)), stats, new_stats)
+    return float(before), float(after), grads, moved
+
+
+def _filled(shape):
+    """Random kernels, and nothing else that is zero: errors would hide there."""
+    rng = np.random.default_rng(0)
+
+    def fill(leaf):
+        if leaf.ndim == 1:
+            value = rng.uniform(0.3, 0.5, leaf.shape)
+        else:
+            value = rng.standard_normal(leaf.shape) * np.sqrt(
+                2 / np.prod(leaf.shape[:-1])
+            )
+        return jnp.asarray(value, leaf.dtype)
+
+    return jax.tree.map(fill, shape)
+
+
+@pytest.mark.parametrize("name", models.MODELS)
+def test_a_step_lowers_the_loss_and_moves_the_statistics(name):
+    before, after, grads, moved = trained(tiny(name))
+    assert after < before
+    assert all(jax.tree.leaves(moved))
+    known = models.attributes(name)
+    normalized = "sync_batch_norm" in known and known.get("batch_norm", (bool, True))[1]
+    assert bool(moved) == normalized
+    flat = jax.tree_util.tree_leaves_with_path(grads)
+    # Auxiliary heads have a loss of their own, which is not part of this one.
+    own = [(path, leaf) for path, leaf in flat if not path[0].key.startswith("aux")]
+    still = [jax.tree_util.keystr(path) for path, leaf in own if not leaf.any()]
+    assert not still
+
+
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("name", CONVOLUTIONAL)
+def test_every_head(name, head):
+    variables, logits, _ = abstract(tiny(name, 7, head=head))
+    assert logits.shape == (2, 7)
+    kernels = variables["params"]
+    assert ("fc1" in kernels) == HEADS[head]
+    assert kernels["head"]["kernel"].shape[-1] == 7
+
+
+@pytest.mark.parametrize("name", CONVOLUTIONAL)
+def test_width_and_levels_of_a_head(name):
+    model = tiny(name, 7, head="flatten_fc", head_width=(6, 5), head_grid=2)
+    params = abstract(model)[0]["params"]
+    channels = params["fc1"]["kernel"].shape[0]
+    assert params["fc1"]["kernel"].shape[1] == 6
+    assert shapes(params["fc2"]) == {"kernel": (6, 5), "bias": (5,)}
+    cells = 2 ** (3 if "frames" in models.attributes(name) else 2)
+    model = tiny(name, 7, head="pyramid", pyramid_levels=(2, 1), head_width=())
+    params = abstract(model)[0]["params"]
+    assert "fc1" not in params
+    assert params["head"]["kernel"].shape[0] == channels // cells * (cells + 1)
+
+
+@pytest.mark.parametrize("shape", [DIGITS, (28, 28, 1), (32, 32, 3)])
+@pytest.mark.parametrize("name", CONVOLUTIONAL)
+def test_small_images(name, shape):
+    assert abstract(tiny(name, 7), shape, train=True)[1].shape == (2, 7)
+
+
+@pytest.mark.parametrize("output_stride", [8, 16, 32])
+@pytest.mark.parametrize("name", LARGE)
+def test_output_stride(name, output_stride):
+    """The map of a network for large images; that its values are right is tested
+    family by family."""
+    attributes = {"stem": "imagenet"}
+    if re.match("(preact|wide_)?resne", name):
+        attributes["stage_sizes"] = (1, 1, 1, 1)
+    if name == "densenet121":
+        attributes["block_sizes"] = (1, 1, 1, 1)
+    model = tiny(name, **attributes)
+    sizes = [s if isinstance(s, int) else s[-1] for s in model.subsampling]
+    natural = int(np.prod(sizes))
+    if output_stride > natural or output_stride < max(sizes):
+        with pytest.raises(UserError, match=f"own is {natural}"):
+            model.clone(output_stride=output_stride)
+        return
+    size = 128
+
+    def last_map(model, x):
+        variables = model.init(jax.random.key(0), x, train=False)
+        return models.features(model, variables, x)
+
+    x = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
+    strided = jax.eval_shape(functools.partial(last_map, model), x).shape
+    dilated = model.clone(output_stride=output_stride)
+    shape = jax.eval_shape(functools.partial(last_map, dilated), x).shape
+    assert shape[-1] == strided[-1]
+    ratio = natural // output_stride
+    for ours, theirs in zip(shape[-3:-1], strided[-3:-1], strict=True):
+        assert -(-ours // ratio) == theirs
 
 
 @pytest.mark.parametrize("name", models.MODELS)
@@ -84,40 +261,28 @@ def test_computes_in_dtype(dtype):
     assert first.dtype == jnp.dtype(dtype or "float32")
 
 
-@pytest.mark.parametrize("name", SMALL)
-def test_learns_and_keeps_statistics(name, random_variables):
-    model = models.create(name, num_classes=4, stem="small", **SMALL[name])
-    x = jax.random.normal(jax.random.key(0), (4, *DIGITS))
-    variables = random_variables(model, DIGITS)
-    params, stats = variables["params"], variables["batch_stats"]
-
-    @jax.jit
-    def loss_and_stats(params):
-        logits, updates = model.apply(
-            {"params": params, "batch_stats": stats}, x, True, mutable=["batch_stats"]
-        )
-        log_p = jax.nn.log_softmax(logits)
-        return -jnp.mean(jnp.diagonal(log_p)), updates["batch_stats"]
-
-    step = jax.jit(jax.value_and_grad(loss_and_stats, has_aux=True))
-    (before, new_stats), grads = step(params)
-    assert all(np.any(leaf != 0) for leaf in jax.tree.leaves(grads))
-    moved = jax.tree.map(lambda a, b: bool(np.any(a != b)), stats, new_stats)
-    assert all(jax.tree.leaves(moved))
-    params = jax.tree.map(lambda p, g: p - 0.01 * g, params, grads)
-    (after, _), _ = step(params)
-    assert after < before
-
-    # Evaluation leaves statistics alone and sees each example by itself.
+@pytest.mark.parametrize("name", ["resnet20", "vgg11_bn", "alexnet_grouped"])
+def test_evaluation_sees_each_example_by_itself(name):
+    model = tiny(name)
+    x = jax.random.normal(jax.random.key(0), (3, *DIGITS))
+    variables = _filled(
+        jax.eval_shape(lambda x: model.init(jax.random.key(0), x, train=False), x)
+    )
     evaluate = jax.jit(lambda x: model.apply(variables, x, False))
     others_changed = x.at[1:].set(0)
     np.testing.assert_allclose(evaluate(x)[0], evaluate(others_changed)[0], rtol=1e-5)
 
 
+def test_classes_are_the_published_ones_unless_told_otherwise():
+    assert models.create("alexnet").num_classes == 1000
+    assert models.create("resnet20").num_classes == 10
+    assert models.create("c3d").num_classes == 487
+
+
 def test_unknown_names():
     with pytest.raises(
         UserError,
-        match=r"model 'resnetl8'\. Did you mean 'resnet18'\? Known: lenet5, mlp",
+        match=r"model 'resnetl8'\. Did you mean 'resnet18'\? Known: alexnet, alexnet_",
     ):
         models.create("resnetl8", num_classes=10)
     with pytest.raises(UserError, match="unknown model 'vit'"):
@@ -135,12 +300,13 @@ def test_unknown_names():
         ("resnet20", {"stem": "cifar"}, "stem 'cifar'.*Known: imagenet, small"),
         ("resnet20", {"shortcut": "A"}, "shortcut 'A'.*identity, projection"),
         ("resnet20", {"groups": 2}, "block='bottleneck'"),
-        (
-            "resnet20",
-            {"output_stride": 8},
-            "own is 4, and dilation can make it one of 1, 2, 4",
-        ),
+        ("resnet20", {"output_stride": 8}, "own is 4, .* can make it one of 1, 2, 4"),
         ("resnet50", {"output_stride": 3}, "can make it one of 1, 2, 4, 8, 16, 32"),
+        ("resnet20", {"head": "fc"}, "head 'fc'.*flatten_fc, gap, pyramid"),
+        ("resnet20", {"head_width": (9,)}, "belongs to head=flatten_fc or pyramid"),
+        ("vgg11", {"pyramid_levels": (2,)}, "belongs to head=pyramid, not to"),
+        ("vgg11", {"head_width": (0,)}, "sizes are at least 1"),
+        ("vgg11", {"dropout": 1.0}, "dropout=1.0 must be at least 0 and below 1"),
         ("resnext50_32x4d", {"width": 8}, "must be at least 64"),
         ("mlp", {"activation": "rellu"}, "activation 'rellu'. Did you mean 'relu'"),
         ("lenet5", {"activation": "sin"}, "unknown activation 'sin'"),
@@ -157,3 +323,17 @@ def test_image_too_small_for_lenet():
     model = models.create("lenet5", num_classes=10)
     with pytest.raises(UserError, match="conv2: a kernel that spans 5"):
         model.init(jax.random.key(0), jnp.zeros((1, *DIGITS)), train=False)
+
+
+def test_the_last_map():
+    """Global average pooling and the last layer on it give the logits."""
+    model = tiny("resnet20")
+    x = jax.random.normal(jax.random.key(0), (2, *DIGITS))
+    variables = _filled(
+        jax.eval_shape(lambda x: model.init(jax.random.key(0), x, train=False), x)
+    )
+    maps = models.features(model, variables, x)
+    head = variables["params"]["head"]
+    logits = maps.mean((1, 2)) @ head["kernel"] + head["bias"]
+    np.testing.assert_allclose(logits, model.apply(variables, x, False), rtol=1e-5)
+    assert isinstance(model, Classifier)

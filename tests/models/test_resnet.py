@@ -1,11 +1,14 @@
 """What only residual networks have: stems, strides, dilation, names, initial values."""
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cnn_jax import models
+from cnn_jax import layers, models
+from cnn_jax.analysis.costs import layer_table
+from cnn_jax.errors import UserError
 from cnn_jax.models.strides import plan
 
 
@@ -121,8 +124,8 @@ def test_synchronised_batch_norm_trains_like_one_device(random_variables):
     def apply(model, x):
         return model.apply(variables, x, True, mutable=["batch_stats"])
 
-    whole, whole_updates = apply(plain, x)
-    parts, updates = jax.vmap(lambda x: apply(synced, x), axis_name="batch")(
+    whole, whole_updates = jax.jit(lambda x: apply(plain, x))(x)
+    parts, updates = jax.jit(jax.vmap(lambda x: apply(synced, x), axis_name="batch"))(
         x.reshape(2, 2, 8, 8, 1)
     )
     np.testing.assert_allclose(parts.reshape(whole.shape), whole, atol=1e-4)
@@ -130,4 +133,85 @@ def test_synchronised_batch_norm_trains_like_one_device(random_variables):
         lambda a, b: np.testing.assert_allclose(a[0], b, atol=1e-5),
         updates,
         whole_updates,
+    )
+
+
+def test_stochastic_depth_grows_linearly():
+    def dropped(rate):
+        """Rates of the layers that drop branches, by name, and all variables."""
+        model = models.create(
+            "resnet18", num_classes=3, stage_sizes=(2, 1, 1), stochastic_depth=rate
+        )
+        rates = {}
+
+        def record(next_method, args, kwargs, context):
+            if isinstance(context.module, layers.StochasticDepth):
+                rates["/".join(context.module.path)] = context.module.rate
+            return next_method(*args, **kwargs)
+
+        def init(x):
+            return model.init(jax.random.key(0), x, train=False)
+
+        with nn.intercept_methods(record):
+            variables = jax.eval_shape(init, jnp.zeros((1, 32, 32, 3)))
+        return rates, variables
+
+    rates, variables = dropped(0.4)
+    assert rates == pytest.approx(
+        {
+            "stage1_block1/drop": 0.1,
+            "stage1_block2/drop": 0.2,
+            "stage2_block1/drop": 0.3,
+            "stage3_block1/drop": 0.4,
+        }
+    )
+    without, plain_variables = dropped(0.0)
+    assert without == {}
+    assert variables == plain_variables
+
+
+@pytest.mark.parametrize(
+    ("attributes", "message"),
+    [
+        ({"stochastic_depth": 1.0}, r"stochastic_depth=1\.0 must be at least 0"),
+        ({"stochastic_depth": -0.1}, "must be at least 0 and below 1"),
+        ({"stochastic_depth": 0.5, "shortcut": "zero"}, "shortcut='zero' has none"),
+        ({"zero_init_residual": True, "shortcut": "zero"}, "shortcut='zero' has none"),
+    ],
+)
+def test_impossible_branches(attributes, message):
+    with pytest.raises(UserError, match=message):
+        models.create("resnet20", num_classes=3, **attributes)
+
+
+def test_stochastic_depth_is_for_training(random_variables):
+    attributes = {"num_classes": 3, "stage_sizes": (1, 1), "width": 4}
+    plain = models.create("resnet20", **attributes)
+    dropping = plain.clone(stochastic_depth=0.9)
+    variables = random_variables(plain, (8, 8, 1))
+    x = jax.random.normal(jax.random.key(0), (4, 8, 8, 1))
+    logits = [
+        jax.jit(lambda x, model=model: model.apply(variables, x, False))(x)
+        for model in (plain, dropping)
+    ]
+    np.testing.assert_array_equal(*logits)
+
+    @jax.jit
+    def train(key):
+        rngs = {"dropout": key}
+        return dropping.apply(variables, x, True, rngs=rngs, mutable=["batch_stats"])[0]
+
+    keys = jax.random.split(jax.random.key(0, impl="rbg"))
+    assert np.any(train(keys[0]) != train(keys[1]))
+
+
+def test_plain_network_is_the_residual_one_without_shortcuts():
+    # He et al. 2016, table 2: 18 layers; a plain network has no projections.
+    model = models.create("resnet18", num_classes=1000, shortcut="zero")
+    table = layer_table(model, (224, 224, 3))
+    projections = [64 * 128, 128 * 256, 256 * 512]
+    norms = 2 * (128 + 256 + 512)
+    assert table.parameters == 11_689_512 - sum(projections) - norms
+    assert table.macs == 1_814_073_344 - sum(
+        n * size**2 for n, size in zip(projections, (28, 14, 7), strict=True)
     )

@@ -1,0 +1,174 @@
+"""All architectures in one table: what they cost, beside what others published."""
+
+import dataclasses
+import json
+from collections.abc import Iterable, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from tabulate import tabulate
+
+from cnn_jax import models
+from cnn_jax.analysis import costs
+from cnn_jax.errors import UserError, unknown
+from cnn_jax.models.published import PUBLISHED, Published
+
+# The lines of a file between which `update` writes the table.
+BEGIN, END = "<!-- summary --all -->", "<!-- end of summary --all -->"
+
+
+@dataclasses.dataclass(frozen=True)
+class Summary:
+    """One architecture, in the setting in which it was published.
+
+    Attributes:
+      name: as in `models.MODELS`.
+      published: its setting, and the figures of others.
+      parameters, training_only_parameters, macs, weighted_layers: see `costs.Table`.
+      receptive_field, output_stride: of the map before the head, along each dimension;
+        None for a network without maps.
+    """
+
+    name: str
+    published: Published
+    parameters: int
+    training_only_parameters: int
+    macs: int
+    weighted_layers: int
+    receptive_field: tuple[int, ...] | None
+    output_stride: tuple[Fraction | None, ...] | None
+
+    @property
+    def parameter_difference(self) -> int | None:
+        """Parameters counted like the published ones, less those; None without any.
+
+        Ours are rounded to as many digits as the published figure has.
+        """
+        ours = self.parameters
+        if self.published.auxiliary:
+            ours += self.training_only_parameters
+        return _difference(
+            ours, self.published.parameters, self.published.parameters_unit
+        )
+
+    @property
+    def macs_difference(self) -> int | None:
+        """The same of multiply-accumulates."""
+        return _difference(self.macs, self.published.macs, self.published.macs_unit)
+
+
+def _difference(ours: int, published: int | None, unit: int) -> int | None:
+    return None if published is None else round(ours / unit) * unit - published
+
+
+def published_table(name: str) -> costs.Table:
+    """The layers of the architecture `name` in the setting of `PUBLISHED`."""
+    published = PUBLISHED[name]
+    model = models.create(name, num_classes=published.num_classes)
+    return costs.layer_table(model, published.input_shape)
+
+
+def summarize(name: str, table: costs.Table) -> Summary:
+    """The summary of the architecture `name`, which has this `published_table`."""
+    features = table.features
+    return Summary(
+        name,
+        PUBLISHED[name],
+        table.parameters,
+        table.training_only_parameters,
+        table.macs,
+        table.weighted_layers,
+        features and features.receptive_field,
+        features and features.stride,
+    )
+
+
+def as_json(summaries: Iterable[Summary]) -> list[dict[str, Any]]:
+    """Objects with the attributes of `Summary`, the published figures, and their
+    differences, ready for `json.dumps`."""
+    rows = []
+    for summary in summaries:
+        row = dataclasses.asdict(summary)
+        if summary.output_stride is not None:
+            row["output_stride"] = [
+                costs.whole_or_float(stride) for stride in summary.output_stride
+            ]
+        row["parameter_difference"] = summary.parameter_difference
+        row["macs_difference"] = summary.macs_difference
+        rows.append(row)
+    return rows
+
+
+def render(summaries: Sequence[Summary], format: str = "table") -> str:
+    """The table as text: "table" for a terminal, "markdown" or "json".
+
+    Raises:
+      UserError: another format.
+    """
+    if format not in costs.FORMATS:
+        raise unknown("format", format, costs.FORMATS)
+    if format == "json":
+        return json.dumps(as_json(summaries), indent=2)
+    headers = ["network", "input", "parameters", "in training only", "macs"]
+    headers += ["weighted layers", "receptive field", "output stride"]
+    headers += ["published parameters", "difference", "published macs", "difference"]
+    rows = []
+    for summary in summaries:
+        published = summary.published
+        parameters = _figure(published.parameters, published.parameters_unit)
+        row = [
+            summary.name,
+            costs.field_text(published.input_shape),
+            f"{summary.parameters:,}",
+            f"{summary.training_only_parameters:,}",
+            f"{summary.macs:,}",
+            summary.weighted_layers,
+            costs.field_text(summary.receptive_field),
+            costs.field_text(summary.output_stride),
+            f"{parameters} in all" if published.auxiliary else parameters,
+            _signed(summary.parameter_difference),
+            _figure(published.macs, published.macs_unit),
+            _signed(summary.macs_difference),
+        ]
+        row[3] = row[3] if summary.training_only_parameters else ""
+        rows.append([*row, published.source] if format == "markdown" else row)
+    if format == "markdown":
+        headers.append("published by")
+    right, left = ("right",), ("left",)
+    return tabulate(
+        rows,
+        headers=headers,
+        tablefmt=costs.FORMATS[format],
+        colalign=left * 2 + right * 10 + left * (len(headers) - 12),
+        disable_numparse=True,
+    )
+
+
+def _figure(value: int | None, unit: int) -> str:
+    """50,844,008; 4,089 M; 21.1 M; or a dash."""
+    if value is None:
+        return "-"
+    if unit == 1:
+        return f"{value:,}"
+    return f"{value / 10**6:,.{0 if unit >= 10**6 else 1}f} M"
+
+
+def _signed(value: int | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:+,}" if value else "0"
+
+
+def update(path: Path, table: str) -> None:
+    """Writes the table into a file, between the lines `BEGIN` and `END`.
+
+    Raises:
+      UserError: the file does not have these two lines.
+    """
+    text = path.read_text()
+    before, begin, rest = text.partition(BEGIN + "\n")
+    _, end, after = rest.partition(END)
+    if not end:
+        raise UserError(f"{path} has no lines '{BEGIN}' and '{END}' to write between.")
+    path.write_text(f"{before}{begin}{table}\n{end}{after}")

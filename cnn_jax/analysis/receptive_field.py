@@ -1,0 +1,624 @@
+"""Theoretical receptive fields of the maps of a network, whatever its graph.
+
+The field of a value is the part of the input that it can depend on. Along each
+dimension in space it is an interval, `arithmetic.ReceptiveField`, which moves on with
+the position in the map. These intervals are carried through the operations that JAX
+traces, so that branches, sums, concatenation, dilation and pooling need no description
+of the network. Araujo et al. 2019, "Computing Receptive Fields of Convolutional Neural
+Networks", derive them from the graph of layers.
+
+The field is theoretical: it counts padding, and may be larger than the input.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import reduce
+from typing import Any
+
+import jax
+from jax.extend import core
+
+from cnn_jax.layers.arithmetic import ReceptiveField
+
+
+class UnknownOperation(TypeError):
+    """An operation over space of which it is not known what its outputs see."""
+
+
+@dataclass(frozen=True)
+class Extent:
+    """What the values of an array see of one dimension of the input.
+
+    Attributes:
+      phases: the field of the value at position i along `axis` is that of output
+        i // n of phase i % n, for n phases. Convolution and pooling need one; where
+        maps grow, neighbours differ. None is a phase that sees nothing.
+      axis: of the array, along which the field moves; None is an array whose values
+        all see output 0 of the only phase.
+      size: of the whole dimension of the input.
+      whole: the values see all of it; `phases` then only say how positions lie.
+      merged: (n, m) where the axis holds several dimensions, as in a matrix of pixels:
+        index j stands for position j // m % n.
+    """
+
+    phases: tuple[ReceptiveField | None, ...]
+    axis: int | None
+    size: int
+    whole: bool = False
+    merged: tuple[int, int] | None = None
+
+    def at(self, position: int) -> ReceptiveField | None:
+        """The field of the value at `position`, as that of output 0."""
+        turn, phase = divmod(position, len(self.phases))
+        field = self.phases[phase]
+        return field and field.through(1, padding=-turn)
+
+    @property
+    def stride(self) -> Fraction | None:
+        """Input values from one position to the next; None: all see the same."""
+        strides = [field.stride for field in self.phases if field]
+        if self.axis is None or not strides:
+            return None
+        return Fraction(strides[0], len(self.phases))
+
+    @property
+    def receptive_field(self) -> int:
+        """Input values that one value sees, the most of all phases."""
+        if self.whole:
+            return self.size
+        return max((field.size for field in self.phases if field), default=0)
+
+    @property
+    def offset(self) -> int:
+        """The first input value that the value at position 0 sees."""
+        return 0 if self.whole or not self.phases[0] else self.phases[0].start
+
+    def window(
+        self,
+        kernel_size: int = 1,
+        stride: int = 1,
+        before: int = 0,
+        dilation: int = 1,
+        axis: int | None = None,
+    ) -> "Extent":
+        """That of windows over this one's positions, along `axis` of the new array.
+
+        Window i covers positions i s - before + d t, t from 0 to f - 1.
+        """
+        axis = self.axis if axis is None else axis
+        old = len(self.phases)
+        if old == 1 and self.phases[0]:
+            field = self.phases[0].through(kernel_size, stride, before, dilation)
+            return replace(self, phases=(field,), axis=axis)
+        new = old // math.gcd(old, stride)
+        phases = []
+        for i in range(new):
+            positions = [i * stride - before + dilation * t for t in range(kernel_size)]
+            field = _union(map(self.at, positions))
+            phases.append(
+                field and replace(field, stride=field.stride * (new * stride // old))
+            )
+        return replace(self, phases=_simplest(phases), axis=axis)
+
+    def repeated(self, times: int, axis: int) -> "Extent":
+        """That of an array with each position `times` times in a row."""
+        if times == 1:
+            return replace(self, axis=axis)
+        phases = [field for field in self.phases for _ in range(times)]
+        return replace(self, phases=_simplest(phases), axis=axis)
+
+    def dilated(self, by: int) -> "Extent":
+        """That of an array with `by` - 1 constants between any two positions."""
+        phases = []
+        for field in self.phases:
+            phases += [field, *(None,) * (by - 1)]
+        return replace(self, phases=tuple(phases))
+
+    def gathered(self, positions: int) -> "Extent":
+        """That of values which depend on all `positions` of the axis."""
+        if self.axis is None:
+            return self
+        if self.merged:
+            positions, _ = self.merged
+        fields = map(self.at, range(positions))
+        return _everywhere(_union(fields), self.size, self.whole)
+
+
+# One extent a dimension of the input in space; None is an array that sees no input.
+Extents = tuple[Extent, ...] | None
+
+
+def trace(function: Callable, *arguments: Any) -> tuple[Any, Any]:
+    """The outputs of `function(*arguments)`: their shapes, and their `Extents`.
+
+    The last argument is the input, (batch, *space, channels). Nothing is computed,
+    so arguments may be `jax.ShapeDtypeStruct`s.
+
+    Returns:
+      The tree of the outputs' `ShapeDtypeStruct`s, and a list with the extents of
+      each of its leaves.
+
+    Raises:
+      UnknownOperation: an operation over space that has no rule here.
+    """
+    closed, shapes = jax.make_jaxpr(function, return_shape=True)(*arguments)
+    *others, x = arguments
+    inputs = [None] * len(jax.tree.leaves(others)) + [of_input(x.shape)]
+    return shapes, _run(closed.jaxpr, inputs)
+
+
+def of_input(shape: Sequence[int]) -> Extents:
+    """Those of an input (batch, *space, channels): each value sees its own place."""
+    return tuple(
+        Extent((ReceptiveField(),), axis, size)
+        for axis, size in enumerate(shape[1:-1], start=1)
+    )
+
+
+def _union(fields: Iterable[ReceptiveField | None]) -> ReceptiveField | None:
+    fields = [field for field in fields if field]
+    return reduce(ReceptiveField.union, fields) if fields else None
+
+
+def _simplest(
+    phases: Sequence[ReceptiveField | None],
+) -> tuple[ReceptiveField | None, ...]:
+    """One phase where each is the one before it, moved on by the same step."""
+    first, n = phases[0], len(phases)
+    if n == 1 or None in phases or first.stride % n:
+        return tuple(phases)
+    field = replace(first, stride=first.stride // n)
+    moved = [field.through(1, padding=-i) for i in range(n)]
+    same = all(
+        (a.start, a.end) == (b.start, b.end) for a, b in zip(moved, phases, strict=True)
+    )
+    return (field,) if same else tuple(phases)
+
+
+def _everywhere(field: ReceptiveField | None, size: int, whole: bool = False) -> Extent:
+    """That of values which all see `field`."""
+    if whole or (field and field.start <= 0 and field.end >= size - 1):
+        return Extent((ReceptiveField(1, 0, size - 1),), None, size, True)
+    return Extent((field and replace(field, stride=1),), None, size)
+
+
+def _join(extents: Sequence[Extent]) -> Extent:
+    """That of values computed from values of all these arrays at the same place."""
+    first = extents[0]
+    if all(extent == first for extent in extents):
+        return first
+    whole = any(extent.whole for extent in extents)
+    moving = [extent for extent in extents if extent.axis is not None]
+    if not moving:
+        return _everywhere(_union(e.phases[0] for e in extents), first.size, whole)
+    places = {(extent.axis, extent.merged) for extent in moving}
+    if len(places) > 1:
+        return _everywhere(None, first.size, True)
+    # A field that stays, or strides that differ, reach any distance from a position.
+    strides = {extent.stride for extent in moving} - {None}
+    if whole or len(moving) < len(extents) or len(strides) > 1:
+        return replace(moving[0], whole=True)
+    n = math.lcm(*(len(extent.phases) for extent in moving))
+
+    def phase(i):
+        fields = [(extent.at(i), n // len(extent.phases)) for extent in moving]
+        return _union(
+            field and replace(field, stride=field.stride * turns)
+            for field, turns in fields
+        )
+
+    return replace(first, phases=_simplest([phase(i) for i in range(n)]))
+
+
+def _join_arrays(arrays: Sequence[Extents]) -> Extents:
+    arrays = [extents for extents in arrays if extents is not None]
+    return tuple(map(_join, zip(*arrays, strict=True)))
+
+
+# Rules, by the names of JAX's primitives. A rule takes the equation and the extents of
+# its operands, at least one of which sees the input, and returns those of its outputs.
+
+
+def _run(jaxpr: core.Jaxpr, inputs: Sequence[Extents]) -> list[Extents]:
+    known = dict(zip(jaxpr.invars, inputs, strict=True))
+
+    def read(atom) -> Extents:
+        return None if isinstance(atom, core.Literal) else known.get(atom)
+
+    for eqn in jaxpr.eqns:
+        operands = [read(atom) for atom in eqn.invars]
+        if all(extents is None for extents in operands):
+            continue  # computed from parameters and constants alone
+        name = eqn.primitive.name
+        if name not in MERGED:
+            operands = list(map(_unmerged, operands))
+        if name not in RULES:
+            seeing = next(
+                atom
+                for atom, extents in zip(eqn.invars, operands, strict=True)
+                if extents is not None
+            )
+            raise UnknownOperation(
+                f"it is not known what the outputs of the operation {name} on "
+                f"{seeing.aval.str_short()} see of it: give it a rule in "
+                "cnn_jax/analysis/receptive_field.py"
+            )
+        known.update(zip(eqn.outvars, RULES[name](eqn, operands), strict=True))
+    return [read(atom) for atom in jaxpr.outvars]
+
+
+def _unmerged(extents: Extents) -> Extents:
+    """Where windows would move over several dimensions in one, all is seen."""
+    if extents is None:
+        return None
+    return tuple(extent.gathered(0) if extent.merged else extent for extent in extents)
+
+
+def _shapes(eqn) -> list[tuple[int, ...]]:
+    return [atom.aval.shape for atom in eqn.invars]
+
+
+def _elementwise(eqn, operands):
+    return [_join_arrays(operands)] * len(eqn.outvars)
+
+
+def _call(eqn, operands):
+    values = eqn.params.values()
+    (jaxpr,) = (v for v in values if isinstance(v, core.Jaxpr | core.ClosedJaxpr))
+    return _run(getattr(jaxpr, "jaxpr", jaxpr), operands)
+
+
+def _without(extents: Extents, shape: Sequence[int], axes: Sequence[int]) -> Extents:
+    """Where the array's `axes` are reduced and left out."""
+
+    def one(extent):
+        if extent.axis in axes:
+            return extent.gathered(shape[extent.axis])
+        if extent.axis is None:
+            return extent
+        return replace(extent, axis=extent.axis - sum(a < extent.axis for a in axes))
+
+    return tuple(map(one, extents))
+
+
+def _reduction(eqn, operands):
+    joined = _join_arrays(operands)
+    return [_without(joined, _shapes(eqn)[0], eqn.params["axes"])] * len(eqn.outvars)
+
+
+def _squeeze(eqn, operands):
+    return [_without(operands[0], _shapes(eqn)[0], eqn.params["dimensions"])]
+
+
+def _reduce_window(eqn, operands):
+    p = eqn.params
+
+    def one(extent):
+        a = extent.axis
+        if a is None:
+            return extent
+        return extent.dilated(p["base_dilation"][a]).window(
+            int(p["window_dimensions"][a]),
+            int(p["window_strides"][a]),
+            int(p["padding"][a][0]),
+            int(p["window_dilation"][a]),
+        )
+
+    return [tuple(map(one, _join_arrays(operands)))] * len(eqn.outvars)
+
+
+def _convolution(eqn, operands):
+    p, (x_shape, kernel_shape) = eqn.params, _shapes(eqn)
+    lhs, rhs, out = p["dimension_numbers"]
+    extents, kernel = operands
+    if kernel is not None:  # computed from the input, which values of x meet
+        kernel = _without(kernel, kernel_shape, range(len(kernel_shape)))
+        extents = _join_arrays([extents, kernel])
+
+    def one(extent):
+        a = extent.axis
+        if a is None:
+            return extent
+        if a == lhs[0]:
+            return replace(extent, axis=out[0])
+        if a == lhs[1]:
+            return extent.gathered(x_shape[a])
+        i = lhs.index(a) - 2
+        return extent.dilated(p["lhs_dilation"][i]).window(
+            kernel_shape[rhs[i + 2]],
+            int(p["window_strides"][i]),
+            int(p["padding"][i][0]),
+            int(p["rhs_dilation"][i]),
+            axis=out[i + 2],
+        )
+
+    return [tuple(map(one, extents))]
+
+
+def _dot_general(eqn, operands):
+    contracted, batch = eqn.params["dimension_numbers"]
+    shapes, found = _shapes(eqn), []
+    before = len(batch[0])
+    for side, extents in enumerate(operands):
+        shape = shapes[side]
+        free = [
+            a for a in range(len(shape)) if a not in (*contracted[side], *batch[side])
+        ]
+
+        def one(extent, side=side, shape=shape, free=free, before=before):
+            a = extent.axis
+            if a is None:
+                return extent
+            if a in contracted[side]:
+                return extent.gathered(shape[a])
+            if a in batch[side]:
+                return replace(extent, axis=batch[side].index(a))
+            return replace(extent, axis=before + free.index(a))
+
+        if extents is not None:
+            found.append(tuple(map(one, extents)))
+        before += len(free)
+    return [_join_arrays(found)]
+
+
+def _broadcast_in_dim(eqn, operands):
+    shape, places = eqn.params["shape"], eqn.params["broadcast_dimensions"]
+    before = _shapes(eqn)[0]
+
+    def one(extent):
+        a = extent.axis
+        if a is None:
+            return extent
+        if shape[places[a]] != before[a]:
+            return extent.gathered(1)
+        return replace(extent, axis=places[a])
+
+    return [tuple(map(one, operands[0]))]
+
+
+def _reshape(eqn, operands):
+    old, new = _shapes(eqn)[0], eqn.params["new_sizes"]
+    last = len(new) - 1  # channels: what is moved there is no map any more
+
+    def place(extent):
+        """(axis, n, m) of the new array; see `Extent.merged`. None: no single axis."""
+        a = extent.axis
+        if a is None:
+            return None
+        n, inner = extent.merged or (old[a], 1)
+        inner *= math.prod(old[a + 1 :])  # values from one position to the next
+        for b in sorted(range(min(a, n > 1), last), key=lambda b: abs(b - a)):
+            behind = math.prod(new[b + 1 :])
+            if inner % behind == 0 and new[b] * behind % (inner * n) == 0:
+                return b, n, inner // behind
+        return None
+
+    places = [place(extent) for extent in operands[0]]
+
+    def one(extent, found):
+        a = extent.axis
+        if a is None:
+            return extent
+        if found is not None:
+            b, n, inner = found
+            if (
+                n * inner < new[b]
+                or sum(p is not None and p[0] == b for p in places) > 1
+            ):
+                return replace(extent, axis=b, merged=(n, inner))
+            return replace(extent, merged=None).repeated(inner, axis=b)
+        if extent.merged is None:
+            # Parts of the axis, as in moving space to depth.
+            inner = math.prod(old[a + 1 :])
+            for b in range(1, last):
+                behind = math.prod(new[b + 1 :])
+                if new[b] > 1 and new[b] * behind == old[a] * inner:
+                    part, rest = divmod(behind, inner)
+                    if not rest and math.prod(new[:b]) == math.prod(old[:a]):
+                        return extent.window(part, part, axis=b)
+        return extent.gathered(old[a])
+
+    return [tuple(map(one, operands[0], places))]
+
+
+def _transpose(eqn, operands):
+    order = eqn.params["permutation"]
+    return [
+        tuple(
+            e if e.axis is None else replace(e, axis=order.index(e.axis))
+            for e in operands[0]
+        )
+    ]
+
+
+def _pad(eqn, operands):
+    config = eqn.params["padding_config"]
+    return [
+        tuple(
+            e
+            if e.axis is None
+            else e.dilated(config[e.axis][2] + 1).window(before=int(config[e.axis][0]))
+            for e in _join_arrays(operands)
+        )
+    ]
+
+
+def _rev(eqn, operands):
+    shape = _shapes(eqn)[0]
+
+    def one(extent):
+        a = extent.axis
+        if a not in eqn.params["dimensions"]:
+            return extent
+        fields = [extent.at(i) for i in reversed(range(shape[a]))]
+        step = -extent.phases[0].stride * shape[a] // len(extent.phases)
+        return replace(
+            extent, phases=_simplest([replace(f, stride=step) for f in fields])
+        )
+
+    return [tuple(map(one, operands[0]))]
+
+
+def _slice(eqn, operands):
+    starts = eqn.params["start_indices"]
+    strides = eqn.params["strides"] or (1,) * len(starts)
+    return [
+        tuple(
+            e
+            if e.axis is None
+            else e.window(stride=int(strides[e.axis]), before=-int(starts[e.axis]))
+            for e in operands[0]
+        )
+    ]
+
+
+def _split(eqn, operands):
+    outputs, start = [], 0
+    for size in eqn.params["sizes"]:
+        outputs.append(
+            tuple(
+                e.window(before=-start) if e.axis == eqn.params["axis"] else e
+                for e in operands[0]
+            )
+        )
+        start += int(size)
+    return outputs
+
+
+def _stack(eqn, operands):
+    new = eqn.params["axis"]
+
+    def one(extent):
+        a = extent.axis
+        return extent if a is None or a < new else replace(extent, axis=a + 1)
+
+    return [tuple(map(one, _join_arrays(operands)))]
+
+
+def _tile(eqn, operands):
+    shape, times = _shapes(eqn)[0], eqn.params["reps"]
+
+    def one(extent):
+        a = extent.axis
+        return extent if a is None or times[a] == 1 else extent.gathered(shape[a])
+
+    return [tuple(map(one, operands[0]))]
+
+
+def _concatenate(eqn, operands):
+    axis = eqn.params["dimension"]
+    lengths = [shape[axis] for shape in _shapes(eqn)]
+    starts = [sum(lengths[:i]) for i in range(len(lengths))]
+    pieces = [
+        (
+            _unmerged(extents) if axis in (e.axis for e in extents) else extents,
+            start,
+            length,
+        )
+        for extents, start, length in zip(operands, starts, lengths, strict=True)
+        if extents is not None
+    ]
+
+    def one(dimension):
+        parts = [(extents[dimension], *rest) for extents, *rest in pieces]
+        moved = [
+            e.window(before=start) if e.axis == axis else e for e, start, _ in parts
+        ]
+        along = [e.stride if e.axis == axis else None for e in moved]
+        if not any(along):
+            cells = set(lengths) == {1} and all(e.axis is None for e in moved)
+            irregular = cells and len(set(moved)) > 1
+        else:
+            irregular = len(set(along)) > 1
+        if irregular:
+            return _cells(parts, sum(lengths), axis)
+        return _join(moved)
+
+    return [tuple(map(one, range(len(pieces[0][0]))))]
+
+
+def _cells(parts, positions: int, axis: int) -> Extent:
+    """That of pieces which follow each other along `axis`, whatever each one sees.
+
+    Every position is a phase of its own: the cells of adaptive pooling may differ in
+    size, and at a border that mirrors the map the field moves backwards.
+    """
+    fields: list[ReceptiveField | None] = [None] * positions
+    for extent, start, length in parts:
+        for i in range(length):
+            fields[start + i] = extent.at(i) if extent.axis == axis else extent.at(0)
+    seen = [field for field in fields if field]
+    step = round((seen[-1].start - seen[0].start) * positions / max(len(seen) - 1, 1))
+    first = parts[0][0]
+    return Extent(
+        _simplest([field and replace(field, stride=step) for field in fields]),
+        axis,
+        first.size,
+        any(extent.whole for extent, *_ in parts),
+    )
+
+
+def _gather(eqn, operands):
+    numbers, sizes = eqn.params["dimension_numbers"], eqn.params["slice_sizes"]
+    shape, (extents, indices) = _shapes(eqn)[0], operands
+    lost = (*numbers.collapsed_slice_dims, *numbers.operand_batching_dims)
+    kept = [a for a in range(len(shape)) if a not in lost]
+
+    def one(extent):
+        a = extent.axis
+        if a is None:
+            return extent
+        if a in kept and sizes[a] == shape[a]:
+            return replace(extent, axis=numbers.offset_dims[kept.index(a)])
+        return extent.gathered(shape[a])
+
+    if indices is not None:
+        raise UnknownOperation(
+            "the operation gather takes places in the input that depend on the input"
+        )
+    return [tuple(map(one, extents))]
+
+
+def _rules() -> dict[str, Callable]:
+    elementwise = """abs acos acosh add add_any and asin asinh atan atan2 atanh cbrt
+        ceil clamp convert_element_type copy copy_p cos cosh div eq erf erf_inv erfc exp
+        exp2 expm1 floor ge gt integer_pow is_finite le log log1p logistic lt max min
+        mul name ne neg nextafter not optimization_barrier or pow reduce_precision rem
+        round rsqrt select_n sign sin sinh sqrt square stop_gradient sub tan tanh xor"""
+    reductions = """argmax argmin reduce_and reduce_max reduce_min reduce_or reduce_prod
+        reduce_sum reduce_xor"""
+    windows = "reduce_window reduce_window_max reduce_window_min reduce_window_sum"
+    calls = """checkpoint closed_call core_call custom_jvp_call custom_vjp_call jit pjit
+        remat remat2"""
+    return {
+        **dict.fromkeys(elementwise.split(), _elementwise),
+        **dict.fromkeys(reductions.split(), _reduction),
+        **dict.fromkeys(windows.split(), _reduce_window),
+        **dict.fromkeys(calls.split(), _call),
+        "broadcast_in_dim": _broadcast_in_dim,
+        "concatenate": _concatenate,
+        "conv_general_dilated": _convolution,
+        "dot_general": _dot_general,
+        "gather": _gather,
+        "pad": _pad,
+        "reshape": _reshape,
+        "rev": _rev,
+        "slice": _slice,
+        "split": _split,
+        "squeeze": _squeeze,
+        "stack": _stack,
+        "tile": _tile,
+        "transpose": _transpose,
+    }
+
+
+RULES = _rules()
+# Those that do not move over an axis, so that it may be `Extent.merged`.
+MERGED = {
+    name
+    for name, rule in RULES.items()
+    if rule in (_elementwise, _call, _reduction, _broadcast_in_dim, _dot_general)
+    or rule in (_concatenate, _reshape, _squeeze, _stack, _transpose)
+}

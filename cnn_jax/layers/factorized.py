@@ -1,0 +1,232 @@
+"""Convolutions taken apart into smaller ones, with fewer parameters and operations.
+
+All take the place of a `Conv`: they have its attributes, so that a network's `conv` can
+be a partial of any of them.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+import flax.linen as nn
+from jax.nn.initializers import Initializer
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from cnn_jax.layers import arithmetic
+from cnn_jax.layers.convolution import (
+    Conv,
+    DepthwiseConv,
+    Windowed,
+    depthwise_normal,
+    kaiming_normal_fan_out,
+)
+from cnn_jax.layers.windows import Padding, Size
+
+Maps = Float[Array, "batch *space channels"]
+Out = Float[Array, "batch *out features"]
+
+
+class SeparableConv(Windowed):
+    """A depthwise convolution, then a 1x1 convolution that mixes its maps.
+
+    Nothing stands between them, as in Chollet 2017, "Xception", section 4.7, so the
+    first has no bias. A window of 1 is the second alone. Modules: `depthwise`,
+    `pointwise`. Attributes and errors are those of `Conv`, and
+
+    Attributes:
+      groups: of the 1x1 convolution.
+      multiplier: maps that the depthwise convolution makes of each channel.
+      kernel_init: of the 1x1 convolution; the depthwise one keeps each map's variance.
+    """
+
+    features: int
+    kernel_size: Size
+    strides: Size = 1
+    padding: Padding = "SAME"
+    dilation: Size = 1
+    groups: int = 1
+    use_bias: bool = True
+    dtype: DTypeLike | None = None
+    kernel_init: Initializer = kaiming_normal_fan_out
+    bias_init: Initializer = nn.initializers.zeros_init()
+    multiplier: int = 1
+
+    @nn.compact
+    def __call__(self, x: Maps) -> Out:
+        strides, padding, dilation = self.geometry(x, self.features, self.groups)
+        ones = (1,) * len(self.window)
+        pointwise = partial(
+            Conv,
+            self.features,
+            ones,
+            groups=self.groups,
+            use_bias=self.use_bias,
+            dtype=self.dtype,
+            kernel_init=self.kernel_init,
+            bias_init=self.bias_init,
+            name="pointwise",
+        )
+        if self.window == ones:
+            return pointwise(strides, padding)(x)
+        x = DepthwiseConv(
+            self.window,
+            strides,
+            padding,
+            dilation,
+            self.multiplier,
+            use_bias=False,
+            dtype=self.dtype,
+            name="depthwise",
+        )(x)
+        return pointwise()(x)
+
+
+class FlattenedConv(Windowed):
+    """A 1x1 convolution, then one along each dimension, every map by itself.
+
+    Jin et al. 2014, "Flattened Convolutional Neural Networks for Feedforward
+    Acceleration": a filter of c * f * f weights becomes their outer product, of
+    c + f + f weights. Each part has a bias and no non-linearity follows it. The paper
+    puts two of these layers in the place of one convolution. Modules: `lateral` (over
+    channels), then `temporal` (for clips), `vertical`, `horizontal`; none along a
+    dimension where the window is 1. Attributes and errors are those of `Conv`, and
+
+    Attributes:
+      groups: of the 1x1 convolution.
+      kernel_init: of the 1x1 convolution; the others keep each map's variance.
+    """
+
+    features: int
+    kernel_size: Size
+    strides: Size = 1
+    padding: Padding = "SAME"
+    dilation: Size = 1
+    groups: int = 1
+    use_bias: bool = True
+    dtype: DTypeLike | None = None
+    kernel_init: Initializer = kaiming_normal_fan_out
+    bias_init: Initializer = nn.initializers.zeros_init()
+
+    @nn.compact
+    def __call__(self, x: Maps) -> Out:
+        strides, padding, dilation = self.geometry(x, self.features, self.groups)
+        rank = len(self.window)
+
+        def conv(axes, name, **attributes):
+            """A convolution that moves over `axes` as the whole one does."""
+
+            def along(values, rest):
+                return tuple(v if i in axes else rest for i, v in enumerate(values))
+
+            return Conv(
+                self.features,
+                along(self.window, 1),
+                along(strides, 1),
+                along(padding, (0, 0)),
+                along(dilation, 1),
+                use_bias=self.use_bias,
+                dtype=self.dtype,
+                bias_init=self.bias_init,
+                name=name,
+                **attributes,
+            )
+
+        flat = [axis for axis in range(rank) if self.window[axis] == 1]
+        x = conv(flat, "lateral", groups=self.groups, kernel_init=self.kernel_init)(x)
+        names = ("temporal", "vertical", "horizontal")[3 - rank :]
+        for axis, name in enumerate(names):
+            if axis not in flat:
+                x = conv(
+                    [axis], name, groups=self.features, kernel_init=depthwise_normal
+                )(x)
+        return x
+
+
+class Conv2Plus1D(Windowed):
+    """A convolution over space, normalisation, ReLU, and a convolution over time.
+
+    Tran et al. 2018, "A Closer Look at Spatiotemporal Convolutions for Action
+    Recognition", section 3.5: a window of t x d x d becomes 1 x d x d and t x 1 x 1,
+    each with its part of strides, padding and dilation. Modules: `spatial`, `norm`,
+    `temporal`. Where the window is 1 over time or over space there is nothing to take
+    apart, and one convolution `conv` alone. Attributes and errors are those of `Conv`,
+    and
+
+    Attributes:
+      kernel_size: an integer means a cube.
+      use_bias: of the last convolution; the published network has none, since
+        normalisation follows.
+      norm: what makes the normalisation in between; None leaves it out, and the first
+        convolution has the bias that the last one has.
+      mid_features: channels in between; None is the number that makes as many
+        parameters as the whole convolution has, rounded down
+        (`arithmetic.conv2plus1d_features`).
+    """
+
+    features: int
+    kernel_size: Size
+    strides: Size = 1
+    padding: Padding = "SAME"
+    dilation: Size = 1
+    groups: int = 1
+    use_bias: bool = False
+    dtype: DTypeLike | None = None
+    kernel_init: Initializer = kaiming_normal_fan_out
+    bias_init: Initializer = nn.initializers.zeros_init()
+    norm: Callable[..., nn.Module] | None = None
+    mid_features: int | None = None
+
+    @property
+    def window(self) -> tuple[int, ...]:
+        """The kernel's size along each dimension."""
+        size = self.kernel_size
+        return (size, size, size) if isinstance(size, int) else tuple(size)
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "batch time height width channels"]
+    ) -> Float[Array, "batch out_time out_height out_width features"]:
+        strides, padding, dilation = self.geometry(x, self.features, self.groups)
+        (time, *space), none = self.window, (0, 0)
+        conv = partial(
+            Conv,
+            groups=self.groups,
+            dtype=self.dtype,
+            kernel_init=self.kernel_init,
+            bias_init=self.bias_init,
+        )
+        if time == 1 or space == [1, 1]:
+            return conv(
+                self.features,
+                self.window,
+                strides,
+                padding,
+                dilation,
+                use_bias=self.use_bias,
+                name="conv",
+            )(x)
+        mid_features = self.mid_features
+        if mid_features is None:
+            mid_features = arithmetic.conv2plus1d_features(
+                self.window, x.shape[-1], self.features, groups=self.groups
+            )
+        x = conv(
+            mid_features,
+            (1, *space),
+            (1, *strides[1:]),
+            (none, *padding[1:]),
+            (1, *dilation[1:]),
+            use_bias=self.use_bias and self.norm is None,
+            name="spatial",
+        )(x)
+        if self.norm is not None:
+            x = self.norm(name="norm")(x)
+        return conv(
+            self.features,
+            (time, 1, 1),
+            (strides[0], 1, 1),
+            (padding[0], none, none),
+            (dilation[0], 1, 1),
+            use_bias=self.use_bias,
+            name="temporal",
+        )(nn.relu(x))

@@ -1,0 +1,110 @@
+"""Convolution as a matrix product, by hand: what `convolve` computes, spelled out.
+
+It is the reference for `convolve`, which is faster and takes less memory.
+"""
+
+import itertools
+import math
+from collections.abc import Sequence
+
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float
+
+from cnn_jax.layers import arithmetic
+from cnn_jax.layers.windows import Pairs
+
+Maps = Float[Array, "batch *space channels"]
+
+
+def patches(
+    x: Maps,
+    window: Sequence[int],
+    *,
+    strides: Sequence[int],
+    padding: Pairs,
+    dilation: Sequence[int],
+) -> Float[Array, "batch *out taps channels"]:
+    """The values under the window, for each place where it stands.
+
+    The taps of the window are in row-major order. Each is one slice of the whole
+    input, so that the gradient is cheap, which that of
+    `lax.conv_general_dilated_patches` is not.
+
+    Raises:
+      UserError: the window does not fit the padded input.
+    """
+    geometry = list(zip(x.shape[1:-1], window, strides, padding, dilation, strict=True))
+    out = [
+        arithmetic.output_size(n, f, stride=s, padding=pair, dilation=d)
+        for n, f, s, pair, d in geometry
+    ]
+    x = jnp.pad(x, [(0, 0), *padding, (0, 0)])
+    slices = []
+    for tap in itertools.product(*(range(f) for f in window)):
+        start = [i * d for i, d in zip(tap, dilation, strict=True)]
+        stop = [
+            first + (m - 1) * s + 1
+            for first, m, s in zip(start, out, strides, strict=True)
+        ]
+        slices.append(
+            lax.slice(
+                x,
+                (0, *start, 0),
+                (x.shape[0], *stop, x.shape[-1]),
+                (1, *strides, 1),
+            )
+        )
+    return jnp.stack(slices, axis=-2)
+
+
+def im2col(
+    x: Maps,
+    window: Sequence[int],
+    *,
+    strides: Sequence[int],
+    padding: Pairs,
+    dilation: Sequence[int],
+) -> Float[Array, "batch weights positions"]:
+    """The matrix X of each example: a column for each place of the window.
+
+    A column holds the values under the window, in the order of a kernel's weights
+    (height, width, channels); values under several places of it are repeated.
+    """
+    values = patches(x, window, strides=strides, padding=padding, dilation=dilation)
+    batch, *out, taps, channels = values.shape
+    return values.reshape(batch, math.prod(out), taps * channels).mT
+
+
+def convolve_as_matrix_product(
+    x: Maps,
+    kernel: Float[Array, "*window channels_per_group features"],
+    *,
+    strides: Sequence[int],
+    padding: Pairs,
+    dilation: Sequence[int],
+    groups: int,
+) -> Float[Array, "batch *out features"]:
+    """What `convolve` computes: W^T X, with a column of W for each filter.
+
+    Chellapilla et al. 2006, "High Performance Convolutional Neural Networks for
+    Document Processing". Each group is a product of its own.
+    """
+    window = kernel.shape[:-2]
+    out = [
+        arithmetic.output_size(n, f, stride=s, padding=pair, dilation=d)
+        for n, f, s, pair, d in zip(
+            x.shape[1:-1], window, strides, padding, dilation, strict=True
+        )
+    ]
+    maps = []
+    for part, filters in zip(
+        jnp.split(x, groups, axis=-1), jnp.split(kernel, groups, axis=-1), strict=True
+    ):
+        columns = im2col(
+            part, window, strides=strides, padding=padding, dilation=dilation
+        )
+        weights = filters.reshape(-1, filters.shape[-1])
+        maps.append(weights.T @ columns)
+    y = jnp.concatenate(maps, axis=1)  # batch, features, positions
+    return y.mT.reshape(x.shape[0], *out, kernel.shape[-1])

@@ -1,0 +1,190 @@
+"""Which weights are the same: parameter sharing as a choice.
+
+A convolution uses one kernel at all places in space. `SHARING` has what to compare that
+with: nothing shared, or shared by several layers too. All take the attributes of
+`Conv`, so that a network's `conv` can be a partial of any of them.
+"""
+
+import math
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax.nn.initializers import Initializer
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from cnn_jax.errors import UserError
+from cnn_jax.layers.convolution import Conv, Windowed, kaiming_normal_fan_out
+from cnn_jax.layers.matrix import patches
+from cnn_jax.layers.windows import Padding, Size
+
+Maps = Float[Array, "batch *space channels"]
+Out = Float[Array, "batch *out features"]
+
+
+class LocallyConnected(Windowed):
+    """A convolution whose kernel is not shared over space: one for each output pixel.
+
+    LeCun 1989, "Generalization and Network Design Strategies"; Taigman et al. 2014,
+    "DeepFace". The parameters are "kernel", (*out, *window, channels / groups,
+    features), and "bias", (*out, features), so they belong to one size of the input.
+    Attributes and errors are those of `Conv`, and
+
+    Attributes:
+      kernel_init: of each pixel's kernel by itself.
+
+    Raises:
+      UserError: an input of another size than the parameters'.
+    """
+
+    features: int
+    kernel_size: Size
+    strides: Size = 1
+    padding: Padding = "SAME"
+    dilation: Size = 1
+    groups: int = 1
+    use_bias: bool = True
+    dtype: DTypeLike | None = None
+    kernel_init: Initializer = kaiming_normal_fan_out
+    bias_init: Initializer = nn.initializers.zeros_init()
+
+    @nn.compact
+    def __call__(self, x: Maps) -> Out:
+        groups, per_group = self.groups, x.shape[-1] // self.groups
+        strides, padding, dilation = self.geometry(x, self.features, groups)
+        dtype = self.dtype or jnp.float32
+        values = patches(
+            x.astype(dtype),
+            self.window,
+            strides=strides,
+            padding=padding,
+            dilation=dilation,
+        )
+        batch, *out, taps, _ = values.shape
+        positions = math.prod(out)
+        shape = (*out, *self.window, per_group, self.features)
+        if self.has_variable("params", "kernel"):
+            known = self.get_variable("params", "kernel").shape
+            if known[: len(out)] != tuple(out):
+                raise UserError(
+                    f"{self.where}: has a kernel for each pixel of a map of "
+                    f"{known[: len(out)]}, but the input makes one of {tuple(out)}."
+                )
+        kernel = self.param("kernel", self._init_each, shape, jnp.float32)
+        y = jnp.einsum(
+            "bptgc,ptcgf->bpgf",
+            values.reshape(batch, positions, taps, groups, per_group),
+            kernel.astype(dtype).reshape(
+                positions, taps, per_group, groups, self.features // groups
+            ),
+        )
+        y = y.reshape(batch, *out, self.features)
+        return self.add_bias(y, (*out, self.features))
+
+    def _init_each(self, key, shape, dtype):
+        """Kernels drawn one by one: an initializer would take places in space for
+        inputs, and make them too small."""
+        rank = len(self.window)
+        keys = jax.random.split(key, math.prod(shape[:rank]))
+        kernels = jax.vmap(lambda key: self.kernel_init(key, shape[rank:], dtype))(keys)
+        return kernels.reshape(shape)
+
+
+class Repeat(nn.Module):
+    """One block applied several times in a row, always with the same parameters.
+
+    Eigen et al. 2014, "Understanding Deep Architectures Using a Recursive Convolutional
+    Network". Batch statistics are shared too: each time adds to the running ones.
+
+    Attributes:
+      block: what makes the module, which keeps the shape of its input. Its name is
+        `block`.
+      times: how often it is applied.
+
+    Raises:
+      UserError: a number of times below 1.
+    """
+
+    block: Callable[..., nn.Module]
+    times: int
+
+    @nn.compact
+    def __call__(self, x: Maps) -> Out:
+        if self.times < 1:
+            where = "/".join(self.path) or "Repeat"
+            raise UserError(f"{where}: a block applied times={self.times}.")
+        block = self.block(name="block")
+        for _ in range(self.times):
+            x = block(x)
+        return x
+
+
+class DepthSharedConv(Windowed):
+    """A convolution applied several times in a row, always with the same parameters.
+
+    As deep as `times` layers, and with the parameters of one: Eigen et al. 2014, whose
+    layers are tied. Where the input has other channels, or with strides, a convolution
+    of its own comes first, as there an untied layer does. `activation` stands between
+    any two. Modules: `entry` and `shared`. Attributes and errors are those of `Conv`,
+    and
+
+    Attributes:
+      strides: of the first one.
+      times: how often the shared convolution is applied.
+      activation: between two convolutions, but not behind the last one.
+
+    Raises:
+      UserError: a number of times below 1.
+    """
+
+    features: int
+    kernel_size: Size
+    strides: Size = 1
+    padding: Padding = "SAME"
+    dilation: Size = 1
+    groups: int = 1
+    use_bias: bool = True
+    dtype: DTypeLike | None = None
+    kernel_init: Initializer = kaiming_normal_fan_out
+    bias_init: Initializer = nn.initializers.zeros_init()
+    times: int = 2
+    activation: Callable[[Array], Array] = nn.relu
+
+    @nn.compact
+    def __call__(self, x: Maps) -> Out:
+        if self.times < 1:
+            raise UserError(f"{self.where}: a convolution applied times={self.times}.")
+        strides, _ = self.steps(x, self.features, self.groups)
+
+        def conv(strides: Size, name: str) -> Conv:
+            return Conv(
+                self.features,
+                self.window,
+                strides,
+                self.padding,
+                self.dilation,
+                self.groups,
+                self.use_bias,
+                self.dtype,
+                self.kernel_init,
+                self.bias_init,
+                name=name,
+            )
+
+        shared = conv(1, "shared")
+        if x.shape[-1] != self.features or max(strides) > 1:
+            x = self.activation(conv(strides, "entry")(x))
+        x = shared(x)
+        for _ in range(self.times - 1):
+            x = shared(self.activation(x))
+        return x
+
+
+# Over what a layer's weights are shared.
+SHARING: dict[str, Callable[..., nn.Module]] = {
+    "space": Conv,
+    "none": LocallyConnected,
+    "depth": DepthSharedConv,
+}

@@ -1,0 +1,46 @@
+"""Channels weighed by what the whole map shows (Hu et al. 2018)."""
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from cnn_jax.errors import UserError
+from cnn_jax.layers.pooling import GlobalAvgPool
+
+Maps = Float[Array, "batch *space channels"]
+
+
+class SqueezeExcitation(nn.Module):
+    """Each channel times a gate between 0 and 1 that the means of all channels set.
+
+        x * sigmoid(W2 relu(W1 mean(x) + b1) + b2)
+
+    Hu et al. 2018, "Squeeze-and-Excitation Networks", equations 2 to 4, for any
+    number of dimensions in space. The means and the gate are computed in float32,
+    which costs next to nothing, for they are vectors; the output has the input's
+    dtype. Module names: `pool`, `reduce`, `expand`.
+
+    Attributes:
+      reduction: the paper's r: `reduce` has channels / r units, rounded down, but at
+        least one.
+
+    Raises:
+      UserError: a reduction below 1.
+    """
+
+    reduction: int = 16
+
+    def __post_init__(self):
+        if self.reduction < 1:
+            raise UserError(f"reduction={self.reduction} must be at least 1.")
+        super().__post_init__()
+
+    @nn.compact
+    def __call__(self, x: Maps) -> Maps:
+        channels = x.shape[-1]
+        hidden = max(channels // self.reduction, 1)
+        z = GlobalAvgPool(name="pool")(x.astype(jnp.float32))
+        z = nn.relu(nn.Dense(hidden, name="reduce")(z))
+        gate = nn.sigmoid(nn.Dense(channels, name="expand")(z))
+        ones = (1,) * (x.ndim - 2)
+        return x * gate.reshape(-1, *ones, channels).astype(x.dtype)

@@ -1,0 +1,217 @@
+"""The gradients of a convolution, themselves convolutions, and the layer made of one.
+
+The gradient with respect to the input, from a small map to a large one, is what
+networks that draw images or segment them use to make maps larger: the transposed
+convolution.
+"""
+
+from collections.abc import Sequence
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax.nn.initializers import Initializer
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from cnn_jax.errors import UserError
+from cnn_jax.layers import arithmetic
+from cnn_jax.layers.convolution import Windowed, convolve, kaiming_normal_fan_out
+from cnn_jax.layers.windows import (
+    Padding,
+    Pairs,
+    Size,
+    explicit_padding,
+    per_dimension,
+)
+
+Maps = Float[Array, "batch *space channels"]
+Out = Float[Array, "batch *out features"]
+Kernel = Float[Array, "*window channels_per_group features"]
+
+
+def input_gradient(
+    gradient: Out,
+    kernel: Kernel,
+    size: Sequence[int],
+    *,
+    strides: Sequence[int],
+    padding: Pairs,
+    dilation: Sequence[int],
+    groups: int,
+) -> Maps:
+    """The gradient of `convolve` with respect to its input of `size` in space.
+
+    The "full" convolution of the output's gradient with the flipped kernel, whose
+    input and output channels change places: zeros between the gradient's values, as
+    many as the stride skipped, and around it as many as the kernel reaches, less the
+    padding.
+
+    Args:
+      gradient: of the loss with respect to the output.
+      kernel, strides, padding, dilation, groups: those of the convolution.
+    """
+    *window, per_group, features = kernel.shape
+    space = tuple(range(len(window)))
+    flipped = jnp.flip(kernel, space)
+    flipped = flipped.reshape(*window, per_group, groups, features // groups)
+    flipped = jnp.swapaxes(flipped, -3, -1)
+    flipped = flipped.reshape(*window, features // groups, groups * per_group)
+    around = []
+    for n, m, f, s, d, (before, _) in zip(
+        size, gradient.shape[1:-1], window, strides, dilation, padding, strict=True
+    ):
+        start = d * (f - 1) - before
+        around.append((start, n - 1 - (m - 1) * s + before))
+    return convolve(
+        gradient,
+        flipped,
+        strides=(1,) * len(window),
+        padding=tuple(around),
+        dilation=dilation,
+        groups=groups,
+        input_dilation=strides,
+    )
+
+
+def filter_gradient(
+    x: Maps,
+    gradient: Out,
+    window: Sequence[int],
+    *,
+    strides: Sequence[int],
+    padding: Pairs,
+    dilation: Sequence[int],
+    groups: int,
+) -> Kernel:
+    """The gradient of `convolve` with respect to its kernel of size `window`.
+
+    The convolution of the input with the output's gradient: one is moved over the
+    other as far as the kernel is wide, examples are what is summed over, and stride
+    and dilation change places.
+
+    Args:
+      gradient: of the loss with respect to the output.
+      x, strides, padding, dilation, groups: those of the convolution.
+    """
+    around = []
+    for n, m, f, s, d, (before, _) in zip(
+        x.shape[1:-1],
+        gradient.shape[1:-1],
+        window,
+        strides,
+        dilation,
+        padding,
+        strict=True,
+    ):
+        # Values at the end that no window reached are cut off: negative padding.
+        around.append((before, (m - 1) * s + d * (f - 1) + 1 - n - before))
+    filters = [
+        convolve(
+            jnp.swapaxes(part, 0, -1),
+            jnp.moveaxis(part_gradient, 0, -2),
+            strides=dilation,
+            padding=tuple(around),
+            dilation=strides,
+            groups=1,
+        )
+        for part, part_gradient in zip(
+            jnp.split(x, groups, axis=-1),
+            jnp.split(gradient, groups, axis=-1),
+            strict=True,
+        )
+    ]
+    return jnp.moveaxis(jnp.concatenate(filters, axis=-1), 0, -2)
+
+
+class ConvTranspose(Windowed):
+    """A transposed convolution: the gradient of a convolution as a layer.
+
+    It maps c_in channels to `features` as the gradient of the `Conv` from `features`
+    to c_in channels of the same attributes maps them, with that one's kernel "kernel"
+    (height, width, features / groups, c_in). Along each dimension the output has
+
+        (n - 1) stride + dilation (f - 1) + 1 - before - after + output_padding
+
+    values, as in PyTorch (`arithmetic.transposed_output_size`), where padding
+    (before, after) cuts the output off. "SAME" makes n * stride of them, as in
+    TensorFlow. Other attributes are those of `Conv`, and
+
+    Attributes:
+      output_padding: values more at the end. A convolution of this stride makes n
+        values of several lengths; this says which of them it was.
+
+    Raises:
+      UserError: nothing is left of the output, `groups` does not divide the channels,
+        or `output_padding` is not below stride or dilation, or given with "SAME".
+      ValueError: input and kernel differ in the number of dimensions.
+    """
+
+    features: int
+    kernel_size: Size
+    strides: Size = 1
+    padding: Padding = "SAME"
+    dilation: Size = 1
+    groups: int = 1
+    use_bias: bool = True
+    dtype: DTypeLike | None = None
+    kernel_init: Initializer = kaiming_normal_fan_out
+    bias_init: Initializer = nn.initializers.zeros_init()
+    output_padding: Size = 0
+
+    @nn.compact
+    def __call__(self, x: Maps) -> Out:
+        channels, window = x.shape[-1], self.window
+        strides, dilation = self.steps(x, self.features, self.groups)
+        size, padding = self._output(x.shape[1:-1], strides, dilation)
+        shape = (*window, self.features // self.groups, channels)
+        kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
+        dtype = self.dtype or jnp.float32
+        y = input_gradient(
+            x.astype(dtype),
+            kernel.astype(dtype),
+            size,
+            strides=strides,
+            padding=padding,
+            dilation=dilation,
+            groups=self.groups,
+        )
+        return self.add_bias(y, (self.features,))
+
+    def _output(self, space, strides, dilation) -> tuple[tuple[int, ...], Pairs]:
+        """The output's size and what is cut off of it."""
+        extra = per_dimension(self.output_padding, len(space))
+        for more, s, d in zip(extra, strides, dilation, strict=True):
+            if not 0 <= more < max(s, d):
+                raise UserError(
+                    f"{self.where}: output_padding={self.output_padding} must be at "
+                    f"least 0 and below stride or dilation, {strides} and {dilation}."
+                )
+        same = self.padding == "SAME"
+        if same and any(extra):
+            raise UserError(
+                f'{self.where}: padding="SAME" makes stride times as many values as '
+                f"the input has; leave output_padding={self.output_padding} out."
+            )
+        # The convolution whose gradient this is goes from the output to the input.
+        # Where the sizes do not say the padding, any that the window fits will do.
+        sizes = [
+            n * s if same else d * (f - 1) + 1
+            for n, f, s, d in zip(space, self.window, strides, dilation, strict=True)
+        ]
+        padding = explicit_padding(
+            self.padding, sizes, self.window, strides, dilation, self.where
+        )
+        if same:
+            return tuple(sizes), padding
+        try:
+            size = tuple(
+                arithmetic.transposed_output_size(
+                    n, f, stride=s, padding=pair, dilation=d, output_padding=more
+                )
+                for n, f, s, pair, d, more in zip(
+                    space, self.window, strides, padding, dilation, extra, strict=True
+                )
+            )
+        except UserError as error:
+            raise UserError(f"{self.where}: {error}") from None
+        return size, padding

@@ -1,0 +1,132 @@
+"""AlexNet (Krizhevsky et al. 2012, "ImageNet Classification with Deep Convolutional
+Neural Networks"), as textbooks draw it, as published, and in one tower.
+
+Module names: `conv1`, `pool1`, `conv2`, `pool2`, `conv3`, `conv4`, `conv5`, `pool3`,
+`flatten`, `fc1`, `fc2`, `head`; with local response normalisation `norm1`, `norm2`.
+"""
+
+from functools import partial
+from typing import ClassVar
+
+import flax.linen as nn
+from jaxtyping import Array, Float
+
+from cnn_jax import layers
+from cnn_jax.errors import UserError
+from cnn_jax.models import strides
+from cnn_jax.models.classifier import STEMS, Classifier, scaled
+
+
+class AlexNet(Classifier, kw_only=True):
+    """Five convolutions, three overlapping poolings, three fully connected layers.
+
+    The defaults are the textbooks' table: one tower, no normalisation, and a first
+    convolution without padding, so that 224x224 pixels give maps of 54, 26, 12, 5 and
+    50,844,008 parameters. Kernels start as in He et al. 2015 and biases at zero,
+    where the paper draws from N(0, 0.01) and sets some biases to one. See
+    `Classifier` for other heads; `head_width` scales the fully connected layers.
+
+    Attributes:
+      channels: of the five convolutions.
+      padding: zeros around the images; 2 gives maps of 55 from 224x224 pixels, the
+        published number, and 6x6 at the end.
+      groups: of `conv2`, `conv4` and `conv5`: the paper's two towers, one a GPU.
+      local_response_norm: after the ReLU of `conv1` and `conv2` (section 3.3).
+      stem: "imagenet", or "small" for images of 32x32 and below: `conv1` is 3x3 with
+        stride 1, and poolings have a padding of 1, which halves maps of any size.
+      width_multiplier: scales `channels`, rounded to a multiple of `groups`.
+
+    Raises:
+      UserError: an attribute's value that makes no network, or an image too small.
+    """
+
+    head: str = "flatten_fc"
+    dropout: float = 0.5
+    channels: tuple[int, ...] = (96, 256, 384, 384, 256)
+    padding: int = 0
+    groups: int = 1
+    local_response_norm: bool = False
+    stem: str = "imagenet"
+    width_multiplier: float = 1.0
+
+    def __post_init__(self):
+        self.check("stem", STEMS)
+        if len(self.channels) != 5:
+            raise UserError(
+                f"channels={tuple(self.channels)} needs five entries, "
+                "one a convolution."
+            )
+        if self.groups < 1:
+            raise UserError(f"groups={self.groups} must be at least 1.")
+        scaled(1, self.width_multiplier)
+        super().__post_init__()
+
+    @property
+    def subsampling(self) -> tuple[int, ...]:
+        return (2, 2, 2) if self.stem == "small" else (4, 2, 2, 2)
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "batch height width channels"], train: bool
+    ) -> Float[Array, "batch classes"]:
+        small = self.stem == "small"
+        *first, pool1, pool2, pool3 = self.plan()
+
+        def conv(i, x, kernel_size, step, padding, groups=1):
+            x = layers.Conv(
+                scaled(self.channels[i - 1], self.width_multiplier, self.groups),
+                kernel_size,
+                step.strides,
+                padding=step.padding(padding),
+                dilation=step.before,
+                groups=groups,
+                dtype=self.dtype,
+                name=f"conv{i}",
+            )(x)
+            return nn.relu(x)
+
+        def norm(i, x):
+            if not self.local_response_norm:
+                return x
+            # The paper's constants; its sum is not divided by the 5 channels.
+            return layers.LocalResponseNorm(5, 5 * 1e-4, 0.75, 2.0, name=f"norm{i}")(x)
+
+        def pool(i, x, step):
+            return strides.pool(
+                layers.MaxPool, x, 3, step, padding=int(small), name=f"pool{i}"
+            )
+
+        if small:
+            x = conv(1, x, 3, strides.Step(), 1)
+        else:
+            x = conv(1, x, 11, first[0], self.padding)
+        x = pool(1, norm(1, x), pool1)
+        # Between two poolings nothing strides, but dilation is that of the next.
+        inner = lambda step: strides.Step(before=step.before)  # noqa: E731
+        x = conv(2, x, 5, inner(pool2), 2, self.groups)
+        x = pool(2, norm(2, x), pool2)
+        x = conv(3, x, 3, inner(pool3), 1)
+        x = conv(4, x, 3, inner(pool3), 1, self.groups)
+        x = conv(5, x, 3, inner(pool3), 1, self.groups)
+        x = pool(3, x, pool3)
+        return self.classify(x, train)
+
+
+class OneWeirdTrick(AlexNet, kw_only=True):
+    """The network of Krizhevsky 2014, "One weird trick for parallelizing convolutional
+    neural networks": one tower without normalisation, and fewer channels.
+
+    As torchvision has it, in geometry and in its 256 channels of `conv4` (the paper's
+    384), with 61,100,840 parameters; but the dropout is behind the hidden layers, as
+    in Krizhevsky et al. 2012, where torchvision has it before them.
+    """
+
+    default_head_grid: ClassVar[int | None] = 6
+
+    channels: tuple[int, ...] = (64, 192, 384, 256, 256)
+    padding: int = 2
+
+
+alexnet = AlexNet
+alexnet_grouped = partial(AlexNet, padding=2, groups=2, local_response_norm=True)
+alexnet_owt = OneWeirdTrick

@@ -1,0 +1,148 @@
+"""DenseNet (Huang et al. 2017, "Densely Connected Convolutional Networks").
+
+The variant BC: bottlenecks, and transitions that compress. Module names: `stem`,
+`denseblock1_layer1`, ..., `transition1`, ..., `norm`, `pool`, `head`.
+"""
+
+from functools import partial
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from cnn_jax import layers
+from cnn_jax.errors import UserError
+from cnn_jax.models import strides
+from cnn_jax.models.classifier import STEMS, NormalizedClassifier
+from cnn_jax.models.resnet import Stem
+
+Map = Float[Array, "batch height width channels"]
+
+
+class DenseLayer(nn.Module):
+    """`growth_rate` new channels behind those of the input.
+
+    Pre-activation order: normalisation, ReLU, 1x1 convolution to `bottleneck` times
+    `growth_rate` channels, normalisation, ReLU, 3x3 convolution of `dilation`.
+    """
+
+    growth_rate: int
+    bottleneck: int
+    dilation: tuple[int, ...]
+    conv: layers.residual.ModuleDef
+    norm: layers.residual.ModuleDef
+
+    @nn.compact
+    def __call__(self, x: Map) -> Float[Array, "batch height width more_channels"]:
+        y = nn.relu(self.norm(name="norm1")(x))
+        y = self.conv(self.bottleneck * self.growth_rate, 1, padding=0, name="conv1")(y)
+        y = nn.relu(self.norm(name="norm2")(y))
+        y = self.conv(
+            self.growth_rate,
+            3,
+            padding=self.dilation,
+            dilation=self.dilation,
+            name="conv2",
+        )(y)
+        return jnp.concatenate([x, y], axis=-1)
+
+
+class Transition(nn.Module):
+    """Normalisation, ReLU, 1x1 convolution, and 2x2 average pooling that halves."""
+
+    features: int
+    step: strides.Step
+    conv: layers.residual.ModuleDef
+    norm: layers.residual.ModuleDef
+
+    @nn.compact
+    def __call__(
+        self, x: Map
+    ) -> Float[Array, "batch out_height out_width out_channels"]:
+        x = nn.relu(self.norm(name="norm")(x))
+        x = self.conv(self.features, 1, padding=0, name="conv")(x)
+        return strides.pool(
+            layers.AvgPool, x, 2, self.step, count_include_pad=False, name="pool"
+        )
+
+
+class DenseNet(NormalizedClassifier, kw_only=True):
+    """Each layer sees the maps of all layers before it in its block.
+
+    Convolutions start as in He et al. 2015 (`kaiming_normal_fan_out`). Channels are
+    scaled by `growth_rate` and `init_features`, depth by `block_sizes`. The paper's
+    DenseNet-BC for CIFAR-10 with 100 layers is growth_rate=12, init_features=24,
+    block_sizes=(16, 16, 16), stem="small", but for the normalisation and ReLU behind
+    the first convolution, which it has on ImageNet alone. See `Classifier` for other
+    heads.
+
+    Attributes:
+      growth_rate: channels that each layer adds.
+      init_features: channels of the stem.
+      block_sizes: layers of each dense block; between two blocks, a transition halves
+        the map.
+      bottleneck: channels between a layer's two convolutions, in growth rates.
+      compression: of the channels that a transition gets, the part that it hands on,
+        rounded down.
+      stem: "imagenet", a 7x7 convolution and a 3x3 max pooling of stride 2 each, or
+        "small", a 3x3 convolution of stride 1, for images of 32x32 and below.
+
+    Raises:
+      UserError: an attribute's value that makes no network.
+    """
+
+    growth_rate: int = 32
+    init_features: int = 64
+    block_sizes: tuple[int, ...] = (6, 12, 24, 16)
+    bottleneck: int = 4
+    compression: float = 0.5
+    stem: str = "imagenet"
+
+    def __post_init__(self):
+        self.check("stem", STEMS)
+        for field in ("growth_rate", "init_features", "bottleneck"):
+            if getattr(self, field) < 1:
+                raise UserError(f"{field}={getattr(self, field)} must be at least 1.")
+        if min(self.block_sizes, default=0) < 1:
+            raise UserError(
+                f"block_sizes={tuple(self.block_sizes)} needs an entry of at least 1 "
+                "for each block."
+            )
+        if not 0 < self.compression <= 1:
+            raise UserError(
+                f"compression={self.compression} must be above 0 and at most 1."
+            )
+        super().__post_init__()
+
+    @property
+    def subsampling(self) -> tuple[int, ...]:
+        stem = (2, 2) if self.stem == "imagenet" else ()
+        # One step a block: its transition's, and none behind the last.
+        return (*stem, *(2,) * (len(self.block_sizes) - 1), 1)
+
+    @nn.compact
+    def __call__(self, x: Map, train: bool) -> Float[Array, "batch classes"]:
+        conv = partial(layers.Conv, use_bias=False, dtype=self.dtype)
+        norm = self.norm(train)
+        steps = self.plan()
+        blocks = len(self.block_sizes)
+        x = Stem(
+            self.stem, self.init_features, conv, norm, steps[:-blocks], name="stem"
+        )(x)
+        for block, step in enumerate(steps[-blocks:], start=1):
+            for layer in range(1, self.block_sizes[block - 1] + 1):
+                x = DenseLayer(
+                    self.growth_rate,
+                    self.bottleneck,
+                    step.before,
+                    conv,
+                    norm,
+                    name=f"denseblock{block}_layer{layer}",
+                )(x)
+            if block < blocks:
+                features = max(1, int(x.shape[-1] * self.compression))
+                x = Transition(features, step, conv, norm, name=f"transition{block}")(x)
+        return self.classify(nn.relu(norm(name="norm")(x)), train)
+
+
+densenet121 = DenseNet

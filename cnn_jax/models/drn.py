@@ -1,0 +1,109 @@
+"""Dilated residual networks (Yu et al. 2017, "Dilated Residual Networks").
+
+Module names: `stem`, `stage1_block1`, ..., `pool`, `head`.
+"""
+
+from functools import partial
+
+import flax.linen as nn
+from jaxtyping import Array, Float
+
+from cnn_jax import layers
+from cnn_jax.errors import UserError
+from cnn_jax.models.classifier import STEMS, NormalizedClassifier
+
+# Channels of each stage, in widths; the distance of its kernels' taps.
+CHANNELS = (1, 2, 4, 8, 16, 32, 32, 32)
+DILATION = (1, 1, 1, 1, 2, 4, 2, 1)
+# Stages that halve the map, and those without shortcuts.
+HALVING = (2, 3, 4)
+DEGRIDDING = (7, 8)
+
+
+class Stem(nn.Module):
+    """A convolution of stride 1, normalisation and ReLU."""
+
+    features: int
+    kernel_size: int
+    conv: layers.residual.ModuleDef
+    norm: layers.residual.ModuleDef
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "batch height width channels"]
+    ) -> Float[Array, "batch height width features"]:
+        size = self.kernel_size
+        x = self.conv(self.features, size, padding=size // 2, name="conv")(x)
+        return nn.relu(self.norm(name="norm")(x))
+
+
+class DRN(NormalizedClassifier, kw_only=True):
+    """A residual network that keeps its maps large; see `Classifier`.
+
+    DRN-C of the paper: where ResNet halves the map for the fourth and fifth time,
+    this network dilates by 2 and 4 and stays at an output stride of 8; two more
+    stages, of dilation 2 and 1 and without shortcuts, smooth away the grids that
+    dilation leaves. There is no max pooling. All blocks are basic ones, and
+    convolutions start as in He et al. 2015.
+
+    Attributes:
+      stage_sizes: blocks of each of the eight stages.
+      width: channels of the first stage; the eight have 1, 2, 4, 8, 16, 32, 32 and 32
+        times as many.
+      stem: "imagenet", a 7x7 convolution, or "small", a 3x3 convolution and no stride
+        in stage 2, for images of 32x32 and below: an output stride of 4.
+
+    Raises:
+      UserError: an attribute's value that makes no network.
+    """
+
+    stage_sizes: tuple[int, ...]
+    width: int = 16
+    stem: str = "imagenet"
+
+    def __post_init__(self):
+        self.check("stem", STEMS)
+        if len(self.stage_sizes) != len(CHANNELS) or min(self.stage_sizes) < 1:
+            raise UserError(
+                f"stage_sizes={tuple(self.stage_sizes)} needs eight entries of at "
+                "least 1, one a stage."
+            )
+        if self.width < 1:
+            raise UserError(f"width={self.width} must be at least 1.")
+        super().__post_init__()
+
+    @property
+    def subsampling(self) -> tuple[int, ...]:
+        """One entry a stage."""
+        skipped = 2 if self.stem == "small" else None
+        return tuple(
+            2 if stage in HALVING and stage != skipped else 1
+            for stage in range(1, len(CHANNELS) + 1)
+        )
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "batch height width channels"], train: bool
+    ) -> Float[Array, "batch classes"]:
+        conv = partial(layers.Conv, use_bias=False, dtype=self.dtype)
+        norm = self.norm(train)
+        kernel_size = 3 if self.stem == "small" else 7
+        x = Stem(self.width, kernel_size, conv, norm, name="stem")(x)
+        for stage, step in enumerate(self.plan(), start=1):
+            own = DILATION[stage - 1]
+            for i in range(self.stage_sizes[stage - 1]):
+                x = layers.BasicBlock(
+                    self.width * CHANNELS[stage - 1],
+                    conv,
+                    norm,
+                    step.strides,
+                    dilation=tuple(own * d for d in step.before),
+                    next_dilation=tuple(own * d for d in step.after),
+                    shortcut="zero" if stage in DEGRIDDING else "projection",
+                    name=f"stage{stage}_block{i + 1}",
+                )(x)
+                step = step.rest()
+        return self.classify(x, train)
+
+
+drn_c_26 = partial(DRN, stage_sizes=(1, 1, 2, 2, 2, 2, 1, 1))

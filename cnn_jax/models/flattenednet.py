@@ -1,0 +1,89 @@
+"""The network for CIFAR-10 of Jin et al. 2014, "Flattened Convolutional Neural Networks
+for Feedforward Acceleration" (arXiv 1412.5474).
+
+Module names: `conv1`, `pool1`, `conv2_1`, `conv2_2`, `pool2`, ..., `flatten`, `fc1`,
+`fc2`, `head`; a full convolution is `conv2`.
+"""
+
+from typing import ClassVar
+
+import flax.linen as nn
+from jaxtyping import Array, Float
+
+from cnn_jax import layers
+from cnn_jax.errors import UserError
+from cnn_jax.models import strides
+from cnn_jax.models.classifier import Classifier, scaled
+
+CHANNELS = (96, 128, 256)
+
+
+class FlattenedNet(Classifier, kw_only=True):
+    """Three 5x5 convolutions, each with ReLU and 2x2 maximum pooling, and two hidden
+    layers of 256 units, with filters taken apart into one-dimensional ones.
+
+    In the place of a convolution stands a cascade of `layers.FlattenedConv`, with
+    biases and without non-linearities between them, whose output has the size of the
+    convolution's (figure 2 of the paper). That takes 10 and 8 times fewer parameters
+    in the second and third.
+    Kernels start so that a cascade keeps the variance as one convolution does that
+    starts as in He et al. 2015. See `Classifier` for other heads.
+
+    Attributes:
+      flattened: the convolutions, from 1 to 3, that are taken apart. By default the
+        first stays whole: over three channels, a cascade of two would have more
+        parameters than it. () is the paper's baseline, with full convolutions.
+      cascade: flattened layers in the place of each convolution; the paper chose two
+        by cross-validation.
+      width_multiplier: scales the channels of the convolutions, rounded.
+
+    Raises:
+      UserError: an attribute's value that makes no network, or an image too small.
+    """
+
+    default_head_width: ClassVar[tuple[int, ...]] = (256, 256)
+
+    head: str = "flatten_fc"
+    dropout: float = 0.5
+    flattened: tuple[int, ...] = (2, 3)
+    cascade: int = 2
+    width_multiplier: float = 1.0
+
+    def __post_init__(self):
+        if not set(self.flattened) <= {1, 2, 3}:
+            raise UserError(
+                f"flattened={tuple(self.flattened)} must be convolutions from 1 to 3."
+            )
+        if self.cascade < 1:
+            raise UserError(f"cascade={self.cascade} must be at least 1.")
+        scaled(1, self.width_multiplier)
+        super().__post_init__()
+
+    @property
+    def subsampling(self) -> tuple[int, ...]:
+        return (2,) * len(CHANNELS)
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "batch height width channels"], train: bool
+    ) -> Float[Array, "batch classes"]:
+        linear = nn.initializers.lecun_normal()
+        rectified = layers.kaiming_normal_fan_out
+        for i, step in enumerate(self.plan(), start=1):
+            kind, parts = layers.Conv, {f"conv{i}": rectified}
+            if i in self.flattened:
+                kind = layers.FlattenedConv
+                parts = {f"conv{i}_{j + 1}": linear for j in range(self.cascade)}
+                parts[f"conv{i}_{self.cascade}"] = rectified
+            for name, init in parts.items():
+                x = kind(
+                    scaled(CHANNELS[i - 1], self.width_multiplier),
+                    5,
+                    padding=step.padding(2),
+                    dilation=step.before,
+                    kernel_init=init,
+                    dtype=self.dtype,
+                    name=name,
+                )(x)
+            x = strides.pool(layers.MaxPool, nn.relu(x), 2, step, name=f"pool{i}")
+        return self.classify(x, train)

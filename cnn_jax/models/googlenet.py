@@ -1,0 +1,220 @@
+"""GoogLeNet (Szegedy et al. 2015, "Going Deeper with Convolutions"), as published and
+with batch normalisation.
+
+Module names: `conv1`, `pool1`, `conv2`, `conv3`, `pool2`, `inception3a`,
+`inception3b`, `pool3`, `inception4a` to `inception4e`, `pool4`, `inception5a`,
+`inception5b`, `pool`, `head`, and `norm1`, `norm2`, `aux1`, `aux2` where there are any.
+"""
+
+from functools import partial
+from typing import ClassVar
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from cnn_jax import layers
+from cnn_jax.errors import UserError
+from cnn_jax.layers.windows import Size
+from cnn_jax.models import strides
+from cnn_jax.models.classifier import (
+    STEMS,
+    Classifier,
+    NormalizedClassifier,
+    head_init,
+    hidden_init,
+    scaled,
+)
+
+Map = Float[Array, "batch height width channels"]
+Out = Float[Array, "batch out_height out_width out_channels"]
+
+# Table 1 of the paper: channels of 1x1, 3x3 reduce, 3x3, 5x5 reduce, 5x5, pool
+# projection.
+BLOCKS = {
+    "3a": (64, 96, 128, 16, 32, 32),
+    "3b": (128, 128, 192, 32, 96, 64),
+    "4a": (192, 96, 208, 16, 48, 64),
+    "4b": (160, 112, 224, 24, 64, 64),
+    "4c": (128, 128, 256, 24, 64, 64),
+    "4d": (112, 144, 288, 32, 64, 64),
+    "4e": (256, 160, 320, 32, 128, 128),
+    "5a": (256, 160, 320, 32, 128, 128),
+    "5b": (384, 192, 384, 48, 128, 128),
+}
+AUXILIARY = {"4a": "aux1", "4d": "aux2"}
+
+
+class AuxiliaryHead(nn.Module):
+    """Logits of a map inside the network: `pool`, `conv`, `fc1`, `fc2`.
+
+    Attributes:
+      pool: what makes a small map of the one it gets.
+      conv: what makes a convolution.
+      hidden: units of the first of the two fully connected layers.
+      dropout: rate of the dropout between the two.
+    """
+
+    num_classes: int
+    pool: layers.inception.ModuleDef
+    conv: layers.inception.ModuleDef
+    hidden: int
+    dropout: float
+    train: bool
+    dtype: DTypeLike | None = None
+
+    @nn.compact
+    def __call__(self, x: Map) -> Float[Array, "batch classes"]:
+        x = self.conv(128, 1, name="conv")(self.pool(name="pool")(x))
+        x = layers.Dense(
+            self.hidden, dtype=self.dtype, kernel_init=hidden_init, name="fc1"
+        )(layers.flatten(x))
+        x = layers.Dropout(self.dropout, deterministic=not self.train)(nn.relu(x))
+        return layers.Dense(self.num_classes, kernel_init=head_init, name="fc2")(
+            x.astype(jnp.float32)
+        )
+
+
+class GoogLeNet(Classifier, kw_only=True):
+    """Three convolutions and nine inception blocks, as published.
+
+    Biases and local response normalisation, no batch normalisation; pooling rounds up
+    (Caffe's), so that 224x224 pixels give maps of 112, 56, 28, 14 and 7, and a window
+    larger than a map sees all of it. With 1000 classes it has 6,998,552 parameters,
+    and 13,378,280 with the auxiliary heads, as in Caffe. Kernels start as in He et al.
+    2015 in the forward form: without normalisation, its blocks that squeeze channels
+    would make values grow in the other.
+
+    See `Classifier` for other heads.
+
+    Attributes:
+      auxiliary: two heads on the outputs of `inception4a` and `inception4d`, for the
+        loss in training alone (see `Classifier.auxiliary_logits`): 5x5 average pooling
+        of stride 3, 1x1 convolution, two fully connected layers. Maps below 14x14, as
+        images below 224x224 leave them, are averaged over a grid of 4x4 cells instead,
+        so that the weights fit all of them; see `layers.AuxiliaryPool`.
+      auxiliary_dropout: between the two fully connected layers of such a head.
+      stem: "imagenet", a 7x7 convolution and a 3x3 max pooling of stride 2 each, or
+        "small", for images of 32x32 and below: a 3x3 convolution of stride 1.
+      width_multiplier: scales the channels of all convolutions, and the hidden layers
+        of the auxiliary heads.
+
+    Raises:
+      UserError: an attribute's value that makes no network.
+    """
+
+    kernel5x5: ClassVar[int] = 5
+    last_pool: ClassVar[int] = 3
+
+    dropout: float = 0.4
+    auxiliary: bool = True
+    auxiliary_dropout: float = 0.7
+    stem: str = "imagenet"
+    width_multiplier: float = 1.0
+
+    def __post_init__(self):
+        self.check("stem", STEMS)
+        scaled(1, self.width_multiplier)
+        if not 0 <= self.auxiliary_dropout < 1:
+            raise UserError(
+                f"auxiliary_dropout={self.auxiliary_dropout} must be at least 0 and "
+                "below 1."
+            )
+        super().__post_init__()
+
+    @property
+    def subsampling(self) -> tuple[int, ...]:
+        return (2,) * (5 if self.stem == "imagenet" else 3)
+
+    def unit(self, train: bool) -> layers.inception.ModuleDef:
+        """What makes a convolution."""
+        return partial(layers.ConvUnit, kernel_init=hidden_init, dtype=self.dtype)
+
+    def response_norm(self, x: Map, name: str) -> Map:
+        """What stands beside the first two poolings."""
+        return layers.LocalResponseNorm(name=name)(x)
+
+    def auxiliary_pool(self, dilation: Size) -> layers.inception.ModuleDef:
+        """What an auxiliary head begins with, on a map of such a dilation."""
+        return partial(layers.AuxiliaryPool, 4, dilation)
+
+    @nn.compact
+    def __call__(self, x: Map, train: bool) -> Float[Array, "batch classes"]:
+        unit = self.unit(train)
+
+        def conv(features, *args, **kwargs):
+            return unit(scaled(features, self.width_multiplier), *args, **kwargs)
+
+        *stem, pool2, pool3, pool4 = self.plan()
+        if stem:
+            first, pool1 = stem
+            x = conv(64, 7, first.strides, dilation=first.before, name="conv1")(x)
+            x = max_pool(x, 3, pool1, "pool1")
+        else:
+            x = conv(64, 3, name="conv1")(x)
+        x = self.response_norm(x, "norm1")
+        x = conv(64, 1, name="conv2")(x)
+        x = conv(192, 3, dilation=pool2.before, name="conv3")(x)
+        x = self.response_norm(x, "norm2")
+        x = max_pool(x, 3, pool2, "pool2")
+        dilation = pool2.after
+        for block, features in BLOCKS.items():
+            if block == "4a":
+                x, dilation = max_pool(x, 3, pool3, "pool3"), pool3.after
+            elif block == "5a":
+                x = max_pool(x, self.last_pool, pool4, "pool4")
+                dilation = pool4.after
+            x = layers.InceptionV1(
+                conv, dilation, features, self.kernel5x5, name=f"inception{block}"
+            )(x)
+            if self.auxiliary and block in AUXILIARY:
+                name = AUXILIARY[block]
+                head = AuxiliaryHead(
+                    self.num_classes,
+                    pool=self.auxiliary_pool(dilation),
+                    conv=conv,
+                    hidden=scaled(1024, self.width_multiplier),
+                    dropout=self.auxiliary_dropout,
+                    train=train,
+                    dtype=self.dtype,
+                    name=name,
+                )
+                self.auxiliary_logits(f"{name}_logits", head, x, train)
+        return self.classify(x, train)
+
+
+class GoogLeNetBN(GoogLeNet, NormalizedClassifier, kw_only=True):
+    """GoogLeNet with batch normalisation, as torchvision has it.
+
+    No biases, no local response normalisation, 3x3 windows in the "5x5" branches, a
+    last max pooling of 2x2, and 4x4 cells of any map for the auxiliary heads. With 1000
+    classes it has 6,624,904 parameters, 13,004,888 with the auxiliary heads.
+    """
+
+    kernel5x5: ClassVar[int] = 3
+    last_pool: ClassVar[int] = 2
+
+    dropout: float = 0.2
+
+    def unit(self, train: bool) -> layers.inception.ModuleDef:
+        norm = self.norm(train, epsilon=0.001)
+        return partial(layers.ConvUnit, norm=norm, dtype=self.dtype)
+
+    def response_norm(self, x: Map, name: str) -> Map:
+        return x
+
+    def auxiliary_pool(self, dilation: Size) -> layers.inception.ModuleDef:
+        return partial(layers.AuxiliaryPool, 4, dilation, windows=False)
+
+
+def max_pool(x: Map, window: int, step: strides.Step, name: str) -> Out:
+    """Max pooling in ceil mode; a window larger than the map sees all of it."""
+    fitting = tuple(
+        min(window, -(-n // d)) for n, d in zip(x.shape[1:-1], step.before, strict=True)
+    )
+    return strides.pool(layers.MaxPool, x, fitting, step, ceil_mode=True, name=name)
+
+
+googlenet = GoogLeNet
+googlenet_bn = GoogLeNetBN

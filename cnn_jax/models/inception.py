@@ -1,0 +1,152 @@
+"""Inception-v3 (Szegedy et al. 2016, "Rethinking the Inception Architecture for
+Computer Vision"), as torchvision has it.
+
+Module names: `conv1a`, `conv2a`, `conv2b`, `pool1`, `conv3b`, `conv4a`, `pool2`,
+`mixed5b` to `mixed5d`, `mixed6a` to `mixed6e`, `aux`, `mixed7a` to `mixed7c`, `pool`,
+`head`.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from cnn_jax import layers
+from cnn_jax.layers.windows import Size
+from cnn_jax.models import strides
+from cnn_jax.models.classifier import (
+    STEMS,
+    NormalizedClassifier,
+    head_init,
+    scaled,
+)
+
+Map = Float[Array, "batch height width channels"]
+
+
+class AuxiliaryHead(nn.Module):
+    """Logits of a map inside the network: `pool`, `conv0`, `conv1`, `fc`.
+
+    Attributes:
+      conv: what makes a convolution.
+      dilation: of the map; see `layers.AuxiliaryPool`.
+    """
+
+    num_classes: int
+    conv: layers.inception.ModuleDef
+    dilation: Size = 1
+
+    @nn.compact
+    def __call__(self, x: Map) -> Float[Array, "batch classes"]:
+        x = layers.AuxiliaryPool(5, self.dilation, name="pool")(x)
+        x = self.conv(128, 1, name="conv0")(x)
+        x = self.conv(768, 5, padding=0, name="conv1")(x)
+        x = layers.global_avg_pool(x).astype(jnp.float32)
+        return layers.Dense(self.num_classes, kernel_init=head_init, name="fc")(x)
+
+
+class InceptionV3(NormalizedClassifier, kw_only=True):
+    """Five convolutions and eleven inception blocks, with batch normalisation.
+
+    Made for images of 299x299, which give maps of 35, 17 and 8; the least it takes is
+    75x75. With 1000 classes it has 27,161,264 parameters, 3,326,696 of them in the
+    auxiliary head. Convolutions start as in He et al. 2015
+    (`kaiming_normal_fan_out`). See `Classifier` for other heads.
+
+    Attributes:
+      auxiliary: a head on the output of `mixed6e`, for the loss in training alone (see
+        `Classifier.auxiliary_logits`): 5x5 average pooling of stride 3, 1x1
+        convolution, 5x5 convolution without padding, global average pooling, fully
+        connected layer. Maps below 17x17, as images below 299x299 leave them, are
+        averaged over a grid of 5x5 cells instead, so that the 5x5 convolution always
+        fits; see `layers.AuxiliaryPool`.
+      stem: "imagenet", a convolution and two 3x3 max poolings of stride 2 each, all
+        without padding, or "small", for images of 32x32 and below: neither strides nor
+        poolings, and a padding of 1 around all 3x3 windows, so that the first block
+        sees maps as large as the image.
+      width_multiplier: scales the channels of all convolutions.
+
+    Raises:
+      UserError: an attribute's value that makes no network, or an image too small.
+    """
+
+    dropout: float = 0.5
+    auxiliary: bool = True
+    stem: str = "imagenet"
+    width_multiplier: float = 1.0
+
+    def __post_init__(self):
+        self.check("stem", STEMS)
+        scaled(1, self.width_multiplier)
+        super().__post_init__()
+
+    @property
+    def subsampling(self) -> tuple[int, ...]:
+        return (2,) * (5 if self.stem == "imagenet" else 2)
+
+    @nn.compact
+    def __call__(self, x: Map, train: bool) -> Float[Array, "batch classes"]:
+        unit = partial(
+            layers.ConvUnit, norm=self.norm(train, epsilon=0.001), dtype=self.dtype
+        )
+
+        def conv(features, *args, **kwargs):
+            return unit(scaled(features, self.width_multiplier), *args, **kwargs)
+
+        def block(x, kind, name, step, *args):
+            return kind(conv, step.before, *args, name=f"mixed{name}")(x)
+
+        def reduction(x, kind, name, step):
+            return block(x, kind, name, step, step.strides)
+
+        *stem, step6, step7 = self.plan()
+        last = step7.rest()
+        x = self.stem_layers(x, conv, stem)
+        x = block(x, layers.InceptionA, "5b", step6, 32)
+        x = block(x, layers.InceptionA, "5c", step6, 64)
+        x = block(x, layers.InceptionA, "5d", step6, 64)
+        x = reduction(x, layers.InceptionB, "6a", step6)
+        x = block(x, layers.InceptionC, "6b", step7, 128)
+        x = block(x, layers.InceptionC, "6c", step7, 160)
+        x = block(x, layers.InceptionC, "6d", step7, 160)
+        x = block(x, layers.InceptionC, "6e", step7, 192)
+        if self.auxiliary:
+            head = AuxiliaryHead(self.num_classes, conv, step7.before, name="aux")
+            self.auxiliary_logits("aux_logits", head, x, train)
+        x = reduction(x, layers.InceptionD, "7a", step7)
+        x = block(x, layers.InceptionE, "7b", last)
+        x = block(x, layers.InceptionE, "7c", last)
+        return self.classify(x, train)
+
+    def stem_layers(
+        self,
+        x: Map,
+        conv: layers.inception.ModuleDef,
+        steps: Sequence[strides.Step],
+    ) -> Float[Array, "batch out_height out_width out_channels"]:
+        """The layers before the first block; `steps` are theirs, none if small."""
+        first, pool1, pool2 = steps or (strides.Step(),) * 3
+        # None keeps the size of the map.
+        padding = 0 if steps else None
+        x = conv(
+            32,
+            3,
+            first.strides,
+            padding=padding,
+            dilation=first.before,
+            name="conv1a",
+        )(x)
+        x = conv(32, 3, padding=padding, dilation=pool1.before, name="conv2a")(x)
+        x = conv(64, 3, dilation=pool1.before, name="conv2b")(x)
+        if steps:
+            x = strides.pool(layers.MaxPool, x, 3, pool1, name="pool1")
+        x = conv(80, 1, name="conv3b")(x)
+        x = conv(192, 3, padding=padding, dilation=pool2.before, name="conv4a")(x)
+        if steps:
+            x = strides.pool(layers.MaxPool, x, 3, pool2, name="pool2")
+        return x
+
+
+inception_v3 = InceptionV3

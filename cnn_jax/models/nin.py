@@ -1,0 +1,77 @@
+"""Network in network (Lin et al. 2014, "Network In Network").
+
+Module names, those of the authors' release: `conv1`, `cccp1`, `cccp2`, `pool1`,
+`conv2`, `cccp3`, `cccp4`, `pool2`, `conv3`, `cccp5`, `head` (its cccp6), `pool`.
+"""
+
+from typing import ClassVar
+
+import flax.linen as nn
+from jaxtyping import Array, Float
+
+from cnn_jax import layers
+from cnn_jax.models import strides
+from cnn_jax.models.classifier import Classifier, scaled
+
+
+class NIN(Classifier, kw_only=True):
+    """The network for CIFAR-10: three convolutions, each followed by two 1x1
+    convolutions, which are a small perceptron at every pixel, and no fully connected
+    layer: the last perceptron ends in one map a class, whose means are the logits.
+
+    On 32x32x3 images with 10 classes it has 966,986 parameters. Convolutions have
+    biases and are followed by ReLU; poolings are 3x3 with stride 2 and let a last
+    window reach beyond the map (Caffe's ceil mode). Kernels start as in He et al.
+    2015. Dropout of rate `dropout` is behind the poolings, not before the head. See
+    `Classifier` for other heads.
+
+    Attributes:
+      width_multiplier: scales the channels of all layers, rounded.
+
+    Raises:
+      UserError: an attribute's value that makes no network, or an image too small.
+    """
+
+    head_dropout: ClassVar[bool] = False
+
+    head: str = "conv_gap"
+    dropout: float = 0.5
+    width_multiplier: float = 1.0
+
+    def __post_init__(self):
+        scaled(1, self.width_multiplier)
+        super().__post_init__()
+
+    @property
+    def subsampling(self) -> tuple[int, ...]:
+        return (2, 2)
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "batch height width channels"], train: bool
+    ) -> Float[Array, "batch classes"]:
+        drop = self.dropout_layer(train)
+        pool1, pool2 = self.plan()
+
+        def conv(name, x, features, kernel_size=1, dilation=(1, 1)):
+            x = layers.Conv(
+                scaled(features, self.width_multiplier),
+                kernel_size,
+                padding=tuple(kernel_size // 2 * d for d in dilation),
+                dilation=dilation,
+                dtype=self.dtype,
+                name=name,
+            )(x)
+            return nn.relu(x)
+
+        x = conv("conv1", x, 192, 5)
+        x = conv("cccp1", x, 160)
+        x = conv("cccp2", x, 96)
+        x = strides.pool(layers.MaxPool, x, 3, pool1, ceil_mode=True, name="pool1")
+        x = conv("conv2", drop(x), 192, 5, pool2.before)
+        x = conv("cccp3", x, 192)
+        x = conv("cccp4", x, 192)
+        x = strides.pool(layers.AvgPool, x, 3, pool2, ceil_mode=True, name="pool2")
+        x = conv("conv3", drop(x), 192, 3, pool2.after)
+        x = conv("cccp5", x, 192)
+        return self.classify(x, train)

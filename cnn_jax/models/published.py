@@ -1,0 +1,157 @@
+"""What others published about the networks: their input, and their figures.
+
+`python -m cnn_jax.summary --all` prints these beside the numbers of the networks
+here, and `summary --model` takes its default input from them.
+"""
+
+import dataclasses
+
+Shape = tuple[int, ...]
+
+MNIST = (32, 32, 1)
+CIFAR = (32, 32, 3)
+IMAGENET = (224, 224, 3)
+VIDEO = (16, 112, 112, 3)
+
+
+@dataclasses.dataclass(frozen=True)
+class Published:
+    """A network in the setting in which it was published.
+
+    Attributes:
+      input_shape: of one example, channels last.
+      num_classes: of the data set.
+      parameters: trainable ones; None where nobody published a figure.
+      macs: multiply-accumulates on one example in evaluation; None likewise.
+      source: who published the figures.
+      parameters_unit: what the figure of parameters is rounded to; 1 is exact.
+      macs_unit: what the figure of multiply-accumulates is rounded to.
+      auxiliary: whether `parameters` includes the heads that only training uses.
+    """
+
+    input_shape: Shape
+    num_classes: int
+    parameters: int | None
+    macs: int | None
+    source: str
+    parameters_unit: int = 1
+    macs_unit: int = 10**6
+    auxiliary: bool = False
+
+
+def _torchvision(
+    parameters: int,
+    macs_in_millions: int,
+    input_shape: Shape = IMAGENET,
+    num_classes: int = 1000,
+    auxiliary: bool = False,
+    note: str = "",
+) -> Published:
+    """Figures of torchvision's table of weights; its "GFLOPS" count
+    multiply-accumulates."""
+    return Published(
+        input_shape,
+        num_classes,
+        parameters,
+        macs_in_millions * 10**6,
+        f"torchvision{note}",
+        auxiliary=auxiliary,
+    )
+
+
+def _unpublished(input_shape: Shape, num_classes: int, source: str) -> Published:
+    return Published(input_shape, num_classes, None, None, source)
+
+
+_OPTION_A = (
+    "He et al. 2016, whose figures (table 6) are those of shortcuts without parameters"
+)
+
+PUBLISHED: dict[str, Published] = {
+    "mlp": Published((16, 16, 1), 26, 28_326, None, "256*100 + 100 + 100*26 + 26"),
+    "lenet5": Published(
+        MNIST, 10, 61_706, None, "textbooks; LeCun et al. 1998 connect fewer maps"
+    ),
+    "alexnet": Published(
+        IMAGENET,
+        1000,
+        50_844_008,
+        None,
+        "sum of the lecture's table; it prints 50,840,168, with 26,214,656 for "
+        "6400*4096 + 4096 = 26,218,496",
+    ),
+    "alexnet_grouped": Published(
+        IMAGENET,
+        1000,
+        60_965_224,
+        724_000_000,
+        "Krizhevsky et al. 2012 as in Caffe; multiply-accumulates: Sze et al. 2017, "
+        "table II",
+    ),
+    "alexnet_owt": _torchvision(61_100_840, 714, note=" (alexnet)"),
+    "vgg11": _torchvision(132_863_336, 7_609),
+    "vgg11_bn": _torchvision(132_868_840, 7_609),
+    "vgg13": _torchvision(133_047_848, 11_308),
+    "vgg13_bn": _torchvision(133_053_736, 11_308),
+    "vgg16": _torchvision(138_357_544, 15_470),
+    "vgg16_bn": _torchvision(138_365_992, 15_470),
+    "vgg19": _torchvision(143_667_240, 19_632),
+    "vgg19_bn": _torchvision(143_678_248, 19_632),
+    "nin": Published(CIFAR, 10, 966_986, None, "Lin et al. 2014, as in Caffe"),
+    "googlenet": Published(
+        IMAGENET, 1000, 6_998_552, None, "Szegedy et al. 2015, as in Caffe"
+    ),
+    "googlenet_bn": _torchvision(
+        6_624_904, 1_498, note=" (googlenet; 13,004,888 with auxiliary heads)"
+    ),
+    "inception_v3": _torchvision(27_161_264, 5_713, (299, 299, 3), auxiliary=True),
+    "squeezenet1_0": _torchvision(1_248_424, 819),
+    "squeezenet1_1": _torchvision(1_235_496, 349),
+    "resnet20": Published(
+        CIFAR, 10, 272_474, None, "He et al. 2016 with projections, as in most code"
+    ),
+    "resnet32": _unpublished(CIFAR, 10, _OPTION_A),
+    "resnet44": _unpublished(CIFAR, 10, _OPTION_A),
+    "resnet56": _unpublished(CIFAR, 10, _OPTION_A),
+    "resnet110": _unpublished(CIFAR, 10, _OPTION_A),
+    "resnet18": _torchvision(11_689_512, 1_814),
+    "resnet34": _torchvision(21_797_672, 3_664),
+    "resnet50": _torchvision(25_557_032, 4_089),
+    "resnet101": _torchvision(44_549_160, 7_801),
+    "resnet152": _torchvision(60_192_808, 11_514),
+    "wide_resnet50_2": _torchvision(68_883_240, 11_398),
+    "resnext50_32x4d": _torchvision(25_028_904, 4_230),
+    "preactresnet": _unpublished(IMAGENET, 1000, "He et al. 2016, Identity Mappings"),
+    "preactresnet50": _unpublished(IMAGENET, 1000, "He et al. 2016, Identity Mappings"),
+    "preactresnet110": Published(
+        CIFAR,
+        10,
+        1_700_000,
+        None,
+        "Zagoruyko and Komodakis 2016, table 5",
+        parameters_unit=10**5,
+    ),
+    "preactresnet164": Published(
+        CIFAR,
+        10,
+        1_700_000,
+        None,
+        "Zagoruyko and Komodakis 2016, table 5",
+        parameters_unit=10**5,
+    ),
+    "densenet121": _torchvision(7_978_856, 2_834),
+    "mobilenet_v2": _torchvision(3_504_872, 301),
+    "flattenednet": _unpublished(CIFAR, 10, "Jin et al. 2014"),
+    "drn_c_26": Published(
+        IMAGENET,
+        1000,
+        21_100_000,
+        None,
+        "Yu et al. 2017, table 1",
+        parameters_unit=10**5,
+    ),
+    "c3d": Published(VIDEO, 487, 79_991_015, None, "Tran et al. 2015, on Sports-1M"),
+    "r3d_18": _torchvision(33_371_472, 40_697, VIDEO, 400),
+    "mc3_18": _torchvision(11_695_440, 43_343, VIDEO, 400),
+    "r2plus1d_18": _torchvision(31_505_325, 40_519, VIDEO, 400),
+}

@@ -1,0 +1,121 @@
+"""SqueezeNet (Iandola et al. 2016, "SqueezeNet: AlexNet-level accuracy with 50x fewer
+parameters and <0.5MB model size").
+
+Module names: `conv1`, `pool1`, `fire2`, ..., `fire9`, with poolings named by the layer
+before them, `head` (the paper's conv10), `pool`.
+"""
+
+from functools import partial
+
+import flax.linen as nn
+from jaxtyping import Array, Float
+
+from cnn_jax import layers
+from cnn_jax.errors import UserError
+from cnn_jax.models import strides
+from cnn_jax.models.classifier import STEMS, Classifier, scaled
+
+# Channels of the squeeze convolutions of fire2, ..., fire9; each of the two expand
+# convolutions of a module has four times as many (table 1).
+SQUEEZE = (16, 16, 32, 32, 48, 48, 64, 64)
+
+
+class SqueezeNet(Classifier, kw_only=True):
+    """A convolution, eight fire modules with three overlapping poolings, and a 1x1
+    convolution to the classes.
+
+    Poolings are 3x3 with stride 2 and let a last window reach beyond the map
+    (Caffe's ceil mode). Kernels start as in He et al. 2015, the last from N(0, 0.01)
+    as in the authors' release. See `Classifier` for other heads.
+
+    Attributes:
+      stem_channels, stem_kernel: of `conv1`, which has stride 2 and no padding.
+      pool_after: layers with a pooling behind them, 1 for `conv1`, 2 for `fire2`, ....
+      stem: "imagenet", or "small" for images of 32x32 and below: `conv1` is 3x3 with
+        stride 1 and padding 1, and there is no first pooling.
+      width_multiplier: scales the channels of all layers, rounded.
+
+    Raises:
+      UserError: an attribute's value that makes no network, or an image too small.
+    """
+
+    head: str = "conv_gap"
+    dropout: float = 0.5
+    stem_channels: int = 96
+    stem_kernel: int = 7
+    pool_after: tuple[int, ...] = (1, 4, 8)
+    stem: str = "imagenet"
+    width_multiplier: float = 1.0
+
+    def __post_init__(self):
+        self.check("stem", STEMS)
+        known = range(1, len(SQUEEZE) + 2)
+        if not set(self.pool_after) <= set(known) or len(self.pool_after) < 1:
+            raise UserError(
+                f"pool_after={tuple(self.pool_after)} must be layers from 1 to "
+                f"{known[-1]}."
+            )
+        for field in ("stem_channels", "stem_kernel"):
+            if getattr(self, field) < 1:
+                raise UserError(f"{field}={getattr(self, field)} must be at least 1.")
+        scaled(1, self.width_multiplier)
+        super().__post_init__()
+
+    @property
+    def pools(self) -> tuple[int, ...]:
+        """`pool_after` without what `stem` leaves out."""
+        after = tuple(sorted(set(self.pool_after)))
+        return after[1:] if self.stem == "small" else after
+
+    @property
+    def subsampling(self) -> tuple[int, ...]:
+        first = () if self.stem == "small" else (2,)
+        return first + (2,) * len(self.pools)
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "batch height width channels"], train: bool
+    ) -> Float[Array, "batch classes"]:
+        conv = partial(layers.Conv, dtype=self.dtype)
+        plan = self.plan()
+        if self.stem == "small":
+            step, kernel_size, padding = strides.Step(), 3, 1
+        else:
+            step, kernel_size, padding = plan.pop(0), self.stem_kernel, 0
+        pools = dict(zip(self.pools, plan, strict=True))
+        x = conv(
+            scaled(self.stem_channels, self.width_multiplier),
+            kernel_size,
+            step.strides,
+            padding=step.padding(padding),
+            dilation=step.before,
+            name="conv1",
+        )(x)
+        x = nn.relu(x)
+        step = step.rest()
+        for layer in range(1, len(SQUEEZE) + 2):
+            if layer > 1:
+                squeeze = SQUEEZE[layer - 2]
+                expand = scaled(4 * squeeze, self.width_multiplier)
+                x = layers.Fire(
+                    scaled(squeeze, self.width_multiplier),
+                    expand,
+                    expand,
+                    conv,
+                    dilation=step.before,
+                    name=f"fire{layer}",
+                )(x)
+            if layer in pools:
+                step = pools[layer]
+                x = strides.pool(
+                    layers.MaxPool, x, 3, step, ceil_mode=True, name=f"pool{layer}"
+                )
+                step = step.rest()
+        return self.classify(x, train, head_init=nn.initializers.normal(0.01))
+
+
+squeezenet1_0 = SqueezeNet
+# The authors' later version: 2.4 times fewer operations, slightly fewer parameters.
+squeezenet1_1 = partial(
+    SqueezeNet, stem_channels=64, stem_kernel=3, pool_after=(1, 3, 5)
+)

@@ -1,0 +1,250 @@
+"""What torchvision calls the layers of the networks that it has too.
+
+A family's table translates paths of modules here, such as "stage1_block1/conv1", into
+torchvision's, such as "layer1.0.conv1". Each rule is a regular expression for the
+whole path, and what it becomes: a string, or a function of the expression's groups,
+numbers as integers. Indices of layers in torchvision's sequences (`features.10`)
+count layers without parameters too, so they follow from the network's attributes.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from cnn_jax.errors import UserError
+from cnn_jax.models import mobilenet
+
+Rules = Sequence[tuple[str, str | Callable[..., str]]]
+
+# The variables of a layer.
+LEAVES = {
+    ("params", "kernel"): "weight",
+    ("params", "scale"): "weight",
+    ("params", "bias"): "bias",
+    ("batch_stats", "mean"): "running_mean",
+    ("batch_stats", "var"): "running_var",
+}
+
+
+@dataclass(frozen=True)
+class Family:
+    """Networks with the same names.
+
+    Attributes:
+      rules: from a network to the rules for its layers.
+      head: torchvision's name of the layer `head`.
+      auxiliary: torchvision's names of the auxiliary heads, by those here. A network
+        that has any can be made with `auxiliary=False`.
+    """
+
+    rules: Callable[[Any], Rules]
+    head: str
+    auxiliary: Mapping[str, str] = field(default_factory=dict)
+
+    def translate(self, model: Any, path: str) -> str | None:
+        """torchvision's name of a module of `model`; None where it has no such."""
+        for pattern, name in (("head", self.head), *self.rules(model)):
+            if match := re.fullmatch(pattern, path):
+                if isinstance(name, str):
+                    return name
+                return name(*(int(g) if g.isdigit() else g for g in match.groups()))
+        return None
+
+
+def resnet(_: Any) -> Rules:
+    block = r"stage(\d)_block(\d+)"
+    return (
+        ("stem/conv", "conv1"),
+        ("stem/norm", "bn1"),
+        (rf"{block}/conv(\d)", lambda s, b, i: f"layer{s}.{b - 1}.conv{i}"),
+        (rf"{block}/norm(\d)", lambda s, b, i: f"layer{s}.{b - 1}.bn{i}"),
+        (rf"{block}/shortcut_conv", lambda s, b: f"layer{s}.{b - 1}.downsample.0"),
+        (rf"{block}/shortcut_norm", lambda s, b: f"layer{s}.{b - 1}.downsample.1"),
+    )
+
+
+def alexnet(_: Any) -> Rules:
+    # Behind convolutions 1, 2 and 5 there is a pooling beside the ReLU.
+    index = {1: 0, 2: 3, 3: 6, 4: 8, 5: 10}
+    return (
+        (r"conv(\d)", lambda i: f"features.{index[i]}"),
+        ("fc1", "classifier.1"),
+        ("fc2", "classifier.4"),
+    )
+
+
+def vgg(model: Any) -> Rules:
+    each = 3 if model.batch_norm else 2  # convolution, normalisation, ReLU
+
+    def index(stage: int, layer: int) -> int:
+        return each * (sum(model.stage_sizes[: stage - 1]) + layer - 1) + stage - 1
+
+    return (
+        (r"conv(\d+)_(\d+)", lambda s, i: f"features.{index(s, i)}"),
+        (r"norm(\d+)_(\d+)", lambda s, i: f"features.{index(s, i) + 1}"),
+        ("fc1", "classifier.0"),
+        ("fc2", "classifier.3"),
+    )
+
+
+def squeezenet(model: Any) -> Rules:
+    def index(layer: int) -> int:  # of a fire module, behind convolution and ReLU
+        return layer + sum(pool < layer for pool in set(model.pool_after))
+
+    return (
+        ("conv1", "features.0"),
+        (r"fire(\d)/(\w+)", lambda i, conv: f"features.{index(i)}.{conv}"),
+    )
+
+
+def mobilenet_v2(_: Any) -> Rules:
+    blocks = [(ratio, size) for ratio, _, size, _ in mobilenet.STAGES]
+    last = 1 + sum(size for _, size in blocks)
+
+    def inside(stage: int, block: int, layer: str, kind: str) -> str:
+        start = f"features.{sum(size for _, size in blocks[: stage - 1]) + block}.conv"
+        units = ["expand", "depthwise"][blocks[stage - 1][0] == 1 :]
+        if layer in units:
+            return f"{start}.{units.index(layer)}.{int(kind == 'norm')}"
+        return f"{start}.{len(units) + (kind == 'norm')}"
+
+    return (
+        ("first_conv", "features.0.0"),
+        ("first_norm", "features.0.1"),
+        (r"stage(\d)_block(\d)/(expand|depthwise|project)_(conv|norm)", inside),
+        ("last_conv", f"features.{last}.0"),
+        ("last_norm", f"features.{last}.1"),
+    )
+
+
+def googlenet(_: Any) -> Rules:
+    branches = {
+        "branch1x1": "branch1",
+        "branch3x3_reduce": "branch2.0",
+        "branch3x3": "branch2.1",
+        "branch5x5_reduce": "branch3.0",
+        "branch5x5": "branch3.1",
+        "branch_pool": "branch4.1",
+    }
+    leaf = {"conv": "conv", "norm": "bn"}
+    return (
+        (r"(conv\d|aux\d/conv)/(conv|norm)", lambda m, v: f"{dots(m)}.{leaf[v]}"),
+        (
+            r"(inception\d\w)/(branch\w+)/(conv|norm)",
+            lambda block, branch, v: f"{block}.{branches[branch]}.{leaf[v]}",
+        ),
+        (r"(aux\d/fc\d)", dots),
+    )
+
+
+def inception_v3(_: Any) -> Rules:
+    # Kernel sizes are a part of the names.
+    convs = {
+        "conv1a": "Conv2d_1a_3x3",
+        "conv2a": "Conv2d_2a_3x3",
+        "conv2b": "Conv2d_2b_3x3",
+        "conv3b": "Conv2d_3b_1x1",
+        "conv4a": "Conv2d_4a_3x3",
+    }
+    leaf = {"conv": "conv", "norm": "bn"}
+    return (
+        (r"(conv\d\w)/(conv|norm)", lambda m, v: f"{convs[m]}.{leaf[v]}"),
+        (
+            r"mixed(\d\w)/(branch\w+)/(conv|norm)",
+            lambda block, branch, v: f"Mixed_{block}.{branch}.{leaf[v]}",
+        ),
+        (r"aux/(conv\d)/(conv|norm)", lambda m, v: f"AuxLogits.{m}.{leaf[v]}"),
+        ("aux/fc", "AuxLogits.fc"),
+    )
+
+
+def densenet(_: Any) -> Rules:
+    return (
+        ("stem/conv", "features.conv0"),
+        ("stem/norm", "features.norm0"),
+        (
+            r"denseblock(\d)_layer(\d+)/(\w+)",
+            lambda b, i, layer: f"features.denseblock{b}.denselayer{i}.{layer}",
+        ),
+        (r"transition(\d)/(\w+)", lambda b, layer: f"features.transition{b}.{layer}"),
+        ("norm", "features.norm5"),
+    )
+
+
+def video_resnet(model: Any) -> Rules:
+    block = r"stage(\d)_block(\d+)"
+    # A (2+1)D convolution is a sequence of its own, but for the stem's.
+    part = {"spatial": 0, "norm": 1, "temporal": 3}
+    parts = "(spatial|norm|temporal)"
+    factorized = model.stage_convs[0] == "2+1d"
+    return (
+        ("stem/conv", "stem.0"),
+        (f"stem/conv/{parts}", lambda p: f"stem.{part[p]}"),
+        ("stem/norm", "stem.4" if factorized else "stem.1"),
+        (rf"{block}/conv(\d)", lambda s, b, i: f"layer{s}.{b - 1}.conv{i}.0"),
+        (
+            rf"{block}/conv(\d)/{parts}",
+            lambda s, b, i, p: f"layer{s}.{b - 1}.conv{i}.0.{part[p]}",
+        ),
+        (rf"{block}/norm(\d)", lambda s, b, i: f"layer{s}.{b - 1}.conv{i}.1"),
+        (rf"{block}/shortcut_conv", lambda s, b: f"layer{s}.{b - 1}.downsample.0"),
+        (rf"{block}/shortcut_norm", lambda s, b: f"layer{s}.{b - 1}.downsample.1"),
+    )
+
+
+def dots(path: str) -> str:
+    return path.replace("/", ".")
+
+
+RESNET = Family(resnet, "fc")
+VGG = Family(vgg, "classifier.6")
+VIDEO = Family(video_resnet, "fc")
+SQUEEZENET = Family(squeezenet, "classifier.1")
+
+FAMILIES: dict[str, Family] = {
+    "resnet18": RESNET,
+    "resnet34": RESNET,
+    "resnet50": RESNET,
+    "resnet101": RESNET,
+    "resnet152": RESNET,
+    "wide_resnet50_2": RESNET,
+    "resnext50_32x4d": RESNET,
+    "alexnet_owt": Family(alexnet, "classifier.6"),
+    "vgg11": VGG,
+    "vgg13": VGG,
+    "vgg16": VGG,
+    "vgg19": VGG,
+    "vgg11_bn": VGG,
+    "vgg13_bn": VGG,
+    "vgg16_bn": VGG,
+    "vgg19_bn": VGG,
+    "squeezenet1_0": SQUEEZENET,
+    "squeezenet1_1": SQUEEZENET,
+    "mobilenet_v2": Family(mobilenet_v2, "classifier.1"),
+    "googlenet_bn": Family(googlenet, "fc", {"aux1": "aux1", "aux2": "aux2"}),
+    "inception_v3": Family(inception_v3, "fc", {"aux": "AuxLogits"}),
+    "densenet121": Family(densenet, "classifier"),
+    "r3d_18": VIDEO,
+    "mc3_18": VIDEO,
+    "r2plus1d_18": VIDEO,
+}
+
+
+def family(name: str) -> Family:
+    """The names of the network `name`.
+
+    Raises:
+      UserError: torchvision has no such network.
+    """
+    if name not in FAMILIES:
+        raise UserError(
+            f"torchvision has no counterpart of '{name}'. Of these it has: "
+            f"{', '.join(sorted(FAMILIES))}."
+        )
+    return FAMILIES[name]
+
+
+def modern(key: str) -> str:
+    """The name that torchvision has now for an entry of its old DenseNet files."""
+    return re.sub(r"(denselayer\d+\.(?:norm|conv))\.(\d\.)", r"\1\2", key)

@@ -1,0 +1,275 @@
+"""Networks over clips: residual networks (Tran et al. 2018, "A Closer Look at
+Spatiotemporal Convolutions for Action Recognition") and C3D (Tran et al. 2015,
+"Learning Spatiotemporal Features with 3D Convolutional Networks").
+
+They take clips (batch, depth, height, width, channels), frames along the depth.
+Images (batch, height, width, channels) they take as well, each as a still clip, its
+one frame repeated (Carreira and Zisserman 2017, section 2.4: "boring" videos): a
+convenience, so that they train on image sets too.
+
+Module names: `stem`, `stage1_block1`, ..., `pool`, `head`; of C3D `conv1`, `pool1`,
+`conv2`, `pool2`, `conv3a`, `conv3b`, `pool3`, ..., `pool5`, `fc1`, `fc2`, `head`.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import ClassVar
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from cnn_jax import layers
+from cnn_jax.errors import UserError, unknown
+from cnn_jax.layers import arithmetic
+from cnn_jax.layers.windows import Size, per_dimension
+from cnn_jax.models import strides
+from cnn_jax.models.classifier import STEMS, Classifier, NormalizedClassifier
+
+Images = Float[Array, "batch *space channels"]
+Clips = Float[Array, "batch depth height width channels"]
+Maps = Float[Array, "batch out_depth out_height out_width features"]
+Logits = Float[Array, "batch classes"]
+
+
+def conv3d(features: int, kernel_size: Size, **attributes) -> nn.Module:
+    """A convolution over depth, height and width; one size holds for all three."""
+    return layers.Conv(features, per_dimension(kernel_size, 3), **attributes)
+
+
+def frame_conv(
+    features: int, kernel_size: Size, *, padding: Size, **attributes
+) -> nn.Module:
+    """A convolution within each frame."""
+    window = (1, *per_dimension(kernel_size, 3)[1:])
+    padding = (0, *per_dimension(padding, 3)[1:])
+    return layers.Conv(features, window, padding=padding, **attributes)
+
+
+def factorized_conv(
+    features: int,
+    kernel_size: Size,
+    *,
+    norm: layers.residual.ModuleDef,
+    mid_features: int,
+    **attributes,
+) -> nn.Module:
+    """A convolution within each frame and one over time; a 1x1x1 one as it is."""
+    if kernel_size == 1:
+        return conv3d(features, kernel_size, **attributes)
+    return layers.Conv2Plus1D(
+        features, kernel_size, norm=norm, mid_features=mid_features, **attributes
+    )
+
+
+# What the convolutions of a stage may be.
+CONVS = ("3d", "2d", "2+1d")
+
+
+class Stem(nn.Module):
+    """The layers before the first stage: a convolution, normalisation and ReLU."""
+
+    features: int
+    kernel_size: tuple[int, int, int]
+    conv: layers.residual.ModuleDef
+    norm: layers.residual.ModuleDef
+    step: strides.Step
+
+    @nn.compact
+    def __call__(self, x: Clips) -> Maps:
+        x = self.conv(
+            self.features,
+            self.kernel_size,
+            strides=self.step.strides,
+            padding=self.step.padding([size // 2 for size in self.kernel_size]),
+            dilation=self.step.before,
+            name="conv",
+        )(x)
+        return nn.relu(self.norm(name="norm")(x))
+
+
+class ClipClassifier(Classifier, kw_only=True):
+    """A classifier of clips, or of images as still clips.
+
+    Attributes:
+      width: channels of the first layers, which all others are multiples of.
+      stem: "imagenet", for frames of 112x112 as published, or "small", for 32x32 and
+        below, which leaves out the first subsampling.
+      frames: of the clip that is made of an image; clips come with their own number.
+
+    Raises:
+      UserError: an attribute's value that makes no network.
+    """
+
+    width: int = 64
+    stem: str = "imagenet"
+    frames: int = 16
+
+    def __post_init__(self):
+        self.check("stem", STEMS)
+        for field in ("width", "frames"):
+            if getattr(self, field) < 1:
+                raise UserError(f"{field}={getattr(self, field)} must be at least 1.")
+        super().__post_init__()
+
+    def as_clips(self, x: Images) -> Clips:
+        """Clips as they are, images as still clips.
+
+        Raises:
+          UserError: neither clips nor images.
+        """
+        if x.ndim == 5:
+            return x
+        if x.ndim != 4:
+            raise UserError(
+                f"an input of shape {x.shape} is neither clips (batch, depth, height, "
+                "width, channels) nor images (batch, height, width, channels)."
+            )
+        return jnp.broadcast_to(x[:, None], (x.shape[0], self.frames, *x.shape[1:]))
+
+
+class VideoResNet(ClipClassifier, NormalizedClassifier, kw_only=True):
+    """A residual network of basic blocks over clips; torchvision's is the same.
+
+    See `Classifier` and `ClipClassifier` for further attributes. Convolutions start as
+    in He et al. 2015 (`kaiming_normal_fan_out`). The stem of stride (1, 2, 2) has no
+    pooling behind it; with `stem` "small" it is a 3x3x3 convolution of stride 1.
+    `output_stride` counts pixels; where a stage dilates instead of striding, it
+    does so in time too.
+
+    Attributes:
+      stage_sizes: blocks of each stage. A stage halves the map (but the first) and
+        doubles the channels.
+      stage_convs: the convolutions of each stage. "3d": 3x3x3. "2d": 1x3x3, within
+        each frame, and then the stage keeps the number of frames. "2+1d": 1x3x3,
+        normalisation and ReLU, 3x1x1, with as many channels in between as make the
+        parameters of 3x3x3 (`layers.Conv2Plus1D`), both of a block as many as its
+        first. The first entry holds for the stem too.
+    """
+
+    stage_sizes: tuple[int, ...] = (2, 2, 2, 2)
+    stage_convs: tuple[str, ...]
+
+    def __post_init__(self):
+        for kind in self.stage_convs:
+            if kind not in CONVS:
+                raise unknown("convolution in stage_convs", kind, CONVS)
+        if not self.stage_sizes or len(self.stage_convs) != len(self.stage_sizes):
+            raise UserError(
+                f"stage_convs={tuple(self.stage_convs)} and "
+                f"stage_sizes={tuple(self.stage_sizes)} need one entry a stage."
+            )
+        super().__post_init__()
+
+    @property
+    def subsampling(self) -> tuple[tuple[int, int, int], ...]:
+        """The stem's and one a stage."""
+        first = (1, 1, 1) if self.stem == "small" else (1, 2, 2)
+        stages = [
+            (1, 2, 2) if kind == "2d" else (2, 2, 2) for kind in self.stage_convs[1:]
+        ]
+        return (first, (1, 1, 1), *stages)
+
+    def conv(
+        self, kind: str, norm: layers.residual.ModuleDef, mid_features: int
+    ) -> Callable[..., nn.Module]:
+        """What makes a stage's convolutions."""
+        common = {"use_bias": False, "dtype": self.dtype}
+        if kind == "2+1d":
+            return partial(
+                factorized_conv, norm=norm, mid_features=mid_features, **common
+            )
+        return partial(conv3d if kind == "3d" else frame_conv, **common)
+
+    @nn.compact
+    def __call__(self, x: Images, train: bool) -> Logits:
+        norm = self.norm(train)
+        first, *steps = self.plan(3)
+        x = Stem(
+            self.width,
+            (3, 3, 3) if self.stem == "small" else (3, 7, 7),
+            # torchvision's network has 45 channels within the stem.
+            self.conv(self.stage_convs[0], norm, max(1, 45 * self.width // 64)),
+            norm,
+            first,
+            name="stem",
+        )(self.as_clips(x))
+        for stage, step in enumerate(steps):
+            features = self.width * 2**stage
+            for i in range(self.stage_sizes[stage]):
+                mid_features = arithmetic.conv2plus1d_features(
+                    (3, 3, 3), x.shape[-1], features
+                )
+                x = layers.BasicBlock(
+                    features,
+                    self.conv(self.stage_convs[stage], norm, mid_features),
+                    norm,
+                    step.strides,
+                    dilation=step.before,
+                    next_dilation=step.after,
+                    name=f"stage{stage + 1}_block{i + 1}",
+                )(x)
+                step = step.rest()
+        return self.classify(x, train)
+
+
+class C3D(ClipClassifier, kw_only=True):
+    """Eight 3x3x3 convolutions with five poolings, then three fully connected layers.
+
+    On 16x112x112x3 clips with 487 classes (Sports-1M) it has 79,991,015 parameters.
+    The first pooling leaves the frames alone, and the last is padded in space, so that
+    512 maps of 1x4x4 reach the first fully connected layer: with 16 frames. Of
+    shorter clips, a pooling that finds a single frame left keeps it. `stem` "small"
+    leaves out the first two poolings. Convolutions and fully connected layers start as
+    in He et al. 2015. See `Classifier` and `ClipClassifier` for further attributes.
+    """
+
+    # Names of the convolutions of each stage, and their channels in widths.
+    stages: ClassVar[dict[tuple[str, ...], int]] = {
+        ("1",): 1,
+        ("2",): 2,
+        ("3a", "3b"): 4,
+        ("4a", "4b"): 8,
+        ("5a", "5b"): 8,
+    }
+
+    head: str = "flatten_fc"
+    dropout: float = 0.5
+
+    @property
+    def subsampling(self) -> tuple[tuple[int, int, int], ...]:
+        """Strides, and windows, of the poolings; of a stage without, ones."""
+        ones = (1, 1, 1)
+        first = (ones, ones) if self.stem == "small" else ((1, 2, 2), (2, 2, 2))
+        return (*first, (2, 2, 2), (2, 2, 2), (2, 2, 2))
+
+    @nn.compact
+    def __call__(self, x: Images, train: bool) -> Logits:
+        x = self.as_clips(x)
+        stages = zip(self.stages.items(), self.subsampling, self.plan(3), strict=True)
+        for stage, ((names, channels), window, step) in enumerate(stages, start=1):
+            for name in names:
+                x = conv3d(
+                    self.width * channels,
+                    3,
+                    padding=step.padding(1),
+                    dilation=step.before,
+                    dtype=self.dtype,
+                    name=f"conv{name}",
+                )(x)
+                x = nn.relu(x)
+            if max(window) > 1:
+                # Frames left where all poolings so far took strides.
+                depth = -(-x.shape[1] // step.before[0])
+                window = (min(window[0], depth), *window[1:])
+                padding = (0, 1, 1) if stage == len(self.stages) else 0
+                name = f"pool{stage}"
+                x = strides.pool(
+                    layers.MaxPool, x, window, step, padding=padding, name=name
+                )
+        return self.classify(x, train)
+
+
+r3d_18 = partial(VideoResNet, stage_convs=("3d", "3d", "3d", "3d"))
+mc3_18 = partial(VideoResNet, stage_convs=("3d", "2d", "2d", "2d"))
+r2plus1d_18 = partial(VideoResNet, stage_convs=("2+1d", "2+1d", "2+1d", "2+1d"))

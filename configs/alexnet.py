@@ -1,0 +1,71 @@
+"""AlexNet: the textbooks' table, on handwritten digits enlarged to 224x224 pixels.
+
+    python -m cnn_jax.main --config=configs/alexnet.py:small
+
+@SMALL@
+
+    python -m cnn_jax.summary --config=configs/alexnet.py --format=markdown
+
+explains the network's 50,844,008 parameters row by row. Without `:small` that network
+is trained as it is, ten of its thousand outputs used: @LECTURE@
+`:cifar10` has a stem for 32x32 pixels, and `:imagenet` is the network of two towers
+with the schedule of Krizhevsky et al. 2012 (section 5); neither was trained here.
+"""
+
+from cnn_jax.training import recipes
+from cnn_jax.training.config import choose
+
+
+def digits():
+    config = recipes.digits(epochs=3)
+    config.data.image_size = 224
+    config.data.channels = 3
+    config.data.crop_padding = 16
+    config.data.batch_size = 32
+    config.model = {"name": "alexnet", "num_classes": 1000}
+    config.optimizer = {"name": "adamw", "learning_rate": 1e-4}
+    config.schedule.warmup_epochs = 0.5
+    config.eval.every_epochs = 1
+    return config
+
+
+def small():
+    """A network for 8x8 images, a quarter as wide."""
+    config = recipes.digits()
+    config.model = {
+        "name": "alexnet",
+        "stem": "small",
+        "width_multiplier": 0.25,
+        "head_width": (256, 256),
+    }
+    config.optimizer = {"name": "adamw", "learning_rate": 1e-3}
+    return config
+
+
+def cifar10():
+    config = recipes.cifar10()
+    config.model = {"name": "alexnet", "stem": "small", "head_width": (1024, 1024)}
+    config.optimizer = {"name": "adamw", "learning_rate": 5e-4, "weight_decay": 0.01}
+    return config
+
+
+def imagenet():
+    """Krizhevsky et al. 2012: batches of 128, the rate divided by 10 three times."""
+    config = recipes.imagenet(batch_size=128)
+    config.model = {"name": "alexnet_grouped", "dtype": "bfloat16"}
+    config.optimizer.learning_rate = 0.01
+    config.optimizer.nesterov = False
+    config.optimizer.weight_decay = 5e-4
+    config.schedule = {
+        "name": "step",
+        "boundaries": (1 / 3, 2 / 3, 8 / 9),
+        "warmup_epochs": 1,
+    }
+    return config
+
+
+def get_config(arg=None):
+    return choose(
+        {"digits": digits, "small": small, "cifar10": cifar10, "imagenet": imagenet},
+        arg,
+    )

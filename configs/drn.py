@@ -1,0 +1,42 @@
+"""Dilated residual networks (Yu et al. 2017): resolution kept by dilation.
+
+    python -m cnn_jax.main --config=configs/drn.py
+
+@MEASURED@ `:cifar10` has a stem for 32x32 pixels, `:imagenet` is DRN-C-26
+with the paper's 120 epochs. Neither was trained here.
+"""
+
+from cnn_jax.training import recipes
+from cnn_jax.training.config import choose
+
+
+def digits():
+    """One block a stage, for 8x8 images."""
+    config = recipes.digits()
+    config.model = {
+        "name": "drn_c_26",
+        "stem": "small",
+        "stage_sizes": (1, 1, 1, 1, 1, 1, 1, 1),
+        "width": 8,
+    }
+    config.optimizer.weight_decay = 5e-4
+    config.task.label_smoothing = 0.1
+    return config
+
+
+def cifar10():
+    config = recipes.cifar10()
+    config.model = {"name": "drn_c_26", "stem": "small"}
+    config.optimizer.weight_decay = 5e-4
+    return config
+
+
+def imagenet():
+    config = recipes.imagenet(epochs=120)
+    config.model = {"name": "drn_c_26", "dtype": "bfloat16"}
+    config.schedule = {"name": "step", "boundaries": (0.25, 0.5, 0.75)}
+    return config
+
+
+def get_config(arg=None):
+    return choose({"digits": digits, "cifar10": cifar10, "imagenet": imagenet}, arg)

@@ -1,0 +1,36 @@
+"""Flattened convolutions (Jin et al. 2014): three one-dimensional filters for one.
+
+    python -m cnn_jax.main --config=configs/flattenednet.py
+
+@MEASURED@ `:cifar10` is the paper's network, `:imagenet` the same network
+on pictures of 224x224 pixels. Neither was trained here.
+"""
+
+from cnn_jax.training import recipes
+from cnn_jax.training.config import choose
+
+
+def digits():
+    """Half as wide."""
+    config = recipes.digits()
+    config.model = {"name": "flattenednet", "width_multiplier": 0.5}
+    config.optimizer = {"name": "adamw", "learning_rate": 2e-3}
+    return config
+
+
+def cifar10():
+    config = recipes.cifar10()
+    config.model = {"name": "flattenednet"}
+    config.optimizer = {"name": "adamw", "learning_rate": 1e-3, "weight_decay": 0.01}
+    return config
+
+
+def imagenet():
+    config = recipes.imagenet()
+    config.model = {"name": "flattenednet", "head": "gap", "dtype": "bfloat16"}
+    config.optimizer = {"name": "adamw", "learning_rate": 1e-3, "weight_decay": 0.01}
+    return config
+
+
+def get_config(arg=None):
+    return choose({"digits": digits, "cifar10": cifar10, "imagenet": imagenet}, arg)

@@ -1,0 +1,38 @@
+"""GoogLeNet (Szegedy et al. 2015): inception blocks and auxiliary heads.
+
+    python -m cnn_jax.main --config=configs/googlenet.py
+
+@MEASURED@ `:cifar10` has a stem for 32x32 pixels; both have batch
+normalisation. `:imagenet` is the network as published. Neither of these two was
+trained here.
+"""
+
+from cnn_jax.training import recipes
+from cnn_jax.training.config import choose
+
+
+def digits():
+    """An eighth as wide, for 8x8 images."""
+    config = recipes.digits()
+    config.model = {"name": "googlenet_bn", "stem": "small", "width_multiplier": 0.125}
+    config.optimizer = {"name": "adamw", "learning_rate": 2e-3}
+    return config
+
+
+def cifar10():
+    config = recipes.cifar10()
+    config.model = {"name": "googlenet_bn", "stem": "small"}
+    config.optimizer.weight_decay = 5e-4
+    return config
+
+
+def imagenet():
+    config = recipes.imagenet()
+    config.model = {"name": "googlenet", "dtype": "bfloat16"}
+    config.optimizer.learning_rate = 0.01
+    config.optimizer.weight_decay = 2e-4
+    return config
+
+
+def get_config(arg=None):
+    return choose({"digits": digits, "cifar10": cifar10, "imagenet": imagenet}, arg)

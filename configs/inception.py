@@ -1,0 +1,39 @@
+"""Inception v3 (Szegedy et al. 2016): factorised convolutions in parallel branches.
+
+    python -m cnn_jax.main --config=configs/inception.py
+
+@MEASURED@ `:cifar10` has a stem for 32x32 pixels, `:imagenet` takes 299x299
+pixels, smooths labels and weighs its auxiliary head by 0.4, as the paper does. Neither
+was trained here.
+"""
+
+from cnn_jax.training import recipes
+from cnn_jax.training.config import choose
+
+
+def digits():
+    """An eighth as wide, for 8x8 images."""
+    config = recipes.digits()
+    config.model = {"name": "inception_v3", "stem": "small", "width_multiplier": 0.125}
+    config.optimizer = {"name": "adamw", "learning_rate": 2e-3}
+    return config
+
+
+def cifar10():
+    config = recipes.cifar10()
+    config.model = {"name": "inception_v3", "stem": "small"}
+    config.optimizer.weight_decay = 5e-4
+    return config
+
+
+def imagenet():
+    config = recipes.imagenet()
+    config.data.image_size = 299
+    config.model = {"name": "inception_v3", "dtype": "bfloat16"}
+    config.task.label_smoothing = 0.1
+    config.task.auxiliary_weight = 0.4
+    return config
+
+
+def get_config(arg=None):
+    return choose({"digits": digits, "cifar10": cifar10, "imagenet": imagenet}, arg)

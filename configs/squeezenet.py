@@ -1,0 +1,43 @@
+"""SqueezeNet (Iandola et al. 2016): fire modules, few parameters.
+
+    python -m cnn_jax.main --config=configs/squeezenet.py
+
+@MEASURED@ `:cifar10` has a stem for 32x32 pixels; `:imagenet` is
+SqueezeNet 1.1 with the paper's rate of 0.04, falling in a straight line's place along a
+cosine. Neither was trained here.
+"""
+
+from cnn_jax.training import recipes
+from cnn_jax.training.config import choose
+
+
+def digits():
+    """Half as wide, for 8x8 images."""
+    config = recipes.digits()
+    config.model = {
+        "name": "squeezenet1_1",
+        "stem": "small",
+        "width_multiplier": 0.5,
+        "dropout": 0.2,
+    }
+    config.optimizer = {"name": "adamw", "learning_rate": 1e-3}
+    return config
+
+
+def cifar10():
+    config = recipes.cifar10()
+    config.model = {"name": "squeezenet1_1", "stem": "small"}
+    config.optimizer = {"name": "adamw", "learning_rate": 1e-3, "weight_decay": 0.01}
+    return config
+
+
+def imagenet():
+    config = recipes.imagenet(batch_size=512)
+    config.model = {"name": "squeezenet1_1", "dtype": "bfloat16"}
+    config.optimizer.learning_rate = 0.04
+    config.optimizer.weight_decay = 2e-4
+    return config
+
+
+def get_config(arg=None):
+    return choose({"digits": digits, "cifar10": cifar10, "imagenet": imagenet}, arg)
