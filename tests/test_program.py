@@ -18,10 +18,23 @@ from cnn_jax.training.resolve import resolve
 from cnn_jax.training.step import make_train_step
 
 ROOT = Path(__file__).parents[1]
+IMAGES = ["digits", "cifar10", "imagenet"]
 CONFIGS = {
-    "resnet": ["digits", "mnist", "cifar10", "imagenet", "folder"],
+    "resnet": [*IMAGES, "mnist", "folder"],
     "mlp": ["digits", "lecture", "mnist"],
     "lenet": ["digits", "mnist"],
+    "alexnet": [*IMAGES, "small"],
+    "conv3d": IMAGES,
+    "densenet": IMAGES,
+    "drn": IMAGES,
+    "flattenednet": IMAGES,
+    "googlenet": IMAGES,
+    "inception": IMAGES,
+    "mobilenet": IMAGES,
+    "nin": IMAGES,
+    "preactresnet": IMAGES,
+    "squeezenet": IMAGES,
+    "vgg": IMAGES,
 }
 FLAT_RESULTS = {
     "step",
@@ -40,12 +53,13 @@ def test_every_config_file_is_listed():
 
 
 SPECS = [(name, arg) for name, args in CONFIGS.items() for arg in args]
-# Training and compiling the others, which are large, is slow.
-SMALL = [
+# Of the large ones only the program is built, but for a few, as long as it is quick.
+TRAINED = [
     pytest.param(
         f"{name}.py:{arg}",
         marks=[pytest.mark.slow]
-        if arg in ("cifar10", "imagenet") and name != "resnet"
+        if (arg in ("cifar10", "imagenet") and name != "resnet")
+        or (name, arg) == ("alexnet", "digits")
         else [],
     )
     for name, arg in SPECS
@@ -85,7 +99,7 @@ def test_every_config_makes_a_step(spec):
     assert {"loss", "accuracy", "objective", "gradient_norm"} <= pairs.keys()
 
 
-@pytest.mark.parametrize("spec", SMALL)
+@pytest.mark.parametrize("spec", TRAINED)
 def test_every_config_trains(spec, run, tmp_path):
     workdir = tmp_path / "run"
     out = run("main", f"--config=configs/{spec}", "--smoke", f"--workdir={workdir}")
@@ -96,7 +110,15 @@ def test_every_config_trains(spec, run, tmp_path):
     assert not any(isinstance(value, dict | list) for value in results.values())
 
 
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        name
+        if name in ("mlp", "resnet", "conv3d")
+        else pytest.param(name, marks=pytest.mark.slow)
+        for name in CONFIGS
+    ],
+)
 def test_train_evaluate_predict_summary(name, run, rows, tmp_path):
     config, workdir = f"--config=configs/{name}.py", tmp_path / "run"
     run("main", config, "--smoke", f"--workdir={workdir}")
@@ -131,7 +153,8 @@ def test_train_evaluate_predict_summary(name, run, rows, tmp_path):
 
     results = json.loads((workdir / "results.json").read_text())
     layers = json.loads(run("summary", config, "--format=json"))
-    assert layers["parameters"] == results["parameters"]
+    trained = layers["parameters"] + layers["training_only_parameters"]
+    assert trained == results["parameters"]
     assert sum(layer["macs"] for layer in layers["layers"]) == layers["macs"]
 
 

@@ -10,6 +10,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from cnn_jax.errors import UserError
+from cnn_jax.layers.initializers import variance_scaling
 from cnn_jax.layers.windows import (
     Padding,
     Pairs,
@@ -24,12 +25,12 @@ Out = Float[Array, "batch *out features"]
 # He et al. 2015, "Delving Deep into Rectifiers", section 2.2, in the backward form
 # that torchvision's ResNet uses: `kaiming_normal_(mode="fan_out")`. Like PyTorch's,
 # the fan does not take groups into account.
-kaiming_normal_fan_out = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
+kaiming_normal_fan_out = variance_scaling(2.0, "fan_out", "normal")
 
 # Keeps the variance of each map, where the kernel of a convolution has one input
 # channel: there He's formula, which knows nothing of groups, makes a map smaller by
 # the square root of their number.
-depthwise_normal = nn.initializers.variance_scaling(1.0, "fan_in", "normal")
+depthwise_normal = variance_scaling(1.0, "fan_in", "normal")
 
 _LAYOUTS = {
     1: ("NWC", "WIO", "NWC"),

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 
 from cnn_jax import layers
 from cnn_jax.errors import UserError, unknown
+from cnn_jax.layers import initializers
 from cnn_jax.layers.windows import Size
 from cnn_jax.models import strides
 
@@ -20,9 +21,9 @@ Logits = Float[Array, "batch classes"]
 
 # torchvision leaves most classifiers at PyTorch's default, uniform in
 # +-1/sqrt(fan_in); the bias starts at zero here.
-head_init = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
+head_init = initializers.variance_scaling(1 / 3, "fan_in", "uniform")
 # He et al. 2015, for fully connected layers followed by ReLU.
-hidden_init = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
+hidden_init = initializers.variance_scaling(2.0, "fan_in", "normal")
 
 # What makes logits of the last map, and whether it has hidden layers.
 HEADS = {"gap": False, "conv_gap": False, "flatten_fc": True, "pyramid": True}

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 
 from cnn_jax import layers
 from cnn_jax.errors import UserError
+from cnn_jax.layers import initializers
 from cnn_jax.models import strides
 from cnn_jax.models.classifier import Classifier, scaled
 
@@ -67,7 +68,7 @@ class FlattenedNet(Classifier, kw_only=True):
     def __call__(
         self, x: Float[Array, "batch height width channels"], train: bool
     ) -> Float[Array, "batch classes"]:
-        linear = nn.initializers.lecun_normal()
+        linear = initializers.lecun_normal()
         rectified = layers.kaiming_normal_fan_out
         for i, step in enumerate(self.plan(), start=1):
             kind, parts = layers.Conv, {f"conv{i}": rectified}

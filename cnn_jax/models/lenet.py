@@ -8,6 +8,7 @@ from jaxtyping import Array, Float
 
 from cnn_jax import layers
 from cnn_jax.errors import UserError
+from cnn_jax.layers import initializers
 from cnn_jax.models import strides
 from cnn_jax.models.classifier import Classifier
 
@@ -65,7 +66,7 @@ class LeNet5(Classifier, kw_only=True):
         self, x: Float[Array, "batch height width channels"], train: bool
     ) -> Float[Array, "batch classes"]:
         act = layers.activation(self.activation)
-        init = nn.initializers.lecun_normal()
+        init = initializers.lecun_normal()
         for i, (features, step) in enumerate(
             zip((6, 16), self.plan(), strict=True), start=1
         ):

@@ -11,6 +11,7 @@ import flax.linen as nn
 from jaxtyping import Array, Float
 
 from cnn_jax import layers
+from cnn_jax.layers import initializers
 from cnn_jax.models.classifier import STEMS, NormalizedClassifier, scaled
 
 # Table 2: expansion, output channels, blocks, stride of the first block.
@@ -90,7 +91,7 @@ class MobileNetV2(NormalizedClassifier, kw_only=True):
             width(1280, max(1.0, self.width_multiplier)), 1, padding=0, name="last_conv"
         )(x)
         x = nn.relu6(norm(name="last_norm")(x))
-        init = nn.initializers.normal(0.01)
+        init = initializers.normal(0.01)
         return self.classify(x, train, nn.relu6, head_init=init)
 
 

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 
 from cnn_jax import layers
 from cnn_jax.errors import UserError
+from cnn_jax.layers import initializers
 from cnn_jax.models import strides
 from cnn_jax.models.classifier import STEMS, Classifier, scaled
 
@@ -111,7 +112,7 @@ class SqueezeNet(Classifier, kw_only=True):
                     layers.MaxPool, x, 3, step, ceil_mode=True, name=f"pool{layer}"
                 )
                 step = step.rest()
-        return self.classify(x, train, head_init=nn.initializers.normal(0.01))
+        return self.classify(x, train, head_init=initializers.normal(0.01))
 
 
 squeezenet1_0 = SqueezeNet

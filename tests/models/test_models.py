@@ -1,5 +1,6 @@
 """What every model keeps, and the table of models itself."""
 
+import dataclasses
 import functools
 import json
 import re
@@ -219,6 +220,104 @@ def test_output_stride(name, output_stride):
     ratio = natural // output_stride
     for ours, theirs in zip(shape[-3:-1], strided[-3:-1], strict=True):
         assert -(-ours // ratio) == theirs
+
+
+# Another value of each attribute that is a family's own, and what it needs beside it.
+CHANGES = {
+    "lenet5": {"padding": (1, 2), "activation": "relu", "pool": "max"},
+    "alexnet": {
+        "channels": (32, 32, 48, 32, 32),
+        "groups": 2,
+        "local_response_norm": True,
+        "padding": {"stem": "imagenet", "padding": 2},
+        "stem": "imagenet",
+        "width_multiplier": 1 / 8,
+    },
+    "vgg11_bn": {
+        "stage_sizes": (1, 1, 1, 1, 1),
+        "width": 5,
+        "batch_norm": False,
+        "stem": "imagenet",
+    },
+    "nin": {"width_multiplier": 1 / 8},
+    "googlenet": {
+        "auxiliary": False,
+        "auxiliary_dropout": 0.1,
+        "stem": "imagenet",
+        "width_multiplier": 1 / 8,
+    },
+    "inception_v3": {
+        "auxiliary": False,
+        "stem": "imagenet",
+        "width_multiplier": 1 / 8,
+    },
+    "squeezenet1_0": {
+        "stem_channels": 16,
+        "stem_kernel": {"stem": "imagenet", "stem_kernel": 5},
+        "pool_after": (1, 3, 5),
+        "stem": "imagenet",
+        "width_multiplier": 1 / 4,
+    },
+    "densenet121": {
+        "growth_rate": 5,
+        "init_features": 9,
+        "block_sizes": (1, 1),
+        "bottleneck": 2,
+        "compression": 0.7,
+        "stem": "imagenet",
+    },
+    "mobilenet_v2": {"stem": "imagenet", "width_multiplier": 1 / 4},
+    "flattenednet": {"flattened": (), "cascade": 1, "width_multiplier": 1 / 4},
+    "drn_c_26": {"stage_sizes": (2,) + (1,) * 7, "width": 5, "stem": "imagenet"},
+    "c3d": {"width": 5, "stem": "imagenet", "frames": 4},
+    "r3d_18": {
+        "width": 5,
+        "stem": "imagenet",
+        "frames": 4,
+        "stage_sizes": (1, 1, 1, 2),
+        "stage_convs": ("3d", "3d", "3d", "2d"),
+    },
+    "preactresnet": {
+        "stage_sizes": (2, 1),
+        "block": "bottleneck",
+        "width": 8,
+        "stem": "imagenet",
+        "shortcut": "identity",
+        "groups": {"block": "bottleneck", "groups": 2},
+        "width_per_group": {"block": "bottleneck", "width_per_group": 32},
+        "zero_init_residual": True,
+        "stochastic_depth": 0.5,
+    },
+}
+
+
+def program(model):
+    """What initialises the model and applies it in training, as text."""
+
+    def apply(key, x):
+        variables = model.init(key, x, train=False)
+        return model.apply(
+            variables,
+            x,
+            True,
+            mutable=["batch_stats", "auxiliary"],
+            rngs={"dropout": key},
+        )
+
+    x = jax.ShapeDtypeStruct((2, 96, 96, 1), jnp.float32)
+    return str(jax.make_jaxpr(apply)(jax.random.key(0), x))
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_every_attribute_of_a_family_changes_the_network(name):
+    shared = {field.name for field in dataclasses.fields(Classifier)}
+    own = models.attributes(name).keys() - shared - {"sync_batch_norm"}
+    assert CHANGES[name].keys() == own
+    before = functools.cache(lambda **attributes: program(tiny(name, **attributes)))
+    for key, value in CHANGES[name].items():
+        change = value if isinstance(value, dict) else {key: value}
+        needed = {other: value for other, value in change.items() if other != key}
+        assert program(tiny(name, **change)) != before(**needed), key
 
 
 @pytest.mark.parametrize("name", models.MODELS)

@@ -146,7 +146,7 @@ def test_every_recipe_resolves_and_shrinks():
             assert resolve(small)[kept] == config[kept]
         assert resolve(small).data.name == "digits"
         assert resolve(small).train.steps == 4
-    assert resolve(config_lib.smoke(found["resnet:imagenet"])).data.image_size == 64
+    assert resolve(config_lib.smoke(found["resnet:imagenet"])).data.image_size == 96
     assert resolve(config_lib.smoke(found["resnet:imagenet"])).data.channels == 3
     assert resolve(config_lib.smoke(found["lenet:mnist"])).data.image_size == 28
     assert resolve(config_lib.smoke(found["lenet:mnist"])).data.channels == 1
