@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 from cnn_jax import layers
 from cnn_jax.errors import UserError
 from cnn_jax.models import strides
-from cnn_jax.models.classifier import STEMS, Classifier, scaled
+from cnn_jax.models.classifier import Classifier, scaled
 
 
 class AlexNet(Classifier, kw_only=True):
@@ -49,17 +49,12 @@ class AlexNet(Classifier, kw_only=True):
     stem: str = "imagenet"
     width_multiplier: float = 1.0
 
-    def __post_init__(self):
-        self.check("stem", STEMS)
+    def validate(self) -> None:
         if len(self.channels) != 5:
             raise UserError(
                 f"channels={tuple(self.channels)} needs five entries, "
                 "one a convolution."
             )
-        if self.groups < 1:
-            raise UserError(f"groups={self.groups} must be at least 1.")
-        scaled(1, self.width_multiplier)
-        super().__post_init__()
 
     @property
     def subsampling(self) -> tuple[int, ...]:

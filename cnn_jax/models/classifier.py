@@ -1,5 +1,6 @@
 """What all networks for classification share: heads, and strides turned to dilation."""
 
+import dataclasses
 import itertools
 import math
 from collections.abc import Callable
@@ -28,6 +29,9 @@ hidden_init = initializers.variance_scaling(2.0, "fan_in", "normal")
 # What makes logits of the last map, and whether it has hidden layers.
 HEADS = {"gap": False, "conv_gap": False, "flatten_fc": True, "pyramid": True}
 STEMS = ("imagenet", "small")
+# Attributes whose integers count nothing that a network must have.
+MAY_BE_ZERO = {"padding"}
+MAY_BE_EMPTY = {"head_width", "flattened"}
 
 
 def scaled(channels: int, multiplier: float, divisor: int = 1) -> int:
@@ -37,10 +41,10 @@ def scaled(channels: int, multiplier: float, divisor: int = 1) -> int:
     implementation).
 
     Raises:
-      UserError: a multiplier of zero or below.
+      UserError: a multiplier of zero or below, or one that is no finite number.
     """
-    if multiplier <= 0:
-        raise UserError(f"width_multiplier={multiplier} must be above 0.")
+    if not 0 < multiplier < math.inf:
+        raise UserError(f"width_multiplier={multiplier} must be above 0 and finite.")
     exact = channels * multiplier
     rounded = max(divisor, int(exact + divisor / 2) // divisor * divisor)
     return rounded if rounded >= 0.9 * exact else rounded + divisor
@@ -90,27 +94,23 @@ class Classifier(nn.Module, kw_only=True):
     dtype: DTypeLike | None = None
 
     def __post_init__(self):
+        self._check_numbers()
         self.check("head", HEADS)
+        if hasattr(self, "stem"):
+            self.check("stem", STEMS)
         for field, heads in (
             ("head_width", [head for head, hidden in HEADS.items() if hidden]),
             ("head_grid", ["flatten_fc"]),
             ("pyramid_levels", ["pyramid"]),
         ):
             value = getattr(self, field)
-            if value is None:
-                continue
-            if self.head not in heads:
+            if value is not None and self.head not in heads:
                 raise UserError(
                     f"{field}={value} belongs to head={' or '.join(heads)}, "
                     f"not to head={self.head}."
                 )
-            if (
-                min(value if isinstance(value, tuple | list) else (value,), default=1)
-                < 1
-            ):
-                raise UserError(f"{field}={value}: sizes are at least 1.")
-        if not 0 <= self.dropout < 1:
-            raise UserError(f"dropout={self.dropout} must be at least 0 and below 1.")
+        self.check_rate("dropout")
+        self.validate()
         last = [
             size if isinstance(size, int) else size[-1] for size in self.subsampling
         ]
@@ -122,6 +122,34 @@ class Classifier(nn.Module, kw_only=True):
                 f"{', '.join(map(str, possible))}."
             )
         super().__post_init__()
+
+    def validate(self) -> None:
+        """Raises UserError for values of a subclass's attributes that make no network.
+
+        Integers are known to be at least 1 by then, unless `MAY_BE_ZERO` has their
+        names, tuples of them to have entries, unless `MAY_BE_EMPTY` does, and
+        `width_multiplier` and `stem` to be right.
+        """
+
+    def _check_numbers(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            entries = value if isinstance(value, tuple | list) else (value,)
+            if not entries and field.name not in MAY_BE_EMPTY:
+                raise UserError(f"{field.name}=() needs at least one entry.")
+            least = 0 if field.name in MAY_BE_ZERO else 1
+            for entry in entries:
+                if isinstance(entry, int) and entry < least and entry is not False:
+                    raise UserError(f"{field.name}={value} must be at least {least}.")
+        if hasattr(self, "width_multiplier"):
+            scaled(1, self.width_multiplier)
+
+    def check_rate(self, field: str) -> None:
+        """Raises UserError unless the attribute's value can be a rate of dropout."""
+        if not 0 <= getattr(self, field) < 1:
+            raise UserError(
+                f"{field}={getattr(self, field)} must be at least 0 and below 1."
+            )
 
     def check(self, field: str, known) -> None:
         """Raises UserError unless the attribute's value is one of `known`."""

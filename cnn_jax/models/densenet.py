@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 from cnn_jax import layers
 from cnn_jax.errors import UserError
 from cnn_jax.models import strides
-from cnn_jax.models.classifier import STEMS, NormalizedClassifier
+from cnn_jax.models.classifier import NormalizedClassifier
 from cnn_jax.models.resnet import Stem
 
 Map = Float[Array, "batch height width channels"]
@@ -98,21 +98,11 @@ class DenseNet(NormalizedClassifier, kw_only=True):
     compression: float = 0.5
     stem: str = "imagenet"
 
-    def __post_init__(self):
-        self.check("stem", STEMS)
-        for field in ("growth_rate", "init_features", "bottleneck"):
-            if getattr(self, field) < 1:
-                raise UserError(f"{field}={getattr(self, field)} must be at least 1.")
-        if min(self.block_sizes, default=0) < 1:
-            raise UserError(
-                f"block_sizes={tuple(self.block_sizes)} needs an entry of at least 1 "
-                "for each block."
-            )
+    def validate(self) -> None:
         if not 0 < self.compression <= 1:
             raise UserError(
                 f"compression={self.compression} must be above 0 and at most 1."
             )
-        super().__post_init__()
 
     @property
     def subsampling(self) -> tuple[int, ...]:

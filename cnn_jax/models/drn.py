@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from cnn_jax import layers
 from cnn_jax.errors import UserError
-from cnn_jax.models.classifier import STEMS, NormalizedClassifier
+from cnn_jax.models.classifier import NormalizedClassifier
 
 # Channels of each stage, in widths; the distance of its kernels' taps.
 CHANNELS = (1, 2, 4, 8, 16, 32, 32, 32)
@@ -61,16 +61,12 @@ class DRN(NormalizedClassifier, kw_only=True):
     width: int = 16
     stem: str = "imagenet"
 
-    def __post_init__(self):
-        self.check("stem", STEMS)
-        if len(self.stage_sizes) != len(CHANNELS) or min(self.stage_sizes) < 1:
+    def validate(self) -> None:
+        if len(self.stage_sizes) != len(CHANNELS):
             raise UserError(
-                f"stage_sizes={tuple(self.stage_sizes)} needs eight entries of at "
-                "least 1, one a stage."
+                f"stage_sizes={tuple(self.stage_sizes)} needs eight entries, one a "
+                "stage."
             )
-        if self.width < 1:
-            raise UserError(f"width={self.width} must be at least 1.")
-        super().__post_init__()
 
     @property
     def subsampling(self) -> tuple[int, ...]:

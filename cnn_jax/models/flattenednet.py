@@ -50,15 +50,11 @@ class FlattenedNet(Classifier, kw_only=True):
     cascade: int = 2
     width_multiplier: float = 1.0
 
-    def __post_init__(self):
+    def validate(self) -> None:
         if not set(self.flattened) <= {1, 2, 3}:
             raise UserError(
                 f"flattened={tuple(self.flattened)} must be convolutions from 1 to 3."
             )
-        if self.cascade < 1:
-            raise UserError(f"cascade={self.cascade} must be at least 1.")
-        scaled(1, self.width_multiplier)
-        super().__post_init__()
 
     @property
     def subsampling(self) -> tuple[int, ...]:

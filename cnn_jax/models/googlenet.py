@@ -15,11 +15,9 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from cnn_jax import layers
-from cnn_jax.errors import UserError
 from cnn_jax.layers.windows import Size
 from cnn_jax.models import strides
 from cnn_jax.models.classifier import (
-    STEMS,
     Classifier,
     NormalizedClassifier,
     head_init,
@@ -113,15 +111,8 @@ class GoogLeNet(Classifier, kw_only=True):
     stem: str = "imagenet"
     width_multiplier: float = 1.0
 
-    def __post_init__(self):
-        self.check("stem", STEMS)
-        scaled(1, self.width_multiplier)
-        if not 0 <= self.auxiliary_dropout < 1:
-            raise UserError(
-                f"auxiliary_dropout={self.auxiliary_dropout} must be at least 0 and "
-                "below 1."
-            )
-        super().__post_init__()
+    def validate(self) -> None:
+        self.check_rate("auxiliary_dropout")
 
     @property
     def subsampling(self) -> tuple[int, ...]:

@@ -17,7 +17,6 @@ from cnn_jax import layers
 from cnn_jax.layers.windows import Size
 from cnn_jax.models import strides
 from cnn_jax.models.classifier import (
-    STEMS,
     NormalizedClassifier,
     head_init,
     scaled,
@@ -76,11 +75,6 @@ class InceptionV3(NormalizedClassifier, kw_only=True):
     auxiliary: bool = True
     stem: str = "imagenet"
     width_multiplier: float = 1.0
-
-    def __post_init__(self):
-        self.check("stem", STEMS)
-        scaled(1, self.width_multiplier)
-        super().__post_init__()
 
     @property
     def subsampling(self) -> tuple[int, ...]:

@@ -48,14 +48,13 @@ class LeNet5(Classifier, kw_only=True):
     activation: str = "tanh"
     pool: str = "avg"
 
-    def __post_init__(self):
+    def validate(self) -> None:
         layers.activation(self.activation)
         self.check("pool", POOLS)
         if len(self.padding) != 2:
             raise UserError(
                 f"padding={tuple(self.padding)} needs two entries, one a convolution."
             )
-        super().__post_init__()
 
     @property
     def subsampling(self) -> tuple[int, ...]:

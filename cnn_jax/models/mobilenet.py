@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 
 from cnn_jax import layers
 from cnn_jax.layers import initializers
-from cnn_jax.models.classifier import STEMS, NormalizedClassifier, scaled
+from cnn_jax.models.classifier import NormalizedClassifier, scaled
 
 # Table 2: expansion, output channels, blocks, stride of the first block.
 STAGES = (
@@ -45,11 +45,6 @@ class MobileNetV2(NormalizedClassifier, kw_only=True):
     dropout: float = 0.2
     stem: str = "imagenet"
     width_multiplier: float = 1.0
-
-    def __post_init__(self):
-        self.check("stem", STEMS)
-        scaled(1, self.width_multiplier)
-        super().__post_init__()
 
     @property
     def subsampling(self) -> tuple[int, ...]:

@@ -38,10 +38,6 @@ class NIN(Classifier, kw_only=True):
     dropout: float = 0.5
     width_multiplier: float = 1.0
 
-    def __post_init__(self):
-        scaled(1, self.width_multiplier)
-        super().__post_init__()
-
     @property
     def subsampling(self) -> tuple[int, ...]:
         return (2, 2)

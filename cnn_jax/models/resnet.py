@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 from cnn_jax import layers
 from cnn_jax.errors import UserError
 from cnn_jax.models import strides
-from cnn_jax.models.classifier import STEMS, NormalizedClassifier
+from cnn_jax.models.classifier import NormalizedClassifier
 
 
 class Stem(nn.Module):
@@ -89,9 +89,8 @@ class ResNet(NormalizedClassifier, kw_only=True):
     zero_init_residual: bool = False
     stochastic_depth: float = 0.0
 
-    def __post_init__(self):
+    def validate(self) -> None:
         self.check("block", self.blocks)
-        self.check("stem", STEMS)
         self.check("shortcut", layers.SHORTCUTS)
         if self.block == "basic" and (self.groups, self.width_per_group) != (1, 64):
             raise UserError(
@@ -103,11 +102,7 @@ class ResNet(NormalizedClassifier, kw_only=True):
                 f"width={self.width} with width_per_group={self.width_per_group} "
                 "leaves no channels: their product must be at least 64."
             )
-        if not 0 <= self.stochastic_depth < 1:
-            raise UserError(
-                f"stochastic_depth={self.stochastic_depth} must be at least 0 and "
-                "below 1."
-            )
+        self.check_rate("stochastic_depth")
         if self.shortcut == "zero" and (
             self.stochastic_depth or self.zero_init_residual
         ):
@@ -115,7 +110,6 @@ class ResNet(NormalizedClassifier, kw_only=True):
                 "stochastic_depth and zero_init_residual leave the shortcuts alone, "
                 "and shortcut='zero' has none."
             )
-        super().__post_init__()
 
     @property
     def subsampling(self) -> tuple[int, ...]:

@@ -14,7 +14,7 @@ from cnn_jax import layers
 from cnn_jax.errors import UserError
 from cnn_jax.layers import initializers
 from cnn_jax.models import strides
-from cnn_jax.models.classifier import STEMS, Classifier, scaled
+from cnn_jax.models.classifier import Classifier, scaled
 
 # Channels of the squeeze convolutions of fire2, ..., fire9; each of the two expand
 # convolutions of a module has four times as many (table 1).
@@ -48,19 +48,13 @@ class SqueezeNet(Classifier, kw_only=True):
     stem: str = "imagenet"
     width_multiplier: float = 1.0
 
-    def __post_init__(self):
-        self.check("stem", STEMS)
+    def validate(self) -> None:
         known = range(1, len(SQUEEZE) + 2)
-        if not set(self.pool_after) <= set(known) or len(self.pool_after) < 1:
+        if not set(self.pool_after) <= set(known):
             raise UserError(
                 f"pool_after={tuple(self.pool_after)} must be layers from 1 to "
                 f"{known[-1]}."
             )
-        for field in ("stem_channels", "stem_kernel"):
-            if getattr(self, field) < 1:
-                raise UserError(f"{field}={getattr(self, field)} must be at least 1.")
-        scaled(1, self.width_multiplier)
-        super().__post_init__()
 
     @property
     def pools(self) -> tuple[int, ...]:

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 from cnn_jax import layers
 from cnn_jax.errors import UserError
 from cnn_jax.models import strides
-from cnn_jax.models.classifier import STEMS, NormalizedClassifier
+from cnn_jax.models.classifier import NormalizedClassifier
 
 
 class VGG(NormalizedClassifier, kw_only=True):
@@ -47,18 +47,12 @@ class VGG(NormalizedClassifier, kw_only=True):
     batch_norm: bool = False
     stem: str = "imagenet"
 
-    def __post_init__(self):
-        self.check("stem", STEMS)
-        if self.width < 1:
-            raise UserError(f"width={self.width} must be at least 1.")
+    def validate(self) -> None:
         sizes = tuple(self.stage_sizes)
-        if min(sizes, default=0) < 1:
-            raise UserError(f"stage_sizes={sizes} must be at least 1.")
         if self.stem == "small" and len(sizes) < 3:
             raise UserError(
                 f"stage_sizes={sizes}: stem=small takes more than two stages."
             )
-        super().__post_init__()
 
     @property
     def subsampling(self) -> tuple[int, ...]:

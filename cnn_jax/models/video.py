@@ -24,7 +24,7 @@ from cnn_jax.errors import UserError, unknown
 from cnn_jax.layers import arithmetic
 from cnn_jax.layers.windows import Size, per_dimension
 from cnn_jax.models import strides
-from cnn_jax.models.classifier import STEMS, Classifier, NormalizedClassifier
+from cnn_jax.models.classifier import Classifier, NormalizedClassifier
 
 Images = Float[Array, "batch *space channels"]
 Clips = Float[Array, "batch depth height width channels"]
@@ -105,13 +105,6 @@ class ClipClassifier(Classifier, kw_only=True):
     stem: str = "imagenet"
     frames: int = 16
 
-    def __post_init__(self):
-        self.check("stem", STEMS)
-        for field in ("width", "frames"):
-            if getattr(self, field) < 1:
-                raise UserError(f"{field}={getattr(self, field)} must be at least 1.")
-        super().__post_init__()
-
     def as_clips(self, x: Images) -> Clips:
         """Clips as they are, images as still clips.
 
@@ -150,16 +143,15 @@ class VideoResNet(ClipClassifier, NormalizedClassifier, kw_only=True):
     stage_sizes: tuple[int, ...] = (2, 2, 2, 2)
     stage_convs: tuple[str, ...]
 
-    def __post_init__(self):
+    def validate(self) -> None:
         for kind in self.stage_convs:
             if kind not in CONVS:
                 raise unknown("convolution in stage_convs", kind, CONVS)
-        if not self.stage_sizes or len(self.stage_convs) != len(self.stage_sizes):
+        if len(self.stage_convs) != len(self.stage_sizes):
             raise UserError(
                 f"stage_convs={tuple(self.stage_convs)} and "
                 f"stage_sizes={tuple(self.stage_sizes)} need one entry a stage."
             )
-        super().__post_init__()
 
     @property
     def subsampling(self) -> tuple[tuple[int, int, int], ...]:

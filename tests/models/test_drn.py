@@ -137,7 +137,7 @@ def test_heads_on_small_images(head):
         ({"stage_sizes": (1, 1, 2, 2)}, "needs eight entries"),
         (
             {"stage_sizes": (1, 1, 2, 2, 0, 2, 1, 1)},
-            "needs eight entries of at least 1",
+            "must be at least 1",
         ),
         ({"width": 0}, "width=0 must be at least 1"),
         ({"output_stride": 16}, "own is 8, and dilation can make it one of 1, 2, 4, 8"),
