@@ -17,7 +17,7 @@ import safetensors
 import safetensors.numpy
 
 from cnn_jax import convert, models
-from cnn_jax.models import weight_files
+from cnn_jax.models import pretrained, weight_files
 from cnn_jax.models.torch_weights import entries_of
 
 NAME = "squeezenet1_1"
@@ -382,6 +382,47 @@ def test_another_number_of_classes_leaves_the_head_out(begin, call, resnet):
     np.testing.assert_array_equal(back["conv1.weight"], state["conv1.weight"])
 
 
+@pytest.mark.parametrize(
+    ("name", "own", "other"),
+    [
+        ("resnet18", {"width": 8, "stage_sizes": (1, 1)}, {"head": "pyramid"}),
+        ("vgg11", {"width": 4, "head_width": (8,), "head_grid": 2}, {"head": "gap"}),
+    ],
+)
+def test_a_network_with_another_head_takes_the_rest(name, own, other, tmp_path):
+    shape = (32, 32, 3)
+    trunk = {key: value for key, value in own.items() if not key.startswith("head_")}
+    path = tmp_path / "weights.safetensors"
+    published = models.create(name, num_classes=4, **trunk)
+    state = state_of(published, name, shape)
+    safetensors.numpy.save_file(state, path)
+    layers = {e.path[1] for e in entries_of(name, published, shape)}
+    for changed in (own, trunk | other):
+        model = models.create(name, num_classes=4, **changed)
+        loaded = pretrained.load(path, name, model, shape)
+        here = loaded.variables["params"].keys()
+        if model.head_width or model.head != published.head:
+            assert f"the head, which is head={model.head} here" in loaded.report
+            assert here == layers - {"head", "fc1", "fc2"}
+        else:
+            assert "left out" not in loaded.report and here == layers
+    # A head that is in the file is taken.
+    same = models.create(name, num_classes=4, **own)
+    safetensors.numpy.save_file(state_of(same, name, shape), path)
+    assert "left out" not in pretrained.load(path, name, same, shape).report
+
+
+def test_a_run_of_another_network_is_not_torchvisions(call, resnet, begin, tmp_path):
+    """Its file says so, and is written all the same."""
+    code, _, err, workdir = begin(resnet(10)[0])
+    assert code == 0, err
+    file = tmp_path / "out.safetensors"
+    code, out, err = call("convert", f"--workdir={workdir}", f"--output={file}")
+    assert code == 0 and file.exists(), err
+    assert "warning: torchvision's own resnet18 does not load it" in out
+    assert "conv1.weight is (" in out
+
+
 def test_a_folder_of_convert(begin, call, resnet, tmp_path):
     """The same network as from the file that the folder was made of."""
     path, state = resnet(10)
@@ -399,12 +440,13 @@ def test_a_folder_of_convert(begin, call, resnet, tmp_path):
     assert code == 0, err
     second, _ = exported(call, workdir, tmp_path / "b.safetensors")
     assert_same(first, second)
-    # One changed byte.
-    data = [p for p in (folder / "variables").rglob("*") if p.parent.name == "d"]
-    largest = max(data, key=lambda path: path.stat().st_size)
-    content = bytearray(largest.read_bytes())
-    content[len(content) // 2] ^= 1
-    largest.write_bytes(content)
+    # Changed bytes, a few in each file: Orbax keeps some arrays twice.
+    for data in (folder / "variables").rglob("*"):
+        if data.parent.name == "d":
+            content = bytearray(data.read_bytes())
+            for place in range(len(content) // 3, len(content), 997):
+                content[place] ^= 1
+            data.write_bytes(content)
     code, _, err, _ = begin(folder, frozen, "--overwrite")
     line = the_line(err)
     assert code == 1 and str(folder) in line

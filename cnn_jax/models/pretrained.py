@@ -1,5 +1,6 @@
 """Networks that start from weights of others."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -7,9 +8,13 @@ from typing import Any
 import flax.linen as nn
 from flax.traverse_util import flatten_dict, unflatten_dict
 
+from cnn_jax import models
 from cnn_jax.errors import UserError
 from cnn_jax.models import torch_names, torch_weights, weight_files
 from cnn_jax.models.torch_weights import Entry
+
+# What says which layers a head has.
+HEAD_FIELDS = ("head", "head_width", "head_grid", "pyramid_levels")
 
 
 @dataclass(frozen=True)
@@ -31,7 +36,8 @@ def load(
     """The weights of a file, or of a folder of `convert`, for `model`.
 
     The layer "head" and the auxiliary heads are left out where the file has another
-    number of classes, and auxiliary heads where only one of the two has them. All else
+    number of classes, the whole head where `model` has another one than the
+    architecture's own, and auxiliary heads where only one of the two has them. All else
     must match.
 
     Args:
@@ -45,7 +51,9 @@ def load(
     """
     family = torch_names.family(name)
     weights = weight_files.read(path)
-    entries = torch_weights.entries_of(name, model, input_shape)
+    # With another head than its architecture has, what comes before it is the same.
+    own_head = with_own_head(name, model)
+    entries = torch_weights.entries_of(name, own_head, input_shape)
     ours = weights.facts is not None
 
     def key_of(entry: Entry) -> str:
@@ -72,11 +80,28 @@ def load(
         for key, value in weights.arrays.items()
         if not key.endswith(f".{torch_weights.COUNTS}")
     }
+    dropped: set[str] = set()
+    if own_head != model:
+        try:
+            with_head = torch_weights.entries_of(name, model, input_shape)
+        except UserError:  # torchvision has no names for such a head
+            with_head = entries
+        # A fine-tuned network's file has the very head that this network has.
+        hidden = {key_of(e): shape_of(e) for e in with_head if is_hidden(e.path[1])}
+        if hidden and hidden.items() <= found.items():
+            entries = with_head
+        else:
+            heads = [e for e in entries if is_hidden(e.path[1]) or e.path[1] == "head"]
+            dropped = {key_of(entry) for entry in heads}
+            entries = [entry for entry in entries if entry not in heads]
+
     in_file = {module_of(key) for key in found} - {None}
     in_model = {entry.path[1] for entry in entries} & optional.keys()
     left_out, reasons = set(), []
-    head = next(e for e in entries if e.path[1:] == ("head", "kernel"))
-    if key_of(head) in found:
+    if dropped:
+        reasons.append(f"the head, which is head={model.head} here")
+    head = next((e for e in entries if e.path[1:] == ("head", "kernel")), None)
+    if head and key_of(head) in found:
         theirs = found[key_of(head)][-1 if ours else 0]
         if theirs != head.shape[-1]:
             left_out |= in_file | in_model
@@ -91,7 +116,11 @@ def load(
         reasons.append(f"{_names(only)}: not in {place}")
 
     wanted = [entry for entry in entries if entry.path[1] not in left_out]
-    found = {k: shape for k, shape in found.items() if module_of(k) not in left_out}
+    found = {
+        key: shape
+        for key, shape in found.items()
+        if module_of(key) not in left_out and key not in dropped
+    }
     what = name
     if ours and weights.facts["model"] != name:
         what = f"{name}, but of {weights.facts['model']}"
@@ -111,6 +140,17 @@ def load(
         f"{len(flat)} of {len(entries)} entries ({parameters:,} parameters) start from "
         f"{path}{rest}",
     )
+
+
+def with_own_head(name: str, model: nn.Module) -> nn.Module:
+    """`model` with the head of the architecture `name`."""
+    own = models.attributes(name)
+    return model.clone(**{field: own[field][1] for field in HEAD_FIELDS})
+
+
+def is_hidden(module: str) -> bool:
+    """Whether a network's module is a hidden layer of its head."""
+    return re.fullmatch(r"fc\d+", module) is not None
 
 
 def _names(modules: set[str]) -> str:

@@ -214,6 +214,20 @@ def entries_of(
     return entries
 
 
+def unlike_published(
+    name: str, entries: Sequence[Entry], num_classes: int
+) -> str | None:
+    """How the entries differ from those of torchvision's own network; None if they do
+    not."""
+    published = entries_of(name, models.create(name, num_classes=num_classes))
+    shapes = {entry.name: entry.torch_shape for entry in entries}
+    for entry in published:
+        if (shape := shapes.get(entry.name)) != entry.torch_shape:
+            return f"{entry.name} is {shape} and not {entry.torch_shape}"
+    extra = shapes.keys() - {entry.name for entry in published}
+    return f"{min(extra)} is not there" if extra else None
+
+
 def _with_channels(
     name: str, model: nn.Module, entries: list[Entry], channels: tuple[int, ...]
 ) -> list[Entry]:

@@ -209,11 +209,19 @@ def export_weights(
         {key: json.dumps(value) for key, value in facts.items()},
         overwrite=overwrite,
     )
-    return (
+    report = (
         f"{config.model.name}: {len(entries)} entries, "
         f"{parameter_count(variables['params']):,} parameters, "
         f"{network.model.num_classes} classes, from step {step} of {workdir} to {path}"
     )
+    if other := torch_weights.unlike_published(
+        config.model.name, entries, network.model.num_classes
+    ):
+        report += (
+            f"\nwarning: torchvision's own {config.model.name} does not load it, since "
+            f"this run's network is another one: {other}"
+        )
+    return report
 
 
 def _has_checkpoint(workdir: Path, config: Config) -> bool:
