@@ -80,6 +80,8 @@ def _all(format: str, path: Path | None) -> None:
     from cnn_jax import models
     from cnn_jax.analysis import overview
 
+    if path is not None and not path.is_file():
+        raise UserError(f"--update={path}: there is no such file.")
     summaries = [
         overview.summarize(name, overview.published_table(name))
         for name in models.MODELS

@@ -12,12 +12,12 @@ from cnn_jax.training.config import choose
 
 def digits():
     """One block a stage, for 8x8 images."""
-    config = recipes.digits()
+    config = recipes.digits(epochs=45)
     config.model = {
         "name": "drn_c_26",
         "stem": "small",
         "stage_sizes": (1, 1, 1, 1, 1, 1, 1, 1),
-        "width": 8,
+        "width": 4,
     }
     config.optimizer.weight_decay = 5e-4
     config.task.label_smoothing = 0.1

@@ -1,6 +1,7 @@
 """Convolution over one, two or three dimensions in space, channels last."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
+from typing import ClassVar
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -11,6 +12,7 @@ from jaxtyping import Array, Float
 
 from cnn_jax.errors import UserError
 from cnn_jax.layers.initializers import variance_scaling
+from cnn_jax.layers.naming import named, where
 from cnn_jax.layers.windows import (
     Padding,
     Pairs,
@@ -69,20 +71,32 @@ def convolve(
     )
 
 
+def computation_dtype(dtype: DTypeLike | None, x: Array) -> DTypeLike:
+    """`dtype`; None is float32, which the parameters have, or float64 where `x` is.
+
+    Linen's layers promote the same way.
+    """
+    return dtype or jnp.promote_types(x.dtype, jnp.float32)
+
+
 class Windowed(nn.Module):
     """What layers with a kernel over space share; they hold the attributes of `Conv`
     that it reads."""
+
+    # Over how many dimensions a kernel moves whose size is one integer.
+    rank: ClassVar[int] = 2
 
     @property
     def window(self) -> tuple[int, ...]:
         """The kernel's size along each dimension."""
         size = self.kernel_size
-        return (size, size) if isinstance(size, int) else tuple(size)
+        rank = len(size) if isinstance(size, Sized) else self.rank
+        return per_dimension(size, rank, "kernel_size", least=1)
 
     @property
     def where(self) -> str:
         """The layer's name in error messages."""
-        return "/".join(self.path) or type(self).__name__
+        return where(self)
 
     def steps(
         self, x: Array, features: int, groups: int
@@ -90,22 +104,35 @@ class Windowed(nn.Module):
         """Strides and dilation along each dimension.
 
         Raises:
-          UserError: `groups` does not divide the channels.
-          ValueError: input and kernel differ in the number of dimensions.
+          UserError: an attribute is impossible, `groups` does not divide the channels,
+            or input and kernel differ in the number of dimensions.
         """
-        window, channels = self.window, x.shape[-1]
-        rank = len(window)
-        if x.ndim != rank + 2:
-            raise ValueError(
-                f"{self.where}: a kernel of {window} takes {rank + 2} dimensions "
-                f"(batch, {rank} in space, channels), not an input of {x.shape}"
+        with named(self.where):
+            window, channels = self.window, x.shape[-1]
+            rank = len(window)
+            if rank not in _LAYOUTS:
+                raise UserError(
+                    f"a kernel of {window} has {rank} dimensions: convolutions move "
+                    "over one, two or three."
+                )
+            if x.ndim != rank + 2:
+                raise UserError(
+                    f"a kernel of {window} cannot take an input of {x.shape}: it takes "
+                    f"{rank + 2} dimensions (batch, {rank} in space, channels)."
+                )
+            if features < 1 or groups < 1:
+                raise UserError(
+                    f"features={features} and groups={groups} must be at least 1."
+                )
+            if channels % groups or features % groups:
+                raise UserError(
+                    f"{groups} groups do not divide {channels} input and {features} "
+                    "output channels."
+                )
+            return (
+                per_dimension(self.strides, rank, "strides", least=1),
+                per_dimension(self.dilation, rank, "dilation", least=1),
             )
-        if channels % groups or features % groups:
-            raise UserError(
-                f"{self.where}: {groups} groups do not divide {channels} input and "
-                f"{features} output channels."
-            )
-        return per_dimension(self.strides, rank), per_dimension(self.dilation, rank)
 
     def geometry(
         self, x: Array, features: int, groups: int
@@ -128,7 +155,7 @@ class Windowed(nn.Module):
         strides, padding, dilation = self.geometry(x, features, groups)
         shape = (*self.window, x.shape[-1] // groups, features)
         kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
-        dtype = self.dtype or jnp.float32
+        dtype = computation_dtype(self.dtype, x)
         y = convolve(
             x.astype(dtype),
             kernel.astype(dtype),
@@ -151,12 +178,12 @@ class Conv(Windowed):
       padding: see `windows.Padding`; `kernel_size // 2` is PyTorch's "same".
       dilation: distance between two taps of the kernel (Yu and Koltun 2016).
       groups: channels are split in this many independent convolutions.
-      dtype: of the computation and the output; None is float32.
+      dtype: of the computation and the output; None is float32
+        (`computation_dtype`).
 
     Raises:
-      UserError: the kernel does not fit the input, or `groups` does not divide the
-        channels.
-      ValueError: input and kernel differ in the number of dimensions.
+      UserError: a size is impossible, the kernel does not fit the input or differs from
+        it in the number of dimensions, or `groups` does not divide the channels.
     """
 
     features: int

@@ -6,6 +6,7 @@ be a partial of any of them.
 
 from collections.abc import Callable
 from functools import partial
+from typing import ClassVar
 
 import flax.linen as nn
 from jax.nn.initializers import Initializer
@@ -163,6 +164,8 @@ class Conv2Plus1D(Windowed):
         (`arithmetic.conv2plus1d_features`).
     """
 
+    rank: ClassVar[int] = 3
+
     features: int
     kernel_size: Size
     strides: Size = 1
@@ -175,12 +178,6 @@ class Conv2Plus1D(Windowed):
     bias_init: Initializer = nn.initializers.zeros_init()
     norm: Callable[..., nn.Module] | None = None
     mid_features: int | None = None
-
-    @property
-    def window(self) -> tuple[int, ...]:
-        """The kernel's size along each dimension."""
-        size = self.kernel_size
-        return (size, size, size) if isinstance(size, int) else tuple(size)
 
     @nn.compact
     def __call__(

@@ -14,10 +14,11 @@ import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Real
 
 from cnn_jax.errors import UserError, unknown
-from cnn_jax.layers.convolution import convolve
+from cnn_jax.layers.convolution import computation_dtype, convolve
+from cnn_jax.layers.pooling import inexact_dtype
 
 # A name of `FILTERS`, or the rows of a filter.
 Filter = str | Sequence[Sequence[int | float]] | np.ndarray
@@ -73,14 +74,15 @@ FILTERS: dict[str, np.ndarray] = {
 
 
 def apply_filter(
-    images: Float[Array, "*batch height width channels"],
+    images: Real[Array, "*batch height width channels"],
     kernel: Filter,
     padding: str = "SAME",
 ) -> Float[Array, "*batch out_height out_width channels"]:
     """One image or any number of them through a filter, each channel by itself.
 
-    Computed in float32, returned in the images' dtype. `padding` is "VALID" or one
-    of `BORDERS`, which keep the size.
+    Computed in float32 and returned in the images' dtype; for integers, which could not
+    hold every answer, in float32. `padding` is "VALID" or one of `BORDERS`, which keep
+    the size.
 
     Raises:
       UserError: an unknown filter or padding, a filter without a centre, or one that
@@ -89,18 +91,18 @@ def apply_filter(
     *batch, height, width, channels = images.shape
     stack = images.reshape(-1, height, width, channels).astype(jnp.float32)
     y = _apply(stack, _depthwise([kernel], channels), padding)
-    return y.reshape(*batch, *y.shape[1:]).astype(images.dtype)
+    return y.reshape(*batch, *y.shape[1:]).astype(inexact_dtype(images))
 
 
 def gradient_magnitude(
-    images: Float[Array, "*batch height width channels"],
+    images: Real[Array, "*batch height width channels"],
     name: str = "sobel",
     padding: str = "SAME",
 ) -> Float[Array, "*batch out_height out_width channels"]:
     """How strong an edge is, whatever its direction: sqrt(vertical^2 + horizontal^2).
 
-    `name` is a pair of `FILTERS`, "sobel" for instance. Where both answers are zero,
-    the derivative is taken as zero.
+    `name` is a pair of `FILTERS`, "sobel" for instance. The dtype is that of
+    `apply_filter`. Where both answers are zero, the derivative is taken as zero.
 
     Raises:
       UserError: an unknown pair, and what `apply_filter` raises.
@@ -116,7 +118,7 @@ def gradient_magnitude(
     energy = vertical**2 + horizontal**2
     positive = energy > 0
     root = jnp.where(positive, jnp.sqrt(jnp.where(positive, energy, 1)), 0)
-    return root.astype(images.dtype)
+    return root.astype(inexact_dtype(images))
 
 
 class FilterBank(nn.Module):
@@ -137,7 +139,8 @@ class FilterBank(nn.Module):
       dtype: of the computation and the output; None is float32.
 
     Raises:
-      UserError: no filter at all, and what `apply_filter` raises.
+      UserError: no filter at all, a name that is not in a sequence, and what
+        `apply_filter` raises.
     """
 
     filters: Sequence[Filter]
@@ -152,12 +155,12 @@ class FilterBank(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Float[Array, "batch height width channels"]
+        self, x: Real[Array, "batch height width channels"]
     ) -> Float[Array, "batch out_height out_width features"]:
         kernel = _depthwise(self.filters, x.shape[-1])
         if self.learned:
             kernel = self.param("kernel", lambda _: kernel)
-        dtype = self.dtype or jnp.float32
+        dtype = computation_dtype(self.dtype, x)
         return _apply(x.astype(dtype), kernel.astype(dtype), self.padding)
 
 
@@ -177,6 +180,8 @@ def _rows(kernel: Filter) -> np.ndarray:
 
 def _bank(filters: Sequence[Filter]) -> np.ndarray:
     """The filters (height, width, filter), zeros around the smaller ones."""
+    if isinstance(filters, str):
+        raise UserError(f"filters='{filters}' is one name: write ('{filters}',).")
     kernels = [_rows(kernel) for kernel in filters]
     if not kernels:
         raise UserError("a bank of filters needs at least one.")

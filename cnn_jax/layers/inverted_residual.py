@@ -6,6 +6,7 @@ from collections.abc import Callable
 import flax.linen as nn
 from jaxtyping import Array, Float
 
+from cnn_jax.layers.convolution import depthwise_normal
 from cnn_jax.layers.residual import ModuleDef
 from cnn_jax.layers.windows import Size, per_dimension
 
@@ -55,6 +56,7 @@ class InvertedResidual(nn.Module):
             padding=self.dilation,
             dilation=self.dilation,
             groups=hidden,
+            kernel_init=depthwise_normal,
             name="depthwise_conv",
         )(y)
         y = self.activation(self.norm(name="depthwise_norm")(y))

@@ -5,40 +5,39 @@ It is the reference for `convolve`, which is faster and takes less memory.
 
 import itertools
 import math
-from collections.abc import Sequence
 
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
 from cnn_jax.layers import arithmetic
-from cnn_jax.layers.windows import Pairs
+from cnn_jax.layers.windows import Padding, Size, explicit
 
 Maps = Float[Array, "batch *space channels"]
 
 
 def patches(
     x: Maps,
-    window: Sequence[int],
+    window: Size,
     *,
-    strides: Sequence[int],
-    padding: Pairs,
-    dilation: Sequence[int],
+    strides: Size = 1,
+    padding: Padding = "SAME",
+    dilation: Size = 1,
 ) -> Float[Array, "batch *out taps channels"]:
     """The values under the window, for each place where it stands.
 
     The taps of the window are in row-major order. Each is one slice of the whole
     input, so that the gradient is cheap, which that of
-    `lax.conv_general_dilated_patches` is not.
+    `lax.conv_general_dilated_patches` is not. The arguments are the attributes of
+    `Conv`.
 
     Raises:
-      UserError: the window does not fit the padded input.
+      UserError: a size is impossible, or the window does not fit the padded input.
     """
-    geometry = list(zip(x.shape[1:-1], window, strides, padding, dilation, strict=True))
-    out = [
-        arithmetic.output_size(n, f, stride=s, padding=pair, dilation=d)
-        for n, f, s, pair, d in geometry
-    ]
+    window, strides, padding, dilation = explicit(
+        x.shape[1:-1], window, strides, padding, dilation, name="window"
+    )
+    out = _places(x, window, strides, padding, dilation)
     x = jnp.pad(x, [(0, 0), *padding, (0, 0)])
     slices = []
     for tap in itertools.product(*(range(f) for f in window)):
@@ -60,16 +59,17 @@ def patches(
 
 def im2col(
     x: Maps,
-    window: Sequence[int],
+    window: Size,
     *,
-    strides: Sequence[int],
-    padding: Pairs,
-    dilation: Sequence[int],
+    strides: Size = 1,
+    padding: Padding = "SAME",
+    dilation: Size = 1,
 ) -> Float[Array, "batch weights positions"]:
     """The matrix X of each example: a column for each place of the window.
 
     A column holds the values under the window, in the order of a kernel's weights
     (height, width, channels); values under several places of it are repeated.
+    Arguments and errors are those of `patches`.
     """
     values = patches(x, window, strides=strides, padding=padding, dilation=dilation)
     batch, *out, taps, channels = values.shape
@@ -80,23 +80,21 @@ def convolve_as_matrix_product(
     x: Maps,
     kernel: Float[Array, "*window channels_per_group features"],
     *,
-    strides: Sequence[int],
-    padding: Pairs,
-    dilation: Sequence[int],
-    groups: int,
+    strides: Size = 1,
+    padding: Padding = "SAME",
+    dilation: Size = 1,
+    groups: int = 1,
 ) -> Float[Array, "batch *out features"]:
     """What `convolve` computes: W^T X, with a column of W for each filter.
 
     Chellapilla et al. 2006, "High Performance Convolutional Neural Networks for
-    Document Processing". Each group is a product of its own.
+    Document Processing". Each group is a product of its own. The arguments are the
+    attributes of `Conv`; errors are those of `patches`.
     """
-    window = kernel.shape[:-2]
-    out = [
-        arithmetic.output_size(n, f, stride=s, padding=pair, dilation=d)
-        for n, f, s, pair, d in zip(
-            x.shape[1:-1], window, strides, padding, dilation, strict=True
-        )
-    ]
+    window, strides, padding, dilation = explicit(
+        x.shape[1:-1], kernel.shape[:-2], strides, padding, dilation
+    )
+    out = _places(x, window, strides, padding, dilation)
     maps = []
     for part, filters in zip(
         jnp.split(x, groups, axis=-1), jnp.split(kernel, groups, axis=-1), strict=True
@@ -108,3 +106,13 @@ def convolve_as_matrix_product(
         maps.append(weights.T @ columns)
     y = jnp.concatenate(maps, axis=1)  # batch, features, positions
     return y.mT.reshape(x.shape[0], *out, kernel.shape[-1])
+
+
+def _places(x, window, strides, padding, dilation) -> list[int]:
+    """Where the window stands: how many places along each dimension."""
+    return [
+        arithmetic.output_size(n, f, stride=s, padding=pair, dilation=d)
+        for n, f, s, pair, d in zip(
+            x.shape[1:-1], window, strides, padding, dilation, strict=True
+        )
+    ]

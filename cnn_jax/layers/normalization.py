@@ -10,6 +10,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from cnn_jax.errors import UserError
+from cnn_jax.layers.naming import where
 
 # The axis over which the training step maps devices, for synchronised statistics.
 BATCH_AXIS = "batch"
@@ -18,11 +19,11 @@ BATCH_AXIS = "batch"
 class BatchNorm(nn.BatchNorm):
     """Batch normalisation (Ioffe and Szegedy 2015) over all dimensions but the last.
 
-    Linen's `BatchNorm` with the constants of the CNN literature: running
-    statistics keep 0.9 of their old value (PyTorch calls that momentum 0.1),
-    epsilon 1e-5. Scale, bias and statistics are float32, and so is the reduction,
-    whatever `dtype` the computation has. The running variance is the biased one,
-    where PyTorch keeps the unbiased one.
+    Linen's `BatchNorm` with the accurate variance and the constants of the CNN
+    literature: running statistics keep 0.9 of their old value (PyTorch calls that
+    momentum 0.1), epsilon 1e-5. Scale, bias and statistics are float32, and so is the
+    reduction, whatever `dtype` the computation has. The running variance is the biased
+    one, where PyTorch keeps the unbiased one.
 
     `axis_name=BATCH_AXIS` averages the statistics over all devices of a training
     step that is mapped over that axis; while initialising, no axis is needed.
@@ -30,6 +31,9 @@ class BatchNorm(nn.BatchNorm):
 
     momentum: float = 0.9
     epsilon: float = 1e-5
+    # mean(x^2) - mean(x)^2, as linen has it else, is percents off where the values are
+    # near each other and far from zero: in batches, and more so in small groups.
+    use_fast_variance: bool = False
 
 
 def batch_norm(
@@ -61,9 +65,7 @@ class GroupNorm(nn.GroupNorm):
     """
 
     epsilon: float = 1e-5
-    # mean(x^2) - mean(x)^2, as linen has it else, is percents off where a group is
-    # small and its values are near each other.
-    use_fast_variance: bool = False
+    use_fast_variance: bool = False  # as in `BatchNorm`
 
     def __post_init__(self):
         if self.group_size is not None:
@@ -78,8 +80,8 @@ class GroupNorm(nn.GroupNorm):
         size = getattr(self, attribute)
         if size < 1 or x.shape[-1] % size:
             raise UserError(
-                f"{'/'.join(self.path) or 'GroupNorm'}: {attribute}={size} does not "
-                f"divide {x.shape[-1]} channels."
+                f"{where(self)}: {attribute}={size} does not divide {x.shape[-1]} "
+                "channels."
             )
         return super().__call__(x, **options)
 

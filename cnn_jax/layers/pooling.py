@@ -2,6 +2,9 @@
 
 The modules hold no parameters. They exist so that pooling has a name in the layer
 table and in captured intermediates.
+
+Maxima keep the dtype of their input, integers too. Means and norms are accumulated in
+float32 and have the input's dtype, or float32 where that is an integer.
 """
 
 import itertools
@@ -13,20 +16,21 @@ import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Float
+from jax.typing import DTypeLike
+from jaxtyping import Array, Real
 
 from cnn_jax.errors import UserError
 from cnn_jax.layers import arithmetic
-from cnn_jax.layers.windows import (
-    Padding,
-    Pairs,
-    Size,
-    explicit_padding,
-    per_dimension,
-)
+from cnn_jax.layers.naming import named, where
+from cnn_jax.layers.windows import Padding, Pairs, Size, explicit, per_dimension
 
-Maps = Float[Array, "batch *space channels"]
-Out = Float[Array, "batch *out channels"]
+Maps = Real[Array, "batch *space channels"]
+Out = Real[Array, "batch *out channels"]
+
+
+def inexact_dtype(x: Array) -> DTypeLike:
+    """The dtype of `x`, where that can hold a fraction; float32 for integers."""
+    return x.dtype if jnp.issubdtype(x.dtype, jnp.inexact) else jnp.float32
 
 
 def max_pool(
@@ -40,17 +44,22 @@ def max_pool(
     """The largest value of each window; padding never wins.
 
     `strides` None is the window itself, so that windows touch without overlap.
-    `dilation` is the distance between two values of a window. With `ceil_mode` a
-    last window may reach beyond the padded input, as in Caffe and PyTorch.
+    `dilation` is the distance between two values of a window: one whose gaps pass over
+    a small input, so that it holds padding alone, is 0 here and in the other poolings.
+    With `ceil_mode` a last window may reach beyond the padded input, as in Caffe and
+    PyTorch.
 
     Raises:
-      UserError: the window does not fit the input.
-      ValueError: padding as large as the window, which would leave one empty.
+      UserError: a size is impossible, the window does not fit the input, or padding is
+        as large as the window, which would leave one empty.
     """
-    window, strides, dilation, _, pairs = _geometry(
+    window, strides, dilation, given, pairs = _geometry(
         x, window, strides, padding, dilation, ceil_mode
     )
-    return _reduce(x, -jnp.inf, lax.max, window, strides, dilation, pairs)
+    y = _reduce(x, _least(x.dtype), lax.max, window, strides, dilation, pairs)
+    none = ((0, 0),) * len(given)
+    counts = _counts(x.shape, y.shape, window, strides, dilation, pairs, none)
+    return y if counts.all() else jnp.where(counts[..., None] > 0, y, 0)
 
 
 def avg_pool(
@@ -75,7 +84,7 @@ def avg_pool(
     sums = _sums(x, window, strides, dilation, pairs)
     counted = given if count_include_pad else ((0, 0),) * len(given)
     counts = _counts(x.shape, sums.shape, window, strides, dilation, pairs, counted)
-    return (sums / counts[..., None]).astype(x.dtype)
+    return (sums / np.maximum(counts, 1)[..., None]).astype(inexact_dtype(x))
 
 
 def lp_pool(
@@ -106,13 +115,23 @@ def lp_pool(
     window, strides, dilation, _, pairs = _geometry(
         x, window, strides, padding, dilation, ceil_mode
     )
-    powers = jnp.abs(x.astype(jnp.float32)) ** p
-    sums = _sums(powers, window, strides, dilation, pairs)
-    # The root's derivative is infinite at zero, where the norm's is taken as zero.
-    positive = sums > 0
-    return jnp.where(positive, jnp.where(positive, sums, 1) ** (1 / p), 0).astype(
-        x.dtype
-    )
+    y = jnp.abs(x.astype(jnp.float32))
+    # The norm over a window is that along one dimension of those along the others.
+    for axis in range(len(window)):
+
+        def along(values, rest, axis=axis):
+            return tuple(v if i == axis else rest for i, v in enumerate(values))
+
+        y = _norm(
+            _taps(
+                jnp.pad(y, [(0, 0), *along(pairs, (0, 0)), (0, 0)]),
+                along(window, 1),
+                along(strides, 1),
+                along(dilation, 1),
+            ),
+            p,
+        )
+    return y.astype(inexact_dtype(x))
 
 
 def adaptive_avg_pool(x: Maps, output_size: Size) -> Out:
@@ -125,7 +144,8 @@ def adaptive_avg_pool(x: Maps, output_size: Size) -> Out:
     Raises:
       UserError: an output size below 1.
     """
-    return _adaptive(x.astype(jnp.float32), output_size, jnp.mean).astype(x.dtype)
+    means = _adaptive(x.astype(jnp.float32), output_size, jnp.mean)
+    return means.astype(inexact_dtype(x))
 
 
 def adaptive_max_pool(x: Maps, output_size: Size) -> Out:
@@ -135,22 +155,28 @@ def adaptive_max_pool(x: Maps, output_size: Size) -> Out:
 
 def spatial_pyramid_pool(
     x: Maps, levels: Sequence[int] = (4, 2, 1)
-) -> Float[Array, "batch features"]:
+) -> Real[Array, "batch features"]:
     """Grids of several sizes over the same maps, as one vector.
 
     Each level n is an `adaptive_max_pool` to n cells a dimension; the vector has
     channels * sum(n ** dimensions) entries whatever the size of the maps (He et al.
     2014, "Spatial Pyramid Pooling in Deep Convolutional Networks").
+
+    Raises:
+      UserError: no level at all, or one below 1.
     """
+    if not levels:
+        raise UserError("levels=(): a pyramid has at least one.")
     return jnp.concatenate([flatten(adaptive_max_pool(x, n)) for n in levels], axis=-1)
 
 
-def global_avg_pool(x: Maps) -> Float[Array, "batch channels"]:
+def global_avg_pool(x: Maps) -> Real[Array, "batch channels"]:
     """The mean of each map (Lin et al. 2014, "Network in Network")."""
-    return x.mean(axis=tuple(range(1, x.ndim - 1)), dtype=jnp.float32).astype(x.dtype)
+    means = x.mean(axis=tuple(range(1, x.ndim - 1)), dtype=jnp.float32)
+    return means.astype(inexact_dtype(x))
 
 
-def flatten(x: Float[Array, "batch *features"]) -> Float[Array, "batch flat"]:
+def flatten(x: Real[Array, "batch *features"]) -> Real[Array, "batch flat"]:
     """All values of an example as one vector, in row-major order (H, W, C)."""
     return x.reshape(x.shape[0], math.prod(x.shape[1:]))
 
@@ -165,9 +191,15 @@ class MaxPool(nn.Module):
     ceil_mode: bool = False
 
     def __call__(self, x: Maps) -> Out:
-        return max_pool(
-            x, self.window, self.strides, self.padding, self.dilation, self.ceil_mode
-        )
+        with named(where(self)):
+            return max_pool(
+                x,
+                self.window,
+                self.strides,
+                self.padding,
+                self.dilation,
+                self.ceil_mode,
+            )
 
 
 class AvgPool(nn.Module):
@@ -181,15 +213,16 @@ class AvgPool(nn.Module):
     count_include_pad: bool = True
 
     def __call__(self, x: Maps) -> Out:
-        return avg_pool(
-            x,
-            self.window,
-            self.strides,
-            self.padding,
-            self.dilation,
-            self.ceil_mode,
-            self.count_include_pad,
-        )
+        with named(where(self)):
+            return avg_pool(
+                x,
+                self.window,
+                self.strides,
+                self.padding,
+                self.dilation,
+                self.ceil_mode,
+                self.count_include_pad,
+            )
 
 
 class LpPool(nn.Module):
@@ -203,15 +236,16 @@ class LpPool(nn.Module):
     ceil_mode: bool = False
 
     def __call__(self, x: Maps) -> Out:
-        return lp_pool(
-            x,
-            self.p,
-            self.window,
-            self.strides,
-            self.padding,
-            self.dilation,
-            self.ceil_mode,
-        )
+        with named(where(self)):
+            return lp_pool(
+                x,
+                self.p,
+                self.window,
+                self.strides,
+                self.padding,
+                self.dilation,
+                self.ceil_mode,
+            )
 
 
 class AdaptiveAvgPool(nn.Module):
@@ -220,7 +254,8 @@ class AdaptiveAvgPool(nn.Module):
     output_size: Size
 
     def __call__(self, x: Maps) -> Out:
-        return adaptive_avg_pool(x, self.output_size)
+        with named(where(self)):
+            return adaptive_avg_pool(x, self.output_size)
 
 
 class AdaptiveMaxPool(nn.Module):
@@ -229,7 +264,8 @@ class AdaptiveMaxPool(nn.Module):
     output_size: Size
 
     def __call__(self, x: Maps) -> Out:
-        return adaptive_max_pool(x, self.output_size)
+        with named(where(self)):
+            return adaptive_max_pool(x, self.output_size)
 
 
 class SpatialPyramidPool(nn.Module):
@@ -237,37 +273,42 @@ class SpatialPyramidPool(nn.Module):
 
     levels: Sequence[int] = (4, 2, 1)
 
-    def __call__(self, x: Maps) -> Float[Array, "batch features"]:
-        return spatial_pyramid_pool(x, self.levels)
+    def __call__(self, x: Maps) -> Real[Array, "batch features"]:
+        with named(where(self)):
+            return spatial_pyramid_pool(x, self.levels)
 
 
 class GlobalAvgPool(nn.Module):
     """`global_avg_pool` as a module."""
 
-    def __call__(self, x: Maps) -> Float[Array, "batch channels"]:
+    def __call__(self, x: Maps) -> Real[Array, "batch channels"]:
         return global_avg_pool(x)
 
 
 class Flatten(nn.Module):
     """`flatten` as a module."""
 
-    def __call__(
-        self, x: Float[Array, "batch *features"]
-    ) -> Float[Array, "batch flat"]:
+    def __call__(self, x: Real[Array, "batch *features"]) -> Real[Array, "batch flat"]:
         return flatten(x)
 
 
 def _geometry(x, window, strides, padding, dilation, ceil_mode):
     """Window, strides, dilation, the padding given and that with ceil mode's rest."""
-    rank = x.ndim - 2
-    window = per_dimension(window, rank)
-    strides = window if strides is None else per_dimension(strides, rank)
-    dilation = per_dimension(dilation, rank)
     space = x.shape[1:-1]
-    given = explicit_padding(padding, space, window, strides, dilation, "pooling")
+    window, strides, given, dilation = explicit(
+        space,
+        window,
+        window if strides is None else strides,
+        padding,
+        dilation,
+        name="window",
+    )
     extents = [d * (f - 1) + 1 for f, d in zip(window, dilation, strict=True)]
     if any(max(pair) >= size for pair, size in zip(given, extents, strict=True)):
-        raise ValueError(f"pooling window {window} is not larger than padding {given}")
+        raise UserError(
+            f"pooling window {window} is not larger than padding {given}: some windows "
+            "would be empty."
+        )
     pairs = given
     if ceil_mode:
         outputs = [
@@ -307,8 +348,13 @@ def _reduce(x, start, operation, window, strides, dilation, pairs: Pairs):
     # XLA has no gradient for the maximum of dilated windows: one slice for each
     # place in the window instead.
     x = jnp.pad(x, [(0, 0), *pairs, (0, 0)], constant_values=start)
-    taps = itertools.product(*(range(f) for f in window))
-    return reduce(operation, [_tap(x, tap, window, strides, dilation) for tap in taps])
+    return reduce(operation, _taps(x, window, strides, dilation))
+
+
+def _taps(x, window, strides, dilation):
+    """For each place in the window, what stands there, of a padded `x`."""
+    places = itertools.product(*(range(f) for f in window))
+    return [_tap(x, tap, window, strides, dilation) for tap in places]
 
 
 def _tap(x, tap, window, strides, dilation):
@@ -320,6 +366,27 @@ def _tap(x, tap, window, strides, dilation):
         last = i * d + (n - d * (f - 1) - 1) // s * s
         slices.append(slice(i * d, last + 1, s))
     return x[(slice(None), *slices)]
+
+
+def _norm(parts, p):
+    """(sum |x|^p)^(1/p) over `parts`, which are not negative.
+
+    Divided by the largest of them first, lest powers overflow or vanish. As the norm of
+    what is scaled is scaled as much, the scale does not change the gradient.
+    """
+    largest = lax.stop_gradient(reduce(jnp.maximum, parts))
+    scale = jnp.where((largest > 0) & (largest < jnp.inf), largest, 1)
+    sums = sum((part / scale) ** p for part in parts)
+    # The root's derivative is infinite at zero, where the norm's is taken as zero.
+    zero = sums == 0
+    return jnp.where(zero, 0, scale * jnp.where(zero, 1, sums) ** (1 / p))
+
+
+def _least(dtype):
+    """What no value of this dtype is below."""
+    if jnp.issubdtype(dtype, jnp.inexact):
+        return -jnp.inf
+    return jnp.iinfo(dtype).min
 
 
 def _sums(x, window, strides, dilation, pairs: Pairs):
@@ -344,9 +411,7 @@ def _counts(in_shape, out_shape, window, strides, dilation, pairs: Pairs, counte
 
 
 def _adaptive(x, output_size, operation):
-    sizes = per_dimension(output_size, x.ndim - 2)
-    if min(sizes) < 1:
-        raise UserError(f"adaptive pooling to {sizes}: sizes are at least 1.")
+    sizes = per_dimension(output_size, x.ndim - 2, "output_size", least=1)
     for axis, cells in enumerate(sizes, start=1):
         n = x.shape[axis]
         parts = [

@@ -16,6 +16,8 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from cnn_jax.errors import UserError, unknown
+from cnn_jax.layers.naming import named, where
 from cnn_jax.layers.windows import Size, per_dimension
 
 ModuleDef = Callable[..., nn.Module]
@@ -26,10 +28,19 @@ SHORTCUTS = ("projection", "identity", "zero")
 
 
 def identity_shortcut(x: Map, features: int, strides: Size) -> Out:
-    """Option A of He et al.: every `strides`-th pixel, new channels zero."""
+    """Option A of He et al.: every `strides`-th pixel, new channels zero.
+
+    Raises:
+      UserError: `features` are fewer than the channels.
+    """
     rank = x.ndim - 2
     space = (slice(None, None, s) for s in per_dimension(strides, rank))
     new = features - x.shape[-1]
+    if new < 0:
+        raise UserError(
+            f"an identity shortcut adds channels and takes none away, from "
+            f"{x.shape[-1]} to {features}: set shortcut='projection'."
+        )
     return jnp.pad(x[:, *space], [(0, 0)] * (rank + 1) + [(0, new)])
 
 
@@ -44,13 +55,16 @@ class _ResidualBlock(nn.Module):
       dilation: of the 3x3 convolutions up to and including the one with the stride.
       next_dilation: of those behind it, where it differs: in a block that dilates
         instead of striding it is larger. None is `dilation`.
-      shortcut: where the shape changes, "projection" (option B: 1x1 convolution
-        and normalisation) or "identity" (option A: no parameters). "zero" leaves
-        it out everywhere: the block of a plain network.
+      shortcut: where strides or channels change the shape, "projection" (option B: 1x1
+        convolution and normalisation) or "identity" (option A: no parameters). "zero"
+        leaves it out everywhere: the block of a plain network.
       zero_init: the last normalisation starts with scale zero, so that the block
         starts as its shortcut (Goyal et al. 2017, section 5.1).
       drop: what makes the layer that leaves the branch out at random while training
         (`StochasticDepth`); None is no such layer.
+
+    Raises:
+      UserError: an unknown shortcut, or an identity to fewer channels.
     """
 
     features: int
@@ -63,6 +77,11 @@ class _ResidualBlock(nn.Module):
     zero_init: bool = False
     drop: ModuleDef | None = None
 
+    def __post_init__(self):
+        if self.shortcut not in SHORTCUTS:
+            raise unknown("shortcut", self.shortcut, SHORTCUTS)
+        super().__post_init__()
+
     def conv3x3(self, features: int, dilation: Size, **attributes) -> nn.Module:
         """A convolution with a window of 3 in each dimension, which keeps the size."""
         return self.conv(features, 3, padding=dilation, dilation=dilation, **attributes)
@@ -71,13 +90,19 @@ class _ResidualBlock(nn.Module):
         init = nn.initializers.zeros if self.zero_init else nn.initializers.ones
         return self.norm(scale_init=init, name=name)
 
-    def shortcut_of(self, x: Map, shape: tuple[int, ...]) -> Out:
+    def keeps(self, x: Map, features: int) -> bool:
+        """Whether the block's output has the shape of `x`, however small `x` is."""
+        strides = per_dimension(self.strides, x.ndim - 2)
+        return x.shape[-1] == features and set(strides) == {1}
+
+    def shortcut_of(self, x: Map, features: int) -> Out:
         """`x` in the shape of the block's output."""
-        if x.shape == shape:
+        if self.keeps(x, features):
             return x
         if self.shortcut == "identity":
-            return identity_shortcut(x, shape[-1], self.strides)
-        return self.norm(name="shortcut_norm")(self.projection(x, shape[-1]))
+            with named(where(self)):
+                return identity_shortcut(x, features, self.strides)
+        return self.norm(name="shortcut_norm")(self.projection(x, features))
 
     def projection(self, x: Map, features: int) -> Out:
         """The shortcut's convolution."""
@@ -91,7 +116,7 @@ class _ResidualBlock(nn.Module):
             branch = self.drop(name="drop")(branch)
         if self.shortcut == "zero":
             return branch
-        return self.shortcut_of(x, branch.shape) + branch
+        return self.shortcut_of(x, branch.shape[-1]) + branch
 
 
 class BasicBlock(_ResidualBlock):
@@ -184,10 +209,10 @@ class _PreActivation(_ResidualBlock):
         """Attributes of the last convolution."""
         return {"kernel_init": nn.initializers.zeros} if self.zero_init else {}
 
-    def shortcut_of(self, x: Map, shape: tuple[int, ...]) -> Out:
-        if x.shape == shape or self.shortcut == "identity":
-            return super().shortcut_of(x, shape)
-        return self.projection(x, shape[-1])
+    def shortcut_of(self, x: Map, features: int) -> Out:
+        if self.keeps(x, features) or self.shortcut == "identity":
+            return super().shortcut_of(x, features)
+        return self.projection(x, features)
 
 
 class PreActBasicBlock(_PreActivation, BasicBlock):
@@ -204,7 +229,7 @@ class PreActBasicBlock(_PreActivation, BasicBlock):
         y = self.conv3x3(self.features, behind, name="conv2", **self.last_init)(
             self.activate(y, "norm2")
         )
-        return self.add(x if x.shape == y.shape else active, y)
+        return self.add(x if self.keeps(x, y.shape[-1]) else active, y)
 
 
 class PreActBottleneck(_PreActivation, Bottleneck):
@@ -220,4 +245,4 @@ class PreActBottleneck(_PreActivation, Bottleneck):
         y = self.conv(features, 1, padding=0, name="conv3", **self.last_init)(
             self.activate(y, "norm3")
         )
-        return self.add(x if x.shape == y.shape else active, y)
+        return self.add(x if self.keeps(x, y.shape[-1]) else active, y)

@@ -16,8 +16,14 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from cnn_jax.errors import UserError
-from cnn_jax.layers.convolution import Conv, Windowed, kaiming_normal_fan_out
+from cnn_jax.layers.convolution import (
+    Conv,
+    Windowed,
+    computation_dtype,
+    kaiming_normal_fan_out,
+)
 from cnn_jax.layers.matrix import patches
+from cnn_jax.layers.naming import where
 from cnn_jax.layers.windows import Padding, Size
 
 Maps = Float[Array, "batch *space channels"]
@@ -52,9 +58,10 @@ class LocallyConnected(Windowed):
 
     @nn.compact
     def __call__(self, x: Maps) -> Out:
-        groups, per_group = self.groups, x.shape[-1] // self.groups
+        groups = self.groups
         strides, padding, dilation = self.geometry(x, self.features, groups)
-        dtype = self.dtype or jnp.float32
+        per_group = x.shape[-1] // groups
+        dtype = computation_dtype(self.dtype, x)
         values = patches(
             x.astype(dtype),
             self.window,
@@ -113,8 +120,7 @@ class Repeat(nn.Module):
     @nn.compact
     def __call__(self, x: Maps) -> Out:
         if self.times < 1:
-            where = "/".join(self.path) or "Repeat"
-            raise UserError(f"{where}: a block applied times={self.times}.")
+            raise UserError(f"{where(self)}: a block applied times={self.times}.")
         block = self.block(name="block")
         for _ in range(self.times):
             x = block(x)

@@ -15,11 +15,18 @@ from jaxtyping import Array, Float
 
 from cnn_jax.errors import UserError
 from cnn_jax.layers import arithmetic
-from cnn_jax.layers.convolution import Windowed, convolve, kaiming_normal_fan_out
+from cnn_jax.layers.convolution import (
+    Windowed,
+    computation_dtype,
+    convolve,
+    kaiming_normal_fan_out,
+)
+from cnn_jax.layers.naming import named
 from cnn_jax.layers.windows import (
     Padding,
     Pairs,
     Size,
+    explicit,
     explicit_padding,
     per_dimension,
 )
@@ -34,10 +41,10 @@ def input_gradient(
     kernel: Kernel,
     size: Sequence[int],
     *,
-    strides: Sequence[int],
-    padding: Pairs,
-    dilation: Sequence[int],
-    groups: int,
+    strides: Size = 1,
+    padding: Padding = "SAME",
+    dilation: Size = 1,
+    groups: int = 1,
 ) -> Maps:
     """The gradient of `convolve` with respect to its input of `size` in space.
 
@@ -48,9 +55,16 @@ def input_gradient(
 
     Args:
       gradient: of the loss with respect to the output.
-      kernel, strides, padding, dilation, groups: those of the convolution.
+      kernel, strides, padding, dilation, groups: those of the convolution, as `Conv`
+        has them.
+
+    Raises:
+      UserError: a size is impossible, or the kernel does not fit the padded input.
     """
     *window, per_group, features = kernel.shape
+    window, strides, padding, dilation = explicit(
+        size, window, strides, padding, dilation
+    )
     space = tuple(range(len(window)))
     flipped = jnp.flip(kernel, space)
     flipped = flipped.reshape(*window, per_group, groups, features // groups)
@@ -76,12 +90,12 @@ def input_gradient(
 def filter_gradient(
     x: Maps,
     gradient: Out,
-    window: Sequence[int],
+    window: Size,
     *,
-    strides: Sequence[int],
-    padding: Pairs,
-    dilation: Sequence[int],
-    groups: int,
+    strides: Size = 1,
+    padding: Padding = "SAME",
+    dilation: Size = 1,
+    groups: int = 1,
 ) -> Kernel:
     """The gradient of `convolve` with respect to its kernel of size `window`.
 
@@ -91,8 +105,15 @@ def filter_gradient(
 
     Args:
       gradient: of the loss with respect to the output.
-      x, strides, padding, dilation, groups: those of the convolution.
+      x, strides, padding, dilation, groups: those of the convolution, as `Conv` has
+        them.
+
+    Raises:
+      UserError: a size is impossible, or the window does not fit the padded input.
     """
+    window, strides, padding, dilation = explicit(
+        x.shape[1:-1], window, strides, padding, dilation, name="window"
+    )
     around = []
     for n, m, f, s, d, (before, _) in zip(
         x.shape[1:-1],
@@ -134,16 +155,15 @@ class ConvTranspose(Windowed):
 
     values, as in PyTorch (`arithmetic.transposed_output_size`), where padding
     (before, after) cuts the output off. "SAME" makes n * stride of them, as in
-    TensorFlow. Other attributes are those of `Conv`, and
+    TensorFlow. Other attributes and errors are those of `Conv`, and
 
     Attributes:
       output_padding: values more at the end. A convolution of this stride makes n
         values of several lengths; this says which of them it was.
 
     Raises:
-      UserError: nothing is left of the output, `groups` does not divide the channels,
-        or `output_padding` is not below stride or dilation, or given with "SAME".
-      ValueError: input and kernel differ in the number of dimensions.
+      UserError: nothing is left of the output, or `output_padding` is not below stride
+        or dilation, or given with "SAME".
     """
 
     features: int
@@ -162,10 +182,11 @@ class ConvTranspose(Windowed):
     def __call__(self, x: Maps) -> Out:
         channels, window = x.shape[-1], self.window
         strides, dilation = self.steps(x, self.features, self.groups)
-        size, padding = self._output(x.shape[1:-1], strides, dilation)
+        with named(self.where):
+            size, padding = self._output(x.shape[1:-1], strides, dilation)
         shape = (*window, self.features // self.groups, channels)
         kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
-        dtype = self.dtype or jnp.float32
+        dtype = computation_dtype(self.dtype, x)
         y = input_gradient(
             x.astype(dtype),
             kernel.astype(dtype),
@@ -179,18 +200,18 @@ class ConvTranspose(Windowed):
 
     def _output(self, space, strides, dilation) -> tuple[tuple[int, ...], Pairs]:
         """The output's size and what is cut off of it."""
-        extra = per_dimension(self.output_padding, len(space))
+        extra = per_dimension(self.output_padding, len(space), "output_padding")
         for more, s, d in zip(extra, strides, dilation, strict=True):
-            if not 0 <= more < max(s, d):
+            if more >= max(s, d):
                 raise UserError(
-                    f"{self.where}: output_padding={self.output_padding} must be at "
-                    f"least 0 and below stride or dilation, {strides} and {dilation}."
+                    f"output_padding={self.output_padding} must be below stride or "
+                    f"dilation, {strides} and {dilation}."
                 )
         same = self.padding == "SAME"
         if same and any(extra):
             raise UserError(
-                f'{self.where}: padding="SAME" makes stride times as many values as '
-                f"the input has; leave output_padding={self.output_padding} out."
+                'padding="SAME" makes stride times as many values as the input has; '
+                f"leave output_padding={self.output_padding} out."
             )
         # The convolution whose gradient this is goes from the output to the input.
         # Where the sizes do not say the padding, any that the window fits will do.
@@ -198,20 +219,15 @@ class ConvTranspose(Windowed):
             n * s if same else d * (f - 1) + 1
             for n, f, s, d in zip(space, self.window, strides, dilation, strict=True)
         ]
-        padding = explicit_padding(
-            self.padding, sizes, self.window, strides, dilation, self.where
-        )
+        padding = explicit_padding(self.padding, sizes, self.window, strides, dilation)
         if same:
             return tuple(sizes), padding
-        try:
-            size = tuple(
-                arithmetic.transposed_output_size(
-                    n, f, stride=s, padding=pair, dilation=d, output_padding=more
-                )
-                for n, f, s, pair, d, more in zip(
-                    space, self.window, strides, padding, dilation, extra, strict=True
-                )
+        size = tuple(
+            arithmetic.transposed_output_size(
+                n, f, stride=s, padding=pair, dilation=d, output_padding=more
             )
-        except UserError as error:
-            raise UserError(f"{self.where}: {error}") from None
+            for n, f, s, pair, d, more in zip(
+                space, self.window, strides, padding, dilation, extra, strict=True
+            )
+        )
         return size, padding

@@ -4,30 +4,40 @@ Convolution and pooling share it. A size that is one integer holds for every
 dimension in space; padding may be written in the five ways of `Padding`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
 
 from cnn_jax.errors import UserError, unknown
 from cnn_jax.layers import arithmetic
+from cnn_jax.layers.naming import named
 
+Integer = int | np.integer
 # One integer for all dimensions, or one a dimension.
-Size = int | Sequence[int]
+Size = Integer | Sequence[Integer]
 # Zeros at both ends: an integer, an integer a dimension, a pair (before, after) a
 # dimension, "VALID" (none) or "SAME" (output size ceil(n / stride), an odd zero at
 # the end, as in TensorFlow).
-Padding = int | Sequence[int] | Sequence[Sequence[int]] | str
+Padding = Size | Sequence[Sequence[Integer]] | str
 Pairs = tuple[tuple[int, int], ...]
 
 
-def per_dimension(value: Size, rank: int) -> tuple[int, ...]:
+def per_dimension(
+    value: Size, rank: int, name: str = "size", *, least: int = 0
+) -> tuple[int, ...]:
     """`value` for each of `rank` dimensions.
 
+    `name` is what error messages call it.
+
     Raises:
-      ValueError: a sequence of another length.
+      UserError: a sequence of another length, or what is not an integer of at least
+        `least`.
     """
-    values = (value,) * rank if isinstance(value, int) else tuple(value)
-    if len(values) != rank:
-        raise ValueError(f"{values} has {len(values)} entries, the input needs {rank}")
-    return values
+    values = _entries(value, rank, name)
+    if not all(isinstance(entry, Integer) and entry >= least for entry in values):
+        raise UserError(f"{name}={value}: sizes are integers of at least {least}.")
+    return tuple(int(entry) for entry in values)
 
 
 def explicit_padding(
@@ -36,38 +46,65 @@ def explicit_padding(
     window: Sequence[int],
     strides: Sequence[int],
     dilation: Sequence[int],
-    where: str,
+    where: str = "",
 ) -> Pairs:
     """The zeros (before, after) along each dimension of an input of `sizes`.
 
     `where` names the layer in error messages.
 
     Raises:
-      UserError: unknown name, or the window does not fit the padded input.
-      ValueError: one entry too many or too few.
+      UserError: unknown name, one entry too many or too few, a negative one, or the
+        window does not fit the padded input.
     """
     rank = len(sizes)
     geometry = list(zip(sizes, window, strides, dilation, strict=True))
-    if padding == "SAME":
-        pairs = tuple(_same(*entry) for entry in geometry)
-    elif padding == "VALID":
-        pairs = ((0, 0),) * rank
-    elif isinstance(padding, str):
-        raise unknown("padding", padding, ("SAME", "VALID"))
-    else:
-        entries = (padding,) * rank if isinstance(padding, int) else tuple(padding)
-        pairs = tuple((e, e) if isinstance(e, int) else tuple(e) for e in entries)
-    for (size, kernel, stride, dilated), pair in zip(geometry, pairs, strict=True):
-        try:
-            arithmetic.output_size(
-                size, kernel, stride=stride, padding=pair, dilation=dilated
+    with named(where):
+        if padding == "SAME":
+            pairs = tuple(
+                arithmetic.same_padding(n, f, stride=s, dilation=d)
+                for n, f, s, d in geometry
             )
-        except UserError as error:
-            raise UserError(f"{where}: {error}") from None
+        elif padding == "VALID":
+            pairs = ((0, 0),) * rank
+        elif isinstance(padding, str):
+            raise unknown("padding", padding, ("SAME", "VALID"))
+        else:
+            entries = _entries(padding, rank, "padding")
+            pairs = tuple(per_dimension(entry, 2, "padding") for entry in entries)
+        for (n, f, s, d), pair in zip(geometry, pairs, strict=True):
+            arithmetic.output_size(n, f, stride=s, padding=pair, dilation=d)
     return pairs
 
 
-def _same(size: int, kernel: int, stride: int, dilation: int) -> tuple[int, int]:
-    outputs = -(-size // stride)
-    total = max((outputs - 1) * stride + dilation * (kernel - 1) + 1 - size, 0)
-    return total // 2, total - total // 2
+def explicit(
+    space: Sequence[int],
+    window: Size,
+    strides: Size,
+    padding: Padding,
+    dilation: Size,
+    *,
+    name: str = "kernel_size",
+) -> tuple[tuple[int, ...], tuple[int, ...], Pairs, tuple[int, ...]]:
+    """Window, strides, padding and dilation along each dimension of `space`.
+
+    `name` is what error messages call the window.
+
+    Raises:
+      UserError: what `per_dimension` and `explicit_padding` raise.
+    """
+    rank = len(space)
+    window = per_dimension(window, rank, name, least=1)
+    strides = per_dimension(strides, rank, "strides", least=1)
+    dilation = per_dimension(dilation, rank, "dilation", least=1)
+    pairs = explicit_padding(padding, space, window, strides, dilation)
+    return window, strides, pairs, dilation
+
+
+def _entries(value: Any, count: int, name: str) -> tuple[Any, ...]:
+    """Those of a sequence, or `count` times the value that is none."""
+    entries = tuple(value) if isinstance(value, Iterable) else (value,) * count
+    if len(entries) != count:
+        raise UserError(
+            f"{name}={value} has {len(entries)} entries where {count} are needed."
+        )
+    return entries

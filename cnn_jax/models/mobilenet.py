@@ -29,8 +29,10 @@ STAGES = (
 class MobileNetV2(NormalizedClassifier, kw_only=True):
     """Seventeen inverted residual blocks between a 3x3 and a 1x1 convolution.
 
-    Convolutions have no bias and start as in He et al. 2015, the head from
-    N(0, 0.01). See `Classifier` for other heads.
+    Convolutions have no bias and start as in He et al. 2015, the depthwise ones so that
+    they keep the variance of each map (as He et al. would have it, for all maps
+    together, they start so small that a step of gradient descent turns them over), the
+    head from N(0, 0.01). See `Classifier` for other heads.
 
     Attributes:
       stem: "imagenet", or "small" for images of 32x32 and below: the first

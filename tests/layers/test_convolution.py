@@ -1,5 +1,8 @@
 """Convolution: the lecture's examples, and SciPy over random geometries."""
 
+from functools import partial
+
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,7 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cnn_jax.errors import UserError
-from cnn_jax.layers import Conv, DepthwiseConv, arithmetic
+from cnn_jax.layers import (
+    BatchNorm,
+    Conv,
+    ConvTranspose,
+    Dense,
+    DepthwiseConv,
+    LocallyConnected,
+    MaxPool,
+    arithmetic,
+)
 
 IMAGE = [
     [3, 0, 1, 2, 7, 4],
@@ -157,18 +169,75 @@ def test_kernel_starts_with_variance_two_over_fan_out():
 
 
 @pytest.mark.parametrize(
-    ("conv", "error", "message"),
+    ("conv", "message"),
     [
-        (Conv(4, 5, padding=0), UserError, "spans 5 does not fit into an input of 4"),
-        (Conv(4, 3, padding="same"), UserError, "padding 'same'.*Known: SAME, VALID"),
-        (Conv(4, 3, groups=4), UserError, "4 groups do not divide 6 input"),
-        (Conv(5, 3, groups=3), UserError, "3 groups do not divide 6 input and 5"),
-        (Conv(4, (3, 3, 3)), ValueError, "takes 5 dimensions"),
-        (DepthwiseConv((3, 3, 3)), ValueError, "DepthwiseConv: .* takes 5 dimensions"),
-        (Conv(4, 3, strides=(1, 1, 1)), ValueError, "has 3 entries"),
+        (Conv(4, 5, padding=0), "spans 5 does not fit into an input of 4"),
+        (Conv(4, 3, padding="same"), "unknown padding 'same'.*Known: SAME, VALID"),
+        (Conv(4, 3, groups=4), "4 groups do not divide 6 input"),
+        (Conv(5, 3, groups=3), "3 groups do not divide 6 input and 5"),
+        (Conv(4, (3, 3, 3)), "takes 5 dimensions"),
+        (Conv(4, (3, 3, 3, 3)), "one, two or three"),
+        (Conv(4, ()), "one, two or three"),
+        (Conv(4, 3, strides=(1, 1, 1)), r"strides=\(1, 1, 1\) has 3 entries where 2"),
+        (Conv(4, 3, strides=0), "strides=0: sizes are integers of at least 1"),
+        (Conv(4, 3, dilation=(1, 0)), r"dilation=\(1, 0\): .* at least 1"),
+        (Conv(4, (0, 3)), r"kernel_size=\(0, 3\): .* at least 1"),
+        (Conv(4, 3, padding=-1), "padding=-1: .* at least 0"),
+        (Conv(4, 3, padding=((0, -1), (0, 0))), r"padding=\(0, -1\): .* at least 0"),
+        (Conv(4, 3, padding=(1,)), r"padding=\(1,\) has 1 entries where 2"),
+        (Conv(4, 3, padding=((1, 1, 1), (1, 1))), "has 3 entries where 2"),
+        (Conv(0, 3), "features=0 and groups=1 must be at least 1"),
+        (Conv(4, 3, groups=0), "features=4 and groups=0 must be at least 1"),
     ],
 )
-def test_bad_geometry(conv, error, message):
+def test_bad_geometry(conv, message):
     x = jnp.zeros((1, 4, 4, 6))
-    with pytest.raises(error, match=message):
+    with pytest.raises(UserError, match=f"^Conv: .*{message}"):
         conv.init(jax.random.key(0), x)
+
+
+@pytest.mark.parametrize("make", [DepthwiseConv, partial(ConvTranspose, 6)])
+def test_other_convolutions_make_the_same_checks(make):
+    x = jnp.zeros((1, 4, 4, 6))
+    with pytest.raises(UserError, match="takes 5 dimensions"):
+        make((3, 3, 3)).init(jax.random.key(0), x)
+    with pytest.raises(UserError, match="strides=0"):
+        make(3, 0).init(jax.random.key(0), x)
+
+
+def test_local_connections_check_groups_too():
+    with pytest.raises(UserError, match="groups=0 must be at least 1"):
+        LocallyConnected(4, 3, groups=0).init(
+            jax.random.key(0), jnp.zeros((1, 4, 4, 6))
+        )
+
+
+def test_errors_name_the_layer_in_its_network():
+    network = nn.Sequential([Conv(2, 3), Conv(2, 9, padding=0), MaxPool(0)])
+    with pytest.raises(UserError, match=r"^layers_1: a kernel that spans 9"):
+        network.init(jax.random.key(0), jnp.zeros((1, 4, 4, 1)))
+
+
+def test_sizes_of_numpy(integers):
+    x, kernel = integers(0, 1, 6, 6, 1), integers(1, 3, 3, 1, 1)
+    two = np.int64(2)
+    numpys = Conv(1, np.int32(3), two, (two, 1), (two, two), use_bias=False)
+    plain = Conv(1, 3, 2, (2, 1), 2, use_bias=False)
+    np.testing.assert_array_equal(apply(numpys, x, kernel), apply(plain, x, kernel))
+
+
+@pytest.mark.parametrize("name", ["bfloat16", "float16", "float32", "float64"])
+def test_dtype_none_is_that_of_dense(name):
+    with jax.enable_x64(True):
+        x = jnp.ones((1, 4, 4, 2), name)
+        found = {
+            jax.eval_shape(layer.init_with_output, jax.random.key(0), x)[0].dtype
+            for layer in (
+                Dense(2),
+                Conv(2, 3),
+                ConvTranspose(2, 3),
+                LocallyConnected(2, 3),
+                BatchNorm(use_running_average=False),
+            )
+        }
+    assert found == {jnp.dtype("float64" if name == "float64" else "float32")}

@@ -216,10 +216,11 @@ def test_2plus1d_takes_number_of_channels_and_bias():
 def test_mistakes(kind):
     x = jnp.zeros((1, 4, 4, 4, 6))
     cases = [
-        (kind(4, (5, 5, 5), padding=0), UserError, f"{kind.__name__}: a kernel that"),
-        (kind(4, (3, 3, 3), groups=4), UserError, "4 groups do not divide 6 input"),
-        (kind(4, (3, 3, 3, 3)), ValueError, "takes 6 dimensions"),
+        (kind(4, (5, 5, 5), padding=0), "a kernel that"),
+        (kind(4, (3, 3, 3), groups=4), "4 groups do not divide 6 input"),
+        (kind(4, (3, 3, 3, 3)), "one, two or three"),
+        (kind(4, (3, 3, 3), dilation=0), "dilation=0"),
     ]
-    for layer, error, message in cases:
-        with pytest.raises(error, match=message):
+    for layer, message in cases:
+        with pytest.raises(UserError, match=f"^{kind.__name__}: .*{message}"):
             layer.init(jax.random.key(0), x)

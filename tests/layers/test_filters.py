@@ -144,6 +144,21 @@ def test_dtype_of_the_image_and_sums_in_float32():
     assert gradient_magnitude(steep / 100, "edge", "edge").max() == 900
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "int32"])
+def test_answers_to_integers_are_not_cut_off(dtype):
+    image = np.array([[0, 0, 255]] * 3)
+    x = jnp.asarray(image[..., None], dtype)
+    y = apply_filter(x, "sobel_vertical", "VALID")
+    assert y.dtype == jnp.float32
+    assert y.item() == -4 * 255
+    y = gradient_magnitude(x, padding="VALID")
+    assert y.dtype == jnp.float32
+    assert y.item() == 4 * 255
+    y = FilterBank(("sobel_vertical",), "VALID").apply({}, x[None])
+    assert y.dtype == jnp.float32
+    assert y.item() == -4 * 255
+
+
 def test_gradient_of_the_magnitude():
     slope = jax.grad(lambda x: gradient_magnitude(x, padding="VALID").sum())
     assert not slope(jnp.ones((3, 3, 1))).any()
@@ -204,6 +219,7 @@ def test_a_bank_computes_in_dtype(learned):
         (lambda x: gaussian(4, 1.0), "size 4: the size must be odd"),
         (lambda x: gaussian(3, 0.0), r"sigma 0\.0: sigma must be above 0"),
         (lambda x: FilterBank(()), "at least one"),
+        (lambda x: FilterBank("sobel_vertical"), r"write \('sobel_vertical',\)"),
         (lambda x: FilterBank(("sobel_v",)), "unknown filter 'sobel_v'"),
         (lambda x: FilterBank(("gaussian",), "mirror"), "unknown padding 'mirror'"),
     ],

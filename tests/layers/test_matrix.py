@@ -64,6 +64,14 @@ def test_patches_are_numpys_sliding_windows(geometries, integers, data, seed):
     np.testing.assert_array_equal(values, view.swapaxes(-1, -2))
 
 
+def test_defaults_are_those_of_a_convolution(integers):
+    x = jnp.asarray(integers(0, 1, 5, 4, 2))
+    padded = {"padding": ((1, 1), (1, 1)), "strides": (1, 1), "dilation": (1, 1)}
+    for function in (patches, im2col):
+        expected = function(x, (3, 3), **padded)
+        np.testing.assert_array_equal(function(x, 3), expected)
+
+
 def test_gradient_of_patches_counts_the_windows_over_each_pixel():
     counts = jax.grad(lambda x: patches(x, (3, 3), **PLAIN).sum())(
         jnp.zeros((1, 4, 4, 1))

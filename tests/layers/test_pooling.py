@@ -1,5 +1,8 @@
 """Pooling: the lecture's examples, NumPy over random geometries, PyTorch's numbers."""
 
+from functools import partial
+
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -302,6 +305,77 @@ def test_gradient_of_a_norm_of_zeros_is_zero():
     np.testing.assert_array_equal(gradient, jnp.zeros_like(x).at[0, 0, 0, 0].set(-1))
 
 
+@pytest.mark.parametrize(
+    ("value", "p"),
+    [(10.0, 64.0), (0.1, 64.0), (1e5, 8.0), (1e-23, 2.0), (1e30, 2.0), (3.0, 1e4)],
+)
+@pytest.mark.parametrize("dilation", [1, 2])
+def test_powers_neither_overflow_nor_vanish(value, p, dilation):
+    x = value * np.array([[1, 0.5, 1], [0.25, 1, 0.75], [1, 0, 1]])[None, :, :, None]
+    pool = LpPool(p, 2, 1, dilation=dilation)
+    y, back = jax.vjp(lambda x: pool.apply({}, x), jnp.asarray(x, jnp.float32))
+    taps = slice(None, None, dilation)
+    expected, slope = [], np.zeros((3, 3))
+    for i, j in np.ndindex(y.shape[1:3]):
+        part = x[0, i : i + dilation + 1, j : j + dilation + 1, 0][taps, taps]
+        norm = part.max() * ((part / part.max()) ** p).sum() ** (1 / p)
+        slope[i : i + dilation + 1, j : j + dilation + 1][taps, taps] += (
+            part / norm
+        ) ** (p - 1)
+        expected.append(norm)
+    np.testing.assert_allclose(y.ravel(), expected, rtol=1e-5)
+    (gradient,) = back(jnp.ones_like(y))
+    np.testing.assert_allclose(gradient[0, ..., 0], slope, rtol=1e-3, atol=1e-6)
+
+
+def test_norm_does_not_hide_what_is_not_finite():
+    x = np.array([[1, np.inf], [np.nan, 2], [0, 0]]).reshape(1, 6, 1)
+    y = apply(LpPool(2.0, 2), x)[0, :, 0]
+    np.testing.assert_array_equal(y, [np.inf, np.nan, 0])
+
+
+@pytest.mark.parametrize(
+    "pool",
+    [MaxPool, AvgPool, partial(AvgPool, count_include_pad=False), partial(LpPool, 2.0)],
+)
+def test_windows_that_hold_padding_alone_are_zero(pool):
+    # The gap of the window lies over the only pixel.
+    layer = pool(2, 1, 1, 2)
+    x = jnp.full((1, 1, 1, 1), -3.0)
+    y, back = jax.vjp(lambda x: layer.apply({}, x), x)
+    assert y.item() == 0
+    assert back(y + 1)[0].item() == 0
+    # Of those along one dimension, the middle one.
+    row = jnp.full((1, 1, 1), -3.0)
+    y = pool((2,), (1,), ((2, 2),), (2,)).apply({}, row)
+    assert (np.array(y[0, :, 0]) == 0).tolist() == [False, True, False]
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "int32"])
+def test_maxima_of_integers_are_integers(dtype):
+    low = np.iinfo(dtype).min
+    x = jnp.asarray(np.array([[1, 5], [low, 7]]).reshape(1, 2, 2, 1), dtype)
+    for pool in (MaxPool(2), MaxPool(2, 1, 0, 1), AdaptiveMaxPool(1), MaxPool(1, 2)):
+        y = pool.apply({}, x)
+        assert y.dtype == dtype
+        assert y.item() == (1 if pool == MaxPool(1, 2) else 7)
+    y = MaxPool(2, 1, 1, 2).apply({}, x)
+    assert y.dtype == dtype
+    assert y[0, ..., 0].tolist() == [[7, low], [5, 1]]
+    assert SpatialPyramidPool((1,)).apply({}, x).tolist() == [[7]]
+
+
+@pytest.mark.parametrize("pool", [AvgPool(2), AdaptiveAvgPool(1), GlobalAvgPool()])
+def test_means_of_integers_are_not_rounded(pool):
+    x = jnp.asarray([[255, 255], [255, 0]], jnp.uint8).reshape(1, 2, 2, 1)
+    y = pool.apply({}, x)
+    assert y.dtype == jnp.float32
+    assert y.item() == 191.25
+    norm = LpPool(2.0, 2).apply({}, x)
+    assert norm.dtype == jnp.float32
+    assert norm.item() == pytest.approx(255 * 3**0.5)
+
+
 def test_maps_to_vectors():
     x = np.arange(24.0).reshape(1, 2, 3, 4)
     assert apply(GlobalAvgPool(), x).tolist() == [[10, 11, 12, 13]]
@@ -336,15 +410,29 @@ def test_maximum_of_negative_values_is_not_the_padding(dilation):
     assert y.shape == x.shape
 
 
-def test_bad_geometry():
+@pytest.mark.parametrize(
+    ("pool", "message"),
+    [
+        (MaxPool(5), "spans 5 does not fit into an input of 4"),
+        (AvgPool(2, padding=2), "not larger than padding"),
+        (LpPool(0.5, 2), r"p of at least 1, got 0\.5"),
+        (LpPool(float("inf"), 2), "p=inf is max pooling"),
+        (MaxPool(0), "window=0: sizes are integers of at least 1"),
+        (AvgPool(2, 0), "strides=0: .* at least 1"),
+        (LpPool(2.0, 2, dilation=0), "dilation=0: .* at least 1"),
+        (MaxPool(2, padding=-1), "padding=-1: .* at least 0"),
+        (MaxPool((2, 2, 2)), r"window=\(2, 2, 2\) has 3 entries where 2 are needed"),
+        (AdaptiveAvgPool((2, 0)), r"output_size=\(2, 0\): .* at least 1"),
+        (AdaptiveMaxPool((2,)), r"output_size=\(2,\) has 1 entries"),
+        (SpatialPyramidPool((0,)), "output_size=0: .* at least 1"),
+        (SpatialPyramidPool(()), "at least one"),
+    ],
+)
+def test_bad_geometry(pool, message):
     x = np.ones((1, 4, 4, 1))
-    with pytest.raises(UserError, match="spans 5 does not fit into an input of 4"):
-        apply(MaxPool(5), x)
-    with pytest.raises(ValueError, match="not larger than padding"):
-        apply(AvgPool(2, padding=2), x)
-    with pytest.raises(UserError, match=r"p of at least 1, got 0\.5"):
-        apply(LpPool(0.5, 2), x)
-    with pytest.raises(UserError, match="p=inf is max pooling"):
-        apply(LpPool(float("inf"), 2), x)
-    with pytest.raises(UserError, match=r"to \(2, 0\): sizes are at least 1"):
-        apply(AdaptiveAvgPool((2, 0)), x)
+    with pytest.raises(UserError, match=f"^{type(pool).__name__}: .*{message}"):
+        apply(pool, x)
+    with pytest.raises(UserError, match=f"^layers_0: .*{message}"):
+        apply(nn.Sequential([pool]), x)
+    with pytest.raises(UserError, match=f"^{type(pool).__name__}: .*{message}"):
+        pool(jnp.asarray(x))  # it has no parameters, so it needs no `apply`

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from cnn_jax.errors import UserError
 from cnn_jax.layers import (
     BasicBlock,
     BatchNorm,
@@ -76,6 +77,25 @@ def test_projection_only_where_the_shape_changes(block, x):
         names = variables["params"].keys()
         assert ("shortcut_conv" in names) == projected
         assert ("shortcut_norm" in names) == (projected and block in BLOCKS)
+
+
+@pytest.mark.parametrize("block", BLOCKS + PREACTIVATION)
+def test_parameters_do_not_depend_on_the_size(block, x):
+    module = block(8 // block.expansion, CONV, NORM, 2)
+    _, large = shapes(module, x)
+    y, single = shapes(module, x[:, :1, :1])  # one pixel stays one pixel
+    assert y.shape == (2, 1, 1, 8)
+    assert "shortcut_conv" in single["params"]
+    assert jax.tree.map(jnp.shape, single) == jax.tree.map(jnp.shape, large)
+
+
+@pytest.mark.parametrize("block", BLOCKS + PREACTIVATION)
+def test_impossible_shortcuts(block, x):
+    with pytest.raises(UserError, match="Did you mean 'projection'"):
+        block(8, CONV, NORM, shortcut="projektion")
+    narrow = block(4 // block.expansion, CONV, NORM, shortcut="identity")
+    with pytest.raises(UserError, match=f"^{block.__name__}: .* from 8 to 4"):
+        shapes(narrow, x)
 
 
 @pytest.mark.parametrize("block", BLOCKS + PREACTIVATION)
