@@ -59,13 +59,21 @@ def _enlarged(image: np.ndarray, cell: int) -> Image.Image:
 
 
 def confusion_matrix(matrix: np.ndarray, classes: Sequence[str]) -> Picture:
-    """Counts by label (row) and prediction (column), coloured by the row's share."""
+    """Counts by label (row) and prediction (column), coloured by the row's share.
+
+    Outputs of the network beyond the classes, of which there may be a thousand, are one
+    column together.
+    """
     # Here and not above: Matplotlib takes half a second to import.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    rows, columns = matrix.shape
-    names = [*classes, *(f"output {i}" for i in range(len(classes), columns))]
+    names, rows = [*classes], len(classes)
+    if matrix.shape[1] > rows:
+        others = matrix[:, rows:].sum(axis=1, keepdims=True)
+        matrix = np.concatenate([matrix[:, :rows], others], axis=1)
+        names.append("other outputs")
+    columns = len(names)
     share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     size = max(4.0, 0.4 * columns + 1.5)
     figure = Figure(figsize=(size, size), dpi=100, layout="constrained")
