@@ -2,12 +2,14 @@
 
     python -m cnn_jax.main --config=configs/alexnet.py:small
 
-@SMALL@
+reaches 98.3% in fifteen seconds on two CPU cores, and
 
     python -m cnn_jax.summary --config=configs/alexnet.py --format=markdown
 
-explains the network's 50,844,008 parameters row by row. Without `:small` that network
-is trained as it is, ten of its thousand outputs used: @LECTURE@
+explains the 50,844,008 parameters of the textbooks' network row by row. Without
+`:small` it is trained as it is, ten of its thousand outputs used: three epochs take
+two and a half minutes and reach 95.0%.
+
 `:cifar10` has a stem for 32x32 pixels, and `:imagenet` is the network of two towers
 with the schedule of Krizhevsky et al. 2012 (section 5); neither was trained here.
 """

@@ -73,7 +73,9 @@ def test_a_label_for_each_image():
         pictures.labelled_grid([noise(8, 8, 1)], ["one", "two"])
 
 
-@pytest.mark.parametrize("shape", [(2, 2), (3, 5), (10, 10), (10, 26), (10, 1000), (50, 50)])
+@pytest.mark.parametrize(
+    "shape", [(2, 2), (3, 5), (10, 10), (10, 26), (10, 1000), (50, 50)]
+)
 def test_a_confusion_matrix(shape):
     classes = [f"class {i}" for i in range(shape[0])]
     matrix = np.zeros(shape)
