@@ -82,7 +82,7 @@ def test_a_confusion_matrix(shape):
     matrix[:, 0] = 7
     found = pictures.confusion_matrix(matrix, classes)
     assert found.dtype == np.uint8 and found.ndim == 3 and found.shape[-1] == 3
-    assert 400 <= min(found.shape[:2]) and max(found.shape[:2]) < 2300  # readable
+    assert min(found.shape[:2]) >= 400 and max(found.shape[:2]) < 2300  # readable
     # Dark where the counts are, which is the first column.
     blue = (found[..., 2].astype(int) - found[..., 0]) > 60
     assert blue.any()
