@@ -28,6 +28,14 @@ from cnn_jax.layers.filters import (
     gradient_magnitude,
 )
 from cnn_jax.layers.fire import Fire
+from cnn_jax.layers.grids import (
+    AdaptiveAvgPool,
+    AdaptiveMaxPool,
+    SpatialPyramidPool,
+    adaptive_avg_pool,
+    adaptive_max_pool,
+    spatial_pyramid_pool,
+)
 from cnn_jax.layers.inception import (
     AuxiliaryPool,
     ConvUnit,
@@ -50,22 +58,16 @@ from cnn_jax.layers.normalization import (
     local_response_norm,
 )
 from cnn_jax.layers.pooling import (
-    AdaptiveAvgPool,
-    AdaptiveMaxPool,
     AvgPool,
     Flatten,
     GlobalAvgPool,
     LpPool,
     MaxPool,
-    SpatialPyramidPool,
-    adaptive_avg_pool,
-    adaptive_max_pool,
     avg_pool,
     flatten,
     global_avg_pool,
     lp_pool,
     max_pool,
-    spatial_pyramid_pool,
 )
 from cnn_jax.layers.regularization import Dropout, SpatialDropout, StochasticDepth
 from cnn_jax.layers.residual import (

@@ -167,7 +167,23 @@ class Windowed(nn.Module):
         return self.add_bias(y, (features,))
 
 
-class Conv(Windowed):
+class ConvLike(Windowed):
+    """What takes the place of a `Conv`, with its attributes in its order, so that a
+    network's `conv` can be a partial of any of them."""
+
+    features: int
+    kernel_size: Size
+    strides: Size = 1
+    padding: Padding = "SAME"
+    dilation: Size = 1
+    groups: int = 1
+    use_bias: bool = True
+    dtype: DTypeLike | None = None
+    kernel_init: Initializer = kaiming_normal_fan_out
+    bias_init: Initializer = nn.initializers.zeros_init()
+
+
+class Conv(ConvLike):
     """A convolution with learned kernel "kernel" (HWIO) and bias "bias", float32.
 
     Attributes:
@@ -185,17 +201,6 @@ class Conv(Windowed):
       UserError: a size is impossible, the kernel does not fit the input or differs from
         it in the number of dimensions, or `groups` does not divide the channels.
     """
-
-    features: int
-    kernel_size: Size
-    strides: Size = 1
-    padding: Padding = "SAME"
-    dilation: Size = 1
-    groups: int = 1
-    use_bias: bool = True
-    dtype: DTypeLike | None = None
-    kernel_init: Initializer = kaiming_normal_fan_out
-    bias_init: Initializer = nn.initializers.zeros_init()
 
     @nn.compact
     def __call__(self, x: Maps) -> Out:

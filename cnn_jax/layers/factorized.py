@@ -9,25 +9,21 @@ from functools import partial
 from typing import ClassVar
 
 import flax.linen as nn
-from jax.nn.initializers import Initializer
-from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from cnn_jax.layers import arithmetic
 from cnn_jax.layers.convolution import (
     Conv,
+    ConvLike,
     DepthwiseConv,
-    Windowed,
     depthwise_normal,
-    kaiming_normal_fan_out,
 )
-from cnn_jax.layers.windows import Padding, Size
 
 Maps = Float[Array, "batch *space channels"]
 Out = Float[Array, "batch *out features"]
 
 
-class SeparableConv(Windowed):
+class SeparableConv(ConvLike):
     """A depthwise convolution, then a 1x1 convolution that mixes its maps.
 
     Nothing stands between them, as in Chollet 2017, "Xception", section 4.7, so the
@@ -40,16 +36,6 @@ class SeparableConv(Windowed):
       kernel_init: of the 1x1 convolution; the depthwise one keeps each map's variance.
     """
 
-    features: int
-    kernel_size: Size
-    strides: Size = 1
-    padding: Padding = "SAME"
-    dilation: Size = 1
-    groups: int = 1
-    use_bias: bool = True
-    dtype: DTypeLike | None = None
-    kernel_init: Initializer = kaiming_normal_fan_out
-    bias_init: Initializer = nn.initializers.zeros_init()
     multiplier: int = 1
 
     @nn.compact
@@ -82,7 +68,7 @@ class SeparableConv(Windowed):
         return pointwise()(x)
 
 
-class FlattenedConv(Windowed):
+class FlattenedConv(ConvLike):
     """A 1x1 convolution, then one along each dimension, every map by itself.
 
     Jin et al. 2014, "Flattened Convolutional Neural Networks for Feedforward
@@ -96,17 +82,6 @@ class FlattenedConv(Windowed):
       groups: of the 1x1 convolution.
       kernel_init: of the 1x1 convolution; the others keep each map's variance.
     """
-
-    features: int
-    kernel_size: Size
-    strides: Size = 1
-    padding: Padding = "SAME"
-    dilation: Size = 1
-    groups: int = 1
-    use_bias: bool = True
-    dtype: DTypeLike | None = None
-    kernel_init: Initializer = kaiming_normal_fan_out
-    bias_init: Initializer = nn.initializers.zeros_init()
 
     @nn.compact
     def __call__(self, x: Maps) -> Out:
@@ -143,7 +118,7 @@ class FlattenedConv(Windowed):
         return x
 
 
-class Conv2Plus1D(Windowed):
+class Conv2Plus1D(ConvLike):
     """A convolution over space, normalisation, ReLU, and a convolution over time.
 
     Tran et al. 2018, "A Closer Look at Spatiotemporal Convolutions for Action
@@ -166,16 +141,7 @@ class Conv2Plus1D(Windowed):
 
     rank: ClassVar[int] = 3
 
-    features: int
-    kernel_size: Size
-    strides: Size = 1
-    padding: Padding = "SAME"
-    dilation: Size = 1
-    groups: int = 1
     use_bias: bool = False
-    dtype: DTypeLike | None = None
-    kernel_init: Initializer = kaiming_normal_fan_out
-    bias_init: Initializer = nn.initializers.zeros_init()
     norm: Callable[..., nn.Module] | None = None
     mid_features: int | None = None
 

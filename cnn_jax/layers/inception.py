@@ -20,7 +20,8 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from cnn_jax.layers.convolution import Conv, kaiming_normal_fan_out
-from cnn_jax.layers.pooling import AvgPool, MaxPool, adaptive_avg_pool, avg_pool
+from cnn_jax.layers.grids import adaptive_avg_pool
+from cnn_jax.layers.pooling import AvgPool, MaxPool, avg_pool
 from cnn_jax.layers.windows import Padding, Size, per_dimension
 
 ModuleDef = Callable[..., nn.Module]

@@ -3,15 +3,13 @@
 It is the reference for `convolve`, which is faster and takes less memory.
 """
 
-import itertools
 import math
 
 import jax.numpy as jnp
-from jax import lax
 from jaxtyping import Array, Float
 
 from cnn_jax.layers import arithmetic
-from cnn_jax.layers.windows import Padding, Size, explicit
+from cnn_jax.layers.windows import Padding, Size, explicit, taps
 
 Maps = Float[Array, "batch *space channels"]
 
@@ -26,10 +24,9 @@ def patches(
 ) -> Float[Array, "batch *out taps channels"]:
     """The values under the window, for each place where it stands.
 
-    The taps of the window are in row-major order. Each is one slice of the whole
-    input, so that the gradient is cheap, which that of
-    `lax.conv_general_dilated_patches` is not. The arguments are the attributes of
-    `Conv`.
+    The taps of the window are in row-major order. The gradient is cheap (`taps`), which
+    that of `lax.conv_general_dilated_patches` is not. The arguments are the attributes
+    of `Conv`.
 
     Raises:
       UserError: a size is impossible, or the window does not fit the padded input.
@@ -37,24 +34,8 @@ def patches(
     window, strides, padding, dilation = explicit(
         x.shape[1:-1], window, strides, padding, dilation, name="window"
     )
-    out = _places(x, window, strides, padding, dilation)
     x = jnp.pad(x, [(0, 0), *padding, (0, 0)])
-    slices = []
-    for tap in itertools.product(*(range(f) for f in window)):
-        start = [i * d for i, d in zip(tap, dilation, strict=True)]
-        stop = [
-            first + (m - 1) * s + 1
-            for first, m, s in zip(start, out, strides, strict=True)
-        ]
-        slices.append(
-            lax.slice(
-                x,
-                (0, *start, 0),
-                (x.shape[0], *stop, x.shape[-1]),
-                (1, *strides, 1),
-            )
-        )
-    return jnp.stack(slices, axis=-2)
+    return jnp.stack(taps(x, window, strides, dilation), axis=-2)
 
 
 def im2col(
@@ -94,7 +75,12 @@ def convolve_as_matrix_product(
     window, strides, padding, dilation = explicit(
         x.shape[1:-1], kernel.shape[:-2], strides, padding, dilation
     )
-    out = _places(x, window, strides, padding, dilation)
+    out = [
+        arithmetic.output_size(n, f, stride=s, padding=pair, dilation=d)
+        for n, f, s, pair, d in zip(
+            x.shape[1:-1], window, strides, padding, dilation, strict=True
+        )
+    ]
     maps = []
     for part, filters in zip(
         jnp.split(x, groups, axis=-1), jnp.split(kernel, groups, axis=-1), strict=True
@@ -106,13 +92,3 @@ def convolve_as_matrix_product(
         maps.append(weights.T @ columns)
     y = jnp.concatenate(maps, axis=1)  # batch, features, positions
     return y.mT.reshape(x.shape[0], *out, kernel.shape[-1])
-
-
-def _places(x, window, strides, padding, dilation) -> list[int]:
-    """Where the window stands: how many places along each dimension."""
-    return [
-        arithmetic.output_size(n, f, stride=s, padding=pair, dilation=d)
-        for n, f, s, pair, d in zip(
-            x.shape[1:-1], window, strides, padding, dilation, strict=True
-        )
-    ]

@@ -7,10 +7,10 @@ Maxima keep the dtype of their input, integers too. Means and norms are accumula
 float32 and have the input's dtype, or float32 where that is an integer.
 """
 
-import itertools
+import dataclasses
 import math
-from collections.abc import Sequence
 from functools import reduce
+from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -22,7 +22,7 @@ from jaxtyping import Array, Real
 from cnn_jax.errors import UserError
 from cnn_jax.layers import arithmetic
 from cnn_jax.layers.naming import named, where
-from cnn_jax.layers.windows import Padding, Pairs, Size, explicit, per_dimension
+from cnn_jax.layers.windows import Padding, Pairs, Size, explicit, taps
 
 Maps = Real[Array, "batch *space channels"]
 Out = Real[Array, "batch *out channels"]
@@ -89,12 +89,12 @@ def avg_pool(
 
 def lp_pool(
     x: Maps,
-    p: float,
     window: Size,
     strides: Size | None = None,
     padding: Padding = 0,
     dilation: Size = 1,
     ceil_mode: bool = False,
+    p: float = 2.0,
 ) -> Out:
     """The p-norm of each window, (sum |x|^p)^(1/p), accumulated in float32.
 
@@ -123,7 +123,7 @@ def lp_pool(
             return tuple(v if i == axis else rest for i, v in enumerate(values))
 
         y = _norm(
-            _taps(
+            taps(
                 jnp.pad(y, [(0, 0), *along(pairs, (0, 0)), (0, 0)]),
                 along(window, 1),
                 along(strides, 1),
@@ -132,42 +132,6 @@ def lp_pool(
             p,
         )
     return y.astype(inexact_dtype(x))
-
-
-def adaptive_avg_pool(x: Maps, output_size: Size) -> Out:
-    """Means over a grid of `output_size` cells, whatever the input's size.
-
-    Along a dimension of n values, cell i of m covers those from floor(i n / m) to
-    ceil((i + 1) n / m), as in PyTorch: neighbours overlap where m does not divide n.
-    Accumulated in float32.
-
-    Raises:
-      UserError: an output size below 1.
-    """
-    means = _adaptive(x.astype(jnp.float32), output_size, jnp.mean)
-    return means.astype(inexact_dtype(x))
-
-
-def adaptive_max_pool(x: Maps, output_size: Size) -> Out:
-    """The largest value in each cell of `adaptive_avg_pool`'s grid."""
-    return _adaptive(x, output_size, jnp.max)
-
-
-def spatial_pyramid_pool(
-    x: Maps, levels: Sequence[int] = (4, 2, 1)
-) -> Real[Array, "batch features"]:
-    """Grids of several sizes over the same maps, as one vector.
-
-    Each level n is an `adaptive_max_pool` to n cells a dimension; the vector has
-    channels * sum(n ** dimensions) entries whatever the size of the maps (He et al.
-    2014, "Spatial Pyramid Pooling in Deep Convolutional Networks").
-
-    Raises:
-      UserError: no level at all, or one below 1.
-    """
-    if not levels:
-        raise UserError("levels=(): a pyramid has at least one.")
-    return jnp.concatenate([flatten(adaptive_max_pool(x, n)) for n in levels], axis=-1)
 
 
 def global_avg_pool(x: Maps) -> Real[Array, "batch channels"]:
@@ -181,101 +145,48 @@ def flatten(x: Real[Array, "batch *features"]) -> Real[Array, "batch flat"]:
     return x.reshape(x.shape[0], math.prod(x.shape[1:]))
 
 
-class MaxPool(nn.Module):
-    """`max_pool` as a module; the attributes are its arguments."""
+class _Pool(nn.Module):
+    """What the pooling modules share: the arguments of `max_pool` as attributes."""
 
     window: Size
     strides: Size | None = None
     padding: Padding = 0
     dilation: Size = 1
     ceil_mode: bool = False
+
+    def arguments(self) -> dict[str, Any]:
+        """The attributes by name, those of subclasses too."""
+        fields = dataclasses.fields(self)
+        own = [f.name for f in fields if f.name not in ("parent", "name")]
+        return {name: getattr(self, name) for name in own}
+
+
+class MaxPool(_Pool):
+    """`max_pool` as a module; the attributes are its arguments."""
 
     def __call__(self, x: Maps) -> Out:
         with named(where(self)):
-            return max_pool(
-                x,
-                self.window,
-                self.strides,
-                self.padding,
-                self.dilation,
-                self.ceil_mode,
-            )
+            return max_pool(x, **self.arguments())
 
 
-class AvgPool(nn.Module):
+class AvgPool(_Pool):
     """`avg_pool` as a module; the attributes are its arguments."""
 
-    window: Size
-    strides: Size | None = None
-    padding: Padding = 0
-    dilation: Size = 1
-    ceil_mode: bool = False
     count_include_pad: bool = True
 
     def __call__(self, x: Maps) -> Out:
         with named(where(self)):
-            return avg_pool(
-                x,
-                self.window,
-                self.strides,
-                self.padding,
-                self.dilation,
-                self.ceil_mode,
-                self.count_include_pad,
-            )
+            return avg_pool(x, **self.arguments())
 
 
-class LpPool(nn.Module):
+class LpPool(_Pool):
     """`lp_pool` as a module; the attributes are its arguments."""
 
-    p: float
-    window: Size
-    strides: Size | None = None
-    padding: Padding = 0
-    dilation: Size = 1
-    ceil_mode: bool = False
+    p: float = 2.0
 
     def __call__(self, x: Maps) -> Out:
         with named(where(self)):
-            return lp_pool(
-                x,
-                self.p,
-                self.window,
-                self.strides,
-                self.padding,
-                self.dilation,
-                self.ceil_mode,
-            )
-
-
-class AdaptiveAvgPool(nn.Module):
-    """`adaptive_avg_pool` as a module."""
-
-    output_size: Size
-
-    def __call__(self, x: Maps) -> Out:
-        with named(where(self)):
-            return adaptive_avg_pool(x, self.output_size)
-
-
-class AdaptiveMaxPool(nn.Module):
-    """`adaptive_max_pool` as a module."""
-
-    output_size: Size
-
-    def __call__(self, x: Maps) -> Out:
-        with named(where(self)):
-            return adaptive_max_pool(x, self.output_size)
-
-
-class SpatialPyramidPool(nn.Module):
-    """`spatial_pyramid_pool` as a module."""
-
-    levels: Sequence[int] = (4, 2, 1)
-
-    def __call__(self, x: Maps) -> Real[Array, "batch features"]:
-        with named(where(self)):
-            return spatial_pyramid_pool(x, self.levels)
+            return lp_pool(x, **self.arguments())
 
 
 class GlobalAvgPool(nn.Module):
@@ -348,24 +259,7 @@ def _reduce(x, start, operation, window, strides, dilation, pairs: Pairs):
     # XLA has no gradient for the maximum of dilated windows: one slice for each
     # place in the window instead.
     x = jnp.pad(x, [(0, 0), *pairs, (0, 0)], constant_values=start)
-    return reduce(operation, _taps(x, window, strides, dilation))
-
-
-def _taps(x, window, strides, dilation):
-    """For each place in the window, what stands there, of a padded `x`."""
-    places = itertools.product(*(range(f) for f in window))
-    return [_tap(x, tap, window, strides, dilation) for tap in places]
-
-
-def _tap(x, tap, window, strides, dilation):
-    """The values that stand at place `tap` of all windows."""
-    slices = []
-    for n, i, f, s, d in zip(
-        x.shape[1:-1], tap, window, strides, dilation, strict=True
-    ):
-        last = i * d + (n - d * (f - 1) - 1) // s * s
-        slices.append(slice(i * d, last + 1, s))
-    return x[(slice(None), *slices)]
+    return reduce(operation, taps(x, window, strides, dilation))
 
 
 def _norm(parts, p):
@@ -408,21 +302,3 @@ def _counts(in_shape, out_shape, window, strides, dilation, pairs: Pairs, counte
         inside = (places >= -before) & (places < in_shape[axis] + after)
         factors.append(inside.sum(1, dtype=np.float32))
     return reduce(np.multiply.outer, factors)
-
-
-def _adaptive(x, output_size, operation):
-    sizes = per_dimension(output_size, x.ndim - 2, "output_size", least=1)
-    for axis, cells in enumerate(sizes, start=1):
-        n = x.shape[axis]
-        parts = [
-            operation(
-                lax.slice_in_dim(
-                    x, i * n // cells, -(-(i + 1) * n // cells), axis=axis
-                ),
-                axis=axis,
-                keepdims=True,
-            )
-            for i in range(cells)
-        ]
-        x = jnp.concatenate(parts, axis=axis)
-    return x

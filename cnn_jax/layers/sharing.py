@@ -11,26 +11,23 @@ from collections.abc import Callable
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jax.nn.initializers import Initializer
-from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from cnn_jax.errors import UserError
 from cnn_jax.layers.convolution import (
     Conv,
-    Windowed,
+    ConvLike,
     computation_dtype,
-    kaiming_normal_fan_out,
 )
 from cnn_jax.layers.matrix import patches
 from cnn_jax.layers.naming import where
-from cnn_jax.layers.windows import Padding, Size
+from cnn_jax.layers.windows import Size
 
 Maps = Float[Array, "batch *space channels"]
 Out = Float[Array, "batch *out features"]
 
 
-class LocallyConnected(Windowed):
+class LocallyConnected(ConvLike):
     """A convolution whose kernel is not shared over space: one for each output pixel.
 
     LeCun 1989, "Generalization and Network Design Strategies"; Taigman et al. 2014,
@@ -44,17 +41,6 @@ class LocallyConnected(Windowed):
     Raises:
       UserError: an input of another size than the parameters'.
     """
-
-    features: int
-    kernel_size: Size
-    strides: Size = 1
-    padding: Padding = "SAME"
-    dilation: Size = 1
-    groups: int = 1
-    use_bias: bool = True
-    dtype: DTypeLike | None = None
-    kernel_init: Initializer = kaiming_normal_fan_out
-    bias_init: Initializer = nn.initializers.zeros_init()
 
     @nn.compact
     def __call__(self, x: Maps) -> Out:
@@ -127,7 +113,7 @@ class Repeat(nn.Module):
         return x
 
 
-class DepthSharedConv(Windowed):
+class DepthSharedConv(ConvLike):
     """A convolution applied several times in a row, always with the same parameters.
 
     As deep as `times` layers, and with the parameters of one: Eigen et al. 2014, whose
@@ -145,16 +131,6 @@ class DepthSharedConv(Windowed):
       UserError: a number of times below 1.
     """
 
-    features: int
-    kernel_size: Size
-    strides: Size = 1
-    padding: Padding = "SAME"
-    dilation: Size = 1
-    groups: int = 1
-    use_bias: bool = True
-    dtype: DTypeLike | None = None
-    kernel_init: Initializer = kaiming_normal_fan_out
-    bias_init: Initializer = nn.initializers.zeros_init()
     times: int = 2
     activation: Callable[[Array], Array] = nn.relu
 

@@ -9,17 +9,14 @@ from collections.abc import Sequence
 
 import flax.linen as nn
 import jax.numpy as jnp
-from jax.nn.initializers import Initializer
-from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from cnn_jax.errors import UserError
 from cnn_jax.layers import arithmetic
 from cnn_jax.layers.convolution import (
-    Windowed,
+    ConvLike,
     computation_dtype,
     convolve,
-    kaiming_normal_fan_out,
 )
 from cnn_jax.layers.naming import named
 from cnn_jax.layers.windows import (
@@ -144,7 +141,7 @@ def filter_gradient(
     return jnp.moveaxis(jnp.concatenate(filters, axis=-1), 0, -2)
 
 
-class ConvTranspose(Windowed):
+class ConvTranspose(ConvLike):
     """A transposed convolution: the gradient of a convolution as a layer.
 
     It maps c_in channels to `features` as the gradient of the `Conv` from `features`
@@ -166,16 +163,6 @@ class ConvTranspose(Windowed):
         or dilation, or given with "SAME".
     """
 
-    features: int
-    kernel_size: Size
-    strides: Size = 1
-    padding: Padding = "SAME"
-    dilation: Size = 1
-    groups: int = 1
-    use_bias: bool = True
-    dtype: DTypeLike | None = None
-    kernel_init: Initializer = kaiming_normal_fan_out
-    bias_init: Initializer = nn.initializers.zeros_init()
     output_padding: Size = 0
 
     @nn.compact

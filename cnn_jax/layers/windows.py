@@ -4,10 +4,12 @@ Convolution and pooling share it. A size that is one integer holds for every
 dimension in space; padding may be written in the five ways of `Padding`.
 """
 
+import itertools
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
+from jaxtyping import Array, Real
 
 from cnn_jax.errors import UserError, unknown
 from cnn_jax.layers import arithmetic
@@ -98,6 +100,29 @@ def explicit(
     dilation = per_dimension(dilation, rank, "dilation", least=1)
     pairs = explicit_padding(padding, space, window, strides, dilation)
     return window, strides, pairs, dilation
+
+
+def taps(
+    x: Real[Array, "batch *space channels"],
+    window: Sequence[int],
+    strides: Sequence[int],
+    dilation: Sequence[int],
+) -> list[Real[Array, "batch *out channels"]]:
+    """For each place in the window, in row-major order, what stands there.
+
+    `x` is padded already. Each tap is one slice of the whole input, so that its
+    gradient is cheap.
+    """
+    found = []
+    for places in itertools.product(*(range(f) for f in window)):
+        slices = []
+        for n, i, f, s, d in zip(
+            x.shape[1:-1], places, window, strides, dilation, strict=True
+        ):
+            last = i * d + (n - d * (f - 1) - 1) // s * s
+            slices.append(slice(i * d, last + 1, s))
+        found.append(x[:, *slices])
+    return found
 
 
 def _entries(value: Any, count: int, name: str) -> tuple[Any, ...]:

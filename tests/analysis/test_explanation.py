@@ -207,7 +207,7 @@ SINGLE = [
         "ceil((5 - 2 + 2*1)/3) - 1 + 1 = 2",
     ),
     (
-        layers.LpPool(2.0, 2, dilation=2),
+        layers.LpPool(2, dilation=2, p=2.0),
         (8, 8, 4),
         "Lp Pooling (2x2)",
         "2x2 pool, stride 2, dilation 2, p = 2; (8 - (2*(2 - 1) + 1) + 2*0)/2 + 1 = 3",

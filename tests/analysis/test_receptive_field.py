@@ -122,7 +122,7 @@ NETWORKS = {
         chain(
             lambda x: layers.avg_pool(x, 3, 2, 1, ceil_mode=True),
             lambda x: layers.max_pool(x, 2, 1, dilation=3),
-            lambda x: layers.lp_pool(x, 2.0, (2, 3)),
+            lambda x: layers.lp_pool(x, (2, 3)),
         ),
         (48, 44),
     ),

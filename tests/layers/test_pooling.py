@@ -139,7 +139,7 @@ def test_values_and_gradients_match_numpy(geometry, seed):
         "max": MaxPool(*args),
         "avg": AvgPool(*args),
         "avg of the input": AvgPool(*args, count_include_pad=False),
-        **{f"l{p}": LpPool(p, *args) for p in (1.0, 2.0, 3.5)},
+        **{f"l{p}": LpPool(*args, p=p) for p in (1.0, 2.0, 3.5)},
     }
 
     @jax.jit
@@ -193,7 +193,7 @@ PYTORCH = {
         ],
     ),
     "lp_pool2d(x, 2, 3, 2)": (
-        LpPool(2.0, 3, 2),
+        LpPool(3, 2, p=2.0),
         [
             [18.35756, 19.467922, 17.464249, 14.525839],
             [19.0, 17.349352, 14.21267, 16.552945],
@@ -201,7 +201,7 @@ PYTORCH = {
         ],
     ),
     "lp_pool2d(x.abs(), 3, 2, 3)": (
-        LpPool(3.0, 2, 3),
+        LpPool(2, 3, p=3.0),
         [[12.538018, 11.955856, 7.447034], [11.876039, 9.263797, 8.051748]],
     ),
     "adaptive_avg_pool2d(x, (3, 4))": (
@@ -299,7 +299,7 @@ def test_pyramid_is_as_long_whatever_the_size(space):
 
 
 def test_gradient_of_a_norm_of_zeros_is_zero():
-    pool = LpPool(2.0, 2)
+    pool = LpPool(2, p=2.0)
     x = jnp.zeros((1, 4, 4, 1)).at[0, 0, 0, 0].set(-3)
     gradient = jax.grad(lambda x: pool.apply({}, x).sum())(x)
     np.testing.assert_array_equal(gradient, jnp.zeros_like(x).at[0, 0, 0, 0].set(-1))
@@ -312,7 +312,7 @@ def test_gradient_of_a_norm_of_zeros_is_zero():
 @pytest.mark.parametrize("dilation", [1, 2])
 def test_powers_neither_overflow_nor_vanish(value, p, dilation):
     x = value * np.array([[1, 0.5, 1], [0.25, 1, 0.75], [1, 0, 1]])[None, :, :, None]
-    pool = LpPool(p, 2, 1, dilation=dilation)
+    pool = LpPool(2, 1, dilation=dilation, p=p)
     y, back = jax.vjp(lambda x: pool.apply({}, x), jnp.asarray(x, jnp.float32))
     taps = slice(None, None, dilation)
     expected, slope = [], np.zeros((3, 3))
@@ -330,13 +330,13 @@ def test_powers_neither_overflow_nor_vanish(value, p, dilation):
 
 def test_norm_does_not_hide_what_is_not_finite():
     x = np.array([[1, np.inf], [np.nan, 2], [0, 0]]).reshape(1, 6, 1)
-    y = apply(LpPool(2.0, 2), x)[0, :, 0]
+    y = apply(LpPool(2, p=2.0), x)[0, :, 0]
     np.testing.assert_array_equal(y, [np.inf, np.nan, 0])
 
 
 @pytest.mark.parametrize(
     "pool",
-    [MaxPool, AvgPool, partial(AvgPool, count_include_pad=False), partial(LpPool, 2.0)],
+    [MaxPool, AvgPool, partial(AvgPool, count_include_pad=False), LpPool],
 )
 def test_windows_that_hold_padding_alone_are_zero(pool):
     # The gap of the window lies over the only pixel.
@@ -371,7 +371,7 @@ def test_means_of_integers_are_not_rounded(pool):
     y = pool.apply({}, x)
     assert y.dtype == jnp.float32
     assert y.item() == 191.25
-    norm = LpPool(2.0, 2).apply({}, x)
+    norm = LpPool(2, p=2.0).apply({}, x)
     assert norm.dtype == jnp.float32
     assert norm.item() == pytest.approx(255 * 3**0.5)
 
@@ -393,7 +393,7 @@ def test_means_accumulate_in_float32(pool):
 
 
 @pytest.mark.parametrize(
-    "pool", [AdaptiveMaxPool(2), MaxPool(2), MaxPool(2, dilation=2), LpPool(2.0, 2)]
+    "pool", [AdaptiveMaxPool(2), MaxPool(2), MaxPool(2, dilation=2), LpPool(2, p=2.0)]
 )
 def test_keeps_the_dtype(pool):
     x = jnp.full((1, 64, 64, 1), 3, jnp.bfloat16)
@@ -415,11 +415,11 @@ def test_maximum_of_negative_values_is_not_the_padding(dilation):
     [
         (MaxPool(5), "spans 5 does not fit into an input of 4"),
         (AvgPool(2, padding=2), "not larger than padding"),
-        (LpPool(0.5, 2), r"p of at least 1, got 0\.5"),
-        (LpPool(float("inf"), 2), "p=inf is max pooling"),
+        (LpPool(2, p=0.5), r"p of at least 1, got 0\.5"),
+        (LpPool(2, p=float("inf")), "p=inf is max pooling"),
         (MaxPool(0), "window=0: sizes are integers of at least 1"),
         (AvgPool(2, 0), "strides=0: .* at least 1"),
-        (LpPool(2.0, 2, dilation=0), "dilation=0: .* at least 1"),
+        (LpPool(2, dilation=0, p=2.0), "dilation=0: .* at least 1"),
         (MaxPool(2, padding=-1), "padding=-1: .* at least 0"),
         (MaxPool((2, 2, 2)), r"window=\(2, 2, 2\) has 3 entries where 2 are needed"),
         (AdaptiveAvgPool((2, 0)), r"output_size=\(2, 0\): .* at least 1"),

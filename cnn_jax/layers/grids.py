@@ -1,0 +1,100 @@
+"""Pooling to grids of a given number of cells, whatever the size of the maps."""
+
+from collections.abc import Sequence
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Real
+
+from cnn_jax.errors import UserError
+from cnn_jax.layers.naming import named, where
+from cnn_jax.layers.pooling import flatten, inexact_dtype
+from cnn_jax.layers.windows import Size, per_dimension
+
+Maps = Real[Array, "batch *space channels"]
+Out = Real[Array, "batch *out channels"]
+
+
+def adaptive_avg_pool(x: Maps, output_size: Size) -> Out:
+    """Means over a grid of `output_size` cells, whatever the input's size.
+
+    Along a dimension of n values, cell i of m covers those from floor(i n / m) to
+    ceil((i + 1) n / m), as in PyTorch: neighbours overlap where m does not divide n.
+    Accumulated in float32.
+
+    Raises:
+      UserError: an output size below 1.
+    """
+    means = _adaptive(x.astype(jnp.float32), output_size, jnp.mean)
+    return means.astype(inexact_dtype(x))
+
+
+def adaptive_max_pool(x: Maps, output_size: Size) -> Out:
+    """The largest value in each cell of `adaptive_avg_pool`'s grid."""
+    return _adaptive(x, output_size, jnp.max)
+
+
+def spatial_pyramid_pool(
+    x: Maps, levels: Sequence[int] = (4, 2, 1)
+) -> Real[Array, "batch features"]:
+    """Grids of several sizes over the same maps, as one vector.
+
+    Each level n is an `adaptive_max_pool` to n cells a dimension; the vector has
+    channels * sum(n ** dimensions) entries whatever the size of the maps (He et al.
+    2014, "Spatial Pyramid Pooling in Deep Convolutional Networks").
+
+    Raises:
+      UserError: no level at all, or one below 1.
+    """
+    if not levels:
+        raise UserError("levels=(): a pyramid has at least one.")
+    return jnp.concatenate([flatten(adaptive_max_pool(x, n)) for n in levels], axis=-1)
+
+
+class AdaptiveAvgPool(nn.Module):
+    """`adaptive_avg_pool` as a module."""
+
+    output_size: Size
+
+    def __call__(self, x: Maps) -> Out:
+        with named(where(self)):
+            return adaptive_avg_pool(x, self.output_size)
+
+
+class AdaptiveMaxPool(nn.Module):
+    """`adaptive_max_pool` as a module."""
+
+    output_size: Size
+
+    def __call__(self, x: Maps) -> Out:
+        with named(where(self)):
+            return adaptive_max_pool(x, self.output_size)
+
+
+class SpatialPyramidPool(nn.Module):
+    """`spatial_pyramid_pool` as a module."""
+
+    levels: Sequence[int] = (4, 2, 1)
+
+    def __call__(self, x: Maps) -> Real[Array, "batch features"]:
+        with named(where(self)):
+            return spatial_pyramid_pool(x, self.levels)
+
+
+def _adaptive(x, output_size, operation):
+    sizes = per_dimension(output_size, x.ndim - 2, "output_size", least=1)
+    for axis, cells in enumerate(sizes, start=1):
+        n = x.shape[axis]
+        parts = [
+            operation(
+                lax.slice_in_dim(
+                    x, i * n // cells, -(-(i + 1) * n // cells), axis=axis
+                ),
+                axis=axis,
+                keepdims=True,
+            )
+            for i in range(cells)
+        ]
+        x = jnp.concatenate(parts, axis=axis)
+    return x
