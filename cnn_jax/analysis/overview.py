@@ -14,6 +14,8 @@ from cnn_jax.analysis import costs
 from cnn_jax.errors import UserError, unknown
 from cnn_jax.models.published import PUBLISHED, Published
 
+MILLION = 10**6
+
 # The lines of a file between which `update` writes the table.
 BEGIN, END = "<!-- summary --all -->", "<!-- end of summary --all -->"
 
@@ -41,25 +43,20 @@ class Summary:
 
     @property
     def parameter_difference(self) -> int | None:
-        """Parameters counted like the published ones, less those; None without any.
-
-        Ours are rounded to as many digits as the published figure has.
-        """
+        """Parameters counted like the published ones, less those; None without any."""
+        if self.published.parameters is None:
+            return None
         ours = self.parameters
         if self.published.auxiliary:
             ours += self.training_only_parameters
-        return _difference(
-            ours, self.published.parameters, self.published.parameters_unit
-        )
+        return ours - self.published.parameters
 
     @property
     def macs_difference(self) -> int | None:
-        """The same of multiply-accumulates."""
-        return _difference(self.macs, self.published.macs, self.published.macs_unit)
-
-
-def _difference(ours: int, published: int | None, unit: int) -> int | None:
-    return None if published is None else round(ours / unit) * unit - published
+        """The same of multiply-accumulates, ours rounded as the published ones are."""
+        if self.published.macs is None:
+            return None
+        return round(self.macs / MILLION) * MILLION - self.published.macs
 
 
 def published_table(name: str) -> costs.Table:
@@ -116,7 +113,8 @@ def render(summaries: Sequence[Summary], format: str = "table") -> str:
     rows = []
     for summary in summaries:
         published = summary.published
-        parameters = _figure(published.parameters, published.parameters_unit)
+        parameters = _or_dash(published.parameters, "{:,}")
+        macs = published.macs and published.macs // MILLION
         row = [
             summary.name,
             costs.field_text(published.input_shape),
@@ -127,9 +125,9 @@ def render(summaries: Sequence[Summary], format: str = "table") -> str:
             costs.field_text(summary.receptive_field),
             costs.field_text(summary.output_stride),
             f"{parameters} in all" if published.auxiliary else parameters,
-            _signed(summary.parameter_difference),
-            _figure(published.macs, published.macs_unit),
-            _signed(summary.macs_difference),
+            _or_dash(summary.parameter_difference, "{:+,}"),
+            _or_dash(macs, "{:,} M"),
+            _or_dash(summary.macs_difference, "{:+,}"),
         ]
         row[3] = row[3] if summary.training_only_parameters else ""
         rows.append([*row, published.source] if format == "markdown" else row)
@@ -145,19 +143,10 @@ def render(summaries: Sequence[Summary], format: str = "table") -> str:
     )
 
 
-def _figure(value: int | None, unit: int) -> str:
-    """50,844,008; 4,089 M; 21.1 M; or a dash."""
+def _or_dash(value: int | None, format: str) -> str:
     if value is None:
         return "-"
-    if unit == 1:
-        return f"{value:,}"
-    return f"{value / 10**6:,.{0 if unit >= 10**6 else 1}f} M"
-
-
-def _signed(value: int | None) -> str:
-    if value is None:
-        return "-"
-    return f"{value:+,}" if value else "0"
+    return format.format(value) if value else "0"
 
 
 def update(path: Path, table: str) -> None:

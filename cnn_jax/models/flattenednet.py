@@ -23,6 +23,9 @@ class FlattenedNet(Classifier, kw_only=True):
     """Three 5x5 convolutions, each with ReLU and 2x2 maximum pooling, and two hidden
     layers of 256 units, with filters taken apart into one-dimensional ones.
 
+    The sizes of the layers are the paper's as we remember them: check them before you
+    compare with its figures.
+
     In the place of a convolution stands a cascade of `layers.FlattenedConv`, with
     biases and without non-linearities between them, whose output has the size of the
     convolution's (figure 2 of the paper). That takes 10 and 8 times fewer parameters

@@ -22,10 +22,9 @@ class Published:
       input_shape: of one example, channels last.
       num_classes: of the data set.
       parameters: trainable ones; None where nobody published a figure.
-      macs: multiply-accumulates on one example in evaluation; None likewise.
+      macs: multiply-accumulates on one example in evaluation, rounded to millions;
+        None likewise.
       source: who published the figures.
-      parameters_unit: what the figure of parameters is rounded to; 1 is exact.
-      macs_unit: what the figure of multiply-accumulates is rounded to.
       auxiliary: whether `parameters` includes the heads that only training uses.
     """
 
@@ -34,8 +33,6 @@ class Published:
     parameters: int | None
     macs: int | None
     source: str
-    parameters_unit: int = 1
-    macs_unit: int = 10**6
     auxiliary: bool = False
 
 
@@ -84,9 +81,8 @@ PUBLISHED: dict[str, Published] = {
         IMAGENET,
         1000,
         60_965_224,
-        724_000_000,
-        "Krizhevsky et al. 2012 as in Caffe; multiply-accumulates: Sze et al. 2017, "
-        "table II",
+        None,
+        "Krizhevsky et al. 2012, as in Caffe",
     ),
     "alexnet_owt": _torchvision(61_100_840, 714, note=" (alexnet)"),
     "vgg11": _torchvision(132_863_336, 7_609),
@@ -123,32 +119,13 @@ PUBLISHED: dict[str, Published] = {
     "resnext50_32x4d": _torchvision(25_028_904, 4_230),
     "preactresnet": _unpublished(IMAGENET, 1000, "He et al. 2016, Identity Mappings"),
     "preactresnet50": _unpublished(IMAGENET, 1000, "He et al. 2016, Identity Mappings"),
-    "preactresnet110": Published(
-        CIFAR,
-        10,
-        1_700_000,
-        None,
-        "Zagoruyko and Komodakis 2016, table 5",
-        parameters_unit=10**5,
-    ),
-    "preactresnet164": Published(
-        CIFAR,
-        10,
-        1_700_000,
-        None,
-        "Zagoruyko and Komodakis 2016, table 5",
-        parameters_unit=10**5,
-    ),
+    "preactresnet110": _unpublished(CIFAR, 10, "He et al. 2016, Identity Mappings"),
+    "preactresnet164": _unpublished(CIFAR, 10, "He et al. 2016, Identity Mappings"),
     "densenet121": _torchvision(7_978_856, 2_834),
     "mobilenet_v2": _torchvision(3_504_872, 301),
     "flattenednet": _unpublished(CIFAR, 10, "Jin et al. 2014"),
     "drn_c_26": Published(
-        IMAGENET,
-        1000,
-        21_100_000,
-        None,
-        "Yu et al. 2017, table 1",
-        parameters_unit=10**5,
+        IMAGENET, 1000, 21_126_584, None, "Yu et al. 2017, their code"
     ),
     "c3d": Published(VIDEO, 487, 79_991_015, None, "Tran et al. 2015, on Sports-1M"),
     "r3d_18": _torchvision(33_371_472, 40_697, VIDEO, 400),

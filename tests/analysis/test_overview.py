@@ -63,7 +63,7 @@ def test_rows_of_text(summaries):
         "0",
     ]
     drn = cells(summaries, "drn_c_26")
-    assert drn[8:12] == ["21.1 M", "0", "-", "-"]
+    assert drn[8:12] == ["21,126,584", "0", "-", "-"]
     assert cells(summaries, "r3d_18")[6:8] == ["109x219x219", "8x16x16"]
     assert cells(summaries, "mlp")[6:8] == ["-", "-"]
 

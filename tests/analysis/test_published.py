@@ -1,5 +1,6 @@
 """Our networks against the figures of others."""
 
+import dataclasses
 import json
 import os
 from pathlib import Path
@@ -65,14 +66,18 @@ def test_auxiliary_heads_are_counted_apart(table_of):
     assert (table.parameters, table.training_only_parameters) == (23_834_568, 3_326_696)
 
 
-def test_a_difference_is_of_rounded_figures():
-    drn = PUBLISHED["drn_c_26"]
-    assert (drn.parameters, drn.parameters_unit) == (21_100_000, 10**5)
-    difference = overview._difference
-    assert difference(21_126_584, drn.parameters, drn.parameters_unit) == 0
-    assert difference(21_156_584, drn.parameters, drn.parameters_unit) == 100_000
-    assert difference(11_689_512 + 3, 11_689_512, 1) == 3
-    assert difference(5, None, 1) is None
+def test_differences(table_of):
+    summary = overview.summarize("resnet20", table_of("resnet20"))
+    published = dataclasses.replace(
+        summary.published, parameters=summary.parameters - 3, macs=40_000_000
+    )
+    changed = dataclasses.replace(summary, published=published)
+    assert changed.parameter_difference == 3
+    # 40,813,184 is 41 million, rounded as published figures are.
+    assert changed.macs_difference == 1_000_000
+    published = dataclasses.replace(published, parameters=None, macs=None)
+    changed = dataclasses.replace(summary, published=published)
+    assert changed.parameter_difference is changed.macs_difference is None
 
 
 def test_torchvisions_own_table():
