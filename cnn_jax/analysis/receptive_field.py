@@ -13,12 +13,14 @@ The field is theoretical: it counts padding, and may be larger than the input.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import jax
 from jax.extend import core
 
 from cnn_jax.analysis.extents import Extent, join, simplest
+from cnn_jax.layers import lowering
 from cnn_jax.layers.arithmetic import ReceptiveField
 
 
@@ -113,6 +115,12 @@ def _call(eqn, operands):
     values = eqn.params.values()
     (jaxpr,) = (v for v in values if isinstance(v, core.Jaxpr | core.ClosedJaxpr))
     return _run(getattr(jaxpr, "jaxpr", jaxpr), operands)
+
+
+def _spelled_out(eqn, operands):
+    """A primitive of `layers.lowering`, as what it is on any backend."""
+    function = partial(lowering.XLA[eqn.primitive], **eqn.params)
+    return _run(jax.make_jaxpr(function)(*[v.aval for v in eqn.invars]).jaxpr, operands)
 
 
 def _without(extents: Extents, shape: Sequence[int], axes: Sequence[int]) -> Extents:
@@ -442,6 +450,7 @@ def _rules() -> dict[str, Callable]:
         **dict.fromkeys(reductions.split(), _reduction),
         **dict.fromkeys(windows.split(), _reduce_window),
         **dict.fromkeys(calls.split(), _call),
+        **{primitive.name: _spelled_out for primitive in lowering.XLA},
         "broadcast_in_dim": _broadcast_in_dim,
         "concatenate": _concatenate,
         "conv_general_dilated": _convolution,

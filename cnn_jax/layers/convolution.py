@@ -5,12 +5,12 @@ from typing import ClassVar
 
 import flax.linen as nn
 import jax.numpy as jnp
-from jax import lax
 from jax.nn.initializers import Initializer
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from cnn_jax.errors import UserError
+from cnn_jax.layers import lowering
 from cnn_jax.layers.initializers import variance_scaling
 from cnn_jax.layers.naming import named, where
 from cnn_jax.layers.windows import (
@@ -34,12 +34,6 @@ kaiming_normal_fan_out = variance_scaling(2.0, "fan_out", "normal")
 # the square root of their number.
 depthwise_normal = variance_scaling(1.0, "fan_in", "normal")
 
-_LAYOUTS = {
-    1: ("NWC", "WIO", "NWC"),
-    2: ("NHWC", "HWIO", "NHWC"),
-    3: ("NDHWC", "DHWIO", "NDHWC"),
-}
-
 
 def convolve(
     x: Float[Array, "batch *space channels"],
@@ -49,25 +43,13 @@ def convolve(
     padding: Pairs,
     dilation: Sequence[int],
     groups: int,
-    input_dilation: Sequence[int] | None = None,
 ) -> Float[Array, "batch *out features"]:
     """The convolution (cross-correlation) of `x` with `kernel`.
 
-    `padding` is counted after `input_dilation` has spread the input with zeros, None
-    being not at all; negative padding cuts off.
-
-    Every convolution of the package passes through here: the one place to choose
-    how it is computed on a backend.
+    `lowering` is the one place to choose how it is computed on a backend.
     """
-    return lax.conv_general_dilated(
-        x,
-        kernel,
-        window_strides=strides,
-        padding=padding,
-        lhs_dilation=input_dilation,
-        rhs_dilation=dilation,
-        dimension_numbers=_LAYOUTS[x.ndim - 2],
-        feature_group_count=groups,
+    return lowering.convolution(
+        x, kernel, strides=strides, padding=padding, dilation=dilation, groups=groups
     )
 
 
@@ -110,7 +92,7 @@ class Windowed(nn.Module):
         with named(self.where):
             window, channels = self.window, x.shape[-1]
             rank = len(window)
-            if rank not in _LAYOUTS:
+            if rank not in lowering.RANKS:
                 raise UserError(
                     f"a kernel of {window} has {rank} dimensions: convolutions move "
                     "over one, two or three."

@@ -12,12 +12,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from cnn_jax.errors import UserError
-from cnn_jax.layers import arithmetic
-from cnn_jax.layers.convolution import (
-    ConvLike,
-    computation_dtype,
-    convolve,
-)
+from cnn_jax.layers import arithmetic, lowering
+from cnn_jax.layers.convolution import ConvLike, computation_dtype
 from cnn_jax.layers.naming import named
 from cnn_jax.layers.windows import (
     Padding,
@@ -58,29 +54,17 @@ def input_gradient(
     Raises:
       UserError: a size is impossible, or the kernel does not fit the padded input.
     """
-    *window, per_group, features = kernel.shape
-    window, strides, padding, dilation = explicit(
-        size, window, strides, padding, dilation
+    _, strides, padding, dilation = explicit(
+        size, kernel.shape[:-2], strides, padding, dilation
     )
-    space = tuple(range(len(window)))
-    flipped = jnp.flip(kernel, space)
-    flipped = flipped.reshape(*window, per_group, groups, features // groups)
-    flipped = jnp.swapaxes(flipped, -3, -1)
-    flipped = flipped.reshape(*window, features // groups, groups * per_group)
-    around = []
-    for n, m, f, s, d, (before, _) in zip(
-        size, gradient.shape[1:-1], window, strides, dilation, padding, strict=True
-    ):
-        start = d * (f - 1) - before
-        around.append((start, n - 1 - (m - 1) * s + before))
-    return convolve(
+    return lowering.input_gradient(
         gradient,
-        flipped,
-        strides=(1,) * len(window),
-        padding=tuple(around),
+        kernel,
+        size=size,
+        strides=strides,
+        padding=padding,
         dilation=dilation,
         groups=groups,
-        input_dilation=strides,
     )
 
 
@@ -111,34 +95,15 @@ def filter_gradient(
     window, strides, padding, dilation = explicit(
         x.shape[1:-1], window, strides, padding, dilation, name="window"
     )
-    around = []
-    for n, m, f, s, d, (before, _) in zip(
-        x.shape[1:-1],
-        gradient.shape[1:-1],
-        window,
-        strides,
-        dilation,
-        padding,
-        strict=True,
-    ):
-        # Values at the end that no window reached are cut off: negative padding.
-        around.append((before, (m - 1) * s + d * (f - 1) + 1 - n - before))
-    filters = [
-        convolve(
-            jnp.swapaxes(part, 0, -1),
-            jnp.moveaxis(part_gradient, 0, -2),
-            strides=dilation,
-            padding=tuple(around),
-            dilation=strides,
-            groups=1,
-        )
-        for part, part_gradient in zip(
-            jnp.split(x, groups, axis=-1),
-            jnp.split(gradient, groups, axis=-1),
-            strict=True,
-        )
-    ]
-    return jnp.moveaxis(jnp.concatenate(filters, axis=-1), 0, -2)
+    return lowering.filter_gradient(
+        x,
+        gradient,
+        window=window,
+        strides=strides,
+        padding=padding,
+        dilation=dilation,
+        groups=groups,
+    )
 
 
 class ConvTranspose(ConvLike):

@@ -1,0 +1,528 @@
+"""How a convolution and its two gradients are computed on a backend.
+
+A convolution is the trilinear form
+
+    T(x, w, g) = sum over n, o, k, c, f of  g[n, o, f] w[k, c, f] x[n, o s + k d, c]
+
+with one of its three arguments left open: `convolution` is T(x, w, .),
+`input_gradient` T(., w, g) and `filter_gradient` T(x, ., g). Each is linear in both
+of its arguments, and its derivatives are the other two. So each is a primitive of its
+own: gradients of any order, forward and backward, end at these three, and a lowering
+that makes one of them fast does so in every gradient, under `vmap`, in `scan` and in
+`cond`.
+
+Accelerators get `lax.conv_general_dilated` and what JAX makes of it. XLA computes
+convolutions on the CPU with Eigen; the CPU build of jaxlib for Linux also holds oneDNN
+(https://github.com/uxlfoundation/oneDNN), with which PyTorch computes them too, two to
+ten times faster. It is called where this version of jaxlib is known to understand the
+call (`ONEDNN_VERSIONS`), in float32. `CNN_JAX_ONEDNN=0` in the environment leaves it
+out; results then differ by rounding. XLA cannot store such programs: they are compiled
+again in each process, compilation cache or not.
+"""
+
+import functools
+import json
+import math
+import os
+import platform
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import jaxlib
+import numpy as np
+from jax import lax
+from jax.core import ShapedArray
+from jax.extend.core import Primitive
+from jax.interpreters import ad, batching, mlir
+from jaxtyping import Array
+
+Sizes = tuple[int, ...]
+Pairs = tuple[tuple[int, int], ...]
+
+# XLA's encoding of the call has no promise behind it, and a mistake ends the process:
+# a version is listed here once the tests have passed with it.
+ONEDNN_VERSIONS = {"0.10.2"}
+
+warnings.filterwarnings(
+    "ignore", "Error writing persistent compilation cache entry.*bad_alloc"
+)
+
+_LAYOUTS = {
+    1: ("NWC", "WIO", "NWC"),
+    2: ("NHWC", "HWIO", "NHWC"),
+    3: ("NDHWC", "DHWIO", "NDHWC"),
+}
+RANKS = tuple(_LAYOUTS)
+
+
+def has_onednn() -> bool:
+    """Whether convolutions on the CPU go to oneDNN."""
+    return (
+        os.environ.get("CNN_JAX_ONEDNN", "1") != "0"
+        and jaxlib.__version__ in ONEDNN_VERSIONS
+        and (platform.system(), platform.machine()) == ("Linux", "x86_64")
+    )
+
+
+def convolution(
+    x: Array,
+    kernel: Array,
+    *,
+    strides: Sequence[int],
+    padding: Pairs,
+    dilation: Sequence[int],
+    groups: int,
+) -> Array:
+    """The convolution of (batch, *space, channels) with (*window, channels / groups,
+    features): (batch, *out, features). Padding is explicit and not negative."""
+    return _bind(
+        convolution_p,
+        x,
+        kernel,
+        **_geometry(strides, padding, dilation, groups),
+    )
+
+
+def input_gradient(
+    gradient: Array,
+    kernel: Array,
+    *,
+    size: Sequence[int],
+    strides: Sequence[int],
+    padding: Pairs,
+    dilation: Sequence[int],
+    groups: int,
+) -> Array:
+    """The gradient with respect to the input, of `size` in space, of a `convolution`
+    whose output has this gradient."""
+    return _bind(
+        input_gradient_p,
+        gradient,
+        kernel,
+        size=_integers(size),
+        **_geometry(strides, padding, dilation, groups),
+    )
+
+
+def filter_gradient(
+    x: Array,
+    gradient: Array,
+    *,
+    window: Sequence[int],
+    strides: Sequence[int],
+    padding: Pairs,
+    dilation: Sequence[int],
+    groups: int,
+) -> Array:
+    """The gradient with respect to the kernel, of size `window` in space."""
+    return _bind(
+        filter_gradient_p,
+        x,
+        gradient,
+        window=_integers(window),
+        **_geometry(strides, padding, dilation, groups),
+    )
+
+
+def _geometry(strides, padding, dilation, groups) -> dict[str, Any]:
+    return {
+        "strides": _integers(strides),
+        "padding": tuple(map(_integers, padding)),
+        "dilation": _integers(dilation),
+        "groups": int(groups),
+    }
+
+
+def _integers(values: Sequence[int]) -> Sizes:
+    return tuple(int(value) for value in values)
+
+
+# The primitives.
+
+convolution_p = Primitive("convolution")
+input_gradient_p = Primitive("convolution_input_gradient")
+filter_gradient_p = Primitive("convolution_filter_gradient")
+
+
+def _bind(primitive: Primitive, a: Array, b: Array, **params: Any) -> Array:
+    dtype = jnp.result_type(a, b)
+    return primitive.bind(jnp.asarray(a, dtype), jnp.asarray(b, dtype), **params)
+
+
+@functools.lru_cache(maxsize=4096)
+def _compiled(primitive: Primitive, params: tuple) -> Callable:
+    return jax.jit(functools.partial(primitive.bind, **dict(params)))
+
+
+def _evaluate(primitive: Primitive, *arrays: Array, **params: Any) -> Array:
+    """A primitive outside of `jit`."""
+    return _compiled(primitive, tuple(params.items()))(*arrays)
+
+
+def output_size(
+    size: Sequence[int], window: Sequence[int], strides, padding, dilation
+) -> Sizes:
+    """The output's size in space."""
+    return tuple(
+        (n + before + after - d * (f - 1) - 1) // s + 1
+        for n, f, s, (before, after), d in zip(
+            size, window, strides, padding, dilation, strict=True
+        )
+    )
+
+
+def _abstract_convolution(x, kernel, *, strides, padding, dilation, groups):
+    space = output_size(x.shape[1:-1], kernel.shape[:-2], strides, padding, dilation)
+    return ShapedArray((x.shape[0], *space, kernel.shape[-1]), x.dtype)
+
+
+def _abstract_input_gradient(gradient, kernel, *, size, groups, **_):
+    channels = kernel.shape[-2] * groups
+    return ShapedArray((gradient.shape[0], *size, channels), gradient.dtype)
+
+
+def _abstract_filter_gradient(x, gradient, *, window, groups, **_):
+    shape = (*window, x.shape[-1] // groups, gradient.shape[-1])
+    return ShapedArray(shape, x.dtype)
+
+
+# Derivatives. Of the two arguments, the open one comes as its shape.
+
+
+def _size(x: Any) -> Sizes:
+    return x.aval.shape[1:-1]
+
+
+def _window(kernel: Any) -> Sizes:
+    return kernel.aval.shape[:-2]
+
+
+ad.defbilinear(
+    convolution_p,
+    lambda g, x, w, **p: input_gradient(g, w, size=_size(x), **p),
+    lambda g, x, w, **p: filter_gradient(x, g, window=_window(w), **p),
+)
+ad.defbilinear(
+    input_gradient_p,
+    lambda dx, g, w, *, size, **p: convolution(dx, w, **p),
+    lambda dx, g, w, *, size, **p: filter_gradient(dx, g, window=_window(w), **p),
+)
+ad.defbilinear(
+    filter_gradient_p,
+    lambda dw, x, g, *, window, **p: input_gradient(g, dw, size=_size(x), **p),
+    lambda dw, x, g, *, window, **p: convolution(x, dw, **p),
+)
+
+
+# Batching. A second batch dimension of maps joins the first one. Where the kernels
+# differ, each gets a group of channels of its own.
+
+
+def _join_batch(x: Array, axis: int) -> Array:
+    x = jnp.moveaxis(x, axis, 0)
+    return x.reshape(-1, *x.shape[2:])
+
+
+def _as_groups(x: Array, axis: int | None, many: int) -> Array:
+    """(many, ..., channels) at `axis` to (..., many * channels)."""
+    if axis is None:
+        x, axis = jnp.broadcast_to(x, (many, *x.shape)), 0
+    x = jnp.moveaxis(x, axis, -2)
+    return x.reshape(*x.shape[:-2], -1)
+
+
+def _from_groups(x: Array, many: int) -> Array:
+    """(..., many * channels) to (many, ..., channels)."""
+    return jnp.moveaxis(x.reshape(*x.shape[:-1], many, -1), -2, 0)
+
+
+def _many(arrays: Sequence[Array], axes: Sequence[int | None]) -> int:
+    return next(
+        array.shape[axis]
+        for array, axis in zip(arrays, axes, strict=True)
+        if axis is not None
+    )
+
+
+def _batch_maps(function: Callable, arrays, axes, **params):
+    """For `convolution` and `input_gradient`: of maps and a kernel, maps."""
+    (maps, kernel), (axis, kernel_axis) = arrays, axes
+    many = _many(arrays, axes)
+    if kernel_axis is None:
+        y = function(_join_batch(maps, axis), kernel, **params)
+        return y.reshape(many, -1, *y.shape[1:]), 0
+    params["groups"] *= many
+    y = function(
+        _as_groups(maps, axis, many), _as_groups(kernel, kernel_axis, many), **params
+    )
+    return _from_groups(y, many), 0
+
+
+def _batch_filters(arrays, axes, **params):
+    many = _many(arrays, axes)
+    params["groups"] *= many
+    x, gradient = (
+        _as_groups(array, axis, many) for array, axis in zip(arrays, axes, strict=True)
+    )
+    return _from_groups(filter_gradient(x, gradient, **params), many), 0
+
+
+batching.primitive_batchers[convolution_p] = functools.partial(_batch_maps, convolution)
+batching.primitive_batchers[input_gradient_p] = functools.partial(
+    _batch_maps, input_gradient
+)
+batching.primitive_batchers[filter_gradient_p] = _batch_filters
+
+
+# Any backend.
+
+
+def xla_convolution(x, kernel, *, strides, padding, dilation, groups):
+    return lax.conv_general_dilated(
+        x,
+        kernel,
+        window_strides=strides,
+        padding=padding,
+        rhs_dilation=dilation,
+        dimension_numbers=_LAYOUTS[x.ndim - 2],
+        feature_group_count=groups,
+    )
+
+
+def xla_input_gradient(gradient, kernel, *, size, **params):
+    channels = kernel.shape[-2] * params["groups"]
+    x = jax.ShapeDtypeStruct((len(gradient), *size, channels), gradient.dtype)
+    transposed = jax.linear_transpose(lambda x: xla_convolution(x, kernel, **params), x)
+    return transposed(gradient)[0]
+
+
+def xla_filter_gradient(x, gradient, *, window, **params):
+    shape = (*window, x.shape[-1] // params["groups"], gradient.shape[-1])
+    kernel = jax.ShapeDtypeStruct(shape, x.dtype)
+    transposed = jax.linear_transpose(lambda w: xla_convolution(x, w, **params), kernel)
+    return transposed(gradient)[0]
+
+
+# The CPU.
+
+
+def onednn(
+    x: Array,
+    kernel: Array,
+    *,
+    strides: Sizes,
+    padding: Pairs,
+    dilation: Sizes,
+    groups: int = 1,
+    kernel_axes: tuple[int, int] | None = None,
+) -> Array:
+    """`convolution` by oneDNN. Negative padding cuts off.
+
+    Args:
+      kernel_axes: where the kernel has input channels and features; None: last.
+    """
+    cut = [(0, 0), *((min(b, 0), min(a, 0)) for b, a in padding), (0, 0)]
+    if any(pair != (0, 0) for pair in cut):
+        x = lax.pad(x, jnp.zeros((), x.dtype), [(b, a, 0) for b, a in cut])
+    padding = tuple((max(b, 0), max(a, 0)) for b, a in padding)
+    rank = x.ndim - 2
+    channels, features = kernel_axes or (rank, rank + 1)
+    space = [axis for axis in range(rank + 2) if axis not in (channels, features)]
+    window = [kernel.shape[axis] for axis in space]
+    out = output_size(x.shape[1:-1], window, strides, padding, dilation)
+    # A message of XLA (`OneDnnConvolutionConfig`) in JSON, where integers are strings.
+    maps = {"batch_dim": 0, "feature_dim": rank + 1, "spatial_dims": range(1, rank + 1)}
+    config = {
+        "dims": rank + 2,
+        "input": {"dims": rank + 2, "data": maps},
+        "kernel": {
+            "dims": rank + 2,
+            "filter": {
+                "input_feature_dim": channels,
+                "output_feature_dim": features,
+                "spatial_dims": space,
+            },
+        },
+        "output": {"dims": rank + 2, "data": maps},
+        "window": {
+            "size": window,
+            "pad_left": [before for before, _ in padding],
+            "pad_right": [after for _, after in padding],
+            "strides": strides,
+            "window_dilations": dilation,
+        },
+        "feature_groups": groups,
+    }
+    call = jax.ffi.ffi_call(
+        "__onednn$convolution",
+        jax.ShapeDtypeStruct((len(x), *out, kernel.shape[features]), x.dtype),
+        custom_call_api_version=1,
+        legacy_backend_config=json.dumps({"onednn_conv_config": _strings(config)}),
+    )
+    return call(x, kernel)
+
+
+def _strings(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _strings(inner) for key, inner in value.items()}
+    return str(value) if isinstance(value, int) else [str(inner) for inner in value]
+
+
+def _for_onednn(a: Array, b: Array) -> bool:
+    return has_onednn() and a.dtype == jnp.float32 and 0 not in (*a.shape, *b.shape)
+
+
+def cpu_convolution(x, kernel, **params):
+    if not _for_onednn(x, kernel):
+        return xla_convolution(x, kernel, **params)
+    return onednn(x, kernel, **params)
+
+
+def cpu_input_gradient(gradient, kernel, *, size, strides, padding, dilation, groups):
+    params = {
+        "strides": strides,
+        "padding": padding,
+        "dilation": dilation,
+        "groups": groups,
+    }
+    if not _for_onednn(gradient, kernel) or max(strides) > 1:
+        return xla_input_gradient(gradient, kernel, size=size, **params)
+    *window, per_group, features = kernel.shape
+    flipped = jnp.flip(kernel, range(len(window)))
+    flipped = flipped.reshape(*window, per_group, groups, features // groups)
+    flipped = jnp.swapaxes(flipped, -3, -1)
+    flipped = flipped.reshape(*window, features // groups, groups * per_group)
+    around = []
+    for n, m, f, d, (before, _) in zip(
+        size, gradient.shape[1:-1], window, dilation, padding, strict=True
+    ):
+        around.append((d * (f - 1) - before, n - m + before))
+    return onednn(
+        gradient,
+        flipped,
+        strides=strides,
+        padding=tuple(around),
+        dilation=dilation,
+        groups=groups,
+    )
+
+
+def cpu_filter_gradient(x, gradient, *, window, strides, padding, dilation, groups):
+    params = {
+        "strides": strides,
+        "padding": padding,
+        "dilation": dilation,
+        "groups": groups,
+    }
+    channels, features = x.shape[-1], gradient.shape[-1]
+    if groups == channels and features == channels:
+        return _depthwise_filter_gradient(
+            x, gradient, window, strides, padding, dilation
+        )
+    if groups > 1 or not _for_onednn(x, gradient):
+        return xla_filter_gradient(x, gradient, window=window, **params)
+    if math.prod(window) == 1 and not any(map(any, padding)):
+        (tap,) = _taps(x, gradient, window, strides, padding, dilation)
+        product = tap.reshape(-1, channels).T @ gradient.reshape(-1, features)
+        return product.reshape(*window, channels, features)
+    around = []
+    for n, m, f, s, d, (before, _) in zip(
+        x.shape[1:-1],
+        gradient.shape[1:-1],
+        window,
+        strides,
+        dilation,
+        padding,
+        strict=True,
+    ):
+        # Values at the end that no window reached are cut off.
+        around.append((before, (m - 1) * s + d * (f - 1) + 1 - n - before))
+    # One is moved over the other as far as the kernel is wide; stride and dilation
+    # change places. Examples are what is summed over, so they are the channels here,
+    # and have to come last.
+    space = x.shape[1:-1]
+    swapped = _written(x).reshape(len(x), -1).T.reshape(*space, channels, len(x))
+    if len(space) < max(RANKS):
+        # Channels are one more dimension in space, of which the kernel sees one.
+        kernel = onednn(
+            swapped[None],
+            jnp.expand_dims(gradient, -2),
+            strides=(*dilation, 1),
+            padding=(*around, (0, 0)),
+            dilation=(*strides, 1),
+            kernel_axes=(0, gradient.ndim),
+        )
+        return kernel[0]
+    kernel = onednn(
+        jnp.moveaxis(swapped, -2, 0),
+        gradient,
+        strides=dilation,
+        padding=tuple(around),
+        dilation=strides,
+        kernel_axes=(0, gradient.ndim - 1),
+    )
+    return jnp.moveaxis(kernel, 0, -2)
+
+
+def _written(x: Array) -> Array:
+    """`x`, as an array in memory.
+
+    XLA's CPU compiler computes what is cheap once more for each that reads it, within
+    the loop that transposes, whose order is the worst to do so: the transposition
+    takes ten times as long. It does not look through a condition. This one is always
+    true, which XLA does not see (it does not honour `lax.optimization_barrier` here).
+    """
+    bits = lax.bitcast_convert_type(x[(0,) * x.ndim], jnp.int32)
+    return lax.cond(((bits | 1) & 1) == 1, lambda x: x, jnp.zeros_like, x)
+
+
+def _depthwise_filter_gradient(x, gradient, window, strides, padding, dilation):
+    """Tap by tap, which here is memory's speed; XLA's convolution is far from it."""
+    taps = _taps(x, gradient, window, strides, padding, dilation)
+    sums = [jnp.sum(tap * gradient, axis=range(tap.ndim - 1)) for tap in taps]
+    return jnp.stack(sums).reshape(*window, 1, x.shape[-1])
+
+
+def _taps(x, gradient, window, strides, padding, dilation) -> list[Array]:
+    """What each place of the kernel sees: maps of the output's size."""
+    x = jnp.pad(x, [(0, 0), *padding, (0, 0)])
+    taps = []
+    for place in np.ndindex(*window):
+        starts = [i * d for i, d in zip(place, dilation, strict=True)]
+        stops = [
+            start + (m - 1) * s + 1
+            for start, m, s in zip(starts, gradient.shape[1:-1], strides, strict=True)
+        ]
+        taps.append(
+            lax.slice(
+                x, (0, *starts, 0), (len(x), *stops, x.shape[-1]), (1, *strides, 1)
+            )
+        )
+    return taps
+
+
+_ABSTRACT = {
+    convolution_p: _abstract_convolution,
+    input_gradient_p: _abstract_input_gradient,
+    filter_gradient_p: _abstract_filter_gradient,
+}
+# What each primitive is on any backend, and on the CPU.
+XLA = {
+    convolution_p: xla_convolution,
+    input_gradient_p: xla_input_gradient,
+    filter_gradient_p: xla_filter_gradient,
+}
+CPU = {
+    convolution_p: cpu_convolution,
+    input_gradient_p: cpu_input_gradient,
+    filter_gradient_p: cpu_filter_gradient,
+}
+for _primitive, _abstract in _ABSTRACT.items():
+    _primitive.def_abstract_eval(_abstract)
+    _primitive.def_impl(functools.partial(_evaluate, _primitive))
+    for _platform, _functions in {None: XLA, "cpu": CPU}.items():
+        _rule = mlir.lower_fun(_functions[_primitive], multiple_results=False)
+        mlir.register_lowering(_primitive, _rule, platform=_platform)

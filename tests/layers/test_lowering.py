@@ -1,0 +1,205 @@
+"""Each way to compute a convolution and its gradients against XLA's.
+
+Values are small whole numbers, of which all sums are exact in float32: results are
+equal, whatever the order of the additions.
+"""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from cnn_jax.layers import lowering
+
+same = np.testing.assert_array_equal
+few = partial(
+    settings,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+
+
+@pytest.fixture(params=["onednn", "xla"], autouse=True)
+def way(request, monkeypatch):
+    """Both ways on the CPU; that of oneDNN only where jaxlib is known to have it."""
+    monkeypatch.setenv("CNN_JAX_ONEDNN", "1" if request.param == "onednn" else "0")
+    if request.param == "onednn" and not lowering.has_onednn():
+        pytest.skip("this jaxlib is not known to call oneDNN")
+    # Nothing that was compiled the other way.
+    jax.clear_caches()
+    lowering._compiled.cache_clear()
+    return request.param
+
+
+def problem(g, integers, seed):
+    """x, kernel and the output's gradient of a geometry, and its arguments."""
+    x = jnp.asarray(integers(seed, 2, *g.space, g.channels), jnp.float32)
+    kernel = jnp.asarray(integers(seed + 1, *g.kernel_shape()), jnp.float32)
+    shape = jax.eval_shape(partial(lowering.xla_convolution, **g.arguments), x, kernel)
+    return x, kernel, jnp.asarray(integers(seed + 2, *shape.shape), jnp.float32)
+
+
+@few(max_examples=12)
+@given(data=st.data(), seed=st.integers(0, 2**16))
+def test_value_and_both_gradients(geometries, integers, data, seed):
+    g = data.draw(geometries())
+    x, kernel, gradient = problem(g, integers, seed)
+
+    @jax.jit
+    def both(x, kernel, gradient):
+        results = []
+        for function in (lowering.convolution, lowering.xla_convolution):
+            y, pullback = jax.vjp(partial(function, **g.arguments), x, kernel)
+            results.append((y, *pullback(gradient)))
+        return results
+
+    ours, theirs = both(x, kernel, gradient)
+    for one, other in zip(ours, theirs, strict=True):
+        same(one, other)
+
+
+def scalar(function, arguments, x, kernel):
+    """Not linear in anything, so that second derivatives are not zero."""
+    return jnp.sum(function(x, kernel, **arguments) ** 2)
+
+
+ARGUMENTS = [
+    {"strides": (1, 1), "padding": ((1, 1), (1, 1)), "dilation": (1, 1), "groups": 1},
+    {"strides": (2, 1), "padding": ((0, 2), (1, 0)), "dilation": (1, 2), "groups": 2},
+    {"strides": (1, 1), "padding": ((2, 2), (2, 2)), "dilation": (2, 2), "groups": 4},
+]
+NAMES = ["plain", "strided", "depthwise"]
+
+
+@pytest.fixture(params=ARGUMENTS, ids=NAMES)
+def case(request, integers):
+    x = jnp.asarray(integers(0, 2, 6, 7, 4), jnp.float32)
+    kernel = integers(1, 3, 3, 4 // request.param["groups"], 4)
+    return request.param, x, jnp.asarray(kernel, jnp.float32)
+
+
+def test_second_derivatives(case):
+    """Backward over backward, forward over backward, backward over forward."""
+    arguments, x, kernel = case
+    tangents = (jnp.flip(x), jnp.flip(kernel))
+
+    @jax.jit
+    def second(x, kernel):
+        results = []
+        for function in (lowering.convolution, lowering.xla_convolution):
+            f = partial(scalar, function, arguments)
+            gradient = jax.grad(f, (0, 1))
+
+            def product(x, kernel, gradient=gradient):
+                return sum(map(jnp.vdot, gradient(x, kernel), tangents))
+
+            def slope(x, kernel, f=f):
+                return jax.jvp(f, (x, kernel), tangents)[1]
+
+            results.append(
+                (
+                    jax.grad(product, (0, 1))(x, kernel),
+                    jax.jvp(gradient, (x, kernel), tangents)[1],
+                    jax.grad(slope, (0, 1))(x, kernel),
+                )
+            )
+        return results
+
+    ours, theirs = map(jax.tree.leaves, second(x, kernel))
+    for one, other in zip(ours, theirs, strict=True):
+        same(one, other)
+        assert np.any(one)
+
+
+@pytest.mark.parametrize("axes", [(0, None), (None, 1), (2, 0)])
+def test_vmap(case, axes):
+    arguments, x, kernel = case
+    xs = x if axes[0] is None else jnp.stack([x, 2 * x, x + 1], axes[0])
+    kernels = (
+        kernel if axes[1] is None else jnp.stack([kernel, -kernel, kernel * 3], axes[1])
+    )
+
+    @jax.jit
+    def mapped(xs, kernels):
+        results = []
+        for function in (lowering.convolution, lowering.xla_convolution):
+            f = partial(scalar, function, arguments)
+            run = jax.vmap(jax.value_and_grad(f, (0, 1)), axes)
+            results.append(run(xs, kernels))
+        return results
+
+    ours, theirs = map(jax.tree.leaves, mapped(xs, kernels))
+    for one, other in zip(ours, theirs, strict=True):
+        same(one, other)
+
+
+def test_scan_and_cond(case):
+    arguments, x, kernel = case
+
+    @jax.jit
+    def looped(x, kernel):
+        results = []
+        for function in (lowering.convolution, lowering.xla_convolution):
+            gradient = jax.grad(partial(scalar, function, arguments), (0, 1))
+
+            def body(total, factor, gradient=gradient):
+                parts = jax.lax.cond(
+                    factor > 1, gradient, lambda x, w: (x, w), factor * x, kernel
+                )
+                return jax.tree.map(jnp.add, total, parts), None
+
+            zeros = jax.tree.map(jnp.zeros_like, (x, kernel))
+            results.append(jax.lax.scan(body, zeros, jnp.arange(3.0))[0])
+        return results
+
+    ours, theirs = map(jax.tree.leaves, looped(x, kernel))
+    for one, other in zip(ours, theirs, strict=True):
+        same(one, other)
+
+
+def test_bfloat16(case):
+    arguments, x, kernel = case
+    x, kernel = x.astype(jnp.bfloat16), kernel.astype(jnp.bfloat16)
+    ours = lowering.convolution(x, kernel, **arguments)
+    assert ours.dtype == jnp.bfloat16
+    same(ours, jax.jit(partial(lowering.xla_convolution, **arguments))(x, kernel))
+
+
+def test_pointwise_and_empty(integers):
+    arguments = ARGUMENTS[0] | {"padding": ((0, 0), (0, 0)), "strides": (2, 2)}
+    for batch in (0, 3):
+        x = jnp.asarray(integers(0, batch, 5, 6, 4), jnp.float32)
+        kernel = jnp.asarray(integers(1, 1, 1, 4, 5), jnp.float32)
+        results = []
+        for function in (lowering.convolution, lowering.xla_convolution):
+            f = partial(scalar, function, arguments)
+            results.append(jax.jit(jax.value_and_grad(f, (0, 1)))(x, kernel))
+        ours, theirs = map(jax.tree.leaves, results)
+        for one, other in zip(ours, theirs, strict=True):
+            same(one, other)
+
+
+def test_what_is_called(way):
+    x, kernel = jnp.ones((2, 8, 8, 16)), jnp.ones((3, 3, 16, 16))
+
+    def loss(x, kernel):
+        return lowering.convolution(x, kernel, **ARGUMENTS[0]).sum()
+
+    text = jax.jit(jax.grad(loss, (0, 1))).lower(x, kernel).as_text()
+    assert ("__onednn$convolution" in text) == (way == "onednn")
+    assert ("stablehlo.convolution" in text) == (way == "xla")
+    # Accelerators keep XLA's own.
+    exported = jax.export.export(jax.jit(jax.grad(loss, (0, 1))), platforms=["cuda"])
+    text = exported(x, kernel).mlir_module()
+    assert "onednn" not in text
+    assert text.count("stablehlo.convolution") == 2
+
+
+def test_a_jaxlib_that_nobody_tried_is_left_to_xla(monkeypatch):
+    monkeypatch.setenv("CNN_JAX_ONEDNN", "1")
+    monkeypatch.setattr(lowering.jaxlib, "__version__", "99.0")
+    assert not lowering.has_onednn()
