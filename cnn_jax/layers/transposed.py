@@ -54,9 +54,14 @@ def input_gradient(
     Raises:
       UserError: a size is impossible, or the kernel does not fit the padded input.
     """
-    _, strides, padding, dilation = explicit(
+    window, strides, padding, dilation = explicit(
         size, kernel.shape[:-2], strides, padding, dilation
     )
+    # An input of `size` may have more outputs than there are gradients: those are zero.
+    full = lowering.output_size(size, window, strides, padding, dilation)
+    missing = [m - n for m, n in zip(full, gradient.shape[1:-1], strict=True)]
+    if any(missing):
+        gradient = jnp.pad(gradient, [(0, 0), *((0, n) for n in missing), (0, 0)])
     return lowering.input_gradient(
         gradient,
         kernel,
