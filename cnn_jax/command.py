@@ -8,9 +8,11 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from cnn_jax.errors import UserError
+from cnn_jax.training import startup
 
 OVERRIDE = re.compile(r"--config\.([\w.]+)(?:=(.*))?$", re.DOTALL)
 MACHINE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
@@ -81,6 +83,18 @@ def load_config(flags: argparse.Namespace, *, smoke: bool = False):
             if not key.startswith("data.") or key.removeprefix("data.") in known
         }
     return resolve(values, overrides)
+
+
+def session() -> ModuleType:
+    """`cnn_jax.training.session`, with compiled programs kept from start to start.
+
+    It takes a second to import: ask for it when the flags are known to be right.
+    """
+    from cnn_jax.training import session
+
+    startup.CLOCK.imported()
+    startup.use_cache()
+    return session
 
 
 def default_workdir(spec: str) -> Path:

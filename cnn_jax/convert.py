@@ -10,11 +10,21 @@ file is a state dict that torchvision's network of that name loads.
 """
 
 from pathlib import Path
+from typing import Any
 
 from cnn_jax import command
-from cnn_jax.models.torch_weights import from_torch, to_torch
 
-__all__ = ["from_torch", "to_torch"]
+# Imported when they are asked for: they bring JAX with them.
+LIBRARY = ("from_torch", "to_torch")
+
+
+def __getattr__(name: str) -> Any:
+    """The functions of `LIBRARY`."""
+    if name not in LIBRARY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from cnn_jax.models import torch_weights
+
+    return getattr(torch_weights, name)
 
 
 def main() -> None:

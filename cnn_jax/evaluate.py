@@ -18,9 +18,7 @@ def main() -> None:
     )
     parser.add_argument("--format", choices=["table", "json"], default="table")
     flags = parser.parse()
-
-    from cnn_jax.training import session
-
+    session = command.session()
     session.evaluate(
         flags.workdir,
         split=flags.split,

@@ -6,6 +6,10 @@
 
 The same command again resumes a run that was ended, or prints the result of a
 complete one. --mode=eval evaluates the run's best checkpoint.
+
+Compiled programs are kept in ~/.cache/cnn_jax for the next start, here and in the
+other commands. JAX_COMPILATION_CACHE_DIR=FOLDER keeps them elsewhere,
+JAX_ENABLE_COMPILATION_CACHE=0 nowhere.
 """
 
 from pathlib import Path
@@ -39,9 +43,7 @@ def main() -> None:
         # A trial of its own, made anew each time.
         workdir = workdir.with_name(f"{workdir.name}-smoke")
         flags.overwrite = flags.mode == "train"
-
-    from cnn_jax.training import session
-
+    session = command.session()
     if flags.distributed:
         session.join()
     config = command.load_config(flags, smoke=flags.smoke)

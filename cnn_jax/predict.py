@@ -21,9 +21,7 @@ def main() -> None:
     flags = parser.parse()
     if flags.top_k < 1:
         parser.error(f"--top_k={flags.top_k} must be at least 1")
-
-    from cnn_jax.training import session
-
+    session = command.session()
     session.predict(
         flags.workdir,
         flags.images,

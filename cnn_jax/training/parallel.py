@@ -15,6 +15,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from cnn_jax.errors import UserError
+from cnn_jax.training import startup
 
 AXIS = "batch"
 
@@ -107,7 +108,8 @@ def prefetch(
 ) -> Iterator[tuple[Mapping[str, np.ndarray], dict[str, jax.Array]]]:
     """Each batch, on the host and on the devices; `size` are sent ahead of use."""
     iterator = iter(batches)
-    queue = [(batch, put_batch(batch)) for batch in islice(iterator, size)]
+    with startup.CLOCK.part("data"):
+        queue = [(batch, put_batch(batch)) for batch in islice(iterator, size)]
     while queue:
         yield queue.pop(0)
         queue.extend((batch, put_batch(batch)) for batch in islice(iterator, 1))

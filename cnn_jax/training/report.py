@@ -11,7 +11,7 @@ import numpy as np
 from cnn_jax.tasks import pictures
 from cnn_jax.tasks.metrics import Totals
 from cnn_jax.training import config as config_lib
-from cnn_jax.training import metrics, parallel
+from cnn_jax.training import metrics, parallel, startup
 from cnn_jax.training.config import Config
 from cnn_jax.training.run import Network, Training
 from cnn_jax.training.writers import Console, Log
@@ -82,8 +82,10 @@ class Report(contextlib.AbstractContextManager):
         self._log.flush()
 
     def step(self, step: int) -> None:
-        """A step was started."""
+        """A step was started; the first one of a run has ended."""
         self._console.step(step)
+        if seconds := startup.CLOCK.stop():
+            self.say(startup.line(seconds))
 
     def training(self, step: int, row: dict[str, float]) -> None:
         """The means of the training metrics up to `step`."""

@@ -17,7 +17,7 @@ from cnn_jax.data import images
 from cnn_jax.data.folder import pictures_below
 from cnn_jax.errors import UserError, unknown
 from cnn_jax.models import torch_weights, weight_files
-from cnn_jax.training import loop, metrics, parallel, run
+from cnn_jax.training import loop, metrics, parallel, run, startup
 from cnn_jax.training import workdir as folder
 from cnn_jax.training.checkpoints import Checkpoints
 from cnn_jax.training.config import Config
@@ -37,12 +37,14 @@ def train(config: Config, workdir: Path, *, overwrite: bool) -> None:
     Everything that can be wrong with the config or the data is found before the
     folder is touched.
     """
+    startup.CLOCK.begin()
     known = folder.claim(workdir, config, overwrite=False) if not overwrite else False
     if known and (results := folder.read_results(workdir)):
         _say(f"The run in {workdir} is complete; --overwrite starts it again.")
         _show_results(results, workdir)
         return
-    dataset = data.load(config.data.name, **run.data_options(config))
+    with startup.CLOCK.part("data"):
+        dataset = data.load(config.data.name, **run.data_options(config))
     if known:
         folder.check_data(workdir, dataset)
     network = run.network(config, dataset)
