@@ -13,11 +13,11 @@ that makes one of them fast does so in every gradient, under `vmap`, in `scan` a
 
 Accelerators get `lax.conv_general_dilated` and what JAX makes of it. XLA computes
 convolutions on the CPU with Eigen; the CPU build of jaxlib for Linux also holds oneDNN
-(https://github.com/uxlfoundation/oneDNN), with which PyTorch computes them too, two to
-ten times faster. It is called where this version of jaxlib is known to understand the
-call (`ONEDNN_VERSIONS`), in float32. `CNN_JAX_ONEDNN=0` in the environment leaves it
-out; results then differ by rounding. XLA cannot store such programs: they are compiled
-again in each process, compilation cache or not.
+(https://github.com/uxlfoundation/oneDNN), which is faster, and which PyTorch uses. It
+is called where this version of jaxlib is known to understand the call
+(`ONEDNN_VERSIONS`), in float32. `CNN_JAX_ONEDNN=0` in the environment leaves it out;
+results then differ by rounding. XLA cannot store such programs: they are compiled again
+in each process, compilation cache or not.
 """
 
 import functools
