@@ -324,10 +324,10 @@ def onednn(
     Args:
       kernel_axes: where the kernel has input channels and features; None: last.
     """
-    cut = [(0, 0), *((min(b, 0), min(a, 0)) for b, a in padding), (0, 0)]
-    if any(pair != (0, 0) for pair in cut):
-        x = lax.pad(x, jnp.zeros((), x.dtype), [(b, a, 0) for b, a in cut])
-    padding = tuple((max(b, 0), max(a, 0)) for b, a in padding)
+    if min(map(min, padding)) < 0:
+        pairs = [(0, 0, 0), *((*pair, 0) for pair in padding), (0, 0, 0)]
+        x = lax.pad(x, jnp.zeros((), x.dtype), pairs)
+        padding = ((0, 0),) * len(padding)
     rank = x.ndim - 2
     channels, features = kernel_axes or (rank, rank + 1)
     space = [axis for axis in range(rank + 2) if axis not in (channels, features)]

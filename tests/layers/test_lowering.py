@@ -183,6 +183,16 @@ def test_pointwise_and_empty(integers):
             same(one, other)
 
 
+def test_a_window_that_sees_padding_only():
+    arguments = {"strides": (3,), "padding": ((2, 0),), "dilation": (1,), "groups": 1}
+    x, kernel = jnp.full((1, 1, 1), 5.0), jnp.ones((1, 1, 2))
+    value, gradients = jax.value_and_grad(
+        partial(scalar, lowering.convolution, arguments), (0, 1)
+    )(x, kernel)
+    assert value == 0
+    assert not any(map(jnp.any, gradients))
+
+
 def test_what_is_called(way):
     x, kernel = jnp.ones((2, 8, 8, 16)), jnp.ones((3, 3, 16, 16))
 
