@@ -7,9 +7,10 @@
 The same command again resumes a run that was ended, or prints the result of a
 complete one. --mode=eval evaluates the run's best checkpoint.
 
-Compiled programs are kept in ~/.cache/cnn_jax for the next start, here and in the
-other commands. JAX_COMPILATION_CACHE_DIR=FOLDER keeps them elsewhere,
-JAX_ENABLE_COMPILATION_CACHE=0 nowhere.
+Compiled programs are kept in ~/.cache/cnn_jax for the next start, here and by
+evaluate and predict, but for those that call oneDNN, which XLA cannot store.
+JAX_COMPILATION_CACHE_DIR=FOLDER keeps them elsewhere, JAX_ENABLE_COMPILATION_CACHE=0
+nowhere.
 """
 
 from pathlib import Path

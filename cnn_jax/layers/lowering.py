@@ -127,6 +127,9 @@ def filter_gradient(
     )
 
 
+_GEOMETRY = ("strides", "padding", "dilation", "groups")
+
+
 def _geometry(strides, padding, dilation, groups) -> dict[str, Any]:
     return {
         "strides": _integers(strides),
@@ -375,21 +378,15 @@ def _for_onednn(a: Array, b: Array) -> bool:
     return has_onednn() and a.dtype == jnp.float32 and 0 not in (*a.shape, *b.shape)
 
 
-def cpu_convolution(x, kernel, **params):
-    if not _for_onednn(x, kernel):
-        return xla_convolution(x, kernel, **params)
-    return onednn(x, kernel, **params)
+def cpu_convolution(x, kernel, **geometry):
+    function = onednn if _for_onednn(x, kernel) else xla_convolution
+    return function(x, kernel, **geometry)
 
 
-def cpu_input_gradient(gradient, kernel, *, size, strides, padding, dilation, groups):
-    params = {
-        "strides": strides,
-        "padding": padding,
-        "dilation": dilation,
-        "groups": groups,
-    }
+def cpu_input_gradient(gradient, kernel, *, size, **geometry):
+    strides, padding, dilation, groups = map(geometry.get, _GEOMETRY)
     if not _for_onednn(gradient, kernel) or max(strides) > 1:
-        return xla_input_gradient(gradient, kernel, size=size, **params)
+        return xla_input_gradient(gradient, kernel, size=size, **geometry)
     *window, per_group, features = kernel.shape
     flipped = jnp.flip(kernel, range(len(window)))
     flipped = flipped.reshape(*window, per_group, groups, features // groups)
@@ -410,20 +407,15 @@ def cpu_input_gradient(gradient, kernel, *, size, strides, padding, dilation, gr
     )
 
 
-def cpu_filter_gradient(x, gradient, *, window, strides, padding, dilation, groups):
-    params = {
-        "strides": strides,
-        "padding": padding,
-        "dilation": dilation,
-        "groups": groups,
-    }
+def cpu_filter_gradient(x, gradient, *, window, **geometry):
+    strides, padding, dilation, groups = map(geometry.get, _GEOMETRY)
     channels, features = x.shape[-1], gradient.shape[-1]
     if groups == channels and features == channels:
         return _depthwise_filter_gradient(
             x, gradient, window, strides, padding, dilation
         )
     if groups > 1 or not _for_onednn(x, gradient):
-        return xla_filter_gradient(x, gradient, window=window, **params)
+        return xla_filter_gradient(x, gradient, window=window, **geometry)
     if math.prod(window) == 1 and not any(map(any, padding)):
         (tap,) = _taps(x, gradient, window, strides, padding, dilation)
         product = tap.reshape(-1, channels).T @ gradient.reshape(-1, features)
@@ -480,7 +472,7 @@ def _written(x: Array) -> Array:
 
 
 def _depthwise_filter_gradient(x, gradient, window, strides, padding, dilation):
-    """Tap by tap, which here is memory's speed; XLA's convolution is far from it."""
+    """Tap by tap."""
     taps = _taps(x, gradient, window, strides, padding, dilation)
     sums = [jnp.sum(tap * gradient, axis=range(tap.ndim - 1)) for tap in taps]
     return jnp.stack(sums).reshape(*window, 1, x.shape[-1])

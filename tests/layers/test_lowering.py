@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 
 from cnn_jax.layers import lowering
 
-same = np.testing.assert_array_equal
 few = partial(
     settings,
     deadline=None,
@@ -35,6 +34,16 @@ def way(request, monkeypatch):
     return request.param
 
 
+def agree(make, *arrays):
+    """What `make(convolution)` computes is the same with ours and with XLA's."""
+    functions = (lowering.convolution, lowering.xla_convolution)
+    results = jax.jit(lambda *arrays: [make(f)(*arrays) for f in functions])(*arrays)
+    ours, theirs = map(jax.tree.leaves, results)
+    for one, other in zip(ours, theirs, strict=True):
+        np.testing.assert_array_equal(one, other)
+    return ours
+
+
 def problem(g, integers, seed):
     """x, kernel and the output's gradient of a geometry, and its arguments."""
     x = jnp.asarray(integers(seed, 2, *g.space, g.channels), jnp.float32)
@@ -49,17 +58,14 @@ def test_value_and_both_gradients(geometries, integers, data, seed):
     g = data.draw(geometries())
     x, kernel, gradient = problem(g, integers, seed)
 
-    @jax.jit
-    def both(x, kernel, gradient):
-        results = []
-        for function in (lowering.convolution, lowering.xla_convolution):
+    def make(function):
+        def value_and_gradients(x, kernel, gradient):
             y, pullback = jax.vjp(partial(function, **g.arguments), x, kernel)
-            results.append((y, *pullback(gradient)))
-        return results
+            return y, *pullback(gradient)
 
-    ours, theirs = both(x, kernel, gradient)
-    for one, other in zip(ours, theirs, strict=True):
-        same(one, other)
+        return value_and_gradients
+
+    agree(make, x, kernel, gradient)
 
 
 def scalar(function, arguments, x, kernel):
@@ -87,32 +93,23 @@ def test_second_derivatives(case):
     arguments, x, kernel = case
     tangents = (jnp.flip(x), jnp.flip(kernel))
 
-    @jax.jit
-    def second(x, kernel):
-        results = []
-        for function in (lowering.convolution, lowering.xla_convolution):
-            f = partial(scalar, function, arguments)
-            gradient = jax.grad(f, (0, 1))
+    def make(function):
+        f = partial(scalar, function, arguments)
+        gradient = jax.grad(f, (0, 1))
 
-            def product(x, kernel, gradient=gradient):
-                return sum(map(jnp.vdot, gradient(x, kernel), tangents))
+        def product(x, kernel):
+            return sum(map(jnp.vdot, gradient(x, kernel), tangents))
 
-            def slope(x, kernel, f=f):
-                return jax.jvp(f, (x, kernel), tangents)[1]
+        def slope(x, kernel):
+            return jax.jvp(f, (x, kernel), tangents)[1]
 
-            results.append(
-                (
-                    jax.grad(product, (0, 1))(x, kernel),
-                    jax.jvp(gradient, (x, kernel), tangents)[1],
-                    jax.grad(slope, (0, 1))(x, kernel),
-                )
-            )
-        return results
+        return lambda x, kernel: (
+            jax.grad(product, (0, 1))(x, kernel),
+            jax.jvp(gradient, (x, kernel), tangents)[1],
+            jax.grad(slope, (0, 1))(x, kernel),
+        )
 
-    ours, theirs = map(jax.tree.leaves, second(x, kernel))
-    for one, other in zip(ours, theirs, strict=True):
-        same(one, other)
-        assert np.any(one)
+    assert all(map(np.any, agree(make, x, kernel)))
 
 
 @pytest.mark.parametrize("axes", [(0, None), (None, 1), (2, 0)])
@@ -123,50 +120,47 @@ def test_vmap(case, axes):
         kernel if axes[1] is None else jnp.stack([kernel, -kernel, kernel * 3], axes[1])
     )
 
-    @jax.jit
-    def mapped(xs, kernels):
-        results = []
-        for function in (lowering.convolution, lowering.xla_convolution):
-            f = partial(scalar, function, arguments)
-            run = jax.vmap(jax.value_and_grad(f, (0, 1)), axes)
-            results.append(run(xs, kernels))
-        return results
+    def make(function):
+        f = partial(scalar, function, arguments)
+        return jax.vmap(jax.value_and_grad(f, (0, 1)), axes)
 
-    ours, theirs = map(jax.tree.leaves, mapped(xs, kernels))
-    for one, other in zip(ours, theirs, strict=True):
-        same(one, other)
+    agree(make, xs, kernels)
 
 
 def test_scan_and_cond(case):
     arguments, x, kernel = case
 
-    @jax.jit
-    def looped(x, kernel):
-        results = []
-        for function in (lowering.convolution, lowering.xla_convolution):
-            gradient = jax.grad(partial(scalar, function, arguments), (0, 1))
+    def make(function):
+        gradient = jax.grad(partial(scalar, function, arguments), (0, 1))
 
-            def body(total, factor, gradient=gradient):
+        def looped(x, kernel):
+            def body(total, factor):
                 parts = jax.lax.cond(
                     factor > 1, gradient, lambda x, w: (x, w), factor * x, kernel
                 )
                 return jax.tree.map(jnp.add, total, parts), None
 
             zeros = jax.tree.map(jnp.zeros_like, (x, kernel))
-            results.append(jax.lax.scan(body, zeros, jnp.arange(3.0))[0])
-        return results
+            return jax.lax.scan(body, zeros, jnp.arange(3.0))[0]
 
-    ours, theirs = map(jax.tree.leaves, looped(x, kernel))
-    for one, other in zip(ours, theirs, strict=True):
-        same(one, other)
+        return looped
+
+    agree(make, x, kernel)
 
 
 def test_bfloat16(case):
     arguments, x, kernel = case
     x, kernel = x.astype(jnp.bfloat16), kernel.astype(jnp.bfloat16)
-    ours = lowering.convolution(x, kernel, **arguments)
-    assert ours.dtype == jnp.bfloat16
-    same(ours, jax.jit(partial(lowering.xla_convolution, **arguments))(x, kernel))
+    (y,) = agree(lambda function: partial(function, **arguments), x, kernel)
+    assert y.dtype == jnp.bfloat16
+
+
+def test_outside_of_jit(case):
+    arguments, x, kernel = case
+    np.testing.assert_array_equal(
+        lowering.convolution(x, kernel, **arguments),
+        lowering.xla_convolution(x, kernel, **arguments),
+    )
 
 
 def test_pointwise_and_empty(integers):
@@ -174,13 +168,11 @@ def test_pointwise_and_empty(integers):
     for batch in (0, 3):
         x = jnp.asarray(integers(0, batch, 5, 6, 4), jnp.float32)
         kernel = jnp.asarray(integers(1, 1, 1, 4, 5), jnp.float32)
-        results = []
-        for function in (lowering.convolution, lowering.xla_convolution):
-            f = partial(scalar, function, arguments)
-            results.append(jax.jit(jax.value_and_grad(f, (0, 1)))(x, kernel))
-        ours, theirs = map(jax.tree.leaves, results)
-        for one, other in zip(ours, theirs, strict=True):
-            same(one, other)
+        agree(
+            lambda f: jax.value_and_grad(partial(scalar, f, arguments), (0, 1)),
+            x,
+            kernel,
+        )
 
 
 def test_a_window_that_sees_padding_only():
