@@ -14,16 +14,15 @@ from cnn_jax.data import loading
 from cnn_jax.data.dataset import Dataset, Split
 from cnn_jax.errors import UserError
 from cnn_jax.training import config as config_lib
-from cnn_jax.training import parallel
+from cnn_jax.training import parallel, run
 from cnn_jax.training.checkpoints import Checkpoints
 from cnn_jax.training.config import Config
 from cnn_jax.training.evaluation import evaluate
 from cnn_jax.training.progress import NonFinite, Progress
 from cnn_jax.training.report import Report
-from cnn_jax.training.run import Network, Training, fresh_state
+from cnn_jax.training.run import Network, Training
 from cnn_jax.training.signals import Stopped, stop_signals
 from cnn_jax.training.state import parameter_count, stream
-from cnn_jax.training.step import make_eval_step, make_train_step
 
 Batches = Iterator[Mapping[str, np.ndarray]]
 
@@ -81,22 +80,10 @@ def train(
       Stopped: a signal came; the state is saved.
       UserError: the loss is not finite, or the disk cannot be written.
     """
-    train_step = parallel.train_step(
-        make_train_step(
-            network.model,
-            network.task,
-            training.optimizer,
-            augmentation=training.augmentation,
-            normalize=network.normalize,
-            seed=config.seed,
-            ema_decay=config.optimizer.ema_decay,
-        )
-    )
-    eval_step = parallel.eval_step(
-        make_eval_step(network.model, network.task, normalize=network.normalize)
-    )
+    train_step = run.train_step(config, network, training)
+    eval_step = run.eval_step(network)
     best_metric = f"test/{network.task.best_metric}"
-    fresh = functools.partial(fresh_state, config, network, training)
+    fresh = functools.partial(run.fresh_state, config, network, training)
     train_split, test_split = dataset.splits["train"], dataset.splits["test"]
 
     with (

@@ -18,6 +18,7 @@ from cnn_jax.models import pretrained
 from cnn_jax.training import config as config_lib
 from cnn_jax.training import optimizers, parallel, schedules, state
 from cnn_jax.training.config import Config
+from cnn_jax.training.step import make_eval_step, make_train_step
 
 
 @dataclass(frozen=True)
@@ -120,6 +121,28 @@ def training(config: Config, examples: int) -> Training:
         log_every=config_lib.steps_in(config.train, "log_every", **sizes) or steps,
         eval_every=config_lib.steps_in(config.eval, "every", **sizes),
         checkpoint_every=config_lib.steps_in(config.checkpoint, "every", **sizes),
+    )
+
+
+def train_step(config: Config, network: Network, training: Training) -> Callable:
+    """The training loop's step, on all devices: see `parallel.train_step`."""
+    return parallel.train_step(
+        make_train_step(
+            network.model,
+            network.task,
+            training.optimizer,
+            augmentation=training.augmentation,
+            normalize=network.normalize,
+            seed=config.seed,
+            ema_decay=config.optimizer.ema_decay,
+        )
+    )
+
+
+def eval_step(network: Network) -> Callable:
+    """The step of evaluation, on all devices: see `parallel.eval_step`."""
+    return parallel.eval_step(
+        make_eval_step(network.model, network.task, normalize=network.normalize)
     )
 
 

@@ -23,7 +23,6 @@ from cnn_jax.training.checkpoints import Checkpoints
 from cnn_jax.training.config import Config
 from cnn_jax.training.evaluation import evaluate as evaluate_split
 from cnn_jax.training.state import parameter_count
-from cnn_jax.training.step import make_eval_step
 
 
 def join() -> None:
@@ -114,9 +113,7 @@ def evaluate(
         run.check_batch_sizes(config)
         variables = _restore(checkpoints, step, network, config)
     totals, _ = evaluate_split(
-        parallel.eval_step(
-            make_eval_step(network.model, network.task, normalize=network.normalize)
-        ),
+        run.eval_step(network),
         variables,
         loop.eval_batches(dataset.splits[split], config),
     )

@@ -159,10 +159,10 @@ def fingerprints(config, monkeypatch):
         raise Begun
 
     with monkeypatch.context() as patch, contextlib.suppress(Begun):
-        make = loop.make_train_step
+        make = run.make_train_step
         patch.setattr(loop, "Checkpoints", checkpoints)
         patch.setattr(
-            loop,
+            run,
             "make_train_step",
             lambda *args, **options: steps.append(make(*args, **options)) or steps[0],
         )

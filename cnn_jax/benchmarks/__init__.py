@@ -1,0 +1,1 @@
+"""How fast networks train and infer here, and beside other codes."""

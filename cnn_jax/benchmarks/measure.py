@@ -1,0 +1,310 @@
+"""One result of a benchmark: a network, a mode, a batch size."""
+
+import importlib.metadata
+import os
+import platform
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+
+from cnn_jax.benchmarks import flax_peer, timing, torch_peer
+from cnn_jax.benchmarks.subject import Request, Subject, make
+from cnn_jax.errors import UserError
+from cnn_jax.training import parallel
+
+# Other codes for the same network, by name; see `torch_peer.Peer`.
+PEERS = {"torch": torch_peer.Peer, "flax_example": flax_peer.Peer}
+
+
+class DoesNotFit(UserError):
+    """The batch needs more memory than there is."""
+
+    def __init__(self, batch_size: int):
+        super().__init__(
+            f"a batch of {batch_size} does not fit into the memory: take a smaller one "
+            "with --batch_sizes."
+        )
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How it is measured.
+
+    Attributes:
+      repeats: timed samples.
+      warmup: samples before those.
+      seconds: after so long three samples of each are enough.
+      peer: of `PEERS`, or None.
+    """
+
+    repeats: int = 20
+    warmup: int = 3
+    seconds: int | float = 60
+    peer: str | None = None
+
+
+def report(
+    requests: Sequence[Request], protocol: Protocol, modes: Sequence[str] = timing.MODES
+) -> dict[str, Any]:
+    """{"device", "versions", "results": [...], ...}, a result for each request and
+    mode; see `_result`.
+
+    Raises:
+      UserError: as `subject.make` does; a batch does not fit; the peer is not
+        installed or has no such network.
+    """
+    results = []
+    for request in requests:
+        results += measure(make(request), protocol, modes)
+    return described(results, protocol)
+
+
+def described(results: Sequence[dict[str, Any]], protocol: Protocol) -> dict[str, Any]:
+    """The results with what they were measured on."""
+    device = jax.devices()[0]
+    return {
+        "device": {
+            "platform": device.platform,
+            "kind": device.device_kind,
+            "count": jax.device_count(),
+            "processor": _processor(),
+            "cores": timing.cores(),
+        },
+        "versions": _versions(protocol.peer),
+        "results": list(results),
+    }
+
+
+def sweep(
+    request: Request, protocol: Protocol, most: int
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Batches of 1, 2, 4 ... images a device, as long as they fit in the memory.
+
+    Args:
+      most: images in a batch, at the most.
+
+    Returns:
+      the results, and {"best": {mode: batch size with the most images/s}, "largest":
+      the largest that fits, "does_not_fit": the smallest tried that does not, or None}.
+    """
+    results, refused, largest = [], None, None
+    size = jax.device_count()
+    while size <= most and refused is None:
+        try:
+            results += measure(make(request.at(size)), protocol)
+            largest, size = size, 2 * size
+        except DoesNotFit:
+            refused = size
+    if not results:
+        raise DoesNotFit(size)
+    best = {
+        mode: max(
+            (result for result in results if result["mode"] == mode),
+            key=lambda result: result["images_per_second"],
+        )["batch_size"]
+        for mode in timing.MODES
+    }
+    return results, {"best": best, "largest": largest, "does_not_fit": refused}
+
+
+def measure(
+    subject: Subject, protocol: Protocol, modes: Sequence[str] = timing.MODES
+) -> list[dict[str, Any]]:
+    """The results of a subject.
+
+    Raises:
+      DoesNotFit: the batch is too large for the memory.
+      UserError: the peer is not installed or has no such network.
+    """
+    state, peer = jax.device_get(subject.fresh_state()), None
+    if protocol.peer:
+        peer = PEERS[protocol.peer](subject, state.variables())
+    peak = timing.matmul_peak(subject.dtype)
+    return [_result(subject, mode, state, peer, peak, protocol) for mode in modes]
+
+
+def _result(
+    subject: Subject, mode: str, state: Any, peer: Any, peak: float, protocol: Protocol
+) -> dict[str, Any]:
+    """Times in milliseconds a step; FLOP/s in 1e9; `ratio` is our time / the peer's.
+
+    Args:
+      state: a fresh one, on the host.
+      peak: of a matrix product, in GFLOP/s.
+    """
+    rows = subject.batch(mode)
+    memory = Memory()
+    try:
+        batch = parallel.put_batch(rows)
+        inputs = subject.inputs(mode, state)
+        begun = time.perf_counter()
+        program = subject.step(mode).lower(inputs, batch).compile()
+        compile_seconds = time.perf_counter() - begun
+        if _bytes(program) > _available_bytes():
+            raise DoesNotFit(subject.batch_size)
+        runs = [_run(program, mode, inputs, batch)]
+        del inputs
+        if peer:
+            images = subject.normalized(rows["image"])
+            runs.append(
+                peer.infer(images)
+                if mode == "infer"
+                else peer.train(images, rows["label"])
+            )
+        steps = timing.steps_at_once()
+        times = timing.alternate(
+            runs,
+            repeats=protocol.repeats,
+            warmup=protocol.warmup,
+            steps=steps,
+            seconds=protocol.seconds,
+        )
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        raise DoesNotFit(subject.batch_size) from error
+    ours, *others = times
+    steady = all(found.steady for found in times)
+    if not steady:
+        _warn(subject, mode, protocol.peer)
+    size, (bytes_, source) = subject.batch_size, memory.peak(program)
+    gflops = timing.flops(subject.macs, size, mode) / ours.median_ms / 1e6
+    result = {
+        "model": subject.config.model.name,
+        "mode": mode,
+        "batch_size": size,
+        "input_shape": list(subject.network.image_shape),
+        "dtype": subject.dtype,
+        "parameters": subject.parameters,
+        "macs": subject.macs,
+        "warmup": protocol.warmup,
+        "repeats": len(ours.seconds),
+        "steps_per_repeat": steps,
+        "steady": steady,
+        "compile_seconds": compile_seconds,
+        **_times("step_ms", ours),
+        "images_per_second": 1e3 * size / ours.median_ms,
+        "gflops_per_second": gflops,
+        "matmul_gflops_per_second": peak,
+        "share_of_peak": gflops / peak,
+        "peak_memory_bytes": bytes_,
+        "peak_memory_source": source,
+        "peer": protocol.peer,
+        **_times("peer_step_ms", others[0] if others else None),
+        "ratio": None,
+        "ratio_of_best": None,
+    }
+    if others:
+        result["ratio"] = ours.median_ms / others[0].median_ms
+        result["ratio_of_best"] = ours.best_ms / others[0].best_ms
+    return result
+
+
+def _times(name: str, found: timing.Timing | None) -> dict[str, float | None]:
+    return {
+        name: found and found.median_ms,
+        f"{name}_best": found and found.best_ms,
+        f"{name}_p10": found and found.percentile_ms(10),
+        f"{name}_p90": found and found.percentile_ms(90),
+    }
+
+
+def _run(program: Any, mode: str, inputs: Any, batch: Any) -> timing.Run:
+    """Our step as `timing` takes it; in training each goes on from the one before."""
+    held = [inputs]
+
+    def train(steps: int) -> None:
+        for _ in range(steps):
+            held[0], metrics = program(held[0], batch)
+            parallel.hold_back(metrics)
+        jax.block_until_ready((held[0], metrics))
+
+    def infer(steps: int) -> None:
+        for _ in range(steps):
+            outputs = program(held[0], batch)
+            parallel.hold_back(outputs)
+        jax.block_until_ready(outputs)
+
+    return train if mode == "train" else infer
+
+
+class Memory:
+    """Memory in use on the first device, watched from here on."""
+
+    def __init__(self) -> None:
+        self._before = _peak_bytes()
+
+    def peak(self, program: Any) -> tuple[int, str]:
+        """Bytes at the most, and who says so.
+
+        "device": the device's own record, where it has been broken since. Else
+        "compiler": what the compiled `program` says that it needs.
+        """
+        after = _peak_bytes()
+        if after > self._before:
+            return after, "device"
+        return _bytes(program), "compiler"
+
+
+def _stats() -> dict[str, int]:
+    """Of the first device's memory; empty where the backend keeps none."""
+    return jax.local_devices()[0].memory_stats() or {}
+
+
+def _peak_bytes() -> int:
+    return _stats().get("peak_bytes_in_use", 0)
+
+
+def _bytes(program: Any) -> int:
+    """Arguments and temporary values of a program on one device, by its compiler."""
+    analysis = program.memory_analysis()
+    return analysis.temp_size_in_bytes + analysis.argument_size_in_bytes
+
+
+def _available_bytes() -> int:
+    """Of the memory of a device; on a CPU, where too large a program would be killed,
+    what the machine has free."""
+    if limit := _stats().get("bytes_limit"):
+        return limit
+    try:
+        with open("/proc/meminfo") as lines:
+            sizes = dict(line.split(":") for line in lines)
+        return int(sizes["MemAvailable"].split()[0]) * 1024
+    except (OSError, KeyError):
+        return sys.maxsize
+
+
+def _warn(subject: Subject, mode: str, peer: str | None) -> None:
+    """Says on stderr that the times of a result cannot be trusted much."""
+    hint = "if other programs run on this machine, raise --repeats"
+    if peer == "torch" and "OMP_WAIT_POLICY" not in os.environ:
+        hint += ", and set OMP_WAIT_POLICY=passive"
+    name, size = subject.config.model.name, subject.batch_size
+    print(
+        f"warning: {name}, {mode}, batch of {size}: times vary; {hint}.",
+        file=sys.stderr,
+    )
+
+
+def _versions(peer: str | None) -> dict[str, str | None]:
+    """Of Python and the packages that decide the speed; torch's where it was timed."""
+    version = importlib.metadata.version
+    packages = {name: version(name) for name in ("jax", "jaxlib", "flax", "optax")}
+    torch = version("torch") if peer == "torch" else None
+    return {"python": platform.python_version(), **packages, "torch": torch}
+
+
+def _processor() -> str:
+    """The name of the processor."""
+    try:
+        with open("/proc/cpuinfo") as lines:
+            for line in lines:
+                if line.startswith("model name"):
+                    return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()

@@ -1,0 +1,155 @@
+"""What is measured: the network and the steps of a config, on random images."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+from cnn_jax import data, models
+from cnn_jax.analysis import costs
+from cnn_jax.data.dataset import IMAGENET_MEAN, IMAGENET_STD, Dataset
+from cnn_jax.errors import UserError, unknown
+from cnn_jax.models.published import PUBLISHED
+from cnn_jax.training import config as config_lib
+from cnn_jax.training import parallel, run
+from cnn_jax.training.config import Config
+from cnn_jax.training.resolve import resolve
+
+# The length of training, which the schedule asks for, is of no matter to the speed.
+EXAMPLES = 50_000
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to measure.
+
+    Attributes:
+      config: `FILE.py[:ARG]`; or None, and
+      model: the name of a network, with the default recipe.
+      overrides: the text of values of the config.
+      input_shape: of one image or clip; None: that of the config's data, or the one
+        that the network was published with.
+    """
+
+    config: str | None = None
+    model: str | None = None
+    overrides: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    input_shape: tuple[int, ...] | None = None
+
+    def resolve(self) -> Config:
+        """The whole config."""
+        if self.config:
+            values = config_lib.load_file(self.config)
+        else:
+            if self.model not in models.MODELS:
+                raise unknown("model", self.model, models.MODELS)
+            values = config_lib.default().to_dict() | {"model": {"name": self.model}}
+        return resolve(values, self.overrides)
+
+    def at(self, batch_size: int) -> "Request":
+        """The same with batches of so many images."""
+        size = {"data.batch_size": str(batch_size)}
+        return dataclasses.replace(self, overrides={**self.overrides, **size})
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A config's network and training, as a run would have them.
+
+    Attributes:
+      dtype: of the computation.
+      macs: multiply-accumulates on one image in evaluation.
+      parameters: trainable ones that evaluation uses.
+    """
+
+    config: Config
+    network: run.Network
+    training: run.Training
+    dtype: str
+    macs: int
+    parameters: int
+
+    @property
+    def batch_size(self) -> int:
+        """Images a step, over all devices."""
+        return self.config.data.batch_size
+
+    def fresh_state(self) -> Any:
+        """That before the first step."""
+        return run.fresh_state(self.config, self.network, self.training)
+
+    def step(self, mode: str) -> Any:
+        """The mapped step: the training loop's, or evaluation's."""
+        if mode == "infer":
+            return run.eval_step(self.network)
+        return run.train_step(self.config, self.network, self.training)
+
+    def batch(self, mode: str) -> dict[str, np.ndarray]:
+        """Random images and labels, on the host, as the loader of `mode` makes them."""
+        rng, size = np.random.default_rng(0), self.batch_size
+        shape = (size, *self.network.image_shape)
+        classes = len(self.network.task.classes)
+        rows = {
+            "image": rng.integers(0, 256, shape, np.uint8),
+            "label": rng.integers(0, classes, size, np.int32),
+            "index": np.arange(size, dtype=np.int32),
+        }
+        if mode == "infer":
+            return rows | {"mask": np.ones(size, np.float32)}
+        return rows | {"epoch": np.zeros(size, np.int32)}
+
+    def inputs(self, mode: str, state: Any) -> Any:
+        """What the step of `mode` takes beside the batch, on the devices."""
+        return parallel.replicate(state if mode == "train" else state.variables())
+
+    def normalized(self, images: np.ndarray) -> np.ndarray:
+        """Images as the network takes them, in float32."""
+        return np.asarray(jax.jit(self.network.normalize)(images))
+
+
+def make(request: Request) -> Subject:
+    """What a request asks for.
+
+    Raises:
+      UserError: there is no such config, network or data, or the network or the
+        augmentation cannot take such an input.
+    """
+    config = request.resolve()
+    if request.config:
+        classes, shape = data.describe(config.data.name, **run.data_options(config))
+    else:
+        published = PUBLISHED[request.model]
+        total = config.model.num_classes or published.num_classes
+        classes, shape = tuple(map(str, range(total))), published.input_shape
+    shape = request.input_shape or shape
+    if len(shape) > 3 and (config.data.crop_padding or config.data.flip):
+        raise UserError(
+            "clips are not augmented: set --config.data.crop_padding=0 and "
+            "--config.data.flip=false."
+        )
+    channels = shape[-1]
+    dataset = Dataset(
+        splits={},
+        classes=classes,
+        image_shape=shape,
+        mean=IMAGENET_MEAN.get(channels, (0.5,) * channels),
+        std=IMAGENET_STD.get(channels, (0.25,) * channels),
+    )
+    network, training = run.network(config, dataset), run.training(config, EXAMPLES)
+    try:
+        table = costs.layer_table(network.model, shape)
+    except (ValueError, TypeError) as error:
+        raise UserError(
+            f"the network cannot take an input of {shape}: {error}"
+        ) from error
+    return Subject(
+        config,
+        network,
+        training,
+        dtype=config.model.dtype or "float32",
+        macs=table.macs,
+        parameters=table.parameters,
+    )

@@ -1,0 +1,170 @@
+"""A fixed list of networks, measured beside every peer that is there."""
+
+import dataclasses
+import importlib.util
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from cnn_jax.benchmarks import growth, measure, report
+from cnn_jax.benchmarks.peers import NoPeer
+from cnn_jax.benchmarks.subject import Request, make
+from cnn_jax.training import workdir
+
+NAME = "benchmarks"
+
+
+def cifar(model: str, batch_size: int, **attributes: Any) -> Request:
+    """A network on images of 32x32 with ten classes."""
+    values = {"num_classes": 10} | attributes
+    return dataclasses.replace(
+        imagenet(model, batch_size, **values), input_shape=(32, 32, 3)
+    )
+
+
+def imagenet(model: str, batch_size: int, **attributes: Any) -> Request:
+    """A network on inputs as it was published with."""
+    overrides = {f"model.{key}": str(value) for key, value in attributes.items()}
+    return Request(model=model, overrides=overrides).at(batch_size)
+
+
+CPU = (
+    cifar("resnet20", 128),
+    cifar("resnet18", 32, stem="small"),
+    cifar("resnet56", 128),
+    imagenet("resnet50", 8),
+    imagenet("resnext50_32x4d", 4),
+    imagenet("alexnet_owt", 16),
+    imagenet("vgg11", 4),
+    imagenet("squeezenet1_1", 8),
+    imagenet("googlenet_bn", 8),
+    imagenet("mobilenet_v2", 8),
+    imagenet("densenet121", 4),
+    imagenet("r3d_18", 1),
+)
+ACCELERATOR = tuple(
+    network
+    for dtype in ("bfloat16", "float32")
+    for network in (
+        imagenet("resnet50", 256, dtype=dtype),
+        imagenet("resnet18", 512, dtype=dtype),
+        imagenet("resnext50_32x4d", 128, dtype=dtype),
+        imagenet("vgg16", 128, dtype=dtype),
+        imagenet("mobilenet_v2", 256, dtype=dtype),
+        imagenet("densenet121", 128, dtype=dtype),
+        imagenet("r3d_18", 16, dtype=dtype),
+        cifar("resnet20", 128, dtype=dtype),
+        cifar("resnet20", 1024, dtype=dtype),
+    )
+)
+
+
+def networks() -> tuple[Request, ...]:
+    """Those for the backend."""
+    return CPU if jax.default_backend() == "cpu" else ACCELERATOR
+
+
+def write(folder: Path, protocol: measure.Protocol) -> None:
+    """Measures, and writes benchmarks.md, benchmarks.json and growth.png.
+
+    Args:
+      protocol: with a peer: that one only; without: every one that is installed.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    peers = [protocol.peer] if protocol.peer else installed()
+    results = []
+    for request in networks():
+        results += beside(request, protocol, peers)
+    rows = []
+    for row in growth.rows(dataclasses.replace(protocol, peer=None)):
+        _say(f"{row['axis']} {row['value']:,}: {row['step_ms']:.2f} ms")
+        rows.append(row)
+    peer = "torch" if "torch" in peers else None
+    content = measure.described(results, dataclasses.replace(protocol, peer=peer))
+    content["growth"] = rows
+    growth.plot(rows, folder / "growth.png")
+    workdir.write_json(folder / f"{NAME}.json", content)
+    (folder / f"{NAME}.md").write_text(page(content), encoding="utf-8")
+    _say(f"wrote {NAME}.md, {NAME}.json and growth.png in {folder}")
+
+
+def installed() -> list[str]:
+    """The peers that are installed here."""
+    return [
+        name
+        for name in measure.PEERS
+        if name != "torch" or importlib.util.find_spec("torch")
+    ]
+
+
+def beside(
+    request: Request, protocol: measure.Protocol, peers: Sequence[str]
+) -> list[dict[str, Any]]:
+    """The results of a network beside each peer that has it, or alone."""
+    subject, results = make(request), []
+    for peer in peers:
+        try:
+            found = measure.measure(subject, dataclasses.replace(protocol, peer=peer))
+        except NoPeer as error:
+            _say(f"{subject.config.model.name}: {error}")
+            continue
+        results += found
+    if not results:
+        results = measure.measure(subject, dataclasses.replace(protocol, peer=None))
+    for result in results:
+        beside = (
+            f", {result['ratio']:.2f} of {result['peer']}" if result["peer"] else ""
+        )
+        _say(
+            f"{result['model']} {result['mode']}, batch {result['batch_size']}: "
+            f"{result['step_ms']:.2f} ms{beside}"
+        )
+    return results
+
+
+PAGE = """\
+# Benchmarks
+
+Written by `python -m cnn_jax.benchmark --suite`, whose `--help` says what is measured.
+The figures are in `{name}.json` too.
+
+{machine}
+* {protocol}
+
+A ratio is our time divided by the peer's, both in the same run and taking turns: below
+1 we are faster. `torch` is PyTorch, channels last, with as many threads, on a GPU
+compiled and under autocast; `flax_example` is plain Flax, with the step of flax's
+ImageNet example.
+
+{results}
+
+## Growth
+
+Of a CIFAR ResNet in training, along one axis at a time. Where time grows with the
+exponent 1 and the share of the peak stays, arithmetic limits; where the share falls,
+memory does; an exponent below 1 is a fixed cost that larger work hides. Memory is what
+the step needs; along the number of examples it is that of the images, and the time that
+of gathering a batch.
+
+{growth}
+
+![Time and memory along each axis](growth.png)
+"""
+
+
+def page(content: dict[str, Any]) -> str:
+    """benchmarks.md."""
+    return PAGE.format(
+        name=NAME,
+        machine="\n".join(f"* {line}" for line in report.machine(content)),
+        protocol=report.protocol(content["results"]),
+        results=report.markdown(content["results"]),
+        growth=growth.markdown(content["growth"]),
+    )
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,253 @@
+"""The same networks in PyTorch, to be timed beside ours. PyTorch is no dependency.
+
+Residual networks are built here, with torchvision's names of the layers, so that the
+weights are translated as `convert` does. Others come from torchvision, where it is
+installed. A peer starts with our weights, and is refused unless its outputs are ours.
+"""
+
+import contextlib
+from collections.abc import Mapping
+from typing import Any
+
+import flax.linen as nn
+import jax
+import numpy as np
+
+from cnn_jax.benchmarks import peers, timing, torch_resnet
+from cnn_jax.benchmarks.peers import NoPeer
+from cnn_jax.benchmarks.subject import Subject
+from cnn_jax.models import resnet, torch_names, torch_weights
+
+INSTALL = (
+    "--peer=torch needs PyTorch, which is not installed: python -m pip install torch "
+    "(https://pytorch.org/get-started has builds for each device)."
+)
+# By name here, where torchvision has another one.
+TORCHVISION = {"alexnet_owt": "alexnet", "googlenet_bn": "googlenet"}
+# The largest difference between logits, as a share of the largest logit.
+TOLERANCE = {"cpu": 1e-3, "cuda": 2e-2}
+AUXILIARY_WEIGHT = 0.3
+
+
+def library() -> Any:
+    """The module `torch`, with as many threads as there are processors.
+
+    Raises:
+      NoPeer: it is not installed, or not for the device that JAX uses.
+    """
+    try:
+        import torch
+    except ImportError as error:
+        raise NoPeer(INSTALL) from error
+    backend = jax.default_backend()
+    if backend not in ("cpu", "gpu"):
+        raise NoPeer(f"--peer=torch compares on a CPU or a GPU, not on a {backend}.")
+    if backend == "gpu" and not torch.cuda.is_available():
+        raise NoPeer("this PyTorch finds no GPU, and JAX uses one: install another.")
+    peers.check_one_device("torch")
+    torch.set_num_threads(timing.cores())
+    return torch
+
+
+class Peer:
+    """A network in PyTorch with our weights, and its steps.
+
+    Channels are last in memory, as ours are, and where `dtype` is not float32 the steps
+    run under autocast. On a GPU the network is compiled. The optimizer is the config's,
+    without its schedule, clipping and moving averages; PyTorch decays biases and
+    normalisation too.
+
+    Attributes:
+      network: the `torch.nn.Module`, not compiled.
+
+    Raises:
+      NoPeer: PyTorch is not installed, or has no such network.
+      ValueError: its outputs are not ours.
+    """
+
+    def __init__(self, subject: Subject, variables: Mapping[str, Any]):
+        """
+        Args:
+          variables: the weights.
+        """
+        self._torch = torch = library()
+        self._device = "cuda" if jax.default_backend() == "gpu" else "cpu"
+        self._autocast = (
+            contextlib.nullcontext
+            if subject.dtype == "float32"
+            else lambda: torch.autocast(self._device, getattr(torch, subject.dtype))
+        )
+        self._optimizer = subject.config.optimizer
+        name, shape = subject.config.model.name, subject.network.image_shape
+        self.network = build(name, subject.network.model, variables, shape)
+        self._memory_format = (
+            torch.channels_last if len(shape) == 3 else torch.channels_last_3d
+        )
+        self.network.to(self._device, memory_format=self._memory_format)
+        self.check(subject.network.model, variables, shape)
+        self._compiled = self.network
+        if self._device == "cuda":
+            self._compiled = torch.compile(self.network)
+
+    def images(self, images: np.ndarray) -> Any:
+        """(batch, height, width, channels) as a tensor for the network."""
+        tensor = self._torch.from_numpy(np.moveaxis(images, -1, 1).copy())
+        return tensor.to(self._device, memory_format=self._memory_format)
+
+    def logits(self, images: np.ndarray) -> np.ndarray:
+        """Those of the network in evaluation, in float32, of normalised images."""
+        self.network.eval()
+        with self._torch.inference_mode():
+            return self.network(self.images(images)).float().cpu().numpy()
+
+    def check(
+        self,
+        model: nn.Module,
+        variables: Mapping[str, Any],
+        input_shape: tuple[int, ...],
+    ) -> None:
+        """Raises ValueError unless parameters and outputs are those of our network."""
+        ours = sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
+        theirs = sum(p.numel() for p in self.network.parameters())
+        if ours != theirs:
+            raise ValueError(f"the peer has {theirs:,} parameters and not {ours:,}")
+        rng = np.random.default_rng(0)
+        images = rng.standard_normal((2, *input_shape)).astype(np.float32)
+        exact = jax.jit(lambda v, x: model.clone(dtype=None).apply(v, x, train=False))
+        with jax.default_matmul_precision("highest"):
+            expected = np.asarray(exact(variables, images))
+        peers.check_outputs(self.logits(images), expected, TOLERANCE[self._device])
+
+    def train(self, images: np.ndarray, labels: np.ndarray) -> timing.Run:
+        """Steps of training on one batch of normalised images."""
+        torch = self._torch
+        x = self.images(images)
+        y = torch.from_numpy(labels.astype(np.int64)).to(self._device)
+        update = self._make_optimizer()
+        cross_entropy = torch.nn.functional.cross_entropy
+
+        def step() -> None:
+            update.zero_grad(set_to_none=True)
+            with self._autocast():
+                outputs = self._compiled(x)
+                logits, *auxiliary = (
+                    [outputs] if torch.is_tensor(outputs) else list(outputs)
+                )
+                loss = cross_entropy(logits, y)
+                for head in auxiliary:
+                    if head is not None:
+                        loss = loss + AUXILIARY_WEIGHT * cross_entropy(head, y)
+            loss.backward()
+            update.step()
+
+        def run(steps: int) -> None:
+            self.network.train()
+            for _ in range(steps):
+                step()
+            self._wait()
+
+        return run
+
+    def infer(self, images: np.ndarray) -> timing.Run:
+        """Steps of inference on one batch of normalised images."""
+        x = self.images(images)
+
+        def run(steps: int) -> None:
+            self.network.eval()
+            with self._torch.inference_mode(), self._autocast():
+                for _ in range(steps):
+                    self._compiled(x)
+            self._wait()
+
+        return run
+
+    def _make_optimizer(self) -> Any:
+        optim, config = self._torch.optim, self._optimizer
+        options = {"lr": config.learning_rate, "weight_decay": config.weight_decay}
+        if config.name == "adamw":
+            options |= {"betas": (config.b1, config.b2), "eps": config.eps}
+            return optim.AdamW(self.network.parameters(), **options)
+        if config.name != "sgd":
+            raise NoPeer(
+                f"--peer=torch has the optimizers sgd and adamw, not {config.name}."
+            )
+        options |= {
+            "momentum": config.momentum,
+            "nesterov": config.nesterov and config.momentum > 0,
+        }
+        return optim.SGD(self.network.parameters(), **options)
+
+    def _wait(self) -> None:
+        if self._device == "cuda":
+            self._torch.cuda.synchronize()
+
+
+def build(
+    name: str,
+    model: nn.Module,
+    variables: Mapping[str, Any],
+    input_shape: tuple[int, ...],
+) -> Any:
+    """Our network `name` as a `torch.nn.Module` with its weights, in float32.
+
+    Raises:
+      NoPeer: there is no such network in PyTorch.
+    """
+    torch = library()
+    if type(model) is resnet.ResNet:
+        # All residual networks have the names of torchvision's.
+        entries_name, network = (
+            "resnet18",
+            torch_resnet.build(torch, model, input_shape[-1]),
+        )
+    elif name in torch_names.FAMILIES:
+        entries_name, network = name, _torchvision(torch, name, model)
+    else:
+        raise NoPeer(
+            f"--peer=torch has no {name}: it has the residual networks and, where "
+            "torchvision is installed, "
+            f"{', '.join(sorted(set(torch_names.FAMILIES) - _residual()))}."
+        )
+    entries = torch_weights.entries_of(entries_name, model, input_shape)
+    state = torch_weights.state_of(entries, variables)
+    try:
+        # A copy: the arrays of JAX are not writable.
+        network.load_state_dict(
+            {key: torch.tensor(np.array(value)) for key, value in state.items()}
+        )
+    except RuntimeError as error:
+        raise NoPeer(
+            f"--peer=torch: torchvision's {name} is another network than this one, of "
+            f"{input_shape}: {' '.join(str(error).split())[:200]}"
+        ) from error
+    return network
+
+
+def _residual() -> set[str]:
+    rules = torch_names.RESNET
+    return {name for name, family in torch_names.FAMILIES.items() if family is rules}
+
+
+def _torchvision(torch: Any, name: str, model: Any) -> Any:
+    """torchvision's network, with our number of classes and rate of dropout."""
+    try:
+        from torchvision.models import get_model
+    except (ImportError, RuntimeError) as error:  # RuntimeError: of another PyTorch
+        raise NoPeer(
+            f"--peer=torch needs torchvision for {name}: python -m pip install "
+            "torchvision. Residual networks do without."
+        ) from error
+    options = {}
+    if torch_names.family(name).auxiliary:
+        options = {"aux_logits": model.auxiliary, "transform_input": False}
+        options["init_weights"] = False
+    network = get_model(
+        TORCHVISION.get(name, name),
+        weights=None,
+        num_classes=model.num_classes,
+        **options,
+    )
+    for module in network.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = model.dropout
+    return network
