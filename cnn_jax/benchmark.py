@@ -35,6 +35,7 @@ from pathlib import Path
 
 from cnn_jax import command
 from cnn_jax.summary import input_shape
+from cnn_jax.training import startup
 
 
 def batch_sizes(text: str) -> list[int]:
@@ -114,6 +115,7 @@ def main() -> None:
         # Else JAX takes most of a GPU's memory at its start.
         os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
+    startup.use_huge_pages()
     from cnn_jax.benchmarks import measure, report, suite
     from cnn_jax.benchmarks.subject import Request
 

@@ -88,8 +88,10 @@ def load_config(flags: argparse.Namespace, *, smoke: bool = False):
 def session() -> ModuleType:
     """`cnn_jax.training.session`, with compiled programs kept from start to start.
 
-    It takes a second to import: ask for it when the flags are known to be right.
+    It takes a second to import, and may start the process again: ask for it when the
+    flags are known to be right, before anything is done.
     """
+    startup.use_huge_pages()
     from cnn_jax.training import session
 
     startup.CLOCK.imported()

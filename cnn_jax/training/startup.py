@@ -1,4 +1,4 @@
-"""From a command to its first step: compiled programs are kept, and time is told.
+"""From a command to its first step: memory in huge pages, compiled programs kept, time told.
 
 JAX's own settings hold where there are any: JAX_COMPILATION_CACHE_DIR names another
 folder, JAX_ENABLE_COMPILATION_CACHE=0 keeps nothing. JAX is imported by what needs it
@@ -17,6 +17,35 @@ MAX_BYTES = 2 * 2**30
 # A small program takes 10 to 70 ms to compile and 1 to 5 ms to load.
 MIN_SECONDS = 0.0
 COMPILATION = "/jax/core/compile/"  # tracing, lowering, compiling or loading
+HUGE_PAGES = "glibc.malloc.hugetlb"
+KERNEL_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+
+
+def use_huge_pages() -> None:
+    """Starts this process again with malloc asking Linux for huge pages, where it can.
+
+    XLA's CPU client gives back what a program needs in between after every call, some
+    300 MB a step for a ResNet-20 at batch size 128, and takes it anew: 75,000 page
+    faults of 4 KiB, a quarter of the step; with pages of 2 MiB they are 300. glibc
+    (2.35 and later) reads the setting as a process starts only. Nothing happens where
+    it would change nothing (Linux gives huge pages to nobody, or to all), where the
+    user has set it (GLIBC_TUNABLES=glibc.malloc.hugetlb=0 does without), and in a
+    process that has imported JAX, which is not a command's alone.
+    """
+    tunables = os.environ.get("GLIBC_TUNABLES", "")
+    if sys.platform != "linux" or "jax" in sys.modules or HUGE_PAGES in tunables:
+        return
+    try:
+        if "[madvise]" not in KERNEL_PAGES.read_text():
+            return
+    except OSError:
+        return
+    environment = os.environ | {
+        "GLIBC_TUNABLES": ":".join(filter(None, [tunables, f"{HUGE_PAGES}=1"]))
+    }
+    sys.stdout.flush()
+    with contextlib.suppress(OSError):  # then it goes on as it is
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)
 
 
 def cache_folder() -> Path:
