@@ -27,6 +27,7 @@ import os
 import platform
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -384,39 +385,102 @@ def cpu_convolution(x, kernel, **geometry):
 
 
 def cpu_input_gradient(gradient, kernel, *, size, **geometry):
-    strides, padding, dilation, groups = map(geometry.get, _GEOMETRY)
-    if not _for_onednn(gradient, kernel) or max(strides) > 1:
+    """Phase by phase: with a stride s, inputs that lie s apart see the same taps."""
+    if not _for_onednn(gradient, kernel):
         return xla_input_gradient(gradient, kernel, size=size, **geometry)
+    strides, padding, dilation, groups = map(geometry.get, _GEOMETRY)
     *window, per_group, features = kernel.shape
-    flipped = jnp.flip(kernel, range(len(window)))
-    flipped = flipped.reshape(*window, per_group, groups, features // groups)
-    flipped = jnp.swapaxes(flipped, -3, -1)
-    flipped = flipped.reshape(*window, features // groups, groups * per_group)
-    around = []
-    for n, m, f, d, (before, _) in zip(
-        size, gradient.shape[1:-1], window, dilation, padding, strict=True
-    ):
-        around.append((d * (f - 1) - before, n - m + before))
-    return onednn(
-        gradient,
-        flipped,
-        strides=strides,
-        padding=tuple(around),
-        dilation=dilation,
-        groups=groups,
-    )
+    kernel = kernel.reshape(*window, per_group, groups, features // groups)
+    kernel = jnp.swapaxes(kernel, -3, -1)
+    kernel = kernel.reshape(*window, features // groups, groups * per_group)
+    dimensions = [
+        _phases(*dimension)
+        for dimension in zip(
+            size, gradient.shape[1:-1], window, strides, padding, dilation, strict=True
+        )
+    ]
+
+    def phase(parts: Sequence[_Phase]) -> Array:
+        if not all(part.taps for part in parts):
+            shape = (len(gradient), *(part.size for part in parts), kernel.shape[-1])
+            return jnp.zeros(shape, gradient.dtype)
+        taps = tuple(slice(*part.taps) for part in parts)
+        return onednn(
+            gradient,
+            jnp.flip(kernel[taps], range(len(parts))),
+            strides=(1,) * len(parts),
+            padding=tuple(part.padding for part in parts),
+            dilation=tuple(part.dilation for part in parts),
+            groups=groups,
+        )
+
+    def interleaved(parts: tuple[_Phase, ...], rest: Sequence[list[_Phase]]) -> Array:
+        if not rest:
+            return phase(parts)
+        found = [interleaved((*parts, part), rest[1:]) for part in rest[0]]
+        if len(found) == 1:
+            return found[0]
+        axis = len(parts) + 1
+        x = jnp.stack(found, axis + 1)
+        return x.reshape(*x.shape[:axis], -1, *x.shape[axis + 2 :])
+
+    x = interleaved((), dimensions)
+    return lax.slice(x, [0] * x.ndim, (len(x), *size, x.shape[-1]))
+
+
+@dataclass(frozen=True)
+class _Phase:
+    """Along a dimension: the convolution that gives every s-th value of the input.
+
+    Attributes:
+      size: how many values.
+      taps: (first, end, step) of the taps that they see; None: of none.
+      padding: of the gradient; negative: cut off.
+      dilation: distance between two of these taps.
+    """
+
+    size: int
+    taps: Sizes | None
+    padding: tuple[int, int]
+    dilation: int
+
+
+def _phases(n: int, m: int, f: int, s: int, padding, d: int) -> list[_Phase]:
+    """Those of n inputs and m outputs, with f taps, stride s and dilation d.
+
+    Tap k takes output o to input i = o s + k d - before. So inputs i = q s + p see the
+    taps with k d = p + before (modulo s), tap k at output q + (p + before - k d) / s.
+    """
+    before, size = padding[0], -(-n // s)
+    step = s // math.gcd(s, d)
+    found = []
+    for p in range(s):
+        taps = [k for k in range(f) if (p + before - k * d) % s == 0]
+        if not taps:
+            found.append(_Phase(size, None, (0, 0), 1))
+            continue
+        nearest, farthest = ((p + before - k * d) // s for k in (taps[-1], taps[0]))
+        found.append(
+            _Phase(
+                size,
+                (taps[0], taps[-1] + 1, step),
+                (-nearest, size - 1 + farthest - (m - 1)),
+                step * d // s,
+            )
+        )
+    return found
 
 
 def cpu_filter_gradient(x, gradient, *, window, **geometry):
     strides, padding, dilation, groups = map(geometry.get, _GEOMETRY)
     channels, features = x.shape[-1], gradient.shape[-1]
-    if groups == channels and features == channels:
-        return _depthwise_filter_gradient(
-            x, gradient, window, strides, padding, dilation
-        )
-    if groups > 1 or not _for_onednn(x, gradient):
+    if not _for_onednn(x, gradient):
+        if groups == channels == features:
+            return _depthwise_filter_gradient(
+                x, gradient, window, strides, padding, dilation
+            )
         return xla_filter_gradient(x, gradient, window=window, **geometry)
-    if math.prod(window) == 1 and not any(map(any, padding)):
+    if groups == 1 and math.prod(window) == 1 and not any(map(any, padding)):
         (tap,) = _taps(x, gradient, window, strides, padding, dilation)
         product = tap.reshape(-1, channels).T @ gradient.reshape(-1, features)
         return product.reshape(*window, channels, features)
@@ -433,30 +497,59 @@ def cpu_filter_gradient(x, gradient, *, window, **geometry):
         # Values at the end that no window reached are cut off.
         around.append((before, (m - 1) * s + d * (f - 1) + 1 - n - before))
     # One is moved over the other as far as the kernel is wide; stride and dilation
-    # change places. Examples are what is summed over, so they are the channels here,
-    # and have to come last.
-    space = x.shape[1:-1]
-    swapped = _written(x).reshape(len(x), -1).T.reshape(*space, channels, len(x))
-    if len(space) < max(RANKS):
-        # Channels are one more dimension in space, of which the kernel sees one.
-        kernel = onednn(
-            swapped[None],
-            jnp.expand_dims(gradient, -2),
-            strides=(*dilation, 1),
-            padding=(*around, (0, 0)),
-            dilation=(*strides, 1),
-            kernel_axes=(0, gradient.ndim),
+    # change places.
+    many, space = len(x), x.shape[1:-1]
+    if groups == channels:
+        # Each channel of each example by itself, and then the sum over examples.
+        kernels = onednn(
+            jnp.moveaxis(x, 0, -2).reshape(1, *space, many * channels),
+            jnp.moveaxis(gradient, 0, -2).reshape(
+                *gradient.shape[1:-1], 1, many * features
+            ),
+            strides=dilation,
+            padding=tuple(around),
+            dilation=strides,
+            groups=many * channels,
         )
-        return kernel[0]
+        kernels = kernels.reshape(*window, 1, many, features)
+        return jnp.sum(kernels, -2)
+    if len(space) == max(RANKS):
+        return _plane_by_plane(x, gradient, window, geometry)
+    # Examples are what is summed over, so they are the channels here, and have to come
+    # last. Channels are one more dimension in space, of which the kernel sees one.
+    rows = _written(x).reshape(many, -1, groups, channels // groups)
+    swapped = rows.transpose(1, 3, 2, 0)
+    swapped = swapped.reshape(1, *space, channels // groups, groups * many)
     kernel = onednn(
-        jnp.moveaxis(swapped, -2, 0),
-        gradient,
-        strides=dilation,
-        padding=tuple(around),
-        dilation=strides,
-        kernel_axes=(0, gradient.ndim - 1),
+        swapped,
+        jnp.expand_dims(gradient, -2),
+        strides=(*dilation, 1),
+        padding=(*around, (0, 0)),
+        dilation=(*strides, 1),
+        groups=groups,
+        kernel_axes=(0, gradient.ndim),
     )
-    return jnp.moveaxis(kernel, 0, -2)
+    return kernel[0]
+
+
+def _plane_by_plane(x, gradient, window, geometry):
+    """The `filter_gradient` as those of the window's planes: the maps that such a plane
+    sees and the planes of the gradient are so many more examples."""
+    first = {key: geometry[key][:1] for key in _GEOMETRY[:-1]}
+    rest = {key: geometry[key][1:] for key in _GEOMETRY[:-1]}
+    planes = gradient.reshape(-1, *gradient.shape[2:])
+    seen = _taps(x, gradient, window[:1], **first)
+    kernels = [
+        cpu_filter_gradient(
+            maps.reshape(-1, *maps.shape[2:]),
+            planes,
+            window=window[1:],
+            groups=geometry["groups"],
+            **rest,
+        )
+        for maps in seen
+    ]
+    return jnp.stack(kernels)
 
 
 def _written(x: Array) -> Array:
@@ -472,27 +565,35 @@ def _written(x: Array) -> Array:
 
 
 def _depthwise_filter_gradient(x, gradient, window, strides, padding, dilation):
-    """Tap by tap."""
-    taps = _taps(x, gradient, window, strides, padding, dilation)
-    sums = [jnp.sum(tap * gradient, axis=range(tap.ndim - 1)) for tap in taps]
-    return jnp.stack(sums).reshape(*window, 1, x.shape[-1])
+    """All taps in one walk over the maps."""
+    products = [
+        tap * gradient for tap in _taps(x, gradient, window, strides, padding, dilation)
+    ]
+    zeros = [jnp.zeros((), x.dtype)] * len(products)
+
+    def add(some, others):
+        return [one + other for one, other in zip(some, others, strict=True)]
+
+    # Of each example first: so long a sum in one go would be inexact.
+    sums = lax.reduce(products, zeros, add, range(1, x.ndim - 1))
+    return jnp.sum(jnp.stack(sums), 1).reshape(*window, 1, x.shape[-1])
 
 
 def _taps(x, gradient, window, strides, padding, dilation) -> list[Array]:
-    """What each place of the kernel sees: maps of the output's size."""
-    x = jnp.pad(x, [(0, 0), *padding, (0, 0)])
-    taps = []
+    """What each place of the kernel sees: maps of the output's size.
+
+    The window may have fewer dimensions than the maps: then it is of their first ones.
+    """
+    rest = (slice(None),) * (x.ndim - 1 - len(window))
+    x = jnp.pad(x, [(0, 0), *padding, *((0, 0) for _ in rest)])
+    outputs, taps = gradient.shape[1 : 1 + len(window)], []
     for place in np.ndindex(*window):
         starts = [i * d for i, d in zip(place, dilation, strict=True)]
-        stops = [
-            start + (m - 1) * s + 1
-            for start, m, s in zip(starts, gradient.shape[1:-1], strides, strict=True)
+        seen = [
+            slice(start, start + (m - 1) * s + 1, s)
+            for start, m, s in zip(starts, outputs, strides, strict=True)
         ]
-        taps.append(
-            lax.slice(
-                x, (0, *starts, 0), (len(x), *stops, x.shape[-1]), (1, *strides, 1)
-            )
-        )
+        taps.append(x[:, *seen, *rest])
     return taps
 
 

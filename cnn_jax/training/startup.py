@@ -1,4 +1,4 @@
-"""From a command to its first step: memory in huge pages, compiled programs kept, time told.
+"""From a command to its first step: huge pages, compiled programs kept, time told.
 
 JAX's own settings hold where there are any: JAX_COMPILATION_CACHE_DIR names another
 folder, JAX_ENABLE_COMPILATION_CACHE=0 keeps nothing. JAX is imported by what needs it
