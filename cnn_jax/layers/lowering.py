@@ -58,6 +58,9 @@ _LAYOUTS = {
 }
 RANKS = tuple(_LAYOUTS)
 
+# Each place of a kernel adds to the compilation's time.
+MAX_TAPS = 128
+
 
 def has_onednn() -> bool:
     """Whether convolutions on the CPU go to oneDNN."""
@@ -65,7 +68,19 @@ def has_onednn() -> bool:
         os.environ.get("CNN_JAX_ONEDNN", "1") != "0"
         and jaxlib.__version__ in ONEDNN_VERSIONS
         and (platform.system(), platform.machine()) == ("Linux", "x86_64")
+        and _has_avx2()
     )
+
+
+@functools.cache
+def _has_avx2() -> bool:
+    """Older processors get implementations that hang (`_depthwise_by_onednn`)."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:
+            flags = next((line for line in lines if line.startswith("flags")), "")
+    except OSError:
+        return False
+    return "avx2" in flags.split()
 
 
 def convolution(
@@ -285,6 +300,7 @@ batching.primitive_batchers[filter_gradient_p] = _batch_filters
 
 
 def xla_convolution(x, kernel, *, strides, padding, dilation, groups):
+    x, padding = _without_negative(x, padding)
     return lax.conv_general_dilated(
         x,
         kernel,
@@ -296,11 +312,38 @@ def xla_convolution(x, kernel, *, strides, padding, dilation, groups):
     )
 
 
+def _without_negative(x: Array, padding: Pairs) -> tuple[Array, Pairs]:
+    """Negative padding done before: with some on one side and positive padding on the
+    other, XLA's convolution on the CPU reads what lies behind the image."""
+    if min(map(min, padding)) >= 0:
+        return x, padding
+    pairs = [(0, 0, 0), *((*pair, 0) for pair in padding), (0, 0, 0)]
+    return lax.pad(x, jnp.zeros((), x.dtype), pairs), ((0, 0),) * len(padding)
+
+
 def xla_input_gradient(gradient, kernel, *, size, **params):
+    # Padding that windows can lie in as a whole would be negative in JAX's gradient
+    # (`_without_negative`). Such padding belongs to the input first, and is cut off.
+    reach = [
+        d * (f - 1) for f, d in zip(kernel.shape[:-2], params["dilation"], strict=True)
+    ]
+    beyond = [
+        tuple(max(0, side - r) for side in pair)
+        for pair, r in zip(params["padding"], reach, strict=True)
+    ]
+    params["padding"] = tuple(
+        tuple(min(side, r) for side in pair)
+        for pair, r in zip(params["padding"], reach, strict=True)
+    )
+    padded = [n + sum(pair) for n, pair in zip(size, beyond, strict=True)]
     channels = kernel.shape[-2] * params["groups"]
-    x = jax.ShapeDtypeStruct((len(gradient), *size, channels), gradient.dtype)
+    x = jax.ShapeDtypeStruct((len(gradient), *padded, channels), gradient.dtype)
     transposed = jax.linear_transpose(lambda x: xla_convolution(x, kernel, **params), x)
-    return transposed(gradient)[0]
+    (x,) = transposed(gradient)
+    kept = [
+        slice(before, before + n) for n, (before, _) in zip(size, beyond, strict=True)
+    ]
+    return x[:, *kept] if any(map(any, beyond)) else x
 
 
 def xla_filter_gradient(x, gradient, *, window, **params):
@@ -323,15 +366,12 @@ def onednn(
     groups: int = 1,
     kernel_axes: tuple[int, int] | None = None,
 ) -> Array:
-    """`convolution` by oneDNN. Negative padding cuts off.
+    """`convolution` by oneDNN.
 
     Args:
       kernel_axes: where the kernel has input channels and features; None: last.
     """
-    if min(map(min, padding)) < 0:
-        pairs = [(0, 0, 0), *((*pair, 0) for pair in padding), (0, 0, 0)]
-        x = lax.pad(x, jnp.zeros((), x.dtype), pairs)
-        padding = ((0, 0),) * len(padding)
+    x, padding = _without_negative(x, padding)
     rank = x.ndim - 2
     channels, features = kernel_axes or (rank, rank + 1)
     space = [axis for axis in range(rank + 2) if axis not in (channels, features)]
@@ -375,21 +415,63 @@ def _strings(value: Any) -> Any:
     return str(value) if isinstance(value, int) else [str(inner) for inner in value]
 
 
-def _for_onednn(a: Array, b: Array) -> bool:
+def _by_onednn(a: Array, b: Array) -> bool:
     return has_onednn() and a.dtype == jnp.float32 and 0 not in (*a.shape, *b.shape)
 
 
+def _depthwise_by_onednn(x: Array, kernel: Array, padding: Pairs, dilation) -> bool:
+    """Whether oneDNN has a kernel of its own for this depthwise convolution.
+
+    It has them for images, and for windows no wider than the image, with less padding
+    than window. What it falls back to (a matrix product per channel) starts parallel
+    loops in a parallel loop, for which XLA's threads wait forever.
+    """
+    return (
+        _by_onednn(x, kernel)
+        and x.ndim == 4
+        and all(
+            max(pair) < d * (f - 1) + 1 <= n
+            for n, f, pair, d in zip(
+                x.shape[1:-1], kernel.shape[:-2], padding, dilation, strict=True
+            )
+        )
+    )
+
+
+def _in_taps(channels: int, features: int, groups: int, window: Sizes) -> bool:
+    """Whether to sum over the places of the kernel: a depthwise convolution does little
+    more than to read its maps, which is what XLA is good at; its own takes 40 times as
+    long."""
+    return groups == channels == features and math.prod(window) <= MAX_TAPS
+
+
 def cpu_convolution(x, kernel, **geometry):
-    function = onednn if _for_onednn(x, kernel) else xla_convolution
+    strides, padding, dilation, groups = map(geometry.get, _GEOMETRY)
+    *window, _, features = kernel.shape
+    if groups == x.shape[-1] == features:
+        if _depthwise_by_onednn(x, kernel, padding, dilation):
+            return onednn(x, kernel, **geometry)
+        if not _in_taps(x.shape[-1], features, groups, window):
+            return xla_convolution(x, kernel, **geometry)
+        size = output_size(x.shape[1:-1], window, strides, padding, dilation)
+        taps = _taps(x, size, window, strides, padding, dilation)
+        weights = kernel.reshape(-1, features).astype(_wide(x))
+        y = sum(tap * weight for tap, weight in zip(taps, weights, strict=True))
+        return y.astype(x.dtype)
+    function = onednn if _by_onednn(x, kernel) else xla_convolution
     return function(x, kernel, **geometry)
 
 
 def cpu_input_gradient(gradient, kernel, *, size, **geometry):
     """Phase by phase: with a stride s, inputs that lie s apart see the same taps."""
-    if not _for_onednn(gradient, kernel):
-        return xla_input_gradient(gradient, kernel, size=size, **geometry)
-    strides, padding, dilation, groups = map(geometry.get, _GEOMETRY)
     *window, per_group, features = kernel.shape
+    groups = geometry["groups"]
+    if not (
+        _by_onednn(gradient, kernel)
+        or _in_taps(per_group * groups, features, groups, window)
+    ):
+        return xla_input_gradient(gradient, kernel, size=size, **geometry)
+    strides, padding, dilation, _ = map(geometry.get, _GEOMETRY)
     kernel = kernel.reshape(*window, per_group, groups, features // groups)
     kernel = jnp.swapaxes(kernel, -3, -1)
     kernel = kernel.reshape(*window, features // groups, groups * per_group)
@@ -405,7 +487,7 @@ def cpu_input_gradient(gradient, kernel, *, size, **geometry):
             shape = (len(gradient), *(part.size for part in parts), kernel.shape[-1])
             return jnp.zeros(shape, gradient.dtype)
         taps = tuple(slice(*part.taps) for part in parts)
-        return onednn(
+        return cpu_convolution(
             gradient,
             jnp.flip(kernel[taps], range(len(parts))),
             strides=(1,) * len(parts),
@@ -474,14 +556,16 @@ def _phases(n: int, m: int, f: int, s: int, padding, d: int) -> list[_Phase]:
 def cpu_filter_gradient(x, gradient, *, window, **geometry):
     strides, padding, dilation, groups = map(geometry.get, _GEOMETRY)
     channels, features = x.shape[-1], gradient.shape[-1]
-    if not _for_onednn(x, gradient):
-        if groups == channels == features:
-            return _depthwise_filter_gradient(
-                x, gradient, window, strides, padding, dilation
-            )
+    if _in_taps(channels, features, groups, window):
+        return _depthwise_filter_gradient(
+            x, gradient, window, strides, padding, dilation
+        )
+    # One example would make a depthwise convolution of the one below.
+    depthwise = groups == features and (groups == channels or len(x) == 1)
+    if depthwise or not _by_onednn(x, gradient):
         return xla_filter_gradient(x, gradient, window=window, **geometry)
     if groups == 1 and math.prod(window) == 1 and not any(map(any, padding)):
-        (tap,) = _taps(x, gradient, window, strides, padding, dilation)
+        (tap,) = _taps(x, gradient.shape[1:-1], window, strides, padding, dilation)
         product = tap.reshape(-1, channels).T @ gradient.reshape(-1, features)
         return product.reshape(*window, channels, features)
     around = []
@@ -499,20 +583,6 @@ def cpu_filter_gradient(x, gradient, *, window, **geometry):
     # One is moved over the other as far as the kernel is wide; stride and dilation
     # change places.
     many, space = len(x), x.shape[1:-1]
-    if groups == channels:
-        # Each channel of each example by itself, and then the sum over examples.
-        kernels = onednn(
-            jnp.moveaxis(x, 0, -2).reshape(1, *space, many * channels),
-            jnp.moveaxis(gradient, 0, -2).reshape(
-                *gradient.shape[1:-1], 1, many * features
-            ),
-            strides=dilation,
-            padding=tuple(around),
-            dilation=strides,
-            groups=many * channels,
-        )
-        kernels = kernels.reshape(*window, 1, many, features)
-        return jnp.sum(kernels, -2)
     if len(space) == max(RANKS):
         return _plane_by_plane(x, gradient, window, geometry)
     # Examples are what is summed over, so they are the channels here, and have to come
@@ -538,7 +608,7 @@ def _plane_by_plane(x, gradient, window, geometry):
     first = {key: geometry[key][:1] for key in _GEOMETRY[:-1]}
     rest = {key: geometry[key][1:] for key in _GEOMETRY[:-1]}
     planes = gradient.reshape(-1, *gradient.shape[2:])
-    seen = _taps(x, gradient, window[:1], **first)
+    seen = _taps(x, gradient.shape[1:2], window[:1], **first)
     kernels = [
         cpu_filter_gradient(
             maps.reshape(-1, *maps.shape[2:]),
@@ -566,32 +636,39 @@ def _written(x: Array) -> Array:
 
 def _depthwise_filter_gradient(x, gradient, window, strides, padding, dilation):
     """All taps in one walk over the maps."""
-    products = [
-        tap * gradient for tap in _taps(x, gradient, window, strides, padding, dilation)
-    ]
-    zeros = [jnp.zeros((), x.dtype)] * len(products)
+    size = gradient.shape[1:-1]
+    taps = _taps(x, size, window, strides, padding, dilation)
+    products = [tap.astype(_wide(x)) * gradient for tap in taps]
+    zeros = [jnp.zeros((), _wide(x))] * len(products)
 
     def add(some, others):
         return [one + other for one, other in zip(some, others, strict=True)]
 
     # Of each example first: so long a sum in one go would be inexact.
     sums = lax.reduce(products, zeros, add, range(1, x.ndim - 1))
-    return jnp.sum(jnp.stack(sums), 1).reshape(*window, 1, x.shape[-1])
+    kernel = jnp.sum(jnp.stack(sums), 1).reshape(*window, 1, x.shape[-1])
+    return kernel.astype(x.dtype)
 
 
-def _taps(x, gradient, window, strides, padding, dilation) -> list[Array]:
+def _wide(x: Array) -> jnp.dtype:
+    """What sums over `x` are kept in."""
+    return jnp.promote_types(x.dtype, jnp.float32)
+
+
+def _taps(x, size, window, strides, padding, dilation) -> list[Array]:
     """What each place of the kernel sees: maps of the output's size.
 
     The window may have fewer dimensions than the maps: then it is of their first ones.
     """
     rest = (slice(None),) * (x.ndim - 1 - len(window))
-    x = jnp.pad(x, [(0, 0), *padding, *((0, 0) for _ in rest)])
-    outputs, taps = gradient.shape[1 : 1 + len(window)], []
+    pairs = [(0, 0, 0), *((*pair, 0) for pair in padding), *((0, 0, 0) for _ in rest)]
+    x = lax.pad(x, jnp.zeros((), x.dtype), pairs)
+    taps = []
     for place in np.ndindex(*window):
         starts = [i * d for i, d in zip(place, dilation, strict=True)]
         seen = [
-            slice(start, start + (m - 1) * s + 1, s)
-            for start, m, s in zip(starts, outputs, strides, strict=True)
+            slice(start, start + max((m - 1) * s + 1, 0), s)
+            for start, m, s in zip(starts, size, strides, strict=True)
         ]
         taps.append(x[:, *seen, *rest])
     return taps
