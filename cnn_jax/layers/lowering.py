@@ -419,20 +419,25 @@ def _by_onednn(a: Array, b: Array) -> bool:
     return has_onednn() and a.dtype == jnp.float32 and 0 not in (*a.shape, *b.shape)
 
 
-def _depthwise_by_onednn(x: Array, kernel: Array, padding: Pairs, dilation) -> bool:
-    """Whether oneDNN has a kernel of its own for this depthwise convolution.
+def _depthwise_by_onednn(x: Array, kernel: Array, strides, padding, dilation) -> bool:
+    """Whether oneDNN surely has a kernel of its own for this depthwise convolution.
 
-    It has them for images, and for windows no wider than the image, with less padding
-    than window. What it falls back to (a matrix product per channel) starts parallel
-    loops in a parallel loop, for which XLA's threads wait forever.
+    What it falls back to (a matrix product per channel) starts parallel loops in a
+    parallel loop, for which XLA's threads wait forever. Its own kernels are for images,
+    and for windows that fit into them, with little padding and not both a stride and a
+    dilation.
     """
+    window = kernel.shape[:-2]
+    out = output_size(x.shape[1:-1], window, strides, padding, dilation)
     return (
         _by_onednn(x, kernel)
         and x.ndim == 4
+        and min(out) > 1
+        and 1 in (max(strides), max(dilation))
         and all(
-            max(pair) < d * (f - 1) + 1 <= n
+            max(pair) < min(4, d * (f - 1) + 1) and d * (f - 1) < n
             for n, f, pair, d in zip(
-                x.shape[1:-1], kernel.shape[:-2], padding, dilation, strict=True
+                x.shape[1:-1], window, padding, dilation, strict=True
             )
         )
     )
@@ -449,7 +454,7 @@ def cpu_convolution(x, kernel, **geometry):
     strides, padding, dilation, groups = map(geometry.get, _GEOMETRY)
     *window, _, features = kernel.shape
     if groups == x.shape[-1] == features:
-        if _depthwise_by_onednn(x, kernel, padding, dilation):
+        if _depthwise_by_onednn(x, kernel, strides, padding, dilation):
             return onednn(x, kernel, **geometry)
         if not _in_taps(x.shape[-1], features, groups, window):
             return xla_convolution(x, kernel, **geometry)
