@@ -419,7 +419,7 @@ def _by_onednn(a: Array, b: Array) -> bool:
     return has_onednn() and a.dtype == jnp.float32 and 0 not in (*a.shape, *b.shape)
 
 
-def _depthwise_by_onednn(x: Array, kernel: Array, strides, padding, dilation) -> bool:
+def _depthwise_by_onednn(x: Array, kernel: Array, strides, padding, dilation):
     """Whether oneDNN surely has a kernel of its own for this depthwise convolution.
 
     What it falls back to (a matrix product per channel) starts parallel loops in a
@@ -443,7 +443,7 @@ def _depthwise_by_onednn(x: Array, kernel: Array, strides, padding, dilation) ->
     )
 
 
-def _in_taps(channels: int, features: int, groups: int, window: Sizes) -> bool:
+def _in_taps(channels: int, features: int, groups: int, window: Sequence[int]) -> bool:
     """Whether to sum over the places of the kernel: a depthwise convolution does little
     more than to read its maps, which is what XLA is good at; its own takes 40 times as
     long."""
@@ -655,7 +655,7 @@ def _depthwise_filter_gradient(x, gradient, window, strides, padding, dilation):
     return kernel.astype(x.dtype)
 
 
-def _wide(x: Array) -> jnp.dtype:
+def _wide(x: Array) -> np.dtype:
     """What sums over `x` are kept in."""
     return jnp.promote_types(x.dtype, jnp.float32)
 

@@ -4,7 +4,12 @@ Values are small whole numbers, of which all sums are exact in float32: results 
 equal, whatever the order of the additions.
 """
 
+import os
+import re
+import subprocess
+import sys
 from functools import partial
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +19,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cnn_jax.layers import lowering
+
+IMPLEMENTATIONS = Path(__file__).with_name("implementations.py")
 
 few = partial(
     settings,
@@ -199,6 +206,48 @@ def test_what_is_called(way):
     text = exported(x, kernel).mlir_module()
     assert "onednn" not in text
     assert text.count("stablehlo.convolution") == 2
+
+
+@pytest.mark.parametrize("padding", [(4, 0), (0, 3), (2, 5)])
+def test_padding_beyond_the_window(integers, padding):
+    """XLA's own gradient reads memory that is not the image's."""
+    arguments = {"strides": (1,), "padding": (padding,), "dilation": (1,), "groups": 1}
+    x = jnp.asarray(integers(0, 3, 9, 4), jnp.float32)
+    kernel = jnp.asarray(integers(1, 2, 4, 4), jnp.float32)
+
+    def value(function, x, kernel):
+        return scalar(function, arguments, x, kernel)
+
+    def padded(x, kernel, **arguments):
+        x = jnp.pad(x, [(0, 0), padding, (0, 0)])
+        return lowering.xla_convolution(x, kernel, **arguments | {"padding": ((0, 0),)})
+
+    ours, theirs = (
+        jax.grad(partial(value, f), (0, 1))(x, kernel)
+        for f in (lowering.convolution, padded)
+    )
+    jax.tree.map(np.testing.assert_array_equal, ours, theirs)
+
+
+def test_onednn_is_not_asked_for_what_it_hangs_on(way):
+    """That is a matrix product for each channel of each image ("gemm")."""
+    if way == "xla":
+        pytest.skip("of oneDNN only")
+    alone = (
+        "import os, runpy; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); "
+        f"runpy.run_path({str(IMPLEMENTATIONS)!r}, run_name='__main__')"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", alone, "20"],
+        env=os.environ | {"ONEDNN_VERBOSE": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    implementations = re.findall("exec,cpu,convolution,([^,]*),", ran.stdout)
+    assert len(implementations) > 40
+    assert not [name for name in implementations if "gemm" in name]
+    assert any("dw" in name for name in implementations)
 
 
 def test_a_jaxlib_that_nobody_tried_is_left_to_xla(monkeypatch):
