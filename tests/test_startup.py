@@ -39,6 +39,43 @@ finally:
 """
 
 
+# Prints the tunables before and after; what a program that was started again is told.
+TUNABLES = """
+import os, sys
+from pathlib import Path
+from cnn_jax.training import startup
+
+startup.KERNEL_PAGES = Path(sys.argv[1])
+startup.use_huge_pages()
+print(os.environ.get("GLIBC_TUNABLES", ""), *sys.argv[2:])
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a setting of Linux")
+@pytest.mark.parametrize(
+    ("kernel", "tunables", "after"),
+    [
+        ("always [madvise] never", "", "glibc.malloc.hugetlb=1"),
+        (
+            "always [madvise] never",
+            "glibc.malloc.arena_max=1",
+            "glibc.malloc.arena_max=1:glibc.malloc.hugetlb=1",
+        ),
+        ("always [madvise] never", "glibc.malloc.hugetlb=0", "glibc.malloc.hugetlb=0"),
+        ("[always] madvise never", "", ""),
+        (None, "", ""),
+    ],
+    ids=["asked", "beside another", "refused by the user", "given to all", "unknown"],
+)
+def test_huge_pages(tmp_path, kernel, tunables, after):
+    if kernel:
+        (tmp_path / "enabled").write_text(kernel)
+    printed, _ = start(
+        "-c", TUNABLES, tmp_path / "enabled", "an", "argument", GLIBC_TUNABLES=tunables
+    )
+    assert printed.strip("\n") == f"{after} an argument"
+
+
 def start(*arguments, **variables):
     """Ends a Python process without the tests' own cache: its stdout and stderr."""
     environment = {

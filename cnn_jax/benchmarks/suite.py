@@ -9,7 +9,7 @@ from typing import Any
 
 import jax
 
-from cnn_jax.benchmarks import growth, measure, report
+from cnn_jax.benchmarks import convolutions, growth, measure, report
 from cnn_jax.benchmarks.peers import NoPeer
 from cnn_jax.benchmarks.subject import Request, make
 from cnn_jax.training import workdir
@@ -78,13 +78,20 @@ def write(folder: Path, protocol: measure.Protocol) -> None:
     results = []
     for request in networks():
         results += beside(request, protocol, peers)
+    layers = []
+    for row in convolutions.rows(protocol):
+        times = ", ".join(
+            f"{name} {time:.2f} ms" for name, time in row["step_ms"].items() if time
+        )
+        _say(f"{row['kind']} {row['mode']}: {times}")
+        layers.append(row)
     rows = []
     for row in growth.rows(dataclasses.replace(protocol, peer=None)):
         _say(f"{row['axis']} {row['value']:,}: {row['step_ms']:.2f} ms")
         rows.append(row)
     peer = "torch" if "torch" in peers else None
     content = measure.described(results, dataclasses.replace(protocol, peer=peer))
-    content["growth"] = rows
+    content |= {"convolutions": layers, "growth": rows}
     growth.plot(rows, folder / "growth.png")
     workdir.write_json(folder / f"{NAME}.json", content)
     (folder / f"{NAME}.md").write_text(page(content), encoding="utf-8")
@@ -141,6 +148,14 @@ ImageNet example.
 
 {results}
 
+## Convolutions by kind
+
+One layer from 64 channels to 64, alone: "infer" is the convolution, "train" that and
+both of its gradients, in {dtype}. `flax` is flax.linen's layer, which leaves all of it
+to XLA.
+
+{convolutions}
+
 ## Growth
 
 Of a CIFAR ResNet in training, along one axis at a time. Where time grows with the
@@ -162,6 +177,8 @@ def page(content: dict[str, Any]) -> str:
         machine="\n".join(f"* {line}" for line in report.machine(content)),
         protocol=report.protocol(content["results"]),
         results=report.markdown(content["results"]),
+        dtype=convolutions.dtype(),
+        convolutions=convolutions.markdown(content["convolutions"]),
         growth=growth.markdown(content["growth"]),
     )
 

@@ -2,19 +2,24 @@
 
 import json
 
+import jax
+import jax.numpy as jnp
 import pytest
 
-from cnn_jax.benchmarks import growth, measure, suite
+from cnn_jax.benchmarks import convolutions, growth, measure, suite
 
 QUICK = measure.Protocol(repeats=1, warmup=1)
 
 
 @pytest.fixture
 def small(monkeypatch):
-    """A suite of two small networks, and few points of growth."""
+    """A suite of two small networks, one convolution, and few points of growth."""
     residual = suite.cifar("resnet20", 2, width=4, stage_sizes=(1,))
     monkeypatch.setattr(suite, "CPU", (residual, suite.cifar("nin", 2)))
     monkeypatch.setattr(suite, "installed", lambda: ["flax_example"])
+    grouped = convolutions.Kind("groups", size=(4, 4), channels=4, groups=2)
+    monkeypatch.setattr(convolutions, "KINDS", (grouped,))
+    monkeypatch.setattr(convolutions, "_torch", lambda: None)
     monkeypatch.setattr(
         growth, "AXES", {"batch size": ((1, 2), lambda n: residual.at(n))}
     )
@@ -43,6 +48,11 @@ def test_pages(small, tmp_path, capsys):
         ("examples", 200),
         ("examples", 300),
     ]
+    for row in content["convolutions"]:
+        assert row["kind"] == "groups" and row["input_shape"] == [32, 4, 4, 4]
+        assert row["step_ms"]["torch"] is None
+        assert f"{row['step_ms']['cnn_jax']:.2f}" in page
+    assert [row["mode"] for row in content["convolutions"]] == ["train", "infer"]
     for row in content["results"]:
         assert f"{row['step_ms']:.2f}" in page
     assert content["device"]["processor"] in page and "growth.png" in page
@@ -53,6 +63,16 @@ def test_pages(small, tmp_path, capsys):
 def test_requests_resolve(networks):
     for request in networks:
         assert request.resolve().model.name == request.model
+
+
+@pytest.mark.parametrize("kind", convolutions.KINDS, ids=lambda kind: kind.name)
+def test_ours_and_the_other_layer_are_the_same(kind):
+    x = jnp.zeros(kind.shape)
+    results = [
+        jax.eval_shape(kind.flax(ours).init_with_output, jax.random.key(0), x)
+        for ours in (True, False)
+    ]
+    assert jax.tree.map(jnp.shape, results[0]) == jax.tree.map(jnp.shape, results[1])
 
 
 def test_exponent():

@@ -1,0 +1,215 @@
+"""A convolution of each kind by itself: ours, plain Flax's and PyTorch's, in turns.
+
+A network hides what one layer costs. Here are the kinds that a CNN is made of, each
+once, with as many channels as the middle of a ResNet has.
+"""
+
+import importlib.util
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from tabulate import tabulate
+
+from cnn_jax import layers
+from cnn_jax.benchmarks import timing, torch_peer
+from cnn_jax.benchmarks.measure import Protocol
+from cnn_jax.benchmarks.peers import NoPeer
+
+Row = dict[str, Any]
+
+# Names of the contestants; a row has None for one that is not here.
+OURS, FLAX, TORCH = NAMES = ("cnn_jax", "flax", "torch")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A convolution over maps of `size`, from so many channels to as many."""
+
+    name: str
+    window: int = 3
+    size: tuple[int, ...] = (32, 32)
+    batch_size: int = 32
+    channels: int = 64
+    stride: int = 1
+    dilation: int = 1
+    groups: int = 1
+    transposed: bool = False
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the input: (batch, *space, channels)."""
+        return (self.batch_size, *self.size, self.channels)
+
+    def flax(self, ours: bool) -> nn.Module:
+        """The layer of `cnn_jax.layers`, or flax.linen's."""
+        room, groups = (layers, "groups") if ours else (nn, "feature_group_count")
+        dilation = "dilation" if ours else "kernel_dilation"
+        window, same = (self.window,) * len(self.size), self._padding
+        strides = (self.stride,) * len(self.size)
+        if self.transposed:
+            return room.ConvTranspose(self.channels, window, strides, padding="SAME")
+        options = {
+            groups: self.groups,
+            dilation: (self.dilation,) * len(self.size),
+        }
+        return room.Conv(
+            self.channels, window, strides=strides, padding=same, **options
+        )
+
+    def torch(self, torch: Any) -> Any:
+        """PyTorch's layer."""
+        kind = "ConvTranspose" if self.transposed else "Conv"
+        options = {"output_padding": self.stride - 1} if self.transposed else {}
+        return getattr(torch.nn, f"{kind}{len(self.size)}d")(
+            self.channels,
+            self.channels,
+            self.window,
+            stride=self.stride,
+            padding=self._padding,
+            dilation=self.dilation,
+            groups=self.groups,
+            **options,
+        )
+
+    @property
+    def _padding(self) -> int:
+        return self.dilation * (self.window // 2)
+
+
+KINDS = (
+    Kind("3x3"),
+    Kind("1x1", window=1),
+    Kind("5x5", window=5),
+    Kind("3x3, stride 2", stride=2),
+    Kind("3x3, dilation 2", dilation=2),
+    Kind("3x3, dilation 4", dilation=4),
+    Kind("3x3, 8 groups", groups=8),
+    Kind("3x3, depthwise", groups=64),
+    Kind("3x3 transposed, stride 2", size=(16, 16), stride=2, transposed=True),
+    Kind("3x3x3", size=(8, 16, 16), batch_size=4),
+    Kind("3x3x3, stride 2", size=(8, 16, 16), batch_size=4, stride=2),
+)
+
+
+def rows(protocol: Protocol) -> Iterator[Row]:
+    """{"kind", "input_shape", "mode", "step_ms": {name: median or None}}.
+
+    "infer" is the convolution; "train" is that and both of its gradients.
+    """
+    library = _torch()
+    for kind in KINDS:
+        for mode in timing.MODES:
+            runs = {
+                OURS: _in_jax(kind, mode, ours=True),
+                FLAX: _in_jax(kind, mode, ours=False),
+            }
+            if library:
+                runs[TORCH] = _in_torch(kind, mode, library)
+            times = timing.alternate(
+                list(runs.values()),
+                repeats=protocol.repeats,
+                warmup=protocol.warmup,
+                steps=timing.steps_at_once(),
+                seconds=protocol.seconds,
+            )
+            found = dict(zip(runs, (time.median_ms for time in times), strict=True))
+            yield {
+                "kind": kind.name,
+                "input_shape": list(kind.shape),
+                "mode": mode,
+                "step_ms": {name: found.get(name) for name in NAMES},
+            }
+
+
+def markdown(found: list[Row]) -> str:
+    """A line a kind and mode, with the ratio of our time to each other's."""
+    lines = []
+    for row in found:
+        times = row["step_ms"]
+        line = [row["kind"], "x".join(map(str, row["input_shape"])), row["mode"]]
+        line += [_text(times[name]) for name in NAMES]
+        for name in (FLAX, TORCH):
+            line.append(_text(times[name] and times[OURS] / times[name]))
+        lines.append(line)
+    ratios = [f"ratio to {name}" for name in (FLAX, TORCH)]
+    return tabulate(
+        lines,
+        headers=["kind", "input", "mode", *(f"{name} ms" for name in NAMES), *ratios],
+        tablefmt="github",
+        disable_numparse=True,
+        colalign=("left", *["right"] * (2 + len(NAMES) + len(ratios))),
+    )
+
+
+def _text(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
+
+
+def dtype() -> str:
+    """What the backend trains in."""
+    return "float32" if jax.default_backend() == "cpu" else "bfloat16"
+
+
+def _input(kind: Kind) -> np.ndarray:
+    return np.random.default_rng(0).standard_normal(kind.shape).astype(np.float32)
+
+
+def _in_jax(kind: Kind, mode: str, *, ours: bool) -> timing.Run:
+    layer = kind.flax(ours).clone(dtype=dtype())
+    x = jnp.asarray(_input(kind), dtype())
+    variables = layer.init(jax.random.key(0), x)
+
+    @jax.jit
+    def step(variables, x):
+        if mode == "infer":
+            return layer.apply(variables, x)
+        y, gradient = jax.vjp(layer.apply, variables, x)
+        return y, gradient(y)
+
+    def run(steps: int) -> None:
+        for _ in range(steps):
+            result = step(variables, x)
+        jax.block_until_ready(result)
+
+    return run
+
+
+def _torch() -> Any:
+    """PyTorch, or None where it cannot be compared with."""
+    if not importlib.util.find_spec("torch"):
+        return None
+    try:
+        return torch_peer.library()
+    except NoPeer:
+        return None
+
+
+def _in_torch(kind: Kind, mode: str, torch: Any) -> timing.Run:
+    device = "cpu" if jax.default_backend() == "cpu" else "cuda"
+    rank = len(kind.size)
+    layout = torch.channels_last if rank == 2 else torch.channels_last_3d
+    to = {"device": device, "dtype": getattr(torch, dtype()), "memory_format": layout}
+    layer = kind.torch(torch).to(**to)
+    x = torch.from_numpy(np.moveaxis(_input(kind), -1, 1).copy()).to(**to)
+    learned = [*layer.parameters(), x.requires_grad_(mode == "train")]
+
+    def step() -> None:
+        if mode == "infer":
+            with torch.inference_mode():
+                layer(x)
+        else:
+            y = layer(x)
+            torch.autograd.grad(y, learned, y.detach())
+
+    def run(steps: int) -> None:
+        for _ in range(steps):
+            step()
+        if device == "cuda":
+            torch.cuda.synchronize()
+
+    return run
