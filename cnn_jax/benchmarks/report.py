@@ -78,7 +78,7 @@ def columns(result: Result) -> list[str]:
     return [
         f"{result['step_ms']:.2f}",
         f"{result['step_ms_p10']:.2f}-{result['step_ms_p90']:.2f}",
-        f"{result['images_per_second']:,.0f}",
+        _three_digits(result["images_per_second"]),
         f"{result['gflops_per_second']:,.1f}",
         f"{result['share_of_peak']:.1%}",
         memory_text(result["peak_memory_bytes"]),
@@ -119,6 +119,11 @@ def protocol(results: Sequence[Result]) -> str:
         f"step{'s' if steps > 1 else ''} each, their median and where the middle 80% "
         f"lie; peak of a matrix product: {max(peaks):,.0f} GFLOP/s"
     )
+
+
+def _three_digits(value: int | float) -> str:
+    """Of what follows the point, no more than makes three digits."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _shape(result: Result) -> str:
