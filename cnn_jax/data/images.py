@@ -48,7 +48,7 @@ def read_image(path: str | Path) -> Image.Image:
     with the path where the file is missing, no image, or damaged.
     """
     with _opened(path, str(path)) as (image, _):
-        return _plain(ImageOps.exif_transpose(image))
+        return _decoded(image)
 
 
 def fit(
@@ -135,8 +135,9 @@ def _resample(
             if spare >= 2:
                 smallest = [math.ceil(side / spare) for side in encoded.size]
                 encoded.draft(encoded.mode, smallest)
-            image = _plain(ImageOps.exif_transpose(encoded))
-    image = image.convert({1: "L", 3: "RGB"}[channels])
+            image = _decoded(encoded)
+    if image.mode != (mode := {1: "L", 3: "RGB"}[channels]):
+        image = image.convert(mode)
     across, down = image.size[0] / size[0], image.size[1] / size[1]
     box = (box[0] * across, box[1] * down, box[2] * across, box[3] * down)
     resampled = image.resize((width, height), Image.Resampling.BILINEAR, box=box)
@@ -164,6 +165,14 @@ def _opened(
     except Exception as error:
         reason = str(getattr(error, "strerror", None) or error).rstrip(".")
         raise UserError(f"image {name} cannot be read: {reason}.") from None
+
+
+def _decoded(encoded: Image.Image) -> Image.Image:
+    """Upright and plain. Pillow would copy every picture, as long as it decodes."""
+    encoded.load()
+    if encoded.getexif().get(_ORIENTATION, 1) != 1:
+        encoded = ImageOps.exif_transpose(encoded)
+    return _plain(encoded)
 
 
 def _plain(image: Image.Image) -> Image.Image:
