@@ -18,7 +18,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cnn_jax.layers import lowering
+from cnn_jax.layers import lowering, lowering_cpu, lowering_xla
 
 IMPLEMENTATIONS = Path(__file__).with_name("implementations.py")
 
@@ -33,7 +33,7 @@ few = partial(
 def way(request, monkeypatch):
     """Both ways on the CPU; that of oneDNN only where jaxlib is known to have it."""
     monkeypatch.setenv("CNN_JAX_ONEDNN", "1" if request.param == "onednn" else "0")
-    if request.param == "onednn" and not lowering.has_onednn():
+    if request.param == "onednn" and not lowering_cpu.has_onednn():
         pytest.skip("this jaxlib is not known to call oneDNN")
     # Nothing that was compiled the other way.
     jax.clear_caches()
@@ -43,7 +43,7 @@ def way(request, monkeypatch):
 
 def agree(make, *arrays):
     """What `make(convolution)` computes is the same with ours and with XLA's."""
-    functions = (lowering.convolution, lowering.xla_convolution)
+    functions = (lowering.convolution, lowering_xla.convolution)
     results = jax.jit(lambda *arrays: [make(f)(*arrays) for f in functions])(*arrays)
     ours, theirs = map(jax.tree.leaves, results)
     for one, other in zip(ours, theirs, strict=True):
@@ -55,7 +55,7 @@ def problem(g, integers, seed):
     """x, kernel and the output's gradient of a geometry, and its arguments."""
     x = jnp.asarray(integers(seed, 2, *g.space, g.channels), jnp.float32)
     kernel = jnp.asarray(integers(seed + 1, *g.kernel_shape()), jnp.float32)
-    shape = jax.eval_shape(partial(lowering.xla_convolution, **g.arguments), x, kernel)
+    shape = jax.eval_shape(partial(lowering_xla.convolution, **g.arguments), x, kernel)
     return x, kernel, jnp.asarray(integers(seed + 2, *shape.shape), jnp.float32)
 
 
@@ -166,7 +166,7 @@ def test_outside_of_jit(case):
     arguments, x, kernel = case
     np.testing.assert_array_equal(
         lowering.convolution(x, kernel, **arguments),
-        lowering.xla_convolution(x, kernel, **arguments),
+        lowering_xla.convolution(x, kernel, **arguments),
     )
 
 
@@ -220,7 +220,7 @@ def test_padding_beyond_the_window(integers, padding):
 
     def padded(x, kernel, **arguments):
         x = jnp.pad(x, [(0, 0), padding, (0, 0)])
-        return lowering.xla_convolution(x, kernel, **arguments | {"padding": ((0, 0),)})
+        return lowering_xla.convolution(x, kernel, **arguments | {"padding": ((0, 0),)})
 
     ours, theirs = (
         jax.grad(partial(value, f), (0, 1))(x, kernel)
@@ -252,5 +252,5 @@ def test_onednn_is_not_asked_for_what_it_hangs_on(way):
 
 def test_a_jaxlib_that_nobody_tried_is_left_to_xla(monkeypatch):
     monkeypatch.setenv("CNN_JAX_ONEDNN", "1")
-    monkeypatch.setattr(lowering.jaxlib, "__version__", "99.0")
-    assert not lowering.has_onednn()
+    monkeypatch.setattr(lowering_cpu.jaxlib, "__version__", "99.0")
+    assert not lowering_cpu.has_onednn()
