@@ -4,7 +4,6 @@ A network hides what one layer costs. Here are the kinds that a CNN is made of, 
 once, with as many channels as the middle of a ResNet has.
 """
 
-import importlib.util
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -181,8 +180,6 @@ def _in_jax(kind: Kind, mode: str, *, ours: bool) -> timing.Run:
 
 def _torch() -> Any:
     """PyTorch, or None where it cannot be compared with."""
-    if not importlib.util.find_spec("torch"):
-        return None
     try:
         return torch_peer.library()
     except NoPeer:

@@ -10,7 +10,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from cnn_jax.errors import UserError
-from cnn_jax.layers import lowering
+from cnn_jax.layers import lowering, lowering_xla
 from cnn_jax.layers.initializers import variance_scaling
 from cnn_jax.layers.naming import named, where
 from cnn_jax.layers.windows import (
@@ -92,7 +92,7 @@ class Windowed(nn.Module):
         with named(self.where):
             window, channels = self.window, x.shape[-1]
             rank = len(window)
-            if rank not in lowering.RANKS:
+            if rank not in lowering_xla.RANKS:
                 raise UserError(
                     f"a kernel of {window} has {rank} dimensions: convolutions move "
                     "over one, two or three."

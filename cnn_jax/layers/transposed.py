@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from cnn_jax.errors import UserError
-from cnn_jax.layers import arithmetic, lowering
+from cnn_jax.layers import arithmetic, lowering, lowering_xla
 from cnn_jax.layers.convolution import ConvLike, computation_dtype
 from cnn_jax.layers.naming import named
 from cnn_jax.layers.windows import (
@@ -58,7 +58,7 @@ def input_gradient(
         size, kernel.shape[:-2], strides, padding, dilation
     )
     # An input of `size` may have more outputs than there are gradients: those are zero.
-    full = lowering.output_size(size, window, strides, padding, dilation)
+    full = lowering_xla.output_size(size, window, strides, padding, dilation)
     missing = [m - n for m, n in zip(full, gradient.shape[1:-1], strict=True)]
     if any(missing):
         gradient = jnp.pad(gradient, [(0, 0), *((0, n) for n in missing), (0, 0)])

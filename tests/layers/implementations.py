@@ -1,6 +1,6 @@
 """Runs random convolutions by oneDNN, which says of each how it computed it.
 
-    ONEDNN_VERBOSE=1 taskset -c 0 python tests/layers/implementations.py 1000
+    ONEDNN_VERBOSE=1 taskset -c 0 python tests/layers/implementations.py 100
 
 On one processor: on several, an implementation that must not be chosen would hang.
 """
@@ -11,7 +11,7 @@ from functools import partial
 import jax
 import numpy as np
 
-from cnn_jax.layers import lowering
+from cnn_jax.layers import lowering, lowering_xla
 
 
 def random_geometry(rng):
@@ -24,7 +24,7 @@ def random_geometry(rng):
         groups, per_group, more = rng.integers(1, [13, 4, 4]).tolist()
         if rng.random() < 0.5:
             per_group = more = 1
-        if min(lowering.output_size(size, window, strides, padding, dilation)) > 0:
+        if min(lowering_xla.output_size(size, window, strides, padding, dilation)) > 0:
             x = (int(rng.integers(1, 4)), *size, groups * per_group)
             kernel = (*window, per_group, groups * more)
             rest = {"strides": strides, "padding": padding, "dilation": dilation}

@@ -155,11 +155,14 @@ def test_scan_and_cond(case):
     agree(make, x, kernel)
 
 
-def test_bfloat16(case):
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "int32"])
+def test_other_dtypes(case, dtype):
     arguments, x, kernel = case
-    x, kernel = x.astype(jnp.bfloat16), kernel.astype(jnp.bfloat16)
+    x, kernel = x.astype(dtype), kernel.astype(dtype)
+    if dtype == "int32":
+        x = x + 2**25  # more digits than float32 has
     (y,) = agree(lambda function: partial(function, **arguments), x, kernel)
-    assert y.dtype == jnp.bfloat16
+    assert y.dtype == dtype
 
 
 def test_outside_of_jit(case):
