@@ -71,7 +71,8 @@ def write(folder: Path, protocol: measure.Protocol) -> None:
     """Measures, and writes benchmarks.md, benchmarks.json and growth.png.
 
     Args:
-      protocol: with a peer: that one only; without: every one that is installed.
+      protocol: with a peer: networks beside that one only; without: beside every one
+        that is installed. Convolutions have no choice: flax and PyTorch, if there.
     """
     folder.mkdir(parents=True, exist_ok=True)
     peers = [protocol.peer] if protocol.peer else installed()
