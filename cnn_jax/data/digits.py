@@ -3,6 +3,9 @@
 E. Alpaydin, C. Kaynak, "Optical Recognition of Handwritten Digits", UCI, 1998.
 """
 
+import importlib.util
+from pathlib import Path
+
 import numpy as np
 from PIL import Image
 
@@ -26,26 +29,53 @@ def load(
       channels: 1, or 3 for the same grey three times.
       train_examples, test_examples: use only that many, classes in proportion.
     """
-    from sklearn.datasets import load_digits
-    from sklearn.model_selection import train_test_split
-
     images.check_shape(image_size, channels)
-    digits = load_digits()
-    grey = np.rint(digits.images * (255 / 16)).astype(np.uint8)
+    values, labels = _read()
+    grey = np.rint(values * (255 / 16)).astype(np.uint8)
     shape = (image_size, image_size, channels)
     pictures = np.stack([images.fit(Image.fromarray(image), shape) for image in grey])
-    labels = digits.target.astype(np.int32)
-    train, test = train_test_split(
-        np.arange(len(labels)),
-        test_size=TEST_EXAMPLES,
-        stratify=labels,
-        random_state=0,
-    )
+    train, test = _split(labels)
     return assemble(
         Arrays(pictures[train], labels[train]),
         Arrays(pictures[test], labels[test]),
-        classes=[str(name) for name in digits.target_names],
+        classes=[str(digit) for digit in range(10)],
         train_examples=train_examples,
         test_examples=test_examples,
         in_memory=True,
     )
+
+
+def _read() -> tuple[np.ndarray, np.ndarray]:
+    """The images, [1797, 8, 8] from 0 to 16, and the labels, as `load_digits` has them.
+
+    Not by calling it, since importing scikit-learn takes a second of every start.
+    """
+    (package,) = importlib.util.find_spec("sklearn").submodule_search_locations
+    rows = np.loadtxt(
+        Path(package, "datasets", "data", "digits.csv.gz"), np.int32, delimiter=","
+    )
+    return rows[:, :-1].reshape(-1, 8, 8), rows[:, -1]
+
+
+def _split(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Indices to train and to test on: scikit-learn's `train_test_split` with
+    `stratify=labels` and `random_state=0`."""
+    rng = np.random.RandomState(0)
+    counts = np.bincount(labels)
+    # Each class's share of the examples to train on; those that rounding down leaves
+    # out come from the classes that it took most from, drawn where these are many.
+    shares = counts * (1 - TEST_EXAMPLES / len(labels))
+    wanted = np.floor(shares).astype(int)
+    lost = shares - wanted
+    for value in np.unique(lost)[::-1]:
+        (equal,) = np.where(lost == value)
+        missing = len(labels) - TEST_EXAMPLES - wanted.sum()
+        if missing:
+            size = min(missing, len(equal))
+            wanted[rng.choice(equal, size, replace=False)] += 1
+    parts = [
+        np.split(np.where(labels == digit)[0][rng.permutation(count)], [many])
+        for digit, (count, many) in enumerate(zip(counts, wanted, strict=True))
+    ]
+    train, test = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return rng.permutation(train), rng.permutation(test)

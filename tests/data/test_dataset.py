@@ -67,19 +67,22 @@ def test_digits():
     assert train.images.max() == 255 and digits.classes == tuple("0123456789")
     share = np.bincount(train.labels) / np.bincount(test.labels)
     np.testing.assert_allclose(share, 1437 / 360, rtol=0.03)
-    # The split itself: another one would make published results incomparable.
-    assert test.labels[:12].tolist() == [7, 6, 3, 7, 7, 3, 2, 8, 9, 3, 2, 6]
     np.testing.assert_allclose(digits.mean, train.images.mean() / 255)
     np.testing.assert_allclose(digits.std, train.images.std() / 255)
 
 
-def test_digits_holds_all_of_scikit_learn():
+def test_digits_are_those_of_scikit_learn_and_so_is_their_split():
     from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
 
-    digits = data.load("digits").splits.values()
-    ours = np.concatenate([split.images.reshape(-1, 64) for split in digits])
-    theirs = np.rint(load_digits().data * 255 / 16).astype(np.uint8)
-    assert sorted(map(bytes, ours)) == sorted(map(bytes, theirs))
+    pictures, labels = load_digits(return_X_y=True)
+    rows = np.arange(len(labels))
+    parts = train_test_split(rows, test_size=360, stratify=labels, random_state=0)
+    splits = data.load("digits").splits.values()
+    for split, part in zip(splits, parts, strict=True):
+        theirs = np.rint(pictures[part] * 255 / 16)
+        np.testing.assert_array_equal(split.images.reshape(-1, 64), theirs)
+        np.testing.assert_array_equal(split.labels, labels[part])
 
 
 def test_digits_in_another_size_and_colour():
