@@ -1,9 +1,11 @@
-"""Measures how fast a network trains and infers here.
+"""Measures how fast a network trains and infers here, and how fast its data comes.
 
     python -m cnn_jax.benchmark --config=configs/resnet.py
     python -m cnn_jax.benchmark --model=resnet50 --batch_sizes=32,128 --dtype=bfloat16
     python -m cnn_jax.benchmark --model=resnet20 --peer=torch --format=json
     python -m cnn_jax.benchmark --model=resnet20 --sweep_batch_size
+    python -m cnn_jax.benchmark --config=configs/resnet.py:folder \\
+        --config.data.dir=DIR --config.data.in_memory=false --input --peer=torch
     python -m cnn_jax.benchmark --suite --output=docs
 
 The steps are those of the training loop and of evaluation, with augmentation, metrics
@@ -20,9 +22,25 @@ are uint8, and normalised, augmented and scored within the step. Where other pro
 run beside PyTorch on a CPU, set OMP_WAIT_POLICY=passive: its threads wait for each
 other busily, and lose most of their time when something else wants one of the cores.
 
---sweep_batch_size tries 1, 2, 4 ... images a device until they do not fit. --suite
-measures a fixed list of networks, and how time and memory grow, and writes
-benchmarks.md, benchmarks.json and growth.png.
+--sweep_batch_size tries 1, 2, 4 ... images a device until they do not fit.
+
+--input times what feeds training instead: the batches of the config's training split,
+read, decoded and cropped at random by the training loop's own loader, in
+`config.data.workers` processes, without a network or a device. Images/s per core are
+those of each process that decodes: the workers, or this one where there are none.
+Resident memory, of this process and the workers, is watched over an epoch (50 batches,
+if these are more) before that: the first of a hundred samples, the largest, and by how
+much the last exceeds the first. With --peer=torch torchvision's ImageFolder and
+PyTorch's DataLoader take turns with ours over the same pictures, with as many workers,
+up to the same uint8 arrays; of a `tfds:` set they get the same encoded bytes. A set in
+memory leaves nothing to decode: it is timed without a peer, and in this process. A
+sample is one batch, or with workers eight for each, which is what both loaders together
+make ahead.
+
+--suite measures a fixed list of networks, and how time and memory grow, and writes
+benchmarks.md, benchmarks.json and growth.png; with --images=DIR, a folder with a folder
+of pictures for each class as `config.data.dir` takes it, the input of those pictures at
+224x224 pixels too, without workers and with two.
 
 Compile times are those of an empty compilation cache unless JAX_COMPILATION_CACHE_DIR
 is set.
@@ -46,13 +64,6 @@ def batch_sizes(text: str) -> list[int]:
     return sizes
 
 
-def count(text: str) -> int:
-    """A number of at least 1."""
-    if (number := int(text)) < 1:
-        raise argparse.ArgumentTypeError("it must be at least 1")
-    return number
-
-
 def main() -> None:
     parser = command.Parser("benchmark", __doc__, overrides=True)
     command.add_config(parser, required=False)
@@ -60,6 +71,9 @@ def main() -> None:
         "--model", metavar="NAME", help="a network by name, with the default recipe"
     )
     parser.add_argument("--suite", action="store_true", help="a fixed list of networks")
+    parser.add_argument(
+        "--input", action="store_true", help="time the loading of --config's data"
+    )
     sizes = parser.add_mutually_exclusive_group()
     sizes.add_argument(
         "--batch_sizes",
@@ -69,7 +83,7 @@ def main() -> None:
     )
     sizes.add_argument(
         "--sweep_batch_size",
-        type=count,
+        type=command.count,
         nargs="?",
         const=2**20,
         metavar="MOST",
@@ -89,23 +103,28 @@ def main() -> None:
     parser.add_argument(
         "--peer",
         choices=["torch", "flax_example"],
-        help="time another code for the same network too",
+        help="time another code for the same too",
     )
     parser.add_argument(
-        "--repeats", type=count, default=20, help="timed samples (default: 20)"
+        "--repeats", type=command.count, default=20, help="timed samples (default: 20)"
     )
     parser.add_argument(
-        "--warmup", type=count, default=3, help="samples before those (default: 3)"
+        "--warmup", type=command.count, default=3, help="samples before those (default: 3)"
     )
     parser.add_argument(
         "--seconds",
-        type=count,
+        type=command.count,
         default=60,
         help="a slow step is repeated for so long only, but three times (default: 60)",
     )
     parser.add_argument("--format", choices=["table", "json"], default="table")
     parser.add_argument(
         "--output", type=Path, metavar="DIR", help="where --suite writes (default: .)"
+    )
+    parser.add_argument(
+        "--images",
+        metavar="DIR",
+        help="class folders, whose loading --suite measures too",
     )
     flags = parser.parse()
     _check(parser, flags)
@@ -116,15 +135,19 @@ def main() -> None:
         os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
     startup.use_huge_pages()
+    from cnn_jax.benchmarks import input as inputs
     from cnn_jax.benchmarks import measure, report, suite
     from cnn_jax.benchmarks.subject import Request
 
     protocol = measure.Protocol(flags.repeats, flags.warmup, flags.seconds, flags.peer)
     if flags.suite:
-        suite.write(flags.output or Path(), protocol)
+        suite.write(flags.output or Path(), protocol, flags.images)
         return
     request = Request(flags.config, flags.model, flags.overrides, flags.input_shape)
-    if flags.sweep_batch_size:
+    table = report.table
+    if flags.input:
+        content, table = inputs.report(request.resolve(), protocol), report.input_table
+    elif flags.sweep_batch_size:
         results, found = measure.sweep(request, protocol, flags.sweep_batch_size)
         content = measure.described(results, protocol) | {"sweep": found}
     else:
@@ -137,7 +160,7 @@ def main() -> None:
     if flags.format == "json":
         print(json.dumps(content, indent=2))
     else:
-        print(report.table(content))
+        print(table(content))
 
 
 def _check(parser: command.Parser, flags: argparse.Namespace) -> None:
@@ -150,6 +173,20 @@ def _check(parser: command.Parser, flags: argparse.Namespace) -> None:
         parser.error("give one of --dtype and --config.model.dtype")
     if flags.output and not flags.suite:
         parser.error("--output goes with --suite")
+    if flags.images and not flags.suite:
+        parser.error("--images goes with --suite")
+    if flags.input and (
+        not flags.config
+        or flags.batch_sizes
+        or flags.sweep_batch_size
+        or flags.input_shape
+        or flags.dtype
+        or flags.peer == "flax_example"
+    ):
+        parser.error(
+            "--input goes with --config, --peer=torch, --repeats, --warmup, --seconds "
+            "and --format only"
+        )
     if flags.suite and (
         flags.overrides
         or flags.batch_sizes
@@ -158,7 +195,10 @@ def _check(parser: command.Parser, flags: argparse.Namespace) -> None:
         or flags.dtype
         or flags.format == "json"
     ):
-        parser.error("--suite goes with --peer, --repeats, --seconds and --output only")
+        parser.error(
+            "--suite goes with --images, --peer, --repeats, --warmup, --seconds and "
+            "--output only"
+        )
 
 
 if __name__ == "__main__":

@@ -54,6 +54,13 @@ class Parser(argparse.ArgumentParser):
         return flags
 
 
+def count(text: str) -> int:
+    """A flag's number of at least 1."""
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError("it must be at least 1")
+    return number
+
+
 def add_config(parser: Parser, *, required: bool = True) -> None:
     """The flag `--config`."""
     parser.add_argument(
@@ -66,23 +73,10 @@ def add_config(parser: Parser, *, required: bool = True) -> None:
 
 def load_config(flags: argparse.Namespace, *, smoke: bool = False):
     """The resolved config that the flags describe."""
-    from cnn_jax.training import config
-    from cnn_jax.training.resolve import resolve, schema
+    from cnn_jax.training import config, resolve
 
-    values, overrides = config.load_file(flags.config), dict(flags.overrides)
-    resolved = resolve(values, overrides)
-    if not smoke:
-        return resolved
-    values = config.smoke(values)
-    if "data.name" not in overrides:
-        # Those of the data that the digits stand in for have nothing to say of them.
-        known = schema(values)["data"]
-        overrides = {
-            key: text
-            for key, text in overrides.items()
-            if not key.startswith("data.") or key.removeprefix("data.") in known
-        }
-    return resolve(values, overrides)
+    make = resolve.resolve_smoke if smoke else resolve.resolve
+    return make(config.load_file(flags.config), flags.overrides)
 
 
 def session() -> ModuleType:

@@ -98,6 +98,19 @@ def test_table_of_a_model_by_name(call):
             "does not fit into an input of 8",
         ),
         (["--model=c3d", "--config.data.flip=true"], 1, "clips are not augmented"),
+        (["--input"], 2, "give one of"),
+        (["--input", "--model=mlp"], 2, "--input goes with --config"),
+        (["--input", *TINY, "--batch_sizes=2"], 2, "--input goes with"),
+        (["--input", *TINY, "--sweep_batch_size"], 2, "--input goes with"),
+        (["--input", *TINY, "--dtype=float32"], 2, "--input goes with"),
+        (["--input", *TINY, "--input_shape=8,8,1"], 2, "--input goes with"),
+        (["--input", *TINY, "--peer=flax_example"], 2, "--input goes with"),
+        (["--input", "--suite"], 2, "--input goes with"),
+        (["--input", "--suite", *TINY], 2, "give one of"),
+        (["--input", "--config=configs/resnet.py:folder"], 1, "data.dir is not set"),
+        (["--input", *TINY, "--config.data.workers=-1"], 1, "config.data.workers=-1"),
+        ([*TINY, "--images=pictures"], 2, "--images goes with --suite"),
+        (["--suite", "--images=none"], 1, "data.dir none does not exist"),
     ],
 )
 def test_mistakes(call, arguments, code, message):
@@ -106,10 +119,11 @@ def test_mistakes(call, arguments, code, message):
     assert err.startswith("error: ") and message in err and err.count("\n") == 1
 
 
-def test_without_pytorch(call, monkeypatch):
+@pytest.mark.parametrize("what", [[], ["--input"]])
+def test_without_pytorch(call, monkeypatch, what):
     if importlib.util.find_spec("torch"):  # SciPy stumbles over the None
         monkeypatch.setitem(sys.modules, "torch", None)
-    code, out, err = call("benchmark", *TINY, "--peer=torch")
+    code, out, err = call("benchmark", *TINY, *what, "--peer=torch")
     assert (code, out) == (1, "")
     assert err.startswith("error: --peer=torch needs PyTorch") and err.count("\n") == 1
 

@@ -167,13 +167,17 @@ def _result(
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
         raise DoesNotFit(subject.batch_size) from error
-    ours, *others = times
+    ours = times[0]
     steady = all(found.steady for found in times)
     if not steady:
-        _warn(subject, mode, protocol.peer)
+        busy_wait = protocol.peer == "torch" and "OMP_WAIT_POLICY" not in os.environ
+        warn_unsteady(
+            f"{subject.config.model.name}, {mode}, batch of {subject.batch_size}",
+            ", and set OMP_WAIT_POLICY=passive" if busy_wait else "",
+        )
     size, (bytes_, source) = subject.batch_size, memory.peak(program)
     gflops = timing.flops(subject.macs, size, mode) / ours.median_ms / 1e6
-    result = {
+    return {
         "model": subject.config.model.name,
         "mode": mode,
         "batch_size": size,
@@ -186,22 +190,26 @@ def _result(
         "steps_per_repeat": steps,
         "steady": steady,
         "compile_seconds": compile_seconds,
-        **_times("step_ms", ours),
         "images_per_second": 1e3 * size / ours.median_ms,
         "gflops_per_second": gflops,
         "matmul_gflops_per_second": peak,
         "share_of_peak": gflops / peak,
         "peak_memory_bytes": bytes_,
         "peak_memory_source": source,
-        "peer": protocol.peer,
-        **_times("peer_step_ms", others[0] if others else None),
-        "ratio": None,
-        "ratio_of_best": None,
+        **compared(times, protocol.peer),
     }
-    if others:
-        result["ratio"] = ours.median_ms / others[0].median_ms
-        result["ratio_of_best"] = ours.best_ms / others[0].best_ms
-    return result
+
+
+def compared(times: Sequence[timing.Timing], peer: str | None) -> dict[str, Any]:
+    """Milliseconds a step, ours and then the peer's; `ratio` is ours / the peer's."""
+    ours, theirs = times[0], times[1] if peer else None
+    return {
+        **_times("step_ms", ours),
+        "peer": peer,
+        **_times("peer_step_ms", theirs),
+        "ratio": theirs and ours.median_ms / theirs.median_ms,
+        "ratio_of_best": theirs and ours.best_ms / theirs.best_ms,
+    }
 
 
 def _times(name: str, found: timing.Timing | None) -> dict[str, float | None]:
@@ -278,14 +286,11 @@ def _available_bytes() -> int:
         return sys.maxsize
 
 
-def _warn(subject: Subject, mode: str, peer: str | None) -> None:
+def warn_unsteady(what: str, hint: str = "") -> None:
     """Says on stderr that the times of a result cannot be trusted much."""
-    hint = "if other programs run on this machine, raise --repeats"
-    if peer == "torch" and "OMP_WAIT_POLICY" not in os.environ:
-        hint += ", and set OMP_WAIT_POLICY=passive"
-    name, size = subject.config.model.name, subject.batch_size
     print(
-        f"warning: {name}, {mode}, batch of {size}: times vary; {hint}.",
+        f"warning: {what}: times vary; if other programs run on this machine, raise "
+        f"--repeats{hint}.",
         file=sys.stderr,
     )
 

@@ -108,17 +108,90 @@ def machine(report: dict[str, Any]) -> list[str]:
 
 def protocol(results: Sequence[Result]) -> str:
     """How it was measured."""
-    repeats = sorted({result["repeats"] for result in results})
-    steps, peaks = (
-        results[0]["steps_per_repeat"],
-        [result["matmul_gflops_per_second"] for result in results],
+    peaks = [result["matmul_gflops_per_second"] for result in results]
+    return f"{samples(results)}; peak of a matrix product: {max(peaks):,.0f} GFLOP/s"
+
+
+def samples(results: Sequence[Result]) -> str:
+    """How many were taken, and of how many steps."""
+    repeats, steps = (
+        _range([result[key] for result in results])
+        for key in ("repeats", "steps_per_repeat")
     )
     return (
-        f"samples: {results[0]['warmup']} to warm up, "
-        f"{'-'.join(map(str, sorted({repeats[0], repeats[-1]})))} timed, of {steps} "
-        f"step{'s' if steps > 1 else ''} each, their median and where the middle 80% "
-        f"lie; peak of a matrix product: {max(peaks):,.0f} GFLOP/s"
+        f"samples: {results[0]['warmup']} to warm up, {repeats} timed, of {steps} "
+        f"step{'' if steps == '1' else 's'} each, their median and where the middle "
+        "80% lie"
     )
+
+
+INPUT_HEADERS = ("data", "images", "shape", "batch", "workers", "step ms", "10-90%")
+INPUT_HEADERS += ("images/s", "per core", "memory", "largest", "growth")
+INPUT_PEER_HEADERS = (*PEER_HEADERS[:2], "peer's images/s", *PEER_HEADERS[2:])
+
+
+def input_table(report: dict[str, Any]) -> str:
+    """The loading of one config's pictures, with what it was measured on."""
+    (result,) = report["results"]
+    lines = [
+        f"input of {result['data']}"
+        + (", held in memory" if result["in_memory"] else ""),
+        *machine(report),
+        samples([result]),
+    ]
+    if memory := result["memory"]:
+        lines += [
+            f"memory: the first of {memory['samples']} samples over "
+            f"{memory['batches']:,} batches, and the largest; growth: from the first "
+            "to the last"
+        ]
+    if result["peer"]:
+        lines += [f"peer: {result['peer']}"]
+    return "\n".join([*lines, "", _input_rows([result], "simple")])
+
+
+def input_markdown(results: Sequence[Result]) -> str:
+    """The loading of pictures, a row each, in Markdown."""
+    return _input_rows(results, "github")
+
+
+def _input_rows(results: Sequence[Result], format: str) -> str:
+    beside = any(result["peer"] for result in results)
+    rows = []
+    for result in results:
+        row = [
+            result["data"],
+            f"{result['examples']:,}",
+            "x".join(map(str, result["image_shape"])),
+            result["batch_size"],
+            result["workers"],
+            f"{result['step_ms']:.2f}",
+            f"{result['step_ms_p10']:.2f}-{result['step_ms_p90']:.2f}",
+            _three_digits(result["images_per_second"]),
+            _three_digits(result["images_per_second_per_core"]),
+            *_memory_columns(result["memory"]),
+        ]
+        if result["peer"]:
+            times, ratios = peer_columns(result)[:2], peer_columns(result)[2:]
+            row += [*times, _three_digits(result["peer_images_per_second"]), *ratios]
+        rows.append(row)
+    headers = [*INPUT_HEADERS, *(INPUT_PEER_HEADERS if beside else ())]
+    return _render(rows, headers, format)
+
+
+def _memory_columns(memory: dict[str, int] | None) -> list[str]:
+    if memory is None:
+        return [""] * 3
+    return [
+        memory_text(memory["first_bytes"]),
+        memory_text(memory["largest_bytes"]),
+        f"{memory['growth_bytes'] / 2**20:+.1f} MiB",
+    ]
+
+
+def _range(values: Sequence[int]) -> str:
+    """`3-20`, or `3` where all are the same."""
+    return "-".join(map(str, sorted({min(values), max(values)})))
 
 
 def _three_digits(value: int | float) -> str:

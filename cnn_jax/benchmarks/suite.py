@@ -3,13 +3,14 @@
 import dataclasses
 import importlib.util
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 
 from cnn_jax.benchmarks import convolutions, growth, measure, report
+from cnn_jax.benchmarks import input as inputs
 from cnn_jax.benchmarks.peers import NoPeer
 from cnn_jax.benchmarks.subject import Request, make
 from cnn_jax.training import workdir
@@ -61,21 +62,25 @@ ACCELERATOR = tuple(
     )
 )
 
+WORKERS = (0, 2)  # processes that decode, where input is measured
+
 
 def networks() -> tuple[Request, ...]:
     """Those for the backend."""
     return CPU if jax.default_backend() == "cpu" else ACCELERATOR
 
 
-def write(folder: Path, protocol: measure.Protocol) -> None:
+def write(folder: Path, protocol: measure.Protocol, images: str | None = None) -> None:
     """Measures, and writes benchmarks.md, benchmarks.json and growth.png.
 
     Args:
       protocol: with a peer: networks beside that one only; without: beside every one
         that is installed. Convolutions have no choice: flax and PyTorch, if there.
+      images: class folders of pictures, whose loading is measured too; None: none is.
     """
     folder.mkdir(parents=True, exist_ok=True)
     peers = [protocol.peer] if protocol.peer else installed()
+    loading = list(input_rows(images, protocol, peers)) if images else []
     results = []
     for request in networks():
         results += beside(request, protocol, peers)
@@ -92,11 +97,34 @@ def write(folder: Path, protocol: measure.Protocol) -> None:
         rows.append(row)
     peer = "torch" if "torch" in peers else None
     content = measure.described(results, dataclasses.replace(protocol, peer=peer))
-    content |= {"convolutions": layers, "growth": rows}
+    content |= {"input": loading, "convolutions": layers, "growth": rows}
+    if loading:
+        content["versions"] |= inputs.versions(loading[0]["peer"])
     growth.plot(rows, folder / "growth.png")
     workdir.write_json(folder / f"{NAME}.json", content)
     (folder / f"{NAME}.md").write_text(page(content), encoding="utf-8")
     _say(f"wrote {NAME}.md, {NAME}.json and growth.png in {folder}")
+
+
+def input_rows(
+    images: str, protocol: measure.Protocol, peers: Sequence[str]
+) -> Iterator[dict[str, Any]]:
+    """The loading of the pictures in class folders, beside torchvision's if that is
+    among `peers` and installed, with each number of `WORKERS`; see `inputs.row`."""
+    options = {"name": "folder", "dir": images, "image_size": "224", "batch_size": "64"}
+    for workers in WORKERS:
+        values = options | {"in_memory": "false", "workers": str(workers)}
+        overrides = {f"data.{key}": value for key, value in values.items()}
+        config = Request(model="resnet50", overrides=overrides).resolve()
+        peer = "torch" if "torch" in peers else None
+        try:
+            row = inputs.row(config, dataclasses.replace(protocol, peer=peer))
+        except NoPeer as error:
+            _say(f"input: {error}")
+            row = inputs.row(config, dataclasses.replace(protocol, peer=None))
+        beside = f", {row['ratio']:.2f} of {row['peer']}" if row["peer"] else ""
+        _say(f"input, {workers} workers: {row['step_ms']:.2f} ms{beside}")
+        yield row
 
 
 def installed() -> list[str]:
@@ -148,7 +176,7 @@ compiled and under autocast; `flax_example` is plain Flax, with the step of flax
 ImageNet example.
 
 {results}
-
+{input}
 ## Convolutions by kind
 
 One layer from 64 channels to 64, alone: "infer" is the convolution, "train" that and
@@ -171,6 +199,21 @@ of gathering a batch.
 """
 
 
+INPUT = """
+## Input
+
+Pictures from the disk to batches of uint8 arrays, decoded, cropped at random and
+resampled by the training loop's loader, without a network. The peer is torchvision's
+`ImageFolder` with PyTorch's `DataLoader`, over the same pictures with as many workers.
+"Per core" is per process that decodes: the workers, or one where there are none. Memory
+is what this process and the workers have in RAM, at the beginning of an epoch (of 50
+batches, if these are more), at the most, and by how much it grew until the end.
+{samples}.
+
+{table}
+"""
+
+
 def page(content: dict[str, Any]) -> str:
     """benchmarks.md."""
     return PAGE.format(
@@ -178,9 +221,20 @@ def page(content: dict[str, Any]) -> str:
         machine="\n".join(f"* {line}" for line in report.machine(content)),
         protocol=report.protocol(content["results"]),
         results=report.markdown(content["results"]),
+        input=input_section(content["input"]),
         dtype=convolutions.dtype(),
         convolutions=convolutions.markdown(content["convolutions"]),
         growth=growth.markdown(content["growth"]),
+    )
+
+
+def input_section(found: list[dict[str, Any]]) -> str:
+    """That of benchmarks.md; nothing where no input was measured."""
+    if not found:
+        return ""
+    return INPUT.format(
+        samples=report.samples(found).capitalize(),
+        table=report.input_markdown(found),
     )
 
 

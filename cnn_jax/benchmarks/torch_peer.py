@@ -29,16 +29,35 @@ TOLERANCE = {"cpu": 1e-3, "cuda": 2e-2}
 AUXILIARY_WEIGHT = 0.3
 
 
+def module() -> Any:
+    """The module `torch`. Raises NoPeer where it is not installed."""
+    try:
+        import torch
+    except ImportError as error:
+        raise NoPeer(INSTALL) from error
+    return torch
+
+
+def vision(purpose: str) -> Any:
+    """The module `torchvision`. Raises NoPeer where that, or PyTorch, is missing."""
+    module()
+    try:
+        import torchvision
+    except (ImportError, RuntimeError) as error:  # RuntimeError: of another PyTorch
+        raise NoPeer(
+            f"--peer=torch needs torchvision for {purpose}: python -m pip install "
+            "torchvision."
+        ) from error
+    return torchvision
+
+
 def library() -> Any:
     """The module `torch`, with as many threads as there are processors.
 
     Raises:
       NoPeer: it is not installed, or not for the device that JAX uses.
     """
-    try:
-        import torch
-    except ImportError as error:
-        raise NoPeer(INSTALL) from error
+    torch = module()
     backend = jax.default_backend()
     if backend not in ("cpu", "gpu"):
         raise NoPeer(f"--peer=torch compares on a CPU or a GPU, not on a {backend}.")
@@ -230,18 +249,12 @@ def _residual() -> set[str]:
 
 def _torchvision(torch: Any, name: str, model: Any) -> Any:
     """torchvision's network, with our number of classes and rate of dropout."""
-    try:
-        from torchvision.models import get_model
-    except (ImportError, RuntimeError) as error:  # RuntimeError: of another PyTorch
-        raise NoPeer(
-            f"--peer=torch needs torchvision for {name}: python -m pip install "
-            "torchvision. Residual networks do without."
-        ) from error
+    torchvision = vision(f"{name} (residual networks do without)")
     options = {}
     if torch_names.family(name).auxiliary:
         options = {"aux_logits": model.auxiliary, "transform_input": False}
         options["init_weights"] = False
-    network = get_model(
+    network = torchvision.models.get_model(
         TORCHVISION.get(name, name),
         weights=None,
         num_classes=model.num_classes,

@@ -140,8 +140,9 @@ def _resample(
         image = image.convert(mode)
     across, down = image.size[0] / size[0], image.size[1] / size[1]
     box = (box[0] * across, box[1] * down, box[2] * across, box[3] * down)
-    resampled = image.resize((width, height), Image.Resampling.BILINEAR, box=box)
-    return np.asarray(resampled, np.uint8).reshape(image_shape)
+    if (image.size, box) != ((width, height), (0, 0, width, height)):  # else a copy
+        image = image.resize((width, height), Image.Resampling.BILINEAR, box=box)
+    return np.asarray(image, np.uint8).reshape(image_shape)
 
 
 @contextmanager

@@ -132,7 +132,7 @@ def _gather(
         images = np.empty((len(index), *split.image_shape), np.uint8)
         labels = np.empty(len(index), np.int32)
         rngs = [None] * len(index)
-        if seed is not None:
+        if seed is not None and split.random_crop:  # making one takes a while
             ids = zip(epoch.tolist(), index.tolist(), strict=True)
             rngs = [np.random.default_rng([CROP, seed, e, i]) for e, i in ids]
         for row, example in enumerate(split.examples(index, rngs)):

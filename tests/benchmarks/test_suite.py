@@ -53,6 +53,7 @@ def test_pages(small, tmp_path, capsys):
         assert row["step_ms"]["torch"] is None
         assert f"{row['step_ms']['cnn_jax']:.2f}" in page
     assert [row["mode"] for row in content["convolutions"]] == ["train", "infer"]
+    assert content["input"] == [] and "## Input" not in page
     for row in content["results"]:
         assert f"{row['step_ms']:.2f}" in page
     assert content["device"]["processor"] in page and "growth.png" in page

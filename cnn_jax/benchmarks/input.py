@@ -1,0 +1,194 @@
+"""How fast the training pictures of a config come, without a network or a device.
+
+What is timed is the training loop's own loader: pictures are read, decoded, cropped at
+random, resampled and put into batches by as many processes as `data.workers` says. A
+set that is held in memory is decoded already; of it, batches are gathered.
+"""
+
+import collections
+import contextlib
+import importlib.metadata
+import itertools
+import multiprocessing
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cnn_jax import data
+from cnn_jax.benchmarks import measure, timing, torch_input, torch_peer
+from cnn_jax.benchmarks.measure import Protocol
+from cnn_jax.benchmarks.peers import NoPeer
+from cnn_jax.data.dataset import Arrays
+from cnn_jax.training import config as config_lib
+from cnn_jax.training import loop, run
+from cnn_jax.training.config import Config
+
+# More steps than are ever taken: the batches do not end, as no epoch ends training.
+ENDLESS = 2**31 - 1
+# Batches of each worker that are ready when nobody takes any: two in its queue and two
+# in this process's (`per_worker_buffer_size`), and one on its way to each of these.
+AHEAD = 6
+# Memory is watched for an epoch, but never over fewer batches, and so often.
+FEWEST_BATCHES, SAMPLES = 50, 100
+
+
+def report(config: Config, protocol: Protocol) -> dict[str, Any]:
+    """{"device", "versions", "results": [row]}; see `row`.
+
+    Raises:
+      UserError: as `row` does.
+    """
+    return described([row(config, protocol)], protocol)
+
+
+def described(rows: list[dict[str, Any]], protocol: Protocol) -> dict[str, Any]:
+    """The rows with what they were measured on."""
+    content = measure.described(rows, protocol)
+    content["versions"] |= versions(protocol.peer)
+    return content
+
+
+def versions(peer: str | None) -> dict[str, str | None]:
+    """Of the packages that read pictures; torchvision's where it was timed."""
+    version = importlib.metadata.version
+    found: dict[str, str | None] = {name: version(name) for name in ("pillow", "grain")}
+    return found | {"torchvision": version("torchvision") if peer else None}
+
+
+def row(config: Config, protocol: Protocol) -> dict[str, Any]:
+    """The measurement of a config's training split.
+
+    Times are milliseconds a batch. `cores` is the number of processes that decode, the
+    workers or else this one, and `images_per_second_per_core` is per each of those.
+    `ratio` is our time / the peer's. `memory` is that of `_memory`, ours alone.
+
+    Raises:
+      UserError: there is no such data; a picture is damaged; the peer is not installed
+        or has nothing to decode.
+    """
+    run.check_ranges(config)
+    if protocol.peer:
+        torch_peer.vision("--input")
+    split = data.load(config.data.name, **run.data_options(config)).splits["train"]
+    in_memory = isinstance(split, Arrays)
+    if protocol.peer and in_memory:
+        raise NoPeer(_nothing_to_decode(config))
+    batch_size, workers = config.data.batch_size, config.data.workers
+    processes = 0 if in_memory else workers
+    # Workers go on while it is the other's turn, until they are so far ahead. The
+    # sample at the beginning of a turn, which is not timed, takes what is ready, and
+    # lasts until the other's workers have come to rest.
+    steps = (AHEAD + torch_input.AHEAD) * processes or 1
+    arguments = config_lib.arguments(config.data, loop.batches)
+    with contextlib.ExitStack() as stack:
+        ours = loop.batches(split, config.seed, 0, ENDLESS, **arguments)
+        stack.enter_context(contextlib.closing(ours))
+        memory = _memory(
+            ours,
+            warmup=protocol.warmup * steps,
+            batches=max(-(-len(split) // batch_size), FEWEST_BATCHES),
+        )
+        runs = [_run(ours)]
+        if protocol.peer:
+            theirs = torch_input.batches(
+                split, batch_size=batch_size, workers=workers, stop_step=ENDLESS
+            )
+            stack.enter_context(contextlib.closing(theirs))
+            runs.append(_run(theirs))
+        times = timing.alternate(
+            runs,
+            repeats=protocol.repeats,
+            warmup=protocol.warmup,
+            steps=steps,
+            seconds=protocol.seconds,
+        )
+    steady = all(found.steady for found in times)
+    if not steady:
+        measure.warn_unsteady(f"input of {config.data.name}, batch of {batch_size}")
+    cores = max(processes, 1)
+    speeds = [1e3 * batch_size / found.median_ms for found in times]
+    return {
+        "data": config.data.name,
+        "examples": len(split),
+        "in_memory": in_memory,
+        "image_shape": list(split.image_shape),
+        "batch_size": batch_size,
+        "workers": workers,
+        "cores": cores,
+        "warmup": protocol.warmup,
+        "repeats": len(times[0].seconds),
+        "steps_per_repeat": steps,
+        "steady": steady,
+        "images_per_second": speeds[0],
+        "images_per_second_per_core": speeds[0] / cores,
+        "peer_images_per_second": speeds[1] if protocol.peer else None,
+        **measure.compared(times, protocol.peer),
+        "memory": memory,
+    }
+
+
+def _nothing_to_decode(config: Config) -> str:
+    name = config.data.name
+    hint = ""
+    if "in_memory" in data.options(name):
+        hint = "; --config.data.in_memory=false leaves it on the disk"
+    return (
+        f"--peer=torch compares the decoding of pictures, and {name} is held in "
+        f"memory, decoded{hint}."
+    )
+
+
+def _run(batches: Iterator[Any]) -> timing.Run:
+    """Takes batches and drops them, as `timing` asks for steps."""
+
+    def take(steps: int) -> None:
+        collections.deque(itertools.islice(batches, steps), maxlen=0)
+
+    return take
+
+
+def _memory(
+    loader: Iterator[Any], *, warmup: int, batches: int
+) -> dict[str, int] | None:
+    """Resident memory while so many batches come, after `warmup` others.
+
+    {"batches", "samples", "first_bytes", "largest_bytes", "last_bytes",
+    "growth_bytes"}, the growth being from the first sample to the last; None where the
+    system does not say.
+    """
+    take = _run(loader)
+    take(warmup)
+    found = [resident_bytes()]
+    marks = np.linspace(0, batches, min(batches, SAMPLES) + 1).round().astype(int)
+    for steps in np.diff(marks).tolist():
+        take(steps)
+        found.append(resident_bytes())
+    if None in found:
+        return None
+    return {
+        "batches": batches,
+        "samples": len(found),
+        "first_bytes": found[0],
+        "largest_bytes": max(found),
+        "last_bytes": found[-1],
+        "growth_bytes": found[-1] - found[0],
+    }
+
+
+def resident_bytes() -> int | None:
+    """Memory of this process and of its workers that is in RAM; None if not on Linux.
+
+    Pages that several processes share count in each of them.
+    """
+    workers = [process.pid for process in multiprocessing.active_children()]
+    try:
+        pages = [
+            int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+            for pid in (os.getpid(), *workers)
+        ]
+    except OSError:
+        return None
+    return sum(pages) * os.sysconf("SC_PAGE_SIZE")

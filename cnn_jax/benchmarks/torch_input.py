@@ -1,0 +1,109 @@
+"""The same pictures through torchvision and PyTorch's DataLoader, beside our loader.
+
+Both are imported where they are used: they are no dependencies. The processes of a
+DataLoader import this module too, so it imports nothing that needs JAX.
+"""
+
+import io
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from cnn_jax.data.dataset import Records
+from cnn_jax.data.folder import Files
+
+AHEAD = 2  # batches that a worker makes before they are asked for: PyTorch's default
+
+
+def batches(
+    split: Records, *, batch_size: int, workers: int, stop_step: int
+) -> Iterator[Any]:
+    """So many batches, [images uint8 (batch, height, width, channels), labels].
+
+    Each epoch is shuffled, and the next one follows as in ours: no batch is smaller for
+    being an epoch's last, and no worker waits between two epochs.
+    """
+    import torch
+
+    # As in the processes of a DataLoader, and as ours.
+    torch.set_num_threads(1)
+    pictures = dataset(split)
+    yield from torch.utils.data.DataLoader(
+        pictures,
+        batch_size,
+        # What `shuffle=True` makes, for more than one epoch.
+        sampler=torch.utils.data.RandomSampler(
+            pictures, num_samples=batch_size * stop_step
+        ),
+        num_workers=workers,
+        prefetch_factor=AHEAD if workers else None,
+        # A process that is forked from one with JAX's threads may wait forever.
+        multiprocessing_context="spawn" if workers else None,
+    )
+
+
+def dataset(split: Records) -> Any:
+    """The examples of a split, as (image, label).
+
+    Class folders are torchvision's `ImageFolder`.
+    """
+    from torchvision.datasets import ImageFolder
+
+    if not isinstance(split.reader, Files):
+        return Stored(split, transform(split))
+    indices = range(len(split)) if split.indices is None else split.indices
+    paths = {os.path.normpath(split.reader.paths[i]) for i in indices}
+    found = ImageFolder(
+        Path(split.reader.paths[0]).parents[1],
+        transform(split),
+        # Neither those of the test split, nor what is no picture to us.
+        is_valid_file=lambda path: os.path.normpath(path) in paths,
+        allow_empty=True,
+    )
+    if len(found) != len(split):
+        raise ValueError(f"the peer has {len(found)} pictures and not {len(split)}")
+    return found
+
+
+@dataclass(frozen=True)
+class Stored:
+    """The encoded pictures of a TFDS set, decoded as `ImageFolder` does."""
+
+    split: Records
+    to_array: Callable[[Image.Image], np.ndarray]
+
+    def __len__(self) -> int:
+        return len(self.split)
+
+    def __getitems__(self, indices: Sequence[int]) -> list[tuple[np.ndarray, int]]:
+        """What a DataLoader calls, to read the records of a batch together."""
+        if self.split.indices is not None:
+            indices = self.split.indices[indices].tolist()
+        return [
+            (
+                self.to_array(Image.open(io.BytesIO(stored.picture)).convert("RGB")),
+                stored.label,
+            )
+            for stored in self.split.reader.read(indices)
+        ]
+
+
+def transform(split: Records) -> Callable[[Image.Image], np.ndarray]:
+    """A picture as uint8 (height, width[, channels]).
+
+    Cropped at random where we do that, else of the size that it has. An array and not
+    torchvision's `PILToTensor`, which would move the channels to the front: ours stay
+    last, and the copying would count against PyTorch.
+    """
+    from torchvision import transforms
+
+    height, width, channels = split.image_shape
+    steps = [transforms.Grayscale()] if channels == 1 else []
+    if split.random_crop:
+        steps.append(transforms.RandomResizedCrop((height, width)))
+    return transforms.Compose([*steps, np.array])
