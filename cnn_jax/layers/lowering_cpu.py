@@ -41,6 +41,9 @@ warnings.filterwarnings(
 
 # Each place of a kernel adds to the compilation's time.
 MAX_TAPS = 128
+# Of the maps and the gradient that a kernel's gradient is summed over: more than this
+# are taken a few examples at a time, of so many bytes (`_examples_at_once`).
+MANY_BYTES, FEW_BYTES, FEWEST_EXAMPLES = 4 * 2**20, 2**20, 4
 
 
 def has_onednn() -> bool:
@@ -286,32 +289,71 @@ def filter_gradient(x, gradient, *, window, strides, padding, dilation, groups):
     depthwise = groups == features and (groups == channels or many == 1)
     if depthwise or not _by_onednn(x, gradient):
         return xla.filter_gradient(x, gradient, window=window, groups=groups, **given)
-    size, out = x.shape[1:-1], gradient.shape[1:-1]
+    out = gradient.shape[1:-1]
     if groups == 1 and math.prod(window) == 1 and not any(map(any, padding)):
         (tap,) = _taps(x, out, window, **given)
         product = tap.reshape(-1, channels).T @ gradient.reshape(-1, features)
         return product.reshape(*window, channels, features)
-    if len(size) == max(RANKS):
+    if len(out) == max(RANKS):
         return _plane_by_plane(x, gradient, window, groups, given)
-    # One is moved over the other as far as the kernel is wide; stride and dilation
-    # change places. Values at the end that no window reached are cut off.
+    few = _examples_at_once(many, (x.size + gradient.size) * x.dtype.itemsize)
+    if few == many:
+        return _swapped(_written(x), gradient, window, groups, given)
+
+    # Not `scan`, whose slices would be of other shapes than the maps: XLA would compute
+    # them once more instead of keeping those of the forward pass.
+    def add(i: Array, kernel: Array) -> Array:
+        seen = (lax.dynamic_slice_in_dim(maps, i * few, few) for maps in (x, gradient))
+        return kernel + _swapped(*seen, window, groups, given)
+
+    zeros = jnp.zeros((*window, channels // groups, features), x.dtype)
+    return lax.fori_loop(0, many // few, add, zeros)
+
+
+def _examples_at_once(many: int, size: int) -> int:
+    """How many examples `_swapped` should take, a divisor of `many`, all of which have
+    `size` bytes of maps and gradients.
+
+    It reads them all for each place of the window: as many as stay in the processor's
+    cache are fastest, but a few at least, over which it sums.
+    """
+    if size <= MANY_BYTES:
+        return many
+    most = max(FEW_BYTES * many // size, FEWEST_EXAMPLES)
+    divisors = [n for n in range(FEWEST_EXAMPLES, most + 1) if many % n == 0]
+    return max(divisors, default=many)
+
+
+def _swapped(x, gradient, window, groups, given):
+    """The `filter_gradient` as a convolution in which examples are the channels.
+
+    One is moved over the other as far as the kernel is wide; stride and dilation change
+    places. Values at the end that no window reached are cut off.
+    """
+    many, *size, channels = x.shape
     around = [
         (before, (m - 1) * s + d * (f - 1) + 1 - n - before)
         for n, m, f, s, d, (before, _) in zip(
-            size, out, window, strides, dilation, padding, strict=True
+            size,
+            gradient.shape[1:-1],
+            window,
+            given["strides"],
+            given["dilation"],
+            given["padding"],
+            strict=True,
         )
     ]
-    # Examples are what is summed over, so they are the channels here, and have to come
-    # last. Channels are one more dimension in space, of which the kernel sees one.
-    rows = _written(x).reshape(many, -1, groups, channels // groups)
+    # Channels have to come last. The maps' own are one more dimension in space, of
+    # which the kernel sees one.
+    rows = x.reshape(many, -1, groups, channels // groups)
     swapped = rows.transpose(1, 3, 2, 0)
     swapped = swapped.reshape(1, *size, channels // groups, groups * many)
     kernel = onednn(
         swapped,
         jnp.expand_dims(gradient, -2),
-        strides=(*dilation, 1),
+        strides=(*given["dilation"], 1),
         padding=(*around, (0, 0)),
-        dilation=(*strides, 1),
+        dilation=(*given["strides"], 1),
         groups=groups,
         kernel_axes=(0, gradient.ndim),
     )

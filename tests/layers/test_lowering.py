@@ -165,6 +165,32 @@ def test_other_dtypes(case, dtype):
     assert y.dtype == dtype
 
 
+def test_a_few_examples_at_once(way, case, integers, monkeypatch):
+    monkeypatch.setattr(lowering_cpu, "MANY_BYTES", 0)
+    monkeypatch.setattr(lowering_cpu, "FEW_BYTES", 0)
+    arguments, _, kernel = case
+    x = jnp.asarray(integers(0, 12, 6, 7, 4), jnp.float32)
+
+    def make(function):
+        return jax.grad(lambda kernel, x: jnp.sum(function(x, kernel, **arguments)))
+
+    if way == "onednn" and arguments["groups"] < 4:  # not depthwise
+        loops = jax.jit(make(lowering.convolution)).lower(kernel, x).as_text()
+        assert "stablehlo.while" in loops
+    agree(make, kernel, x)
+
+
+@given(many=st.integers(1, 300), example=st.integers(1, 2**24))
+def test_how_many_at_once(many, example):
+    few = lowering_cpu._examples_at_once(many, many * example)
+    assert many % few == 0
+    assert few in (many, lowering_cpu.FEWEST_EXAMPLES) or (
+        few * example <= lowering_cpu.FEW_BYTES
+    )
+    if many % 4 == 0 and many * example > lowering_cpu.MANY_BYTES:
+        assert few < many or many == 4
+
+
 def test_outside_of_jit(case):
     arguments, x, kernel = case
     np.testing.assert_array_equal(
