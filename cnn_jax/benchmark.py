@@ -109,7 +109,10 @@ def main() -> None:
         "--repeats", type=command.count, default=20, help="timed samples (default: 20)"
     )
     parser.add_argument(
-        "--warmup", type=command.count, default=3, help="samples before those (default: 3)"
+        "--warmup",
+        type=command.count,
+        default=3,
+        help="samples before those (default: 3)",
     )
     parser.add_argument(
         "--seconds",
