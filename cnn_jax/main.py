@@ -13,9 +13,18 @@ JAX_COMPILATION_CACHE_DIR=FOLDER keeps them elsewhere, JAX_ENABLE_COMPILATION_CA
 nowhere.
 """
 
+import argparse
 from pathlib import Path
 
 from cnn_jax import command
+
+
+def tag(text: str) -> tuple[str, str]:
+    """`NAME=VALUE` as a pair."""
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise argparse.ArgumentTypeError("write it as NAME=VALUE")
+    return name, value
 
 
 def main() -> None:
@@ -38,6 +47,14 @@ def main() -> None:
         action="store_true",
         help="join the other hosts of this run (Slurm, Open MPI, Kubernetes, TPU)",
     )
+    parser.add_argument(
+        "--tag",
+        type=tag,
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="stands in TensorBoard's HParams table and config.json; may be repeated",
+    )
     flags = parser.parse()
     workdir = flags.workdir or command.default_workdir(flags.config)
     if flags.smoke and not flags.workdir:
@@ -51,7 +68,7 @@ def main() -> None:
     if flags.mode == "eval":
         session.evaluate(workdir, expected=config)
     else:
-        session.train(config, workdir, overwrite=flags.overwrite)
+        session.train(config, workdir, overwrite=flags.overwrite, tags=dict(flags.tag))
 
 
 if __name__ == "__main__":

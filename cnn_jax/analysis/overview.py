@@ -10,14 +10,15 @@ from typing import Any
 from tabulate import tabulate
 
 from cnn_jax import models
-from cnn_jax.analysis import costs
-from cnn_jax.errors import UserError, unknown
+from cnn_jax.analysis import costs, marks
+from cnn_jax.errors import unknown
 from cnn_jax.models.published import PUBLISHED, Published
 
 MILLION = 10**6
 
 # The lines of a file between which `update` writes the table.
-BEGIN, END = "<!-- summary --all -->", "<!-- end of summary --all -->"
+NAME = "summary --all"
+BEGIN, END = marks.lines(NAME)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -155,9 +156,4 @@ def update(path: Path, table: str) -> None:
     Raises:
       UserError: the file does not have these two lines.
     """
-    text = path.read_text()
-    before, begin, rest = text.partition(BEGIN + "\n")
-    _, end, after = rest.partition(END)
-    if not end:
-        raise UserError(f"{path} has no lines '{BEGIN}' and '{END}' to write between.")
-    path.write_text(f"{before}{begin}{table}\n{end}{after}")
+    marks.update(path, NAME, table)

@@ -14,7 +14,7 @@ import jax
 from cnn_jax.benchmarks import flax_peer, timing, torch_peer
 from cnn_jax.benchmarks.subject import Request, Subject, make
 from cnn_jax.errors import UserError
-from cnn_jax.training import parallel
+from cnn_jax.training import machine, parallel
 
 # Other codes for the same network, by name; see `torch_peer.Peer`.
 PEERS = {"torch": torch_peer.Peer, "flax_example": flax_peer.Peer}
@@ -65,15 +65,8 @@ def report(
 
 def described(results: Sequence[dict[str, Any]], protocol: Protocol) -> dict[str, Any]:
     """The results with what they were measured on."""
-    device = jax.devices()[0]
     return {
-        "device": {
-            "platform": device.platform,
-            "kind": device.device_kind,
-            "count": jax.device_count(),
-            "processor": _processor(),
-            "cores": timing.cores(),
-        },
+        "device": machine.description(),
         "versions": _versions(protocol.peer),
         "results": list(results),
     }
@@ -244,7 +237,7 @@ class Memory:
     """Memory in use on the first device, watched from here on."""
 
     def __init__(self) -> None:
-        self._before = _peak_bytes()
+        self._before = machine.peak_memory() or 0
 
     def peak(self, program: Any) -> tuple[int, str]:
         """Bytes at the most, and who says so.
@@ -252,19 +245,10 @@ class Memory:
         "device": the device's own record, where it has been broken since. Else
         "compiler": what the compiled `program` says that it needs.
         """
-        after = _peak_bytes()
+        after = machine.peak_memory() or 0
         if after > self._before:
             return after, "device"
         return _bytes(program), "compiler"
-
-
-def _stats() -> dict[str, int]:
-    """Of the first device's memory; empty where the backend keeps none."""
-    return jax.local_devices()[0].memory_stats() or {}
-
-
-def _peak_bytes() -> int:
-    return _stats().get("peak_bytes_in_use", 0)
 
 
 def _bytes(program: Any) -> int:
@@ -276,7 +260,7 @@ def _bytes(program: Any) -> int:
 def _available_bytes() -> int:
     """Of the memory of a device; on a CPU, where too large a program would be killed,
     what the machine has free."""
-    if limit := _stats().get("bytes_limit"):
+    if limit := machine.memory_stats().get("bytes_limit"):
         return limit
     try:
         with open("/proc/meminfo") as lines:
@@ -301,15 +285,3 @@ def _versions(peer: str | None) -> dict[str, str | None]:
     packages = {name: version(name) for name in ("jax", "jaxlib", "flax", "optax")}
     torch = version("torch") if peer == "torch" else None
     return {"python": platform.python_version(), **packages, "torch": torch}
-
-
-def _processor() -> str:
-    """The name of the processor."""
-    try:
-        with open("/proc/cpuinfo") as lines:
-            for line in lines:
-                if line.startswith("model name"):
-                    return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()

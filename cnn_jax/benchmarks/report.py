@@ -6,6 +6,7 @@ from typing import Any
 from tabulate import tabulate
 
 from cnn_jax.analysis.costs import memory_text
+from cnn_jax.training import machine as machine_lib
 
 Result = dict[str, Any]
 
@@ -97,13 +98,8 @@ def peer_columns(result: Result) -> list[str]:
 
 def machine(report: dict[str, Any]) -> list[str]:
     """What it was measured on, and with which versions."""
-    device = report["device"]
     versions = ", ".join(f"{k} {v}" for k, v in report["versions"].items() if v)
-    return [
-        f"{device['count']} x {device['kind']}; {device['cores']} cores of "
-        f"{device['processor']}",
-        versions,
-    ]
+    return [machine_lib.text(report["device"]), versions]
 
 
 def protocol(results: Sequence[Result]) -> str:

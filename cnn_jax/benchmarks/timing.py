@@ -6,7 +6,6 @@ once, as the training loop does: else it would wait for the host between two.
 """
 
 import math
-import os
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -123,10 +122,3 @@ def flops(macs: int, batch_size: int, mode: str) -> int:
     optimizer) is not counted.
     """
     return 2 * macs * batch_size * (3 if mode == "train" else 1)
-
-
-def cores() -> int:
-    """How many processors this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -17,6 +17,7 @@ from cnn_jax.benchmarks import peers, timing, torch_resnet
 from cnn_jax.benchmarks.peers import NoPeer
 from cnn_jax.benchmarks.subject import Subject
 from cnn_jax.models import resnet, torch_names, torch_weights
+from cnn_jax.training import machine
 
 INSTALL = (
     "--peer=torch needs PyTorch, which is not installed: python -m pip install torch "
@@ -64,7 +65,7 @@ def library() -> Any:
     if backend == "gpu" and not torch.cuda.is_available():
         raise NoPeer("this PyTorch finds no GPU, and JAX uses one: install another.")
     peers.check_one_device("torch")
-    torch.set_num_threads(timing.cores())
+    torch.set_num_threads(machine.cores())
     return torch
 
 

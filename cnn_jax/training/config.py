@@ -5,14 +5,16 @@ attribute of the model that is built from it. So the signatures are the schema, 
 `resolve.resolve` checks a config against them.
 """
 
+import contextlib
 import hashlib
 import importlib.util
 import inspect
 import json
 import math
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple, NewType
 
 from ml_collections import ConfigDict, FrozenConfigDict
@@ -92,7 +94,16 @@ def load_file(spec: str) -> dict[str, Any]:
     Raises:
       UserError: the file is missing or broken, or does not know the argument.
     """
-    path, _, argument = spec.partition(":")
+    return values_of(spec, load_module(spec))
+
+
+def load_module(spec: str) -> ModuleType:
+    """The config file itself, executed.
+
+    Raises:
+      UserError: the file is missing or broken.
+    """
+    path = spec.partition(":")[0]
     if not Path(path).is_file():
         near = sorted(str(p) for p in Path(path).parent.glob("*.py"))
         found = f" There are: {', '.join(near)}." if near else ""
@@ -101,9 +112,33 @@ def load_file(spec: str) -> dict[str, Any]:
         raise UserError(f"config file '{path}' is not a Python file, NAME.py.")
     module_spec = importlib.util.spec_from_file_location(Path(path).stem, path)
     module = importlib.util.module_from_spec(module_spec)
-    try:
+    with blamed(spec):
         module_spec.loader.exec_module(module)
+    return module
+
+
+def values_of(spec: str, module: ModuleType) -> dict[str, Any]:
+    """What `get_config` of a loaded config file returns, as nested dicts.
+
+    Raises:
+      UserError: it fails, or does not know the argument.
+    """
+    path, _, argument = spec.partition(":")
+    with blamed(spec):
         config = module.get_config(argument) if argument else module.get_config()
+    if not isinstance(config, ConfigDict):
+        raise UserError(
+            f"get_config of '{path}' must return a ConfigDict, got {config!r}."
+        )
+    return config.to_dict()
+
+
+@contextlib.contextmanager
+def blamed(spec: str) -> Iterator[None]:
+    """Says of what fails within that the config file is wrong, and where."""
+    path = spec.partition(":")[0]
+    try:
+        yield
     except UserError:
         raise
     except Exception as error:
@@ -111,11 +146,6 @@ def load_file(spec: str) -> dict[str, Any]:
         raise UserError(
             f"config file '{path}'{line} failed: {type(error).__name__}: {error}"
         ) from error
-    if not isinstance(config, ConfigDict):
-        raise UserError(
-            f"get_config of '{path}' must return a ConfigDict, got {config!r}."
-        )
-    return config.to_dict()
 
 
 def _line_in(path: str, error: Exception) -> str:

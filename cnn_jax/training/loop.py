@@ -14,7 +14,7 @@ from cnn_jax.data import loading
 from cnn_jax.data.dataset import Dataset, Split
 from cnn_jax.errors import UserError
 from cnn_jax.training import config as config_lib
-from cnn_jax.training import parallel, run
+from cnn_jax.training import machine, parallel, run
 from cnn_jax.training.checkpoints import Checkpoints
 from cnn_jax.training.config import Config
 from cnn_jax.training.evaluation import evaluate
@@ -67,11 +67,13 @@ def train(
     workdir: Path,
     *,
     table: str,
+    tags: Mapping[str, str],
 ) -> dict[str, Any]:
     """Trains to the end, from the newest checkpoint if there is one.
 
     Args:
       table: the layers, in Markdown, to stand in TensorBoard.
+      tags: to stand there beside the values of the config.
 
     Returns:
       The results: flat, as they go into results.json.
@@ -87,7 +89,7 @@ def train(
     train_split, test_split = dataset.splits["train"], dataset.splits["test"]
 
     with (
-        stop_signals() as stopped,
+        stop_signals(hosts=parallel.host_shard()[1]) as stopped,
         Checkpoints(
             workdir / "checkpoints",
             best_metric=best_metric,
@@ -118,7 +120,7 @@ def train(
                 report.say(f"resuming from step {start} of {training.steps}")
             else:
                 inputs = _first_inputs(config, train_split, training)
-                report.begin(config, table, inputs, [best_metric, "test/loss"])
+                report.begin(config, table, tags, inputs, [best_metric, "test/loss"])
 
             for step, (_, batch) in enumerate(parallel.prefetch(loaded), start + 1):
                 state, pairs = train_step(state, batch)
@@ -154,6 +156,7 @@ def train(
                     raise Stopped(128 + number)
     return progress.results | {
         "parameters": parameter_count(state.params),
+        "peak_memory_bytes": machine.peak_memory(),
         "train_seconds": progress.seconds(),
         "examples_per_second": progress.examples_per_second(),
         "config_hash": config_lib.hash_of(config),

@@ -1,7 +1,7 @@
 """What a run shows while it goes on: in its log, in TensorBoard and on the console."""
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +59,7 @@ class Report(contextlib.AbstractContextManager):
         self,
         config: Config,
         table: str,
+        tags: Mapping[str, str],
         inputs: Sequence[np.ndarray],
         scores: Sequence[str],
     ) -> None:
@@ -66,6 +67,7 @@ class Report(contextlib.AbstractContextManager):
 
         Args:
           table: the layers, in Markdown.
+          tags: further columns of the HParams table.
           inputs: images as training sees them, uint8.
           scores: the metrics that are the run's columns in the HParams table.
         """
@@ -77,7 +79,7 @@ class Report(contextlib.AbstractContextManager):
         self._log.text(0, "summary", table)
         # Lengths in the units that were not taken would fill the table.
         values = {key: value for key, value in rows.items() if value is not None}
-        self._log.hparams(values, scores)
+        self._log.hparams({**tags, **values}, scores)
         self._log.image(0, "train/augmented", pictures.grid(inputs))
         self._log.flush()
 

@@ -25,6 +25,7 @@ from cnn_jax.training.config import (
     default,
     duration_keys,
     keywords,
+    smoke,
 )
 
 
@@ -146,6 +147,25 @@ def resolve(
     if all(resolved["train"][unit] is None for unit in UNITS):
         raise UserError("set one of config.train.steps, .epochs and .examples.")
     return Config(resolved)
+
+
+def resolve_smoke(values: Mapping[str, Any], overrides: Mapping[str, str]) -> Config:
+    """The same in small: a few steps on a few embedded digits.
+
+    Raises:
+      UserError: as `resolve`, for the whole config too.
+    """
+    resolve(values, overrides)
+    values = smoke(values)
+    if "data.name" not in overrides:
+        # Those of the data that the digits stand in for have nothing to say of them.
+        known = schema(values)["data"]
+        overrides = {
+            key: text
+            for key, text in overrides.items()
+            if not key.startswith("data.") or key.removeprefix("data.") in known
+        }
+    return resolve(values, overrides)
 
 
 def _nothing_reads(group: str, key: str, known, values) -> UserError:

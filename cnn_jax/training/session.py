@@ -30,8 +30,17 @@ def join() -> None:
     parallel.initialize()
 
 
-def train(config: Config, workdir: Path, *, overwrite: bool) -> None:
+def train(
+    config: Config,
+    workdir: Path,
+    *,
+    overwrite: bool,
+    tags: Mapping[str, str] | None = None,
+) -> None:
     """Trains to the end in the folder, or says that this was done before.
+
+    Args:
+      tags: names and values that stand beside those of the config.
 
     Everything that can be wrong with the config or the data is found before the
     folder is touched.
@@ -62,7 +71,7 @@ def train(config: Config, workdir: Path, *, overwrite: bool) -> None:
         size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
         folder.check_space(workdir, size, config.checkpoint.keep)
         folder.claim(workdir, config, overwrite=overwrite)
-        folder.describe(workdir, config, dataset)
+        folder.describe(workdir, config, dataset, tags or {})
     parallel.wait_for_all("folder")
     _say(
         f"{config.model.name} on {config.data.name}: {costs.totals(layers)[0]:,} "
@@ -80,7 +89,9 @@ def train(config: Config, workdir: Path, *, overwrite: bool) -> None:
         training,
         workdir,
         table=costs.render(layers, "markdown"),
+        tags=tags or {},
     )
+    results["macs"] = layers.macs
     if parallel.is_main_host():
         folder.write_json(workdir / "results.json", results)
         _show_results(results, workdir)

@@ -7,30 +7,33 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from cnn_jax.training import parallel
-
 
 class Stopped(SystemExit):
     """The run was told to end, has saved its state, and can go on from it."""
 
 
 @contextlib.contextmanager
-def stop_signals() -> Iterator[list[signal.Signals]]:
+def stop_signals(
+    said: str = "after this step", *, hosts: int = 1
+) -> Iterator[list[signal.Signals]]:
     """Catches SIGTERM, SIGHUP and SIGINT (Ctrl-C); a second one ends at once.
 
     With several hosts SIGTERM is JAX's: its preemption service tells the others, and
     so the other signals are passed on as one.
+
+    Args:
+      said: when it stops, as the console is told.
     """
     received: list[signal.Signals] = []
     before = {}
-    alone = parallel.host_shard()[1] == 1
+    alone = hosts == 1
     numbers = [signal.SIGINT, signal.SIGHUP] + [signal.SIGTERM] * alone
     # `nohup`, and a shell that starts a job in the background, have some ignored.
     numbers = [n for n in numbers if signal.getsignal(n) != signal.SIG_IGN]
 
     def note(number: int, _: Any) -> None:
         received.append(signal.Signals(number))
-        text = f"{received[0].name}: stopping after this step; again to end at once\n"
+        text = f"{received[0].name}: stopping {said}; again to end at once\n"
         with contextlib.suppress(OSError):
             os.write(sys.stderr.fileno(), text.encode())
         signal.signal(number, before[number])

@@ -6,12 +6,14 @@ import os
 import platform
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.errors import UserError
 from cnn_jax.training import config as config_lib
+from cnn_jax.training import machine
 from cnn_jax.training.config import Config
 from cnn_jax.training.resolve import resolve
 
@@ -74,18 +76,22 @@ def check_space(workdir: Path, state_bytes: int, keep: int) -> None:
         )
 
 
-def describe(workdir: Path, config: Config, dataset: Dataset) -> None:
-    """Writes config.json: the resolved config, the data, versions and the commit."""
+def describe(
+    workdir: Path, config: Config, dataset: Dataset, tags: Mapping[str, str]
+) -> None:
+    """Writes config.json: the resolved config, tags, data, versions and the commit."""
     workdir.mkdir(parents=True, exist_ok=True)
     write_json(
         workdir / "config.json",
         {
             "config": config_lib.as_dict(config),
             "config_hash": config_lib.hash_of(config),
+            "tags": dict(tags),
             "dataset": _facts(dataset),
             "versions": {"python": platform.python_version()}
             | {name: _version(name) for name in PACKAGES},
             "git_commit": _git_commit(),
+            "device": machine.description(),
         },
     )
 

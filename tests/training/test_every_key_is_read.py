@@ -166,7 +166,7 @@ def fingerprints(config, monkeypatch):
             "make_train_step",
             lambda *args, **options: steps.append(make(*args, **options)) or steps[0],
         )
-        loop.train(config, dataset, network, training, Path("unused"), table="")
+        loop.train(config, dataset, network, training, Path("unused"), table="", tags={})
     yield opened
 
     def fresh():

@@ -26,7 +26,7 @@ def config():
 @pytest.fixture
 def folder(tmp_path, config, dataset):
     """The folder of a run that has just begun."""
-    workdir.describe(tmp_path / "run", config, dataset)
+    workdir.describe(tmp_path / "run", config, dataset, {})
     return tmp_path / "run"
 
 

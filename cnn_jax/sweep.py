@@ -1,0 +1,127 @@
+"""Trains the arms of an experiment, several seeds of each, and compares them.
+
+    python -m cnn_jax.sweep --config=experiments/pooling.py
+    python -m cnn_jax.sweep --config=experiments/pooling.py:cifar10 --seeds=0,1,2,3,4
+    python -m cnn_jax.sweep --config=experiments/pooling.py --config.train.epochs=5
+    python -m cnn_jax.sweep --config=experiments/pooling.py --report_only
+
+Every run is one of `python -m cnn_jax.main`, in WORKDIR/<arm>/seed<k>, with its log in
+log.txt there. The same command again does what is missing; seeds or arms added later
+add runs. WORKDIR gets report.md, results.csv and pictures, and
+`tensorboard --logdir=WORKDIR` compares the runs.
+
+On this machine one run at a time has each GPU, or each group of --cores_per_run
+processors. --launcher=ray sends runs to a Ray cluster whose machines share WORKDIR; a
+run whose machine dies goes on elsewhere from its checkpoint. --dry_run prints one
+command a run, for other schedulers; run so, --report_only shows the results.
+"""
+
+import argparse
+from pathlib import Path
+
+from cnn_jax import command
+
+
+def numbers(text: str) -> tuple[int, ...]:
+    """`0,1,2` as different whole numbers."""
+    found = tuple(int(number) for number in text.split(","))
+    if len(set(found)) < len(found) or min(found) < 0:
+        raise argparse.ArgumentTypeError(
+            "write them as 0,1,2: each once, none negative"
+        )
+    return found
+
+
+def main() -> None:
+    parser = command.Parser("sweep", __doc__, overrides=True)
+    command.add_config(parser)
+    parser.add_argument(
+        "--workdir", type=Path, help="the sweep's folder (default: runs/<file>[-<arg>])"
+    )
+    parser.add_argument(
+        "--arms", metavar="REGEX", help="only arms whose name matches, and the first"
+    )
+    parser.add_argument(
+        "--seeds", type=numbers, default=(0, 1, 2), help="default: 0,1,2"
+    )
+    parser.add_argument("--launcher", choices=["local", "ray"], default="local")
+    parser.add_argument(
+        "--cores_per_run",
+        type=command.count,
+        help="of a CPU, for each run (default: 1)",
+    )
+    parser.add_argument(
+        "--ray_address", metavar="HOST:PORT", help="of a cluster (default: a local one)"
+    )
+    parser.add_argument(
+        "--num_cpus", type=float, help="that a run asks of Ray (default: 1)"
+    )
+    parser.add_argument(
+        "--num_gpus", type=float, help="that a run asks of Ray (default: 0)"
+    )
+    parser.add_argument(
+        "--smoke", action="store_true", help="shrink every run to a few steps"
+    )
+    parser.add_argument(
+        "--dry_run", action="store_true", help="print one command for each missing run"
+    )
+    parser.add_argument(
+        "--report_only", action="store_true", help="only write the report again"
+    )
+    parser.add_argument(
+        "--publish",
+        type=Path,
+        metavar="FILE.md",
+        help="write the report into FILE.md too, between its marks for this experiment",
+    )
+    flags = parser.parse()
+    _check(parser, flags)
+    workdir = flags.workdir or command.default_workdir(flags.config)
+    anew = flags.smoke and not flags.workdir
+    if anew:
+        workdir = workdir.with_name(f"{workdir.name}-smoke")
+
+    from cnn_jax.sweeps import experiment, session
+
+    found = experiment.load(
+        flags.config,
+        workdir,
+        overrides=flags.overrides,
+        seeds=flags.seeds,
+        only=flags.arms,
+        smoke=flags.smoke,
+        overwrite=anew,
+    )
+    runs = found.runs if anew else experiment.incomplete(found.runs)
+    if flags.dry_run:
+        for run in runs:
+            print(experiment.shell_line(run.command))
+        return
+    if not flags.report_only:
+        launch, at_once = session.launcher(
+            flags.launcher,
+            cores_per_run=flags.cores_per_run or 1,
+            address=flags.ray_address,
+            num_cpus=1 if flags.num_cpus is None else flags.num_cpus,
+            num_gpus=flags.num_gpus or 0,
+        )
+        done = len(found.runs) - len(runs)
+        session.train(runs, launch, workdir=workdir, at_once=at_once, done=done)
+    session.report(found, workdir, flags.publish)
+
+
+def _check(parser: command.Parser, flags: argparse.Namespace) -> None:
+    """Ends with an error where flags contradict each other."""
+    if flags.dry_run and (flags.report_only or flags.publish):
+        parser.error("--dry_run trains nothing and writes no report")
+    if flags.launcher == "ray" and flags.cores_per_run is not None:
+        parser.error("--cores_per_run goes with --launcher=local; Ray has --num_cpus")
+    for name in ("ray_address", "num_cpus", "num_gpus"):
+        if flags.launcher == "local" and getattr(flags, name) is not None:
+            parser.error(f"--{name} goes with --launcher=ray")
+    if "seed" in flags.overrides:
+        parser.error("seeds are set with --seeds=0,1,2")
+
+
+if __name__ == "__main__":
+    command.run(main)

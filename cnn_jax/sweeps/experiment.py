@@ -1,0 +1,226 @@
+"""An experiment's file: a config, and the arms that change it."""
+
+import inspect
+import re
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cnn_jax.errors import UserError
+from cnn_jax.training import config as config_lib
+from cnn_jax.training import resolve
+from cnn_jax.training import workdir as folder
+from cnn_jax.training.config import Config
+
+SEEDS = (0, 1, 2)
+# What makes a folder's name on every system.
+ARM_NAME = re.compile(r"[\w(][\w .,+x()=%-]*(?<! )(?<!\.)")
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way to set the config: a name, and what differs, by dotted key."""
+
+    name: str
+    values: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run of an arm with a seed, in a folder of its own.
+
+    Attributes:
+      command: what trains it, to the end or from where it was ended.
+    """
+
+    arm: str
+    seed: int
+    config: Config
+    workdir: Path
+    command: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """As it is called on the console."""
+        return f"{self.arm}/seed{self.seed}"
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """The runs of a sweep, arm by arm; the first arm is what others are compared to.
+
+    Attributes:
+      name: of its file, and the argument.
+      question: the first paragraph of the file's docstring.
+      command: what makes such a sweep.
+    """
+
+    name: str
+    question: str
+    command: str
+    arms: tuple[Arm, ...]
+    runs: tuple[Run, ...]
+
+
+def load(
+    spec: str,
+    workdir: Path,
+    *,
+    overrides: Mapping[str, str],
+    seeds: Sequence[int] = SEEDS,
+    only: str | None = None,
+    smoke: bool = False,
+    overwrite: bool = False,
+) -> Experiment:
+    """The experiment of a file, `PATH.py` or `PATH.py:ARG`.
+
+    Args:
+      workdir: the sweep's folder; a run's is `<workdir>/<arm>/seed<k>`.
+      overrides: of the config, for all arms: `{"train.epochs": "5"}`.
+      only: a regular expression: the arms whose name it is found in, and the first.
+      smoke: a few steps on a few embedded examples each.
+      overwrite: runs start anew.
+
+    Raises:
+      UserError: the file is no experiment, an arm sets what nothing reads, or `only`
+        matches none.
+    """
+    module = config_lib.load_module(spec)
+    values = config_lib.values_of(spec, module)
+    arms = _arms(spec, module)
+    for arm in arms:
+        if both := sorted(arm.values.keys() & overrides.keys()):
+            raise UserError(
+                f"arm '{arm.name}' sets {both[0]}: leave out --config.{both[0]}."
+            )
+    chosen = _chosen(arms, only)
+    make, runs = resolve.resolve_smoke if smoke else resolve.resolve, []
+    for arm in chosen:
+        texts = dict(overrides) | {k: as_text(v) for k, v in arm.values.items()}
+        for seed in seeds:
+            place = workdir / arm.name / f"seed{seed}"
+            given = texts | {"seed": str(seed)}
+            try:
+                config = make(values, given)
+            except UserError as error:
+                raise UserError(f"arm '{arm.name}': {error}") from error
+            command = [
+                *(sys.executable, "-m", "cnn_jax.main"),
+                f"--config={spec}",
+                f"--workdir={place}",
+                f"--tag=arm={arm.name}",
+                *(["--smoke"] if smoke else []),
+                *(["--overwrite"] if overwrite else []),
+                *(f"--config.{key}={text}" for key, text in given.items()),
+            ]
+            runs.append(Run(arm.name, seed, config, place, tuple(command)))
+    question = inspect.cleandoc(module.__doc__ or "").split("\n\n")[0]
+    path, _, argument = spec.partition(":")
+    return Experiment(
+        name="-".join(filter(None, [Path(path).stem, argument])),
+        question=question,
+        command=_command(spec, overrides, seeds, only, smoke),
+        arms=tuple(chosen),
+        runs=tuple(runs),
+    )
+
+
+def _command(spec, overrides, seeds, only, smoke) -> str:
+    """The sweep's own command, without what only says where and how it runs."""
+    return shell_line(
+        [
+            *("python", "-m", "cnn_jax.sweep", f"--config={spec}"),
+            *([f"--arms={only}"] if only else []),
+            *([f"--seeds={','.join(map(str, seeds))}"] if seeds != SEEDS else []),
+            *(["--smoke"] if smoke else []),
+            *(f"--config.{key}={text}" for key, text in overrides.items()),
+        ]
+    )
+
+
+def _arms(spec: str, module: Any) -> list[Arm]:
+    path, _, argument = spec.partition(":")
+    if not hasattr(module, "sweep"):
+        raise UserError(
+            f"'{path}' is a config but no experiment: it has no function sweep() that "
+            'yields its arms, as in `yield "name", {"model.head": "gap"}`.'
+        )
+    # An arm may depend on the data: then sweep takes the argument, as get_config does.
+    takes = bool(inspect.signature(module.sweep).parameters)
+    with config_lib.blamed(spec):
+        found = list(module.sweep(argument) if takes and argument else module.sweep())
+    arms = []
+    for pair in found:
+        well_formed = (
+            isinstance(pair, tuple)
+            and len(pair) == 2
+            and isinstance(pair[0], str)
+            and isinstance(pair[1], Mapping)
+        )
+        if not well_formed:
+            raise UserError(
+                f"sweep() of '{path}' must yield a name and a dict of config values, "
+                f"got {pair!r}."
+            )
+        name, values = pair
+        if not ARM_NAME.fullmatch(name):
+            raise UserError(
+                f"sweep() of '{path}': the arm's name '{name}' cannot be a folder's: "
+                "use letters, digits, spaces and . , + - _ = % ( )."
+            )
+        if name in [arm.name for arm in arms]:
+            raise UserError(f"sweep() of '{path}' yields two arms called '{name}'.")
+        if "seed" in values:
+            raise UserError(f"arm '{name}' sets the seed, which every arm shares.")
+        arms.append(Arm(name, dict(values)))
+    if not arms:
+        raise UserError(f"sweep() of '{path}' yields no arm.")
+    return arms
+
+
+def _chosen(arms: Sequence[Arm], only: str | None) -> list[Arm]:
+    if only is None:
+        return list(arms)
+    try:
+        pattern = re.compile(only)
+    except re.error as error:
+        raise UserError(f"--arms={only} is no regular expression: {error}.") from error
+    matching = [arm for arm in arms if pattern.search(arm.name)]
+    if not matching:
+        names = ", ".join(arm.name for arm in arms)
+        raise UserError(f"--arms={only} matches no arm; there are: {names}.")
+    base = arms[0]
+    return matching if matching[0] is base else [base, *matching]
+
+
+def as_text(value: Any) -> str:
+    """A config value as it is written on the command line."""
+    if value is None or isinstance(value, bool):
+        return str(value).lower()
+    return value if isinstance(value, str) else repr(value)
+
+
+def incomplete(runs: Sequence[Run]) -> list[Run]:
+    """The runs that are still to be done, or to be done to the end.
+
+    Raises:
+      UserError: a run's folder holds one of another config, so its arm is not what it
+        was: the keys that differ are named.
+    """
+    missing = []
+    for run in runs:
+        try:
+            known = folder.claim(run.workdir, run.config, overwrite=False)
+        except UserError as error:
+            raise UserError(f"arm '{run.arm}' has changed: {error}") from error
+        if not known or folder.read_results(run.workdir) is None:
+            missing.append(run)
+    return missing
+
+
+def shell_line(command: Sequence[str]) -> str:
+    """The command as a shell takes it."""
+    return shlex.join(command)

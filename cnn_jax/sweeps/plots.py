@@ -1,0 +1,145 @@
+"""A sweep's results as pictures."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cnn_jax.sweeps import results
+from cnn_jax.sweeps.experiment import Experiment
+from cnn_jax.sweeps.results import Row
+
+if TYPE_CHECKING:
+    from cnn_jax.sweeps.report import Summary
+
+Draw = Callable[[Any, Experiment, Sequence[Row], Sequence["Summary"]], None]
+
+
+def by_arm(axes: Any, experiment: Experiment, rows: Sequence[Row], summaries) -> None:
+    """The metric of each arm: mean and standard deviation, each seed a dot."""
+    metric = results.main_metric(experiment)
+    for place, s in enumerate(summaries):
+        values = list(results.by_seed(rows, s.arm, metric).values())
+        if not values:
+            continue
+        axes.errorbar(
+            s.mean,
+            place,
+            xerr=s.deviation,
+            fmt="o",
+            capsize=4,
+            color=_colour(place),
+        )
+        axes.plot(values, [place] * len(values), "|", color="black", alpha=0.5)
+    axes.set_yticks(range(len(summaries)), [s.arm for s in summaries])
+    axes.set_ylim(len(summaries) - 0.5, -0.5)
+    axes.set_xlabel(metric)
+    axes.grid(axis="x", alpha=0.3)
+
+
+def curves(axes: Any, experiment: Experiment, rows: Sequence[Row], summaries) -> None:
+    """The metric over the steps: mean and, as a band, the standard deviation."""
+    metric = results.main_metric(experiment)
+    for place, s in enumerate(summaries):
+        found = list(results.curves(rows, s.arm, metric).values())
+        if not found:
+            continue
+        steps = sorted(set.intersection(*(set(curve) for curve in found)))
+        values = np.array([[curve[step] for step in steps] for curve in found])
+        mean = values.mean(axis=0)
+        axes.plot(steps, mean, label=s.arm, color=_colour(place), linewidth=1.5)
+        if len(found) > 1:
+            deviation = values.std(axis=0, ddof=1)
+            axes.fill_between(
+                steps,
+                mean - deviation,
+                mean + deviation,
+                color=_colour(place),
+                alpha=0.15,
+                linewidth=0,
+            )
+    axes.set_xlabel("step")
+    axes.set_ylabel(metric)
+    axes.grid(alpha=0.3)
+    if axes.lines:
+        axes.legend(fontsize="small")
+
+
+def against(cost: str, label: str) -> Draw:
+    """What draws the metric of each arm against a cost, on a logarithmic axis."""
+
+    def draw(axes: Any, experiment: Experiment, rows: Sequence[Row], summaries) -> None:
+        metric = results.main_metric(experiment)
+        for place, s in enumerate(summaries):
+            if s.mean is None or not s.costs.get(cost):
+                continue
+            x = s.costs[cost]
+            axes.errorbar(
+                x, s.mean, yerr=s.deviation, fmt="o", capsize=4, color=_colour(place)
+            )
+            axes.annotate(
+                s.arm, (x, s.mean), (5, 4), textcoords="offset points", fontsize="small"
+            )
+        axes.set_xscale("log")
+        axes.margins(x=0.2)
+        axes.set_xlabel(label)
+        axes.set_ylabel(metric)
+        axes.grid(alpha=0.3)
+
+    return draw
+
+
+DRAWINGS: dict[str, tuple[str, Draw]] = {
+    "metric": ("The metric of each arm", by_arm),
+    "curves": ("The metric over the steps", curves),
+    "parameters": (
+        "The metric against parameters",
+        against("parameters", "parameters"),
+    ),
+    "macs": (
+        "The metric against multiply-accumulates",
+        against("macs", "multiply-accumulates on one example"),
+    ),
+}
+
+
+def write(
+    experiment: Experiment, rows: Sequence[Row], summaries, folder: Path
+) -> list[tuple[str, str]]:
+    """Draws all of `DRAWINGS`: what each shows, and its file's name in the folder."""
+    written = []
+    for name, (shown, draw) in DRAWINGS.items():
+        figure, (axes,) = _figure(1, len(summaries))
+        draw(axes, experiment, rows, summaries)
+        figure.savefig(folder / f"{name}.png")
+        written.append((shown, f"{name}.png"))
+    return written
+
+
+def overview(
+    experiment: Experiment, rows: Sequence[Row], summaries, folder: Path
+) -> tuple[str, str]:
+    """Arms and curves side by side, in `plots/` of the folder."""
+    figure, both = _figure(2, len(summaries))
+    for axes, draw in zip(both, (by_arm, curves), strict=True):
+        draw(axes, experiment, rows, summaries)
+    path = Path("plots") / f"{experiment.name}.png"
+    (folder / path).parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(folder / path)
+    return f"{experiment.name}: the metric of each arm, and over the steps", str(path)
+
+
+def _figure(columns: int, arms: int) -> tuple[Any, Sequence[Any]]:
+    # Here and not above: Matplotlib takes half a second to import.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    height = max(4.0, 1.2 + 0.3 * arms)
+    figure = Figure(figsize=(7 * columns, height), dpi=100, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, [figure.add_subplot(1, columns, i + 1) for i in range(columns)]
+
+
+def _colour(place: int) -> str:
+    return f"C{place % 10}"

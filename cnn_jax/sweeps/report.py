@@ -1,0 +1,254 @@
+"""A sweep's table in words: report.md."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tabulate import tabulate
+
+from cnn_jax.analysis.costs import memory_text
+from cnn_jax.sweeps import plots, results, statistics
+from cnn_jax.sweeps.experiment import Experiment
+from cnn_jax.sweeps.results import Row
+from cnn_jax.sweeps.statistics import Difference
+from cnn_jax.training import machine
+
+FILE = "report.md"
+SIGNIFICANT = 0.05
+# Metrics that are shares, shown in percent; differences of them are in points.
+SHARES = ("accuracy", "iou")
+
+
+@dataclass(frozen=True)
+class Summary:
+    """An arm's complete runs together.
+
+    Attributes:
+      seeds: how many are complete.
+      mean, deviation: of the metric; the deviation is None of one run.
+      difference: to the base arm; None for that arm, and without common seeds.
+      p_value: of the difference, corrected for the number of arms.
+      costs: the means of parameters, macs, examples_per_second, peak_memory_bytes.
+    """
+
+    arm: str
+    seeds: int
+    mean: float | None
+    deviation: float | None
+    difference: Difference | None
+    p_value: float | None
+    costs: dict[str, float]
+
+
+def summarize(experiment: Experiment, rows: Sequence[Row]) -> list[Summary]:
+    """One summary an arm, in their order; the first arm is the base."""
+    metric = results.main_metric(experiment)
+    values = {
+        arm.name: results.by_seed(rows, arm.name, metric) for arm in experiment.arms
+    }
+    base, *others = values
+    differences = {
+        arm: statistics.paired_difference(values[arm], values[base]) for arm in others
+    }
+    p_values = statistics.holm([d and d.p_value for d in differences.values()])
+    corrected = dict(zip(differences, p_values, strict=True))
+    summaries = []
+    for arm, found in values.items():
+        costs = {}
+        for key in (*results.COSTS, "peak_memory_bytes"):
+            if known := list(results.by_seed(rows, arm, key).values()):
+                costs[key] = float(np.mean(known))
+        summaries.append(
+            Summary(
+                arm=arm,
+                seeds=len(found),
+                mean=float(np.mean(list(found.values()))) if found else None,
+                deviation=statistics.spread(list(found.values())),
+                difference=differences.get(arm),
+                p_value=corrected.get(arm),
+                costs=costs,
+            )
+        )
+    return summaries
+
+
+def write(experiment: Experiment, rows: Sequence[Row], folder: Path) -> str:
+    """Writes report.md, results.csv and the plots; returns the table as plain text."""
+    summaries = summarize(experiment, rows)
+    results.write_csv(folder / results.CSV, rows)
+    pictures = plots.write(experiment, rows, summaries, folder)
+    text = "\n\n".join(_page(experiment, rows, summaries, pictures, level=1))
+    _replace(folder / FILE, text + "\n")
+    return table(experiment, summaries, "simple")
+
+
+def section(experiment: Experiment, rows: Sequence[Row], folder: Path) -> str:
+    """The page as a section of another one, with its picture in `folder`."""
+    summaries = summarize(experiment, rows)
+    picture = plots.overview(experiment, rows, summaries, folder)
+    return "\n\n".join(_page(experiment, rows, summaries, [picture], level=2))
+
+
+def _page(
+    experiment: Experiment,
+    rows: Sequence[Row],
+    summaries: Sequence[Summary],
+    pictures: Sequence[tuple[str, str]],
+    level: int,
+) -> list[str]:
+    """Paragraphs; pictures are pairs of what they show and where they lie."""
+    heading = "#" * level
+    parts = [
+        f"{heading} {experiment.name}",
+        experiment.question,
+        f"    {experiment.command}",
+        _conditions(experiment, rows),
+        table(experiment, summaries, "github"),
+        *([words] if (words := _words(experiment, summaries)) else []),
+        *[f"![{shown}]({path})" for shown, path in pictures],
+    ]
+    if troubled := [row for row in rows if row.outcome.status != "done"]:
+        lines = [
+            [row.run.name, row.outcome.status, row.outcome.reason.replace("|", "\\|")]
+            for row in troubled
+        ]
+        parts += [
+            f"{heading}# Runs that are not complete",
+            tabulate(lines, ["run", "status", "why"], "github"),
+        ]
+    return parts
+
+
+def table(experiment: Experiment, summaries: Sequence[Summary], format: str) -> str:
+    """A row an arm."""
+    metric = results.main_metric(experiment)
+    base = summaries[0].arm
+    memory = any("peak_memory_bytes" in s.costs for s in summaries)
+    headers = [
+        *("arm", "runs", metric, f"difference to {base}", "95% interval"),
+        *("p, Holm", "parameters", "MACs", "examples/s"),
+        *(["memory"] if memory else []),
+    ]
+    lines = []
+    for s in summaries:
+        line = [s.arm, s.seeds, _plus_minus(metric, s), "", "", ""]
+        if s.difference:
+            line[3] = _signed(metric, s.difference.mean)
+            if s.difference.seeds > 1:
+                line[4] = _interval(metric, s.difference)
+        if s.p_value is not None:
+            line[5] = "<0.001" if s.p_value < 0.001 else f"{s.p_value:.3f}"
+        line += [
+            f"{s.costs[key]:,.0f}" if key in s.costs else "" for key in results.COSTS
+        ]
+        if memory:
+            known = s.costs.get("peak_memory_bytes")
+            line.append(memory_text(round(known)) if known else "")
+        lines.append(line)
+    return tabulate(
+        lines,
+        headers,
+        format,
+        disable_numparse=True,
+        colalign=("left", *["right"] * (len(headers) - 1)),
+    )
+
+
+def _words(experiment: Experiment, summaries: Sequence[Summary]) -> str:
+    """What the intervals allow to say of each arm, a line each."""
+    metric, base = results.main_metric(experiment), summaries[0].arm
+    lines = []
+    for s in summaries[1:]:
+        d = s.difference
+        if d is None:
+            continue
+        amount = _amount(metric, abs(d.mean))
+        direction = "above" if d.mean > 0 else "below"
+        if d.seeds == 1:
+            said = f"{amount} {direction} {base} with one seed, which may be chance"
+        elif d.p_value is None and d.mean == 0:
+            said = f"the same as {base} with every seed"
+        elif d.p_value is None:
+            said = f"{amount} {direction} {base} with every seed; no test is possible"
+        elif s.p_value < SIGNIFICANT:
+            ends = sorted((abs(d.low), abs(d.high)))
+            said = (
+                f"{amount} {direction} {base} (95% interval: "
+                f"{_amount(metric, ends[0])} to {_amount(metric, ends[1])} {direction})"
+            )
+        else:
+            said = (
+                f"no difference to {base} is shown (95% interval: "
+                f"{_interval(metric, d)})"
+            )
+        lines.append(f"* {s.arm}: {said}.")
+    return "\n".join(lines)
+
+
+def _conditions(experiment: Experiment, rows: Sequence[Row]) -> str:
+    """Seeds, length, and what it ran on, as the complete runs noted it."""
+    seeds = sorted({run.seed for run in experiment.runs})
+    steps = sorted({row.results["step"] for row in rows if row.results})
+    parts = [
+        f"Seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}",
+        f"{experiment.runs[0].config.data.name}",
+    ]
+    if steps:
+        parts.append(
+            f"{'-'.join(f'{s:,}' for s in sorted({steps[0], steps[-1]}))} steps"
+        )
+    known = set()
+    for row in rows:
+        if row.results:
+            content = json.loads((row.run.workdir / "config.json").read_text())
+            versions = content["versions"]
+            known.add(
+                f"{machine.text(content['device'])}, jax {versions['jax']}, "
+                f"flax {versions['flax']}"
+            )
+    return (
+        "; ".join([*parts, *sorted(known)])
+        + ". After +- stands the standard "
+        + ("deviation over seeds; differences are paired by seed.")
+    )
+
+
+def _is_share(metric: str) -> bool:
+    return metric.endswith(SHARES)
+
+
+def value_text(metric: str, value: float) -> str:
+    """A metric's value."""
+    return f"{value:.2%}" if _is_share(metric) else f"{value:.4g}"
+
+
+def _plus_minus(metric: str, s: Summary) -> str:
+    if s.mean is None:
+        return ""
+    text = value_text(metric, s.mean)
+    if s.deviation is None:
+        return text
+    if _is_share(metric):
+        return f"{text} +- {100 * s.deviation:.2f}"
+    return f"{text} +- {s.deviation:.2g}"
+
+
+def _amount(metric: str, value: float) -> str:
+    return f"{100 * value:.2f} points" if _is_share(metric) else f"{value:.4g}"
+
+
+def _signed(metric: str, value: float) -> str:
+    return f"{100 * value:+.2f}" if _is_share(metric) else f"{value:+.4g}"
+
+
+def _interval(metric: str, d: Difference) -> str:
+    return f"{_signed(metric, d.low)} to {_signed(metric, d.high)}"
+
+
+def _replace(path: Path, text: str) -> Any:
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
