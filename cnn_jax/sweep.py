@@ -102,8 +102,8 @@ def main() -> None:
             flags.launcher,
             cores_per_run=flags.cores_per_run or 1,
             address=flags.ray_address,
-            num_cpus=1 if flags.num_cpus is None else flags.num_cpus,
-            num_gpus=flags.num_gpus or 0,
+            num_cpus=1.0 if flags.num_cpus is None else flags.num_cpus,
+            num_gpus=flags.num_gpus or 0.0,
         )
         done = len(found.runs) - len(runs)
         session.train(runs, launch, workdir=workdir, at_once=at_once, done=done)

@@ -177,7 +177,7 @@ def _words(experiment: Experiment, summaries: Sequence[Summary]) -> str:
             ends = sorted((abs(d.low), abs(d.high)))
             said = (
                 f"{amount} {direction} {base} (95% interval: "
-                f"{_amount(metric, ends[0])} to {_amount(metric, ends[1])} {direction})"
+                f"{_bare(metric, ends[0])} to {_amount(metric, ends[1])} {direction})"
             )
         else:
             said = (
@@ -236,8 +236,12 @@ def _plus_minus(metric: str, s: Summary) -> str:
     return f"{text} +- {s.deviation:.2g}"
 
 
+def _bare(metric: str, value: float) -> str:
+    return f"{100 * value:.2f}" if _is_share(metric) else f"{value:.4g}"
+
+
 def _amount(metric: str, value: float) -> str:
-    return f"{100 * value:.2f} points" if _is_share(metric) else f"{value:.4g}"
+    return _bare(metric, value) + " points" * _is_share(metric)
 
 
 def _signed(metric: str, value: float) -> str:

@@ -45,7 +45,7 @@ def main_metric(experiment: Experiment) -> str:
 def by_seed(rows: Sequence[Row], arm: str, key: str) -> dict[int, float]:
     """A result of an arm's complete runs."""
     return {
-        row.run.seed: row.results[key]
+        row.run.seed: float(row.results[key])
         for row in rows
         if row.run.arm == arm and row.results.get(key) is not None
     }

@@ -1,5 +1,6 @@
 """What a command does with a run's folder: train in it, evaluate it, predict by it."""
 
+import contextlib
 import dataclasses
 import functools
 import json
@@ -64,37 +65,41 @@ def train(
         loaded = run.pretrained_weights(config, network)
         training = dataclasses.replace(training, initial=loaded.variables)
     layers = costs.layer_table(network.model, dataset.image_shape)
-    if parallel.is_main_host():
-        state = jax.eval_shape(
-            functools.partial(run.fresh_state, config, network, training)
+    with contextlib.ExitStack() as stack:
+        if parallel.is_main_host():
+            state = jax.eval_shape(
+                functools.partial(run.fresh_state, config, network, training)
+            )
+            size = sum(
+                leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state)
+            )
+            folder.check_space(workdir, size, config.checkpoint.keep)
+            stack.enter_context(folder.reserved(workdir, _say))
+            folder.claim(workdir, config, overwrite=overwrite)
+            folder.describe(workdir, config, dataset, tags or {})
+        parallel.wait_for_all("folder")
+        _say(
+            f"{config.model.name} on {config.data.name}: {costs.totals(layers)[0]:,} "
+            f"parameters, {len(dataset.splits['train']):,} training and "
+            f"{len(dataset.splits['test']):,} test examples, {training.steps:,} steps "
+            f"of {config.data.batch_size} on {jax.device_count()} x "
+            f"{jax.devices()[0].device_kind}"
         )
-        size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
-        folder.check_space(workdir, size, config.checkpoint.keep)
-        folder.claim(workdir, config, overwrite=overwrite)
-        folder.describe(workdir, config, dataset, tags or {})
-    parallel.wait_for_all("folder")
-    _say(
-        f"{config.model.name} on {config.data.name}: {costs.totals(layers)[0]:,} "
-        f"parameters, {len(dataset.splits['train']):,} training and "
-        f"{len(dataset.splits['test']):,} test examples, {training.steps:,} steps of "
-        f"{config.data.batch_size} on {jax.device_count()} x "
-        f"{jax.devices()[0].device_kind}"
-    )
-    if loaded is not None:
-        _say(loaded.report)
-    results = loop.train(
-        config,
-        dataset,
-        network,
-        training,
-        workdir,
-        table=costs.render(layers, "markdown"),
-        tags=tags or {},
-    )
-    results["macs"] = layers.macs
-    if parallel.is_main_host():
-        folder.write_json(workdir / "results.json", results)
-        _show_results(results, workdir)
+        if loaded is not None:
+            _say(loaded.report)
+        results = loop.train(
+            config,
+            dataset,
+            network,
+            training,
+            workdir,
+            table=costs.render(layers, "markdown"),
+            tags=tags or {},
+        )
+        results["macs"] = layers.macs
+        if parallel.is_main_host():
+            folder.write_json(workdir / "results.json", results)
+            _show_results(results, workdir)
 
 
 def evaluate(

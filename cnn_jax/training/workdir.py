@@ -1,12 +1,15 @@
 """A run's folder: what it is a run of, and what came of it."""
 
+import contextlib
+import fcntl
 import importlib.metadata
 import json
 import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,7 @@ from cnn_jax.training.resolve import resolve
 PACKAGES = ["cnn_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy"]
 PACKAGES += ["tensorflow-datasets", "grain"]
 # What a run writes, and so what `--overwrite` may remove.
+PATIENCE = 30  # seconds to wait for another process in the folder
 CONTENTS = ("config.json", "results.json", "metrics.jsonl", "checkpoints", "events.*")
 
 
@@ -57,6 +61,41 @@ def claim(workdir: Path, config: Config, *, overwrite: bool) -> bool:
             "Take another --workdir, or --overwrite this one."
         )
     return True
+
+
+@contextlib.contextmanager
+def reserved(workdir: Path, say: Callable[[str], None]) -> Iterator[None]:
+    """Keeps other processes out of the run's folder while this one trains in it.
+
+    Another one that is there may be saving its state before it ends: it is waited for.
+
+    Args:
+      say: tells the user of the wait.
+
+    Raises:
+      UserError: it does not end.
+    """
+    workdir.mkdir(parents=True, exist_ok=True)
+    lock = os.open(workdir, os.O_RDONLY)
+    try:
+        for second in range(PATIENCE + 1):
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if second == 0:
+                    say(f"another process trains in {workdir}: waiting for its end")
+                if second == PATIENCE:
+                    raise UserError(
+                        f"another process trains in {workdir}: end it, or take another "
+                        "--workdir."
+                    ) from None
+                time.sleep(1)
+            except OSError:
+                break  # a file system without locks
+        yield
+    finally:
+        os.close(lock)
 
 
 def check_space(workdir: Path, state_bytes: int, keep: int) -> None:

@@ -1,0 +1,124 @@
+"""An experiment's file as arms and runs, and what is wrong with one."""
+
+import pytest
+
+from cnn_jax.errors import UserError
+from cnn_jax.sweeps import experiment
+
+
+def load(path, workdir="sweep", **options):
+    from pathlib import Path
+
+    return experiment.load(str(path), Path(workdir), **({"overrides": {}} | options))
+
+
+def test_runs(experiment_file):
+    found = load(
+        f"{experiment_file}:few", seeds=(3, 5), overrides={"train.epochs": "1"}
+    )
+    assert found.name == "rates-few"
+    assert found.question == "Does the rate matter?"
+    assert [arm.name for arm in found.arms] == ["base", "wider, by half", "diverges"]
+    assert [run.name for run in found.runs[:3]] == [
+        "base/seed3",
+        "base/seed5",
+        "wider, by half/seed3",
+    ]
+    run = found.runs[2]
+    assert run.config.seed == 3 and run.config.model.hidden == (12,)
+    assert run.config.data.train_examples == 64 and run.config.train.epochs == 1.0
+    assert str(run.workdir) == "sweep/wider, by half/seed3"
+    assert found.command == (
+        f"python -m cnn_jax.sweep --config={experiment_file}:few --seeds=3,5 "
+        "--config.train.epochs=1"
+    )
+
+
+def test_a_runs_command_makes_its_config(experiment_file, monkeypatch):
+    """What `main` resolves from the command's flags is what the sweep expects."""
+    from cnn_jax import command, main
+    from cnn_jax.training import session
+
+    seen = []
+    monkeypatch.setattr(command, "session", lambda: session)
+    monkeypatch.setattr(session, "train", lambda *a, **k: seen.append((a, k)))
+    for smoke in (False, True):
+        for run in load(experiment_file, smoke=smoke, overwrite=smoke).runs:
+            monkeypatch.setattr("sys.argv", ["main", *run.command[3:]])
+            main.main()
+            (config, workdir), options = seen.pop()
+            assert (config, workdir) == (run.config, run.workdir)
+            assert options == {"overwrite": smoke, "tags": {"arm": run.arm}}
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "none"),
+        (True, "true"),
+        ("max", "max"),
+        ((1, 2), "(1, 2)"),
+        (0.1, "0.1"),
+        (1e-5, "1e-05"),
+    ],
+)
+def test_values_as_text(value, text):
+    assert experiment.as_text(value) == text
+
+
+@pytest.mark.parametrize(
+    ("pattern", "names"),
+    [
+        ("^base$", ["base"]),
+        ("wider", ["base", "wider, by half"]),
+        ("e", ["base", "wider, by half", "diverges"]),
+    ],
+)
+def test_the_base_arm_is_always_there(experiment_file, pattern, names):
+    assert [arm.name for arm in load(experiment_file, only=pattern).arms] == names
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("", "no function sweep()"),
+        ("def sweep():\n    return []", "yields no arm"),
+        ("def sweep():\n    yield 'a', {}\n    yield 'a', {}", "two arms called 'a'"),
+        ("def sweep():\n    yield 'a/b', {}", "cannot be a folder's"),
+        ("def sweep():\n    yield '.', {}", "cannot be a folder's"),
+        ("def sweep():\n    yield 'a'", "must yield a name and a dict"),
+        ("def sweep():\n    yield 'a', {'seed': 1}", "sets the seed"),
+        ("def sweep():\n    yield 'a', {'model.widht': 1}", "arm 'a': unknown config"),
+        ("def sweep():\n    yield 'a', 1 / 0", "line 8, failed: ZeroDivisionError"),
+    ],
+)
+def test_mistakes(tmp_path, body, message):
+    path = tmp_path / "wrong.py"
+    head = (
+        "from cnn_jax.training import recipes\n\n\n"
+        "def get_config(arg=None):\n    return recipes.digits()\n\n"
+    )
+    path.write_text(head + body)
+    with pytest.raises(UserError) as error:
+        load(path)
+    assert message in str(error.value)
+
+
+def test_an_arm_may_depend_on_the_data(tmp_path):
+    path = tmp_path / "sizes.py"
+    path.write_text(
+        "from cnn_jax.training import recipes\n\n\n"
+        "def get_config(arg=None):\n    return recipes.digits()\n\n\n"
+        "def sweep(arg='small'):\n    yield arg, {}\n"
+    )
+    assert load(path).arms[0].name == "small"
+    assert load(f"{path}:large").arms[0].name == "large"
+
+
+def test_what_the_command_line_may_not_say(experiment_file):
+    with pytest.raises(UserError, match=r"arm 'wider, by half' sets model.hidden"):
+        load(experiment_file, overrides={"model.hidden": "(3,)"})
+    with pytest.raises(UserError, match="matches no arm; there are: base, wider"):
+        load(experiment_file, only="narrower")
+    with pytest.raises(UserError, match="no regular expression"):
+        load(experiment_file, only="(")

@@ -1,0 +1,145 @@
+"""The report's table and words, from results that are known."""
+
+import csv
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cnn_jax.errors import UserError
+from cnn_jax.sweeps import experiment, report, results
+from cnn_jax.sweeps.outcome import Outcome
+from cnn_jax.sweeps.results import Row
+
+DEVICE = {"count": 1, "kind": "cpu", "cores": 2, "processor": "a processor"}
+
+
+@pytest.fixture
+def make(experiment_file, tmp_path):
+    """`make({arm: [a value a seed]})`: the experiment, and rows with such accuracies;
+    None is a run that failed."""
+
+    def make_rows(accuracies):
+        found = experiment.load(
+            str(experiment_file), tmp_path / "sweep", overrides={}, seeds=(0, 1, 2, 3)
+        )
+        rows = []
+        for run in found.runs:
+            values = accuracies.get(run.arm, [])
+            value = values[run.seed] if run.seed < len(values) else None
+            if value is None:
+                rows.append(Row(run, Outcome("failed", "no | reason"), {}))
+                continue
+            run.workdir.mkdir(parents=True, exist_ok=True)
+            content = {"versions": {"jax": "1", "flax": "2"}, "device": DEVICE}
+            (run.workdir / "config.json").write_text(json.dumps(content))
+            lines = [{"step": s, "test/accuracy": value * s / 10} for s in (5, 10)]
+            (run.workdir / "metrics.jsonl").write_text(
+                "\n".join(map(json.dumps, lines))
+            )
+            costs = {"parameters": 100, "macs": 1000, "examples_per_second": 10.0}
+            found_results = {"step": 10, "test/accuracy": value, **costs}
+            rows.append(Row(run, Outcome("done"), found_results))
+        return found, rows
+
+    return make_rows
+
+
+def words(found, rows):
+    return report._words(found, report.summarize(found, rows)).splitlines()
+
+
+def test_a_difference_that_the_interval_shows(make):
+    found, rows = make(
+        {"base": [0.5, 0.6, 0.7, 0.8], "diverges": [0.4, 0.49, 0.6, 0.7]}
+    )
+    # Differences: -10, -11, -10, -10 points; t for three degrees of freedom: 3.182.
+    (line,) = words(found, rows)
+    assert line == (
+        "* diverges: 10.25 points below base "
+        "(95% interval: 9.45 to 11.05 points below)."
+    )
+    base, _, diverges = report.summarize(found, rows)
+    assert base.difference is None and base.mean == pytest.approx(0.65)
+    assert base.deviation == pytest.approx(np.std([5, 6, 7, 8], ddof=1) / 10)
+    assert diverges.p_value < 0.001
+
+
+def test_no_difference_is_claimed_where_zero_is_within(make):
+    found, rows = make({"base": [0.5, 0.6, 0.7], "diverges": [0.52, 0.59, 0.72]})
+    (line,) = words(found, rows)
+    assert line == (
+        "* diverges: no difference to base is shown (95% interval: -3.30 to +5.30)."
+    )
+
+
+def test_several_arms_need_more_to_be_claimed(make):
+    """p = 0.030 alone; among two arms it is 0.061, though the interval is the same."""
+    base, better = [0.5, 0.6, 0.7], [0.52, 0.626, 0.716]
+    found, rows = make({"base": base, "diverges": better})
+    assert "above base" in words(found, rows)[0]
+    found, rows = make({"base": base, "wider, by half": base[::-1], "diverges": better})
+    assert "no difference to base is shown" in words(found, rows)[1]
+
+
+def test_one_seed_is_no_evidence(make):
+    found, rows = make({"base": [0.5], "diverges": [0.9], "wider, by half": [0.5]})
+    assert words(found, rows) == [
+        "* wider, by half: 0.00 points below base with one seed, which may be chance.",
+        "* diverges: 40.00 points above base with one seed, which may be chance.",
+    ]
+
+
+def test_equal_differences(make):
+    found, rows = make(
+        {"base": [0.5, 0.75], "diverges": [0.25, 0.5], "wider, by half": [0.5, 0.75]}
+    )
+    assert words(found, rows) == [
+        "* wider, by half: the same as base with every seed.",
+        "* diverges: 25.00 points below base with every seed; no test is possible.",
+    ]
+
+
+def test_only_common_seeds_are_compared(make):
+    found, rows = make(
+        {"base": [0.1, None, 0.7, 0.8], "diverges": [None, 0.2, 0.7, 0.9]}
+    )
+    *_, diverges = report.summarize(found, rows)
+    assert diverges.seeds == 3 and diverges.difference.seeds == 2
+    assert diverges.difference.mean == pytest.approx(0.05)
+
+
+def test_what_is_written(make, tmp_path):
+    found, rows = make({"base": [0.5, 0.6, 0.7], "diverges": [0.4, 0.5]})
+    text = report.write(found, rows, tmp_path)
+    assert "60.00% +- 10.00" in text and "100" in text and "1,000" in text
+    page = (tmp_path / "report.md").read_text()
+    assert page.startswith("# rates\n\nDoes the rate matter?\n\n    python -m")
+    assert "Seeds 0, 1, 2, 3; digits; 10 steps; 1 x cpu; 2 cores of a processor" in page
+    assert "| base/seed3           | failed   | no \\| reason |" in page
+    for name in ("metric", "curves", "parameters", "macs"):
+        assert f"]({name}.png)" in page
+        assert len(np.unique(Image.open(tmp_path / f"{name}.png"))) > 10
+    with (tmp_path / "results.csv").open() as file:
+        table = list(csv.DictReader(file))
+    assert list(table[0])[:6] == ["arm", "seed", "status", *results.COSTS]
+    assert [row["test/accuracy"] for row in table[:4]] == ["0.5", "0.6", "0.7", ""]
+    assert [row["status"] for row in table[:4]] == ["done", "done", "done", "failed"]
+
+
+def test_a_metric_that_is_no_share():
+    summary = report.Summary("arm", 3, 31.2345, 0.456, None, None, {})
+    assert report._plus_minus("test/psnr", summary) == "31.23 +- 0.46"
+    share = dataclasses.replace(summary, mean=0.91234, deviation=0.0123)
+    assert report._plus_minus("test/mean_iou", share) == "91.23% +- 1.23"
+
+
+def test_a_page_without_a_place_for_it(tmp_path):
+    from cnn_jax.analysis import marks
+
+    (tmp_path / "page.md").write_text("nothing")
+    with pytest.raises(UserError, match="no lines '<!-- rates -->'"):
+        marks.update(Path(tmp_path / "page.md"), "rates", "text")

@@ -1,0 +1,180 @@
+"""The sweep command, from a file to a report."""
+
+import csv
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+
+EXPERIMENT = '''
+    """Does the width matter?"""
+
+    from cnn_jax.training import recipes
+
+
+    def get_config(arg=None):
+        config = recipes.digits()
+        config.model = {"name": "mlp", "hidden": (8,)}
+        config.data.train_examples = 256
+        config.train = {"steps": 8}
+        config.eval = {"every_steps": 2}
+        return config
+
+
+    def sweep():
+        yield "base", {}
+        yield "wide", {"model.hidden": (12,)}
+'''
+DIVERGES = '    yield "diverges", {"optimizer.learning_rate": 1e30}\n'
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "width.py"
+    path.write_text(textwrap.dedent(EXPERIMENT).lstrip())
+    return path
+
+
+def table(workdir):
+    """results.csv without what depends on the machine's speed."""
+    with (workdir / "results.csv").open() as lines:
+        rows = list(csv.DictReader(lines))
+    for row in rows:
+        for key in ("examples_per_second", "train_seconds"):
+            row.pop(key, None)
+    return rows
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory, run):
+    """(file, workdir, stdout) of a sweep of two arms and two seeds."""
+    folder = tmp_path_factory.mktemp("sweep")
+    path = folder / "width.py"
+    path.write_text(textwrap.dedent(EXPERIMENT).lstrip())
+    workdir = folder / "runs"
+    out = run("sweep", f"--config={path}", f"--workdir={workdir}", "--seeds=0,1")
+    return path, workdir, out
+
+
+def test_a_sweep(swept):
+    _, workdir, out = swept
+    assert out.startswith("arm ") and "wide" in out and str(workdir) in out
+    rows = table(workdir)
+    assert [(row["arm"], row["seed"], row["status"]) for row in rows] == [
+        (arm, seed, "done") for arm in ("base", "wide") for seed in "01"
+    ]
+    # 64 pixels, the hidden units and ten classes.
+    assert [int(row["parameters"]) for row in rows[::2]] == [
+        65 * n + 10 * (n + 1) for n in (8, 12)
+    ]
+    assert [int(row["macs"]) for row in rows[::2]] == [74 * n for n in (8, 12)]
+    for row in rows:
+        folder = workdir / row["arm"] / f"seed{row['seed']}"
+        results = json.loads((folder / "results.json").read_text())
+        assert float(row["test/accuracy"]) == results["test/accuracy"]
+        assert json.loads((folder / "config.json").read_text())["tags"] == {
+            "arm": row["arm"]
+        }
+        log = (folder / "log.txt").read_text().splitlines()
+        assert log[0].startswith("$ ") and log[-1] == "[exit code 0]"
+    page = (workdir / "report.md").read_text()
+    assert "Does the width matter?" in page and "8 steps" in page
+    assert all((workdir / f"{name}.png").exists() for name in ("metric", "curves"))
+
+
+def test_again_it_does_what_is_missing_only(swept, run):
+    path, workdir, _ = swept
+    kept = workdir / "wide" / "seed1" / "results.json"
+    times = {p: p.stat().st_mtime_ns for p in workdir.glob("*/*/results.json")}
+    before = table(workdir)
+    kept.unlink()
+    (workdir / "results.csv").unlink()
+    flags = [f"--config={path}", f"--workdir={workdir}"]
+    dry = run("sweep", *flags, "--seeds=0,1", "--dry_run")
+    assert len(dry.splitlines()) == 1 and "wide/seed1" in dry
+    run("sweep", *flags, "--seeds=0,1")
+    assert table(workdir) == before
+    changed = [p for p, t in times.items() if p.stat().st_mtime_ns != t]
+    assert changed == [kept]
+    # A seed more adds runs.
+    out = run("sweep", *flags, "--seeds=0,1,2", "--arms=base")
+    assert [row["seed"] for row in table(workdir)] == ["0", "1", "2"]
+    assert out.splitlines()[2].split()[:2] == ["base", "3"]
+
+
+def test_a_line_of_a_dry_run_is_a_run(file, tmp_path, run):
+    workdir = tmp_path / "runs"
+    flags = [f"--config={file}", f"--workdir={workdir}", "--seeds=4"]
+    lines = run("sweep", *flags, "--dry_run").splitlines()
+    assert len(lines) == 2 and not workdir.exists()
+    subprocess.run(lines[0], shell=True, check=True, capture_output=True)
+    assert shlex.split(lines[0])[0] == sys.executable
+    err = run("sweep", *flags, "--report_only", code=1)
+    assert "1 of 2 runs are not complete" in err
+    assert [row["status"] for row in table(workdir)] == ["done", "missing"]
+
+
+def test_a_run_that_fails_does_not_stop_the_others(swept, run, tmp_path):
+    path, workdir, _ = swept
+    failing = tmp_path / "width.py"
+    failing.write_text(path.read_text() + DIVERGES)
+    flags = [f"--config={failing}", f"--workdir={workdir}", "--seeds=0,1"]
+    err = run("sweep", *flags, code=1)
+    assert err.splitlines()[-1].startswith("error: 2 of 6 runs are not complete")
+    assert [row["status"] for row in table(workdir)] == ["done"] * 4 + ["failed"] * 2
+    assert "the loss is " in (workdir / "report.md").read_text()
+
+
+def test_an_arm_that_has_changed_is_refused(swept, call, tmp_path):
+    path, workdir, _ = swept
+    changed = tmp_path / "width.py"
+    changed.write_text(path.read_text().replace("(12,)", "(16,)"))
+    code, out, err = call("sweep", f"--config={changed}", f"--workdir={workdir}")
+    assert (code, out) == (1, "") and err.count("\n") == 1
+    assert "arm 'wide' has changed" in err and "model.hidden: [12] (now [16])" in err
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_sweep_that_was_ended_goes_on(swept, file, tmp_path, launch, run, number):
+    """The table is that of a sweep that was left alone, to the last digit."""
+    workdir = tmp_path / "runs"
+    flags = [f"--config={file}", f"--workdir={workdir}", "--seeds=0,1"]
+    process = launch("sweep", *flags)
+    while not list(workdir.glob("*/*/results.json")):
+        assert process.poll() is None
+        time.sleep(0.05)
+    os.kill(process.pid, number)
+    process.communicate(timeout=120)
+    assert process.returncode == (-9 if number == signal.SIGKILL else 143)
+    assert len(list(workdir.glob("*/*/results.json"))) < 4
+    run("sweep", *flags)
+    assert table(workdir) == table(swept[1])[:4]
+
+
+@pytest.mark.parametrize(
+    ("flags", "code", "message"),
+    [
+        (["--config=configs/mlp.py"], 1, "no function sweep()"),
+        (["--config=none.py"], 1, "no config file"),
+        (["--config=FILE", "--seeds=0,0"], 2, "each once"),
+        (["--config=FILE", "--config.seed=3"], 2, "--seeds"),
+        (["--config=FILE", "--num_gpus=1"], 2, "--launcher=ray"),
+        (["--config=FILE", "--launcher=ray", "--cores_per_run=1"], 2, "--num_cpus"),
+        (["--config=FILE", "--cores_per_run=4096"], 1, "processors"),
+        (["--config=FILE", "--report_only"], 1, "there is no run of width"),
+        (["--config=FILE", "--dry_run", "--report_only"], 2, "--dry_run"),
+        (["--config=FILE", "--config.model.hiden=3"], 1, "Did you mean"),
+    ],
+)
+def test_mistakes(call, file, tmp_path, flags, code, message):
+    flags = [flag.replace("FILE", str(file)) for flag in flags]
+    found, out, err = call("sweep", *flags, f"--workdir={tmp_path / 'runs'}")
+    assert (found, out) == (code, "")
+    assert err.startswith("error: ") and message in err and err.count("\n") == 1
+    assert not (tmp_path / "runs").exists()
