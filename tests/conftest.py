@@ -1,12 +1,15 @@
 """What all tests share: run-time type checks, compilation cache, running commands."""
 
+import inspect
 import json
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from beartype import beartype
 from jaxtyping import install_import_hook
 
 ROOT = Path(__file__).parents[1]
@@ -19,8 +22,36 @@ os.environ.setdefault("CNN_JAX_ONEDNN", "0")
 # The tests say how many devices there are.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
+# What the tests compile in their own process is small and runs a few times: good code
+# takes XLA several times as long as it saves. The processes of `start` compile as
+# those of users do.
+QUICK = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
+if version("jaxlib") == "0.10.2":  # another one may end at a flag that it lacks
+    QUICK["XLA_FLAGS"] = "--xla_cpu_use_fusion_emitters=false"
+QUICK = {key: value for key, value in QUICK.items() if key not in os.environ}
+os.environ.update(QUICK)
+
+CHECKS = {}
+
+
+def checked(function):
+    """`beartype(function)`, once for all functions of one name and signature.
+
+    What jaxtyping wants checked is a stand-in made from these, with nothing inside. It
+    asks again whenever a function within a function is defined, which takes beartype a
+    millisecond: for each of the digits, for one.
+    """
+    key = function.__module__, function.__qualname__, inspect.signature(function)
+    try:
+        return CHECKS[key]
+    except KeyError:
+        return CHECKS.setdefault(key, beartype(function))
+    except TypeError:  # a default that has no hash
+        return beartype(function)
+
+
 # Shapes in signatures are checked on every call.
-install_import_hook("cnn_jax", "beartype.beartype")
+install_import_hook("cnn_jax", f"{__name__}.checked")
 
 
 def pytest_addoption(parser):
@@ -40,7 +71,7 @@ def start(command, *args, env=None, **options):
     return subprocess.Popen(
         [sys.executable, "-m", f"cnn_jax.{command}", *map(str, args)],
         cwd=ROOT,
-        env=os.environ | (env or {}),
+        env={k: v for k, v in os.environ.items() if k not in QUICK} | (env or {}),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -86,6 +117,21 @@ def call(monkeypatch, capsys):
             code = stop.code
         captured = capsys.readouterr()
         return code, captured.out, captured.err
+
+    return call_command
+
+
+@pytest.fixture
+def done(call):
+    """`done(command, *args)`: what a command printed on stdout, within this process.
+
+    As `run`, without the seconds that a process takes to import JAX.
+    """
+
+    def call_command(command, *args):
+        code, out, err = call(command, *args)
+        assert code == 0 and "Traceback" not in err, f"{out}\n{err}"
+        return out
 
     return call_command
 

@@ -71,6 +71,15 @@ def abstract(model, shape=DIGITS, train=False):
     return variables, logits, updates
 
 
+def initial(model, shape=DIGITS, train=False):
+    """Shapes and dtypes of logits and variables, as one call makes both."""
+    keys = {"params": jax.random.key(0), "dropout": jax.random.key(1)}
+    return jax.eval_shape(
+        lambda x: model.init_with_output(keys, x, train),
+        jax.ShapeDtypeStruct((2, *shape), jnp.float32),
+    )
+
+
 def shapes(tree):
     return jax.tree.map(lambda leaf: leaf.shape, tree)
 
@@ -101,8 +110,7 @@ def trained(model):
     variables = _filled(shape)
     params, stats = variables["params"], variables.get("batch_stats", {})
 
-    # Compiled without optimisation, which takes longer than what it saves here.
-    @functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+    @jax.jit
     def step(params):
         def loss_and_stats(params):
             logits, updates = model.apply(
@@ -162,7 +170,7 @@ def test_a_step_lowers_the_loss_and_moves_the_statistics(name):
 @pytest.mark.parametrize("head", HEADS)
 @pytest.mark.parametrize("name", CONVOLUTIONAL)
 def test_every_head(name, head):
-    variables, logits, _ = abstract(tiny(name, 7, head=head))
+    logits, variables = initial(tiny(name, 7, head=head))
     assert logits.shape == (2, 7)
     kernels = variables["params"]
     assert ("fc1" in kernels) == HEADS[head]
@@ -172,13 +180,13 @@ def test_every_head(name, head):
 @pytest.mark.parametrize("name", CONVOLUTIONAL)
 def test_width_and_levels_of_a_head(name):
     model = tiny(name, 7, head="flatten_fc", head_width=(6, 5), head_grid=2)
-    params = abstract(model)[0]["params"]
+    params = initial(model)[1]["params"]
     channels = params["fc1"]["kernel"].shape[0]
     assert params["fc1"]["kernel"].shape[1] == 6
     assert shapes(params["fc2"]) == {"kernel": (6, 5), "bias": (5,)}
     cells = 2 ** (3 if "frames" in models.attributes(name) else 2)
     model = tiny(name, 7, head="pyramid", pyramid_levels=(2, 1), head_width=())
-    params = abstract(model)[0]["params"]
+    params = initial(model)[1]["params"]
     assert "fc1" not in params
     assert params["head"]["kernel"].shape[0] == channels // cells * (cells + 1)
 
@@ -186,39 +194,54 @@ def test_width_and_levels_of_a_head(name):
 @pytest.mark.parametrize("shape", [DIGITS, (28, 28, 1), (32, 32, 3)])
 @pytest.mark.parametrize("name", CONVOLUTIONAL)
 def test_small_images(name, shape):
-    assert abstract(tiny(name, 7), shape, train=True)[1].shape == (2, 7)
+    assert initial(tiny(name, 7), shape, train=True)[0].shape == (2, 7)
+
+
+@pytest.fixture(scope="module")
+def strided():
+    """`strided(name)`: a network for large images, its variables, its last map."""
+
+    @functools.cache
+    def make(name):
+        # Of a head whose variables do not depend on the size of the map.
+        attributes = {"stem": "imagenet", "head": "gap"}
+        if re.match("(preact|wide_)?resne", name):
+            attributes["stage_sizes"] = (1, 1, 1, 1)
+        if name == "densenet121":
+            attributes["block_sizes"] = (1, 1, 1, 1)
+        model = tiny(name, **attributes)
+        variables = jax.eval_shape(
+            lambda x: model.init(jax.random.key(0), x, train=False), LARGE_IMAGE
+        )
+        return model, variables, last_map(model, variables)
+
+    return make
+
+
+LARGE_IMAGE = jax.ShapeDtypeStruct((1, 128, 128, 3), jnp.float32)
+
+
+def last_map(model, variables):
+    features = functools.partial(models.features, model)
+    return jax.eval_shape(features, variables, LARGE_IMAGE).shape
 
 
 @pytest.mark.parametrize("output_stride", [8, 16, 32])
 @pytest.mark.parametrize("name", LARGE)
-def test_output_stride(name, output_stride):
-    """The map of a network for large images; that its values are right is tested
-    family by family."""
-    attributes = {"stem": "imagenet"}
-    if re.match("(preact|wide_)?resne", name):
-        attributes["stage_sizes"] = (1, 1, 1, 1)
-    if name == "densenet121":
-        attributes["block_sizes"] = (1, 1, 1, 1)
-    model = tiny(name, **attributes)
+def test_output_stride(name, output_stride, strided):
+    """The map of a network for large images, with the same variables; that its values
+    are right is tested family by family."""
+    model, variables, expected = strided(name)
     sizes = [s if isinstance(s, int) else s[-1] for s in model.subsampling]
     natural = int(np.prod(sizes))
     if output_stride > natural or output_stride < max(sizes):
         with pytest.raises(UserError, match=f"own is {natural}"):
             model.clone(output_stride=output_stride)
         return
-    size = 128
-
-    def last_map(model, x):
-        variables = model.init(jax.random.key(0), x, train=False)
-        return models.features(model, variables, x)
-
-    x = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
-    strided = jax.eval_shape(functools.partial(last_map, model), x).shape
-    dilated = model.clone(output_stride=output_stride)
-    shape = jax.eval_shape(functools.partial(last_map, dilated), x).shape
-    assert shape[-1] == strided[-1]
+    shape = last_map(model.clone(output_stride=output_stride), variables)
+    assert shape[-1] == expected[-1]
     ratio = natural // output_stride
-    for ours, theirs in zip(shape[-3:-1], strided[-3:-1], strict=True):
+    for ours, theirs in zip(shape[-3:-1], expected[-3:-1], strict=True):
         assert -(-ours // ratio) == theirs
 
 
