@@ -25,9 +25,9 @@ def two_devices(tmp_path_factory, run):
     return workdir
 
 
-def test_two_devices_train_as_one(two_devices, run, rows, tmp_path):
+def test_two_devices_train_as_one(two_devices, done, rows, tmp_path):
     workdir = tmp_path / "run"
-    run("main", *ARGUMENTS, f"--workdir={workdir}")
+    done("main", *ARGUMENTS, f"--workdir={workdir}")
     one, two = rows(workdir), rows(two_devices)
     assert [row.keys() for row in one] == [row.keys() for row in two]
     # Rounding differences grow from step to step.
@@ -48,9 +48,9 @@ def test_without_synchronised_batch_norm_two_devices_differ(
     assert rows(workdir)[0] != pytest.approx(rows(two_devices)[0], rel=1e-3)
 
 
-def test_a_checkpoint_of_two_devices_restores_on_one(two_devices, run, rows):
+def test_a_checkpoint_of_two_devices_restores_on_one(two_devices, done, rows):
     found = json.loads(
-        run(
+        done(
             "evaluate", f"--workdir={two_devices}", "--checkpoint=last", "--format=json"
         )
     )

@@ -1,5 +1,6 @@
 """A run that is killed anywhere ends as one that was left alone, to the bit."""
 
+import shutil
 import signal
 import time
 
@@ -40,10 +41,23 @@ def interrupted(launch, workdir, number):
     return process.returncode, err
 
 
+@pytest.fixture(scope="module")
+def terminated(tmp_path_factory, launch):
+    """A run that was told to end: its folder, exit code and stderr."""
+    workdir = tmp_path_factory.mktemp("terminated") / "run"
+    return workdir, *interrupted(launch, workdir, signal.SIGTERM)
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_resume_is_exact(number, undisturbed, launch, run, rows, saved, tmp_path):
+def test_resume_is_exact(
+    number, undisturbed, terminated, launch, rows, saved, tmp_path
+):
     workdir = tmp_path / "run"
-    code, err = interrupted(launch, workdir, number)
+    if number == signal.SIGTERM:
+        folder, code, err = terminated
+        shutil.copytree(folder, workdir)
+    else:
+        code, err = interrupted(launch, workdir, number)
     if number == signal.SIGKILL:
         assert code == -number
         # As a kill in the middle of a write leaves it.
@@ -61,10 +75,9 @@ def test_resume_is_exact(number, undisturbed, launch, run, rows, saved, tmp_path
 
 
 def test_a_damaged_checkpoint_is_passed_over(
-    undisturbed, run, launch, rows, saved, tmp_path
+    undisturbed, terminated, launch, rows, saved, tmp_path
 ):
-    workdir = tmp_path / "run"
-    interrupted(launch, workdir, signal.SIGTERM)
+    workdir = shutil.copytree(terminated[0], tmp_path / "run")
     checkpoints = workdir / "checkpoints"
     steps = sorted(int(p.name) for p in checkpoints.iterdir() if p.name.isdigit())
     assert len(steps) == 2  # the best and the last
