@@ -12,10 +12,10 @@ train: $(INSTALLED)
 	$(RUN) -m cnn_jax.main --config=configs/resnet.py
 
 test: style
-	$(RUN) -m pytest -n 2 --dist loadfile
+	$(RUN) -m pytest -n 2 --dist worksteal
 
 test-slow: style
-	$(RUN) -m pytest -n 2 --dist loadfile --slow
+	$(RUN) -m pytest -n 2 --dist worksteal --slow
 
 style: $(INSTALLED)
 	$(RUN) -m ruff format --check .
