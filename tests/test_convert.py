@@ -337,15 +337,22 @@ def exported(call, workdir, file, *more):
 
 
 @pytest.mark.parametrize("ema", ["None", "0.5"])
-def test_a_run_starts_from_a_file_and_is_written_as_one(ema, begin, call, resnet):
+def test_a_run_starts_from_a_file_and_is_written_as_one(
+    ema, run, done, call, resnet, tmp_path
+):
     """With a learning rate of zero it stays what it was."""
     path, state = resnet(10)
-    code, out, err, workdir = begin(
-        path,
+    workdir = tmp_path / "run"
+    # An average of equal values equals them as XLA rounds what it has optimised.
+    start = done if ema == "None" else run
+    out = start(
+        "main",
+        *TINY,
+        f"--config.model.init_from={path}",
         "--config.optimizer.learning_rate=0",
         f"--config.optimizer.ema_decay={ema}",
+        f"--workdir={workdir}",
     )
-    assert code == 0, err
     assert f"{len(state)} of {len(state)} entries" in out and str(path) in out
     assert "left out" not in out
     file = workdir / "back.safetensors"
