@@ -92,9 +92,11 @@ class Subject:
         rng, size = np.random.default_rng(0), self.batch_size
         shape = (size, *self.network.image_shape)
         classes = len(self.network.task.classes)
+        label_shape = (size, *self.network.label_shape)
+        label_type = np.uint8 if self.network.label_shape else np.int32
         rows = {
             "image": rng.integers(0, 256, shape, np.uint8),
-            "label": rng.integers(0, classes, size, np.int32),
+            "label": rng.integers(0, classes, label_shape, label_type),
             "index": np.arange(size, dtype=np.int32),
         }
         if mode == "infer":
@@ -118,13 +120,17 @@ def make(request: Request) -> Subject:
         augmentation cannot take such an input.
     """
     config = request.resolve()
+    label_shape = ()
     if request.config:
-        classes, shape = data.describe(config.data.name, **run.data_options(config))
+        known = data.describe(config.data.name, **run.data_options(config))
+        classes, shape, label_shape = known
     else:
         published = PUBLISHED[request.model]
         total = config.model.num_classes or published.num_classes
         classes, shape = tuple(map(str, range(total))), published.input_shape
-    shape = request.input_shape or shape
+    if request.input_shape:
+        shape = request.input_shape
+        label_shape = label_shape and shape[:-1]
     if len(shape) > 3 and (config.data.crop_padding or config.data.flip):
         raise UserError(
             "clips are not augmented: set --config.data.crop_padding=0 and "
@@ -137,6 +143,7 @@ def make(request: Request) -> Subject:
         image_shape=shape,
         mean=IMAGENET_MEAN.get(channels, (0.5,) * channels),
         std=IMAGENET_STD.get(channels, (0.25,) * channels),
+        label_shape=label_shape,
     )
     network, training = run.network(config, dataset), run.training(config, EXAMPLES)
     try:

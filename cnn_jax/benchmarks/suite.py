@@ -216,9 +216,12 @@ batches, if these are more), at the most, and by how much it grew until the end.
 
 def page(content: dict[str, Any]) -> str:
     """benchmarks.md."""
+    machine = report.machine(content)
+    if content["device"]["platform"] == "cpu":
+        machine.append("accelerators are not measured yet: none was at hand")
     return PAGE.format(
         name=NAME,
-        machine="\n".join(f"* {line}" for line in report.machine(content)),
+        machine="\n".join(f"* {line}" for line in machine),
         protocol=report.protocol(content["results"]),
         results=report.markdown(content["results"]),
         input=input_section(content["input"]),

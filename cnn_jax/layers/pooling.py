@@ -21,8 +21,16 @@ from jaxtyping import Array, Real
 
 from cnn_jax.errors import UserError
 from cnn_jax.layers import arithmetic
+from cnn_jax.layers.maxima import window_max
 from cnn_jax.layers.naming import named, where
-from cnn_jax.layers.windows import Padding, Pairs, Size, explicit, taps
+from cnn_jax.layers.windows import (
+    Padding,
+    Pairs,
+    Size,
+    explicit,
+    reduce_windows,
+    taps,
+)
 
 Maps = Real[Array, "batch *space channels"]
 Out = Real[Array, "batch *out channels"]
@@ -56,7 +64,7 @@ def max_pool(
     window, strides, dilation, given, pairs = _geometry(
         x, window, strides, padding, dilation, ceil_mode
     )
-    y = _reduce(x, _least(x.dtype), lax.max, window, strides, dilation, pairs)
+    y = window_max(x, window, strides, dilation, pairs)
     none = ((0, 0),) * len(given)
     counts = _counts(x.shape, y.shape, window, strides, dilation, pairs, none)
     return y if counts.all() else jnp.where(counts[..., None] > 0, y, 0)
@@ -243,25 +251,6 @@ def _geometry(x, window, strides, padding, dilation, ceil_mode):
     return window, strides, dilation, given, pairs
 
 
-def _reduce(x, start, operation, window, strides, dilation, pairs: Pairs):
-    """`operation` over each window of `x`, which is padded with `start`."""
-    if all(d == 1 for d in dilation):
-        whole = lambda values: (1, *values, 1)  # noqa: E731
-        return lax.reduce_window(
-            x,
-            # A concrete number, by which JAX knows the operation and its gradient.
-            np.asarray(start, x.dtype),
-            operation,
-            whole(window),
-            whole(strides),
-            ((0, 0), *pairs, (0, 0)),
-        )
-    # XLA has no gradient for the maximum of dilated windows: one slice for each
-    # place in the window instead.
-    x = jnp.pad(x, [(0, 0), *pairs, (0, 0)], constant_values=start)
-    return reduce(operation, taps(x, window, strides, dilation))
-
-
 def _norm(parts, p):
     """(sum |x|^p)^(1/p) over `parts`, which are not negative.
 
@@ -276,15 +265,8 @@ def _norm(parts, p):
     return jnp.where(zero, 0, scale * jnp.where(zero, 1, sums) ** (1 / p))
 
 
-def _least(dtype):
-    """What no value of this dtype is below."""
-    if jnp.issubdtype(dtype, jnp.inexact):
-        return -jnp.inf
-    return jnp.iinfo(dtype).min
-
-
 def _sums(x, window, strides, dilation, pairs: Pairs):
-    return _reduce(
+    return reduce_windows(
         x.astype(jnp.float32), 0.0, lax.add, window, strides, dilation, pairs
     )
 

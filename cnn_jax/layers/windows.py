@@ -4,11 +4,14 @@ Convolution and pooling share it. A size that is one integer holds for every
 dimension in space; padding may be written in the five ways of `Padding`.
 """
 
+import functools
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jaxtyping import Array, Real
 
 from cnn_jax.errors import UserError, unknown
@@ -123,6 +126,32 @@ def taps(
             slices.append(slice(i * d, last + 1, s))
         found.append(x[:, *slices])
     return found
+
+
+def reduce_windows(
+    x: Array,
+    start: float | int,
+    operation: Callable[[Array, Array], Array],
+    window: Sequence[int],
+    strides: Sequence[int],
+    dilation: Sequence[int],
+    pairs: Pairs,
+) -> Array:
+    """`operation` over each window of (batch, *space, channels) padded with `start`."""
+    if all(d == 1 for d in dilation):
+        return lax.reduce_window(
+            x,
+            # A concrete number, by which JAX knows the operation and its gradient.
+            np.asarray(start, x.dtype),
+            operation,
+            (1, *window, 1),
+            (1, *strides, 1),
+            ((0, 0), *pairs, (0, 0)),
+        )
+    # XLA has no gradient for the maximum of dilated windows: one slice for each
+    # place in the window instead.
+    x = jnp.pad(x, [(0, 0), *pairs, (0, 0)], constant_values=start)
+    return functools.reduce(operation, taps(x, window, strides, dilation))
 
 
 def _entries(value: Any, count: int, name: str) -> tuple[Any, ...]:
