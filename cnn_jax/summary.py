@@ -113,8 +113,10 @@ def _configured(flags: argparse.Namespace):
     from cnn_jax.training import run
 
     config = command.load_config(flags)
-    classes, shape = data.describe(config.data.name, **run.data_options(config))
-    return run.model_of(config, len(classes)), flags.input_shape or shape
+    known = data.describe(config.data.name, **run.data_options(config))
+    return run.model_of(config, len(known.classes)), (
+        flags.input_shape or known.image_shape
+    )
 
 
 if __name__ == "__main__":

@@ -115,7 +115,10 @@ def pictures(tmp_path):
         (["--config.model.name=resnet2"], ["unknown model 'resnet2'", "resnet20"]),
         (["--config.model.name=vit"], ["unknown model 'vit'", "Known: ", "lenet5"]),
         (["--config.data.name=digit"], ["'digits'?", "folder", "tfds:NAME"]),
-        (["--config.task.name=detect"], ["unknown task", "classification"]),
+        (
+            ["--config.task.name=detect"],
+            ["unknown task", "classification, segmentation"],
+        ),
         (["--config.optimizer.name=adam"], ["'adamw'?", "sgd"]),
         (["--config.schedule.name=cosin"], ["'cosine'?", "constant", "step"]),
         (["--config.model.activation=rely"], ["activation 'rely'", "relu"]),
@@ -149,6 +152,66 @@ def pictures(tmp_path):
 )
 def test_a_config_that_cannot_be(arguments, parts, train):
     line = train(*TINY, *arguments)
+    for part in parts:
+        assert part in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (
+            ["--config=configs/segmentation.py", "--config.task.name=classification"],
+            [
+                "classification learns one label an image",
+                "scenes has one label a pixel",
+            ],
+        ),
+        (
+            ["--config=configs/mlp.py", "--config.task.name=segmentation"],
+            ["segmentation learns one label a pixel", "digits has one label an image"],
+        ),
+        (
+            ["--config=configs/segmentation.py", "--config.model.head=gap"],
+            ["config.model are one label an image: take head=fcn"],
+        ),
+        (
+            ["--config=configs/segmentation.py", "--config.model.name=mlp"],
+            ["config.model are one label an image: take another network"],
+        ),
+        (
+            ["--config=configs/resnet.py", "--config.model.head=fcn"],
+            ["config.model are one label a pixel: take another head"],
+        ),
+        (
+            ["--config=configs/segmentation.py", "--config.model.name=googlenet"],
+            ["auxiliary heads of googlenet", "config.model.auxiliary=false"],
+        ),
+        (
+            ["--config=configs/conv3d.py", "--config.model.name=resnet20"],
+            ["resnet20 takes images", "moving_digits has clips"],
+        ),
+        (
+            ["--config=configs/conv3d.py", "--config.data.flip=true"],
+            ["clips of config.data.name=moving_digits", "config.data.flip=false"],
+        ),
+        (
+            ["--config=configs/conv3d.py", "--config.data.crop_padding=2"],
+            ["clips of config.data.name=moving_digits", "crop_padding=0"],
+        ),
+        (
+            ["--config=configs/conv3d.py", "--config.model.frames=4"],
+            ["frames=4", "these clips have 8"],
+        ),
+        (["--config=configs/conv3d.py", "--config.data.frames=1"], ["frames is 1"]),
+        (
+            ["--config=configs/segmentation.py", "--config.data.image_size=8"],
+            ["data.image_size is 8", "at least 12"],
+        ),
+    ],
+)
+def test_parts_that_do_not_fit(arguments, parts, train):
+    few = ["--config.data.train_examples=8", "--config.data.test_examples=4"]
+    line = train(*arguments, *few)
     for part in parts:
         assert part in line
 

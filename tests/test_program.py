@@ -21,10 +21,11 @@ ROOT = Path(__file__).parents[1]
 IMAGES = ["digits", "cifar10", "imagenet"]
 CONFIGS = {
     "resnet": [*IMAGES, "mnist", "folder"],
+    "segmentation": ["scenes"],
     "mlp": ["digits", "lecture", "mnist"],
     "lenet": ["digits", "mnist"],
     "alexnet": [*IMAGES, "small"],
-    "conv3d": IMAGES,
+    "conv3d": ["moving", "still", "cifar10", "imagenet"],
     "densenet": IMAGES,
     "drn": IMAGES,
     "flattenednet": IMAGES,
@@ -38,16 +39,15 @@ CONFIGS = {
 }
 FLAT_RESULTS = {
     "step",
-    "test/accuracy",
     "test/loss",
-    "best/test/accuracy",
+    "best/step",
     "parameters",
     "train_seconds",
     "examples_per_second",
     "config_hash",
 }
 # Of every training step.
-MEASURED = {"loss", "accuracy", "objective", "gradient_norm"}
+MEASURED = {"loss", "objective", "gradient_norm"}
 
 
 def test_every_config_file_is_listed():
@@ -88,17 +88,18 @@ def test_every_config_makes_a_step(spec):
     )
     batch = {
         "image": jax.ShapeDtypeStruct((8, *dataset.image_shape), np.uint8),
-        **{
-            key: jax.ShapeDtypeStruct((8,), np.int32)
-            for key in ("label", "index", "epoch")
-        },
+        "label": jax.ShapeDtypeStruct(
+            (8, *dataset.label_shape), dataset.splits["train"].labels.dtype
+        ),
+        **{key: jax.ShapeDtypeStruct((8,), np.int32) for key in ("index", "epoch")},
     }
     mapped = jax.vmap(step, (None, 0), axis_name=parallel.AXIS)
     one = jax.tree.map(lambda x: jax.ShapeDtypeStruct((1, *x.shape), x.dtype), batch)
     after, pairs = jax.eval_shape(mapped, state, one)
     shapes = lambda tree: jax.tree.map(lambda leaf: leaf.shape, tree)  # noqa: E731
     assert shapes(after) == jax.tree.map(lambda leaf: (1, *leaf.shape), state)
-    assert pairs.keys() >= MEASURED
+    accuracy = "pixel_accuracy" if dataset.label_shape else "accuracy"
+    assert pairs.keys() >= MEASURED | {accuracy}
 
 
 @pytest.mark.parametrize("spec", TRAINED)
@@ -108,26 +109,29 @@ def test_every_config_trains(spec, done, rows, tmp_path):
     assert "tensorboard --logdir=" in out
     results = json.loads((workdir / "results.json").read_text())
     assert results["step"] == 4
-    assert results.keys() >= FLAT_RESULTS
+    best = "mean_iou" if spec.startswith("segmentation") else "accuracy"
+    assert results.keys() >= FLAT_RESULTS | {f"test/{best}", f"best/test/{best}"}
     assert not any(isinstance(value, dict | list) for value in results.values())
-    assert any(
-        {f"train/{key}" for key in MEASURED} <= row.keys() for row in rows(workdir)
-    )
+    accuracy = "pixel_accuracy" if best == "mean_iou" else "accuracy"
+    measured = {f"train/{key}" for key in MEASURED | {accuracy}}
+    assert any(measured <= row.keys() for row in rows(workdir))
 
 
 @pytest.mark.parametrize(
-    "name",
+    "spec",
     [
-        name
-        if name in ("mlp", "resnet", "conv3d")
-        else pytest.param(name, marks=pytest.mark.slow)
+        spec
+        if spec in ("mlp.py", "resnet.py", "conv3d.py:still")
+        else pytest.param(spec, marks=pytest.mark.slow)
         for name in CONFIGS
+        if name != "segmentation"
+        for spec in [f"{name}.py:still" if name == "conv3d" else f"{name}.py"]
     ],
 )
-def test_train_evaluate_predict_summary(name, run, done, rows, tmp_path):
+def test_train_evaluate_predict_summary(spec, run, done, rows, tmp_path):
     # A process for each command is what users start; once is enough.
-    run = run if name == "resnet" else done
-    config, workdir = f"--config=configs/{name}.py", tmp_path / "run"
+    run = run if spec == "resnet.py" else done
+    config, workdir = f"--config=configs/{spec}", tmp_path / "run"
     run("main", config, "--smoke", f"--workdir={workdir}")
 
     measured = [row for row in rows(workdir) if "test/loss" in row]
@@ -163,6 +167,59 @@ def test_train_evaluate_predict_summary(name, run, done, rows, tmp_path):
     trained = layers["parameters"] + layers["training_only_parameters"]
     assert trained == results["parameters"]
     assert sum(layer["macs"] for layer in layers["layers"]) == layers["macs"]
+
+
+def test_segmentation(run, rows, tmp_path):
+    """What differs with a label for every pixel."""
+    config, workdir = "--config=configs/segmentation.py", tmp_path / "run"
+    run("main", config, "--smoke", f"--workdir={workdir}")
+    known = json.loads((workdir / "config.json").read_text())["dataset"]
+    assert known["label_shape"] == [48, 48] and len(known["classes"]) == 11
+    measured = [row for row in rows(workdir) if "test/loss" in row]
+    last = json.loads(
+        run("evaluate", f"--workdir={workdir}", "--checkpoint=last", "--format=json")
+    )
+    for key in ("test/loss", "test/pixel_accuracy", "test/mean_iou"):
+        assert last[key] == measured[-1][key]
+    # Sums of pixels over devices, of which one has more padding, are the same sums.
+    two = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    split = json.loads(
+        run(
+            "evaluate",
+            f"--workdir={workdir}",
+            "--checkpoint=last",
+            "--format=json",
+            env=two,
+        )
+    )
+    for key in ("test/pixel_accuracy", "test/mean_iou"):
+        assert split[key] == last[key]
+    assert split["test/loss"] == pytest.approx(last["test/loss"], rel=1e-5)
+    results = json.loads((workdir / "results.json").read_text())
+    best = max(row["test/mean_iou"] for row in measured)
+    assert results["best/test/mean_iou"] == best
+
+    Image.new("L", (60, 50)).save(tmp_path / "0.png")
+    arguments = [tmp_path / "0.png", "--top_k=11", "--format=json"]
+    (found,) = json.loads(run("predict", f"--workdir={workdir}", *arguments))
+    shares = [row["share"] for row in found["predictions"]]
+    assert sum(shares) == pytest.approx(1) and min(shares) > 0
+    text = run("predict", f"--workdir={workdir}", tmp_path / "0.png", "--top_k=1")
+    assert text.split()[:3] == ["image", "class", "share"]
+    layers = json.loads(run("summary", config, "--format=json"))["layers"]
+    assert [row["type"] for row in layers[-2:]] == ["Conv", "Resize"]
+    assert layers[-1]["output_shape"] == [48, 48, 11]
+
+
+def test_clips(run, tmp_path):
+    """What differs with clips for images."""
+    workdir = tmp_path / "run"
+    run("main", "--config=configs/conv3d.py", "--smoke", f"--workdir={workdir}")
+    score = json.loads(run("evaluate", f"--workdir={workdir}", "--format=json"))
+    assert 0 <= score["test/accuracy"] <= 1
+    Image.new("L", (32, 32)).save(tmp_path / "0.png")
+    err = run("predict", f"--workdir={workdir}", tmp_path / "0.png", code=1)
+    assert err.startswith("error: the run in") and "is one of clips" in err
 
 
 def test_summary_by_name(call):

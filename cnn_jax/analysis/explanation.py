@@ -290,6 +290,11 @@ def _response_norm(
     )
 
 
+def _resize(_: layers.Resize, in_shape: Shape, out_shape: Shape) -> tuple[str, str]:
+    before, after = _by(in_shape[:-1]), _by(out_shape[:-1])
+    return "Bilinear Interpolation", f"maps of {before} to {after}"
+
+
 EXPLANATIONS: dict[type[nn.Module], Callable[..., tuple[str, str]]] = {
     layers.Conv: _conv,
     layers.DepthwiseConv: _conv,
@@ -308,5 +313,6 @@ EXPLANATIONS: dict[type[nn.Module], Callable[..., tuple[str, str]]] = {
     layers.AdaptiveMaxPool: _adaptive("Max"),
     layers.SpatialPyramidPool: _pyramid,
     layers.GlobalAvgPool: _global,
+    layers.Resize: _resize,
     layers.Flatten: _flatten,
 }

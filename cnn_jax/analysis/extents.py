@@ -84,6 +84,23 @@ class Extent:
             )
         return replace(self, phases=simplest(phases), axis=axis)
 
+    def interpolated(self, before: int, after: int) -> "Extent":
+        """That of `after` values, each linear in its two neighbours of `before`."""
+        if before == after:
+            return self
+        common, old = math.gcd(before, after), len(self.phases)
+        before, after = before // common, after // common
+        # Where the phases of this one and the places between its values repeat.
+        turns = old // math.gcd(old, before)
+        phases = []
+        for i in range(after * turns):
+            # (i + 1/2) before / after - 1/2, and whether that is a value's own place.
+            low, rest = divmod((2 * i + 1) * before - after, 2 * after)
+            field = union([self.at(low), self.at(low + 1) if rest else None])
+            stride = before * turns // old
+            phases.append(field and replace(field, stride=field.stride * stride))
+        return replace(self, phases=simplest(phases))
+
     def repeated(self, times: int, axis: int) -> "Extent":
         """That of an array with each position `times` times in a row."""
         if times == 1:

@@ -19,6 +19,7 @@ from typing import Any
 import jax
 from jax.extend import core
 
+from cnn_jax import layers
 from cnn_jax.analysis.extents import Extent, join, simplest
 from cnn_jax.layers import lowering
 from cnn_jax.layers.arithmetic import ReceptiveField
@@ -112,6 +113,8 @@ def _elementwise(eqn, operands):
 
 
 def _call(eqn, operands):
+    if rule := FUNCTIONS.get(eqn.params.get("name")):
+        return rule(eqn, operands)
     values = eqn.params.values()
     (jaxpr,) = (v for v in values if isinstance(v, core.Jaxpr | core.ClosedJaxpr))
     return _run(getattr(jaxpr, "jaxpr", jaxpr), operands)
@@ -276,6 +279,20 @@ def _reshape(eqn, operands):
     return [tuple(map(one, operands[0], places))]
 
 
+def _resize(eqn, operands):
+    """`layers.resize_bilinear`: of the values on both sides of each output's place.
+
+    Like padding, places beyond the first and the last value count.
+    """
+    before, after = _shapes(eqn)[0], eqn.outvars[0].aval.shape
+    return [
+        tuple(
+            e if e.axis is None else e.interpolated(before[e.axis], after[e.axis])
+            for e in _unmerged(operands[0])
+        )
+    ]
+
+
 def _transpose(eqn, operands):
     order = eqn.params["permutation"]
     return [
@@ -434,6 +451,13 @@ def _gather(eqn, operands):
     return [tuple(map(one, extents))]
 
 
+def _cond(eqn, operands):
+    """Of what is another program on each platform, the one for those not named."""
+    if eqn.params.get("branches_platforms") is None:
+        raise UnknownOperation("the operation cond depends on the input")
+    return _run(eqn.params["branches"][-1].jaxpr, operands[1:])
+
+
 def _rules() -> dict[str, Callable]:
     elementwise = """abs acos acosh add add_any and asin asinh atan atan2 atanh cbrt
         ceil clamp convert_element_type copy copy_p cos cosh div eq erf erf_inv erfc exp
@@ -453,6 +477,7 @@ def _rules() -> dict[str, Callable]:
         **{primitive.name: _spelled_out for primitive in lowering.XLA},
         "broadcast_in_dim": _broadcast_in_dim,
         "concatenate": _concatenate,
+        "cond": _cond,
         "conv_general_dilated": _convolution,
         "dot_general": _dot_general,
         "gather": _gather,
@@ -469,6 +494,8 @@ def _rules() -> dict[str, Callable]:
 
 
 RULES = _rules()
+# Functions that are traced as one call, and are known by what they do.
+FUNCTIONS = {layers.resize_bilinear.__name__: _resize}
 # Those that do not move over an axis, so that it may be `Extent.merged`.
 MERGED = {
     name

@@ -3,51 +3,78 @@
 import inspect
 import typing
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
-from cnn_jax.data import digits, folder, tfds_source
-from cnn_jax.data.dataset import Dataset
+from cnn_jax.data import (
+    digit_scenes,
+    digits,
+    folder,
+    moving_digits,
+    tfds_source,
+    views,
+)
+from cnn_jax.data.dataset import Dataset, Shape
 from cnn_jax.errors import UserError, unknown
 
 SOURCES: dict[str, Callable[..., Dataset]] = {
     "digits": digits.load,
+    "digit_scenes": digit_scenes.load,
+    "moving_digits": moving_digits.load,
     "folder": folder.load,
     "tfds": tfds_source.load,  # called with the name after the colon
 }
+# Those whose images an experiment can look at in other ways.
+VIEWED = ("digits", "folder", "tfds")
 
 
 def load(name: str, **options: Any) -> Dataset:
-    """The data set `name`: "digits", "folder", or "tfds:NAME".
+    """The data set `name`: one of `SOURCES`, or "tfds:NAME".
 
     Raises `UserError` for an unknown name or option, and as the source does.
     """
     source, set_name = _source(name)
-    known = _options(source)
+    known = _known(source)
     for option in options:
         if option not in known:
             raise unknown(f"option of data set '{name}'", option, known)
-    return source(*set_name, **options)
+    options, viewed = _split(source, options)
+    return views.view(source(*set_name, **options), **viewed)
 
 
-def describe(name: str, **options: Any) -> tuple[tuple[str, ...], tuple[int, int, int]]:
-    """The classes and the image shape of a data set, without its images.
+class Description(NamedTuple):
+    """What is known of a data set without its images; see `Dataset`."""
+
+    classes: tuple[str, ...]
+    image_shape: Shape
+    label_shape: Shape = ()
+
+
+def describe(name: str, **options: Any) -> Description:
+    """The classes and the shapes of a data set, without its images.
 
     Of a TFDS set that is not prepared, TFDS itself knows them.
     """
     source, set_name = _source(name)
+    options, viewed = _split(source, options)
     if source is tfds_source.load:
-        return tfds_source.describe(
+        classes, shape = tfds_source.describe(
             *set_name, options.get("data_dir"), options.get("image_size")
         )
+        return Description(classes, views.viewed_shape(shape, **viewed))
     if "in_memory" in _options(source):
         options["in_memory"] = False
+    else:  # few examples say as much, and take less time to make
+        options |= {"train_examples": 1, "test_examples": 1}
     dataset = source(*set_name, **options)
-    return dataset.classes, dataset.image_shape
+    shape = dataset.image_shape
+    if viewed:
+        shape = views.viewed_shape(shape, **viewed)
+    return Description(dataset.classes, shape, dataset.label_shape)
 
 
 def options(name: str) -> dict[str, tuple[Any, Any]]:
     """The options that `load(name, ...)` takes: {option: (type hint, default)}."""
-    return _options(_source(name)[0])
+    return _known(_source(name)[0])
 
 
 def _source(name: str) -> tuple[Callable[..., Dataset], list[str]]:
@@ -58,6 +85,23 @@ def _source(name: str) -> tuple[Callable[..., Dataset], list[str]]:
     if kind not in SOURCES or (colon and kind != "tfds"):
         raise unknown("data set", name, [*(SOURCES.keys() - {"tfds"}), "tfds:NAME"])
     return SOURCES[kind], [set_name] if colon else []
+
+
+def _known(source: Callable[..., Dataset]) -> dict[str, tuple[Any, Any]]:
+    """The options of a source, and those of a view of its images."""
+    viewed = source in [SOURCES[name] for name in VIEWED]
+    return _options(source) | (_options(views.view) if viewed else {})
+
+
+def _split(
+    source: Callable[..., Dataset], options: dict[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Those that the source takes, and those of the view."""
+    own = _options(source)
+    return (
+        {key: value for key, value in options.items() if key in own},
+        {key: value for key, value in options.items() if key not in own},
+    )
 
 
 def _options(source: Callable[..., Dataset]) -> dict[str, tuple[Any, Any]]:

@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -13,11 +13,15 @@ from cnn_jax.data import images
 from cnn_jax.errors import UserError
 
 MEMORY_LIMIT = 2 * 2**30  # bytes; sets up to this size are held in memory
+IGNORED = 255  # the label of a pixel that belongs to no class, or to no image
 EVAL_CROP = 224 / 256  # of the shorter side, where training takes random crops
 
 # Of ImageNet's training pictures, values in 0..1; for grey the mean over channels.
 IMAGENET_MEAN = {1: (0.449,), 3: (0.485, 0.456, 0.406)}
 IMAGENET_STD = {1: (0.226,), 3: (0.229, 0.224, 0.225)}
+
+
+Shape = tuple[int, ...]
 
 
 class Encoded(NamedTuple):
@@ -42,9 +46,11 @@ class Reader(Protocol):
 
 @dataclass(frozen=True)
 class Arrays:
-    """A split in memory: `images` uint8 [n, height, width, channels], `labels` int32.
+    """A split in memory; the i-th label belongs to the i-th image.
 
-    The i-th label belongs to the i-th image.
+    `images` are uint8 [n, height, width, channels], or clips [n, frames, height,
+    width, channels]. `labels` are one class an image, int32 [n], or one a pixel, uint8
+    [n, height, width], where `IGNORED` is that of a pixel without one.
     """
 
     images: np.ndarray
@@ -54,11 +60,15 @@ class Arrays:
         return len(self.images)
 
     @property
-    def image_shape(self) -> tuple[int, int, int]:
+    def image_shape(self) -> Shape:
         return self.images.shape[1:]
 
-    def known_labels(self) -> np.ndarray:
-        return self.labels
+    @property
+    def label_shape(self) -> Shape:
+        return self.labels.shape[1:]
+
+    def known_labels(self) -> np.ndarray | None:
+        return None if self.label_shape else self.labels
 
     def subset(self, indices: np.ndarray) -> "Arrays":
         return Arrays(self.images[indices], self.labels[indices])
@@ -79,6 +89,8 @@ class Records:
     crop: float = 1.0
     random_crop: bool = False
     indices: np.ndarray | None = None
+
+    label_shape: ClassVar[Shape] = ()
 
     def __len__(self) -> int:
         return len(self.reader) if self.indices is None else len(self.indices)
@@ -125,17 +137,20 @@ Split = Arrays | Records
 class Dataset:
     """Two splits under their roles, "train" and "test", and what they have in common.
 
-    `image_shape` is (height, width, channels) of the images in a batch; `mean` and
-    `std` are per channel, of pixel values scaled to 0..1; `crop` is the fraction of
-    the shorter side that the evaluation transform keeps (see `images.fit`).
+    `image_shape` is (height, width, channels) of the images in a batch, or (frames,
+    height, width, channels) of clips; `label_shape` is () of one class an image, and
+    (height, width) of one a pixel. `mean` and `std` are per channel, of pixel values
+    scaled to 0..1; `crop` is the fraction of the shorter side that the evaluation
+    transform keeps (see `images.fit`).
     """
 
     splits: dict[str, Split]
     classes: tuple[str, ...]
-    image_shape: tuple[int, int, int]
+    image_shape: Shape
     mean: tuple[float, ...]
     std: tuple[float, ...]
     crop: float = 1.0
+    label_shape: Shape = ()
 
 
 def assemble(
@@ -171,10 +186,13 @@ def assemble(
     if in_memory:
         splits = {role: into_memory(split) for role, split in splits.items()}
         for role, split in splits.items():
-            if split.labels.min() < 0 or split.labels.max() >= len(classes):
+            labels = split.labels
+            if split.label_shape:
+                labels = labels[labels != IGNORED]
+            if labels.min(initial=0) < 0 or labels.max(initial=0) >= len(classes):
                 raise UserError(
                     f"the {role} split has examples without a label "
-                    f"({split.labels.min()} to {split.labels.max()} for "
+                    f"({labels.min()} to {labels.max()} for "
                     f"{len(classes)} classes); choose another split."
                 )
         mean, std = channel_statistics(splits["train"].images)
@@ -184,7 +202,9 @@ def assemble(
             splits = {role: replace(s, **cropping) for role, s in splits.items()}
         mean, std = IMAGENET_MEAN[image_shape[-1]], IMAGENET_STD[image_shape[-1]]
     crop = EVAL_CROP if random_crop and not in_memory else 1.0
-    return Dataset(splits, tuple(classes), image_shape, mean, std, crop)
+    return Dataset(
+        splits, tuple(classes), image_shape, mean, std, crop, train.label_shape
+    )
 
 
 def keep(split: Split, count: int | None, option: str) -> Split:
@@ -192,12 +212,12 @@ def keep(split: Split, count: int | None, option: str) -> Split:
 
     In that order every prefix holds the classes in the proportions of the whole,
     so smaller selections lie inside larger ones and balanced sets stay balanced.
-    (Sets whose labels are not known without reading them all are only shuffled.)
+    (Sets whose labels are not known without reading them all, or are one a pixel, are
+    only shuffled.)
     """
     if count is None:
         return split
-    if count < 1:
-        raise UserError(f"data.{option} is {count}; it must be at least 1.")
+    check_count(count, option)
     order = np.random.default_rng(0).permutation(len(split))
     labels = split.known_labels()
     if labels is not None:
@@ -207,6 +227,11 @@ def keep(split: Split, count: int | None, option: str) -> Split:
             place[members] = (np.arange(len(members)) + 0.5) / len(members)
         order = order[np.argsort(place, kind="stable")]
     return split.subset(order[:count])
+
+
+def check_count(count: int, option: str) -> None:
+    """Raises `UserError` unless the option asks for some examples."""
+    images.check_least(option, count, 1)
 
 
 def into_memory(split: Split) -> Arrays:
@@ -241,7 +266,7 @@ def into_memory(split: Split) -> Arrays:
 def channel_statistics(
     images: np.ndarray,
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation per channel of uint8 [n, h, w, c], in units of 255.
+    """Mean and standard deviation per channel of uint8 [n, ..., c], in units of 255.
 
     Counted exactly, so the result does not depend on the machine. A channel that
     never changes has the standard deviation of one grey level, 1 / 255.

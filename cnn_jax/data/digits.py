@@ -5,6 +5,7 @@ E. Alpaydin, C. Kaynak, "Optical Recognition of Handwritten Digits", UCI, 1998.
 
 import importlib.util
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -13,6 +14,13 @@ from cnn_jax.data import images
 from cnn_jax.data.dataset import Arrays, Dataset, assemble
 
 TEST_EXAMPLES = 360
+
+
+class Pool(NamedTuple):
+    """Digits as they are stored: uint8 [n, 8, 8], and their labels, [n]."""
+
+    images: np.ndarray
+    labels: np.ndarray
 
 
 def load(
@@ -30,19 +38,32 @@ def load(
       train_examples, test_examples: use only that many, classes in proportion.
     """
     images.check_shape(image_size, channels)
-    values, labels = _read()
-    grey = np.rint(values * (255 / 16)).astype(np.uint8)
     shape = (image_size, image_size, channels)
-    pictures = np.stack([images.fit(Image.fromarray(image), shape) for image in grey])
-    train, test = _split(labels)
+    train, test = (
+        Arrays(
+            np.stack(
+                [images.fit(Image.fromarray(grey), shape) for grey in pool.images]
+            ),
+            pool.labels,
+        )
+        for pool in pools().values()
+    )
     return assemble(
-        Arrays(pictures[train], labels[train]),
-        Arrays(pictures[test], labels[test]),
+        train,
+        test,
         classes=[str(digit) for digit in range(10)],
         train_examples=train_examples,
         test_examples=test_examples,
         in_memory=True,
     )
+
+
+def pools() -> dict[str, Pool]:
+    """The digits of "train" and of "test", which other sources draw from too."""
+    values, labels = _read()
+    grey = np.rint(values * (255 / 16)).astype(np.uint8)
+    parts = zip(("train", "test"), _split(labels), strict=True)
+    return {role: Pool(grey[part], labels[part]) for role, part in parts}
 
 
 def _read() -> tuple[np.ndarray, np.ndarray]:

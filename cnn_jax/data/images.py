@@ -41,6 +41,12 @@ def check_shape(image_size: int, channels: int) -> None:
         raise UserError(f"data.channels is {channels}; it must be 1 (grey) or 3 (RGB).")
 
 
+def check_least(option: str, value: int, least: int) -> None:
+    """Raises `UserError` unless an option of the data is at least so much."""
+    if value < least:
+        raise UserError(f"data.{option} is {value}; it must be at least {least}.")
+
+
 def read_image(path: str | Path) -> Image.Image:
     """The picture at `path`, upright as its EXIF data says, in mode "L" or "RGB".
 

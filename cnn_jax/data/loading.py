@@ -49,8 +49,9 @@ def train_batches(
         memory needs none and ignores it.
       shard: (this host, number of hosts); a host gets its contiguous rows.
 
-    Yields {"image": uint8 [b, h, w, c], "label", "index", "epoch": int32 [b]} with
-    b = batch_size / number of hosts. Close the iterator to end the workers early.
+    Yields {"image": uint8 [b, *image_shape], "label", "index", "epoch": int32 [b]} with
+    b = batch_size / number of hosts; a label for every pixel is uint8 [b, h, w]. Close
+    the iterator to end the workers early.
 
     Raises `UserError` for a batch size that the hosts do not divide.
     """
@@ -66,7 +67,7 @@ def eval_batches(
     """Every example exactly once over all hosts, in order, in batches of one shape.
 
     Yields {"image", "label", "index", "mask": float32 [b]}. Rows that fill up the
-    last batch are black images with label 0, index -1 and mask 0. All hosts get the
+    last batch are black images with labels of 0, index -1 and mask 0. All hosts get the
     same number of batches.
     """
     make = _EvalBatch(split, batch_size, _rows(batch_size, shard))

@@ -77,6 +77,7 @@ from cnn_jax.layers.residual import (
     PreActBasicBlock,
     PreActBottleneck,
 )
+from cnn_jax.layers.resizing import Resize, resize_bilinear
 from cnn_jax.layers.sharing import (
     SHARING,
     DepthSharedConv,
@@ -128,6 +129,7 @@ __all__ = [
     "PreActBasicBlock",
     "PreActBottleneck",
     "Repeat",
+    "Resize",
     "SeparableConv",
     "SpatialDropout",
     "SpatialPyramidPool",
@@ -154,5 +156,6 @@ __all__ = [
     "lp_pool",
     "max_pool",
     "patches",
+    "resize_bilinear",
     "spatial_pyramid_pool",
 ]

@@ -1,8 +1,9 @@
 """Models by name: `create("resnet20", num_classes=10, dtype="bfloat16", width=8)`.
 
 Every model is a linen module, called as `model.apply(variables, images, train)`
-with images (batch, height, width, channels); it returns float32 logits (batch,
-num_classes).
+with images (batch, height, width, channels), and some with clips (batch, frames,
+height, width, channels); it returns float32 logits (batch, num_classes), or with
+head="fcn" (batch, height, width, num_classes).
 """
 
 import dataclasses
@@ -27,6 +28,7 @@ from cnn_jax.models import (
     mlp,
     mobilenet,
     nin,
+    plain,
     preactresnet,
     resnet,
     squeezenet,
@@ -76,10 +78,12 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "preactresnet110": preactresnet.preactresnet110,
     "preactresnet164": preactresnet.preactresnet164,
     "drn_c_26": drn.drn_c_26,
+    "r2d_18": video.r2d_18,
     "r3d_18": video.r3d_18,
     "mc3_18": video.mc3_18,
     "r2plus1d_18": video.r2plus1d_18,
     "c3d": video.C3D,
+    "plain": plain.PlainNet,
 }
 
 DTYPES: dict[str, DTypeLike] = {
@@ -129,6 +133,11 @@ def features(
     _, state = model.apply(variables, images, train=False, mutable=["intermediates"])
     (maps,) = state["intermediates"]["features"]
     return maps
+
+
+def per_pixel(model: nn.Module) -> bool:
+    """Whether the model's logits are of every pixel, not of the whole image."""
+    return getattr(model, "head", None) == "fcn"
 
 
 def attributes(name: str) -> dict[str, tuple[Any, Any]]:

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 from cnn_jax import layers
 from cnn_jax.errors import UserError
 from cnn_jax.models import strides
-from cnn_jax.models.classifier import Classifier, scaled
+from cnn_jax.models.classifier import Classifier, Logits, scaled
 
 
 class AlexNet(Classifier, kw_only=True):
@@ -63,7 +63,8 @@ class AlexNet(Classifier, kw_only=True):
     @nn.compact
     def __call__(
         self, x: Float[Array, "batch height width channels"], train: bool
-    ) -> Float[Array, "batch classes"]:
+    ) -> Logits:
+        size = x.shape[1:-1]
         small = self.stem == "small"
         *first, pool1, pool2, pool3 = self.plan()
 
@@ -104,7 +105,7 @@ class AlexNet(Classifier, kw_only=True):
         x = conv(4, x, 3, inner(pool3), 1, self.groups)
         x = conv(5, x, 3, inner(pool3), 1, self.groups)
         x = pool(3, x, pool3)
-        return self.classify(x, train)
+        return self.classify(x, train, size=size)
 
 
 class OneWeirdTrick(AlexNet, kw_only=True):

@@ -1,9 +1,9 @@
-"""What all networks for classification share: heads, and strides turned to dilation."""
+"""What all networks share: heads, and strides turned to dilation."""
 
 import dataclasses
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import flax.linen as nn
@@ -18,7 +18,8 @@ from cnn_jax.layers.windows import Size
 from cnn_jax.models import strides
 
 Maps = Float[Array, "batch *space channels"]
-Logits = Float[Array, "batch classes"]
+# One row of classes an image or clip, and with the head "fcn" one a pixel.
+Logits = Float[Array, "batch *pixels classes"]
 
 # torchvision leaves most classifiers at PyTorch's default, uniform in
 # +-1/sqrt(fan_in); the bias starts at zero here.
@@ -27,11 +28,17 @@ head_init = initializers.variance_scaling(1 / 3, "fan_in", "uniform")
 hidden_init = initializers.variance_scaling(2.0, "fan_in", "normal")
 
 # What makes logits of the last map, and whether it has hidden layers.
-HEADS = {"gap": False, "conv_gap": False, "flatten_fc": True, "pyramid": True}
+HEADS = {
+    "gap": False,
+    "conv_gap": False,
+    "flatten_fc": True,
+    "pyramid": True,
+    "fcn": False,
+}
 STEMS = ("imagenet", "small")
 # Attributes whose integers count nothing that a network must have.
-MAY_BE_ZERO = {"padding"}
-MAY_BE_EMPTY = {"head_width", "flattened"}
+MAY_BE_ZERO = {"padding", "random_filters"}
+MAY_BE_EMPTY = {"head_width", "flattened", "filters"}
 
 
 def scaled(channels: int, multiplier: float, divisor: int = 1) -> int:
@@ -51,7 +58,7 @@ def scaled(channels: int, multiplier: float, divisor: int = 1) -> int:
 
 
 class Classifier(nn.Module, kw_only=True):
-    """A network from images to float32 logits.
+    """A network from images to float32 logits, one row an image or one a pixel.
 
     A subclass says in `subsampling` which strides it takes, makes the maps with the
     steps of `plan()`, and ends with `classify`. The last map is sown as "features"
@@ -63,7 +70,9 @@ class Classifier(nn.Module, kw_only=True):
         convolution to one map a class, ReLU, then global average pooling (Lin et al.
         2014; Iandola et al. 2016). "flatten_fc": the map as one vector, then fully
         connected layers (Krizhevsky et al. 2012). "pyramid": spatial pyramid pooling
-        in place of the flattening (He et al. 2014).
+        in place of the flattening (He et al. 2014). "fcn": a 1x1 convolution to one
+        map a class, interpolated to the input's size: logits of every pixel (Long et
+        al. 2015, whose FCN-32s this is at an output stride of 32).
       head_width: units of the hidden layers of "flatten_fc" and "pyramid"; None is
         the architecture's own, or (4096, 4096), as in the papers.
       head_grid: "flatten_fc" first averages the map over a grid of so many cells a
@@ -81,7 +90,9 @@ class Classifier(nn.Module, kw_only=True):
 
     default_head_width: ClassVar[tuple[int, ...]] = (4096, 4096)
     default_head_grid: ClassVar[int | None] = None
-    # Whether there is dropout before the last layer of "gap" and "conv_gap".
+    # Whether it takes clips; where it does, images are still clips.
+    takes_clips: ClassVar[bool] = False
+    # Whether there is dropout before the last layer of the heads without hidden ones.
     head_dropout: ClassVar[bool] = True
 
     num_classes: int
@@ -172,10 +183,16 @@ class Classifier(nn.Module, kw_only=True):
         activation: Callable[[Array], Array] = nn.relu,
         hidden_init: Any = hidden_init,
         head_init: Any = head_init,
+        *,
+        size: Sequence[int],
     ) -> Logits:
         """The head, to be called once, at the end of a compact `__call__`.
 
-        Module names: `pool`, `flatten` or `pyramid`, `fc1`, `fc2`, ..., `head`.
+        Module names: `pool`, `flatten` or `pyramid`, `fc1`, `fc2`, ..., `head`, and
+        `resize` behind it.
+
+        Args:
+          size: of the network's input in space.
         """
         self.sow("intermediates", "features", x)
         drop = self.dropout_layer(train)
@@ -192,6 +209,16 @@ class Classifier(nn.Module, kw_only=True):
                 name="head",
             )(x)
             return layers.GlobalAvgPool(name="pool")(activation(x))
+        if self.head == "fcn":
+            x = layers.Conv(
+                self.num_classes,
+                (1,) * (x.ndim - 2),
+                kernel_init=head_init,
+                name="head",
+            )(drop_last(x.astype(jnp.float32)))
+            if x.ndim - 2 > len(size):  # of a still clip, which is one image
+                x = x.mean(1)
+            return layers.Resize(tuple(size), name="resize")(x)
         if self.head == "gap":
             x = layers.GlobalAvgPool(name="pool")(x)
         elif self.head == "pyramid":

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 from cnn_jax import layers
 from cnn_jax.errors import UserError
 from cnn_jax.models import strides
-from cnn_jax.models.classifier import NormalizedClassifier
+from cnn_jax.models.classifier import Logits, NormalizedClassifier
 from cnn_jax.models.resnet import Stem
 
 Map = Float[Array, "batch height width channels"]
@@ -111,7 +111,8 @@ class DenseNet(NormalizedClassifier, kw_only=True):
         return (*stem, *(2,) * (len(self.block_sizes) - 1), 1)
 
     @nn.compact
-    def __call__(self, x: Map, train: bool) -> Float[Array, "batch classes"]:
+    def __call__(self, x: Map, train: bool) -> Logits:
+        size = x.shape[1:-1]
         conv = partial(layers.Conv, use_bias=False, dtype=self.dtype)
         norm = self.norm(train)
         steps = self.plan()
@@ -132,7 +133,7 @@ class DenseNet(NormalizedClassifier, kw_only=True):
             if block < blocks:
                 features = max(1, int(x.shape[-1] * self.compression))
                 x = Transition(features, step, conv, norm, name=f"transition{block}")(x)
-        return self.classify(nn.relu(norm(name="norm")(x)), train)
+        return self.classify(nn.relu(norm(name="norm")(x)), train, size=size)
 
 
 densenet121 = DenseNet

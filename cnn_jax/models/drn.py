@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from cnn_jax import layers
 from cnn_jax.errors import UserError
-from cnn_jax.models.classifier import NormalizedClassifier
+from cnn_jax.models.classifier import Logits, NormalizedClassifier
 
 # Channels of each stage, in widths; the distance of its kernels' taps.
 CHANNELS = (1, 2, 4, 8, 16, 32, 32, 32)
@@ -80,7 +80,8 @@ class DRN(NormalizedClassifier, kw_only=True):
     @nn.compact
     def __call__(
         self, x: Float[Array, "batch height width channels"], train: bool
-    ) -> Float[Array, "batch classes"]:
+    ) -> Logits:
+        size = x.shape[1:-1]
         conv = partial(layers.Conv, use_bias=False, dtype=self.dtype)
         norm = self.norm(train)
         kernel_size = 3 if self.stem == "small" else 7
@@ -99,7 +100,7 @@ class DRN(NormalizedClassifier, kw_only=True):
                     name=f"stage{stage}_block{i + 1}",
                 )(x)
                 step = step.rest()
-        return self.classify(x, train)
+        return self.classify(x, train, size=size)
 
 
 drn_c_26 = partial(DRN, stage_sizes=(1, 1, 2, 2, 2, 2, 1, 1))

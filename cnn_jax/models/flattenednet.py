@@ -14,7 +14,7 @@ from cnn_jax import layers
 from cnn_jax.errors import UserError
 from cnn_jax.layers import initializers
 from cnn_jax.models import strides
-from cnn_jax.models.classifier import Classifier, scaled
+from cnn_jax.models.classifier import Classifier, Logits, scaled
 
 CHANNELS = (96, 128, 256)
 
@@ -66,7 +66,8 @@ class FlattenedNet(Classifier, kw_only=True):
     @nn.compact
     def __call__(
         self, x: Float[Array, "batch height width channels"], train: bool
-    ) -> Float[Array, "batch classes"]:
+    ) -> Logits:
+        size = x.shape[1:-1]
         linear = initializers.lecun_normal()
         rectified = layers.kaiming_normal_fan_out
         for i, step in enumerate(self.plan(), start=1):
@@ -86,4 +87,4 @@ class FlattenedNet(Classifier, kw_only=True):
                     name=name,
                 )(x)
             x = strides.pool(layers.MaxPool, nn.relu(x), 2, step, name=f"pool{i}")
-        return self.classify(x, train)
+        return self.classify(x, train, size=size)

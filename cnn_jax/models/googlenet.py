@@ -19,6 +19,7 @@ from cnn_jax.layers.windows import Size
 from cnn_jax.models import strides
 from cnn_jax.models.classifier import (
     Classifier,
+    Logits,
     NormalizedClassifier,
     head_init,
     hidden_init,
@@ -131,7 +132,8 @@ class GoogLeNet(Classifier, kw_only=True):
         return partial(layers.AuxiliaryPool, 4, dilation)
 
     @nn.compact
-    def __call__(self, x: Map, train: bool) -> Float[Array, "batch classes"]:
+    def __call__(self, x: Map, train: bool) -> Logits:
+        size = x.shape[1:-1]
         unit = self.unit(train)
 
         def conv(features, *args, **kwargs):
@@ -172,7 +174,7 @@ class GoogLeNet(Classifier, kw_only=True):
                     name=name,
                 )
                 self.auxiliary_logits(f"{name}_logits", head, x, train)
-        return self.classify(x, train)
+        return self.classify(x, train, size=size)
 
 
 class GoogLeNetBN(GoogLeNet, NormalizedClassifier, kw_only=True):

@@ -17,6 +17,7 @@ from cnn_jax import layers
 from cnn_jax.layers.windows import Size
 from cnn_jax.models import strides
 from cnn_jax.models.classifier import (
+    Logits,
     NormalizedClassifier,
     head_init,
     scaled,
@@ -81,7 +82,8 @@ class InceptionV3(NormalizedClassifier, kw_only=True):
         return (2,) * (5 if self.stem == "imagenet" else 2)
 
     @nn.compact
-    def __call__(self, x: Map, train: bool) -> Float[Array, "batch classes"]:
+    def __call__(self, x: Map, train: bool) -> Logits:
+        size = x.shape[1:-1]
         unit = partial(
             layers.ConvUnit, norm=self.norm(train, epsilon=0.001), dtype=self.dtype
         )
@@ -112,7 +114,7 @@ class InceptionV3(NormalizedClassifier, kw_only=True):
         x = reduction(x, layers.InceptionD, "7a", step7)
         x = block(x, layers.InceptionE, "7b", last)
         x = block(x, layers.InceptionE, "7c", last)
-        return self.classify(x, train)
+        return self.classify(x, train, size=size)
 
     def stem_layers(
         self,

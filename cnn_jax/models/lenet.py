@@ -10,7 +10,7 @@ from cnn_jax import layers
 from cnn_jax.errors import UserError
 from cnn_jax.layers import initializers
 from cnn_jax.models import strides
-from cnn_jax.models.classifier import Classifier
+from cnn_jax.models.classifier import Classifier, Logits
 
 POOLS = {"avg": layers.AvgPool, "max": layers.MaxPool}
 
@@ -63,7 +63,8 @@ class LeNet5(Classifier, kw_only=True):
     @nn.compact
     def __call__(
         self, x: Float[Array, "batch height width channels"], train: bool
-    ) -> Float[Array, "batch classes"]:
+    ) -> Logits:
+        size = x.shape[1:-1]
         act = layers.activation(self.activation)
         init = initializers.lecun_normal()
         for i, (features, step) in enumerate(
@@ -79,4 +80,4 @@ class LeNet5(Classifier, kw_only=True):
                 name=f"conv{i}",
             )(x)
             x = strides.pool(POOLS[self.pool], act(x), 2, step, name=f"pool{i}")
-        return self.classify(x, train, act, hidden_init=init, head_init=init)
+        return self.classify(x, train, act, hidden_init=init, head_init=init, size=size)

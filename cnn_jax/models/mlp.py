@@ -10,7 +10,7 @@ from cnn_jax.errors import UserError
 
 
 class MLP(nn.Module):
-    """Fully connected layers on the flattened image.
+    """Fully connected layers on the flattened image or clip.
 
     With 16x16 images, one hidden layer of 100 and 26 classes it has 256*100 + 100 +
     100*26 + 26 = 28,326 parameters. Weights start as in LeCun et al. 1998 (variance
@@ -39,7 +39,7 @@ class MLP(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Float[Array, "batch height width channels"], train: bool
+        self, x: Float[Array, "batch *space channels"], train: bool
     ) -> Float[Array, "batch classes"]:
         x = layers.Flatten(name="flatten")(x)
         for i, features in enumerate(self.hidden):

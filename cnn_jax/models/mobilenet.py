@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 
 from cnn_jax import layers
 from cnn_jax.layers import initializers
-from cnn_jax.models.classifier import NormalizedClassifier, scaled
+from cnn_jax.models.classifier import Logits, NormalizedClassifier, scaled
 
 # Table 2: expansion, output channels, blocks, stride of the first block.
 STAGES = (
@@ -56,7 +56,8 @@ class MobileNetV2(NormalizedClassifier, kw_only=True):
     @nn.compact
     def __call__(
         self, x: Float[Array, "batch height width channels"], train: bool
-    ) -> Float[Array, "batch classes"]:
+    ) -> Logits:
+        size = x.shape[1:-1]
         conv = partial(layers.Conv, use_bias=False, dtype=self.dtype)
         norm = self.norm(train)
         width = lambda channels, by=self.width_multiplier: scaled(channels, by, 8)  # noqa: E731
@@ -89,7 +90,7 @@ class MobileNetV2(NormalizedClassifier, kw_only=True):
         )(x)
         x = nn.relu6(norm(name="last_norm")(x))
         init = initializers.normal(0.01)
-        return self.classify(x, train, nn.relu6, head_init=init)
+        return self.classify(x, train, nn.relu6, head_init=init, size=size)
 
 
 mobilenet_v2 = MobileNetV2

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from cnn_jax import layers
 from cnn_jax.models import strides
-from cnn_jax.models.classifier import Classifier, scaled
+from cnn_jax.models.classifier import Classifier, Logits, scaled
 
 
 class NIN(Classifier, kw_only=True):
@@ -45,7 +45,8 @@ class NIN(Classifier, kw_only=True):
     @nn.compact
     def __call__(
         self, x: Float[Array, "batch height width channels"], train: bool
-    ) -> Float[Array, "batch classes"]:
+    ) -> Logits:
+        size = x.shape[1:-1]
         drop = self.dropout_layer(train)
         pool1, pool2 = self.plan()
 
@@ -70,4 +71,4 @@ class NIN(Classifier, kw_only=True):
         x = strides.pool(layers.AvgPool, x, 3, pool2, ceil_mode=True, name="pool2")
         x = conv("conv3", drop(x), 192, 3, pool2.after)
         x = conv("cccp5", x, 192)
-        return self.classify(x, train)
+        return self.classify(x, train, size=size)

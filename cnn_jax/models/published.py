@@ -127,7 +127,9 @@ PUBLISHED: dict[str, Published] = {
     "drn_c_26": Published(
         IMAGENET, 1000, 21_126_584, None, "Yu et al. 2017, their code"
     ),
+    "plain": _unpublished(CIFAR, 10, "nobody: it is what the experiments change"),
     "c3d": Published(VIDEO, 487, 79_991_015, None, "Tran et al. 2015, on Sports-1M"),
+    "r2d_18": _unpublished(VIDEO, 400, "Tran et al. 2018, f-R2D: 11.4 M parameters"),
     "r3d_18": _torchvision(33_371_472, 40_697, VIDEO, 400),
     "mc3_18": _torchvision(11_695_440, 43_343, VIDEO, 400),
     "r2plus1d_18": _torchvision(31_505_325, 40_519, VIDEO, 400),

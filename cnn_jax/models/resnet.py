@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 from cnn_jax import layers
 from cnn_jax.errors import UserError
 from cnn_jax.models import strides
-from cnn_jax.models.classifier import NormalizedClassifier
+from cnn_jax.models.classifier import Logits, NormalizedClassifier
 
 
 class Stem(nn.Module):
@@ -119,7 +119,8 @@ class ResNet(NormalizedClassifier, kw_only=True):
     @nn.compact
     def __call__(
         self, x: Float[Array, "batch height width channels"], train: bool
-    ) -> Float[Array, "batch classes"]:
+    ) -> Logits:
+        size = x.shape[1:-1]
         conv = partial(layers.Conv, use_bias=False, dtype=self.dtype)
         norm = self.norm(train)
         block = partial(
@@ -150,7 +151,7 @@ class ResNet(NormalizedClassifier, kw_only=True):
                 )(x)
                 step = step.rest()
                 index += 1
-        return self.classify(self.last_activation(x, norm), train)
+        return self.classify(self.last_activation(x, norm), train, size=size)
 
     def block_attributes(self, index: int, train: bool) -> dict[str, Any]:
         """What block `index` of all, from 0, has of its own."""

@@ -14,7 +14,7 @@ from cnn_jax import layers
 from cnn_jax.errors import UserError
 from cnn_jax.layers import initializers
 from cnn_jax.models import strides
-from cnn_jax.models.classifier import Classifier, scaled
+from cnn_jax.models.classifier import Classifier, Logits, scaled
 
 # Channels of the squeeze convolutions of fire2, ..., fire9; each of the two expand
 # convolutions of a module has four times as many (table 1).
@@ -70,7 +70,8 @@ class SqueezeNet(Classifier, kw_only=True):
     @nn.compact
     def __call__(
         self, x: Float[Array, "batch height width channels"], train: bool
-    ) -> Float[Array, "batch classes"]:
+    ) -> Logits:
+        size = x.shape[1:-1]
         conv = partial(layers.Conv, dtype=self.dtype)
         plan = self.plan()
         if self.stem == "small":
@@ -106,7 +107,7 @@ class SqueezeNet(Classifier, kw_only=True):
                     layers.MaxPool, x, 3, step, ceil_mode=True, name=f"pool{layer}"
                 )
                 step = step.rest()
-        return self.classify(x, train, head_init=initializers.normal(0.01))
+        return self.classify(x, train, head_init=initializers.normal(0.01), size=size)
 
 
 squeezenet1_0 = SqueezeNet

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 from cnn_jax import layers
 from cnn_jax.errors import UserError
 from cnn_jax.models import strides
-from cnn_jax.models.classifier import NormalizedClassifier
+from cnn_jax.models.classifier import Logits, NormalizedClassifier
 
 
 class VGG(NormalizedClassifier, kw_only=True):
@@ -61,13 +61,14 @@ class VGG(NormalizedClassifier, kw_only=True):
     @nn.compact
     def __call__(
         self, x: Float[Array, "batch height width channels"], train: bool
-    ) -> Float[Array, "batch classes"]:
+    ) -> Logits:
+        size = x.shape[1:-1]
         norm = self.norm(train)
         steps = self.plan()
         unpooled = len(self.stage_sizes) - len(steps)
-        for stage, size in enumerate(self.stage_sizes):
+        for stage, count in enumerate(self.stage_sizes):
             step = steps[stage - unpooled] if stage >= unpooled else strides.Step()
-            for i in range(size):
+            for i in range(count):
                 name = f"{stage + 1}_{i + 1}"
                 x = layers.Conv(
                     self.width * min(2**stage, 8),
@@ -82,7 +83,7 @@ class VGG(NormalizedClassifier, kw_only=True):
                 x = nn.relu(x)
             if stage >= unpooled:
                 x = strides.pool(layers.MaxPool, x, 2, step, name=f"pool{stage + 1}")
-        return self.classify(x, train)
+        return self.classify(x, train, size=size)
 
 
 # Table 1: columns A, B, D, E.

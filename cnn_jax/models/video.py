@@ -5,7 +5,9 @@ Spatiotemporal Convolutions for Action Recognition") and C3D (Tran et al. 2015,
 They take clips (batch, depth, height, width, channels), frames along the depth.
 Images (batch, height, width, channels) they take as well, each as a still clip, its
 one frame repeated (Carreira and Zisserman 2017, section 2.4: "boring" videos): a
-convenience, so that they train on image sets too.
+convenience, so that they train on image sets too. All of them mix what the frames
+hold, but for `r2d_18`, which only averages over them at its end: the f-R2D of Tran et
+al. 2018, to compare the others with.
 
 Module names: `stem`, `stage1_block1`, ..., `pool`, `head`; of C3D `conv1`, `pool1`,
 `conv2`, `pool2`, `conv3a`, `conv3b`, `pool3`, ..., `pool5`, `fc1`, `fc2`, `head`.
@@ -24,12 +26,11 @@ from cnn_jax.errors import UserError, unknown
 from cnn_jax.layers import arithmetic
 from cnn_jax.layers.windows import Size, per_dimension
 from cnn_jax.models import strides
-from cnn_jax.models.classifier import Classifier, NormalizedClassifier
+from cnn_jax.models.classifier import Classifier, Logits, NormalizedClassifier
 
 Images = Float[Array, "batch *space channels"]
 Clips = Float[Array, "batch depth height width channels"]
 Maps = Float[Array, "batch out_depth out_height out_width features"]
-Logits = Float[Array, "batch classes"]
 
 
 def conv3d(features: int, kernel_size: Size, **attributes) -> nn.Module:
@@ -95,30 +96,39 @@ class ClipClassifier(Classifier, kw_only=True):
       width: channels of the first layers, which all others are multiples of.
       stem: "imagenet", for frames of 112x112 as published, or "small", for 32x32 and
         below, which leaves out the first subsampling.
-      frames: of the clip that is made of an image; clips come with their own number.
+      frames: of the clip that is made of an image, None is 16; clips come with their
+        own number.
 
     Raises:
       UserError: an attribute's value that makes no network.
     """
 
+    takes_clips: ClassVar[bool] = True
+
     width: int = 64
     stem: str = "imagenet"
-    frames: int = 16
+    frames: int | None = None
 
     def as_clips(self, x: Images) -> Clips:
         """Clips as they are, images as still clips.
 
         Raises:
-          UserError: neither clips nor images.
+          UserError: neither clips nor images, or clips of another length than `frames`.
         """
         if x.ndim == 5:
+            if self.frames not in (None, x.shape[1]):
+                raise UserError(
+                    f"frames={self.frames} is the length of clips that are made of "
+                    f"images; these clips have {x.shape[1]}: leave it out."
+                )
             return x
         if x.ndim != 4:
             raise UserError(
                 f"an input of shape {x.shape} is neither clips (batch, depth, height, "
                 "width, channels) nor images (batch, height, width, channels)."
             )
-        return jnp.broadcast_to(x[:, None], (x.shape[0], self.frames, *x.shape[1:]))
+        frames = self.frames or 16
+        return jnp.broadcast_to(x[:, None], (x.shape[0], frames, *x.shape[1:]))
 
 
 class VideoResNet(ClipClassifier, NormalizedClassifier, kw_only=True):
@@ -175,6 +185,7 @@ class VideoResNet(ClipClassifier, NormalizedClassifier, kw_only=True):
 
     @nn.compact
     def __call__(self, x: Images, train: bool) -> Logits:
+        size = x.shape[1:-1]
         norm = self.norm(train)
         first, *steps = self.plan(3)
         x = Stem(
@@ -202,7 +213,7 @@ class VideoResNet(ClipClassifier, NormalizedClassifier, kw_only=True):
                     name=f"stage{stage + 1}_block{i + 1}",
                 )(x)
                 step = step.rest()
-        return self.classify(x, train)
+        return self.classify(x, train, size=size)
 
 
 class C3D(ClipClassifier, kw_only=True):
@@ -237,6 +248,7 @@ class C3D(ClipClassifier, kw_only=True):
 
     @nn.compact
     def __call__(self, x: Images, train: bool) -> Logits:
+        size = x.shape[1:-1]
         x = self.as_clips(x)
         stages = zip(self.stages.items(), self.subsampling, self.plan(3), strict=True)
         for stage, ((names, channels), window, step) in enumerate(stages, start=1):
@@ -259,9 +271,10 @@ class C3D(ClipClassifier, kw_only=True):
                 x = strides.pool(
                     layers.MaxPool, x, window, step, padding=padding, name=name
                 )
-        return self.classify(x, train)
+        return self.classify(x, train, size=size)
 
 
+r2d_18 = partial(VideoResNet, stage_convs=("2d", "2d", "2d", "2d"))
 r3d_18 = partial(VideoResNet, stage_convs=("3d", "3d", "3d", "3d"))
 mc3_18 = partial(VideoResNet, stage_convs=("3d", "2d", "2d", "2d"))
 r2plus1d_18 = partial(VideoResNet, stage_convs=("2+1d", "2+1d", "2+1d", "2+1d"))

@@ -1,4 +1,4 @@
-"""Image classification: one label an image."""
+"""Classification of images or clips: one label each."""
 
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
@@ -11,7 +11,7 @@ import optax
 from jaxtyping import Array, Float
 
 from cnn_jax.tasks import pictures
-from cnn_jax.tasks.metrics import Pairs, Totals, weighted
+from cnn_jax.tasks.metrics import Pairs, Totals, means, weighted
 
 # A larger confusion matrix is not readable as a picture.
 MAX_CONFUSION_CLASSES = 50
@@ -31,6 +31,7 @@ class Classification:
     """
 
     best_metric: ClassVar[str] = "accuracy"
+    per_pixel: ClassVar[bool] = False
 
     classes: tuple[str, ...]
     _: KW_ONLY
@@ -86,6 +87,10 @@ class Classification:
             )
             pairs["confusion"] = (matrix, mask.sum())
         return pairs
+
+    def scores(self, totals: Totals) -> dict[str, float]:
+        """The means of all metrics; the confusion matrix has none."""
+        return means(totals)
 
     def predictions(
         self, logits: Float[Array, "batch classes"], batch: dict

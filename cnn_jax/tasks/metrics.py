@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Num
 
-Pair = tuple[Float[Array, "..."], Float[Array, ""]]
+Pair = tuple[Num[Array, "..."], Num[Array, ""]]
 Pairs = Mapping[str, Pair]
 
 # Pairs added up over many batches, on the host.
@@ -17,3 +17,12 @@ def weighted(values: Float[Array, " batch"], mask: Float[Array, " batch"]) -> Pa
     """The pair of a value for each example; padding has a mask of 0."""
     # Not a product: what the network makes of padding may be NaN.
     return jnp.where(mask > 0, values * mask, 0).sum(), mask.sum()
+
+
+def means(totals: Totals) -> dict[str, float]:
+    """`sum / count` of every scalar metric; a confusion matrix is left out."""
+    return {
+        name: float(total / count)
+        for name, (total, count) in totals.items()
+        if np.ndim(total) == 0 and count
+    }

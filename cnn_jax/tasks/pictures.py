@@ -4,37 +4,31 @@ from collections.abc import Sequence
 from math import ceil, sqrt
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Integer, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
 Picture = UInt8[np.ndarray, "height width 3"]
+Composed = UInt8[np.ndarray, "whole_height whole_width 3"]
+# (height, width, channels), or clips (frames, height, width, channels); their sizes may
+# differ, which a type with names for the dimensions would not allow.
+Images = Sequence[np.ndarray]
 
 
-def grid(images: Sequence[np.ndarray], cell: int = 96) -> Picture:
-    """Images (height, width, 1 or 3), uint8, side by side with a thin border.
+def grid(images: Images, cell: int = 96) -> Composed:
+    """Images of 1 or 3 channels side by side with a thin border; clips as strips.
 
     Small ones are enlarged by a whole factor to about `cell` pixels, pixel by
     pixel, so that what the network sees is what is shown.
     """
-    cells = [np.asarray(_enlarged(image, cell)) for image in images]
-    columns = ceil(sqrt(len(cells)))
-    height, width = (max(c.shape[axis] for c in cells) + 2 for axis in (0, 1))
-    rows = ceil(len(cells) / columns)
-    canvas = np.full((rows * height, columns * width, 3), 255, np.uint8)
-    for number, picture in enumerate(cells):
-        top, left = number // columns * height + 1, number % columns * width + 1
-        canvas[top : top + picture.shape[0], left : left + picture.shape[1]] = picture
-    return canvas
+    return _arranged([_strip(image, cell) for image in images], _frames(images))
 
 
-def labelled_grid(
-    images: Sequence[np.ndarray], labels: Sequence[str], cell: int = 128
-) -> Picture:
+def labelled_grid(images: Images, labels: Sequence[str], cell: int = 128) -> Composed:
     """`grid` with a line of text under each image, cut to its width."""
     font = ImageFont.load_default(size=12)
     cells = []
     for image, label in zip(images, labels, strict=True):
-        picture = _enlarged(image, cell)
+        picture = Image.fromarray(_strip(image, cell))
         card = Image.new(
             "RGB", (max(picture.width, cell), picture.height + 18), "white"
         )
@@ -45,7 +39,34 @@ def labelled_grid(
             (card.width / 2, picture.height + 2), label, "black", font, anchor="ma"
         )
         cells.append(np.asarray(card))
-    return grid(cells, cell=1)
+    return _arranged(cells, _frames(images))
+
+
+def _frames(images: Images) -> int:
+    """How many images wide the widest is."""
+    return max(len(image) if image.ndim == 4 else 1 for image in images)
+
+
+def _arranged(cells: Sequence[Picture], wide: int) -> Composed:
+    """Pictures in about as many rows as columns of images, each being `wide` images."""
+    columns = ceil(sqrt(len(cells) / wide))
+    height, width = (max(c.shape[axis] for c in cells) + 2 for axis in (0, 1))
+    rows = ceil(len(cells) / columns)
+    canvas = np.full((rows * height, columns * width, 3), 255, np.uint8)
+    for number, picture in enumerate(cells):
+        top, left = number // columns * height + 1, number % columns * width + 1
+        canvas[top : top + picture.shape[0], left : left + picture.shape[1]] = picture
+    return canvas
+
+
+def _strip(image: np.ndarray, cell: int) -> Picture:
+    """An image enlarged, or the frames of a clip, from left to right."""
+    if image.ndim == 3:
+        return np.asarray(_enlarged(image, cell))
+    frames = [np.asarray(_enlarged(frame, cell)) for frame in image]
+    gap = np.full((len(frames[0]), 1, 3), 255, np.uint8)
+    parts = [part for frame in frames for part in (gap, frame)]
+    return np.concatenate(parts[1:], axis=1)
 
 
 def _enlarged(image: np.ndarray, cell: int) -> Image.Image:
@@ -56,6 +77,52 @@ def _enlarged(image: np.ndarray, cell: int) -> Image.Image:
     return picture.resize(
         (picture.width * factor, picture.height * factor), Image.Resampling.NEAREST
     )
+
+
+def _palette() -> UInt8[np.ndarray, "256 3"]:
+    """The colours of classes in PASCAL VOC (Everingham et al. 2010).
+
+    The bits of a class are dealt out to red, green and blue, from the highest bit of
+    a colour down: 0 is black, 255 nearly white.
+    """
+    left = np.arange(256)
+    colours = np.zeros((256, 3), np.int64)
+    for bit in range(7, -1, -1):
+        for channel in range(3):
+            colours[:, channel] |= (left >> channel & 1) << bit
+        left >>= 3
+    return colours.astype(np.uint8)
+
+
+PALETTE = _palette()
+
+
+def coloured(labels: Integer[np.ndarray, "height width"]) -> Picture:
+    """A map of classes in the colours of `PALETTE`."""
+    return PALETTE[labels.astype(np.int64) % len(PALETTE)]
+
+
+def with_legend(picture: Picture, classes: Sequence[str]) -> Composed:
+    """The picture, and below it which class has which colour."""
+    font, row = ImageFont.load_default(size=12), 20
+    spaces = [int(font.getlength(name)) + 34 for name in classes]
+    places, x, y = [], 0, 0
+    for space in spaces:
+        if x and x + space > picture.shape[1]:
+            x, y = 0, y + row
+        places.append((x, y))
+        x += space
+    width = max(picture.shape[1], *spaces)
+    legend = Image.new("RGB", (width, y + row), "white")
+    draw = ImageDraw.Draw(legend)
+    for number, (name, (x, y)) in enumerate(zip(classes, places, strict=True)):
+        colour = tuple(PALETTE[number % len(PALETTE)].tolist())
+        draw.rectangle((x + 4, y + 3, x + 17, y + 16), colour, "black")
+        draw.text((x + 22, y + 3), name, "black", font)
+    padded = np.pad(
+        picture, [(0, 0), (0, width - picture.shape[1]), (0, 0)], constant_values=255
+    )
+    return np.concatenate([padded, np.asarray(legend)])
 
 
 def confusion_matrix(matrix: np.ndarray, classes: Sequence[str]) -> Picture:

@@ -249,26 +249,33 @@ def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]
     ]
 
 
-def smoke(values: dict[str, Any]) -> dict[str, Any]:
-    """The config shrunk to a few steps on a few embedded digits.
+# Sources without a download, and the size of their images.
+EMBEDDED = {"digits": 8, "digit_scenes": 48, "moving_digits": 32}
 
-    The model, the task and the optimizer stay as they are; the images get the
-    channels and, up to 96 pixels, the size of the config's own (networks for 224x224
-    take no less than 67 or 75).
+
+def smoke(values: dict[str, Any]) -> dict[str, Any]:
+    """The config shrunk to a few steps on a few embedded examples.
+
+    The model, the task and the optimizer stay as they are. So does an embedded source;
+    the others give way to digits with the channels and, up to 96 pixels, the size of
+    the config's own images (networks for 224x224 take no less than 67 or 75).
     """
     data = values["data"]
-    grey = data["name"] in ("digits", "tfds:mnist") or data.get("channels") == 1
-    size = data.get("image_size") or {"digits": 8, "tfds:mnist": 28}.get(
+    name = data["name"] if data["name"] in EMBEDDED else "digits"
+    grey = data["name"] in (*EMBEDDED, "tfds:mnist")
+    size = data.get("image_size") or {**EMBEDDED, "tfds:mnist": 28}.get(
         data["name"], 32
     )
-    kept = {key: data[key] for key in ("crop_padding", "flip") if key in data}
+    options = ["crop_padding", "flip"] + ["frames"] * (name == "moving_digits")
+    options += ["keep_pixels", "keep", "test_shift"] * (name == "digits")
+    kept = {key: data[key] for key in options if key in data}
     train = {key: value for key, value in values["train"].items() if key[0] == "l"}
     return values | {
         "data": kept
         | {
-            "name": "digits",
+            "name": name,
             "image_size": min(size, 96),
-            "channels": 1 if grey else 3,
+            "channels": data.get("channels") or (1 if grey else 3),
             "train_examples": 40,
             "test_examples": 20,
             "batch_size": 8,

@@ -154,13 +154,26 @@ def train(
                         "same command goes on from there."
                     )
                     raise Stopped(128 + number)
-    return progress.results | {
-        "parameters": parameter_count(state.params),
-        "peak_memory_bytes": machine.peak_memory(),
-        "train_seconds": progress.seconds(),
-        "examples_per_second": progress.examples_per_second(),
-        "config_hash": config_lib.hash_of(config),
-    }
+        others = {}
+        for role in sorted(dataset.splits.keys() - {"train", "test"}):
+            totals, _ = evaluate(
+                eval_step,
+                state.variables(),
+                eval_batches(dataset.splits[role], config),
+            )
+            scores = network.task.scores(totals)
+            others |= {f"{role}/{name}": value for name, value in scores.items()}
+    return (
+        progress.results
+        | others
+        | {
+            "parameters": parameter_count(state.params),
+            "peak_memory_bytes": machine.peak_memory(),
+            "train_seconds": progress.seconds(),
+            "examples_per_second": progress.examples_per_second(),
+            "config_hash": config_lib.hash_of(config),
+        }
+    )
 
 
 def _due(step: int, every: int | None) -> bool:
@@ -175,10 +188,8 @@ def _first_inputs(config: Config, split: Split, training: Training) -> list[np.n
         batches(split, config.seed, 0, 1, batch_size=few)
     ) as loaded:
         batch = next(loaded)
-    augmented = jax.jit(training.augmentation)(
-        stream(config.seed, "augment"), batch["image"], batch["index"], batch["epoch"]
-    )
-    return list(np.asarray(augmented))
+    augmented = jax.jit(training.augmentation)(stream(config.seed, "augment"), batch)
+    return list(np.asarray(augmented["image"]))
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""Sums of metrics over steps, and their means."""
+"""Sums of metrics over steps."""
 
 from collections.abc import Mapping
 
@@ -20,12 +20,3 @@ def add(totals: Totals, pairs: Mapping[str, tuple[ArrayLike, ArrayLike]]) -> Tot
             float(count_before + np.float64(count)),
         )
     return result
-
-
-def means(totals: Totals) -> dict[str, float]:
-    """`sum / count` of every scalar metric; a confusion matrix is left out."""
-    return {
-        name: float(total / count)
-        for name, (total, count) in totals.items()
-        if np.ndim(total) == 0 and count
-    }

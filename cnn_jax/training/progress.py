@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from cnn_jax.tasks.metrics import means
 from cnn_jax.training import metrics
 
 
@@ -99,8 +100,8 @@ class Progress:
 
     def row(self) -> dict[str, float]:
         """The means since the last row; the next one starts anew. Drain first."""
-        means = metrics.means(self._totals)
-        values = {f"train/{name}": value for name, value in means.items()}
+        found = means(self._totals)
+        values = {f"train/{name}": value for name, value in found.items()}
         examples, seconds = self._recent
         if examples:
             values["train/examples_per_second"] = float(examples / seconds)

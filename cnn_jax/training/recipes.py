@@ -6,7 +6,7 @@ whatever else its paper did otherwise.
 
 from ml_collections import ConfigDict
 
-from cnn_jax.training.config import default
+from cnn_jax.training.config import choose, default
 
 
 def digits(epochs: int = 30) -> ConfigDict:
@@ -17,6 +17,46 @@ def digits(epochs: int = 30) -> ConfigDict:
     config.schedule.warmup_epochs = 2
     config.train.epochs = epochs
     config.eval.every_epochs = 5
+    return config
+
+
+def digit_scenes(epochs: int = 8) -> ConfigDict:
+    """Segmentation of 48x48 scenes of digits: runs of one to three minutes."""
+    config = default()
+    config.data.name = "digit_scenes"
+    config.data.batch_size = 32
+    config.data.crop_padding = 4
+    config.task.name = "segmentation"
+    config.optimizer = {"name": "adamw", "learning_rate": 4e-3}
+    config.schedule.warmup_epochs = 1
+    config.train.epochs = epochs
+    config.eval.every_epochs = 2
+    return config
+
+
+def moving_digits(epochs: int = 6) -> ConfigDict:
+    """How a digit moves through a clip of 8 frames: runs of about a minute."""
+    config = default()
+    config.data.name = "moving_digits"
+    config.data.batch_size = 32
+    config.schedule.warmup_epochs = 1
+    config.train.epochs = epochs
+    config.eval.every_epochs = 2
+    return config
+
+
+def few_digits(steps: int = 400) -> ConfigDict:
+    """256 digits to train on, at 16x16 pixels: too few to learn without errors, so that
+    the arms of an experiment can differ."""
+    config = digits()
+    config.data.image_size = 16
+    config.data.train_examples = 256
+    config.data.crop_padding = 2
+    config.model = {"name": "plain", "widths": (16, 32)}
+    config.optimizer.weight_decay = 5e-4
+    config.schedule = {"name": "cosine", "warmup_steps": 20}
+    config.train = {"steps": steps}
+    config.eval = {"every_steps": steps // 8}
     return config
 
 
@@ -40,6 +80,20 @@ def cifar10(epochs: int = 100) -> ConfigDict:
     config.train.log_every_steps = 100
     config.eval.every_epochs = 1
     return config
+
+
+def short_cifar10(epochs: float | int = 10) -> ConfigDict:
+    """CIFAR-10 for experiments: a plain network, trained for a few epochs."""
+    config = cifar10(epochs)
+    config.model = {"name": "plain", "widths": (32, 64, 128)}
+    config.optimizer.weight_decay = 5e-4
+    config.schedule.warmup_epochs = 0.5
+    return config
+
+
+def experiment(argument: str | None) -> ConfigDict:
+    """What experiments begin with: the digits, or by argument `cifar10`."""
+    return choose({"digits": few_digits, "cifar10": short_cifar10}, argument)
 
 
 def imagenet(batch_size: int = 256, epochs: int = 90) -> ConfigDict:

@@ -11,7 +11,7 @@ import numpy as np
 from cnn_jax.tasks import pictures
 from cnn_jax.tasks.metrics import Totals
 from cnn_jax.training import config as config_lib
-from cnn_jax.training import metrics, parallel, startup
+from cnn_jax.training import parallel, startup
 from cnn_jax.training.config import Config
 from cnn_jax.training.run import Network, Training
 from cnn_jax.training.writers import Console, Log
@@ -100,7 +100,7 @@ class Report(contextlib.AbstractContextManager):
         self, step: int, totals: Totals, worst: list[dict], params: Any
     ) -> dict[str, float]:
         """The result of an evaluation: returns its scores, `{"test/loss": ...}`."""
-        scores = {f"test/{k}": value for k, value in metrics.means(totals).items()}
+        scores = {f"test/{k}": v for k, v in self._task.scores(totals).items()}
         if self._log:
             self._log.scalars(step, scores)
             for name, picture in self._task.summaries(totals, worst).items():

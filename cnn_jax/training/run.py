@@ -28,7 +28,8 @@ class Network:
     model: nn.Module
     task: Any
     normalize: Callable[[jax.Array], jax.Array]
-    image_shape: tuple[int, int, int]
+    image_shape: tuple[int, ...]
+    label_shape: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -53,18 +54,58 @@ def network(config: Config, dataset: Dataset) -> Network:
     """The model and the task that a resolved config describes.
 
     Raises:
-      UserError: an attribute that the model does not accept, or fewer outputs than
-        the data has classes.
+      UserError: an attribute that the model does not accept, fewer outputs than the
+        data has classes, or parts that do not fit each other.
     """
     task = tasks.TASKS[config.task.name]
+    model = model_of(config, len(dataset.classes))
+    check_fit(config, model, dataset)
     return Network(
-        model=model_of(config, len(dataset.classes)),
+        model=model,
         task=task(dataset.classes, **config_lib.arguments(config.task, task.__init__)),
         normalize=functools.partial(
             augment.normalize, mean=dataset.mean, std=dataset.std
         ),
         image_shape=dataset.image_shape,
+        label_shape=dataset.label_shape,
     )
+
+
+def check_fit(config: Config, model: nn.Module, dataset: Dataset) -> None:
+    """Raises UserError unless data, augmentation, model and task fit each other."""
+    task, source, name = config.task.name, config.data.name, config.model.name
+    by_pixel = {False: "one label an image", True: "one label a pixel"}
+    given, wanted = bool(dataset.label_shape), tasks.TASKS[task].per_pixel
+    if given != wanted:
+        raise UserError(
+            f"config.task.name={task} learns {by_pixel[wanted]}, and "
+            f"config.data.name={source} has {by_pixel[given]}."
+        )
+    if models.per_pixel(model) != wanted:
+        change = "head=fcn" if wanted else "another head"
+        if not hasattr(model, "head"):
+            change = "another network"
+        raise UserError(
+            f"config.task.name={task} learns {by_pixel[wanted]}, and the logits of "
+            f"config.model are {by_pixel[not wanted]}: take {change}."
+        )
+    if wanted and getattr(model, "auxiliary", False):
+        raise UserError(
+            f"the auxiliary heads of {name} give logits of the whole image, and "
+            f"config.task.name={task} learns one label a pixel: set "
+            "config.model.auxiliary=false."
+        )
+    if len(dataset.image_shape) == 4:
+        if not getattr(model, "takes_clips", True):
+            raise UserError(
+                f"{name} takes images, and config.data.name={source} has clips."
+            )
+        if config.data.crop_padding or config.data.flip:
+            raise UserError(
+                f"the clips of config.data.name={source} are not augmented, since that "
+                "would change what moves where: set config.data.crop_padding=0 and "
+                "config.data.flip=false."
+            )
 
 
 def model_of(config: Config, classes: int) -> nn.Module:

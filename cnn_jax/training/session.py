@@ -18,7 +18,7 @@ from cnn_jax.data import images
 from cnn_jax.data.folder import pictures_below
 from cnn_jax.errors import UserError, unknown
 from cnn_jax.models import torch_weights, weight_files
-from cnn_jax.training import loop, metrics, parallel, run, startup
+from cnn_jax.training import loop, parallel, run, startup
 from cnn_jax.training import workdir as folder
 from cnn_jax.training.checkpoints import Checkpoints
 from cnn_jax.training.config import Config
@@ -133,7 +133,7 @@ def evaluate(
         variables,
         loop.eval_batches(dataset.splits[split], config),
     )
-    scores = {f"{split}/{k}": v for k, v in metrics.means(totals).items()}
+    scores = {f"{split}/{k}": v for k, v in network.task.scores(totals).items()}
     result = {"step": step, "examples": len(dataset.splits[split])} | scores
     if output == "json":
         _say(json.dumps(result))
@@ -149,9 +149,23 @@ def predict(
     checkpoint: str = "best",
     output: str = "table",
 ) -> None:
-    """Prints the most probable classes of each picture."""
+    """Prints the first `top_k` classes of each picture, as the task ranks them.
+
+    Raises:
+      UserError: a picture cannot be read, or the run is one of clips.
+    """
     config = folder.saved_config(workdir)
     dataset = folder.saved_dataset(workdir)
+    if len(dataset.image_shape) == 4:
+        raise UserError(
+            f"the run in {workdir} is one of clips, and pictures are none: "
+            "python -m cnn_jax.evaluate measures it."
+        )
+    if config.data.get("keep_pixels", 1) < 1:
+        raise UserError(
+            f"the run in {workdir} sees a part of the pixels of its own images "
+            "(data.keep_pixels): it cannot see pictures as it was trained."
+        )
     files = [file for path in paths for file in _pictures_in(path)]
     # Read before anything is computed: a bad file should not cost a minute.
     pictures = [images.fit(file, dataset.image_shape, dataset.crop) for file in files]
@@ -179,14 +193,14 @@ def predict(
         _say(json.dumps(found, indent=2))
         return
     table = [
-        [str(path) if rank == 0 else "", best["class"], f"{best['probability']:.2%}"]
+        [str(path) if rank == 0 else "", name, f"{value:.2%}"]
         for path, row in zip(files, rows, strict=True)
-        for rank, best in enumerate(row)
+        for rank, (name, value) in enumerate(found.values() for found in row)
     ]
     _say(
         tabulate(
             table,
-            headers=["image", "class", "probability"],
+            headers=["image", *rows[0][0]],  # a class, and what it is ranked by
             colalign=("left", "left", "right"),
             disable_numparse=True,
         )

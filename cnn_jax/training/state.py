@@ -38,7 +38,7 @@ def stream(seed: int, name: str) -> jax.Array:
 def create(
     model: nn.Module,
     optimizer: optax.GradientTransformation,
-    image_shape: tuple[int, int, int],
+    image_shape: tuple[int, ...],
     *,
     seed: int,
     ema: bool,

@@ -35,10 +35,8 @@ def make_train_step(
     """
 
     def step(state: State, batch: Batch) -> tuple[State, Pairs]:
-        images = augmentation(
-            stream(seed, "augment"), batch["image"], batch["index"], batch["epoch"]
-        )
-        images = normalize(images)
+        batch = augmentation(stream(seed, "augment"), batch)
+        images = normalize(batch["image"])
         dropout = jax.random.fold_in(stream(seed, "dropout"), state.step)
         dropout = jax.random.fold_in(dropout, lax.axis_index(AXIS))
 

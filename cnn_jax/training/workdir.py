@@ -145,6 +145,8 @@ def _facts(dataset: Dataset) -> dict[str, Any]:
         "crop": dataset.crop,
         "examples": {name: len(split) for name, split in dataset.splits.items()},
     }
+    if dataset.label_shape:
+        facts["label_shape"] = dataset.label_shape
     return json.loads(json.dumps(facts))
 
 
@@ -173,6 +175,7 @@ def saved_dataset(workdir: Path) -> Dataset:
         mean=tuple(values["mean"]),
         std=tuple(values["std"]),
         crop=values["crop"],
+        label_shape=tuple(values.get("label_shape", ())),
     )
 
 

@@ -16,6 +16,7 @@ from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tqdm import tqdm
 
 SECONDS_BETWEEN_LINES = 5.0
+ACCURACIES = ("train/accuracy", "train/pixel_accuracy")  # of those that tasks measure
 
 
 class Log:
@@ -170,7 +171,7 @@ class Console:
         speed = row.get("train/examples_per_second")
         parts = [
             f"loss {row['train/loss']:.4f}",
-            *(f"{k[6:]} {v:.2%}" for k, v in row.items() if k == "train/accuracy"),
+            *(f"{k[6:]} {v:.2%}" for k, v in row.items() if k in ACCURACIES),
         ]
         if speed:
             parts.append(f"{speed:,.0f} examples/s")

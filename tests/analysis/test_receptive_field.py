@@ -158,7 +158,31 @@ NETWORKS = {
         chain(conv(2, 3, 2), as_matrix_product, conv(2, 3)),
         (20, 23),
     ),
+    "interpolated": (
+        chain(
+            conv(2, 3, 2),
+            conv(2, 3, 2),
+            lambda x: layers.resize_bilinear(x, size=(24, 32)),
+            conv(2, 3),
+        ),
+        (24, 32),
+    ),
+    "interpolated, by no whole number": (
+        chain(
+            conv(2, 3, 2),
+            lambda x: layers.resize_bilinear(x, size=(25, 18)),
+            lambda x: layers.resize_bilinear(x, size=(10, 18)),
+        ),
+        (20, 24),
+    ),
     "subsampled": (chain(conv(2, 3), lambda x: x[:, 1::3, 2:-1]), (16, 14)),
+    "interpolated clips": (
+        chain(
+            conv(2, (3, 3, 3), (1, 2, 2)),
+            lambda x: layers.resize_bilinear(x, size=(6, 16, 12)),
+        ),
+        (6, 16, 12),
+    ),
     "video": (
         chain(conv(2, (3, 3, 3), (1, 2, 2)), conv(2, (2, 1, 3), (2, 1, 1), padding=0)),
         (12, 14, 16),

@@ -8,18 +8,37 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cnn_jax.data.augment import Augment, normalize
+from cnn_jax.data.dataset import IGNORED
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (64, 6, 5, 3), np.uint8)
+LABELS = np.arange(64, dtype=np.int32)
+# One a pixel, told from the image.
+MAPS = IMAGES[..., 0] // 2
 KEY = jax.random.key(7)
 
 
-jitted = jax.jit(lambda augment, *batch: augment(*batch), static_argnums=0)
+jitted = jax.jit(lambda augment, *given: augment(*given), static_argnums=0)
+
+
+def augmented_batch(augment, rows, epoch=0, key=KEY, labels=LABELS):
+    rows = np.asarray(rows, np.int32)
+    batch = {
+        "image": IMAGES[rows],
+        "label": labels[rows],
+        "index": rows,
+        "epoch": np.full(len(rows), epoch, np.int32),
+    }
+    found = jax.device_get(jitted(augment, key, batch))
+    assert found.keys() == batch.keys()
+    for kept in ("index", "epoch"):
+        np.testing.assert_array_equal(found[kept], batch[kept])
+    return found
 
 
 def augmented(augment, rows, epoch=0, key=KEY):
-    rows = np.asarray(rows, np.int32)
-    epochs = np.full(len(rows), epoch, np.int32)
-    return np.asarray(jitted(augment, key, IMAGES[rows], rows, epochs))
+    found = augmented_batch(augment, rows, epoch, key)
+    np.testing.assert_array_equal(found["label"], LABELS[np.asarray(rows)])
+    return found["image"]
 
 
 def candidates(image, padding, flip):
@@ -52,6 +71,33 @@ def test_every_example_is_a_shift_and_a_flip_of_itself(padding, flip):
     tops, lefts, flips = (set(values) for values in zip(*drawn, strict=True))
     assert tops == lefts == set(range(2 * padding + 1))
     assert flips == ({False, True} if flip else {False})
+
+
+@pytest.mark.parametrize(
+    ("padding", "flip"), [(0, False), (0, True), (2, False), (2, True)]
+)
+def test_labels_of_pixels_move_with_their_pixels(padding, flip):
+    found = augmented_batch(Augment(padding, flip), range(64), labels=MAPS)
+    images, labels = found["image"], found["label"]
+    assert labels.dtype == np.uint8 and labels.shape == MAPS.shape
+    inside = labels != IGNORED
+    np.testing.assert_array_equal(labels[inside], images[..., 0][inside] // 2)
+    # What comes from outside of the image is black, and has no label.
+    assert not images[~inside].any()
+    assert inside.all() == (padding == 0)
+    # Each example has all of the label that its shift leaves inside.
+    for before, after, kept in zip(MAPS, labels, inside, strict=True):
+        rows, columns = kept.any(1).sum(), kept.any(0).sum()
+        assert kept.sum() == rows * columns
+        assert rows >= 6 - padding and columns >= 5 - padding
+        if not padding:
+            assert any(np.array_equal(after, m) for m in (before, before[:, ::-1]))
+
+
+def test_images_are_augmented_alike_whatever_their_labels():
+    augment = Augment(crop_padding=2, flip=True)
+    with_maps = augmented_batch(augment, range(64), labels=MAPS)
+    np.testing.assert_array_equal(with_maps["image"], augmented(augment, range(64)))
 
 
 def test_flips_are_fair():
@@ -91,3 +137,7 @@ def test_normalize(dtype):
     tolerance = 1e-5 if dtype == jnp.float32 else 0.02
     np.testing.assert_allclose(result.astype(np.float32), expected, atol=tolerance)
     assert normalize(jnp.asarray(IMAGES), mean, std).dtype == jnp.float32
+    clips = jnp.asarray(IMAGES).reshape(8, 8, 6, 5, 3)
+    np.testing.assert_array_equal(
+        normalize(clips, mean, std, dtype), result.reshape(clips.shape)
+    )

@@ -36,9 +36,12 @@ def test_options_can_be_written_to_a_config():
         "channels": (int, 1),
         "train_examples": (int | None, None),
         "test_examples": (int | None, None),
+        "keep_pixels": (float, 1.0),
+        "keep": (str, "grid"),
+        "test_shift": (int | None, None),
     }
     assert data.options("tfds:cifar10")["data_dir"] == (str | None, None)
-    for name in ("digits", "folder", "tfds:mnist"):
+    for name in ("digits", "digit_scenes", "moving_digits", "folder", "tfds:mnist"):
         options = data.options(name)
         assert {"train_examples", "test_examples", "image_size"} <= options.keys()
         for hint, default in options.values():
@@ -48,7 +51,9 @@ def test_options_can_be_written_to_a_config():
 
 @pytest.mark.parametrize("name", ["digit", "digits:x", "tfds", "imagenet", ""])
 def test_unknown_names(name):
-    with pytest.raises(UserError, match=r"digits, folder, tfds:NAME|names no set"):
+    with pytest.raises(
+        UserError, match=r"folder, moving_digits, tfds:NAME|names no set"
+    ):
         data.options(name)
     with pytest.raises(UserError):
         data.load(name)
@@ -111,6 +116,17 @@ def test_fewer_examples_keep_the_classes_in_proportion(labels, count):
     np.testing.assert_array_equal(more[: len(rows)], rows)
 
 
+@given(st.integers(1, 30), st.integers(1, 40), st.integers(0, 2**16))
+def test_fewer_examples_with_a_label_for_every_pixel(total, count, seed):
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 3, (total, 2, 2), np.uint8)
+    images = np.arange(total, dtype=np.uint8)[:, None, None, None].repeat(2, 1)
+    kept = keep(Arrays(images, labels), count, "train_examples")
+    rows = kept.images[:, 0, 0, 0]
+    assert len(set(rows.tolist())) == len(kept) == min(count, total)
+    np.testing.assert_array_equal(kept.labels, labels[rows])
+
+
 def test_fewer_examples_of_a_balanced_set_are_balanced():
     split = data.load("digits", train_examples=100).splits["train"]
     assert len(split) == 100
@@ -135,3 +151,37 @@ def test_examples_without_labels_are_one_line():
     split = Arrays(np.zeros((3, 2, 2, 1), np.uint8), np.array([0, -1, 1], np.int32))
     with pytest.raises(UserError, match="train split has examples without a label"):
         assemble(split, split, classes=("a", "b"))
+
+
+def test_labels_of_pixels():
+    labels = np.array([[[0, 1], [255, 1]]], np.uint8)
+    split = Arrays(np.zeros((1, 2, 2, 1), np.uint8), labels)
+    found = assemble(split, split, classes=("a", "b"))
+    assert found.label_shape == split.label_shape == (2, 2)
+    np.testing.assert_array_equal(found.splits["train"].labels, labels)
+    with pytest.raises(UserError, match="train split has examples without a label"):
+        assemble(split, split, classes=("a",))
+    nothing = Arrays(split.images, np.full_like(labels, 255))
+    assert len(assemble(nothing, nothing, classes=("a",)).splits["test"]) == 1
+
+
+def test_statistics_of_clips():
+    clips = np.random.default_rng(0).integers(0, 99, (3, 4, 5, 6, 3), np.uint8)
+    frames = clips.reshape(12, 5, 6, 3)
+    assert channel_statistics(clips) == channel_statistics(frames)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("digits", {"image_size": 12, "channels": 3}),
+        ("digit_scenes", {"image_size": 40}),
+        ("moving_digits", {"image_size": 24, "frames": 5, "channels": 3}),
+    ],
+)
+def test_a_description_is_that_of_the_data(name, options):
+    few = {"train_examples": 3, "test_examples": 2}
+    known, found = data.describe(name, **options), data.load(name, **options, **few)
+    assert known.classes == found.classes
+    assert known.image_shape == found.image_shape == found.splits["test"].image_shape
+    assert known.label_shape == found.label_shape == found.splits["test"].label_shape

@@ -124,6 +124,27 @@ def test_types_and_shapes():
     }
 
 
+@given(sizes, st.integers(1, 9))
+def test_clips_and_labels_of_pixels_are_loaded_as_they_are(count, batch_size):
+    rng = np.random.default_rng(0)
+    clips = rng.integers(0, 256, (count, 2, 3, 4, 1), np.uint8)
+    maps = rng.integers(0, 256, (count, 3, 4), np.uint8)
+    split = Arrays(clips, maps)
+    batches = list(eval_batches(split, batch_size=batch_size))
+    batches[:0] = train_batches(
+        split, batch_size=batch_size, seed=1, start_step=0, stop_step=3
+    )
+    for batch in batches:
+        real = batch.get("mask", np.ones(batch_size)) > 0
+        assert batch["image"].shape == (batch_size, 2, 3, 4, 1)
+        assert batch["label"].shape == (batch_size, 3, 4)
+        assert batch["image"].dtype == batch["label"].dtype == np.uint8
+        rows = batch["index"][real]
+        np.testing.assert_array_equal(batch["image"][real], clips[rows])
+        np.testing.assert_array_equal(batch["label"][real], maps[rows])
+        assert not batch["image"][~real].any() and not batch["label"][~real].any()
+
+
 def test_bad_sizes_are_one_line():
     steps = {"start_step": 0, "stop_step": 1}
     with pytest.raises(UserError, match=r"batch size, 10, .* hosts, 4"):

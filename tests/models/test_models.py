@@ -35,9 +35,10 @@ TINY = {
     },
     "mobilenet": {"stem": "small", "width_multiplier": 1 / 8},
     "flattenednet": {"width_multiplier": 1 / 8},
+    "plain": {"widths": (4, 8), "depth": 2},
     "drn": {"stem": "small", "width": 4, "stage_sizes": (1,) * 8},
     "c3d": {"stem": "small", "width": 4, "frames": 2, "head_width": (16,)},
-    "(r3d|mc3|r2plus1d)": {
+    "(r2d|r3d|mc3|r2plus1d)": {
         "stem": "small",
         "width": 4,
         "frames": 2,
@@ -171,10 +172,59 @@ def test_a_step_lowers_the_loss_and_moves_the_statistics(name):
 @pytest.mark.parametrize("name", CONVOLUTIONAL)
 def test_every_head(name, head):
     logits, variables = initial(tiny(name, 7, head=head))
-    assert logits.shape == (2, 7)
+    pixels = DIGITS[:-1] if head == "fcn" else ()
+    assert logits.shape == (2, *pixels, 7) and logits.dtype == jnp.float32
     kernels = variables["params"]
     assert ("fc1" in kernels) == HEADS[head]
     assert kernels["head"]["kernel"].shape[-1] == 7
+
+
+@pytest.mark.parametrize("name", CONVOLUTIONAL)
+def test_logits_of_every_pixel(name):
+    """Whatever size the last map has, that of the input."""
+    for shape in [(31, 45, 3), (64, 96, 1)]:
+        model = tiny(name, 5, head="fcn", dtype="bfloat16")
+        _, logits, _ = abstract(model, shape, train=True)
+        assert logits.shape == (2, *shape[:-1], 5) and logits.dtype == jnp.float32
+
+
+@pytest.mark.parametrize("output_stride", [None, 1])
+def test_the_head_of_a_fully_convolutional_network(output_stride):
+    """A 1x1 convolution of the last map, and the maps it makes interpolated."""
+    model = tiny("resnet20", head="fcn", output_stride=output_stride)
+    x = jax.random.normal(jax.random.key(0), (2, 12, 10, 1))
+    variables = _filled(
+        jax.eval_shape(lambda x: model.init(jax.random.key(0), x, train=False), x)
+    )
+    maps = models.features(model, variables, x)
+    assert maps.shape[1:3] == ((12, 10) if output_stride else (6, 5))
+    head = variables["params"]["head"]
+    scores = maps @ head["kernel"][0, 0] + head["bias"]
+    logits = model.apply(variables, x, False)
+    assert logits.shape == (2, 12, 10, 4)
+    if output_stride:  # dilation has left nothing to interpolate
+        np.testing.assert_allclose(logits, scores, rtol=1e-4, atol=1e-5)
+        return
+    # Twice as many pixels: each lies a quarter off the middle between two values.
+    for axis in (1, 2):
+        before, after = (
+            jnp.take(scores, np.clip(np.arange(n) + d, 0, n - 1), axis)
+            for n in [scores.shape[axis]]
+            for d in (-1, 1)
+        )
+        both = jnp.stack([0.25 * before, 0.25 * after], axis + 1) + 0.75 * (
+            jnp.expand_dims(scores, axis + 1)
+        )
+        shape = list(scores.shape)
+        shape[axis] *= 2
+        scores = both.reshape(shape)
+    np.testing.assert_allclose(logits, scores, rtol=1e-4, atol=1e-5)
+
+
+def test_models_say_whether_they_label_pixels():
+    assert models.per_pixel(tiny("resnet20", head="fcn"))
+    assert not models.per_pixel(tiny("resnet20"))
+    assert not models.per_pixel(tiny("mlp"))
 
 
 @pytest.mark.parametrize("name", CONVOLUTIONAL)
@@ -300,6 +350,20 @@ CHANGES = {
         "stage_sizes": (1, 1, 1, 2),
         "stage_convs": ("3d", "3d", "3d", "2d"),
     },
+    "plain": {
+        "widths": (4, 5),
+        "depth": 3,
+        "layer": "separable",
+        "kernel_size": 5,
+        "dilations": (1, 2, 1, 1),
+        "subsample": "strided",
+        "shared": True,
+        "reduction": {"layer": "bottleneck", "reduction": 0.5},
+        "branches": {"layer": "inception", "branches": ("3x3", "pool")},
+        "filters": ("sobel_vertical",),
+        "random_filters": 2,
+        "learn_filters": {"filters": ("gaussian",), "learn_filters": True},
+    },
     "preactresnet": {
         "stage_sizes": (2, 1),
         "block": "bottleneck",
@@ -424,7 +488,7 @@ def test_unknown_names():
         ("resnet20", {"groups": 2}, "block='bottleneck'"),
         ("resnet20", {"output_stride": 8}, "own is 4, .* can make it one of 1, 2, 4"),
         ("resnet50", {"output_stride": 3}, "can make it one of 1, 2, 4, 8, 16, 32"),
-        ("resnet20", {"head": "fc"}, "head 'fc'.*flatten_fc, gap, pyramid"),
+        ("resnet20", {"head": "fc"}, "head 'fc'.*fcn, flatten_fc, gap, pyramid"),
         ("resnet20", {"head_width": (9,)}, "belongs to head=flatten_fc or pyramid"),
         ("vgg11", {"pyramid_levels": (2,)}, "belongs to head=pyramid, not to"),
         ("vgg11", {"head_width": (0,)}, r"head_width=\(0,\) must be at least 1"),

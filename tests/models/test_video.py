@@ -9,7 +9,7 @@ from cnn_jax.errors import UserError
 from cnn_jax.models.classifier import HEADS
 
 CLIP = (16, 112, 112, 3)
-RESIDUAL = ("r3d_18", "mc3_18", "r2plus1d_18")
+RESIDUAL = ("r2d_18", "r3d_18", "mc3_18", "r2plus1d_18")
 NAMES = (*RESIDUAL, "c3d")
 THIN = {"width": 4, "stage_sizes": (1, 1, 1, 1)}
 
@@ -32,6 +32,9 @@ def features_of(model, variables, x):
         # torchvision's table of weights, on Kinetics-400; frames behind the stem and
         # the four stages.
         ("r3d_18", 400, 33_371_472, 40.697, (16, 16, 8, 4, 2)),
+        # No one has published a count: the kernels are ResNet-18's, of 11,689,512
+        # parameters with 1000 classes; and the stem's map is not pooled.
+        ("r2d_18", 400, 11_689_512 - 600 * 513, 27.601, (16, 16, 16, 16, 16)),
         ("mc3_18", 400, 11_695_440, 43.343, (16, 16, 16, 16, 16)),
         ("r2plus1d_18", 400, 31_505_325, 40.519, (16, 16, 8, 4, 2)),
     ],
@@ -155,7 +158,65 @@ def test_an_image_is_a_still_clip(name, random_variables):
 def test_heads_on_small_images(name, head):
     model = models.create(name, num_classes=7, head=head, stem="small", width=4)
     logits, _ = shapes_of(model, (8, 8, 1))
-    assert logits.shape == (2, 7)
+    assert logits.shape == ((2, 8, 8, 7) if head == "fcn" else (2, 7))
+    logits, _ = shapes_of(model, (5, 9, 8, 1))  # and on clips
+    assert logits.shape == ((2, 5, 9, 8, 7) if head == "fcn" else (2, 7))
+
+
+def test_r2d_is_resnet_on_frames(random_variables):
+    """Each frame's map is that of the frame alone, and the order is of no matter."""
+    model = models.create("r2d_18", num_classes=3, **THIN)
+    clip = (4, 24, 20, 1)
+    variables = random_variables(model, clip)
+    x = jax.random.normal(jax.random.key(0), (2, *clip))
+    maps = features_of(model, variables, x)
+    assert maps.shape[:2] == (2, 4)
+    for t in range(4):
+        alone = features_of(model, variables, x[:, t : t + 1])
+        np.testing.assert_allclose(maps[:, t : t + 1], alone, rtol=1e-4, atol=1e-4)
+    apply = jax.jit(lambda x: model.apply(variables, x, False))
+    np.testing.assert_allclose(apply(x), apply(x[:, ::-1]), rtol=1e-4)
+    for name in ("r3d_18", "mc3_18", "r2plus1d_18"):
+        other = models.create(name, num_classes=3, **THIN)
+        variables = random_variables(other, clip)
+        apply = jax.jit(lambda x, m=other, v=variables: m.apply(v, x, False))
+        assert np.abs(apply(x) - apply(x[:, ::-1])).max() > 1e-3
+
+
+def test_r2d_has_the_parameters_of_resnet():
+    video = shapes_of(models.create("r2d_18", num_classes=3, width=4), CLIP)[1]
+    image = shapes_of(models.create("resnet18", num_classes=3, width=4), CLIP[1:])[1]
+    ours, theirs = video["params"], image["params"]
+    assert ours.keys() == theirs.keys()
+
+    def without_time(leaf):
+        shape = leaf.shape
+        return shape[1:] if len(shape) == 5 and shape[0] == 1 else shape
+
+    assert jax.tree.map(without_time, ours) == jax.tree.map(lambda x: x.shape, theirs)
+
+
+def test_a_still_clips_pixels_are_its_images(random_variables):
+    """With a row of logits a pixel, those of the frames are averaged."""
+    model = models.create("r3d_18", num_classes=3, head="fcn", stem="small", **THIN)
+    image = (16, 12, 1)
+    variables = random_variables(model, image)
+    x = jax.random.normal(jax.random.key(0), (1, *image))
+    of_image = jax.jit(lambda x: model.apply(variables, x, False))(x)
+    clip = jnp.broadcast_to(x[:, None], (1, 16, *image))
+    maps = features_of(model, variables, clip).mean(1)
+    head = variables["params"]["head"]
+    scores = maps @ head["kernel"][0, 0, 0] + head["bias"]
+    expected = jax.image.resize(scores, (1, 16, 12, 3), "bilinear")
+    np.testing.assert_allclose(of_image, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_clips_have_a_length_of_their_own():
+    model = models.create("r3d_18", num_classes=3, frames=4, **THIN)
+    assert shapes_of(model, (8, 8, 1))[0].shape == (2, 3)
+    assert shapes_of(model, (4, 8, 8, 1))[0].shape == (2, 3)
+    with pytest.raises(UserError, match=r"frames=4 .* these clips have 5"):
+        shapes_of(model, (5, 8, 8, 1))
 
 
 def test_head_grid_of_clips():

@@ -56,7 +56,7 @@ def test_evaluation_is_scikit_learns(labels, seed):
     labels = np.array(labels, np.int32)
     logits = distinct_logits(seed, len(labels))
     totals = totals_of(logits, labels)
-    found = metrics.means(totals)
+    found = task.scores(totals)
     known = range(CLASSES)
     assert found["accuracy"] == pytest.approx(
         reference.accuracy_score(labels, logits.argmax(-1))
@@ -96,10 +96,10 @@ def test_label_smoothing(share, seed):
 def test_ties_are_not_called_right():
     logits = jnp.zeros((CLASSES, CLASSES))
     batch = {"label": jnp.arange(CLASSES)}
-    found = metrics.means(metrics.add({}, task.metrics(logits, batch)))
+    found = task.scores(metrics.add({}, task.metrics(logits, batch)))
     assert found["accuracy"] == found["top_2_accuracy"] == found["top_4_accuracy"] == 0
     everything = Classification(NAMES, top_k=(CLASSES,))
-    found = metrics.means(metrics.add({}, everything.metrics(logits, batch)))
+    found = everything.scores(metrics.add({}, everything.metrics(logits, batch)))
     assert found[f"top_{CLASSES}_accuracy"] == 1
 
 
@@ -112,7 +112,7 @@ def test_nan_is_never_right(where):
     else:
         logits[labels, labels if where == "own" else labels - 1] = np.nan
     pairs = task.metrics(jnp.asarray(logits), {"label": jnp.asarray(labels)})
-    found = metrics.means(metrics.add({}, pairs))
+    found = task.scores(metrics.add({}, pairs))
     assert np.isnan(found["loss"])
     if where != "other":
         assert found["accuracy"] == found["top_4_accuracy"] == 0

@@ -44,6 +44,46 @@ def test_a_grid_shows_every_image_pixel_by_pixel(count, height, width, channels)
     np.testing.assert_array_equal(found, expected)
 
 
+def test_a_clip_is_a_strip_of_its_frames():
+    clips = [np.stack([noise(4, 3, 1, 5 * i + t) for t in range(5)]) for i in range(3)]
+    found = pictures.grid(clips, cell=8)
+    # Twice as large, a pixel between the frames; a column, since they are wide.
+    assert found.shape == (3 * (8 + 2), 5 * 6 + 4 + 2, 3) and found.dtype == np.uint8
+    for clip, (top, left) in zip(clips, places(3, 1, 8, 34), strict=True):
+        for t, frame in enumerate(clip):
+            large = np.kron(np.broadcast_to(frame, (4, 3, 3)), np.ones((2, 2, 1)))
+            start = left + 7 * t
+            np.testing.assert_array_equal(
+                found[top : top + 8, start : start + 6], large
+            )
+
+
+def test_the_colours_of_classes_are_pascal_vocs():
+    """Those of its development kit: background, aeroplane, bicycle, bird, ..., void."""
+    known = [(0, 0, 0), (128, 0, 0), (0, 128, 0), (128, 128, 0), (0, 0, 128)]
+    known += [(128, 0, 128), (0, 128, 128), (128, 128, 128), (64, 0, 0)]
+    assert [tuple(row) for row in pictures.PALETTE[:9].tolist()] == known
+    assert tuple(pictures.PALETTE[20].tolist()) == (0, 64, 128)
+    assert tuple(pictures.PALETTE[255].tolist()) == (224, 224, 192)
+    assert len({tuple(row) for row in pictures.PALETTE.tolist()}) == 256
+    for dtype in (np.uint8, np.int32):
+        found = pictures.coloured(np.array([[0, 1], [255, 20]], dtype))
+        np.testing.assert_array_equal(
+            found, pictures.PALETTE[[0, 1, 255, 20]].reshape(2, 2, 3)
+        )
+    assert pictures.coloured(np.array([[256]])).shape == (1, 1, 3)
+
+
+@pytest.mark.parametrize(("width", "count"), [(30, 1), (200, 11), (90, 40)])
+def test_a_legend_has_every_colour(width, count):
+    above = noise(20, width, 3)
+    found = pictures.with_legend(above, [f"class {i}" for i in range(count)])
+    np.testing.assert_array_equal(found[:20, :width], above)
+    assert found.dtype == np.uint8 and found.shape[1] >= width
+    below = {tuple(pixel) for pixel in found[20:].reshape(-1, 3).tolist()}
+    assert {tuple(row) for row in pictures.PALETTE[:count].tolist()} <= below
+
+
 def test_images_of_two_sizes():
     found = pictures.grid([noise(30, 10, 3), noise(10, 30, 1)], cell=1)
     assert found.shape == (32, 64, 3)

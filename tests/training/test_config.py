@@ -144,9 +144,18 @@ def test_every_recipe_resolves_and_shrinks():
         small = config_lib.smoke(values)
         for kept in ("model", "task", "optimizer", "schedule"):
             assert resolve(small)[kept] == config[kept]
-        assert resolve(small).data.name == "digits"
+        own = config.data.name
+        embedded = ("digits", "digit_scenes", "moving_digits")
+        assert resolve(small).data.name == (own if own in embedded else "digits")
         assert resolve(small).train.steps == 4
     assert resolve(config_lib.smoke(found["resnet:imagenet"])).data.image_size == 96
     assert resolve(config_lib.smoke(found["resnet:imagenet"])).data.channels == 3
     assert resolve(config_lib.smoke(found["lenet:mnist"])).data.image_size == 28
     assert resolve(config_lib.smoke(found["lenet:mnist"])).data.channels == 1
+    scenes = resolve(config_lib.smoke(found["segmentation:scenes"])).data
+    assert (scenes.image_size, scenes.channels, scenes.train_examples) == (48, 1, 40)
+    clips = found["conv3d:moving"]
+    clips["data"] |= {"frames": 5, "channels": 3, "image_size": 120}
+    clips = resolve(config_lib.smoke(clips)).data
+    assert (clips.name, clips.frames, clips.channels) == ("moving_digits", 5, 3)
+    assert clips.image_size == 96

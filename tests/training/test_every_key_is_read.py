@@ -58,11 +58,45 @@ VALUES = {
         "schedule": {"name": "constant", "warmup_steps": 1},
         "train": {"steps": 10},
     },
+    "segmentation": {
+        "data": {
+            "name": "digit_scenes",
+            "batch_size": 8,
+            "train_examples": 12,
+            "test_examples": 6,
+        },
+        "model": {
+            "name": "resnet20",
+            "stage_sizes": (1, 1),
+            "width": 8,
+            "stem": "small",
+            "head": "fcn",
+        },
+        "task": {"name": "segmentation"},
+        "optimizer": {"name": "sgd", "learning_rate": 0.1},
+        "schedule": {"name": "constant", "warmup_steps": 1},
+        "train": {"steps": 10},
+    },
+    "moving": {
+        "data": {
+            "name": "moving_digits",
+            "batch_size": 8,
+            "train_examples": 12,
+            "test_examples": 6,
+        },
+        "model": {"name": "mlp", "hidden": (3,)},
+        "optimizer": {"name": "sgd", "learning_rate": 0.1},
+        "schedule": {"name": "constant", "warmup_steps": 1},
+        "train": {"steps": 10},
+    },
 }
+TASK = {"task": {"name": "classification"}}
 
 # Another value of a key; of others, one is made up from the type of their own.
 OTHER = {
     "data.in_memory": "False",
+    "data.keep": "random",
+    "data.test_shift": "2",
     "data.train_examples": "4",
     "data.test_examples": "1",
     "data.test_fraction": "0.5",
@@ -95,6 +129,7 @@ OTHER = {
 }
 # What some keys take for granted.
 NEEDED = {
+    "data.keep": {"data.keep_pixels": "0.5"},
     "model.head_grid": {"model.head": "flatten_fc"},
     "model.head_width": {"model.head": "flatten_fc"},
     "model.pyramid_levels": {"model.head": "pyramid"},
@@ -166,7 +201,9 @@ def fingerprints(config, monkeypatch):
             "make_train_step",
             lambda *args, **options: steps.append(make(*args, **options)) or steps[0],
         )
-        loop.train(config, dataset, network, training, Path("unused"), table="", tags={})
+        loop.train(
+            config, dataset, network, training, Path("unused"), table="", tags={}
+        )
     yield opened
 
     def fresh():
@@ -175,7 +212,10 @@ def fingerprints(config, monkeypatch):
     yield str(jax.make_jaxpr(fresh)())
     rows = {
         "image": np.zeros((2, *dataset.image_shape), np.uint8),
-        **{key: np.zeros(2, np.int32) for key in ("label", "index", "epoch")},
+        "label": dataset.splits["train"].labels[:2]
+        if dataset.label_shape
+        else np.zeros(2, np.int32),
+        **{key: np.zeros(2, np.int32) for key in ("index", "epoch")},
     }
     step = jax.make_jaxpr(steps[0], axis_env=[(parallel.AXIS, 1)])
     yield str(step(jax.eval_shape(fresh), rows))
@@ -204,9 +244,11 @@ def keys():
     """Every key of the configs, of each choice of a name once."""
     # Of what a network without auxiliary heads does not read, one with them does.
     seen, found = {("classification", "task.auxiliary_weight")}, []
+    # These would change what moves where, and are refused.
+    seen |= {("moving_digits", "data.crop_padding"), ("moving_digits", "data.flip")}
     found.append(("googlenet", "task.auxiliary_weight"))
     for name, values in VALUES.items():
-        config = resolve(values | {"task": {"name": "classification"}})
+        config = resolve(TASK | values)
         for key in flat(config):
             group = key.partition(".")[0]
             chosen = (config[group].get("name") if group != "seed" else None, key)
@@ -222,7 +264,7 @@ def keys():
 def test_a_change_of_the_key_changes_the_run(
     name, key, folder, computed, monkeypatch, tmp_path
 ):
-    values = VALUES[name] | {"task": {"name": "classification"}}
+    values = TASK | VALUES[name]
     overrides = {}
     if name == "mlp":
         overrides["data.dir"] = str(folder)
@@ -252,6 +294,6 @@ def test_a_change_of_the_key_changes_the_run(
 
 def test_the_fingerprint_is_reproducible(folder, monkeypatch):
     """So the test above can fail."""
-    config = resolve(VALUES["resnet"] | {"task": {"name": "classification"}})
+    config = resolve(TASK | VALUES["resnet"])
     first, second = (list(fingerprints(config, monkeypatch)) for _ in range(2))
     assert first == second

@@ -5,7 +5,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cnn_jax.tasks.metrics import weighted
+from cnn_jax.tasks.metrics import means, weighted
 from cnn_jax.training import metrics
 
 VALUES = st.lists(st.floats(-1e3, 1e3, width=32), min_size=1, max_size=30)
@@ -26,7 +26,7 @@ def test_means_over_padded_batches(values, batch_size, empty):
         totals = metrics.add(totals, {"value": pair})
     count = totals["value"][1]
     assert count == len(values) and isinstance(count, float)
-    mean = metrics.means(totals)["value"]
+    mean = means(totals)["value"]
     scale = np.abs(rows).sum() / len(rows)
     np.testing.assert_allclose(
         mean, np.mean(rows, dtype=np.float64), rtol=1e-5, atol=1e-5 * scale + 1e-12
@@ -56,4 +56,4 @@ def test_what_was_never_counted_has_no_mean():
         "unseen": (np.float64(0), 0.0),
         "confusion": (np.ones((2, 2)), 4.0),
     }
-    assert metrics.means(totals) == {"seen": 1.5}
+    assert means(totals) == {"seen": 1.5}

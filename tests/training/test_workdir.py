@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cnn_jax.data import digits
+from cnn_jax.data import digit_scenes, digits
 from cnn_jax.errors import UserError
 from cnn_jax.training import workdir
 from cnn_jax.training.config import as_dict, default, hash_of
@@ -41,6 +41,17 @@ def test_what_is_described_is_read_back(folder, config, dataset):
     assert content["dataset"]["examples"] == {"train": 40, "test": 20}
     assert {"python", "jax", "flax", "optax"} <= content["versions"].keys()
     assert [path.name for path in folder.iterdir()] == ["config.json"]
+
+
+def test_labels_of_pixels_are_described(tmp_path, config, folder):
+    scenes = digit_scenes.load(image_size=24, train_examples=2, test_examples=1)
+    workdir.describe(tmp_path / "scenes", config, scenes, {})
+    assert workdir.saved_dataset(tmp_path / "scenes").label_shape == (24, 24)
+    assert workdir.saved_dataset(folder).label_shape == ()
+    workdir.check_data(tmp_path / "scenes", scenes)
+    # Where a label is one class, the description is what it always was.
+    content = json.loads((folder / "config.json").read_text())
+    assert "label_shape" not in content["dataset"]
 
 
 def test_the_commit_is_that_of_the_code(monkeypatch):

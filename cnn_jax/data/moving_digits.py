@@ -1,0 +1,93 @@
+"""Clips of a handwritten digit that moves; the label is its direction and speed.
+
+A single frame says nothing about it: the digit leaves the canvas at one side and
+comes back at the other, so that its place in every frame is uniform, whatever the
+motion, and which digit it is, and its size, are drawn for themselves.
+"""
+
+import numpy as np
+from PIL import Image
+
+from cnn_jax.data import digits, images
+from cnn_jax.data.dataset import Arrays, Dataset, assemble, check_count
+
+# Rows and columns of a step.
+DIRECTIONS = {
+    "right": (0, 1),
+    "down right": (1, 1),
+    "down": (1, 0),
+    "down left": (1, -1),
+    "left": (0, -1),
+    "up left": (-1, -1),
+    "up": (-1, 0),
+    "up right": (-1, 1),
+}
+SPLITS = {"train": 0, "test": 1}
+SPEEDS = {"slow": 1, "fast": 2}  # pixels a frame
+# What a label stands for: rows and columns that the digit moves by in each frame.
+MOTIONS = {
+    f"{direction}, {speed}": (pixels * down, pixels * right)
+    for direction, (down, right) in DIRECTIONS.items()
+    for speed, pixels in SPEEDS.items()
+}
+# A digit's side, in eighths of the canvas: 12 to 20 pixels of 32.
+SMALLEST, LARGEST = 3, 5
+# Grey levels: of the digit, and of the noise on all, which is another in each frame.
+INK, NOISE = (112, 255), 32
+LEAST_SIZE = 16
+
+
+def load(
+    *,
+    image_size: int = 32,
+    frames: int = 8,
+    channels: int = 1,
+    train_examples: int = 2000,
+    test_examples: int = 400,
+) -> Dataset:
+    """Clips, uint8 [frames, image_size, image_size, channels], of one of 16 `MOTIONS`.
+
+    Training and test clips share no digit. Each clip is drawn from its split and its
+    number alone.
+
+    Args:
+      image_size: pixels on a side of each frame; the digit grows with it.
+      frames: of each clip.
+      channels: 1, or 3 for the same grey three times.
+      train_examples, test_examples: how many clips; fewer are the first of more.
+    """
+    images.check_shape(image_size, channels)
+    images.check_least("image_size", image_size, LEAST_SIZE)
+    images.check_least("frames", frames, 2)
+    splits = []
+    for count, (role, pool) in zip(
+        (train_examples, test_examples), digits.pools().items(), strict=True
+    ):
+        check_count(count, f"{role}_examples")
+        clips = np.empty((count, frames, image_size, image_size, channels), np.uint8)
+        labels = np.empty(count, np.int32)
+        for index in range(count):
+            rng = np.random.default_rng([SPLITS[role], index])
+            grey, labels[index] = _clip(rng, frames, image_size, pool)
+            clips[index] = grey[..., None]
+        splits.append(Arrays(clips, labels))
+    return assemble(*splits, classes=tuple(MOTIONS), in_memory=True)
+
+
+def _clip(
+    rng: np.random.Generator, frames: int, size: int, pool: digits.Pool
+) -> tuple[np.ndarray, int]:
+    """A clip, uint8 [frames, size, size], and its label."""
+    label = int(rng.integers(len(MOTIONS)))
+    step = np.array(list(MOTIONS.values())[label])
+    start = rng.integers(0, size, 2)
+    side = int(rng.integers(size * SMALLEST // 8, size * LARGEST // 8, endpoint=True))
+    digit = pool.images[rng.integers(len(pool.images))]
+    canvas = np.zeros((size, size), np.int32)
+    canvas[:side, :side] = images.fit(Image.fromarray(digit), (side, side, 1))[..., 0]
+    canvas = canvas * int(rng.integers(*INK, endpoint=True)) // 255
+    clip = np.stack(
+        [np.roll(canvas, start + t * step, axis=(0, 1)) for t in range(frames)]
+    )
+    noise = rng.integers(-NOISE, NOISE, clip.shape, np.int32, endpoint=True)
+    return (clip + noise).clip(0, 255).astype(np.uint8), label

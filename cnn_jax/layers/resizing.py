@@ -1,0 +1,37 @@
+"""Maps in another size."""
+
+from collections.abc import Sequence
+from functools import partial
+
+import flax.linen as nn
+import jax
+from jaxtyping import Array, Float
+
+Maps = Float[Array, "batch *space channels"]
+Out = Float[Array, "batch *out channels"]
+
+
+# A call of its own, by whose name `analysis.receptive_field` knows what it does.
+@partial(jax.jit, static_argnames="size")
+def resize_bilinear(x: Maps, size: tuple[int, ...]) -> Out:
+    """Bilinear (over three dimensions trilinear) interpolation to `size` in space.
+
+    Output i of n lies at (i + 1/2) m / n - 1/2 among the m values of the input, between
+    two of them, or beyond the last one, which it then equals: half-pixel centres, as
+    `align_corners=False` in PyTorch. Where maps shrink, nothing is averaged.
+    """
+    shape = (x.shape[0], *size, x.shape[-1])
+    return jax.image.resize(x, shape, "bilinear", antialias=False)
+
+
+class Resize(nn.Module):
+    """`resize_bilinear` to a size.
+
+    Attributes:
+      size: of the output in space.
+    """
+
+    size: Sequence[int]
+
+    def __call__(self, x: Maps) -> Out:
+        return resize_bilinear(x, size=tuple(self.size))

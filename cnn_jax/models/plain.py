@@ -1,0 +1,265 @@
+"""A plain network whose parts can be exchanged: what the ablations change.
+
+Stages of alike layers, each layer followed by batch normalisation and ReLU, with
+subsampling between the stages. Module names: `filters`, `stage1_layer1`, `norm` inside
+it, `pool1`, ...; see `Classifier` for the head's.
+"""
+
+import dataclasses
+import itertools
+from collections.abc import Callable
+from functools import partial
+from typing import Any, ClassVar
+
+import flax.linen as nn
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from cnn_jax import layers
+from cnn_jax.errors import UserError, unknown
+from cnn_jax.layers.windows import Size, per_dimension
+from cnn_jax.models import strides
+from cnn_jax.models.classifier import Logits, NormalizedClassifier
+
+Maps = Float[Array, "batch height width channels"]
+Out = Float[Array, "batch out_height out_width features"]
+
+# Convolutions that a layer may be, all with the attributes of `Conv`.
+CONVOLUTIONS = {
+    "conv": layers.Conv,
+    "locally_connected": layers.LocallyConnected,
+    "separable": layers.SeparableConv,
+    "flattened": layers.FlattenedConv,
+    "bottleneck": layers.Conv,
+}
+LAYERS = (*CONVOLUTIONS, "fire", "inception")
+SUBSAMPLE = ("max", "average", "strided", "none")
+POOLS = {"max": layers.MaxPool, "average": layers.AvgPool}
+BRANCHES = {"1x1": 1, "3x3": 3, "5x5": 5, "pool": 1}  # and their windows
+
+
+class ConvNorm(nn.Module):
+    """A convolution and its normalisation: `conv`, `norm`.
+
+    Attributes:
+      kind: of the convolution: a class with the attributes of `Conv`.
+      padding: None keeps the size of the map at stride 1.
+    """
+
+    features: int
+    kernel_size: int
+    kind: Callable[..., nn.Module]
+    norm: Callable[..., nn.Module]
+    strides: Size = 1
+    padding: Size | None = None
+    dilation: Size = 1
+    dtype: DTypeLike | None = None
+
+    @nn.compact
+    def __call__(self, x: Maps) -> Out:
+        padding = self.padding
+        if padding is None:
+            spread = per_dimension(self.dilation, 2)
+            padding = tuple(self.kernel_size // 2 * d for d in spread)
+        x = self.kind(
+            self.features,
+            self.kernel_size,
+            self.strides,
+            padding,
+            self.dilation,
+            use_bias=False,
+            dtype=self.dtype,
+            name="conv",
+        )(x)
+        return self.norm(name="norm")(x)
+
+
+class PlainNet(NormalizedClassifier, kw_only=True):
+    """A convolutional network without shortcuts, to change one thing at a time.
+
+    Attributes:
+      widths: channels of the layers of each stage.
+      depth: layers of each stage.
+      layer: "conv"; "locally_connected", whose kernels are not shared over space;
+        "separable" or "flattened" convolutions; "bottleneck", a 1x1 convolution to
+        `reduction` times the channels and ReLU before the convolution (Szegedy et al.
+        2015); "fire" (Iandola et al. 2016), which squeezes to `reduction` times the
+        channels; or "inception", `branches` side by side with the channels split
+        evenly.
+      kernel_size: of the convolutions, odd; "fire" and "inception" have their own.
+      dilations: of each layer in order, or one for all; of "conv" and "bottleneck".
+      subsample: between two stages: "max" or "average" pooling of 2x2, "strided", the
+        next stage's first layer with stride 2, or "none".
+      shared: all layers of a stage but those that change the number of channels have
+        the same kernel (Eigen et al. 2014), but a normalisation each: of "conv", with
+        one dilation for all.
+      reduction: channels of the 1x1 convolution in "bottleneck" and "fire", and before
+        the 3x3 and 5x5 ones of "inception", as a share of the input's; None, there
+        only, leaves these out.
+      branches: of "inception": of "1x1", "3x3", "5x5", and "pool", 3x3 maximum pooling
+        and a 1x1 convolution.
+      filters: the images go through these hand-made filters first (names of
+        `layers.FILTERS`), and are normalised.
+      random_filters: the same with so many 3x3 filters, drawn from N(0, 1/9), always
+        the same ones.
+      learn_filters: the filters are where learning begins, instead of constants.
+
+    Raises:
+      UserError: an attribute's value that makes no network.
+    """
+
+    default_head_width: ClassVar[tuple[int, ...]] = (128,)
+
+    widths: tuple[int, ...] = (32, 64)
+    depth: int = 2
+    layer: str = "conv"
+    kernel_size: int = 3
+    dilations: tuple[int, ...] = (1,)
+    subsample: str = "max"
+    shared: bool = False
+    reduction: float | None = 0.25
+    branches: tuple[str, ...] = tuple(BRANCHES)
+    filters: tuple[str, ...] = ()
+    random_filters: int = 0
+    learn_filters: bool = False
+
+    def validate(self) -> None:
+        self.check("layer", LAYERS)
+        self.check("subsample", SUBSAMPLE)
+        for branch in self.branches:
+            if branch not in BRANCHES:
+                raise unknown("branch", branch, BRANCHES)
+        for name in self.filters:
+            if name not in layers.FILTERS:
+                raise unknown("filter", name, layers.FILTERS)
+        if self.kernel_size % 2 == 0:
+            raise UserError(f"kernel_size={self.kernel_size} must be odd.")
+        count = self.depth * len(self.widths)
+        if len(self.dilations) not in (1, count):
+            raise UserError(
+                f"dilations={tuple(self.dilations)} must be one for all layers or one "
+                f"for each of the {count}."
+            )
+        if self.reduction is not None and not 0 < self.reduction <= 1:
+            raise UserError(f"reduction={self.reduction} must be above 0, at most 1.")
+        if self.reduction is None and self.layer in ("bottleneck", "fire"):
+            raise UserError(f"layer={self.layer} needs a reduction, such as 0.25.")
+        if self.shared and len(self.dilations) > 1:
+            raise UserError("shared=True: layers with one kernel have one dilation.")
+        plain = {field.name: field.default for field in dataclasses.fields(PlainNet)}
+        for name, owners in {
+            "kernel_size": tuple(CONVOLUTIONS),
+            "dilations": ("conv", "bottleneck"),
+            "shared": ("conv",),
+            "reduction": ("bottleneck", "fire", "inception"),
+            "branches": ("inception",),
+        }.items():
+            if self.layer not in owners and getattr(self, name) != plain[name]:
+                raise UserError(
+                    f"{name}={getattr(self, name)} belongs to layer="
+                    f"{' or '.join(owners)}, not to layer={self.layer}."
+                )
+        if self.subsample == "strided" and self.layer not in CONVOLUTIONS:
+            raise UserError(
+                f"subsample=strided strides a stage's first convolution, and "
+                f"layer={self.layer} has several: pool instead."
+            )
+        if self.learn_filters and not (self.filters or self.random_filters):
+            raise UserError("learn_filters=True needs filters or random_filters.")
+
+    @property
+    def subsampling(self) -> tuple[int, ...]:
+        between = 0 if self.subsample == "none" else len(self.widths) - 1
+        return (2,) * between
+
+    @nn.compact
+    def __call__(self, x: Maps, train: bool) -> Logits:
+        size = x.shape[1:-1]
+        unit = partial(ConvNorm, norm=self.norm(train), dtype=self.dtype)
+        if self.filters or self.random_filters:
+            drawn = np.random.default_rng(0).normal(
+                0, 1 / 3, (self.random_filters, 3, 3)
+            )
+            bank = layers.FilterBank(
+                (*self.filters, *drawn),
+                learned=self.learn_filters,
+                dtype=self.dtype,
+                name="filters",
+            )
+            x = self.norm(train)(name="filters_norm")(bank(x))
+        steps = iter(self.plan())
+        step, dilations = strides.Step(), itertools.cycle(self.dilations)
+        for stage, width in enumerate(self.widths, start=1):
+            if stage > 1 and self.subsample != "none":
+                step = next(steps)
+                if self.subsample in POOLS:
+                    kind = POOLS[self.subsample]
+                    x = strides.pool(kind, x, 2, step, name=f"pool{stage - 1}")
+                    step = step.rest()
+            shared = None
+            for i in range(1, self.depth + 1):
+                name, rate = f"stage{stage}_layer{i}", next(dilations)
+                at = {
+                    "strides": step.strides,
+                    "dilation": tuple(d * rate for d in step.before),
+                }
+                if self.shared and x.shape[-1] == width and max(step.strides) == 1:
+                    x, shared = self._tied(x, width, at, shared, stage, train, name)
+                else:
+                    x = self._layer(x, width, at, unit, name)
+                step = step.rest()
+        return self.classify(x, train, size=size)
+
+    def _layer(self, x: Maps, width: int, at: dict, unit: Any, name: str) -> Out:
+        """One layer and its ReLU."""
+        reduced = max(round(x.shape[-1] * (self.reduction or 1)), 1)
+        if self.layer == "fire":
+            conv = partial(unit, kind=layers.Conv)
+            half = width // 2
+            return layers.Fire(
+                reduced, half, width - half, conv, at["dilation"], name=name
+            )(x)
+        if self.layer == "inception":
+            return self._inception(x, width, at["dilation"], unit, reduced, name)
+        kind = CONVOLUTIONS[self.layer]
+        if self.layer == "bottleneck":
+            x = nn.relu(unit(reduced, 1, layers.Conv, name=f"{name}_reduce")(x))
+        return nn.relu(unit(width, self.kernel_size, kind, name=name, **at)(x))
+
+    def _inception(self, x, width, dilation, unit, reduced, name) -> Out:
+        """The branches, concatenated; the first ones get what cannot be split."""
+        count, outputs = len(self.branches), []
+        for i, branch in enumerate(self.branches):
+            features = width // count + (i < width % count)
+            y = x
+            if branch == "pool":
+                y = layers.max_pool(y, 3, 1, padding=dilation, dilation=dilation)
+            elif BRANCHES[branch] > 1 and self.reduction is not None:
+                y = unit(reduced, 1, layers.Conv, name=f"{name}_reduce{branch}")(y)
+                y = nn.relu(y)
+            y = unit(
+                features,
+                BRANCHES[branch],
+                layers.Conv,
+                dilation=dilation,
+                name=f"{name}_{branch}",
+            )(y)
+            outputs.append(nn.relu(y))
+        return jnp.concatenate(outputs, axis=-1)
+
+    def _tied(self, x, width, at, shared, stage, train, name) -> tuple[Out, Any]:
+        """A layer with the stage's shared kernel, and a normalisation of its own."""
+        if shared is None:
+            padding = tuple(self.kernel_size // 2 * d for d in at["dilation"])
+            shared = layers.Conv(
+                width,
+                self.kernel_size,
+                padding=padding,
+                dilation=at["dilation"],
+                use_bias=False,
+                dtype=self.dtype,
+                name=f"stage{stage}_shared",
+            )
+        return nn.relu(self.norm(train)(name=f"{name}_norm")(shared(x))), shared

@@ -1,0 +1,181 @@
+"""Semantic segmentation: one label a pixel (Long et al. 2015, "Fully Convolutional
+Networks for Semantic Segmentation")."""
+
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Bool, Float, Int32
+
+from cnn_jax.data.dataset import IGNORED
+from cnn_jax.tasks import pictures
+from cnn_jax.tasks.metrics import Pairs, Totals, means
+
+Logits = Float[Array, "batch height width classes"]
+
+# A larger confusion matrix is not readable as a picture.
+MAX_CONFUSION_CLASSES = 50
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """Softmax cross entropy, accuracy and intersection over union, by pixels.
+
+    Pixels whose label is 255 (`data.dataset.IGNORED`) count nowhere.
+
+    Attributes:
+      classes: the names of the classes; labels are indices into them.
+      label_smoothing: share of the target spread over all classes
+        (Szegedy et al. 2016).
+    """
+
+    best_metric: ClassVar[str] = "mean_iou"
+    per_pixel: ClassVar[bool] = True
+
+    classes: tuple[str, ...]
+    _: KW_ONLY
+    label_smoothing: float = 0.0
+
+    def loss(
+        self, logits: Logits, batch: dict, auxiliary: Sequence[Array] = ()
+    ) -> Float[Array, ""]:
+        """What training minimises: the mean over the pixels of this device that have a
+        label, with smoothed targets.
+
+        There are no `auxiliary` heads: theirs would be one label an image.
+        """
+        del auxiliary
+        labels, counted = self._labels(batch)
+        targets = optax.smooth_labels(
+            jax.nn.one_hot(labels, logits.shape[-1]), self.label_smoothing
+        )
+        losses = optax.softmax_cross_entropy(logits, targets)
+        return jnp.where(counted, losses, 0).sum() / jnp.maximum(counted.sum(), 1)
+
+    def metrics(self, logits: Logits, batch: dict) -> Pairs:
+        """Cross entropy without smoothing, accuracy and the confusion matrix.
+
+        The matrix (label, prediction) counts pixels, and is there only in evaluation
+        (where batches have a mask): `scores` makes the intersections and unions of it.
+        Counts are integers: in float32 they would be exact up to 16.8 million pixels.
+        """
+        labels, counted = self._labels(batch)
+        losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+        predicted = logits.argmax(-1)
+        count = counted.sum()
+        pairs = {
+            "loss": (jnp.where(counted, losses, 0).sum(), count),
+            "pixel_accuracy": ((counted & (predicted == labels)).sum(), count),
+        }
+        if "mask" in batch:
+            classes = logits.shape[-1]
+            # A place beyond the end is one that `bincount` drops.
+            place = jnp.where(counted, labels * classes + predicted, classes**2)
+            matrix = jnp.bincount(place.ravel(), length=classes**2)
+            pairs["confusion"] = (matrix.reshape(classes, classes), count)
+        return pairs
+
+    def scores(self, totals: Totals) -> dict[str, float]:
+        """The means and, of an evaluation, `mean_iou`: intersection over union of the
+        pixels of a class and those predicted as it, in all images together, averaged
+        over the classes that a label or a prediction has."""
+        found = means(totals)
+        if "confusion" in totals:
+            matrix, _ = totals["confusion"]
+            intersection = np.diag(matrix)
+            union = matrix.sum(0) + matrix.sum(1) - intersection
+            occurs = union > 0
+            if occurs.any():
+                found["mean_iou"] = float(np.mean(intersection[occurs] / union[occurs]))
+        return found
+
+    def predictions(self, logits: Logits, batch: dict) -> dict[str, Array]:
+        """For each example the map of classes, and how wrong it is.
+
+        `error` is the cross entropy of its wrongly classified pixels, divided by the
+        number of all that have a label: the examples of greatest error are shown.
+        """
+        labels, counted = self._labels(batch)
+        predicted = logits.argmax(-1)
+        losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+        wrong = jnp.where(counted & (predicted != labels), losses, 0)
+        few = logits.shape[-1] <= 256
+        return {
+            "class": predicted.astype(jnp.uint8 if few else jnp.int32),
+            "error": wrong.sum((1, 2)) / jnp.maximum(counted.sum((1, 2)), 1),
+        }
+
+    def summaries(
+        self, totals: Totals, worst: list[dict[str, np.ndarray]]
+    ) -> dict[str, np.ndarray]:
+        """Pictures of an evaluation, uint8 (height, width, 3), by name.
+
+        "segmentation" has each example's image, label and prediction side by side;
+        "confusion" has per cent of the pixels of each label.
+
+        Args:
+          totals: the sums of `metrics`.
+          worst: the examples of greatest error: rows of the batch and of
+            `predictions` in one dict each.
+        """
+        result = {}
+        if "confusion" in totals and len(self.classes) <= MAX_CONFUSION_CLASSES:
+            matrix = totals["confusion"][0][: len(self.classes)]
+            share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+            result["confusion"] = pictures.confusion_matrix(
+                np.round(100 * share), self.classes
+            )
+        if worst:
+            found = pictures.labelled_grid(
+                [self._panels(row) for row in worst],
+                [f"{_wrong(row):.1%} of the pixels wrong" for row in worst],
+            )
+            result["segmentation"] = pictures.with_legend(found, self.classes)
+        return result
+
+    def top(self, logits: Logits, k: int) -> list[list[dict[str, object]]]:
+        """For each image the k classes that most pixels have: name and share."""
+        classes = logits.shape[-1]
+        maps = np.asarray(logits.argmax(-1)).reshape(len(logits), -1)
+        counts = np.stack([np.bincount(row, minlength=classes) for row in maps])
+        return [
+            [
+                {"class": self._name(index), "share": float(row[index] / row.sum())}
+                for index in np.argsort(-row, kind="stable")[:k]
+                if row[index]
+            ]
+            for row in counts
+        ]
+
+    def _labels(
+        self, batch: dict
+    ) -> tuple[
+        Int32[Array, "batch height width"],
+        Bool[Array, "batch height width"],
+    ]:
+        """Labels, 0 where there is none, and which pixels count."""
+        counted = batch["label"] != IGNORED
+        if "mask" in batch:
+            counted &= (batch["mask"] > 0)[:, None, None]
+        return jnp.where(counted, batch["label"], 0).astype(jnp.int32), counted
+
+    def _panels(self, row: dict[str, np.ndarray]) -> np.ndarray:
+        """Image, label and prediction, uint8 [3, height, width, 3]."""
+        image = np.broadcast_to(row["image"], (*row["label"].shape, 3))
+        maps = [pictures.coloured(row[key]) for key in ("label", "class")]
+        return np.stack([image, *maps])
+
+    def _name(self, index: int | np.integer) -> str:
+        # A network may have more outputs than the data has classes.
+        index = int(index)
+        return self.classes[index] if index < len(self.classes) else f"output {index}"
+
+
+def _wrong(row: dict[str, np.ndarray]) -> float:
+    """The share of the pixels with a label whose prediction is another."""
+    counted = row["label"] != IGNORED
+    return float(np.mean(row["label"][counted] != row["class"][counted]))

@@ -1,0 +1,145 @@
+"""Scenes: real digits, their labels exactly where they are, always the same."""
+
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from cnn_jax.data import digit_scenes, digits, images
+from cnn_jax.data.digit_scenes import LARGEST, MOST_DIGITS, SMALLEST, STROKE
+from cnn_jax.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def scenes():
+    return digit_scenes.load(train_examples=120, test_examples=60)
+
+
+@pytest.fixture(scope="module")
+def pools():
+    return digits.pools()
+
+
+def test_shapes_and_classes(scenes):
+    train, test = scenes.splits["train"], scenes.splits["test"]
+    assert (len(train), len(test)) == (120, 60)
+    assert train.images.shape[1:] == scenes.image_shape == (48, 48, 1)
+    assert train.labels.shape[1:] == scenes.label_shape == (48, 48)
+    assert train.images.dtype == train.labels.dtype == np.uint8
+    assert scenes.classes == ("background", *"0123456789")
+    for split in (train, test):
+        counts = np.bincount(split.labels.ravel())
+        assert len(counts) == 11 and 0.85 < counts[0] / counts.sum() < 0.95
+        assert counts[1:].min() > counts[1:].max() / 4
+    grey = digit_scenes.load(channels=3, train_examples=2, test_examples=1)
+    few = grey.splits["train"].images
+    np.testing.assert_array_equal(few, train.images[:2].repeat(3, axis=-1))
+
+
+def test_a_scene_is_that_of_its_split_and_number(scenes):
+    """Not of how many there are, nor of the machine."""
+    few = digit_scenes.load(train_examples=7, test_examples=3)
+    for role, count in (("train", 7), ("test", 3)):
+        ours, theirs = few.splits[role], scenes.splits[role]
+        np.testing.assert_array_equal(ours.images, theirs.images[:count])
+        np.testing.assert_array_equal(ours.labels, theirs.labels[:count])
+    assert not np.array_equal(
+        scenes.splits["train"].labels[:60], scenes.splits["test"].labels
+    )
+    assert len({image.tobytes() for image in scenes.splits["train"].images}) == 120
+    # What runs have been measured on.
+    assert zlib.crc32(few.splits["train"].images.tobytes()) == 1296725473
+    assert zlib.crc32(few.splits["train"].labels.tobytes()) == 4110771951
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(12, 64), st.integers(0, 2**32))
+def test_places_are_inside_and_apart(size, seed):
+    rng = np.random.default_rng(seed)
+    placed = digit_scenes._places(rng, size, 20)
+    assert 1 <= len(placed) <= MOST_DIGITS
+    covered = np.zeros((size, size), int)
+    for digit, top, left, side in placed:
+        assert 0 <= digit < 20
+        assert size // SMALLEST <= side <= size // LARGEST
+        assert min(top, left) >= 0 and max(top, left) + side <= size
+        covered[top : top + side, left : left + side] += 1
+    assert covered.max() == 1
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(24, 60), st.integers(0, 2**32), st.sampled_from(["train", "test"]))
+def test_strokes_are_labelled_and_nothing_else(pools, size, seed, role):
+    """Drawn again from the places, with Pillow alone."""
+    pool = pools[role]
+    grey, labels = digit_scenes._scene(np.random.default_rng(seed), size, pool)
+    rng = np.random.default_rng(seed)
+    digit_scenes._gradient(rng, size)
+    expected = np.zeros((size, size), np.uint8)
+    for digit, top, left, side in digit_scenes._places(rng, size, len(pool.labels)):
+        drawn = Image.fromarray(pool.images[digit])
+        drawn = np.asarray(drawn.resize((side, side), Image.Resampling.BILINEAR))
+        part = expected[top : top + side, left : left + side]
+        part[drawn >= STROKE] = pool.labels[digit] + 1
+    np.testing.assert_array_equal(labels, expected)
+    # Strokes are lighter than what is beside them.
+    assert grey[labels > 0].mean() > grey[labels == 0].mean() + 30
+
+
+def test_training_and_test_scenes_share_no_digit(pools):
+    train, test = ({p.tobytes() for p in pool.images} for pool in pools.values())
+    assert len(pools["train"].labels) == 1437 and len(pools["test"].labels) == 360
+    assert not train & test
+
+
+def test_the_background_is_not_told_by_a_threshold(scenes):
+    """The best single grey level leaves many strokes out, or much background in."""
+    split = scenes.splits["train"]
+    grey, stroke = split.images.ravel(), split.labels.ravel() > 0
+    best = max(
+        (stroke & (grey >= level)).sum() / (stroke | (grey >= level)).sum()
+        for level in range(0, 256, 4)
+    )
+    assert best < 0.85
+
+
+def test_no_pixel_tells_the_class_of_its_digit(scenes):
+    """Given a stroke's grey level, its class is a guess: the whole digit decides it."""
+    split = scenes.splits["train"]
+    grey, labels = split.images.ravel() // 8, split.labels.ravel()
+    table = np.zeros((32, 10))
+    np.add.at(table, (grey[labels > 0], labels[labels > 0] - 1), 1)
+    assert table.max(axis=1).sum() / table.sum() < 0.2
+
+
+@settings(max_examples=20)
+@given(st.integers(12, 50), st.integers(0, 2**32))
+def test_gradients_are_bilinear(size, seed):
+    found = digit_scenes._gradient(np.random.default_rng(seed), size)
+    corners = np.random.default_rng(seed).integers(0, 128, (2, 2), endpoint=True)
+    t = np.arange(size) / (size - 1)
+    weights = np.stack([1 - t, t])
+    np.testing.assert_allclose(found, weights.T @ corners @ weights, atol=1)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"image_size": 11}, "image_size is 11; it must be at least 12"),
+        ({"channels": 2}, "channels is 2"),
+        ({"train_examples": 0}, r"data\.train_examples is 0; it must be at least 1"),
+        ({"test_examples": -1}, r"data\.test_examples is -1"),
+    ],
+)
+def test_impossible_options(options, message):
+    with pytest.raises(UserError, match=message):
+        digit_scenes.load(**{"train_examples": 1, "test_examples": 1} | options)
+
+
+def test_options_of_images_are_checked_alike():
+    images.check_least("frames", 2, 2)
+    with pytest.raises(UserError, match=r"data\.frames is 1; it must be at least 2"):
+        images.check_least("frames", 1, 2)
