@@ -167,5 +167,6 @@ def saved():
 def trained(tmp_path_factory, run):
     """The folder of a complete short run of a small network on the digits."""
     workdir = tmp_path_factory.mktemp("trained") / "run"
-    run("main", "--config=configs/mlp.py", "--smoke", f"--workdir={workdir}")
+    flags = ["--config=configs/mlp.py", "--smoke", "--tag=arm=small"]
+    run("main", *flags, f"--workdir={workdir}")
     return workdir

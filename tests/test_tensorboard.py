@@ -98,6 +98,7 @@ def test_hparams(served, rows, trained):
     }
     (group,) = served("plugin/hparams/session_groups", body)["sessionGroups"]
     assert group["hparams"]["optimizer.learning_rate"] == 2e-3
+    assert group["hparams"]["arm"] == "small"
     values = {m["name"]["tag"]: m["value"] for m in group["metricValues"]}
     assert values["test/accuracy"] == pytest.approx(
         rows(trained)[-1]["test/accuracy"], rel=1e-6

@@ -1,0 +1,68 @@
+"""Which dilation rates does a network need to label pixels, and are there other ways?
+
+The lecture: dilated convolutions expand the receptive field exponentially without loss
+of resolution, with the parameters, computation and memory of ordinary ones; pooling and
+strides reduce the resolution; use them where a wide field is needed and neither several
+convolutions nor larger kernels can be afforded.
+
+    python -m cnn_jax.sweep --config=experiments/dilation.py
+    python -m cnn_jax.sweep --config=experiments/dilation.py:classification
+    python -m cnn_jax.sweep --config=experiments/dilation.py:cifar10
+
+By default scenes of digits are segmented, and arms are compared by the mean IoU.
+"""
+
+from cnn_jax.training import recipes
+from cnn_jax.training.config import choose
+
+LAYERS = 4
+WIDTH = 16
+
+
+def segmentation():
+    config = recipes.few_digits(steps=300)
+    config.data = {"name": "digit_scenes", "batch_size": 16, "train_examples": 500}
+    config.data.test_examples = 100
+    config.task = {"name": "segmentation"}
+    config.model.head = "fcn"
+    return config
+
+
+def get_config(arg=None):
+    config = choose(
+        {
+            "segmentation": segmentation,
+            "classification": recipes.few_digits,
+            "cifar10": recipes.short_cifar10,
+        },
+        arg,
+    )
+    config.model.widths = (WIDTH,) * LAYERS
+    config.model.depth = 1
+    config.model.subsample = "none"
+    return config
+
+
+def sweep():
+    yield "rate 1", {}
+    yield "rate 2", {"model.dilations": (2,)}
+    yield "rate 4", {"model.dilations": (4,)}
+    yield "rates 1, 2, 4, 8", {"model.dilations": (1, 2, 4, 8)}
+    # Beside as many parameters, and beside as many operations.
+    yield "max pooling", {"model.subsample": "max"}
+    yield "strides", {"model.subsample": "strided"}
+    yield (
+        "max pooling, as many operations",
+        {
+            "model.subsample": "max",
+            "model.widths": (27, 54, 80, 108),
+        },
+    )
+    yield "5x5 kernels", {"model.kernel_size": 5}
+    yield (
+        "5x5 kernels, as many parameters",
+        {
+            "model.kernel_size": 5,
+            "model.widths": (10,) * LAYERS,
+        },
+    )

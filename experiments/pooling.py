@@ -1,0 +1,26 @@
+"""Does it matter how maps are made smaller, and what stands at the end of the network?
+
+The lecture: pooling and strided convolutions are similar, and both reduce parameters
+and computation; fully connected layers hold most of the parameters, overfit and depend
+on dropout, and global average pooling, a regulariser by itself, can replace them.
+
+    python -m cnn_jax.sweep --config=experiments/pooling.py
+    python -m cnn_jax.sweep --config=experiments/pooling.py:cifar10
+"""
+
+from cnn_jax.training import recipes
+
+
+def get_config(arg=None):
+    return recipes.experiment(arg)
+
+
+def sweep():
+    fully_connected = {"model.head": "flatten_fc", "model.head_width": (128,)}
+    yield "max pooling", {}
+    yield "average pooling", {"model.subsample": "average"}
+    yield "strided convolution", {"model.subsample": "strided"}
+    yield "no subsampling", {"model.subsample": "none"}
+    yield "fully connected head", fully_connected
+    yield "fully connected, dropout", fully_connected | {"model.dropout": 0.5}
+    yield "global average, dropout", {"model.dropout": 0.5}

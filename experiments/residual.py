@@ -1,0 +1,28 @@
+"""How deep can a network be, with and without shortcuts?
+
+The lecture: residual blocks make deep networks trainable. He et al. 2016 (section 4.2):
+plain networks get worse with depth from 20 layers on, in training too, and residual
+ones better.
+
+    python -m cnn_jax.sweep --config=experiments/residual.py
+    python -m cnn_jax.sweep --config=experiments/residual.py:cifar10
+"""
+
+from cnn_jax.training import recipes
+
+DEPTHS = (8, 20, 32, 56)
+
+
+def get_config(arg=None):
+    config = recipes.experiment(arg)
+    # Option A of the paper: with and without shortcuts there are as many parameters.
+    width = 16 if arg == "cifar10" else 8
+    config.model = {"name": "resnet20", "width": width, "shortcut": "identity"}
+    return config
+
+
+def sweep():
+    for depth in DEPTHS:
+        blocks = {"model.stage_sizes": ((depth - 2) // 6,) * 3}
+        yield f"residual, {depth} layers", blocks
+        yield f"plain, {depth} layers", blocks | {"model.shortcut": "zero"}

@@ -1,0 +1,38 @@
+"""How many pixels can be thrown away before an object is not recognised any more?
+
+The lecture: subsampling pixels does not change the object, and makes networks smaller;
+it shows images of which 75, 50, 20 and 10% are left.
+
+    python -m cnn_jax.sweep --config=experiments/subsampling.py
+    python -m cnn_jax.sweep --config=experiments/subsampling.py:cifar10
+"""
+
+from cnn_jax.training import recipes
+
+PERCENT = (100, 75, 50, 25, 20, 10)
+# A grid of pixels, as striding leaves it; and pixels drawn once at random, the others
+# black. A perceptron gives each pixel weights of its own.
+NETWORKS = {"CNN": {}, "MLP": {"model.name": "mlp", "model.hidden": (128,)}}
+
+
+def get_config(arg=None):
+    config = recipes.experiment(arg)
+    # Of 10% of the digits' pixels 5x5 are left: one subsampling layer is enough.
+    config.model.depth = 1
+    return config
+
+
+def sweep():
+    for network, model in NETWORKS.items():
+        for keep in ("grid", "random"):
+            for percent in PERCENT:
+                if percent == 100 and keep == "random":
+                    continue  # the same as the grid
+                yield (
+                    f"{network}, {percent}% {keep}",
+                    model
+                    | {
+                        "data.keep_pixels": percent / 100,
+                        "data.keep": keep,
+                    },
+                )

@@ -1,0 +1,102 @@
+"""Runs on a Ray cluster of two machines, one of which is lost."""
+
+import json
+import textwrap
+import time
+
+import pytest
+
+from cnn_jax.errors import UserError
+from cnn_jax.sweeps import experiment, on_ray
+
+ray = pytest.importorskip("ray")
+
+EXPERIMENT = """
+    from cnn_jax.training import recipes
+
+
+    def get_config(arg=None):
+        config = recipes.digits()
+        config.model = {"name": "mlp", "hidden": (8,)}
+        config.train = {"steps": 2000}
+        config.eval = {"every_steps": 100}
+        return config
+
+
+    def sweep():
+        yield "base", {}
+        yield "wide", {"model.hidden": (12,)}
+"""
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """A cluster of two machines (processes on this one) with a processor each."""
+    from ray.cluster_utils import Cluster
+
+    # Else a machine's loss is noticed only after half a minute.
+    system = {"health_check_period_ms": 500, "health_check_failure_threshold": 3}
+    head = {"num_cpus": 1, "include_dashboard": False, "_system_config": system}
+    made = Cluster(initialize_head=True, head_node_args=head)
+    second = made.add_node(num_cpus=1)
+    connected = on_ray.connect(made.address)
+    yield made, second
+    connected.shutdown()
+    made.shutdown()
+
+
+def load(tmp_path, name):
+    path = tmp_path / "width.py"
+    path.write_text(textwrap.dedent(EXPERIMENT).lstrip())
+    runs = experiment.load(str(path), tmp_path / name, overrides={}, seeds=(0,)).runs
+    return runs
+
+
+def test_more_than_any_machine_has(cluster, tmp_path):
+    runs = load(tmp_path, "large")
+    with pytest.raises(UserError, match=r"no machine .* --num_cpus=7 .* 1 and 0, 1"):
+        list(on_ray.launch(runs, [], ray=ray, num_cpus=7.0, num_gpus=0.0))
+    assert not runs[0].workdir.exists()
+
+
+def test_a_machine_is_lost_while_a_run_is_on_it(cluster, tmp_path):
+    made, second = cluster
+    runs = load(tmp_path, "sweep")
+    events = on_ray.launch(runs, [], ray=ray, num_cpus=1.0, num_gpus=0.0)
+    assert [next(events)[0] for _ in runs] == list(runs)
+    until = time.monotonic() + 120
+    while not all(list(run.workdir.glob("checkpoints/*00")) for run in runs):
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    made.remove_node(second, allow_graceful=False)
+    ended = dict(events)
+    assert {run.arm: outcome.status for run, outcome in ended.items()} == {
+        "base": "done",
+        "wide": "done",
+    }
+    logs = [(run.workdir / "log.txt").read_text() for run in runs]
+    resumed = [log for log in logs if "resuming from step" in log]
+    assert len(resumed) == 1
+    for run in runs:
+        lines = (run.workdir / "metrics.jsonl").read_text().splitlines()
+        tested = [json.loads(line)["step"] for line in lines if "test/loss" in line]
+        assert tested == list(range(100, 2001, 100))
+
+
+def test_cancelled_runs_can_go_on(cluster, tmp_path):
+    runs, stopped = load(tmp_path, "stopped"), []
+    events = on_ray.launch(runs, stopped, ray=ray, num_cpus=1.0, num_gpus=0.0)
+    for _ in runs:
+        next(events)
+    until = time.monotonic() + 120
+    while not any(list(run.workdir.glob("checkpoints/*00")) for run in runs):
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    stopped.append("SIGTERM")
+    assert {outcome.status for _, outcome in events} <= {"stopped", "done"}
+    assert len(experiment.incomplete(runs)) >= 1
+
+
+def test_no_cluster_at_the_address(tmp_path, monkeypatch):
+    with pytest.raises(UserError, match="--ray_address=nowhere"):
+        on_ray.connect("nowhere")
