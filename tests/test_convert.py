@@ -338,14 +338,12 @@ def exported(call, workdir, file, *more):
 
 @pytest.mark.parametrize("ema", ["None", "0.5"])
 def test_a_run_starts_from_a_file_and_is_written_as_one(
-    ema, run, done, call, resnet, tmp_path
+    ema, done, call, resnet, tmp_path
 ):
     """With a learning rate of zero it stays what it was."""
     path, state = resnet(10)
     workdir = tmp_path / "run"
-    # An average of equal values equals them as XLA rounds what it has optimised.
-    start = done if ema == "None" else run
-    out = start(
+    out = done(
         "main",
         *TINY,
         f"--config.model.init_from={path}",
@@ -362,7 +360,9 @@ def test_a_run_starts_from_a_file_and_is_written_as_one(
     assert len(counts) == 6 and back.keys() - counts == state.keys()
     for key, value in state.items():
         if "running" not in key:
-            np.testing.assert_array_equal(back[key], value)
+            # An average of equal values may be rounded to a neighbour of theirs.
+            steps = 0 if ema == "None" else 1
+            np.testing.assert_array_max_ulp(back[key], value, steps)
         else:
             assert not np.array_equal(back[key], value)
     with safetensors.safe_open(file, framework="np") as reader:

@@ -47,7 +47,7 @@ def _frames(images: Images) -> int:
     return max(len(image) if image.ndim == 4 else 1 for image in images)
 
 
-def _arranged(cells: Sequence[Picture], wide: int) -> Composed:
+def _arranged(cells: Sequence[np.ndarray], wide: int) -> Composed:
     """Pictures in about as many rows as columns of images, each being `wide` images."""
     columns = ceil(sqrt(len(cells) / wide))
     height, width = (max(c.shape[axis] for c in cells) + 2 for axis in (0, 1))

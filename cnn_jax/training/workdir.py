@@ -37,8 +37,7 @@ def claim(workdir: Path, config: Config, *, overwrite: bool) -> bool:
       UserError: the folder holds a run of another config (the differing keys are
         named), or something that is no run.
     """
-    if workdir.exists() and not workdir.is_dir():
-        raise UserError(f"--workdir={workdir} is a file, not a folder.")
+    _check_folder(workdir)
     found = sorted(path for name in CONTENTS for path in workdir.glob(name))
     if not (workdir / "config.json").exists():
         if found:
@@ -63,6 +62,11 @@ def claim(workdir: Path, config: Config, *, overwrite: bool) -> bool:
     return True
 
 
+def _check_folder(workdir: Path) -> None:
+    if workdir.exists() and not workdir.is_dir():
+        raise UserError(f"--workdir={workdir} is a file, not a folder.")
+
+
 @contextlib.contextmanager
 def reserved(workdir: Path, say: Callable[[str], None]) -> Iterator[None]:
     """Keeps other processes out of the run's folder while this one trains in it.
@@ -73,8 +77,9 @@ def reserved(workdir: Path, say: Callable[[str], None]) -> Iterator[None]:
       say: tells the user of the wait.
 
     Raises:
-      UserError: it does not end.
+      UserError: it does not end, or the folder is a file.
     """
+    _check_folder(workdir)
     workdir.mkdir(parents=True, exist_ok=True)
     lock = os.open(workdir, os.O_RDONLY)
     try:

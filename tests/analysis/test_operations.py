@@ -44,6 +44,7 @@ ATTRIBUTES = {
     "FilterBank": {"learned": True},
     "BatchNorm": {"use_running_average": True},
     "GroupNorm": {"num_groups": 2},
+    "Resize": {"size": (5, 5)},
 }
 
 
