@@ -8,11 +8,15 @@ from cnn_jax.training.config import choose
 
 
 def scenes():
+    """Strokes are two to four pixels wide, so the last map has every second pixel:
+    dilation takes the place of the network's last stride."""
     config = recipes.digit_scenes()
-    """Strokes are two to four pixels wide: the last map has every second pixel, by
-    dilation in the place of the network's last stride."""
-    config.model = {"name": "resnet20", "stem": "small", "head": "fcn"}
-    config.model.output_stride = 2
+    config.model = {
+        "name": "resnet20",
+        "stem": "small",
+        "head": "fcn",
+        "output_stride": 2,
+    }
     return config
 
 
