@@ -31,6 +31,8 @@ class Summary:
       mean, deviation: of the metric; the deviation is None of one run.
       difference: to the base arm; None for that arm, and without common seeds.
       p_value: of the difference, corrected for the number of arms.
+      others: mean and deviation of the same metric on further splits, as of moved
+        images; by its name.
       costs: the means of parameters, macs, examples_per_second, peak_memory_bytes.
     """
 
@@ -40,6 +42,7 @@ class Summary:
     deviation: float | None
     difference: Difference | None
     p_value: float | None
+    others: dict[str, tuple[float, float | None]]
     costs: dict[str, float]
 
 
@@ -57,7 +60,10 @@ def summarize(experiment: Experiment, rows: Sequence[Row]) -> list[Summary]:
     corrected = dict(zip(differences, p_values, strict=True))
     summaries = []
     for arm, found in values.items():
-        costs = {}
+        others, costs = {}, {}
+        for key in results.other_splits(rows, metric):
+            if known := list(results.by_seed(rows, arm, key).values()):
+                others[key] = float(np.mean(known)), statistics.spread(known)
         for key in (*results.COSTS, "peak_memory_bytes"):
             if known := list(results.by_seed(rows, arm, key).values()):
                 costs[key] = float(np.mean(known))
@@ -69,6 +75,7 @@ def summarize(experiment: Experiment, rows: Sequence[Row]) -> list[Summary]:
                 deviation=statistics.spread(list(found.values())),
                 difference=differences.get(arm),
                 p_value=corrected.get(arm),
+                others=others,
                 costs=costs,
             )
         )
@@ -126,21 +133,23 @@ def table(experiment: Experiment, summaries: Sequence[Summary], format: str) -> 
     """A row an arm."""
     metric = results.main_metric(experiment)
     base = summaries[0].arm
+    others = list(dict.fromkeys(key for s in summaries for key in s.others))
     memory = any("peak_memory_bytes" in s.costs for s in summaries)
     headers = [
-        *("arm", "runs", metric, f"difference to {base}", "95% interval"),
-        *("p, Holm", "parameters", "MACs", "examples/s"),
+        *("arm", "runs", metric, f"difference to {base}", "95% interval", "p, Holm"),
+        *(*others, "parameters", "MACs", "examples/s"),
         *(["memory"] if memory else []),
     ]
     lines = []
     for s in summaries:
-        line = [s.arm, s.seeds, _plus_minus(metric, s), "", "", ""]
+        line = [s.arm, s.seeds, _plus_minus(metric, s.mean, s.deviation), "", "", ""]
         if s.difference:
             line[3] = _signed(metric, s.difference.mean)
             if s.difference.seeds > 1:
                 line[4] = _interval(metric, s.difference)
         if s.p_value is not None:
-            line[5] = "<0.001" if s.p_value < 0.001 else f"{s.p_value:.3f}"
+            line[5] = _p_text(s.p_value)
+        line += [_plus_minus(key, *s.others.get(key, (None, None))) for key in others]
         line += [
             f"{s.costs[key]:,.0f}" if key in s.costs else "" for key in results.COSTS
         ]
@@ -178,6 +187,12 @@ def _words(experiment: Experiment, summaries: Sequence[Summary]) -> str:
             said = (
                 f"{amount} {direction} {base} (95% interval: "
                 f"{_bare(metric, ends[0])} to {_amount(metric, ends[1])} {direction})"
+            )
+        elif d.p_value < SIGNIFICANT:
+            said = (
+                f"{amount} {direction} {base} (95% interval: {_interval(metric, d)}), "
+                f"which by itself would count, but among {len(summaries) - 1} arms may "
+                f"be chance (p = {_p_text(s.p_value)})"
             )
         else:
             said = (
@@ -225,15 +240,19 @@ def value_text(metric: str, value: float) -> str:
     return f"{value:.2%}" if _is_share(metric) else f"{value:.4g}"
 
 
-def _plus_minus(metric: str, s: Summary) -> str:
-    if s.mean is None:
+def _plus_minus(metric: str, mean: float | None, deviation: float | None) -> str:
+    if mean is None:
         return ""
-    text = value_text(metric, s.mean)
-    if s.deviation is None:
+    text = value_text(metric, mean)
+    if deviation is None:
         return text
     if _is_share(metric):
-        return f"{text} +- {100 * s.deviation:.2f}"
-    return f"{text} +- {s.deviation:.2g}"
+        return f"{text} +- {100 * deviation:.2f}"
+    return f"{text} +- {deviation:.2g}"
+
+
+def _p_text(p_value: float) -> str:
+    return "<0.001" if p_value < 0.001 else f"{p_value:.3f}"
 
 
 def _bare(metric: str, value: float) -> str:

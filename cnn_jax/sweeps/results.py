@@ -42,6 +42,18 @@ def main_metric(experiment: Experiment) -> str:
     return f"test/{tasks.TASKS[name].best_metric}"
 
 
+def other_splits(rows: Sequence[Row], metric: str) -> list[str]:
+    """The same metric on further splits: `shifted/accuracy` for `test/accuracy`."""
+    name = metric.partition("/")[2]
+    found = {
+        key
+        for row in rows
+        for key in row.results
+        if key.count("/") == 1 and key.endswith(f"/{name}") and key != metric
+    }
+    return sorted(found)
+
+
 def by_seed(rows: Sequence[Row], arm: str, key: str) -> dict[int, float]:
     """A result of an arm's complete runs."""
     return {

@@ -83,7 +83,10 @@ def test_several_arms_need_more_to_be_claimed(make):
     found, rows = make({"base": base, "diverges": better})
     assert "above base" in words(found, rows)[0]
     found, rows = make({"base": base, "wider, by half": base[::-1], "diverges": better})
-    assert "no difference to base is shown" in words(found, rows)[1]
+    assert words(found, rows)[1] == (
+        "* diverges: 2.13 points above base (95% interval: +0.13 to +4.14), which by "
+        "itself would count, but among 2 arms may be chance (p = 0.089)."
+    )
 
 
 def test_one_seed_is_no_evidence(make):
@@ -132,10 +135,33 @@ def test_what_is_written(make, tmp_path):
 
 
 def test_a_metric_that_is_no_share():
-    summary = report.Summary("arm", 3, 31.2345, 0.456, None, None, {})
-    assert report._plus_minus("test/psnr", summary) == "31.23 +- 0.46"
-    share = dataclasses.replace(summary, mean=0.91234, deviation=0.0123)
-    assert report._plus_minus("test/mean_iou", share) == "91.23% +- 1.23"
+    assert report._plus_minus("test/psnr", 31.2345, 0.456) == "31.23 +- 0.46"
+    assert report._plus_minus("test/mean_iou", 0.91234, 0.0123) == "91.23% +- 1.23"
+
+
+def test_another_split_has_a_column(make):
+    found, rows = make({"base": [0.5, 0.6], "diverges": [0.4]})
+    moved = {
+        ("base", 0): {
+            "moved/accuracy": 0.25,
+            "moved/loss": 1.0,
+            "best/test/accuracy": 1,
+        },
+        ("base", 1): {"moved/accuracy": 0.35},
+    }
+    rows = [
+        dataclasses.replace(
+            row, results=row.results | moved.get((row.run.arm, row.run.seed), {})
+        )
+        for row in rows
+    ]
+    header, _, base, *_ = report.table(
+        found, report.summarize(found, rows), "github"
+    ).splitlines()
+    names, values = ([c.strip() for c in row.split("|")] for row in (header, base))
+    cells = dict(zip(names, values, strict=True))
+    assert cells["moved/accuracy"] == "30.00% +- 7.07"
+    assert "moved/loss" not in cells and "best/test/accuracy" not in cells
 
 
 def test_a_page_without_a_place_for_it(tmp_path):
