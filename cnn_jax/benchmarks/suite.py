@@ -202,9 +202,10 @@ of gathering a batch.
 INPUT = """
 ## Input
 
-Pictures from the disk to batches of uint8 arrays, decoded, cropped at random and
-resampled by the training loop's loader, without a network. The peer is torchvision's
-`ImageFolder` with PyTorch's `DataLoader`, over the same pictures with as many workers.
+The pictures of `--images=DIR`, from the disk to batches of uint8 arrays: decoded,
+cropped at random and resampled by the training loop's loader, without a network. The
+peer is torchvision's `ImageFolder` with PyTorch's `DataLoader`, over the same pictures
+with as many workers.
 "Per core" is per process that decodes: the workers, or one where there are none. Memory
 is what this process and the workers have in RAM, at the beginning of an epoch (of 50
 batches, if these are more), at the most, and by how much it grew until the end.
