@@ -145,7 +145,8 @@ def make(request: Request) -> Subject:
         std=IMAGENET_STD.get(channels, (0.25,) * channels),
         label_shape=label_shape,
     )
-    network, training = run.network(config, dataset), run.training(config, EXAMPLES)
+    network = run.network(config, dataset)
+    training = run.training(config, network, EXAMPLES)
     try:
         table = costs.layer_table(network.model, shape)
     except (ValueError, TypeError) as error:

@@ -1,17 +1,23 @@
 """Networks that start from weights of others."""
 
 import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import flax.linen as nn
+import jax
+import jax.numpy as jnp
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from cnn_jax import models
 from cnn_jax.errors import UserError
 from cnn_jax.models import torch_names, torch_weights, weight_files
 from cnn_jax.models.torch_weights import Entry
+from cnn_jax.models.weight_files import Weights
+
+Shapes = Mapping[str, tuple[int, ...]]
 
 # What says which layers a head has.
 HEAD_FIELDS = ("head", "head_width", "head_grid", "pyramid_levels")
@@ -33,28 +39,43 @@ class Loaded:
 def load(
     path: Path, name: str, model: nn.Module, input_shape: tuple[int, ...]
 ) -> Loaded:
-    """The weights of a file, or of a folder of `convert`, for `model`.
+    """`fit` for the weights of a file or folder: see `weight_files.read`."""
+    return fit(weight_files.read(path), path, name, model, input_shape)
 
-    The layer "head" and the auxiliary heads are left out where the file has another
-    number of classes, the whole head where `model` has another one than the
-    architecture's own, and auxiliary heads where only one of the two has them. All else
-    must match.
+
+def fit(
+    weights: Weights,
+    path: Path | str,
+    name: str,
+    model: nn.Module,
+    input_shape: tuple[int, ...],
+) -> Loaded:
+    """The part of the weights that `model` has.
+
+    The layer "head" and the auxiliary heads are left out where the weights are of
+    another number of classes, the whole head where `model` has another one, and
+    auxiliary heads where only one of the two has them. All else must match.
 
     Args:
-      path: see `weight_files.read`.
+      path: where the weights come from.
       name: of the model, in `models.MODELS`.
       input_shape: of one example.
 
     Raises:
-      UserError: torchvision has no such network, the file cannot be read, or an entry
-        is missing, left over or of another shape.
+      UserError: torchvision, whose names they have, has no such network; an entry is
+        missing, left over or of another shape; or nothing is left of them.
     """
-    family = torch_names.family(name)
-    weights = weight_files.read(path)
+    ours = weights.facts is not None
+    auxiliary = {}
+    if name in torch_names.FAMILIES or not ours:
+        auxiliary = torch_names.family(name).auxiliary
     # With another head than its architecture has, what comes before it is the same.
     own_head = with_own_head(name, model)
-    entries = torch_weights.entries_of(name, own_head, input_shape)
-    ours = weights.facts is not None
+    published = _entries(ours, name, own_head, input_shape)
+    try:
+        entries = _entries(ours, name, model, input_shape)
+    except UserError:  # torchvision has no names for such a head
+        entries = []
 
     def key_of(entry: Entry) -> str:
         return entry.key if ours else entry.name
@@ -62,67 +83,65 @@ def load(
     def shape_of(entry: Entry) -> tuple[int, ...]:
         return entry.shape if ours else entry.torch_shape
 
-    # Modules that a fine-tuned network may do without, by their names in the file.
-    optional = {"head": family.head, **family.auxiliary}
-    if ours:
-        optional = {module: module for module in optional}
-
     def module_of(key: str) -> str | None:
-        """The optional module that an entry of the file belongs to."""
-        inside = key.partition("/")[2].replace("/", ".") if ours else key
-        for module, theirs in optional.items():
-            if inside.startswith(f"{theirs}."):
-                return module
-        return None
+        """The head, or the auxiliary head, that an entry of the file belongs to."""
+        if ours:
+            module = key.split("/")[1]
+            return (
+                "head" if is_head(module) else module if module in auxiliary else None
+            )
+        if key in head_keys:
+            return "head"
+        inside = [m for m, theirs in auxiliary.items() if key.startswith(f"{theirs}.")]
+        return inside[0] if inside else None
 
+    last_keys = {key_of(e) for e in [*published, *entries] if e.path[1] == "head"}
+    head_keys = {key_of(e) for e in [*published, *entries] if is_head(e.path[1])}
     found = {
         key: value.shape
         for key, value in weights.arrays.items()
         if not key.endswith(f".{torch_weights.COUNTS}")
     }
-    dropped: set[str] = set()
-    if own_head != model:
-        try:
-            with_head = torch_weights.entries_of(name, model, input_shape)
-        except UserError:  # torchvision has no names for such a head
-            with_head = entries
-        # A fine-tuned network's file has the very head that this network has.
-        hidden = {key_of(e): shape_of(e) for e in with_head if is_hidden(e.path[1])}
-        if hidden and hidden.items() <= found.items():
-            entries = with_head
-        else:
-            heads = [e for e in entries if is_hidden(e.path[1]) or e.path[1] == "head"]
-            dropped = {key_of(entry) for entry in heads}
-            entries = [entry for entry in entries if entry not in heads]
-
     in_file = {module_of(key) for key in found} - {None}
-    in_model = {entry.path[1] for entry in entries} & optional.keys()
+    heads = {key_of(e): shape_of(e) for e in entries if is_head(e.path[1])}
+    theirs = {key: shape for key, shape in found.items() if module_of(key) == "head"}
+    classes_at = -1 if ours else 0
     left_out, reasons = set(), []
-    if dropped:
-        reasons.append(f"the head, which is head={model.head} here")
+    if "head" not in in_file:
+        left_out.add("head")
+        reasons.append("the head, which is not in the file")
+    elif (ours or own_head != model) and not _alike(
+        heads, theirs, last_keys, classes_at
+    ):
+        left_out.add("head")
+        here = getattr(model, "head", "of another size")
+        reasons.append(f"the head, which is head={here} here")
+    entries = entries or published
+    in_model = {"head" if is_head(e.path[1]) else e.path[1] for e in entries} & {
+        "head",
+        *auxiliary,
+    }
     head = next((e for e in entries if e.path[1:] == ("head", "kernel")), None)
-    if head and key_of(head) in found:
-        theirs = found[key_of(head)][-1 if ours else 0]
-        if theirs != head.shape[-1]:
-            left_out |= in_file | in_model
+    if head and "head" not in left_out and key_of(head) in found:
+        classes = found[key_of(head)][classes_at]
+        if classes != head.shape[-1]:
+            left_out |= {"last", *(in_file | in_model) - {"head"}}
+            names = _names({"head", *in_model & auxiliary.keys()})
             reasons.append(
-                f"{_names(in_model)}: {theirs} classes in the file, "
-                f"{head.shape[-1]} here"
+                f"{names}: {classes} classes in the file, {head.shape[-1]} here"
             )
-    auxiliary = set(family.auxiliary)
-    if only := (in_file ^ in_model) & auxiliary:
+    if only := (in_file ^ in_model) & auxiliary.keys():
         left_out |= only
         place = "the network" if only & in_file else "the file"
         reasons.append(f"{_names(only)}: not in {place}")
 
-    wanted = [entry for entry in entries if entry.path[1] not in left_out]
-    found = {
-        key: shape
-        for key, shape in found.items()
-        if module_of(key) not in left_out and key not in dropped
-    }
+    def stays(key: str, module: str | None) -> bool:
+        return module not in left_out and not ("last" in left_out and key in last_keys)
+
+    wanted = [e for e in entries if stays(key_of(e), module_of(key_of(e)))]
+    found = {key: shape for key, shape in found.items() if stays(key, module_of(key))}
     what = name
-    if ours and weights.facts["model"] != name:
+    if ours and weights.facts.get("model", name) != name:
         what = f"{name}, but of {weights.facts['model']}"
     try:
         torch_weights.check(what, {key_of(e): shape_of(e) for e in wanted}, found)
@@ -133,6 +152,8 @@ def load(
             flat[entry.path] = value if ours else entry.from_torch(value)
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
+    if not flat:
+        raise UserError(f"{path}: nothing of it fits {name}: {'; '.join(reasons)}.")
     parameters = sum(v.size for key, v in flat.items() if key[0] == "params")
     rest = f"; left out: {'; '.join(reasons)}" if reasons else ""
     return Loaded(
@@ -142,15 +163,47 @@ def load(
     )
 
 
+def _entries(
+    ours: bool, name: str, model: nn.Module, input_shape: tuple[int, ...]
+) -> list[Entry]:
+    """Parameters and statistics of `model`; without torchvision's names if `ours`."""
+    if not ours:
+        return torch_weights.entries_of(name, model, input_shape)
+    images = jax.ShapeDtypeStruct((1, *input_shape), jnp.float32)
+    shapes = jax.eval_shape(
+        lambda x: model.init(jax.random.key(0), x, train=False), images
+    )
+    return [Entry(path, "", leaf.shape) for path, leaf in flatten_dict(shapes).items()]
+
+
+def _alike(
+    ours: Shapes, theirs: Shapes, last: Collection[str], classes_at: int
+) -> bool:
+    """Whether heads differ in no more than the number of classes (layer `last`)."""
+
+    def without_classes(key: str, shape: tuple[int, ...]) -> list[int]:
+        sizes = list(shape)
+        if key in last:
+            del sizes[classes_at]
+        return sizes
+
+    return ours.keys() == theirs.keys() and all(
+        without_classes(key, ours[key]) == without_classes(key, theirs[key])
+        for key in ours
+    )
+
+
 def with_own_head(name: str, model: nn.Module) -> nn.Module:
     """`model` with the head of the architecture `name`."""
     own = models.attributes(name)
-    return model.clone(**{field: own[field][1] for field in HEAD_FIELDS})
+    return model.clone(
+        **{field: own[field][1] for field in HEAD_FIELDS if field in own}
+    )
 
 
-def is_hidden(module: str) -> bool:
-    """Whether a network's module is a hidden layer of its head."""
-    return re.fullmatch(r"fc\d+", module) is not None
+def is_head(module: str) -> bool:
+    """Whether a network's module is a layer of its head."""
+    return re.fullmatch(r"head|fc\d+", module) is not None
 
 
 def _names(modules: set[str]) -> str:

@@ -8,7 +8,7 @@ count layers without parameters too, so they follow from the network's attribute
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -245,6 +245,56 @@ def family(name: str) -> Family:
     return FAMILIES[name]
 
 
-def modern(key: str) -> str:
-    """The name that torchvision has now for an entry of its old DenseNet files."""
-    return re.sub(r"(denselayer\d+\.(?:norm|conv))\.(\d\.)", r"\1\2", key)
+def rescales(name: str) -> bool:
+    """Whether torchvision's pretrained network `name` rescales images to -1..1."""
+    return name in ("googlenet_bn", "inception_v3")
+
+
+# Blocks of each stage of a MobileNet v2, whose stages timm counts from 0.
+MOBILENET_STAGES = (1, 2, 3, 4, 3, 3, 1)
+# Layers of timm's blocks, in the first stage and in the others.
+TIMM_BLOCKS = {
+    True: {"conv_dw": "0.0", "bn1": "0.1", "conv_pw": "1", "bn2": "2"},
+    False: {"conv_pw": "0.0", "bn1": "0.1", "conv_dw": "1.0", "bn2": "1.1"}
+    | {"conv_pwl": "2", "bn3": "3"},
+}
+TIMM = {
+    "vgg": {
+        "pre_logits.fc1": "classifier.0",
+        "pre_logits.fc2": "classifier.3",
+        "head.fc": "classifier.6",
+    },
+    "mobilenet": {
+        "conv_stem": "features.0.0",
+        "bn1": "features.0.1",
+        "conv_head": "features.18.0",
+        "bn2": "features.18.1",
+        "classifier": "classifier.1",
+    },
+}
+
+
+def translated(keys: Collection[str]) -> dict[str, str]:
+    """The names that torchvision has now for those of a state dict.
+
+    Others are those of its own old DenseNet files, and of timm's VGG and MobileNet v2;
+    timm's residual networks, DenseNets and Inception v3 have torchvision's.
+    """
+    table: Mapping[str, str] = {}
+    if any(key.startswith("pre_logits.") for key in keys):
+        table = TIMM["vgg"]
+    elif any(key.startswith("conv_stem.") for key in keys):
+        table = TIMM["mobilenet"]
+
+    def name_of(key: str) -> str:
+        module, _, leaf = key.rpartition(".")
+        if table and (match := re.fullmatch(r"blocks\.(\d)\.(\d)\.(\w+)", module)):
+            stage, block, layer = int(match[1]), int(match[2]), match[3]
+            number = 1 + sum(MOBILENET_STAGES[:stage]) + block
+            module = (
+                f"features.{number}.conv.{TIMM_BLOCKS[stage == 0].get(layer, layer)}"
+            )
+        key = f"{table.get(module, module)}.{leaf}" if module else leaf
+        return re.sub(r"(denselayer\d+\.(?:norm|conv))\.(\d\.)", r"\1\2", key)
+
+    return {key: name_of(key) for key in keys}

@@ -278,7 +278,8 @@ def tidy(state: State) -> dict[str, np.ndarray]:
 
     Taken off are: the dict around it, where it is the entry "state_dict" or "model" of
     a whole checkpoint; the prefix "module." of `DataParallel`; names that torchvision
-    has given up.
+    has given up, and timm's. Fully connected layers that timm has as convolutions
+    become what they are in torchvision.
     """
     for key in ("state_dict", "model"):
         if isinstance(state.get(key), Mapping):
@@ -286,7 +287,13 @@ def tidy(state: State) -> dict[str, np.ndarray]:
     prefix = "module."
     if all(key.startswith(prefix) for key in state):
         state = {key.removeprefix(prefix): value for key, value in state.items()}
-    return {torch_names.modern(key): as_numpy(value) for key, value in state.items()}
+    found = {}
+    for key, name in torch_names.translated(state).items():
+        value = as_numpy(state[key])
+        if key.startswith("pre_logits.") and value.ndim == 4:
+            value = value.reshape(len(value), -1)
+        found[name] = value
+    return found
 
 
 def as_numpy(value: Any) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Files of weights: state dicts of PyTorch, and folders of variables from `convert`.
+"""Weights that are stored: PyTorch's state dicts, and trees of our variables.
 
 Of a file of PyTorch's only tensors are read: nothing that it holds is executed.
 """
@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import orbax.checkpoint as ocp
@@ -26,30 +26,51 @@ from cnn_jax.models.torch_weights import tidy
 
 # The content of a folder: the facts as JSON, and an Orbax checkpoint.
 FACTS, VARIABLES = "weights.json", "variables"
+HUB = "hf:"
+# Where other programs' checkpoints have the variables.
+TREES = ("ema", "state", "default", "model")
 
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
 
+class Normalization(NamedTuple):
+    """What a network's images are shifted and divided by, per channel, of values from
+    0 to 1."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
 @dataclass(frozen=True)
 class Weights:
-    """What a file or a folder holds.
+    """What is stored.
 
     Attributes:
-      arrays: of a file by torchvision's names and in its layouts, of a folder by the
-        paths of our variables: "params/stem/conv/kernel".
-      facts: of a folder, what its `weights.json` says; None of a file.
+      arrays: with `facts` by the paths of our variables, "params/stem/conv/kernel",
+        without by torchvision's names and in its layouts.
+      facts: what is said of the weights as variables of ours, such as the "model".
+      normalization: that of the images that they were trained on, where it is said.
     """
 
     arrays: dict[str, np.ndarray]
     facts: dict[str, Any] | None = None
+    normalization: Normalization | None = None
 
 
-def read(path: Path) -> Weights:
-    """The content of a .safetensors, .pth or .pt file, or of a folder of `convert`.
+def read(path: Path | str) -> Weights:
+    """Weights from where they are stored.
+
+    Args:
+      path: a .safetensors, .pth or .pt file with torchvision's or timm's names, a
+        folder of `convert`, an Orbax checkpoint that has "params", or, of the Hugging
+        Face hub, "hf:OWNER/NAME" or "hf:OWNER/NAME@REVISION".
 
     Raises:
       UserError: there is no such thing, or it cannot be read.
     """
+    if str(path).startswith(HUB):
+        return _read_hub(str(path).removeprefix(HUB))
+    path = Path(path)
     if not path.exists():
         raise UserError(f"there are no weights at {path}.")
     if path.is_dir():
@@ -58,7 +79,62 @@ def read(path: Path) -> Weights:
         raise UserError(
             f"{path} is no file of weights by its name: {', '.join(_READERS)}."
         )
-    return Weights(tidy(_READERS[path.suffix](path)))
+    state = tidy(_READERS[path.suffix](path))
+    metadata = _metadata(path) if path.suffix == ".safetensors" else {}
+    return Weights(state, normalization=normalization_of(metadata))
+
+
+def normalization_of(facts: Mapping[str, Any]) -> Normalization | None:
+    """What "mean" and "std" say; None where they say nothing."""
+    try:
+        found = Normalization(*(tuple(map(float, facts[k])) for k in ("mean", "std")))
+    except (KeyError, TypeError, ValueError):
+        return None
+    return found
+
+
+def _metadata(path: Path) -> dict[str, Any]:
+    """What `write_file` put into the header, as JSON."""
+    with safetensors.safe_open(path, framework="np") as file:
+        metadata = file.metadata() or {}
+    found = {}
+    for key, text in metadata.items():
+        with contextlib.suppress(ValueError):
+            found[key] = json.loads(text)
+    return found
+
+
+def _read_hub(name: str) -> Weights:
+    """The weights of a repository of the hub, as timm stores them."""
+    try:
+        import huggingface_hub
+        from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+    except ImportError:
+        raise UserError(
+            f"{HUB}{name} needs huggingface_hub: pip install 'cnn_jax[hf]'."
+        ) from None
+    repository, _, revision = name.partition("@")
+
+    def fetch(file: str) -> Path:
+        return Path(
+            huggingface_hub.hf_hub_download(repository, file, revision=revision or None)
+        )
+
+    try:
+        try:
+            file = fetch("model.safetensors")
+        except LocalEntryNotFoundError:  # no network
+            raise
+        except EntryNotFoundError:
+            file = fetch("pytorch_model.bin")
+        config = json.loads(fetch("config.json").read_text(encoding="utf-8"))
+    except Exception as error:  # it has dozens
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise UserError(f"{HUB}{name} cannot be fetched: {reason[0]}") from error
+    state = (_read_safetensors if file.suffix == ".safetensors" else _read_torch)(file)
+    return Weights(
+        tidy(state), normalization=normalization_of(config.get("pretrained_cfg", {}))
+    )
 
 
 def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
@@ -103,30 +179,60 @@ def _unreadable(path: Path, error: Exception) -> UserError:
 
 
 def _read_folder(path: Path) -> Weights:
+    if not (path / FACTS).exists():
+        return _read_orbax(path)
     try:
         facts = json.loads((path / FACTS).read_text(encoding="utf-8"))
         checksums = facts["checksums"]
-    except FileNotFoundError:
-        raise UserError(
-            f"{path} is no folder of weights: there is no {FACTS} in it. "
-            "`python -m cnn_jax.convert` makes such folders."
-        ) from None
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path / FACTS} is damaged ({error}).") from error
-    try:
-        with ocp.PyTreeCheckpointer() as checkpointer:
-            tree = checkpointer.restore((path / VARIABLES).absolute())
-        arrays = {
-            key: np.asarray(value) for key, value in flatten_dict(tree, sep="/").items()
-        }
-    except Exception as error:  # Orbax has many
-        raise _unreadable(path, error) from error
+    arrays = _restored(path / VARIABLES)
     # A flipped byte in array data restores silently.
     if damaged := {*checksums.items()} ^ {*_checksums(arrays).items()}:
         raise UserError(
             f"{path} is damaged: the checksum of {min(damaged)[0]} is wrong."
         )
-    return Weights(arrays, facts)
+    return Weights(arrays, facts, normalization_of(facts))
+
+
+def _read_orbax(path: Path) -> Weights:
+    """A checkpoint whose tree, or a tree in it, has "params"."""
+    items = [path, *(path / name for name in TREES)]
+    places = [place for place in items if (place / "_METADATA").exists()]
+    if not places:
+        raise UserError(
+            f"{path} is no folder of weights: neither a run's (it would have a "
+            f"config.json), nor one of `python -m cnn_jax.convert` ({FACTS}), nor an "
+            "Orbax checkpoint (_METADATA)."
+        )
+    arrays = _restored(places[0])
+    prefixes = ["", *(f"{name}/" for name in TREES)]
+    prefixes += [f"{outer}{name}" for outer in prefixes[1:] for name in prefixes[1:]]
+    found = [p for p in prefixes if any(k.startswith(f"{p}params/") for k in arrays)]
+    if not found:
+        raise UserError(f"the Orbax checkpoint {path} has no 'params' in it.")
+    # Averages are what evaluation uses.
+    averages = [prefix for prefix in found if prefix.endswith("ema/")]
+    prefix = (averages or found)[0]
+    kinds = tuple(f"{prefix}{kind}/" for kind in ("params", "batch_stats"))
+    return Weights(
+        {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(kinds)},
+        facts={},
+    )
+
+
+def _restored(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of an Orbax checkpoint, by path."""
+    try:
+        with ocp.PyTreeCheckpointer() as checkpointer:
+            tree = checkpointer.restore(path.absolute())
+        return {
+            key: np.asarray(value)
+            for key, value in flatten_dict(tree, sep="/").items()
+            if hasattr(value, "shape")
+        }
+    except Exception as error:  # Orbax has many
+        raise _unreadable(path, error) from error
 
 
 def _checksums(arrays: Mapping[str, np.ndarray]) -> dict[str, int]:

@@ -82,7 +82,6 @@ def train(
       Stopped: a signal came; the state is saved.
       UserError: the loss is not finite, or the disk cannot be written.
     """
-    train_step = run.train_step(config, network, training)
     eval_step = run.eval_step(network)
     best_metric = f"test/{network.task.best_metric}"
     fresh = functools.partial(run.fresh_state, config, network, training)
@@ -101,6 +100,7 @@ def train(
             state = parallel.replicate(fresh())
         start = int(state.step)
         progress = Progress(saved, best_metric)
+        train_step = run.train_step(config, network, training, start)
         with (
             Report(workdir, config, network, training, start) as report,
             _explained(checkpoints),
@@ -123,6 +123,10 @@ def train(
                 report.begin(config, table, tags, inputs, [best_metric, "test/loss"])
 
             for step, (_, batch) in enumerate(parallel.prefetch(loaded), start + 1):
+                if training.plan and step - 1 in training.plan.starts:
+                    progress.drain()
+                    progress.rest()
+                    train_step = run.train_step(config, network, training, step - 1)
                 state, pairs = train_step(state, batch)
                 parallel.hold_back(pairs)
                 progress.add(step, pairs, config.data.batch_size)

@@ -1,10 +1,11 @@
 """Optimizers: optax chains with the field's conventions for weight decay."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import optax
+from flax.traverse_util import flatten_dict, unflatten_dict
 
 from cnn_jax.training.schedules import Schedule
 
@@ -64,6 +65,35 @@ def make(
     if clip_norm is None:
         return optimizer
     return optax.chain(optax.clip_by_global_norm(clip_norm), optimizer)
+
+
+def grouped(
+    optimizers: Mapping[str, optax.GradientTransformation],
+    group_of: Callable[[tuple[str, ...]], str],
+) -> optax.GradientTransformation:
+    """Each parameter by the optimizer of its group, which its path tells.
+
+    A group rests, and so does its optimizer's count of steps, where there are no
+    gradients for it.
+    """
+
+    def split(tree: Any) -> dict[str, Any]:
+        parts: dict[str, dict] = {}
+        for path, leaf in flatten_dict(tree).items():
+            parts.setdefault(group_of(path), {})[path] = leaf
+        return {group: unflatten_dict(part) for group, part in parts.items()}
+
+    def init(params: Any) -> dict[str, Any]:
+        return {g: optimizers[g].init(part) for g, part in split(params).items()}
+
+    def update(grads: Any, state: Any, params: Any) -> tuple[Any, dict[str, Any]]:
+        changes, state, params = {}, dict(state), split(params)
+        for g, part in split(grads).items():
+            change, state[g] = optimizers[g].update(part, state[g], params[g])
+            changes |= flatten_dict(change)
+        return unflatten_dict(changes), state
+
+    return optax.GradientTransformation(init, update)
 
 
 def decay_mask(params: Any) -> Any:

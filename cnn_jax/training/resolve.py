@@ -16,7 +16,7 @@ from typing import Any
 from cnn_jax import data, models, tasks
 from cnn_jax.data.augment import Augment
 from cnn_jax.errors import UserError, unknown
-from cnn_jax.training import loop, optimizers, schedules
+from cnn_jax.training import loop, optimizers, run, schedules, transfer
 from cnn_jax.training.config import (
     REQUIRED,
     UNITS,
@@ -52,6 +52,7 @@ def schema(values: Mapping[str, Any]) -> dict[str, dict[str, Key]]:
         "data": name
         | keys(data.options(name_in("data", None)))
         | keywords(loop.batches)
+        | keywords(run.normalized)
         | augment,
         "model": name
         | {"num_classes": Key(int | None, None)}
@@ -60,6 +61,8 @@ def schema(values: Mapping[str, Any]) -> dict[str, dict[str, Key]]:
         "task": name | keywords(tasks.TASKS[name_in("task", tasks.TASKS)]),
         "optimizer": name
         | keywords(optimizers.make)
+        | keywords(transfer.make)
+        | keywords(transfer.kept)
         | keywords(optimizers.OPTIMIZERS[name_in("optimizer", optimizers.OPTIMIZERS)]),
         "schedule": name
         | keywords(schedules.SCHEDULES[name_in("schedule", schedules.SCHEDULES)]),

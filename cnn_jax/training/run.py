@@ -1,9 +1,9 @@
 """From a config to the parts of a run: data, model, task, optimizer, schedule."""
 
+import dataclasses
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -12,11 +12,10 @@ from flax import linen as nn
 
 from cnn_jax import data, models, tasks
 from cnn_jax.data import augment
-from cnn_jax.data.dataset import Dataset
-from cnn_jax.errors import UserError
-from cnn_jax.models import pretrained
+from cnn_jax.data.dataset import IMAGENET_MEAN, IMAGENET_STD, Dataset
+from cnn_jax.errors import UserError, unknown
 from cnn_jax.training import config as config_lib
-from cnn_jax.training import optimizers, parallel, schedules, state
+from cnn_jax.training import optimizers, parallel, schedules, state, transfer
 from cnn_jax.training.config import Config
 from cnn_jax.training.step import make_eval_step, make_train_step
 
@@ -36,7 +35,8 @@ class Network:
 class Training:
     """What else training needs. Lengths are in steps.
 
-    `initial` holds the variables that a fresh network does not draw from the seed.
+    `initial` holds the variables that a fresh network does not draw from the seed,
+    `plan` says what is trained where it is not every parameter alike.
     """
 
     optimizer: optax.GradientTransformation
@@ -47,7 +47,51 @@ class Training:
     log_every: int
     eval_every: int | None
     checkpoint_every: int | None
+    plan: transfer.Plan | None = None
     initial: Mapping[str, Any] | None = None
+
+
+def dataset(config: Config) -> Dataset:
+    """The data of a config.
+
+    Raises:
+      UserError: as `data.load`, and for a normalisation that is not known.
+    """
+    options = config_lib.arguments(config.data, normalized)
+    return normalized(data.load(config.data.name, **data_options(config)), **options)
+
+
+# Means and standard deviations of values from 0 to 1, by the number of channels.
+NORMALIZATIONS = {
+    "imagenet": (IMAGENET_MEAN, IMAGENET_STD),
+    "half": ({1: (0.5,), 3: (0.5,) * 3}, {1: (0.5,), 3: (0.5,) * 3}),  # to -1..1
+}
+
+
+def normalized(dataset: Dataset, *, normalization: str | None = None) -> Dataset:
+    """The data with what its images are shifted and divided by.
+
+    Args:
+      normalization: "data": by the training images' own mean and standard deviation;
+        or one of `NORMALIZATIONS`; None: what the weights of `config.model.init_from`
+        expect, and without them as "data".
+
+    Raises:
+      UserError: it is not known, or not for so many channels.
+    """
+    if normalization in (None, "data"):
+        return dataset
+    if normalization not in NORMALIZATIONS:
+        known = ["data", *NORMALIZATIONS]
+        raise unknown("config.data.normalization", normalization, known)
+    mean, std = NORMALIZATIONS[normalization]
+    channels = dataset.image_shape[-1]
+    if channels not in mean:
+        raise UserError(
+            f"config.data.normalization={normalization} is one of 1 or 3 channels, and "
+            f"the images have {channels}."
+        )
+    return dataclasses.replace(dataset, mean=mean[channels], std=std[channels])
 
 
 def network(config: Config, dataset: Dataset) -> Network:
@@ -126,11 +170,12 @@ def model_of(config: Config, classes: int) -> nn.Module:
     return models.create(name, num_classes=num_classes, **attributes)
 
 
-def training(config: Config, examples: int) -> Training:
+def training(config: Config, network: Network, examples: int) -> Training:
     """The optimizer, the schedule and the lengths, for so many training examples.
 
     Raises:
-      UserError: values out of their range, a batch that the devices cannot share.
+      UserError: values out of their range, a batch that the devices cannot share, or
+        nothing to train.
     """
     batch_size = config.data.batch_size
     check_batch_sizes(config)
@@ -145,14 +190,14 @@ def training(config: Config, examples: int) -> Training:
         steps,
         **config_lib.arguments(config.schedule, make_schedule, **sizes),
     )
-    make_optimizer = optimizers.OPTIMIZERS[config.optimizer.name]
+    if config.optimizer.reinitialize is not None and config.model.init_from is None:
+        raise UserError(
+            "config.optimizer.reinitialize draws anew what config.model.init_from "
+            "would give: set that too."
+        )
+    plan = plan_of(config, network, examples)
     return Training(
-        optimizer=optimizers.make(
-            make_optimizer(
-                schedule, **config_lib.arguments(config.optimizer, make_optimizer)
-            ),
-            **config_lib.arguments(config.optimizer, optimizers.make),
-        ),
+        optimizer=_optimizer(config, schedule, plan),
         schedule=schedule,
         augmentation=augment.Augment(
             **config_lib.arguments(config.data, augment.Augment)
@@ -162,11 +207,60 @@ def training(config: Config, examples: int) -> Training:
         log_every=config_lib.steps_in(config.train, "log_every", **sizes) or steps,
         eval_every=config_lib.steps_in(config.eval, "every", **sizes),
         checkpoint_every=config_lib.steps_in(config.checkpoint, "every", **sizes),
+        plan=plan,
     )
 
 
-def train_step(config: Config, network: Network, training: Training) -> Callable:
-    """The training loop's step, on all devices: see `parallel.train_step`."""
+def plan_of(config: Config, network: Network, examples: int) -> transfer.Plan | None:
+    """What is trained; None: every parameter alike.
+
+    Raises:
+      UserError: as `transfer.make`.
+    """
+    sizes = {"batch_size": config.data.batch_size, "examples": examples}
+    options = config_lib.arguments(config.optimizer, transfer.make, **sizes)
+
+    def paths() -> list[transfer.Path]:
+        return list(transfer.shapes_of(network.model, network.image_shape))
+
+    return transfer.make(paths, **options)
+
+
+def _optimizer(
+    config: Config, schedule: schedules.Schedule, plan: transfer.Plan | None
+) -> optax.GradientTransformation:
+    make = optimizers.OPTIMIZERS[config.optimizer.name]
+    options = config_lib.arguments(config.optimizer, make)
+    groups = plan.groups() if plan else {transfer.Part(): "all"}
+
+    def of_group(part: transfer.Part) -> optax.GradientTransformation:
+        # A group that rests does not count the steps.
+        return make(
+            lambda count: part.rate * schedule(count + part.start),
+            **options,
+        )
+
+    if len(groups) == 1:
+        (part,) = groups
+        optimizer = (
+            make(schedule, **options) if part == transfer.Part() else of_group(part)
+        )
+    else:
+        optimizer = optimizers.grouped(
+            {name: of_group(part) for part, name in groups.items()},
+            lambda path: groups[plan.parts[path]],
+        )
+    return optimizers.make(
+        optimizer, **config_lib.arguments(config.optimizer, optimizers.make)
+    )
+
+
+def train_step(
+    config: Config, network: Network, training: Training, step: int = 0
+) -> Callable:
+    """The training loop's step after `step` others, on all devices: see
+    `parallel.train_step`."""
+    plan = training.plan
     return parallel.train_step(
         make_train_step(
             network.model,
@@ -176,6 +270,7 @@ def train_step(config: Config, network: Network, training: Training) -> Callable
             normalize=network.normalize,
             seed=config.seed,
             ema_decay=config.optimizer.ema_decay,
+            phase=plan.phase(step) if plan else transfer.EVERYTHING,
         )
     )
 
@@ -224,20 +319,9 @@ def fresh_state(
         seed=config.seed,
         ema=config.optimizer.ema_decay is not None,
         initial=training.initial if training else None,
-    )
-
-
-def pretrained_weights(config: Config, network: Network) -> pretrained.Loaded:
-    """What the file of `config.model.init_from` holds for the network.
-
-    Raises:
-      UserError: there is no such file, or it does not fit.
-    """
-    return pretrained.load(
-        Path(config.model.init_from),
-        config.model.name,
-        network.model,
-        network.image_shape,
+        phase=training.plan.ever()
+        if training and training.plan
+        else transfer.EVERYTHING,
     )
 
 

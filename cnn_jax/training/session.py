@@ -4,23 +4,24 @@ import contextlib
 import dataclasses
 import functools
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
+from flax.traverse_util import flatten_dict
 from tabulate import tabulate
 
-from cnn_jax import data, tasks
 from cnn_jax.analysis import costs
 from cnn_jax.data import images
 from cnn_jax.data.folder import pictures_below
 from cnn_jax.errors import UserError, unknown
-from cnn_jax.models import torch_weights, weight_files
-from cnn_jax.training import loop, parallel, run, startup
+from cnn_jax.models import pretrained, torch_weights, weight_files
+from cnn_jax.training import config as config_lib
+from cnn_jax.training import loop, parallel, run, startup, trained, transfer
 from cnn_jax.training import workdir as folder
-from cnn_jax.training.checkpoints import Checkpoints
 from cnn_jax.training.config import Config
 from cnn_jax.training.evaluation import evaluate as evaluate_split
 from cnn_jax.training.state import parameter_count
@@ -53,17 +54,31 @@ def train(
         _show_results(results, workdir)
         return
     with startup.CLOCK.part("data"):
-        dataset = data.load(config.data.name, **run.data_options(config))
+        dataset = run.dataset(config)
+    weights = warning = None
     if known:
+        dataset = folder.as_known(workdir, config, dataset)
         folder.check_data(workdir, dataset)
+    begun = known and trained.has_checkpoint(workdir, config)
+    if config.model.init_from is not None and not begun:
+        weights = trained.initial(config)
+        dataset, warning = trained.normalized(dataset, config, weights)
     network = run.network(config, dataset)
-    training = run.training(config, len(dataset.splits["train"]))
+    training = run.training(config, network, len(dataset.splits["train"]))
     loaded = None
-    if config.model.init_from is not None and not (
-        known and _has_checkpoint(workdir, config)
-    ):
-        loaded = run.pretrained_weights(config, network)
-        training = dataclasses.replace(training, initial=loaded.variables)
+    if weights is not None:
+        loaded = pretrained.fit(
+            weights,
+            config.model.init_from,
+            config.model.name,
+            network.model,
+            network.image_shape,
+        )
+        initial = transfer.kept(
+            loaded.variables,
+            **config_lib.arguments(config.optimizer, transfer.kept),
+        )
+        training = dataclasses.replace(training, initial=initial)
     layers = costs.layer_table(network.model, dataset.image_shape)
     with contextlib.ExitStack() as stack:
         if parallel.is_main_host():
@@ -87,6 +102,16 @@ def train(
         )
         if loaded is not None:
             _say(loaded.report)
+        if warning is not None:
+            _say(f"warning: {warning}")
+        if loaded is not None or training.plan:
+            _say(
+                transfer.table(
+                    transfer.shapes_of(network.model, network.image_shape),
+                    training.plan,
+                    training.initial and flatten_dict(training.initial["params"]),
+                )
+            )
         results = loop.train(
             config,
             dataset,
@@ -97,6 +122,11 @@ def train(
             tags=tags or {},
         )
         results["macs"] = layers.macs
+        if training.plan:
+            shapes = transfer.shapes_of(network.model, network.image_shape)
+            results["trained_parameters"] = sum(
+                math.prod(shapes[path]) for path in training.plan.ever().trained
+            )
         if parallel.is_main_host():
             folder.write_json(workdir / "results.json", results)
             _show_results(results, workdir)
@@ -119,15 +149,15 @@ def evaluate(
     if expected is not None:
         folder.claim(workdir, expected, overwrite=False)
         config = expected  # its data may lie elsewhere by now
-    with _reader(workdir, config) as checkpoints:
-        step = _chosen_step(checkpoints, checkpoint)
-        dataset = data.load(config.data.name, **run.data_options(config))
+    with trained.reader(workdir, config) as checkpoints:
+        step = trained.chosen_step(checkpoints, checkpoint)
+        dataset = folder.as_known(workdir, config, run.dataset(config))
         if split not in dataset.splits:
             raise unknown("split", split, dataset.splits)
         folder.check_data(workdir, dataset)
         network = run.network(config, dataset)
         run.check_batch_sizes(config)
-        variables = _restore(checkpoints, step, network, config)
+        variables = trained.restore(checkpoints, step, network, config)
     totals, _ = evaluate_split(
         run.eval_step(network),
         variables,
@@ -170,9 +200,9 @@ def predict(
     # Read before anything is computed: a bad file should not cost a minute.
     pictures = [images.fit(file, dataset.image_shape, dataset.crop) for file in files]
     network = run.network(config, dataset)
-    with _reader(workdir, config) as checkpoints:
-        step = _chosen_step(checkpoints, checkpoint)
-        variables = _restore(checkpoints, step, network, config)
+    with trained.reader(workdir, config) as checkpoints:
+        step = trained.chosen_step(checkpoints, checkpoint)
+        variables = trained.restore(checkpoints, step, network, config)
 
     @jax.jit
     def forward(variables: Any, batch: jax.Array) -> jax.Array:
@@ -222,9 +252,9 @@ def export_weights(
     entries = torch_weights.entries_of(
         config.model.name, network.model, dataset.image_shape
     )
-    with _reader(workdir, config) as checkpoints:
-        step = _chosen_step(checkpoints, checkpoint)
-        variables = _restore(checkpoints, step, network, config)
+    with trained.reader(workdir, config) as checkpoints:
+        step = trained.chosen_step(checkpoints, checkpoint)
+        variables = trained.restore(checkpoints, step, network, config)
     facts = {
         "model": config.model.name,
         "classes": dataset.classes,
@@ -251,48 +281,6 @@ def export_weights(
             f"this run's network is another one: {other}"
         )
     return report
-
-
-def _has_checkpoint(workdir: Path, config: Config) -> bool:
-    if not (workdir / "checkpoints").is_dir():
-        return False
-    with _reader(workdir, config) as checkpoints:
-        return bool(checkpoints.steps())
-
-
-def _reader(workdir: Path, config: Config) -> Checkpoints:
-    directory = workdir / "checkpoints"
-    if not directory.is_dir():
-        raise UserError(f"there is no checkpoint in {workdir}: train the run first.")
-    metric = tasks.TASKS[config.task.name].best_metric
-    return Checkpoints(directory, best_metric=f"test/{metric}", read_only=True)
-
-
-def _chosen_step(checkpoints: Checkpoints, name: str) -> int:
-    """The step of the checkpoint called `best`, `last` or by its step."""
-    steps = checkpoints.steps()
-    if not steps:
-        raise UserError(
-            f"there is no checkpoint in {checkpoints.directory}: train the run first."
-        )
-    if name == "last":
-        return steps[-1]
-    if name == "best":
-        best = checkpoints.best_step()
-        return steps[-1] if best is None else best
-    if not name.isdigit() or int(name) not in steps:
-        raise unknown("checkpoint", name, ["best", "last", *map(str, steps)])
-    return int(name)
-
-
-def _restore(
-    checkpoints: Checkpoints, step: int, network: run.Network, config: Config
-) -> Any:
-    """The variables that evaluation applies, on every device."""
-    like = jax.eval_shape(functools.partial(run.fresh_state, config, network))
-    if like.ema is not None:
-        return checkpoints.restore(step, {"ema": like.ema})[0]["ema"]
-    return checkpoints.restore(step, like.variables())[0]
 
 
 def _pictures_in(path: Path) -> list[Path]:

@@ -10,6 +10,8 @@ import optax
 from flax import linen as nn
 from flax.traverse_util import flatten_dict, unflatten_dict
 
+from cnn_jax.training.transfer import EVERYTHING, Phase
+
 # Random numbers are derived, not stored: key(seed), stream, step.
 STREAMS = {"init": 0, "augment": 1, "dropout": 2}
 
@@ -43,10 +45,12 @@ def create(
     seed: int,
     ema: bool,
     initial: Mapping[str, Any] | None = None,
+    phase: Phase = EVERYTHING,
 ) -> State:
     """A fresh state: float32 parameters drawn from the seed.
 
     Args:
+      phase: the optimizer has no memory for what rests in it.
       initial: variables that take the place of those drawn, where it has any.
     """
 
@@ -62,7 +66,7 @@ def create(
             step=jnp.zeros((), jnp.int32),
             params=params,
             batch_stats=statistics,
-            opt_state=optimizer.init(params),
+            opt_state=optimizer.init(phase.split(params)[0]),
             ema=jax.tree.map(jnp.copy, averages) if ema else None,
         )
 

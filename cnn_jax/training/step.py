@@ -13,6 +13,7 @@ from cnn_jax.data import augment
 from cnn_jax.tasks.metrics import Pairs
 from cnn_jax.training.parallel import AXIS
 from cnn_jax.training.state import State, stream
+from cnn_jax.training.transfer import EVERYTHING, Phase, join
 
 Batch = Mapping[str, jax.Array]
 
@@ -26,12 +27,15 @@ def make_train_step(
     normalize: Callable[[jax.Array], jax.Array],
     seed: int,
     ema_decay: float | None,
+    phase: Phase = EVERYTHING,
 ) -> Callable[[State, Batch], tuple[State, Pairs]]:
     """The step `(state, batch) -> state, metrics`, to be mapped over the axis "batch".
 
     Gradients are averaged over the devices. So are the running batch statistics:
     each device normalises with its own (unless the model synchronises them), and
     the average of the running means is the running mean of the averages.
+
+    What rests in the `phase` stays as it is, statistics too, and has no gradients.
     """
 
     def step(state: State, batch: Batch) -> tuple[State, Pairs]:
@@ -40,24 +44,29 @@ def make_train_step(
         dropout = jax.random.fold_in(stream(seed, "dropout"), state.step)
         dropout = jax.random.fold_in(dropout, lax.axis_index(AXIS))
 
-        def loss_of(params: Any) -> tuple[jax.Array, tuple[Any, Any]]:
-            outputs, updated = model.apply(
-                {"params": params, "batch_stats": state.batch_stats},
-                images,
-                train=True,
-                mutable=["batch_stats", "auxiliary"],
-                rngs={"dropout": dropout},
-            )
+        trained, rest = phase.split(state.params)
+
+        def loss_of(trained: Any) -> tuple[jax.Array, tuple[Any, Any]]:
+            params = join(trained, rest)
+            with phase.applied():
+                outputs, updated = model.apply(
+                    {"params": params, "batch_stats": state.batch_stats},
+                    images,
+                    train=True,
+                    mutable=["batch_stats", "auxiliary"],
+                    rngs={"dropout": dropout},
+                )
             auxiliary = jax.tree.leaves(updated.get("auxiliary", {}))
             return task.loss(outputs, batch, auxiliary), (outputs, updated)
 
         (loss, (outputs, updated)), grads = jax.value_and_grad(loss_of, has_aux=True)(
-            state.params
+            trained
         )
         grads = lax.pmean(grads, AXIS)
-        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
-        params = optax.apply_updates(state.params, updates)
+        updates, opt_state = optimizer.update(grads, state.opt_state, trained)
+        params = join(optax.apply_updates(trained, updates), rest)
         statistics = lax.pmean(updated.get("batch_stats", {}), AXIS)
+        statistics = phase.keep(statistics, state.batch_stats)
         ema = state.ema
         if ema is not None:
             # The first averages reach back no further than the run does; else they
@@ -65,6 +74,8 @@ def make_train_step(
             decay = jnp.minimum(ema_decay, (1 + state.step) / (10 + state.step))
             new = {"params": params, "batch_stats": statistics}
             ema = optax.incremental_update(new, ema, 1 - decay)
+            # An average of equal values differs from them by rounding.
+            ema = {kind: phase.keep(ema[kind], new[kind]) for kind in new}
         new_state = State(
             step=state.step + 1,
             params=params,

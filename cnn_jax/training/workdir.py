@@ -1,6 +1,7 @@
 """A run's folder: what it is a run of, and what came of it."""
 
 import contextlib
+import dataclasses
 import fcntl
 import importlib.metadata
 import json
@@ -153,6 +154,15 @@ def _facts(dataset: Dataset) -> dict[str, Any]:
     if dataset.label_shape:
         facts["label_shape"] = dataset.label_shape
     return json.loads(json.dumps(facts))
+
+
+def as_known(workdir: Path, config: Config, dataset: Dataset) -> Dataset:
+    """The data with the normalisation of the run in the folder, if it came from the
+    weights that the run started from."""
+    if config.model.init_from is None or config.data.normalization is not None:
+        return dataset
+    known = saved_dataset(workdir)
+    return dataclasses.replace(dataset, mean=known.mean, std=known.std)
 
 
 def check_data(workdir: Path, dataset: Dataset) -> None:

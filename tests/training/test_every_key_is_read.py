@@ -100,6 +100,7 @@ OTHER = {
     "data.train_examples": "4",
     "data.test_examples": "1",
     "data.test_fraction": "0.5",
+    "data.normalization": "half",
     "data.workers": "2",
     "eval.batch_size": "4",
     "eval.every_epochs": "2.5",
@@ -124,6 +125,10 @@ OTHER = {
     "model.width_per_group": "128",
     "optimizer.clip_norm": "1.0",
     "optimizer.ema_decay": "0.9",
+    "optimizer.freeze": "head",
+    "optimizer.layer_decay": "0.5",
+    "optimizer.train_only": "head",
+    "optimizer.unfreeze": "('head',)",
     "schedule.boundaries": "(0.5, 0.9)",
     "task.top_k": "(2,)",
 }
@@ -134,7 +139,9 @@ NEEDED = {
     "model.head_width": {"model.head": "flatten_fc"},
     "model.pyramid_levels": {"model.head": "pyramid"},
     "optimizer.nesterov": {"optimizer.momentum": "0.5"},
+    "optimizer.unfreeze": {"optimizer.unfreeze_every_steps": "2"},
 }
+FILE = (".init_from", ".reinitialize")
 LENGTHS = {"steps": "4", "epochs": "1", "examples": "24"}
 
 
@@ -163,7 +170,10 @@ class Begun(Exception):
 def fingerprints(config, monkeypatch):
     """What the run computes, from the cheap to the expensive to find out."""
     options = run.data_options(config)
-    dataset = load(config.data.name, tuple(options.items()))
+    dataset = run.normalized(
+        load(config.data.name, tuple(options.items())),
+        **loop.config_lib.arguments(config.data, run.normalized),
+    )
     for split in dataset.splits.values():
         memory = isinstance(split, Arrays)
         yield len(split), split.image_shape, split.images.tobytes() if memory else None
@@ -177,7 +187,8 @@ def fingerprints(config, monkeypatch):
         loop.eval_batches(dataset.splits["test"], config)
     yield asked
 
-    training = run.training(config, len(dataset.splits["train"]))
+    network = run.network(config, dataset)
+    training = run.training(config, network, len(dataset.splits["train"]))
     yield (
         training.steps,
         training.log_every,
@@ -186,7 +197,6 @@ def fingerprints(config, monkeypatch):
     )
     yield [float(training.schedule(step)) for step in range(10)]
 
-    network = run.network(config, dataset)
     steps, opened = [], []
 
     def checkpoints(directory, **options):
@@ -252,9 +262,9 @@ def keys():
         for key in flat(config):
             group = key.partition(".")[0]
             chosen = (config[group].get("name") if group != "seed" else None, key)
-            # A name's own change is what the other configs are; of `init_from`, which
-            # needs a file that fits, see tests/test_convert.py.
-            if chosen not in seen and not key.endswith((".name", ".init_from")):
+            # A name's own change is what the other configs are; `init_from` and
+            # `reinitialize` need a file that fits: see tests/test_transfer.py.
+            if chosen not in seen and not key.endswith((".name", *FILE)):
                 seen.add(chosen)
                 found.append((name, key))
     return found

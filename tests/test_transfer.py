@@ -1,0 +1,320 @@
+"""Runs that start from weights of others, and train a part of the network."""
+
+import json
+import shutil
+import sys
+import types
+
+import numpy as np
+import orbax.checkpoint as ocp
+import pytest
+import safetensors.numpy
+from flax.traverse_util import flatten_dict
+from ml_collections import FrozenConfigDict
+
+from cnn_jax import models
+from cnn_jax.data.dataset import IMAGENET_MEAN
+from cnn_jax.models import pretrained, torch_names, torch_weights, weight_files
+from cnn_jax.training import trained as runs
+from cnn_jax.training import workdir as folder
+
+# A network that torchvision does not have, in seconds.
+TINY = [
+    "--config=configs/mlp.py",
+    "--config.model.name=plain",
+    "--config.model.widths=(4, 8)",
+    "--config.data.train_examples=24",
+    "--config.data.test_examples=10",
+    "--config.data.batch_size=8",
+    "--config.train.steps=4",
+    "--config.eval.every_steps=2",
+]
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory, run):
+    """The folder of a complete run, with moving averages."""
+    workdir = tmp_path_factory.mktemp("source") / "run"
+    run("main", *TINY, "--config.optimizer.ema_decay=0.5", f"--workdir={workdir}")
+    return workdir
+
+
+def variables(workdir, checkpoint="last"):
+    return runs.weights(workdir, checkpoint).arrays
+
+
+def test_a_part_is_trained_and_the_rest_stays_to_the_bit(source, done, tmp_path):
+    workdir = tmp_path / "run"
+    out = done(
+        "main",
+        *TINY,
+        f"--config.model.init_from={source}",
+        "--config.optimizer.train_only=head|stage2.*",
+        "--config.optimizer.reinitialize=head",
+        f"--workdir={workdir}",
+    )
+    before, after = variables(source, "best"), variables(workdir)
+    assert f"{len(before)} of {len(before)} entries" in out
+    for key, value in before.items():
+        part = key.split("/")[1]
+        moves = part == "head" or part.startswith("stage2")
+        assert np.array_equal(value, after[key]) != moves, key
+    results = json.loads((workdir / "results.json").read_text())
+    table = {line.split()[0]: line.split()[1:] for line in out.splitlines() if line}
+    assert table["head"][1:3] == ["0", table["head"][0]]  # drawn anew, and trained
+    assert int(table["all"][2].replace(",", "")) == results["trained_parameters"]
+    assert results["trained_parameters"] < results["parameters"]
+
+
+def test_a_run_that_was_ended_goes_on_across_a_phase(done, call, saved, tmp_path):
+    arguments = [
+        *TINY,
+        "--config.optimizer.train_only=head",
+        "--config.optimizer.unfreeze=('stage2.*', 'stage1.*')",
+        "--config.optimizer.unfreeze_every_steps=1",
+        "--config.optimizer.layer_decay=0.7",
+        "--config.checkpoint.every_steps=1",
+        "--config.checkpoint.keep=9",
+    ]
+    whole, ended = tmp_path / "whole", tmp_path / "ended"
+    done("main", *arguments, f"--workdir={whole}")
+    shutil.copytree(whole, ended)
+    (ended / "results.json").unlink()
+    for step in (2, 3, 4):
+        shutil.rmtree(ended / "checkpoints" / str(step))
+    _, _, err = call("main", *arguments, f"--workdir={ended}")
+    assert "resuming from step 1 of 4" in err
+    assert saved(ended, 4) == saved(whole, 4)
+
+
+def test_orbax_checkpoints_of_any_program(source, done, tmp_path):
+    """A step's folder, and a tree that was saved by itself."""
+    expected = variables(source)
+    step = max((source / "checkpoints").glob("[0-9]*"), key=lambda p: int(p.name))
+    found = weight_files.read(step)
+    assert found.facts == {} and found.arrays.keys() == expected.keys()
+    for key, value in expected.items():  # the averages, as evaluation has them
+        np.testing.assert_array_equal(found.arrays[key], value)
+    tree = {"params": {"head": {"bias": np.ones(3)}}, "step": np.int32(1)}
+    with ocp.StandardCheckpointer() as checkpointer:
+        checkpointer.save(tmp_path / "tree", tree)
+    assert weight_files.read(tmp_path / "tree").arrays.keys() == {"params/head/bias"}
+    workdir = tmp_path / "run"
+    out = done(
+        "main",
+        *TINY,
+        f"--config.model.init_from={step}",
+        "--config.optimizer.learning_rate=0",
+        f"--workdir={workdir}",
+    )
+    assert f"start from {step}" in out
+    for key, value in variables(workdir).items():
+        if key.startswith("params"):
+            np.testing.assert_array_equal(value, expected[key])
+
+
+def test_the_normalisation_travels(source, done, call, tmp_path):
+    """Other digits have another mean, and the run keeps that of the weights."""
+    arguments = [
+        *TINY,
+        "--config.data.train_examples=12",
+        f"--config.model.init_from={source}",
+        f"--workdir={tmp_path / 'run'}",
+    ]
+    out = done("main", *arguments)
+    assert "warning" not in out
+    theirs = folder.saved_dataset(source)
+    ours = folder.saved_dataset(tmp_path / "run")
+    assert (ours.mean, ours.std) == (theirs.mean, theirs.std)
+    # Evaluation and another start know it too.
+    done("evaluate", f"--workdir={tmp_path / 'run'}")
+    assert "is complete" in done("main", *arguments)
+    out = done("main", *arguments, "--config.data.normalization=half", "--overwrite")
+    assert f"warning: {source} expects images normalised by mean (0." in out
+    assert "means (0.500) and (0.500)" in out
+    assert folder.saved_dataset(tmp_path / "run").mean == (0.5,)
+
+
+def test_files_say_what_they_expect(tmp_path, monkeypatch):
+    state = {"fc.bias": np.zeros(2, np.float32)}
+    path = tmp_path / "w.safetensors"
+    facts = {"mean": json.dumps([0.1, 0.2, 0.3]), "std": json.dumps([1, 2, 3])}
+    weight_files.write_file(path, state, facts, overwrite=False)
+    assert weight_files.read(path).normalization == ((0.1, 0.2, 0.3), (1, 2, 3))
+
+    def expected(name):
+        config = FrozenConfigDict({"model": {"name": name, "init_from": str(bare)}})
+        return runs.initial(config).normalization.mean
+
+    bare = tmp_path / "bare.safetensors"
+    safetensors.numpy.save_file(state, bare)
+    assert weight_files.read(bare).normalization is None
+    assert expected("resnet18") == IMAGENET_MEAN[3]
+    assert expected("inception_v3") == (0.5, 0.5, 0.5)  # torchvision rescales for it
+
+
+def timm_names(name, keys):
+    """The names of timm 1.0 for those of torchvision, as its state dicts have them."""
+    if name == "vgg11_bn":
+        table = {"0": "pre_logits.fc1", "3": "pre_logits.fc2", "6": "head.fc"}
+        return {
+            key: f"{table[key.split('.')[1]]}.{key.split('.')[2]}"
+            if key.startswith("classifier.")
+            else key
+            for key in keys
+        }
+    plain = {"0.0": "conv_pw", "0.1": "bn1", "1.0": "conv_dw", "1.1": "bn2"}
+    plain |= {"2": "conv_pwl", "3": "bn3"}
+    first = {"0.0": "conv_dw", "0.1": "bn1", "1": "conv_pw", "2": "bn2"}
+    outside = {"features.0.0": "conv_stem", "features.0.1": "bn1"}
+    outside |= {"features.18.0": "conv_head", "features.18.1": "bn2"}
+    outside |= {"classifier.1": "classifier"}
+    places = [(s, i) for s, n in enumerate([1, 2, 3, 4, 3, 3, 1]) for i in range(n)]
+    found = {}
+    for key in keys:
+        module, _, leaf = key.rpartition(".")
+        if module not in outside:
+            _, number, _, layer = module.split(".", 3)
+            stage, block = places[int(number) - 1]
+            layer = (first if number == "1" else plain)[layer]
+            found[key] = f"blocks.{stage}.{block}.{layer}.{leaf}"
+        else:
+            found[key] = f"{outside[module]}.{leaf}"
+    return found
+
+
+@pytest.mark.parametrize("name", ["vgg11_bn", "mobilenet_v2"])
+def test_timms_names(name, tmp_path):
+    small = {"vgg11_bn": {"width": 4, "head_width": (6, 5)}}
+    small["mobilenet_v2"] = {"width_multiplier": 0.1}
+    model = models.create(name, num_classes=3, **small[name])
+    shape = (32, 32, 3)
+    entries = torch_weights.entries_of(name, model, shape)
+    rng = np.random.default_rng(0)
+    state = {e.name: rng.standard_normal(e.torch_shape, np.float32) for e in entries}
+    names = timm_names(name, state)
+    theirs = {names[key]: value for key, value in state.items()}
+    for key, size in (("pre_logits.fc1.weight", 7), ("pre_logits.fc2.weight", 1)):
+        if key in theirs:  # convolutions there
+            rows = len(theirs[key])
+            theirs[key] = theirs[key].reshape(rows, -1, size, size)
+    files = {"torchvision": state, "timm": theirs}
+    loaded = {}
+    for source, content in files.items():
+        path = tmp_path / f"{source}.safetensors"
+        safetensors.numpy.save_file(content, path)
+        loaded[source] = pretrained.load(path, name, model, shape).variables
+    one, other = (flatten_dict(tree) for tree in loaded.values())
+    assert one.keys() == other.keys()
+    assert all(np.array_equal(value, other[key]) for key, value in one.items())
+
+
+def test_names_that_are_torchvisions_stay():
+    names = ["conv1.weight", "bn1.weight", "layer1.0.conv1.weight", "fc.bias", "x"]
+    assert torch_names.translated(names) == {name: name for name in names}
+
+
+class Hub(types.ModuleType):
+    """Stands for huggingface_hub: files of a folder."""
+
+    def __init__(self, root):
+        super().__init__("huggingface_hub")
+        self.root, self.errors = root, types.ModuleType("huggingface_hub.errors")
+
+        class EntryNotFoundError(Exception):
+            pass
+
+        class LocalEntryNotFoundError(EntryNotFoundError):
+            pass
+
+        self.errors.EntryNotFoundError = EntryNotFoundError
+        self.errors.LocalEntryNotFoundError = LocalEntryNotFoundError
+
+    def hf_hub_download(self, repository, file, revision=None):
+        if repository == "no/network":
+            raise self.errors.LocalEntryNotFoundError("Please check your connection")
+        path = self.root / repository / (revision or "main") / file
+        if not path.exists():
+            raise self.errors.EntryNotFoundError(f"404: {file}")
+        return str(path)
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    module = Hub(tmp_path / "hub")
+    monkeypatch.setitem(sys.modules, "huggingface_hub", module)
+    monkeypatch.setitem(sys.modules, "huggingface_hub.errors", module.errors)
+    return module.root
+
+
+def test_weights_of_the_hub(hub, call):
+    place = hub / "timm" / "resnet18.a1_in1k" / "v2"
+    place.mkdir(parents=True)
+    state = {"fc.bias": np.arange(3, dtype=np.float32)}
+    safetensors.numpy.save_file(state, place / "model.safetensors")
+    pretrained_cfg = {"mean": [0.5, 0.4, 0.3], "std": [0.2, 0.2, 0.2], "x": None}
+    (place / "config.json").write_text(json.dumps({"pretrained_cfg": pretrained_cfg}))
+    found = weight_files.read("hf:timm/resnet18.a1_in1k@v2")
+    assert found.normalization == ((0.5, 0.4, 0.3), (0.2, 0.2, 0.2))
+    np.testing.assert_array_equal(found.arrays["fc.bias"], [0, 1, 2])
+    for spec, words in (
+        ("hf:timm/resnet18.a1_in1k", "cannot be fetched: 404: pytorch_model.bin"),
+        ("hf:no/network", "cannot be fetched: Please check your connection"),
+    ):
+        code, _, err = call("main", *TINY, f"--config.model.init_from={spec}")
+        assert code == 1 and f"{spec} {words}" in err and "Traceback" not in err
+
+
+def test_the_hub_needs_a_package(call, monkeypatch):
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    code, _, err = call("main", *TINY, "--config.model.init_from=hf:a/b")
+    assert code == 1 and "needs huggingface_hub: pip install 'cnn_jax[hf]'" in err
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (["--config.model.name=resnet20"], "not those of resnet20, but of plain"),
+        (["--config.model.widths=(4, 9)"], "has the shape"),
+        (["--config.model.init_from=configs"], "configs is no folder of weights"),
+        (["--config.optimizer.reinitialize=x"], "reinitialize=x matches no parameter"),
+        (["--config.optimizer.train_only=x"], "train_only=x matches no parameter"),
+    ],
+)
+def test_what_does_not_fit(change, words, source, call, tmp_path):
+    arguments = [*TINY, f"--config.model.init_from={source}"]
+    if "resnet20" in change[0]:
+        arguments = [a for a in arguments if "model.w" not in a]
+    workdir = tmp_path / "run"
+    code, _, err = call("main", *arguments, *change, f"--workdir={workdir}")
+    assert code == 1 and words in err and "Traceback" not in err
+    assert not workdir.exists()
+
+
+def test_nothing_to_draw_anew(call, tmp_path):
+    code, _, err = call("main", *TINY, "--config.optimizer.reinitialize=head")
+    assert code == 1 and "reinitialize" in err and "init_from" in err
+
+
+def test_a_damaged_run(source, call, tmp_path):
+    broken = tmp_path / "broken"
+    shutil.copytree(source, broken)
+    for path in broken.glob("checkpoints/*/state/d/*"):
+        path.write_bytes(b"\x00" * path.stat().st_size)
+    code, _, err = call("main", *TINY, f"--config.model.init_from={broken}")
+    assert code == 1 and "Traceback" not in err and "checkpoint" in err
+    shutil.rmtree(broken / "checkpoints")
+    code, _, err = call("main", *TINY, f"--config.model.init_from={broken}")
+    assert code == 1 and "there is no checkpoint" in err
+
+
+def test_one_class_more(source, done, tmp_path):
+    """The head starts afresh, and says why."""
+    out = done(
+        "main",
+        *TINY,
+        "--config.model.num_classes=11",
+        f"--config.model.init_from={source}",
+        f"--workdir={tmp_path / 'run'}",
+    )
+    assert "left out: head: 10 classes in the file, 11 here" in out
