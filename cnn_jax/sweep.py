@@ -39,7 +39,9 @@ def main() -> None:
         "--workdir", type=Path, help="the sweep's folder (default: runs/<file>[-<arg>])"
     )
     parser.add_argument(
-        "--arms", metavar="REGEX", help="only arms whose name matches, and the first"
+        "--arms",
+        metavar="REGEX",
+        help="only arms whose name matches, and those that they are compared to",
     )
     parser.add_argument(
         "--seeds", type=numbers, default=(0, 1, 2), help="default: 0,1,2"

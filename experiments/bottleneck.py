@@ -21,7 +21,8 @@ def get_config(arg=None):
 
 def sweep():
     for name, widths in WIDTHS.items():
-        yield f"{name}, 5x5", {"model.widths": widths}
+        whole = f"{name}, 5x5"
+        yield whole, {"model.widths": widths}, None
         for share, reduction in REDUCTIONS.items():
             yield (
                 f"{name}, 1x1 to {share}",
@@ -30,4 +31,5 @@ def sweep():
                     "model.layer": "bottleneck",
                     "model.reduction": reduction,
                 },
+                whole,
             )

@@ -16,16 +16,31 @@ from cnn_jax.training import recipes
 from cnn_jax.training.config import choose
 
 LAYERS = 4
-WIDTH = 16
+# Channels; those of four stages that cost as much with pooling between them; and those
+# of 5x5 kernels with as many parameters.
+WIDTHS = {
+    "segmentation": (32, (52, 105, 168, 234), 19),
+    None: (16, (27, 54, 80, 108), 10),
+}
 
 
 def segmentation():
-    config = recipes.few_digits(steps=300)
-    config.data = {"name": "digit_scenes", "batch_size": 16, "train_examples": 500}
-    config.data.test_examples = 100
-    config.task = {"name": "segmentation"}
-    config.model.head = "fcn"
+    config = recipes.digit_scenes()
+    config.data.image_size = 32
+    config.data.train_examples = 1000
+    config.data.test_examples = 200
+    config.data.batch_size = 16
+    config.data.crop_padding = 2
+    config.model = {"name": "plain", "head": "fcn"}
+    config.optimizer.learning_rate = 0.01
+    config.schedule = {"name": "cosine", "warmup_steps": 20}
+    config.train = {"steps": 600}
+    config.eval = {"every_steps": 75}
     return config
+
+
+def widths(arg):
+    return WIDTHS["segmentation" if arg in (None, "segmentation") else None]
 
 
 def get_config(arg=None):
@@ -37,13 +52,14 @@ def get_config(arg=None):
         },
         arg,
     )
-    config.model.widths = (WIDTH,) * LAYERS
+    config.model.widths = (widths(arg)[0],) * LAYERS
     config.model.depth = 1
     config.model.subsample = "none"
     return config
 
 
-def sweep():
+def sweep(arg=None):
+    _, pooled, large = widths(arg)
     yield "rate 1", {}
     yield "rate 2", {"model.dilations": (2,)}
     yield "rate 4", {"model.dilations": (4,)}
@@ -55,7 +71,7 @@ def sweep():
         "max pooling, as many operations",
         {
             "model.subsample": "max",
-            "model.widths": (27, 54, 80, 108),
+            "model.widths": pooled,
         },
     )
     yield "5x5 kernels", {"model.kernel_size": 5}
@@ -63,6 +79,6 @@ def sweep():
         "5x5 kernels, as many parameters",
         {
             "model.kernel_size": 5,
-            "model.widths": (10,) * LAYERS,
+            "model.widths": (large,) * LAYERS,
         },
     )

@@ -24,5 +24,6 @@ def get_config(arg=None):
 def sweep():
     for depth in DEPTHS:
         blocks = {"model.stage_sizes": ((depth - 2) // 6,) * 3}
-        yield f"residual, {depth} layers", blocks
-        yield f"plain, {depth} layers", blocks | {"model.shortcut": "zero"}
+        residual = f"residual, {depth} layers"
+        yield residual, blocks, None
+        yield f"plain, {depth} layers", blocks | {"model.shortcut": "zero"}, residual

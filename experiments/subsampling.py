@@ -24,6 +24,7 @@ def get_config(arg=None):
 
 def sweep():
     for network, model in NETWORKS.items():
+        whole = f"{network}, 100% grid"
         for keep in ("grid", "random"):
             for percent in PERCENT:
                 if percent == 100 and keep == "random":
@@ -35,4 +36,5 @@ def sweep():
                         "data.keep_pixels": percent / 100,
                         "data.keep": keep,
                     },
+                    whole if percent < 100 else None,
                 )

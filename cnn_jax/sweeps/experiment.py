@@ -22,10 +22,16 @@ ARM_NAME = re.compile(r"[\w(][\w .,+x()=%-]*(?<! )(?<!\.)")
 
 @dataclass(frozen=True)
 class Arm:
-    """One way to set the config: a name, and what differs, by dotted key."""
+    """One way to set the config.
+
+    Attributes:
+      values: what differs, by dotted key.
+      against: the arm that it is compared to; None: it is compared to no other.
+    """
 
     name: str
     values: Mapping[str, Any]
+    against: str | None
 
 
 @dataclass(frozen=True)
@@ -50,7 +56,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Experiment:
-    """The runs of a sweep, arm by arm; the first arm is what others are compared to.
+    """The runs of a sweep, arm by arm.
 
     Attributes:
       name: of its file, and the argument.
@@ -80,7 +86,8 @@ def load(
     Args:
       workdir: the sweep's folder; a run's is `<workdir>/<arm>/seed<k>`.
       overrides: of the config, for all arms: `{"train.epochs": "5"}`.
-      only: a regular expression: the arms whose name it is found in, and the first.
+      only: a regular expression: the arms whose name it is found in, and those that
+        they are compared to.
       smoke: a few steps on a few embedded examples each.
       overwrite: runs start anew.
 
@@ -156,26 +163,34 @@ def _arms(spec: str, module: Any) -> list[Arm]:
     for pair in found:
         well_formed = (
             isinstance(pair, tuple)
-            and len(pair) == 2
+            and len(pair) in (2, 3)
             and isinstance(pair[0], str)
             and isinstance(pair[1], Mapping)
         )
         if not well_formed:
             raise UserError(
-                f"sweep() of '{path}' must yield a name and a dict of config values, "
-                f"got {pair!r}."
+                f"sweep() of '{path}' must yield a name, a dict of config values and, "
+                "if it is not to be compared to the first arm, the name of another "
+                f"one; got {pair!r}."
             )
-        name, values = pair
+        name, values, *given = pair
         if not ARM_NAME.fullmatch(name):
             raise UserError(
                 f"sweep() of '{path}': the arm's name '{name}' cannot be a folder's: "
                 "use letters, digits, spaces and . , + - _ = % ( )."
             )
-        if name in [arm.name for arm in arms]:
+        names = [arm.name for arm in arms]
+        if name in names:
             raise UserError(f"sweep() of '{path}' yields two arms called '{name}'.")
+        against = given[0] if given else next(iter(names), None)
+        if given and against is not None and against not in names:
+            raise UserError(
+                f"sweep() of '{path}' compares '{name}' to '{against}', which is no "
+                "arm before it."
+            )
         if "seed" in values:
             raise UserError(f"arm '{name}' sets the seed, which every arm shares.")
-        arms.append(Arm(name, dict(values)))
+        arms.append(Arm(name, dict(values), against))
     if not arms:
         raise UserError(f"sweep() of '{path}' yields no arm.")
     return arms
@@ -192,8 +207,13 @@ def _chosen(arms: Sequence[Arm], only: str | None) -> list[Arm]:
     if not matching:
         names = ", ".join(arm.name for arm in arms)
         raise UserError(f"--arms={only} matches no arm; there are: {names}.")
-    base = arms[0]
-    return matching if matching[0] is base else [base, *matching]
+    # And what these are compared to.
+    names, wanted = {arm.name: arm for arm in arms}, set()
+    for arm in matching:
+        while arm and arm.name not in wanted:
+            wanted.add(arm.name)
+            arm = names.get(arm.against)
+    return [arm for arm in arms if arm.name in wanted]
 
 
 def as_text(value: Any) -> str:

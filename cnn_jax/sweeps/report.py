@@ -29,7 +29,8 @@ class Summary:
     Attributes:
       seeds: how many are complete.
       mean, deviation: of the metric; the deviation is None of one run.
-      difference: to the base arm; None for that arm, and without common seeds.
+      against: the arm that it is compared to.
+      difference: to that arm; None where there is none, and without common seeds.
       p_value: of the difference, corrected for the number of arms.
       others: mean and deviation of the same metric on further splits, as of moved
         images; by its name.
@@ -40,6 +41,7 @@ class Summary:
     seeds: int
     mean: float | None
     deviation: float | None
+    against: str | None
     difference: Difference | None
     p_value: float | None
     others: dict[str, tuple[float, float | None]]
@@ -47,14 +49,16 @@ class Summary:
 
 
 def summarize(experiment: Experiment, rows: Sequence[Row]) -> list[Summary]:
-    """One summary an arm, in their order; the first arm is the base."""
+    """One summary an arm, in their order."""
     metric = results.main_metric(experiment)
     values = {
         arm.name: results.by_seed(rows, arm.name, metric) for arm in experiment.arms
     }
-    base, *others = values
+    against = {arm.name: arm.against for arm in experiment.arms}
     differences = {
-        arm: statistics.paired_difference(values[arm], values[base]) for arm in others
+        arm: statistics.paired_difference(values[arm], values[base])
+        for arm, base in against.items()
+        if base is not None
     }
     p_values = statistics.holm([d and d.p_value for d in differences.values()])
     corrected = dict(zip(differences, p_values, strict=True))
@@ -73,6 +77,7 @@ def summarize(experiment: Experiment, rows: Sequence[Row]) -> list[Summary]:
                 seeds=len(found),
                 mean=float(np.mean(list(found.values()))) if found else None,
                 deviation=statistics.spread(list(found.values())),
+                against=against[arm],
                 difference=differences.get(arm),
                 p_value=corrected.get(arm),
                 others=others,
@@ -132,11 +137,12 @@ def _page(
 def table(experiment: Experiment, summaries: Sequence[Summary], format: str) -> str:
     """A row an arm."""
     metric = results.main_metric(experiment)
-    base = summaries[0].arm
+    bases = list(dict.fromkeys(s.against for s in summaries if s.against))
+    to = f" to {bases[0]}" if len(bases) == 1 else ""
     others = list(dict.fromkeys(key for s in summaries for key in s.others))
     memory = any("peak_memory_bytes" in s.costs for s in summaries)
     headers = [
-        *("arm", "runs", metric, f"difference to {base}", "95% interval", "p, Holm"),
+        *("arm", "runs", metric, f"difference{to}", "95% interval", "p, Holm"),
         *(*others, "parameters", "MACs", "examples/s"),
         *(["memory"] if memory else []),
     ]
@@ -145,6 +151,8 @@ def table(experiment: Experiment, summaries: Sequence[Summary], format: str) -> 
         line = [s.arm, s.seeds, _plus_minus(metric, s.mean, s.deviation), "", "", ""]
         if s.difference:
             line[3] = _signed(metric, s.difference.mean)
+            if not to:
+                line[3] += f" to {s.against}"
             if s.difference.seeds > 1:
                 line[4] = _interval(metric, s.difference)
         if s.p_value is not None:
@@ -168,10 +176,10 @@ def table(experiment: Experiment, summaries: Sequence[Summary], format: str) -> 
 
 def _words(experiment: Experiment, summaries: Sequence[Summary]) -> str:
     """What the intervals allow to say of each arm, a line each."""
-    metric, base = results.main_metric(experiment), summaries[0].arm
-    lines = []
-    for s in summaries[1:]:
-        d = s.difference
+    metric, lines = results.main_metric(experiment), []
+    tests = sum(s.p_value is not None for s in summaries)
+    for s in summaries:
+        d, base = s.difference, s.against
         if d is None:
             continue
         amount = _amount(metric, abs(d.mean))
@@ -191,8 +199,8 @@ def _words(experiment: Experiment, summaries: Sequence[Summary]) -> str:
         elif d.p_value < SIGNIFICANT:
             said = (
                 f"{amount} {direction} {base} (95% interval: {_interval(metric, d)}), "
-                f"which by itself would count, but among {len(summaries) - 1} arms may "
-                f"be chance (p = {_p_text(s.p_value)})"
+                f"which by itself would count, but among {tests} comparisons may be "
+                f"chance (p = {_p_text(s.p_value)})"
             )
         else:
             said = (

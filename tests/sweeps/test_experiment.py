@@ -86,7 +86,8 @@ def test_the_base_arm_is_always_there(experiment_file, pattern, names):
         ("def sweep():\n    yield 'a', {}\n    yield 'a', {}", "two arms called 'a'"),
         ("def sweep():\n    yield 'a/b', {}", "cannot be a folder's"),
         ("def sweep():\n    yield '.', {}", "cannot be a folder's"),
-        ("def sweep():\n    yield 'a'", "must yield a name and a dict"),
+        ("def sweep():\n    yield 'a'", "must yield a name, a dict"),
+        ("def sweep():\n    yield 'a', {}, 'b'", "'b', which is no arm before it"),
         ("def sweep():\n    yield 'a', {'seed': 1}", "sets the seed"),
         ("def sweep():\n    yield 'a', {'model.widht': 1}", "arm 'a': unknown config"),
         ("def sweep():\n    yield 'a', 1 / 0", "line 8, failed: ZeroDivisionError"),
@@ -102,6 +103,21 @@ def test_mistakes(tmp_path, body, message):
     with pytest.raises(UserError) as error:
         load(path)
     assert message in str(error.value)
+
+
+def test_arms_may_be_compared_to_others_than_the_first(tmp_path):
+    path = tmp_path / "pairs.py"
+    path.write_text(
+        "from cnn_jax.training import recipes\n\n\n"
+        "def get_config(arg=None):\n    return recipes.digits()\n\n\n"
+        "def sweep():\n"
+        "    for seed in (8, 20):\n"
+        "        yield f'{seed} a', {'data.test_examples': seed}, None\n"
+        "        yield f'{seed} b', {'data.test_examples': seed + 1}, f'{seed} a'\n"
+    )
+    against = {arm.name: arm.against for arm in load(path).arms}
+    assert against == {"8 a": None, "8 b": "8 a", "20 a": None, "20 b": "20 a"}
+    assert [arm.name for arm in load(path, only="20 b").arms] == ["20 a", "20 b"]
 
 
 def test_an_arm_may_depend_on_the_data(tmp_path):

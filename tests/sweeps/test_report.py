@@ -85,8 +85,24 @@ def test_several_arms_need_more_to_be_claimed(make):
     found, rows = make({"base": base, "wider, by half": base[::-1], "diverges": better})
     assert words(found, rows)[1] == (
         "* diverges: 2.13 points above base (95% interval: +0.13 to +4.14), which by "
-        "itself would count, but among 2 arms may be chance (p = 0.089)."
+        "itself would count, but among 2 comparisons may be chance (p = 0.089)."
     )
+
+
+def test_an_arm_that_is_compared_to_another_one(make):
+    values = {"base": [0.5, 0.6], "wider, by half": [0.7, 0.7], "diverges": [0.6, 0.65]}
+    found, rows = make(values)
+    base, wider, last = found.arms
+    arms = base, wider, dataclasses.replace(last, against=wider.name)
+    found = dataclasses.replace(found, arms=arms)
+    *_, summary = report.summarize(found, rows)
+    assert summary.difference.mean == pytest.approx(-0.075)
+    assert (
+        "* diverges: no difference to wider, by half is shown" in words(found, rows)[1]
+    )
+    table = report.table(found, report.summarize(found, rows), "github").splitlines()
+    assert " difference |" in table[0]
+    assert "+15.00 to base" in table[3] and "-7.50 to wider, by half" in table[4]
 
 
 def test_one_seed_is_no_evidence(make):
