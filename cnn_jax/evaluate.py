@@ -1,7 +1,15 @@
-"""Prints the metrics of a run's checkpoint on a split of its data.
+"""Prints how good a trained network, or its features, are.
 
-python -m cnn_jax.evaluate --workdir=runs/resnet
-python -m cnn_jax.evaluate --workdir=runs/resnet --split=train --checkpoint=last
+    python -m cnn_jax.evaluate --workdir=runs/resnet
+    python -m cnn_jax.evaluate --workdir=runs/resnet --split=train --checkpoint=last
+    python -m cnn_jax.evaluate --workdir=runs/resnet --probe=knn
+    python -m cnn_jax.evaluate --config=configs/transfer.py:folder \\
+        --config.data.dir=DIR --config.model.init_from=WEIGHTS --probe=linear
+
+The first two print the metrics of a run's checkpoint on a split of its data. With
+--probe the head is not used: what the last map says, averaged over space, is measured
+on the test examples by a linear classifier (logistic regression) or by the nearest
+neighbours among the training examples; of a run, or of any weights on any data.
 """
 
 from pathlib import Path
@@ -10,21 +18,44 @@ from cnn_jax import command
 
 
 def main() -> None:
-    parser = command.Parser("evaluate", __doc__)
-    parser.add_argument("--workdir", type=Path, required=True, help="the run's folder")
-    parser.add_argument("--split", default="test")
+    parser = command.Parser("evaluate", __doc__, overrides=True)
+    parser.add_argument("--workdir", type=Path, help="the run's folder")
+    command.add_config(parser, required=False)
+    parser.add_argument("--split", help="default: test")
     parser.add_argument(
-        "--checkpoint", default="best", metavar="best|last|STEP", help="default: best"
+        "--checkpoint", metavar="best|last|STEP", help="of --workdir; default: best"
     )
+    parser.add_argument("--probe", choices=["linear", "knn"])
     parser.add_argument("--format", choices=["table", "json"], default="table")
     flags = parser.parse()
+    if bool(flags.workdir) == bool(flags.config):
+        parser.error("give --workdir, or --config and --probe")
+    if flags.config and not flags.probe:
+        parser.error("--config goes with --probe; a run is evaluated with --workdir")
+    if flags.overrides and not flags.config:
+        parser.error("--config.GROUP.KEY=VALUE goes with --config")
+    if flags.config and flags.checkpoint:
+        parser.error("--checkpoint goes with --workdir")
+    if flags.probe and flags.split:
+        parser.error("--probe measures on the test split: leave out --split")
+
     session = command.session()
-    session.evaluate(
-        flags.workdir,
-        split=flags.split,
-        checkpoint=flags.checkpoint,
-        output=flags.format,
-    )
+    checkpoint = flags.checkpoint or "best"
+    if flags.config:
+        session.probe_weights(
+            command.load_config(flags), kind=flags.probe, output=flags.format
+        )
+    elif flags.probe:
+        session.probe_run(
+            flags.workdir, kind=flags.probe, checkpoint=checkpoint, output=flags.format
+        )
+    else:
+        session.evaluate(
+            flags.workdir,
+            split=flags.split or "test",
+            checkpoint=checkpoint,
+            output=flags.format,
+        )
 
 
 if __name__ == "__main__":

@@ -5,6 +5,12 @@ multiplications; through 16 channels in between they are 12.4 million.
 
     python -m cnn_jax.sweep --config=experiments/bottleneck.py
     python -m cnn_jax.sweep --config=experiments/bottleneck.py:cifar10
+
+On the digits (three seeds, four minutes on two cores) a reduction to half costs half of
+the operations and no accuracy that three seeds show (98.2% and 97.5%; twice as wide
+98.5% and 97.4%). To a twelfth, as in the lecture, it saves 88 to 90% of the operations,
+as there, but costs 12 points: two channels are left; twice as wide, with four, it costs
+4.
 """
 
 from cnn_jax.training import recipes

@@ -4,6 +4,11 @@ The lecture: a 3D convolution moves in time too, where a 2D one sees each frame 
 Digits move in one of several ways that no single frame shows.
 
     python -m cnn_jax.sweep --config=experiments/conv3d.py
+
+On moving digits (three seeds, ten minutes on two cores): 8% by the network that sees
+each frame alone, where chance is 6%, 89% by 3D convolutions, 68% where only the first
+ones are 3D, and 47% by (2+1)D ones, which after 200 steps have learned the least. Of
+the 3D networks' seeds one is at 71%: all are still learning.
 """
 
 from cnn_jax.training import recipes

@@ -5,6 +5,10 @@ layer, and AlexNet's accuracy with 50 times fewer in the whole.
 
     python -m cnn_jax.sweep --config=experiments/fire.py
     python -m cnn_jax.sweep --config=experiments/fire.py:cifar10
+
+On the digits (three seeds, two minutes on two cores) fire modules with a fifth to a
+ninth of the parameters lose 4.5 and 8.1 points of 97.6%, separable convolutions with a
+sixth 2.3. Each by itself is more than chance, together they may not be.
 """
 
 from cnn_jax.training import recipes

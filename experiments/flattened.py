@@ -6,6 +6,11 @@ in the place of each.
 
     python -m cnn_jax.sweep --config=experiments/flattened.py
     python -m cnn_jax.sweep --config=experiments/flattened.py:cifar10
+
+On the digits (three seeds, two minutes on two cores) flattened convolutions with a
+fourteenth of the parameters reach 97.2% where the whole ones reach 99.1%: three seeds
+do not tell these apart. Two in the place of each are no better: 96.5%, and 2.6 points
+below the whole ones is more than chance.
 """
 
 from cnn_jax.training import recipes

@@ -5,6 +5,10 @@ convolutions before the large ones to save operations.
 
     python -m cnn_jax.sweep --config=experiments/inception.py
     python -m cnn_jax.sweep --config=experiments/inception.py:cifar10
+
+On the digits (three seeds, four minutes on two cores) the 3x3 branch alone is as good
+as all of them (96.7% and 95.3%: no difference is shown) with fewer parameters; what
+sees one pixel only, 1x1 windows, stays at 34%, and pooling with 1x1 windows at 59%.
 """
 
 from cnn_jax.training import recipes

@@ -7,6 +7,12 @@ the same ones moved by up to three pixels (`shifted/accuracy` in results.csv).
 
     python -m cnn_jax.sweep --config=experiments/parameter_sharing.py
     python -m cnn_jax.sweep --config=experiments/parameter_sharing.py:cifar10
+
+On the digits (three seeds, three minutes on two cores): 97.1% by convolution, 95.7% by
+locally connected layers as wide, with 90 times the parameters, 69.7% with as many, and
+93.4 to 93.9% by perceptrons. On moved digits 61% by convolution and 19 to 32% by all
+that does not share over space. Layers that share a kernel over depth are as good as
+layers that do not: 97.5% and 97.7%, with less than half of the parameters.
 """
 
 from cnn_jax.training import recipes

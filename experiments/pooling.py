@@ -7,9 +7,9 @@ on dropout, and global average pooling, a regulariser by itself, can replace the
     python -m cnn_jax.sweep --config=experiments/pooling.py
     python -m cnn_jax.sweep --config=experiments/pooling.py:cifar10
 
-On the digits (three seeds, two and a half minutes on two cores) no arm differs from
-max pooling by more than chance allows: 96.1% to 98.1%, the fully connected head with
-17 times the parameters.
+On the digits (three seeds, two and a half minutes on two cores) no arm differs from max
+pooling by more than chance allows: 96.1% to 98.1%, the fully connected head with 17
+times the parameters.
 """
 
 from cnn_jax.training import recipes

@@ -318,3 +318,80 @@ def test_one_class_more(source, done, tmp_path):
         f"--workdir={tmp_path / 'run'}",
     )
     assert "left out: head: 10 classes in the file, 11 here" in out
+
+
+HEAD = [*TINY, "--config.data.crop_padding=0", "--config.optimizer.train_only=head"]
+
+
+def test_maps_are_computed_once_where_the_head_alone_is_trained(call, source, tmp_path):
+    """With the same result, and after an interruption too."""
+    found = {}
+    for choice in ("none", "false"):
+        workdir = tmp_path / choice
+        code, _, err = call(
+            "main",
+            *HEAD,
+            f"--config.model.init_from={source}",
+            f"--config.train.cache_features={choice}",
+            "--config.checkpoint.every_steps=1",
+            "--config.checkpoint.keep=9",
+            f"--workdir={workdir}",
+        )
+        assert code == 0 and ("computed once" in err) == (choice == "none")
+        found[choice] = variables(workdir)
+    for key, value in found["none"].items():
+        np.testing.assert_allclose(value, found["false"][key], rtol=1e-5, atol=1e-6)
+    workdir = tmp_path / "none"
+    (workdir / "results.json").unlink()
+    for step in (2, 3, 4):
+        shutil.rmtree(workdir / "checkpoints" / str(step))
+    arguments = [*HEAD, f"--config.model.init_from={source}"]
+    arguments += ["--config.checkpoint.every_steps=1", "--config.checkpoint.keep=9"]
+    code, _, err = call("main", *arguments, f"--workdir={workdir}")
+    assert code == 0 and "resuming from step 1" in err
+    for key, value in variables(workdir).items():
+        np.testing.assert_array_equal(value, found["none"][key])
+
+
+def test_maps_that_cannot_be_kept(call, tmp_path):
+    change = ["--config.train.cache_features=true", "--config.data.crop_padding=1"]
+    code, _, err = call("main", *HEAD, *change, f"--workdir={tmp_path / 'run'}")
+    assert code == 1 and "is not possible: images are augmented" in err
+
+
+@pytest.mark.parametrize("kind", ["linear", "knn"])
+def test_probes_of_a_run_and_of_its_weights(kind, source, done):
+    """The same, on the same data."""
+    of_run = done("evaluate", f"--workdir={source}", f"--probe={kind}", "--format=json")
+    of_weights = done(
+        "evaluate",
+        *TINY,
+        f"--config.model.init_from={source}",
+        f"--probe={kind}",
+        "--format=json",
+    )
+    assert json.loads(of_run) == json.loads(of_weights)
+    result = json.loads(of_run)
+    assert result["examples"] == 10 and 0 <= result[f"{kind}/accuracy"] <= 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        ([], 2, "give --workdir, or --config and --probe"),
+        (["--workdir=x", *TINY[:1]], 2, "give --workdir, or --config and --probe"),
+        (TINY[:1], 2, "--config goes with --probe"),
+        (["--workdir=x", "--config.seed=1"], 2, "goes with --config"),
+        (["--workdir=x", "--probe=knn", "--split=train"], 2, "leave out --split"),
+        ([*TINY, "--probe=knn", "--checkpoint=last"], 2, "goes with --workdir"),
+        ([*TINY, "--probe=knn"], 1, "set --config.model.init_from=PATH"),
+    ],
+)
+def test_probes_that_cannot_be(arguments, code, words, call):
+    found, _, err = call("evaluate", *arguments)
+    assert found == code and words in err and "Traceback" not in err
+
+
+def test_a_network_without_a_map(trained, call):
+    code, _, err = call("evaluate", f"--workdir={trained}", "--probe=knn")
+    assert code == 1 and "takes the last map, and mlp has none" in err

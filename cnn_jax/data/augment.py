@@ -27,6 +27,11 @@ class Augment:
     crop_padding: int = 0
     flip: bool = False
 
+    @property
+    def changes(self) -> bool:
+        """Whether it does anything."""
+        return bool(self.crop_padding or self.flip)
+
     def __call__(
         self, key: Key[Array, ""], batch: Mapping[str, Array]
     ) -> dict[str, Array]:
@@ -35,7 +40,7 @@ class Augment:
         `key` belongs to the run; "index" and "epoch" are those of the batch.
         """
         batch = dict(batch)
-        if not (self.crop_padding or self.flip):
+        if not self.changes:
             return batch
         keys = jax.vmap(self.example_key, (None, 0, 0))(
             key, batch["index"], batch["epoch"]

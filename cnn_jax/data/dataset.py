@@ -50,11 +50,13 @@ class Arrays:
 
     `images` are uint8 [n, height, width, channels], or clips [n, frames, height,
     width, channels]. `labels` are one class an image, int32 [n], or one a pixel, uint8
-    [n, height, width], where `IGNORED` is that of a pixel without one.
+    [n, height, width], where `IGNORED` is that of a pixel without one. `features`, if
+    any, are what a network made of each image.
     """
 
     images: np.ndarray
     labels: np.ndarray
+    features: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -71,7 +73,8 @@ class Arrays:
         return None if self.label_shape else self.labels
 
     def subset(self, indices: np.ndarray) -> "Arrays":
-        return Arrays(self.images[indices], self.labels[indices])
+        features = None if self.features is None else self.features[indices]
+        return Arrays(self.images[indices], self.labels[indices], features)
 
 
 @dataclass(frozen=True)

@@ -50,8 +50,9 @@ def train_batches(
       shard: (this host, number of hosts); a host gets its contiguous rows.
 
     Yields {"image": uint8 [b, *image_shape], "label", "index", "epoch": int32 [b]} with
-    b = batch_size / number of hosts; a label for every pixel is uint8 [b, h, w]. Close
-    the iterator to end the workers early.
+    b = batch_size / number of hosts; a label for every pixel is uint8 [b, h, w]. Where
+    the split has features, they are "features". Close the iterator to end the workers
+    early.
 
     Raises `UserError` for a batch size that the hosts do not divide.
     """
@@ -140,7 +141,10 @@ def _gather(
             images[row], labels[row] = example["image"], example["label"]
         if labels.min(initial=0) < 0:
             raise UserError("an example has no label; choose another split.")
-    return {"image": images, "label": labels, "index": index.astype(np.int32)}
+    batch = {"image": images, "label": labels, "index": index.astype(np.int32)}
+    if isinstance(split, Arrays) and split.features is not None:
+        batch["features"] = split.features[index]
+    return batch
 
 
 def _rows(batch_size: int, shard: tuple[int, int]) -> range:

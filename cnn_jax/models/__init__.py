@@ -35,6 +35,7 @@ from cnn_jax.models import (
     vgg,
     video,
 )
+from cnn_jax.models.classifier import Classifier
 from cnn_jax.models.published import PUBLISHED
 
 # A module class, or a partial of one whose values are the variant's defaults.
@@ -133,6 +134,11 @@ def features(
     _, state = model.apply(variables, images, train=False, mutable=["intermediates"])
     (maps,) = state["intermediates"]["features"]
     return maps
+
+
+def has_map(model: nn.Module) -> bool:
+    """Whether `features` finds a map in the model."""
+    return isinstance(model, Classifier)
 
 
 def per_pixel(model: nn.Module) -> bool:

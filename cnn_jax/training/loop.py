@@ -85,7 +85,6 @@ def train(
     eval_step = run.eval_step(network)
     best_metric = f"test/{network.task.best_metric}"
     fresh = functools.partial(run.fresh_state, config, network, training)
-    train_split, test_split = dataset.splits["train"], dataset.splits["test"]
 
     with (
         stop_signals(hosts=parallel.host_shard()[1]) as stopped,
@@ -99,6 +98,10 @@ def train(
         if state is None:
             state = parallel.replicate(fresh())
         start = int(state.step)
+        dataset, said = run.with_features(
+            config, network, training, dataset, state.variables()
+        )
+        train_split, test_split = dataset.splits["train"], dataset.splits["test"]
         progress = Progress(saved, best_metric)
         train_step = run.train_step(config, network, training, start)
         with (
@@ -116,6 +119,8 @@ def train(
         ):
             for complaint in complaints:
                 report.say(f"warning: {complaint}")
+            if said:
+                report.say(said)
             if start:
                 report.say(f"resuming from step {start} of {training.steps}")
             else:

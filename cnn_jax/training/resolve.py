@@ -68,6 +68,7 @@ def schema(values: Mapping[str, Any]) -> dict[str, dict[str, Key]]:
         | keywords(schedules.SCHEDULES[name_in("schedule", schedules.SCHEDULES)]),
         "train": duration_keys("")
         | {"epochs": Key(float | None, 30.0)}
+        | {"cache_features": Key(bool | None, None)}
         | duration_keys("log_every", 50),
         "eval": duration_keys("every")
         | {"every_epochs": Key(float | None, 1.0)}

@@ -15,7 +15,7 @@ from cnn_jax.data import augment
 from cnn_jax.data.dataset import IMAGENET_MEAN, IMAGENET_STD, Dataset
 from cnn_jax.errors import UserError, unknown
 from cnn_jax.training import config as config_lib
-from cnn_jax.training import optimizers, parallel, schedules, state, transfer
+from cnn_jax.training import features, optimizers, parallel, schedules, state, transfer
 from cnn_jax.training.config import Config
 from cnn_jax.training.step import make_eval_step, make_train_step
 
@@ -255,6 +255,44 @@ def _optimizer(
     )
 
 
+def with_features(
+    config: Config,
+    network: Network,
+    training: Training,
+    dataset: Dataset,
+    variables: Any,
+) -> tuple[Dataset, str | None]:
+    """The data with the maps before the head, if these are the same in every epoch.
+
+    Returns:
+      The data, and what is to be said of it.
+
+    Raises:
+      UserError: `config.train.cache_features` asks for it, and it cannot be.
+    """
+    wanted = config.train.cache_features
+    if wanted is False or (wanted is None and training.plan is None):
+        return dataset, None
+    reason = features.obstacle(
+        network.model,
+        training.plan,
+        dataset,
+        augmented=training.augmentation.changes,
+    )
+    if reason and wanted:
+        raise UserError(f"config.train.cache_features=true is not possible: {reason}.")
+    if reason:
+        return dataset, None
+    splits = {
+        role: features.cached(network.model, network.normalize, variables, split)
+        for role, split in dataset.splits.items()
+    }
+    size = sum(split.features.nbytes for split in splits.values())
+    return dataclasses.replace(dataset, splits=splits), (
+        f"the maps before the head are computed once: {size / 2**20:,.1f} MiB"
+    )
+
+
 def train_step(
     config: Config, network: Network, training: Training, step: int = 0
 ) -> Callable:
@@ -309,16 +347,25 @@ def check_ranges(config: Config) -> None:
 
 
 def fresh_state(
-    config: Config, network: Network, training: Training | None = None
+    config: Config,
+    network: Network,
+    training: Training | None = None,
+    initial: Mapping[str, Any] | None = None,
 ) -> state.State:
-    """The state before the first step; without `training`, without an optimizer's."""
+    """The state before the first step; without `training`, without an optimizer's.
+
+    Args:
+      initial: see `Training`, whose own are taken where these are None.
+    """
+    if initial is None and training:
+        initial = training.initial
     return state.create(
         network.model,
         training.optimizer if training else optax.identity(),
         network.image_shape,
         seed=config.seed,
         ema=config.optimizer.ema_decay is not None,
-        initial=training.initial if training else None,
+        initial=initial,
         phase=training.plan.ever()
         if training and training.plan
         else transfer.EVERYTHING,

@@ -14,8 +14,10 @@ import numpy as np
 from flax.traverse_util import flatten_dict
 from tabulate import tabulate
 
-from cnn_jax.analysis import costs
+from cnn_jax import models
+from cnn_jax.analysis import costs, probe
 from cnn_jax.data import images
+from cnn_jax.data.dataset import Dataset
 from cnn_jax.data.folder import pictures_below
 from cnn_jax.errors import UserError, unknown
 from cnn_jax.models import pretrained, torch_weights, weight_files
@@ -165,10 +167,91 @@ def evaluate(
     )
     scores = {f"{split}/{k}": v for k, v in network.task.scores(totals).items()}
     result = {"step": step, "examples": len(dataset.splits[split])} | scores
-    if output == "json":
-        _say(json.dumps(result))
-    else:
-        _say(_as_table(result))
+    _show(result, output)
+
+
+def probe_run(workdir: Path, *, kind: str, checkpoint: str, output: str) -> None:
+    """Prints how good the features of a run's checkpoint are, on its data."""
+    config = folder.saved_config(workdir)
+    dataset = folder.as_known(workdir, config, run.dataset(config))
+    folder.check_data(workdir, dataset)
+    network = run.network(config, dataset)
+    with trained.reader(workdir, config) as checkpoints:
+        step = trained.chosen_step(checkpoints, checkpoint)
+        variables = trained.restore(checkpoints, step, network, config)
+    _probe(kind, config, dataset, network, variables, output)
+
+
+def probe_weights(config: Config, *, kind: str, output: str) -> None:
+    """Prints how good the features of `config.model.init_from` are, on the config's
+    data.
+
+    Raises:
+      UserError: it is not set, or does not fit.
+    """
+    if config.model.init_from is None:
+        raise UserError("--probe needs weights: set --config.model.init_from=PATH.")
+    weights = trained.initial(config)
+    dataset, warning = trained.normalized(run.dataset(config), config, weights)
+    network = run.network(config, dataset)
+    loaded = pretrained.fit(
+        weights,
+        config.model.init_from,
+        config.model.name,
+        network.model,
+        network.image_shape,
+    )
+    if warning:
+        _say(f"warning: {warning}")
+    # The head is drawn from the seed, and not used.
+    fresh = run.fresh_state(config, network, initial=loaded.variables)
+    _probe(kind, config, dataset, network, fresh.variables(), output)
+
+
+def _probe(
+    kind: str,
+    config: Config,
+    dataset: Dataset,
+    network: run.Network,
+    variables: Any,
+    output: str,
+) -> None:
+    if dataset.label_shape:
+        raise UserError("--probe takes one label an image, and these have one a pixel.")
+    if not models.has_map(network.model):
+        raise UserError(
+            f"--probe takes the last map, and {config.model.name} has none."
+        )
+    if len(dataset.classes) < 2:
+        raise UserError("--probe needs two classes at least.")
+
+    @jax.jit
+    def pooled(variables: Any, images: jax.Array) -> jax.Array:
+        maps = models.features(network.model, variables, network.normalize(images))
+        return maps.astype(jax.numpy.float32).mean(tuple(range(1, maps.ndim - 1)))
+
+    found = {}
+    for role in ("train", "test"):
+        rows, labels = [], []
+        for batch in loop.eval_batches(dataset.splits[role], config):
+            real = batch["mask"] > 0
+            rows.append(np.asarray(pooled(variables, batch["image"]))[real])
+            labels.append(batch["label"][real])
+        found[role] = np.concatenate(rows), np.concatenate(labels)
+    predict = probe.PROBES[kind](*found["train"])
+    features, labels = found["test"]
+    _show(
+        {
+            "features": features.shape[-1],
+            "examples": len(labels),
+            f"{kind}/accuracy": float((predict(features) == labels).mean()),
+        },
+        output,
+    )
+
+
+def _show(result: Mapping[str, Any], output: str) -> None:
+    _say(json.dumps(result) if output == "json" else _as_table(result))
 
 
 def predict(

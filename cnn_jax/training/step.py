@@ -11,6 +11,7 @@ from jax import lax
 
 from cnn_jax.data import augment
 from cnn_jax.tasks.metrics import Pairs
+from cnn_jax.training import features
 from cnn_jax.training.parallel import AXIS
 from cnn_jax.training.state import State, stream
 from cnn_jax.training.transfer import EVERYTHING, Phase, join
@@ -48,7 +49,7 @@ def make_train_step(
 
         def loss_of(trained: Any) -> tuple[jax.Array, tuple[Any, Any]]:
             params = join(trained, rest)
-            with phase.applied():
+            with phase.applied(), features.given(batch.get("features")):
                 outputs, updated = model.apply(
                     {"params": params, "batch_stats": state.batch_stats},
                     images,
@@ -99,7 +100,8 @@ def make_eval_step(
     """
 
     def step(variables: Any, batch: Batch) -> tuple[Pairs, dict[str, jax.Array]]:
-        outputs = model.apply(variables, normalize(batch["image"]), train=False)
+        with features.given(batch.get("features")):
+            outputs = model.apply(variables, normalize(batch["image"]), train=False)
         return (
             lax.psum(dict(task.metrics(outputs, batch)), AXIS),
             task.predictions(outputs, batch),
