@@ -10,6 +10,14 @@ convolutions nor larger kernels can be afforded.
     python -m cnn_jax.sweep --config=experiments/dilation.py:cifar10
 
 By default scenes of digits are segmented, and arms are compared by the mean IoU.
+
+On the scenes (three seeds, eight minutes on two cores) rate 2 raises the mean IoU from
+28 to 46% at the same cost, more than chance; rates 4 and 1-2-4-8 are no better than 1
+after 600 steps. 5x5 kernels give 56% with 2.7 times the operations, and 36% at as many
+parameters. Pooling gives 17%, and 28% at as many operations with 20 times the
+parameters, strides 9%. On the digits, to be classified (four minutes), resolution is
+not needed: pooling is the best, 97.9% where rate 1 gives 95.7%, and 99.1% at as many
+operations; three seeds do not tell rates 1, 2, 4 and 1-2-4-8 apart (95.7 to 97.5%).
 """
 
 from cnn_jax.training import recipes

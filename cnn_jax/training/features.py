@@ -9,6 +9,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax.errors import InvalidRngError
 
 from cnn_jax import models
 from cnn_jax.data.dataset import MEMORY_LIMIT, Arrays, Dataset
@@ -71,7 +72,7 @@ def _random(model: nn.Module, variables: Any, images: Any) -> bool:
             jax.eval_shape(apply, variables, images)  # without a key for dropout
     except _HeadReached:
         return False
-    except nn.errors.InvalidRngError:
+    except InvalidRngError:
         return True
     raise AssertionError(f"{type(model).__name__} does not call its head")
 
