@@ -35,6 +35,7 @@ CONFIGS = {
     "nin": IMAGES,
     "preactresnet": IMAGES,
     "squeezenet": IMAGES,
+    "transfer": ["digits", "source", "folder"],
     "vgg": IMAGES,
 }
 FLAT_RESULTS = {
@@ -105,7 +106,10 @@ def test_every_config_makes_a_step(spec):
 @pytest.mark.parametrize("spec", TRAINED)
 def test_every_config_trains(spec, done, rows, tmp_path):
     workdir = tmp_path / "run"
-    out = done("main", f"--config=configs/{spec}", "--smoke", f"--workdir={workdir}")
+    flags = [f"--config=configs/{spec}", "--smoke", f"--workdir={workdir}"]
+    if spec in ("transfer.py:digits", "transfer.py:folder"):
+        flags.append("--config.model.init_from=none")  # with it: test_transfer.py
+    out = done("main", *flags)
     assert "tensorboard --logdir=" in out
     results = json.loads((workdir / "results.json").read_text())
     assert results["step"] == 4
@@ -124,7 +128,7 @@ def test_every_config_trains(spec, done, rows, tmp_path):
         if spec in ("mlp.py", "resnet.py", "conv3d.py:still")
         else pytest.param(spec, marks=pytest.mark.slow)
         for name in CONFIGS
-        if name != "segmentation"
+        if name not in ("segmentation", "transfer")
         for spec in [f"{name}.py:still" if name == "conv3d" else f"{name}.py"]
     ],
 )

@@ -395,3 +395,21 @@ def test_probes_that_cannot_be(arguments, code, words, call):
 def test_a_network_without_a_map(trained, call):
     code, _, err = call("evaluate", f"--workdir={trained}", "--probe=knn")
     assert code == 1 and "takes the last map, and mlp has none" in err
+
+
+def test_the_config_starts_from_its_own_source(done, call, tmp_path):
+    source, workdir = tmp_path / "source", tmp_path / "run"
+    config = "--config=configs/transfer.py"
+    done("main", f"{config}:source", "--smoke", f"--workdir={source}")
+    flags = ["--smoke", f"--config.model.init_from={source}", f"--workdir={workdir}"]
+    out = done("main", config, *flags)
+    assert "left out: head: the file's classes are others" in out
+    assert folder.saved_dataset(workdir).classes == ("5", "6", "7", "8", "9")
+    before, after = variables(source, "best"), variables(workdir)
+    for key, value in before.items():
+        assert np.array_equal(value, after[key]) != ("/head/" in key)
+    missing = f"--config.model.init_from={tmp_path / 'none'}"
+    code, _, err = call(
+        "main", config, "--smoke", missing, f"--workdir={tmp_path / 'x'}"
+    )
+    assert code == 1 and f"there are no weights at {tmp_path / 'none'}" in err

@@ -12,6 +12,7 @@ from PIL import Image
 
 from cnn_jax.data import images
 from cnn_jax.data.dataset import Arrays, Dataset, assemble
+from cnn_jax.errors import UserError
 
 TEST_EXAMPLES = 360
 
@@ -27,6 +28,7 @@ def load(
     *,
     image_size: int = 8,
     channels: int = 1,
+    classes: tuple[int, ...] = tuple(range(10)),
     train_examples: int | None = None,
     test_examples: int | None = None,
 ) -> Dataset:
@@ -35,9 +37,17 @@ def load(
     Args:
       image_size: pixels on a side; other than 8, resampled bilinearly.
       channels: 1, or 3 for the same grey three times.
+      classes: only these digits; the first one's label is 0.
       train_examples, test_examples: use only that many, classes in proportion.
+
+    Raises `UserError` unless the classes are two digits at least, each once.
     """
     images.check_shape(image_size, channels)
+    if len(set(classes)) < max(len(classes), 2) or not set(classes) <= set(range(10)):
+        raise UserError(
+            f"data.classes={classes} must be two or more of the digits 0 to 9, each "
+            "once."
+        )
     shape = (image_size, image_size, channels)
     train, test = (
         Arrays(
@@ -46,12 +56,12 @@ def load(
             ),
             pool.labels,
         )
-        for pool in pools().values()
+        for pool in (_only(pool, classes) for pool in pools().values())
     )
     return assemble(
         train,
         test,
-        classes=[str(digit) for digit in range(10)],
+        classes=[str(digit) for digit in classes],
         train_examples=train_examples,
         test_examples=test_examples,
         in_memory=True,
@@ -64,6 +74,14 @@ def pools() -> dict[str, Pool]:
     grey = np.rint(values * (255 / 16)).astype(np.uint8)
     parts = zip(("train", "test"), _split(labels), strict=True)
     return {role: Pool(grey[part], labels[part]) for role, part in parts}
+
+
+def _only(pool: Pool, classes: tuple[int, ...]) -> Pool:
+    """The digits of these classes, which are numbered anew."""
+    number = np.full(10, -1, pool.labels.dtype)
+    number[list(classes)] = np.arange(len(classes))
+    (kept,) = np.where(number[pool.labels] >= 0)
+    return Pool(pool.images[kept], number[pool.labels[kept]])
 
 
 def _read() -> tuple[np.ndarray, np.ndarray]:

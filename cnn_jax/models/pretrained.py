@@ -1,7 +1,7 @@
 """Networks that start from weights of others."""
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,17 +49,19 @@ def fit(
     name: str,
     model: nn.Module,
     input_shape: tuple[int, ...],
+    classes: Sequence[str] | None = None,
 ) -> Loaded:
     """The part of the weights that `model` has.
 
     The layer "head" and the auxiliary heads are left out where the weights are of
-    another number of classes, the whole head where `model` has another one, and
-    auxiliary heads where only one of the two has them. All else must match.
+    other classes or another number of them, the whole head where `model` has another
+    one, and auxiliary heads where only one of the two has them. All else must match.
 
     Args:
       path: where the weights come from.
       name: of the model, in `models.MODELS`.
       input_shape: of one example.
+      classes: the model's, by name, where it matters that they are the weights' own.
 
     Raises:
       UserError: torchvision, whose names they have, has no such network; an entry is
@@ -123,12 +125,16 @@ def fit(
     }
     head = next((e for e in entries if e.path[1:] == ("head", "kernel")), None)
     if head and "head" not in left_out and key_of(head) in found:
-        classes = found[key_of(head)][classes_at]
-        if classes != head.shape[-1]:
+        count, ours_count = found[key_of(head)][classes_at], head.shape[-1]
+        known = (weights.facts or {}).get("classes")
+        others = classes and known and list(classes) != list(known)
+        if count != ours_count or others:
             left_out |= {"last", *(in_file | in_model) - {"head"}}
             names = _names({"head", *in_model & auxiliary.keys()})
             reasons.append(
-                f"{names}: {classes} classes in the file, {head.shape[-1]} here"
+                f"{names}: {count} classes in the file, {ours_count} here"
+                if count != ours_count
+                else f"{names}: the file's classes are others"
             )
     if only := (in_file ^ in_model) & auxiliary.keys():
         left_out |= only

@@ -267,7 +267,7 @@ def smoke(values: dict[str, Any]) -> dict[str, Any]:
         data["name"], 32
     )
     options = ["crop_padding", "flip"] + ["frames"] * (name == "moving_digits")
-    options += ["keep_pixels", "keep", "test_shift"] * (name == "digits")
+    options += ["keep_pixels", "keep", "test_shift", "classes"] * (name == "digits")
     kept = {key: data[key] for key in options if key in data}
     train = {key: value for key, value in values["train"].items() if key[0] == "l"}
     return values | {

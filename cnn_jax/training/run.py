@@ -15,7 +15,15 @@ from cnn_jax.data import augment
 from cnn_jax.data.dataset import IMAGENET_MEAN, IMAGENET_STD, Dataset
 from cnn_jax.errors import UserError, unknown
 from cnn_jax.training import config as config_lib
-from cnn_jax.training import features, optimizers, parallel, schedules, state, transfer
+from cnn_jax.training import (
+    features,
+    optimizers,
+    parallel,
+    schedules,
+    startup,
+    state,
+    transfer,
+)
 from cnn_jax.training.config import Config
 from cnn_jax.training.step import make_eval_step, make_train_step
 
@@ -283,10 +291,11 @@ def with_features(
         raise UserError(f"config.train.cache_features=true is not possible: {reason}.")
     if reason:
         return dataset, None
-    splits = {
-        role: features.cached(network.model, network.normalize, variables, split)
-        for role, split in dataset.splits.items()
-    }
+    with startup.CLOCK.part("maps"):
+        splits = {
+            role: features.cached(network.model, network.normalize, variables, split)
+            for role, split in dataset.splits.items()
+        }
     size = sum(split.features.nbytes for split in splits.values())
     return dataclasses.replace(dataset, splits=splits), (
         f"the maps before the head are computed once: {size / 2**20:,.1f} MiB"

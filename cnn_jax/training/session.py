@@ -75,6 +75,7 @@ def train(
             config.model.name,
             network.model,
             network.image_shape,
+            dataset.classes,
         )
         initial = transfer.kept(
             loaded.variables,

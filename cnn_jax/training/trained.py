@@ -76,7 +76,7 @@ def weights(workdir: Path, checkpoint: str = "best") -> Weights:
     arrays = flatten_dict(jax.device_get(variables), sep="/")
     return Weights(
         {key: np.asarray(value) for key, value in arrays.items()},
-        {"model": config.model.name, "step": step},
+        {"model": config.model.name, "step": step, "classes": dataset.classes},
         Normalization(dataset.mean, dataset.std),
     )
 

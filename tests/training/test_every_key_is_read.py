@@ -97,6 +97,7 @@ OTHER = {
     "data.in_memory": "False",
     "data.keep": "random",
     "data.test_shift": "2",
+    "data.classes": "(1, 2)",
     "data.train_examples": "4",
     "data.test_examples": "1",
     "data.test_fraction": "0.5",

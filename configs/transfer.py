@@ -1,0 +1,63 @@
+"""Transfer learning: the head of a SqueezeNet 1.0 (Iandola et al. 2016), or more of it.
+
+    python -m cnn_jax.main --config=configs/transfer.py:source
+    python -m cnn_jax.main --config=configs/transfer.py
+
+The first learns the digits 0 to 4, and the second 5 to 9 of two examples each, by a new
+head on what the first one sees.
+
+    python -m cnn_jax.main --config=configs/transfer.py:folder --config.data.dir=DIR \\
+        --config.model.init_from=FILE
+
+does so with your pictures and torchvision's weights of ImageNet, as .safetensors or
+.pth. --config.optimizer.train_only=none trains all layers.
+"""
+
+from cnn_jax.training import recipes
+from cnn_jax.training.config import choose
+
+
+def small(classes):
+    """SqueezeNet 1.0 for 16x16 pixels, a quarter as wide."""
+    config = recipes.digits()
+    config.data.image_size = 16
+    config.data.classes = classes
+    config.model = {"name": "squeezenet1_0", "stem": "small", "width_multiplier": 0.25}
+    config.optimizer = {"name": "adamw", "learning_rate": 2e-3}
+    return config
+
+
+def digits():
+    config = small((5, 6, 7, 8, 9))
+    config.data.train_examples = 10
+    config.data.batch_size = 10
+    config.data.crop_padding = 0
+    config.model.init_from = "runs/transfer-source"
+    config.optimizer.learning_rate = 0.02
+    config.optimizer.train_only = "head"
+    config.train = {"steps": 200}
+    config.eval = {"every_steps": 50}
+    config.schedule = {"name": "cosine", "warmup_steps": 10}
+    return config
+
+
+def source():
+    return small((0, 1, 2, 3, 4))
+
+
+def folder():
+    """Images of 224x224 pixels, as they are: what the network makes of each is computed
+    once."""
+    config = recipes.digits(epochs=10)
+    config.data = {"name": "folder", "image_size": 224, "batch_size": 64}
+    config.model.name = "squeezenet1_0"
+    config.model.init_from = "squeezenet1_0.safetensors"
+    config.optimizer = {"name": "adamw", "learning_rate": 1e-3}
+    config.optimizer.train_only = "head"
+    config.schedule.warmup_epochs = 1
+    config.eval = {"every_epochs": 2}
+    return config
+
+
+def get_config(arg=None):
+    return choose({"digits": digits, "source": source, "folder": folder}, arg)
