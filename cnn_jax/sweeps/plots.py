@@ -48,7 +48,14 @@ def curves(axes: Any, experiment: Experiment, rows: Sequence[Row], summaries) ->
         steps = sorted(set.intersection(*(set(curve) for curve in found)))
         values = np.array([[curve[step] for step in steps] for curve in found])
         mean = values.mean(axis=0)
-        axes.plot(steps, mean, label=s.arm, color=_colour(place), linewidth=1.5)
+        axes.plot(
+            steps,
+            mean,
+            label=s.arm,
+            color=_colour(place),
+            linestyle=DASHES[place // 10 % len(DASHES)],
+            linewidth=1.5,
+        )
         if len(found) > 1:
             deviation = values.std(axis=0, ddof=1)
             axes.fill_between(
@@ -139,6 +146,10 @@ def _figure(columns: int, arms: int) -> tuple[Any, Sequence[Any]]:
     figure = Figure(figsize=(7 * columns, height), dpi=100, layout="constrained")
     FigureCanvasAgg(figure)
     return figure, [figure.add_subplot(1, columns, i + 1) for i in range(columns)]
+
+
+# Beyond ten arms colours come again.
+DASHES = ("-", "--", ":", "-.")
 
 
 def _colour(place: int) -> str:
