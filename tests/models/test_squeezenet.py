@@ -1,10 +1,21 @@
 """SqueezeNet: published counts, names, stems, heads and dilation."""
 
+import os
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
+from PIL import Image
 
 from cnn_jax import models
 from cnn_jax.analysis import costs
+from cnn_jax.data import images
+from cnn_jax.data.augment import normalize
+from cnn_jax.data.dataset import EVAL_CROP, IMAGENET_MEAN, IMAGENET_STD
 from cnn_jax.errors import UserError
+from cnn_jax.models import pretrained
 
 NAMES = ["squeezenet1_0", "squeezenet1_1"]
 
@@ -85,3 +96,27 @@ def test_dilation(name, attributes, output_stride, size, assert_dilation_samples
 def test_impossible_values(attributes, message):
     with pytest.raises(UserError, match=message):
         models.create("squeezenet1_0", num_classes=2, **attributes)
+
+
+@pytest.mark.skipif(
+    "SQUEEZENET1_0" not in os.environ,
+    reason="SQUEEZENET1_0 names no file of the authors' weights in torchvision's names",
+)
+def test_the_authors_weights_know_a_cat():
+    """scikit-image's cat: an Egyptian, a tiger or a tabby cat, as PyTorch 2.13 and
+    torchvision 0.28 say of the same pixels and weights."""
+    import skimage.data
+
+    path = Path(os.environ["SQUEEZENET1_0"])
+    picture = Image.fromarray(skimage.data.cat())
+    pixels = images.fit(picture, (224, 224, 3), EVAL_CROP)
+    model = models.create("squeezenet1_0", num_classes=1000)
+    weights = pretrained.load(path, "squeezenet1_0", model, (224, 224, 3))
+    x = normalize(jnp.asarray(pixels[None]), IMAGENET_MEAN[3], IMAGENET_STD[3])
+    variables = jax.tree.map(jnp.asarray, weights.variables)
+    logits = jax.jit(model.apply, static_argnums=2)(variables, x, False)[0]
+    best = np.argsort(-np.asarray(logits))[:5]
+    assert best.tolist() == [285, 282, 281, 287, 293]
+    np.testing.assert_allclose(
+        logits[best], [23.077192, 21.793148, 21.132454, 19.038065, 18.102156], rtol=1e-4
+    )
