@@ -9,8 +9,11 @@ ones better.
 
 On the digits (three seeds, seven minutes on two cores) residual networks reach 96 to
 97% at each depth, and plain ones 97.9, 94.8, 88.2 and 34.3% at 8, 20, 32 and 56 layers.
-With
-56 layers the difference by itself is more than chance.
+With 56 layers the difference by itself is more than chance.
+
+On CIFAR-10, after 100 steps of 128 images (three seeds, 24 minutes on two busy cores),
+shortcuts make no difference that is shown at 8 layers, and 6, 12 and 15 points at 20,
+32 and 56, each more than chance: residual networks reach 36, 34 and 31%.
 """
 
 from cnn_jax.training import recipes
