@@ -314,10 +314,13 @@ def test_one_class_more(source, done, tmp_path):
         "main",
         *TINY,
         "--config.model.num_classes=11",
+        "--config.optimizer.reinitialize=head|stage2.*",
         f"--config.model.init_from={source}",
         f"--workdir={tmp_path / 'run'}",
     )
     assert "left out: head: 10 classes in the file, 11 here" in out
+    table = {line.split()[0]: line.split()[1:] for line in out.splitlines() if line}
+    assert table["head"][1] == "0" and table["stage1_layer1"][1] != "0"
 
 
 HEAD = [*TINY, "--config.data.crop_padding=0", "--config.optimizer.train_only=head"]

@@ -79,6 +79,7 @@ def train(
         )
         initial = transfer.kept(
             loaded.variables,
+            lambda: list(transfer.shapes_of(network.model, network.image_shape)),
             **config_lib.arguments(config.optimizer, transfer.kept),
         )
         training = dataclasses.replace(training, initial=initial)

@@ -201,12 +201,16 @@ def _depths(paths: Sequence[Path]) -> dict[str, int]:
 
 
 def kept(
-    variables: Mapping[str, Any], *, reinitialize: str | None = None
+    variables: Mapping[str, Any],
+    known: Callable[[], Sequence[Path]],
+    *,
+    reinitialize: str | None = None,
 ) -> Mapping[str, Any]:
     """The variables of a file without those that the run draws anew.
 
     Args:
       variables: nested dicts by collection.
+      known: returns the paths of the network's parameters, all of them.
       reinitialize: a pattern: what starts from the seed though the file has it.
 
     Raises:
@@ -215,7 +219,8 @@ def kept(
     if reinitialize is None:
         return variables
     flat = flatten_dict(variables)
-    drawn = matching("reinitialize", reinitialize, [path[1:] for path in flat])
+    paths = [*known(), *(path[1:] for path in flat)]
+    drawn = matching("reinitialize", reinitialize, paths)
     return unflatten_dict({k: v for k, v in flat.items() if k[1:] not in drawn})
 
 
