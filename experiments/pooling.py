@@ -10,6 +10,12 @@ on dropout, and global average pooling, a regulariser by itself, can replace the
 On the digits (three seeds, two and a half minutes on two cores) no arm differs from max
 pooling by more than chance allows: 96.1% to 98.1%, the fully connected head with 17
 times the parameters.
+
+On CIFAR-10, after one pass over 20,000 images (three seeds, 18 minutes on two busy
+cores, without the arm that does not subsample), max pooling is the best, 48%; average
+pooling gives 45% and strides 44%, which three seeds do not tell from it. Fully
+connected layers with dropout have learned least by then, 22%, and dropout costs the
+global average 2.4 points: both are more than chance.
 """
 
 from cnn_jax.training import recipes
