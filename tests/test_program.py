@@ -76,7 +76,7 @@ def test_every_config_makes_a_step(spec):
     config = resolve(values)
     dataset = data.load(config.data.name, **run_lib.data_options(config))
     network = run_lib.network(config, dataset)
-    training = run_lib.training(config, len(dataset.splits["train"]))
+    training = run_lib.training(config, network, len(dataset.splits["train"]))
     state = jax.eval_shape(lambda: run_lib.fresh_state(config, network, training))
     step = make_train_step(
         network.model,

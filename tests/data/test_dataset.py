@@ -34,6 +34,7 @@ def test_options_can_be_written_to_a_config():
     assert data.options("digits") == {
         "image_size": (int, 8),
         "channels": (int, 1),
+        "classes": (tuple[int, ...], tuple(range(10))),
         "train_examples": (int | None, None),
         "test_examples": (int | None, None),
         "keep_pixels": (float, 1.0),
@@ -46,6 +47,8 @@ def test_options_can_be_written_to_a_config():
         assert {"train_examples", "test_examples", "image_size"} <= options.keys()
         for hint, default in options.values():
             json.dumps(default)
+            if typing.get_origin(hint) is tuple:
+                hint = tuple
             assert isinstance(default, typing.get_args(hint) or hint)
 
 

@@ -129,7 +129,7 @@ OTHER = {
     "optimizer.freeze": "head",
     "optimizer.layer_decay": "0.5",
     "optimizer.train_only": "head",
-    "optimizer.unfreeze": "('head',)",
+    "optimizer.unfreeze": "('head/kernel',)",
     "schedule.boundaries": "(0.5, 0.9)",
     "task.top_k": "(2,)",
 }
@@ -140,10 +140,14 @@ NEEDED = {
     "model.head_width": {"model.head": "flatten_fc"},
     "model.pyramid_levels": {"model.head": "pyramid"},
     "optimizer.nesterov": {"optimizer.momentum": "0.5"},
-    "optimizer.unfreeze": {"optimizer.unfreeze_every_steps": "2"},
+    "optimizer.unfreeze": {
+        "optimizer.unfreeze": "('head',)",
+        "optimizer.unfreeze_every_steps": "2",
+    },
 }
-ELSEWHERE = (".init_from", ".reinitialize", ".cache_features")
 LENGTHS = {"steps": "4", "epochs": "1", "examples": "24"}
+ELSEWHERE = (".init_from", ".reinitialize", ".cache_features")
+ELSEWHERE += tuple(f".unfreeze_every_{unit}" for unit in LENGTHS)
 
 
 def another(key, value):
@@ -188,6 +192,7 @@ def fingerprints(config, monkeypatch):
         loop.eval_batches(dataset.splits["test"], config)
     yield asked
 
+    yield dataset.mean, dataset.std
     network = run.network(config, dataset)
     training = run.training(config, network, len(dataset.splits["train"]))
     yield (
@@ -205,16 +210,18 @@ def fingerprints(config, monkeypatch):
         raise Begun
 
     with monkeypatch.context() as patch, contextlib.suppress(Begun):
-        make = run.make_train_step
         patch.setattr(loop, "Checkpoints", checkpoints)
+        loop.train(
+            config, dataset, network, training, Path("unused"), table="", tags={}
+        )
+    with monkeypatch.context() as patch:
+        make = run.make_train_step
         patch.setattr(
             run,
             "make_train_step",
             lambda *args, **options: steps.append(make(*args, **options)) or steps[0],
         )
-        loop.train(
-            config, dataset, network, training, Path("unused"), table="", tags={}
-        )
+        run.train_step(config, network, training)
     yield opened
 
     def fresh():
@@ -264,7 +271,8 @@ def keys():
             group = key.partition(".")[0]
             chosen = (config[group].get("name") if group != "seed" else None, key)
             # A name's own change is what the other configs are; the others are tested
-            # in test_transfer.py: they need a file that fits, or change only the speed.
+            # in test_transfer.py: they need a file that fits, change only the speed, or
+            # change a later step.
             if chosen not in seen and not key.endswith((".name", *ELSEWHERE)):
                 seen.add(chosen)
                 found.append((name, key))

@@ -25,6 +25,19 @@ def adamw():
 # ------------------------------------------------------------------- resolving
 
 
+# What is trained, if nothing is said.
+WHOLE_NETWORK = {
+    "train_only": None,
+    "freeze": None,
+    "reinitialize": None,
+    "unfreeze": [],
+    "unfreeze_every_steps": 0,
+    "unfreeze_every_epochs": None,
+    "unfreeze_every_examples": None,
+    "layer_decay": 1.0,
+}
+
+
 def test_defaults_are_filled_in():
     config = resolve(adamw())
     assert as_dict(config)["optimizer"] == {
@@ -32,6 +45,7 @@ def test_defaults_are_filled_in():
         "learning_rate": 1.0,
         "clip_norm": None,
         "ema_decay": None,
+        **WHOLE_NETWORK,
         "b1": 0.8,
         "b2": 0.999,
         "eps": 1e-8,
@@ -44,6 +58,7 @@ def test_defaults_are_filled_in():
         "log_every_steps": 50,
         "log_every_epochs": None,
         "log_every_examples": None,
+        "cache_features": None,
     }
     assert config.seed == 0 and config.model.num_classes is None
     with pytest.raises(AttributeError):
@@ -203,6 +218,7 @@ def test_a_name_from_the_command_line_drops_what_belonged_to_the_old_one():
         "weight_decay": 0.5,
         "clip_norm": None,
         "ema_decay": None,
+        **WHOLE_NETWORK,
         "momentum": 0.8,
         "nesterov": False,
     }
