@@ -2,7 +2,8 @@
 
     python -m cnn_jax.main --config=configs/conv3d.py
 
-The label is the direction of motion, of which a single frame says nothing.
+tells all motions of the test clips apart after half a minute on two CPU cores (one
+seed). The label is the direction and the speed, of which a single frame says nothing.
 """
 
 from cnn_jax.training import recipes
