@@ -74,10 +74,12 @@ def fit(
     # With another head than its architecture has, what comes before it is the same.
     own_head = with_own_head(name, model)
     published = _entries(ours, name, own_head, input_shape)
-    try:
-        entries = _entries(ours, name, model, input_shape)
-    except UserError:  # torchvision has no names for such a head
-        entries = []
+    entries = published
+    if own_head != model:
+        try:
+            entries = _entries(ours, name, model, input_shape)
+        except UserError:  # torchvision has no names for such a head
+            entries = []
 
     def key_of(entry: Entry) -> str:
         return entry.key if ours else entry.name

@@ -20,7 +20,7 @@ from cnn_jax.data import images
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.data.folder import pictures_below
 from cnn_jax.errors import UserError, unknown
-from cnn_jax.models import pretrained, torch_weights, weight_files
+from cnn_jax.models import torch_weights, weight_files
 from cnn_jax.training import config as config_lib
 from cnn_jax.training import loop, parallel, run, startup, trained, transfer
 from cnn_jax.training import workdir as folder
@@ -67,19 +67,15 @@ def train(
         dataset, warning = trained.normalized(dataset, config, weights)
     network = run.network(config, dataset)
     training = run.training(config, network, len(dataset.splits["train"]))
-    loaded = None
+    loaded, shapes = None, {}
     if weights is not None:
-        loaded = pretrained.fit(
-            weights,
-            config.model.init_from,
-            config.model.name,
-            network.model,
-            network.image_shape,
-            dataset.classes,
-        )
+        loaded = trained.fitted(weights, config, network, dataset.classes)
+    if loaded is not None or training.plan:
+        shapes = transfer.shapes_of(network.model, network.image_shape)
+    if loaded is not None:
         initial = transfer.kept(
             loaded.variables,
-            lambda: list(transfer.shapes_of(network.model, network.image_shape)),
+            list(shapes),
             **config_lib.arguments(config.optimizer, transfer.kept),
         )
         training = dataclasses.replace(training, initial=initial)
@@ -108,10 +104,10 @@ def train(
             _say(loaded.report)
         if warning is not None:
             _say(f"warning: {warning}")
-        if loaded is not None or training.plan:
+        if shapes:
             _say(
                 transfer.table(
-                    transfer.shapes_of(network.model, network.image_shape),
+                    shapes,
                     training.plan,
                     training.initial and flatten_dict(training.initial["params"]),
                 )
@@ -127,7 +123,6 @@ def train(
         )
         results["macs"] = layers.macs
         if training.plan:
-            shapes = transfer.shapes_of(network.model, network.image_shape)
             results["trained_parameters"] = sum(
                 math.prod(shapes[path]) for path in training.plan.ever().trained
             )
@@ -196,13 +191,7 @@ def probe_weights(config: Config, *, kind: str, output: str) -> None:
     weights = trained.initial(config)
     dataset, warning = trained.normalized(run.dataset(config), config, weights)
     network = run.network(config, dataset)
-    loaded = pretrained.fit(
-        weights,
-        config.model.init_from,
-        config.model.name,
-        network.model,
-        network.image_shape,
-    )
+    loaded = trained.fitted(weights, config, network, dataset.classes)
     if warning:
         _say(f"warning: {warning}")
     # The head is drawn from the seed, and not used.

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from flax.traverse_util import flatten_dict
 from cnn_jax import tasks
 from cnn_jax.data.dataset import IMAGENET_MEAN, IMAGENET_STD, Dataset
 from cnn_jax.errors import UserError, unknown
-from cnn_jax.models import torch_names, weight_files
+from cnn_jax.models import pretrained, torch_names, weight_files
+from cnn_jax.models.pretrained import Loaded
 from cnn_jax.models.weight_files import Normalization, Weights
 from cnn_jax.training import run
 from cnn_jax.training import workdir as folder
@@ -100,6 +102,24 @@ def initial(config: Config) -> Weights:
     if torch_names.rescales(config.model.name):
         mean = std = (0.5, 0.5, 0.5)
     return dataclasses.replace(found, normalization=Normalization(mean, std))
+
+
+def fitted(
+    initial: Weights, config: Config, network: run.Network, classes: Sequence[str]
+) -> Loaded:
+    """The part of the weights of `config.model.init_from` that the network has.
+
+    Raises:
+      UserError: as `pretrained.fit`.
+    """
+    return pretrained.fit(
+        initial,
+        config.model.init_from,
+        config.model.name,
+        network.model,
+        network.image_shape,
+        classes,
+    )
 
 
 def normalized(

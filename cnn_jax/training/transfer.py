@@ -202,7 +202,7 @@ def _depths(paths: Sequence[Path]) -> dict[str, int]:
 
 def kept(
     variables: Mapping[str, Any],
-    known: Callable[[], Sequence[Path]],
+    known: Sequence[Path],
     *,
     reinitialize: str | None = None,
 ) -> Mapping[str, Any]:
@@ -210,7 +210,7 @@ def kept(
 
     Args:
       variables: nested dicts by collection.
-      known: returns the paths of the network's parameters, all of them.
+      known: the paths of all parameters of the network.
       reinitialize: a pattern: what starts from the seed though the file has it.
 
     Raises:
@@ -219,7 +219,7 @@ def kept(
     if reinitialize is None:
         return variables
     flat = flatten_dict(variables)
-    paths = [*known(), *(path[1:] for path in flat)]
+    paths = [*known, *(path[1:] for path in flat)]
     drawn = matching("reinitialize", reinitialize, paths)
     return unflatten_dict({k: v for k, v in flat.items() if k[1:] not in drawn})
 
