@@ -94,7 +94,7 @@ def main() -> None:
         smoke=flags.smoke,
         overwrite=anew,
     )
-    runs = found.runs if anew else experiment.incomplete(found.runs)
+    runs = found.in_order if anew else experiment.incomplete(found.in_order)
     if flags.dry_run:
         for run in runs:
             print(experiment.shell_line(run.command))
@@ -107,7 +107,7 @@ def main() -> None:
             num_cpus=1.0 if flags.num_cpus is None else flags.num_cpus,
             num_gpus=flags.num_gpus or 0.0,
         )
-        done = len(found.runs) - len(runs)
+        done = len(found.in_order) - len(runs)
         session.train(runs, launch, workdir=workdir, at_once=at_once, done=done)
     session.report(found, workdir, flags.publish)
 

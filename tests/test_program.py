@@ -35,7 +35,7 @@ CONFIGS = {
     "nin": IMAGES,
     "preactresnet": IMAGES,
     "squeezenet": IMAGES,
-    "transfer": ["digits", "source", "folder"],
+    "transfer": ["digits", "source", "folder", "finetune"],
     "vgg": IMAGES,
 }
 FLAT_RESULTS = {

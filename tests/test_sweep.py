@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -129,6 +130,51 @@ def test_a_run_that_fails_does_not_stop_the_others(swept, run, tmp_path):
     assert err.splitlines()[-1].startswith("error: 2 of 6 runs are not complete")
     assert [row["status"] for row in table(workdir)] == ["done"] * 4 + ["failed"] * 2
     assert "the loss is " in (workdir / "report.md").read_text()
+
+
+TRANSFER = """
+from cnn_jax.training import recipes
+
+
+def get_config(arg=None):
+    config = recipes.digits()
+    config.data.train_examples = 64
+    config.data.classes = (0, 1) if arg == "source" else (2, 3)
+    config.model = {"name": "mlp", "hidden": (8,)}
+    config.optimizer.learning_rate = RATE if arg == "source" else 0.1
+    config.train = {"steps": 4}
+    return config
+
+
+def source():
+    return "source"
+
+
+def sweep():
+    yield "all", {}
+    yield "head only", {"optimizer.train_only": "head"}
+"""
+
+
+def test_arms_that_start_from_another_run(run, tmp_path):
+    path, workdir = tmp_path / "transfer.py", tmp_path / "runs"
+    flags = [f"--config={path}", f"--workdir={workdir}", "--seeds=0"]
+    # One that fails leaves nothing to start from.
+    path.write_text(TRANSFER.replace("RATE", "1e30"))
+    err = run("sweep", *flags, code=1)
+    last = err.splitlines()[-1]
+    assert last.startswith("error: the run that all arms start from, ")
+    assert f"{workdir}/source, failed: the loss is" in last
+    assert [p.name for p in workdir.iterdir()] == ["source"]
+    path.write_text(TRANSFER.replace("RATE", "0.1"))
+    assert "arm 'source' has changed" in run("sweep", *flags, code=1)
+    shutil.rmtree(workdir)
+    assert "head only" in run("sweep", *flags)
+    assert [row["status"] for row in table(workdir)] == ["done"] * 2
+    for arm in ("all", "head only"):
+        log = (workdir / arm / "seed0" / "log.txt").read_text()
+        assert f"{workdir}/source" in log and "from the file" in log
+    assert run("sweep", *flags, "--dry_run") == ""
 
 
 def test_an_arm_that_has_changed_is_refused(swept, call, tmp_path):

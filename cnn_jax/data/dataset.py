@@ -161,8 +161,9 @@ def assemble(
     test: Split,
     *,
     classes: Sequence[str],
-    train_examples: int | None = None,
-    test_examples: int | None = None,
+    train_examples: int | float | None = None,
+    test_examples: int | float | None = None,
+    subset_seed: int = 0,
     in_memory: bool | None = None,
     random_crop: bool = False,
 ) -> Dataset:
@@ -171,7 +172,8 @@ def assemble(
     Args:
       train, test: the two splits, whole.
       classes: names; a label is an index into them.
-      train_examples, test_examples: keep that many (see `keep`); None: all.
+      train_examples, test_examples: keep so much (see `keep`); None: all.
+      subset_seed: chooses those to train on.
       in_memory: True, False, or None for "if it needs less than 2 GiB".
       random_crop: where the set stays on disk, train on random resized crops and
         evaluate on the centre of slightly larger pictures.
@@ -179,7 +181,7 @@ def assemble(
     Raises `UserError` for an example without a valid label.
     """
     splits = {
-        "train": keep(train, train_examples, "train_examples"),
+        "train": keep(train, train_examples, "train_examples", subset_seed),
         "test": keep(test, test_examples, "test_examples"),
     }
     image_shape = train.image_shape
@@ -210,18 +212,33 @@ def assemble(
     )
 
 
-def keep(split: Split, count: int | None, option: str) -> Split:
-    """The first `count` examples of a fixed random order, or all of them if None.
+def keep(split: Split, count: int | float | None, option: str, seed: int = 0) -> Split:
+    """The first `count` examples of a random order, or all of them if None.
 
     In that order every prefix holds the classes in the proportions of the whole,
     so smaller selections lie inside larger ones and balanced sets stay balanced.
     (Sets whose labels are not known without reading them all, or are one a pixel, are
     only shuffled.)
+
+    Args:
+      count: a whole number of them, or a float: a share, rounded, of one at least.
+      option: what the count is called in an error.
+      seed: of the order.
+
+    Raises `UserError` for a count below 1, a share that is not one, or a negative seed.
     """
     if count is None:
         return split
+    if isinstance(count, float):
+        if not 0 < count <= 1:
+            raise UserError(
+                f"data.{option} is {count}; a share lies above 0 and is at most 1, and "
+                "a number of examples is a whole one."
+            )
+        count = max(1, round(count * len(split)))
     check_count(count, option)
-    order = np.random.default_rng(0).permutation(len(split))
+    images.check_least("subset_seed", seed, 0)
+    order = np.random.default_rng(seed).permutation(len(split))
     labels = split.known_labels()
     if labels is not None:
         place = np.empty(len(order))

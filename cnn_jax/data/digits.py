@@ -29,8 +29,9 @@ def load(
     image_size: int = 8,
     channels: int = 1,
     classes: tuple[int, ...] = tuple(range(10)),
-    train_examples: int | None = None,
-    test_examples: int | None = None,
+    train_examples: int | float | None = None,
+    test_examples: int | float | None = None,
+    subset_seed: int = 0,
 ) -> Dataset:
     """1,437 digits to train on and 360 to test on, always the same, stratified.
 
@@ -38,7 +39,9 @@ def load(
       image_size: pixels on a side; other than 8, resampled bilinearly.
       channels: 1, or 3 for the same grey three times.
       classes: only these digits; the first one's label is 0.
-      train_examples, test_examples: use only that many, classes in proportion.
+      train_examples, test_examples: use only that many or, below 1, only that share
+        of them (1.0: all), classes in proportion.
+      subset_seed: another number takes other examples to train on.
 
     Raises `UserError` unless the classes are two digits at least, each once.
     """
@@ -64,6 +67,7 @@ def load(
         classes=[str(digit) for digit in classes],
         train_examples=train_examples,
         test_examples=test_examples,
+        subset_seed=subset_seed,
         in_memory=True,
     )
 

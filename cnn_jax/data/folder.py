@@ -25,8 +25,9 @@ def load(
     channels: int = 3,
     test_fraction: float = 0.2,
     in_memory: bool | None = None,
-    train_examples: int | None = None,
-    test_examples: int | None = None,
+    train_examples: int | float | None = None,
+    test_examples: int | float | None = None,
+    subset_seed: int = 0,
 ) -> Dataset:
     """Pictures in `dir/<class>/*`, or `dir/<split>/<class>/*`, to classify.
 
@@ -42,7 +43,9 @@ def load(
       test_fraction: between 0 and 1; not used where there is a test split.
       in_memory: hold all decoded pictures in memory; None: if they need less than
         2 GiB. Otherwise they are read and cropped at random while training.
-      train_examples, test_examples: use only that many, classes in proportion.
+      train_examples, test_examples: use only that many or, below 1, only that share
+        of them (1.0: all), classes in proportion.
+      subset_seed: another number takes other examples to train on.
 
     Raises `UserError` for a folder that is missing, or holds no such pictures, and
     for one that cannot be read (while training, if they are not held in memory).
@@ -66,6 +69,7 @@ def load(
         classes=classes,
         train_examples=train_examples,
         test_examples=test_examples,
+        subset_seed=subset_seed,
         in_memory=in_memory,
         random_crop=True,
     )

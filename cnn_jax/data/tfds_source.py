@@ -27,8 +27,9 @@ def load(
     test_split: str = "test",
     image_size: int | None = None,
     in_memory: bool | None = None,
-    train_examples: int | None = None,
-    test_examples: int | None = None,
+    train_examples: int | float | None = None,
+    test_examples: int | float | None = None,
+    subset_seed: int = 0,
 ) -> Dataset:
     """The prepared set `name[/config][:version]`, for image classification.
 
@@ -39,7 +40,9 @@ def load(
       in_memory: hold all decoded images in memory; None: if they have one size and
         need less than 2 GiB. Sets with an `image_size` that stay on disk are
         cropped at random while training.
-      train_examples, test_examples: use only that many, classes in proportion.
+      train_examples, test_examples: use only that many or, below 1, only that share
+        of them (1.0: all), classes in proportion.
+      subset_seed: another number takes other examples to train on.
 
     Raises `UserError` for a set that is not prepared, not in the format
     array_record, or not one for image classification, and for an unknown split.
@@ -64,6 +67,7 @@ def load(
         classes=info.features[label_key].names,
         train_examples=train_examples,
         test_examples=test_examples,
+        subset_seed=subset_seed,
         in_memory=in_memory,
         random_crop=image_size is not None,
     )

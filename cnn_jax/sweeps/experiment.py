@@ -16,6 +16,7 @@ from cnn_jax.training import workdir as folder
 from cnn_jax.training.config import Config
 
 SEEDS = (0, 1, 2)
+SOURCE = "source"  # the name and the folder of the run that the others start from
 # What makes a folder's name on every system.
 ARM_NAME = re.compile(r"[\w(][\w .,+x()=%-]*(?<! )(?<!\.)")
 
@@ -39,11 +40,12 @@ class Run:
     """A run of an arm with a seed, in a folder of its own.
 
     Attributes:
+      seed: None: the config's own, of the run that the others start from.
       command: what trains it, to the end or from where it was ended.
     """
 
     arm: str
-    seed: int
+    seed: int | None
     config: Config
     workdir: Path
     command: tuple[str, ...]
@@ -51,7 +53,7 @@ class Run:
     @property
     def name(self) -> str:
         """As it is called on the console."""
-        return f"{self.arm}/seed{self.seed}"
+        return self.arm if self.seed is None else f"{self.arm}/seed{self.seed}"
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,7 @@ class Experiment:
       name: of its file, and the argument.
       question: the first paragraph of the file's docstring.
       command: what makes such a sweep.
+      source: the run whose weights the others start from, if there is one.
     """
 
     name: str
@@ -69,6 +72,23 @@ class Experiment:
     command: str
     arms: tuple[Arm, ...]
     runs: tuple[Run, ...]
+    source: Run | None = None
+
+    @property
+    def grid(self) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
+        """The A and the B of arms called `A, B` for every A and every B."""
+        pairs = [arm.name.split(", ") for arm in self.arms]
+        if any(len(pair) != 2 for pair in pairs):
+            return None
+        rows = tuple(dict.fromkeys(row for row, _ in pairs))
+        columns = tuple(dict.fromkeys(column for _, column in pairs))
+        crossed = len(rows) * len(columns) == len(pairs)
+        return (rows, columns) if crossed and min(len(rows), len(columns)) > 1 else None
+
+    @property
+    def in_order(self) -> tuple[Run, ...]:
+        """All runs, the one that the others start from first."""
+        return (*([self.source] if self.source else []), *self.runs)
 
 
 def load(
@@ -98,40 +118,57 @@ def load(
     module = config_lib.load_module(spec)
     values = config_lib.values_of(spec, module)
     arms = _arms(spec, module)
+    path, _, argument = spec.partition(":")
+    seeded = ("seed", *getattr(module, "SEEDED", ()))
+    make = resolve.resolve_smoke if smoke else resolve.resolve
+    flags = [*(["--smoke"] if smoke else []), *(["--overwrite"] if overwrite else [])]
+
+    def command(spec: str, place: Path, name: str, given: Mapping[str, str]):
+        return (
+            *(sys.executable, "-m", "cnn_jax.main"),
+            f"--config={spec}",
+            f"--workdir={place}",
+            f"--tag=arm={name}",
+            *flags,
+            *(f"--config.{key}={text}" for key, text in given.items()),
+        )
+
+    # The user's weights take the place of the run that would make some.
+    source, shared = None, dict(overrides)
+    if hasattr(module, "source") and "model.init_from" not in overrides:
+        with config_lib.blamed(spec):
+            trained = _called(module.source, argument)
+        if trained is not None:
+            place = workdir / SOURCE
+            given = f"{path}:{trained}"
+            config = make(config_lib.values_of(given, module), {})
+            source = Run(SOURCE, None, config, place, command(given, place, SOURCE, {}))
+            shared["model.init_from"] = str(place)
     for arm in arms:
         if both := sorted(arm.values.keys() & overrides.keys()):
             raise UserError(
                 f"arm '{arm.name}' sets {both[0]}: leave out --config.{both[0]}."
             )
-    chosen = _chosen(arms, only)
-    make, runs = resolve.resolve_smoke if smoke else resolve.resolve, []
+    chosen, runs = _chosen(arms, only), []
     for arm in chosen:
-        texts = dict(overrides) | {k: as_text(v) for k, v in arm.values.items()}
+        texts = shared | {k: as_text(v) for k, v in arm.values.items()}
         for seed in seeds:
             place = workdir / arm.name / f"seed{seed}"
-            given = texts | {"seed": str(seed)}
+            given = texts | dict.fromkeys(seeded, str(seed))
             try:
                 config = make(values, given)
             except UserError as error:
                 raise UserError(f"arm '{arm.name}': {error}") from error
-            command = [
-                *(sys.executable, "-m", "cnn_jax.main"),
-                f"--config={spec}",
-                f"--workdir={place}",
-                f"--tag=arm={arm.name}",
-                *(["--smoke"] if smoke else []),
-                *(["--overwrite"] if overwrite else []),
-                *(f"--config.{key}={text}" for key, text in given.items()),
-            ]
-            runs.append(Run(arm.name, seed, config, place, tuple(command)))
+            line = command(spec, place, arm.name, given)
+            runs.append(Run(arm.name, seed, config, place, line))
     question = inspect.cleandoc(module.__doc__ or "").split("\n\n")[0]
-    path, _, argument = spec.partition(":")
     return Experiment(
         name="-".join(filter(None, [Path(path).stem, argument])),
         question=question,
         command=_command(spec, overrides, seeds, only, smoke),
         arms=tuple(chosen),
         runs=tuple(runs),
+        source=source,
     )
 
 
@@ -155,10 +192,8 @@ def _arms(spec: str, module: Any) -> list[Arm]:
             f"'{path}' is a config but no experiment: it has no function sweep() that "
             'yields its arms, as in `yield "name", {"model.head": "gap"}`.'
         )
-    # An arm may depend on the data: then sweep takes the argument, as get_config does.
-    takes = bool(inspect.signature(module.sweep).parameters)
     with config_lib.blamed(spec):
-        found = list(module.sweep(argument) if takes and argument else module.sweep())
+        found = list(_called(module.sweep, argument))
     arms = []
     for pair in found:
         well_formed = (
@@ -190,10 +225,21 @@ def _arms(spec: str, module: Any) -> list[Arm]:
             )
         if "seed" in values:
             raise UserError(f"arm '{name}' sets the seed, which every arm shares.")
+        if name == SOURCE:
+            raise UserError(
+                f"sweep() of '{path}': an arm cannot be called '{SOURCE}', as the run "
+                "that arms start from is."
+            )
         arms.append(Arm(name, dict(values), against))
     if not arms:
         raise UserError(f"sweep() of '{path}' yields no arm.")
     return arms
+
+
+def _called(function: Any, argument: str) -> Any:
+    """What a function of the file says of its argument, if it takes one."""
+    takes = bool(inspect.signature(function).parameters)
+    return function(argument) if takes and argument else function()
 
 
 def _chosen(arms: Sequence[Arm], only: str | None) -> list[Arm]:

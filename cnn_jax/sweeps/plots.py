@@ -38,6 +38,29 @@ def by_arm(axes: Any, experiment: Experiment, rows: Sequence[Row], summaries) ->
     axes.grid(axis="x", alpha=0.3)
 
 
+def crossed(axes: Any, experiment: Experiment, rows: Sequence[Row], summaries) -> None:
+    """The metric of crossed arms: a place for each row of the grid, a line a column."""
+    across, lines = experiment.grid
+    found = {s.arm: s for s in summaries}
+    for number, line in enumerate(lines):
+        known = [(i, found[f"{name}, {line}"]) for i, name in enumerate(across)]
+        known = [(i, s) for i, s in known if s.mean is not None]
+        shift = 0.06 * (number - (len(lines) - 1) / 2)  # bars beside each other
+        axes.errorbar(
+            [i + shift for i, _ in known],
+            [s.mean for _, s in known],
+            yerr=[s.deviation or 0 for _, s in known],
+            fmt="o-",
+            capsize=4,
+            label=line,
+            color=_colour(number),
+        )
+    axes.set_xticks(range(len(across)), across)
+    axes.set_ylabel(results.main_metric(experiment))
+    axes.grid(alpha=0.3)
+    axes.legend()
+
+
 def curves(axes: Any, experiment: Experiment, rows: Sequence[Row], summaries) -> None:
     """The metric over the steps: mean and, as a band, the standard deviation."""
     metric = results.main_metric(experiment)
@@ -115,8 +138,10 @@ def write(
     experiment: Experiment, rows: Sequence[Row], summaries, folder: Path
 ) -> list[tuple[str, str]]:
     """Draws all of `DRAWINGS`: what each shows, and its file's name in the folder."""
-    written = []
-    for name, (shown, draw) in DRAWINGS.items():
+    written, drawings = [], dict(DRAWINGS)
+    if experiment.grid:
+        drawings = {"grid": ("The metric of the arms, crossed", crossed)} | drawings
+    for name, (shown, draw) in drawings.items():
         figure, (axes,) = _figure(1, len(summaries))
         draw(axes, experiment, rows, summaries)
         figure.savefig(folder / f"{name}.png")
@@ -127,14 +152,17 @@ def write(
 def overview(
     experiment: Experiment, rows: Sequence[Row], summaries, folder: Path
 ) -> tuple[str, str]:
-    """Arms and curves side by side, in `plots/` of the folder."""
+    """Arms side by side with curves or, where arms are crossed, with these, in `plots/`
+    of the folder."""
     figure, both = _figure(2, len(summaries))
-    for axes, draw in zip(both, (by_arm, curves), strict=True):
+    second = crossed if experiment.grid else curves
+    for axes, draw in zip(both, (by_arm, second), strict=True):
         draw(axes, experiment, rows, summaries)
     path = Path("plots") / f"{experiment.name}.png"
     (folder / path).parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(folder / path)
-    return f"{experiment.name}: the metric of each arm, and over the steps", str(path)
+    beside = "and crossed" if experiment.grid else "and over the steps"
+    return f"{experiment.name}: the metric of each arm, {beside}", str(path)
 
 
 def _figure(columns: int, arms: int) -> tuple[Any, Sequence[Any]]:

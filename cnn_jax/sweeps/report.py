@@ -94,7 +94,7 @@ def write(experiment: Experiment, rows: Sequence[Row], folder: Path) -> str:
     pictures = plots.write(experiment, rows, summaries, folder)
     text = "\n\n".join(_page(experiment, rows, summaries, pictures, level=1))
     _replace(folder / FILE, text + "\n")
-    return table(experiment, summaries, "simple")
+    return "\n\n".join(_tables(experiment, summaries, "simple"))
 
 
 def section(experiment: Experiment, rows: Sequence[Row], folder: Path) -> str:
@@ -118,7 +118,7 @@ def _page(
         experiment.question,
         f"    {experiment.command}",
         _conditions(experiment, rows),
-        table(experiment, summaries, "github"),
+        *_tables(experiment, summaries, "github"),
         *([words] if (words := _words(experiment, summaries)) else []),
         *[f"![{shown}]({path})" for shown, path in pictures],
     ]
@@ -132,6 +132,33 @@ def _page(
             tabulate(lines, ["run", "status", "why"], "github"),
         ]
     return parts
+
+
+def _tables(
+    experiment: Experiment, summaries: Sequence[Summary], format: str
+) -> list[str]:
+    """A row an arm and, where arms are crossed, a row and a column a value."""
+    tables = [table(experiment, summaries, format)]
+    if experiment.grid:
+        tables.append(cross_table(experiment, summaries, format))
+    return tables
+
+
+def cross_table(
+    experiment: Experiment, summaries: Sequence[Summary], format: str
+) -> str:
+    """The metric of the arms of a grid."""
+    metric = results.main_metric(experiment)
+    rows, columns = experiment.grid
+    found = {s.arm: _plus_minus(metric, s.mean, s.deviation) for s in summaries}
+    lines = [[row, *(found[f"{row}, {column}"] for column in columns)] for row in rows]
+    return tabulate(
+        lines,
+        [metric, *columns],
+        format,
+        disable_numparse=True,
+        colalign=("left", *["right"] * len(columns)),
+    )
 
 
 def table(experiment: Experiment, summaries: Sequence[Summary], format: str) -> str:

@@ -55,7 +55,7 @@ def train(
     at_once: int | None,
     done: int,
 ) -> None:
-    """Gets the runs done, whatever becomes of each.
+    """Gets the runs done, whatever becomes of each but of one that others start from.
 
     Args:
       workdir: the sweep's folder, which belongs to one process at a time.
@@ -64,15 +64,24 @@ def train(
 
     Raises:
       Stopped: a signal came; the runs under way have saved their state.
+      UserError: the run that the others start from failed.
     """
+    first = [run for run in runs if run.seed is None]
+    rest = [run for run in runs if run.seed is not None]
     workdir.mkdir(parents=True, exist_ok=True)
     with (
         _alone(workdir),
         stop_signals("when the runs under way have saved their state") as stopped,
         Board(done, len(runs), at_once) as board,
     ):
-        for run, outcome in launch(runs, stopped):
-            board.show(run, outcome)
+        for together in filter(None, (first, rest)):
+            for run, outcome in launch(together, stopped):
+                board.show(run, outcome)
+                if run.seed is None and outcome and outcome.status == "failed":
+                    raise UserError(
+                        f"the run that all arms start from, {run.workdir}, failed: "
+                        f"{outcome.reason}"
+                    )
     if stopped:
         print(
             f"{stopped[0].name}: the same command goes on from here.", file=sys.stderr

@@ -60,6 +60,17 @@ def few_digits(steps: int = 400) -> ConfigDict:
     return config
 
 
+def some_digits(classes: tuple[int, ...]) -> ConfigDict:
+    """Some of the ten digits at 16x16 pixels, for a small SqueezeNet 1.0, whose layers
+    can then learn others."""
+    config = digits()
+    config.data.image_size = 16
+    config.data.classes = classes
+    config.model = {"name": "squeezenet1_0", "stem": "small", "width_multiplier": 0.25}
+    config.optimizer = {"name": "adamw", "learning_rate": 2e-3}
+    return config
+
+
 def mnist(epochs: int = 10) -> ConfigDict:
     config = default()
     config.data.name = "tfds:mnist"

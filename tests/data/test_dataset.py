@@ -35,8 +35,9 @@ def test_options_can_be_written_to_a_config():
         "image_size": (int, 8),
         "channels": (int, 1),
         "classes": (tuple[int, ...], tuple(range(10))),
-        "train_examples": (int | None, None),
-        "test_examples": (int | None, None),
+        "train_examples": (int | float | None, None),
+        "test_examples": (int | float | None, None),
+        "subset_seed": (int, 0),
         "keep_pixels": (float, 1.0),
         "keep": (str, "grid"),
         "test_shift": (int | None, None),
@@ -134,9 +135,30 @@ def test_fewer_examples_of_a_balanced_set_are_balanced():
     split = data.load("digits", train_examples=100).splits["train"]
     assert len(split) == 100
     assert np.all(np.abs(np.bincount(split.labels) - 10) <= 1)
-    for count in (0, -3):
+    for count in (0, -3, 0.0, -0.5, 1.5):
         with pytest.raises(UserError, match="train_examples is"):
             data.load("digits", train_examples=count)
+
+
+@pytest.mark.parametrize(("share", "count"), [(1e-9, 1), (0.2, 287), (1.0, 1437)])
+def test_a_share_of_the_examples(share, count):
+    assert len(data.load("digits", train_examples=share).splits["train"]) == count
+
+
+def test_a_seed_chooses_the_examples_to_train_on():
+    def chosen(seed):
+        return data.load(
+            "digits", train_examples=50, test_examples=20, subset_seed=seed
+        ).splits
+
+    first, second = chosen(0), chosen(1)
+    assert len(second["train"]) == 50
+    assert np.bincount(second["train"].labels).tolist() == [5] * 10
+    assert not np.array_equal(first["train"].images, second["train"].images)
+    np.testing.assert_array_equal(second["train"].images, chosen(1)["train"].images)
+    np.testing.assert_array_equal(first["test"].images, second["test"].images)
+    with pytest.raises(UserError, match="subset_seed is -1"):
+        chosen(-1)
 
 
 @settings(max_examples=30, deadline=None)

@@ -89,6 +89,7 @@ def test_the_base_arm_is_always_there(experiment_file, pattern, names):
         ("def sweep():\n    yield 'a'", "must yield a name, a dict"),
         ("def sweep():\n    yield 'a', {}, 'b'", "'b', which is no arm before it"),
         ("def sweep():\n    yield 'a', {'seed': 1}", "sets the seed"),
+        ("def sweep():\n    yield 'source', {}", "cannot be called 'source'"),
         ("def sweep():\n    yield 'a', {'model.widht': 1}", "arm 'a': unknown config"),
         ("def sweep():\n    yield 'a', 1 / 0", "line 8, failed: ZeroDivisionError"),
     ],
@@ -138,3 +139,55 @@ def test_what_the_command_line_may_not_say(experiment_file):
         load(experiment_file, only="narrower")
     with pytest.raises(UserError, match="no regular expression"):
         load(experiment_file, only="(")
+
+
+FROM_SOURCE = """
+from cnn_jax.training import recipes
+
+SEEDED = ("data.subset_seed",)
+
+
+def get_config(arg=None):
+    config = recipes.digits()
+    config.data.classes = (0, 1) if arg == "source" else (2, 3)
+    return config
+
+
+def source(arg=None):
+    return None if arg == "own" else "source"
+
+
+def sweep():
+    yield "a, x", {"data.train_examples": 0.5}
+    yield "a, y", {"data.train_examples": 0.6}
+    yield "b, x", {"data.train_examples": 20}
+    yield "b, y", {"data.train_examples": 30}
+"""
+
+
+def test_runs_that_start_from_another(tmp_path):
+    path = tmp_path / "chain.py"
+    path.write_text(FROM_SOURCE)
+    found = load(path, seeds=(4,))
+    source, first = found.in_order[:2]
+    assert source is found.source and source.name == "source" and source.seed is None
+    assert (
+        source.config.data.classes == (0, 1) and str(source.workdir) == "sweep/source"
+    )
+    assert f"--config={path}:source" in source.command
+    assert first.config.model.init_from == "sweep/source"
+    assert first.config.seed == first.config.data.subset_seed == 4
+    assert "init_from" not in found.command
+    # One's own weights: none are to be trained.
+    own = load(path, overrides={"model.init_from": "mine"})
+    assert own.source is None and own.runs[0].config.model.init_from == "mine"
+    assert load(f"{path}:own").in_order == load(f"{path}:own").runs
+    assert load(f"{path}:own").runs[0].config.model.init_from is None
+
+
+def test_a_grid(tmp_path):
+    path = tmp_path / "chain.py"
+    path.write_text(FROM_SOURCE)
+    assert load(path).grid == (("a", "b"), ("x", "y"))
+    assert load(path, only="a, ").grid is None  # one row
+    assert load(path, only="a, |b, y").grid is None  # a hole

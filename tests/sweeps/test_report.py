@@ -105,6 +105,34 @@ def test_an_arm_that_is_compared_to_another_one(make):
     assert "+15.00 to base" in table[3] and "-7.50 to wider, by half" in table[4]
 
 
+def test_arms_that_are_crossed(make, tmp_path):
+    found, rows = make({"base": [0.5, 0.7], "wider, by half": [0.1], "diverges": []})
+    found = dataclasses.replace(
+        found,
+        arms=tuple(
+            experiment.Arm(f"{row}, {column}", {}, None)
+            for row in ("1%", "5%")
+            for column in ("head", "all")
+        ),
+    )
+    names = {"base": "1%, head", "wider, by half": "1%, all", "diverges": "5%, head"}
+    rows = [
+        dataclasses.replace(
+            row, run=dataclasses.replace(row.run, arm=names[row.run.arm])
+        )
+        for row in rows
+    ]
+    summaries = report.summarize(found, rows)
+    lines = report.cross_table(found, summaries, "github").splitlines()
+    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
+    assert cells[0] == ["test/accuracy", "head", "all"]
+    assert cells[2:] == [["1%", "60.00% +- 14.14", "10.00%"], ["5%", "", ""]]
+    (tmp_path / "out").mkdir()
+    report.write(found, rows, tmp_path / "out")
+    assert "](grid.png)" in (tmp_path / "out" / "report.md").read_text()
+    assert Image.open(tmp_path / "out" / "grid.png").size[0] > 500
+
+
 def test_one_seed_is_no_evidence(make):
     found, rows = make({"base": [0.5], "diverges": [0.9], "wider, by half": [0.5]})
     assert words(found, rows) == [

@@ -38,7 +38,12 @@ VALUES = {
         "train": {"steps": 10},
     },
     "mlp": {
-        "data": {"name": "folder", "batch_size": 8, "image_size": 4},
+        "data": {
+            "name": "folder",
+            "batch_size": 8,
+            "image_size": 4,
+            "train_examples": 6,
+        },
         "model": {"name": "mlp", "hidden": (3,)},
         "optimizer": {"name": "adamw", "learning_rate": 0.1},
         "schedule": {"name": "step", "warmup_steps": 1},

@@ -1,0 +1,70 @@
+"""Which layers of a trained network are to be trained on, for how much new data?
+
+The lecture: with little data train the last layer only, on what a trained network makes
+of the images; with more keep the first layers and train the others; with enough start
+from the trained values and train everything.
+
+    python -m cnn_jax.sweep --config=experiments/transfer.py
+    python -m cnn_jax.sweep --config=experiments/transfer.py:folder \\
+        --config.data.dir=DIR --config.model.init_from=FILE
+
+The first trains a SqueezeNet 1.0 on the digits 0 to 4, and from there on 1, 5, 20 and
+100% of the digits 5 to 9, drawn anew for each seed. The second learns your pictures
+from torchvision's weights of ImageNet.
+"""
+
+from cnn_jax.training import recipes
+from cnn_jax.training.config import choose
+
+# Which examples there are differs from seed to seed too.
+SEEDED = ("data.subset_seed",)
+
+
+def digits():
+    config = recipes.some_digits((5, 6, 7, 8, 9))
+    config.data.batch_size = 32
+    config.train = {"steps": 200}
+    config.eval = {"every_steps": 50}
+    config.schedule = {"name": "cosine", "warmup_steps": 20}
+    return config
+
+
+def source_digits():
+    return recipes.some_digits((0, 1, 2, 3, 4))
+
+
+def folder():
+    config = digits()
+    config.data = {"name": "folder", "image_size": 96, "batch_size": 32}
+    config.model = {"name": "squeezenet1_0"}
+    config.model.init_from = "squeezenet1_0.safetensors"
+    config.optimizer.learning_rate = 5e-4
+    config.train.steps = 300
+    config.eval.every_steps = 75
+    return config
+
+
+def get_config(arg=None):
+    return choose({"digits": digits, "source": source_digits, "folder": folder}, arg)
+
+
+def source(arg=None):
+    return None if arg == "folder" else "source"
+
+
+def sweep(arg=None):
+    # A head alone bears, and needs, ten times the learning rate.
+    rate = 10 * get_config(arg).optimizer.learning_rate
+    regimes = {
+        "from scratch": {"optimizer.reinitialize": ".*"},
+        "head only": {"optimizer.train_only": "head", "optimizer.learning_rate": rate},
+        "last blocks": {"optimizer.train_only": "head|fire[89]"},
+        "all": {},
+        "all (early layers slower)": {"optimizer.layer_decay": 0.7},
+    }
+    for share in (0.01, 0.05, 0.2, 1.0):
+        base = f"{share:.0%}, from scratch"
+        for regime, values in regimes.items():
+            name = f"{share:.0%}, {regime}"
+            values = {"data.train_examples": share} | values
+            yield name, values, None if name == base else base
