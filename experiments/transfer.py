@@ -35,8 +35,8 @@ def source_digits():
 
 def folder():
     config = digits()
-    config.data = {"name": "folder", "image_size": 96, "batch_size": 32}
-    config.model = {"name": "squeezenet1_0"}
+    config.data = {"name": "folder", "image_size": 64, "batch_size": 32}
+    config.model = {"name": "squeezenet1_0", "head": "gap"}
     config.model.init_from = "squeezenet1_0.safetensors"
     config.optimizer.learning_rate = 5e-4
     config.train.steps = 300

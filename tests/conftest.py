@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from beartype import beartype
+from hypothesis import settings
 from jaxtyping import install_import_hook
 
 ROOT = Path(__file__).parents[1]
@@ -30,6 +31,10 @@ if version("jaxlib") == "0.10.2":  # another one may end at a flag that it lacks
     QUICK["XLA_FLAGS"] = "--xla_cpu_use_fusion_emitters=false"
 QUICK = {key: value for key, value in QUICK.items() if key not in os.environ}
 os.environ.update(QUICK)
+
+# A busy machine is no failure.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 CHECKS = {}
 

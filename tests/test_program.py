@@ -298,6 +298,36 @@ def test_predict_sees_what_evaluation_saw(trained, done, tmp_path):
     assert np.mean(right) == pytest.approx(score["test/accuracy"])
 
 
+def test_predict_writes_pictures(trained, call, done, tmp_path):
+    (tmp_path / "a").mkdir()
+    for path in (tmp_path / "3.png", tmp_path / "a" / "3.png"):
+        Image.fromarray(np.full((8, 8), 99, np.uint8)).save(path)
+    out = tmp_path / "out"
+    done("predict", f"--workdir={trained}", tmp_path / "3.png", f"--output={out}")
+    assert [path.name for path in out.iterdir()] == ["3.png"]
+    assert Image.open(out / "3.png").size[0] >= 128
+    for flags, message in (
+        ([tmp_path, f"--output={tmp_path / 'new'}"], "would both be written to"),
+        ([tmp_path / "3.png", f"--output={tmp_path}"], "would write over"),
+    ):
+        code, found, err = call("predict", f"--workdir={trained}", *flags)
+        assert (code, found) == (1, "") and message in err and err.count("\n") == 1
+    assert not (tmp_path / "new").exists()
+
+
+def test_predict_writes_masks(done, tmp_path):
+    workdir, out = tmp_path / "run", tmp_path / "out"
+    config = "--config=configs/segmentation.py"
+    done("main", config, "--smoke", f"--workdir={workdir}", "--config.model.width=4")
+    Image.fromarray(np.full((60, 60), 99, np.uint8)).save(tmp_path / "scene.png")
+    said = done(
+        "predict", f"--workdir={workdir}", tmp_path / "scene.png", f"--output={out}"
+    )
+    assert "share" in said and "%" in said
+    width, height = Image.open(out / "scene.png").size
+    assert width >= 2 * 240 and height > 240  # the image, the mask, a legend
+
+
 def test_smoke_takes_the_flags_of_the_config_that_it_stands_in_for(call, tmp_path):
     arguments = ["--config=configs/resnet.py:folder", "--config.data.dir=/nowhere"]
     arguments += ["--config.model.stage_sizes=(1,)", f"--workdir={tmp_path / 'run'}"]

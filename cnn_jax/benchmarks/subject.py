@@ -93,10 +93,9 @@ class Subject:
         shape = (size, *self.network.image_shape)
         classes = len(self.network.task.classes)
         label_shape = (size, *self.network.label_shape)
-        label_type = np.uint8 if self.network.label_shape else np.int32
         rows = {
             "image": rng.integers(0, 256, shape, np.uint8),
-            "label": rng.integers(0, classes, label_shape, label_type),
+            "label": random_labels(rng, self.network.label_kind, label_shape, classes),
             "index": np.arange(size, dtype=np.int32),
         }
         if mode == "infer":
@@ -112,6 +111,22 @@ class Subject:
         return np.asarray(jax.jit(self.network.normalize)(images))
 
 
+def random_labels(
+    rng: np.random.Generator, kind: str, shape: tuple[int, ...], classes: int
+) -> np.ndarray:
+    """Labels of a kind of `dataset.LABELS`, as `dataset.Arrays` has them."""
+    if kind == "class":
+        return rng.integers(0, classes, shape, np.int32)
+    if kind == "pixels":
+        return rng.integers(0, classes, shape, np.uint8)
+    if kind == "picture":
+        return rng.integers(0, 256, shape, np.uint8)
+    corners = np.sort(rng.uniform(0, 32, (*shape[:-1], 2, 2)), axis=-2)
+    labels = rng.integers(0, classes, (*shape[:-1], 1))
+    boxes = corners.reshape(*shape[:-1], 4)
+    return np.concatenate([labels, boxes], axis=-1).astype(np.float32)
+
+
 def make(request: Request) -> Subject:
     """What a request asks for.
 
@@ -120,10 +135,10 @@ def make(request: Request) -> Subject:
         augmentation cannot take such an input.
     """
     config = request.resolve()
-    label_shape = ()
+    label_shape, label_kind = (), "class"
     if request.config:
         known = data.describe(config.data.name, **run.data_options(config))
-        classes, shape, label_shape = known
+        classes, shape, label_shape, label_kind = known
     else:
         published = PUBLISHED[request.model]
         total = config.model.num_classes or published.num_classes
@@ -144,6 +159,7 @@ def make(request: Request) -> Subject:
         mean=IMAGENET_MEAN.get(channels, (0.5,) * channels),
         std=IMAGENET_STD.get(channels, (0.25,) * channels),
         label_shape=label_shape,
+        label_kind=label_kind,
     )
     network = run.network(config, dataset)
     training = run.training(config, network, EXAMPLES)

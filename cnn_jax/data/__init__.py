@@ -47,6 +47,7 @@ class Description(NamedTuple):
     classes: tuple[str, ...]
     image_shape: Shape
     label_shape: Shape = ()
+    label_kind: str = "class"
 
 
 def describe(name: str, **options: Any) -> Description:
@@ -69,7 +70,7 @@ def describe(name: str, **options: Any) -> Description:
     shape = dataset.image_shape
     if viewed:
         shape = views.viewed_shape(shape, **viewed)
-    return Description(dataset.classes, shape, dataset.label_shape)
+    return Description(dataset.classes, shape, dataset.label_shape, dataset.label_kind)
 
 
 def options(name: str) -> dict[str, tuple[Any, Any]]:

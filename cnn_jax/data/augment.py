@@ -1,29 +1,36 @@
 """Augmentation and normalisation on the device, inside the compiled step."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, Int32, Key, UInt8
+from jaxtyping import Array, Bool, Float, Int32, Key, UInt8
 
 from cnn_jax.data.dataset import IGNORED
+
+Image = UInt8[Array, "height width channels"]
+LEAST = 2.0  # pixels: a box with a side below it has left the image
 
 
 @dataclass(frozen=True)
 class Augment:
     """Random shift and horizontal flip, a pure function of (key, epoch, index).
 
+    label_kind: what a label is, one of `dataset.LABELS`.
     crop_padding: pixels of black added on each side before a crop of the original
       size is taken at random (4 for CIFAR in He et al. 2016); 0: no crop.
     flip: mirror left and right with probability 1/2.
 
     An example gets the same treatment wherever in a batch, on whichever device or
-    host it lies. Labels of pixels are treated as the image is; what comes from outside
-    of it is `IGNORED`.
+    host it lies. Labels that lie in the image are treated as it is: pixels that come
+    from outside of it are `IGNORED`, and boxes end where it does.
     """
 
+    label_kind: str = "class"
+    _: KW_ONLY
     crop_padding: int = 0
     flip: bool = False
 
@@ -35,7 +42,7 @@ class Augment:
     def __call__(
         self, key: Key[Array, ""], batch: Mapping[str, Array]
     ) -> dict[str, Array]:
-        """The batch with its "image", and a "label" of every pixel, augmented.
+        """The batch with its "image", and a "label" that lies in it, augmented.
 
         `key` belongs to the run; "index" and "epoch" are those of the batch.
         """
@@ -45,12 +52,11 @@ class Augment:
         keys = jax.vmap(self.example_key, (None, 0, 0))(
             key, batch["index"], batch["epoch"]
         )
-        if batch["label"].ndim == 1:
-            batch["image"] = jax.vmap(self._one)(keys, batch["image"])
-        else:
-            batch["image"], batch["label"] = jax.vmap(self._both)(
-                keys, batch["image"], batch["label"]
-            )
+        if self.label_kind in LABELLED:
+            treat = partial(LABELLED[self.label_kind], self)
+            size = batch["image"].shape[1:3]
+            batch["label"] = jax.vmap(partial(treat, size))(keys, batch["label"])
+        batch["image"] = jax.vmap(self.picture)(keys, batch["image"])
         return batch
 
     @staticmethod
@@ -60,32 +66,71 @@ class Augment:
         """The key of one example in one epoch."""
         return jax.random.fold_in(jax.random.fold_in(key, epoch), index)
 
-    def _both(
-        self,
-        key: Key[Array, ""],
-        image: UInt8[Array, "height width channels"],
-        label: UInt8[Array, "height width"],
-    ) -> tuple[UInt8[Array, "height width channels"], UInt8[Array, "height width"]]:
-        label = self._one(key, label[..., None], outside=IGNORED)
-        return self._one(key, image), label[..., 0]
-
-    def _one(
-        self,
-        key: Key[Array, ""],
-        image: UInt8[Array, "height width channels"],
-        outside: int = 0,
-    ) -> UInt8[Array, "height width channels"]:
+    def draw(self, key: Key[Array, ""]) -> tuple[Int32[Array, "2"], Bool[Array, ""]]:
+        """Rows and columns of the padded image above and left of the crop, and whether
+        it is mirrored."""
         crop_key, flip_key = jax.random.split(key)
+        start = jnp.zeros(2, jnp.int32)
         if self.crop_padding:
-            p = self.crop_padding
-            pad = ((p, p), (p, p), (0, 0))
-            padded = jnp.pad(image, pad, constant_values=outside)
-            top, left = jax.random.randint(crop_key, (2,), 0, 2 * p + 1)
+            start = jax.random.randint(crop_key, (2,), 0, 2 * self.crop_padding + 1)
+        mirrored = jax.random.bernoulli(flip_key) if self.flip else jnp.array(False)
+        return start, mirrored
+
+    def picture(
+        self, key: Key[Array, ""], image: Image, outside: int = 0, factor: int = 1
+    ) -> Image:
+        """An image, or a picture `factor` times as large, augmented."""
+        start, mirrored = self.draw(key)
+        if self.crop_padding:
+            p = self.crop_padding * factor
+            padded = jnp.pad(image, ((p, p), (p, p), (0, 0)), constant_values=outside)
+            top, left = start * factor
             image = jax.lax.dynamic_slice(padded, (top, left, 0), image.shape)
         if self.flip:
-            mirrored = jax.random.bernoulli(flip_key)
             image = jnp.where(mirrored, image[:, ::-1], image)
         return image
+
+
+def _pixels(
+    augment: Augment,
+    size: tuple[int, int],
+    key: Key[Array, ""],
+    label: UInt8[Array, "height width"],
+) -> UInt8[Array, "height width"]:
+    del size
+    return augment.picture(key, label[..., None], outside=IGNORED)[..., 0]
+
+
+def _boxes(
+    augment: Augment,
+    size: tuple[int, int],
+    key: Key[Array, ""],
+    label: Float[Array, "most 5"],
+) -> Float[Array, "most 5"]:
+    """One whose part in the image is less than `LEAST` pixels high or wide is gone."""
+    start, mirrored = augment.draw(key)
+    shift = (augment.crop_padding - start).astype(jnp.float32)
+    boxes = label[:, 1:] + jnp.tile(shift, 2)
+    height, width = size
+    boxes = jnp.clip(boxes, 0, jnp.array([height, width] * 2, jnp.float32))
+    top, left, bottom, right = boxes.T
+    left, right = (
+        jnp.where(mirrored, width - right, left),
+        jnp.where(mirrored, width - left, right),
+    )
+    seen = jnp.minimum(bottom - top, right - left) >= LEAST
+    kept = jnp.where(seen, label[:, 0], -1.0)
+    return jnp.stack([kept, top, left, bottom, right], axis=-1)
+
+
+def _picture(
+    augment: Augment, size: tuple[int, int], key: Key[Array, ""], label: Image
+) -> Image:
+    return augment.picture(key, label, factor=len(label) // size[0])
+
+
+# How labels that lie in the image are augmented.
+LABELLED = {"pixels": _pixels, "boxes": _boxes, "picture": _picture}
 
 
 def normalize(

@@ -16,6 +16,14 @@ MEMORY_LIMIT = 2 * 2**30  # bytes; sets up to this size are held in memory
 IGNORED = 255  # the label of a pixel that belongs to no class, or to no image
 EVAL_CROP = 224 / 256  # of the shorter side, where training takes random crops
 
+# What a label is, and how an example has it.
+LABELS = {
+    "class": "one label an image",
+    "pixels": "one label a pixel",
+    "boxes": "boxes of objects",
+    "picture": "a picture as its target",
+}
+
 # Of ImageNet's training pictures, values in 0..1; for grey the mean over channels.
 IMAGENET_MEAN = {1: (0.449,), 3: (0.485, 0.456, 0.406)}
 IMAGENET_STD = {1: (0.226,), 3: (0.229, 0.224, 0.225)}
@@ -49,9 +57,15 @@ class Arrays:
     """A split in memory; the i-th label belongs to the i-th image.
 
     `images` are uint8 [n, height, width, channels], or clips [n, frames, height,
-    width, channels]. `labels` are one class an image, int32 [n], or one a pixel, uint8
-    [n, height, width], where `IGNORED` is that of a pixel without one. `features`, if
-    any, are what a network made of each image.
+    width, channels]. `labels` are, by the kind that `Dataset.label_kind` names,
+
+    * class: int32 [n];
+    * pixels: uint8 [n, height, width], `IGNORED` where a pixel has none;
+    * boxes: float32 [n, most, 5], rows (class, top, left, bottom, right) in pixels;
+      the class of a row that only fills up is -1;
+    * picture: uint8 [n, factor * height, factor * width, channels].
+
+    `features`, if any, are what a network made of each image.
     """
 
     images: np.ndarray
@@ -69,12 +83,123 @@ class Arrays:
     def label_shape(self) -> Shape:
         return self.labels.shape[1:]
 
+    @property
+    def label_type(self) -> np.dtype:
+        return self.labels.dtype
+
     def known_labels(self) -> np.ndarray | None:
         return None if self.label_shape else self.labels
 
     def subset(self, indices: np.ndarray) -> "Arrays":
         features = None if self.features is None else self.features[indices]
         return Arrays(self.images[indices], self.labels[indices], features)
+
+
+@dataclass(frozen=True)
+class Varied:
+    """A split in memory whose images have sizes of their own, to be evaluated one by
+    one as they are.
+
+    `images` and `labels` are those of `Arrays`, one at a time; `image_shape` is that
+    of the first.
+    """
+
+    images: tuple[np.ndarray, ...]
+    labels: tuple[np.ndarray, ...]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def image_shape(self) -> Shape:
+        return self.images[0].shape
+
+    @property
+    def label_shape(self) -> Shape:
+        return self.labels[0].shape
+
+    def known_labels(self) -> None:
+        return None
+
+    def subset(self, indices: np.ndarray) -> "Varied":
+        return Varied(
+            tuple(self.images[i] for i in indices),
+            tuple(self.labels[i] for i in indices),
+        )
+
+
+@dataclass(frozen=True)
+class Patches:
+    """Patches at random places of pictures in memory, to train on.
+
+    Example i is a patch of picture `i % len(images)`; each picture gives `each` of them
+    an epoch. The label is the same place of the picture's label, which is a whole
+    number of times as large.
+
+    `images` and `labels` are uint8 [height, width, channels], `size` is a patch's side
+    in pixels of the image.
+    """
+
+    images: tuple[np.ndarray, ...]
+    labels: tuple[np.ndarray, ...]
+    size: int
+    each: int
+
+    random_crop: ClassVar[bool] = True
+    label_type: ClassVar[np.dtype] = np.dtype(np.uint8)
+
+    def __len__(self) -> int:
+        return len(self.images) * self.each
+
+    @property
+    def image_shape(self) -> Shape:
+        return (self.size, self.size, self.images[0].shape[-1])
+
+    @property
+    def label_shape(self) -> Shape:
+        side = self.size * self.factor
+        return (side, side, self.labels[0].shape[-1])
+
+    @property
+    def factor(self) -> int:
+        return len(self.labels[0]) // len(self.images[0])
+
+    def known_labels(self) -> None:
+        return None
+
+    def subset(self, indices: np.ndarray) -> "Patches":
+        """Those of the pictures that the examples come from."""
+        kept = sorted({int(i) % len(self.images) for i in indices})
+        return replace(
+            self,
+            images=tuple(self.images[i] for i in kept),
+            labels=tuple(self.labels[i] for i in kept),
+        )
+
+    def examples(
+        self,
+        indices: Sequence[int] | np.ndarray,
+        rngs: Sequence[np.random.Generator | None],
+    ) -> Iterable[dict]:
+        """{"image", "label"} of each; without a generator, of the picture's middle."""
+        for index, rng in zip(indices, rngs, strict=True):
+            number = int(index) % len(self.images)
+            image, label = self.images[number], self.labels[number]
+            room = [side - self.size for side in image.shape[:2]]
+            top, left = (
+                [side // 2 for side in room]
+                if rng is None
+                else [int(rng.integers(side + 1)) for side in room]
+            )
+            yield {
+                "image": _cut(image, top, left, self.size, 1),
+                "label": _cut(label, top, left, self.size, self.factor),
+            }
+
+
+def _cut(picture: np.ndarray, top: int, left: int, size: int, factor: int):
+    rows = slice(top * factor, (top + size) * factor)
+    return picture[rows, left * factor : (left + size) * factor]
 
 
 @dataclass(frozen=True)
@@ -94,6 +219,7 @@ class Records:
     indices: np.ndarray | None = None
 
     label_shape: ClassVar[Shape] = ()
+    label_type: ClassVar[np.dtype] = np.dtype(np.int32)
 
     def __len__(self) -> int:
         return len(self.reader) if self.indices is None else len(self.indices)
@@ -133,7 +259,7 @@ class Records:
             yield {"image": image, "label": label}
 
 
-Split = Arrays | Records
+Split = Arrays | Varied | Patches | Records
 
 
 @dataclass(frozen=True)
@@ -141,10 +267,10 @@ class Dataset:
     """Two splits under their roles, "train" and "test", and what they have in common.
 
     `image_shape` is (height, width, channels) of the images in a batch, or (frames,
-    height, width, channels) of clips; `label_shape` is () of one class an image, and
-    (height, width) of one a pixel. `mean` and `std` are per channel, of pixel values
-    scaled to 0..1; `crop` is the fraction of the shorter side that the evaluation
-    transform keeps (see `images.fit`).
+    height, width, channels) of clips; `label_kind` is one of `LABELS`, and
+    `label_shape` the shape of a label, () of one class an image. `mean` and `std` are
+    per channel, of pixel values scaled to 0..1; `crop` is the fraction of the shorter
+    side that the evaluation transform keeps (see `images.fit`).
     """
 
     splits: dict[str, Split]
@@ -154,6 +280,7 @@ class Dataset:
     std: tuple[float, ...]
     crop: float = 1.0
     label_shape: Shape = ()
+    label_kind: str = "class"
 
 
 def assemble(
@@ -166,6 +293,7 @@ def assemble(
     subset_seed: int = 0,
     in_memory: bool | None = None,
     random_crop: bool = False,
+    label_kind: str = "class",
 ) -> Dataset:
     """The data set that a source hands out: cut to size, and in memory if it fits.
 
@@ -192,8 +320,10 @@ def assemble(
         splits = {role: into_memory(split) for role, split in splits.items()}
         for role, split in splits.items():
             labels = split.labels
-            if split.label_shape:
+            if label_kind == "pixels":
                 labels = labels[labels != IGNORED]
+            elif label_kind == "boxes":
+                labels = labels[..., 0][labels[..., 0] >= 0]
             if labels.min(initial=0) < 0 or labels.max(initial=0) >= len(classes):
                 raise UserError(
                     f"the {role} split has examples without a label "
@@ -208,7 +338,14 @@ def assemble(
         mean, std = IMAGENET_MEAN[image_shape[-1]], IMAGENET_STD[image_shape[-1]]
     crop = EVAL_CROP if random_crop and not in_memory else 1.0
     return Dataset(
-        splits, tuple(classes), image_shape, mean, std, crop, train.label_shape
+        splits=splits,
+        classes=tuple(classes),
+        image_shape=image_shape,
+        mean=mean,
+        std=std,
+        crop=crop,
+        label_shape=train.label_shape,
+        label_kind=label_kind,
     )
 
 

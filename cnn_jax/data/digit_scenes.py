@@ -67,7 +67,7 @@ def load(
             grey, labels[index] = _scene(rng, image_size, pool)
             scenes[index] = grey[..., None]
         splits.append(Arrays(scenes, labels))
-    return assemble(*splits, classes=CLASSES, in_memory=True)
+    return assemble(*splits, classes=CLASSES, in_memory=True, label_kind="pixels")
 
 
 def _scene(

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cnn_jax.data.dataset import Arrays, Split
+from cnn_jax.data.dataset import Arrays, Split, Varied
 from cnn_jax.errors import UserError
 
 Batch = dict[str, np.ndarray]
@@ -45,14 +45,14 @@ def train_batches(
     Args:
       batch_size: examples a step over all hosts.
       seed: not negative; decides the order and the random crops of `Records`.
-      workers: processes that decode `Records`; 0: decode in this one. A split in
+      workers: processes that read `Records`; 0: decode in this one. A split in
         memory needs none and ignores it.
       shard: (this host, number of hosts); a host gets its contiguous rows.
 
     Yields {"image": uint8 [b, *image_shape], "label", "index", "epoch": int32 [b]} with
-    b = batch_size / number of hosts; a label for every pixel is uint8 [b, h, w]. Where
-    the split has features, they are "features". Close the iterator to end the workers
-    early.
+    b = batch_size / number of hosts; labels that are more than a class are [b, ...] as
+    in `Arrays`. Where the split has features, they are "features". Close the iterator
+    to end the workers early.
 
     Raises `UserError` for a batch size that the hosts do not divide.
     """
@@ -63,14 +63,24 @@ def train_batches(
 
 
 def eval_batches(
-    split: Split, *, batch_size: int, workers: int = 0, shard: tuple[int, int] = (0, 1)
+    split: Split,
+    *,
+    batch_size: int,
+    workers: int = 0,
+    shard: tuple[int, int] = (0, 1),
+    devices: int = 1,
 ) -> Iterator[Batch]:
     """Every example exactly once over all hosts, in order, in batches of one shape.
 
     Yields {"image", "label", "index", "mask": float32 [b]}. Rows that fill up the
     last batch are black images with labels of 0, index -1 and mask 0. All hosts get the
     same number of batches.
+
+    Images of sizes of their own make a batch each, on the first host; the other rows of
+    its `devices` fill up.
     """
+    if isinstance(split, Varied):
+        return (_one(split, i, devices, shard[0]) for i in range(len(split)))
     make = _EvalBatch(split, batch_size, _rows(batch_size, shard))
     return _run(make, 0, -(-len(split) // batch_size), workers)
 
@@ -116,6 +126,17 @@ class _EvalBatch:
         return {**padded, "mask": (np.arange(len(index)) < real).astype(np.float32)}
 
 
+def _one(split: Varied, index: int, devices: int, host: int) -> Batch:
+    """A batch of an image of its own size."""
+    mask = (np.arange(devices) == 0) & (host == 0)
+    arrays = {"image": split.images[index], "label": split.labels[index]}
+    return {
+        **{key: np.stack([value] * devices) for key, value in arrays.items()},
+        "index": np.where(mask, index, -1).astype(np.int32),
+        "mask": mask.astype(np.float32),
+    }
+
+
 @functools.lru_cache(maxsize=4)
 def _permutation(seed: int, epoch: int, count: int) -> np.ndarray:
     return np.random.default_rng([ORDER, seed, epoch]).permutation(count)
@@ -132,7 +153,7 @@ def _gather(
         images, labels = split.images[index], split.labels[index]
     else:
         images = np.empty((len(index), *split.image_shape), np.uint8)
-        labels = np.empty(len(index), np.int32)
+        labels = np.empty((len(index), *split.label_shape), split.label_type)
         rngs = [None] * len(index)
         if seed is not None and split.random_crop:  # making one takes a while
             ids = zip(epoch.tolist(), index.tolist(), strict=True)

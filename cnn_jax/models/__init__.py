@@ -141,9 +141,16 @@ def has_map(model: nn.Module) -> bool:
     return isinstance(model, Classifier)
 
 
-def per_pixel(model: nn.Module) -> bool:
-    """Whether the model's logits are of every pixel, not of the whole image."""
-    return getattr(model, "head", None) == "fcn"
+# What a model returns.
+OUTPUTS = {
+    "logits": "one row of logits an image",
+    "maps": "one row of logits a pixel",
+}
+
+
+def output_kind(model: nn.Module) -> str:
+    """What the model returns, one of `OUTPUTS`."""
+    return "maps" if getattr(model, "head", None) == "fcn" else "logits"
 
 
 def attributes(name: str) -> dict[str, tuple[Any, Any]]:

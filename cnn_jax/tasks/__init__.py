@@ -1,9 +1,18 @@
 """What is learned.
 
-A task is an object with `loss`, `metrics`, `scores` (the numbers that the sums of the
-metrics stand for) and `summaries`; `predictions`, which say of each example how wrong
-the network is; `top`, which `predict` prints; `best_metric`, the one by which
-checkpoints are compared; and `per_pixel`, whether labels and logits are one a pixel.
+A task is an object with
+
+* `label_kind` and `output_kind`, keys of `data.dataset.LABELS` and `models.OUTPUTS`;
+* `loss(outputs, batch, auxiliary)`, what training minimises;
+* `metrics(outputs, batch)`, as pairs (sum, count), and `scores(totals, rows)`, the
+  numbers that their sums over a split stand for; `best_metric` is the score by which
+  checkpoints are compared, the greatest being the best;
+* `predictions(outputs, batch)`, a row an example, among them its `error`: examples of
+  greatest error are shown; `collected` names the entries of these rows and of the batch
+  of which `scores` and `summaries` need every example's, where no sum will do;
+* `summaries(totals, worst, rows)`, pictures of an evaluation by name;
+* `answers(outputs, k)`, what `predict` says of each picture, at most `k` dicts, and
+  `drawn(image, output)`, the picture that it writes.
 """
 
 from collections.abc import Callable

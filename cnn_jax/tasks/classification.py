@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, UInt8
 
 from cnn_jax.tasks import pictures
-from cnn_jax.tasks.metrics import Pairs, Totals, means, weighted
+from cnn_jax.tasks.metrics import Pairs, Rows, Totals, means, weighted
 
 # A larger confusion matrix is not readable as a picture.
 MAX_CONFUSION_CLASSES = 50
@@ -31,7 +31,9 @@ class Classification:
     """
 
     best_metric: ClassVar[str] = "accuracy"
-    per_pixel: ClassVar[bool] = False
+    label_kind: ClassVar[str] = "class"
+    output_kind: ClassVar[str] = "logits"
+    collected: ClassVar[tuple[str, ...]] = ()
 
     classes: tuple[str, ...]
     _: KW_ONLY
@@ -88,8 +90,9 @@ class Classification:
             pairs["confusion"] = (matrix, mask.sum())
         return pairs
 
-    def scores(self, totals: Totals) -> dict[str, float]:
+    def scores(self, totals: Totals, rows: Rows = ()) -> dict[str, float]:
         """The means of all metrics; the confusion matrix has none."""
+        del rows
         return means(totals)
 
     def predictions(
@@ -110,7 +113,7 @@ class Classification:
         }
 
     def summaries(
-        self, totals: Totals, worst: list[dict[str, np.ndarray]]
+        self, totals: Totals, worst: Rows, rows: Rows = ()
     ) -> dict[str, np.ndarray]:
         """Pictures of an evaluation, uint8 (height, width, 3), by name.
 
@@ -119,6 +122,7 @@ class Classification:
           worst: the examples of greatest error: rows of the batch and of
             `predictions` in one dict each.
         """
+        del rows
         result = {}
         if "confusion" in totals:
             result["confusion"] = pictures.confusion_matrix(
@@ -135,8 +139,8 @@ class Classification:
             )
         return result
 
-    def top(
-        self, logits: Float[Array, "batch classes"], k: int
+    def answers(
+        self, logits: Float[np.ndarray, "batch classes"], k: int
     ) -> list[list[dict[str, object]]]:
         """For each image the k most probable classes: name and probability."""
         probabilities = np.asarray(jax.nn.softmax(logits), np.float64)
@@ -147,6 +151,14 @@ class Classification:
             ]
             for row in probabilities
         ]
+
+    def drawn(
+        self, image: UInt8[np.ndarray, "height width channels"], logits: np.ndarray
+    ) -> np.ndarray:
+        """The image with its most probable class."""
+        ((best,),) = self.answers(logits[None], 1)
+        label = f"{best['class']}, {best['probability']:.0%}"
+        return pictures.labelled_grid([image], [label])
 
     def _name(self, index: int | np.integer) -> str:
         # A network may have more outputs than the data has classes.

@@ -1,6 +1,6 @@
 """Metrics as (sum, count) pairs: exact for padded batches and many hosts."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import jax.numpy as jnp
 import numpy as np
@@ -11,6 +11,9 @@ Pairs = Mapping[str, Pair]
 
 # Pairs added up over many batches, on the host.
 Totals = dict[str, tuple[np.ndarray | np.float64, float]]
+
+# What was collected of every example of a split, by name; one dict an example.
+Rows = Sequence[Mapping[str, np.ndarray]]
 
 
 def weighted(values: Float[Array, " batch"], mask: Float[Array, " batch"]) -> Pair:

@@ -9,11 +9,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Bool, Float, Int32
+from jaxtyping import Array, Bool, Float, Int32, UInt8
 
 from cnn_jax.data.dataset import IGNORED
 from cnn_jax.tasks import pictures
-from cnn_jax.tasks.metrics import Pairs, Totals, means
+from cnn_jax.tasks.metrics import Pairs, Rows, Totals, means
 
 Logits = Float[Array, "batch height width classes"]
 
@@ -34,7 +34,9 @@ class Segmentation:
     """
 
     best_metric: ClassVar[str] = "mean_iou"
-    per_pixel: ClassVar[bool] = True
+    label_kind: ClassVar[str] = "pixels"
+    output_kind: ClassVar[str] = "maps"
+    collected: ClassVar[tuple[str, ...]] = ()
 
     classes: tuple[str, ...]
     _: KW_ONLY
@@ -79,10 +81,11 @@ class Segmentation:
             pairs["confusion"] = (matrix.reshape(classes, classes), count)
         return pairs
 
-    def scores(self, totals: Totals) -> dict[str, float]:
+    def scores(self, totals: Totals, rows: Rows = ()) -> dict[str, float]:
         """The means and, of an evaluation, `mean_iou`: intersection over union of the
         pixels of a class and those predicted as it, in all images together, averaged
         over the classes that a label or a prediction has."""
+        del rows
         found = means(totals)
         if "confusion" in totals:
             matrix, _ = totals["confusion"]
@@ -110,7 +113,7 @@ class Segmentation:
         }
 
     def summaries(
-        self, totals: Totals, worst: list[dict[str, np.ndarray]]
+        self, totals: Totals, worst: Rows, rows: Rows = ()
     ) -> dict[str, np.ndarray]:
         """Pictures of an evaluation, uint8 (height, width, 3), by name.
 
@@ -122,6 +125,7 @@ class Segmentation:
           worst: the examples of greatest error: rows of the batch and of
             `predictions` in one dict each.
         """
+        del rows
         result = {}
         if "confusion" in totals and len(self.classes) <= MAX_CONFUSION_CLASSES:
             matrix = totals["confusion"][0][: len(self.classes)]
@@ -137,7 +141,9 @@ class Segmentation:
             result["segmentation"] = pictures.with_legend(found, self.classes)
         return result
 
-    def top(self, logits: Logits, k: int) -> list[list[dict[str, object]]]:
+    def answers(
+        self, logits: Float[np.ndarray, "batch height width classes"], k: int
+    ) -> list[list[dict[str, object]]]:
         """For each image the k classes that most pixels have: name and share."""
         classes = logits.shape[-1]
         maps = np.asarray(logits.argmax(-1)).reshape(len(logits), -1)
@@ -150,6 +156,16 @@ class Segmentation:
             ]
             for row in counts
         ]
+
+    def drawn(
+        self,
+        image: UInt8[np.ndarray, "height width channels"],
+        logits: Float[np.ndarray, "height width classes"],
+    ) -> np.ndarray:
+        """The image, and beside it its pixels in the colours of their classes."""
+        mask = pictures.coloured(logits.argmax(-1))
+        both = np.stack([np.broadcast_to(image, mask.shape), mask])
+        return pictures.with_legend(pictures.grid([both], cell=256), self.classes)
 
     def _labels(
         self, batch: dict

@@ -1,35 +1,49 @@
 """Evaluation: every example of a split once, on all devices."""
 
 import heapq
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import count
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from cnn_jax.tasks.metrics import Totals
+from cnn_jax.tasks.metrics import Rows, Totals
 from cnn_jax.training import metrics, parallel
 
 # How many of the examples of greatest error are kept to be shown.
 WORST = 16
 
 
+class Evaluation(NamedTuple):
+    """What became of the examples of a split.
+
+    Attributes:
+      totals: sums of the metrics over all hosts.
+      worst: this host's examples whose `error` in `predictions` is greatest, worst
+        first: one dict each with the rows of the batch and of the predictions.
+      rows: what was collected of each example, on all hosts, in order.
+    """
+
+    totals: Totals
+    worst: Rows
+    rows: Rows
+
+
 def evaluate(
     eval_step: Callable,
     variables: Any,
     batches: Iterable[Mapping[str, np.ndarray]],
-) -> tuple[Totals, list[dict[str, np.ndarray]]]:
-    """Sums of the metrics over all hosts, and this host's worst examples.
+    collected: Sequence[str] = (),
+) -> Evaluation:
+    """Every example of `batches`, evaluated.
 
     Args:
       eval_step: `(variables, batch) -> metrics, predictions`, mapped over devices.
       batches: this host's, padded to one size and masked.
-
-    Returns:
-      The sums, and the examples whose `error` in `predictions` is greatest, worst
-      first: one dict each with the rows of the batch and of the predictions.
+      collected: the entries of batches and predictions to be kept of every example.
     """
     totals: Totals = {}
+    kept: list[tuple[int, dict]] = []
     worst: list[tuple[float, int, dict]] = []
     order = count()
     waiting = None
@@ -38,6 +52,12 @@ def evaluate(
         nonlocal totals
         totals = metrics.add(totals, pairs)
         rows = dict(rows) | parallel.take_rows(predictions)
+        if collected:
+            names = (*collected, "index", "mask")
+            everywhere = parallel.gather_rows({name: rows[name] for name in names})
+            for i in np.flatnonzero(everywhere["mask"] > 0):
+                row = {name: everywhere[name][i] for name in collected}
+                kept.append((int(everywhere["index"][i]), row))
         error = np.where(rows["mask"] > 0, rows["error"], 0)
         for index in np.argsort(-error, kind="stable")[:WORST]:
             if error[index] > 0:
@@ -56,4 +76,8 @@ def evaluate(
         waiting = (rows, *outputs)
     if waiting:
         collect(*waiting)
-    return totals, [row for *_, row in sorted(worst, key=lambda w: w[:2], reverse=True)]
+    return Evaluation(
+        totals,
+        [row for *_, row in sorted(worst, key=lambda w: w[:2], reverse=True)],
+        [row for _, row in sorted(kept, key=lambda pair: pair[0])],
+    )

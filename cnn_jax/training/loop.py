@@ -56,6 +56,7 @@ def eval_batches(split: Split, config: Config) -> Batches:
         batch_size=config.eval.batch_size or config.data.batch_size,
         workers=config.data.workers,
         shard=parallel.host_shard(),
+        devices=parallel.host_devices(),
     )
 
 
@@ -148,10 +149,13 @@ def train(
                     report.training(step, progress.row())
                 scores = None
                 if testing:
-                    totals, worst = evaluate(
-                        eval_step, state.variables(), eval_batches(test_split, config)
+                    found = evaluate(
+                        eval_step,
+                        state.variables(),
+                        eval_batches(test_split, config),
+                        network.task.collected,
                     )
-                    scores = report.evaluation(step, totals, worst, state.params)
+                    scores = report.evaluation(step, found, state.params)
                     progress.tested(step, scores)
                 if saving:
                     checkpoints.save(step, state, progress.saved(), scores)
@@ -165,12 +169,13 @@ def train(
                     raise Stopped(128 + number)
         others = {}
         for role in sorted(dataset.splits.keys() - {"train", "test"}):
-            totals, _ = evaluate(
+            found = evaluate(
                 eval_step,
                 state.variables(),
                 eval_batches(dataset.splits[role], config),
+                network.task.collected,
             )
-            scores = network.task.scores(totals)
+            scores = network.task.scores(found.totals, found.rows)
             others |= {f"{role}/{name}": value for name, value in scores.items()}
     return (
         progress.results

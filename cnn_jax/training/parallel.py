@@ -68,6 +68,18 @@ def host_shard() -> tuple[int, int]:
     return jax.process_index(), jax.process_count()
 
 
+def host_devices() -> int:
+    """How many devices this host has."""
+    return jax.local_device_count()
+
+
+def gather_rows(rows: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+    """The rows of all hosts, on each of them."""
+    if jax.process_count() == 1:
+        return rows
+    return multihost_utils.process_allgather(dict(rows), tiled=True)
+
+
 def train_step(step: Callable) -> Callable:
     """Maps `step(state, batch) -> state, metrics`; the old state is donated."""
     return jax.pmap(

@@ -9,10 +9,10 @@ import jax
 import numpy as np
 
 from cnn_jax.tasks import pictures
-from cnn_jax.tasks.metrics import Totals
 from cnn_jax.training import config as config_lib
 from cnn_jax.training import parallel, startup
 from cnn_jax.training.config import Config
+from cnn_jax.training.evaluation import Evaluation
 from cnn_jax.training.run import Network, Training
 from cnn_jax.training.writers import Console, Log
 
@@ -96,14 +96,13 @@ class Report(contextlib.AbstractContextManager):
             self._log.scalars(step, row)
         self._console.training(step, row)
 
-    def evaluation(
-        self, step: int, totals: Totals, worst: list[dict], params: Any
-    ) -> dict[str, float]:
+    def evaluation(self, step: int, found: Evaluation, params: Any) -> dict[str, float]:
         """The result of an evaluation: returns its scores, `{"test/loss": ...}`."""
-        scores = {f"test/{k}": v for k, v in self._task.scores(totals).items()}
+        scores = self._task.scores(found.totals, found.rows)
+        scores = {f"test/{name}": value for name, value in scores.items()}
         if self._log:
             self._log.scalars(step, scores)
-            for name, picture in self._task.summaries(totals, worst).items():
+            for name, picture in self._task.summaries(*found).items():
                 self._log.image(step, f"test/{name}", picture)
             self._log.histograms(step, named_leaves(params))
             self._log.flush()

@@ -6,7 +6,6 @@ found, before anything is built.
 
 import ast
 import contextlib
-import dataclasses
 import difflib
 import types
 import typing
@@ -44,16 +43,12 @@ def schema(values: Mapping[str, Any]) -> dict[str, dict[str, Key]]:
         return {key: Key(*pair) for key, pair in options.items()}
 
     name = {"name": Key(str)}
-    augment = {
-        field.name: Key(typing.get_type_hints(Augment)[field.name], field.default)
-        for field in dataclasses.fields(Augment)
-    }
     return {
         "data": name
         | keys(data.options(name_in("data", None)))
         | keywords(loop.batches)
         | keywords(run.normalized)
-        | augment,
+        | keywords(Augment),
         "model": name
         | {"num_classes": Key(int | None, None)}
         | {"init_from": Key(str | None, None)}

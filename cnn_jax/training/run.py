@@ -12,7 +12,7 @@ from flax import linen as nn
 
 from cnn_jax import data, models, tasks
 from cnn_jax.data import augment
-from cnn_jax.data.dataset import IMAGENET_MEAN, IMAGENET_STD, Dataset
+from cnn_jax.data.dataset import IMAGENET_MEAN, IMAGENET_STD, LABELS, Dataset
 from cnn_jax.errors import UserError, unknown
 from cnn_jax.training import config as config_lib
 from cnn_jax.training import (
@@ -37,6 +37,7 @@ class Network:
     normalize: Callable[[jax.Array], jax.Array]
     image_shape: tuple[int, ...]
     label_shape: tuple[int, ...] = ()
+    label_kind: str = "class"
 
 
 @dataclass(frozen=True)
@@ -120,28 +121,33 @@ def network(config: Config, dataset: Dataset) -> Network:
         ),
         image_shape=dataset.image_shape,
         label_shape=dataset.label_shape,
+        label_kind=dataset.label_kind,
     )
+
+
+# What makes a network return what a task takes.
+HEADS = {"maps": "head=fcn"}
 
 
 def check_fit(config: Config, model: nn.Module, dataset: Dataset) -> None:
     """Raises UserError unless data, augmentation, model and task fit each other."""
     task, source, name = config.task.name, config.data.name, config.model.name
-    by_pixel = {False: "one label an image", True: "one label a pixel"}
-    given, wanted = bool(dataset.label_shape), tasks.TASKS[task].per_pixel
+    given, wanted = dataset.label_kind, tasks.TASKS[task].label_kind
     if given != wanted:
         raise UserError(
-            f"config.task.name={task} learns {by_pixel[wanted]}, and "
-            f"config.data.name={source} has {by_pixel[given]}."
+            f"config.task.name={task} learns {LABELS[wanted]}, and "
+            f"config.data.name={source} has {LABELS[given]}."
         )
-    if models.per_pixel(model) != wanted:
-        change = "head=fcn" if wanted else "another head"
+    given, wanted = models.output_kind(model), tasks.TASKS[task].output_kind
+    if given != wanted:
+        change = HEADS.get(wanted, "another head")
         if not hasattr(model, "head"):
             change = "another network"
         raise UserError(
-            f"config.task.name={task} learns {by_pixel[wanted]}, and the logits of "
-            f"config.model are {by_pixel[not wanted]}: take {change}."
+            f"config.task.name={task} takes {models.OUTPUTS[wanted]}, and config.model "
+            f"gives {models.OUTPUTS[given]}: take {change}."
         )
-    if wanted and getattr(model, "auxiliary", False):
+    if wanted == "maps" and getattr(model, "auxiliary", False):
         raise UserError(
             f"the auxiliary heads of {name} give logits of the whole image, and "
             f"config.task.name={task} learns one label a pixel: set "
@@ -208,7 +214,7 @@ def training(config: Config, network: Network, examples: int) -> Training:
         optimizer=_optimizer(config, schedule, plan),
         schedule=schedule,
         augmentation=augment.Augment(
-            **config_lib.arguments(config.data, augment.Augment)
+            network.label_kind, **config_lib.arguments(config.data, augment.Augment)
         ),
         steps=steps,
         steps_per_epoch=examples / batch_size,

@@ -5,7 +5,7 @@ import dataclasses
 import functools
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,7 @@ from tabulate import tabulate
 
 from cnn_jax import models
 from cnn_jax.analysis import costs, probe
-from cnn_jax.data import images
-from cnn_jax.data.dataset import Dataset
-from cnn_jax.data.folder import pictures_below
+from cnn_jax.data.dataset import LABELS, Dataset
 from cnn_jax.errors import UserError, unknown
 from cnn_jax.models import torch_weights, weight_files
 from cnn_jax.training import config as config_lib
@@ -157,12 +155,14 @@ def evaluate(
         network = run.network(config, dataset)
         run.check_batch_sizes(config)
         variables = trained.restore(checkpoints, step, network, config)
-    totals, _ = evaluate_split(
+    found = evaluate_split(
         run.eval_step(network),
         variables,
         loop.eval_batches(dataset.splits[split], config),
+        network.task.collected,
     )
-    scores = {f"{split}/{k}": v for k, v in network.task.scores(totals).items()}
+    scores = network.task.scores(found.totals, found.rows)
+    scores = {f"{split}/{name}": value for name, value in scores.items()}
     result = {"step": step, "examples": len(dataset.splits[split])} | scores
     _show(result, output)
 
@@ -207,8 +207,11 @@ def _probe(
     variables: Any,
     output: str,
 ) -> None:
-    if dataset.label_shape:
-        raise UserError("--probe takes one label an image, and these have one a pixel.")
+    if dataset.label_kind != "class":
+        raise UserError(
+            "--probe takes one label an image, and these have "
+            f"{LABELS[dataset.label_kind]}."
+        )
     if not models.has_map(network.model):
         raise UserError(
             f"--probe takes the last map, and {config.model.name} has none."
@@ -243,72 +246,6 @@ def _probe(
 
 def _show(result: Mapping[str, Any], output: str) -> None:
     _say(json.dumps(result) if output == "json" else _as_table(result))
-
-
-def predict(
-    workdir: Path,
-    paths: Sequence[Path],
-    *,
-    top_k: int = 5,
-    checkpoint: str = "best",
-    output: str = "table",
-) -> None:
-    """Prints the first `top_k` classes of each picture, as the task ranks them.
-
-    Raises:
-      UserError: a picture cannot be read, or the run is one of clips.
-    """
-    config = folder.saved_config(workdir)
-    dataset = folder.saved_dataset(workdir)
-    if len(dataset.image_shape) == 4:
-        raise UserError(
-            f"the run in {workdir} is one of clips, and pictures are none: "
-            "python -m cnn_jax.evaluate measures it."
-        )
-    if config.data.get("keep_pixels", 1) < 1:
-        raise UserError(
-            f"the run in {workdir} sees a part of the pixels of its own images "
-            "(data.keep_pixels): it cannot see pictures as it was trained."
-        )
-    files = [file for path in paths for file in _pictures_in(path)]
-    # Read before anything is computed: a bad file should not cost a minute.
-    pictures = [images.fit(file, dataset.image_shape, dataset.crop) for file in files]
-    network = run.network(config, dataset)
-    with trained.reader(workdir, config) as checkpoints:
-        step = trained.chosen_step(checkpoints, checkpoint)
-        variables = trained.restore(checkpoints, step, network, config)
-
-    @jax.jit
-    def forward(variables: Any, batch: jax.Array) -> jax.Array:
-        return network.model.apply(variables, network.normalize(batch), train=False)
-
-    rows = []
-    size = min(len(pictures), 32)
-    for start in range(0, len(pictures), size):
-        batch = np.stack(pictures[start : start + size])
-        # One shape for all batches, one compilation.
-        padded = np.pad(batch, [(0, size - len(batch)), (0, 0), (0, 0), (0, 0)])
-        rows += network.task.top(forward(variables, padded)[: len(batch)], top_k)
-    if output == "json":
-        found = [
-            {"image": str(path), "predictions": row}
-            for path, row in zip(files, rows, strict=True)
-        ]
-        _say(json.dumps(found, indent=2))
-        return
-    table = [
-        [str(path) if rank == 0 else "", name, f"{value:.2%}"]
-        for path, row in zip(files, rows, strict=True)
-        for rank, (name, value) in enumerate(found.values() for found in row)
-    ]
-    _say(
-        tabulate(
-            table,
-            headers=["image", *rows[0][0]],  # a class, and what it is ranked by
-            colalign=("left", "left", "right"),
-            disable_numparse=True,
-        )
-    )
 
 
 def export_weights(
@@ -355,16 +292,6 @@ def export_weights(
             f"this run's network is another one: {other}"
         )
     return report
-
-
-def _pictures_in(path: Path) -> list[Path]:
-    """The picture itself, or those in a folder and the folders below it."""
-    if not path.is_dir():
-        return [path]
-    found = pictures_below(path)
-    if not found:
-        raise UserError(f"there are no pictures in {path}.")
-    return found
 
 
 def _show_results(results: Mapping[str, Any], workdir: Path) -> None:

@@ -153,6 +153,7 @@ def _facts(dataset: Dataset) -> dict[str, Any]:
     }
     if dataset.label_shape:
         facts["label_shape"] = dataset.label_shape
+        facts["label_kind"] = dataset.label_kind
     return json.loads(json.dumps(facts))
 
 
@@ -191,6 +192,7 @@ def saved_dataset(workdir: Path) -> Dataset:
         std=tuple(values["std"]),
         crop=values["crop"],
         label_shape=tuple(values.get("label_shape", ())),
+        label_kind=values.get("label_kind", "class"),
     )
 
 

@@ -57,7 +57,8 @@ def candidates(image, padding, flip):
     ("padding", "flip"), [(0, False), (0, True), (2, False), (2, True)]
 )
 def test_every_example_is_a_shift_and_a_flip_of_itself(padding, flip):
-    result = augmented(Augment(padding, flip), range(64))
+    augment = Augment(crop_padding=padding, flip=flip)
+    result = augmented(augment, range(64))
     assert result.dtype == np.uint8
     drawn = []
     for before, after in zip(IMAGES, result, strict=True):
@@ -77,7 +78,8 @@ def test_every_example_is_a_shift_and_a_flip_of_itself(padding, flip):
     ("padding", "flip"), [(0, False), (0, True), (2, False), (2, True)]
 )
 def test_labels_of_pixels_move_with_their_pixels(padding, flip):
-    found = augmented_batch(Augment(padding, flip), range(64), labels=MAPS)
+    augment = Augment("pixels", crop_padding=padding, flip=flip)
+    found = augmented_batch(augment, range(64), labels=MAPS)
     images, labels = found["image"], found["label"]
     assert labels.dtype == np.uint8 and labels.shape == MAPS.shape
     inside = labels != IGNORED
@@ -95,9 +97,54 @@ def test_labels_of_pixels_move_with_their_pixels(padding, flip):
 
 
 def test_images_are_augmented_alike_whatever_their_labels():
-    augment = Augment(crop_padding=2, flip=True)
-    with_maps = augmented_batch(augment, range(64), labels=MAPS)
-    np.testing.assert_array_equal(with_maps["image"], augmented(augment, range(64)))
+    how = {"crop_padding": 2, "flip": True}
+    with_maps = augmented_batch(Augment("pixels", **how), range(64), labels=MAPS)
+    alone = augmented(Augment(**how), range(64))
+    np.testing.assert_array_equal(with_maps["image"], alone)
+
+
+@pytest.mark.parametrize(
+    ("padding", "flip"), [(0, False), (0, True), (2, False), (2, True)]
+)
+def test_pictures_move_with_their_images(padding, flip):
+    augment = Augment("picture", crop_padding=padding, flip=flip)
+    larger = IMAGES.repeat(3, 1).repeat(3, 2)
+    found = augmented_batch(augment, range(64), labels=larger)
+    np.testing.assert_array_equal(found["label"][:, ::3, ::3], found["image"])
+    np.testing.assert_array_equal(found["label"][:, 2::3, 1::3], found["image"])
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**16), st.integers(0, 6), st.booleans())
+def test_boxes_move_with_what_they_are_around(seed, padding, flip):
+    """Beside pictures of the boxes, filled, which are augmented as images are."""
+    rng = np.random.default_rng(seed)
+    corners = np.sort(rng.integers(0, [13, 17], (8, 3, 2, 2)), axis=2)
+    classes = rng.integers(-1, 5, (8, 3))
+    boxes = np.concatenate([classes[..., None], corners.reshape(8, 3, 4)], axis=-1)
+    images = np.zeros((8, 12, 16, 3), np.uint8)
+    for image, rows in zip(images, boxes, strict=True):
+        for channel, (_, top, left, bottom, right) in enumerate(rows):
+            image[top:bottom, left:right, channel] = 255
+    index = np.arange(8, dtype=np.int32)
+    batch = {"image": images, "label": boxes.astype(np.float32)}
+    batch |= {"index": index, "epoch": index}
+    augment = Augment("boxes", crop_padding=padding, flip=flip)
+    found = jax.device_get(jitted(augment, KEY, batch))
+    if not augment.changes:
+        np.testing.assert_array_equal(found["label"], boxes)
+        return
+    for image, before, after in zip(found["image"], boxes, found["label"], strict=True):
+        for channel in range(3):
+            rows, columns = np.nonzero(image[..., channel])
+            sides = [
+                np.ptp(values) + 1 if values.size else 0 for values in (rows, columns)
+            ]
+            if before[channel, 0] < 0 or min(sides) < 2:
+                assert after[channel, 0] == -1
+                continue
+            box = rows.min(), columns.min(), rows.max() + 1, columns.max() + 1
+            assert after[channel].tolist() == [before[channel, 0], *box]
 
 
 def test_flips_are_fair():

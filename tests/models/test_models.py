@@ -222,9 +222,9 @@ def test_the_head_of_a_fully_convolutional_network(output_stride):
 
 
 def test_models_say_whether_they_label_pixels():
-    assert models.per_pixel(tiny("resnet20", head="fcn"))
-    assert not models.per_pixel(tiny("resnet20"))
-    assert not models.per_pixel(tiny("mlp"))
+    assert models.output_kind(tiny("resnet20", head="fcn")) == "maps"
+    assert models.output_kind(tiny("resnet20")) == "logits"
+    assert models.output_kind(tiny("mlp")) == "logits"
 
 
 @pytest.mark.parametrize("name", CONVOLUTIONAL)

@@ -199,7 +199,9 @@ def test_evaluation_shows_the_worst_of_all_batches():
             yield rows | {"mask": (np.arange(size) < size - missing).astype(np.float32)}
 
     step = parallel.eval_step(make_eval_step(model, task, normalize=scaled))
-    totals, worst = evaluate(step, parallel.replicate({"params": params}), batches())
+    totals, worst, rows = evaluate(
+        step, parallel.replicate({"params": params}), batches(), ["label", "class"]
+    )
 
     p = chances(inputs(examples), params)
     losses = -np.log(p[np.arange(count), examples["label"]])
@@ -208,6 +210,10 @@ def test_evaluation_shows_the_worst_of_all_batches():
     assert totals["loss"] == (pytest.approx(losses.sum(), rel=1e-5), count)
     assert totals["accuracy"] == (count - wrong.sum(), count)
     assert totals["confusion"][0].sum() == count
+    # What is collected is there for every example, in order, and nothing of padding.
+    assert [int(row["label"]) for row in rows] == examples["label"].tolist()
+    assert [int(row["class"]) for row in rows] == p.argmax(-1).tolist()
+    assert all(row.keys() == {"label", "class"} for row in rows)
     order = np.argsort(-losses * wrong, kind="stable")[:WORST]
     assert [int(row["index"]) for row in worst] == order.tolist()
     for row, index in zip(worst, order, strict=True):
