@@ -39,8 +39,6 @@ def folder():
     config.model = {"name": "squeezenet1_0", "head": "gap"}
     config.model.init_from = "squeezenet1_0.safetensors"
     config.optimizer.learning_rate = 5e-4
-    config.train.steps = 300
-    config.eval.every_steps = 75
     return config
 
 

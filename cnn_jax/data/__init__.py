@@ -10,6 +10,7 @@ from cnn_jax.data import (
     digits,
     folder,
     moving_digits,
+    restoration,
     tfds_source,
     views,
 )
@@ -21,6 +22,8 @@ SOURCES: dict[str, Callable[..., Dataset]] = {
     "digit_scenes": digit_scenes.load,
     "moving_digits": moving_digits.load,
     "folder": folder.load,
+    "super_resolution": restoration.super_resolution,
+    "denoising": restoration.denoising,
     "tfds": tfds_source.load,  # called with the name after the colon
 }
 # Those whose images an experiment can look at in other ways.

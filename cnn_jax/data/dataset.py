@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
+from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -33,10 +33,13 @@ Shape = tuple[int, ...]
 
 
 class Encoded(NamedTuple):
-    """One stored example: a path or the bytes of an image file, its label and name."""
+    """One stored example: a path or the bytes of an image file, its label and name.
+
+    A label is a class or, for the splits of other kinds, what these make theirs of.
+    """
 
     picture: str | bytes
-    label: int
+    label: Any
     name: str
 
 
@@ -251,12 +254,17 @@ class Records:
         if self.indices is not None:
             indices = self.indices[np.asarray(indices)]
         stored = self.reader.read([int(i) for i in indices])
-        for (picture, label, name), rng in zip(stored, rngs, strict=True):
-            if rng is None or not self.random_crop:
-                image = images.fit(picture, self.image_shape, self.crop, name)
-            else:
-                image = images.random_resized_crop(picture, self.image_shape, rng, name)
-            yield {"image": image, "label": label}
+        for example, rng in zip(stored, rngs, strict=True):
+            yield self.decoded(example, rng)
+
+    def decoded(self, example: Encoded, rng: np.random.Generator | None) -> dict:
+        """A stored example, as `example` returns it."""
+        picture, label, name = example
+        if rng is None or not self.random_crop:
+            image = images.fit(picture, self.image_shape, self.crop, name)
+        else:
+            image = images.random_resized_crop(picture, self.image_shape, rng, name)
+        return {"image": image, "label": label}
 
 
 Split = Arrays | Varied | Patches | Records
@@ -397,7 +405,7 @@ def into_memory(split: Split) -> Arrays:
         return split
     arrays = Arrays(
         np.empty((len(split), *split.image_shape), np.uint8),
-        np.empty(len(split), np.int32),
+        np.empty((len(split), *split.label_shape), split.label_type),
     )
 
     def fill(start: int) -> None:

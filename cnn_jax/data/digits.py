@@ -15,6 +15,7 @@ from cnn_jax.data.dataset import Arrays, Dataset, assemble
 from cnn_jax.errors import UserError
 
 TEST_EXAMPLES = 360
+SIDE = 8  # pixels
 
 
 class Pool(NamedTuple):
@@ -97,7 +98,7 @@ def _read() -> tuple[np.ndarray, np.ndarray]:
     rows = np.loadtxt(
         Path(package, "datasets", "data", "digits.csv.gz"), np.int32, delimiter=","
     )
-    return rows[:, :-1].reshape(-1, 8, 8), rows[:, -1]
+    return rows[:, :-1].reshape(-1, SIDE, SIDE), rows[:, -1]
 
 
 def _split(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -47,6 +47,19 @@ def check_least(option: str, value: int, least: int) -> None:
         raise UserError(f"data.{option} is {value}; it must be at least {least}.")
 
 
+def sides(image_size: tuple[int, ...]) -> tuple[int, int]:
+    """(height, width) of one number, that of both, or two.
+
+    Raises `UserError` for others.
+    """
+    if len(image_size) not in (1, 2) or min(image_size) < 1:
+        raise UserError(
+            f"data.image_size is {image_size}; it must be a side in pixels, or "
+            "(height, width)."
+        )
+    return image_size[0], image_size[-1]
+
+
 def read_image(path: str | Path) -> Image.Image:
     """The picture at `path`, upright as its EXIF data says, in mode "L" or "RGB".
 
@@ -80,6 +93,14 @@ def fit(
         return left, top, left + box_width, top + box_height
 
     return _resample(picture, image_shape, centred, name)
+
+
+def stretch(
+    picture: Picture, image_shape: tuple[int, int, int], name: str | None = None
+) -> np.ndarray:
+    """The whole picture as uint8 [height, width, channels] = `image_shape`, whatever
+    its own aspect ratio."""
+    return _resample(picture, image_shape, lambda size: (0, 0, *size), name)
 
 
 def random_resized_crop(

@@ -160,7 +160,7 @@ def _gather(
             rngs = [np.random.default_rng([CROP, seed, e, i]) for e, i in ids]
         for row, example in enumerate(split.examples(index, rngs)):
             images[row], labels[row] = example["image"], example["label"]
-        if labels.min(initial=0) < 0:
+        if not split.label_shape and labels.min(initial=0) < 0:
             raise UserError("an example has no label; choose another split.")
     batch = {"image": images, "label": labels, "index": index.astype(np.int32)}
     if isinstance(split, Arrays) and split.features is not None:

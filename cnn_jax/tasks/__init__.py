@@ -11,6 +11,7 @@ A task is an object with
   greatest error are shown; `collected` names the entries of these rows and of the batch
   of which `scores` and `summaries` need every example's, where no sum will do;
 * `summaries(totals, worst, rows)`, pictures of an evaluation by name;
+* `whole`, whether `predict` hands over pictures as they are, of any size and colour;
 * `answers(outputs, k)`, what `predict` says of each picture, at most `k` dicts, and
   `drawn(image, output)`, the picture that it writes.
 """
@@ -18,9 +19,11 @@ A task is an object with
 from collections.abc import Callable
 
 from cnn_jax.tasks.classification import Classification
+from cnn_jax.tasks.enhancement import Enhancement
 from cnn_jax.tasks.segmentation import Segmentation
 
 TASKS: dict[str, Callable] = {
     "classification": Classification,
+    "enhancement": Enhancement,
     "segmentation": Segmentation,
 }

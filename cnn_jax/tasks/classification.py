@@ -34,6 +34,7 @@ class Classification:
     label_kind: ClassVar[str] = "class"
     output_kind: ClassVar[str] = "logits"
     collected: ClassVar[tuple[str, ...]] = ()
+    whole: ClassVar[bool] = False
 
     classes: tuple[str, ...]
     _: KW_ONLY

@@ -37,6 +37,7 @@ class Segmentation:
     label_kind: ClassVar[str] = "pixels"
     output_kind: ClassVar[str] = "maps"
     collected: ClassVar[tuple[str, ...]] = ()
+    whole: ClassVar[bool] = False
 
     classes: tuple[str, ...]
     _: KW_ONLY

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 from tabulate import tabulate
 
-from cnn_jax.data import images
+from cnn_jax.data import images, restoration
 from cnn_jax.data.folder import pictures_below
 from cnn_jax.errors import UserError
 from cnn_jax.training import run, trained
@@ -56,7 +56,14 @@ def predict(
     targets = _targets(files, drawings) if drawings else []
     network = run.network(config, dataset)
     # Read before anything is computed: a bad file should not cost a minute.
-    pictures = [images.fit(file, dataset.image_shape, dataset.crop) for file in files]
+    if network.task.whole:
+        channels = dataset.image_shape[-1]
+        pictures = [np.asarray(images.read_image(file)) for file in files]
+        inputs = [restoration.as_read(picture, channels) for picture in pictures]
+    else:
+        pictures = inputs = [
+            images.fit(file, dataset.image_shape, dataset.crop) for file in files
+        ]
     with trained.reader(workdir, config) as checkpoints:
         step = trained.chosen_step(checkpoints, checkpoint)
         variables = trained.restore(checkpoints, step, network, config)
@@ -65,16 +72,17 @@ def predict(
     def forward(variables: Any, batch: jax.Array) -> Any:
         return network.model.apply(variables, network.normalize(batch), train=False)
 
-    answers, size = [], min(len(pictures), BATCH)
-    for start in range(0, len(pictures), size):
-        batch = np.stack(pictures[start : start + size])
+    answers = []
+    size = 1 if network.task.whole else min(len(inputs), BATCH)
+    for start in range(0, len(inputs), size):
+        batch = np.stack(inputs[start : start + size])
         # One shape for all batches, one compilation.
         padded = np.pad(batch, [(0, size - len(batch)), (0, 0), (0, 0), (0, 0)])
         found = jax.device_get(forward(variables, padded))
         answers += network.task.answers(_rows(found, slice(len(batch))), top_k)
         for i, target in enumerate(targets[start : start + size]):
             target.parent.mkdir(parents=True, exist_ok=True)
-            picture = network.task.drawn(batch[i], _rows(found, i))
+            picture = network.task.drawn(pictures[start + i], _rows(found, i))
             Image.fromarray(picture).save(target)
     _print(files, answers, output)
 

@@ -1,0 +1,152 @@
+"""Detection: the boxes of the objects in an image, and their classes, as FCOS learns
+them."""
+
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, UInt8
+
+from cnn_jax.tasks import anchor_free, pictures
+from cnn_jax.tasks.average_precision import average_precision
+from cnn_jax.tasks.metrics import Pairs, Rows, Totals, means, weighted
+
+Outputs = dict[str, Any]  # those of `models.fcos.FCOS`
+
+# More classes than this have no average precision of their own in the results.
+MAX_NAMED_CLASSES = 20
+SHOWN = 0.3  # the least score of a box in a picture
+
+
+@dataclass(frozen=True)
+class Detection:
+    """Focal loss, GIoU and centerness (`anchor_free.losses`), and COCO's metrics.
+
+    Attributes:
+      classes: the names of the classes; there is none for the background.
+      score_threshold, iou_threshold, most: see `anchor_free.detections`.
+    """
+
+    best_metric: ClassVar[str] = "ap"
+    label_kind: ClassVar[str] = "boxes"
+    output_kind: ClassVar[str] = "boxes"
+    collected: ClassVar[tuple[str, ...]] = ("label", "detections")
+    whole: ClassVar[bool] = False
+
+    classes: tuple[str, ...]
+    _: KW_ONLY
+    score_threshold: float = 0.05
+    iou_threshold: float = 0.6
+    most: int = 100
+
+    def loss(
+        self, outputs: Outputs, batch: dict, auxiliary: Sequence[Array] = ()
+    ) -> Float[Array, ""]:
+        """What training minimises, over all places of this device's images."""
+        del auxiliary
+        return sum(anchor_free.losses(outputs, batch["label"]).values())
+
+    def metrics(self, outputs: Outputs, batch: dict) -> Pairs:
+        """`loss` and its three parts, the means of those of each image by itself."""
+        labels = batch["label"]
+        mask = batch.get("mask", jnp.ones(len(labels)))
+        parts = _of_images(outputs, labels)
+        parts["loss"] = sum(parts.values())
+        return {name: weighted(values, mask) for name, values in parts.items()}
+
+    def scores(self, totals: Totals, rows: Rows = ()) -> dict[str, float]:
+        """The means and, of an evaluation, `ap`, `ap50` and `ap75`, and of each class,
+        if there are few, `ap50/<class>`; see `average_precision`."""
+        found = means(totals)
+        if rows:
+            precision = average_precision(
+                [row["detections"] for row in rows],
+                [row["label"] for row in rows],
+                len(self.classes),
+            )
+            *main, by_class = precision
+            named = dict(zip(("ap", "ap50", "ap75"), main, strict=True))
+            if len(self.classes) <= MAX_NAMED_CLASSES:
+                for name, value in zip(self.classes, by_class, strict=True):
+                    named[f"ap50/{name}"] = float(value)
+            # Of what no labelled object has, nothing can be said.
+            found |= {name: v for name, v in named.items() if np.isfinite(v)}
+        return found
+
+    def predictions(self, outputs: Outputs, batch: dict) -> dict[str, Array]:
+        """For each example its `detections`, and as its `error` the loss."""
+        size = batch["image"].shape[1:3]
+        parts = _of_images(outputs, batch["label"])
+        return {
+            "detections": self._detections(outputs, size),
+            "error": sum(parts.values()),
+        }
+
+    def summaries(
+        self, totals: Totals, worst: Rows, rows: Rows = ()
+    ) -> dict[str, np.ndarray]:
+        """Labels and, beside them, detections of the examples of greatest error."""
+        del totals, rows
+        if not worst:
+            return {}
+        cell = max(256, *worst[0]["image"].shape[:2])
+        pairs = [
+            np.stack(
+                [
+                    pictures.with_boxes(row["image"], boxes, self.classes, cell)
+                    for boxes in (row["label"], _sure(row["detections"]))
+                ]
+            )
+            for row in worst
+        ]
+        labels = [f"labels, and found: loss {row['error']:.2f}" for row in worst]
+        return {"detections": pictures.labelled_grid(pairs, labels)}
+
+    def answers(self, outputs: Outputs, k: int) -> list[list[dict[str, object]]]:
+        """The `k` surest objects of each image."""
+        found = np.asarray(jax.jit(self._detections)(outputs))
+        return [
+            [
+                {
+                    "class": self.classes[int(kind)],
+                    "score": score,
+                    "box": ", ".join(f"{side:.0f}" for side in sides),
+                }
+                for kind, *sides, score in rows[:k].tolist()
+                if kind >= 0
+            ]
+            for rows in found
+        ]
+
+    def drawn(
+        self, image: UInt8[np.ndarray, "height width channels"], outputs: Outputs
+    ) -> np.ndarray:
+        """The image with the boxes of the objects whose score is 0.3 at least."""
+        one = jax.tree.map(lambda leaf: np.asarray(leaf)[None], outputs)
+        (found,) = np.asarray(jax.jit(self._detections)(one))
+        return pictures.with_boxes(image, _sure(found), self.classes)
+
+    def _detections(
+        self, outputs: Outputs, size: tuple[int, int] | None = None
+    ) -> Float[Array, "batch most 6"]:
+        return anchor_free.detections(
+            outputs,
+            size,
+            most=self.most,
+            score_threshold=self.score_threshold,
+            iou_threshold=self.iou_threshold,
+        )
+
+
+@jax.vmap
+def _of_images(outputs: Outputs, labels: Array) -> dict[str, Array]:
+    """The parts of the loss, for each image by itself."""
+    one = jax.tree.map(lambda leaf: leaf[None], outputs)
+    return anchor_free.losses(one, labels[None])
+
+
+def _sure(rows: np.ndarray) -> np.ndarray:
+    return rows[rows[:, 5] >= SHOWN]

@@ -1,0 +1,170 @@
+"""Embedding: vectors by which identities that were never seen are told apart."""
+
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
+from typing import ClassVar
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, UInt8
+
+from cnn_jax.errors import UserError, unknown
+from cnn_jax.tasks import embeddings, pictures, verification
+from cnn_jax.tasks.metrics import Pairs, Rows, Totals, means, weighted
+
+Outputs = dict[str, Float[Array, "batch features"]]
+
+# The losses on embeddings, and the margin that each is published with.
+LOSSES = {
+    "arcface": (embeddings.arcface, 0.5),
+    "contrastive": (embeddings.contrastive, 1.0),
+    "batch_hard_triplet": (embeddings.batch_hard_triplet, 0.2),
+    "semi_hard_triplet": (embeddings.semi_hard_triplet, 0.2),
+}
+PAIRS = 8  # of each kind, to be shown
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """Losses of embeddings, and verification and identification by their cosines.
+
+    Attributes:
+      classes: the names of the identities to train on.
+      loss_name: one of `LOSSES`.
+      margin: of the loss; None: its own.
+      scale: of the cosines, for "arcface".
+      photos: pictures of each identity in the gallery, for identification.
+    """
+
+    best_metric: ClassVar[str] = "auc"
+    label_kind: ClassVar[str] = "class"
+    output_kind: ClassVar[str] = "embedding"
+    collected: ClassVar[tuple[str, ...]] = ("image", "label", "embedding")
+    whole: ClassVar[bool] = False
+
+    classes: tuple[str, ...]
+    _: KW_ONLY
+    loss_name: str = "arcface"
+    margin: float | None = None
+    scale: float = 30.0
+    photos: int = 1
+
+    def __post_init__(self):
+        if self.loss_name not in LOSSES:
+            raise unknown("config.task.loss_name", self.loss_name, LOSSES)
+        if self.photos < 1:
+            raise UserError(f"config.task.photos={self.photos} must be at least 1.")
+
+    def loss(
+        self, outputs: Outputs, batch: dict, auxiliary: Sequence[Array] = ()
+    ) -> Float[Array, ""]:
+        """What training minimises, over the examples, pairs or triplets of this
+        device's part of the batch."""
+        del auxiliary
+        loss, margin = LOSSES[self.loss_name]
+        given = {"margin": margin if self.margin is None else self.margin}
+        key = "embedding"
+        if self.loss_name == "arcface":
+            key, given["scale"] = "cosine", self.scale
+        return loss(outputs[key], batch["label"], batch.get("mask"), **given)
+
+    def metrics(self, outputs: Outputs, batch: dict) -> Pairs:
+        """In training the loss and, with "arcface", the accuracy of the nearest class.
+
+        Of identities that were not trained on there are no classes: what evaluation
+        measures is in `scores`.
+        """
+        labels = batch["label"]
+        mask = batch.get("mask", jnp.ones(len(labels)))
+        if "mask" in batch:
+            return {}
+        pairs = {
+            "loss": weighted(jnp.full(len(labels), self.loss(outputs, batch)), mask)
+        }
+        if self.loss_name == "arcface":
+            right = outputs["cosine"].argmax(-1) == labels
+            pairs["accuracy"] = weighted(right.astype(jnp.float32), mask)
+        return pairs
+
+    def scores(self, totals: Totals, rows: Rows = ()) -> dict[str, float]:
+        """Of an evaluation those of `verification.verification_scores` over all pairs,
+        `rank_1` and, with every second identity in the gallery alone, those of
+        `verification.open_set_scores`."""
+        found = means(totals)
+        if rows:
+            similarities, labels = _compared(rows)
+            curve, _ = _curve(similarities, labels)
+            found |= verification.verification_scores(curve)
+            found["rank_1"] = verification.rank_1(similarities, labels, self.photos)
+            known = np.unique(labels)[::2]
+            if len(known) < len(np.unique(labels)):
+                found |= verification.open_set_scores(
+                    similarities, labels, known, photos=self.photos
+                )
+        return found
+
+    def predictions(self, outputs: Outputs, batch: dict) -> dict[str, Array]:
+        """For each example its `embedding`; errors are those of pairs (`summaries`)."""
+        return {
+            "embedding": outputs["embedding"],
+            "error": jnp.zeros(len(outputs["embedding"])),
+        }
+
+    def summaries(
+        self, totals: Totals, worst: Rows, rows: Rows = ()
+    ) -> dict[str, np.ndarray]:
+        """The ROC curve, and the pairs on which it fails first: "impostors" that are
+        most alike, and "mates" that are least alike."""
+        del totals, worst
+        if not rows:
+            return {}
+        similarities, labels = _compared(rows)
+        curve, (first, second) = _curve(similarities, labels)
+        result = {"roc": pictures.roc_curve(curve.far, curve.tar, curve.impostors)}
+        values = similarities[first, second]
+        same = labels[first] == labels[second]
+        hardest = verification.hardest(values, same, PAIRS)
+        images = [row["image"] for row in rows]
+        for name, chosen in zip(("impostors", "mates"), hardest, strict=True):
+            result[name] = pictures.compared(
+                images,
+                [(first[i], second[i]) for i in chosen],
+                [f"{values[i]:.2f}" for i in chosen],
+            )
+        return result
+
+    def answers(
+        self, outputs: dict[str, np.ndarray], k: int
+    ) -> list[list[dict[str, object]]]:
+        """Of each image the `k` nearest of the identities that were trained on."""
+        return [
+            [
+                {"identity": self.classes[i], "cosine": f"{row[i]:.3f}"}
+                for i in np.argsort(-row, kind="stable")[:k]
+            ]
+            for row in outputs["cosine"]
+        ]
+
+    def drawn(
+        self,
+        image: UInt8[np.ndarray, "height width channels"],
+        outputs: dict[str, np.ndarray],
+    ) -> np.ndarray:
+        """The image with the nearest of the identities that were trained on."""
+        one = {name: value[None] for name, value in outputs.items()}
+        ((best,),) = self.answers(one, 1)
+        return pictures.labelled_grid([image], [f"{best['identity']} {best['cosine']}"])
+
+
+def _compared(rows: Rows) -> tuple[np.ndarray, np.ndarray]:
+    """Similarities of all pairs, and identities."""
+    vectors = np.stack([row["embedding"] for row in rows])
+    labels = np.array([row["label"] for row in rows])
+    return verification.cosine_similarities(vectors), labels
+
+
+def _curve(similarities: np.ndarray, labels: np.ndarray):
+    """The ROC curve of all pairs, and their indices."""
+    first, second = verification.all_pairs(len(labels))
+    genuine = labels[first] == labels[second]
+    return verification.roc(similarities[first, second], genuine), (first, second)

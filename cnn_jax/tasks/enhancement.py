@@ -1,0 +1,158 @@
+"""Enhancement: an image in, a better one out, as super-resolution and denoising do."""
+
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
+from typing import ClassVar
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, UInt8
+
+from cnn_jax.data import bicubic, colours
+from cnn_jax.errors import unknown
+from cnn_jax.tasks import image_quality, pictures
+from cnn_jax.tasks.metrics import Pairs, Rows, Totals, means, weighted
+
+Outputs = Float[Array, "batch height width channels"]
+
+LOSSES = {"l1": jnp.abs, "l2": jnp.square}
+
+
+@dataclass(frozen=True)
+class Enhancement:
+    """The distance to the picture that the image was, in values from 0 to 1.
+
+    Attributes:
+      classes: none.
+      loss_name: "l1", the mean absolute difference (Lim et al. 2017), or "l2", the mean
+        squared one (Dong et al. 2014).
+      border: pixels that PSNR and SSIM leave out on each side; None: as many as the
+        picture is times as large as the image, and none where they are as large.
+    """
+
+    best_metric: ClassVar[str] = "psnr"
+    label_kind: ClassVar[str] = "picture"
+    output_kind: ClassVar[str] = "picture"
+    collected: ClassVar[tuple[str, ...]] = ("image", "label", "output")
+    whole: ClassVar[bool] = True
+
+    classes: tuple[str, ...] = ()
+    _: KW_ONLY
+    loss_name: str = "l1"
+    border: int | None = None
+
+    def __post_init__(self):
+        if self.loss_name not in LOSSES:
+            raise unknown("config.task.loss_name", self.loss_name, LOSSES)
+
+    def loss(
+        self, outputs: Outputs, batch: dict, auxiliary: Sequence[Array] = ()
+    ) -> Float[Array, ""]:
+        """The mean over all values of all pictures."""
+        del auxiliary
+        return self._distances(outputs, batch).mean()
+
+    def metrics(self, outputs: Outputs, batch: dict) -> Pairs:
+        """The loss; what the figures of papers are, `scores` computes."""
+        mask = batch.get("mask", jnp.ones(len(outputs)))
+        distances = self._distances(outputs, batch).mean((1, 2, 3))
+        return {"loss": weighted(distances, mask)}
+
+    def scores(self, totals: Totals, rows: Rows = ()) -> dict[str, float]:
+        """The loss and, of an evaluation, the means over its pictures of `psnr` (dB)
+        and `ssim` on luma, beside `input_psnr` and `input_ssim` of the images
+        themselves, enlarged by bicubic interpolation where they are smaller."""
+        found = means(totals)
+        measures = {"psnr": image_quality.psnr, "ssim": image_quality.ssim}
+        for prefix, of in (("", _output), ("input_", _input)) if rows else ():
+            for name, measure in measures.items():
+                values = [
+                    measure(
+                        colours.luma(of(row)),
+                        colours.luma(row["label"]),
+                        self._border(row),
+                    )
+                    for row in rows
+                    if name == "psnr" or self._has_window(row)
+                ]
+                if values:
+                    found[prefix + name] = float(np.mean(values))
+        return found
+
+    def predictions(self, outputs: Outputs, batch: dict) -> dict[str, Array]:
+        """For each example the picture, 8 bits, and its mean squared error."""
+        error = jnp.square(outputs - batch["label"] / 255).mean((1, 2, 3))
+        rounded = jnp.round(jnp.clip(outputs, 0, 1) * 255).astype(jnp.uint8)
+        return {"output": rounded, "error": error}
+
+    def summaries(
+        self, totals: Totals, worst: Rows, rows: Rows = ()
+    ) -> dict[str, np.ndarray]:
+        """Side by side the image, what the network made of it and the picture that it
+        was, of the examples of greatest error."""
+        del totals, rows
+        if not worst:
+            return {}
+        psnr = image_quality.psnr
+        labels = [
+            "{:.2f} dB, of the image {:.2f}".format(
+                *(
+                    psnr(
+                        colours.luma(of(row)),
+                        colours.luma(row["label"]),
+                        self._border(row),
+                    )
+                    for of in (_output, _input)
+                )
+            )
+            for row in worst
+        ]
+        panels = [np.stack([_input(row), row["output"], row["label"]]) for row in worst]
+        return {"enhanced": pictures.labelled_grid(panels, labels)}
+
+    def answers(
+        self, outputs: Float[np.ndarray, "batch height width channels"], k: int
+    ) -> list[list[dict[str, object]]]:
+        """The size of each picture."""
+        del k
+        return [[{"size": f"{o.shape[1]}x{o.shape[0]}"}] for o in outputs]
+
+    def drawn(
+        self,
+        image: UInt8[np.ndarray, "height width *channels"],
+        output: Float[np.ndarray, "out_height out_width out_channels"],
+    ) -> np.ndarray:
+        """The picture that the network made. Where it made luma alone of a coloured
+        image, its colours are the image's, enlarged."""
+        made = np.rint(output.clip(0, 1) * 255).astype(np.uint8)
+        if made.shape[-1] == 3:
+            return made
+        if image.ndim == 2:
+            return made.repeat(3, -1)
+        enlarged = bicubic.resize(colours.ycbcr(image), made.shape[:2])
+        return colours.rgb(np.concatenate([made, enlarged[..., 1:]], axis=-1))
+
+    def _distances(self, outputs: Outputs, batch: dict) -> Outputs:
+        return LOSSES[self.loss_name](outputs - batch["label"] / 255)
+
+    def _border(self, row: dict[str, np.ndarray]) -> int:
+        if self.border is not None:
+            return self.border
+        factor = len(row["label"]) // len(row["image"])
+        return factor if factor > 1 else 0
+
+    def _has_window(self, row: dict[str, np.ndarray]) -> bool:
+        """Whether the picture is large enough for SSIM."""
+        sides = row["label"].shape[:2]
+        return min(sides) - 2 * self._border(row) >= image_quality.WINDOW
+
+
+def _output(row: dict[str, np.ndarray]) -> np.ndarray:
+    return row["output"]
+
+
+def _input(row: dict[str, np.ndarray]) -> np.ndarray:
+    """The image, as large as the picture."""
+    size = row["label"].shape[:2]
+    image = row["image"]
+    return image if image.shape[:2] == size else bicubic.resize(image, size)

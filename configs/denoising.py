@@ -1,0 +1,39 @@
+"""Denoising: DnCNN (Zhang et al. 2017), for Gaussian noise.
+
+    python -m cnn_jax.main --config=configs/denoising.py
+    python -m cnn_jax.main --config=configs/denoising.py:folder \\
+        --config.data.dir=DIR --config.data.test_dir=DIR
+
+The first takes the noise from digits, the second from your pictures; without
+`data.test_dir` every tenth of them is for the test. What is measured is PSNR and SSIM
+on luma, beside those of the noisy pictures.
+"""
+
+from cnn_jax.training.config import choose, default
+
+
+def digits():
+    config = default()
+    config.data = {"name": "denoising", "batch_size": 32}
+    config.model = {"name": "dncnn", "depth": 5, "features": 32}
+    config.task = {"name": "enhancement", "loss_name": "l2"}
+    config.optimizer = {"name": "adamw", "learning_rate": 2e-3, "weight_decay": 0.0}
+    config.schedule = {"name": "cosine", "warmup_steps": 50}
+    config.train.epochs = 20
+    config.eval.every_epochs = 5
+    return config
+
+
+def folder():
+    config = digits()
+    config.data.batch_size = 16
+    config.data.image_size = 40
+    config.data.flip = True
+    config.model = {"name": "dncnn"}
+    config.train = {"steps": 6000}
+    config.eval = {"every_steps": 1000}
+    return config
+
+
+def get_config(arg=None):
+    return choose({"digits": digits, "folder": folder}, arg)

@@ -1,0 +1,38 @@
+"""Super-resolution: a small EDSR (Lim et al. 2017), twice as large.
+
+    python -m cnn_jax.main --config=configs/super_resolution.py
+    python -m cnn_jax.main --config=configs/super_resolution.py:folder \\
+        --config.data.dir=DIR --config.data.test_dir=DIR
+
+The first learns to enlarge digits of 4x4 pixels, the second your pictures; without
+`data.test_dir` every tenth of them is for the test. What is measured is PSNR and SSIM
+on luma, as in the literature, beside those of bicubic interpolation.
+"""
+
+from cnn_jax.training.config import choose, default
+
+
+def digits():
+    config = default()
+    config.data = {"name": "super_resolution", "batch_size": 32}
+    config.model = {"name": "edsr", "depth": 4, "features": 32, "residual": True}
+    config.task = {"name": "enhancement"}
+    config.optimizer = {"name": "adamw", "learning_rate": 2e-3, "weight_decay": 0.0}
+    config.schedule = {"name": "cosine", "warmup_steps": 50}
+    config.train.epochs = 20
+    config.eval.every_epochs = 5
+    return config
+
+
+def folder():
+    config = digits()
+    config.data.batch_size = 16
+    config.data.image_size = 24
+    config.data.flip = True
+    config.train = {"steps": 6000}
+    config.eval = {"every_steps": 1000}
+    return config
+
+
+def get_config(arg=None):
+    return choose({"digits": digits, "folder": folder}, arg)
