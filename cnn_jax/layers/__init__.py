@@ -19,6 +19,7 @@ from cnn_jax.layers.convolution import (
     depthwise_normal,
     kaiming_normal_fan_out,
 )
+from cnn_jax.layers.cosine import CosineDense, l2_normalize
 from cnn_jax.layers.factorized import Conv2Plus1D, FlattenedConv, SeparableConv
 from cnn_jax.layers.filters import (
     FILTERS,
@@ -104,6 +105,7 @@ __all__ = [
     "Conv2Plus1D",
     "ConvTranspose",
     "ConvUnit",
+    "CosineDense",
     "Dense",
     "DepthSharedConv",
     "DepthwiseConv",
@@ -151,6 +153,7 @@ __all__ = [
     "gradient_magnitude",
     "im2col",
     "input_gradient",
+    "l2_normalize",
     "kaiming_normal_fan_out",
     "local_response_norm",
     "lp_pool",

@@ -3,7 +3,9 @@
 Every model is a linen module, called as `model.apply(variables, images, train)`
 with images (batch, height, width, channels), and some with clips (batch, frames,
 height, width, channels); it returns float32 logits (batch, num_classes), or with
-head="fcn" (batch, height, width, num_classes).
+head="fcn" (batch, height, width, num_classes). With head="embedding" it returns a
+dict: "embedding" (batch, embedding_features), and "cosine" (batch, num_classes) of its
+angles to the classes.
 """
 
 import dataclasses
