@@ -9,6 +9,7 @@ from cnn_jax.data import (
     digit_scenes,
     digits,
     folder,
+    identities,
     moving_digits,
     tfds_source,
     views,
@@ -21,6 +22,7 @@ SOURCES: dict[str, Callable[..., Dataset]] = {
     "digit_scenes": digit_scenes.load,
     "moving_digits": moving_digits.load,
     "folder": folder.load,
+    "identities": identities.load,
     "tfds": tfds_source.load,  # called with the name after the colon
 }
 # Those whose images an experiment can look at in other ways.

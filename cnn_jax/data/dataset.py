@@ -144,7 +144,8 @@ class Dataset:
     height, width, channels) of clips; `label_shape` is () of one class an image, and
     (height, width) of one a pixel. `mean` and `std` are per channel, of pixel values
     scaled to 0..1; `crop` is the fraction of the shorter side that the evaluation
-    transform keeps (see `images.fit`).
+    transform keeps (see `images.fit`). `unseen` are the names of further classes, whose
+    examples are all in the test split; their labels follow those of `classes`.
     """
 
     splits: dict[str, Split]
@@ -154,6 +155,7 @@ class Dataset:
     std: tuple[float, ...]
     crop: float = 1.0
     label_shape: Shape = ()
+    unseen: tuple[str, ...] = ()
 
 
 def assemble(
@@ -161,6 +163,7 @@ def assemble(
     test: Split,
     *,
     classes: Sequence[str],
+    unseen: Sequence[str] = (),
     train_examples: int | float | None = None,
     test_examples: int | float | None = None,
     subset_seed: int = 0,
@@ -172,6 +175,7 @@ def assemble(
     Args:
       train, test: the two splits, whole.
       classes: names; a label is an index into them.
+      unseen: names of further classes, that the test split alone may have.
       train_examples, test_examples: keep so much (see `keep`); None: all.
       subset_seed: chooses those to train on.
       in_memory: True, False, or None for "if it needs less than 2 GiB".
@@ -190,15 +194,16 @@ def assemble(
         in_memory = bool(size < MEMORY_LIMIT)
     if in_memory:
         splits = {role: into_memory(split) for role, split in splits.items()}
+        counts = {"train": len(classes), "test": len(classes) + len(unseen)}
         for role, split in splits.items():
             labels = split.labels
             if split.label_shape:
                 labels = labels[labels != IGNORED]
-            if labels.min(initial=0) < 0 or labels.max(initial=0) >= len(classes):
+            if labels.min(initial=0) < 0 or labels.max(initial=0) >= counts[role]:
                 raise UserError(
                     f"the {role} split has examples without a label "
                     f"({labels.min()} to {labels.max()} for "
-                    f"{len(classes)} classes); choose another split."
+                    f"{counts[role]} classes); choose another split."
                 )
         mean, std = channel_statistics(splits["train"].images)
     else:
@@ -208,7 +213,14 @@ def assemble(
         mean, std = IMAGENET_MEAN[image_shape[-1]], IMAGENET_STD[image_shape[-1]]
     crop = EVAL_CROP if random_crop and not in_memory else 1.0
     return Dataset(
-        splits, tuple(classes), image_shape, mean, std, crop, train.label_shape
+        splits,
+        tuple(classes),
+        image_shape,
+        mean,
+        std,
+        crop,
+        train.label_shape,
+        tuple(unseen),
     )
 
 
