@@ -25,10 +25,11 @@ def load(
     """Pictures in `dir/<identity>/*`, or `dir/<split>/<identity>/*`, to recognise.
 
     No identity is in both splits: `Dataset.classes` are those of the training split,
-    and `Dataset.unseen` those of the test split, whose labels follow. Splits are folders
-    as those of `folder.load`; without them `test_identities` are chosen by a hash of
-    their names, so that an identity more changes the split of few others. While
-    training, pictures are not cropped at random: those of faces are aligned.
+    and `Dataset.unseen` those of the test split, whose labels follow. Splits are
+    folders as those of `folder.load`; without them `test_identities` are chosen by a
+    hash of their names, so that an identity more moves at most one other where they are
+    a number. While training, pictures are not cropped at random: those of faces are
+    aligned.
 
     Args:
       dir, image_size, channels, in_memory: see `folder.load`.
