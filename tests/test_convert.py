@@ -394,6 +394,11 @@ def test_another_number_of_classes_leaves_the_head_out(begin, call, resnet):
     [
         ("resnet18", {"width": 8, "stage_sizes": (1, 1)}, {"head": "pyramid"}),
         ("vgg11", {"width": 4, "head_width": (8,), "head_grid": 2}, {"head": "gap"}),
+        (
+            "resnet34",
+            {"width": 8, "stage_sizes": (1, 1)},
+            {"head": "embedding", "embedding_features": 6},
+        ),
     ],
 )
 def test_a_network_with_another_head_takes_the_rest(name, own, other, tmp_path):

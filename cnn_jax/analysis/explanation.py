@@ -262,6 +262,14 @@ def _dense(dense: layers.Dense, in_shape: Shape, out_shape: Shape) -> tuple[str,
     return "Fully Connected", f"{after} units{bias}; {formula}"
 
 
+def _cosine(
+    _: layers.CosineDense, in_shape: Shape, out_shape: Shape
+) -> tuple[str, str]:
+    before, after = in_shape[-1], out_shape[-1]
+    formula = _weights((before, after), 0, before * after)
+    return "Cosines", f"with {after} vectors; {formula}"
+
+
 def _norm(name: str) -> Callable[..., tuple[str, str]]:
     def rule(norm: Any, in_shape: Shape, out_shape: Shape) -> tuple[str, str]:
         channels = in_shape[-1]
@@ -302,6 +310,7 @@ EXPLANATIONS: dict[type[nn.Module], Callable[..., tuple[str, str]]] = {
     layers.ConvTranspose: _transposed,
     layers.FilterBank: _filter_bank,
     layers.Dense: _dense,
+    layers.CosineDense: _cosine,
     layers.BatchNorm: _norm("Batch Normalization"),
     layers.GroupNorm: _norm("Group Normalization"),
     layers.LayerNorm: _norm("Layer Normalization"),

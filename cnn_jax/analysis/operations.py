@@ -49,7 +49,9 @@ def bank_window(bank: layers.FilterBank) -> tuple[int, int]:
     return max(shape[0] for shape in shapes), max(shape[1] for shape in shapes)
 
 
-def _dense(_: layers.Dense, in_shape: Shape, out_shape: Shape) -> int:
+def _dense(
+    _: layers.Dense | layers.CosineDense, in_shape: Shape, out_shape: Shape
+) -> int:
     vectors = math.prod(out_shape[:-1])
     return vectors * arithmetic.dense_macs(in_shape[-1], out_shape[-1])
 
@@ -70,6 +72,7 @@ MACS: dict[type[nn.Module], Callable[[Any, Shape, Shape], int]] = {
     layers.FilterBank: _filter_bank,
     layers.LocallyConnected: _conv,
     layers.Dense: _dense,
+    layers.CosineDense: _dense,
     layers.BatchNorm: none,
     layers.GroupNorm: none,
     layers.LayerNorm: none,

@@ -9,8 +9,10 @@ from cnn_jax.data import (
     digit_scenes,
     digits,
     folder,
+    identities,
     moving_digits,
     restoration,
+    scenes,
     tfds_source,
     views,
 )
@@ -22,6 +24,10 @@ SOURCES: dict[str, Callable[..., Dataset]] = {
     "digit_scenes": digit_scenes.load,
     "moving_digits": moving_digits.load,
     "folder": folder.load,
+    "identities": identities.load,
+    "masks": scenes.masks,
+    "voc": scenes.voc,
+    "coco": scenes.coco,
     "super_resolution": restoration.super_resolution,
     "denoising": restoration.denoising,
     "tfds": tfds_source.load,  # called with the name after the colon

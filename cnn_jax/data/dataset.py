@@ -278,7 +278,9 @@ class Dataset:
     height, width, channels) of clips; `label_kind` is one of `LABELS`, and
     `label_shape` the shape of a label, () of one class an image. `mean` and `std` are
     per channel, of pixel values scaled to 0..1; `crop` is the fraction of the shorter
-    side that the evaluation transform keeps (see `images.fit`).
+    side that the evaluation transform keeps (see `images.fit`). `unseen` are the names
+    of further classes, whose examples are all in the test split; their labels follow
+    those of `classes`.
     """
 
     splits: dict[str, Split]
@@ -289,6 +291,7 @@ class Dataset:
     crop: float = 1.0
     label_shape: Shape = ()
     label_kind: str = "class"
+    unseen: tuple[str, ...] = ()
 
 
 def assemble(
@@ -296,6 +299,7 @@ def assemble(
     test: Split,
     *,
     classes: Sequence[str],
+    unseen: Sequence[str] = (),
     train_examples: int | float | None = None,
     test_examples: int | float | None = None,
     subset_seed: int = 0,
@@ -308,6 +312,7 @@ def assemble(
     Args:
       train, test: the two splits, whole.
       classes: names; a label is an index into them.
+      unseen: names of further classes, that the test split alone may have.
       train_examples, test_examples: keep so much (see `keep`); None: all.
       subset_seed: chooses those to train on.
       in_memory: True, False, or None for "if it needs less than 2 GiB".
@@ -326,17 +331,18 @@ def assemble(
         in_memory = bool(size < MEMORY_LIMIT)
     if in_memory:
         splits = {role: into_memory(split) for role, split in splits.items()}
+        counts = {"train": len(classes), "test": len(classes) + len(unseen)}
         for role, split in splits.items():
             labels = split.labels
             if label_kind == "pixels":
                 labels = labels[labels != IGNORED]
             elif label_kind == "boxes":
                 labels = labels[..., 0][labels[..., 0] >= 0]
-            if labels.min(initial=0) < 0 or labels.max(initial=0) >= len(classes):
+            if labels.min(initial=0) < 0 or labels.max(initial=0) >= counts[role]:
                 raise UserError(
                     f"the {role} split has examples without a label "
                     f"({labels.min()} to {labels.max()} for "
-                    f"{len(classes)} classes); choose another split."
+                    f"{counts[role]} classes); choose another split."
                 )
         mean, std = channel_statistics(splits["train"].images)
     else:
@@ -354,6 +360,7 @@ def assemble(
         crop=crop,
         label_shape=train.label_shape,
         label_kind=label_kind,
+        unseen=tuple(unseen),
     )
 
 

@@ -1,8 +1,9 @@
 """The user's own pictures, one folder a class."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -55,7 +56,7 @@ def load(
         raise UserError(
             f"data.test_fraction is {test_fraction}; it must lie between 0 and 1."
         )
-    train, test = find(dir, test_fraction)
+    train, test = find(dir, partial(_split, test_fraction=test_fraction))
     classes = sort_classes({name for name, _ in train})
     for name, path in test:
         if name not in classes:
@@ -64,8 +65,8 @@ def load(
             )
     shape = (image_size, image_size, channels)
     return assemble(
-        Records(_files(train, classes), shape),
-        Records(_files(test, classes), shape),
+        Records(files(train, classes), shape),
+        Records(files(test, classes), shape),
         classes=classes,
         train_examples=train_examples,
         test_examples=test_examples,
@@ -75,8 +76,13 @@ def load(
     )
 
 
-def find(dir: str, test_fraction: float) -> tuple[Labelled, Labelled]:
-    """The pictures under `dir` to train on and to test on."""
+def find(
+    dir: str, split: Callable[[Labelled], tuple[Labelled, Labelled]]
+) -> tuple[Labelled, Labelled]:
+    """The pictures under `dir` to train on and to test on.
+
+    `split` divides them where there are no folders to say so.
+    """
     if not dir:
         raise UserError("data.dir is not set: the folder that holds the pictures.")
     root = Path(dir).expanduser()
@@ -85,12 +91,12 @@ def find(dir: str, test_fraction: float) -> tuple[Labelled, Labelled]:
         raise UserError(f"data.dir {root} {missing}.")
     folders = {path.name.lower(): path for path in _folders(root)}
     if "train" not in folders or not _folders(folders["train"]):
-        return _split(_pictures(root), test_fraction)
+        return split(_pictures(root))
     train = _pictures(folders["train"])
     for name in TEST_NAMES:
         if name in folders:
             return train, _pictures(folders[name], allow_empty=True)
-    return _split(train, test_fraction)
+    return split(train)
 
 
 def pictures_below(path: Path) -> list[Path]:
@@ -190,7 +196,8 @@ class Files:
             yield Encoded(self.paths[i], int(self.targets[i]), self.paths[i])
 
 
-def _files(pictures: Labelled, classes: list[str]) -> Files:
+def files(pictures: Labelled, classes: list[str]) -> Files:
+    """A reader of the pictures; a label is the index of its class in `classes`."""
     number = {name: i for i, name in enumerate(classes)}
     targets = np.array([number[name] for name, _ in pictures], np.int32)
     return Files([path for _, path in pictures], targets)

@@ -19,6 +19,7 @@ from cnn_jax.layers.convolution import (
     depthwise_normal,
     kaiming_normal_fan_out,
 )
+from cnn_jax.layers.cosine import CosineDense, l2_normalize
 from cnn_jax.layers.factorized import Conv2Plus1D, FlattenedConv, SeparableConv
 from cnn_jax.layers.filters import (
     FILTERS,
@@ -104,6 +105,7 @@ __all__ = [
     "Conv2Plus1D",
     "ConvTranspose",
     "ConvUnit",
+    "CosineDense",
     "Dense",
     "DepthSharedConv",
     "DepthwiseConv",
@@ -152,6 +154,7 @@ __all__ = [
     "im2col",
     "input_gradient",
     "kaiming_normal_fan_out",
+    "l2_normalize",
     "local_response_norm",
     "lp_pool",
     "max_pool",

@@ -3,7 +3,9 @@
 Every model is a linen module, called as `model.apply(variables, images, train)`
 with images (batch, height, width, channels), and some with clips (batch, frames,
 height, width, channels); it returns float32 logits (batch, num_classes), or with
-head="fcn" (batch, height, width, num_classes).
+head="fcn" (batch, height, width, num_classes). With head="embedding" it returns a
+dict: "embedding" (batch, embedding_features), and "cosine" (batch, num_classes) of its
+angles to the classes.
 """
 
 import dataclasses
@@ -145,12 +147,15 @@ def has_map(model: nn.Module) -> bool:
 OUTPUTS = {
     "logits": "one row of logits an image",
     "maps": "one row of logits a pixel",
+    "embedding": "one vector an image",
+    "picture": "pictures",
+    "boxes": "boxes of objects",
 }
 
 
 def output_kind(model: nn.Module) -> str:
     """What the model returns, one of `OUTPUTS`."""
-    return "maps" if getattr(model, "head", None) == "fcn" else "logits"
+    return getattr(model, "output_kind", "logits")
 
 
 def attributes(name: str) -> dict[str, tuple[Any, Any]]:

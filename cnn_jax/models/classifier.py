@@ -19,7 +19,8 @@ from cnn_jax.models import strides
 
 Maps = Float[Array, "batch *space channels"]
 # One row of classes an image or clip, and with the head "fcn" one a pixel.
-Logits = Float[Array, "batch *pixels classes"]
+# With the head "embedding" two vectors an image.
+Logits = Float[Array, "batch *pixels classes"] | dict[str, Float[Array, "batch _"]]
 
 # torchvision leaves most classifiers at PyTorch's default, uniform in
 # +-1/sqrt(fan_in); the bias starts at zero here.
@@ -34,6 +35,7 @@ HEADS = {
     "flatten_fc": True,
     "pyramid": True,
     "fcn": False,
+    "embedding": False,
 }
 STEMS = ("imagenet", "small")
 # Attributes whose integers count nothing that a network must have.
@@ -58,7 +60,8 @@ def scaled(channels: int, multiplier: float, divisor: int = 1) -> int:
 
 
 class Classifier(nn.Module, kw_only=True):
-    """A network from images to float32 logits, one row an image or one a pixel.
+    """A network from images to float32 logits, one row an image or one a pixel, or to
+    embeddings.
 
     A subclass says in `subsampling` which strides it takes, makes the maps with the
     steps of `plan()`, and ends with `classify`. The last map is sown as "features"
@@ -72,13 +75,18 @@ class Classifier(nn.Module, kw_only=True):
         connected layers (Krizhevsky et al. 2012). "pyramid": spatial pyramid pooling
         in place of the flattening (He et al. 2014). "fcn": a 1x1 convolution to one
         map a class, interpolated to the input's size: logits of every pixel (Long et
-        al. 2015, whose FCN-32s this is at an output stride of 32).
+        al. 2015, whose FCN-32s this is at an output stride of 32). "embedding": the
+        map as one vector, dropout, one fully connected layer to the embedding, and
+        batch normalisation without a scale where the network has any (Deng et al.
+        2019, "ArcFace", section 3.1). The output is a dict: "embedding", of no certain
+        length, and "cosine", of the angles between it and a vector a class.
       head_width: units of the hidden layers of "flatten_fc" and "pyramid"; None is
         the architecture's own, or (4096, 4096), as in the papers.
-      head_grid: "flatten_fc" first averages the map over a grid of so many cells a
-        side, so that the network takes images of any size; None is the architecture's
-        own, or the map as it is.
+      head_grid: "flatten_fc" and "embedding" first average the map over a grid of so
+        many cells a side, so that the network takes images of any size; 1 is global
+        average pooling, None the architecture's own, or the map as it is.
       pyramid_levels: cells a side of each grid of "pyramid"; None is (4, 2, 1).
+      embedding_features: entries of the embedding; None is 512.
       dropout: rate of the dropout before the last layer, and behind each hidden one
         (Srivastava et al. 2014).
       output_stride: pixels of the input to one of the last map; see
@@ -100,6 +108,7 @@ class Classifier(nn.Module, kw_only=True):
     head_width: tuple[int, ...] | None = None
     head_grid: int | None = None
     pyramid_levels: tuple[int, ...] | None = None
+    embedding_features: int | None = None
     dropout: float = 0.0
     output_stride: int | None = None
     dtype: DTypeLike | None = None
@@ -111,8 +120,9 @@ class Classifier(nn.Module, kw_only=True):
             self.check("stem", STEMS)
         for field, heads in (
             ("head_width", [head for head, hidden in HEADS.items() if hidden]),
-            ("head_grid", ["flatten_fc"]),
+            ("head_grid", ["flatten_fc", "embedding"]),
             ("pyramid_levels", ["pyramid"]),
+            ("embedding_features", ["embedding"]),
         ):
             value = getattr(self, field)
             if value is not None and self.head not in heads:
@@ -168,6 +178,11 @@ class Classifier(nn.Module, kw_only=True):
             raise unknown(field, getattr(self, field), known)
 
     @property
+    def output_kind(self) -> str:
+        """What it returns; see `models.OUTPUTS`."""
+        return {"fcn": "maps", "embedding": "embedding"}.get(self.head, "logits")
+
+    @property
     def subsampling(self) -> tuple[Size, ...]:
         """Strides of the layers that subsample, in order."""
         raise NotImplementedError
@@ -188,8 +203,8 @@ class Classifier(nn.Module, kw_only=True):
     ) -> Logits:
         """The head, to be called once, at the end of a compact `__call__`.
 
-        Module names: `pool`, `flatten` or `pyramid`, `fc1`, `fc2`, ..., `head`, and
-        `resize` behind it.
+        Module names: `pool`, `flatten` or `pyramid`, `fc1`, `fc2`, ..., or `embedding`
+        and `embedding_norm`, `head`, and `resize` behind it.
 
         Args:
           size: of the network's input in space.
@@ -229,6 +244,18 @@ class Classifier(nn.Module, kw_only=True):
             if grid is not None:
                 x = layers.AdaptiveAvgPool(grid, name="pool")(x)
             x = layers.Flatten(name="flatten")(x)
+        if self.head == "embedding":
+            norm = self.embedding_norm(train)
+            x = layers.Dense(
+                self.embedding_features or 512,
+                use_bias=norm is None,
+                kernel_init=head_init,
+                name="embedding",
+            )(drop_last(x.astype(jnp.float32)))
+            if norm is not None:
+                x = norm(name="embedding_norm")(x)
+            cosine = layers.CosineDense(self.num_classes, name="head")(x)
+            return {"embedding": x, "cosine": cosine}
         if HEADS[self.head]:
             width = self.head_width
             if width is None:
@@ -243,6 +270,10 @@ class Classifier(nn.Module, kw_only=True):
         return layers.Dense(self.num_classes, kernel_init=head_init, name="head")(
             x.astype(jnp.float32)
         )
+
+    def embedding_norm(self, train: bool) -> Callable[..., nn.Module] | None:
+        """What makes the layer that normalises embeddings; None: there is none."""
+        return None
 
     def auxiliary_logits(
         self, name: str, head: nn.Module, x: Maps, train: bool
@@ -280,3 +311,8 @@ class NormalizedClassifier(Classifier, kw_only=True):
         return layers.batch_norm(
             train, sync=self.sync_batch_norm, dtype=self.dtype, **attributes
         )
+
+    def embedding_norm(self, train: bool) -> Callable[..., nn.Module] | None:
+        if not getattr(self, "batch_norm", True):  # an attribute of VGG's
+            return None
+        return layers.batch_norm(train, sync=self.sync_batch_norm, use_scale=False)

@@ -20,7 +20,13 @@ from cnn_jax.models.weight_files import Weights
 Shapes = Mapping[str, tuple[int, ...]]
 
 # What says which layers a head has.
-HEAD_FIELDS = ("head", "head_width", "head_grid", "pyramid_levels")
+HEAD_FIELDS = (
+    "head",
+    "head_width",
+    "head_grid",
+    "pyramid_levels",
+    "embedding_features",
+)
 
 
 @dataclass(frozen=True)
@@ -211,7 +217,7 @@ def with_own_head(name: str, model: nn.Module) -> nn.Module:
 
 def is_head(module: str) -> bool:
     """Whether a network's module is a layer of its head."""
-    return re.fullmatch(r"head|fc\d+", module) is not None
+    return re.fullmatch(r"head|fc\d+|embedding(_norm)?", module) is not None
 
 
 def _names(modules: set[str]) -> str:

@@ -19,11 +19,13 @@ A task is an object with
 from collections.abc import Callable
 
 from cnn_jax.tasks.classification import Classification
+from cnn_jax.tasks.embedding import Embedding
 from cnn_jax.tasks.enhancement import Enhancement
 from cnn_jax.tasks.segmentation import Segmentation
 
 TASKS: dict[str, Callable] = {
     "classification": Classification,
+    "embedding": Embedding,
     "enhancement": Enhancement,
     "segmentation": Segmentation,
 }

@@ -1,10 +1,14 @@
-"""Pictures for TensorBoard, as uint8 arrays (height, width, 3)."""
+"""Pictures for TensorBoard, as uint8 arrays (height, width, 3).
+
+Matplotlib is imported where it draws: it takes half a second.
+"""
 
 from collections.abc import Sequence
 from math import ceil, sqrt
+from typing import Any
 
 import numpy as np
-from jaxtyping import Integer, UInt8
+from jaxtyping import Float, Integer, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
 Picture = UInt8[np.ndarray, "height width 3"]
@@ -125,14 +129,21 @@ def with_legend(picture: Picture, classes: Sequence[str]) -> Composed:
     return np.concatenate([padded, np.asarray(legend)])
 
 
+def compared(
+    images: Images, pairs: Sequence[tuple[int, int]], labels: Sequence[str]
+) -> Composed:
+    """Pairs of images side by side, one text each; `pairs` are indices of images."""
+    return labelled_grid(
+        [np.stack([images[first], images[second]]) for first, second in pairs], labels
+    )
+
+
 def confusion_matrix(matrix: np.ndarray, classes: Sequence[str]) -> Picture:
     """Counts by label (row) and prediction (column), coloured by the row's share.
 
     Outputs of the network beyond the classes, of which there may be a thousand, are one
     column together.
     """
-    # Here and not above: Matplotlib takes half a second to import.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     names, rows = [*classes], len(classes)
@@ -160,6 +171,38 @@ def confusion_matrix(matrix: np.ndarray, classes: Sequence[str]) -> Picture:
             fontsize=8,
             color="white" if share[row, column] > 0.5 else "black",
         )
+    return _drawn(figure)
+
+
+def roc_curve(
+    far: Float[np.ndarray, " points"],
+    tar: Float[np.ndarray, " points"],
+    impostors: int,
+) -> Picture:
+    """True accept rate over false accept rate, this one on a logarithmic axis.
+
+    The axis begins at one false accept among all `impostors`; the rate of none at all
+    is drawn there too.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5, 5), dpi=100, layout="constrained")
+    axes = figure.add_subplot()
+    least = 1 / impostors
+    axes.plot(np.maximum(far, least), tar)
+    axes.set_xscale("log")
+    axes.set_xlim(least, 1)
+    axes.set_ylim(0, 1.01)
+    axes.set_xlabel("false accept rate")
+    axes.set_ylabel("true accept rate")
+    axes.grid(alpha=0.4)
+    return _drawn(figure)
+
+
+def _drawn(figure: Any) -> Picture:
+    """A figure of Matplotlib's as pixels."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()

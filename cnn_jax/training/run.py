@@ -126,7 +126,12 @@ def network(config: Config, dataset: Dataset) -> Network:
 
 
 # What makes a network return what a task takes.
-HEADS = {"maps": "head=fcn"}
+CHANGES = {
+    "maps": "head=fcn",
+    "embedding": "head=embedding",
+    "picture": "one for enhancement",
+    "boxes": "a detector, fcos:NAME",
+}
 
 
 def check_fit(config: Config, model: nn.Module, dataset: Dataset) -> None:
@@ -140,13 +145,22 @@ def check_fit(config: Config, model: nn.Module, dataset: Dataset) -> None:
         )
     given, wanted = models.output_kind(model), tasks.TASKS[task].output_kind
     if given != wanted:
-        change = HEADS.get(wanted, "another head")
-        if not hasattr(model, "head"):
+        change = CHANGES.get(wanted, "another head")
+        if "=" in change and not hasattr(model, "head"):
             change = "another network"
         raise UserError(
             f"config.task.name={task} takes {models.OUTPUTS[wanted]}, and config.model "
             f"gives {models.OUTPUTS[given]}: take {change}."
         )
+    factor = getattr(model, "scale", None)
+    if factor is not None:
+        size, shape = dataset.image_shape, dataset.label_shape
+        if shape[0] != size[0] * factor:
+            raise UserError(
+                f"{name} makes images {factor} times as large, and the pictures of "
+                f"config.data.name={source} are {shape[0] // size[0]} times as large: "
+                "set config.model.scale and config.data.scale alike."
+            )
     if wanted == "maps" and getattr(model, "auxiliary", False):
         raise UserError(
             f"the auxiliary heads of {name} give logits of the whole image, and "

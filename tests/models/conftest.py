@@ -78,6 +78,19 @@ def output_of():
 
 
 @pytest.fixture
+def head_shapes():
+    """A function of (head, size of the input in space) to the shapes of what it makes
+    of two images for seven classes."""
+
+    def shapes(head, space):
+        if head == "embedding":
+            return {"embedding": (2, 512), "cosine": (2, 7)}
+        return (2, *space, 7) if head == "fcn" else (2, 7)
+
+    return shapes
+
+
+@pytest.fixture
 def dropped_layers():
     """A function of (model, input shape) to the layers with dropout behind them."""
 

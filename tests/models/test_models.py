@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from sklearn.metrics.pairwise import cosine_similarity
 
 from cnn_jax import models
 from cnn_jax.errors import UserError
@@ -170,10 +171,10 @@ def test_a_step_lowers_the_loss_and_moves_the_statistics(name):
 
 @pytest.mark.parametrize("head", HEADS)
 @pytest.mark.parametrize("name", CONVOLUTIONAL)
-def test_every_head(name, head):
-    logits, variables = initial(tiny(name, 7, head=head))
-    pixels = DIGITS[:-1] if head == "fcn" else ()
-    assert logits.shape == (2, *pixels, 7) and logits.dtype == jnp.float32
+def test_every_head(name, head, head_shapes):
+    outputs, variables = initial(tiny(name, 7, head=head))
+    assert shapes(outputs) == head_shapes(head, DIGITS[:-1])
+    assert {leaf.dtype for leaf in jax.tree.leaves(outputs)} == {jnp.dtype("float32")}
     kernels = variables["params"]
     assert ("fc1" in kernels) == HEADS[head]
     assert kernels["head"]["kernel"].shape[-1] == 7
@@ -219,6 +220,39 @@ def test_the_head_of_a_fully_convolutional_network(output_stride):
         shape[axis] *= 2
         scores = both.reshape(shape)
     np.testing.assert_allclose(logits, scores, rtol=1e-4, atol=1e-5)
+
+
+def test_the_head_of_an_embedding_network(random_variables):
+    """Written out, from the last map."""
+    model = tiny("resnet20", head="embedding", head_grid=2, embedding_features=5)
+    x = jax.random.normal(jax.random.key(0), (2, 8, 8, 1))
+    variables = random_variables(model, (8, 8, 1))
+    maps = models.features(model, variables, x)
+    assert maps.shape == (2, 4, 4, 8)
+    vectors = maps.reshape(2, 2, 2, 2, 2, 8).mean((2, 4)).reshape(2, -1)
+    params = variables["params"]
+    norm = variables["batch_stats"]["embedding_norm"]
+    assert shapes(params["embedding"]) == {"kernel": (32, 5)}
+    assert shapes(params["embedding_norm"]) == {"bias": (5,)}
+    embedding = vectors @ params["embedding"]["kernel"] - norm["mean"]
+    embedding = embedding / np.sqrt(norm["var"] + 1e-5)
+    embedding += params["embedding_norm"]["bias"]
+    outputs = model.apply(variables, x, False)
+    np.testing.assert_allclose(outputs["embedding"], embedding, rtol=1e-4, atol=1e-5)
+    classes = params["head"]["kernel"]
+    assert classes.shape == (5, 4)
+    expected = cosine_similarity(outputs["embedding"], classes.T)
+    np.testing.assert_allclose(outputs["cosine"], expected, rtol=1e-4, atol=1e-6)
+
+
+def test_an_embedding_network_without_normalisation():
+    for name, normalized in (("lenet5", False), ("vgg11", False), ("vgg11_bn", True)):
+        model = models.create(name, num_classes=3, head="embedding")
+        outputs, variables = initial(model, (32, 32, 1))
+        assert outputs["embedding"].shape == (2, 512)
+        params = variables["params"]
+        assert ("embedding_norm" in params) == normalized
+        assert ("bias" in params["embedding"]) != normalized
 
 
 def test_models_say_whether_they_label_pixels():
@@ -491,6 +525,8 @@ def test_unknown_names():
         ("resnet20", {"head": "fc"}, "head 'fc'.*fcn, flatten_fc, gap, pyramid"),
         ("resnet20", {"head_width": (9,)}, "belongs to head=flatten_fc or pyramid"),
         ("vgg11", {"pyramid_levels": (2,)}, "belongs to head=pyramid, not to"),
+        ("resnet20", {"head_grid": 2}, "belongs to head=flatten_fc or embedding"),
+        ("vgg11", {"embedding_features": 8}, "belongs to head=embedding, not to"),
         ("vgg11", {"head_width": (0,)}, r"head_width=\(0,\) must be at least 1"),
         ("resnet18", {"stage_sizes": ()}, r"stage_sizes=\(\) needs at least one"),
         ("resnet18", {"stage_sizes": (0, 1)}, "must be at least 1"),

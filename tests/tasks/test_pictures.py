@@ -113,6 +113,40 @@ def test_a_label_for_each_image():
         pictures.labelled_grid([noise(8, 8, 1)], ["one", "two"])
 
 
+def test_pairs_are_side_by_side():
+    images = [noise(8, 8, 1, seed) for seed in range(4)]
+    found = pictures.compared(images, [(2, 0), (1, 3)], ["alike", "not"])
+    assert found.dtype == np.uint8
+    # Twelve times as large, a pixel between the two; and a column, as pairs are wide.
+    for (top, left), pair in zip(
+        places(2, 1, 96 + 50, 193), [(2, 0), (1, 3)], strict=True
+    ):
+        for number, index in enumerate(pair):
+            large = np.kron(np.tile(images[index], 3), np.ones((16, 16, 1), np.uint8))
+            start = left + number * 129
+            np.testing.assert_array_equal(
+                found[top : top + 128, start : start + 128], large
+            )
+
+
+def test_a_curve_rises_where_its_points_do():
+    """It is the one blue thing; pixels are read back as rates of a logarithmic axis."""
+    far = np.array([0, 0, 0.01, 0.1, 1])
+    tar = np.array([0, 0.2, 0.4, 0.8, 1])
+    found = pictures.roc_curve(far, tar, 1000).astype(int)
+    assert found.shape == (500, 500, 3)
+    rows, columns = np.nonzero(found[..., 2] - found[..., 0] > 100)
+    left, right, top = columns.min(), columns.max(), rows.min()
+    # Decades are equally far from each other, and heights in proportion.
+    height = {
+        decade: rows[np.abs(columns - (left + decade * (right - left) / 3)) <= 1].mean()
+        for decade in (1, 2)
+    }
+    unit = (rows.max() - top) / 0.8  # below 0.2 it runs along the axis
+    for decade, expected in ((1, 0.4), (2, 0.8)):
+        assert top + unit * (1 - expected) == pytest.approx(height[decade], abs=8)
+
+
 @pytest.mark.parametrize(
     "shape", [(2, 2), (3, 5), (10, 10), (10, 26), (10, 1000), (50, 50)]
 )

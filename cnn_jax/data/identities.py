@@ -1,0 +1,101 @@
+"""The user's own pictures of people, one folder each: trained on some, tested on
+others."""
+
+import hashlib
+from collections import Counter
+from functools import partial
+
+from cnn_jax.data.dataset import Dataset, Records, assemble
+from cnn_jax.data.folder import Labelled, files, find, sort_classes
+from cnn_jax.data.images import check_shape
+from cnn_jax.errors import UserError
+
+
+def load(
+    *,
+    dir: str = "",
+    image_size: int = 64,
+    channels: int = 3,
+    test_identities: int | float = 0.25,
+    in_memory: bool | None = None,
+    train_examples: int | float | None = None,
+    test_examples: int | float | None = None,
+    subset_seed: int = 0,
+) -> Dataset:
+    """Pictures in `dir/<identity>/*`, or `dir/<split>/<identity>/*`, to recognise.
+
+    No identity is in both splits: `Dataset.classes` are those of the training split,
+    and `Dataset.unseen` those of the test split, whose labels follow. Splits are
+    folders as those of `folder.load`; without them `test_identities` are chosen by a
+    hash of their names, so that an identity more moves at most one other where they are
+    a number. While training, pictures are not cropped at random: those of faces are
+    aligned.
+
+    Args:
+      dir, image_size, channels, in_memory: see `folder.load`.
+      test_identities: how many, or, below 1, which share of all. Not used where there
+        is a test split.
+      train_examples, test_examples, subset_seed: see `folder.load`.
+
+    Raises `UserError` as `folder.load`, for fewer than two identities to train on, an
+    identity in both splits, and a test split without two pictures of one identity.
+    """
+    check_shape(image_size, channels)
+    train, test = find(dir, partial(split, test_identities=test_identities))
+    classes, unseen = (
+        sort_classes({name for name, _ in pictures}) for pictures in (train, test)
+    )
+    if both := set(classes) & set(unseen):
+        raise UserError(
+            f"'{min(both)}' is in the training and in the test split of {dir}; those "
+            "who are tested must not be trained on."
+        )
+    if max(Counter(name for name, _ in test).values(), default=0) < 2:
+        raise UserError(
+            f"nobody in the test split of {dir} has two pictures, so none can be "
+            "compared with another."
+        )
+    shape = (image_size, image_size, channels)
+    names = [*classes, *unseen]
+    return assemble(
+        Records(files(train, names), shape),
+        Records(files(test, names), shape),
+        classes=classes,
+        unseen=unseen,
+        train_examples=train_examples,
+        test_examples=test_examples,
+        subset_seed=subset_seed,
+        in_memory=in_memory,
+    )
+
+
+def split(
+    pictures: Labelled, test_identities: int | float
+) -> tuple[Labelled, Labelled]:
+    """Those of the identities to train on, and of those to test on.
+
+    Raises `UserError` unless at least two identities are left to train on and one to
+    test on.
+    """
+    names = sorted(
+        {name for name, _ in pictures},
+        key=lambda name: hashlib.sha256(name.encode()).digest(),
+    )
+    count = test_identities
+    if isinstance(count, float):
+        if not 0 < count < 1:
+            raise UserError(
+                f"data.test_identities is {count}; a share lies between 0 and 1, and a "
+                "number of identities is a whole one."
+            )
+        count = max(1, round(count * len(names)))
+    if not 1 <= count <= len(names) - 2:
+        raise UserError(
+            f"data.test_identities={test_identities} of {len(names)} identities: at "
+            "least one must be tested and two trained on."
+        )
+    tested = set(names[:count])
+    return (
+        [(name, path) for name, path in pictures if name not in tested],
+        [(name, path) for name, path in pictures if name in tested],
+    )

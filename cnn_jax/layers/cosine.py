@@ -1,0 +1,43 @@
+"""Fully connected layers that look at directions alone."""
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax import lax
+from jax.nn.initializers import Initializer
+from jaxtyping import Array, Float
+
+from cnn_jax.layers import initializers
+
+SHORTEST = 1e-6
+
+
+def l2_normalize(x: Float[Array, "*batch features"]) -> Float[Array, "*batch features"]:
+    """Each vector divided by its Euclidean length, in float32.
+
+    One shorter than 1e-6 is divided by that, so that zero stays zero and the gradient
+    is finite everywhere.
+    """
+    x = x.astype(jnp.float32)
+    squares = jnp.sum(x * x, axis=-1, keepdims=True)
+    return x * lax.rsqrt(jnp.maximum(squares, SHORTEST**2))
+
+
+class CosineDense(nn.Module):
+    """The cosine of the angle between each vector and each column of `kernel`.
+
+    A fully connected layer without bias, whose input and weights are divided by their
+    lengths (Wang et al. 2017, "NormFace"; Deng et al. 2019, "ArcFace", section 3.1,
+    whose code starts from `kernel_init`). In float32.
+
+    Attributes:
+      features: columns of the kernel.
+    """
+
+    features: int
+    kernel_init: Initializer = initializers.normal(0.01)
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*batch inputs"]) -> Float[Array, "*batch out"]:
+        shape = (x.shape[-1], self.features)
+        kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
+        return l2_normalize(x) @ l2_normalize(kernel.T).T
