@@ -1,10 +1,14 @@
 """Says what is in pictures, by a run's checkpoint.
 
-python -m cnn_jax.predict --workdir=runs/resnet picture.png
-python -m cnn_jax.predict --workdir=runs/resnet folder --top_k=3 --format=json
-python -m cnn_jax.predict --workdir=runs/segmentation picture.png --output=FOLDER
+    python -m cnn_jax.predict --workdir=runs/resnet picture.png
+    python -m cnn_jax.predict --workdir=runs/resnet folder --top_k=3 --format=json
+    python -m cnn_jax.predict --workdir=runs/segmentation picture.png --output=FOLDER
+    python -m cnn_jax.predict --workdir=runs/faces --verify A.png B.png
+    python -m cnn_jax.predict --workdir=runs/faces --gallery=FOLDER --identify A.png
 
-The last one writes a picture of what was found: classes, or a coloured mask.
+With --output FOLDER gets a picture of each result: the classes, a coloured mask, boxes,
+the enhanced picture. A run of configs/faces.py also says whether two pictures show the
+same identity, and whom of a gallery, FOLDER/<name>/* or FOLDER/<name>.png, they show.
 """
 
 from pathlib import Path
@@ -16,28 +20,65 @@ def main() -> None:
     parser = command.Parser("predict", __doc__)
     parser.add_argument("--workdir", type=Path, required=True, help="the run's folder")
     parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE_OR_FOLDER")
-    parser.add_argument("--top_k", type=int, default=5, help="classes a picture")
+    parser.add_argument("--top_k", type=int, default=5, help="answers a picture")
     parser.add_argument(
         "--checkpoint", default="best", metavar="best|last|STEP", help="default: best"
     )
     parser.add_argument(
         "--output", type=Path, metavar="FOLDER", help="gets a picture of each result"
     )
+    parser.add_argument(
+        "--verify", action="store_true", help="whether two pictures are of the same"
+    )
+    parser.add_argument(
+        "--identify", action="store_true", help="whom of the --gallery they show"
+    )
+    parser.add_argument("--gallery", type=Path, metavar="FOLDER")
+    parser.add_argument(
+        "--threshold", type=float, help="least cosine of the same identity"
+    )
     parser.add_argument("--format", choices=["table", "json"], default="table")
     flags = parser.parse()
-    if flags.top_k < 1:
-        parser.error(f"--top_k={flags.top_k} must be at least 1")
+    _check(parser, flags)
     command.session()
     from cnn_jax.training import prediction
 
-    prediction.predict(
-        flags.workdir,
-        flags.images,
-        top_k=flags.top_k,
-        checkpoint=flags.checkpoint,
-        output=flags.format,
-        drawings=flags.output,
-    )
+    common = {"checkpoint": flags.checkpoint, "output": flags.format}
+    if flags.verify:
+        pair = tuple(flags.images)
+        prediction.verify(flags.workdir, pair, threshold=flags.threshold, **common)
+    elif flags.identify:
+        prediction.identify(
+            flags.workdir,
+            flags.images,
+            flags.gallery,
+            top_k=flags.top_k,
+            threshold=flags.threshold,
+            **common,
+        )
+    else:
+        prediction.predict(
+            flags.workdir,
+            flags.images,
+            top_k=flags.top_k,
+            drawings=flags.output,
+            **common,
+        )
+
+
+def _check(parser: command.Parser, flags) -> None:
+    """Ends with an error where flags contradict each other."""
+    if flags.top_k < 1:
+        parser.error(f"--top_k={flags.top_k} must be at least 1")
+    if flags.verify and (flags.identify or len(flags.images) != 2):
+        parser.error("--verify compares two pictures")
+    if flags.identify != (flags.gallery is not None):
+        parser.error("--identify and --gallery=FOLDER go together")
+    compares = flags.verify or flags.identify
+    if compares and flags.output:
+        parser.error("--output is not for --verify and --identify, which draw nothing")
+    if flags.threshold is not None and not compares:
+        parser.error("--threshold goes with --verify or --identify")
 
 
 if __name__ == "__main__":

@@ -3,9 +3,13 @@ others."""
 
 import hashlib
 from collections import Counter
+from collections.abc import Iterable
 from functools import partial
 
-from cnn_jax.data.dataset import Dataset, Records, assemble
+import numpy as np
+
+from cnn_jax.data import digits
+from cnn_jax.data.dataset import Arrays, Dataset, Records, assemble
 from cnn_jax.data.folder import Labelled, files, find, sort_classes
 from cnn_jax.data.images import check_shape
 from cnn_jax.errors import UserError
@@ -24,6 +28,8 @@ def load(
 ) -> Dataset:
     """Pictures in `dir/<identity>/*`, or `dir/<split>/<identity>/*`, to recognise.
 
+    Without a folder they are the digits: 0 to 9 as ten identities.
+
     No identity is in both splits: `Dataset.classes` are those of the training split,
     and `Dataset.unseen` those of the test split, whose labels follow. Splits are
     folders as those of `folder.load`; without them `test_identities` are chosen by a
@@ -41,6 +47,13 @@ def load(
     identity in both splits, and a test split without two pictures of one identity.
     """
     check_shape(image_size, channels)
+    kept = {
+        "train_examples": train_examples,
+        "test_examples": test_examples,
+        "subset_seed": subset_seed,
+    }
+    if not dir:
+        return _digits(image_size, channels, test_identities, kept)
     train, test = find(dir, partial(split, test_identities=test_identities))
     classes, unseen = (
         sort_classes({name for name, _ in pictures}) for pictures in (train, test)
@@ -62,10 +75,30 @@ def load(
         Records(files(test, names), shape),
         classes=classes,
         unseen=unseen,
-        train_examples=train_examples,
-        test_examples=test_examples,
-        subset_seed=subset_seed,
         in_memory=in_memory,
+        **kept,
+    )
+
+
+def _digits(
+    image_size: int, channels: int, test_identities: int | float, kept: dict
+) -> Dataset:
+    """All digits, those of some classes to train on and of the others to test on."""
+    splits = digits.load(image_size=image_size, channels=channels).splits.values()
+    pictures = np.concatenate([split.images for split in splits])
+    labels = np.concatenate([split.labels for split in splits])
+    names = [str(digit) for digit in range(10)]
+    unseen = sorted(tested(names, test_identities))
+    order = [*sorted(set(names) - set(unseen)), *unseen]
+    labels = np.array([order.index(name) for name in names], np.int32)[labels]
+    known = labels < len(order) - len(unseen)
+    return assemble(
+        Arrays(pictures[known], labels[known]),
+        Arrays(pictures[~known], labels[~known]),
+        classes=order[: -len(unseen)],
+        unseen=unseen,
+        in_memory=True,
+        **kept,
     )
 
 
@@ -74,28 +107,36 @@ def split(
 ) -> tuple[Labelled, Labelled]:
     """Those of the identities to train on, and of those to test on.
 
+    Raises `UserError` as `tested`.
+    """
+    unseen = tested({name for name, _ in pictures}, test_identities)
+    return (
+        [(name, path) for name, path in pictures if name not in unseen],
+        [(name, path) for name, path in pictures if name in unseen],
+    )
+
+
+def tested(names: Iterable[str], count: int | float) -> set[str]:
+    """The identities to test on, by a hash of their names.
+
+    Args:
+      count: how many or, below 1, which share.
+
     Raises `UserError` unless at least two identities are left to train on and one to
     test on.
     """
-    names = sorted(
-        {name for name, _ in pictures},
-        key=lambda name: hashlib.sha256(name.encode()).digest(),
-    )
-    count = test_identities
+    order = sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())
+    given = count
     if isinstance(count, float):
         if not 0 < count < 1:
             raise UserError(
                 f"data.test_identities is {count}; a share lies between 0 and 1, and a "
                 "number of identities is a whole one."
             )
-        count = max(1, round(count * len(names)))
-    if not 1 <= count <= len(names) - 2:
+        count = max(1, round(count * len(order)))
+    if not 1 <= count <= len(order) - 2:
         raise UserError(
-            f"data.test_identities={test_identities} of {len(names)} identities: at "
+            f"data.test_identities={given} of {len(order)} identities: at "
             "least one must be tested and two trained on."
         )
-    tested = set(names[:count])
-    return (
-        [(name, path) for name, path in pictures if name not in tested],
-        [(name, path) for name, path in pictures if name in tested],
-    )
+    return set(order[:count])

@@ -19,6 +19,8 @@ from typing import Any, NamedTuple, NewType
 
 from ml_collections import ConfigDict, FrozenConfigDict
 
+from cnn_jax import data
+from cnn_jax.data.augment import Augment
 from cnn_jax.errors import UserError, unknown
 
 # A resolved config, or a group of one.
@@ -249,37 +251,55 @@ def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]
     ]
 
 
-# Sources without a download, and the size of their images.
-EMBEDDED = {"digits": 8, "digit_scenes": 48, "moving_digits": 32}
+# Sources that need no download, and the size of their images.
+EMBEDDED = {
+    "digits": 8,
+    "digit_scenes": 48,
+    "moving_digits": 32,
+    "identities": 8,
+    "super_resolution": 4,
+    "denoising": 8,
+}
+# What stands in for a source of the user's, and with what values of its own; for all
+# others it is the digits.
+STAND_INS: dict[str, tuple[str, dict[str, Any]]] = {
+    "masks": ("digit_scenes", {}),
+    "voc": ("digit_scenes", {"labels": "boxes"}),
+    "coco": ("digit_scenes", {"labels": "boxes"}),
+}
+# Keys that say where data lies, or how much of it there is.
+NOT_IN_SMALL = {"dir", "test_dir", "in_memory", "subset_seed", "classes", "workers"}
 
 
 def smoke(values: dict[str, Any]) -> dict[str, Any]:
     """The config shrunk to a few steps on a few embedded examples.
 
     The model, the task and the optimizer stay as they are. So does an embedded source;
-    the others give way to digits with the channels and, up to 96 pixels, the size of
-    the config's own images (networks for 224x224 take no less than 67 or 75).
+    the others give way to one with labels of the same kind, with the channels and, up
+    to 96 pixels, the size of the config's own images (networks for 224x224 take no less
+    than 67 or 75).
     """
-    data = values["data"]
-    name = data["name"] if data["name"] in EMBEDDED else "digits"
-    grey = data["name"] in (*EMBEDDED, "tfds:mnist")
-    size = data.get("image_size") or {**EMBEDDED, "tfds:mnist": 28}.get(
-        data["name"], 32
-    )
-    options = ["crop_padding", "flip"] + ["frames"] * (name == "moving_digits")
-    options += ["keep_pixels", "keep", "test_shift", "classes"] * (name == "digits")
-    kept = {key: data[key] for key in options if key in data}
+    given = values["data"]
+    own = given["name"]
+    name, more = STAND_INS.get(own, (own if own in EMBEDDED else "digits", {}))
+    grey = own in ("digits", "digit_scenes", "moving_digits", "tfds:mnist")
+    size = given.get("image_size") or {**EMBEDDED, "tfds:mnist": 28}.get(own, 32)
+    options = data.options(name)
+    keys = {*options, *keywords(Augment)} - NOT_IN_SMALL
+    if name == own:
+        keys |= {"classes"} & options.keys()
+    small = {
+        "name": name,
+        "image_size": min(max(size) if isinstance(size, tuple) else size, 96),
+        "train_examples": 40,
+        "test_examples": 20,
+        "batch_size": 8,
+    }
+    if "channels" not in given:
+        small["channels"] = options["channels"][1] if name == own else 1 if grey else 3
     train = {key: value for key, value in values["train"].items() if key[0] == "l"}
     return values | {
-        "data": kept
-        | {
-            "name": name,
-            "image_size": min(size, 96),
-            "channels": data.get("channels") or (1 if grey else 3),
-            "train_examples": 40,
-            "test_examples": 20,
-            "batch_size": 8,
-        },
+        "data": {key: given[key] for key in keys & given.keys()} | more | small,
         "train": train | {"steps": 4},
         "eval": {"every_steps": 2},
         "checkpoint": {},

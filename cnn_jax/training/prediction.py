@@ -1,9 +1,9 @@
 """What a run's network makes of the user's pictures."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -13,10 +13,74 @@ from tabulate import tabulate
 from cnn_jax.data import images, restoration
 from cnn_jax.data.folder import pictures_below
 from cnn_jax.errors import UserError
+from cnn_jax.tasks import verification
 from cnn_jax.training import run, trained
 from cnn_jax.training import workdir as folder
 
 BATCH = 32
+
+
+class Applied(NamedTuple):
+    """A run's network, applied to pictures.
+
+    Attributes:
+      step: of the checkpoint.
+      pictures: those that were read, as they are drawn on.
+      outputs: what the network makes of them, batch by batch.
+    """
+
+    task: Any
+    step: int
+    pictures: list[np.ndarray]
+    outputs: Iterator[Any]
+
+
+def apply(workdir: Path, files: Sequence[Path], checkpoint: str) -> Applied:
+    """The run's network on pictures: its outputs come in batches, on the host.
+
+    Raises:
+      UserError: a picture cannot be read, or the run is one of clips.
+    """
+    config = folder.saved_config(workdir)
+    dataset = folder.saved_dataset(workdir)
+    if len(dataset.image_shape) == 4:
+        raise UserError(
+            f"the run in {workdir} is one of clips, and pictures are none: "
+            "python -m cnn_jax.evaluate measures it."
+        )
+    if config.data.get("keep_pixels", 1) < 1:
+        raise UserError(
+            f"the run in {workdir} sees a part of the pixels of its own images "
+            "(data.keep_pixels): it cannot see pictures as it was trained."
+        )
+    network = run.network(config, dataset)
+    # Read before anything is computed: a bad file should not cost a minute.
+    if network.task.whole:
+        channels = dataset.image_shape[-1]
+        pictures = [np.asarray(images.read_image(file)) for file in files]
+        inputs = [restoration.as_read(picture, channels) for picture in pictures]
+    else:
+        pictures = inputs = [
+            images.fit(file, dataset.image_shape, dataset.crop) for file in files
+        ]
+    with trained.reader(workdir, config) as checkpoints:
+        step = trained.chosen_step(checkpoints, checkpoint)
+        variables = trained.restore(checkpoints, step, network, config)
+
+    @jax.jit
+    def forward(variables: Any, batch: jax.Array) -> Any:
+        return network.model.apply(variables, network.normalize(batch), train=False)
+
+    def outputs() -> Iterator[Any]:
+        size = 1 if network.task.whole else min(len(inputs), BATCH)
+        for start in range(0, len(inputs), size):
+            batch = np.stack(inputs[start : start + size])
+            # One shape for all batches, one compilation.
+            padded = np.pad(batch, [(0, size - len(batch)), (0, 0), (0, 0), (0, 0)])
+            found = jax.device_get(forward(variables, padded))
+            yield _rows(found, slice(len(batch)))
+
+    return Applied(network.task, step, pictures, outputs())
 
 
 def predict(
@@ -37,61 +101,129 @@ def predict(
       drawings: a folder that gets the task's own picture of each, `NAME.png`.
 
     Raises:
-      UserError: a picture cannot be read, two would be written to one file, or the run
-        is one of clips.
+      UserError: as `apply`, or two pictures would be written to one file.
     """
-    config = folder.saved_config(workdir)
-    dataset = folder.saved_dataset(workdir)
-    if len(dataset.image_shape) == 4:
-        raise UserError(
-            f"the run in {workdir} is one of clips, and pictures are none: "
-            "python -m cnn_jax.evaluate measures it."
-        )
-    if config.data.get("keep_pixels", 1) < 1:
-        raise UserError(
-            f"the run in {workdir} sees a part of the pixels of its own images "
-            "(data.keep_pixels): it cannot see pictures as it was trained."
-        )
     files = [file for path in paths for file in _pictures_in(path)]
     targets = _targets(files, drawings) if drawings else []
-    network = run.network(config, dataset)
-    # Read before anything is computed: a bad file should not cost a minute.
-    if network.task.whole:
-        channels = dataset.image_shape[-1]
-        pictures = [np.asarray(images.read_image(file)) for file in files]
-        inputs = [restoration.as_read(picture, channels) for picture in pictures]
-    else:
-        pictures = inputs = [
-            images.fit(file, dataset.image_shape, dataset.crop) for file in files
-        ]
-    with trained.reader(workdir, config) as checkpoints:
-        step = trained.chosen_step(checkpoints, checkpoint)
-        variables = trained.restore(checkpoints, step, network, config)
-
-    @jax.jit
-    def forward(variables: Any, batch: jax.Array) -> Any:
-        return network.model.apply(variables, network.normalize(batch), train=False)
-
+    network = apply(workdir, files, checkpoint)
     answers = []
-    size = 1 if network.task.whole else min(len(inputs), BATCH)
-    for start in range(0, len(inputs), size):
-        batch = np.stack(inputs[start : start + size])
-        # One shape for all batches, one compilation.
-        padded = np.pad(batch, [(0, size - len(batch)), (0, 0), (0, 0), (0, 0)])
-        found = jax.device_get(forward(variables, padded))
-        answers += network.task.answers(_rows(found, slice(len(batch))), top_k)
-        for i, target in enumerate(targets[start : start + size]):
+    for found in network.outputs:
+        start = len(answers)
+        answers += network.task.answers(found, top_k)
+        for i, target in enumerate(targets[start : len(answers)]):
             target.parent.mkdir(parents=True, exist_ok=True)
-            picture = network.task.drawn(pictures[start + i], _rows(found, i))
-            Image.fromarray(picture).save(target)
+            drawn = network.task.drawn(network.pictures[start + i], _rows(found, i))
+            Image.fromarray(drawn).save(target)
     _print(files, answers, output)
+
+
+def verify(
+    workdir: Path,
+    pair: tuple[Path, Path],
+    *,
+    checkpoint: str = "best",
+    output: str = "table",
+    threshold: float | None = None,
+) -> None:
+    """Prints whether two pictures show the same identity.
+
+    Args:
+      threshold: the least cosine of the same identity; None: the one that was best on
+        the run's test pairs.
+
+    Raises:
+      UserError: as `apply`, or the run has no embeddings.
+    """
+    vectors, step = _embeddings(workdir, pair, checkpoint)
+    if threshold is None:
+        threshold = _threshold(workdir, step, "threshold")
+    cosine = float(verification.cosine_similarities(vectors)[0, 1])
+    answer = {
+        "same": "yes" if cosine >= threshold else "no",
+        "cosine": f"{cosine:.4f}",
+        "threshold": f"{threshold:.4f}",
+    }
+    _print([f"{pair[0]} and {pair[1]}"], [[answer]], output)
+
+
+def identify(
+    workdir: Path,
+    paths: Sequence[Path],
+    gallery: Path,
+    *,
+    top_k: int = 5,
+    checkpoint: str = "best",
+    output: str = "table",
+    threshold: float | None = None,
+) -> None:
+    """Prints whom of a gallery each picture shows.
+
+    Args:
+      gallery: a folder with a folder of pictures, or one picture, of each identity.
+      threshold: who is less alike is nobody of the gallery; None: the one at which one
+        in ten of the run's test pictures of others raised a false alarm.
+
+    Raises:
+      UserError: as `apply`, or the run has no embeddings.
+    """
+    files = [file for path in paths for file in _pictures_in(path)]
+    known = _pictures_in(gallery)
+    names = [
+        file.stem if file.parent == gallery else file.parent.name for file in known
+    ]
+    vectors, step = _embeddings(workdir, [*files, *known], checkpoint)
+    if threshold is None:
+        threshold = _threshold(workdir, step, "threshold_at_fpir_0.1")
+    table = verification.cosine_similarities(vectors)[: len(files), len(files) :]
+    answers = []
+    for row in table:
+        nearest = {}
+        for i in np.argsort(-row, kind="stable"):
+            nearest.setdefault(names[i], float(row[i]))
+        found = [
+            {"identity": name, "cosine": f"{cosine:.4f}"}
+            for name, cosine in list(nearest.items())[:top_k]
+            if cosine >= threshold
+        ]
+        best = max(nearest.values())
+        nobody = {"identity": "nobody of the gallery", "cosine": f"{best:.4f}"}
+        answers.append(found or [nobody])
+    _print(files, answers, output)
+
+
+def _embeddings(
+    workdir: Path, files: Sequence[Path], checkpoint: str
+) -> tuple[np.ndarray, int]:
+    """One row a picture, and the step of the checkpoint."""
+    network = apply(workdir, files, checkpoint)
+    if network.task.output_kind != "embedding":
+        raise UserError(
+            f"the run in {workdir} has no embeddings: one of "
+            "--config=configs/faces.py has."
+        )
+    return np.concatenate(
+        [found["embedding"] for found in network.outputs]
+    ), network.step
+
+
+def _threshold(workdir: Path, step: int, name: str) -> float:
+    """A threshold that was measured on the run's test pictures after `step` steps."""
+    lines = (workdir / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    for row in map(json.loads, lines):
+        if row["step"] == step and f"test/{name}" in row:
+            return row[f"test/{name}"]
+    raise UserError(
+        f"the run in {workdir} measured no threshold at step {step}: set --threshold."
+    )
 
 
 def _rows(outputs: Any, which: int | slice) -> Any:
     return jax.tree.map(lambda rows: rows[which], outputs)
 
 
-def _print(files: Sequence[Path], answers: Sequence[list[dict]], output: str) -> None:
+def _print(
+    files: Sequence[Path | str], answers: Sequence[list[dict]], output: str
+) -> None:
     if output == "json":
         found = [
             {"image": str(path), "predictions": rows}

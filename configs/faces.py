@@ -1,0 +1,44 @@
+"""Verification and identification of people who were never seen, by embeddings.
+
+    python -m cnn_jax.main --config=configs/faces.py
+    python -m cnn_jax.main --config=configs/faces.py:folder --config.data.dir=DIR
+    python -m cnn_jax.predict --workdir=runs/faces-folder --verify A.png B.png
+    python -m cnn_jax.predict --workdir=runs/faces-folder --identify A.png \\
+        --gallery=FOLDER
+
+The first takes digits for people: it learns some of the ten, and tells apart the
+others. The second learns the faces in DIR/<name>/*, a quarter of the people held out.
+"""
+
+from cnn_jax.training.config import choose, default
+
+
+def digits():
+    config = default()
+    config.data = {"name": "identities", "batch_size": 64}
+    config.data.image_size = 16
+    config.data.channels = 1
+    config.data.test_identities = 4
+    config.data.crop_padding = 2
+    config.model = {"name": "resnet20", "width": 16, "head": "embedding"}
+    config.task = {"name": "embedding"}
+    config.optimizer = {"name": "adamw", "learning_rate": 2e-3}
+    config.train.epochs = 10
+    config.eval.every_epochs = 5
+    return config
+
+
+def folder():
+    config = digits()
+    config.data.batch_size = 32
+    config.data.image_size = 64
+    config.data.test_identities = 0.25
+    config.data.crop_padding = 4
+    config.data.flip = True
+    config.train = {"steps": 500}
+    config.eval = {"every_steps": 100}
+    return config
+
+
+def get_config(arg=None):
+    return choose({"digits": digits, "folder": folder}, arg)
