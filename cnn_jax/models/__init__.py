@@ -6,6 +6,9 @@ height, width, channels); it returns float32 logits (batch, num_classes), or wit
 head="fcn" (batch, height, width, num_classes). With head="embedding" it returns a
 dict: "embedding" (batch, embedding_features), and "cosine" (batch, num_classes) of its
 angles to the classes.
+
+`create("fcos:resnet20", num_classes=10, strides=(2, 4), width=8)` is a detector on a
+backbone, of the attributes of both; what it returns is in `fcos.FCOS`.
 """
 
 import dataclasses
@@ -23,6 +26,7 @@ from cnn_jax.models import (
     alexnet,
     densenet,
     drn,
+    fcos,
     flattenednet,
     googlenet,
     inception,
@@ -89,6 +93,12 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "plain": plain.PlainNet,
 }
 
+# What finds objects in the maps of a network of `MODELS`: "fcos:resnet18".
+DETECTORS: dict[str, Callable[..., nn.Module]] = {"fcos": fcos.FCOS}
+# Attributes of networks that no detector has: of what comes behind the last map.
+HEAD_ATTRIBUTES = ("head", "head_width", "head_grid", "pyramid_levels", "dropout")
+HEAD_ATTRIBUTES += ("auxiliary", "auxiliary_dropout")
+
 DTYPES: dict[str, DTypeLike] = {
     "float32": jnp.float32,
     "bfloat16": jnp.bfloat16,
@@ -103,10 +113,11 @@ def create(
     dtype: DTypeLike | None = None,
     **attributes: Any,
 ) -> nn.Module:
-    """The model `name`; `attributes(name)` lists what else may be set.
+    """The model `name`, or the detector "fcos:NAME" on its maps; `attributes(name)`
+    lists what else may be set.
 
-    `num_classes` None is that of the published network. `dtype`, that of the
-    computation, may be a name of `DTYPES`; None is float32.
+    `num_classes` None is that of the published network; there is none of a detector.
+    `dtype`, that of the computation, may be a name of `DTYPES`; None is float32.
 
     Raises:
       UserError: unknown model, attribute or dtype, or an impossible value.
@@ -115,7 +126,10 @@ def create(
     for key in attributes:
         if key not in known:
             raise unknown(f"attribute of {name}", key, known)
+    detector, _, backbone = name.rpartition(":")
     if num_classes is None:
+        if detector:
+            raise UserError(f"num_classes of {name} must be set.")
         num_classes = PUBLISHED[name].num_classes
     if num_classes < 1:
         raise UserError(f"num_classes={num_classes} must be at least 1.")
@@ -123,7 +137,13 @@ def create(
         if dtype not in DTYPES:
             raise unknown("dtype", dtype, DTYPES)
         dtype = DTYPES[dtype]
-    return MODELS[name](num_classes=num_classes, dtype=dtype, **attributes)
+    common = {"num_classes": num_classes, "dtype": dtype}
+    if not detector:
+        return MODELS[name](**common, **attributes)
+    own = _own_fields(DETECTORS[detector])
+    theirs = {key: attributes.pop(key) for key in attributes.keys() - own.keys()}
+    network = MODELS[backbone](**common, **theirs)
+    return DETECTORS[detector](backbone=network, **common, **attributes)
 
 
 def features(
@@ -172,14 +192,40 @@ def attributes(name: str) -> dict[str, tuple[Any, Any]]:
 
 
 def _fields(name: str) -> dict[str, tuple[Any, Any]]:
-    if name not in MODELS:
-        raise unknown("model", name, MODELS)
-    model = MODELS[name]
-    module, fixed = model, {}
-    if isinstance(model, partial):
-        module, fixed = model.func, model.keywords
+    detector, colon, backbone = name.rpartition(":")
+    if not colon:
+        if name not in MODELS:
+            raise unknown("model", name, MODELS)
+        return _own_fields(MODELS[name])
+    if detector not in DETECTORS:
+        raise unknown("detector", detector, DETECTORS)
+    backbones = [name for name in MODELS if _has_image_maps(name)]
+    if backbone not in backbones:
+        raise unknown(f"backbone of {detector}", backbone, backbones)
+    theirs = _own_fields(MODELS[backbone])
+    theirs = {k: field for k, field in theirs.items() if k not in HEAD_ATTRIBUTES}
+    own = _own_fields(DETECTORS[detector])
+    del own["backbone"]
+    return theirs | own
+
+
+def _own_fields(model: Callable[..., nn.Module]) -> dict[str, tuple[Any, Any]]:
+    module, fixed = _module(model)
     return {
         field.name: (field.type, fixed.get(field.name, field.default))
         for field in dataclasses.fields(module)
         if field.name not in ("parent", "name", "num_classes")
     }
+
+
+def _has_image_maps(name: str) -> bool:
+    """Whether a detector finds maps in the network `name`."""
+    module, _ = _module(MODELS[name])
+    return issubclass(module, Classifier) and not module.takes_clips
+
+
+def _module(model: Callable[..., nn.Module]) -> tuple[type[nn.Module], dict[str, Any]]:
+    """The class of a network, and the values that its variant has of its own."""
+    if isinstance(model, partial):
+        return model.func, model.keywords
+    return model, {}

@@ -19,12 +19,14 @@ A task is an object with
 from collections.abc import Callable
 
 from cnn_jax.tasks.classification import Classification
+from cnn_jax.tasks.detection import Detection
 from cnn_jax.tasks.embedding import Embedding
 from cnn_jax.tasks.enhancement import Enhancement
 from cnn_jax.tasks.segmentation import Segmentation
 
 TASKS: dict[str, Callable] = {
     "classification": Classification,
+    "detection": Detection,
     "embedding": Embedding,
     "enhancement": Enhancement,
     "segmentation": Segmentation,

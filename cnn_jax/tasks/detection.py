@@ -1,6 +1,7 @@
 """Detection: the boxes of the objects in an image, and their classes, as FCOS learns
 them."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar
@@ -10,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, UInt8
 
+from cnn_jax.models.fcos import Places
 from cnn_jax.tasks import anchor_free, pictures
 from cnn_jax.tasks.average_precision import average_precision
 from cnn_jax.tasks.metrics import Pairs, Rows, Totals, means, weighted
@@ -47,7 +49,7 @@ class Detection:
     ) -> Float[Array, ""]:
         """What training minimises, over all places of this device's images."""
         del auxiliary
-        return sum(anchor_free.losses(outputs, batch["label"]).values())
+        return sum(_losses(outputs, batch["label"]).values())
 
     def metrics(self, outputs: Outputs, batch: dict) -> Pairs:
         """`loss` and its three parts, the means of those of each image by itself."""
@@ -130,10 +132,12 @@ class Detection:
         return pictures.with_boxes(image, _sure(found), self.classes)
 
     def _detections(
-        self, outputs: Outputs, size: tuple[int, int] | None = None
+        self, outputs: Outputs, size: tuple[float, float] = (math.inf, math.inf)
     ) -> Float[Array, "batch most 6"]:
+        found, places = _parts(outputs)
         return anchor_free.detections(
-            outputs,
+            found,
+            places,
             size,
             most=self.most,
             score_threshold=self.score_threshold,
@@ -141,11 +145,22 @@ class Detection:
         )
 
 
+def _parts(outputs: Outputs) -> tuple[dict[str, Array], Places]:
+    """What differs from image to image, and the places, which are the same in all."""
+    found = dict(outputs)
+    places = found.pop("places")
+    return found, jax.tree.map(lambda rows: rows[0], places)
+
+
+def _losses(outputs: Outputs, labels: Array) -> dict[str, Array]:
+    found, places = _parts(outputs)
+    return anchor_free.losses(found, labels, places)
+
+
 @jax.vmap
 def _of_images(outputs: Outputs, labels: Array) -> dict[str, Array]:
     """The parts of the loss, for each image by itself."""
-    one = jax.tree.map(lambda leaf: leaf[None], outputs)
-    return anchor_free.losses(one, labels[None])
+    return _losses(jax.tree.map(lambda leaf: leaf[None], outputs), labels[None])
 
 
 def _sure(rows: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 Matplotlib is imported where it draws: it takes half a second.
 """
 
+import colorsys
 from collections.abc import Sequence
 from math import ceil, sqrt
 from typing import Any
@@ -136,6 +137,55 @@ def compared(
     return labelled_grid(
         [np.stack([images[first], images[second]]) for first, second in pairs], labels
     )
+
+
+def with_boxes(
+    image: UInt8[np.ndarray, "height width channels"],
+    rows: Float[np.ndarray, "boxes columns"],
+    classes: Sequence[str],
+    cell: int = 480,
+) -> Composed:
+    """The image with boxes, a colour a class, and the names of their classes.
+
+    A small image is enlarged by a whole factor to about `cell` pixels. The names stand
+    above the boxes or, where there is no room, inside.
+
+    Args:
+      rows: (class, top, left, bottom, right) in pixels of the image, and a score, if
+        any. The class -1 fills up; -2 - c is one of class c that does not count, whose
+        name stands in brackets. Earlier rows are drawn over later ones.
+      classes: names of the classes.
+    """
+    picture, font = _enlarged(image, cell), ImageFont.load_default(size=12)
+    factor = picture.width // image.shape[1]
+    draw = ImageDraw.Draw(picture)
+    labels = []
+    for kind, *sides in rows[rows[:, 0] != -1][::-1].tolist():
+        index = int(kind if kind >= 0 else -2 - kind)
+        colour, name = _bright(index), classes[index]
+        top, left, bottom, right = (round(side * factor) for side in sides[:4])
+        # The last row and column that the box covers; at least the first.
+        bottom, right = max(bottom - 1, top), max(right - 1, left)
+        draw.rectangle((left, top, right, bottom), None, colour, 2)
+        text = name if kind >= 0 else f"({name})"
+        if len(sides) > 4:
+            text += f" {sides[4]:.2f}"
+        labels.append((top, left, text, colour))
+    height = 16
+    for top, left, text, colour in labels:  # no lines through them
+        width = round(font.getlength(text)) + 4
+        y = max(top - height if top >= height else top, 0)
+        x = max(min(left, picture.width - width), 0)
+        draw.rectangle((x, y, x + width - 1, y + height - 1), colour)
+        draw.text((x + 2, y + 1), text, "black", font)
+    return np.asarray(picture)
+
+
+def _bright(index: int) -> tuple[int, int, int]:
+    """A colour that is never grey or dark, unlike those of nearby classes."""
+    hue = index * 0.618 % 1  # steps of the golden ratio
+    red, green, blue = colorsys.hsv_to_rgb(hue, 0.7, 1)
+    return round(red * 255), round(green * 255), round(blue * 255)
 
 
 def confusion_matrix(matrix: np.ndarray, classes: Sequence[str]) -> Picture:

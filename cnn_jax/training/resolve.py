@@ -52,7 +52,7 @@ def schema(values: Mapping[str, Any]) -> dict[str, dict[str, Key]]:
         "model": name
         | {"num_classes": Key(int | None, None)}
         | {"init_from": Key(str | None, None)}
-        | keys(models.attributes(name_in("model", models.MODELS))),
+        | keys(models.attributes(name_in("model", None))),
         "task": name | keywords(tasks.TASKS[name_in("task", tasks.TASKS)]),
         "optimizer": name
         | keywords(optimizers.make)

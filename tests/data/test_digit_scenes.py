@@ -89,6 +89,41 @@ def test_strokes_are_labelled_and_nothing_else(pools, size, seed, role):
     assert grey[labels > 0].mean() > grey[labels == 0].mean() + 30
 
 
+@settings(max_examples=15, deadline=None)
+@given(st.integers(12, 60), st.sampled_from(["train", "test"]))
+def test_boxes_are_tight_around_the_labels(size, role):
+    """Each holds its digit's pixels alone, up to all four sides, and none is left."""
+    count = 6
+    options = {"train_examples": count, "test_examples": count, "image_size": size}
+    labels = digit_scenes.load(**options).splits[role].labels
+    found = digit_scenes.boxes(role, count, image_size=size)
+    assert found.shape == (count, MOST_DIGITS, 5) and found.dtype == np.float32
+    for rows, pixels in zip(found, labels.copy(), strict=True):
+        for digit, *sides in rows.astype(int):
+            if digit == -1:
+                assert sides == [0, 0, 0, 0]
+                continue
+            top, left, bottom, right = sides
+            stroke = pixels[top:bottom, left:right]
+            assert set(np.unique(stroke)) <= {0, digit + 1}
+            for side in (stroke[0], stroke[-1], stroke[:, 0], stroke[:, -1]):
+                assert side.any()
+            stroke[:] = 0
+        assert not pixels.any()
+
+
+def test_boxes_of_the_first_scenes(scenes):
+    """Never change, as the scenes do not; of 48 pixels, digits have 8 to 24."""
+    found = digit_scenes.boxes("train", 120)
+    np.testing.assert_array_equal(digit_scenes.boxes("train", 7), found[:7])
+    assert not np.array_equal(digit_scenes.boxes("test", 7), found[:7])
+    digits_there = found[found[..., 0] >= 0]
+    assert 1 < len(digits_there) / 120 < MOST_DIGITS
+    heights = digits_there[:, 3] - digits_there[:, 1]
+    assert heights.min() >= 5 and heights.max() <= 24
+    assert zlib.crc32(found.tobytes()) == 2035534845
+
+
 def test_training_and_test_scenes_share_no_digit(pools):
     train, test = ({p.tobytes() for p in pool.images} for pool in pools.values())
     assert len(pools["train"].labels) == 1437 and len(pools["test"].labels) == 360

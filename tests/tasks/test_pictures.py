@@ -147,6 +147,77 @@ def test_a_curve_rises_where_its_points_do():
         assert top + unit * (1 - expected) == pytest.approx(height[decade], abs=8)
 
 
+NAMES = ("cat", "dog", "bird")
+
+
+def boxed(image, *rows, **options):
+    return pictures.with_boxes(image, np.array(rows, np.float32), NAMES, **options)
+
+
+def dark(found):
+    """Pixels of the letters, but for their blurred borders."""
+    return found.max(-1) < 60
+
+
+def test_boxes_on_a_small_image():
+    """Ten times enlarged; the box's outline, two pixels wide, is within its edges."""
+    image = noise(48, 48, 1) // 4 + 64
+    large = np.kron(np.broadcast_to(image, (48, 48, 3)), np.ones((10, 10, 1), np.uint8))
+    np.testing.assert_array_equal(boxed(image, (-1, 0, 0, 0, 0)), large)
+    found = boxed(image, (1, 10, 5, 30, 40), (-1, 0, 0, 0, 0))
+    assert found.shape == (480, 480, 3) and found.dtype == np.uint8
+    changed = (found != large).any(-1)
+    for line in (
+        found[100:102, 50:400],
+        found[298:300, 50:400],
+        found[100:300, 50:52],
+        found[100:300, 398:400],
+    ):
+        assert (line == found[100, 50]).all()
+    assert not changed[102:298, 52:398].any()  # what is inside stays visible
+    assert not changed[300:].any() and not changed[:, 400:].any()
+    # The name is above the box, in black on the class's colour.
+    assert not changed[:84].any() and changed[84:100, 50:70].all()
+    assert dark(found)[84:100, 50:100].sum() > 20
+    assert (found[84, 50] == found[100, 50]).all()
+
+
+def test_boxes_on_a_photo():
+    image = noise(480, 640, 3) // 2 + 64
+    found = boxed(image, (0, 100, 100, 200, 300), (-4, 300, 10, 400, 90))
+    assert found.shape == (480, 640, 3)
+    changed = (found != image).any(-1)
+    assert changed[100, 100:300].all() and changed[300, 10:90].all()
+    assert 0.002 < changed.mean() < 0.02
+    assert (image == noise(480, 640, 3) // 2 + 64).all()
+    # Its class is in brackets, and a score makes the text longer.
+    counting = boxed(image, (0, 100, 100, 200, 300), (2, 300, 10, 400, 90))
+    assert dark(found)[284:300].sum() > dark(counting)[284:300].sum()
+    scored = boxed(image, (0, 100, 100, 200, 300, 0.876))
+    assert dark(scored)[84:100].sum() > dark(found)[84:100].sum() + 20
+
+
+@pytest.mark.parametrize(
+    "box",
+    [(0, 0, 20, 30), (40, 0, 48, 3), (0, 45, 3, 48), (7, 7, 7, 7), (-3, -3, 90, 90)],
+)
+def test_names_stay_inside(box):
+    """At the image's sides too, and of boxes that have no size or reach beyond."""
+    found = boxed(np.full((48, 48, 3), 100, np.uint8), (2, *box, 0.5))
+    whole = boxed(np.full((48, 48, 3), 100, np.uint8), (2, 20, 20, 40, 40, 0.5))
+    assert found.shape == (480, 480, 3)
+    assert dark(found).sum() == dark(whole).sum() > 50
+
+
+def test_colours_and_order():
+    image = np.zeros((24, 24, 3), np.uint8)
+    rows = [(kind, 2, 2, 20, 20) for kind in range(3)]
+    corners = [tuple(boxed(image, row, cell=24)[19, 19]) for row in rows]
+    assert len(set(corners)) == 3
+    assert all(max(colour) - min(colour) > 100 for colour in map(np.array, corners))
+    assert tuple(boxed(image, *rows, cell=24)[19, 19]) == corners[0]
+
+
 @pytest.mark.parametrize(
     "shape", [(2, 2), (3, 5), (10, 10), (10, 26), (10, 1000), (50, 50)]
 )

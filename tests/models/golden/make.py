@@ -45,6 +45,8 @@ HEADS = {
 # A network with trained weights, which are not a part of the project.
 TRAINED = {"squeezenet1_0_imagenet": ("squeezenet1_0", IMAGE)}
 WEIGHTS = FOLDER.parents[2] / "../shared/data/weights"
+# A detector: the shape of its input, of which no stride divides the height.
+DETECTORS = {"fcos_resnet50_fpn": (1, 3, 42, 72)}
 
 
 def fill(name: str, shape: tuple[int, ...]) -> np.ndarray:
@@ -72,7 +74,6 @@ def inputs(shape: tuple[int, ...]) -> np.ndarray:
 def network(name: str, weights: Path | None = None):
     """The network, in evaluation mode, with the values of `fill` or of a file."""
     import safetensors.torch
-    import torch
     import torchvision
 
     options = {}
@@ -83,11 +84,31 @@ def network(name: str, weights: Path | None = None):
     if weights is not None:
         model.load_state_dict(safetensors.torch.load_file(weights))
         return model.eval()
+    fill_all(model)
+    return model.eval()
+
+
+def fill_all(model) -> None:
+    """Gives the network the values of `fill`."""
+    import torch
+
     shapes = {key: tuple(value.shape) for key, value in model.state_dict().items()}
     model.load_state_dict(
         {key: torch.from_numpy(fill(key, shape)) for key, shape in shapes.items()}
     )
-    return model.eval()
+
+
+def detector(name: str):
+    """The detector, likewise, and what makes its heads' outputs of images."""
+    from torchvision.models import detection
+
+    model = getattr(detection, name)(weights=None, weights_backbone=None)
+    fill_all(model)
+
+    def outputs(images):
+        return model.head(list(model.backbone(images).values()))
+
+    return model.eval(), outputs
 
 
 def save(name: str, model, module, input_shape: tuple[int, ...]) -> None:
@@ -95,20 +116,24 @@ def save(name: str, model, module, input_shape: tuple[int, ...]) -> None:
     import torch
 
     with torch.no_grad():
-        output = module(torch.from_numpy(inputs(input_shape))).numpy()
+        output = module(torch.from_numpy(inputs(input_shape)))
+    outputs = output if isinstance(output, dict) else {"output": output}
     shapes = {key: tuple(value.shape) for key, value in model.state_dict().items()}
     np.savez_compressed(
         FOLDER / f"{name}.npz",
-        output=output,
+        **{key: value.numpy() for key, value in outputs.items()},
         input_shape=np.array(input_shape),
         names=np.array(list(shapes)),
         shapes=np.array([json.dumps(shape) for shape in shapes.values()]),
     )
-    print(f"{name}: {output.shape}, largest value {np.abs(output).max():.3g}")
+    for key, value in outputs.items():
+        print(
+            f"{name}: {key} {tuple(value.shape)}, largest value {value.abs().max():.3g}"
+        )
 
 
 def main(names: list[str]) -> None:
-    for name in names or [*NETWORKS, *HEADS, *TRAINED]:
+    for name in names or [*NETWORKS, *HEADS, *TRAINED, *DETECTORS]:
         if name in NETWORKS:
             model = network(name)
             save(name, model, model, NETWORKS[name])
@@ -116,6 +141,8 @@ def main(names: list[str]) -> None:
             whole, head, input_shape = HEADS[name]
             model = network(whole)
             save(name, model, getattr(model, head), input_shape)
+        elif name in DETECTORS:
+            save(name, *detector(name), DETECTORS[name])
         else:
             kind, input_shape = TRAINED[name]
             model = network(kind, WEIGHTS / f"{name}.safetensors")

@@ -1,0 +1,74 @@
+"""The maps inside a network for classification, the last one of each stride."""
+
+import itertools
+import math
+import operator
+from typing import Any
+
+import flax.linen as nn
+from jaxtyping import Array, Float
+
+from cnn_jax.errors import UserError
+from cnn_jax.models.classifier import Classifier
+
+Images = Float[Array, "batch height width channels"]
+Maps = dict[int, Float[Array, "batch _height _width _channels"]]
+
+
+def by_stride(backbone: Classifier, images: Images, train: bool) -> Maps:
+    """The last map of each stride that a network makes on the way to its head.
+
+    To be called where the network is bound: in a method of a module that holds it, or
+    in a function under `nn.apply` or `nn.init`. The heads, auxiliary ones too, are not
+    applied, and while initialising their parameters are not made.
+
+    A map counts if one of the network's own layers (its direct submodules) takes or
+    gives it, or its head takes it. So the last of a stride is the one behind the
+    non-linearity, where that is no layer itself, and strides inside of a stem have
+    none.
+
+    Args:
+      train: as for the network; its batch statistics are updated if it is.
+
+    Returns:
+      Maps by stride, the pixels of the images to one of the map, the largest map first.
+      It is the one of the strides in the network's `plan` that is nearest to the ratio
+      of the sizes, which is exact where layers pad. Of small images, layers that do not
+      may leave so little that a stride is passed over.
+
+    Raises:
+      UserError: images smaller than the stride of the network's last map.
+    """
+    steps = (step.strides[-1] for step in backbone.plan())
+    strides = list(itertools.accumulate(steps, operator.mul, initial=1))
+    size = images.shape[1:-1]
+    if min(size) < strides[-1]:
+        raise UserError(
+            f"images of {size[0]}x{size[1]} are too small for "
+            f"{type(backbone).__name__}: one pixel of its last map is {strides[-1]} of "
+            "theirs."
+        )
+    found: Maps = {}
+
+    def record(x: Array) -> None:
+        ratio = max(size) / max(x.shape[1:-1])
+        found[min(strides, key=lambda stride: abs(math.log(ratio / stride)))] = x
+
+    def intercept(method: Any, args: Any, options: Any, context: Any) -> Any:
+        path, name = context.module.path, context.method_name
+        if path == backbone.path and name == "classify":
+            record(args[0])
+            return args[0]  # which the network returns in place of logits
+        if path == backbone.path and name == "auxiliary_logits":
+            return None
+        own_layer = path[:-1] == backbone.path and path and name == "__call__"
+        if own_layer and found:  # the first layer takes the images
+            record(args[0])
+        output = method(*args, **options)
+        if own_layer:
+            record(output)
+        return output
+
+    with nn.intercept_methods(intercept):
+        backbone(images, train)
+    return dict(sorted(found.items()))

@@ -1,0 +1,40 @@
+"""Detection: FCOS (Tian et al. 2019) on a ResNet-20, in scenes of digits.
+
+    python -m cnn_jax.main --config=configs/detection.py
+    python -m cnn_jax.main --config=configs/detection.py:voc --config.data.dir=DIR
+
+The second finds what is marked in DIR, a folder in the form of Pascal VOC. With
+--config.data.name=coco it is one in that of COCO.
+"""
+
+from cnn_jax.training import recipes
+from cnn_jax.training.config import choose
+
+
+def scenes():
+    config = recipes.digit_scenes(epochs=20)
+    config.data.labels = "boxes"
+    config.task.name = "detection"
+    config.model = {"name": "fcos:resnet20", "width": 16, "strides": (4,)}
+    config.model.pyramid_channels = 64
+    config.model.head_depth = 2
+    config.optimizer.learning_rate = 3e-3
+    return config
+
+
+def voc():
+    config = scenes()
+    config.data = {"name": "voc", "image_size": (240, 320), "batch_size": 8}
+    config.data.flip = True
+    config.data.crop_padding = 16
+    config.model = {"name": "fcos:resnet18", "width": 32, "strides": (8, 16, 32)}
+    config.model.pyramid_channels = 64
+    config.model.head_depth = 2
+    config.optimizer.learning_rate = 1e-3
+    config.train.epochs = 40
+    config.eval.every_epochs = 10
+    return config
+
+
+def get_config(arg=None):
+    return choose({"scenes": scenes, "voc": voc}, arg)
