@@ -7,7 +7,6 @@ number alone, so that it is the same on every machine and however many there are
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float32
 from PIL import Image
 
 from cnn_jax.data import digits, images
@@ -44,8 +43,9 @@ def load(
     train_examples: int = 2000,
     test_examples: int = 400,
     labels: str = "pixels",
+    most_digits: int = MOST_DIGITS,
 ) -> Dataset:
-    """Scenes of one to four digits; training and test scenes share no digit.
+    """Scenes of up to four digits; training and test scenes share no digit.
 
     Digits are resampled bilinearly to random sizes, and their squares do not overlap.
     They are lighter than what is behind them, a gradient between random grey levels;
@@ -57,27 +57,30 @@ def load(
       image_size: pixels on a side; digits grow with it.
       channels: 1, or 3 for the same grey three times.
       train_examples, test_examples: how many scenes; fewer are the first of more.
-      labels: "pixels", or "boxes" around the strokes of each digit; these have ten
-        classes, without one for the background.
+      labels: "pixels", or "boxes": rows (digit, top, left, bottom, right), each the
+        tight box around the pixels of a digit's strokes, in pixels from the image's
+        upper left corner to the box's edges; rows without a digit are (-1, 0, 0, 0, 0).
+        There are ten classes then, without one for the background.
+      most_digits: in a scene; at least one.
     """
     if labels not in LABELLED:
         raise unknown("data.labels", labels, LABELLED)
     images.check_shape(image_size, channels)
     images.check_least("image_size", image_size, 2 * SMALLEST)
+    images.check_least("most_digits", most_digits, 1)
     splits = []
     for count, (role, pool) in zip(
         (train_examples, test_examples), digits.pools().items(), strict=True
     ):
         check_count(count, f"{role}_examples")
         scenes = np.empty((count, image_size, image_size, channels), np.uint8)
-        targets = np.empty((count, image_size, image_size), np.uint8)
+        targets = []
         for index in range(count):
             rng = np.random.default_rng([SPLITS[role], index])
-            grey, targets[index] = _scene(rng, image_size, pool)
-            scenes[index] = grey[..., None]
-        if labels == "boxes":
-            targets = boxes(role, count, image_size=image_size)
-        splits.append(Arrays(scenes, targets))
+            scene = _scene(rng, image_size, pool, most_digits)
+            scenes[index] = scene.grey[..., None]
+            targets.append(scene.pixels if labels == "pixels" else scene.boxes)
+        splits.append(Arrays(scenes, np.stack(targets)))
     return assemble(
         *splits,
         classes=CLASSES if labels == "pixels" else CLASSES[1:],
@@ -86,64 +89,50 @@ def load(
     )
 
 
-def boxes(
-    role: str, count: int, *, image_size: int = 48
-) -> Float32[np.ndarray, "count most 5"]:
-    """Where the digits of the first scenes of a split are: labels for detection.
+class Scene(NamedTuple):
+    """A scene and its labels.
 
-    For each scene four rows (digit, top, left, bottom, right), the tight box around the
-    pixels that `load` labels as the digit's, in pixels from the image's upper left
-    corner to the box's edges. Rows without a digit are (-1, 0, 0, 0, 0).
-
-    Args:
-      role: "train" or "test".
-      count: how many scenes, as `train_examples` or `test_examples`.
-      image_size: as for `load`.
+    Attributes:
+      grey: uint8 [size, size].
+      pixels: uint8 [size, size], the class of each.
+      boxes: float32 [most_digits, 5], see `load`.
     """
-    pool = digits.pools()[role]
-    found = np.zeros((count, MOST_DIGITS, 5), np.float32)
-    found[..., 0] = -1
-    for index in range(count):
-        rng = np.random.default_rng([SPLITS[role], index])
-        _gradient(rng, image_size)  # draws what the scene draws before its digits
-        placed = _places(rng, image_size, len(pool.labels))
-        for row, place in enumerate(placed):
-            ys, xs = np.nonzero(_stroke(pool, place) >= STROKE)
-            if len(ys):  # in a very small square, nothing may be left of the stroke
-                top, left = place.top + ys.min(), place.left + xs.min()
-                bottom, right = place.top + ys.max() + 1, place.left + xs.max() + 1
-                found[index, row] = pool.labels[place.digit], top, left, bottom, right
-    return found
+
+    grey: np.ndarray
+    pixels: np.ndarray
+    boxes: np.ndarray
 
 
-def _scene(
-    rng: np.random.Generator, size: int, pool: digits.Pool
-) -> tuple[np.ndarray, np.ndarray]:
-    """A scene, uint8 [size, size], and its labels, likewise."""
+def _scene(rng: np.random.Generator, size: int, pool: digits.Pool, most: int) -> Scene:
     canvas = _gradient(rng, size)
-    labels = np.zeros((size, size), np.uint8)
-    for placed in _places(rng, size, len(pool.labels)):
-        stroke = _stroke(pool, placed)
+    pixels = np.zeros((size, size), np.uint8)
+    boxes = np.zeros((most, 5), np.float32)
+    boxes[:, 0] = -1
+    for number, placed in enumerate(_places(rng, size, len(pool.labels), most)):
+        digit = Image.fromarray(pool.images[placed.digit])
+        shape = (placed.side, placed.side, 1)
+        stroke = images.fit(digit, shape)[..., 0].astype(np.int32)  # of 255
         ink = int(rng.integers(*INK, endpoint=True))
         rows = slice(placed.top, placed.top + placed.side)
         columns = slice(placed.left, placed.left + placed.side)
         behind = canvas[rows, columns]
         canvas[rows, columns] = behind + (ink - behind) * stroke // 255
-        labels[rows, columns][stroke >= STROKE] = pool.labels[placed.digit] + 1
+        label = pool.labels[placed.digit]
+        pixels[rows, columns][stroke >= STROKE] = label + 1
+        ys, xs = np.nonzero(stroke >= STROKE)
+        if len(ys):  # in a very small square, nothing may be left of the stroke
+            top, left = placed.top + ys.min(), placed.left + xs.min()
+            bottom, right = placed.top + ys.max() + 1, placed.left + xs.max() + 1
+            boxes[number] = label, top, left, bottom, right
     noise = rng.integers(-NOISE, NOISE, (size, size), np.int32, endpoint=True)
-    return (canvas + noise).clip(0, 255).astype(np.uint8), labels
+    grey = (canvas + noise).clip(0, 255).astype(np.uint8)
+    return Scene(grey, pixels, boxes)
 
 
-def _stroke(pool: digits.Pool, placed: Placed) -> np.ndarray:
-    """How much of a digit's ink each pixel of its square has, int32, of 255."""
-    digit = Image.fromarray(pool.images[placed.digit])
-    return images.fit(digit, (placed.side, placed.side, 1))[..., 0].astype(np.int32)
-
-
-def _places(rng: np.random.Generator, size: int, known: int) -> list[Placed]:
-    """Squares that do not overlap, of digits below `known`; one without room is left
-    out."""
-    count = int(rng.integers(1, MOST_DIGITS, endpoint=True))
+def _places(rng: np.random.Generator, size: int, known: int, most: int) -> list[Placed]:
+    """Up to `most` squares that do not overlap, of digits below `known`; one without
+    room is left out."""
+    count = int(rng.integers(1, most, endpoint=True))
     sides = rng.integers(size // SMALLEST, size // LARGEST, count, endpoint=True)
     placed: list[Placed] = []
     for side in sorted(sides.tolist(), reverse=True):  # large ones while there is room

@@ -168,6 +168,7 @@ OUTPUTS = {
     "logits": "one row of logits an image",
     "maps": "one row of logits a pixel",
     "embedding": "one vector an image",
+    "class_maps": "a row of logits an image and the maps that they are the means of",
     "picture": "pictures",
     "boxes": "boxes of objects",
 }

@@ -36,6 +36,7 @@ HEADS = {
     "pyramid": True,
     "fcn": False,
     "embedding": False,
+    "cam": False,
 }
 STEMS = ("imagenet", "small")
 # Attributes whose integers count nothing that a network must have.
@@ -79,7 +80,9 @@ class Classifier(nn.Module, kw_only=True):
         map as one vector, dropout, one fully connected layer to the embedding, and
         batch normalisation without a scale where the network has any (Deng et al.
         2019, "ArcFace", section 3.1). The output is a dict: "embedding", of no certain
-        length, and "cosine", of the angles between it and a vector a class.
+        length, and "cosine", of the angles between it and a vector a class. "cam": a
+        1x1 convolution to one map a class, without a bias, and "logits" that are the
+        means of these "maps" (Zhou et al. 2016, equations 1 and 2).
       head_width: units of the hidden layers of "flatten_fc" and "pyramid"; None is
         the architecture's own, or (4096, 4096), as in the papers.
       head_grid: "flatten_fc" and "embedding" first average the map over a grid of so
@@ -180,7 +183,8 @@ class Classifier(nn.Module, kw_only=True):
     @property
     def output_kind(self) -> str:
         """What it returns; see `models.OUTPUTS`."""
-        return {"fcn": "maps", "embedding": "embedding"}.get(self.head, "logits")
+        kinds = {"fcn": "maps", "embedding": "embedding", "cam": "class_maps"}
+        return kinds.get(self.head, "logits")
 
     @property
     def subsampling(self) -> tuple[Size, ...]:
@@ -224,6 +228,15 @@ class Classifier(nn.Module, kw_only=True):
                 name="head",
             )(x)
             return layers.GlobalAvgPool(name="pool")(activation(x))
+        if self.head == "cam":
+            maps = layers.Conv(
+                self.num_classes,
+                (1,) * (x.ndim - 2),
+                use_bias=False,
+                kernel_init=head_init,
+                name="head",
+            )(drop_last(x.astype(jnp.float32)))
+            return {"logits": layers.GlobalAvgPool(name="pool")(maps), "maps": maps}
         if self.head == "fcn":
             x = layers.Conv(
                 self.num_classes,

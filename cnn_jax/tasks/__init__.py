@@ -22,6 +22,7 @@ from cnn_jax.tasks.classification import Classification
 from cnn_jax.tasks.detection import Detection
 from cnn_jax.tasks.embedding import Embedding
 from cnn_jax.tasks.enhancement import Enhancement
+from cnn_jax.tasks.localisation import Localisation
 from cnn_jax.tasks.segmentation import Segmentation
 
 TASKS: dict[str, Callable] = {
@@ -29,5 +30,6 @@ TASKS: dict[str, Callable] = {
     "detection": Detection,
     "embedding": Embedding,
     "enhancement": Enhancement,
+    "localisation": Localisation,
     "segmentation": Segmentation,
 }

@@ -129,6 +129,7 @@ def network(config: Config, dataset: Dataset) -> Network:
 CHANGES = {
     "maps": "head=fcn",
     "embedding": "head=embedding",
+    "class_maps": "head=cam",
     "picture": "one for enhancement",
     "boxes": "a detector, fcos:NAME",
 }

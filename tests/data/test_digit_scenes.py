@@ -59,7 +59,7 @@ def test_a_scene_is_that_of_its_split_and_number(scenes):
 @given(st.integers(12, 64), st.integers(0, 2**32))
 def test_places_are_inside_and_apart(size, seed):
     rng = np.random.default_rng(seed)
-    placed = digit_scenes._places(rng, size, 20)
+    placed = digit_scenes._places(rng, size, 20, MOST_DIGITS)
     assert 1 <= len(placed) <= MOST_DIGITS
     covered = np.zeros((size, size), int)
     for digit, top, left, side in placed:
@@ -75,11 +75,13 @@ def test_places_are_inside_and_apart(size, seed):
 def test_strokes_are_labelled_and_nothing_else(pools, size, seed, role):
     """Drawn again from the places, with Pillow alone."""
     pool = pools[role]
-    grey, labels = digit_scenes._scene(np.random.default_rng(seed), size, pool)
+    rng = np.random.default_rng(seed)
+    grey, labels, _ = digit_scenes._scene(rng, size, pool, MOST_DIGITS)
     rng = np.random.default_rng(seed)
     digit_scenes._gradient(rng, size)
     expected = np.zeros((size, size), np.uint8)
-    for digit, top, left, side in digit_scenes._places(rng, size, len(pool.labels)):
+    places = digit_scenes._places(rng, size, len(pool.labels), MOST_DIGITS)
+    for digit, top, left, side in places:
         drawn = Image.fromarray(pool.images[digit])
         drawn = np.asarray(drawn.resize((side, side), Image.Resampling.BILINEAR))
         part = expected[top : top + side, left : left + side]
@@ -95,8 +97,11 @@ def test_boxes_are_tight_around_the_labels(size, role):
     """Each holds its digit's pixels alone, up to all four sides, and none is left."""
     count = 6
     options = {"train_examples": count, "test_examples": count, "image_size": size}
-    labels = digit_scenes.load(**options).splits[role].labels
-    found = digit_scenes.boxes(role, count, image_size=size)
+    maps = digit_scenes.load(**options)
+    boxes = digit_scenes.load(**options, labels="boxes")
+    np.testing.assert_array_equal(maps.splits[role].images, boxes.splits[role].images)
+    assert maps.classes[1:] == boxes.classes and boxes.label_kind == "boxes"
+    labels, found = maps.splits[role].labels, boxes.splits[role].labels
     assert found.shape == (count, MOST_DIGITS, 5) and found.dtype == np.float32
     for rows, pixels in zip(found, labels.copy(), strict=True):
         for digit, *sides in rows.astype(int):
@@ -114,9 +119,12 @@ def test_boxes_are_tight_around_the_labels(size, role):
 
 def test_boxes_of_the_first_scenes(scenes):
     """Never change, as the scenes do not; of 48 pixels, digits have 8 to 24."""
-    found = digit_scenes.boxes("train", 120)
-    np.testing.assert_array_equal(digit_scenes.boxes("train", 7), found[:7])
-    assert not np.array_equal(digit_scenes.boxes("test", 7), found[:7])
+    options = {"train_examples": 120, "test_examples": 7, "labels": "boxes"}
+    splits = digit_scenes.load(**options).splits
+    found = splits["train"].labels
+    assert not np.array_equal(splits["test"].labels, found[:7])
+    single = digit_scenes.load(**options, most_digits=1).splits["train"]
+    assert single.label_shape == (1, 5) and (single.labels[..., 0] >= 0).all()
     digits_there = found[found[..., 0] >= 0]
     assert 1 < len(digits_there) / 120 < MOST_DIGITS
     heights = digits_there[:, 3] - digits_there[:, 1]

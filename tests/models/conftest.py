@@ -1,6 +1,7 @@
 import itertools
 import math
 from functools import partial
+from unittest.mock import ANY
 
 import flax.linen as nn
 import jax
@@ -85,6 +86,8 @@ def head_shapes():
     def shapes(head, space):
         if head == "embedding":
             return {"embedding": (2, 512), "cosine": (2, 7)}
+        if head == "cam":  # maps of the last map's size
+            return {"logits": (2, 7), "maps": ANY}
         return (2, *space, 7) if head == "fcn" else (2, 7)
 
     return shapes

@@ -1,0 +1,125 @@
+"""Localisation without boxes to learn from: where the map of an image's class is high
+(Zhou et al. 2016, "Learning Deep Features for Discriminative Localization")."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, UInt8
+
+from cnn_jax.analysis import activation_maps
+from cnn_jax.layers import resize_bilinear
+from cnn_jax.tasks import pictures
+from cnn_jax.tasks.classification import Classification
+from cnn_jax.tasks.metrics import Pairs, Rows, Totals
+
+Outputs = dict[str, Float[Array, "batch *_ classes"]]
+
+
+@dataclass(frozen=True)
+class Localisation(Classification):
+    """Classification by the class of an image's first box; no box is learned from.
+
+    Attributes: those of `Classification`.
+    """
+
+    best_metric: ClassVar[str] = "accuracy"
+    label_kind: ClassVar[str] = "boxes"
+    output_kind: ClassVar[str] = "class_maps"
+    collected: ClassVar[tuple[str, ...]] = ("label", "class", "maps")
+
+    def loss(
+        self, outputs: Outputs, batch: dict, auxiliary: Sequence[Array] = ()
+    ) -> Float[Array, ""]:
+        """Cross entropy, as `Classification.loss`."""
+        return super().loss(outputs["logits"], _classes(batch), auxiliary)
+
+    def metrics(self, outputs: Outputs, batch: dict) -> Pairs:
+        """As `Classification.metrics`."""
+        return super().metrics(outputs["logits"], _classes(batch))
+
+    def scores(self, totals: Totals, rows: Rows = ()) -> dict[str, float]:
+        """The means and, of an evaluation, `localisation_error`, of the box of the
+        image's own class, and `top_1_localisation_error`, where the predicted class
+        must be right too."""
+        found = super().scores(totals)
+        if rows:
+            boxes = np.array([activation_maps.box(row["maps"][0]) for row in rows])
+            objects = [_objects(row["label"]) for row in rows]
+            right = np.array([row["class"] == int(row["label"][0, 0]) for row in rows])
+            error = activation_maps.localization_error
+            found["localisation_error"] = error(boxes, objects)
+            found["top_1_localisation_error"] = error(boxes, objects, right)
+        return found
+
+    def predictions(self, outputs: Outputs, batch: dict) -> dict[str, Array]:
+        """As `Classification.predictions`, and the `maps` of the image's own class and
+        of the predicted one, as large as the image."""
+        found = super().predictions(outputs["logits"], _classes(batch))
+        wanted = jnp.stack([_classes(batch)["label"], found["class"]], axis=-1)
+        maps = jnp.take_along_axis(outputs["maps"], wanted[:, None, None], axis=-1)
+        large = resize_bilinear(maps, size=batch["image"].shape[1:3])
+        return found | {"maps": jnp.moveaxis(large, -1, 1)}
+
+    def summaries(
+        self, totals: Totals, worst: Rows, rows: Rows = ()
+    ) -> dict[str, np.ndarray]:
+        """As those of `Classification`, and over the first of the wrong images the maps
+        of their own class and of the predicted one."""
+        named = [row | {"label": int(row["label"][0, 0])} for row in worst]
+        result = super().summaries(totals, named)
+        if worst:
+            result["maps"] = pictures.labelled_grid(
+                [
+                    np.stack(
+                        [
+                            activation_maps.overlay(row["image"], heat)
+                            for heat in row["maps"]
+                        ]
+                    )
+                    for row in worst
+                ],
+                [
+                    f"{self.classes[row['label']]}, {self._name(row['class'])}"
+                    for row in named
+                ],
+            )
+        return result
+
+    def answers(
+        self, outputs: dict[str, np.ndarray], k: int
+    ) -> list[list[dict[str, object]]]:
+        """As those of `Classification`."""
+        return super().answers(outputs["logits"], k)
+
+    def drawn(
+        self,
+        image: UInt8[np.ndarray, "height width channels"],
+        outputs: dict[str, np.ndarray],
+    ) -> np.ndarray:
+        """The map of the most probable class over the image, and the box that it
+        makes."""
+        index = int(outputs["logits"].argmax())
+        maps = jnp.asarray(outputs["maps"])[None, ..., index : index + 1]
+        heat = np.asarray(resize_bilinear(maps, size=image.shape[:2]))[0, ..., 0]
+        left, top, right, bottom = activation_maps.box(heat)
+        probability = float(jax.nn.softmax(outputs["logits"])[index])
+        row = np.array([[0, top, left, bottom, right, probability]], np.float32)
+        return pictures.with_boxes(
+            activation_maps.overlay(image, heat), row, [self._name(index)]
+        )
+
+
+def _classes(batch: dict) -> dict:
+    """The batch with the class of each image's first box as its label."""
+    label = jnp.maximum(batch["label"][:, 0, 0], 0).astype(jnp.int32)
+    return batch | {"label": label}
+
+
+def _objects(rows: np.ndarray) -> np.ndarray:
+    """Left, top, right and bottom of the boxes of an image's class."""
+    own = rows[rows[:, 0] == rows[0, 0]]
+    return own[:, [2, 1, 4, 3]]

@@ -1,0 +1,23 @@
+"""Localisation by class activation maps (Zhou et al. 2016): boxes that nobody drew.
+
+    python -m cnn_jax.main --config=configs/localisation.py
+
+A ResNet-20 learns which digit is in a scene; where the map of that class is high is
+where the digit is. Boxes measure the error, and are not learned from.
+"""
+
+from cnn_jax.training import recipes
+from cnn_jax.training.config import choose
+
+
+def scenes():
+    config = recipes.digit_scenes(epochs=12)
+    config.data.labels = "boxes"
+    config.data.most_digits = 1
+    config.task.name = "localisation"
+    config.model = {"name": "resnet20", "head": "cam"}
+    return config
+
+
+def get_config(arg=None):
+    return choose({"scenes": scenes}, arg)
