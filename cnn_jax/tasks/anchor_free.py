@@ -122,7 +122,7 @@ def losses(
 def detections(
     outputs: Outputs,
     places: Places,
-    size: tuple[float, float],
+    size: tuple[int | float, int | float],
     *,
     most: int = 100,
     candidates: int = 1000,

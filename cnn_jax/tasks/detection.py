@@ -132,7 +132,9 @@ class Detection:
         return pictures.with_boxes(image, _sure(found), self.classes)
 
     def _detections(
-        self, outputs: Outputs, size: tuple[float, float] = (math.inf, math.inf)
+        self,
+        outputs: Outputs,
+        size: tuple[int | float, int | float] = (math.inf, math.inf),
     ) -> Float[Array, "batch most 6"]:
         found, places = _parts(outputs)
         return anchor_free.detections(

@@ -128,7 +128,7 @@ class Embedding:
         for name, chosen in zip(("impostors", "mates"), hardest, strict=True):
             result[name] = pictures.compared(
                 images,
-                [(first[i], second[i]) for i in chosen],
+                [(int(first[i]), int(second[i])) for i in chosen],
                 [f"{values[i]:.2f}" for i in chosen],
             )
         return result

@@ -69,7 +69,10 @@ class Localisation(Classification):
     ) -> dict[str, np.ndarray]:
         """As those of `Classification`, and over the first of the wrong images the maps
         of their own class and of the predicted one."""
-        named = [row | {"label": int(row["label"][0, 0])} for row in worst]
+        named = [
+            row | {"label": int(row["label"][0, 0]), "class": int(row["class"])}
+            for row in worst
+        ]
         result = super().summaries(totals, named)
         if worst:
             result["maps"] = pictures.labelled_grid(

@@ -1,0 +1,101 @@
+"""Embedding as a task: which loss is taken, and what an evaluation says."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from cnn_jax.errors import UserError
+from cnn_jax.tasks import embeddings, verification
+from cnn_jax.tasks.embedding import LOSSES, Embedding
+
+NAMES = ("ann", "bob", "eve")
+
+
+@pytest.fixture
+def outputs():
+    rng = np.random.default_rng(0)
+    return {
+        "embedding": jnp.asarray(rng.normal(size=(6, 4)), jnp.float32),
+        "cosine": jnp.asarray(rng.uniform(-1, 1, (6, 3)), jnp.float32),
+    }
+
+
+BATCH = {"label": jnp.array([0, 0, 1, 1, 2, 2], jnp.int32)}
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_the_loss_is_the_named_one(outputs, name):
+    task = Embedding(NAMES, loss_name=name, margin=0.3, scale=10.0)
+    function, _ = LOSSES[name]
+    if name == "arcface":
+        expected = function(outputs["cosine"], BATCH["label"], scale=10.0, margin=0.3)
+    else:
+        expected = function(outputs["embedding"], BATCH["label"], margin=0.3)
+    assert float(task.loss(outputs, BATCH)) == pytest.approx(float(expected))
+    own = float(Embedding(NAMES, loss_name=name).loss(outputs, BATCH))
+    assert own != pytest.approx(float(expected))  # the margin that it is known for
+
+
+def test_metrics_are_of_training_alone(outputs):
+    task = Embedding(NAMES)
+    found = task.metrics(outputs, BATCH)
+    assert found.keys() == {"loss", "accuracy"}
+    right = (np.asarray(outputs["cosine"]).argmax(1) == BATCH["label"]).sum()
+    assert found["accuracy"] == (right, 6)
+    assert task.metrics(outputs, BATCH | {"mask": jnp.ones(6)}) == {}
+
+
+def rows_of(vectors, labels):
+    images = np.zeros((len(labels), 8, 8, 1), np.uint8)
+    return [
+        {"image": image, "embedding": vector, "label": np.int32(label)}
+        for image, vector, label in zip(images, vectors, labels, strict=True)
+    ]
+
+
+def test_scores_of_people_never_seen():
+    rng = np.random.default_rng(1)
+    labels = np.repeat([5, 6, 7, 8], 6)
+    vectors = rng.normal(size=(4, 16))[labels - 5] + rng.normal(0, 0.8, (24, 16))
+    found = Embedding(NAMES).scores({}, rows_of(vectors, labels))
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    first, second = np.triu_indices(24, 1)
+    expected = roc_auc_score(
+        labels[first] == labels[second], (unit @ unit.T)[first, second]
+    )
+    assert found["auc"] == pytest.approx(expected)
+    assert {
+        "rank_1",
+        "equal_error_rate",
+        "threshold",
+        "dir_at_fpir_0.1",
+    } <= found.keys()
+    for photos in (1, 2):
+        task = Embedding(NAMES, photos=photos)
+        rank_1 = verification.rank_1(unit @ unit.T, labels, photos)
+        scores = task.scores({}, rows_of(vectors, labels))
+        assert scores["rank_1"] == pytest.approx(rank_1)
+
+
+def test_pictures_and_answers(outputs):
+    task = Embedding(NAMES)
+    labels = np.repeat([3, 4], 3)
+    found = task.summaries({}, (), rows_of(np.asarray(outputs["embedding"]), labels))
+    assert found.keys() == {"roc", "impostors", "mates"}
+    assert task.summaries({}, ()) == {}
+    host = {name: np.asarray(values) for name, values in outputs.items()}
+    answers = task.answers(host, 1)
+    assert [row[0]["identity"] for row in answers] == [
+        NAMES[i] for i in host["cosine"].argmax(1)
+    ]
+    one = {name: values[0] for name, values in host.items()}
+    assert task.drawn(np.zeros((8, 8, 1), np.uint8), one).shape[0] > 100
+
+
+def test_mistakes():
+    with pytest.raises(UserError, match="loss_name"):
+        Embedding(NAMES, loss_name="arc")
+    with pytest.raises(UserError, match="photos"):
+        Embedding(NAMES, photos=0)
+    assert embeddings.arcface in [function for function, _ in LOSSES.values()]

@@ -1,0 +1,83 @@
+"""Localisation by class activation maps, from maps that are known."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from cnn_jax.tasks.classification import Classification
+from cnn_jax.tasks.localisation import Localisation
+from cnn_jax.training import metrics
+
+CLASSES = ("a", "b", "c")
+SIZE = 16
+
+
+def outputs_of(places, strongest):
+    """Maps of 4x4 for each image: class c is high in one cell, (row, column)."""
+    maps = np.zeros((len(places), 4, 4, 3), np.float32)
+    for image, cells in enumerate(places):
+        for kind, (row, column) in enumerate(cells):
+            maps[image, row, column, kind] = 1 + (kind == strongest[image])
+    return {"maps": jnp.asarray(maps), "logits": jnp.asarray(maps.mean((1, 2)))}
+
+
+@pytest.fixture
+def measured():
+    """Two images of class "b", one seen as "c", whose object is at the upper left."""
+    places = [[(3, 3), (0, 0), (3, 0)]] * 2
+    outputs = outputs_of(places, [1, 2])
+    label = np.full((2, 2, 5), 0, np.float32)
+    label[:, 0] = [1, 0, 0, 6, 6]
+    label[:, 1, 0] = -1
+    batch = {"image": np.zeros((2, SIZE, SIZE, 1), np.uint8), "label": label}
+    batch["mask"] = np.ones(2, np.float32)
+    return outputs, jax.tree.map(jnp.asarray, batch)
+
+
+def rows_of(task, outputs, batch):
+    found = task.predictions(outputs, batch)
+    return [
+        {key: np.asarray(values[i]) for key, values in (batch | found).items()}
+        for i in range(2)
+    ]
+
+
+def test_errors(measured):
+    task = Localisation(CLASSES)
+    outputs, batch = measured
+    rows = rows_of(task, outputs, batch)
+    assert rows[0]["maps"].shape == (2, SIZE, SIZE)
+    found = task.scores(metrics.add({}, task.metrics(outputs, batch)), rows)
+    # The class's own map is right in both; the second image is not recognised.
+    assert found["localisation_error"] == 0
+    assert found["top_1_localisation_error"] == 0.5
+    assert found["accuracy"] == 0.5
+    # With the object elsewhere, none is right.
+    for row in rows:
+        row["label"] = row["label"] + np.array([0, 9, 9, 9, 9], np.float32)
+        row["label"][1, 0] = -1
+    assert task.scores({}, rows)["localisation_error"] == 1
+
+
+def test_it_learns_as_classification_does(measured):
+    outputs, batch = measured
+    labels = {"label": jnp.array([1, 1], jnp.int32)}
+    expected = Classification(CLASSES).loss(outputs["logits"], labels)
+    assert Localisation(CLASSES).loss(outputs, batch) == expected
+
+
+def test_pictures(measured):
+    task = Localisation(CLASSES)
+    outputs, batch = measured
+    rows = rows_of(task, outputs, batch)
+    found = task.summaries({}, rows)
+    assert found.keys() == {"wrong", "maps"}
+    one = {name: np.asarray(values[0]) for name, values in outputs.items()}
+    drawn = task.drawn(np.asarray(batch["image"][0]), one)
+    assert (
+        drawn.shape[0] == 480 and drawn[:60, :60, 0].mean() > drawn[-60:, :60, 0].mean()
+    )
+    assert (
+        task.answers({"logits": np.asarray(outputs["logits"])}, 1)[1][0]["class"] == "c"
+    )
