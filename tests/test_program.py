@@ -343,6 +343,61 @@ def test_predict_writes_masks(done, tmp_path):
     assert width >= 2 * 240 and height > 240  # the image, the mask, a legend
 
 
+@pytest.fixture(scope="module")
+def people(tmp_path_factory):
+    """dir/<digit>/<n>.png: two pictures of each of four digits."""
+    folder = tmp_path_factory.mktemp("people")
+    known = load_digits()
+    for digit in range(4):
+        (folder / str(digit)).mkdir()
+        for n, image in enumerate(known.images[known.target == digit][:2]):
+            grey = Image.fromarray((image * 255 / 16).astype(np.uint8))
+            grey.save(folder / str(digit) / f"{n}.png")
+    return folder
+
+
+def test_verify_and_identify(done, call, trained, people, tmp_path):
+    workdir, out = tmp_path / "run", "--format=json"
+    done("main", "--config=configs/faces.py", "--smoke", f"--workdir={workdir}")
+    run = f"--workdir={workdir}"
+    first, second = people / "1" / "0.png", people / "1" / "1.png"
+
+    def verified(*pair, flags=()):
+        ((answer,),) = [
+            row["predictions"]
+            for row in json.loads(done("predict", run, "--verify", *pair, *flags, out))
+        ]
+        return answer
+
+    alike = verified(first, first)
+    assert alike["same"] == "yes" and float(alike["cosine"]) == pytest.approx(1)
+    assert verified(first, second) == verified(second, first)
+    assert verified(first, second, flags=["--threshold=1.1"])["same"] == "no"
+    measured = [json.loads(row) for row in (workdir / "metrics.jsonl").open()]
+    thresholds = [
+        f"{row['test/threshold']:.4f}" for row in measured if "test/auc" in row
+    ]
+    assert alike["threshold"] in thresholds
+
+    flags = ["--identify", f"--gallery={people}", "--threshold=-1", out]
+    (row,) = json.loads(done("predict", run, first, *flags))
+    names = [answer["identity"] for answer in row["predictions"]]
+    assert names[0] == "1" and sorted(names) == ["0", "1", "2", "3"]
+    flags[2] = "--threshold=1.1"
+    (row,) = json.loads(done("predict", run, second, *flags))
+    assert [answer["identity"] for answer in row["predictions"]] == [
+        "nobody of the gallery"
+    ]
+    for arguments, code, message in (
+        ([run, "--verify", first], 2, "two pictures"),
+        ([run, "--identify", first], 2, "go together"),
+        ([run, first, "--threshold=1"], 2, "goes with"),
+        ([f"--workdir={trained}", "--verify", first, second], 1, "no embeddings"),
+    ):
+        found, _, err = call("predict", *arguments)
+        assert found == code and message in err and err.count("\n") == 1
+
+
 def test_smoke_takes_the_flags_of_the_config_that_it_stands_in_for(call, tmp_path):
     arguments = ["--config=configs/resnet.py:folder", "--config.data.dir=/nowhere"]
     arguments += ["--config.model.stage_sizes=(1,)", f"--workdir={tmp_path / 'run'}"]

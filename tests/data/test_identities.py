@@ -115,3 +115,22 @@ def test_faces(shared_data):
     labels = {role: split.labels for role, split in dataset.splits.items()}
     assert np.bincount(labels["train"]).tolist() == [10] * 30
     assert np.bincount(labels["test"])[30:].tolist() == [10] * 10
+
+
+def test_the_digits_stand_in_for_people():
+    dataset = load("identities", image_size=8, channels=1, test_identities=4)
+    assert len(dataset.classes) == 6 and len(dataset.unseen) == 4
+    train, test = dataset.splits["train"], dataset.splits["test"]
+    assert len(train) + len(test) == 1797
+    assert set(train.labels) == set(range(6)) and set(test.labels) == set(range(6, 10))
+    # A label is that of its digit, whatever split this comes from elsewhere.
+    digits = load("digits")
+    pool = np.concatenate([split.images for split in digits.splits.values()])
+    known = np.concatenate([split.labels for split in digits.splits.values()])
+    by_picture = {p.tobytes(): int(k) for p, k in zip(pool, known, strict=True)}
+    names = [*dataset.classes, *dataset.unseen]
+    for split in (train, test):
+        for image, label in zip(split.images, split.labels, strict=True):
+            assert names[label] == str(by_picture[image.tobytes()])
+    with pytest.raises(UserError, match="test_identities=9"):
+        load("identities", test_identities=9)
