@@ -15,10 +15,11 @@ def scenes():
     config = recipes.digit_scenes(epochs=20)
     config.data.labels = "boxes"
     config.task.name = "detection"
-    config.model = {"name": "fcos:resnet20", "width": 16, "strides": (4,)}
+    config.model = {"name": "fcos:resnet20", "width": 8, "strides": (4,)}
     config.model.pyramid_channels = 64
     config.model.head_depth = 2
     config.optimizer.learning_rate = 3e-3
+    config.optimizer.clip_norm = 5.0
     return config
 
 

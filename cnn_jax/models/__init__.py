@@ -5,7 +5,8 @@ with images (batch, height, width, channels), and some with clips (batch, frames
 height, width, channels); it returns float32 logits (batch, num_classes), or with
 head="fcn" (batch, height, width, num_classes). With head="embedding" it returns a
 dict: "embedding" (batch, embedding_features), and "cosine" (batch, num_classes) of its
-angles to the classes.
+angles to the classes; with head="cam" one of "logits" and "maps". The networks of
+`enhancement` return images, and have no classes (`classifies`).
 
 `create("fcos:resnet20", num_classes=10, strides=(2, 4), width=8)` is a detector on a
 backbone, of the attributes of both; what it returns is in `fcos.FCOS`.
@@ -26,6 +27,7 @@ from cnn_jax.models import (
     alexnet,
     densenet,
     drn,
+    enhancement,
     fcos,
     flattenednet,
     googlenet,
@@ -91,13 +93,17 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "r2plus1d_18": video.r2plus1d_18,
     "c3d": video.C3D,
     "plain": plain.PlainNet,
+    "srcnn": enhancement.SRCNN,
+    "espcn": enhancement.ESPCN,
+    "edsr": enhancement.EDSR,
+    "dncnn": enhancement.DnCNN,
 }
 
 # What finds objects in the maps of a network of `MODELS`: "fcos:resnet18".
 DETECTORS: dict[str, Callable[..., nn.Module]] = {"fcos": fcos.FCOS}
 # Attributes of networks that no detector has: of what comes behind the last map.
 HEAD_ATTRIBUTES = ("head", "head_width", "head_grid", "pyramid_levels", "dropout")
-HEAD_ATTRIBUTES += ("auxiliary", "auxiliary_dropout")
+HEAD_ATTRIBUTES += ("auxiliary", "auxiliary_dropout", "embedding_features")
 
 DTYPES: dict[str, DTypeLike] = {
     "float32": jnp.float32,
@@ -120,30 +126,46 @@ def create(
     `dtype`, that of the computation, may be a name of `DTYPES`; None is float32.
 
     Raises:
-      UserError: unknown model, attribute or dtype, or an impossible value.
+      UserError: unknown model, attribute or dtype, an impossible value, or
+        `num_classes` for a network that makes images.
     """
     known = _fields(name)
     for key in attributes:
         if key not in known:
             raise unknown(f"attribute of {name}", key, known)
     detector, _, backbone = name.rpartition(":")
-    if num_classes is None:
-        if detector:
+    given: dict[str, Any] = {}
+    if classifies(name):
+        if num_classes is None and detector:
             raise UserError(f"num_classes of {name} must be set.")
-        num_classes = PUBLISHED[name].num_classes
-    if num_classes < 1:
-        raise UserError(f"num_classes={num_classes} must be at least 1.")
+        if num_classes is None:
+            num_classes = PUBLISHED[name].num_classes
+        if num_classes < 1:
+            raise UserError(f"num_classes={num_classes} must be at least 1.")
+        given["num_classes"] = num_classes
+    elif num_classes is not None:
+        raise UserError(
+            f"num_classes={num_classes}: {name} makes images, and has no classes."
+        )
     if isinstance(dtype, str):
         if dtype not in DTYPES:
             raise unknown("dtype", dtype, DTYPES)
         dtype = DTYPES[dtype]
-    common = {"num_classes": num_classes, "dtype": dtype}
+    given["dtype"] = dtype
     if not detector:
-        return MODELS[name](**common, **attributes)
+        return MODELS[name](**given, **attributes)
     own = _own_fields(DETECTORS[detector])
     theirs = {key: attributes.pop(key) for key in attributes.keys() - own.keys()}
-    network = MODELS[backbone](**common, **theirs)
-    return DETECTORS[detector](backbone=network, **common, **attributes)
+    network = MODELS[backbone](**given, **theirs)
+    return DETECTORS[detector](backbone=network, **given, **attributes)
+
+
+def classifies(name: str) -> bool:
+    """Whether the model `name` has classes, and makes no images."""
+    return ":" in name or any(
+        field.name == "num_classes"
+        for field in dataclasses.fields(_module(MODELS[name])[0])
+    )
 
 
 def features(

@@ -1,13 +1,13 @@
 """How near one image is to another, as papers on restoring images measure it.
 
-On the luma of 8-bit images, without a border of as many pixels as the image was made
-larger by: what lies there depends on how each network pads.
+On the luma of 8-bit images (`data.colours.luma`), without a border of as many pixels as
+the image was made larger by: what lies there depends on how each network pads.
 """
 
 import math
 
 import numpy as np
-from jaxtyping import Real, UInt8
+from jaxtyping import Real
 
 from cnn_jax.errors import UserError
 
@@ -15,20 +15,6 @@ PEAK = 255.0
 WINDOW = 11  # of SSIM
 
 Plane = Real[np.ndarray, "height width"]
-
-
-def luma(image: UInt8[np.ndarray, "height width channels"]) -> np.ndarray:
-    """uint8 (height, width): the Y of MATLAB's `rgb2ycbcr`, from 16 to 235.
-
-    Y = 16 + (65.481 R + 128.553 G + 24.966 B) / 255 (ITU-R BT.601), rounded. A grey
-    image, of one channel, is its own luma: that is how the published figures of Set14
-    come about, one picture of which is grey. As RGB, its range would shrink to 16..235
-    and its PSNR rise by 1.3 dB.
-    """
-    if image.shape[-1] == 1:
-        return image[..., 0]
-    y = 16 + image @ np.array([65.481, 128.553, 24.966]) / 255
-    return np.floor(y + 0.5).astype(np.uint8)
 
 
 def psnr(a: Plane, b: Plane, border: int) -> float:

@@ -190,7 +190,10 @@ def model_of(config: Config, classes: int) -> nn.Module:
     attributes = dict(config.model)
     name = attributes.pop("name")
     attributes.pop("init_from")  # read where a run starts
-    num_classes = attributes.pop("num_classes") or classes
+    num_classes = attributes.pop("num_classes")
+    if not models.classifies(name):
+        return models.create(name, num_classes=num_classes, **attributes)
+    num_classes = num_classes or classes
     if num_classes < classes:
         raise UserError(
             f"config.model.num_classes={num_classes} is less than the {classes} "
