@@ -295,6 +295,17 @@ def _resize(_: layers.Resize, in_shape: Shape, out_shape: Shape) -> tuple[str, s
     return "Bilinear Interpolation", f"maps of {before} to {after}"
 
 
+def _pixel_shuffle(
+    shuffle: layers.PixelShuffle, in_shape: Shape, out_shape: Shape
+) -> tuple[str, str]:
+    before, scale = in_shape[-1], shuffle.scale
+    return (
+        "Pixel Shuffle",
+        f"{before} channels to {scale}x{scale} pixels; "
+        f"{before}/({scale}*{scale}) = {out_shape[-1]}",
+    )
+
+
 EXPLANATIONS: dict[type[nn.Module], Callable[..., tuple[str, str]]] = {
     layers.Conv: _conv,
     layers.DepthwiseConv: _conv,
@@ -314,5 +325,6 @@ EXPLANATIONS: dict[type[nn.Module], Callable[..., tuple[str, str]]] = {
     layers.SpatialPyramidPool: _pyramid,
     layers.GlobalAvgPool: _global,
     layers.Resize: _resize,
+    layers.PixelShuffle: _pixel_shuffle,
     layers.Flatten: _flatten,
 }

@@ -86,6 +86,7 @@ from cnn_jax.layers.sharing import (
 )
 from cnn_jax.layers.squeeze_excitation import SqueezeExcitation
 from cnn_jax.layers.transposed import ConvTranspose, filter_gradient, input_gradient
+from cnn_jax.layers.upsampling import PixelShuffle, pixel_shuffle, upsample_bicubic
 
 __all__ = [
     "ACTIVATIONS",
@@ -126,6 +127,7 @@ __all__ = [
     "LocallyConnected",
     "LpPool",
     "MaxPool",
+    "PixelShuffle",
     "PreActBasicBlock",
     "PreActBottleneck",
     "Repeat",
@@ -156,6 +158,8 @@ __all__ = [
     "lp_pool",
     "max_pool",
     "patches",
+    "pixel_shuffle",
     "resize_bilinear",
     "spatial_pyramid_pool",
+    "upsample_bicubic",
 ]

@@ -45,6 +45,7 @@ ATTRIBUTES = {
     "BatchNorm": {"use_running_average": True},
     "GroupNorm": {"num_groups": 2},
     "Resize": {"size": (5, 5)},
+    "PixelShuffle": {"scale": 2},
 }
 
 

@@ -1,0 +1,78 @@
+"""Maps and images made larger by an integer factor."""
+
+import flax.linen as nn
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from cnn_jax.errors import UserError
+from cnn_jax.layers.convolution import convolve
+
+Maps = Float[Array, "batch height width channels"]
+Out = Float[Array, "batch out_height out_width features"]
+
+
+def pixel_shuffle(x: Maps, scale: int) -> Out:
+    """Channels moved to space: scale^2 of them become scale x scale pixels of one.
+
+        y[n, h scale + i, w scale + j, c] = x[n, h, w, (c scale + i) scale + j]
+
+    Behind a convolution, this makes the sub-pixel convolution of Shi et al. 2016,
+    "Real-Time Single Image and Video Super-Resolution Using an Efficient Sub-Pixel
+    Convolutional Neural Network", equation 4, with the channels in the order of
+    `torch.nn.PixelShuffle`.
+
+    Raises:
+      UserError: a scale below 1, or one whose square does not divide the channels.
+    """
+    batch, height, width, channels = x.shape
+    if scale < 1 or channels % scale**2:
+        raise UserError(
+            f"PixelShuffle: {channels} channels cannot become {scale}x{scale} pixels "
+            "each of some channels."
+        )
+    x = x.reshape(batch, height, width, -1, scale, scale)
+    x = x.transpose(0, 1, 4, 2, 5, 3)
+    return x.reshape(batch, height * scale, width * scale, -1)
+
+
+class PixelShuffle(nn.Module):
+    """`pixel_shuffle` by a scale."""
+
+    scale: int
+
+    def __call__(self, x: Maps) -> Out:
+        return pixel_shuffle(x, self.scale)
+
+
+def upsample_bicubic(x: Maps, scale: int) -> Out:
+    """Bicubic interpolation to `scale` times the size, with a mirrored border.
+
+    The values of `data.bicubic.resize`, which are MATLAB's. An output at the phase p of
+    a pixel lies (p + 1/2) / scale - 1/2 beside it, and takes of the pixels around it
+    what the kernel of Keys 1981 with a = -1/2 says. So all of it is one convolution of
+    scale^2 fixed kernels, and `pixel_shuffle`.
+
+    Raises:
+      UserError: a scale below 1.
+    """
+    channels = x.shape[-1]
+    if scale < 1:
+        raise UserError(f"a scale of {scale} must be at least 1.")
+    if scale == 1:
+        return x
+    places = (np.arange(scale) + 0.5) / scale - 0.5
+    distance = np.abs(places[:, None] - np.arange(-2, 3))
+    near = 1.5 * distance**3 - 2.5 * distance**2 + 1
+    far = -0.5 * distance**3 + 2.5 * distance**2 - 4 * distance + 2
+    weights = np.where(distance <= 1, near, np.where(distance <= 2, far, 0))
+    kernel = np.einsum("ik,jl->klij", weights, weights).reshape(5, 5, 1, scale**2)
+    y = convolve(
+        jnp.pad(x, [(0, 0), (2, 2), (2, 2), (0, 0)], mode="symmetric"),
+        jnp.asarray(np.tile(kernel, channels), x.dtype),
+        strides=(1, 1),
+        padding=((0, 0), (0, 0)),
+        dilation=(1, 1),
+        groups=channels,
+    )
+    return pixel_shuffle(y, scale)
