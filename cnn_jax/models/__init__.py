@@ -3,7 +3,8 @@
 Every model is a linen module, called as `model.apply(variables, images, train)`
 with images (batch, height, width, channels), and some with clips (batch, frames,
 height, width, channels); it returns float32 logits (batch, num_classes), or with
-head="fcn" (batch, height, width, num_classes).
+head="fcn" (batch, height, width, num_classes). The networks of `enhancement` return
+images, and have no classes (`classifies`).
 """
 
 import dataclasses
@@ -21,6 +22,7 @@ from cnn_jax.models import (
     alexnet,
     densenet,
     drn,
+    enhancement,
     flattenednet,
     googlenet,
     inception,
@@ -85,6 +87,10 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "r2plus1d_18": video.r2plus1d_18,
     "c3d": video.C3D,
     "plain": plain.PlainNet,
+    "srcnn": enhancement.SRCNN,
+    "espcn": enhancement.ESPCN,
+    "edsr": enhancement.EDSR,
+    "dncnn": enhancement.DnCNN,
 }
 
 DTYPES: dict[str, DTypeLike] = {
@@ -107,21 +113,37 @@ def create(
     computation, may be a name of `DTYPES`; None is float32.
 
     Raises:
-      UserError: unknown model, attribute or dtype, or an impossible value.
+      UserError: unknown model, attribute or dtype, an impossible value, or
+        `num_classes` for a network that makes images.
     """
     known = _fields(name)
     for key in attributes:
         if key not in known:
             raise unknown(f"attribute of {name}", key, known)
-    if num_classes is None:
-        num_classes = PUBLISHED[name].num_classes
-    if num_classes < 1:
-        raise UserError(f"num_classes={num_classes} must be at least 1.")
+    if classifies(name):
+        if num_classes is None:
+            num_classes = PUBLISHED[name].num_classes
+        if num_classes < 1:
+            raise UserError(f"num_classes={num_classes} must be at least 1.")
+        attributes["num_classes"] = num_classes
+    elif num_classes is not None:
+        raise UserError(
+            f"num_classes={num_classes}: {name} makes images, and has no classes."
+        )
     if isinstance(dtype, str):
         if dtype not in DTYPES:
             raise unknown("dtype", dtype, DTYPES)
         dtype = DTYPES[dtype]
-    return MODELS[name](num_classes=num_classes, dtype=dtype, **attributes)
+    return MODELS[name](dtype=dtype, **attributes)
+
+
+def classifies(name: str) -> bool:
+    """Whether the model `name` has classes, and makes logits, not images.
+
+    Raises:
+      UserError: unknown model.
+    """
+    return any(field.name == "num_classes" for field in _module_fields(name))
 
 
 def features(
@@ -160,14 +182,16 @@ def attributes(name: str) -> dict[str, tuple[Any, Any]]:
 
 
 def _fields(name: str) -> dict[str, tuple[Any, Any]]:
+    fixed = getattr(MODELS.get(name), "keywords", {})
+    return {
+        field.name: (field.type, fixed.get(field.name, field.default))
+        for field in _module_fields(name)
+        if field.name not in ("parent", "name", "num_classes")
+    }
+
+
+def _module_fields(name: str) -> tuple[dataclasses.Field, ...]:
     if name not in MODELS:
         raise unknown("model", name, MODELS)
     model = MODELS[name]
-    module, fixed = model, {}
-    if isinstance(model, partial):
-        module, fixed = model.func, model.keywords
-    return {
-        field.name: (field.type, fixed.get(field.name, field.default))
-        for field in dataclasses.fields(module)
-        if field.name not in ("parent", "name", "num_classes")
-    }
+    return dataclasses.fields(model.func if isinstance(model, partial) else model)

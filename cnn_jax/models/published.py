@@ -12,6 +12,8 @@ MNIST = (32, 32, 1)
 CIFAR = (32, 32, 3)
 IMAGENET = (224, 224, 3)
 VIDEO = (16, 112, 112, 3)
+GREY_PATCH = (48, 48, 1)
+RGB_PATCH = (48, 48, 3)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,7 +22,7 @@ class Published:
 
     Attributes:
       input_shape: of one example, channels last.
-      num_classes: of the data set.
+      num_classes: of the data set; None for a network that makes images.
       parameters: trainable ones; None where nobody published a figure.
       macs: multiply-accumulates on one example in evaluation, rounded to millions;
         None likewise.
@@ -29,7 +31,7 @@ class Published:
     """
 
     input_shape: Shape
-    num_classes: int
+    num_classes: int | None
     parameters: int | None
     macs: int | None
     source: str
@@ -133,4 +135,16 @@ PUBLISHED: dict[str, Published] = {
     "r3d_18": _torchvision(33_371_472, 40_697, VIDEO, 400),
     "mc3_18": _torchvision(11_695_440, 43_343, VIDEO, 400),
     "r2plus1d_18": _torchvision(31_505_325, 40_519, VIDEO, 400),
+    "srcnn": Published(
+        GREY_PATCH, None, 8_129, None, "Dong et al. 2014: 8,032 weights, and 97 biases"
+    ),
+    "espcn": Published(
+        GREY_PATCH, None, 21_284, None, "64*25 + 32*64*9 + 4*32*9, and 100 biases"
+    ),
+    "edsr": Published(
+        RGB_PATCH, None, 1_369_859, None, "Lim et al. 2017, their code, baseline for x2"
+    ),
+    "dncnn": Published(
+        GREY_PATCH, None, 556_032, None, "Zhang et al. 2017, in PyTorch"
+    ),
 }

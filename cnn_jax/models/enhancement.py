@@ -1,0 +1,243 @@
+"""Networks from images to better images: super-resolution and denoising.
+
+Called as `model.apply(variables, images, train)`, with images (batch, height, width,
+channels) of any size and values from 0 to 1; they return float32 images (batch, scale *
+height, scale * width, channels) in the same units, which are not cut off at 0 and 1.
+`model.scale` is 1 for denoising. Padding is zeros. The last convolution, and what it is
+added to, are computed in float32, whatever `dtype` the others have.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from functools import partial
+from typing import ClassVar
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float, Float32
+
+from cnn_jax import layers
+from cnn_jax.errors import UserError
+from cnn_jax.layers import initializers
+
+Maps = Float[Array, "batch height width channels"]
+Better = Float32[Array, "batch out_height out_width channels"]
+
+# He et al. 2015, for layers followed by ReLU.
+he_normal = initializers.variance_scaling(2.0, "fan_in", "normal")
+# PyTorch's default, uniform in +-1/sqrt(fan_in).
+torch_uniform = initializers.variance_scaling(1 / 3, "fan_in", "uniform")
+# Of a layer whose result is added to an image: training starts at that image.
+zeros = nn.initializers.zeros_init()
+
+# The mean red, green and blue of DIV2K's training images, as in the code of EDSR.
+MEAN = (0.4488, 0.4371, 0.4040)
+
+
+class Enhancer(nn.Module, kw_only=True):
+    """A network from images to images.
+
+    Attributes:
+      dtype: of the computation; None is float32.
+
+    Raises:
+      UserError: an attribute's value that makes no network.
+    """
+
+    dtype: DTypeLike | None = None
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            entries = value if isinstance(value, tuple | list) else (value,)
+            for entry in entries:
+                if isinstance(entry, int) and entry < 1 and entry is not False:
+                    raise UserError(f"{field.name}={value} must be at least 1.")
+        super().__post_init__()
+
+
+class SuperResolution(Enhancer, kw_only=True):
+    """A network that makes images larger.
+
+    Attributes:
+      scale: the factor.
+      residual: what the network makes is added to the bicubically enlarged image, where
+        training starts (Kim et al. 2016, "Accurate Image Super-Resolution Using Very
+        Deep Convolutional Networks", section 3.1). Else it makes the whole image, as in
+        the papers of the networks here.
+    """
+
+    scale: int = 2
+    residual: bool = False
+
+    def enlarged(self, images: Maps) -> Better:
+        """The images by bicubic interpolation."""
+        return layers.upsample_bicubic(images.astype(jnp.float32), self.scale)
+
+    def last_conv(self, features: int, kernel_size: int, name: str) -> layers.Conv:
+        """The convolution that takes float32, and makes what `finish` is given."""
+        init = zeros if self.residual else torch_uniform
+        return layers.Conv(features, kernel_size, kernel_init=init, name=name)
+
+    def finish(self, x: Better, images: Maps) -> Better:
+        """The result, where the network made `x` of `images`."""
+        return x + self.enlarged(images) if self.residual else x
+
+
+class ThreeLayers(SuperResolution, kw_only=True):
+    """A network of two hidden layers.
+
+    Attributes:
+      widths: their channels.
+    """
+
+    widths: tuple[int, ...] = (64, 32)
+
+    def __post_init__(self):
+        if len(self.widths) != 2:
+            raise UserError(
+                f"widths={tuple(self.widths)} needs two entries, one a hidden layer."
+            )
+        super().__post_init__()
+
+
+class SRCNN(ThreeLayers, kw_only=True):
+    """Three convolutions on the bicubically enlarged image (Dong et al. 2014, "Learning
+    a Deep Convolutional Network for Image Super-Resolution").
+
+    The 9-1-5 network, which on one channel has the paper's 8,032 weights, and 97
+    biases. Hidden kernels start as in He et al. 2015, where the paper draws them from
+    N(0, 0.001^2). Module names: `conv1`, `conv2`, `conv3`.
+    """
+
+    @nn.compact
+    def __call__(self, images: Maps, train: bool) -> Better:
+        conv = partial(layers.Conv, dtype=self.dtype, kernel_init=he_normal)
+        x = self.enlarged(images)
+        x = nn.relu(conv(self.widths[0], 9, name="conv1")(x))
+        x = nn.relu(conv(self.widths[1], 1, name="conv2")(x))
+        last = self.last_conv(images.shape[-1], 5, name="conv3")
+        return self.finish(last(x.astype(jnp.float32)), images)
+
+
+class ESPCN(ThreeLayers, kw_only=True):
+    """Convolutions on the small image, the last one to all pixels of the large one (Shi
+    et al. 2016, "Real-Time Single Image and Video Super-Resolution Using an Efficient
+    Sub-Pixel Convolutional Neural Network").
+
+    The 5-3-3 network with tanh. Kernels start as PyTorch's do. Module names: `conv1`,
+    `conv2`, `conv3`, `shuffle`.
+    """
+
+    @nn.compact
+    def __call__(self, images: Maps, train: bool) -> Better:
+        conv = partial(layers.Conv, dtype=self.dtype, kernel_init=torch_uniform)
+        x = nn.tanh(conv(self.widths[0], 5, name="conv1")(images))
+        x = nn.tanh(conv(self.widths[1], 3, name="conv2")(x))
+        last = self.last_conv(images.shape[-1] * self.scale**2, 3, name="conv3")
+        x = layers.PixelShuffle(self.scale, name="shuffle")(last(x.astype(jnp.float32)))
+        return self.finish(x, images)
+
+
+class ResidualBlock(nn.Module):
+    """ResNet's block without normalisation: two convolutions of 3x3 with ReLU between
+    them, scaled, and added to their input. Module names: `conv1`, `conv2`.
+
+    Attributes:
+      conv: makes a convolution.
+      scaling: of what is added.
+    """
+
+    conv: Callable[..., nn.Module]
+    scaling: float
+
+    @nn.compact
+    def __call__(self, x: Maps) -> Maps:
+        features = x.shape[-1]
+        y = nn.relu(self.conv(features, 3, name="conv1")(x))
+        return x + self.scaling * self.conv(features, 3, name="conv2")(y)
+
+
+class EDSR(SuperResolution, kw_only=True):
+    """Residual blocks without normalisation on the small image, then sub-pixel
+    convolutions (Lim et al. 2017, "Enhanced Deep Residual Networks for Single Image
+    Super-Resolution").
+
+    The paper's baseline; its EDSR has depth 32, 256 features and a residual scaling of
+    0.1. The mean of DIV2K's images is taken off the input, and added to the output
+    unless it is `residual`. Each factor of 2 in `scale` is a sub-pixel convolution of
+    its own, and what is left is another. Kernels start as PyTorch's do. Module names:
+    `stem`, `block1`, ..., `trunk` for the convolution behind the blocks, `upsample1`,
+    `shuffle1`, ..., `head`.
+
+    Attributes:
+      depth: residual blocks.
+      features: channels of the maps.
+      residual_scaling: of what each block adds.
+    """
+
+    depth: int = 16
+    features: int = 64
+    residual_scaling: float = 1.0
+
+    @nn.compact
+    def __call__(self, images: Maps, train: bool) -> Better:
+        channels = images.shape[-1]
+        mean = jnp.asarray(MEAN if channels == 3 else sum(MEAN) / 3)
+        conv = partial(layers.Conv, dtype=self.dtype, kernel_init=torch_uniform)
+        x = stem = conv(self.features, 3, name="stem")(images - mean)
+        for i in range(1, self.depth + 1):
+            x = ResidualBlock(conv, self.residual_scaling, name=f"block{i}")(x)
+        x = stem + conv(self.features, 3, name="trunk")(x)
+        for i, factor in enumerate(_factors(self.scale), start=1):
+            x = conv(self.features * factor**2, 3, name=f"upsample{i}")(x)
+            x = layers.PixelShuffle(factor, name=f"shuffle{i}")(x)
+        x = self.last_conv(channels, 3, name="head")(x.astype(jnp.float32))
+        return self.finish(x if self.residual else x + mean, images)
+
+
+def _factors(scale: int) -> tuple[int, ...]:
+    """2 as often as it divides the scale, and the rest: (2, 2) for 4, (3,) for 3."""
+    if scale % 2 == 0:
+        return (2, *_factors(scale // 2))
+    return (scale,) if scale > 1 else ()
+
+
+class DnCNN(Enhancer, kw_only=True):
+    """Convolutions that find the noise, which is taken off the image (Zhang et al.
+    2017, "Beyond a Gaussian Denoiser: Residual Learning of Deep CNN for Image
+    Denoising").
+
+    DnCNN-S: 3x3 kernels without biases, batch normalisation behind all but the first
+    and the last, ReLU behind all but the last. Kernels start as in He et al. 2015, the
+    last one at zero. Module names: `conv1`, `conv2`, `norm2`, ..., `conv17`.
+
+    Attributes:
+      depth: convolutions, at least two.
+      features: channels of the maps.
+      sync_batch_norm: batch statistics over all devices, for a training step that is
+        mapped over the axis "batch".
+    """
+
+    scale: ClassVar[int] = 1
+
+    depth: int = 17
+    features: int = 64
+    sync_batch_norm: bool = False
+
+    def __post_init__(self):
+        if self.depth < 2:
+            raise UserError(f"depth={self.depth} must be at least 2.")
+        super().__post_init__()
+
+    @nn.compact
+    def __call__(self, images: Maps, train: bool) -> Better:
+        conv = partial(layers.Conv, kernel_size=3, use_bias=False)
+        hidden = partial(conv, self.features, dtype=self.dtype, kernel_init=he_normal)
+        norm = layers.batch_norm(train, sync=self.sync_batch_norm, dtype=self.dtype)
+        x = nn.relu(hidden(name="conv1")(images))
+        for i in range(2, self.depth):
+            x = nn.relu(norm(name=f"norm{i}")(hidden(name=f"conv{i}")(x)))
+        last = conv(images.shape[-1], kernel_init=zeros, name=f"conv{self.depth}")
+        return images.astype(jnp.float32) - last(x.astype(jnp.float32))
