@@ -135,7 +135,7 @@ def test_training_starts_at_the_image(name, images):
 
 
 @pytest.mark.parametrize("name", LARGER)
-def test_the_papers_networks_start_near_grey(name, images):
+def test_where_the_papers_networks_start(name, images):
     found, _ = first(tiny(name))(images)
     middle = 0.43 if name == "edsr" else 0
     assert np.abs(found - middle).max() < 1
