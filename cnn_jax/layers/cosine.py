@@ -26,7 +26,7 @@ class CosineDense(nn.Module):
     """The cosine of the angle between each vector and each column of `kernel`.
 
     A fully connected layer without bias, whose input and weights are divided by their
-    lengths (Wang et al. 2017, "NormFace"; Deng et al. 2019, "ArcFace", section 3.1,
+    lengths (Wang et al. 2017, "NormFace"; Deng et al. 2019, "ArcFace", section 2.1,
     whose code starts from `kernel_init`). In float32.
 
     Attributes:

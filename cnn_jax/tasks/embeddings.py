@@ -84,7 +84,7 @@ def contrastive(
 def batch_hard_triplet(
     embeddings: Embeddings, labels: Labels, mask: Mask = None, *, margin: float = 0.2
 ) -> Float[Array, ""]:
-    """Hermans et al. 2017, "In Defense of the Triplet Loss", equation 5.
+    """Hermans et al. 2017, "In Defense of the Triplet Loss", batch hard.
 
     Every example is an anchor, with the farthest of its identity and the nearest of
     another: max(0, margin + d(anchor, positive) - d(anchor, negative)). Those for which
@@ -102,7 +102,7 @@ def batch_hard_triplet(
 def semi_hard_triplet(
     embeddings: Embeddings, labels: Labels, mask: Mask = None, *, margin: float = 0.2
 ) -> Float[Array, ""]:
-    """Schroff et al. 2015, "FaceNet", equations 2 and 4, over all positive pairs.
+    """Schroff et al. 2015, "FaceNet", section 3, over all positive pairs.
 
     Of every anchor and every other example of its identity, at the squared distance p,
     the negative is the nearest one that is farther than the positive, or, where none

@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from skimage import measure
@@ -92,6 +92,7 @@ def test_enlarging_is_that_of_scikit_image():
         np.testing.assert_allclose(found[number], expected, atol=1e-5)
 
 
+@settings(max_examples=50, deadline=None)
 @given(
     arrays.arrays(
         np.float32,
@@ -113,6 +114,7 @@ def test_the_box_of_the_largest_region(heat):
 corners = st.tuples(*[st.integers(0, 6)] * 2, *[st.integers(7, 12)] * 2)
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.lists(st.tuples(corners, st.lists(corners, max_size=3)), min_size=1))
 def test_localisation_spelled_out(images):
     """On pixels, one by one."""

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy.optimize import brentq
@@ -41,6 +41,7 @@ def rates(similarities, genuine):
         yield threshold, accepted[~genuine].mean(), accepted[genuine].mean()
 
 
+@settings(max_examples=50, deadline=None)
 @given(pairs())
 def test_the_area_is_that_of_scikit_learn(drawn):
     similarities, genuine = drawn
@@ -48,6 +49,7 @@ def test_the_area_is_that_of_scikit_learn(drawn):
     assert curve.auc == pytest.approx(roc_auc_score(genuine, similarities))
 
 
+@settings(max_examples=50, deadline=None)
 @given(pairs())
 def test_the_equal_error_rate_is_a_root(drawn):
     similarities, genuine = drawn
@@ -65,6 +67,7 @@ def test_the_equal_error_rate_is_a_root(drawn):
     assert curve.equal_error_rate == pytest.approx(expected, abs=1e-9)
 
 
+@settings(max_examples=50, deadline=None)
 @given(pairs(), st.sampled_from([0.05, 0.1, 0.25, 0.5, 1.0]))
 def test_rates_and_accuracy_are_the_best_of_all_thresholds(drawn, rate):
     similarities, genuine = drawn
@@ -98,6 +101,7 @@ def test_scores_by_name():
     )
 
 
+@settings(max_examples=50, deadline=None)
 @given(tables(), st.integers(1, 2))
 def test_rank_1_spelled_out(drawn, photos):
     similarities, identities = drawn
@@ -118,6 +122,7 @@ def test_rank_1_spelled_out(drawn, photos):
     assert found == pytest.approx(right / len(probes))
 
 
+@settings(max_examples=50, deadline=None)
 @given(tables(), st.integers(1, 2), st.sampled_from([0.1, 0.25, 0.5, 0.9]))
 def test_open_set_spelled_out(drawn, photos, rate):
     similarities, identities = drawn
@@ -159,6 +164,7 @@ def test_open_set_spelled_out(drawn, photos, rate):
     assert threshold == min(options)
 
 
+@settings(max_examples=50, deadline=None)
 @given(
     arrays.arrays(np.float32, (4, 3), elements=st.floats(-100, 100, width=16)),
 )
