@@ -11,6 +11,14 @@ from the trained values and train everything.
 The first trains a SqueezeNet 1.0 on the digits 0 to 4, and from there on 1, 5, 20 and
 100% of the digits 5 to 9, drawn anew for each seed. The second learns your pictures
 from torchvision's weights of ImageNet.
+
+On 2,062 photos of hand signs at 64 pixels (three seeds, 43 minutes on two busy cores,
+200 steps each) the lecture is right about little data: with 1%, 16 photos, the head or
+the last blocks reach 47%, all layers 44% and a network from scratch 27%. From 5% on
+training everything is the best: 78, 90 and 90%, the head alone 70, 82 and 87%. Smaller
+early rates are no better within 200 steps, which are too few for some seeds from
+scratch (62% +- 21 with all photos). On the digits, where the source has seen five
+others only, 5% are enough to learn from scratch, and the head alone stays at 84%.
 """
 
 from cnn_jax.training import recipes
