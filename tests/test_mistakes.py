@@ -117,7 +117,7 @@ def pictures(tmp_path):
         (["--config.data.name=digit"], ["'digits'?", "folder", "tfds:NAME"]),
         (
             ["--config.task.name=detect"],
-            ["unknown task", "classification, segmentation"],
+            ["unknown task", "classification, detection"],
         ),
         (["--config.optimizer.name=adam"], ["'adamw'?", "sgd"]),
         (["--config.schedule.name=cosin"], ["'cosine'?", "constant", "step"]),
@@ -172,15 +172,15 @@ def test_a_config_that_cannot_be(arguments, parts, train):
         ),
         (
             ["--config=configs/segmentation.py", "--config.model.head=gap"],
-            ["config.model are one label an image: take head=fcn"],
+            ["config.model gives one row of logits an image: take head=fcn"],
         ),
         (
             ["--config=configs/segmentation.py", "--config.model.name=mlp"],
-            ["config.model are one label an image: take another network"],
+            ["gives one row of logits an image: take another network"],
         ),
         (
             ["--config=configs/resnet.py", "--config.model.head=fcn"],
-            ["config.model are one label a pixel: take another head"],
+            ["gives one row of logits a pixel: take another head"],
         ),
         (
             ["--config=configs/segmentation.py", "--config.model.name=googlenet"],

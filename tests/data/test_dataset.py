@@ -1,5 +1,6 @@
 """The registry of sources, digits, and what all sources share."""
 
+import functools
 import json
 import subprocess
 import sys
@@ -56,7 +57,7 @@ def test_options_can_be_written_to_a_config():
 @pytest.mark.parametrize("name", ["digit", "digits:x", "tfds", "imagenet", ""])
 def test_unknown_names(name):
     with pytest.raises(
-        UserError, match=r"identities, moving_digits, tfds:NAME|names no set"
+        UserError, match=r"identities, masks, .*, tfds:NAME|names no set"
     ):
         data.options(name)
     with pytest.raises(UserError):
@@ -181,13 +182,14 @@ def test_examples_without_labels_are_one_line():
 def test_labels_of_pixels():
     labels = np.array([[[0, 1], [255, 1]]], np.uint8)
     split = Arrays(np.zeros((1, 2, 2, 1), np.uint8), labels)
-    found = assemble(split, split, classes=("a", "b"))
+    pixels = functools.partial(assemble, label_kind="pixels")
+    found = pixels(split, split, classes=("a", "b"))
     assert found.label_shape == split.label_shape == (2, 2)
     np.testing.assert_array_equal(found.splits["train"].labels, labels)
     with pytest.raises(UserError, match="train split has examples without a label"):
-        assemble(split, split, classes=("a",))
+        pixels(split, split, classes=("a",))
     nothing = Arrays(split.images, np.full_like(labels, 255))
-    assert len(assemble(nothing, nothing, classes=("a",)).splits["test"]) == 1
+    assert len(pixels(nothing, nothing, classes=("a",)).splits["test"]) == 1
 
 
 def test_statistics_of_clips():
