@@ -10,9 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, UInt8
 
-from cnn_jax.analysis import activation_maps
 from cnn_jax.layers import resize_bilinear
-from cnn_jax.tasks import pictures
+from cnn_jax.tasks import activation_maps, boxes, pictures
 from cnn_jax.tasks.classification import Classification
 from cnn_jax.tasks.metrics import Pairs, Rows, Totals
 
@@ -26,7 +25,6 @@ class Localisation(Classification):
     Attributes: those of `Classification`.
     """
 
-    best_metric: ClassVar[str] = "accuracy"
     label_kind: ClassVar[str] = "boxes"
     output_kind: ClassVar[str] = "class_maps"
     collected: ClassVar[tuple[str, ...]] = ("label", "class", "maps")
@@ -42,17 +40,21 @@ class Localisation(Classification):
         return super().metrics(outputs["logits"], _classes(batch))
 
     def scores(self, totals: Totals, rows: Rows = ()) -> dict[str, float]:
-        """The means and, of an evaluation, `localisation_error`, of the box of the
-        image's own class, and `top_1_localisation_error`, where the predicted class
-        must be right too."""
+        """The means and, of an evaluation, `localisation_error`: the share of images
+        whose box has an intersection over union below 1/2 with every object of their
+        class. In `top_1_localisation_error` the predicted class must be right too
+        (Russakovsky et al. 2015, section 4.2)."""
         found = super().scores(totals)
         if rows:
-            boxes = np.array([activation_maps.box(row["maps"][0]) for row in rows])
-            objects = [_objects(row["label"]) for row in rows]
-            right = np.array([row["class"] == int(row["label"][0, 0]) for row in rows])
-            error = activation_maps.localization_error
-            found["localisation_error"] = error(boxes, objects)
-            found["top_1_localisation_error"] = error(boxes, objects, right)
+            labels = np.stack([row["label"] for row in rows])
+            made = [activation_maps.box(row["maps"][0]) for row in rows]
+            made = np.repeat(np.array(made, np.float32)[:, None], labels.shape[1], 1)
+            overlaps = boxes.iou(jnp.asarray(made), jnp.asarray(labels[..., 1:]))
+            own = labels[..., 0] == labels[:, :1, 0]
+            right = ((np.asarray(overlaps) >= 0.5) & own).any(-1)
+            known = np.array([row["class"] for row in rows]) == labels[:, 0, 0]
+            found["localisation_error"] = float(1 - right.mean())
+            found["top_1_localisation_error"] = float(1 - (right & known).mean())
         return found
 
     def predictions(self, outputs: Outputs, batch: dict) -> dict[str, Array]:
@@ -108,9 +110,8 @@ class Localisation(Classification):
         index = int(outputs["logits"].argmax())
         maps = jnp.asarray(outputs["maps"])[None, ..., index : index + 1]
         heat = np.asarray(resize_bilinear(maps, size=image.shape[:2]))[0, ..., 0]
-        left, top, right, bottom = activation_maps.box(heat)
         probability = float(jax.nn.softmax(outputs["logits"])[index])
-        row = np.array([[0, top, left, bottom, right, probability]], np.float32)
+        row = np.array([[0, *activation_maps.box(heat), probability]], np.float32)
         return pictures.with_boxes(
             activation_maps.overlay(image, heat), row, [self._name(index)]
         )
@@ -120,9 +121,3 @@ def _classes(batch: dict) -> dict:
     """The batch with the class of each image's first box as its label."""
     label = jnp.maximum(batch["label"][:, 0, 0], 0).astype(jnp.int32)
     return batch | {"label": label}
-
-
-def _objects(rows: np.ndarray) -> np.ndarray:
-    """Left, top, right and bottom of the boxes of an image's class."""
-    own = rows[rows[:, 0] == rows[0, 0]]
-    return own[:, [2, 1, 4, 3]]

@@ -247,6 +247,22 @@ def test_the_head_of_an_embedding_network(random_variables):
     np.testing.assert_allclose(outputs["cosine"], expected, rtol=1e-4, atol=1e-6)
 
 
+def test_the_head_of_class_maps(random_variables):
+    """Equations 1 and 2 of Zhou et al. 2016, and the logits of "gap" without a bias."""
+    model = tiny("resnet20", head="cam")
+    x = jax.random.normal(jax.random.key(0), (2, 8, 8, 1))
+    variables = random_variables(model, (8, 8, 1))
+    outputs = model.apply(variables, x, False)
+    kernel = variables["params"]["head"]["kernel"]
+    assert shapes(variables["params"]["head"]) == {"kernel": (1, 1, 8, 4)}
+    maps = models.features(model, variables, x) @ kernel[0, 0]
+    np.testing.assert_allclose(outputs["maps"], maps, rtol=1e-4, atol=1e-5)
+    head = {"kernel": kernel[0, 0], "bias": np.zeros(4, np.float32)}
+    params = variables["params"] | {"head": head}
+    logits = tiny("resnet20").apply(variables | {"params": params}, x, False)
+    np.testing.assert_allclose(outputs["logits"], logits, rtol=1e-4, atol=1e-5)
+
+
 def test_an_embedding_network_without_normalisation():
     for name, normalized in (("lenet5", False), ("vgg11", False), ("vgg11_bn", True)):
         model = models.create(name, num_classes=3, head="embedding")

@@ -4,6 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from cnn_jax.tasks.classification import Classification
 from cnn_jax.tasks.localisation import Localisation
@@ -58,6 +60,31 @@ def test_errors(measured):
         row["label"] = row["label"] + np.array([0, 9, 9, 9, 9], np.float32)
         row["label"][1, 0] = -1
     assert task.scores({}, rows)["localisation_error"] == 1
+
+
+corners = st.tuples(*[st.integers(0, 6)] * 2, *[st.integers(7, 12)] * 2)
+
+
+@settings(max_examples=20)
+@given(st.lists(st.tuples(corners, corners, corners), min_size=1, max_size=5))
+def test_errors_spelled_out(images):
+    """On pixels, one by one; the third box of an image is of another class."""
+
+    def pixels(corners):
+        top, left, bottom, right = corners
+        return {(y, x) for y in range(top, bottom) for x in range(left, right)}
+
+    rows, wrong = [], 0
+    for made, same, other in images:
+        heat = np.zeros((2, 12, 12), np.float32)
+        heat[:, made[0] : made[2], made[1] : made[3]] = 1
+        label = np.array([[1, *same], [2, *other], [-1, 0, 0, 0, 0]], np.float32)
+        rows.append({"label": label, "class": np.int32(2), "maps": heat})
+        one, two = pixels(made), pixels(same)
+        wrong += len(one & two) / len(one | two) < 0.5
+    found = Localisation(CLASSES).scores({}, rows)
+    assert found["localisation_error"] == pytest.approx(wrong / len(images))
+    assert found["top_1_localisation_error"] == 1
 
 
 def test_it_learns_as_classification_does(measured):

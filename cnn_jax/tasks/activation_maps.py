@@ -1,0 +1,41 @@
+"""Boxes and pictures of class activation maps, which networks with head="cam" return.
+
+Zhou et al. 2016, "Learning Deep Features for Discriminative Localization".
+"""
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+# Section 3.2: the region of values above so much of the map's largest.
+SHARE = 0.2
+
+Map = Float[np.ndarray, "height width"]
+
+
+def box(heat: Map) -> tuple[int, int, int, int]:
+    """Top, left, bottom and right of the largest connected region of values above a
+    fifth of the largest one (section 3.2); pixels that share a corner are connected.
+
+    Bottom and right are the first ones outside. It is the whole map where no value is
+    above zero.
+    """
+    from scipy import ndimage
+
+    if heat.max() <= 0:
+        return 0, 0, *heat.shape
+    regions, _ = ndimage.label(heat > SHARE * heat.max(), np.ones((3, 3)))
+    largest = 1 + int(np.argmax(np.bincount(regions.ravel())[1:]))
+    rows, columns = ndimage.find_objects(regions, largest)[largest - 1]
+    return rows.start, columns.start, rows.stop, columns.stop
+
+
+def overlay(
+    image: UInt8[np.ndarray, "height width channels"], heat: Map
+) -> UInt8[np.ndarray, "height width 3"]:
+    """The map over its image, half and half: from blue, its least value, to red."""
+    from matplotlib import colormaps
+
+    low, high = heat.min(), heat.max()
+    scaled = (heat - low) / (high - low) if high > low else np.zeros_like(heat)
+    colours = 255 * colormaps["jet"](scaled)[..., :3]
+    return np.rint((colours + image) / 2).astype(np.uint8)
