@@ -13,7 +13,7 @@ from cnn_jax.analysis.costs import memory_text
 from cnn_jax.benchmarks.measure import Protocol, measure
 from cnn_jax.benchmarks.subject import Request, make
 from cnn_jax.data import loading
-from cnn_jax.data.dataset import Arrays
+from cnn_jax.data.splits import Arrays
 
 Row = dict[str, Any]
 

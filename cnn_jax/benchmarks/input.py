@@ -21,7 +21,7 @@ from cnn_jax import data
 from cnn_jax.benchmarks import measure, timing, torch_input, torch_peer
 from cnn_jax.benchmarks.measure import Protocol
 from cnn_jax.benchmarks.peers import NoPeer
-from cnn_jax.data.dataset import Arrays
+from cnn_jax.data.splits import Arrays
 from cnn_jax.training import config as config_lib
 from cnn_jax.training import loop, run
 from cnn_jax.training.config import Config

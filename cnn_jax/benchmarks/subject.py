@@ -114,7 +114,7 @@ class Subject:
 def random_labels(
     rng: np.random.Generator, kind: str, shape: tuple[int, ...], classes: int
 ) -> np.ndarray:
-    """Labels of a kind of `dataset.LABELS`, as `dataset.Arrays` has them."""
+    """Labels of a kind of `dataset.LABELS`, as `splits.Arrays` has them."""
     if kind == "class":
         return rng.integers(0, classes, shape, np.int32)
     if kind == "pixels":

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from cnn_jax.data.dataset import Records
 from cnn_jax.data.folder import Files
+from cnn_jax.data.splits import Records
 
 AHEAD = 2  # batches that a worker makes before they are asked for: PyTorch's default
 

@@ -10,13 +10,15 @@ from cnn_jax.data import (
     digits,
     folder,
     identities,
+    masks,
     moving_digits,
+    objects,
     restoration,
-    scenes,
     tfds_source,
     views,
 )
-from cnn_jax.data.dataset import Dataset, Shape
+from cnn_jax.data.dataset import Dataset
+from cnn_jax.data.splits import Shape
 from cnn_jax.errors import UserError, unknown
 
 SOURCES: dict[str, Callable[..., Dataset]] = {
@@ -25,9 +27,9 @@ SOURCES: dict[str, Callable[..., Dataset]] = {
     "moving_digits": moving_digits.load,
     "folder": folder.load,
     "identities": identities.load,
-    "masks": scenes.masks,
-    "voc": scenes.voc,
-    "coco": scenes.coco,
+    "masks": masks.load,
+    "voc": objects.voc,
+    "coco": objects.coco,
     "super_resolution": restoration.super_resolution,
     "denoising": restoration.denoising,
     "tfds": tfds_source.load,  # called with the name after the colon

@@ -10,7 +10,8 @@ import numpy as np
 from PIL import Image
 
 from cnn_jax.data import digits, images
-from cnn_jax.data.dataset import Arrays, Dataset, assemble, check_count
+from cnn_jax.data.dataset import Dataset, assemble, check_count
+from cnn_jax.data.splits import Arrays
 from cnn_jax.errors import unknown
 
 CLASSES = ("background", *map(str, range(10)))

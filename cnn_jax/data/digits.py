@@ -11,7 +11,8 @@ import numpy as np
 from PIL import Image
 
 from cnn_jax.data import images
-from cnn_jax.data.dataset import Arrays, Dataset, assemble
+from cnn_jax.data.dataset import Dataset, assemble
+from cnn_jax.data.splits import Arrays
 from cnn_jax.errors import UserError
 
 TEST_EXAMPLES = 360

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from cnn_jax.data.dataset import Dataset, Encoded, Records, assemble
+from cnn_jax.data.dataset import Dataset, assemble
 from cnn_jax.data.images import check_shape
+from cnn_jax.data.splits import Encoded, Records
 from cnn_jax.errors import UserError
 
 KINDS = "bmp gif jpeg jpg pgm png ppm tif tiff webp"  # in upper case too
@@ -83,12 +84,7 @@ def find(
 
     `split` divides them where there are no folders to say so.
     """
-    if not dir:
-        raise UserError("data.dir is not set: the folder that holds the pictures.")
-    root = Path(dir).expanduser()
-    if not root.is_dir():
-        missing = "is not a folder" if root.exists() else "does not exist"
-        raise UserError(f"data.dir {root} {missing}.")
+    root = existing(dir)
     folders = {path.name.lower(): path for path in _folders(root)}
     if "train" not in folders or not _folders(folders["train"]):
         return split(_pictures(root))
@@ -97,6 +93,19 @@ def find(
         if name in folders:
             return train, _pictures(folders[name], allow_empty=True)
     return split(train)
+
+
+def existing(dir: str, option: str = "dir") -> Path:
+    """The folder that an option of the data names. Raises `UserError` without one."""
+    if not dir:
+        raise UserError(
+            f"data.{option} is not set: the folder that holds the pictures."
+        )
+    root = Path(dir).expanduser()
+    if not root.is_dir():
+        missing = "is not a folder" if root.exists() else "does not exist"
+        raise UserError(f"data.{option} {root} {missing}.")
+    return root
 
 
 def pictures_below(path: Path) -> list[Path]:

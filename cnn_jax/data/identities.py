@@ -9,9 +9,10 @@ from functools import partial
 import numpy as np
 
 from cnn_jax.data import digits
-from cnn_jax.data.dataset import Arrays, Dataset, Records, assemble
+from cnn_jax.data.dataset import Dataset, assemble
 from cnn_jax.data.folder import Labelled, files, find, sort_classes
 from cnn_jax.data.images import check_shape
+from cnn_jax.data.splits import Arrays, Records
 from cnn_jax.errors import UserError
 
 

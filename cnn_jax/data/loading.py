@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cnn_jax.data.dataset import Arrays, Split, Varied
+from cnn_jax.data.splits import Arrays, Split, Varied
 from cnn_jax.errors import UserError
 
 Batch = dict[str, np.ndarray]

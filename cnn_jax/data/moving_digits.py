@@ -9,7 +9,8 @@ import numpy as np
 from PIL import Image
 
 from cnn_jax.data import digits, images
-from cnn_jax.data.dataset import Arrays, Dataset, assemble, check_count
+from cnn_jax.data.dataset import Dataset, assemble, check_count
+from cnn_jax.data.splits import Arrays
 
 # Rows and columns of a step.
 DIRECTIONS = {

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from cnn_jax.data import bicubic, colours, digits, images
-from cnn_jax.data.dataset import Dataset, Patches, Varied, check_count
-from cnn_jax.data.folder import pictures_below
+from cnn_jax.data.dataset import Dataset, check_count
+from cnn_jax.data.folder import existing, pictures_below
+from cnn_jax.data.splits import Patches, Varied
 from cnn_jax.errors import UserError
 
 Picture = np.ndarray  # uint8 [height, width, channels]
@@ -171,10 +172,7 @@ def _pictures(
 
 
 def _files(dir: str, option: str) -> list[Path]:
-    root = Path(dir).expanduser()
-    if not root.is_dir():
-        missing = "is not a folder" if root.exists() else "does not exist"
-        raise UserError(f"data.{option} {root} {missing}.")
+    root = existing(dir, option)
     files = pictures_below(root)
     if not files:
         raise UserError(f"data.{option} {root} holds no pictures.")

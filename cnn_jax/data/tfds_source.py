@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from cnn_jax.data.dataset import Dataset, Encoded, Records, assemble
+from cnn_jax.data.dataset import Dataset, assemble
 from cnn_jax.data.images import check_shape
+from cnn_jax.data.splits import Encoded, Records
 from cnn_jax.errors import UserError, unknown
 
 

@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import UInt8
 
-from cnn_jax.data.dataset import Arrays, Dataset, Shape, channel_statistics
+from cnn_jax.data.dataset import Dataset, channel_statistics
+from cnn_jax.data.splits import Arrays, Shape
 from cnn_jax.errors import UserError, unknown
 
 Images = UInt8[np.ndarray, "n height width channels"]

@@ -12,7 +12,8 @@ import numpy as np
 from flax.errors import InvalidRngError
 
 from cnn_jax import models
-from cnn_jax.data.dataset import MEMORY_LIMIT, Arrays, Dataset
+from cnn_jax.data.dataset import MEMORY_LIMIT, Dataset
+from cnn_jax.data.splits import Arrays
 from cnn_jax.models.classifier import Classifier
 from cnn_jax.models.pretrained import is_head
 from cnn_jax.training.transfer import Plan

@@ -11,7 +11,8 @@ import jax
 import numpy as np
 
 from cnn_jax.data import loading
-from cnn_jax.data.dataset import Dataset, Split
+from cnn_jax.data.dataset import Dataset
+from cnn_jax.data.splits import Split
 from cnn_jax.errors import UserError
 from cnn_jax.training import config as config_lib
 from cnn_jax.training import machine, parallel, run

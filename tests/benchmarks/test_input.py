@@ -17,7 +17,7 @@ from cnn_jax.benchmarks import input as inputs
 from cnn_jax.benchmarks import measure, report, suite, torch_input, torch_peer
 from cnn_jax.benchmarks.peers import NoPeer
 from cnn_jax.benchmarks.subject import Request
-from cnn_jax.data.dataset import Encoded, Records
+from cnn_jax.data.splits import Encoded, Records
 from cnn_jax.errors import UserError
 from cnn_jax.training import loop
 

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cnn_jax import data
-from cnn_jax.data.dataset import Arrays, assemble, channel_statistics, keep
+from cnn_jax.data.dataset import assemble, channel_statistics, keep
+from cnn_jax.data.splits import Arrays
 from cnn_jax.errors import UserError
 
 

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cnn_jax.data import folder
-from cnn_jax.data.dataset import Arrays, Patches, Varied
 from cnn_jax.data.loading import eval_batches, train_batches
+from cnn_jax.data.splits import Arrays, Patches, Varied
 from cnn_jax.errors import UserError
 
 sizes = st.integers(1, 40)

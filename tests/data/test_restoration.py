@@ -5,8 +5,8 @@ import pytest
 
 from cnn_jax import data
 from cnn_jax.data import bicubic, colours, restoration
-from cnn_jax.data.dataset import Varied
 from cnn_jax.data.loading import eval_batches, train_batches
+from cnn_jax.data.splits import Varied
 from cnn_jax.errors import UserError
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from cnn_jax.data import load, loading
-from cnn_jax.data.dataset import Records
+from cnn_jax.data.splits import Records
 from cnn_jax.errors import UserError
 
 

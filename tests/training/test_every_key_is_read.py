@@ -16,7 +16,7 @@ from PIL import Image
 
 from cnn_jax import data
 from cnn_jax.data import loading
-from cnn_jax.data.dataset import Arrays
+from cnn_jax.data.splits import Arrays
 from cnn_jax.training import loop, parallel, run
 from cnn_jax.training.config import flat, hash_of
 from cnn_jax.training.resolve import resolve

@@ -9,7 +9,8 @@ import pytest
 
 from cnn_jax import models
 from cnn_jax.data.augment import Augment, normalize
-from cnn_jax.data.dataset import Arrays, Dataset
+from cnn_jax.data.dataset import Dataset
+from cnn_jax.data.splits import Arrays
 from cnn_jax.tasks import Classification
 from cnn_jax.training import features, optimizers, parallel, state, transfer
 from cnn_jax.training.step import make_eval_step, make_train_step

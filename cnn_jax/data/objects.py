@@ -1,0 +1,198 @@
+"""The user's pictures with boxes around objects, as Pascal VOC and COCO have them."""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from cnn_jax.data import annotations, images
+from cnn_jax.data.annotations import Annotations
+from cnn_jax.data.dataset import Dataset, assemble
+from cnn_jax.data.folder import existing
+from cnn_jax.data.splits import Encoded, Records, Shape
+from cnn_jax.errors import UserError
+
+
+def voc(
+    *,
+    dir: str = "",
+    image_size: tuple[int, ...] = (256,),
+    channels: int = 3,
+    train_split: str = "trainval",
+    test_split: str = "test",
+    test_fraction: float = 0.2,
+    in_memory: bool | None = None,
+    train_examples: int | float | None = None,
+    test_examples: int | float | None = None,
+    subset_seed: int = 0,
+) -> Dataset:
+    """A folder as Pascal VOC has it; see `annotations.pascal_voc`.
+
+    Pictures are stretched to `image_size`, and boxes with them.
+
+    Args:
+      dir: the folder.
+      image_size: a side in pixels, or (height, width).
+      channels: 3 for RGB, 1 for grey.
+      train_split, test_split: of the folder's `ImageSets/Main`.
+      test_fraction: where the folder has no splits, the share of its pictures, chosen
+        by their names alone, that is for the test.
+      in_memory: hold all decoded pictures in memory; None: if they need less than
+        2 GiB.
+      train_examples, test_examples, subset_seed: see `folder.load`.
+
+    Raises:
+      UserError: as `annotations.pascal_voc`, and for a split that is not there.
+    """
+    kept = {
+        "train_examples": train_examples,
+        "test_examples": test_examples,
+        "subset_seed": subset_seed,
+        "in_memory": in_memory,
+    }
+    found = annotations.pascal_voc(existing(dir))
+    if set(found) == {"all"}:
+        if not 0 < test_fraction < 1:
+            raise UserError(
+                f"data.test_fraction is {test_fraction}; it must lie between 0 and 1."
+            )
+        train, test = _divided(found["all"], test_fraction)
+    else:
+        for split in (train_split, test_split):
+            if split not in found:
+                known = ", ".join(found)
+                raise UserError(f"{dir} has no split '{split}'. There are: {known}.")
+        train, test = found[train_split], found[test_split]
+    return _with_boxes(train, test, image_size, channels, kept)
+
+
+def coco(
+    *,
+    dir: str = "",
+    image_size: tuple[int, ...] = (256,),
+    channels: int = 3,
+    train_split: str = "train2017",
+    test_split: str = "val2017",
+    in_memory: bool | None = None,
+    train_examples: int | float | None = None,
+    test_examples: int | float | None = None,
+    subset_seed: int = 0,
+) -> Dataset:
+    """A folder as COCO has it: pictures in `dir/<split>`, and boxes in
+    `dir/annotations/instances_<split>.json`.
+
+    Pictures are stretched to `image_size`, and boxes with them.
+
+    Args:
+      dir, image_size, channels, in_memory: see `voc`.
+      train_split, test_split: names of the splits.
+      train_examples, test_examples, subset_seed: see `folder.load`.
+
+    Raises:
+      UserError: as `annotations.coco`, and for splits of different classes.
+    """
+    kept = {
+        "train_examples": train_examples,
+        "test_examples": test_examples,
+        "subset_seed": subset_seed,
+        "in_memory": in_memory,
+    }
+    root = existing(dir)
+    train, test = (
+        annotations.coco(root / "annotations" / f"instances_{s}.json", root / s)
+        for s in (train_split, test_split)
+    )
+    if train.classes != test.classes:
+        raise UserError(
+            f"the splits '{train_split}' and '{test_split}' of {dir} have different "
+            "classes."
+        )
+    return _with_boxes(train, test, image_size, channels, kept)
+
+
+@dataclass(frozen=True)
+class BoxFiles:
+    """Pictures, their sizes (height, width), and boxes in their pixels."""
+
+    paths: tuple[str, ...]
+    sizes: np.ndarray
+    boxes: tuple[np.ndarray, ...]
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def labels(self) -> None:
+        return None
+
+    def read(self, indices: Sequence[int]) -> Iterable[Encoded]:
+        for i in indices:
+            path = self.paths[i]
+            yield Encoded(path, (self.boxes[i], self.sizes[i]), path)
+
+
+@dataclass(frozen=True)
+class BoxRecords(Records):
+    """Pictures on the disk with boxes, `most` rows of each; see `Records`."""
+
+    most: int = 1
+    label_type: ClassVar[np.dtype] = np.dtype(np.float32)
+
+    @property
+    def label_shape(self) -> Shape:
+        return (self.most, 5)
+
+    def decoded(self, example: Encoded, rng: np.random.Generator | None) -> dict:
+        del rng
+        rows, size = example.label
+        scale = np.divide(self.image_shape[:2], size)
+        label = np.zeros(self.label_shape, np.float32)
+        label[:, 0] = -1
+        label[: len(rows), 0] = rows[:, 0]
+        label[: len(rows), 1:] = rows[:, 1:] * np.tile(scale, 2)
+        image = images.stretch(example.picture, self.image_shape, example.name)
+        return {"image": image, "label": label}
+
+
+def _with_boxes(
+    train: Annotations,
+    test: Annotations,
+    image_size: tuple[int, ...],
+    channels: int,
+    kept: dict[str, Any],
+) -> Dataset:
+    images.check_shape(min(images.sides(image_size)), channels)
+    shape = (*images.sides(image_size), channels)
+    most = max(len(rows) for known in (train, test) for rows in known.boxes)
+    splits = (
+        BoxRecords(
+            BoxFiles(known.paths, known.sizes, tuple(known.labels())),
+            shape,
+            most=max(most, 1),
+        )
+        for known in (train, test)
+    )
+    return assemble(*splits, classes=train.classes, label_kind="boxes", **kept)
+
+
+def _divided(known: Annotations, fraction: float) -> tuple[Annotations, Annotations]:
+    """Those to train on and to test on, by a hash of the pictures' names."""
+    order = sorted(
+        range(len(known.paths)),
+        key=lambda i: hashlib.sha256(Path(known.paths[i]).name.encode()).digest(),
+    )
+    count = max(1, round(len(order) * fraction))
+    if count >= len(order):
+        raise UserError("there are too few pictures: none is left to train on.")
+    return tuple(
+        Annotations(
+            paths=tuple(known.paths[i] for i in part),
+            sizes=known.sizes[part],
+            boxes=tuple(known.boxes[i] for i in part),
+            exempt=tuple(known.exempt[i] for i in part),
+            classes=known.classes,
+        )
+        for part in (sorted(order[count:]), sorted(order[:count]))
+    )

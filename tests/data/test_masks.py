@@ -1,0 +1,92 @@
+"""Folders of pictures with masks."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cnn_jax import data
+from cnn_jax.data.dataset import IGNORED
+from cnn_jax.errors import UserError
+
+
+@pytest.fixture
+def roads(tmp_path, write):
+    """dir/{train,test} and dir/{train,test}annot, 20x12; left half 0, right half 1 or
+    2, and a corner of 11."""
+    mask = np.zeros((12, 20), np.uint8)
+    mask[:, 10:] = 1
+    mask[:3, :4] = 11
+    for split, count in (("train", 4), ("test", 2)):
+        for i in range(count):
+            write(tmp_path / "roads" / split / f"{i}.png", size=(20, 12))
+            path = tmp_path / "roads" / f"{split}annot" / f"{i}.png"
+            path.parent.mkdir(exist_ok=True)
+            Image.fromarray(np.where(mask == 1, 1 + i % 2, mask).astype("u1")).save(
+                path
+            )
+    return tmp_path / "roads"
+
+
+def masks(folder, **options):
+    options = {"image_size": (6, 10), "ignored": (11,)} | options
+    return data.load("masks", dir=str(folder), **options)
+
+
+def test_masks(roads):
+    dataset = masks(roads)
+    assert dataset.label_kind == "pixels" and dataset.classes == ("0", "1", "2")
+    assert dataset.image_shape == (6, 10, 3) and dataset.label_shape == (6, 10)
+    train, test = dataset.splits["train"], dataset.splits["test"]
+    assert len(train) == 4 and len(test) == 2 and train.labels.dtype == np.uint8
+    for i, label in enumerate(train.labels):
+        assert (label[:, 5:] == 1 + i % 2).all()
+        assert (label[3:, :5] == 0).all() and label[0, 0] == IGNORED
+    # On the disk they are the same.
+    stored = masks(roads, in_memory=False).splits["train"]
+    rows = list(stored.examples(range(4), [np.random.default_rng(0)] * 4))
+    for row, image, label in zip(rows, train.images, train.labels, strict=True):
+        np.testing.assert_array_equal(row["image"], image)
+        np.testing.assert_array_equal(row["label"], label)
+
+
+def test_names_of_classes_and_splits_together(roads):
+    dataset = masks(roads, classes=("road", "tree", "car"), train_split="train+test")
+    assert dataset.classes == ("road", "tree", "car")
+    assert len(dataset.splits["train"]) == 6
+    assert data.describe("masks", dir=str(roads), ignored=(11,)).label_kind == "pixels"
+
+
+def test_a_palette_is_read_as_its_numbers(roads):
+    for path in (roads / "trainannot").iterdir():
+        image = Image.open(path).copy()
+        image.putpalette([*range(0, 252, 7)])  # twelve colours
+        image.save(path)
+    assert masks(roads).classes == ("0", "1", "2")
+
+
+@pytest.mark.parametrize(
+    ("break_it", "options", "message"),
+    [
+        (None, {"ignored": (), "classes": ("a", "b", "c")}, "has the value 11"),
+        (None, {"test_split": "val"}, "there is no folder"),
+        (None, {"dir": ""}, "data.dir is not set"),
+        (None, {"image_size": (1, 2, 3)}, "image_size is"),
+        ("missing", {}, "has no mask"),
+        ("colours", {}, "has colours"),
+        ("damaged", {}, "cannot be read"),
+        ("empty", {}, "holds no pictures"),
+    ],
+)
+def test_mistakes_in_masks(roads, write, break_it, options, message):
+    first = roads / "trainannot" / "0.png"
+    if break_it == "missing":
+        first.unlink()
+    elif break_it == "colours":
+        write(first, size=(20, 12))
+    elif break_it == "damaged":
+        first.write_bytes(first.read_bytes()[:40])
+    elif break_it == "empty":
+        for path in (roads / "test").iterdir():
+            path.unlink()
+    with pytest.raises(UserError, match=message):
+        masks(options.pop("dir", roads), **options)
