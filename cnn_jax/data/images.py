@@ -47,6 +47,14 @@ def check_least(option: str, value: int, least: int) -> None:
         raise UserError(f"data.{option} is {value}; it must be at least {least}.")
 
 
+# How a picture of any size becomes an image of a network's.
+FITTED = {
+    "centre": "the largest centred box of the image's aspect ratio",
+    "stretched": "the whole picture, whatever its aspect ratio",
+    "as it is": "every picture is an image of a size of its own",
+}
+
+
 def sides(image_size: tuple[int, ...]) -> tuple[int, int]:
     """(height, width) of one number, that of both, or two.
 

@@ -27,7 +27,7 @@ from cnn_jax.models import maps
 Images = Float[Array, "batch height width channels"]
 Map = Float[Array, "batch _height _width _channels"]
 # Of all places of all levels: "logits" [batch, places, classes], "distances" [batch,
-# places, 4], "centerness" [batch, places], and "places" themselves, alike in each row.
+# places, 4], "centerness" [batch, places]; and alike in each row "places" and "size".
 Outputs = dict[str, Any]
 
 # Channels of a group of the heads' normalisations: 32 groups of the usual 256.
@@ -226,7 +226,8 @@ class FCOS(nn.Module, kw_only=True):
               the top, left, bottom and right side of the box.
             "centerness" [batch, places]: logits of how near the place is to the
               middle of the box (equation 3).
-          And "places": the `Places`, with a row for each image.
+          And "places", the `Places`, and "size", the input's height and width, with a
+            row for each image.
         """
         levels = FeaturePyramid(
             self.strides, self.pyramid_channels, self.dtype, name="pyramid"
@@ -249,7 +250,12 @@ class FCOS(nn.Module, kw_only=True):
             lambda values: jnp.broadcast_to(values, (len(images), *values.shape)),
             places(images.shape[1:3], self.strides),
         )
-        return outputs | {"centerness": outputs["centerness"][..., 0], "places": own}
+        size = jnp.array(images.shape[1:3], jnp.float32)
+        return outputs | {
+            "centerness": outputs["centerness"][..., 0],
+            "places": own,
+            "size": jnp.broadcast_to(size, (len(images), 2)),
+        }
 
     def _maps(self, images: Images, train: bool) -> maps.Maps:
         """The backbone's maps of `strides`, each of ceil(size / stride) pixels."""

@@ -11,9 +11,9 @@ A task is an object with
   greatest error are shown; `collected` names the entries of these rows and of the batch
   of which `scores` and `summaries` need every example's, where no sum will do;
 * `summaries(totals, worst, rows)`, pictures of an evaluation by name;
-* `whole`, whether `predict` hands over pictures as they are, of any size and colour;
-* `answers(outputs, k)`, what `predict` says of each picture, at most `k` dicts, and
-  `drawn(image, output)`, the picture that it writes.
+* `fitted`, how `predict` brings pictures to the network, one of `images.FITTED`;
+* `answers(pictures, outputs, k)`, what `predict` says of each picture, at most `k`
+  dicts, and `drawn(picture, output)`, the picture that it writes.
 """
 
 from collections.abc import Callable

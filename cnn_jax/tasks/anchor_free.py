@@ -122,7 +122,7 @@ def losses(
 def detections(
     outputs: Outputs,
     places: Places,
-    size: tuple[int | float, int | float],
+    size: Float[Array, "2"],
     *,
     most: int = 100,
     candidates: int = 1000,
@@ -137,7 +137,7 @@ def detections(
     class keeps those that non-maximum suppression leaves.
 
     Args:
-      size: (height, width) of the input, to which boxes are cut.
+      size: height and width of the input, to which boxes are cut.
       most: rows of an image.
       candidates: boxes that are compared; memory grows with their square.
       score_threshold: objects of smaller scores are left out.
@@ -149,7 +149,7 @@ def detections(
     )
     classes = scores.shape[-1]
     found = boxes_at(places, outputs["distances"])
-    found = jnp.clip(found, 0, jnp.array([*size, *size], found.dtype))
+    found = jnp.clip(found, 0, jnp.tile(size, 2))
 
     def of_image(scores: Array, found: Array) -> Array:
         best, indices = lax.top_k(scores.ravel(), min(candidates, scores.size))

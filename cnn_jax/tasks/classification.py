@@ -34,7 +34,7 @@ class Classification:
     label_kind: ClassVar[str] = "class"
     output_kind: ClassVar[str] = "logits"
     collected: ClassVar[tuple[str, ...]] = ()
-    whole: ClassVar[bool] = False
+    fitted: ClassVar[str] = "centre"
 
     classes: tuple[str, ...]
     _: KW_ONLY
@@ -141,9 +141,13 @@ class Classification:
         return result
 
     def answers(
-        self, logits: Float[np.ndarray, "batch classes"], k: int
+        self,
+        pictures: Sequence[np.ndarray],
+        logits: Float[np.ndarray, "batch classes"],
+        k: int,
     ) -> list[list[dict[str, object]]]:
         """For each image the k most probable classes: name and probability."""
+        del pictures
         probabilities = np.asarray(jax.nn.softmax(logits), np.float64)
         return [
             [
@@ -157,7 +161,7 @@ class Classification:
         self, image: UInt8[np.ndarray, "height width channels"], logits: np.ndarray
     ) -> np.ndarray:
         """The image with its most probable class."""
-        ((best,),) = self.answers(logits[None], 1)
+        ((best,),) = self.answers([image], logits[None], 1)
         label = f"{best['class']}, {best['probability']:.0%}"
         return pictures.labelled_grid([image], [label])
 

@@ -1,7 +1,6 @@
 """Detection: the boxes of the objects in an image, and their classes, as FCOS learns
 them."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar
@@ -36,7 +35,7 @@ class Detection:
     label_kind: ClassVar[str] = "boxes"
     output_kind: ClassVar[str] = "boxes"
     collected: ClassVar[tuple[str, ...]] = ("label", "detections")
-    whole: ClassVar[bool] = False
+    fitted: ClassVar[str] = "stretched"
 
     classes: tuple[str, ...]
     _: KW_ONLY
@@ -80,10 +79,9 @@ class Detection:
 
     def predictions(self, outputs: Outputs, batch: dict) -> dict[str, Array]:
         """For each example its `detections`, and as its `error` the loss."""
-        size = batch["image"].shape[1:3]
         parts = _of_images(outputs, batch["label"])
         return {
-            "detections": self._detections(outputs, size),
+            "detections": self._detections(outputs),
             "error": sum(parts.values()),
         }
 
@@ -107,36 +105,43 @@ class Detection:
         labels = [f"labels, and found: loss {row['error']:.2f}" for row in worst]
         return {"detections": pictures.labelled_grid(pairs, labels)}
 
-    def answers(self, outputs: Outputs, k: int) -> list[list[dict[str, object]]]:
-        """The `k` surest objects of each image."""
-        found = np.asarray(jax.jit(self._detections)(outputs))
+    def answers(
+        self, shown: Sequence[np.ndarray], outputs: Outputs, k: int
+    ) -> list[list[dict[str, object]]]:
+        """The `k` surest objects of each picture; "box" has the top, left, bottom and
+        right in its pixels."""
         return [
             [
                 {
                     "class": self.classes[int(kind)],
                     "score": score,
-                    "box": ", ".join(f"{side:.0f}" for side in sides),
+                    "box": [round(side) for side in sides],
                 }
                 for kind, *sides, score in rows[:k].tolist()
                 if kind >= 0
             ]
-            for rows in found
+            for rows in self._in_pictures(shown, outputs)
         ]
 
     def drawn(
-        self, image: UInt8[np.ndarray, "height width channels"], outputs: Outputs
+        self, picture: UInt8[np.ndarray, "height width channels"], outputs: Outputs
     ) -> np.ndarray:
-        """The image with the boxes of the objects whose score is 0.3 at least."""
+        """The picture with the boxes of the objects whose score is 0.3 at least."""
         one = jax.tree.map(lambda leaf: np.asarray(leaf)[None], outputs)
-        (found,) = np.asarray(jax.jit(self._detections)(one))
-        return pictures.with_boxes(image, _sure(found), self.classes)
+        (found,) = self._in_pictures([picture], one)
+        return pictures.with_boxes(picture, _sure(found), self.classes)
 
-    def _detections(
-        self,
-        outputs: Outputs,
-        size: tuple[int | float, int | float] = (math.inf, math.inf),
-    ) -> Float[Array, "batch most 6"]:
-        found, places = _parts(outputs)
+    def _in_pictures(
+        self, shown: Sequence[np.ndarray], outputs: Outputs
+    ) -> Float[np.ndarray, "batch most 6"]:
+        """The detections in the pixels of the pictures that were stretched."""
+        found = np.array(jax.jit(self._detections)(outputs))
+        sizes = np.array([picture.shape[:2] for picture in shown], np.float32)
+        found[..., 1:5] *= np.tile(sizes / outputs["size"], 2)[:, None]
+        return found
+
+    def _detections(self, outputs: Outputs) -> Float[Array, "batch most 6"]:
+        found, places, size = _parts(outputs)
         return anchor_free.detections(
             found,
             places,
@@ -147,15 +152,15 @@ class Detection:
         )
 
 
-def _parts(outputs: Outputs) -> tuple[dict[str, Array], Places]:
-    """What differs from image to image, and the places, which are the same in all."""
+def _parts(outputs: Outputs) -> tuple[dict[str, Array], Places, Array]:
+    """What differs from image to image; places and size, which are the same in all."""
     found = dict(outputs)
-    places = found.pop("places")
-    return found, jax.tree.map(lambda rows: rows[0], places)
+    same = found.pop("places"), found.pop("size")
+    return found, *jax.tree.map(lambda rows: rows[0], same)
 
 
 def _losses(outputs: Outputs, labels: Array) -> dict[str, Array]:
-    found, places = _parts(outputs)
+    found, places, _ = _parts(outputs)
     return anchor_free.losses(found, labels, places)
 
 

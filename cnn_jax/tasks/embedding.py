@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, UInt8
 
 from cnn_jax.errors import UserError, unknown
 from cnn_jax.tasks import embeddings, pictures, verification
-from cnn_jax.tasks.metrics import Pairs, Rows, Totals, means, weighted
+from cnn_jax.tasks.metrics import Pairs, Rows, Totals, means
 
 Outputs = dict[str, Float[Array, "batch features"]]
 
@@ -40,7 +40,7 @@ class Embedding:
     label_kind: ClassVar[str] = "class"
     output_kind: ClassVar[str] = "embedding"
     collected: ClassVar[tuple[str, ...]] = ("image", "label", "embedding")
-    whole: ClassVar[bool] = False
+    fitted: ClassVar[str] = "centre"
 
     classes: tuple[str, ...]
     _: KW_ONLY
@@ -74,16 +74,12 @@ class Embedding:
         Of identities that were not trained on there are no classes: what evaluation
         measures is in `scores`.
         """
-        labels = batch["label"]
-        mask = batch.get("mask", jnp.ones(len(labels)))
         if "mask" in batch:
             return {}
-        pairs = {
-            "loss": weighted(jnp.full(len(labels), self.loss(outputs, batch)), mask)
-        }
+        pairs = {"loss": (self.loss(outputs, batch), jnp.ones(()))}
         if self.loss_name == "arcface":
-            right = outputs["cosine"].argmax(-1) == labels
-            pairs["accuracy"] = weighted(right.astype(jnp.float32), mask)
+            right = outputs["cosine"].argmax(-1) == batch["label"]
+            pairs["accuracy"] = (right.sum(), jnp.array(len(right)))
         return pairs
 
     def scores(self, totals: Totals, rows: Rows = ()) -> dict[str, float]:
@@ -134,12 +130,16 @@ class Embedding:
         return result
 
     def answers(
-        self, outputs: dict[str, np.ndarray], k: int
+        self,
+        pictures: Sequence[np.ndarray],
+        outputs: dict[str, np.ndarray],
+        k: int,
     ) -> list[list[dict[str, object]]]:
         """Of each image the `k` nearest of the identities that were trained on."""
+        del pictures
         return [
             [
-                {"identity": self.classes[i], "cosine": f"{row[i]:.3f}"}
+                {"identity": self.classes[i], "cosine": float(row[i])}
                 for i in np.argsort(-row, kind="stable")[:k]
             ]
             for row in outputs["cosine"]
@@ -152,8 +152,9 @@ class Embedding:
     ) -> np.ndarray:
         """The image with the nearest of the identities that were trained on."""
         one = {name: value[None] for name, value in outputs.items()}
-        ((best,),) = self.answers(one, 1)
-        return pictures.labelled_grid([image], [f"{best['identity']} {best['cosine']}"])
+        ((best,),) = self.answers([image], one, 1)
+        label = f"{best['identity']} {best['cosine']:.2f}"
+        return pictures.labelled_grid([image], [label])
 
 
 def _compared(rows: Rows) -> tuple[np.ndarray, np.ndarray]:

@@ -34,7 +34,7 @@ class Enhancement:
     label_kind: ClassVar[str] = "picture"
     output_kind: ClassVar[str] = "picture"
     collected: ClassVar[tuple[str, ...]] = ("image", "label", "output")
-    whole: ClassVar[bool] = True
+    fitted: ClassVar[str] = "as it is"
 
     classes: tuple[str, ...] = ()
     _: KW_ONLY
@@ -111,11 +111,14 @@ class Enhancement:
         return {"enhanced": pictures.labelled_grid(panels, labels)}
 
     def answers(
-        self, outputs: Float[np.ndarray, "batch height width channels"], k: int
+        self,
+        pictures: Sequence[np.ndarray],
+        outputs: Float[np.ndarray, "batch height width channels"],
+        k: int,
     ) -> list[list[dict[str, object]]]:
         """The size of each picture."""
-        del k
-        return [[{"size": f"{o.shape[1]}x{o.shape[0]}"}] for o in outputs]
+        del pictures, k
+        return [[{"width": o.shape[1], "height": o.shape[0]}] for o in outputs]
 
     def drawn(
         self,

@@ -28,6 +28,7 @@ class Localisation(Classification):
     label_kind: ClassVar[str] = "boxes"
     output_kind: ClassVar[str] = "class_maps"
     collected: ClassVar[tuple[str, ...]] = ("label", "class", "maps")
+    fitted: ClassVar[str] = "stretched"
 
     def loss(
         self, outputs: Outputs, batch: dict, auxiliary: Sequence[Array] = ()
@@ -95,10 +96,13 @@ class Localisation(Classification):
         return result
 
     def answers(
-        self, outputs: dict[str, np.ndarray], k: int
+        self,
+        pictures: Sequence[np.ndarray],
+        outputs: dict[str, np.ndarray],
+        k: int,
     ) -> list[list[dict[str, object]]]:
         """As those of `Classification`."""
-        return super().answers(outputs["logits"], k)
+        return super().answers(pictures, outputs["logits"], k)
 
     def drawn(
         self,

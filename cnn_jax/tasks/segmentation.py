@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float, Int32, UInt8
+from PIL import Image
 
 from cnn_jax.data.dataset import IGNORED
 from cnn_jax.tasks import pictures
@@ -37,7 +38,7 @@ class Segmentation:
     label_kind: ClassVar[str] = "pixels"
     output_kind: ClassVar[str] = "maps"
     collected: ClassVar[tuple[str, ...]] = ()
-    whole: ClassVar[bool] = False
+    fitted: ClassVar[str] = "stretched"
 
     classes: tuple[str, ...]
     _: KW_ONLY
@@ -143,9 +144,13 @@ class Segmentation:
         return result
 
     def answers(
-        self, logits: Float[np.ndarray, "batch height width classes"], k: int
+        self,
+        pictures: Sequence[np.ndarray],
+        logits: Float[np.ndarray, "batch height width classes"],
+        k: int,
     ) -> list[list[dict[str, object]]]:
         """For each image the k classes that most pixels have: name and share."""
+        del pictures
         classes = logits.shape[-1]
         maps = np.asarray(logits.argmax(-1)).reshape(len(logits), -1)
         counts = np.stack([np.bincount(row, minlength=classes) for row in maps])
@@ -160,12 +165,14 @@ class Segmentation:
 
     def drawn(
         self,
-        image: UInt8[np.ndarray, "height width channels"],
-        logits: Float[np.ndarray, "height width classes"],
+        picture: UInt8[np.ndarray, "height width 3"],
+        logits: Float[np.ndarray, "map_height map_width classes"],
     ) -> np.ndarray:
-        """The image, and beside it its pixels in the colours of their classes."""
-        mask = pictures.coloured(logits.argmax(-1))
-        both = np.stack([np.broadcast_to(image, mask.shape), mask])
+        """The picture, and beside it its pixels in the colours of their classes."""
+        height, width = picture.shape[:2]
+        mask = Image.fromarray(pictures.coloured(logits.argmax(-1)))
+        mask = np.asarray(mask.resize((width, height), Image.Resampling.NEAREST))
+        both = np.stack([picture, mask])
         return pictures.with_legend(pictures.grid([both], cell=256), self.classes)
 
     def _labels(

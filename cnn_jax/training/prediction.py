@@ -55,14 +55,17 @@ def apply(workdir: Path, files: Sequence[Path], checkpoint: str) -> Applied:
         )
     network = run.network(config, dataset)
     # Read before anything is computed: a bad file should not cost a minute.
-    if network.task.whole:
-        channels = dataset.image_shape[-1]
-        pictures = [np.asarray(images.read_image(file)) for file in files]
-        inputs = [restoration.as_read(picture, channels) for picture in pictures]
+    shape, fitted = dataset.image_shape, network.task.fitted
+    if fitted == "centre":
+        pictures = inputs = [images.fit(file, shape, dataset.crop) for file in files]
     else:
-        pictures = inputs = [
-            images.fit(file, dataset.image_shape, dataset.crop) for file in files
-        ]
+        read = [images.read_image(file) for file in files]
+        pictures = [np.asarray(picture) for picture in read]
+        if fitted == "stretched":
+            pictures = [np.asarray(picture.convert("RGB")) for picture in read]
+            inputs = [images.stretch(picture, shape) for picture in read]
+        else:
+            inputs = [restoration.as_read(picture, shape[-1]) for picture in pictures]
     with trained.reader(workdir, config) as checkpoints:
         step = trained.chosen_step(checkpoints, checkpoint)
         variables = trained.restore(checkpoints, step, network, config)
@@ -72,7 +75,7 @@ def apply(workdir: Path, files: Sequence[Path], checkpoint: str) -> Applied:
         return network.model.apply(variables, network.normalize(batch), train=False)
 
     def outputs() -> Iterator[Any]:
-        size = 1 if network.task.whole else min(len(inputs), BATCH)
+        size = 1 if fitted == "as it is" else min(len(inputs), BATCH)
         for start in range(0, len(inputs), size):
             batch = np.stack(inputs[start : start + size])
             # One shape for all batches, one compilation.
@@ -108,11 +111,12 @@ def predict(
     network = apply(workdir, files, checkpoint)
     answers = []
     for found in network.outputs:
-        start = len(answers)
-        answers += network.task.answers(found, top_k)
-        for i, target in enumerate(targets[start : len(answers)]):
+        done = len(answers)
+        shown = network.pictures[done : done + len(jax.tree.leaves(found)[0])]
+        answers += network.task.answers(shown, found, top_k)
+        for i, target in enumerate(targets[done : len(answers)]):
             target.parent.mkdir(parents=True, exist_ok=True)
-            drawn = network.task.drawn(network.pictures[start + i], _rows(found, i))
+            drawn = network.task.drawn(shown[i], _rows(found, i))
             Image.fromarray(drawn).save(target)
     _print(files, answers, output)
 
@@ -139,9 +143,9 @@ def verify(
         threshold = _threshold(workdir, step, "threshold")
     cosine = float(verification.cosine_similarities(vectors)[0, 1])
     answer = {
-        "same": "yes" if cosine >= threshold else "no",
-        "cosine": f"{cosine:.4f}",
-        "threshold": f"{threshold:.4f}",
+        "same": cosine >= threshold,
+        "cosine": cosine,
+        "threshold": threshold,
     }
     _print([f"{pair[0]} and {pair[1]}"], [[answer]], output)
 
@@ -181,12 +185,12 @@ def identify(
         for i in np.argsort(-row, kind="stable"):
             nearest.setdefault(names[i], float(row[i]))
         found = [
-            {"identity": name, "cosine": f"{cosine:.4f}"}
+            {"identity": name, "cosine": cosine}
             for name, cosine in list(nearest.items())[:top_k]
             if cosine >= threshold
         ]
         best = max(nearest.values())
-        nobody = {"identity": "nobody of the gallery", "cosine": f"{best:.4f}"}
+        nobody = {"identity": None, "cosine": best}
         answers.append(found or [nobody])
     _print(files, answers, output)
 
@@ -233,22 +237,34 @@ def _print(
         return
     names = list(dict.fromkeys(key for rows in answers for row in rows for key in row))
     lines = [
-        [str(path) if number == 0 else "", *(_text(row.get(name)) for name in names)]
+        [
+            str(path) if number == 0 else "",
+            *(_text(name, row.get(name)) for name in names),
+        ]
         for path, rows in zip(files, answers, strict=True)
-        for number, row in enumerate(rows or [{}])
+        for number, row in enumerate(rows or [{}])  # a picture with nothing in it too
     ]
     table = tabulate(
         lines,
         headers=["image", *names],
-        colalign=("left", "left", *["right"] * (len(names) - 1)),
+        colalign=("left", "left", *["right"] * len(names))[: len(names) + 1],
         disable_numparse=True,
     )
     print(table, flush=True)
 
 
-def _text(value: Any) -> str:
-    """A share as per cent, all else as it is."""
-    return f"{value:.2%}" if isinstance(value, float) else str(value or "")
+SHARES = ("probability", "share", "score")  # answers in per cent
+
+
+def _text(name: str, value: Any) -> str:
+    """An answer in the table."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.2%}" if name in SHARES else f"{value:.4f}"
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return "-" if value is None else str(value)
 
 
 def _pictures_in(path: Path) -> list[Path]:

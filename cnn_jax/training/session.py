@@ -19,8 +19,8 @@ from cnn_jax.analysis import costs, probe
 from cnn_jax.data.dataset import LABELS, Dataset
 from cnn_jax.errors import UserError, unknown
 from cnn_jax.models import torch_weights, weight_files
+from cnn_jax.training import checks, loop, parallel, run, startup, trained, transfer
 from cnn_jax.training import config as config_lib
-from cnn_jax.training import loop, parallel, run, startup, trained, transfer
 from cnn_jax.training import workdir as folder
 from cnn_jax.training.config import Config
 from cnn_jax.training.evaluation import evaluate as evaluate_split
@@ -153,7 +153,7 @@ def evaluate(
             raise unknown("split", split, dataset.splits)
         folder.check_data(workdir, dataset)
         network = run.network(config, dataset)
-        run.check_batch_sizes(config)
+        checks.check_batch_sizes(config)
         variables = trained.restore(checkpoints, step, network, config)
     found = evaluate_split(
         run.eval_step(network),

@@ -91,7 +91,7 @@ def test_torchvisions_outputs():
         "distances": expected["bbox_regression"][..., [1, 0, 3, 2]] * strides[:, None],
         "centerness": expected["bbox_ctrness"][..., 0],
     }
-    assert outputs.keys() == theirs.keys() | {"places"}
+    assert outputs.keys() == theirs.keys() | {"places", "size"}
     for name, value in theirs.items():
         error = np.abs(outputs[name] - value).max() / np.abs(value).max()
         assert error < 1e-5, name
@@ -134,7 +134,8 @@ def test_outputs_on_backbones(backbone, attributes, size):
     )
     variables, outputs = shapes_of(model, size, train=True)
     count = len(places(size[:2], model.strides).strides)
-    where = outputs.pop("places")
+    where, sides = outputs.pop("places"), outputs.pop("size")
+    assert sides.shape == (2, 2)
     assert [leaf.shape[:2] for leaf in where] == [(2, count)] * 3
     assert {name: value.shape for name, value in outputs.items()} == {
         "logits": (2, count, 5),

@@ -24,7 +24,9 @@ assign = jax.jit(lambda labels: anchor_free.assign(labels, PLACES))
 
 def detections(outputs, **options):
     return jax.jit(
-        lambda outputs: anchor_free.detections(outputs, PLACES, SIZE, **options)
+        lambda outputs: anchor_free.detections(
+            outputs, PLACES, jnp.array(SIZE, jnp.float32), **options
+        )
     )(outputs)
 
 

@@ -145,7 +145,7 @@ def test_predictions():
 def test_the_most_probable_classes(k):
     logits = distinct_logits(1, 7)
     # Two outputs more than the data has names.
-    found = Classification(NAMES[:3]).answers(np.asarray(logits), k)
+    found = Classification(NAMES[:3]).answers([], np.asarray(logits), k)
     for row, chances in zip(found, softmax(logits), strict=True):
         order = np.argsort(-chances)[:k]
         names = [NAMES[i] if i < 3 else f"output {i}" for i in order]

@@ -35,6 +35,7 @@ def perfect(labels):
     logits[..., 1] = np.where(inside, 20, -20)
     own = jax.tree.map(lambda rows: np.stack([rows] * 2), where)
     return {
+        "size": jnp.full((2, 2), 16.0),
         "logits": jnp.asarray(logits),
         "distances": jnp.asarray(np.maximum(distances, 0), jnp.float32),
         "centerness": jnp.full(logits.shape[:2], 20.0),
@@ -79,8 +80,10 @@ def test_sums_are_those_of_images_by_themselves(labels, perfect):
 
 def test_answers_and_pictures(labels, perfect):
     task = Detection(CLASSES)
-    first, second = task.answers(jax.tree.map(np.asarray, perfect), 5)
-    assert first == [{"class": "b", "score": pytest.approx(1), "box": "2, 3, 11, 13"}]
+    # In the pixels of the pictures, which were stretched to squares of 16.
+    shown = [np.zeros((32, 16, 3), np.uint8), np.zeros((8, 8, 3), np.uint8)]
+    first, second = task.answers(shown, jax.tree.map(np.asarray, perfect), 5)
+    assert first == [{"class": "b", "score": pytest.approx(1), "box": [4, 3, 22, 13]}]
     assert second == []
     image = np.zeros((*SIZE, 1), np.uint8)
     one = jax.tree.map(lambda rows: np.asarray(rows[0]), perfect)

@@ -85,7 +85,7 @@ def test_pictures_and_answers(outputs):
     assert found.keys() == {"roc", "impostors", "mates"}
     assert task.summaries({}, ()) == {}
     host = {name: np.asarray(values) for name, values in outputs.items()}
-    answers = task.answers(host, 1)
+    answers = task.answers([], host, 1)
     assert [row[0]["identity"] for row in answers] == [
         NAMES[i] for i in host["cosine"].argmax(1)
     ]

@@ -105,7 +105,9 @@ def test_pictures_and_answers():
     picture = task.summaries({}, worst)["enhanced"]
     assert picture.dtype == np.uint8 and picture.shape[1] >= 3 * 24
     assert task.summaries({}, []) == {}
-    assert task.answers(np.asarray(outputs), 5) == [[{"size": "24x24"}]] * 2
+    assert (
+        task.answers([], np.asarray(outputs), 5) == [[{"width": 24, "height": 24}]] * 2
+    )
 
 
 def test_a_coloured_picture_keeps_its_colours():

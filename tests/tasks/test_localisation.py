@@ -106,5 +106,6 @@ def test_pictures(measured):
         drawn.shape[0] == 480 and drawn[:60, :60, 0].mean() > drawn[-60:, :60, 0].mean()
     )
     assert (
-        task.answers({"logits": np.asarray(outputs["logits"])}, 1)[1][0]["class"] == "c"
+        task.answers([], {"logits": np.asarray(outputs["logits"])}, 1)[1][0]["class"]
+        == "c"
     )

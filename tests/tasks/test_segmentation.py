@@ -176,7 +176,7 @@ def test_predictions(seed):
 def test_the_classes_that_most_pixels_have(k):
     logits, _ = examples(1, 5, classes=6)
     # Two outputs more than the data has names.
-    rows = task.answers(np.asarray(logits), k)
+    rows = task.answers([], np.asarray(logits), k)
     for row, found in zip(logits.argmax(-1), rows, strict=True):
         counts = np.bincount(row.ravel(), minlength=6)
         order = [i for i in np.argsort(-counts, kind="stable")[:k] if counts[i]]

@@ -1,0 +1,98 @@
+"""Whether the values of a config make sense, and its parts fit each other."""
+
+from flax import linen as nn
+
+from cnn_jax import models, tasks
+from cnn_jax.data.dataset import LABELS, Dataset
+from cnn_jax.errors import UserError
+from cnn_jax.training import config as config_lib
+from cnn_jax.training import parallel
+from cnn_jax.training.config import Config
+
+# Where a value makes sense: at least, and at most.
+RANGES = {
+    "seed": (0, 2**32 - 1),
+    "data.workers": (0, 1024),
+    "data.crop_padding": (0, 1024),
+    "optimizer.learning_rate": (0.0, 1e30),
+    "optimizer.weight_decay": (0.0, 1e30),
+    "optimizer.momentum": (0.0, 1.0),
+    "optimizer.clip_norm": (0.0, 1e30),
+    "optimizer.ema_decay": (0.0, 1.0),
+    "task.label_smoothing": (0.0, 1.0),
+    "checkpoint.keep": (1, 10**6),
+}
+
+
+def check_ranges(config: Config) -> None:
+    """Raises UserError for a number that no run can mean."""
+    values = config_lib.flat(config)
+    for name, (least, most) in RANGES.items():
+        value = values.get(name)
+        if value is not None and not least <= value <= most:
+            raise UserError(
+                f"config.{name}={value} must lie between {least:g} and {most:g}."
+            )
+
+
+# What makes a network return what a task takes.
+CHANGES = {
+    "maps": "head=fcn",
+    "embedding": "head=embedding",
+    "class_maps": "head=cam",
+    "picture": "one for enhancement",
+    "boxes": "a detector, fcos:NAME",
+}
+
+
+def check_fit(config: Config, model: nn.Module, dataset: Dataset) -> None:
+    """Raises UserError unless data, augmentation, model and task fit each other."""
+    task, source, name = config.task.name, config.data.name, config.model.name
+    given, wanted = dataset.label_kind, tasks.TASKS[task].label_kind
+    if given != wanted:
+        raise UserError(
+            f"config.task.name={task} learns {LABELS[wanted]}, and "
+            f"config.data.name={source} has {LABELS[given]}."
+        )
+    given, wanted = models.output_kind(model), tasks.TASKS[task].output_kind
+    if given != wanted:
+        change = CHANGES.get(wanted, "another head")
+        if "=" in change and not hasattr(model, "head"):
+            change = "another network"
+        raise UserError(
+            f"config.task.name={task} takes {models.OUTPUTS[wanted]}, and config.model "
+            f"gives {models.OUTPUTS[given]}: take {change}."
+        )
+    factor = getattr(model, "scale", None)
+    if factor is not None:
+        size, shape = dataset.image_shape, dataset.label_shape
+        if shape[0] != size[0] * factor:
+            raise UserError(
+                f"{name} makes images {factor} times as large, and the pictures of "
+                f"config.data.name={source} are {shape[0] // size[0]} times as large: "
+                "set config.model.scale and config.data.scale alike."
+            )
+    if wanted == "maps" and getattr(model, "auxiliary", False):
+        raise UserError(
+            f"the auxiliary heads of {name} give logits of the whole image, and "
+            f"config.task.name={task} learns one label a pixel: set "
+            "config.model.auxiliary=false."
+        )
+    if len(dataset.image_shape) == 4:
+        if not getattr(model, "takes_clips", True):
+            raise UserError(
+                f"{name} takes images, and config.data.name={source} has clips."
+            )
+        if config.data.crop_padding or config.data.flip:
+            raise UserError(
+                f"the clips of config.data.name={source} are not augmented, since that "
+                "would change what moves where: set config.data.crop_padding=0 and "
+                "config.data.flip=false."
+            )
+
+
+def check_batch_sizes(config: Config) -> None:
+    """Raises UserError unless the devices divide the batches evenly."""
+    parallel.check_batch_size("data.batch_size", config.data.batch_size)
+    if config.eval.batch_size is not None:
+        parallel.check_batch_size("eval.batch_size", config.eval.batch_size)
