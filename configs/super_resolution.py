@@ -9,18 +9,13 @@ The first learns to enlarge digits of 4x4 pixels, the second your pictures; with
 on luma, as in the literature, beside those of bicubic interpolation.
 """
 
-from cnn_jax.training.config import choose, default
+from cnn_jax.training import recipes
+from cnn_jax.training.config import choose
 
 
 def digits():
-    config = default()
-    config.data = {"name": "super_resolution", "batch_size": 32}
+    config = recipes.restoration("super_resolution")
     config.model = {"name": "edsr", "depth": 4, "features": 32, "residual": True}
-    config.task = {"name": "enhancement"}
-    config.optimizer = {"name": "adamw", "learning_rate": 2e-3, "weight_decay": 0.0}
-    config.schedule = {"name": "cosine", "warmup_steps": 50}
-    config.train.epochs = 20
-    config.eval.every_epochs = 5
     return config
 
 

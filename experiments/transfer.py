@@ -18,7 +18,8 @@ the last blocks reach 47%, all layers 44% and a network from scratch 27%. From 5
 training everything is the best: 78, 90 and 90%, the head alone 70, 82 and 87%. Smaller
 early rates are no better within 200 steps, which are too few for some seeds from
 scratch (62% +- 21 with all photos). On the digits, where the source has seen five
-others only, 5% are enough to learn from scratch, and the head alone stays at 84%.
+others only, three seeds show no regime to be better than none, and the head alone stays
+at 84%.
 """
 
 from cnn_jax.training import recipes

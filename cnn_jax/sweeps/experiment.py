@@ -64,7 +64,8 @@ class Experiment:
       name: of its file, and the argument.
       question: the first paragraph of the file's docstring.
       command: what makes such a sweep.
-      source: the run whose weights the others start from, if there is one.
+      source: the run whose weights the others start from, if there is one; of the
+        command line's values it has none.
     """
 
     name: str

@@ -6,15 +6,12 @@ Zhou et al. 2016, "Learning Deep Features for Discriminative Localization".
 import numpy as np
 from jaxtyping import Float, UInt8
 
-# Section 3.2: the region of values above so much of the map's largest.
-SHARE = 0.2
-
 Map = Float[np.ndarray, "height width"]
 
 
-def box(heat: Map) -> tuple[int, int, int, int]:
+def box(heat: Map, share: float) -> tuple[int, int, int, int]:
     """Top, left, bottom and right of the largest connected region of values above a
-    fifth of the largest one (section 3.2); pixels that share a corner are connected.
+    `share` of the largest one (section 3.2); pixels that share a corner are connected.
 
     Bottom and right are the first ones outside. It is the whole map where no value is
     above zero.
@@ -23,7 +20,7 @@ def box(heat: Map) -> tuple[int, int, int, int]:
 
     if heat.max() <= 0:
         return 0, 0, *heat.shape
-    regions, _ = ndimage.label(heat > SHARE * heat.max(), np.ones((3, 3)))
+    regions, _ = ndimage.label(heat > share * heat.max(), np.ones((3, 3)))
     largest = 1 + int(np.argmax(np.bincount(regions.ravel())[1:]))
     rows, columns = ndimage.find_objects(regions, largest)[largest - 1]
     return rows.start, columns.start, rows.stop, columns.stop

@@ -2,7 +2,7 @@
 (Zhou et al. 2016, "Learning Deep Features for Discriminative Localization")."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import ClassVar
 
 import jax
@@ -22,13 +22,18 @@ Outputs = dict[str, Float[Array, "batch *_ classes"]]
 class Localisation(Classification):
     """Classification by the class of an image's first box; no box is learned from.
 
-    Attributes: those of `Classification`.
+    Attributes, beside those of `Classification`:
+      box_share: a box is around the values above this share of the map's largest; in
+        photos 0.2 (section 3.2).
     """
 
     label_kind: ClassVar[str] = "boxes"
     output_kind: ClassVar[str] = "class_maps"
     collected: ClassVar[tuple[str, ...]] = ("label", "class", "maps")
     fitted: ClassVar[str] = "stretched"
+
+    _: KW_ONLY
+    box_share: float = 0.2
 
     def loss(
         self, outputs: Outputs, batch: dict, auxiliary: Sequence[Array] = ()
@@ -48,7 +53,7 @@ class Localisation(Classification):
         found = super().scores(totals)
         if rows:
             labels = np.stack([row["label"] for row in rows])
-            made = [activation_maps.box(row["maps"][0]) for row in rows]
+            made = [activation_maps.box(row["maps"][0], self.box_share) for row in rows]
             made = np.repeat(np.array(made, np.float32)[:, None], labels.shape[1], 1)
             overlaps = boxes.iou(jnp.asarray(made), jnp.asarray(labels[..., 1:]))
             own = labels[..., 0] == labels[:, :1, 0]
@@ -115,7 +120,9 @@ class Localisation(Classification):
         maps = jnp.asarray(outputs["maps"])[None, ..., index : index + 1]
         heat = np.asarray(resize_bilinear(maps, size=image.shape[:2]))[0, ..., 0]
         probability = float(jax.nn.softmax(outputs["logits"])[index])
-        row = np.array([[0, *activation_maps.box(heat), probability]], np.float32)
+        row = np.array(
+            [[0, *activation_maps.box(heat, self.box_share), probability]], np.float32
+        )
         return pictures.with_boxes(
             activation_maps.overlay(image, heat), row, [self._name(index)]
         )

@@ -72,6 +72,19 @@ def some_digits(classes: tuple[int, ...]) -> ConfigDict:
     return config
 
 
+def restoration(data: str, epochs: int = 20) -> ConfigDict:
+    """Better pictures, of digits: "super_resolution" or "denoising"; runs of under a
+    minute."""
+    config = default()
+    config.data = {"name": data, "batch_size": 32}
+    config.task = {"name": "enhancement"}
+    config.optimizer = {"name": "adamw", "learning_rate": 2e-3, "weight_decay": 0.0}
+    config.schedule = {"name": "cosine", "warmup_steps": 50}
+    config.train.epochs = epochs
+    config.eval.every_epochs = 5
+    return config
+
+
 def mnist(epochs: int = 10) -> ConfigDict:
     config = default()
     config.data.name = "tfds:mnist"

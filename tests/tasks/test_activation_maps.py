@@ -16,15 +16,18 @@ from cnn_jax.tasks import activation_maps
         np.float32,
         st.tuples(st.integers(1, 7), st.integers(1, 7)),
         elements=st.integers(-5, 5).map(float),
-    )
+    ),
+    st.sampled_from([0.2, 0.5]),
 )
-def test_the_box_of_the_largest_region(heat):
+def test_the_box_of_the_largest_region(heat, share):
     """Regions by scikit-image; equally large ones are in the order of their pixels."""
-    found = activation_maps.box(heat)
+    found = activation_maps.box(heat, share)
     if heat.max() <= 0:
         assert found == (0, 0, *heat.shape)
         return
-    regions = measure.regionprops(measure.label(heat > heat.max() / 5, connectivity=2))
+    regions = measure.regionprops(
+        measure.label(heat > share * heat.max(), connectivity=2)
+    )
     assert found == max(regions, key=lambda region: region.area).bbox
 
 
