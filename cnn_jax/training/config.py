@@ -267,8 +267,6 @@ STAND_INS: dict[str, tuple[str, dict[str, Any]]] = {
     "voc": ("digit_scenes", {"labels": "boxes"}),
     "coco": ("digit_scenes", {"labels": "boxes"}),
 }
-# Keys that say where data lies, or how much of it there is.
-NOT_IN_SMALL = {"dir", "test_dir", "in_memory", "subset_seed", "classes", "workers"}
 
 
 def smoke(values: dict[str, Any]) -> dict[str, Any]:
@@ -282,12 +280,8 @@ def smoke(values: dict[str, Any]) -> dict[str, Any]:
     given = values["data"]
     own = given["name"]
     name, more = STAND_INS.get(own, (own if own in EMBEDDED else "digits", {}))
-    grey = own in ("digits", "digit_scenes", "moving_digits", "tfds:mnist")
     size = given.get("image_size") or {**EMBEDDED, "tfds:mnist": 28}.get(own, 32)
-    options = data.options(name)
-    keys = {*options, *keywords(Augment)} - NOT_IN_SMALL
-    if name == own:
-        keys |= {"classes"} & options.keys()
+    keys = {*data.options(name), *keywords(Augment)} - {"dir", "test_dir"}
     small = {
         "name": name,
         "image_size": min(max(size) if isinstance(size, tuple) else size, 96),
@@ -295,8 +289,8 @@ def smoke(values: dict[str, Any]) -> dict[str, Any]:
         "test_examples": 20,
         "batch_size": 8,
     }
-    if "channels" not in given:
-        small["channels"] = options["channels"][1] if name == own else 1 if grey else 3
+    if name != own and not given.get("channels"):
+        small["channels"] = 1 if own == "tfds:mnist" else 3
     train = {key: value for key, value in values["train"].items() if key[0] == "l"}
     return values | {
         "data": {key: given[key] for key in keys & given.keys()} | more | small,
