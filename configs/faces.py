@@ -7,9 +7,9 @@
         --gallery=FOLDER
 
 The first takes digits for people: it learns some of the ten, and tells apart the
-others. The second learns the faces in DIR/<name>/*, a quarter of the people held out. On
-the ORL faces (40 people, `data.channels=1`) the area under the ROC curve is 0.991, and
-rank 1 is 89%, after four minutes on two CPU cores (one seed).
+others. The second learns the faces in DIR/<name>/*, a quarter of the people held out.
+On the ORL faces (40 people, `data.channels=1`) the area under the ROC curve is 0.991,
+and rank 1 is 89%, after four minutes on two CPU cores (one seed).
 """
 
 from cnn_jax.training.config import choose, default

@@ -6,9 +6,9 @@
 
 The first learns to enlarge digits of 4x4 pixels, the second your pictures; without
 `data.test_dir` every tenth of them is for the test. What is measured is PSNR and SSIM
-on luma, as in the literature, beside those of bicubic interpolation. Learned from BSD100
-the network has 37.06 dB on Set5, where bicubic interpolation has 33.64, after five
-minutes on two CPU cores (one seed).
+on luma, as in the literature, beside those of bicubic interpolation. Learned from
+BSD100 the network has 37.06 dB on Set5, where bicubic interpolation has 33.64, after
+five minutes on two CPU cores (one seed).
 """
 
 from cnn_jax.training import recipes
