@@ -36,8 +36,8 @@ def voc():
     config.model.pyramid_channels = 64
     config.model.head_depth = 2
     config.optimizer.learning_rate = 1e-3
-    config.train.epochs = 40
-    config.eval.every_epochs = 10
+    config.train.epochs = 20
+    config.eval.every_epochs = 5
     return config
 
 

@@ -9,7 +9,8 @@ angles to the classes; with head="cam" one of "logits" and "maps". The networks 
 `enhancement` return images, and have no classes (`classifies`).
 
 `create("fcos:resnet20", num_classes=10, strides=(2, 4), width=8)` is a detector on a
-backbone, of the attributes of both; what it returns is in `fcos.FCOS`.
+backbone, of the attributes of both; what it returns is in `fcos.FCOS`. `unet:NAME` is
+the expanding path of a U-Net on one.
 """
 
 import dataclasses
@@ -40,6 +41,7 @@ from cnn_jax.models import (
     preactresnet,
     resnet,
     squeezenet,
+    unet,
     vgg,
     video,
 )
@@ -93,15 +95,19 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "r2plus1d_18": video.r2plus1d_18,
     "c3d": video.C3D,
     "plain": plain.PlainNet,
+    "unet": unet.UNet,
     "srcnn": enhancement.SRCNN,
     "espcn": enhancement.ESPCN,
     "edsr": enhancement.EDSR,
     "dncnn": enhancement.DnCNN,
 }
 
-# What finds objects in the maps of a network of `MODELS`: "fcos:resnet18".
-DETECTORS: dict[str, Callable[..., nn.Module]] = {"fcos": fcos.FCOS}
-# Attributes of networks that no detector has: of what comes behind the last map.
+# What is built on the maps of a network of `MODELS`, its backbone: "fcos:resnet18".
+ON_BACKBONES: dict[str, Callable[..., nn.Module]] = {
+    "fcos": fcos.FCOS,
+    "unet": unet.UNetOn,
+}
+# Attributes that no backbone has: of what comes behind the last map.
 HEAD_ATTRIBUTES = ("head", "head_width", "head_grid", "pyramid_levels", "dropout")
 HEAD_ATTRIBUTES += ("auxiliary", "auxiliary_dropout", "embedding_features")
 
@@ -119,10 +125,10 @@ def create(
     dtype: DTypeLike | None = None,
     **attributes: Any,
 ) -> nn.Module:
-    """The model `name`, or the detector "fcos:NAME" on its maps; `attributes(name)`
+    """The model `name`, or "fcos:NAME" or "unet:NAME" on its maps; `attributes(name)`
     lists what else may be set.
 
-    `num_classes` None is that of the published network; there is none of a detector.
+    `num_classes` None is that of the published network; there is none on a backbone.
     `dtype`, that of the computation, may be a name of `DTYPES`; None is float32.
 
     Raises:
@@ -133,10 +139,10 @@ def create(
     for key in attributes:
         if key not in known:
             raise unknown(f"attribute of {name}", key, known)
-    detector, _, backbone = name.rpartition(":")
+    upper, backbone = parts(name)
     given: dict[str, Any] = {}
     if classifies(name):
-        if num_classes is None and detector:
+        if num_classes is None and upper:
             raise UserError(f"num_classes of {name} must be set.")
         if num_classes is None:
             num_classes = PUBLISHED[name].num_classes
@@ -152,12 +158,18 @@ def create(
             raise unknown("dtype", dtype, DTYPES)
         dtype = DTYPES[dtype]
     given["dtype"] = dtype
-    if not detector:
+    if not upper:
         return MODELS[name](**given, **attributes)
-    own = _own_fields(DETECTORS[detector])
+    own = _own_fields(ON_BACKBONES[upper])
     theirs = {key: attributes.pop(key) for key in attributes.keys() - own.keys()}
     network = MODELS[backbone](**given, **theirs)
-    return DETECTORS[detector](backbone=network, **given, **attributes)
+    return ON_BACKBONES[upper](backbone=network, **given, **attributes)
+
+
+def parts(name: str) -> tuple[str, str]:
+    """("fcos", "resnet18") of "fcos:resnet18", and ("", "resnet18") of "resnet18"."""
+    upper, _, backbone = name.rpartition(":")
+    return upper, backbone
 
 
 def classifies(name: str) -> bool:
@@ -215,19 +227,19 @@ def attributes(name: str) -> dict[str, tuple[Any, Any]]:
 
 
 def _fields(name: str) -> dict[str, tuple[Any, Any]]:
-    detector, colon, backbone = name.rpartition(":")
-    if not colon:
+    upper, backbone = parts(name)
+    if not upper:
         if name not in MODELS:
             raise unknown("model", name, MODELS)
         return _own_fields(MODELS[name])
-    if detector not in DETECTORS:
-        raise unknown("detector", detector, DETECTORS)
+    if upper not in ON_BACKBONES:
+        raise unknown("network on a backbone", upper, ON_BACKBONES)
     backbones = [name for name in MODELS if _has_image_maps(name)]
     if backbone not in backbones:
-        raise unknown(f"backbone of {detector}", backbone, backbones)
+        raise unknown(f"backbone of {upper}", backbone, backbones)
     theirs = _own_fields(MODELS[backbone])
     theirs = {k: field for k, field in theirs.items() if k not in HEAD_ATTRIBUTES}
-    own = _own_fields(DETECTORS[detector])
+    own = _own_fields(ON_BACKBONES[upper])
     del own["backbone"]
     return theirs | own
 
@@ -242,7 +254,7 @@ def _own_fields(model: Callable[..., nn.Module]) -> dict[str, tuple[Any, Any]]:
 
 
 def _has_image_maps(name: str) -> bool:
-    """Whether a detector finds maps in the network `name`."""
+    """Whether the network `name` can be a backbone."""
     module, _ = _module(MODELS[name])
     return issubclass(module, Classifier) and not module.takes_clips
 

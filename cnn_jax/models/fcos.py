@@ -268,11 +268,4 @@ class FCOS(nn.Module, kw_only=True):
                 f"own and pass its last; on images of {size[0]}x{size[1]} its maps "
                 f"have the strides {', '.join(map(str, known))}."
             )
-
-        def whole(x: Array, stride: int) -> Array:
-            # Where layers do not pad, maps lack some pixels of those that the images
-            # have room for; the middles of the others are where they would be.
-            full = tuple(math.ceil(n / stride) for n in size)
-            return x if x.shape[1:3] == full else layers.resize_bilinear(x, size=full)
-
-        return {stride: whole(known[stride], stride) for stride in wanted}
+        return {stride: maps.whole(known[stride], size, stride) for stride in wanted}

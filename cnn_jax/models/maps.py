@@ -8,6 +8,7 @@ from typing import Any
 import flax.linen as nn
 from jaxtyping import Array, Float
 
+from cnn_jax import layers
 from cnn_jax.errors import UserError
 from cnn_jax.models.classifier import Classifier
 
@@ -72,3 +73,15 @@ def by_stride(backbone: Classifier, images: Images, train: bool) -> Maps:
     with nn.intercept_methods(intercept):
         backbone(images, train)
     return dict(sorted(found.items()))
+
+
+def whole(
+    x: Float[Array, "batch _height _width channels"], size: tuple[int, ...], stride: int
+) -> Float[Array, "batch _rows _columns channels"]:
+    """A map of ceil(size / stride) pixels, of images of `size`.
+
+    Where layers do not pad, maps lack some pixels of those that the images have room
+    for; the middles of the others are where they would be.
+    """
+    full = tuple(math.ceil(n / stride) for n in size)
+    return x if x.shape[1:3] == full else layers.resize_bilinear(x, size=full)

@@ -29,6 +29,10 @@ HEAD_FIELDS = (
 )
 
 
+# How the names of a backbone's parameters begin.
+INSIDE = "params/backbone/"
+
+
 @dataclass(frozen=True)
 class Loaded:
     """Weights for a part of a network.
@@ -62,6 +66,7 @@ def fit(
     The layer "head" and the auxiliary heads are left out where the weights are of
     other classes or another number of them, the whole head where `model` has another
     one, and auxiliary heads where only one of the two has them. All else must match.
+    Of a network on a backbone, weights may be the backbone's alone.
 
     Args:
       path: where the weights come from.
@@ -74,6 +79,9 @@ def fit(
         missing, left over or of another shape; or nothing is left of them.
     """
     ours = weights.facts is not None
+    _, backbone = models.parts(name)
+    if backbone != name and not any(key.startswith(INSIDE) for key in weights.arrays):
+        return _fit_backbone(weights, path, name, model, input_shape)
     auxiliary = {}
     if name in torch_names.FAMILIES or not ours:
         auxiliary = torch_names.family(name).auxiliary
@@ -174,6 +182,30 @@ def fit(
         unflatten_dict(flat),
         f"{len(flat)} of {len(entries)} entries ({parameters:,} parameters) start from "
         f"{path}{rest}",
+    )
+
+
+def _fit_backbone(
+    weights: Weights,
+    path: Path | str,
+    name: str,
+    model: nn.Module,
+    input_shape: tuple[int, ...],
+) -> Loaded:
+    """Weights of a network for the one that `model` has inside, without its head."""
+    _, backbone = models.parts(name)
+    loaded = fit(weights, path, backbone, model.backbone, input_shape).variables
+    known = {entry.path for entry in _entries(True, name, model, input_shape)}
+    flat = {
+        (collection, "backbone", *inside): value
+        for (collection, *inside), value in flatten_dict(loaded).items()
+    }
+    kept = {key: value for key, value in flat.items() if key in known}
+    parameters = sum(v.size for key, v in kept.items() if key[0] == "params")
+    return Loaded(
+        unflatten_dict(kept),
+        f"{len(kept)} of {len(known)} entries ({parameters:,} parameters) start from "
+        f"{path}: those of the backbone {backbone}, without its head",
     )
 
 

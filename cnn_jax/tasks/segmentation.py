@@ -13,13 +13,14 @@ from jaxtyping import Array, Bool, Float, Int32, UInt8
 from PIL import Image
 
 from cnn_jax.data.dataset import IGNORED
+from cnn_jax.errors import UserError
 from cnn_jax.tasks import pictures
 from cnn_jax.tasks.metrics import Pairs, Rows, Totals, means
 
 Logits = Float[Array, "batch height width classes"]
 
-# A larger confusion matrix is not readable as a picture.
-MAX_CONFUSION_CLASSES = 50
+# A larger confusion matrix is not readable as a picture, nor is a longer list.
+MANY_CLASSES = 50
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,12 @@ class Segmentation:
       classes: the names of the classes; labels are indices into them.
       label_smoothing: share of the target spread over all classes
         (Szegedy et al. 2016).
+      class_weights: of the cross entropy of each class's pixels, such as the inverse
+        of their share, so that rare classes count (Eigen and Fergus 2015); empty: all
+        alike. The loss is divided by the sum of the weights, as in PyTorch.
+
+    Raises:
+      UserError: other than one weight above zero for each class.
     """
 
     best_metric: ClassVar[str] = "mean_iou"
@@ -43,12 +50,21 @@ class Segmentation:
     classes: tuple[str, ...]
     _: KW_ONLY
     label_smoothing: float = 0.0
+    class_weights: tuple[float, ...] = ()
+
+    def __post_init__(self):
+        count = len(self.class_weights)
+        if count and (count != len(self.classes) or min(self.class_weights) <= 0):
+            raise UserError(
+                f"config.task.class_weights needs {len(self.classes)} numbers above "
+                f"zero, one for each of {', '.join(self.classes)}; it has {count}."
+            )
 
     def loss(
         self, logits: Logits, batch: dict, auxiliary: Sequence[Array] = ()
     ) -> Float[Array, ""]:
         """What training minimises: the mean over the pixels of this device that have a
-        label, with smoothed targets.
+        label, with smoothed targets and by the weights of their classes.
 
         There are no `auxiliary` heads: theirs would be one label an image.
         """
@@ -58,7 +74,12 @@ class Segmentation:
             jax.nn.one_hot(labels, logits.shape[-1]), self.label_smoothing
         )
         losses = optax.softmax_cross_entropy(logits, targets)
-        return jnp.where(counted, losses, 0).sum() / jnp.maximum(counted.sum(), 1)
+        weights = counted.astype(jnp.float32)
+        if self.class_weights:
+            weights *= jnp.array(self.class_weights)[labels]
+        # All weights are zero only where no pixel has a label.
+        total = weights.sum()
+        return (losses * weights).sum() / jnp.where(total > 0, total, 1)
 
     def metrics(self, logits: Logits, batch: dict) -> Pairs:
         """Cross entropy without smoothing, accuracy and the confusion matrix.
@@ -86,16 +107,23 @@ class Segmentation:
     def scores(self, totals: Totals, rows: Rows = ()) -> dict[str, float]:
         """The means and, of an evaluation, `mean_iou`: intersection over union of the
         pixels of a class and those predicted as it, in all images together, averaged
-        over the classes that a label or a prediction has."""
+        over the classes that a label or a prediction has; and that of each of these,
+        if there are few, `iou/<class>`."""
         del rows
         found = means(totals)
         if "confusion" in totals:
             matrix, _ = totals["confusion"]
             intersection = np.diag(matrix)
             union = matrix.sum(0) + matrix.sum(1) - intersection
-            occurs = union > 0
-            if occurs.any():
-                found["mean_iou"] = float(np.mean(intersection[occurs] / union[occurs]))
+            occurs = np.flatnonzero(union)
+            ratios = intersection[occurs] / union[occurs]
+            if len(self.classes) <= MANY_CLASSES:
+                found |= {
+                    f"iou/{self._name(i)}": float(ratio)
+                    for i, ratio in zip(occurs, ratios, strict=True)
+                }
+            if len(occurs):
+                found["mean_iou"] = float(np.mean(ratios))
         return found
 
     def predictions(self, logits: Logits, batch: dict) -> dict[str, Array]:
@@ -129,7 +157,7 @@ class Segmentation:
         """
         del rows
         result = {}
-        if "confusion" in totals and len(self.classes) <= MAX_CONFUSION_CLASSES:
+        if "confusion" in totals and len(self.classes) <= MANY_CLASSES:
             matrix = totals["confusion"][0][: len(self.classes)]
             share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
             result["confusion"] = pictures.confusion_matrix(

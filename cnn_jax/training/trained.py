@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from flax.traverse_util import flatten_dict
 
-from cnn_jax import tasks
+from cnn_jax import models, tasks
 from cnn_jax.data.dataset import IMAGENET_MEAN, IMAGENET_STD, Dataset
 from cnn_jax.errors import UserError, unknown
 from cnn_jax.models import pretrained, torch_names, weight_files
@@ -99,7 +99,7 @@ def initial(config: Config) -> Weights:
     if found.facts is not None or found.normalization is not None:
         return found
     mean, std = IMAGENET_MEAN[3], IMAGENET_STD[3]
-    if torch_names.rescales(config.model.name):
+    if torch_names.rescales(models.parts(config.model.name)[1]):
         mean = std = (0.5, 0.5, 0.5)
     return dataclasses.replace(found, normalization=Normalization(mean, std))
 

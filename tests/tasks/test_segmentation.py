@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from sklearn import metrics as reference
 
 from cnn_jax.data.dataset import IGNORED
+from cnn_jax.errors import UserError
 from cnn_jax.tasks import pictures
-from cnn_jax.tasks.segmentation import MAX_CONFUSION_CLASSES, Segmentation
+from cnn_jax.tasks.segmentation import MANY_CLASSES, Segmentation
 from cnn_jax.training import metrics
 
 CLASSES, BATCH, SHAPE = 4, 3, (3, 5)
@@ -82,18 +83,60 @@ def test_evaluation_is_scikit_learns(seed, count):
         totals["confusion"][0],
         reference.confusion_matrix(truth, predicted, labels=known),
     )
-    assert found.keys() == {"loss", "pixel_accuracy", "mean_iou"}
+    each = reference.jaccard_score(truth, predicted, average=None)
+    occurs = np.union1d(truth, predicted)
+    assert {k: v for k, v in found.items() if k.startswith("iou/")} == {
+        f"iou/{NAMES[i]}": pytest.approx(iou)
+        for i, iou in zip(occurs, each, strict=True)
+    }
+    assert found.keys() - {f"iou/{name}" for name in NAMES} == {
+        "loss",
+        "pixel_accuracy",
+        "mean_iou",
+    }
 
 
 def test_mean_iou_by_hand():
     """Long et al. 2015: of three classes, one that nothing has does not count."""
     matrix = np.array([[6.0, 2, 0], [1, 3, 0], [0, 0, 0]])
     found = task.scores({"confusion": (matrix, 12.0)})
-    assert found == {"mean_iou": pytest.approx((6 / 9 + 3 / 6) / 2)}
+    assert found.pop("mean_iou") == pytest.approx((6 / 9 + 3 / 6) / 2)
+    assert found == {"iou/a": pytest.approx(6 / 9), "iou/b": pytest.approx(3 / 6)}
     # One that is predicted and never right does.
     matrix[1, 2] = 1
     found = task.scores({"confusion": (matrix, 13.0)})
-    assert found == {"mean_iou": pytest.approx((6 / 9 + 3 / 7 + 0) / 3)}
+    assert found["mean_iou"] == pytest.approx((6 / 9 + 3 / 7 + 0) / 3)
+    assert found["iou/c"] == 0
+
+
+@settings(max_examples=20, deadline=None)
+@given(seeds)
+def test_weights_of_classes_are_scikit_learns(seed):
+    logits, labels = examples(seed, 2)
+    labels[0, 0, 0] = 1
+    weights = tuple(np.random.default_rng(seed).uniform(0.1, 5, CLASSES).tolist())
+    weighted = Segmentation(NAMES, class_weights=weights)
+    counted = labels != IGNORED
+    expected = reference.log_loss(
+        labels[counted],
+        softmax(logits[counted]),
+        labels=range(CLASSES),
+        sample_weight=np.array(weights)[labels[counted]],
+    )
+    found = weighted.loss(jnp.asarray(logits), {"label": jnp.asarray(labels)})
+    assert float(found) == pytest.approx(expected, rel=1e-4)
+
+
+def test_nothing_to_learn_has_no_loss():
+    logits, labels = examples(0, 2)
+    nothing = {"label": jnp.full_like(labels, IGNORED)}
+    assert task.loss(jnp.asarray(logits), nothing) == 0
+
+
+@pytest.mark.parametrize("weights", [(1.0, 2.0), (1.0, 0.0, 1.0, 1.0)])
+def test_wrong_weights_of_classes(weights):
+    with pytest.raises(UserError, match=r"needs 4 numbers above zero, .* a, b, c, d"):
+        Segmentation(NAMES, class_weights=weights)
 
 
 def test_it_is_not_the_mean_over_images():
@@ -210,7 +253,7 @@ def test_pictures_of_an_evaluation(channels):
         large = np.kron(panel, np.ones((factor, factor, 1), np.uint8))
         np.testing.assert_array_equal(shown, large)
     assert task.summaries({}, []) == {}
-    many = tuple(map(str, range(MAX_CONFUSION_CLASSES + 1)))
+    many = tuple(map(str, range(MANY_CLASSES + 1)))
     assert "confusion" not in Segmentation(many).summaries(totals, [])
 
 
