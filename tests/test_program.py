@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[1]
 IMAGES = ["digits", "cifar10", "imagenet"]
 CONFIGS = {
     "resnet": [*IMAGES, "mnist", "folder"],
-    "segmentation": ["scenes"],
+    "segmentation": ["scenes", "camvid"],
     "denoising": ["digits", "folder"],
     "detection": ["scenes", "voc"],
     "faces": ["digits", "folder"],
@@ -75,6 +75,7 @@ ONLY_BUILT = [
     for name, arg in SPECS
     if (arg in ("cifar10", "imagenet") and name != "resnet")
     or (name, arg) in (("alexnet", "digits"), ("detection", "voc"), ("faces", "folder"))
+    or (name, arg) == ("segmentation", "camvid")
 ]
 TRAINED = [
     pytest.param(spec, marks=[pytest.mark.slow] if spec in ONLY_BUILT else [])

@@ -14,6 +14,7 @@ from ml_collections import FrozenConfigDict
 
 from cnn_jax import models
 from cnn_jax.data.dataset import IMAGENET_MEAN
+from cnn_jax.errors import UserError
 from cnn_jax.models import pretrained, torch_names, torch_weights, weight_files
 from cnn_jax.training import trained as runs
 from cnn_jax.training import workdir as folder
@@ -306,6 +307,40 @@ def test_a_damaged_run(source, call, tmp_path):
     shutil.rmtree(broken / "checkpoints")
     code, _, err = call("main", *TINY, f"--config.model.init_from={broken}")
     assert code == 1 and "there is no checkpoint" in err
+
+
+def test_the_weights_of_a_backbone(source):
+    """All of them but the head go into the network that is built on it."""
+    weights = runs.weights(source)
+    model = models.create("unet:plain", num_classes=10, widths=(4, 8))
+    loaded = pretrained.fit(weights, source, "unet:plain", model, (32, 32, 1))
+    found = flatten_dict(loaded.variables, sep="/")
+    expected = {
+        key.replace("/", "/backbone/", 1): value
+        for key, value in weights.arrays.items()
+        if not key.startswith("params/head")
+    }
+    assert found.keys() == expected.keys() != {}
+    for key, value in expected.items():
+        np.testing.assert_array_equal(found[key], value)
+    assert "those of the backbone plain, without its head" in loaded.report
+
+
+def test_torchvisions_weights_of_a_backbone():
+    size = (64, 64, 3)
+    entries = torch_weights.entries_of(
+        "squeezenet1_1", models.create("squeezenet1_1"), size
+    )
+    arrays = {e.name: np.full(e.torch_shape, i) for i, e in enumerate(entries)}
+    model = models.create("fcos:squeezenet1_1", num_classes=3, strides=(8, 16))
+    weights = weight_files.Weights(arrays, None)
+    loaded = pretrained.fit(weights, "x", "fcos:squeezenet1_1", model, size)
+    found = flatten_dict(loaded.variables)
+    inside = [e for e in entries if e.path[1] != "head"]
+    assert found.keys() == {(e.path[0], "backbone", *e.path[1:]) for e in inside}
+    del arrays[inside[0].name]
+    with pytest.raises(UserError, match=inside[0].name):
+        pretrained.fit(weights, "x", "fcos:squeezenet1_1", model, size)
 
 
 def test_one_class_more(source, done, tmp_path):

@@ -136,6 +136,7 @@ OTHER = {
     "optimizer.train_only": "head",
     "optimizer.unfreeze": "('head/kernel',)",
     "schedule.boundaries": "(0.5, 0.9)",
+    "task.class_weights": str((1.0,) * 10 + (2.0,)),
     "task.top_k": "(2,)",
 }
 # What some keys take for granted.
