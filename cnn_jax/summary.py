@@ -9,7 +9,7 @@ import argparse
 from pathlib import Path
 
 from cnn_jax import command
-from cnn_jax.errors import UserError, unknown
+from cnn_jax.errors import UserError
 
 
 def input_shape(text: str) -> tuple[int, ...]:
@@ -95,16 +95,10 @@ def _all(format: str, path: Path | None) -> None:
 def _named(flags: argparse.Namespace):
     """The network that --model names, and its input shape."""
     from cnn_jax import models
-    from cnn_jax.models.published import PUBLISHED
+    from cnn_jax.models import published
 
-    if flags.model not in models.MODELS:
-        raise unknown("model", flags.model, models.MODELS)
-    published, classes = PUBLISHED[flags.model], flags.num_classes
-    model = models.create(
-        flags.model,
-        num_classes=published.num_classes if classes is None else classes,
-    )
-    return model, flags.input_shape or published.input_shape
+    model = models.create(flags.model, num_classes=flags.num_classes)
+    return model, flags.input_shape or published.setting(flags.model).input_shape
 
 
 def _configured(flags: argparse.Namespace):

@@ -18,7 +18,7 @@ from cnn_jax.training.config import choose, default
 def digits():
     config = default()
     config.data = {"name": "identities", "batch_size": 64}
-    config.data.image_size = 16
+    config.data.image_size = (16,)
     config.data.channels = 1
     config.data.test_identities = 4
     config.data.crop_padding = 2
@@ -33,7 +33,7 @@ def digits():
 def folder():
     config = digits()
     config.data.batch_size = 32
-    config.data.image_size = 64
+    config.data.image_size = (64,)
     config.data.test_identities = 0.25
     config.data.crop_padding = 4
     config.data.flip = True

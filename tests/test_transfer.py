@@ -331,7 +331,7 @@ def test_torchvisions_weights_of_a_backbone():
     entries = torch_weights.entries_of(
         "squeezenet1_1", models.create("squeezenet1_1"), size
     )
-    arrays = {e.name: np.full(e.torch_shape, i) for i, e in enumerate(entries)}
+    arrays = {e.name: np.zeros(e.torch_shape, np.float32) for e in entries}
     model = models.create("fcos:squeezenet1_1", num_classes=3, strides=(8, 16))
     weights = weight_files.Weights(arrays, None)
     loaded = pretrained.fit(weights, "x", "fcos:squeezenet1_1", model, size)

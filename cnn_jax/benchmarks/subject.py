@@ -12,7 +12,7 @@ from cnn_jax import data, models
 from cnn_jax.analysis import costs
 from cnn_jax.data.dataset import IMAGENET_MEAN, IMAGENET_STD, Dataset
 from cnn_jax.errors import UserError, unknown
-from cnn_jax.models.published import PUBLISHED
+from cnn_jax.models import published
 from cnn_jax.training import config as config_lib
 from cnn_jax.training import parallel, run
 from cnn_jax.training.config import Config
@@ -140,9 +140,9 @@ def make(request: Request) -> Subject:
         known = data.describe(config.data.name, **run.data_options(config))
         classes, shape, label_shape, label_kind = known
     else:
-        published = PUBLISHED[request.model]
-        total = config.model.num_classes or published.num_classes
-        classes, shape = tuple(map(str, range(total))), published.input_shape
+        setting = published.setting(request.model)
+        total = config.model.num_classes or setting.num_classes
+        classes, shape = tuple(map(str, range(total))), setting.input_shape
     if request.input_shape:
         shape = request.input_shape
         label_shape = label_shape and shape[:-1]

@@ -11,7 +11,7 @@ import numpy as np
 from cnn_jax.data import digits
 from cnn_jax.data.dataset import Dataset, assemble
 from cnn_jax.data.folder import Labelled, files, find, sort_classes
-from cnn_jax.data.images import check_shape
+from cnn_jax.data.images import check_shape, sides
 from cnn_jax.data.splits import Arrays, Records
 from cnn_jax.errors import UserError
 
@@ -19,7 +19,7 @@ from cnn_jax.errors import UserError
 def load(
     *,
     dir: str = "",
-    image_size: int = 64,
+    image_size: tuple[int, ...] = (64,),
     channels: int = 3,
     test_identities: int | float = 0.25,
     in_memory: bool | None = None,
@@ -39,7 +39,9 @@ def load(
     aligned.
 
     Args:
-      dir, image_size, channels, in_memory: see `folder.load`.
+      dir, channels, in_memory: see `folder.load`.
+      image_size: a side in pixels, or (height, width). Pictures of another shape lose
+        as much of their longer side as that takes, the same on both ends.
       test_identities: how many, or, below 1, which share of all. Not used where there
         is a test split.
       train_examples, test_examples, subset_seed: see `folder.load`.
@@ -47,14 +49,15 @@ def load(
     Raises `UserError` as `folder.load`, for fewer than two identities to train on, an
     identity in both splits, and a test split without two pictures of one identity.
     """
-    check_shape(image_size, channels)
+    size = sides(image_size)
+    check_shape(min(size), channels)
     kept = {
         "train_examples": train_examples,
         "test_examples": test_examples,
         "subset_seed": subset_seed,
     }
     if not dir:
-        return _digits(image_size, channels, test_identities, kept)
+        return _digits(size, channels, test_identities, kept)
     train, test = find(dir, partial(split, test_identities=test_identities))
     classes, unseen = (
         sort_classes({name for name, _ in pictures}) for pictures in (train, test)
@@ -69,7 +72,7 @@ def load(
             f"nobody in the test split of {dir} has two pictures, so none can be "
             "compared with another."
         )
-    shape = (image_size, image_size, channels)
+    shape = (*size, channels)
     names = [*classes, *unseen]
     return assemble(
         Records(files(train, names), shape),
@@ -82,10 +85,12 @@ def load(
 
 
 def _digits(
-    image_size: int, channels: int, test_identities: int | float, kept: dict
+    size: tuple[int, int], channels: int, test_identities: int | float, kept: dict
 ) -> Dataset:
     """All digits, those of some classes to train on and of the others to test on."""
-    splits = digits.load(image_size=image_size, channels=channels).splits.values()
+    if size[0] != size[1]:
+        raise UserError(f"data.image_size is {size}: the digits are square.")
+    splits = digits.load(image_size=size[0], channels=channels).splits.values()
     pictures = np.concatenate([split.images for split in splits])
     labels = np.concatenate([split.labels for split in splits])
     names = [str(digit) for digit in range(10)]

@@ -39,6 +39,7 @@ from cnn_jax.models import (
     nin,
     plain,
     preactresnet,
+    published,
     resnet,
     squeezenet,
     unet,
@@ -46,7 +47,6 @@ from cnn_jax.models import (
     video,
 )
 from cnn_jax.models.classifier import Classifier
-from cnn_jax.models.published import PUBLISHED
 
 # A module class, or a partial of one whose values are the variant's defaults.
 MODELS: dict[str, Callable[..., nn.Module]] = {
@@ -128,7 +128,7 @@ def create(
     """The model `name`, or "fcos:NAME" or "unet:NAME" on its maps; `attributes(name)`
     lists what else may be set.
 
-    `num_classes` None is that of the published network; there is none on a backbone.
+    `num_classes` None is that of the published network, or of the backbone.
     `dtype`, that of the computation, may be a name of `DTYPES`; None is float32.
 
     Raises:
@@ -142,10 +142,8 @@ def create(
     upper, backbone = parts(name)
     given: dict[str, Any] = {}
     if classifies(name):
-        if num_classes is None and upper:
-            raise UserError(f"num_classes of {name} must be set.")
         if num_classes is None:
-            num_classes = PUBLISHED[name].num_classes
+            num_classes = published.setting(name).num_classes
         if num_classes < 1:
             raise UserError(f"num_classes={num_classes} must be at least 1.")
         given["num_classes"] = num_classes

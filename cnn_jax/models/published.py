@@ -135,6 +135,13 @@ PUBLISHED: dict[str, Published] = {
     "r3d_18": _torchvision(33_371_472, 40_697, VIDEO, 400),
     "mc3_18": _torchvision(11_695_440, 43_343, VIDEO, 400),
     "r2plus1d_18": _torchvision(31_505_325, 40_519, VIDEO, 400),
+    "unet": Published(
+        (256, 256, 3),
+        1,
+        31_037_633,
+        None,
+        "many; Ronneberger et al. 2015 with padding and batch normalisation",
+    ),
     "srcnn": Published(
         GREY_PATCH, None, 8_129, None, "Dong et al. 2014: 8,032 weights, and 97 biases"
     ),
@@ -148,3 +155,8 @@ PUBLISHED: dict[str, Published] = {
         GREY_PATCH, None, 556_032, None, "Zhang et al. 2017, in PyTorch"
     ),
 }
+
+
+def setting(name: str) -> Published:
+    """That of a network of `models.MODELS` or, of one on a backbone, the backbone's."""
+    return PUBLISHED[name.rpartition(":")[2]]

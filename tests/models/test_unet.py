@@ -108,5 +108,7 @@ def test_unknown_parts():
         models.create("unit:resnet18", num_classes=2)
     with pytest.raises(UserError, match="backbone of unet 'mlp'"):
         models.create("unet:mlp", num_classes=2)
-    with pytest.raises(UserError, match="num_classes of unet:resnet18 must be set"):
-        models.create("unet:resnet18")
+
+
+def test_as_many_classes_as_the_backbone_was_published_with():
+    assert models.create("unet:resnet18").num_classes == 1000
