@@ -11,7 +11,7 @@ import numpy as np
 from cnn_jax import data, models
 from cnn_jax.analysis import costs
 from cnn_jax.data.dataset import IMAGENET_MEAN, IMAGENET_STD, Dataset
-from cnn_jax.errors import UserError, unknown
+from cnn_jax.errors import UserError
 from cnn_jax.models import published
 from cnn_jax.training import config as config_lib
 from cnn_jax.training import parallel, run
@@ -44,8 +44,7 @@ class Request:
         if self.config:
             values = config_lib.load_file(self.config)
         else:
-            if self.model not in models.MODELS:
-                raise unknown("model", self.model, models.MODELS)
+            models.attributes(self.model)  # raises where there is none
             values = config_lib.default().to_dict() | {"model": {"name": self.model}}
         return resolve(values, self.overrides)
 

@@ -46,8 +46,8 @@ TINY = {
         "stage_sizes": (1, 1, 1, 1),
     },
 }
-# Those that make images are in `test_enhancement.py`.
-CLASSIFIERS = [name for name in models.MODELS if models.classifies(name)]
+# Those that make images are in `test_enhancement.py`, U-Net in `test_unet.py`.
+CLASSIFIERS = [n for n in models.MODELS if models.classifies(n) and n != "unet"]
 CONVOLUTIONAL = [name for name in CLASSIFIERS if "head" in models.attributes(name)]
 LARGE = [name for name in CONVOLUTIONAL if "stem" in models.attributes(name)]
 
