@@ -14,19 +14,14 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from cnn_jax import models
 from cnn_jax.errors import UserError
 from cnn_jax.models import torch_names, torch_weights, weight_files
+from cnn_jax.models.classifier import OF_HEADS
 from cnn_jax.models.torch_weights import Entry
 from cnn_jax.models.weight_files import Weights
 
 Shapes = Mapping[str, tuple[int, ...]]
 
 # What says which layers a head has.
-HEAD_FIELDS = (
-    "head",
-    "head_width",
-    "head_grid",
-    "pyramid_levels",
-    "embedding_features",
-)
+HEAD_FIELDS = ("head", *OF_HEADS)
 
 
 # How the names of a backbone's parameters begin.
@@ -240,16 +235,21 @@ def _alike(
 
 
 def with_own_head(name: str, model: nn.Module) -> nn.Module:
-    """`model` with the head of the architecture `name`."""
+    """`model` with the head of the architecture `name`, and without an auxiliary one if
+    that has none."""
     own = models.attributes(name)
-    return model.clone(
-        **{field: own[field][1] for field in HEAD_FIELDS if field in own}
-    )
+    fields = {field: own[field][1] for field in HEAD_FIELDS if field in own}
+    if own.get("auxiliary") == (bool, False):
+        fields["auxiliary"] = False
+    return model.clone(**fields)
 
 
 def is_head(module: str) -> bool:
     """Whether a network's module is a layer of its head."""
-    return re.fullmatch(r"head|fc\d+|embedding(_norm)?", module) is not None
+    return (
+        re.fullmatch(r"aspp|head(_conv\d+)?|context|fc\d+|embedding(_norm)?", module)
+        is not None
+    )
 
 
 def _names(modules: set[str]) -> str:
