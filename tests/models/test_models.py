@@ -333,8 +333,8 @@ def strided():
     @functools.cache
     def make(name):
         # Of a head whose variables do not depend on the size of the map.
-        attributes = {"stem": "imagenet", "head": "gap"}
-        if re.match("(preact|wide_)?resne", name):
+        attributes = {"stem": "imagenet", "head": "gap", "output_stride": None}
+        if re.match("(preact|wide_|fcn_)?resne|deeplab", name):
             attributes["stage_sizes"] = (1, 1, 1, 1)
         if name == "densenet121":
             attributes["block_sizes"] = (1, 1, 1, 1)
