@@ -1,5 +1,6 @@
 """Networks that start from weights of others."""
 
+import dataclasses
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -61,7 +62,8 @@ def fit(
     The layer "head" and the auxiliary heads are left out where the weights are of
     other classes or another number of them, the whole head where `model` has another
     one, and auxiliary heads where only one of the two has them. All else must match.
-    Of a network on a backbone, weights may be the backbone's alone.
+    Of a network on a backbone, weights may be the backbone's alone; for torchvision's
+    segmentation networks they may be those of its classification networks.
 
     Args:
       path: where the weights come from.
@@ -80,6 +82,9 @@ def fit(
     auxiliary = {}
     if name in torch_names.FAMILIES or not ours:
         auxiliary = torch_names.family(name).auxiliary
+    if not ours:
+        arrays = torch_names.family(name).whole(weights.arrays)
+        weights = dataclasses.replace(weights, arrays=arrays)
     # With another head than its architecture has, what comes before it is the same.
     own_head = with_own_head(name, model)
     published = _entries(ours, name, own_head, input_shape)

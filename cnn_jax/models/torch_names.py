@@ -36,11 +36,14 @@ class Family:
       head: torchvision's name of the layer `head`.
       auxiliary: torchvision's names of the auxiliary heads, by those here. A network
         that has any can be made with `auxiliary=False`.
+      backbone: the family of the networks that these have inside, without their heads,
+        under names that begin with "backbone."; None where there is no such.
     """
 
     rules: Callable[[Any], Rules]
     head: str
     auxiliary: Mapping[str, str] = field(default_factory=dict)
+    backbone: "Family | None" = None
 
     def translate(self, model: Any, path: str) -> str | None:
         """torchvision's name of a module of `model`; None where it has no such."""
@@ -50,6 +53,13 @@ class Family:
                     return name
                 return name(*(int(g) if g.isdigit() else g for g in match.groups()))
         return None
+
+    def whole(self, state: Mapping[str, Any]) -> Mapping[str, Any]:
+        """One of the backbone alone, but for its head, under its names here."""
+        if self.backbone is None or any(key.startswith("backbone.") for key in state):
+            return state
+        head = f"{self.backbone.head}."
+        return {f"backbone.{k}": v for k, v in state.items() if not k.startswith(head)}
 
 
 def resnet(_: Any) -> Rules:
@@ -239,6 +249,7 @@ def dots(path: str) -> str:
 
 
 RESNET = Family(resnet, "fc")
+AUXILIARY = {"aux": "aux_classifier"}
 VGG = Family(vgg, "classifier.6")
 VIDEO = Family(video_resnet, "fc")
 SQUEEZENET = Family(squeezenet, "classifier.1")
@@ -251,8 +262,8 @@ FAMILIES: dict[str, Family] = {
     "resnet152": RESNET,
     "wide_resnet50_2": RESNET,
     "resnext50_32x4d": RESNET,
-    "fcn_resnet50": Family(fcn, "classifier.4", {"aux": "aux_classifier"}),
-    "deeplabv3_resnet50": Family(deeplab, "classifier.4", {"aux": "aux_classifier"}),
+    "fcn_resnet50": Family(fcn, "classifier.4", AUXILIARY, RESNET),
+    "deeplabv3_resnet50": Family(deeplab, "classifier.4", AUXILIARY, RESNET),
     "alexnet_owt": Family(alexnet, "classifier.6"),
     "vgg11": VGG,
     "vgg13": VGG,

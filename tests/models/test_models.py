@@ -105,7 +105,7 @@ def initial(model, shape=DIGITS, train=False):
 
 def logits_of(name, space=DIGITS[:-1]):
     """The shape of the logits of two images for seven classes."""
-    return (2, *space, 7) if name in (*PIXELS, "context_net") else (2, 7)
+    return (2, *space, 7) if models.output_kind(tiny(name)) == "maps" else (2, 7)
 
 
 def shapes(tree):
