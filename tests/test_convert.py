@@ -553,6 +553,38 @@ def test_auxiliary_heads_may_be_left_out(tmp_path):
         assert words in loaded.report and ("left out" in loaded.report) == bool(words)
 
 
+def test_segmentation_starts_from_classification(tmp_path):
+    """torchvision's networks, and its weights for any head for pixels."""
+    small = {"width": 2, "stage_sizes": (1, 1), "stem": "small", "output_stride": 1}
+    shape, path = (16, 16, 3), tmp_path / "r.safetensors"
+    width = {"head_width": (4, 4)}
+    own = models.create("resnet50", num_classes=9, **small)
+    state = state_of(own, "resnet50")
+    deeplab = models.create("deeplabv3_resnet50", num_classes=3, **small, **width)
+    bare = deeplab.clone(auxiliary=False, num_classes=4)
+    for theirs, name, ours, missing in [
+        (state, "deeplabv3_resnet50", deeplab, {"aspp", "head_conv1", "head", "aux"}),
+        (state, "deeplabv3_resnet50", bare, {"aspp", "head_conv1", "head"}),
+        (state, "resnet50", deeplab, {"aspp", "head_conv1", "head", "aux"}),
+        (
+            state_of(bare, "deeplabv3_resnet50"),
+            "deeplabv3_resnet50",
+            deeplab,
+            {"head", "aux"},
+        ),
+    ]:
+        safetensors.numpy.save_file(theirs, path)
+        variables = pretrained.load(path, name, ours, shape).variables
+        shapes = jax.eval_shape(
+            lambda x, m=ours: m.init(jax.random.key(0), x, False)["params"],
+            jax.ShapeDtypeStruct((1, *shape), np.float32),
+        )
+        assert shapes.keys() - variables["params"].keys() == missing
+        kernel = variables["params"]["stage2_block1"]["conv1"]["kernel"]
+        (expected,) = (v for k, v in theirs.items() if "layer2.0.conv1" in k)
+        np.testing.assert_array_equal(kernel[0, 0].T, expected[..., 0, 0])
+
+
 def test_runs_without_torchvision_names(call, refused, trained, tmp_path):
     file = tmp_path / "x.safetensors"
     line = refused(f"--workdir={trained}", f"--output={file}")

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from cnn_jax import data, models
+from cnn_jax import data, models, tasks
 from cnn_jax.analysis import costs
 from cnn_jax.data.dataset import IMAGENET_MEAN, IMAGENET_STD, Dataset
 from cnn_jax.errors import UserError
@@ -44,8 +44,10 @@ class Request:
         if self.config:
             values = config_lib.load_file(self.config)
         else:
-            models.attributes(self.model)  # raises where there is none
+            kind = models.output_kind(models.create(self.model))
             values = config_lib.default().to_dict() | {"model": {"name": self.model}}
+            if kind == "maps":
+                values["task"] = {"name": "segmentation"}
         return resolve(values, self.overrides)
 
     def at(self, batch_size: int) -> "Request":
@@ -142,6 +144,8 @@ def make(request: Request) -> Subject:
         setting = published.setting(request.model)
         total = config.model.num_classes or setting.num_classes
         classes, shape = tuple(map(str, range(total))), setting.input_shape
+        if tasks.TASKS[config.task.name].label_kind == "pixels":
+            label_shape, label_kind = shape[:-1], "pixels"
     if request.input_shape:
         shape = request.input_shape
         label_shape = label_shape and shape[:-1]

@@ -12,6 +12,7 @@ float32. Of integers, maxima are integers; means, norms and filters answer in fl
 from flax.linen import Dense
 
 from cnn_jax.layers.activation import ACTIVATIONS, activation
+from cnn_jax.layers.context import ASPP, ContextModule
 from cnn_jax.layers.convolution import (
     Conv,
     DepthwiseConv,
@@ -91,6 +92,7 @@ from cnn_jax.layers.upsampling import PixelShuffle, pixel_shuffle, upsample_bicu
 
 __all__ = [
     "ACTIVATIONS",
+    "ASPP",
     "BATCH_AXIS",
     "FILTERS",
     "SHARING",
@@ -102,6 +104,7 @@ __all__ = [
     "BasicBlock",
     "BatchNorm",
     "Bottleneck",
+    "ContextModule",
     "Conv",
     "Conv2Plus1D",
     "ConvTranspose",

@@ -50,11 +50,13 @@ class ConvUnit(nn.Module):
     dtype: DTypeLike | None = None
 
     @nn.compact
-    def __call__(self, x: Map) -> Out:
+    def __call__(
+        self, x: Float[Array, "batch *space channels"]
+    ) -> Float[Array, "batch *out_space out_channels"]:
         padding = self.padding
         if padding is None:
-            window = per_dimension(self.kernel_size, 2)
-            spread = per_dimension(self.dilation, 2)
+            window = per_dimension(self.kernel_size, x.ndim - 2)
+            spread = per_dimension(self.dilation, x.ndim - 2)
             padding = tuple(f // 2 * d for f, d in zip(window, spread, strict=True))
         x = Conv(
             self.features,

@@ -2,8 +2,8 @@
 
 Every model is a linen module, called as `model.apply(variables, images, train)`
 with images (batch, height, width, channels), and some with clips (batch, frames,
-height, width, channels); it returns float32 logits (batch, num_classes), or with
-head="fcn" (batch, height, width, num_classes). With head="embedding" it returns a
+height, width, channels); it returns float32 logits (batch, num_classes), or with a head
+of `pixel_heads` (batch, height, width, num_classes). With head="embedding" it returns a
 dict: "embedding" (batch, embedding_features), and "cosine" (batch, num_classes) of its
 angles to the classes; with head="cam" one of "logits" and "maps". The networks of
 `enhancement` return images, and have no classes (`classifies`).
@@ -46,7 +46,7 @@ from cnn_jax.models import (
     vgg,
     video,
 )
-from cnn_jax.models.classifier import Classifier
+from cnn_jax.models.classifier import OF_HEADS, Classifier
 
 # A module class, or a partial of one whose values are the variant's defaults.
 MODELS: dict[str, Callable[..., nn.Module]] = {
@@ -84,6 +84,8 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "resnet152": resnet.resnet152,
     "wide_resnet50_2": resnet.wide_resnet50_2,
     "resnext50_32x4d": resnet.resnext50_32x4d,
+    "fcn_resnet50": resnet.fcn_resnet50,
+    "deeplabv3_resnet50": resnet.deeplabv3_resnet50,
     "preactresnet": preactresnet.preactresnet18,
     "preactresnet50": preactresnet.preactresnet50,
     "preactresnet110": preactresnet.preactresnet110,
@@ -95,6 +97,7 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "r2plus1d_18": video.r2plus1d_18,
     "c3d": video.C3D,
     "plain": plain.PlainNet,
+    "context_net": plain.context_net,
     "unet": unet.UNet,
     "srcnn": enhancement.SRCNN,
     "espcn": enhancement.ESPCN,
@@ -108,8 +111,7 @@ ON_BACKBONES: dict[str, Callable[..., nn.Module]] = {
     "unet": unet.UNetOn,
 }
 # Attributes that no backbone has: of what comes behind the last map.
-HEAD_ATTRIBUTES = ("head", "head_width", "head_grid", "pyramid_levels", "dropout")
-HEAD_ATTRIBUTES += ("auxiliary", "auxiliary_dropout", "embedding_features")
+HEAD_ATTRIBUTES = ("head", *OF_HEADS, "dropout", "auxiliary", "auxiliary_dropout")
 
 DTYPES: dict[str, DTypeLike] = {
     "float32": jnp.float32,

@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 import flax.linen as nn
@@ -15,10 +16,10 @@ from cnn_jax import layers
 from cnn_jax.errors import UserError, unknown
 from cnn_jax.layers import initializers
 from cnn_jax.layers.windows import Size
-from cnn_jax.models import strides
+from cnn_jax.models import pixel_heads, strides
 
 Maps = Float[Array, "batch *space channels"]
-# One row of classes an image or clip, and with the head "fcn" one a pixel.
+# One row of classes an image or clip, and with those of `pixel_heads` one a pixel.
 # With the head "embedding" two vectors an image.
 Logits = Float[Array, "batch *pixels classes"] | dict[str, Float[Array, "batch _"]]
 
@@ -28,16 +29,20 @@ head_init = initializers.variance_scaling(1 / 3, "fan_in", "uniform")
 # He et al. 2015, for fully connected layers followed by ReLU.
 hidden_init = initializers.variance_scaling(2.0, "fan_in", "normal")
 
-# What makes logits of the last map, and whether it has hidden layers.
-HEADS = {
-    "gap": False,
-    "conv_gap": False,
-    "flatten_fc": True,
-    "pyramid": True,
-    "fcn": False,
-    "embedding": False,
-    "cam": False,
+# What makes logits of the last map, and the attributes that are its own.
+HEADS: dict[str, tuple[str, ...]] = {
+    "gap": (),
+    "conv_gap": (),
+    "flatten_fc": ("head_width", "head_grid"),
+    "pyramid": ("head_width", "pyramid_levels"),
+    "fcn": ("head_width",),
+    "deeplab": ("head_width", "aspp_rates"),
+    "context": (),
+    "large_context": (),
+    "embedding": ("head_grid", "embedding_features"),
+    "cam": (),
 }
+OF_HEADS = tuple(dict.fromkeys(itertools.chain(*HEADS.values())))
 STEMS = ("imagenet", "small")
 # Attributes whose integers count nothing that a network must have.
 MAY_BE_ZERO = {"padding", "random_filters"}
@@ -76,7 +81,11 @@ class Classifier(nn.Module, kw_only=True):
         connected layers (Krizhevsky et al. 2012). "pyramid": spatial pyramid pooling
         in place of the flattening (He et al. 2014). "fcn": a 1x1 convolution to one
         map a class, interpolated to the input's size: logits of every pixel (Long et
-        al. 2015, whose FCN-32s this is at an output stride of 32). "embedding": the
+        al. 2015, whose FCN-32s this is at an output stride of 32), behind 3x3
+        convolutions of `head_width` channels. "deeplab": atrous spatial pyramid pooling
+        first (`layers.ASPP`; Chen et al. 2017). "context" and "large_context": the maps
+        of "fcn" and a context module (`layers.ContextModule`; Yu and Koltun 2016)
+        before they are interpolated. "embedding": the
         map as one vector, dropout, one fully connected layer to the embedding, and
         batch normalisation without a scale where the network has any (Deng et al.
         2019, "ArcFace", section 3.1). The output is a dict: "embedding", of no certain
@@ -84,14 +93,19 @@ class Classifier(nn.Module, kw_only=True):
         1x1 convolution to one map a class, without a bias, and "logits" that are the
         means of these "maps" (Zhou et al. 2016, equations 1 and 2).
       head_width: units of the hidden layers of "flatten_fc" and "pyramid"; None is
-        the architecture's own, or (4096, 4096), as in the papers.
+        the architecture's own, or (4096, 4096), as in the papers. Channels of the 3x3
+        convolutions of "fcn", each with normalisation, if the network has any, and
+        ReLU; None is (). "deeplab" has those of the pyramid before them; None is
+        (256, 256).
       head_grid: "flatten_fc" and "embedding" first average the map over a grid of so
         many cells a side, so that the network takes images of any size; 1 is global
         average pooling, None the architecture's own, or the map as it is.
       pyramid_levels: cells a side of each grid of "pyramid"; None is (4, 2, 1).
+      aspp_rates: dilations of the 3x3 convolutions side by side in "deeplab"; None is
+        (12, 24, 36), for an output stride of 8.
       embedding_features: entries of the embedding; None is 512.
       dropout: rate of the dropout before the last layer, and behind each hidden one
-        (Srivastava et al. 2014).
+        (Srivastava et al. 2014), or behind the pyramid of "deeplab".
       output_stride: pixels of the input to one of the last map; see
         `models.strides`. None is the architecture's own.
 
@@ -103,6 +117,8 @@ class Classifier(nn.Module, kw_only=True):
     default_head_grid: ClassVar[int | None] = None
     # Whether it takes clips; where it does, images are still clips.
     takes_clips: ClassVar[bool] = False
+    # What auxiliary heads give, of `models.OUTPUTS`.
+    auxiliary_kind: ClassVar[str] = "logits"
     # Whether there is dropout before the last layer of the heads without hidden ones.
     head_dropout: ClassVar[bool] = True
 
@@ -111,6 +127,7 @@ class Classifier(nn.Module, kw_only=True):
     head_width: tuple[int, ...] | None = None
     head_grid: int | None = None
     pyramid_levels: tuple[int, ...] | None = None
+    aspp_rates: tuple[int, ...] | None = None
     embedding_features: int | None = None
     dropout: float = 0.0
     output_stride: int | None = None
@@ -121,18 +138,16 @@ class Classifier(nn.Module, kw_only=True):
         self.check("head", HEADS)
         if hasattr(self, "stem"):
             self.check("stem", STEMS)
-        for field, heads in (
-            ("head_width", [head for head, hidden in HEADS.items() if hidden]),
-            ("head_grid", ["flatten_fc", "embedding"]),
-            ("pyramid_levels", ["pyramid"]),
-            ("embedding_features", ["embedding"]),
-        ):
+        for field in OF_HEADS:
+            heads = [head for head, own in HEADS.items() if field in own]
             value = getattr(self, field)
             if value is not None and self.head not in heads:
                 raise UserError(
                     f"{field}={value} belongs to head={' or '.join(heads)}, "
                     f"not to head={self.head}."
                 )
+        if self.head == "deeplab" and self.head_width == ():
+            raise UserError("head_width=() of head=deeplab needs at least one entry.")
         self.check_rate("dropout")
         self.validate()
         last = [
@@ -183,7 +198,8 @@ class Classifier(nn.Module, kw_only=True):
     @property
     def output_kind(self) -> str:
         """What it returns; see `models.OUTPUTS`."""
-        kinds = {"fcn": "maps", "embedding": "embedding", "cam": "class_maps"}
+        kinds = {"embedding": "embedding", "cam": "class_maps"}
+        kinds |= dict.fromkeys(pixel_heads.WIDTHS, "maps")
         return kinds.get(self.head, "logits")
 
     @property
@@ -208,7 +224,7 @@ class Classifier(nn.Module, kw_only=True):
         """The head, to be called once, at the end of a compact `__call__`.
 
         Module names: `pool`, `flatten` or `pyramid`, `fc1`, `fc2`, ..., or `embedding`
-        and `embedding_norm`, `head`, and `resize` behind it.
+        and `embedding_norm`, `head`; see `pixel_heads.logits` for its heads.
 
         Args:
           size: of the network's input in space.
@@ -217,36 +233,33 @@ class Classifier(nn.Module, kw_only=True):
         drop = self.dropout_layer(train)
         drop_last = drop if self.head_dropout else lambda x: x
         if self.head == "conv_gap":
-            x = drop_last(x.astype(jnp.float32))
-            x = layers.Conv(
+            x = pixel_heads.class_maps(
+                x,
                 self.num_classes,
-                (1,) * (x.ndim - 2),
+                drop_last,
                 kernel_init=head_init,
                 # Alike for all classes, so that at first ReLU lets all of them pass:
                 # a class that it shuts off for every image never comes back.
                 bias_init=nn.initializers.ones,
-                name="head",
-            )(x)
+            )
             return layers.GlobalAvgPool(name="pool")(activation(x))
         if self.head == "cam":
-            maps = layers.Conv(
-                self.num_classes,
-                (1,) * (x.ndim - 2),
-                use_bias=False,
-                kernel_init=head_init,
-                name="head",
-            )(drop_last(x.astype(jnp.float32)))
+            maps = pixel_heads.class_maps(
+                x, self.num_classes, drop_last, use_bias=False, kernel_init=head_init
+            )
             return {"logits": layers.GlobalAvgPool(name="pool")(maps), "maps": maps}
-        if self.head == "fcn":
-            x = layers.Conv(
+        if self.head in pixel_heads.WIDTHS:
+            return pixel_heads.logits(
+                self.head,
+                x,
                 self.num_classes,
-                (1,) * (x.ndim - 2),
+                conv=self.head_conv(train),
+                drop=drop_last,
+                size=size,
                 kernel_init=head_init,
-                name="head",
-            )(drop_last(x.astype(jnp.float32)))
-            if x.ndim - 2 > len(size):  # of a still clip, which is one image
-                x = x.mean(1)
-            return layers.Resize(tuple(size), name="resize")(x)
+                width=self.head_width,
+                rates=self.aspp_rates,
+            )
         if self.head == "gap":
             x = layers.GlobalAvgPool(name="pool")(x)
         elif self.head == "pyramid":
@@ -258,7 +271,7 @@ class Classifier(nn.Module, kw_only=True):
                 x = layers.AdaptiveAvgPool(grid, name="pool")(x)
             x = layers.Flatten(name="flatten")(x)
         if self.head == "embedding":
-            norm = self.embedding_norm(train)
+            norm = self.head_norm(train, use_scale=False)
             x = layers.Dense(
                 self.embedding_features or 512,
                 use_bias=norm is None,
@@ -269,7 +282,7 @@ class Classifier(nn.Module, kw_only=True):
                 x = norm(name="embedding_norm")(x)
             cosine = layers.CosineDense(self.num_classes, name="head")(x)
             return {"embedding": x, "cosine": cosine}
-        if HEADS[self.head]:
+        if "head_width" in HEADS[self.head]:
             width = self.head_width
             if width is None:
                 width = self.default_head_width
@@ -284,8 +297,13 @@ class Classifier(nn.Module, kw_only=True):
             x.astype(jnp.float32)
         )
 
-    def embedding_norm(self, train: bool) -> Callable[..., nn.Module] | None:
-        """What makes the layer that normalises embeddings; None: there is none."""
+    def head_conv(self, train: bool) -> Callable[..., nn.Module]:
+        """What makes a convolution of a head, with normalisation and ReLU."""
+        norm = self.head_norm(train, dtype=self.dtype)
+        return partial(layers.ConvUnit, norm=norm, dtype=self.dtype)
+
+    def head_norm(self, train: bool, **attributes) -> Callable[..., nn.Module] | None:
+        """What makes a normalisation of a head; None: there is none."""
         return None
 
     def auxiliary_logits(
@@ -325,7 +343,7 @@ class NormalizedClassifier(Classifier, kw_only=True):
             train, sync=self.sync_batch_norm, dtype=self.dtype, **attributes
         )
 
-    def embedding_norm(self, train: bool) -> Callable[..., nn.Module] | None:
+    def head_norm(self, train: bool, **attributes) -> Callable[..., nn.Module] | None:
         if not getattr(self, "batch_norm", True):  # an attribute of VGG's
             return None
-        return layers.batch_norm(train, sync=self.sync_batch_norm, use_scale=False)
+        return layers.batch_norm(train, sync=self.sync_batch_norm, **attributes)

@@ -263,3 +263,7 @@ class PlainNet(NormalizedClassifier, kw_only=True):
                 name=f"stage{stage}_shared",
             )
         return nn.relu(self.norm(train)(name=f"{name}_norm")(shared(x))), shared
+
+
+# Yu and Koltun 2016: the context module behind a front end, here a small one.
+context_net = partial(PlainNet, head="context")

@@ -1,5 +1,6 @@
 """Networks that start from weights of others."""
 
+import dataclasses
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,19 +15,14 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from cnn_jax import models
 from cnn_jax.errors import UserError
 from cnn_jax.models import torch_names, torch_weights, weight_files
+from cnn_jax.models.classifier import OF_HEADS
 from cnn_jax.models.torch_weights import Entry
 from cnn_jax.models.weight_files import Weights
 
 Shapes = Mapping[str, tuple[int, ...]]
 
 # What says which layers a head has.
-HEAD_FIELDS = (
-    "head",
-    "head_width",
-    "head_grid",
-    "pyramid_levels",
-    "embedding_features",
-)
+HEAD_FIELDS = ("head", *OF_HEADS)
 
 
 # How the names of a backbone's parameters begin.
@@ -66,7 +62,8 @@ def fit(
     The layer "head" and the auxiliary heads are left out where the weights are of
     other classes or another number of them, the whole head where `model` has another
     one, and auxiliary heads where only one of the two has them. All else must match.
-    Of a network on a backbone, weights may be the backbone's alone.
+    Of a network on a backbone, weights may be the backbone's alone; for torchvision's
+    segmentation networks they may be those of its classification networks.
 
     Args:
       path: where the weights come from.
@@ -85,6 +82,9 @@ def fit(
     auxiliary = {}
     if name in torch_names.FAMILIES or not ours:
         auxiliary = torch_names.family(name).auxiliary
+    if not ours:
+        arrays = torch_names.family(name).whole(weights.arrays)
+        weights = dataclasses.replace(weights, arrays=arrays)
     # With another head than its architecture has, what comes before it is the same.
     own_head = with_own_head(name, model)
     published = _entries(ours, name, own_head, input_shape)
@@ -240,16 +240,21 @@ def _alike(
 
 
 def with_own_head(name: str, model: nn.Module) -> nn.Module:
-    """`model` with the head of the architecture `name`."""
+    """`model` with the head of the architecture `name`, and without an auxiliary one if
+    that has none."""
     own = models.attributes(name)
-    return model.clone(
-        **{field: own[field][1] for field in HEAD_FIELDS if field in own}
-    )
+    fields = {field: own[field][1] for field in HEAD_FIELDS if field in own}
+    if own.get("auxiliary") == (bool, False):
+        fields["auxiliary"] = False
+    return model.clone(**fields)
 
 
 def is_head(module: str) -> bool:
     """Whether a network's module is a layer of its head."""
-    return re.fullmatch(r"head|fc\d+|embedding(_norm)?", module) is not None
+    return (
+        re.fullmatch(r"aspp|head(_conv\d+)?|context|fc\d+|embedding(_norm)?", module)
+        is not None
+    )
 
 
 def _names(modules: set[str]) -> str:

@@ -28,6 +28,7 @@ class Published:
         None likewise.
       source: who published the figures.
       auxiliary: whether `parameters` includes the heads that only training uses.
+      auxiliary_macs: those of these heads, where `macs` includes them.
     """
 
     input_shape: Shape
@@ -36,6 +37,7 @@ class Published:
     macs: int | None
     source: str
     auxiliary: bool = False
+    auxiliary_macs: int = 0
 
 
 def _torchvision(
@@ -56,6 +58,21 @@ def _torchvision(
         f"torchvision{note}",
         auxiliary=auxiliary,
     )
+
+
+def _pixels(parameters: int, macs_in_millions: int) -> Published:
+    """Figures of torchvision's networks for segmentation, with the operations of their
+    auxiliary head on 65x65 pixels, since they compute it in evaluation too."""
+    head = 65 * 65 * 256 * (9 * 1024 + 21)
+    published = _torchvision(
+        parameters,
+        macs_in_millions,
+        (520, 520, 3),
+        21,
+        auxiliary=True,
+        note=f" (with {head / 10**6:,.0f} M of the auxiliary head)",
+    )
+    return dataclasses.replace(published, auxiliary_macs=head)
 
 
 def _unpublished(input_shape: Shape, num_classes: int, source: str) -> Published:
@@ -119,6 +136,8 @@ PUBLISHED: dict[str, Published] = {
     "resnet152": _torchvision(60_192_808, 11_514),
     "wide_resnet50_2": _torchvision(68_883_240, 11_398),
     "resnext50_32x4d": _torchvision(25_028_904, 4_230),
+    "fcn_resnet50": _pixels(35_322_218, 152_717),
+    "deeplabv3_resnet50": _pixels(42_004_074, 178_722),
     "preactresnet": _unpublished(IMAGENET, 1000, "He et al. 2016, Identity Mappings"),
     "preactresnet50": _unpublished(IMAGENET, 1000, "He et al. 2016, Identity Mappings"),
     "preactresnet110": _unpublished(CIFAR, 10, "He et al. 2016, Identity Mappings"),
@@ -130,6 +149,9 @@ PUBLISHED: dict[str, Published] = {
         IMAGENET, 1000, 21_126_584, None, "Yu et al. 2017, their code"
     ),
     "plain": _unpublished(CIFAR, 10, "nobody: it is what the experiments change"),
+    "context_net": _unpublished(
+        CIFAR, 21, "Yu and Koltun 2016, on VGG-16: 64 C^2 weights of the module"
+    ),
     "c3d": Published(VIDEO, 487, 79_991_015, None, "Tran et al. 2015, on Sports-1M"),
     "r2d_18": _unpublished(VIDEO, 400, "Tran et al. 2018, f-R2D: 11.4 M parameters"),
     "r3d_18": _torchvision(33_371_472, 40_697, VIDEO, 400),

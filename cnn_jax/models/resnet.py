@@ -1,7 +1,7 @@
 """Residual networks: He et al. 2016, and their wide and grouped descendants.
 
 Version 1.5, like torchvision's: a bottleneck's stride is in its 3x3 convolution.
-Module names: `stem`, `stage1_block1`, ..., `pool`, `head`.
+Module names: `stem`, `stage1_block1`, ..., `aux`, `pool`, `head`.
 """
 
 from collections.abc import Sequence
@@ -13,8 +13,8 @@ from jaxtyping import Array, Float
 
 from cnn_jax import layers
 from cnn_jax.errors import UserError
-from cnn_jax.models import strides
-from cnn_jax.models.classifier import Logits, NormalizedClassifier
+from cnn_jax.models import pixel_heads, strides
+from cnn_jax.models.classifier import Logits, NormalizedClassifier, head_init
 
 
 class Stem(nn.Module):
@@ -69,6 +69,10 @@ class ResNet(NormalizedClassifier, kw_only=True):
       stochastic_depth: while training, the last block's branch is left out with
         this probability, those before it with one that grows linearly from zero
         (Huang et al. 2016, equation 4).
+      auxiliary: beside a head of `pixel_heads`, another one on the map of the stage
+        before the last, for the loss in training alone (Zhao et al. 2017, "Pyramid
+        Scene Parsing Network", section 3.3; `pixel_heads.AuxiliaryHead`).
+      auxiliary_dropout: before the last layer of that one.
 
     Raises:
       UserError: an attribute's value that makes no network.
@@ -78,6 +82,7 @@ class ResNet(NormalizedClassifier, kw_only=True):
         "basic": layers.BasicBlock,
         "bottleneck": layers.Bottleneck,
     }
+    auxiliary_kind: ClassVar[str] = "maps"
 
     stage_sizes: tuple[int, ...]
     block: str = "basic"
@@ -88,6 +93,8 @@ class ResNet(NormalizedClassifier, kw_only=True):
     width_per_group: int = 64
     zero_init_residual: bool = False
     stochastic_depth: float = 0.0
+    auxiliary: bool = False
+    auxiliary_dropout: float = 0.1
 
     def validate(self) -> None:
         self.check("block", self.blocks)
@@ -103,6 +110,14 @@ class ResNet(NormalizedClassifier, kw_only=True):
                 "leaves no channels: their product must be at least 64."
             )
         self.check_rate("stochastic_depth")
+        self.check_rate("auxiliary_dropout")
+        if self.auxiliary and self.head not in pixel_heads.WIDTHS:
+            raise UserError(
+                f"auxiliary=True belongs to head={' or '.join(pixel_heads.WIDTHS)}, "
+                f"not to head={self.head}."
+            )
+        if self.auxiliary and len(self.stage_sizes) < 2:
+            raise UserError("auxiliary=True needs a stage before the last.")
         if self.shortcut == "zero" and (
             self.stochastic_depth or self.zero_init_residual
         ):
@@ -151,6 +166,17 @@ class ResNet(NormalizedClassifier, kw_only=True):
                 )(x)
                 step = step.rest()
                 index += 1
+            if self.auxiliary and stage == len(self.stage_sizes) - 2:
+                head = pixel_heads.AuxiliaryHead(
+                    self.num_classes,
+                    conv=self.head_conv(train),
+                    dropout=self.auxiliary_dropout,
+                    train=train,
+                    size=size,
+                    kernel_init=head_init,
+                    name="aux",
+                )
+                self.auxiliary_logits("aux_logits", head, x, train)
         return self.classify(self.last_activation(x, norm), train, size=size)
 
     def block_attributes(self, index: int, train: bool) -> dict[str, Any]:
@@ -184,3 +210,9 @@ resnet152 = partial(ResNet, block="bottleneck", stage_sizes=(3, 8, 36, 3))
 # Zagoruyko and Komodakis 2016; Xie et al. 2017.
 wide_resnet50_2 = partial(resnet50, width_per_group=128)
 resnext50_32x4d = partial(resnet50, groups=32, width_per_group=4)
+
+# Long et al. 2015 and Chen et al. 2017, as torchvision has them: on maps of an eighth
+# of the input's size, with an auxiliary head.
+dilated = partial(resnet50, output_stride=8, auxiliary=True)
+fcn_resnet50 = partial(dilated, head="fcn", head_width=(512,), dropout=0.1)
+deeplabv3_resnet50 = partial(dilated, head="deeplab", dropout=0.5)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cnn_jax.errors import UserError
-from cnn_jax.models import mobilenet
+from cnn_jax.models import mobilenet, pixel_heads
 
 Rules = Sequence[tuple[str, str | Callable[..., str]]]
 
@@ -36,11 +36,14 @@ class Family:
       head: torchvision's name of the layer `head`.
       auxiliary: torchvision's names of the auxiliary heads, by those here. A network
         that has any can be made with `auxiliary=False`.
+      backbone: the family of the networks that these have inside, without their heads,
+        under names that begin with "backbone."; None where there is no such.
     """
 
     rules: Callable[[Any], Rules]
     head: str
     auxiliary: Mapping[str, str] = field(default_factory=dict)
+    backbone: "Family | None" = None
 
     def translate(self, model: Any, path: str) -> str | None:
         """torchvision's name of a module of `model`; None where it has no such."""
@@ -50,6 +53,13 @@ class Family:
                     return name
                 return name(*(int(g) if g.isdigit() else g for g in match.groups()))
         return None
+
+    def whole(self, state: Mapping[str, Any]) -> Mapping[str, Any]:
+        """One of the backbone alone, but for its head, under its names here."""
+        if self.backbone is None or any(key.startswith("backbone.") for key in state):
+            return state
+        head = f"{self.backbone.head}."
+        return {f"backbone.{k}": v for k, v in state.items() if not k.startswith(head)}
 
 
 def resnet(_: Any) -> Rules:
@@ -61,6 +71,47 @@ def resnet(_: Any) -> Rules:
         (rf"{block}/norm(\d)", lambda s, b, i: f"layer{s}.{b - 1}.bn{i}"),
         (rf"{block}/shortcut_conv", lambda s, b: f"layer{s}.{b - 1}.downsample.0"),
         (rf"{block}/shortcut_norm", lambda s, b: f"layer{s}.{b - 1}.downsample.1"),
+    )
+
+
+def behind(prefix: str, rules: Rules) -> Rules:
+    """The rules of a network that is the part `prefix` of another one."""
+
+    def longer(name: str | Callable[..., str]) -> Callable[..., str]:
+        return lambda *groups: (
+            prefix + (name if isinstance(name, str) else name(*groups))
+        )
+
+    return [(pattern, longer(name)) for pattern, name in rules]
+
+
+def fcn(model: Any) -> Rules:
+    index = {"conv": 0, "norm": 1}
+    unit = "head_conv1/(conv|norm)"
+    return (
+        *behind("backbone.", resnet(model)),
+        (unit, lambda v: f"classifier.{index[v]}"),
+        (f"aux/{unit}", lambda v: f"aux_classifier.{index[v]}"),
+        ("aux/head", "aux_classifier.4"),
+    )
+
+
+def deeplab(model: Any) -> Rules:
+    index = {"conv": 0, "norm": 1}
+    rates = model.aspp_rates or pixel_heads.RATES
+
+    def branch(name: str, v: str) -> str:
+        if name == "project":
+            return f"classifier.0.project.{index[v]}"
+        if name == "pooled":  # behind the pooling
+            return f"classifier.0.convs.{len(rates) + 1}.{index[v] + 1}"
+        number = 0 if name == "pointwise" else int(name.removeprefix("dilated"))
+        return f"classifier.0.convs.{number}.{index[v]}"
+
+    return (
+        (r"aspp/(\w+)/(conv|norm)", branch),
+        ("head_conv1/(conv|norm)", lambda v: f"classifier.{index[v] + 1}"),
+        *fcn(model),
     )
 
 
@@ -198,6 +249,7 @@ def dots(path: str) -> str:
 
 
 RESNET = Family(resnet, "fc")
+AUXILIARY = {"aux": "aux_classifier"}
 VGG = Family(vgg, "classifier.6")
 VIDEO = Family(video_resnet, "fc")
 SQUEEZENET = Family(squeezenet, "classifier.1")
@@ -210,6 +262,8 @@ FAMILIES: dict[str, Family] = {
     "resnet152": RESNET,
     "wide_resnet50_2": RESNET,
     "resnext50_32x4d": RESNET,
+    "fcn_resnet50": Family(fcn, "classifier.4", AUXILIARY, RESNET),
+    "deeplabv3_resnet50": Family(deeplab, "classifier.4", AUXILIARY, RESNET),
     "alexnet_owt": Family(alexnet, "classifier.6"),
     "vgg11": VGG,
     "vgg13": VGG,

@@ -36,6 +36,8 @@ class Segmentation:
       class_weights: of the cross entropy of each class's pixels, such as the inverse
         of their share, so that rare classes count (Eigen and Fergus 2015); empty: all
         alike. The loss is divided by the sum of the weights, as in PyTorch.
+      auxiliary_weight: of the loss of an auxiliary head that the network has
+        (torchvision: 0.5).
 
     Raises:
       UserError: other than one weight above zero for each class.
@@ -51,6 +53,7 @@ class Segmentation:
     _: KW_ONLY
     label_smoothing: float = 0.0
     class_weights: tuple[float, ...] = ()
+    auxiliary_weight: float = 0.5
 
     def __post_init__(self):
         count = len(self.class_weights)
@@ -61,25 +64,28 @@ class Segmentation:
             )
 
     def loss(
-        self, logits: Logits, batch: dict, auxiliary: Sequence[Array] = ()
+        self, logits: Logits, batch: dict, auxiliary: Sequence[Logits] = ()
     ) -> Float[Array, ""]:
         """What training minimises: the mean over the pixels of this device that have a
         label, with smoothed targets and by the weights of their classes.
 
-        There are no `auxiliary` heads: theirs would be one label an image.
+        That of the logits of `auxiliary` heads is added, times `auxiliary_weight`.
         """
-        del auxiliary
         labels, counted = self._labels(batch)
         targets = optax.smooth_labels(
             jax.nn.one_hot(labels, logits.shape[-1]), self.label_smoothing
         )
-        losses = optax.softmax_cross_entropy(logits, targets)
         weights = counted.astype(jnp.float32)
         if self.class_weights:
             weights *= jnp.array(self.class_weights)[labels]
         # All weights are zero only where no pixel has a label.
         total = weights.sum()
-        return (losses * weights).sum() / jnp.where(total > 0, total, 1)
+        total = jnp.where(total > 0, total, 1)
+        losses = [
+            (optax.softmax_cross_entropy(outputs, targets) * weights).sum() / total
+            for outputs in (logits, *auxiliary)
+        ]
+        return losses[0] + self.auxiliary_weight * sum(losses[1:])
 
     def metrics(self, logits: Logits, batch: dict) -> Pairs:
         """Cross entropy without smoothing, accuracy and the confusion matrix.

@@ -37,7 +37,7 @@ def check_ranges(config: Config) -> None:
 
 # What makes a network return what a task takes.
 CHANGES = {
-    "maps": "head=fcn",
+    "maps": "head=fcn, deeplab or context",
     "embedding": "head=embedding",
     "class_maps": "head=cam",
     "picture": "one for enhancement",
@@ -72,7 +72,8 @@ def check_fit(config: Config, model: nn.Module, dataset: Dataset) -> None:
                 f"config.data.name={source} are {shape[0] // size[0]} times as large: "
                 "set config.model.scale and config.data.scale alike."
             )
-    if wanted == "maps" and getattr(model, "auxiliary", False):
+    auxiliary = getattr(model, "auxiliary", False) and model.auxiliary_kind
+    if wanted == "maps" and auxiliary == "logits":
         raise UserError(
             f"the auxiliary heads of {name} give logits of the whole image, and "
             f"config.task.name={task} learns one label a pixel: set "

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from cnn_jax import layers, models
+from cnn_jax.models import pixel_heads
 
 
 @pytest.fixture
@@ -88,7 +89,7 @@ def head_shapes():
             return {"embedding": (2, 512), "cosine": (2, 7)}
         if head == "cam":  # maps of the last map's size
             return {"logits": (2, 7), "maps": ANY}
-        return (2, *space, 7) if head == "fcn" else (2, 7)
+        return (2, *space, 7) if head in pixel_heads.WIDTHS else (2, 7)
 
     return shapes
 

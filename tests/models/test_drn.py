@@ -7,6 +7,7 @@ import pytest
 from cnn_jax import layers, models
 from cnn_jax.analysis.costs import layer_table
 from cnn_jax.errors import UserError
+from cnn_jax.models import pixel_heads
 from cnn_jax.models.classifier import HEADS
 
 TINY = {"width": 2, "stage_sizes": (1,) * 8}
@@ -128,6 +129,22 @@ def test_heads_on_small_images(head, head_shapes):
         lambda x: model.init_with_output(jax.random.key(0), x, False), x
     )
     assert jax.tree.map(jnp.shape, outputs) == head_shapes(head, (8, 8))
+
+
+def test_segmentation():
+    """Logits of each pixel of the input, whatever the head, in bfloat16 too."""
+    for head in pixel_heads.WIDTHS:
+        width = {"head_width": (3, 2)} if head in ("fcn", "deeplab") else {}
+        model = models.create(
+            "drn_c_26", num_classes=4, head=head, dtype="bfloat16", **width, **TINY
+        )
+        x = jax.ShapeDtypeStruct((2, 45, 62, 3), jnp.float32)
+        logits, variables = jax.eval_shape(
+            lambda x, m=model: m.init_with_output(jax.random.key(0), x, False), x
+        )
+        assert (logits.shape, logits.dtype) == ((2, 45, 62, 4), jnp.float32)
+        dtypes = {leaf.dtype for leaf in jax.tree.leaves(variables)}
+        assert dtypes == {jnp.dtype("float32")}
 
 
 @pytest.mark.parametrize(

@@ -7,15 +7,24 @@ see `GOLDEN` and `DATA` for where they are looked for.
 import importlib.util
 import json
 import os
+from functools import partial
 from pathlib import Path
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from cnn_jax import layers, models
-from cnn_jax.models import googlenet, inception, torch_names, weight_files
+from cnn_jax.models import (
+    googlenet,
+    inception,
+    pixel_heads,
+    torch_names,
+    weight_files,
+)
+from cnn_jax.models.classifier import head_init
 from cnn_jax.models.torch_weights import (
     counts_of,
     entries_of,
@@ -46,8 +55,8 @@ def load(path):
 make = load(HERE / "golden" / "make.py")
 
 
-def golden(name):
-    for folder in (HERE / "golden", GOLDEN / "torchvision"):
+def golden(name, folders=(HERE / "golden", GOLDEN / "torchvision")):
+    for folder in folders:
         if (folder / f"{name}.npz").exists():
             with np.load(folder / f"{name}.npz") as file:
                 return dict(file)
@@ -113,7 +122,7 @@ def test_names_and_shapes(name):
     expected = golden(THEIRS.get(name, name))
     shapes = map(json.loads, expected["shapes"].tolist())
     theirs = dict(zip(expected["names"].tolist(), map(tuple, shapes), strict=True))
-    model = models.create(name, num_classes=expected["output"].shape[-1])
+    model = models.create(name, num_classes=expected["output"].shape[1])
     ours = entries_of(name, model)
     counts = dict.fromkeys(counts_of(ours), ())
     assert {entry.name: entry.torch_shape for entry in ours} | counts == theirs
@@ -135,7 +144,55 @@ def test_logits_and_the_way_back(name):
     del state
     logits = jax.jit(lambda v, x: model.apply(v, x, False))(variables, x)
     assert logits.dtype == jnp.float32
-    assert relative_error(logits, expected["output"]) < 1e-5
+    assert relative_error(kept(name, logits), expected["output"]) < 1e-5
+
+
+def kept(name, logits):
+    """Of the logits of pixels those in the file, in PyTorch's layout."""
+    if name not in make.PIXELS:
+        return logits
+    each = slice(None, None, make.EACH[name])
+    return jnp.moveaxis(logits[:, each, each], -1, 1)
+
+
+@pytest.mark.parametrize("name", make.PIXELS)
+def test_auxiliary_heads_of_pixels(name):
+    """In evaluation, on the map of the stage before the last."""
+    expected = golden(name)
+    state, x = entries(expected), inputs(expected)
+    variables, model = from_torch(name, state), model_of(name, state)
+    assert model.auxiliary
+    head = pixel_heads.AuxiliaryHead(
+        21,
+        conv=model.head_conv(False),
+        dropout=0.1,
+        train=False,
+        size=x.shape[1:3],
+        kernel_init=head_init,
+    )
+
+    @jax.jit
+    def run(variables, x):
+        maps = nn.apply(partial(by_stage, stage=3), model)(variables, x)
+        part = {kind: tree["aux"] for kind, tree in variables.items()}
+        return head.apply(part, maps)
+
+    assert relative_error(kept(name, run(variables, x)), expected["auxiliary"]) < 1e-5
+
+
+def by_stage(model, x, stage):
+    """The last map of a stage of a residual network."""
+    found = {}
+
+    def record(method, args, kwargs, context):
+        y = method(*args, **kwargs)
+        if context.module.name and context.method_name == "__call__":
+            found[context.module.name.partition("_")[0]] = y
+        return y
+
+    with nn.intercept_methods(record):
+        model(x, False)
+    return found[f"stage{stage}"]
 
 
 @pytest.mark.parametrize("name", make.HEADS)
@@ -184,39 +241,13 @@ def test_trained_weights():
     assert_same(to_torch("squeezenet1_0", variables), state)
 
 
-def test_dilated_bottlenecks_under_an_fcn_head():
-    """FCN (Long et al. 2015) on ResNet-50 at output stride 8; the head is here."""
-    expected = golden("fcn_resnet50")
+def test_a_segmentation_network_without_an_auxiliary_head():
+    """Every pixel, by another version of torchvision."""
+    expected = golden("fcn_resnet50", [GOLDEN / "torchvision"])
     state, x = entries(expected), inputs(expected)
-    backbone = {
-        name.removeprefix("backbone."): value
-        for name, value in state.items()
-        if name.startswith("backbone.")
-    }
-    # The file has no head: one for a single class, which is not looked at.
-    head = {"fc.weight": np.zeros((1, 2048)), "fc.bias": np.zeros(1)}
-    variables = from_torch("resnet50", backbone | head, output_stride=8)
-    model = models.create("resnet50", num_classes=1, output_stride=8)
-
-    def conv(x, name, padding):
-        return jax.lax.conv_general_dilated(
-            x,
-            state[name].transpose(2, 3, 1, 0),
-            (1, 1),
-            [(padding, padding)] * 2,
-            dimension_numbers=("NHWC", "HWIO", "NHWC"),
-        )
-
-    @jax.jit
-    def run(variables, x):
-        y = conv(models.features(model, variables, x), "classifier.0.weight", 1)
-        y = (y - state["classifier.1.running_mean"]) * jax.lax.rsqrt(
-            state["classifier.1.running_var"] + 1e-5
-        )
-        y = y * state["classifier.1.weight"] + state["classifier.1.bias"]
-        y = conv(jax.nn.relu(y), "classifier.4.weight", 0)
-        y = y + state["classifier.4.bias"]
-        return jax.image.resize(y, (*x.shape[:3], y.shape[-1]), "bilinear")
-
-    y = jnp.transpose(run(variables, x), (0, 3, 1, 2))
-    assert relative_error(y, expected["output"]) < 1e-5
+    variables = from_torch("fcn_resnet50", state)
+    model = model_of("fcn_resnet50", state)
+    assert not model.auxiliary and "aux" not in variables["params"]
+    assert_same(to_torch("fcn_resnet50", variables), state)
+    y = jax.jit(lambda v, x: model.apply(v, x, False))(variables, x)
+    assert relative_error(jnp.moveaxis(y, -1, 1), expected["output"]) < 1e-5

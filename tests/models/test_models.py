@@ -13,6 +13,7 @@ from sklearn.metrics.pairwise import cosine_similarity
 
 from cnn_jax import models
 from cnn_jax.errors import UserError
+from cnn_jax.models import pixel_heads
 from cnn_jax.models.classifier import HEADS, Classifier
 
 DIGITS = (8, 8, 1)
@@ -28,6 +29,20 @@ TINY = {
     "squeezenet": {"stem": "small", "width_multiplier": 1 / 8},
     "resnext": {"stem": "small", "width": 16, "stage_sizes": (1, 1)},
     "(preact|wide_)?resnet": {"stem": "small", "width": 4, "stage_sizes": (1, 1)},
+    "fcn": {
+        "stem": "small",
+        "width": 4,
+        "stage_sizes": (1, 1),
+        "output_stride": 2,
+        "head_width": (4,),
+    },
+    "deeplab": {
+        "stem": "small",
+        "width": 4,
+        "stage_sizes": (1, 1),
+        "output_stride": 2,
+        "head_width": (4, 4),
+    },
     "densenet": {
         "stem": "small",
         "block_sizes": (2, 1),
@@ -36,7 +51,7 @@ TINY = {
     },
     "mobilenet": {"stem": "small", "width_multiplier": 1 / 8},
     "flattenednet": {"width_multiplier": 1 / 8},
-    "plain": {"widths": (4, 8), "depth": 2},
+    "(plain|context)": {"widths": (4, 8), "depth": 2},
     "drn": {"stem": "small", "width": 4, "stage_sizes": (1,) * 8},
     "c3d": {"stem": "small", "width": 4, "frames": 2, "head_width": (16,)},
     "(r2d|r3d|mc3|r2plus1d)": {
@@ -49,6 +64,8 @@ TINY = {
 # Those that make images are in `test_enhancement.py`, U-Net in `test_unet.py`.
 CLASSIFIERS = [n for n in models.MODELS if models.classifies(n) and n != "unet"]
 CONVOLUTIONAL = [name for name in CLASSIFIERS if "head" in models.attributes(name)]
+# Those with a head for pixels and an auxiliary one.
+PIXELS = ("fcn_resnet50", "deeplabv3_resnet50")
 LARGE = [name for name in CONVOLUTIONAL if "stem" in models.attributes(name)]
 
 
@@ -57,6 +74,8 @@ def tiny(name, num_classes=4, **attributes):
     (small,) = [value for key, value in TINY.items() if re.match(key, name)]
     if attributes.get("head", small.get("head")) not in (None, "flatten_fc"):
         small = {k: v for k, v in small.items() if not k.startswith("head_")}
+    if "head" in attributes and name in PIXELS:
+        small = small | {"auxiliary": False, "head_width": None}
     return models.create(name, num_classes=num_classes, **{**small, **attributes})
 
 
@@ -84,6 +103,11 @@ def initial(model, shape=DIGITS, train=False):
     )
 
 
+def logits_of(name, space=DIGITS[:-1]):
+    """The shape of the logits of two images for seven classes."""
+    return (2, *space, 7) if models.output_kind(tiny(name)) == "maps" else (2, 7)
+
+
 def shapes(tree):
     return jax.tree.map(lambda leaf: leaf.shape, tree)
 
@@ -97,7 +121,7 @@ def test_every_classifier_has_one_tiny_form():
 @pytest.mark.parametrize("name", CLASSIFIERS)
 def test_logits_and_variables_are_float32(name, train):
     variables, logits, updates = abstract(tiny(name, 7, dtype="bfloat16"), train=train)
-    assert logits.shape == (2, 7)
+    assert logits.shape == logits_of(name)
     assert logits.dtype == jnp.float32
     assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
     assert variables.keys() <= {"params", "batch_stats"}
@@ -178,7 +202,7 @@ def test_every_head(name, head, head_shapes):
     assert shapes(outputs) == head_shapes(head, DIGITS[:-1])
     assert {leaf.dtype for leaf in jax.tree.leaves(outputs)} == {jnp.dtype("float32")}
     kernels = variables["params"]
-    assert ("fc1" in kernels) == HEADS[head]
+    assert ("fc1" in kernels) == (head in ("flatten_fc", "pyramid"))
     assert kernels["head"]["kernel"].shape[-1] == 7
 
 
@@ -274,7 +298,9 @@ def test_an_embedding_network_without_normalisation():
 
 
 def test_models_say_whether_they_label_pixels():
-    assert models.output_kind(tiny("resnet20", head="fcn")) == "maps"
+    for head in pixel_heads.WIDTHS:
+        assert models.output_kind(tiny("resnet20", head=head)) == "maps"
+    assert models.output_kind(tiny("deeplabv3_resnet50")) == "maps"
     assert models.output_kind(tiny("resnet20")) == "logits"
     assert models.output_kind(tiny("mlp")) == "logits"
 
@@ -296,7 +322,8 @@ def test_width_and_levels_of_a_head(name):
 @pytest.mark.parametrize("shape", [DIGITS, (28, 28, 1), (32, 32, 3)])
 @pytest.mark.parametrize("name", CONVOLUTIONAL)
 def test_small_images(name, shape):
-    assert initial(tiny(name, 7), shape, train=True)[0].shape == (2, 7)
+    logits, _ = initial(tiny(name, 7), shape, train=True)
+    assert logits.shape == logits_of(name, shape[:-1])
 
 
 @pytest.fixture(scope="module")
@@ -306,8 +333,8 @@ def strided():
     @functools.cache
     def make(name):
         # Of a head whose variables do not depend on the size of the map.
-        attributes = {"stem": "imagenet", "head": "gap"}
-        if re.match("(preact|wide_)?resne", name):
+        attributes = {"stem": "imagenet", "head": "gap", "output_stride": None}
+        if re.match("(preact|wide_|fcn_)?resne|deeplab", name):
             attributes["stage_sizes"] = (1, 1, 1, 1)
         if name == "densenet121":
             attributes["block_sizes"] = (1, 1, 1, 1)
@@ -426,6 +453,9 @@ CHANGES = {
         "width_per_group": {"block": "bottleneck", "width_per_group": 32},
         "zero_init_residual": True,
         "stochastic_depth": 0.5,
+        "auxiliary": {"head": "fcn", "auxiliary": True},
+        "auxiliary_dropout": {"head": "fcn", "auxiliary": True}
+        | {"auxiliary_dropout": 0.5},
     },
 }
 
@@ -539,8 +569,21 @@ def test_unknown_names():
         ("resnet20", {"groups": 2}, "block='bottleneck'"),
         ("resnet20", {"output_stride": 8}, "own is 4, .* can make it one of 1, 2, 4"),
         ("resnet50", {"output_stride": 3}, "can make it one of 1, 2, 4, 8, 16, 32"),
-        ("resnet20", {"head": "fc"}, "head 'fc'.*fcn, flatten_fc, gap, pyramid"),
+        (
+            "resnet20",
+            {"head": "fc"},
+            "head 'fc'.*fcn, flatten_fc, gap, large_context, py",
+        ),
         ("resnet20", {"head_width": (9,)}, "belongs to head=flatten_fc or pyramid"),
+        ("resnet20", {"aspp_rates": (2,)}, "belongs to head=deeplab, not to head=gap"),
+        ("resnet20", {"head": "deeplab", "head_width": ()}, "head=deeplab needs at le"),
+        ("resnet20", {"auxiliary": True}, "head=fcn or deeplab or context or large_c"),
+        ("fcn_resnet50", {"auxiliary_dropout": 1.0}, "auxiliary_dropout=1.0 must be"),
+        (
+            "fcn_resnet50",
+            {"stage_sizes": (1,), "output_stride": 4},
+            "auxiliary=True needs a stage before the last",
+        ),
         ("vgg11", {"pyramid_levels": (2,)}, "belongs to head=pyramid, not to"),
         ("resnet20", {"head_grid": 2}, "belongs to head=flatten_fc or embedding"),
         ("vgg11", {"embedding_features": 8}, "belongs to head=embedding, not to"),

@@ -167,6 +167,20 @@ def test_the_loss_and_label_smoothing(seed, share):
     assert total / count == pytest.approx(own.mean(), rel=1e-4)
 
 
+def test_auxiliary_heads_are_weighed():
+    """As in torchvision: 0.5 times the same loss of the other head's logits."""
+    logits, labels = examples(0, 2)
+    others, _ = examples(1, 2)
+    batch = {"label": jnp.asarray(labels)}
+    own, other = (task.loss(jnp.asarray(values), batch) for values in (logits, others))
+    for weight, smooth in (
+        (0.5, task),
+        (0.2, Segmentation(NAMES, auxiliary_weight=0.2)),
+    ):
+        found = smooth.loss(jnp.asarray(logits), batch, [jnp.asarray(others)])
+        assert found == pytest.approx(own + weight * other)
+
+
 @pytest.mark.parametrize("ignored", [0.5, 1.0])
 def test_ignored_pixels_have_no_gradient(ignored):
     logits, labels = examples(0, 2, ignored)

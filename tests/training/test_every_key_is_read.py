@@ -76,6 +76,7 @@ VALUES = {
             "width": 8,
             "stem": "small",
             "head": "fcn",
+            "auxiliary": True,
         },
         "task": {"name": "segmentation"},
         "optimizer": {"name": "sgd", "learning_rate": 0.1},
@@ -112,6 +113,7 @@ OTHER = {
     "eval.every_epochs": "2.5",
     "eval.every_examples": "60",
     "model.activation": "sigmoid",
+    "model.aspp_rates": "(1, 2)",
     "model.block": "basic",
     "model.dtype": "bfloat16",
     "model.groups": "2",
@@ -141,6 +143,7 @@ OTHER = {
 }
 # What some keys take for granted.
 NEEDED = {
+    "model.aspp_rates": {"model.head": "deeplab"},
     "data.keep": {"data.keep_pixels": "0.5"},
     "model.head_grid": {"model.head": "flatten_fc"},
     "model.head_width": {"model.head": "flatten_fc"},
@@ -154,7 +157,7 @@ NEEDED = {
 LENGTHS = {"steps": "4", "epochs": "1", "examples": "24"}
 ELSEWHERE = (".init_from", ".reinitialize", ".cache_features")
 # Other heads and labels are for other tasks, which have tests of their own.
-ELSEWHERE += ("model.embedding_features", "data.labels")
+ELSEWHERE += ("model.embedding_features", "model.aspp_rates", "data.labels")
 ELSEWHERE += tuple(f".unfreeze_every_{unit}" for unit in LENGTHS)
 
 
@@ -273,6 +276,10 @@ def keys():
     # These would change what moves where, and are refused.
     seen |= {("moving_digits", "data.crop_padding"), ("moving_digits", "data.flip")}
     found.append(("googlenet", "task.auxiliary_weight"))
+    # And these belong to heads for pixels.
+    pixels = ("model.auxiliary", "model.auxiliary_dropout", "model.aspp_rates")
+    seen |= {("resnet20", key) for key in pixels}
+    found += [("segmentation", key) for key in pixels]
     for name, values in VALUES.items():
         config = resolve(TASK | values)
         for key in flat(config):

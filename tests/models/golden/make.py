@@ -47,6 +47,11 @@ TRAINED = {"squeezenet1_0_imagenet": ("squeezenet1_0", IMAGE)}
 WEIGHTS = FOLDER.parents[2] / "../shared/data/weights"
 # A detector: the shape of its input, of which no stride divides the height.
 DETECTORS = {"fcos_resnet50_fpn": (1, 3, 42, 72)}
+# For segmentation, with an auxiliary head: the shape of the input, no multiple of the
+# output stride, but large enough for the dilations of the head; every `EACH`-th pixel
+# is kept.
+PIXELS = {"fcn_resnet50": (1, 3, 97, 85), "deeplabv3_resnet50": (1, 3, 307, 221)}
+EACH = {"fcn_resnet50": 5, "deeplabv3_resnet50": 11}
 
 
 def fill(name: str, shape: tuple[int, ...]) -> np.ndarray:
@@ -111,6 +116,23 @@ def detector(name: str):
     return model.eval(), outputs
 
 
+def segmentation(name: str):
+    """The network, likewise, and what makes the logits of both heads of images."""
+    from torchvision.models import segmentation
+
+    model = getattr(segmentation, name)(
+        weights=None, weights_backbone=None, num_classes=21, aux_loss=True
+    )
+    fill_all(model)
+
+    def outputs(images):
+        kept = slice(None, None, EACH[name])
+        maps = {key: value[..., kept, kept] for key, value in model(images).items()}
+        return {"output": maps["out"], "auxiliary": maps["aux"]}
+
+    return model.eval(), outputs
+
+
 def save(name: str, model, module, input_shape: tuple[int, ...]) -> None:
     """Writes the output of `module`, a part of `model`, and the entries of `model`."""
     import torch
@@ -133,7 +155,7 @@ def save(name: str, model, module, input_shape: tuple[int, ...]) -> None:
 
 
 def main(names: list[str]) -> None:
-    for name in names or [*NETWORKS, *HEADS, *TRAINED, *DETECTORS]:
+    for name in names or [*NETWORKS, *HEADS, *TRAINED, *DETECTORS, *PIXELS]:
         if name in NETWORKS:
             model = network(name)
             save(name, model, model, NETWORKS[name])
@@ -143,6 +165,8 @@ def main(names: list[str]) -> None:
             save(name, model, getattr(model, head), input_shape)
         elif name in DETECTORS:
             save(name, *detector(name), DETECTORS[name])
+        elif name in PIXELS:
+            save(name, *segmentation(name), PIXELS[name])
         else:
             kind, input_shape = TRAINED[name]
             model = network(kind, WEIGHTS / f"{name}.safetensors")

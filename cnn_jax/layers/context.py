@@ -1,0 +1,129 @@
+"""What gathers the surroundings of each pixel by dilation, at the map's resolution.
+
+Of clips, windows are those of each frame by itself.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax.nn.initializers import Initializer
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from cnn_jax.layers import initializers
+from cnn_jax.layers.convolution import Conv
+from cnn_jax.layers.pooling import global_avg_pool
+from cnn_jax.layers.residual import ModuleDef
+
+Maps = Float[Array, "batch *space channels"]
+Out = Float[Array, "batch *space features"]
+
+# Yu and Koltun 2016, table 1: dilation of the 3x3 convolutions, and the channels of
+# their outputs, in those of the input, of both forms.
+RATES = (1, 1, 2, 4, 8, 16, 1)
+BASIC = (1, 1, 1, 1, 1, 1, 1)
+LARGE = (2, 2, 4, 8, 16, 32, 32)
+# Of the large form's noise, in the values that it surrounds.
+NOISE = 0.01
+
+
+def in_frame(size: int, rank: int) -> tuple[int, ...]:
+    """`size` along height and width; 1 along what is before them."""
+    return (1,) * (rank - 2) + (size,) * min(rank, 2)
+
+
+def identity(channels: int, noise: float = 0.0) -> Initializer:
+    """Kernels that hand maps on: Yu and Koltun 2016, equations 4 and 5.
+
+    A layer's channels stand for those of the module's input, `channels` of them, in
+    groups of as many. In the middle of the window is C / c_out where input and output
+    stand for the same one of the C, so that the sum of a group stays what it was; all
+    else is normal with a standard deviation of `noise` times that.
+    """
+
+    def init(key: Any, shape: Sequence[int], dtype: DTypeLike = jnp.float32) -> Array:
+        *window, before, after = shape
+        groups = [jnp.arange(n) * channels // n for n in (before, after)]
+        same = groups[0][:, None] == groups[1]
+        kernel = jnp.zeros(shape)
+        if noise:
+            kernel = initializers.normal(noise)(key, shape)
+        centre = tuple(size // 2 for size in window)
+        kernel = kernel.at[centre].set(jnp.where(same, 1.0, kernel[centre]))
+        return (kernel * (channels / after)).astype(dtype)
+
+    return init
+
+
+class ContextModule(nn.Module):
+    """Seven 3x3 convolutions of growing dilation and one of 1x1, from C maps to C (Yu
+    and Koltun 2016, "Multi-Scale Context Aggregation by Dilated Convolutions", section
+    3), here with zeros around the maps.
+
+    Each value sees 67x67 of the input. The basic form has 64 C^2 weights and 8 C
+    biases. ReLU follows all but the last, and the kernels start as the `identity`, so
+    that at first maps come out as they are, without what is negative. Module names:
+    `conv1`, ..., `conv8`.
+
+    Attributes:
+      large: up to 32 times as many channels inside, whose kernels start with noise.
+    """
+
+    large: bool = False
+    dtype: DTypeLike | None = None
+
+    @nn.compact
+    def __call__(self, x: Maps) -> Maps:
+        channels, rank = x.shape[-1], x.ndim - 2
+        conv = partial(
+            Conv,
+            dtype=self.dtype,
+            kernel_init=identity(channels, NOISE if self.large else 0.0),
+        )
+        multiples = LARGE if self.large else BASIC
+        for i, (rate, multiple) in enumerate(zip(RATES, multiples, strict=True), 1):
+            x = conv(
+                channels * multiple,
+                in_frame(3, rank),
+                dilation=in_frame(rate, rank),
+                name=f"conv{i}",
+            )(x)
+            x = nn.relu(x)
+        return conv(channels, in_frame(1, rank), name="conv8")(x)
+
+
+class ASPP(nn.Module):
+    """Atrous spatial pyramid pooling (Chen et al. 2017, "Rethinking Atrous Convolution
+    for Semantic Image Segmentation", section 3.3).
+
+    Side by side a 1x1 convolution, 3x3 ones of several dilations and, at every pixel
+    alike, a 1x1 convolution of the mean of the whole map; a 1x1 convolution of all of
+    them. Module names: `pointwise`, `dilated1`, ..., `pooled`, `project`.
+
+    Attributes:
+      features: channels of each convolution.
+      rates: dilations of the 3x3 convolutions.
+      conv: what makes a convolution with normalisation and ReLU, a partial of
+        `ConvUnit`.
+    """
+
+    features: int
+    rates: Sequence[int]
+    conv: ModuleDef
+
+    @nn.compact
+    def __call__(self, x: Maps) -> Out:
+        rank = x.ndim - 2
+        conv, pixel = partial(self.conv, self.features), in_frame(1, rank)
+        branches = [conv(pixel, name="pointwise")(x)]
+        for i, rate in enumerate(self.rates, start=1):
+            spread = in_frame(rate, rank)
+            unit = conv(in_frame(3, rank), dilation=spread, name=f"dilated{i}")
+            branches.append(unit(x))
+        mean = jnp.expand_dims(global_avg_pool(x), tuple(range(1, rank + 1)))
+        mean = conv(pixel, name="pooled")(mean)
+        branches.append(jnp.broadcast_to(mean, branches[0].shape))
+        return conv(pixel, name="project")(jnp.concatenate(branches, axis=-1))

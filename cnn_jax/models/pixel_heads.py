@@ -1,0 +1,113 @@
+"""Heads that make a row of logits a pixel, of the last map or of one before it.
+
+The functions are to be called in a compact method, to whose module the layers belong.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax.nn.initializers import Initializer
+from jaxtyping import Array, Float
+
+from cnn_jax import layers
+from cnn_jax.layers.context import in_frame
+from cnn_jax.layers.residual import ModuleDef
+
+Maps = Float[Array, "batch *space channels"]
+ClassMaps = Float[Array, "batch *space classes"]
+Drop = Callable[[Array], Array]
+
+# The heads, and the channels of their 3x3 convolutions (of "deeplab" those of the
+# pyramid first, as in torchvision).
+WIDTHS: dict[str, tuple[int, ...]] = {
+    "fcn": (),
+    "deeplab": (256, 256),
+    "context": (),
+    "large_context": (),
+}
+# Chen et al. 2017, section 4.1: (6, 12, 18), doubled at an output stride of 8.
+RATES = (12, 24, 36)
+
+
+def logits(
+    head: str,
+    x: Maps,
+    classes: int,
+    *,
+    conv: ModuleDef,
+    drop: Drop,
+    size: Sequence[int],
+    kernel_init: Initializer,
+    width: Sequence[int] | None = None,
+    rates: Sequence[int] | None = None,
+) -> Float[Array, "batch *pixels classes"]:
+    """The head's, of the pixels of an input of `size` in space.
+
+    Module names: `aspp`, `head_conv1`, ..., `head`, `context`, `resize`.
+
+    Args:
+      head: of `WIDTHS`; see `Classifier`.
+      conv: what makes a convolution with normalisation and ReLU, a partial of
+        `ConvUnit`.
+      drop: dropout, before the last layer or behind the pyramid.
+      kernel_init: of the last layer, or the one before the context module.
+      width, rates: see `Classifier.head_width` and `Classifier.aspp_rates`.
+    """
+    width = WIDTHS[head] if width is None else width
+    if head == "deeplab":
+        features, *width = width
+        x = drop(layers.ASPP(features, rates or RATES, conv, name="aspp")(x))
+        drop = None
+    for i, features in enumerate(width, start=1):
+        x = conv(features, in_frame(3, x.ndim - 2), name=f"head_conv{i}")(x)
+    context = head.endswith("context")
+    # As in "conv_gap" of `Classifier`: at first ReLU lets all classes pass.
+    bias_init = nn.initializers.ones if context else nn.initializers.zeros
+    x = class_maps(x, classes, drop, kernel_init=kernel_init, bias_init=bias_init)
+    if context:
+        x = layers.ContextModule(head == "large_context", name="context")(x)
+    if x.ndim - 2 > len(size):  # of a still clip, which is one image
+        x = x.mean(1)
+    return layers.Resize(tuple(size), name="resize")(x)
+
+
+def class_maps(
+    x: Maps, classes: int, drop: Drop | None = None, **attributes: Any
+) -> ClassMaps:
+    """Dropout and a 1x1 convolution, `head`, to one float32 map a class."""
+    x = x.astype(jnp.float32)
+    window = (1,) * (x.ndim - 2)
+    head = layers.Conv(classes, window, name="head", **attributes)
+    return head(drop(x) if drop else x)
+
+
+class AuxiliaryHead(nn.Module):
+    """`logits` of the head "fcn" on a map inside the network, with a 3x3 convolution to
+    a quarter of the channels, as in torchvision.
+
+    Attributes:
+      dropout: rate of the dropout before the last layer.
+      conv, size, kernel_init: see `logits`.
+    """
+
+    num_classes: int
+    conv: ModuleDef
+    dropout: float
+    train: bool
+    size: Sequence[int]
+    kernel_init: Initializer
+
+    @nn.compact
+    def __call__(self, x: Maps) -> Float[Array, "batch *pixels classes"]:
+        return logits(
+            "fcn",
+            x,
+            self.num_classes,
+            conv=self.conv,
+            drop=layers.Dropout(self.dropout, deterministic=not self.train),
+            size=self.size,
+            kernel_init=self.kernel_init,
+            width=(max(x.shape[-1] // 4, 1),),
+        )
