@@ -1,0 +1,31 @@
+"""Gestures, told apart in photos of hands."""
+
+from cnn_jax.training import recipes
+from cnn_jax.training.config import choose, default
+
+
+def digits():
+    """The embedded digits in the place of gestures."""
+    config = recipes.digits()
+    config.model.stem = "small"
+    config.optimizer.weight_decay = 5e-4
+    config.task.label_smoothing = 0.1
+    return config
+
+
+def folder():
+    """Pictures in DIR/<class>/*, or DIR/<split>/<class>/*, at 64x64 pixels."""
+    config = default()
+    config.data = {"name": "folder", "batch_size": 64, "crop_padding": 6}
+    config.model = {"name": "resnet18", "width": 32}
+    config.task.label_smoothing = 0.1
+    config.optimizer.learning_rate = 0.05
+    config.optimizer.weight_decay = 5e-4
+    config.schedule.warmup_epochs = 2
+    config.train.epochs = 20
+    config.eval.every_epochs = 5
+    return config
+
+
+def get_config(arg=None):
+    return choose({"digits": digits, "folder": folder}, arg)
