@@ -239,11 +239,13 @@ def test_segmentation(run, rows, tmp_path):
     assert layers[-1]["output_shape"] == [48, 48, 11]
 
 
-def test_clips(run, done, tmp_path):
+def test_clips(done, tmp_path):
     """What differs with clips for images."""
     workdir, out = tmp_path / "run", tmp_path / "out"
-    run("main", "--config=configs/video.py", "--smoke", f"--workdir={workdir}")
-    score = json.loads(run("evaluate", f"--workdir={workdir}", "--format=json"))
+    flags = ["--config=configs/video.py", "--smoke", f"--workdir={workdir}"]
+    flags += ["--config.model.stage_sizes=(1,)", "--config.model.stage_convs=('3d',)"]
+    done("main", *flags)
+    score = json.loads(done("evaluate", f"--workdir={workdir}", "--format=json"))
     assert 0 <= score["test/accuracy"] <= 1
     # A test clip, written to a file and read back, gets the same prediction.
     split = moving_digits.load(train_examples=40, test_examples=20).splits["test"]
@@ -269,48 +271,32 @@ def animation(path, clip):
     return path
 
 
-@pytest.fixture(scope="module")
-def motions(tmp_path_factory):
-    """dir/<class>/*.gif: ten digits of twelve frames that go up, and ten down."""
-    folder = tmp_path_factory.mktemp("motions")
-    split = moving_digits.load(frames=12, train_examples=320, test_examples=1)
-    split, names = split.splits["train"], tuple(moving_digits.MOTIONS)
-    for name in ("up, fast", "down, fast"):
-        (chosen,) = np.where(split.labels == names.index(name))
-        for i in chosen[:10]:
-            animation(folder / name[:-6] / f"{i}.gif", split.images[i])
-    return folder
-
-
-def test_clips_of_the_users(motions, done, rows, tmp_path):
+def test_clips_of_the_users(done, rows, tmp_path):
     """They are learned, and measured one by one and a video at a time."""
-    workdir = tmp_path / "run"
-    flags = ["--config=configs/video.py:clips", f"--config.data.dir={motions}"]
-    flags += ["--config.data.image_size=32", "--config.data.channels=1"]
-    flags += ["--config.data.frames=8", "--config.data.clips_per_video=3"]
-    flags += ["--config.data.crop_area=1", "--config.data.batch_size=8"]
-    flags += ["--config.data.workers=0", "--config.optimizer.learning_rate=0.1"]
+    rng, videos, workdir = (
+        np.random.default_rng(0),
+        tmp_path / "videos",
+        tmp_path / "run",
+    )
+    for name, least in (("day", 150), ("night", 0)):
+        for i in range(10):
+            clip = rng.integers(least, least + 100, (8, 12, 16, 1), np.uint8)
+            animation(videos / name / f"{i}.gif", clip)
+    flags = ["--config=configs/video.py:clips", f"--config.data.dir={videos}"]
+    flags += ["--config.data.image_size=8", "--config.data.frames=4"]
+    flags += ["--config.data.clips_per_video=3", "--config.data.batch_size=8"]
+    flags += ["--config.data.workers=0", "--config.model.stem=small"]
     flags += ["--config.model.stage_sizes=(1,)", "--config.model.stage_convs=('3d',)"]
-    flags += ["--config.model.width=8", "--config.train.epochs=20"]
+    flags += ["--config.model.width=4", "--config.train.epochs=20"]
     done("main", *flags, f"--workdir={workdir}")
     *_, last = [row for row in rows(workdir) if "test/video_accuracy" in row]
-    assert last["test/video_accuracy"] == 1 and last["test/accuracy"] >= 0.75
+    assert last["test/video_accuracy"] == last["test/accuracy"] == 1
     known = json.loads((workdir / "config.json").read_text())["dataset"]
     assert known["examples"] == {"train": 16, "test": 4 * 3}
-    score = json.loads(
-        done(
-            "evaluate",
-            f"--workdir={workdir}",
-            "--checkpoint=last",
-            "--format=json",
-        )
-    )
+    score = json.loads(done("evaluate", f"--workdir={workdir}", "--format=json"))
     assert score["test/video_accuracy"] == 1
-    found = json.loads(
-        done("predict", f"--workdir={workdir}", motions / "up", "--format=json")
-    )
-    assert len(found) == 10
-    assert {row["predictions"][0]["class"] for row in found} == {"up"}
+    said = done("predict", f"--workdir={workdir}", videos / "day", "--top_k=1")
+    assert said.count(" day ") == 10
 
 
 def test_volumes_of_the_users(done, rows, tmp_path):

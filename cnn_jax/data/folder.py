@@ -122,7 +122,8 @@ def find(
     """
     root = existing(dir, holds=kind.name)
     named = {path.name.lower(): path for path in folders(root)}
-    if "train" not in named or not folders(named["train"]):
+    inner = folders(named["train"]) if "train" in named else []
+    if all(map(kind.is_one, inner)):  # then "train" is a class, if it is there
         return split(_in_classes(root, kind))
     train = _in_classes(named["train"], kind)
     for name in TEST_NAMES:

@@ -143,6 +143,16 @@ def test_split_folders_hold_folders_of_frames(tmp_path, write):
     assert "val" in dataset.splits["test"].reader.paths[0]
 
 
+def test_a_class_of_folders_of_frames_may_be_called_train(tmp_path, write):
+    for name in ("plane", "train"):
+        for clip in range(5):
+            for t in range(2):
+                write(tmp_path / name / f"{clip}" / f"{t}.png")
+    dataset = load("clips", **options(tmp_path))
+    assert dataset.classes == ("plane", "train")
+    assert [len(split) for split in dataset.splits.values()] == [8, 2]
+
+
 def test_mistakes_are_one_line(videos, write):
     for change, message in (
         ({"frames": 0}, "frames is 0; it must be at least 1"),
