@@ -3,14 +3,22 @@
     python -m cnn_jax.main --config=configs/video.py
     python -m cnn_jax.main --config=configs/video.py --config.model.name=r2d_18
 
-tells all motions of the embedded clips apart after half a minute on two CPU cores (one
-seed). The label is the direction and the speed of a digit, of which a single frame says
-nothing.
+The first tells all motions of the embedded clips apart after 25 to 94 s on two cores
+(one seed; the more when others use them). The label is the direction and the speed of a
+digit, of which a single frame says nothing: the network of the second, which sees each
+frame alone, stays at 6.8%, where chance is 6.3%.
 
     python -m cnn_jax.main --config=configs/video.py:clips --config.data.dir=DIR
     python -m cnn_jax.main --config=configs/video.py:volumes --config.data.dir=DIR
 
-take your clips and volumes in DIR/<class>/*.
+take your clips and volumes in DIR/<class>/*. On 1,200 clips of twelve frames of moving
+digits, as GIFs, the first reaches 100% of 300 videos with
+
+    --config.data.image_size=32 --config.data.channels=1 --config.data.frames=8 \\
+    --config.data.crop_area=1 --config.data.clips_per_video=3 \\
+    --config.data.batch_size=32 --config.model.width=8 \\
+    --config.model.stage_sizes='(1, 1, 1, 1)' --config.optimizer.learning_rate=0.1 \\
+    --config.train.epochs=10
 """
 
 from cnn_jax.training import recipes
