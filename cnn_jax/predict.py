@@ -3,12 +3,14 @@
     python -m cnn_jax.predict --workdir=runs/resnet picture.png
     python -m cnn_jax.predict --workdir=runs/resnet folder --top_k=3 --format=json
     python -m cnn_jax.predict --workdir=runs/segmentation picture.png --output=FOLDER
+    python -m cnn_jax.predict --workdir=runs/video clip.gif clip.mp4 folder_of_frames
     python -m cnn_jax.predict --workdir=runs/faces --verify A.png B.png
     python -m cnn_jax.predict --workdir=runs/faces --gallery=FOLDER --identify A.png
 
 With --output FOLDER gets a picture of each result: the classes, a coloured mask, boxes,
-the enhanced picture. A run of configs/faces.py also says whether two pictures show the
-same identity, and whom of a gallery, FOLDER/<name>/* or FOLDER/<name>.png, they show.
+the enhanced picture. A run of clips or volumes takes such, of a longer video the
+middle. A run of configs/faces.py also says whether two pictures show the same identity,
+and whom of a gallery, FOLDER/<name>/* or FOLDER/<name>.png, they show.
 """
 
 from pathlib import Path

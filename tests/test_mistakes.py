@@ -187,22 +187,18 @@ def test_a_config_that_cannot_be(arguments, parts, train):
             ["auxiliary heads of googlenet", "config.model.auxiliary=false"],
         ),
         (
-            ["--config=configs/conv3d.py", "--config.model.name=resnet20"],
+            ["--config=configs/video.py", "--config.model.name=resnet20"],
             ["resnet20 takes images", "moving_digits has clips"],
         ),
         (
-            ["--config=configs/conv3d.py", "--config.data.flip=true"],
-            ["clips of config.data.name=moving_digits", "config.data.flip=false"],
+            ["--config=configs/video.py", "--config.data.flip=true"],
+            ["mirror", "config.data.flip=false"],
         ),
         (
-            ["--config=configs/conv3d.py", "--config.data.crop_padding=2"],
-            ["clips of config.data.name=moving_digits", "crop_padding=0"],
-        ),
-        (
-            ["--config=configs/conv3d.py", "--config.model.frames=4"],
+            ["--config=configs/video.py", "--config.model.frames=4"],
             ["frames=4", "these clips have 8"],
         ),
-        (["--config=configs/conv3d.py", "--config.data.frames=1"], ["frames is 1"]),
+        (["--config=configs/video.py", "--config.data.frames=1"], ["frames is 1"]),
         (
             ["--config=configs/segmentation.py", "--config.data.image_size=8"],
             ["data.image_size is 8", "at least 12"],

@@ -5,17 +5,23 @@ import typing
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from cnn_jax.data import (
+    clips,
     digit_scenes,
     digits,
     folder,
+    footage,
     identities,
+    images,
     masks,
     moving_digits,
     objects,
     restoration,
     tfds_source,
     views,
+    volumes,
 )
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.data.splits import Shape
@@ -26,6 +32,8 @@ SOURCES: dict[str, Callable[..., Dataset]] = {
     "digit_scenes": digit_scenes.load,
     "moving_digits": moving_digits.load,
     "folder": folder.load,
+    "clips": clips.load,
+    "volumes": volumes.load,
     "identities": identities.load,
     "masks": masks.load,
     "voc": objects.voc,
@@ -34,6 +42,28 @@ SOURCES: dict[str, Callable[..., Dataset]] = {
     "denoising": restoration.denoising,
     "tfds": tfds_source.load,  # called with the name after the colon
 }
+
+
+class Stored(NamedTuple):
+    """How the user's own files become images of a source.
+
+    Attributes:
+      kind: which files, or folders, they are.
+      read: `(path, image_shape, crop, ...)`, and options of the source; uint8 of
+        `image_shape`.
+    """
+
+    kind: folder.Kind
+    read: Callable[..., np.ndarray]
+
+
+# Of all other sources, the images are pictures.
+STORED = {
+    "clips": Stored(footage.CLIPS, clips.cut),
+    "moving_digits": Stored(footage.CLIPS, clips.cut),
+    "volumes": Stored(volumes.VOLUMES, volumes.fit),
+}
+PICTURES = Stored(folder.PICTURES, images.fit)
 # Those whose images an experiment can look at in other ways.
 VIEWED = ("digits", "folder", "tfds")
 

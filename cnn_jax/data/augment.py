@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float, Int32, Key, UInt8
 
 from cnn_jax.data.dataset import IGNORED
 
-Image = UInt8[Array, "height width channels"]
+Image = UInt8[Array, "*depth height width channels"]
 LEAST = 2.0  # pixels: a box with a side below it has left the image
 
 
@@ -25,8 +25,9 @@ class Augment:
     flip: mirror left and right with probability 1/2.
 
     An example gets the same treatment wherever in a batch, on whichever device or
-    host it lies. Labels that lie in the image are treated as it is: pixels that come
-    from outside of it are `IGNORED`, and boxes end where it does.
+    host it lies; all frames of a clip, or slices of a volume, are treated alike. Labels
+    that lie in the image are treated as it is: pixels that come from outside of it are
+    `IGNORED`, and boxes end where it does.
     """
 
     label_kind: str = "class"
@@ -54,7 +55,7 @@ class Augment:
         )
         if self.label_kind in LABELLED:
             treat = partial(LABELLED[self.label_kind], self)
-            size = batch["image"].shape[1:3]
+            size = batch["image"].shape[-3:-1]
             batch["label"] = jax.vmap(partial(treat, size))(keys, batch["label"])
         batch["image"] = jax.vmap(self.picture)(keys, batch["image"])
         return batch
@@ -79,15 +80,17 @@ class Augment:
     def picture(
         self, key: Key[Array, ""], image: Image, outside: int = 0, factor: int = 1
     ) -> Image:
-        """An image, or a picture `factor` times as large, augmented."""
+        """An image or clip, or a picture `factor` times as large, augmented."""
         start, mirrored = self.draw(key)
         if self.crop_padding:
             p = self.crop_padding * factor
-            padded = jnp.pad(image, ((p, p), (p, p), (0, 0)), constant_values=outside)
-            top, left = start * factor
-            image = jax.lax.dynamic_slice(padded, (top, left, 0), image.shape)
+            whole = ((0, 0),) * (image.ndim - 3)
+            padding = (*whole, (p, p), (p, p), (0, 0))
+            padded = jnp.pad(image, padding, constant_values=outside)
+            place = (*(0 for _ in whole), *(start * factor), 0)
+            image = jax.lax.dynamic_slice(padded, place, image.shape)
         if self.flip:
-            image = jnp.where(mirrored, image[:, ::-1], image)
+            image = jnp.where(mirrored, image[..., ::-1, :], image)
         return image
 
 

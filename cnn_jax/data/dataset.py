@@ -33,13 +33,13 @@ IMAGENET_STD = {1: (0.226,), 3: (0.229, 0.224, 0.225)}
 class Dataset:
     """Two splits under their roles, "train" and "test", and what they have in common.
 
-    `image_shape` is (height, width, channels) of the images in a batch, or (frames,
-    height, width, channels) of clips; `label_kind` is one of `LABELS`, and
-    `label_shape` the shape of a label, () of one class an image. `mean` and `std` are
-    per channel, of pixel values scaled to 0..1; `crop` is the fraction of the shorter
-    side that the evaluation transform keeps (see `images.fit`). `unseen` are the names
-    of further classes, whose examples are all in the test split; their labels follow
-    those of `classes`.
+    `image_shape` is (height, width, channels) of the images in a batch, (frames,
+    height, width, channels) of clips, (depth, ...) of volumes; `label_kind` is one of
+    `LABELS`, and `label_shape` the shape of a label, () of one class an image. `mean`
+    and `std` are per channel, of pixel values scaled to 0..1; `crop` is the fraction of
+    the shorter side that the evaluation transform keeps (see `images.fit`). `unseen`
+    are the names of further classes, whose examples are all in the test split; their
+    labels follow those of `classes`.
     """
 
     splits: dict[str, Split]

@@ -1,10 +1,11 @@
 """The user's own pictures, one folder a class."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,6 +19,27 @@ SUFFIXES = frozenset(f".{kind}" for kind in KINDS.split())
 TEST_NAMES = ("test", "val", "validation", "valid")  # the first that is there
 
 Labelled = list[tuple[str, str]]  # (class, path of a picture)
+
+
+class Kind(NamedTuple):
+    """What class folders hold: what it is called, how it is stored, which of the things
+    in a folder are such, in order, and whether a folder is one itself."""
+
+    name: str
+    stored: str
+    found: Callable[[Path], Iterable[Path]]
+    is_one: Callable[[Path], bool] = Path.is_file
+
+
+def visible_files(folder: Path, suffixes: Iterable[str]) -> Iterator[Path]:
+    """The files of a folder that end in one of `suffixes`, sorted."""
+    endings = tuple(suffixes)
+    for path in sorted(folder.iterdir()):
+        if path.name.lower().endswith(endings) and not path.name.startswith("."):
+            yield path
+
+
+PICTURES = Kind("pictures", KINDS, partial(visible_files, suffixes=SUFFIXES))
 
 
 def load(
@@ -53,21 +75,11 @@ def load(
     for one that cannot be read (while training, if they are not held in memory).
     """
     check_shape(image_size, channels)
-    if not 0 < test_fraction < 1:
-        raise UserError(
-            f"data.test_fraction is {test_fraction}; it must lie between 0 and 1."
-        )
-    train, test = find(dir, partial(_split, test_fraction=test_fraction))
-    classes = sort_classes({name for name, _ in train})
-    for name, path in test:
-        if name not in classes:
-            raise UserError(
-                f"class '{name}' ({Path(path).parent}) has no pictures to train on."
-            )
+    classes, train, test = labelled(dir, test_fraction)
     shape = (image_size, image_size, channels)
     return assemble(
-        Records(files(train, classes), shape),
-        Records(files(test, classes), shape),
+        Records(train, shape),
+        Records(test, shape),
         classes=classes,
         train_examples=train_examples,
         test_examples=test_examples,
@@ -77,30 +89,53 @@ def load(
     )
 
 
+def labelled(
+    dir: str, test_fraction: float, kind: Kind = PICTURES
+) -> tuple[list[str], "Files", "Files"]:
+    """The classes under `dir`, and what of a kind there is to train on and to test on.
+
+    Raises `UserError` as `load`.
+    """
+    if not 0 < test_fraction < 1:
+        raise UserError(
+            f"data.test_fraction is {test_fraction}; it must lie between 0 and 1."
+        )
+    split = partial(_split, test_fraction=test_fraction, kind=kind)
+    train, test = find(dir, split, kind)
+    classes = sort_classes({name for name, _ in train})
+    for name, path in test:
+        if name not in classes:
+            raise UserError(
+                f"class '{name}' ({Path(path).parent}) has no {kind.name} to train on."
+            )
+    return classes, files(train, classes), files(test, classes)
+
+
 def find(
-    dir: str, split: Callable[[Labelled], tuple[Labelled, Labelled]]
+    dir: str,
+    split: Callable[[Labelled], tuple[Labelled, Labelled]],
+    kind: Kind = PICTURES,
 ) -> tuple[Labelled, Labelled]:
-    """The pictures under `dir` to train on and to test on.
+    """The pictures, or what else of a kind, under `dir` to train on and to test on.
 
     `split` divides them where there are no folders to say so.
     """
-    root = existing(dir)
-    folders = {path.name.lower(): path for path in _folders(root)}
-    if "train" not in folders or not _folders(folders["train"]):
-        return split(_pictures(root))
-    train = _pictures(folders["train"])
+    root = existing(dir, holds=kind.name)
+    named = {path.name.lower(): path for path in folders(root)}
+    inner = folders(named["train"]) if "train" in named else []
+    if all(map(kind.is_one, inner)):  # then "train" is a class, if it is there
+        return split(_in_classes(root, kind))
+    train = _in_classes(named["train"], kind)
     for name in TEST_NAMES:
-        if name in folders:
-            return train, _pictures(folders[name], allow_empty=True)
+        if name in named:
+            return train, _in_classes(named[name], kind, allow_empty=True)
     return split(train)
 
 
-def existing(dir: str, option: str = "dir") -> Path:
+def existing(dir: str, option: str = "dir", holds: str = "pictures") -> Path:
     """The folder that an option of the data names. Raises `UserError` without one."""
     if not dir:
-        raise UserError(
-            f"data.{option} is not set: the folder that holds the pictures."
-        )
+        raise UserError(f"data.{option} is not set: the folder that holds the {holds}.")
     root = Path(dir).expanduser()
     if not root.is_dir():
         missing = "is not a folder" if root.exists() else "does not exist"
@@ -108,11 +143,15 @@ def existing(dir: str, option: str = "dir") -> Path:
     return root
 
 
-def pictures_below(path: Path) -> list[Path]:
-    """All pictures in a folder and the folders in it, hidden ones left out."""
-    found = list(_files_in(path))
-    for inner in _folders(path):
-        found += pictures_below(inner)
+def below(path: Path, kind: Kind = PICTURES) -> list[Path]:
+    """The path itself, if it is of a kind or no folder, or all that are of the kind in
+    it and the folders in it, hidden ones left out."""
+    if not path.is_dir() or kind.is_one(path):
+        return [path]
+    found = list(kind.found(path))
+    for inner in folders(path):
+        if inner not in found:
+            found += below(inner, kind)
     return found
 
 
@@ -122,7 +161,8 @@ def sort_classes(names: set[str]) -> list[str]:
     return sorted(names, key=lambda name: (int(name) if numbers else 0, name))
 
 
-def _folders(root: Path) -> list[Path]:
+def folders(root: Path) -> list[Path]:
+    """The folders in a folder, sorted, hidden ones left out."""
     hidden = (".", "__", "@")  # .git, __MACOSX, @eaDir
     return sorted(
         path
@@ -131,48 +171,44 @@ def _folders(root: Path) -> list[Path]:
     )
 
 
-def _pictures(root: Path, allow_empty: bool = False) -> Labelled:
-    """All pictures in the class folders of `root`, at least one in each of two."""
+def _in_classes(root: Path, kind: Kind, allow_empty: bool = False) -> Labelled:
+    """All of a kind in the class folders of `root`, at least one in each of two."""
     found: Labelled = []
-    folders = _folders(root)
-    for folder in folders:
-        files = [(folder.name, str(path)) for path in _files_in(folder)]
-        if not files and not allow_empty:
+    named = folders(root)
+    for folder in named:
+        paths = [(folder.name, str(path)) for path in kind.found(folder)]
+        if not paths and not allow_empty:
             raise UserError(
-                f"class folder {folder} holds no pictures ({KINDS}); put some in, "
-                f"or remove it.{_deeper(folder)}"
+                f"class folder {folder} holds no {kind.name} ({kind.stored}); put some "
+                f"in, or remove it.{_deeper(folder, kind)}"
             )
-        found += files
+        found += paths
     if not found:
-        loose = ", not directly in it" if any(_files_in(root)) else ""
+        loose = ", not directly in it" if any(kind.found(root)) else ""
         raise UserError(
-            f"{root} holds no pictures to learn from: they belong in "
+            f"{root} holds no {kind.name} to learn from: they belong in "
             f"{root / '<class>'}{loose}."
         )
-    if len(folders) < 2:
+    if len(named) < 2:
         raise UserError(
-            f"{root} holds one class, '{folders[0].name}'; there must be at least two."
+            f"{root} holds one class, '{named[0].name}'; there must be at least two."
         )
     return found
 
 
-def _files_in(folder: Path) -> Iterator[Path]:
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith("."):
-            yield path
-
-
-def _deeper(folder: Path) -> str:
-    """A hint for pictures that lie one level too deep."""
-    if any(any(_files_in(inner)) for inner in _folders(folder)):
+def _deeper(folder: Path, kind: Kind) -> str:
+    """A hint for what lies one level too deep."""
+    if any(any(kind.found(inner)) for inner in folders(folder)):
         return f" Its subfolders do: is {folder} the data.dir, or a split?"
     return ""
 
 
-def _split(pictures: Labelled, test_fraction: float) -> tuple[Labelled, Labelled]:
+def _split(
+    found: Labelled, test_fraction: float, kind: Kind
+) -> tuple[Labelled, Labelled]:
     """Divides each class by a hash of the file names, whatever else there is."""
     by_class: dict[str, list[str]] = {}
-    for name, path in pictures:
+    for name, path in found:
         by_class.setdefault(name, []).append(path)
     train, test = [], []
     for name, paths in by_class.items():
@@ -182,14 +218,14 @@ def _split(pictures: Labelled, test_fraction: float) -> tuple[Labelled, Labelled
         train += [(name, path) for path in sorted(paths[count:])]
     if not test:
         raise UserError(
-            "no class has two pictures, so none can be set aside for the test."
+            f"no class has two {kind.name}, so none can be set aside for the test."
         )
     return train, test
 
 
 @dataclass(frozen=True)
 class Files:
-    """Reads pictures from their own files."""
+    """Pictures, or what else has a path of its own."""
 
     paths: Sequence[str]
     targets: np.ndarray
@@ -205,8 +241,8 @@ class Files:
             yield Encoded(self.paths[i], int(self.targets[i]), self.paths[i])
 
 
-def files(pictures: Labelled, classes: list[str]) -> Files:
-    """A reader of the pictures; a label is the index of its class in `classes`."""
+def files(found: Labelled, classes: list[str]) -> Files:
+    """A reader of what was found; a label is the index of its class in `classes`."""
     number = {name: i for i, name in enumerate(classes)}
-    targets = np.array([number[name] for name, _ in pictures], np.int32)
-    return Files([path for _, path in pictures], targets)
+    targets = np.array([number[name] for name, _ in found], np.int32)
+    return Files([path for _, path in found], targets)

@@ -92,15 +92,21 @@ def fit(
     count. `name` is what a `UserError` calls the picture, for one without a path.
     """
 
-    def centred(size: tuple[int, int]) -> Box:
-        width, height = size
-        aspect = image_shape[1] / image_shape[0]
-        box_width = min(width, height * aspect) * crop
-        box_height = min(height, width / aspect) * crop
-        left, top = (width - box_width) / 2, (height - box_height) / 2
-        return left, top, left + box_width, top + box_height
+    return resample(
+        picture, image_shape, lambda size: centred_box(size, image_shape, crop), name
+    )
 
-    return _resample(picture, image_shape, centred, name)
+
+def centred_box(
+    size: tuple[int, int], image_shape: tuple[int, ...], crop: float = 1.0
+) -> Box:
+    """The box of `fit` in a picture of `size` (width, height)."""
+    width, height = size
+    aspect = image_shape[-2] / image_shape[-3]
+    box_width = min(width, height * aspect) * crop
+    box_height = min(height, width / aspect) * crop
+    left, top = (width - box_width) / 2, (height - box_height) / 2
+    return left, top, left + box_width, top + box_height
 
 
 def stretch(
@@ -108,7 +114,7 @@ def stretch(
 ) -> np.ndarray:
     """The whole picture as uint8 [height, width, channels] = `image_shape`, whatever
     its own aspect ratio."""
-    return _resample(picture, image_shape, lambda size: (0, 0, *size), name)
+    return resample(picture, image_shape, lambda size: (0, 0, *size), name)
 
 
 def random_resized_crop(
@@ -122,21 +128,24 @@ def random_resized_crop(
     The box covers 8% to 100% of the picture's area with a ratio of width to
     height between 3/4 and 4/3 (log-uniform), as in Szegedy et al. 2015.
     """
-    return _resample(
-        picture, image_shape, lambda size: random_crop_box(size, rng), name
-    )
+    return resample(picture, image_shape, lambda size: random_crop_box(size, rng), name)
 
 
-def random_crop_box(size: tuple[int, int], rng: np.random.Generator) -> Box:
+def random_crop_box(
+    size: tuple[int, int],
+    rng: np.random.Generator,
+    crop_area: tuple[float, float] = CROP_AREA,
+) -> Box:
     """A box of random area and ratio inside a picture of `size` (width, height).
 
+    `crop_area` are the least and the greatest share of the picture that it covers.
     Draws up to ten times; if no box fits (a very long picture), the largest
     centred one whose ratio is allowed.
     """
     width, height = size
     low, high = (math.log(ratio) for ratio in CROP_RATIO)
     for _ in range(10):
-        area = width * height * rng.uniform(*CROP_AREA)
+        area = width * height * rng.uniform(*crop_area)
         ratio = math.exp(rng.uniform(low, high))
         box_width = round(math.sqrt(area * ratio))
         box_height = round(math.sqrt(area / ratio))
@@ -150,15 +159,19 @@ def random_crop_box(size: tuple[int, int], rng: np.random.Generator) -> Box:
     return left, top, left + box_width, top + box_height
 
 
-def _resample(
+def resample(
     picture: Picture,
     image_shape: tuple[int, int, int],
     choose_box: Callable[[tuple[int, int]], Box],
-    name: str | None,
+    name: str | None = None,
 ) -> np.ndarray:
+    """A box of the picture as uint8 [height, width, channels] = `image_shape`.
+
+    `choose_box` is given the picture's upright size (width, height).
+    """
     height, width, channels = image_shape
     if isinstance(picture, Image.Image):
-        image, size = _plain(picture), picture.size
+        image, size = plain(picture), picture.size
         box = choose_box(size)
     else:
         name = name or ("of a user" if isinstance(picture, bytes) else str(picture))
@@ -208,10 +221,10 @@ def _decoded(encoded: Image.Image) -> Image.Image:
     encoded.load()
     if encoded.getexif().get(_ORIENTATION, 1) != 1:
         encoded = ImageOps.exif_transpose(encoded)
-    return _plain(encoded)
+    return plain(encoded)
 
 
-def _plain(image: Image.Image) -> Image.Image:
+def plain(image: Image.Image) -> Image.Image:
     """The same picture in mode "L" or "RGB": 8 bits, opaque, no palette."""
     if image.mode in ("L", "RGB"):
         return image

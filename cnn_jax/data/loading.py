@@ -72,9 +72,9 @@ def eval_batches(
 ) -> Iterator[Batch]:
     """Every example exactly once over all hosts, in order, in batches of one shape.
 
-    Yields {"image", "label", "index", "mask": float32 [b]}. Rows that fill up the
-    last batch are black images with labels of 0, index -1 and mask 0. All hosts get the
-    same number of batches.
+    Yields {"image", "label", "index", "mask": float32 [b]}, and of clips the number of
+    their "video", int32 [b]. Rows that fill up the last batch are black images with
+    labels of 0, index -1 and mask 0. All hosts get the same number of batches.
 
     Images of sizes of their own make a batch each, on the first host; the other rows of
     its `devices` fill up.
@@ -165,6 +165,8 @@ def _gather(
     batch = {"image": images, "label": labels, "index": index.astype(np.int32)}
     if isinstance(split, Arrays) and split.features is not None:
         batch["features"] = split.features[index]
+    if seed is None and hasattr(split, "clips_per_video"):
+        batch["video"] = (index // split.clips_per_video).astype(np.int32)
     return batch
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from cnn_jax.data import bicubic, colours, digits, images
 from cnn_jax.data.dataset import Dataset, check_count
-from cnn_jax.data.folder import existing, pictures_below
+from cnn_jax.data.folder import below, existing
 from cnn_jax.data.splits import Patches, Varied
 from cnn_jax.errors import UserError
 
@@ -173,7 +173,7 @@ def _pictures(
 
 def _files(dir: str, option: str) -> list[Path]:
     root = existing(dir, option)
-    files = pictures_below(root)
+    files = below(root)
     if not files:
         raise UserError(f"data.{option} {root} holds no pictures.")
     return files

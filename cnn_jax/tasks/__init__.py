@@ -18,6 +18,7 @@ A task is an object with
 
 from collections.abc import Callable
 
+from cnn_jax.tasks.action_recognition import ActionRecognition
 from cnn_jax.tasks.classification import Classification
 from cnn_jax.tasks.detection import Detection
 from cnn_jax.tasks.embedding import Embedding
@@ -26,6 +27,7 @@ from cnn_jax.tasks.localisation import Localisation
 from cnn_jax.tasks.segmentation import Segmentation
 
 TASKS: dict[str, Callable] = {
+    "action_recognition": ActionRecognition,
     "classification": Classification,
     "detection": Detection,
     "embedding": Embedding,

@@ -158,9 +158,11 @@ class Classification:
         ]
 
     def drawn(
-        self, image: UInt8[np.ndarray, "height width channels"], logits: np.ndarray
+        self,
+        image: UInt8[np.ndarray, "*depth height width channels"],
+        logits: np.ndarray,
     ) -> np.ndarray:
-        """The image with its most probable class."""
+        """The image, or the frames of the clip, with its most probable class."""
         ((best,),) = self.answers([image], logits[None], 1)
         label = f"{best['class']}, {best['probability']:.0%}"
         return pictures.labelled_grid([image], [label])

@@ -13,7 +13,7 @@ Pairs = Mapping[str, Pair]
 Totals = dict[str, tuple[np.ndarray | np.float64, float]]
 
 # What was collected of every example of a split, by name; one dict an example.
-Rows = Sequence[Mapping[str, np.ndarray]]
+Rows = Sequence[Mapping[str, np.ndarray | np.generic]]
 
 
 def weighted(values: Float[Array, " batch"], mask: Float[Array, " batch"]) -> Pair:

@@ -17,6 +17,7 @@ Composed = UInt8[np.ndarray, "whole_height whole_width 3"]
 # (height, width, channels), or clips (frames, height, width, channels); their sizes may
 # differ, which a type with names for the dimensions would not allow.
 Images = Sequence[np.ndarray]
+MOST_FRAMES = 16
 
 
 def grid(images: Images, cell: int = 96) -> Composed:
@@ -49,7 +50,14 @@ def labelled_grid(images: Images, labels: Sequence[str], cell: int = 128) -> Com
 
 def _frames(images: Images) -> int:
     """How many images wide the widest is."""
-    return max(len(image) if image.ndim == 4 else 1 for image in images)
+    return max(len(_shown(len(i))) if i.ndim == 4 else 1 for i in images)
+
+
+def _shown(frames: int) -> list[int]:
+    """The frames of a clip, or slices of a volume, that are shown: of many, the middles
+    of `MOST_FRAMES` equal parts."""
+    count = min(frames, MOST_FRAMES)
+    return [(2 * i + 1) * frames // (2 * count) for i in range(count)]
 
 
 def _arranged(cells: Sequence[np.ndarray], wide: int) -> Composed:
@@ -68,7 +76,7 @@ def _strip(image: np.ndarray, cell: int) -> Picture:
     """An image enlarged, or the frames of a clip, from left to right."""
     if image.ndim == 3:
         return np.asarray(_enlarged(image, cell))
-    frames = [np.asarray(_enlarged(frame, cell)) for frame in image]
+    frames = [np.asarray(_enlarged(image[i], cell)) for i in _shown(len(image))]
     gap = np.full((len(frames[0]), 1, 3), 255, np.uint8)
     parts = [part for frame in frames for part in (gap, frame)]
     return np.concatenate(parts[1:], axis=1)

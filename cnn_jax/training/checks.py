@@ -82,12 +82,12 @@ def check_fit(config: Config, model: nn.Module, dataset: Dataset) -> None:
     if len(dataset.image_shape) == 4:
         if not getattr(model, "takes_clips", True):
             raise UserError(
-                f"{name} takes images, and config.data.name={source} has clips."
+                f"{name} takes images, and config.data.name={source} has clips or "
+                "volumes."
             )
-        if config.data.crop_padding or config.data.flip:
+        if config.data.flip and source == "moving_digits":
             raise UserError(
-                f"the clips of config.data.name={source} are not augmented, since that "
-                "would change what moves where: set config.data.crop_padding=0 and "
+                "a mirror would change where the digits move: set "
                 "config.data.flip=false."
             )
 

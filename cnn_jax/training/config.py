@@ -263,6 +263,8 @@ EMBEDDED = {
 # What stands in for a source of the user's, and with what values of its own; for all
 # others it is the digits.
 STAND_INS: dict[str, tuple[str, dict[str, Any]]] = {
+    "clips": ("moving_digits", {}),
+    "volumes": ("moving_digits", {}),
     "masks": ("digit_scenes", {}),
     "voc": ("digit_scenes", {"labels": "boxes"}),
     "coco": ("digit_scenes", {"labels": "boxes"}),

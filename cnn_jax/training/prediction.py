@@ -10,10 +10,12 @@ import numpy as np
 from PIL import Image
 from tabulate import tabulate
 
+from cnn_jax import data
 from cnn_jax.data import images, restoration
-from cnn_jax.data.folder import pictures_below
+from cnn_jax.data.folder import below
 from cnn_jax.errors import UserError
 from cnn_jax.tasks import verification
+from cnn_jax.training import config as config_lib
 from cnn_jax.training import run, trained
 from cnn_jax.training import workdir as folder
 
@@ -36,18 +38,14 @@ class Applied(NamedTuple):
 
 
 def apply(workdir: Path, files: Sequence[Path], checkpoint: str) -> Applied:
-    """The run's network on pictures: its outputs come in batches, on the host.
+    """The run's network on pictures, of a run of clips or volumes on such: its outputs
+    come in batches, on the host.
 
     Raises:
-      UserError: a picture cannot be read, or the run is one of clips.
+      UserError: a file cannot be read.
     """
     config = folder.saved_config(workdir)
     dataset = folder.saved_dataset(workdir)
-    if len(dataset.image_shape) == 4:
-        raise UserError(
-            f"the run in {workdir} is one of clips, and pictures are none: "
-            "python -m cnn_jax.evaluate measures it."
-        )
     if config.data.get("keep_pixels", 1) < 1:
         raise UserError(
             f"the run in {workdir} sees a part of the pixels of its own images "
@@ -57,7 +55,12 @@ def apply(workdir: Path, files: Sequence[Path], checkpoint: str) -> Applied:
     # Read before anything is computed: a bad file should not cost a minute.
     shape, fitted = dataset.image_shape, network.task.fitted
     if fitted == "centre":
-        pictures = inputs = [images.fit(file, shape, dataset.crop) for file in files]
+        read = _stored(config).read
+        options = config_lib.arguments(config.data, read)
+        options.pop("name", None)  # of the source, and not of a picture
+        pictures = inputs = [
+            read(file, shape, dataset.crop, **options) for file in files
+        ]
     else:
         read = [images.read_image(file) for file in files]
         pictures = [np.asarray(picture) for picture in read]
@@ -79,7 +82,8 @@ def apply(workdir: Path, files: Sequence[Path], checkpoint: str) -> Applied:
         for start in range(0, len(inputs), size):
             batch = np.stack(inputs[start : start + size])
             # One shape for all batches, one compilation.
-            padded = np.pad(batch, [(0, size - len(batch)), (0, 0), (0, 0), (0, 0)])
+            missing = np.zeros((size - len(batch), *batch.shape[1:]), batch.dtype)
+            padded = np.concatenate([batch, missing])
             found = jax.device_get(forward(variables, padded))
             yield _rows(found, slice(len(batch)))
 
@@ -98,7 +102,7 @@ def predict(
     """Prints what the task says of each picture.
 
     Args:
-      paths: pictures, and folders of them.
+      paths: pictures, and folders of them; of a run of clips or volumes, such.
       top_k: at most so many things are said of each.
       output: "table" or "json".
       drawings: a folder that gets the task's own picture of each, `NAME.png`.
@@ -106,7 +110,7 @@ def predict(
     Raises:
       UserError: as `apply`, or two pictures would be written to one file.
     """
-    files = [file for path in paths for file in _pictures_in(path)]
+    files = _files(workdir, paths)
     targets = _targets(files, drawings) if drawings else []
     network = apply(workdir, files, checkpoint)
     answers = []
@@ -170,8 +174,7 @@ def identify(
     Raises:
       UserError: as `apply`, or the run has no embeddings.
     """
-    files = [file for path in paths for file in _pictures_in(path)]
-    known = _pictures_in(gallery)
+    files, known = _files(workdir, paths), _files(workdir, [gallery])
     names = [
         file.stem if file.parent == gallery else file.parent.name for file in known
     ]
@@ -267,14 +270,22 @@ def _text(name: str, value: Any) -> str:
     return "-" if value is None else str(value)
 
 
-def _pictures_in(path: Path) -> list[Path]:
-    """The picture itself, or those in a folder and the folders below it."""
-    if not path.is_dir():
-        return [path]
-    found = pictures_below(path)
-    if not found:
-        raise UserError(f"there are no pictures in {path}.")
-    return found
+def _stored(config: config_lib.Config) -> data.Stored:
+    """How the files that the run takes are stored."""
+    return data.STORED.get(config.data.name, data.PICTURES)
+
+
+def _files(workdir: Path, paths: Sequence[Path]) -> list[Path]:
+    """The pictures, or what else the run takes: the paths themselves, or what is in
+    them and the folders below."""
+    kind = _stored(folder.saved_config(workdir)).kind
+    files = []
+    for path in paths:
+        found = below(path, kind)
+        if not found:
+            raise UserError(f"there are no {kind.name} in {path}.")
+        files += found
+    return files
 
 
 def _targets(files: Sequence[Path], drawings: Path) -> list[Path]:

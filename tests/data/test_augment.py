@@ -114,6 +114,15 @@ def test_pictures_move_with_their_images(padding, flip):
     np.testing.assert_array_equal(found["label"][:, 2::3, 1::3], found["image"])
 
 
+def test_the_frames_of_a_clip_are_augmented_alike():
+    augment = Augment(crop_padding=2, flip=True)
+    clips = np.stack([IMAGES, IMAGES // 2, IMAGES // 4], axis=1)
+    batch = {"image": clips, "label": LABELS, "index": LABELS, "epoch": LABELS}
+    found = jax.device_get(jitted(augment, KEY, batch))["image"]
+    still = jax.device_get(jitted(augment, KEY, batch | {"image": IMAGES}))["image"]
+    np.testing.assert_array_equal(found, np.stack([still, still // 2, still // 4], 1))
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 2**16), st.integers(0, 6), st.booleans())
 def test_boxes_move_with_what_they_are_around(seed, padding, flip):

@@ -58,6 +58,13 @@ def test_a_clip_is_a_strip_of_its_frames():
             )
 
 
+def test_of_a_long_clip_the_middles_of_equal_parts_are_shown():
+    clip = np.arange(40, dtype=np.uint8)[:, None, None, None] * np.ones((2, 2, 1))
+    found = pictures.grid([clip.astype(np.uint8)], cell=2)
+    shown = found[1, 1:-1, 0][::3]
+    assert shown.tolist() == [int(40 * (i + 0.5) / 16) for i in range(16)]
+
+
 def test_the_colours_of_classes_are_pascal_vocs():
     """Those of its development kit: background, aeroplane, bicycle, bird, ..., void."""
     known = [(0, 0, 0), (128, 0, 0), (0, 128, 0), (128, 128, 0), (0, 0, 128)]

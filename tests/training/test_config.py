@@ -156,7 +156,7 @@ def test_every_recipe_resolves_and_shrinks():
     assert resolve(config_lib.smoke(found["lenet:mnist"])).data.channels == 1
     scenes = resolve(config_lib.smoke(found["segmentation:scenes"])).data
     assert (scenes.image_size, scenes.channels, scenes.train_examples) == (48, 1, 40)
-    clips = found["conv3d:moving"]
+    clips = found["video:moving"]
     clips["data"] |= {"frames": 5, "channels": 3, "image_size": 120}
     clips = resolve(config_lib.smoke(clips)).data
     assert (clips.name, clips.frames, clips.channels) == ("moving_digits", 5, 3)

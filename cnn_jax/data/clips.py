@@ -1,0 +1,171 @@
+"""The user's own clips, one folder a class."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from cnn_jax.data import footage, images
+from cnn_jax.data.dataset import Dataset, assemble
+from cnn_jax.data.folder import labelled
+from cnn_jax.data.splits import Encoded, Records, Shape
+from cnn_jax.errors import UserError
+
+Clip = np.ndarray  # uint8 [frames, height, width, channels]
+
+
+def load(
+    *,
+    dir: str = "",
+    image_size: tuple[int, ...] = (112,),
+    channels: int = 3,
+    frames: int = 16,
+    frame_step: int = 1,
+    clips_per_video: int = 1,
+    crop_area: float = images.CROP_AREA[0],
+    test_fraction: float = 0.2,
+    train_examples: int | float | None = None,
+    test_examples: int | float | None = None,
+    subset_seed: int = 0,
+) -> Dataset:
+    """Clips of the videos in `dir/<class>/*`, or `dir/<split>/<class>/*`.
+
+    A video is a folder of frames, an animated picture, or a video file; see
+    `footage.frames`. Classes, splits and what is ignored are those of `folder.load`.
+    Training takes a clip from a random start and a random box of all its frames, as
+    `images.random_resized_crop`; testing takes evenly spaced clips and the box of
+    `images.fit`. A video that is too short for a clip repeats its last frame. Videos
+    are decoded anew for every clip, by `data.workers` processes.
+
+    Args:
+      dir: the folder.
+      image_size: of each frame, a side in pixels, or (height, width).
+      channels: 3 for RGB, 1 for grey.
+      frames: of a clip.
+      frame_step: frames of the video from one frame of a clip to the next.
+      clips_per_video: that a video is tested on, in the middles of as many equal parts
+        of the starts that it has.
+      crop_area: the least share of a frame that a box to train on covers; 1: boxes are
+        those of testing. A box that is enlarged enlarges motion too.
+      test_fraction: between 0 and 1; not used where there is a test split.
+      train_examples, test_examples, subset_seed: see `folder.load`; of videos.
+
+    Raises:
+      UserError: as `folder.load`; a video that cannot be read, while training.
+    """
+    images.check_shape(min(images.sides(image_size)), channels)
+    for option, value in (
+        ("frames", frames),
+        ("frame_step", frame_step),
+        ("clips_per_video", clips_per_video),
+    ):
+        images.check_least(option, value, 1)
+    if not 0 < crop_area <= 1:
+        raise UserError(
+            f"data.crop_area is {crop_area}; it must lie above 0 and be at most 1."
+        )
+    classes, *files = labelled(dir, test_fraction, footage.CLIPS)
+    shape = (frames, *images.sides(image_size), channels)
+    dataset = assemble(
+        *(Clips(each, shape, frame_step=frame_step) for each in files),
+        classes=classes,
+        train_examples=train_examples,
+        test_examples=test_examples,
+        subset_seed=subset_seed,
+        in_memory=False,
+        random_crop=crop_area < 1,
+    )
+    train, test = dataset.splits.values()
+    return replace(
+        dataset,
+        splits={
+            "train": replace(train, crop_area=crop_area, random_crop=True),
+            "test": replace(test, clips_per_video=clips_per_video),
+        },
+    )
+
+
+@dataclass(frozen=True)
+class Clips(Records):
+    """Clips of videos on the disk; see `Records`, and `load` for the attributes.
+
+    Example i is clip `i % clips_per_video` of video `i // clips_per_video`. With
+    `random_crop` the start is drawn too.
+    """
+
+    image_shape: Shape
+    frame_step: int = 1
+    clips_per_video: int = 1
+    crop_area: float = 1.0
+
+    def __len__(self) -> int:
+        return super().__len__() * self.clips_per_video
+
+    def known_labels(self) -> np.ndarray:
+        return super().known_labels().repeat(self.clips_per_video)
+
+    def examples(
+        self,
+        indices: Sequence[int] | np.ndarray,
+        rngs: Sequence[np.random.Generator | None],
+    ) -> Iterable[dict]:
+        """{"image": uint8 [frames, height, width, channels], "label": int} of each."""
+        videos, parts = np.divmod(indices, self.clips_per_video)
+        if self.indices is not None:
+            videos = self.indices[videos]
+        stored = self.reader.read([int(i) for i in videos])
+        for example, part, rng in zip(stored, parts, rngs, strict=True):
+            yield self.decoded(example, rng, int(part))
+
+    def decoded(
+        self, example: Encoded, rng: np.random.Generator | None, part: int = 0
+    ) -> dict:
+        image = cut(
+            example.picture,
+            self.image_shape,
+            self.crop,
+            frame_step=self.frame_step,
+            place=rng or (part + 0.5) / self.clips_per_video,
+            crop_area=self.crop_area,
+        )
+        return {"image": image, "label": example.label}
+
+
+def cut(
+    path: str | Path,
+    image_shape: Shape,
+    crop: float = 1.0,
+    *,
+    frame_step: int = 1,
+    place: float | np.random.Generator = 0.5,
+    crop_area: float = 1.0,
+) -> Clip:
+    """A clip of a video, uint8 [frames, height, width, channels] = `image_shape`.
+
+    Args:
+      crop: the fraction of the shorter side that is kept (see `images.fit`).
+      frame_step, crop_area: see `load`.
+      place: where among the possible starts the clip begins, from 0 to 1; or a
+        generator, which draws the start and then, with a `crop_area` below 1, the box.
+
+    Raises:
+      UserError: as `footage.frames`.
+    """
+    count, *shape = image_shape
+
+    def choose(there: int) -> list[int]:
+        room = max(there - ((count - 1) * frame_step + 1), 0)
+        if isinstance(place, float):
+            start = int(room * place)
+        else:
+            start = int(place.integers(room + 1))
+        return [min(start + t * frame_step, there - 1) for t in range(count)]
+
+    found = footage.frames(path, choose)
+    box = images.centred_box(found[0].size, image_shape, crop)
+    if crop_area < 1 and not isinstance(place, float):
+        box = images.random_crop_box(found[0].size, place, (crop_area, 1.0))
+    return np.stack(
+        [images.resample(frame, tuple(shape), lambda _: box) for frame in found]
+    )

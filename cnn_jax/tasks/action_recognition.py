@@ -1,0 +1,62 @@
+"""Action recognition: classification of videos by several clips of each."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from cnn_jax.tasks.classification import Classification
+from cnn_jax.tasks.metrics import Rows, Totals
+
+
+@dataclass(frozen=True)
+class ActionRecognition(Classification):
+    """As `Classification`, which measures clips, and the accuracies of videos.
+
+    What a network says of a video is the mean of its probabilities over the video's
+    clips (Carreira and Zisserman 2017; Tran et al. 2018, section 4.1). Examples of data
+    without videos are one each.
+    """
+
+    best_metric: ClassVar[str] = "video_accuracy"
+    collected: ClassVar[tuple[str, ...]] = ("label", "video", "probabilities")
+
+    def predictions(
+        self, logits: Float[Array, "batch classes"], batch: dict
+    ) -> dict[str, Array]:
+        """As `Classification.predictions`, the `probabilities` of all classes, and the
+        number of the `video`."""
+        return super().predictions(logits, batch) | {
+            "probabilities": jax.nn.softmax(logits),
+            "video": batch.get("video", batch.get("index", jnp.arange(len(logits)))),
+        }
+
+    def scores(self, totals: Totals, rows: Rows = ()) -> dict[str, float]:
+        """The means over clips and, of an evaluation, `video_accuracy` and
+        `video_top_k_accuracy`, over videos."""
+        found = super().scores(totals)
+        if rows:
+            labels, chances = videos(rows)
+            own = np.take_along_axis(chances, labels[:, None], axis=1)
+            rank = (chances >= own).sum(axis=1)  # ties count against the label
+            ks = {"accuracy": 1} | {f"top_{k}_accuracy": k for k in self.top_k}
+            for name, k in ks.items():
+                within = (rank >= 1) & (rank <= k)
+                found[f"video_{name}"] = float(within.mean())
+        return found
+
+
+def videos(
+    rows: Rows,
+) -> tuple[np.ndarray, Float[np.ndarray, "videos classes"]]:
+    """The label of each video, and its probabilities: the mean over its clips."""
+    numbers = np.array([row["video"] for row in rows])
+    _, first, member = np.unique(numbers, return_index=True, return_inverse=True)
+    labels = np.array([row["label"] for row in rows])[first]
+    chances = np.stack([row["probabilities"] for row in rows]).astype(np.float64)
+    sums = np.zeros((len(first), chances.shape[1]))
+    np.add.at(sums, member, chances)
+    return labels, sums / np.bincount(member)[:, None]

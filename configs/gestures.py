@@ -1,0 +1,41 @@
+"""Gestures, told apart in photos of hands.
+
+    python -m cnn_jax.main --config=configs/gestures.py
+    python -m cnn_jax.main --config=configs/gestures.py:folder --config.data.dir=DIR
+
+The first takes the embedded digits in the place of gestures. The second reaches 98.8%
+and 99.3% (two seeds) on 2,062 photos of the sign language digits, a fifth of them held
+out, from scratch, in about four minutes on two CPU cores. The photos of a hand may lie
+on both sides of that split: for people who were never seen, make the folders DIR/train
+and DIR/test. Pictures are not mirrored, since a sign may have another meaning then.
+"""
+
+from cnn_jax.training import recipes
+from cnn_jax.training.config import choose, default
+
+
+def digits():
+    """The embedded digits in the place of gestures."""
+    config = recipes.digits()
+    config.model.stem = "small"
+    config.optimizer.weight_decay = 5e-4
+    config.task.label_smoothing = 0.1
+    return config
+
+
+def folder():
+    """Pictures in DIR/<class>/*, or DIR/<split>/<class>/*, at 64x64 pixels."""
+    config = default()
+    config.data = {"name": "folder", "batch_size": 64, "crop_padding": 6}
+    config.model = {"name": "resnet18", "width": 32}
+    config.task.label_smoothing = 0.1
+    config.optimizer.learning_rate = 0.05
+    config.optimizer.weight_decay = 5e-4
+    config.schedule.warmup_epochs = 2
+    config.train.epochs = 20
+    config.eval.every_epochs = 5
+    return config
+
+
+def get_config(arg=None):
+    return choose({"digits": digits, "folder": folder}, arg)
