@@ -20,7 +20,7 @@ from cnn_jax.training.config import choose, default
 def scenes():
     """Strokes are two to four pixels wide, so the last map has every second pixel:
     dilation takes the place of the network's last stride."""
-    config = recipes.digit_scenes()
+    config = recipes.digit_scenes(epochs=20)
     config.model = {
         "name": "resnet20",
         "stem": "small",
