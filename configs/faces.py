@@ -42,5 +42,20 @@ def folder():
     return config
 
 
+def finetune():
+    """A SqueezeNet that starts from weights of ImageNet."""
+    config = folder()
+    config.data.channels = 3
+    config.data.image_size = (112, 92)
+    config.data.crop_padding = 8
+    config.model = {"name": "squeezenet1_0", "head": "embedding", "head_grid": 1}
+    config.model.embedding_features = 128
+    config.optimizer.learning_rate = 5e-4
+    config.train = {"steps": 200}
+    config.eval = {"every_steps": 50}
+    return config
+
+
 def get_config(arg=None):
-    return choose({"digits": digits, "folder": folder}, arg)
+    known = {"digits": digits, "folder": folder, "finetune": finetune}
+    return choose(known, arg)

@@ -85,13 +85,12 @@ class Classifier(nn.Module, kw_only=True):
         convolutions of `head_width` channels. "deeplab": atrous spatial pyramid pooling
         first (`layers.ASPP`; Chen et al. 2017). "context" and "large_context": the maps
         of "fcn" and a context module (`layers.ContextModule`; Yu and Koltun 2016)
-        before they are interpolated. "embedding": the
-        map as one vector, dropout, one fully connected layer to the embedding, and
-        batch normalisation without a scale where the network has any (Deng et al.
-        2019, "ArcFace", section 3.1). The output is a dict: "embedding", of no certain
-        length, and "cosine", of the angles between it and a vector a class. "cam": a
-        1x1 convolution to one map a class, without a bias, and "logits" that are the
-        means of these "maps" (Zhou et al. 2016, equations 1 and 2).
+        before they are interpolated. "embedding": the map as one vector, dropout, one
+        fully connected layer to the embedding, and batch normalisation without a scale
+        (Deng et al. 2019, "ArcFace", section 3.1). The output is a dict: "embedding",
+        of no certain length, and "cosine", of the angles between it and a vector a
+        class. "cam": a 1x1 convolution to one map a class, without a bias, and "logits"
+        that are the means of these "maps" (Zhou et al. 2016, equations 1 and 2).
       head_width: units of the hidden layers of "flatten_fc" and "pyramid"; None is
         the architecture's own, or (4096, 4096), as in the papers. Channels of the 3x3
         convolutions of "fcn", each with normalisation, if the network has any, and
@@ -271,15 +270,17 @@ class Classifier(nn.Module, kw_only=True):
                 x = layers.AdaptiveAvgPool(grid, name="pool")(x)
             x = layers.Flatten(name="flatten")(x)
         if self.head == "embedding":
-            norm = self.head_norm(train, use_scale=False)
             x = layers.Dense(
                 self.embedding_features or 512,
-                use_bias=norm is None,
+                use_bias=False,
                 kernel_init=head_init,
                 name="embedding",
             )(drop_last(x.astype(jnp.float32)))
-            if norm is not None:
-                x = norm(name="embedding_norm")(x)
+            # Where all maps are positive, so would be all cosines without it.
+            norm = layers.batch_norm(
+                train, sync=getattr(self, "sync_batch_norm", False), use_scale=False
+            )
+            x = norm(name="embedding_norm")(x)
             cosine = layers.CosineDense(self.num_classes, name="head")(x)
             return {"embedding": x, "cosine": cosine}
         if "head_width" in HEADS[self.head]:
