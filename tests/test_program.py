@@ -40,6 +40,7 @@ CONFIGS = {
     "nin": IMAGES,
     "preactresnet": IMAGES,
     "squeezenet": IMAGES,
+    "style_transfer": ["embedded", "gatys", "johnson", "adain"],
     "transfer": ["digits", "source", "folder", "finetune"],
     "vgg": IMAGES,
 }
@@ -61,6 +62,7 @@ BEST = {
     "detection": ("ap", "centerness"),
     "faces": ("auc", "accuracy"),
     "super_resolution": ("psnr", "loss"),
+    "style_transfer": ("improvement", "style_loss"),
 }
 
 

@@ -24,6 +24,7 @@ from cnn_jax.tasks.embedding import Embedding
 from cnn_jax.tasks.enhancement import Enhancement
 from cnn_jax.tasks.localisation import Localisation
 from cnn_jax.tasks.segmentation import Segmentation
+from cnn_jax.tasks.style_transfer import StyleTransfer
 
 TASKS: dict[str, Callable] = {
     "classification": Classification,
@@ -32,4 +33,5 @@ TASKS: dict[str, Callable] = {
     "enhancement": Enhancement,
     "localisation": Localisation,
     "segmentation": Segmentation,
+    "style_transfer": StyleTransfer,
 }

@@ -42,6 +42,7 @@ CHANGES = {
     "class_maps": "head=cam",
     "picture": "one for enhancement",
     "boxes": "a detector, fcos:NAME",
+    "stylised": "one of pixels:NAME, johnson:NAME and adain:NAME",
 }
 
 
@@ -72,6 +73,12 @@ def check_fit(config: Config, model: nn.Module, dataset: Dataset) -> None:
                 f"config.data.name={source} are {shape[0] // size[0]} times as large: "
                 "set config.model.scale and config.data.scale alike."
             )
+    train = dataset.splits.get("train")
+    if getattr(model, "one_picture", False) and train is not None and len(train) > 1:
+        raise UserError(
+            f"{name} learns one picture, and config.data.name={source} has "
+            f"{len(train)} to train on: take picture_and_style."
+        )
     if wanted == "maps" and getattr(model, "auxiliary", False):
         raise UserError(
             f"the auxiliary heads of {name} give logits of the whole image, and "
@@ -84,9 +91,14 @@ def check_fit(config: Config, model: nn.Module, dataset: Dataset) -> None:
                 f"{name} takes images, and config.data.name={source} has clips."
             )
         if config.data.crop_padding or config.data.flip:
+            reason = (
+                "the pairs of config.data.name={} are not augmented further"
+                if dataset.label_kind == "style"
+                else "the clips of config.data.name={} are not augmented, since that "
+                "would change what moves where"
+            )
             raise UserError(
-                f"the clips of config.data.name={source} are not augmented, since that "
-                "would change what moves where: set config.data.crop_padding=0 and "
+                f"{reason.format(source)}: set config.data.crop_padding=0 and "
                 "config.data.flip=false."
             )
 

@@ -16,6 +16,7 @@ from cnn_jax.errors import UserError
 from cnn_jax.tasks import verification
 from cnn_jax.training import run, trained
 from cnn_jax.training import workdir as folder
+from cnn_jax.training.config import Config
 
 BATCH = 32
 
@@ -35,15 +36,22 @@ class Applied(NamedTuple):
     outputs: Iterator[Any]
 
 
-def apply(workdir: Path, files: Sequence[Path], checkpoint: str) -> Applied:
+def apply(
+    workdir: Path, files: Sequence[Path], checkpoint: str, style: Path | None = None
+) -> Applied:
     """The run's network on pictures: its outputs come in batches, on the host.
 
+    Args:
+      style: the picture whose style they get, where the network takes any.
+
     Raises:
-      UserError: a picture cannot be read, or the run is one of clips.
+      UserError: a picture cannot be read, the run is one of clips, or of one picture
+        that is not the given one, or the network needs a style, or takes none.
     """
     config = folder.saved_config(workdir)
     dataset = folder.saved_dataset(workdir)
-    if len(dataset.image_shape) == 4:
+    styled = dataset.label_kind == "style"
+    if len(dataset.image_shape) == 4 and not styled:
         raise UserError(
             f"the run in {workdir} is one of clips, and pictures are none: "
             "python -m cnn_jax.evaluate measures it."
@@ -54,6 +62,12 @@ def apply(workdir: Path, files: Sequence[Path], checkpoint: str) -> Applied:
             "(data.keep_pixels): it cannot see pictures as it was trained."
         )
     network = run.network(config, dataset)
+    if bool(style) != getattr(network.model, "any_style", False):
+        raise UserError(
+            f"the run in {workdir} knows no style but its own: leave out --style."
+            if style
+            else f"the run in {workdir} takes any style: set --style=PICTURE."
+        )
     # Read before anything is computed: a bad file should not cost a minute.
     shape, fitted = dataset.image_shape, network.task.fitted
     if fitted == "centre":
@@ -66,24 +80,56 @@ def apply(workdir: Path, files: Sequence[Path], checkpoint: str) -> Applied:
             inputs = [images.stretch(picture, shape) for picture in read]
         else:
             inputs = [restoration.as_read(picture, shape[-1]) for picture in pictures]
+    if styled:
+        inputs = _to_stylise(workdir, config, network.model, inputs, files, style)
     with trained.reader(workdir, config) as checkpoints:
         step = trained.chosen_step(checkpoints, checkpoint)
         variables = trained.restore(checkpoints, step, network, config)
 
     @jax.jit
     def forward(variables: Any, batch: jax.Array) -> Any:
-        return network.model.apply(variables, network.normalize(batch), train=False)
+        images = network.normalize(batch)
+        # What makes the picture alone, and no maps to compare it by.
+        method = "stylised" if styled else None
+        return network.model.apply(variables, images, train=False, method=method)
 
     def outputs() -> Iterator[Any]:
         size = 1 if fitted == "as it is" else min(len(inputs), BATCH)
         for start in range(0, len(inputs), size):
             batch = np.stack(inputs[start : start + size])
             # One shape for all batches, one compilation.
-            padded = np.pad(batch, [(0, size - len(batch)), (0, 0), (0, 0), (0, 0)])
+            padded = np.pad(
+                batch, [(0, size - len(batch))] + [(0, 0)] * (batch.ndim - 1)
+            )
             found = jax.device_get(forward(variables, padded))
             yield _rows(found, slice(len(batch)))
 
     return Applied(network.task, step, pictures, outputs())
+
+
+def _to_stylise(
+    workdir: Path,
+    config: Config,
+    model: Any,
+    contents: Sequence[np.ndarray],
+    files: Sequence[Path],
+    style: Path | None,
+) -> list[np.ndarray]:
+    """The contents as the network takes them: beside the style, or the run's own."""
+    if style:
+        return [np.stack([x, images.fit(style, x.shape)]) for x in contents]
+    if not model.one_picture:
+        return list(contents)
+    ((own, _),) = run.dataset(config).splits["test"].images
+    fitted = [images.fit(file, own.shape) for file in files]
+    for file, content in zip(files, fitted, strict=True):
+        if not np.array_equal(content, own):
+            raise UserError(
+                f"the run in {workdir} changed one picture, "
+                f"{config.data.file or 'an embedded one'}, and can change no other: "
+                f"{file} needs a run of its own."
+            )
+    return fitted
 
 
 def predict(
@@ -94,6 +140,7 @@ def predict(
     checkpoint: str = "best",
     output: str = "table",
     drawings: Path | None = None,
+    style: Path | None = None,
 ) -> None:
     """Prints what the task says of each picture.
 
@@ -102,13 +149,14 @@ def predict(
       top_k: at most so many things are said of each.
       output: "table" or "json".
       drawings: a folder that gets the task's own picture of each, `NAME.png`.
+      style: see `apply`.
 
     Raises:
       UserError: as `apply`, or two pictures would be written to one file.
     """
     files = [file for path in paths for file in _pictures_in(path)]
     targets = _targets(files, drawings) if drawings else []
-    network = apply(workdir, files, checkpoint)
+    network = apply(workdir, files, checkpoint, style)
     answers = []
     for found in network.outputs:
         done = len(answers)
