@@ -19,6 +19,10 @@ def johnson():
     config = gatys()
     config.data = {"name": "pictures_and_styles", "batch_size": 2, "image_size": (128,)}
     config.model = {"name": "johnson:squeezenet1_0", "network_width": 16}
+    config.model.residual = True
+    config.model.content_layers = ("fire4",)
+    config.task.style_weight = 1.0
+    config.task.variation_weight = 10.0
     config.optimizer.learning_rate = 3e-3
     config.schedule = {"name": "cosine", "warmup_steps": 20}
     config.train = {"steps": 600, "log_every_steps": 50}
@@ -28,7 +32,6 @@ def johnson():
 
 def adain():
     config = johnson()
-    config.data.batch_size = 4
     config.model = {"name": "adain:squeezenet1_0", "content_layers": ("fire4",)}
     config.model.style_layers = ("conv1", "pool1", "fire2", "fire3", "fire4")
     config.task.statistics = "moments"

@@ -32,8 +32,8 @@ def picture_and_style(
     Raises:
       UserError: a file that is missing or no picture.
     """
-    content = _existing(file, "file") if file else _embedded(CAT)
-    of = _existing(style, "style") if style else _embedded(TISSUE)
+    content = _existing(file, "file") if file else embedded(CAT)
+    of = _existing(style, "style") if style else embedded(TISSUE)
     split = into_memory(Pairs((content,), (of,), images.sides(image_size)))
     return _dataset(split, split)
 
@@ -67,8 +67,8 @@ def pictures_and_styles(
     elif test_dir:
         raise UserError("data.test_dir is set, and data.dir is not: set both.")
     else:
-        photos = [_embedded(name) for name in (*PHOTOS, "china.jpg", "flower.jpg")]
-        parts = photos, [_embedded(CAT)]
+        photos = [embedded(name) for name in (*PHOTOS, "china.jpg", "flower.jpg")]
+        parts = photos, [embedded(CAT)]
     counts = {"train_examples": train_examples, "test_examples": test_examples}
     for option, count in counts.items():
         images.check_least(option, 1 if count is None else count, 1)
@@ -84,7 +84,7 @@ def pictures_and_styles(
 
 def _styles(place: str) -> tuple[str, ...]:
     if not place:
-        return (_embedded(TISSUE),)
+        return (embedded(TISSUE),)
     if not Path(place).expanduser().is_dir():
         return (_existing(place, "styles"),)
     found = pictures_below(Path(place).expanduser())
@@ -102,7 +102,7 @@ def _existing(file: str, option: str) -> str:
     return str(path)
 
 
-def _embedded(name: str) -> str:
+def embedded(name: str) -> str:
     """The path of a picture inside a package."""
     for package, folder in (("skimage", "data"), ("sklearn", "datasets/images")):
         # Not imported, which takes a second.

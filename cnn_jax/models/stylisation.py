@@ -102,12 +102,15 @@ class Johnson(Enhancer, kw_only=True):
       width: channels of the first convolution; the next two have two and four times as
         many.
       depth: residual blocks.
+      residual: what the network makes is added to the image, where training starts, and
+        which needs less of it. Else it makes the whole image, as in the paper.
     """
 
     scale: ClassVar[int] = 1
 
     width: int = 32
     depth: int = 5
+    residual: bool = False
 
     @nn.compact
     def __call__(self, images: Maps, train: bool) -> Picture:
@@ -127,7 +130,10 @@ class Johnson(Enhancer, kw_only=True):
             x = conv(features, 3, name=f"upconv{i}")(layers.upsample_nearest(x))
             x = nn.relu(norm(name=f"upnorm{i}")(x))
         x = x[:, : size[0], : size[1]]  # of sizes that 4 does not divide
-        return ReflectedConv(images.shape[-1], 9, name="head")(x.astype(jnp.float32))
+        init = nn.initializers.zeros if self.residual else torch_uniform
+        head = ReflectedConv(images.shape[-1], 9, kernel_init=init, name="head")
+        x = head(x.astype(jnp.float32))
+        return x + images if self.residual else x
 
 
 class Stylist(nn.Module, kw_only=True):
@@ -247,17 +253,19 @@ class FeedForward(Stylist, kw_only=True):
     """A `Johnson`, whose module name is `network`.
 
     Attributes:
-      network_width, network_depth: its own.
+      network_width, network_depth, residual: its own.
     """
 
     network_width: int = 32
     network_depth: int = 5
+    residual: bool = False
 
     @nn.compact
     def stylised(self, given: Given, train: bool) -> Picture:
         network = Johnson(
             width=self.network_width,
             depth=self.network_depth,
+            residual=self.residual,
             dtype=self.dtype,
             name="network",
         )
@@ -266,8 +274,10 @@ class FeedForward(Stylist, kw_only=True):
 
 class Decoder(nn.Module):
     """From maps to images, as a mirrored VGG: nearest neighbours of twice the size as
-    often as it takes, between 3x3 convolutions with ReLU, without normalisation, which
-    would take the style away. Module names: `conv1`, `conv2`, ..., `head`.
+    often as it takes, between 3x3 convolutions with ReLU, without normalisation of
+    channels, which would take the style away. Since maps of networks are large or
+    small, they are divided by their root mean square. Module names: `conv1`, `conv2`,
+    ..., `head`.
 
     Attributes:
       size: of the images.
@@ -283,6 +293,7 @@ class Decoder(nn.Module):
         # Where layers do not pad, maps lack some pixels.
         size = [-(-side // 2**doublings) for side in self.size]
         x = layers.resize_bilinear(x, size=tuple(size))
+        x /= jnp.sqrt(jnp.square(x).mean((1, 2, 3), keepdims=True) + 1e-5)
         for i in range(doublings):
             features = x.shape[-1] // 2
             x = nn.relu(conv(features, 3, name=f"conv{2 * i + 1}")(x))

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float, UInt8
 
 from cnn_jax import layers
-from cnn_jax.errors import UserError, unknown
+from cnn_jax.errors import unknown
 from cnn_jax.tasks import pictures
 from cnn_jax.tasks.metrics import Pairs, Rows, Totals, means, weighted
 
@@ -155,14 +155,11 @@ class StyleTransfer:
         """The loss of each example, and its parts."""
         statistics, weights = STATISTICS[self.statistics], self.layer_weights
         maps = outputs["style"]
-        if len(weights) not in (1, len(maps)):
-            raise UserError(
-                f"config.task.layer_weights={weights} needs one entry, or one for each "
-                f"of the {len(maps)} config.model.style_layers."
-            )
+        if len(weights) == 1:
+            weights *= len(maps)
         style = own = 0.0
-        for i, (seen, content, wanted) in enumerate(maps):
-            weight, wanted = weights[i % len(weights)], statistics(wanted)
+        for weight, (seen, content, wanted) in zip(weights, maps, strict=True):
+            wanted = statistics(wanted)
             style += weight * self._distance(statistics(seen), wanted)
             own += weight * self._distance(statistics(content), wanted)
         found = {

@@ -79,6 +79,12 @@ def check_fit(config: Config, model: nn.Module, dataset: Dataset) -> None:
             f"{name} learns one picture, and config.data.name={source} has "
             f"{len(train)} to train on: take picture_and_style."
         )
+    layers = getattr(model, "style_layers", ())
+    if wanted == "stylised" and len(config.task.layer_weights) not in (1, len(layers)):
+        raise UserError(
+            f"config.task.layer_weights={config.task.layer_weights} needs one entry, "
+            f"or one for each of the {len(layers)} config.model.style_layers."
+        )
     if wanted == "maps" and getattr(model, "auxiliary", False):
         raise UserError(
             f"the auxiliary heads of {name} give logits of the whole image, and "

@@ -298,8 +298,10 @@ def smoke(values: dict[str, Any]) -> dict[str, Any]:
         "test_examples": 20,
         "batch_size": 8,
     }
-    if name == "picture_and_style":  # the one
-        small = {"image_size": 64, "batch_size": 1}
+    if name == "pictures_and_styles":
+        small["image_size"] = (64,)
+    if name == "picture_and_style":  # one of each
+        small = {"name": name, "image_size": (64,), "batch_size": 1}
     if name != own and not given.get("channels"):
         small["channels"] = 1 if own == "tfds:mnist" else 3
     train = {key: value for key, value in values["train"].items() if key[0] == "l"}
