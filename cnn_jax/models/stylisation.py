@@ -290,9 +290,7 @@ class Decoder(nn.Module):
     def __call__(self, x: Maps) -> Float[Array, "batch _height _width 3"]:
         conv = partial(ReflectedConv, dtype=self.dtype, kernel_init=he_normal)
         doublings = round(math.log2(max(self.size) / max(x.shape[1:3])))
-        # Where layers do not pad, maps lack some pixels.
-        size = [-(-side // 2**doublings) for side in self.size]
-        x = layers.resize_bilinear(x, size=tuple(size))
+        x = maps.whole(x, tuple(self.size), 2**doublings)
         x /= jnp.sqrt(jnp.square(x).mean((1, 2, 3), keepdims=True) + 1e-5)
         for i in range(doublings):
             features = x.shape[-1] // 2
