@@ -4,6 +4,7 @@ from cnn_jax.training.config import choose, default
 
 
 def gatys():
+    """The pixels themselves, by Adam."""
     config = default()
     config.data = {"name": "picture_and_style", "batch_size": 1}
     config.model = {"name": "pixels:squeezenet1_0"}
@@ -15,7 +16,15 @@ def gatys():
     return config
 
 
+def embedded():
+    """The same in small."""
+    config = gatys()
+    config.data.image_size = (128,)
+    return config
+
+
 def johnson():
+    """A network of half the published width, which starts at the content."""
     config = gatys()
     config.data = {"name": "pictures_and_styles", "batch_size": 2, "image_size": (128,)}
     config.model = {"name": "johnson:squeezenet1_0", "network_width": 16}
@@ -31,6 +40,7 @@ def johnson():
 
 
 def adain():
+    """A decoder of `fire4`, by the moments of maps up to it."""
     config = johnson()
     config.model = {"name": "adain:squeezenet1_0", "content_layers": ("fire4",)}
     config.model.style_layers = ("conv1", "pool1", "fire2", "fire3", "fire4")
@@ -40,5 +50,6 @@ def adain():
 
 
 def get_config(arg=None):
-    recipes = {"embedded": gatys, "gatys": gatys, "johnson": johnson, "adain": adain}
-    return choose(recipes, arg)
+    return choose(
+        {"embedded": embedded, "gatys": gatys, "johnson": johnson, "adain": adain}, arg
+    )

@@ -360,19 +360,19 @@ TINY_STYLE = [
 
 def test_predict_writes_the_picture_of_a_run_of_one(done, call, tmp_path):
     workdir, out = tmp_path / "run", tmp_path / "out"
-    config, cat = "--config=configs/style_transfer.py", embedded("chelsea.png")
+    config, file = "--config=configs/style_transfer.py", embedded("china.jpg")
     done("main", config, *TINY_STYLE, f"--workdir={workdir}")
-    said = done("predict", f"--workdir={workdir}", cat, f"--output={out}")
+    said = done("predict", f"--workdir={workdir}", file, f"--output={out}")
     assert said.split()[:3] == ["image", "width", "height"]
     made, content = (
-        np.asarray(Image.open(out / "chelsea.png")),
-        images.fit(cat, (32, 32, 3)),
+        np.asarray(Image.open(out / "china.png")),
+        images.fit(file, (32, 32, 3)),
     )
     assert made.shape == (32, 32, 3)
     assert 0 < np.abs(made.astype(int) - content).mean() < 20  # after two steps
     for flags, message in (
         ([embedded("coffee.png")], "changed one picture, an embedded one"),
-        ([cat, f"--style={cat}"], "knows no style but its own"),
+        ([file, f"--style={file}"], "knows no style but its own"),
     ):
         code, _, err = call("predict", f"--workdir={workdir}", *flags)
         assert code == 1 and message in err and err.count("\n") == 1

@@ -12,8 +12,9 @@ from cnn_jax.data.folder import pictures_below
 from cnn_jax.data.splits import Pairs, Split
 from cnn_jax.errors import UserError
 
-PHOTOS = ("astronaut.png", "coffee.png", "motorcycle_left.png", "rocket.jpg")
-CAT = "chelsea.png"
+PHOTOS = ("astronaut.png", "chelsea.png", "coffee.png", "motorcycle_left.png")
+PHOTOS += ("rocket.jpg", "flower.jpg")
+PAGODA = "china.jpg"
 # A stained section of tissue, with a texture that photographs have not.
 TISSUE = "ihc.png"
 
@@ -24,7 +25,7 @@ def picture_and_style(
     """One picture beside one style, to train and to test on alike.
 
     Args:
-      file: the picture; empty: a cat.
+      file: the picture; empty: a pagoda.
       style: the picture whose style it is; empty: a section of tissue.
       image_size: of both, a side or (height, width): of each the largest centred box
         of that aspect ratio.
@@ -32,7 +33,7 @@ def picture_and_style(
     Raises:
       UserError: a file that is missing or no picture.
     """
-    content = _existing(file, "file") if file else embedded(CAT)
+    content = _existing(file, "file") if file else embedded(PAGODA)
     of = _existing(style, "style") if style else embedded(TISSUE)
     split = into_memory(Pairs((content,), (of,), images.sides(image_size)))
     return _dataset(split, split)
@@ -67,8 +68,7 @@ def pictures_and_styles(
     elif test_dir:
         raise UserError("data.test_dir is set, and data.dir is not: set both.")
     else:
-        photos = [embedded(name) for name in (*PHOTOS, "china.jpg", "flower.jpg")]
-        parts = photos, [embedded(CAT)]
+        parts = [embedded(name) for name in PHOTOS], [embedded(PAGODA)]
     counts = {"train_examples": train_examples, "test_examples": test_examples}
     for option, count in counts.items():
         images.check_least(option, 1 if count is None else count, 1)

@@ -34,7 +34,7 @@ def test_embedded_pictures():
     assert many.image_shape == (2, 8, 8, 3)
     (first,) = eval_batches(many.splits["test"], batch_size=1)
     square = data.load("picture_and_style", image_size=(8,)).splits["test"]
-    np.testing.assert_array_equal(first["image"], square.images)  # the cat
+    np.testing.assert_array_equal(first["image"], square.images)  # the pagoda
     assert data.describe("picture_and_style", image_size=(8,)).label_kind == "style"
     few = data.load("pictures_and_styles", train_examples=2, test_examples=1, crops=3)
     assert len(few.splits["train"]) == 6
