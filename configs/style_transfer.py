@@ -24,18 +24,17 @@ def embedded():
 
 
 def johnson():
-    """A network of half the published width, which starts at the content."""
+    """A network of half the published width."""
     config = gatys()
     config.data = {"name": "pictures_and_styles", "batch_size": 2, "image_size": (128,)}
     config.model = {"name": "johnson:squeezenet1_0", "network_width": 16}
-    config.model.residual = True
-    config.model.content_layers = ("fire4",)
-    config.task.style_weight = 1.0
-    config.task.variation_weight = 10.0
+    config.model.content_layers = ("fire3",)
+    config.task.style_weight = 0.5
+    config.task.variation_weight = 5.0
     config.optimizer.learning_rate = 3e-3
     config.schedule = {"name": "cosine", "warmup_steps": 20}
-    config.train = {"steps": 600, "log_every_steps": 50}
-    config.eval = {"every_steps": 200}
+    config.train = {"steps": 500, "log_every_steps": 50}
+    config.eval = {"every_steps": 250}
     return config
 
 

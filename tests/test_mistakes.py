@@ -778,11 +778,15 @@ STYLE = [
         (["--config.data.name=pictures_and_styles"], "pixels:squeezenet1_0 learns one"),
         (["--config.data.flip=true"], "are not augmented further"),
         (["--config.model.init_from=none.pth"], "there are no weights at none.pth"),
-        (["--config.model.name=johnson"], "take one of pixels:NAME"),
     ],
 )
 def test_styles(flags, message, train):
     assert message in train(*STYLE, *flags)
+
+
+def test_a_network_that_learns_no_style(train):
+    line = train("--config=configs/style_transfer.py", "--config.model.name=johnson")
+    assert "pictures: take one of pixels:NAME" in line
 
 
 def test_weights_of_another_network_than_the_backbone(train, tmp_path):

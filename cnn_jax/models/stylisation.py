@@ -102,15 +102,12 @@ class Johnson(Enhancer, kw_only=True):
       width: channels of the first convolution; the next two have two and four times as
         many.
       depth: residual blocks.
-      residual: what the network makes is added to the image, where training starts, and
-        which needs less of it. Else it makes the whole image, as in the paper.
     """
 
     scale: ClassVar[int] = 1
 
     width: int = 32
     depth: int = 5
-    residual: bool = False
 
     @nn.compact
     def __call__(self, images: Maps, train: bool) -> Picture:
@@ -130,10 +127,7 @@ class Johnson(Enhancer, kw_only=True):
             x = conv(features, 3, name=f"upconv{i}")(layers.upsample_nearest(x))
             x = nn.relu(norm(name=f"upnorm{i}")(x))
         x = x[:, : size[0], : size[1]]  # of sizes that 4 does not divide
-        init = nn.initializers.zeros if self.residual else torch_uniform
-        head = ReflectedConv(images.shape[-1], 9, kernel_init=init, name="head")
-        x = head(x.astype(jnp.float32))
-        return x + images if self.residual else x
+        return ReflectedConv(images.shape[-1], 9, name="head")(x.astype(jnp.float32))
 
 
 class Stylist(nn.Module, kw_only=True):
@@ -253,19 +247,17 @@ class FeedForward(Stylist, kw_only=True):
     """A `Johnson`, whose module name is `network`.
 
     Attributes:
-      network_width, network_depth, residual: its own.
+      network_width, network_depth: its own.
     """
 
     network_width: int = 32
     network_depth: int = 5
-    residual: bool = False
 
     @nn.compact
     def stylised(self, given: Given, train: bool) -> Picture:
         network = Johnson(
             width=self.network_width,
             depth=self.network_depth,
-            residual=self.residual,
             dtype=self.dtype,
             name="network",
         )
