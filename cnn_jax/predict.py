@@ -4,13 +4,15 @@
     python -m cnn_jax.predict --workdir=runs/resnet folder --top_k=3 --format=json
     python -m cnn_jax.predict --workdir=runs/segmentation picture.png --output=FOLDER
     python -m cnn_jax.predict --workdir=runs/video clip.gif clip.mp4 folder_of_frames
+    python -m cnn_jax.predict --workdir=runs/adain A.png --style=B.png --output=FOLDER
     python -m cnn_jax.predict --workdir=runs/faces --verify A.png B.png
     python -m cnn_jax.predict --workdir=runs/faces --gallery=FOLDER --identify A.png
 
 With --output FOLDER gets a picture of each result: the classes, a coloured mask, boxes,
-the enhanced picture. A run of clips or volumes takes such, of a longer video the
-middle. A run of configs/faces.py also says whether two pictures show the same identity,
-and whom of a gallery, FOLDER/<name>/* or FOLDER/<name>.png, they show.
+the enhanced picture, or the one in the style of a run, or of --style. A run of clips or
+volumes takes such, of a longer video the middle. A run of configs/faces.py also says
+whether two pictures show the same identity, and whom of a gallery, FOLDER/<name>/* or
+FOLDER/<name>.png, they show.
 """
 
 from pathlib import Path
@@ -28,6 +30,9 @@ def main() -> None:
     )
     parser.add_argument(
         "--output", type=Path, metavar="FOLDER", help="gets a picture of each result"
+    )
+    parser.add_argument(
+        "--style", type=Path, metavar="PICTURE", help="for a run of any style"
     )
     parser.add_argument(
         "--verify", action="store_true", help="whether two pictures are of the same"
@@ -64,6 +69,7 @@ def main() -> None:
             flags.images,
             top_k=flags.top_k,
             drawings=flags.output,
+            style=flags.style,
             **common,
         )
 
@@ -77,6 +83,8 @@ def _check(parser: command.Parser, flags) -> None:
     if flags.identify != (flags.gallery is not None):
         parser.error("--identify and --gallery=FOLDER go together")
     compares = flags.verify or flags.identify
+    if compares and flags.style:
+        parser.error("--style is not for --verify and --identify")
     if compares and flags.output:
         parser.error("--output is not for --verify and --identify, which draw nothing")
     if flags.threshold is not None and not compares:

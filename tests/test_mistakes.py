@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.numpy
 from PIL import Image
 
 TWO = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
@@ -752,3 +753,40 @@ def test_data_that_changed_since_the_run_began(call, tmp_path):
     code, _, err = call("main", *there, "--mode=eval")
     line = the_line(err)
     assert code == 1 and "the data has changed" in line and "examples" in line
+
+
+STYLE = [
+    "--config=configs/style_transfer.py",
+    "--config.data.image_size=32",
+    "--config.model.stem=small",
+    "--config.model.width_multiplier=0.125",
+    "--config.model.style_layers=('conv1', 'fire3')",
+]
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--config.data.style=none.png"], "data.style none.png: there is no"),
+        (["--config.model.style_layers=fire33"], "style_layers"),
+        (["--config.model.style_layers=('fire33',)"], "module of SqueezeNet 'fire33'"),
+        (["--config.task.layer_weights=(1, 2, 3)"], "one for each of the 2"),
+        (["--config.data.name=pictures_and_styles"], "pixels:squeezenet1_0 learns one"),
+        (["--config.data.flip=true"], "are not augmented further"),
+        (["--config.model.init_from=none.pth"], "there are no weights at none.pth"),
+    ],
+)
+def test_styles(flags, message, train):
+    assert message in train(*STYLE, *flags)
+
+
+def test_a_network_that_learns_no_style(train):
+    line = train("--config=configs/style_transfer.py", "--config.model.name=johnson")
+    assert "pictures: take one of pixels:NAME" in line
+
+
+def test_weights_of_another_network_than_the_backbone(train, tmp_path):
+    file = tmp_path / "weights.safetensors"
+    safetensors.numpy.save_file({"conv.weight": np.zeros((2, 3), np.float32)}, file)
+    line = train(*STYLE, f"--config.model.init_from={file}")
+    assert str(file) in line and "squeezenet1_0" in line

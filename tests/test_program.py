@@ -10,7 +10,8 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from cnn_jax import data
-from cnn_jax.data import digits, moving_digits
+from cnn_jax.data import digits, images, moving_digits
+from cnn_jax.data.styles import embedded
 from cnn_jax.training import parallel
 from cnn_jax.training import run as run_lib
 from cnn_jax.training.config import load_file, smoke
@@ -41,6 +42,7 @@ CONFIGS = {
     "nin": IMAGES,
     "preactresnet": IMAGES,
     "squeezenet": IMAGES,
+    "style_transfer": ["embedded", "gatys", "johnson", "adain"],
     "transfer": ["digits", "source", "folder", "finetune"],
     "vgg": IMAGES,
 }
@@ -62,6 +64,7 @@ BEST = {
     "detection": ("ap", "centerness"),
     "faces": ("auc", "accuracy"),
     "super_resolution": ("psnr", "loss"),
+    "style_transfer": ("improvement", "style_loss"),
 }
 
 
@@ -428,6 +431,58 @@ def test_predict_writes_masks(done, tmp_path):
     assert "share" in said and "%" in said
     width, height = Image.open(out / "scene.png").size
     assert width >= 2 * 240 and height > 240  # the picture, the mask, a legend
+
+
+TINY_STYLE = [
+    "--config.data.image_size=32",
+    "--config.model.stem=small",
+    "--config.model.width_multiplier=0.125",
+    "--config.model.content_layers=('fire4',)",
+    "--config.model.style_layers=('conv1', 'fire3')",
+    "--config.train.steps=2",
+    "--config.train.log_every_steps=1",
+]
+
+
+def test_predict_writes_the_picture_of_a_run_of_one(done, call, tmp_path):
+    workdir, out = tmp_path / "run", tmp_path / "out"
+    config, file = "--config=configs/style_transfer.py", embedded("china.jpg")
+    done("main", config, *TINY_STYLE, f"--workdir={workdir}")
+    said = done("predict", f"--workdir={workdir}", file, f"--output={out}")
+    assert said.split()[:3] == ["image", "width", "height"]
+    made, content = (
+        np.asarray(Image.open(out / "china.png")),
+        images.fit(file, (32, 32, 3)),
+    )
+    assert made.shape == (32, 32, 3)
+    assert 0 < np.abs(made.astype(int) - content).mean() < 20  # after two steps
+    for flags, message in (
+        ([embedded("coffee.png")], "changed one picture, an embedded one"),
+        ([file, f"--style={file}"], "knows no style but its own"),
+    ):
+        code, _, err = call("predict", f"--workdir={workdir}", *flags)
+        assert code == 1 and message in err and err.count("\n") == 1
+
+
+@pytest.mark.parametrize("kind", ["johnson", "adain"])
+def test_predict_gives_pictures_a_style(kind, done, call, tmp_path):
+    workdir, out = tmp_path / "run", tmp_path / "out"
+    flags = [f"--config=configs/style_transfer.py:{kind}", *TINY_STYLE]
+    if kind == "johnson":
+        flags.append("--config.model.network_width=4")
+    done("main", *flags, f"--workdir={workdir}")
+    ramp = np.arange(31 * 42 * 3).reshape(31, 42, 3) % 251
+    Image.fromarray(ramp.astype(np.uint8)).save(tmp_path / "A.png")
+    Image.fromarray(ramp.astype(np.uint8)[..., 0]).save(tmp_path / "grey.png")
+    style = [f"--style={embedded('coffee.png')}"]
+    wanted, other = ([], style) if kind == "johnson" else (style, [])
+    files = [tmp_path / "A.png", tmp_path / "grey.png"]
+    done("predict", f"--workdir={workdir}", *files, *wanted, f"--output={out}")
+    for file in files:
+        made = Image.open(out / file.name)
+        assert made.size == (42, 31) and made.mode == "RGB"
+    code, _, err = call("predict", f"--workdir={workdir}", files[0], *other)
+    assert code == 1 and "--style" in err and err.count("\n") == 1
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,13 @@
 """A run that is killed anywhere ends as one that was left alone, to the bit."""
 
+import functools
 import shutil
 import signal
 import time
 
 import pytest
+
+from cnn_jax.training import loop
 
 # Those behind step 32 must take longer than it takes a busy machine to see it.
 STEPS = 100
@@ -94,3 +97,35 @@ def test_a_damaged_checkpoint_is_passed_over(
     assert f"resuming from step {steps[0]}" in err
     assert rows(workdir) == rows(undisturbed)
     assert saved(workdir, STEPS) == saved(undisturbed, STEPS)
+
+
+def test_a_run_of_one_picture_resumes_exactly(call, rows, saved, monkeypatch, tmp_path):
+    """Its parameters are the picture, and what it rests on is saved with it."""
+    arguments = [
+        "--config=configs/style_transfer.py",
+        "--config.data.image_size=32",
+        "--config.model.stem=small",
+        "--config.model.width_multiplier=0.125",
+        "--config.model.style_layers=('conv1', 'fire3')",
+        "--config.train.steps=8",
+        "--config.train.log_every_steps=2",
+        "--config.eval.every_steps=4",
+    ]
+    assert call("main", *arguments, f"--workdir={tmp_path / 'whole'}")[0] == 0
+    make = loop.batches
+
+    @functools.wraps(make)
+    def ended(*args, **options):
+        for number, batch in enumerate(make(*args, **options)):
+            if number == 3:
+                signal.raise_signal(signal.SIGTERM)
+            yield batch
+
+    with monkeypatch.context() as patched:
+        patched.setattr(loop, "batches", ended)
+        code, _, err = call("main", *arguments, f"--workdir={tmp_path / 'run'}")
+    assert code == 128 + signal.SIGTERM and "of 8" in err
+    code, _, err = call("main", *arguments, f"--workdir={tmp_path / 'run'}")
+    assert code == 0 and "resuming from step" in err
+    assert rows(tmp_path / "run") == rows(tmp_path / "whole")
+    assert saved(tmp_path / "run", 8) == saved(tmp_path / "whole", 8)

@@ -324,6 +324,7 @@ EXPLANATIONS: dict[type[nn.Module], Callable[..., tuple[str, str]]] = {
     layers.CosineDense: _cosine,
     layers.BatchNorm: _norm("Batch Normalization"),
     layers.GroupNorm: _norm("Group Normalization"),
+    layers.InstanceNorm: _norm("Instance Normalization"),
     layers.LayerNorm: _norm("Layer Normalization"),
     layers.LocalResponseNorm: _response_norm,
     layers.MaxPool: _pool("Max"),

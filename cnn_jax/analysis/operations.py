@@ -9,6 +9,7 @@ import numpy as np
 
 from cnn_jax import layers
 from cnn_jax.layers import arithmetic
+from cnn_jax.models import stylisation
 
 Shape = tuple[int, ...]
 
@@ -75,5 +76,7 @@ MACS: dict[type[nn.Module], Callable[[Any, Shape, Shape], int]] = {
     layers.CosineDense: _dense,
     layers.BatchNorm: none,
     layers.GroupNorm: none,
+    layers.InstanceNorm: none,
     layers.LayerNorm: none,
+    stylisation.Canvas: none,
 }

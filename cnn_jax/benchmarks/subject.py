@@ -116,8 +116,8 @@ def random_labels(
     rng: np.random.Generator, kind: str, shape: tuple[int, ...], classes: int
 ) -> np.ndarray:
     """Labels of a kind of `dataset.LABELS`, as `splits.Arrays` has them."""
-    if kind == "class":
-        return rng.integers(0, classes, shape, np.int32)
+    if kind in ("class", "style"):
+        return rng.integers(0, max(classes, 1), shape, np.int32)
     if kind == "pixels":
         return rng.integers(0, classes, shape, np.uint8)
     if kind == "picture":

@@ -19,6 +19,7 @@ from cnn_jax.data import (
     moving_digits,
     objects,
     restoration,
+    styles,
     tfds_source,
     views,
     volumes,
@@ -40,6 +41,8 @@ SOURCES: dict[str, Callable[..., Dataset]] = {
     "coco": objects.coco,
     "super_resolution": restoration.super_resolution,
     "denoising": restoration.denoising,
+    "picture_and_style": styles.picture_and_style,
+    "pictures_and_styles": styles.pictures_and_styles,
     "tfds": tfds_source.load,  # called with the name after the colon
 }
 
@@ -106,7 +109,8 @@ def describe(name: str, **options: Any) -> Description:
     if "in_memory" in _options(source):
         options["in_memory"] = False
     else:  # few examples say as much, and take less time to make
-        options |= {"train_examples": 1, "test_examples": 1}
+        few = {"train_examples": 1, "test_examples": 1}
+        options |= {key: few[key] for key in few.keys() & _options(source).keys()}
     dataset = source(*set_name, **options)
     shape = dataset.image_shape
     if viewed:

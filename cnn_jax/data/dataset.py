@@ -22,6 +22,7 @@ LABELS = {
     "pixels": "one label a pixel",
     "boxes": "boxes of objects",
     "picture": "a picture as its target",
+    "style": "a style beside each picture",
 }
 
 # Of ImageNet's training pictures, values in 0..1; for grey the mean over channels.

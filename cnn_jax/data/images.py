@@ -131,6 +131,30 @@ def random_resized_crop(
     return resample(picture, image_shape, lambda size: random_crop_box(size, rng), name)
 
 
+def random_crop(
+    picture: Picture,
+    image_shape: tuple[int, int, int],
+    rng: np.random.Generator,
+    name: str | None = None,
+) -> np.ndarray:
+    """A random box of the aspect ratio of `image_shape`, resampled to it.
+
+    Its sides are from half of those of the largest such box to all of them.
+    """
+
+    def box(size: tuple[int, int]) -> Box:
+        width, height = size
+        aspect = image_shape[1] / image_shape[0]
+        share = rng.uniform(0.5, 1)
+        box_width = share * min(width, height * aspect)
+        box_height = share * min(height, width / aspect)
+        left = rng.uniform(0, width - box_width)
+        top = rng.uniform(0, height - box_height)
+        return left, top, left + box_width, top + box_height
+
+    return resample(picture, image_shape, box, name)
+
+
 def random_crop_box(
     size: tuple[int, int],
     rng: np.random.Generator,

@@ -153,22 +153,28 @@ def _pictures(
             [grey[..., None].repeat(channels, -1) for grey in pool.images[:count]]
             for count, pool in zip(counts, digits.pools().values(), strict=True)
         )
-    files = _files(dir, "dir")
-    if test_dir:
-        parts = files, _files(test_dir, "test_dir")
-    else:
-        if len(files) < 2:
-            raise UserError(f"data.dir {dir} holds one picture: none is left to test.")
-        parts = (
-            [file for i, file in enumerate(files) if (i + 1) % TEST_SHARE],
-            [file for i, file in enumerate(files) if not (i + 1) % TEST_SHARE],
-        )
-        if not parts[1]:
-            parts = files[:-1], files[-1:]
+    parts = split(dir, test_dir)
     return tuple(
         [as_read(np.asarray(images.read_image(f)), channels) for f in part[:count]]
         for part, count in zip(parts, counts, strict=True)
     )
+
+
+def split(dir: str, test_dir: str) -> tuple[list[Path], list[Path]]:
+    """The pictures to learn from and those to test on: those of `test_dir`, or every
+    tenth one of `dir`, or at least its last.
+
+    Raises:
+      UserError: a folder without pictures, or with one alone that must be two.
+    """
+    files = _files(dir, "dir")
+    if test_dir:
+        return files, _files(test_dir, "test_dir")
+    if len(files) < 2:
+        raise UserError(f"data.dir {dir} holds one picture: none is left to test.")
+    rest = [file for i, file in enumerate(files) if not (i + 1) % TEST_SHARE]
+    rest = rest or files[-1:]
+    return [file for file in files if file not in rest], rest
 
 
 def _files(dir: str, option: str) -> list[Path]:

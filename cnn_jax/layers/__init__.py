@@ -52,11 +52,15 @@ from cnn_jax.layers.inverted_residual import InvertedResidual
 from cnn_jax.layers.matrix import convolve_as_matrix_product, im2col, patches
 from cnn_jax.layers.normalization import (
     BATCH_AXIS,
+    AdaIN,
     BatchNorm,
     GroupNorm,
+    InstanceNorm,
     LayerNorm,
     LocalResponseNorm,
+    adaptive_instance_norm,
     batch_norm,
+    channel_moments,
     local_response_norm,
 )
 from cnn_jax.layers.pooling import (
@@ -88,7 +92,12 @@ from cnn_jax.layers.sharing import (
 )
 from cnn_jax.layers.squeeze_excitation import SqueezeExcitation
 from cnn_jax.layers.transposed import ConvTranspose, filter_gradient, input_gradient
-from cnn_jax.layers.upsampling import PixelShuffle, pixel_shuffle, upsample_bicubic
+from cnn_jax.layers.upsampling import (
+    PixelShuffle,
+    pixel_shuffle,
+    upsample_bicubic,
+    upsample_nearest,
+)
 
 __all__ = [
     "ACTIVATIONS",
@@ -97,6 +106,7 @@ __all__ = [
     "FILTERS",
     "SHARING",
     "SHORTCUTS",
+    "AdaIN",
     "AdaptiveAvgPool",
     "AdaptiveMaxPool",
     "AuxiliaryPool",
@@ -126,6 +136,7 @@ __all__ = [
     "InceptionD",
     "InceptionE",
     "InceptionV1",
+    "InstanceNorm",
     "InvertedResidual",
     "LayerNorm",
     "LocalResponseNorm",
@@ -144,10 +155,12 @@ __all__ = [
     "StochasticDepth",
     "activation",
     "adaptive_avg_pool",
+    "adaptive_instance_norm",
     "adaptive_max_pool",
     "apply_filter",
     "avg_pool",
     "batch_norm",
+    "channel_moments",
     "convolve",
     "convolve_as_matrix_product",
     "depthwise_normal",
@@ -168,4 +181,5 @@ __all__ = [
     "resize_bilinear",
     "spatial_pyramid_pool",
     "upsample_bicubic",
+    "upsample_nearest",
 ]

@@ -7,10 +7,14 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jax import lax
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Float32
 
 from cnn_jax.errors import UserError
 from cnn_jax.layers.naming import where
+
+Maps = Float[Array, "batch *space channels"]
+# Over space, of which each dimension is kept with a size of one.
+Moments = Float32[Array, "batch *ones channels"]
 
 # The axis over which the training step maps devices, for synchronised statistics.
 BATCH_AXIS = "batch"
@@ -84,6 +88,70 @@ class GroupNorm(nn.GroupNorm):
                 "channels."
             )
         return super().__call__(x, **options)
+
+
+def channel_moments(x: Maps, epsilon: float = 1e-5) -> tuple[Moments, Moments]:
+    """Mean and standard deviation over space of each channel of each example.
+
+    In float32; the deviation is sqrt(biased variance + epsilon).
+    """
+    space = tuple(range(1, x.ndim - 1))
+    x = x.astype(jnp.float32)
+    mean = x.mean(space, keepdims=True)
+    return mean, jnp.sqrt(jnp.var(x, space, keepdims=True, mean=mean) + epsilon)
+
+
+class InstanceNorm(nn.Module):
+    """Instance normalisation (Ulyanov et al. 2016): (x - mean) / std of each channel of
+    each example, then a scale and a bias a channel, where they are used.
+
+    The values of PyTorch's `InstanceNorm2d(affine=True)`, and of `GroupNorm` with
+    `group_size=1`, in half the time. Training and evaluation are alike.
+    """
+
+    epsilon: float = 1e-5
+    use_scale: bool = True
+    use_bias: bool = True
+    dtype: DTypeLike | None = None
+
+    @nn.compact
+    def __call__(self, x: Maps) -> Maps:
+        mean, std = channel_moments(x, self.epsilon)
+        factor, bias = 1 / std, 0.0
+        if self.use_scale:
+            factor *= self.param("scale", nn.initializers.ones, x.shape[-1:])
+        if self.use_bias:
+            bias = self.param("bias", nn.initializers.zeros, x.shape[-1:])
+        y = (x - mean) * factor + bias
+        return y.astype(self.dtype or y.dtype)
+
+
+def adaptive_instance_norm(
+    content: Maps,
+    style: Float[Array, "batch *style_space channels"],
+    epsilon: float = 1e-5,
+) -> Maps:
+    """The content with the mean and standard deviation of each channel of the style.
+
+        std(style) (content - mean(content)) / std(content) + mean(style)
+
+    Huang and Belongie 2017, "Arbitrary Style Transfer in Real-time with Adaptive
+    Instance Normalization", equation 8. The two may differ in size.
+    """
+    mean, std = channel_moments(content, epsilon)
+    wanted_mean, wanted_std = channel_moments(style, epsilon)
+    return ((content - mean) / std * wanted_std + wanted_mean).astype(content.dtype)
+
+
+class AdaIN(nn.Module):
+    """`adaptive_instance_norm` as a module."""
+
+    epsilon: float = 1e-5
+
+    def __call__(
+        self, content: Maps, style: Float[Array, "batch *style_space channels"]
+    ) -> Maps:
+        return adaptive_instance_norm(content, style, self.epsilon)
 
 
 class LayerNorm(nn.LayerNorm):

@@ -45,6 +45,11 @@ class PixelShuffle(nn.Module):
         return pixel_shuffle(x, self.scale)
 
 
+def upsample_nearest(x: Maps, scale: int = 2) -> Out:
+    """Every pixel `scale` times in each direction."""
+    return x.repeat(scale, 1).repeat(scale, 2)
+
+
 def upsample_bicubic(x: Maps, scale: int) -> Out:
     """Bicubic interpolation to `scale` times the size, with a mirrored border.
 

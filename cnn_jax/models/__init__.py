@@ -10,7 +10,8 @@ angles to the classes; with head="cam" one of "logits" and "maps". The networks 
 
 `create("fcos:resnet20", num_classes=10, strides=(2, 4), width=8)` is a detector on a
 backbone, of the attributes of both; what it returns is in `fcos.FCOS`. `unet:NAME` is
-the expanding path of a U-Net on one.
+the expanding path of a U-Net on one, and `johnson:NAME` learns a style that its maps
+tell, as `stylisation.Stylist` says.
 """
 
 import dataclasses
@@ -42,6 +43,7 @@ from cnn_jax.models import (
     published,
     resnet,
     squeezenet,
+    stylisation,
     unet,
     vgg,
     video,
@@ -103,15 +105,26 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "espcn": enhancement.ESPCN,
     "edsr": enhancement.EDSR,
     "dncnn": enhancement.DnCNN,
+    "johnson": stylisation.Johnson,
+}
+
+# What learns a style that the maps of a network tell: "adain:squeezenet1_0".
+STYLISTS: dict[str, Callable[..., nn.Module]] = {
+    "pixels": stylisation.Pixels,
+    "johnson": stylisation.FeedForward,
+    "adain": stylisation.Adaptive,
 }
 
 # What is built on the maps of a network of `MODELS`, its backbone: "fcos:resnet18".
 ON_BACKBONES: dict[str, Callable[..., nn.Module]] = {
     "fcos": fcos.FCOS,
     "unet": unet.UNetOn,
+    **STYLISTS,
 }
 # Attributes that no backbone has: of what comes behind the last map.
 HEAD_ATTRIBUTES = ("head", *OF_HEADS, "dropout", "auxiliary", "auxiliary_dropout")
+# Attributes of what is built on one that come from elsewhere in a config.
+NOT_IN_CONFIGS = ("backbone", "mean", "std")
 
 DTYPES: dict[str, DTypeLike] = {
     "float32": jnp.float32,
@@ -127,8 +140,8 @@ def create(
     dtype: DTypeLike | None = None,
     **attributes: Any,
 ) -> nn.Module:
-    """The model `name`, or "fcos:NAME" or "unet:NAME" on its maps; `attributes(name)`
-    lists what else may be set.
+    """The model `name`, or one of `ON_BACKBONES`, such as "unet:NAME", on its maps;
+    `attributes(name)` lists what else may be set.
 
     `num_classes` None is that of the published network, or of the backbone.
     `dtype`, that of the computation, may be a name of `DTYPES`; None is float32.
@@ -162,7 +175,8 @@ def create(
         return MODELS[name](**given, **attributes)
     own = _own_fields(ON_BACKBONES[upper])
     theirs = {key: attributes.pop(key) for key in attributes.keys() - own.keys()}
-    network = MODELS[backbone](**given, **theirs)
+    # Without its head it has no classes: any number is theirs.
+    network = MODELS[backbone](**{"num_classes": 1} | given, **theirs)
     return ON_BACKBONES[upper](backbone=network, **given, **attributes)
 
 
@@ -174,10 +188,9 @@ def parts(name: str) -> tuple[str, str]:
 
 def classifies(name: str) -> bool:
     """Whether the model `name` has classes, and makes no images."""
-    return ":" in name or any(
-        field.name == "num_classes"
-        for field in dataclasses.fields(_module(MODELS[name])[0])
-    )
+    upper, _ = parts(name)
+    module, _ = _module(ON_BACKBONES[upper] if upper else MODELS[name])
+    return any(field.name == "num_classes" for field in dataclasses.fields(module))
 
 
 def features(
@@ -205,6 +218,7 @@ OUTPUTS = {
     "class_maps": "a row of logits an image and the maps that they are the means of",
     "picture": "pictures",
     "boxes": "boxes of objects",
+    "stylised": "pictures in a style",
 }
 
 
@@ -240,8 +254,7 @@ def _fields(name: str) -> dict[str, tuple[Any, Any]]:
     theirs = _own_fields(MODELS[backbone])
     theirs = {k: field for k, field in theirs.items() if k not in HEAD_ATTRIBUTES}
     own = _own_fields(ON_BACKBONES[upper])
-    del own["backbone"]
-    return theirs | own
+    return theirs | {k: field for k, field in own.items() if k not in NOT_IN_CONFIGS}
 
 
 def _own_fields(model: Callable[..., nn.Module]) -> dict[str, tuple[Any, Any]]:

@@ -1,19 +1,22 @@
-"""The maps inside a network for classification, the last one of each stride."""
+"""The maps inside a network for classification: the last one of each stride, or those
+behind modules."""
 
 import itertools
 import math
 import operator
+from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
 from jaxtyping import Array, Float
 
 from cnn_jax import layers
-from cnn_jax.errors import UserError
+from cnn_jax.errors import UserError, unknown
 from cnn_jax.models.classifier import Classifier
 
 Images = Float[Array, "batch height width channels"]
-Maps = dict[int, Float[Array, "batch _height _width _channels"]]
+Map = Float[Array, "batch _height _width _channels"]
+Maps = dict[int, Map]
 
 
 def by_stride(backbone: Classifier, images: Images, train: bool) -> Maps:
@@ -73,6 +76,46 @@ def by_stride(backbone: Classifier, images: Images, train: bool) -> Maps:
     with nn.intercept_methods(intercept):
         backbone(images, train)
     return dict(sorted(found.items()))
+
+
+def by_name(
+    backbone: Classifier, images: Images, names: Sequence[str]
+) -> dict[str, Map]:
+    """What modules of a network make on the way to its head, in evaluation.
+
+    To be called as `by_stride`.
+
+    Args:
+      names: paths of modules in the network, such as `fire5` or `layer2_block1/conv1`.
+
+    Returns:
+      The maps, in the order of the names, as the module gives them: behind a
+      convolution they are those before its non-linearity.
+
+    Raises:
+      UserError: there is no such module, or it makes no map.
+    """
+    found: dict[str, Map] = {}
+
+    def intercept(method: Any, args: Any, options: Any, context: Any) -> Any:
+        path, name = context.module.path, context.method_name
+        if path == backbone.path and name == "classify":
+            return args[0]
+        if path == backbone.path and name == "auxiliary_logits":
+            return None
+        output = method(*args, **options)
+        inside = path[: len(backbone.path)] == backbone.path
+        if inside and name == "__call__" and getattr(output, "ndim", 0) == 4:
+            found["/".join(path[len(backbone.path) :])] = output
+        return output
+
+    with nn.intercept_methods(intercept):
+        backbone(images, False)
+    found.pop("", None)
+    for name in names:
+        if name not in found:
+            raise unknown(f"module of {type(backbone).__name__}", name, found)
+    return {name: found[name] for name in names}
 
 
 def whole(

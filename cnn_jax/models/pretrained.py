@@ -194,7 +194,8 @@ def _fit_backbone(
 ) -> Loaded:
     """Weights of a network for the one that `model` has inside, without its head."""
     _, backbone = models.parts(name)
-    loaded = fit(weights, path, backbone, model.backbone, input_shape).variables
+    image = input_shape[-3:]  # of one, where there are pairs
+    loaded = fit(weights, path, backbone, model.backbone, image).variables
     known = {entry.path for entry in _entries(True, name, model, input_shape)}
     flat = {
         (collection, "backbone", *inside): value

@@ -14,6 +14,7 @@ IMAGENET = (224, 224, 3)
 VIDEO = (16, 112, 112, 3)
 GREY_PATCH = (48, 48, 1)
 RGB_PATCH = (48, 48, 3)
+PHOTO = (256, 256, 3)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -175,6 +176,9 @@ PUBLISHED: dict[str, Published] = {
     ),
     "dncnn": Published(
         GREY_PATCH, None, 556_032, None, "Zhang et al. 2017, in PyTorch"
+    ),
+    "johnson": Published(
+        PHOTO, None, 1_679_235, None, "PyTorch's example fast_neural_style"
     ),
 }
 

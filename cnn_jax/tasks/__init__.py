@@ -25,6 +25,7 @@ from cnn_jax.tasks.embedding import Embedding
 from cnn_jax.tasks.enhancement import Enhancement
 from cnn_jax.tasks.localisation import Localisation
 from cnn_jax.tasks.segmentation import Segmentation
+from cnn_jax.tasks.style_transfer import StyleTransfer
 
 TASKS: dict[str, Callable] = {
     "action_recognition": ActionRecognition,
@@ -34,4 +35,5 @@ TASKS: dict[str, Callable] = {
     "enhancement": Enhancement,
     "localisation": Localisation,
     "segmentation": Segmentation,
+    "style_transfer": StyleTransfer,
 }

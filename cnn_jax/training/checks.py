@@ -42,6 +42,7 @@ CHANGES = {
     "class_maps": "head=cam",
     "picture": "one for enhancement",
     "boxes": "a detector, fcos:NAME",
+    "stylised": "one of pixels:NAME, johnson:NAME and adain:NAME",
 }
 
 
@@ -72,6 +73,18 @@ def check_fit(config: Config, model: nn.Module, dataset: Dataset) -> None:
                 f"config.data.name={source} are {shape[0] // size[0]} times as large: "
                 "set config.model.scale and config.data.scale alike."
             )
+    train = dataset.splits.get("train")
+    if getattr(model, "one_picture", False) and train is not None and len(train) > 1:
+        raise UserError(
+            f"{name} learns one picture, and config.data.name={source} has "
+            f"{len(train)} to train on: take picture_and_style."
+        )
+    layers = getattr(model, "style_layers", ())
+    if wanted == "stylised" and len(config.task.layer_weights) not in (1, len(layers)):
+        raise UserError(
+            f"config.task.layer_weights={config.task.layer_weights} needs one entry, "
+            f"or one for each of the {len(layers)} config.model.style_layers."
+        )
     auxiliary = getattr(model, "auxiliary", False) and model.auxiliary_kind
     if wanted == "maps" and auxiliary == "logits":
         raise UserError(
@@ -84,6 +97,13 @@ def check_fit(config: Config, model: nn.Module, dataset: Dataset) -> None:
             raise UserError(
                 f"{name} takes images, and config.data.name={source} has clips or "
                 "volumes."
+            )
+        if dataset.label_kind == "style" and (
+            config.data.crop_padding or config.data.flip
+        ):
+            raise UserError(
+                f"the pairs of config.data.name={source} are not augmented further: "
+                "set config.data.crop_padding=0 and config.data.flip=false."
             )
         if config.data.flip and source == "moving_digits":
             raise UserError(

@@ -9,10 +9,10 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from cnn_jax.training.schedules import Schedule
 
-# Weight decay applies to kernels; biases and normalisation are left alone
+# Weight decay applies to kernels; biases, normalisation and pixels are left alone
 # (He et al. 2019, "Bag of Tricks", section 3.1).
 DECAYED = {"kernel"}
-NOT_DECAYED = {"bias", "scale"}
+NOT_DECAYED = {"bias", "scale", "pixels"}
 
 
 def sgd(

@@ -37,21 +37,34 @@ class Applied(NamedTuple):
     outputs: Iterator[Any]
 
 
-def apply(workdir: Path, files: Sequence[Path], checkpoint: str) -> Applied:
+def apply(
+    workdir: Path, files: Sequence[Path], checkpoint: str, style: Path | None = None
+) -> Applied:
     """The run's network on pictures, of a run of clips or volumes on such: its outputs
     come in batches, on the host.
 
+    Args:
+      style: the picture whose style they get, where the network takes any.
+
     Raises:
-      UserError: a file cannot be read.
+      UserError: a file cannot be read, the run is one of one picture that is not the
+        given one, or the network needs a style, or takes none.
     """
     config = folder.saved_config(workdir)
     dataset = folder.saved_dataset(workdir)
+    styled = dataset.label_kind == "style"
     if config.data.get("keep_pixels", 1) < 1:
         raise UserError(
             f"the run in {workdir} sees a part of the pixels of its own images "
             "(data.keep_pixels): it cannot see pictures as it was trained."
         )
     network = run.network(config, dataset)
+    if bool(style) != getattr(network.model, "any_style", False):
+        raise UserError(
+            f"the run in {workdir} knows no style but its own: leave out --style."
+            if style
+            else f"the run in {workdir} takes any style: set --style=PICTURE."
+        )
     # Read before anything is computed: a bad file should not cost a minute.
     shape, fitted = dataset.image_shape, network.task.fitted
     if fitted == "centre":
@@ -69,13 +82,18 @@ def apply(workdir: Path, files: Sequence[Path], checkpoint: str) -> Applied:
             inputs = [images.stretch(picture, shape) for picture in read]
         else:
             inputs = [restoration.as_read(picture, shape[-1]) for picture in pictures]
+    if styled:
+        inputs = _to_stylise(workdir, config, network.model, inputs, files, style)
     with trained.reader(workdir, config) as checkpoints:
         step = trained.chosen_step(checkpoints, checkpoint)
         variables = trained.restore(checkpoints, step, network, config)
 
     @jax.jit
     def forward(variables: Any, batch: jax.Array) -> Any:
-        return network.model.apply(variables, network.normalize(batch), train=False)
+        images = network.normalize(batch)
+        # What makes the picture alone, and no maps to compare it by.
+        method = "stylised" if styled else None
+        return network.model.apply(variables, images, train=False, method=method)
 
     def outputs() -> Iterator[Any]:
         size = 1 if fitted == "as it is" else min(len(inputs), BATCH)
@@ -90,6 +108,31 @@ def apply(workdir: Path, files: Sequence[Path], checkpoint: str) -> Applied:
     return Applied(network.task, step, pictures, outputs())
 
 
+def _to_stylise(
+    workdir: Path,
+    config: config_lib.Config,
+    model: Any,
+    contents: Sequence[np.ndarray],
+    files: Sequence[Path],
+    style: Path | None,
+) -> list[np.ndarray]:
+    """The contents as the network takes them: beside the style, or the run's own."""
+    if style:
+        return [np.stack([x, images.fit(style, x.shape)]) for x in contents]
+    if not model.one_picture:
+        return list(contents)
+    ((own, _),) = run.dataset(config).splits["test"].images
+    fitted = [images.fit(file, own.shape) for file in files]
+    for file, content in zip(files, fitted, strict=True):
+        if not np.array_equal(content, own):
+            raise UserError(
+                f"the run in {workdir} changed one picture, "
+                f"{config.data.file or 'an embedded one'}, and can change no other: "
+                f"{file} needs a run of its own."
+            )
+    return fitted
+
+
 def predict(
     workdir: Path,
     paths: Sequence[Path],
@@ -98,6 +141,7 @@ def predict(
     checkpoint: str = "best",
     output: str = "table",
     drawings: Path | None = None,
+    style: Path | None = None,
 ) -> None:
     """Prints what the task says of each picture.
 
@@ -106,13 +150,14 @@ def predict(
       top_k: at most so many things are said of each.
       output: "table" or "json".
       drawings: a folder that gets the task's own picture of each, `NAME.png`.
+      style: see `apply`.
 
     Raises:
       UserError: as `apply`, or two pictures would be written to one file.
     """
     files = _files(workdir, paths)
     targets = _targets(files, drawings) if drawings else []
-    network = apply(workdir, files, checkpoint)
+    network = apply(workdir, files, checkpoint, style)
     answers = []
     for found in network.outputs:
         done = len(answers)

@@ -113,6 +113,8 @@ def network(config: Config, dataset: Dataset) -> Network:
     """
     task = tasks.TASKS[config.task.name]
     model = model_of(config, len(dataset.classes))
+    if models.output_kind(model) == "stylised":  # it makes pictures of what it is given
+        model = model.clone(mean=tuple(dataset.mean), std=tuple(dataset.std))
     checks.check_fit(config, model, dataset)
     return Network(
         model=model,

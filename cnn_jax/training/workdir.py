@@ -153,6 +153,7 @@ def _facts(dataset: Dataset) -> dict[str, Any]:
     }
     if dataset.label_shape:
         facts["label_shape"] = dataset.label_shape
+    if dataset.label_kind != "class":
         facts["label_kind"] = dataset.label_kind
     return json.loads(json.dumps(facts))
 

@@ -11,10 +11,13 @@ from hypothesis import strategies as st
 from cnn_jax.errors import UserError
 from cnn_jax.layers import (
     BATCH_AXIS,
+    AdaIN,
     BatchNorm,
     GroupNorm,
+    InstanceNorm,
     LayerNorm,
     LocalResponseNorm,
+    channel_moments,
 )
 
 EPSILON = 1e-5
@@ -156,6 +159,58 @@ def test_batch_norm_far_from_zero(axis_name):
     for shard in updates["batch_stats"]["var"]:
         variance = 0.9 + 0.1 * exact.var((0, 1, 2))
         np.testing.assert_allclose(shard, variance, rtol=1e-5)
+
+
+# PyTorch 2.13, `InstanceNorm2d(2, affine=True)` in float64, of the values below.
+INSTANCE_NORM = [
+    [[-2.504302, 0.702159], [1.702268, 1.351994]],
+    [[-0.701486, 0.214783], [3.505084, 0.864618]],
+    [[1.101330, 1.514453], [-1.302425, 0.377241]],
+    [[2.904146, 1.027076], [0.500391, 1.676912]],
+    [[-1.903363, 0.539700], [2.303207, 1.189535]],
+    [[-0.100548, 1.839370], [-2.504302, 0.702159]],
+]
+
+
+def test_instance_norm_matches_pytorch():
+    x = (np.arange(24.0).reshape(2, 3, 4) * 7 % 11 - 5) / 2
+    params = {"scale": np.array([2, -0.5]), "bias": np.array([0.25, 1])}
+    y, _ = run(InstanceNorm(), x.transpose(1, 2, 0).reshape(1, 6, 2, 2), params)
+    np.testing.assert_allclose(y[0], INSTANCE_NORM, atol=1e-5)
+
+
+@settings(max_examples=8, deadline=None)
+@given(inputs())
+def test_instance_norm_matches_its_formula(case):
+    x, scale, bias = case
+    params = {"scale": scale, "bias": bias}
+    space = tuple(range(1, x.ndim - 1))
+    y, _ = run(InstanceNorm(), x, params)
+    close(y, standardised(x, space) * scale + bias)
+    group, _ = run(GroupNorm(group_size=1), x, params)
+    close(y, group)
+    plain = InstanceNorm(use_scale=False, use_bias=False)
+    close(run(plain, x, {})[0], standardised(x, space))
+    for found, expected in zip(
+        channel_moments(jnp.asarray(x, jnp.float32)),
+        (x.mean(space), np.sqrt(x.var(space) + EPSILON)),
+        strict=True,
+    ):
+        close(np.asarray(found).reshape(expected.shape), expected)
+
+
+@settings(max_examples=8, deadline=None)
+@given(inputs(), st.integers(1, 5))
+def test_adain_gives_the_moments_of_the_style(case, side):
+    content, scale, bias = (np.float32(values) for values in case)
+    shape = (len(content), *(side,) * (content.ndim - 2), content.shape[-1])
+    style = scale * np.random.default_rng(0).standard_normal(shape) + bias
+    style = style.astype(np.float32)
+    y = AdaIN().apply({}, jnp.asarray(content), jnp.asarray(style))
+    space = tuple(range(1, content.ndim - 1))
+    mean = style.mean(space, keepdims=True)
+    std = np.sqrt(style.var(space, keepdims=True) + EPSILON)
+    close(y, standardised(content, space) * std + mean)
 
 
 @pytest.mark.parametrize("norm", [LayerNorm(), GroupNorm(1), GroupNorm(group_size=2)])

@@ -40,7 +40,9 @@ def parameters(name, channels, **attributes):
 
 
 def test_these_are_the_networks_without_classes():
-    assert TINY.keys() == {n for n in models.MODELS if not models.classifies(n)}
+    # That of `test_stylisation.py` is none of them.
+    images = {n for n in models.MODELS if not models.classifies(n)}
+    assert TINY.keys() | {"johnson"} == images
     with pytest.raises(UserError, match="num_classes=10: edsr makes images"):
         models.create("edsr", num_classes=10)
 

@@ -208,7 +208,11 @@ def test_attributes_of_both():
 @pytest.mark.parametrize(
     ("name", "attributes", "message"),
     [
-        ("fcs:resnet18", {}, "unknown detector 'fcs'. Did you mean 'fcos'"),
+        (
+            "fcs:resnet18",
+            {},
+            "unknown network on a backbone 'fcs'. Did you mean 'fcos'",
+        ),
         ("fcos:resnet81", {}, "unknown backbone of fcos 'resnet81'. Did you mean"),
         ("fcos:mlp", {}, "unknown backbone of fcos 'mlp'"),
         ("fcos:r3d_18", {}, "unknown backbone of fcos 'r3d_18'"),

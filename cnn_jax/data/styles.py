@@ -1,0 +1,124 @@
+"""Pictures beside others in whose style they are to be: pairs of a content and a style.
+
+Without files they are photographs inside scikit-image and scikit-learn, no download.
+"""
+
+import importlib.util
+from pathlib import Path
+
+from cnn_jax.data import images, restoration
+from cnn_jax.data.dataset import IMAGENET_MEAN, IMAGENET_STD, Dataset, into_memory
+from cnn_jax.data.folder import below
+from cnn_jax.data.splits import Pairs, Split
+from cnn_jax.errors import UserError
+
+PHOTOS = ("astronaut.png", "chelsea.png", "coffee.png", "motorcycle_left.png")
+PHOTOS += ("rocket.jpg", "flower.jpg")
+PAGODA = "china.jpg"
+# A stained section of tissue, with a texture that photographs have not.
+TISSUE = "ihc.png"
+
+
+def picture_and_style(
+    *, file: str = "", style: str = "", image_size: tuple[int, ...] = (256,)
+) -> Dataset:
+    """One picture beside one style, to train and to test on alike.
+
+    Args:
+      file: the picture; empty: a pagoda.
+      style: the picture whose style it is; empty: a section of tissue.
+      image_size: of both, a side or (height, width): of each the largest centred box
+        of that aspect ratio.
+
+    Raises:
+      UserError: a file that is missing or no picture.
+    """
+    content = _existing(file, "file") if file else embedded(PAGODA)
+    of = _existing(style, "style") if style else embedded(TISSUE)
+    split = into_memory(Pairs((content,), (of,), images.sides(image_size)))
+    return _dataset(split, split)
+
+
+def pictures_and_styles(
+    *,
+    dir: str = "",
+    test_dir: str = "",
+    styles: str = "",
+    image_size: tuple[int, ...] = (256,),
+    crops: int = 1,
+    train_examples: int | None = None,
+    test_examples: int | None = None,
+) -> Dataset:
+    """Random crops of pictures, each beside a style; see `Pairs`.
+
+    Args:
+      dir: a folder of pictures; empty: six photographs.
+      test_dir: a folder of pictures to test on; empty: every tenth one of `dir`.
+      styles: a picture, or a folder of them; empty: a section of tissue.
+      image_size: of all, a side or (height, width).
+      crops: that each picture gives an epoch.
+      train_examples, test_examples: use only so many pictures, the first ones.
+
+    Raises:
+      UserError: a folder without pictures, or a style that is missing.
+    """
+    images.check_least("crops", crops, 1)
+    if dir:
+        parts = restoration.split(dir, test_dir)
+    elif test_dir:
+        raise UserError("data.test_dir is set, and data.dir is not: set both.")
+    else:
+        parts = [embedded(name) for name in PHOTOS], [embedded(PAGODA)]
+    counts = {"train_examples": train_examples, "test_examples": test_examples}
+    for option, count in counts.items():
+        images.check_least(option, 1 if count is None else count, 1)
+    contents = [
+        tuple(str(path) for path in part[:count])
+        for part, count in zip(parts, counts.values(), strict=True)
+    ]
+    size, known = images.sides(image_size), _styles(styles)
+    return _dataset(
+        Pairs(contents[0], known, size, each=crops), Pairs(contents[1], known, size)
+    )
+
+
+def _styles(place: str) -> tuple[str, ...]:
+    if not place:
+        return (embedded(TISSUE),)
+    if not Path(place).expanduser().is_dir():
+        return (_existing(place, "styles"),)
+    found = below(Path(place).expanduser())
+    if not found:
+        raise UserError(f"data.styles {place} holds no pictures.")
+    return tuple(map(str, found))
+
+
+def _existing(file: str, option: str) -> str:
+    """The path of a picture, which can be read."""
+    path = Path(file).expanduser()
+    if not path.is_file():
+        raise UserError(f"data.{option} {path}: there is no such picture.")
+    images.read_image(path)
+    return str(path)
+
+
+def embedded(name: str) -> str:
+    """The path of a picture inside a package."""
+    for package, folder in (("skimage", "data"), ("sklearn", "datasets/images")):
+        # Not imported, which takes a second.
+        (root,) = importlib.util.find_spec(package).submodule_search_locations
+        if (path := Path(root) / folder / name).is_file():
+            return str(path)
+    raise UserError(f"neither scikit-image nor scikit-learn has {name}: set data.dir.")
+
+
+def _dataset(train: Split, test: Split) -> Dataset:
+    """Normalised as most weights expect, until those of a run say how."""
+    return Dataset(
+        splits={"train": train, "test": test},
+        classes=(),
+        image_shape=train.image_shape,
+        mean=IMAGENET_MEAN[3],
+        std=IMAGENET_STD[3],
+        label_kind="style",
+    )
