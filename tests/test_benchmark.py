@@ -105,7 +105,6 @@ def test_a_network_for_pixels_by_name():
             1,
             "does not fit into an input of 8",
         ),
-        (["--model=c3d", "--config.data.flip=true"], 1, "clips are not augmented"),
         (["--input"], 2, "give one of"),
         (["--input", "--model=mlp"], 2, "--input goes with --config"),
         (["--input", *TINY, "--batch_sizes=2"], 2, "--input goes with"),

@@ -149,11 +149,6 @@ def make(request: Request) -> Subject:
     if request.input_shape:
         shape = request.input_shape
         label_shape = label_shape and shape[:-1]
-    if len(shape) > 3 and (config.data.crop_padding or config.data.flip):
-        raise UserError(
-            "clips are not augmented: set --config.data.crop_padding=0 and "
-            "--config.data.flip=false."
-        )
     channels = shape[-1]
     dataset = Dataset(
         splits={},

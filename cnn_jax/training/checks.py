@@ -14,6 +14,7 @@ RANGES = {
     "seed": (0, 2**32 - 1),
     "data.workers": (0, 1024),
     "data.crop_padding": (0, 1024),
+    "data.jitter": (0.0, 1.0),
     "optimizer.learning_rate": (0.0, 1e30),
     "optimizer.weight_decay": (0.0, 1e30),
     "optimizer.momentum": (0.0, 1.0),
@@ -91,6 +92,11 @@ def check_fit(config: Config, model: nn.Module, dataset: Dataset) -> None:
             f"the auxiliary heads of {name} give logits of the whole image, and "
             f"config.task.name={task} learns one label a pixel: set "
             "config.model.auxiliary=false."
+        )
+    if config.data.jitter and dataset.label_kind in ("picture", "style"):
+        raise UserError(
+            f"config.data.jitter changes the light of the images of {source}, and not "
+            "that of the pictures that are learned: set config.data.jitter=0."
         )
     if len(dataset.image_shape) == 4:
         if not getattr(model, "takes_clips", True):

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image, ImageEnhance
 
-from cnn_jax.data.augment import Augment, normalize
+from cnn_jax.data.augment import Augment, normalize, relit
 from cnn_jax.data.dataset import IGNORED
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (64, 6, 5, 3), np.uint8)
@@ -197,3 +198,46 @@ def test_normalize(dtype):
     np.testing.assert_array_equal(
         normalize(clips, mean, std, dtype), result.reshape(clips.shape)
     )
+
+
+factors = st.floats(0, 2)
+
+
+@settings(max_examples=30, deadline=None)
+@given(factors, factors, factors, st.integers(0, 63), st.booleans())
+def test_light_is_pillows(brightness, contrast, saturation, row, grey):
+    """To within what Pillow rounds after each of the three."""
+    image = IMAGES[row, ..., :1] if grey else IMAGES[row]
+    enhanced = Image.fromarray(image[..., 0] if grey else image)
+    for kind, factor in (
+        (ImageEnhance.Brightness, brightness),
+        (ImageEnhance.Contrast, contrast),
+        (ImageEnhance.Color, saturation),
+    ):
+        if kind is not ImageEnhance.Color or not grey:
+            enhanced = kind(enhanced).enhance(factor)
+    found = relit(jnp.asarray(image), brightness, contrast, saturation)
+    assert found.dtype == np.uint8 and found.shape == image.shape
+    expected = np.asarray(enhanced, int).reshape(image.shape)
+    # A rounding before a factor of two counts twice, and once more where luma has it.
+    assert np.abs(np.asarray(found, int) - expected).max() <= 10
+
+
+def test_no_factor_leaves_an_image_alone():
+    np.testing.assert_array_equal(
+        relit(jnp.asarray(IMAGES[0]), 1.0, 1.0, 1.0), IMAGES[0]
+    )
+
+
+def test_light_moves_nothing_and_differs_from_epoch_to_epoch():
+    both = Augment(crop_padding=2, flip=True, jitter=0.4)
+    still, moved = Augment(jitter=0.4), Augment(crop_padding=2, flip=True)
+    assert still.changes
+    light = augmented(still, range(64))
+    assert (light != IMAGES).any((1, 2, 3)).mean() > 0.9
+    assert not np.array_equal(light, augmented(still, range(64), epoch=1))
+    shifted, lit = augmented(moved, range(64)), augmented(both, range(64))
+    correlation = np.corrcoef(shifted.ravel(), lit.ravel())[0, 1]
+    assert correlation > 0.8
+    maps = augmented_batch(Augment("pixels", jitter=0.4), range(64), labels=MAPS)
+    np.testing.assert_array_equal(maps["label"], MAPS)
