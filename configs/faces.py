@@ -6,10 +6,16 @@
     python -m cnn_jax.predict --workdir=runs/faces-folder --identify A.png \\
         --gallery=FOLDER
 
+    python -m cnn_jax.main --config=configs/faces.py:finetune --config.data.dir=DIR \\
+        --config.model.init_from=FILE
+
 The first takes digits for people: it learns some of the ten, and tells apart the
-others. The second learns the faces in DIR/<name>/*, a quarter of the people held out.
-On the ORL faces (40 people, `data.channels=1`) the area under the ROC curve is 0.991,
-and rank 1 is 89%, after four minutes on two CPU cores (one seed).
+others. The second learns the faces in DIR/<name>/*, a quarter of the people held out,
+from scratch, and the third with a SqueezeNet 1.0 whose weights of ImageNet FILE has. On
+the ORL faces (40 people; one seed, two CPU cores) the area under the ROC curve is 0.991
+after four minutes with the second (and `data.channels=1`), and 0.994 after two and a
+half with the third; with one photo of each in the gallery, 89% and 98% of the others
+are identified.
 """
 
 from cnn_jax.training.config import choose, default
@@ -43,7 +49,7 @@ def folder():
 
 
 def finetune():
-    """A SqueezeNet that starts from weights of ImageNet."""
+    """At the aspect ratio of the ORL faces."""
     config = folder()
     config.data.channels = 3
     config.data.image_size = (112, 92)
