@@ -1,4 +1,43 @@
-"""Style transfer."""
+"""Style transfer: what one picture shows, as another is painted.
+
+    python -m cnn_jax.main --config=configs/style_transfer.py
+    python -m cnn_jax.main --config=configs/style_transfer.py:gatys \\
+        --config.data.file=A.png --config.data.style=B.png \\
+        --config.model.init_from=FILE
+    python -m cnn_jax.predict --workdir=runs/style_transfer-gatys A.png --output=FOLDER
+
+learn one picture, A in the style of B (Gatys et al. 2016). FILE has the weights of a
+SqueezeNet 1.0: torchvision's of ImageNet, or a run of yours. Without it, as in the first
+line, they are random: these know colours and strokes, and little of texture.
+
+    python -m cnn_jax.main --config=configs/style_transfer.py:johnson \\
+        --config.data.dir=DIR --config.data.styles=B.png --config.model.init_from=FILE
+    python -m cnn_jax.predict --workdir=runs/style_transfer-johnson A.png \\
+        --output=FOLDER
+
+learn, from the pictures in DIR, a network that gives any picture the style of B (Johnson
+et al. 2016), and
+
+    python -m cnn_jax.main --config=configs/style_transfer.py:adain \\
+        --config.data.dir=DIR --config.data.styles=DIR --config.model.init_from=FILE
+    python -m cnn_jax.predict --workdir=runs/style_transfer-adain A.png --style=B.png \\
+        --output=FOLDER
+
+one for any style (Huang and Belongie 2017). `improvement` is how much of the
+content's own loss the picture has not.
+
+On two CPU cores that also did other things, one seed, with the weights of ImageNet and
+scikit-image's section of tissue as the style:
+
+* `:gatys`, scikit-learn's pagoda at 256x256 pixels: a style loss of 0.039, where the
+  content itself has 3.72, after 93 s in all. With random weights, at 128x128, it is
+  0.006 of 1.07, after 40 s of processor time;
+* `:johnson`, learned from BSD100: 0.355 on ten other pictures, where these have 4.26,
+  after 4 minutes of processor time. It then makes 256x256 pixels in 0.14 s, and with the
+  published width of 32 in 0.4 s, after 3.4 s to compile;
+* `:adain`, contents and styles from BSD100, in as much time: 0.402 of 1.32. Colours come
+  over and details are still coarse: 600 steps are few for any style.
+"""
 
 from cnn_jax.training.config import choose, default
 
@@ -44,7 +83,11 @@ def adain():
     config.model = {"name": "adain:squeezenet1_0", "content_layers": ("fire4",)}
     config.model.style_layers = ("conv1", "pool1", "fire2", "fire3", "fire4")
     config.task.statistics = "moments"
+    config.task.style_weight = 2.0
+    config.task.variation_weight = 10.0
     config.optimizer.learning_rate = 1e-3
+    config.train.steps = 600
+    config.eval.every_steps = 200
     return config
 
 

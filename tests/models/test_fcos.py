@@ -217,7 +217,6 @@ def test_attributes_of_both():
         ("fcos:mlp", {}, "unknown backbone of fcos 'mlp'"),
         ("fcos:r3d_18", {}, "unknown backbone of fcos 'r3d_18'"),
         ("fcos:resnet18", {"head": "gap"}, "attribute of fcos:resnet18 'head'"),
-        ("fcos:resnet18", {"num_classes": None}, "num_classes of fcos:resnet18 must"),
         ("fcos:resnet18", {"strides": ()}, r"strides=\(\) must be one or more"),
         ("fcos:resnet18", {"strides": (8, 32)}, "each twice the one before"),
         ("fcos:resnet18", {"strides": (0, 0)}, "each twice the one before"),
