@@ -7,24 +7,24 @@
     python -m cnn_jax.predict --workdir=runs/style_transfer-gatys A.png --output=FOLDER
 
 learn one picture, A in the style of B (Gatys et al. 2016). FILE has the weights of a
-SqueezeNet 1.0: torchvision's of ImageNet, or a run of yours. Without it, as in the first
-line, they are random: these know colours and strokes, and little of texture.
+SqueezeNet 1.0: torchvision's of ImageNet, or a run of yours. Without it, as in the
+first line, they are random: these know colours and strokes, and little of texture.
 
     python -m cnn_jax.main --config=configs/style_transfer.py:johnson \\
         --config.data.dir=DIR --config.data.styles=B.png --config.model.init_from=FILE
     python -m cnn_jax.predict --workdir=runs/style_transfer-johnson A.png \\
         --output=FOLDER
 
-learn, from the pictures in DIR, a network that gives any picture the style of B (Johnson
-et al. 2016), and
+learn, from the pictures in DIR, a network that gives any picture the style of B
+(Johnson et al. 2016), and
 
     python -m cnn_jax.main --config=configs/style_transfer.py:adain \\
         --config.data.dir=DIR --config.data.styles=DIR --config.model.init_from=FILE
     python -m cnn_jax.predict --workdir=runs/style_transfer-adain A.png --style=B.png \\
         --output=FOLDER
 
-one for any style (Huang and Belongie 2017). `improvement` is how much of the
-content's own loss the picture has not.
+one for any style (Huang and Belongie 2017). `improvement` is how much of the content's
+own loss the picture has not.
 
 On two CPU cores that also did other things, one seed, with the weights of ImageNet and
 scikit-image's section of tissue as the style:
@@ -33,10 +33,10 @@ scikit-image's section of tissue as the style:
   content itself has 3.72, after 93 s in all. With random weights, at 128x128, it is
   0.006 of 1.07, after 40 s of processor time;
 * `:johnson`, learned from BSD100: 0.355 on ten other pictures, where these have 4.26,
-  after 4 minutes of processor time. It then makes 256x256 pixels in 0.14 s, and with the
-  published width of 32 in 0.4 s, after 3.4 s to compile;
-* `:adain`, contents and styles from BSD100, in as much time: 0.402 of 1.32. Colours come
-  over and details are still coarse: 600 steps are few for any style.
+  after 4 minutes of processor time. It then makes 256x256 pixels in 0.14 s, and with
+  the published width of 32 in 0.4 s, after 3.4 s to compile;
+* `:adain`, contents and styles from BSD100, in as much time: 0.402 of 1.32. Colours
+  come over and details are still coarse: 600 steps are few for any style.
 """
 
 from cnn_jax.training.config import choose, default

@@ -106,7 +106,7 @@ class InstanceNorm(nn.Module):
     each example, then a scale and a bias a channel, where they are used.
 
     The values of PyTorch's `InstanceNorm2d(affine=True)`, and of `GroupNorm` with
-    `group_size=1`, in half the time. Training and evaluation are alike.
+    `group_size=1`. Training and evaluation are alike.
     """
 
     epsilon: float = 1e-5
