@@ -167,3 +167,20 @@ def test_images_smaller_than_a_stride():
             lambda x: Mean(model).init(jax.random.key(0), x, False),
             jnp.zeros((1, 32, 31, 3)),
         )
+
+
+def test_maps_of_modules_are_what_they_return(random_variables):
+    """In the order of the names, those inside of others too."""
+    model = models.create("squeezenet1_0", num_classes=3, width_multiplier=1 / 8)
+    variables = random_variables(model, (96, 96, 3))
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(1, 96, 96, 3)), jnp.float32)
+    _, state = model.apply(variables, x, False, capture_intermediates=True)
+    captured = flatten_dict(state["intermediates"], sep="/")
+    names = ("fire5", "conv1", "fire3/squeeze", "pool8")
+    found = nn.apply(partial(maps.by_name, names=names), model)(variables, x)
+    assert tuple(found) == names
+    for name, y in found.items():
+        (expected,) = captured[f"{name}/__call__"]
+        np.testing.assert_allclose(y, expected, atol=1e-6)
+    with pytest.raises(UserError, match="module of SqueezeNet 'head'"):
+        nn.apply(partial(maps.by_name, names=("head",)), model)(variables, x)
