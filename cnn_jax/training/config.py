@@ -273,11 +273,12 @@ STAND_INS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-def _small(size: int | tuple[int, ...], *, keep_shape: bool) -> int | tuple[int, ...]:
-    """At most 96 pixels a side; for a source that takes but one number, the longer."""
+def _small(size: int | tuple[int, ...], *, keep_tuple: bool) -> int | tuple[int, ...]:
+    """A side of at most 96 pixels, the longer one of two: embedded data are square."""
     if not isinstance(size, tuple):
         return min(size, 96)
-    return tuple(min(side, 96) for side in size) if keep_shape else min(max(size), 96)
+    side = min(max(size), 96)
+    return (side,) if keep_tuple else side
 
 
 def smoke(values: dict[str, Any]) -> dict[str, Any]:
@@ -295,7 +296,7 @@ def smoke(values: dict[str, Any]) -> dict[str, Any]:
     keys = {*data.options(name), *keywords(Augment)} - {"dir", "test_dir"}
     small = {
         "name": name,
-        "image_size": _small(size, keep_shape=name == own),
+        "image_size": _small(size, keep_tuple=name == own),
         "train_examples": 40,
         "test_examples": 20,
         "batch_size": 8,
