@@ -3,7 +3,7 @@ video file, which PyAV decodes (`pip install '.[video]'`)."""
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -106,20 +106,8 @@ def _upright(frame: Any) -> Image.Image:
     return picture.rotate(turned, expand=True) if turned else picture
 
 
-@contextmanager
-def _blamed(path: Path) -> Iterator[None]:
-    """Whatever fails within is the clip's fault, as for pictures."""
-    try:
-        yield
-    except UserError:
-        raise
-    except Image.UnidentifiedImageError:
-        raise UserError(f"clip {path}: neither an animation nor a video.") from None
-    except FileNotFoundError:
-        raise UserError(f"clip {path}: there is no such file or folder.") from None
-    except Exception as error:
-        reason = str(getattr(error, "strerror", None) or error).rstrip(".")
-        raise UserError(f"clip {path} cannot be read: {reason}.") from None
+def _blamed(path: Path) -> AbstractContextManager[None]:
+    return images.blamed(f"clip {path}", "neither an animation nor a video")
 
 
 def clips_in(folder: Path) -> Iterator[Path]:

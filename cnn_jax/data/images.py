@@ -223,21 +223,33 @@ def _opened(
 ) -> Iterator[tuple[Image.Image, tuple[int, int]]]:
     """The picture, not yet decoded, and its upright size (width, height).
 
-    Any failure inside the block is the file's: Pillow raises nearly every kind of
-    exception on damaged files.
+    Any failure inside the block is the file's.
+    """
+    file = io.BytesIO(picture) if isinstance(picture, bytes) else picture
+    with blamed(f"image {name}"), Image.open(file) as image:
+        swapped = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
+        yield image, image.size[::-1] if swapped else image.size
+
+
+@contextmanager
+def blamed(what: str, unknown: str = "not an image, or damaged") -> Iterator[None]:
+    """Whatever fails within is the fault of the file `what`, in one line: decoders
+    raise nearly every kind of exception on damaged files.
+
+    Args:
+      unknown: what the file is, where Pillow does not know it.
     """
     try:
-        file = io.BytesIO(picture) if isinstance(picture, bytes) else picture
-        with Image.open(file) as image:
-            swapped = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
-            yield image, image.size[::-1] if swapped else image.size
+        yield
+    except UserError:
+        raise
     except Image.UnidentifiedImageError:
-        raise UserError(f"image {name}: not an image, or damaged.") from None
+        raise UserError(f"{what}: {unknown}.") from None
     except FileNotFoundError:
-        raise UserError(f"image {name}: there is no such file.") from None
+        raise UserError(f"{what}: there is no such file.") from None
     except Exception as error:
         reason = str(getattr(error, "strerror", None) or error).rstrip(".")
-        raise UserError(f"image {name} cannot be read: {reason}.") from None
+        raise UserError(f"{what} cannot be read: {reason}.") from None
 
 
 def _decoded(encoded: Image.Image) -> Image.Image:

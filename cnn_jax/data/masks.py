@@ -163,11 +163,8 @@ def _count(pairs: Sequence[Pair], ignored: tuple[int, ...]) -> int:
 
 def _mask(path: Path) -> Image.Image:
     """A mask, whose pixels are the values as they are stored."""
-    try:
-        with Image.open(path) as mask:
-            mask.load()
-    except Exception as error:
-        raise UserError(f"mask {path} cannot be read: {error}.") from None
+    with images.blamed(f"mask {path}"), Image.open(path) as mask:
+        mask.load()
     if mask.mode not in ("L", "P", "1"):
         raise UserError(
             f"mask {path} has colours (mode {mask.mode}): its values must be classes."

@@ -1,7 +1,6 @@
 """The user's own volumes, such as scans of a body, one folder a class."""
 
 from collections.abc import Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -155,7 +154,7 @@ def read(path: str | Path) -> tuple[Voxels, tuple[float, ...]]:
       UserError: with the path, for a file that is missing, damaged or no volume, and
         for NIfTI without nibabel.
     """
-    with _blamed(path):
+    with images.blamed(f"volume {path}"):
         if str(path).lower().endswith((".nii", ".nii.gz")):
             voxels, spacing = _nifti(path)
         else:
@@ -192,17 +191,3 @@ def _nifti(path: str | Path) -> tuple[np.ndarray, tuple[float, ...]]:
     return voxels.swapaxes(0, 2), tuple(
         float(side) or 1.0 for side in (up, front, right)
     )
-
-
-@contextmanager
-def _blamed(path: str | Path):
-    """Whatever fails within is the file's fault, as for pictures."""
-    try:
-        yield
-    except UserError:
-        raise
-    except FileNotFoundError:
-        raise UserError(f"volume {path}: there is no such file.") from None
-    except Exception as error:
-        reason = str(getattr(error, "strerror", None) or error).rstrip(".")
-        raise UserError(f"volume {path} cannot be read: {reason}.") from None

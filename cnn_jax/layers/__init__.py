@@ -52,7 +52,6 @@ from cnn_jax.layers.inverted_residual import InvertedResidual
 from cnn_jax.layers.matrix import convolve_as_matrix_product, im2col, patches
 from cnn_jax.layers.normalization import (
     BATCH_AXIS,
-    AdaIN,
     BatchNorm,
     GroupNorm,
     InstanceNorm,
@@ -106,7 +105,6 @@ __all__ = [
     "FILTERS",
     "SHARING",
     "SHORTCUTS",
-    "AdaIN",
     "AdaptiveAvgPool",
     "AdaptiveMaxPool",
     "AuxiliaryPool",

@@ -143,17 +143,6 @@ def adaptive_instance_norm(
     return ((content - mean) / std * wanted_std + wanted_mean).astype(content.dtype)
 
 
-class AdaIN(nn.Module):
-    """`adaptive_instance_norm` as a module."""
-
-    epsilon: float = 1e-5
-
-    def __call__(
-        self, content: Maps, style: Float[Array, "batch *style_space channels"]
-    ) -> Maps:
-        return adaptive_instance_norm(content, style, self.epsilon)
-
-
 class LayerNorm(nn.LayerNorm):
     """Layer normalisation (Ba et al. 2016) over the channels of each pixel, as in
     ConvNeXt; linen's with PyTorch's epsilon, 1e-5, and the accurate variance."""

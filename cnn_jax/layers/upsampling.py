@@ -46,7 +46,7 @@ class PixelShuffle(nn.Module):
 
 
 def upsample_nearest(x: Maps, scale: int = 2) -> Out:
-    """Every pixel `scale` times in each direction."""
+    """Every pixel `scale` times along height and width."""
     return x.repeat(scale, 1).repeat(scale, 2)
 
 

@@ -300,10 +300,9 @@ class Classifier(nn.Module, kw_only=True):
 
     def head_conv(self, train: bool) -> Callable[..., nn.Module]:
         """What makes a convolution of a head, with normalisation and ReLU."""
-        norm = self.head_norm(train, dtype=self.dtype)
-        return partial(layers.ConvUnit, norm=norm, dtype=self.dtype)
+        return partial(layers.ConvUnit, norm=self.head_norm(train), dtype=self.dtype)
 
-    def head_norm(self, train: bool, **attributes) -> Callable[..., nn.Module] | None:
+    def head_norm(self, train: bool) -> Callable[..., nn.Module] | None:
         """What makes a normalisation of a head; None: there is none."""
         return None
 
@@ -344,7 +343,7 @@ class NormalizedClassifier(Classifier, kw_only=True):
             train, sync=self.sync_batch_norm, dtype=self.dtype, **attributes
         )
 
-    def head_norm(self, train: bool, **attributes) -> Callable[..., nn.Module] | None:
+    def head_norm(self, train: bool) -> Callable[..., nn.Module] | None:
         if not getattr(self, "batch_norm", True):  # an attribute of VGG's
             return None
-        return layers.batch_norm(train, sync=self.sync_batch_norm, **attributes)
+        return self.norm(train)

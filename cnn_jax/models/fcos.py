@@ -110,7 +110,7 @@ class FeaturePyramid(nn.Module):
             x = conv(1, padding=0, name=f"lateral{stride}")(given[stride])
             if above is not None:
                 height, width = x.shape[1:3]
-                x += above.repeat(2, 1).repeat(2, 2)[:, :height, :width]
+                x += layers.upsample_nearest(above)[:, :height, :width]
             above = x
             levels[stride] = conv(3, padding=1, name=f"output{stride}")(x)
         x = levels[max(given)]

@@ -259,8 +259,8 @@ EMBEDDED = {
     "identities": (8,),
     "super_resolution": 4,
     "denoising": 8,
-    "picture_and_style": 256,
-    "pictures_and_styles": 256,
+    "picture_and_style": (256,),
+    "pictures_and_styles": (256,),
 }
 # What stands in for a source of the user's, and with what values of its own; for all
 # others it is the digits.
@@ -297,14 +297,10 @@ def smoke(values: dict[str, Any]) -> dict[str, Any]:
     small = {
         "name": name,
         "image_size": _small(size, keep_tuple=name == own),
-        "train_examples": 40,
-        "test_examples": 20,
-        "batch_size": 8,
+        "batch_size": min(given.get("batch_size", 8), 8),
     }
-    if name == "pictures_and_styles":
-        small["image_size"] = (64,)
-    if name == "picture_and_style":  # one of each
-        small = {"name": name, "image_size": (64,), "batch_size": 1}
+    counts = {"train_examples": 40, "test_examples": 20}
+    small |= {key: count for key, count in counts.items() if key in keys}
     if name != own and not given.get("channels"):
         small["channels"] = 1 if own == "tfds:mnist" else 3
     train = {key: value for key, value in values["train"].items() if key[0] == "l"}

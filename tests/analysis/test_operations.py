@@ -58,8 +58,7 @@ class Around(nn.Module):
 
     @nn.compact
     def __call__(self, x, train):
-        layer = self.make(name="layer")
-        return layer(x, x) if isinstance(layer, layers.AdaIN) else layer(x)
+        return self.make(name="layer")(x)
 
 
 def example(name):

@@ -134,7 +134,7 @@ def test_mistakes_are_one_line(animated, write, tmp_path, monkeypatch):
     (tmp_path / "b.gif").write_bytes(whole[: len(whole) // 2])
     write(tmp_path / "still.png")
     mistakes = {
-        "nothing.gif": "there is no such file or folder",
+        "nothing.gif": "there is no such file",
         "empty": "a folder without pictures",
         "sizes": "several sizes, 8x8 and 9x8",
         "a.gif": "neither an animation nor a video",

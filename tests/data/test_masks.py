@@ -73,7 +73,7 @@ def test_a_palette_is_read_as_its_numbers(roads):
         (None, {"image_size": (1, 2, 3)}, "image_size is"),
         ("missing", {}, "has no mask"),
         ("colours", {}, "has colours"),
-        ("damaged", {}, "cannot be read"),
+        ("damaged", {}, "not an image, or damaged"),
         ("empty", {}, "holds no pictures"),
     ],
 )
