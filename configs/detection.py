@@ -7,7 +7,8 @@ has an AP50 of 96%, and an AP of 78%, after three and a half minutes on two CPU 
 
     python -m cnn_jax.main --config=configs/detection.py:voc --config.data.dir=DIR
 
-finds what is marked in DIR, a folder in the form of Pascal VOC. With
+finds what is marked in DIR, a folder in the form of Pascal VOC: of the cells in BCCD's
+blood smears with an AP50 of 87%, after nine minutes (one seed). With
 --config.data.name=coco it is one in that of COCO.
 """
 

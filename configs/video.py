@@ -3,8 +3,8 @@
     python -m cnn_jax.main --config=configs/video.py
     python -m cnn_jax.main --config=configs/video.py --config.model.name=r2d_18
 
-The first tells all motions of the embedded clips apart after 25 to 94 s on two cores
-(one seed; the more when others use them). The label is the direction and the speed of a
+The first tells all motions of the embedded clips apart after a minute on two cores
+(one seed). The label is the direction and the speed of a
 digit, of which a single frame says nothing: the network of the second, which sees each
 frame alone, stays at 6.8%, where chance is 6.3%.
 
