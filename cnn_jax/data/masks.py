@@ -1,9 +1,10 @@
 """The user's pictures with a label for every pixel."""
 
+import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -35,16 +36,16 @@ def load(
     """Pictures in `dir/<split>`, and masks of the same names in other folders.
 
     A mask is a picture of one channel, grey or with a palette, whose values are
-    classes. Pictures are stretched to `image_size`, and masks take the value that is
-    nearest.
+    classes: those that are not ignored, in their order. Pictures are stretched to
+    `image_size`, and masks take the value that is nearest.
 
     Args:
       dir: the folder.
       image_size: a side in pixels, or (height, width).
       channels: 3 for RGB, 1 for grey.
-      classes: their names, in the order of the masks' values; empty: as many numbers as
-        there are in the training masks.
-      ignored: further values of masks, beside 255, whose pixels have no class.
+      classes: their names; empty: the values themselves, as far as they go in the
+        training masks.
+      ignored: values of masks, beside 255, whose pixels have no class.
       train_split, test_split: folders of pictures, several with + between them.
       mask_folder: of a split's masks.
       in_memory: hold all decoded pictures in memory; None: if they need less than
@@ -57,10 +58,8 @@ def load(
     images.check_shape(min(images.sides(image_size)), channels)
     root = existing(dir)
     splits = [_pairs(root, split, mask_folder) for split in (train_split, test_split)]
-    names = classes or tuple(map(str, range(_count(splits[0], ignored))))
-    table = np.full(256, -1, np.int16)
-    table[: len(names)] = range(len(names))
-    table[[IGNORED, *ignored]] = IGNORED
+    names = classes or tuple(map(str, _occurring(splits[0], values(ignored))))
+    table = class_table(names, ignored)
     shape = (*images.sides(image_size), channels)
     train, test = (MaskRecords(MaskFiles(tuple(p), table), shape) for p in splits)
     return assemble(
@@ -73,6 +72,44 @@ def load(
         in_memory=in_memory,
         label_kind="pixels",
     )
+
+
+def values(ignored: tuple[int, ...]) -> list[int]:
+    """Those of masks that are classes, in their order.
+
+    Raises `UserError` for an ignored value that no mask can have.
+    """
+    for value in ignored:
+        if not 0 <= value <= 255:
+            raise UserError(
+                f"data.ignored has {value}: a mask's values are from 0 to 255."
+            )
+    return [value for value in range(IGNORED) if value not in ignored]
+
+
+def class_table(classes: Sequence[str], ignored: tuple[int, ...]) -> np.ndarray:
+    """int16 [256]: the class of each value of a mask; `IGNORED`, or -1 for none.
+
+    Raises `UserError` as `values` does, and for more classes than values.
+    """
+    known = values(ignored)
+    if len(classes) > len(known):
+        raise UserError(
+            f"data.classes has {len(classes)} names for {len(known)} values of masks."
+        )
+    table = np.full(256, -1, np.int16)
+    table[known[: len(classes)]] = range(len(classes))
+    table[[IGNORED, *ignored]] = IGNORED
+    return table
+
+
+class Mask(NamedTuple):
+    """A stored mask: a path or the bytes of an image file, the class of each value, and
+    what errors call it."""
+
+    stored: str | bytes
+    table: np.ndarray
+    name: str
 
 
 @dataclass(frozen=True)
@@ -91,12 +128,12 @@ class MaskFiles:
     def read(self, indices: Sequence[int]) -> Iterable[Encoded]:
         for i in indices:
             picture, mask = map(str, self.pairs[i])
-            yield Encoded(picture, (mask, self.table), picture)
+            yield Encoded(picture, Mask(mask, self.table, mask), picture)
 
 
 @dataclass(frozen=True)
 class MaskRecords(Records):
-    """Pictures on the disk with labels for their pixels; see `Records`."""
+    """Pictures on the disk with labels for their pixels, `Mask`; see `Records`."""
 
     label_type: ClassVar[np.dtype] = np.dtype(np.uint8)
 
@@ -106,15 +143,18 @@ class MaskRecords(Records):
 
     def decoded(self, example: Encoded, rng: np.random.Generator | None) -> dict:
         del rng
-        file, table = example.label
         height, width = self.label_shape
-        mask = _mask(Path(file)).resize((width, height), Image.Resampling.NEAREST)
-        label = table[np.asarray(mask)]
+        _, table, name = example.label
+        mask = np.asarray(
+            _opened(*example.label[::2]).resize(
+                (width, height), Image.Resampling.NEAREST
+            )
+        )
+        label = table[mask]
         if label.min() < 0:
-            value = np.asarray(mask)[label < 0][0]
             raise UserError(
-                f"mask {file} has the value {value}, which is no class: name more of "
-                "data.classes, or add it to data.ignored."
+                f"mask {name} has the value {mask[label < 0][0]}, which is no class: "
+                "name more of data.classes, or add it to data.ignored."
             )
         image = images.stretch(example.picture, self.image_shape, example.name)
         return {"image": image, "label": label.astype(np.uint8)}
@@ -150,23 +190,23 @@ def _pairs(root: Path, splits: str, mask_folder: str) -> list[Pair]:
     return pairs
 
 
-def _count(pairs: Sequence[Pair], ignored: tuple[int, ...]) -> int:
-    """One more than the largest class in the masks."""
-    values = np.zeros(256, bool)
+def _occurring(pairs: Sequence[Pair], known: Sequence[int]) -> Sequence[int]:
+    """Of the values that are classes those up to the largest in the masks."""
+    found = np.zeros(256, bool)
     for _, mask in pairs:
-        values[np.unique(np.asarray(_mask(mask)))] = True
-    values[[IGNORED, *ignored]] = False
-    if not values.any():
+        found[np.unique(np.asarray(_opened(mask, str(mask))))] = True
+    if not found[known].any():
         raise UserError("no pixel of the training masks has a class.")
-    return int(np.flatnonzero(values).max()) + 1
+    return known[: int(np.flatnonzero(found[known]).max()) + 1]
 
 
-def _mask(path: Path) -> Image.Image:
+def _opened(stored: str | Path | bytes, name: str) -> Image.Image:
     """A mask, whose pixels are the values as they are stored."""
-    with images.blamed(f"mask {path}"), Image.open(path) as mask:
+    file = io.BytesIO(stored) if isinstance(stored, bytes) else stored
+    with images.blamed(f"mask {name}"), Image.open(file) as mask:
         mask.load()
     if mask.mode not in ("L", "P", "1"):
         raise UserError(
-            f"mask {path} has colours (mode {mask.mode}): its values must be classes."
+            f"mask {name} has colours (mode {mask.mode}): its values must be classes."
         )
     return mask.convert("L") if mask.mode == "1" else mask

@@ -49,11 +49,11 @@ def load(
     array_record, or not one for image classification, and for an unknown split.
     """
     path = find(name, data_dir)
-    info = _builder(path).info
+    info = builder(path).info
     title = f"tfds:{name}"
     image_key, label_key = _keys(info, title)
     varies = None in info.features[image_key].shape[:2]
-    shape = _image_shape(info.features[image_key], image_size, title)
+    shape = image_shape(info.features[image_key], _sides(image_size), title)
     if in_memory is None and varies:
         in_memory = False
     train, test = (
@@ -61,7 +61,7 @@ def load(
         for split in (train_split, test_split)
     )
     for split in (train, test):
-        _check_split(split.reader, info, path)
+        check_split(split.reader, info, path)
     return assemble(
         train,
         test,
@@ -75,38 +75,58 @@ def load(
 
 
 def describe(
-    name: str, data_dir: str | None, image_size: int | None
+    name: str,
+    *,
+    data_dir: str | None = None,
+    image_size: int | None = None,
+    **_: object,
 ) -> tuple[tuple[str, ...], tuple[int, int, int]]:
     """The classes and the image shape of a set, prepared or known to TFDS.
 
     Raises `UserError` for one that is neither.
     """
-    import tensorflow_datasets as tfds
-
-    try:
-        info = _builder(find(name, data_dir)).info
-    except UserError as unprepared:
-        try:
-            # A folder that is not there keeps TFDS from looking for prepared sets.
-            info = tfds.builder(name, data_dir=os.devnull).info
-        except Exception:
-            raise unprepared from None
-    title = f"tfds:{name}"
+    info, title = known(name, data_dir), f"tfds:{name}"
     image_key, label_key = _keys(info, title)
-    shape = _image_shape(info.features[image_key], image_size, title)
+    shape = image_shape(info.features[image_key], _sides(image_size), title)
     return tuple(info.features[label_key].names), shape
 
 
-def _image_shape(
-    feature: Any, image_size: int | None, title: str
+def known(name: str, data_dir: str | None) -> Any:
+    """What TFDS has to say of a set, prepared or not.
+
+    Raises `UserError` for one that is neither prepared nor known to it.
+    """
+    import tensorflow_datasets as tfds
+
+    try:
+        return builder(find(name, data_dir)).info
+    except UserError as unprepared:
+        try:
+            # A folder that is not there keeps TFDS from looking for prepared sets.
+            return tfds.builder(name, data_dir=os.devnull).info
+        except Exception:
+            raise unprepared from None
+
+
+def _sides(image_size: int | None) -> tuple[int, int] | None:
+    return None if image_size is None else (image_size, image_size)
+
+
+def image_shape(
+    feature: Any, size: tuple[int, int] | None, title: str
 ) -> tuple[int, int, int]:
-    height, width, channels = feature.shape
-    if None in (height, width) and image_size is None:
+    """(height, width, channels) of the images of a feature, in a size of their own or
+    `size`.
+
+    Raises `UserError` where they have none of their own, or it is none.
+    """
+    *own, channels = feature.shape
+    if None in own and size is None:
         raise UserError(f"{title} has images of many sizes: set data.image_size.")
-    shape = (image_size or height, image_size or width, channels or 3)
-    for size in shape[:2]:
-        check_shape(size, shape[2])
-    return shape
+    height, width = size or own
+    for side in (height, width):
+        check_shape(side, channels or 3)
+    return height, width, channels or 3
 
 
 def find(name: str, data_dir: str | None) -> Path:
@@ -155,7 +175,8 @@ def _version_number(version: str) -> tuple[int, ...]:
     return tuple(int(number) for number in re.findall(r"\d+", version))
 
 
-def _builder(path: Path) -> Any:
+def builder(path: Path) -> Any:
+    """TFDS's own reader of a prepared set."""
     import tensorflow_datasets as tfds
 
     return tfds.builder_from_directory(path)
@@ -180,7 +201,8 @@ def _keys(info: Any, title: str) -> tuple[str, str]:
     )
 
 
-def _check_split(reader: "Prepared", info: Any, path: Path) -> None:
+def check_split(reader: "Prepared", info: Any, path: Path) -> None:
+    """Raises `UserError` for a split that cannot be read, or has no examples."""
     if info.file_format.value != "array_record":
         raise UserError(
             f"{reader.title} in {path} is stored as {info.file_format.value}, which "
@@ -212,9 +234,19 @@ class Prepared:
     def _source(self) -> Any:
         from tensorflow_datasets import decode
 
-        return _builder(Path(self.path)).as_data_source(
-            split=self.split, decoders={self.image_key: decode.SkipDecoding()}
+        return builder(Path(self.path)).as_data_source(
+            split=self.split,
+            decoders={key: decode.SkipDecoding() for key in self._encoded()},
         )
+
+    def _encoded(self) -> tuple[str, ...]:
+        """The features that are files of images."""
+        return (self.image_key,)
+
+    def _label(self, stored: Any, name: str) -> Any:
+        """That of `Encoded`, of the stored feature."""
+        del name
+        return int(stored)
 
     def __getstate__(self) -> dict:
         return {key: self.__dict__[key] for key in self.__dataclass_fields__}
@@ -235,8 +267,6 @@ class Prepared:
         for start in range(0, len(indices), 1024):
             some = list(indices[start : start + 1024])
             for i, stored in zip(some, self._source.__getitems__(some), strict=True):
-                yield Encoded(
-                    stored[self.image_key],
-                    int(stored[self.label_key]),
-                    f"{i} of {self.title}, split '{self.split}'",
-                )
+                name = f"{i} of {self.title}, split '{self.split}'"
+                label = self._label(stored[self.label_key], name)
+                yield Encoded(stored[self.image_key], label, name)

@@ -268,6 +268,7 @@ STAND_INS: dict[str, tuple[str, dict[str, Any]]] = {
     "clips": ("moving_digits", {}),
     "volumes": ("moving_digits", {}),
     "masks": ("digit_scenes", {}),
+    "tfds_masks": ("digit_scenes", {}),
     "voc": ("digit_scenes", {"labels": "boxes"}),
     "coco": ("digit_scenes", {"labels": "boxes"}),
 }
@@ -291,7 +292,8 @@ def smoke(values: dict[str, Any]) -> dict[str, Any]:
     """
     given = values["data"]
     own = given["name"]
-    name, more = STAND_INS.get(own, (own if own in EMBEDDED else "digits", {}))
+    fallback = (own if own in EMBEDDED else "digits", {})
+    name, more = STAND_INS.get(own.partition(":")[0], fallback)
     size = given.get("image_size") or {**EMBEDDED, "tfds:mnist": 28}.get(own, 32)
     keys = {*data.options(name), *keywords(Augment)} - {"dir", "test_dir"}
     small = {

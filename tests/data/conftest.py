@@ -1,5 +1,6 @@
 """Real data, small folders of pictures, and a small prepared TFDS set."""
 
+import io
 import os
 from pathlib import Path
 
@@ -48,42 +49,82 @@ def pets(tmp_path, write):
     return tmp_path / "pets"
 
 
+def prepare(folder, name, features, examples):
+    """Prepares a TFDS set of twelve training and four validation examples there."""
+    import tensorflow_datasets as tfds
+
+    def info(self):
+        return tfds.core.DatasetInfo(
+            builder=self, features=tfds.features.FeaturesDict(features)
+        )
+
+    def generators(self, dl_manager):
+        return {split: examples(n) for split, n in (("train", 12), ("validation", 4))}
+
+    kind = type(
+        name.capitalize(),
+        (tfds.core.GeneratorBasedBuilder,),
+        {
+            "VERSION": tfds.core.Version("1.0.0"),
+            "pkg_dir_path": Path(__file__).parent,
+            "_info": info,
+            "_split_generators": generators,
+            "_generate_examples": None,
+        },
+    )
+    kind(data_dir=str(folder), file_format="array_record").download_and_prepare()
+
+
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory):
     """A TFDS set "shapes" of JPEGs of many sizes, prepared on the spot."""
     import tensorflow_datasets as tfds
 
-    class Shapes(tfds.core.GeneratorBasedBuilder):
-        VERSION = tfds.core.Version("1.0.0")
-        pkg_dir_path = Path(__file__).parent
-
-        def _info(self):
-            return tfds.core.DatasetInfo(
-                builder=self,
-                features=tfds.features.FeaturesDict(
-                    {
-                        "image": tfds.features.Image(
-                            shape=(None, None, 3), encoding_format="jpeg"
-                        ),
-                        "label": tfds.features.ClassLabel(names=["dark", "light"]),
-                    }
-                ),
-                supervised_keys=("image", "label"),
-            )
-
-        def _split_generators(self, dl_manager):
-            return {
-                "train": self._generate_examples(12),
-                "validation": self._generate_examples(4),
-            }
-
-        def _generate_examples(self, count):
-            for i in range(count):
-                size = (40 + i, 30 + 2 * i)
-                image = Image.new("RGB", size, (200 * (i % 2),) * 3)
-                yield i, {"image": image, "label": i % 2}
+    def examples(count):
+        for i in range(count):
+            size = (40 + i, 30 + 2 * i)
+            image = Image.new("RGB", size, (200 * (i % 2),) * 3)
+            yield i, {"image": image, "label": i % 2}
 
     folder = tmp_path_factory.mktemp("tensorflow_datasets")
-    builder = Shapes(data_dir=str(folder), file_format="array_record")
-    builder.download_and_prepare()
+    features = {
+        "image": tfds.features.Image(shape=(None, None, 3), encoding_format="jpeg"),
+        "label": tfds.features.ClassLabel(names=["dark", "light"]),
+    }
+    prepare(folder, "shapes", features, examples)
+    return str(folder)
+
+
+@pytest.fixture(scope="session")
+def prepared_masks(tmp_path_factory):
+    """TFDS sets of many sizes whose left half is 1 and whose right half is 2 or 3:
+    "halves", as `oxford_iiit_pet`, and "named", whose masks have names for values."""
+    import tensorflow_datasets as tfds
+
+    def examples(count):
+        for i in range(count):
+            height, width = 30 + 2 * i, 40 + 2 * i
+            mask = np.ones((height, width, 1), np.uint8)
+            mask[:, width // 2 :] = 2 + i % 2
+            image = (mask * 60).repeat(3, -1)
+            yield i, {"image": png(image), "label": 0, "mask": png(mask[..., 0])}
+
+    def png(pixels):
+        file = io.BytesIO()
+        Image.fromarray(pixels).save(file, "PNG")
+        file.seek(0)
+        return file
+
+    folder = tmp_path_factory.mktemp("tensorflow_datasets")
+    names = ["nothing", "pet", "wall", "door"]
+    for name, mask in (
+        ("halves", tfds.features.Image(shape=(None, None, 1))),
+        ("named", tfds.features.LabeledImage(shape=(None, None, 1), labels=names)),
+    ):
+        features = {
+            "image": tfds.features.Image(shape=(None, None, 3), encoding_format="png"),
+            "label": tfds.features.ClassLabel(names=["pet"]),
+            "mask": mask,
+        }
+        prepare(folder, name, features, examples)
     return str(folder)

@@ -64,9 +64,19 @@ def test_a_palette_is_read_as_its_numbers(roads):
     assert masks(roads).classes == ("0", "1", "2")
 
 
+def test_classes_are_the_values_that_are_not_ignored(roads):
+    """As in sets whose value 0 has no class."""
+    dataset = masks(roads, ignored=(0, 11), classes=("tree", "car"))
+    for i, label in enumerate(dataset.splits["train"].labels):
+        assert (label[:, 5:] == i % 2).all() and (label[:, :5] == IGNORED).all()
+    assert masks(roads, ignored=(0, 11)).classes == ("1", "2")
+
+
 @pytest.mark.parametrize(
     ("break_it", "options", "message"),
     [
+        (None, {"ignored": (300,)}, "data.ignored has 300"),
+        (None, {"classes": ("a",) * 255}, "255 names for 254 values"),
         (None, {"ignored": (), "classes": ("a", "b", "c")}, "has the value 11"),
         (None, {"test_split": "val"}, "there is no folder"),
         (None, {"dir": ""}, "data.dir is not set"),

@@ -1,0 +1,136 @@
+"""Prepared TensorFlow Datasets with a label for every pixel; see `tfds_source`."""
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from cnn_jax.data import images, masks, tfds_source
+from cnn_jax.data.dataset import Dataset, assemble
+from cnn_jax.errors import UserError
+
+
+def load(
+    name: str,
+    *,
+    data_dir: str | None = None,
+    train_split: str = "train",
+    test_split: str = "test",
+    image_size: tuple[int, ...] | None = None,
+    classes: tuple[str, ...] = (),
+    ignored: tuple[int, ...] = (),
+    in_memory: bool | None = None,
+    train_examples: int | float | None = None,
+    test_examples: int | float | None = None,
+    subset_seed: int = 0,
+) -> Dataset:
+    """The prepared set `name[/config][:version]`, for segmentation: one image in colour
+    and one mask an example. What a mask's values mean, `masks.load` says.
+
+    Args:
+      data_dir, train_split, test_split: see `tfds_source.load`.
+      image_size: a side in pixels, or (height, width), to which pictures and masks are
+        stretched; None: the set's own, if all have the same.
+      classes: their names, in the order of the masks' values; empty: those that the set
+        itself has.
+      ignored: values of masks, beside 255, whose pixels have no class.
+      in_memory: hold all decoded images in memory; None: if they have one size and need
+        less than 2 GiB.
+      train_examples, test_examples, subset_seed: see `tfds_source.load`.
+
+    Raises `UserError` as `tfds_source.load` does, and where nobody names the classes.
+    """
+    path = tfds_source.find(name, data_dir)
+    info = tfds_source.builder(path).info
+    facts = _facts(info, f"tfds_masks:{name}", image_size, classes)
+    table = masks.class_table(facts.classes, ignored)
+    stored = (facts.image_key, facts.mask_key, True, table)
+    train, test = (
+        masks.MaskRecords(
+            PreparedMasks(str(path), f"tfds:{name}", split, *stored), facts.image_shape
+        )
+        for split in (train_split, test_split)
+    )
+    for split in (train, test):
+        tfds_source.check_split(split.reader, info, path)
+    if in_memory is None and None in info.features[facts.image_key].shape:
+        in_memory = False
+    return assemble(
+        train,
+        test,
+        classes=facts.classes,
+        train_examples=train_examples,
+        test_examples=test_examples,
+        subset_seed=subset_seed,
+        in_memory=in_memory,
+        label_kind="pixels",
+    )
+
+
+def describe(
+    name: str,
+    *,
+    data_dir: str | None = None,
+    image_size: tuple[int, ...] | None = None,
+    classes: tuple[str, ...] = (),
+    **_: object,
+) -> tuple[tuple[str, ...], tuple[int, int, int]]:
+    """The classes and the image shape of a set, prepared or known to TFDS.
+
+    Raises `UserError` for one that is neither.
+    """
+    info = tfds_source.known(name, data_dir)
+    facts = _facts(info, f"tfds_masks:{name}", image_size, classes)
+    return facts.classes, facts.image_shape
+
+
+@dataclass(frozen=True)
+class PreparedMasks(tfds_source.Prepared):
+    """Reads the encoded images and masks of one split; `table` has the class of each
+    value of a mask."""
+
+    table: np.ndarray = field(repr=False)
+
+    def labels(self) -> None:
+        return None
+
+    def _encoded(self) -> tuple[str, ...]:
+        return self.image_key, self.label_key
+
+    def _label(self, stored: Any, name: str) -> masks.Mask:
+        return masks.Mask(stored, self.table, name)
+
+
+class Facts(NamedTuple):
+    """What is known of a set without its examples."""
+
+    image_key: str
+    mask_key: str
+    classes: tuple[str, ...]
+    image_shape: tuple[int, int, int]
+
+
+def _facts(
+    info: Any, title: str, image_size: tuple[int, ...] | None, classes: tuple[str, ...]
+) -> Facts:
+    import tensorflow_datasets as tfds
+
+    pictures = {
+        key: feature
+        for key, feature in info.features.items()
+        if isinstance(feature, tfds.features.Image)
+    }
+    images_found = [key for key, feature in pictures.items() if feature.shape[-1] == 3]
+    masks_found = [key for key, feature in pictures.items() if feature.shape[-1] == 1]
+    if len(images_found) != 1 or len(masks_found) != 1:
+        raise UserError(
+            f"{title} is no set for segmentation, with one image of three channels and "
+            f"one mask of one; it has {', '.join(sorted(info.features))}."
+        )
+    mask = pictures[masks_found[0]]
+    own = tuple(getattr(mask, "names", None) or ())
+    if not (classes or own):
+        raise UserError(f"{title} has no names of its masks' values: set data.classes.")
+    size = None if image_size is None else images.sides(image_size)
+    shape = tfds_source.image_shape(pictures[images_found[0]], size, title)
+    return Facts(images_found[0], masks_found[0], classes or own, shape)
