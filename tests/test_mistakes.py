@@ -773,11 +773,18 @@ STYLE = [
         (["--config.task.layer_weights=(1, 2, 3)"], "one for each of the 2"),
         (["--config.data.name=pictures_and_styles"], "pixels:squeezenet1_0 learns one"),
         (["--config.data.flip=true"], "are not augmented further"),
+        (["--config.optimizer.freeze=none"], "set config.optimizer.freeze=backbone"),
+        (["--config.optimizer.freeze=backbone/conv1"], "freeze=backbone"),
         (["--config.model.init_from=none.pth"], "there are no weights at none.pth"),
     ],
 )
 def test_styles(flags, message, train):
     assert message in train(*STYLE, *flags)
+
+
+def test_pictures_that_are_made_have_values_from_0_to_1(train):
+    line = train("--config=configs/denoising.py", "--config.data.normalization=half")
+    assert "from 0 to 1" in line and "data.normalization=half" in line
 
 
 def test_a_network_that_learns_no_style(train):

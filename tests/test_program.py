@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[1]
 IMAGES = ["digits", "cifar10", "imagenet"]
 CONFIGS = {
     "resnet": [*IMAGES, "mnist", "folder"],
-    "segmentation": ["scenes", "camvid"],
+    "segmentation": ["scenes", "camvid", "pets"],
     "denoising": ["digits", "folder"],
     "detection": ["scenes", "voc"],
     "faces": ["digits", "folder", "finetune"],
@@ -81,6 +81,7 @@ LARGE = [
     ("faces", "finetune"),
     ("gestures", "folder"),
     ("segmentation", "camvid"),
+    ("segmentation", "pets"),
     ("video", "clips"),
     ("video", "volumes"),
 ]

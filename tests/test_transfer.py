@@ -5,6 +5,8 @@ import shutil
 import sys
 import types
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 import pytest
@@ -341,6 +343,37 @@ def test_torchvisions_weights_of_a_backbone():
     del arrays[inside[0].name]
     with pytest.raises(UserError, match=inside[0].name):
         pretrained.fit(weights, "x", "fcos:squeezenet1_1", model, size)
+
+
+def test_a_detector_of_other_classes():
+    """Its last layer starts afresh, and all else is kept."""
+    name, size = "fcos:resnet20", (32, 32, 1)
+
+    def detector(classes):
+        return models.create(name, num_classes=classes, width=8, strides=(4,))
+
+    images = jnp.zeros((1, *size))
+    variables = jax.eval_shape(
+        lambda: detector(3).init(jax.random.key(0), images, train=False)
+    )
+    arrays = {
+        "/".join(path): np.zeros(leaf.shape, np.float32)
+        for path, leaf in flatten_dict(variables).items()
+    }
+    facts = {"model": name, "classes": ["a", "b", "c"]}
+    weights = weight_files.Weights(arrays, facts=facts)
+    for classes, words in (
+        ("abc", None),
+        ("ab", "head: 3 classes in the file, 2 here"),
+        ("abd", "head: the file's classes are others"),
+    ):
+        model = detector(len(classes))
+        found = pretrained.fit(weights, "x", name, model, size, list(classes))
+        kept = flatten_dict(found.variables)
+        last = {path for path in kept if path[1:3] == ("classification", "logits")}
+        assert len(kept) == len(arrays) - (2 if words else 0)
+        assert bool(last) == (words is None)
+        assert (words or "") in found.report and "not in the file" not in found.report
 
 
 def test_one_class_more(source, done, tmp_path):

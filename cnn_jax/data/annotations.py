@@ -3,14 +3,14 @@
 
 import json
 import xml.etree.ElementTree as ET
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from cnn_jax.data.folder import SUFFIXES
+from cnn_jax.data.folder import SUFFIXES, visible_files
 from cnn_jax.errors import UserError, unknown
 
 # Pixels that a box may reach beyond its image, and is cut off.
@@ -62,7 +62,9 @@ class _Image(NamedTuple):
 
 
 def pascal_voc(
-    dir: str | Path, classes: Sequence[str] | None = None
+    dir: str | Path,
+    classes: Sequence[str] | None = None,
+    splits: Sequence[str] | None = None,
 ) -> dict[str, Annotations]:
     """The splits of a folder with `Annotations/NAME.xml` and `JPEGImages/NAME.jpg`.
 
@@ -73,39 +75,55 @@ def pascal_voc(
 
     Args:
       classes: names; None: all that occur, sorted.
+      splits: which of them to read; None: all.
 
     Raises:
       UserError: with the file's name, for a file that is missing or cannot be read, no
         XML or without the entries that it needs, for an unknown class, and for a box
-        that is empty or outside of its image.
+        that is empty or outside of its image; and for a split that is not there.
     """
     root = Path(dir).expanduser()
     if not (root / "Annotations").is_dir():
         raise UserError(f"{root} has no folder Annotations: it is no Pascal VOC set.")
-    splits = {}
-    for split in VOC_SPLITS:
-        path = root / "ImageSets" / "Main" / f"{split}.txt"
-        if path.exists():
-            # In the lists of one class, a second column says whether it is there.
-            lines = _read(path).decode(errors="replace").splitlines()
-            splits[split] = [line.split()[0] for line in lines if line.strip()]
-    if not splits:
-        splits["all"] = sorted(p.stem for p in (root / "Annotations").glob("*.xml"))
+    annotated = {p.stem for p in visible_files(root / "Annotations", [".xml"])}
+    lists = {
+        split: path
+        for split in VOC_SPLITS
+        if (path := root / "ImageSets" / "Main" / f"{split}.txt").exists()
+    }
+    for split in (splits or ()) if lists else ():
+        if split not in lists:
+            known = ", ".join(lists)
+            raise UserError(f"{root} has no split '{split}'. There are: {known}.")
+    parts = {
+        split: _listed(path, annotated)
+        for split, path in lists.items()
+        if splits is None or split in splits
+    }
+    if not lists:
+        parts["all"] = sorted(annotated)
     pictures = {
         path.stem: path
         for path in (root / "JPEGImages").glob("*")
         if path.suffix.lower() in SUFFIXES
     }
     images = {}
-    for name in sorted({name for names in splits.values() for name in names}):
+    for name in sorted({name for names in parts.values() for name in names}):
         picture = pictures.get(name, root / "JPEGImages" / f"{name}.jpg")
         images[name] = _voc_image(root / "Annotations" / f"{name}.xml", picture)
     if classes is None:
         classes = sorted({o.name for i in images.values() for o in i.objects})
     return {
         split: _assembled([images[name] for name in names], classes)
-        for split, names in splits.items()
+        for split, names in parts.items()
     }
+
+
+def _listed(path: Path, annotated: Collection[str]) -> list[str]:
+    """The names in a list of Pascal VOC."""
+    lines = map(str.strip, _read(path).decode(errors="replace").splitlines())
+    # In the lists of one class, a second column says whether it is there.
+    return [line if line in annotated else line.split()[0] for line in lines if line]
 
 
 def coco(file: str | Path, folder: str | Path) -> Annotations:

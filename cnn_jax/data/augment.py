@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float, Int32, Key, UInt8
 from cnn_jax.data.dataset import IGNORED
 
 Image = UInt8[Array, "*depth height width channels"]
-LEAST = 2.0  # pixels: a box with a side below it has left the image
+LEAST = 2.0  # pixels: a box that was cut to a side below it has left the image
 
 
 @dataclass(frozen=True)
@@ -150,18 +150,18 @@ def _boxes(
     key: Key[Array, ""],
     label: Float[Array, "most 5"],
 ) -> Float[Array, "most 5"]:
-    """One whose part in the image is less than `LEAST` pixels high or wide is gone."""
+    """One is gone of which the image's edge leaves less than `LEAST` pixels a side."""
     start, mirrored = augment.draw(key)
     shift = (augment.crop_padding - start).astype(jnp.float32)
     boxes = label[:, 1:] + jnp.tile(shift, 2)
     height, width = size
-    boxes = jnp.clip(boxes, 0, jnp.array([height, width] * 2, jnp.float32))
+    whole, boxes = boxes, jnp.clip(boxes, 0, jnp.array([height, width] * 2, float))
     top, left, bottom, right = boxes.T
     left, right = (
         jnp.where(mirrored, width - right, left),
         jnp.where(mirrored, width - left, right),
     )
-    seen = jnp.minimum(bottom - top, right - left) >= LEAST
+    seen = (boxes == whole).all(-1) | (jnp.minimum(bottom - top, right - left) >= LEAST)
     kept = jnp.where(seen, label[:, 0], -1.0)
     return jnp.stack([kept, top, left, bottom, right], axis=-1)
 

@@ -1,5 +1,6 @@
 """The user's own clips, one folder a class."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -157,7 +158,8 @@ def cut(
     def choose(there: int) -> list[int]:
         room = max(there - ((count - 1) * frame_step + 1), 0)
         if isinstance(place, float):
-            start = int(room * place)
+            # Of an even number of starts, the one before the middle.
+            start = max(math.ceil((room + 1) * place - 1e-6) - 1, 0)
         else:
             start = int(place.integers(room + 1))
         return [min(start + t * frame_step, there - 1) for t in range(count)]

@@ -79,6 +79,11 @@ def _of_video(path: Path, choose: Choice) -> list[Image.Image]:
         if not container.streams.video:
             raise ValueError("there is no video in it")
         stream = container.streams.video[0]
+        if container.format.name == "avi":  # which has no times of what is shown
+            every = list(container.decode(stream))
+            if not every:
+                raise ValueError("none of its frames can be decoded")
+            return [_upright(every[i]) for i in choose(len(every))]
         packets = (p for p in container.demux(stream) if p.size)
         # What shows none of its own, a packet may, leaves the one before it in place.
         times = sorted({p.pts for p in packets if p.pts is not None})

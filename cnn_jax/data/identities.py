@@ -2,7 +2,6 @@
 others."""
 
 import hashlib
-from collections import Counter
 from collections.abc import Iterable
 from functools import partial
 
@@ -47,7 +46,8 @@ def load(
       train_examples, test_examples, subset_seed: see `folder.load`.
 
     Raises `UserError` as `folder.load`, for fewer than two identities to train on, an
-    identity in both splits, and a test split without two pictures of one identity.
+    identity in both splits, and a test split without two pictures of one identity or
+    without two identities.
     """
     size = sides(image_size)
     check_shape(min(size), channels)
@@ -67,14 +67,9 @@ def load(
             f"'{min(both)}' is in the training and in the test split of {dir}; those "
             "who are tested must not be trained on."
         )
-    if max(Counter(name for name, _ in test).values(), default=0) < 2:
-        raise UserError(
-            f"nobody in the test split of {dir} has two pictures, so none can be "
-            "compared with another."
-        )
     shape = (*size, channels)
     names = [*classes, *unseen]
-    return assemble(
+    dataset = assemble(
         Records(files(train, names), shape),
         Records(files(test, names), shape),
         classes=classes,
@@ -82,6 +77,27 @@ def load(
         in_memory=in_memory,
         **kept,
     )
+    return comparable(dataset, dir)
+
+
+def comparable(dataset: Dataset, dir: str) -> Dataset:
+    """The data set, if its test split has two pictures of one identity, and two of
+    different ones.
+
+    Raises `UserError` otherwise.
+    """
+    _, counts = np.unique(dataset.splits["test"].known_labels(), return_counts=True)
+    if counts.max() < 2:
+        raise UserError(
+            f"nobody in the test split of {dir} has two pictures, so none can be "
+            "compared with another."
+        )
+    if len(counts) < 2:
+        raise UserError(
+            f"the test split of {dir} has pictures of one identity alone, so none can "
+            "be compared with another's."
+        )
+    return dataset
 
 
 def _digits(
@@ -98,7 +114,7 @@ def _digits(
     order = [*sorted(set(names) - set(unseen)), *unseen]
     labels = np.array([order.index(name) for name in names], np.int32)[labels]
     known = labels < len(order) - len(unseen)
-    return assemble(
+    dataset = assemble(
         Arrays(pictures[known], labels[known]),
         Arrays(pictures[~known], labels[~known]),
         classes=order[: -len(unseen)],
@@ -106,6 +122,7 @@ def _digits(
         in_memory=True,
         **kept,
     )
+    return comparable(dataset, "the digits")
 
 
 def split(
@@ -128,7 +145,7 @@ def tested(names: Iterable[str], count: int | float) -> set[str]:
     Args:
       count: how many or, below 1, which share.
 
-    Raises `UserError` unless at least two identities are left to train on and one to
+    Raises `UserError` unless at least two identities are left to train on and two to
     test on.
     """
     order = sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())
@@ -139,10 +156,10 @@ def tested(names: Iterable[str], count: int | float) -> set[str]:
                 f"data.test_identities is {count}; a share lies between 0 and 1, and a "
                 "number of identities is a whole one."
             )
-        count = max(1, round(count * len(order)))
-    if not 1 <= count <= len(order) - 2:
+        count = max(2, round(count * len(order)))
+    if not 2 <= count <= len(order) - 2:
         raise UserError(
             f"data.test_identities={given} of {len(order)} identities: at "
-            "least one must be tested and two trained on."
+            "least two must be tested and two trained on."
         )
     return set(order[:count])

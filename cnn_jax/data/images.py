@@ -117,6 +117,28 @@ def stretch(
     return resample(picture, image_shape, lambda size: (0, 0, *size), name)
 
 
+def annotated(
+    path: str | Path, image_shape: tuple[int, int, int], size: tuple[int, int]
+) -> np.ndarray:
+    """`stretch` for a picture of which others say that it has a `size` (width, height):
+    as it is stored, where that is its size before it is turned upright.
+
+    Raises `UserError` where it has another one.
+    """
+    with _opened(path, str(path)) as (image, upright):
+        stored = image.size
+        if size not in (upright, stored):
+            raise ValueError(
+                "its annotation is of {}x{} pixels, and it has {}x{}".format(
+                    *size, *upright
+                )
+            )
+        if size == upright:
+            return stretch(path, image_shape)
+        image.load()
+        return stretch(plain(image), image_shape)
+
+
 def random_resized_crop(
     picture: Picture,
     image_shape: tuple[int, int, int],

@@ -4,7 +4,7 @@ import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -12,7 +12,7 @@ from PIL import Image
 from cnn_jax.data import images
 from cnn_jax.data.dataset import IGNORED, Dataset, assemble
 from cnn_jax.data.folder import SUFFIXES, existing
-from cnn_jax.data.splits import Encoded, Records, Shape
+from cnn_jax.data.splits import Arrays, Encoded, Records, Shape
 from cnn_jax.errors import UserError
 
 Pair = tuple[Path, Path]
@@ -36,7 +36,8 @@ def load(
     """Pictures in `dir/<split>`, and masks of the same names in other folders.
 
     A mask is a picture of one channel, grey or with a palette, whose values are
-    classes: those that are not ignored, in their order. Pictures are stretched to
+    classes: those that are not ignored, in their order. One of single bits has the
+    values 0 and 1. Pictures are stretched to
     `image_size`, and masks take the value that is nearest.
 
     Args:
@@ -53,7 +54,8 @@ def load(
       train_examples, test_examples, subset_seed: see `folder.load`.
 
     Raises:
-      UserError: a folder or a mask that is missing, or a value without a class.
+      UserError: a folder or a mask that is missing, a value without a class, or masks
+        of one class only.
     """
     images.check_shape(min(images.sides(image_size)), channels)
     root = existing(dir)
@@ -62,7 +64,7 @@ def load(
     table = class_table(names, ignored)
     shape = (*images.sides(image_size), channels)
     train, test = (MaskRecords(MaskFiles(tuple(p), table), shape) for p in splits)
-    return assemble(
+    return with_masks(
         train,
         test,
         classes=names,
@@ -70,8 +72,25 @@ def load(
         test_examples=test_examples,
         subset_seed=subset_seed,
         in_memory=in_memory,
-        label_kind="pixels",
     )
+
+
+def with_masks(train: Records, test: Records, **options: Any) -> Dataset:
+    """`assemble` for splits of masks.
+
+    Raises:
+      UserError: as `assemble`, or all masks to train on, as far as they are in memory,
+        are of one class.
+    """
+    dataset = assemble(train, test, label_kind="pixels", **options)
+    kept = dataset.splits["train"]
+    found = np.unique(kept.labels) if isinstance(kept, Arrays) else range(2)
+    if len(dataset.classes) < 2 or sum(value != IGNORED for value in found) < 2:
+        raise UserError(
+            f"the masks to train on have one class alone: a mask's value {IGNORED} is "
+            "of no class, so two classes are 0 and 1, and not 0 and 255."
+        )
+    return dataset
 
 
 def values(ignored: tuple[int, ...]) -> list[int]:
@@ -209,4 +228,6 @@ def _opened(stored: str | Path | bytes, name: str) -> Image.Image:
         raise UserError(
             f"mask {name} has colours (mode {mask.mode}): its values must be classes."
         )
-    return mask.convert("L") if mask.mode == "1" else mask
+    if mask.mode == "1":
+        return Image.fromarray(np.asarray(mask).astype(np.uint8))
+    return mask

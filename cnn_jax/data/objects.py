@@ -53,7 +53,7 @@ def voc(
         "subset_seed": subset_seed,
         "in_memory": in_memory,
     }
-    found = annotations.pascal_voc(existing(dir))
+    found = annotations.pascal_voc(existing(dir), splits=(train_split, test_split))
     if set(found) == {"all"}:
         if not 0 < test_fraction < 1:
             raise UserError(
@@ -61,10 +61,6 @@ def voc(
             )
         train, test = _divided(found["all"], test_fraction)
     else:
-        for split in (train_split, test_split):
-            if split not in found:
-                known = ", ".join(found)
-                raise UserError(f"{dir} has no split '{split}'. There are: {known}.")
         train, test = found[train_split], found[test_split]
     return _with_boxes(train, test, image_size, channels, kept)
 
@@ -152,7 +148,8 @@ class BoxRecords(Records):
         label[:, 0] = -1
         label[: len(rows), 0] = rows[:, 0]
         label[: len(rows), 1:] = rows[:, 1:] * np.tile(scale, 2)
-        image = images.stretch(example.picture, self.image_shape, example.name)
+        height, width = map(int, size)
+        image = images.annotated(example.picture, self.image_shape, (width, height))
         return {"image": image, "label": label}
 
 
@@ -165,6 +162,11 @@ def _with_boxes(
 ) -> Dataset:
     images.check_shape(min(images.sides(image_size)), channels)
     shape = (*images.sides(image_size), channels)
+    for role, known in (("train", train), ("test", test)):
+        if not known.paths:
+            raise UserError(f"the {role} split has no pictures.")
+    if not train.classes:
+        raise UserError("no picture has an object with a box.")
     most = max(len(rows) for known in (train, test) for rows in known.boxes)
     splits = (
         BoxRecords(

@@ -46,6 +46,12 @@ def super_resolution(
     images.check_least("scale", scale, 2)
 
     def pair(picture: Picture) -> tuple[Picture, Picture]:
+        least = min(picture.shape[:2])
+        if least < scale:
+            raise UserError(
+                f"data.scale is {scale}, and a picture has {least} pixels on a side: "
+                "take a smaller one."
+            )
         height, width = (side // scale * scale for side in picture.shape[:2])
         picture = picture[:height, :width]
         return bicubic.resize(picture, 1 / scale), picture
@@ -70,8 +76,8 @@ def denoising(
 ) -> Dataset:
     """Pictures with Gaussian noise, rounded to 8 bits.
 
-    That of the patches to train on is drawn anew each time, that of the pictures to
-    test on is always the same.
+    That of the patches to train on is drawn anew each time; in evaluation it is always
+    the same.
 
     Args:
       dir, test_dir, channels, patches, train_examples, test_examples: as those of
@@ -113,11 +119,11 @@ class NoisyPatches(Patches):
         indices: Sequence[int] | np.ndarray,
         rngs: Sequence[np.random.Generator | None],
     ):
-        """As `Patches.examples`; without a generator there is no noise."""
+        """As `Patches.examples`; without a generator an example's noise is its own."""
         examples = super().examples(indices, rngs)
-        for example, rng in zip(examples, rngs, strict=True):
-            if rng is not None:
-                example["image"] = add_noise(example["image"], self.noise, rng)
+        for index, example, rng in zip(indices, examples, rngs, strict=True):
+            rng = rng or np.random.default_rng([int(index)])
+            example["image"] = add_noise(example["image"], self.noise, rng)
             yield example
 
 
@@ -172,9 +178,9 @@ def split(dir: str, test_dir: str) -> tuple[list[Path], list[Path]]:
         return files, _files(test_dir, "test_dir")
     if len(files) < 2:
         raise UserError(f"data.dir {dir} holds one picture: none is left to test.")
-    rest = [file for i, file in enumerate(files) if not (i + 1) % TEST_SHARE]
-    rest = rest or files[-1:]
-    return [file for file in files if file not in rest], rest
+    rest = files[TEST_SHARE - 1 :: TEST_SHARE] or files[-1:]
+    chosen = set(rest)
+    return [file for file in files if file not in chosen], rest
 
 
 def _files(dir: str, option: str) -> list[Path]:

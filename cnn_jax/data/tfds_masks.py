@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cnn_jax.data import images, masks, tfds_source
-from cnn_jax.data.dataset import Dataset, assemble
+from cnn_jax.data.dataset import Dataset
 from cnn_jax.errors import UserError
 
 
@@ -55,7 +55,7 @@ def load(
         tfds_source.check_split(split.reader, info, path)
     if in_memory is None and None in info.features[facts.image_key].shape:
         in_memory = False
-    return assemble(
+    return masks.with_masks(
         train,
         test,
         classes=facts.classes,
@@ -63,7 +63,6 @@ def load(
         test_examples=test_examples,
         subset_seed=subset_seed,
         in_memory=in_memory,
-        label_kind="pixels",
     )
 
 

@@ -120,7 +120,9 @@ def fit(
     extent = np.multiply(values.shape, spacing)
     sides = wanted * (extent / wanted).min() * crop / spacing
     start = (values.shape - sides) / 2
+    # Rounding may put a side outside, by less than Pillow allows.
     boxes = np.stack([start, start + sides], axis=1)
+    boxes = boxes.clip(0, np.array(values.shape)[:, None])
     resampled = _resampled(values, image_shape[:3], boxes)
     return np.rint(resampled).clip(0, 255).astype(np.uint8)[..., None]
 
@@ -185,7 +187,10 @@ def _nifti(path: str | Path) -> tuple[np.ndarray, tuple[float, ...]]:
         raise UserError(
             f"volume {path} needs nibabel: pip install '.[volumes]'."
         ) from None
-    image = nibabel.as_closest_canonical(nibabel.load(path))
+    image = nibabel.load(path)
+    if len(image.shape) < 3:
+        raise ValueError(f"its shape is {image.shape}, not that of a volume")
+    image = nibabel.as_closest_canonical(image)
     right, front, up, *_ = image.header.get_zooms()
     voxels = np.asanyarray(image.dataobj)
     return voxels.swapaxes(0, 2), tuple(

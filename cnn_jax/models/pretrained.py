@@ -59,7 +59,7 @@ def fit(
 ) -> Loaded:
     """The part of the weights that `model` has.
 
-    The layer "head" and the auxiliary heads are left out where the weights are of
+    The last layer and the auxiliary heads are left out where the weights are of
     other classes or another number of them, the whole head where `model` has another
     one, and auxiliary heads where only one of the two has them. All else must match.
     Of a network on a backbone, weights may be the backbone's alone; for torchvision's
@@ -104,30 +104,34 @@ def fit(
     def module_of(key: str) -> str | None:
         """The head, or the auxiliary head, that an entry of the file belongs to."""
         if ours:
-            module = key.split("/")[1]
-            return (
-                "head" if is_head(module) else module if module in auxiliary else None
-            )
+            path = tuple(key.split("/"))
+            if in_head(path):
+                return "head"
+            return path[1] if path[1] in auxiliary else None
         if key in head_keys:
             return "head"
         inside = [m for m, theirs in auxiliary.items() if key.startswith(f"{theirs}.")]
         return inside[0] if inside else None
 
-    last_keys = {key_of(e) for e in [*published, *entries] if e.path[1] == "head"}
-    head_keys = {key_of(e) for e in [*published, *entries] if is_head(e.path[1])}
+    last_keys = {key_of(e) for e in [*published, *entries] if _is_last(e.path)}
+    head_keys = {key_of(e) for e in [*published, *entries] if in_head(e.path)}
     found = {
         key: value.shape
         for key, value in weights.arrays.items()
         if not key.endswith(f".{torch_weights.COUNTS}")
     }
     in_file = {module_of(key) for key in found} - {None}
-    heads = {key_of(e): shape_of(e) for e in entries if is_head(e.path[1])}
+    heads = {key_of(e): shape_of(e) for e in entries if in_head(e.path)}
     theirs = {key: shape for key, shape in found.items() if module_of(key) == "head"}
     classes_at = -1 if ours else 0
+    in_model = {
+        "head" if in_head(e.path) else e.path[1] for e in entries or published
+    } & {"head", *auxiliary}
     left_out, reasons = set(), []
     if "head" not in in_file:
         left_out.add("head")
-        reasons.append("the head, which is not in the file")
+        if "head" in in_model:
+            reasons.append("the head, which is not in the file")
     elif (ours or own_head != model) and not _alike(
         heads, theirs, last_keys, classes_at
     ):
@@ -135,11 +139,9 @@ def fit(
         here = getattr(model, "head", "of another size")
         reasons.append(f"the head, which is head={here} here")
     entries = entries or published
-    in_model = {"head" if is_head(e.path[1]) else e.path[1] for e in entries} & {
-        "head",
-        *auxiliary,
-    }
-    head = next((e for e in entries if e.path[1:] == ("head", "kernel")), None)
+    head = next(
+        (e for e in entries if _is_last(e.path) and e.path[-1] == "kernel"), None
+    )
     if head and "head" not in left_out and key_of(head) in found:
         count, ours_count = found[key_of(head)][classes_at], head.shape[-1]
         known = (weights.facts or {}).get("classes")
@@ -256,6 +258,16 @@ def is_head(module: str) -> bool:
         re.fullmatch(r"aspp|head(_conv\d+)?|context|fc\d+|embedding(_norm)?", module)
         is not None
     )
+
+
+def in_head(path: Sequence[str]) -> bool:
+    """Whether an entry of a network's variables belongs to its head."""
+    return is_head(path[1]) or _is_last(path)
+
+
+def _is_last(path: Sequence[str]) -> bool:
+    """Whether an entry belongs to the layer whose outputs are classes."""
+    return path[1] == "head" or tuple(path[1:3]) == ("classification", "logits")
 
 
 def _names(modules: set[str]) -> str:

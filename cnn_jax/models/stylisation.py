@@ -2,7 +2,7 @@
 
 `Johnson` is a network from images to images, as those of `enhancement` are. The others
 hold a network for classification, the `backbone`, whose maps say what style and content
-are; its weights come from `config.model.init_from`, and it is not to be trained:
+are; its weights come from `config.model.init_from`, and it is not trained:
 
 * `Pixels`: the picture itself is what is learned (Gatys et al. 2016, "Image Style
   Transfer Using Convolutional Neural Networks");
@@ -158,6 +158,8 @@ class Stylist(nn.Module, kw_only=True):
     any_style: ClassVar[bool] = False
     # Whether all that it learns is one picture.
     one_picture: ClassVar[bool] = False
+    # The module by which pictures are judged, which is not to be trained.
+    judge: ClassVar[str] = "backbone"
 
     backbone: nn.Module
     content_layers: tuple[str, ...] = ("fire5",)
@@ -285,7 +287,7 @@ class Decoder(nn.Module):
         x = maps.whole(x, tuple(self.size), 2**doublings)
         x /= jnp.sqrt(jnp.square(x).mean((1, 2, 3), keepdims=True) + 1e-5)
         for i in range(doublings):
-            features = x.shape[-1] // 2
+            features = max(x.shape[-1] // 2, 1)
             x = nn.relu(conv(features, 3, name=f"conv{2 * i + 1}")(x))
             x = layers.upsample_nearest(x)
             x = nn.relu(conv(features, 3, name=f"conv{2 * i + 2}")(x))

@@ -24,7 +24,8 @@ Images = Float[Array, "batch height width channels"]
 Map = Float[Array, "batch _height _width _channels"]
 Logits = Float32[Array, "batch height width classes"]
 
-# Section 3.1: a standard deviation of sqrt(2 / N), N the inputs of a neuron.
+# Section 3.1: a standard deviation of sqrt(2 / N), N the inputs of a neuron. For
+# `enlarge`, which has no ReLU, N counts the four outputs of each input in their place.
 conv_init = initializers.variance_scaling(2.0, "fan_in", "normal")
 head_init = initializers.variance_scaling(1 / 3, "fan_in", "uniform")
 

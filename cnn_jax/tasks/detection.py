@@ -19,7 +19,7 @@ Outputs = dict[str, Any]  # those of `models.fcos.FCOS`
 
 # More classes than this have no average precision of their own in the results.
 MAX_NAMED_CLASSES = 20
-SHOWN = 0.3  # the least score of a box in a picture
+SHOWN = 0.5  # the least score of a box in a picture, as in most demonstrations
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ class Detection:
     def drawn(
         self, picture: UInt8[np.ndarray, "height width channels"], outputs: Outputs
     ) -> np.ndarray:
-        """The picture with the boxes of the objects whose score is 0.3 at least."""
+        """The picture with the boxes of the objects whose score is 0.5 at least."""
         one = jax.tree.map(lambda leaf: np.asarray(leaf)[None], outputs)
         (found,) = self._in_pictures([picture], one)
         return pictures.with_boxes(picture, _sure(found), self.classes)

@@ -6,7 +6,7 @@ from cnn_jax import models, tasks
 from cnn_jax.data.dataset import LABELS, Dataset
 from cnn_jax.errors import UserError
 from cnn_jax.training import config as config_lib
-from cnn_jax.training import parallel
+from cnn_jax.training import parallel, transfer
 from cnn_jax.training.config import Config
 
 # Where a value makes sense: at least, and at most.
@@ -93,6 +93,12 @@ def check_fit(config: Config, model: nn.Module, dataset: Dataset) -> None:
             f"config.task.name={task} learns one label a pixel: set "
             "config.model.auxiliary=false."
         )
+    if dataset.label_kind == "picture" and {*dataset.mean, *dataset.std} != {0, 1}:
+        raise UserError(
+            f"the pictures that {name} makes have values from 0 to 1, as its images "
+            f"have: config.data.normalization={config.data.normalization} would change "
+            "these."
+        )
     if config.data.jitter and dataset.label_kind in ("picture", "style"):
         raise UserError(
             f"config.data.jitter changes the light of the images of {source}, and not "
@@ -116,6 +122,17 @@ def check_fit(config: Config, model: nn.Module, dataset: Dataset) -> None:
                 "a mirror would change where the digits move: set "
                 "config.data.flip=false."
             )
+
+
+def check_judge(config: Config, model: nn.Module, plan: transfer.Plan | None) -> None:
+    """Raises UserError where the module that judges what is learned is trained too."""
+    judge = getattr(model, "judge", None)
+    if judge and (plan is None or not plan.ever().rests((judge,))):
+        raise UserError(
+            f"the maps of the {judge} of {config.model.name} say how good a picture "
+            "is, and training must not change them: set config.optimizer.freeze="
+            f"{judge}."
+        )
 
 
 def check_batch_sizes(config: Config) -> None:

@@ -175,6 +175,7 @@ def training(config: Config, network: Network, examples: int) -> Training:
             "would give: set that too."
         )
     plan = plan_of(config, network, examples)
+    checks.check_judge(config, network.model, plan)
     return Training(
         optimizer=_optimizer(config, schedule, plan),
         schedule=schedule,

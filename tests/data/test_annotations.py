@@ -73,6 +73,25 @@ def test_splits_and_classes(voc):
     np.testing.assert_array_equal(found["train"].boxes[1][:, 0], [2, 0])
 
 
+def test_what_is_not_asked_for_may_be_missing(voc):
+    """Hidden files, and lists of other splits."""
+    (voc / "Annotations" / "._a.xml").write_bytes(bytes(8))
+    assert len(pascal_voc(voc)["all"].paths) == 3
+    split(voc, "train", "a\nb\n")
+    split(voc, "test", "of another machine\n")
+    assert list(pascal_voc(voc, splits=("train",))) == ["train"]
+    with pytest.raises(UserError, match=r"has no split 'val'\. There are: train, test"):
+        pascal_voc(voc, splits=("train", "val"))
+
+
+def test_names_with_spaces(voc):
+    for folder, suffix in (("Annotations", "xml"), ("JPEGImages", "jpg")):
+        (voc / folder / f"a.{suffix}").rename(voc / folder / f"my photo.{suffix}")
+    split(voc, "train", "my photo\nb 1\n")
+    (found,) = pascal_voc(voc).values()
+    assert [path[-5:] for path in found.paths] == ["o.jpg", "b.jpg"]
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

@@ -150,11 +150,24 @@ def test_boxes_move_with_what_they_are_around(seed, padding, flip):
             sides = [
                 np.ptp(values) + 1 if values.size else 0 for values in (rows, columns)
             ]
-            if before[channel, 0] < 0 or min(sides) < 2:
+            _, top, left, bottom, right = before[channel]
+            if top == bottom or left == right:
+                continue
+            cut = bottom - top != sides[0] or right - left != sides[1]
+            if before[channel, 0] < 0 or (cut and min(sides) < 2):
                 assert after[channel, 0] == -1
                 continue
             box = rows.min(), columns.min(), rows.max() + 1, columns.max() + 1
             assert after[channel].tolist() == [before[channel, 0], *box]
+
+
+def test_light_moves_no_box():
+    """However small it is."""
+    boxes = np.array([[[3, 1, 2, 1.5, 9], [-1, 0, 0, 0, 0]]], np.float32)
+    batch = {"image": np.zeros((1, 12, 16, 3), np.uint8), "label": boxes}
+    batch |= {key: np.zeros(1, np.int32) for key in ("index", "epoch")}
+    found = jitted(Augment("boxes", jitter=0.1), KEY, batch)
+    np.testing.assert_array_equal(found["label"], boxes)
 
 
 def test_flips_are_fair():

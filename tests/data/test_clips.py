@@ -60,6 +60,7 @@ def test_class_folders_are_split(videos):
         (3, {}, [1, 5, 9]),
         (2, {"frame_step": 2}, [2, 6]),  # of 0 to 8
         (1, {"frames": 15}, [0]),
+        (12, {}, list(range(12))),  # each once
     ],
 )
 def test_a_video_is_tested_on_evenly_spaced_clips(videos, count, more, starts):

@@ -41,11 +41,13 @@ def animated(tmp_path):
 def filmed(tmp_path):
     av = pytest.importorskip("av")
 
-    def write(name, codec, frames=FRAMES, pixels="yuv420p", **options):
+    def write(name, codec, frames=FRAMES, pixels="yuv420p", between=None, **options):
         with av.open(str(tmp_path / name), "w") as container:
             stream = container.add_stream(codec, rate=25, options=options)
             stream.height, stream.width = frames.shape[1:3]
             stream.pix_fmt = pixels
+            if between:  # frames that need those behind them, too
+                stream.codec_context.max_b_frames = between
             for frame in frames:
                 picture = av.VideoFrame.from_ndarray(frame, format="rgb24")
                 container.mux(stream.encode(picture))
@@ -76,7 +78,8 @@ def test_folders_of_frames_are_in_the_order_of_their_numbers(tmp_path):
     ("name", "codec", "options"),
     [
         ("a.mp4", "libx264", {"g": "5", "bf": "2"}),  # frames out of order, key frames
-        ("a.avi", "mpeg4", {"bf": "2"}),
+        ("a.avi", "mpeg4", {"between": 2}),
+        ("b.avi", "libx264", {"between": 2}),
         ("a.AVI", "mjpeg", {"pixels": "yuvj420p"}),
         ("a.mov", "mpeg4", {"g": "4"}),
         ("a.mkv", "mpeg4", {}),

@@ -45,7 +45,7 @@ def test_stored_pictures_are_those_in_memory(people):
     assert describe("identities", dir=str(people)).classes == kept.classes
 
 
-@pytest.mark.parametrize(("wanted", "found"), [(3, 3), (1, 1), (0.5, 4), (0.01, 1)])
+@pytest.mark.parametrize(("wanted", "found"), [(3, 3), (2, 2), (0.5, 4), (0.01, 2)])
 def test_how_many_are_tested(people, wanted, found):
     dataset = load("identities", dir=str(people), test_identities=wanted)
     assert len(dataset.unseen) == found and len(dataset.classes) == 8 - found
@@ -86,6 +86,7 @@ def test_split_folders(tmp_path, write):
     [
         ({"test_identities": 7}, "test_identities=7 of 8 identities: at least"),
         ({"test_identities": 0}, "test_identities=0 of 8"),
+        ({"test_identities": 1}, "test_identities=1 of 8"),
         ({"test_identities": 0.9}, r"test_identities=0\.9 of 8"),
         ({"test_identities": 1.0}, r"test_identities is 1\.0; a share"),
         ({"image_size": (0,)}, "image_size is"),
@@ -103,6 +104,15 @@ def test_one_picture_each_is_nothing_to_compare(tmp_path, write):
         write(tmp_path / name / "0.png")
     with pytest.raises(UserError, match=r"nobody in the test split .* two pictures"):
         load("identities", dir=str(tmp_path))
+
+
+def test_one_person_is_nobody_to_tell_apart_from(tmp_path, write):
+    for name, count in (("train/a", 2), ("train/b", 2), ("test/c", 10), ("test/d", 1)):
+        for i in range(count):
+            write(tmp_path / name / f"{i}.png")
+    assert len(load("identities", dir=str(tmp_path)).splits["test"].labels) == 11
+    with pytest.raises(UserError, match="pictures of one identity alone"):
+        load("identities", dir=str(tmp_path), test_examples=3)
 
 
 def test_faces(shared_data):

@@ -72,6 +72,23 @@ def test_classes_are_the_values_that_are_not_ignored(roads):
     assert masks(roads, ignored=(0, 11)).classes == ("1", "2")
 
 
+def test_masks_of_bits(roads):
+    for path in roads.glob("*annot/*"):
+        Image.fromarray(np.asarray(Image.open(path)) > 0).save(path)
+    dataset = masks(roads, ignored=())
+    assert dataset.classes == ("0", "1")
+    assert set(np.unique(dataset.splits["train"].labels)) == {0, 1}
+
+
+@pytest.mark.parametrize("classes", [(), ("background", "road")])
+def test_black_and_white_masks_are_refused(roads, classes):
+    for path in roads.glob("*annot/*"):
+        white = np.asarray(Image.open(path)) > 0
+        Image.fromarray(white.astype(np.uint8) * 255).save(path)
+    with pytest.raises(UserError, match="two classes are 0 and 1, and not 0 and 255"):
+        masks(roads, classes=classes)
+
+
 @pytest.mark.parametrize(
     ("break_it", "options", "message"),
     [

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from cnn_jax import data
 from cnn_jax.errors import UserError
@@ -79,3 +80,42 @@ def test_coco(tmp_path, write):
 def test_mistakes_in_fractions(cells, fraction):
     with pytest.raises(UserError, match=r"test_fraction|none is left"):
         data.load("voc", dir=str(cells), test_fraction=fraction)
+
+
+def test_boxes_of_pictures_that_a_camera_turned(cells):
+    """Their sizes say whether they were annotated upright or as they are stored."""
+    pixels = np.zeros((20, 40, 3), np.uint8)
+    pixels[4:10, 10:20] = 255
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by a quarter
+    for i in range(5):
+        path = cells / "JPEGImages" / f"{i}.jpg"
+        Image.fromarray(pixels).save(path, exif=exif, quality=95)
+    dataset = data.load("voc", dir=str(cells), image_size=(20, 40))
+    for image, (row,) in zip(*_split(dataset, "train"), strict=True):
+        _, top, left, bottom, right = row.astype(int)
+        assert image[top:bottom, left:right].mean() > 240
+        assert image.mean() < 40
+    path = cells / "Annotations" / "0.xml"
+    path.write_text(path.read_text().replace("<width>40", "<width>44"))
+    with pytest.raises(
+        UserError, match=r"0\.jpg .* is of 44x20 pixels, and it has 20x"
+    ):
+        data.load("voc", dir=str(cells))
+
+
+def _split(dataset, role):
+    return dataset.splits[role].images, dataset.splits[role].labels
+
+
+def test_nothing_to_find(cells):
+    for path in (cells / "Annotations").iterdir():
+        path.write_text(path.read_text().replace("object", "subject"))
+    with pytest.raises(UserError, match="no picture has an object"):
+        data.load("voc", dir=str(cells))
+    lists = cells / "ImageSets" / "Main"
+    lists.mkdir(parents=True)
+    (lists / "trainval.txt").write_text("0\n1\n")
+    (lists / "test.txt").write_text("\n")
+    with pytest.raises(UserError, match="the test split has no pictures"):
+        data.load("voc", dir=str(cells))

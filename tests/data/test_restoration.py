@@ -128,3 +128,20 @@ def test_mistakes(folder, name, options, message):
     options = {k: folder if v == "FOLDER" else v for k, v in options.items()}
     with pytest.raises(UserError, match=message):
         data.load(name, **options)
+
+
+def test_an_evaluation_of_the_training_pictures_sees_noise_too():
+    split = restoration.denoising(train_examples=8).splits["train"]
+    first, second = (next(eval_batches(split, batch_size=8)) for _ in range(2))
+    np.testing.assert_array_equal(first["image"], second["image"])
+    noise = first["image"].astype(float) - first["label"]
+    assert noise.std() > 10 and not np.array_equal(noise[0], noise[1])
+
+
+def test_pictures_smaller_than_the_scale(folder, tmp_path, write):
+    with pytest.raises(UserError, match=r"data\.scale is 9, and a picture has 8 pix"):
+        data.load("super_resolution", scale=9)
+    write(tmp_path / "tiny" / "1.png", size=(1, 3))
+    with pytest.raises(UserError, match=r"a picture has 1 pixels on a side"):
+        tiny = str(tmp_path / "tiny")
+        data.load("super_resolution", dir=folder, test_dir=tiny, image_size=8)

@@ -148,3 +148,16 @@ def test_mistakes_are_one_line(bodies, monkeypatch):
     ):
         with pytest.raises(UserError, match=message):
             load("volumes", **{"dir": str(bodies)} | options)
+
+
+@pytest.mark.parametrize("side", [29, 58, 116])
+def test_sides_that_rounding_puts_outside(side, tmp_path):
+    np.save(tmp_path / "a.npy", np.ones((side,) * 3, np.float32))
+    assert volumes.fit(tmp_path / "a.npy", (28, 28, 28, 1)).shape == (28, 28, 28, 1)
+
+
+def test_a_slice_is_no_volume(tmp_path):
+    nibabel = pytest.importorskip("nibabel")
+    nibabel.Nifti1Image(np.zeros((4, 5)), np.eye(4)).to_filename(tmp_path / "a.nii")
+    with pytest.raises(UserError, match=r"a\.nii cannot be read: its shape is \(4, 5"):
+        volumes.read(tmp_path / "a.nii")
