@@ -24,7 +24,9 @@ def main() -> None:
     parser = command.Parser("predict", __doc__)
     parser.add_argument("--workdir", type=Path, required=True, help="the run's folder")
     parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE_OR_FOLDER")
-    parser.add_argument("--top_k", type=int, default=5, help="answers a picture")
+    parser.add_argument(
+        "--top_k", type=int, help="answers a picture; default: 5, or all sure objects"
+    )
     parser.add_argument(
         "--checkpoint", default="best", metavar="best|last|STEP", help="default: best"
     )
@@ -59,7 +61,7 @@ def main() -> None:
             flags.workdir,
             flags.images,
             flags.gallery,
-            top_k=flags.top_k,
+            top_k=flags.top_k or 5,
             threshold=flags.threshold,
             **common,
         )
@@ -76,7 +78,7 @@ def main() -> None:
 
 def _check(parser: command.Parser, flags) -> None:
     """Ends with an error where flags contradict each other."""
-    if flags.top_k < 1:
+    if flags.top_k is not None and flags.top_k < 1:
         parser.error(f"--top_k={flags.top_k} must be at least 1")
     if flags.verify and (flags.identify or len(flags.images) != 2):
         parser.error("--verify compares two pictures")

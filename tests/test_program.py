@@ -15,7 +15,7 @@ from cnn_jax.data.styles import embedded
 from cnn_jax.training import parallel
 from cnn_jax.training import run as run_lib
 from cnn_jax.training.config import load_file, smoke
-from cnn_jax.training.resolve import resolve
+from cnn_jax.training.resolve import resolve, resolve_smoke
 from cnn_jax.training.step import make_train_step
 
 ROOT = Path(__file__).parents[1]
@@ -406,18 +406,24 @@ def test_predict_sees_what_evaluation_saw(trained, done, tmp_path):
 
 
 def test_predict_writes_pictures(trained, call, done, tmp_path):
-    (tmp_path / "a").mkdir()
-    for path in (tmp_path / "3.png", tmp_path / "a" / "3.png"):
-        Image.fromarray(np.full((8, 8), 99, np.uint8)).save(path)
-    out = tmp_path / "out"
-    done("predict", f"--workdir={trained}", tmp_path / "3.png", f"--output={out}")
-    assert [path.name for path in out.iterdir()] == ["3.png"]
-    assert Image.open(out / "3.png").size[0] >= 128
-    for flags, message in (
-        ([tmp_path, f"--output={tmp_path / 'new'}"], "would both be written to"),
-        ([tmp_path / "3.png", f"--output={tmp_path}"], "would write over"),
+    grey = Image.fromarray(np.full((8, 8), 99, np.uint8))
+    files = [tmp_path / "in" / name for name in ("3.png", "a/3.png", "a/3.gif")]
+    (tmp_path / "in" / "a").mkdir(parents=True)
+    for path in files[:2]:
+        grey.save(path)
+    out, run = tmp_path / "out", f"--workdir={trained}"
+    done("predict", run, tmp_path / "in", f"--output={out}")
+    written = [out / "3.png", out / "a" / "3.png"]  # in folders as they were
+    assert sorted(path for path in out.rglob("*") if path.is_file()) == written
+    assert all(Image.open(path).size[0] >= 128 for path in written)
+    grey.save(files[2])
+    (tmp_path / "file").touch()
+    for where, name, message in (
+        (tmp_path / "in", "new", "would both be written to"),
+        (files[0], "in", "has the pictures themselves"),
+        (files[0], "file", "is a file: name a folder"),
     ):
-        code, found, err = call("predict", f"--workdir={trained}", *flags)
+        code, found, err = call("predict", run, where, f"--output={tmp_path / name}")
         assert (code, found) == (1, "") and message in err and err.count("\n") == 1
     assert not (tmp_path / "new").exists()
 
@@ -545,6 +551,29 @@ def test_smoke_takes_the_flags_of_the_config_that_it_stands_in_for(call, tmp_pat
     assert code == 0, err
     code, _, err = call("main", *arguments, "--smoke", "--config.data.dri=3")
     assert code == 1 and "data.dir" in err
+
+
+@pytest.mark.parametrize(
+    ("spec", "flags"),
+    [
+        ("faces.py:folder", ["--config.data.dir=/nowhere"]),
+        (
+            "segmentation.py:camvid",
+            [
+                "--config.data.dir=/nowhere",
+                "--config.data.classes=('road', 'other', 'car')",
+                "--config.task.class_weights=(1, 2, 3)",
+            ],
+        ),
+    ],
+)
+def test_smoke_takes_nothing_that_is_elsewhere(spec, flags):
+    """No data of the user's, and nothing that fits their classes alone."""
+    values = load_file(f"{ROOT}/configs/{spec}")
+    overrides = dict(flag.removeprefix("--config.").split("=", 1) for flag in flags)
+    config = resolve_smoke(values, overrides)
+    found = data.load(config.data.name, **run_lib.data_options(config))
+    run_lib.network(config, found)
 
 
 def test_a_reader_that_leaves_does_not_end_the_run(launch, tmp_path):

@@ -463,6 +463,12 @@ def test_probes_that_cannot_be(arguments, code, words, call):
     assert found == code and words in err and "Traceback" not in err
 
 
+def test_probes_of_people_who_were_never_seen(call, done, tmp_path):
+    done("main", "--config=configs/faces.py", "--smoke", f"--workdir={tmp_path}")
+    code, _, err = call("evaluate", f"--workdir={tmp_path}", "--probe=knn")
+    assert code == 1 and "nobody in this test split was trained on" in err
+
+
 def test_a_network_without_a_map(trained, call):
     code, _, err = call("evaluate", f"--workdir={trained}", "--probe=knn")
     assert code == 1 and "takes the last map, and mlp has none" in err

@@ -13,7 +13,8 @@ A task is an object with
 * `summaries(totals, worst, rows)`, pictures of an evaluation by name;
 * `fitted`, how `predict` brings pictures to the network, one of `images.FITTED`;
 * `answers(pictures, outputs, k)`, what `predict` says of each picture, at most `k`
-  dicts, and `drawn(picture, output)`, the picture that it writes.
+  dicts, `answered` of them unless it is told otherwise (None: as many as the task is
+  sure of), and `drawn(picture, output)`, the picture that it writes.
 """
 
 from collections.abc import Callable

@@ -18,7 +18,7 @@ def box(heat: Map, share: float) -> tuple[int, int, int, int]:
     """
     from scipy import ndimage
 
-    if heat.max() <= 0:
+    if not heat.max() > 0:
         return 0, 0, *heat.shape
     regions, _ = ndimage.label(heat > share * heat.max(), np.ones((3, 3)))
     largest = 1 + int(np.argmax(np.bincount(regions.ravel())[1:]))

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float, UInt8
+from jaxtyping import Array, Float, Int, UInt8
 
 from cnn_jax.tasks import pictures
 from cnn_jax.tasks.metrics import Pairs, Rows, Totals, means, weighted
@@ -35,6 +35,7 @@ class Classification:
     output_kind: ClassVar[str] = "logits"
     collected: ClassVar[tuple[str, ...]] = ()
     fitted: ClassVar[str] = "centre"
+    answered: ClassVar[int | None] = 5
 
     classes: tuple[str, ...]
     _: KW_ONLY
@@ -52,11 +53,20 @@ class Classification:
 
         That of the logits of `auxiliary` heads is added, times `auxiliary_weight`.
         """
+        return self._losses(logits, batch["label"], auxiliary).mean()
+
+    def _losses(
+        self,
+        logits: Float[Array, "batch classes"],
+        labels: Int[Array, " batch"],
+        auxiliary: Sequence[Float[Array, "batch classes"]],
+    ) -> Float[Array, " batch"]:
+        """That of each example."""
         targets = optax.smooth_labels(
-            jax.nn.one_hot(batch["label"], logits.shape[-1]), self.label_smoothing
+            jax.nn.one_hot(labels, logits.shape[-1]), self.label_smoothing
         )
         losses = [
-            optax.softmax_cross_entropy(outputs, targets).mean()
+            optax.softmax_cross_entropy(outputs, targets)
             for outputs in (logits, *auxiliary)
         ]
         return losses[0] + self.auxiliary_weight * sum(losses[1:])

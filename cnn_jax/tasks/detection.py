@@ -3,6 +3,7 @@ them."""
 
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import jax
@@ -36,6 +37,7 @@ class Detection:
     output_kind: ClassVar[str] = "boxes"
     collected: ClassVar[tuple[str, ...]] = ("label", "detections")
     fitted: ClassVar[str] = "stretched"
+    answered: ClassVar[int | None] = None
 
     classes: tuple[str, ...]
     _: KW_ONLY
@@ -81,7 +83,7 @@ class Detection:
         """For each example its `detections`, and as its `error` the loss."""
         parts = _of_images(outputs, batch["label"])
         return {
-            "detections": self._detections(outputs),
+            "detections": self.detections(outputs),
             "error": sum(parts.values()),
         }
 
@@ -106,10 +108,10 @@ class Detection:
         return {"detections": pictures.labelled_grid(pairs, labels)}
 
     def answers(
-        self, shown: Sequence[np.ndarray], outputs: Outputs, k: int
+        self, shown: Sequence[np.ndarray], outputs: Outputs, k: int | None
     ) -> list[list[dict[str, object]]]:
-        """The `k` surest objects of each picture; "box" has the top, left, bottom and
-        right in its pixels."""
+        """The `k` surest objects of each picture, or all that are drawn; "box" has the
+        top, left, bottom and right in its pixels."""
         return [
             [
                 {
@@ -117,7 +119,7 @@ class Detection:
                     "score": score,
                     "box": [round(side) for side in sides],
                 }
-                for kind, *sides, score in rows[:k].tolist()
+                for kind, *sides, score in (rows[:k] if k else _sure(rows)).tolist()
                 if kind >= 0
             ]
             for rows in self._in_pictures(shown, outputs)
@@ -135,12 +137,12 @@ class Detection:
         self, shown: Sequence[np.ndarray], outputs: Outputs
     ) -> Float[np.ndarray, "batch most 6"]:
         """The detections in the pixels of the pictures that were stretched."""
-        found = np.array(jax.jit(self._detections)(outputs))
+        found = np.array(_detected(self, outputs))
         sizes = np.array([picture.shape[:2] for picture in shown], np.float32)
         found[..., 1:5] *= np.tile(sizes / outputs["size"], 2)[:, None]
         return found
 
-    def _detections(self, outputs: Outputs) -> Float[Array, "batch most 6"]:
+    def detections(self, outputs: Outputs) -> Float[Array, "batch most 6"]:
         found, places, size = _parts(outputs)
         return anchor_free.detections(
             found,
@@ -150,6 +152,11 @@ class Detection:
             score_threshold=self.score_threshold,
             iou_threshold=self.iou_threshold,
         )
+
+
+@partial(jax.jit, static_argnums=0)
+def _detected(task: Detection, outputs: Outputs) -> Float[Array, "batch most 6"]:
+    return task.detections(outputs)
 
 
 def _parts(outputs: Outputs) -> tuple[dict[str, Array], Places, Array]:

@@ -41,6 +41,7 @@ class Embedding:
     output_kind: ClassVar[str] = "embedding"
     collected: ClassVar[tuple[str, ...]] = ("image", "label", "embedding")
     fitted: ClassVar[str] = "centre"
+    answered: ClassVar[int | None] = 5
 
     classes: tuple[str, ...]
     _: KW_ONLY
@@ -83,19 +84,25 @@ class Embedding:
         return pairs
 
     def scores(self, totals: Totals, rows: Rows = ()) -> dict[str, float]:
-        """Of an evaluation those of `verification.verification_scores` over all pairs,
-        `rank_1` and, with every second identity in the gallery alone, those of
-        `verification.open_set_scores`."""
+        """Of an evaluation those of `verification.verification_scores` over all pairs
+        and, where identities have more than `photos` pictures, `rank_1` and, with every
+        second of these in the gallery alone, those of `verification.open_set_scores`.
+
+        Raises:
+          UserError: as `verification.check_count`.
+        """
         found = means(totals)
         if rows:
+            verification.check_count(len(rows))
             similarities, labels = _compared(rows)
             curve, _ = _curve(similarities, labels)
             found |= verification.verification_scores(curve)
-            found["rank_1"] = verification.rank_1(similarities, labels, self.photos)
-            known = np.unique(labels)[::2]
-            if len(known) < len(np.unique(labels)):
+            names, counts = np.unique(labels, return_counts=True)
+            several = names[counts > self.photos]
+            if len(several):
+                found["rank_1"] = verification.rank_1(similarities, labels, self.photos)
                 found |= verification.open_set_scores(
-                    similarities, labels, known, photos=self.photos
+                    similarities, labels, several[::2], photos=self.photos
                 )
         return found
 
@@ -135,8 +142,18 @@ class Embedding:
         outputs: dict[str, np.ndarray],
         k: int,
     ) -> list[list[dict[str, object]]]:
-        """Of each image the `k` nearest of the identities that were trained on."""
+        """Of each image the `k` nearest of the identities that were trained on.
+
+        Raises:
+          UserError: the loss has learned vectors alone, and no identities.
+        """
         del pictures
+        if self.loss_name != "arcface":
+            raise UserError(
+                f"a run with task.loss_name={self.loss_name} compares pictures, and "
+                "knows no identities of its own: use --verify, or --identify and "
+                "--gallery."
+            )
         return [
             [
                 {"identity": self.classes[i], "cosine": float(row[i])}

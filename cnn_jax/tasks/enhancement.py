@@ -35,6 +35,7 @@ class Enhancement:
     output_kind: ClassVar[str] = "picture"
     collected: ClassVar[tuple[str, ...]] = ("image", "label", "output")
     fitted: ClassVar[str] = "as it is"
+    answered: ClassVar[int | None] = 5
 
     classes: tuple[str, ...] = ()
     _: KW_ONLY
@@ -59,13 +60,17 @@ class Enhancement:
         return {"loss": weighted(distances, mask)}
 
     def scores(self, totals: Totals, rows: Rows = ()) -> dict[str, float]:
-        """The loss and, of an evaluation, the means over its pictures of `psnr` (dB)
-        and `ssim` on luma, beside `input_psnr` and `input_ssim` of the images
-        themselves, enlarged by bicubic interpolation where they are smaller."""
+        """The loss and, of an evaluation, the means over its pictures, where they are
+        large enough, of `psnr` (dB) and `ssim` on luma, beside `input_psnr` and
+        `input_ssim` of the images themselves, enlarged by bicubic interpolation where
+        they are smaller."""
         found = means(totals)
-        measures = {"psnr": image_quality.psnr, "ssim": image_quality.ssim}
+        measures = {
+            "psnr": (image_quality.psnr, 1),
+            "ssim": (image_quality.ssim, image_quality.WINDOW),
+        }
         for prefix, of in (("", _output), ("input_", _input)) if rows else ():
-            for name, measure in measures.items():
+            for name, (measure, least) in measures.items():
                 values = [
                     measure(
                         colours.luma(of(row)),
@@ -73,7 +78,7 @@ class Enhancement:
                         self._border(row),
                     )
                     for row in rows
-                    if name == "psnr" or self._has_window(row)
+                    if self._inside(row) >= least
                 ]
                 if values:
                     found[prefix + name] = float(np.mean(values))
@@ -144,10 +149,9 @@ class Enhancement:
         factor = len(row["label"]) // len(row["image"])
         return factor if factor > 1 else 0
 
-    def _has_window(self, row: dict[str, np.ndarray]) -> bool:
-        """Whether the picture is large enough for SSIM."""
-        sides = row["label"].shape[:2]
-        return min(sides) - 2 * self._border(row) >= image_quality.WINDOW
+    def _inside(self, row: dict[str, np.ndarray]) -> int:
+        """The pixels on a picture's shorter side that count."""
+        return min(row["label"].shape[:2]) - 2 * self._border(row)
 
 
 def _output(row: dict[str, np.ndarray]) -> np.ndarray:

@@ -8,8 +8,9 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, UInt8
+from jaxtyping import Array, Bool, Float, Int, UInt8
 
+from cnn_jax.errors import UserError
 from cnn_jax.layers import resize_bilinear
 from cnn_jax.tasks import activation_maps, boxes, pictures
 from cnn_jax.tasks.classification import Classification
@@ -20,7 +21,8 @@ Outputs = dict[str, Float[Array, "batch *_ classes"]]
 
 @dataclass(frozen=True)
 class Localisation(Classification):
-    """Classification by the class of an image's first box; no box is learned from.
+    """Classification by the class of an image's first box that counts; no box is
+    learned from, and no image without one.
 
     Attributes, beside those of `Classification`:
       box_share: a box is around the values above this share of the map's largest; in
@@ -35,15 +37,29 @@ class Localisation(Classification):
     _: KW_ONLY
     box_share: float = 0.2
 
+    def __post_init__(self):
+        if not 0 <= self.box_share < 1:
+            raise UserError(
+                f"config.task.box_share={self.box_share} must be at least 0 and below "
+                "1."
+            )
+
     def loss(
         self, outputs: Outputs, batch: dict, auxiliary: Sequence[Array] = ()
     ) -> Float[Array, ""]:
-        """Cross entropy, as `Classification.loss`."""
-        return super().loss(outputs["logits"], _classes(batch), auxiliary)
+        """The mean cross entropy, as `Classification.loss`."""
+        labels, counted = _classes(batch)
+        losses = self._losses(outputs["logits"], labels, auxiliary)
+        return jnp.where(counted, losses, 0).sum() / jnp.maximum(counted.sum(), 1)
 
     def metrics(self, outputs: Outputs, batch: dict) -> Pairs:
         """As `Classification.metrics`."""
-        return super().metrics(outputs["logits"], _classes(batch))
+        labels, counted = _classes(batch)
+        mask = counted * batch.get("mask", 1.0)
+        pairs = super().metrics(outputs["logits"], {"label": labels, "mask": mask})
+        if "mask" not in batch:
+            pairs.pop("confusion", None)
+        return pairs
 
     def scores(self, totals: Totals, rows: Rows = ()) -> dict[str, float]:
         """The means and, of an evaluation, `localisation_error`: the share of images
@@ -51,14 +67,16 @@ class Localisation(Classification):
         class. In `top_1_localisation_error` the predicted class must be right too
         (Russakovsky et al. 2015, section 4.2)."""
         found = super().scores(totals)
+        rows = [row for row in rows if (row["label"][:, 0] >= 0).any()]
         if rows:
             labels = np.stack([row["label"] for row in rows])
+            classes = np.array([_class(row) for row in rows])
             made = [activation_maps.box(row["maps"][0], self.box_share) for row in rows]
             made = np.repeat(np.array(made, np.float32)[:, None], labels.shape[1], 1)
             overlaps = boxes.iou(jnp.asarray(made), jnp.asarray(labels[..., 1:]))
-            own = labels[..., 0] == labels[:, :1, 0]
+            own = labels[..., 0] == classes[:, None]
             right = ((np.asarray(overlaps) >= 0.5) & own).any(-1)
-            known = np.array([row["class"] for row in rows]) == labels[:, 0, 0]
+            known = np.array([row["class"] for row in rows]) == classes
             found["localisation_error"] = float(1 - right.mean())
             found["top_1_localisation_error"] = float(1 - (right & known).mean())
         return found
@@ -66,8 +84,10 @@ class Localisation(Classification):
     def predictions(self, outputs: Outputs, batch: dict) -> dict[str, Array]:
         """As `Classification.predictions`, and the `maps` of the image's own class and
         of the predicted one, as large as the image."""
-        found = super().predictions(outputs["logits"], _classes(batch))
-        wanted = jnp.stack([_classes(batch)["label"], found["class"]], axis=-1)
+        labels, counted = _classes(batch)
+        found = super().predictions(outputs["logits"], {"label": labels})
+        found["error"] *= counted
+        wanted = jnp.stack([labels, found["class"]], axis=-1)
         maps = jnp.take_along_axis(outputs["maps"], wanted[:, None, None], axis=-1)
         large = resize_bilinear(maps, size=batch["image"].shape[1:3])
         return found | {"maps": jnp.moveaxis(large, -1, 1)}
@@ -78,8 +98,7 @@ class Localisation(Classification):
         """As those of `Classification`, and over the first of the wrong images the maps
         of their own class and of the predicted one."""
         named = [
-            row | {"label": int(row["label"][0, 0]), "class": int(row["class"])}
-            for row in worst
+            row | {"label": _class(row), "class": int(row["class"])} for row in worst
         ]
         result = super().summaries(totals, named)
         if worst:
@@ -128,7 +147,15 @@ class Localisation(Classification):
         )
 
 
-def _classes(batch: dict) -> dict:
-    """The batch with the class of each image's first box as its label."""
-    label = jnp.maximum(batch["label"][:, 0, 0], 0).astype(jnp.int32)
-    return batch | {"label": label}
+def _classes(batch: dict) -> tuple[Int[Array, " batch"], Bool[Array, " batch"]]:
+    """The class of each image's first box that counts, and whether there is one."""
+    kinds = batch["label"][..., 0].astype(jnp.int32)
+    first = jnp.argmax(kinds >= 0, axis=-1)
+    label = jnp.take_along_axis(kinds, first[:, None], axis=-1)[:, 0]
+    return jnp.maximum(label, 0), label >= 0
+
+
+def _class(row: dict[str, np.ndarray]) -> int:
+    """The same of one image that has such a box."""
+    kinds = row["label"][:, 0]
+    return int(kinds[kinds >= 0][0])

@@ -48,6 +48,7 @@ class Segmentation:
     output_kind: ClassVar[str] = "maps"
     collected: ClassVar[tuple[str, ...]] = ()
     fitted: ClassVar[str] = "stretched"
+    answered: ClassVar[int | None] = 5
 
     classes: tuple[str, ...]
     _: KW_ONLY

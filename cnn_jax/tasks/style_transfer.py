@@ -66,7 +66,7 @@ class StyleTransfer:
       statistics: "gram", `gram_matrix`, or "moments".
       relative: these distances are divided by what they would be to nothing but zeros,
         so that layers count alike, and weights hold for any network; else they are
-        those of the papers.
+        those of Johnson et al. 2016.
     """
 
     best_metric: ClassVar[str] = "improvement"
@@ -74,6 +74,7 @@ class StyleTransfer:
     output_kind: ClassVar[str] = "stylised"
     collected: ClassVar[tuple[str, ...]] = ()
     fitted: ClassVar[str] = "as it is"
+    answered: ClassVar[int | None] = 5
 
     classes: tuple[str, ...] = ()
     _: KW_ONLY
@@ -101,14 +102,20 @@ class StyleTransfer:
         content itself."""
         mask = batch.get("mask", jnp.ones(len(outputs["picture"])))
         losses = self._losses(outputs)
+        content = batch["image"][:, 0].astype(jnp.float32) / 255
+        losses["input_loss"] = self.style_weight * losses[
+            "input_style_loss"
+        ] + self.variation_weight * total_variation(content)
         return {name: weighted(values, mask) for name, values in losses.items()}
 
     def scores(self, totals: Totals, rows: Rows = ()) -> dict[str, float]:
         """The means of `metrics`, and `improvement`, how much of the content's own loss
-        the picture has not: 1 is all, and nothing done is 0."""
+        the picture has not: 1 is all, and nothing done is 0, as where the content has
+        no loss."""
         del rows
         found = means(totals)
-        found["improvement"] = 1 - found["loss"] / found["input_loss"]
+        own = found["input_loss"]
+        found["improvement"] = 1 - found["loss"] / own if own else 0.0
         return found
 
     def predictions(self, outputs: dict, batch: dict) -> dict[str, Array]:
@@ -176,7 +183,7 @@ class StyleTransfer:
             + self.style_weight * style
             + self.variation_weight * found["variation"]
         )
-        return found | {"loss": loss, "input_loss": self.style_weight * own}
+        return found | {"loss": loss}
 
     def _distance(
         self, seen: Array, wanted: Array, over: Callable[..., Array] = jnp.sum

@@ -21,6 +21,7 @@ Indices = Int[np.ndarray, " pairs"]
 Points = Float[np.ndarray, " points"]
 
 RATES = (0.1, 0.01, 0.001)
+MOST = 10_000  # pictures: all their pairs take about two GiB
 
 
 def cosine_similarities(embeddings: Embeddings) -> Similarities:
@@ -36,6 +37,15 @@ def cosine_similarities(embeddings: Embeddings) -> Similarities:
     similarities = unit @ unit.T
     similarities[~finite, :] = similarities[:, ~finite] = -1
     return similarities
+
+
+def check_count(n: int) -> None:
+    """Raises `UserError` for more pictures than can be compared with each other."""
+    if n > MOST:
+        raise UserError(
+            f"{n:,} pictures are too many to compare all with all: up to {MOST:,} are "
+            f"possible, for example with data.test_examples={MOST}."
+        )
 
 
 def all_pairs(n: int) -> tuple[Indices, Indices]:

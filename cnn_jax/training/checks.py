@@ -5,6 +5,7 @@ from flax import linen as nn
 from cnn_jax import models, tasks
 from cnn_jax.data.dataset import LABELS, Dataset
 from cnn_jax.errors import UserError
+from cnn_jax.tasks import verification
 from cnn_jax.training import config as config_lib
 from cnn_jax.training import parallel, transfer
 from cnn_jax.training.config import Config
@@ -65,6 +66,8 @@ def check_fit(config: Config, model: nn.Module, dataset: Dataset) -> None:
             f"config.task.name={task} takes {models.OUTPUTS[wanted]}, and config.model "
             f"gives {models.OUTPUTS[given]}: take {change}."
         )
+    if wanted == "embedding":
+        verification.check_count(len(dataset.splits.get("test", ())))
     factor = getattr(model, "scale", None)
     if factor is not None:
         size, shape = dataset.image_shape, dataset.label_shape

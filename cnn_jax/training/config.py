@@ -274,6 +274,12 @@ STAND_INS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
+# Where the user's own data are.
+PLACES = {"dir", "test_dir", "file", "style", "styles"}
+# What holds for data of so many classes alone.
+OF_CLASSES = {"task.class_weights", "model.num_classes"}
+
+
 def _small(size: int | tuple[int, ...], *, keep_tuple: bool) -> int | tuple[int, ...]:
     """A side of at most 96 pixels, the longer one of two: embedded data are square."""
     if not isinstance(size, tuple):
@@ -288,14 +294,14 @@ def smoke(values: dict[str, Any]) -> dict[str, Any]:
     The model, the task and the optimizer stay as they are. So does an embedded source;
     the others give way to one with labels of the same kind, with the channels and, up
     to 96 pixels, the size of the config's own images (networks for 224x224 take no less
-    than 67 or 75).
+    than 67 or 75), and `OF_CLASSES` are left out.
     """
     given = values["data"]
     own = given["name"]
     fallback = (own if own in EMBEDDED else "digits", {})
     name, more = STAND_INS.get(own.partition(":")[0], fallback)
     size = given.get("image_size") or {**EMBEDDED, "tfds:mnist": 28}.get(own, 32)
-    keys = {*data.options(name), *keywords(Augment)} - {"dir", "test_dir"}
+    keys = {*data.options(name), *keywords(Augment)} - PLACES
     small = {
         "name": name,
         "image_size": _small(size, keep_tuple=name == own),
@@ -306,6 +312,13 @@ def smoke(values: dict[str, Any]) -> dict[str, Any]:
     if name != own and not given.get("channels"):
         small["channels"] = 1 if own == "tfds:mnist" else 3
     train = {key: value for key, value in values["train"].items() if key[0] == "l"}
+    if name != own:
+        values = {
+            group: {k: v for k, v in known.items() if f"{group}.{k}" not in OF_CLASSES}
+            if isinstance(known, Mapping)
+            else known
+            for group, known in values.items()
+        }
     return values | {
         "data": {key: given[key] for key in keys & given.keys()} | more | small,
         "train": train | {"steps": 4},

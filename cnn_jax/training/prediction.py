@@ -1,5 +1,6 @@
 """What a run's network makes of the user's pictures."""
 
+import contextlib
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,12 +12,10 @@ from PIL import Image
 from tabulate import tabulate
 
 from cnn_jax import data
-from cnn_jax.data import images, restoration
 from cnn_jax.data.folder import below
 from cnn_jax.errors import UserError
 from cnn_jax.tasks import verification
-from cnn_jax.training import config as config_lib
-from cnn_jax.training import run, trained
+from cnn_jax.training import run, trained, users_files
 from cnn_jax.training import workdir as folder
 
 BATCH = 32
@@ -27,21 +26,19 @@ class Applied(NamedTuple):
 
     Attributes:
       step: of the checkpoint.
-      pictures: those that were read, as they are drawn on.
-      outputs: what the network makes of them, batch by batch.
+      results: of each picture its pixels, as they are drawn on, and what the network
+        makes of them.
     """
 
     task: Any
     step: int
-    pictures: list[np.ndarray]
-    outputs: Iterator[Any]
+    results: Iterator[tuple[np.ndarray, Any]]
 
 
 def apply(
     workdir: Path, files: Sequence[Path], checkpoint: str, style: Path | None = None
 ) -> Applied:
-    """The run's network on pictures, of a run of clips or volumes on such: its outputs
-    come in batches, on the host.
+    """The run's network on pictures, of a run of clips or volumes on such.
 
     Args:
       style: the picture whose style they get, where the network takes any.
@@ -65,25 +62,16 @@ def apply(
             if style
             else f"the run in {workdir} takes any style: set --style=PICTURE."
         )
-    # Read before anything is computed: a bad file should not cost a minute.
-    shape, fitted = dataset.image_shape, network.task.fitted
-    if fitted == "centre":
-        read = _stored(config).read
-        options = config_lib.arguments(config.data, read)
-        options.pop("name", None)  # of the source, and not of a picture
-        pictures = inputs = [
-            read(file, shape, dataset.crop, **options) for file in files
-        ]
-    else:
-        read = [images.read_image(file) for file in files]
-        pictures = [np.asarray(picture) for picture in read]
-        if fitted == "stretched":
-            pictures = [np.asarray(picture.convert("RGB")) for picture in read]
-            inputs = [images.stretch(picture, shape) for picture in read]
-        else:
-            inputs = [restoration.as_read(picture, shape[-1]) for picture in pictures]
+    fitted = network.task.fitted
+    read = users_files.reader(config, dataset, fitted)
     if styled:
-        inputs = _to_stylise(workdir, config, network.model, inputs, files, style)
+        read = users_files.styled(workdir, config, network.model, read, style)
+    # Before anything is computed: a bad file should not cost a minute.
+    small = fitted != "as it is"
+    inputs = []
+    for file in files:
+        found = read(file)
+        inputs.append(found.network if small else None)  # large ones are read again
     with trained.reader(workdir, config) as checkpoints:
         step = trained.chosen_step(checkpoints, checkpoint)
         variables = trained.restore(checkpoints, step, network, config)
@@ -95,49 +83,32 @@ def apply(
         method = "stylised" if styled else None
         return network.model.apply(variables, images, train=False, method=method)
 
-    def outputs() -> Iterator[Any]:
-        size = 1 if fitted == "as it is" else min(len(inputs), BATCH)
+    def results() -> Iterator[tuple[np.ndarray, Any]]:
+        if not small:
+            for file in files:
+                drawn, given = read(file)
+                found = jax.device_get(forward(variables, given[None]))
+                yield drawn, _row(found, 0)
+            return
+        size = min(len(inputs), BATCH)
         for start in range(0, len(inputs), size):
             batch = np.stack(inputs[start : start + size])
             # One shape for all batches, one compilation.
             missing = np.zeros((size - len(batch), *batch.shape[1:]), batch.dtype)
             padded = np.concatenate([batch, missing])
             found = jax.device_get(forward(variables, padded))
-            yield _rows(found, slice(len(batch)))
+            for i, image in enumerate(batch):
+                whole = fitted == "centre"  # else it was stretched
+                yield image if whole else read(files[start + i]).drawn, _row(found, i)
 
-    return Applied(network.task, step, pictures, outputs())
-
-
-def _to_stylise(
-    workdir: Path,
-    config: config_lib.Config,
-    model: Any,
-    contents: Sequence[np.ndarray],
-    files: Sequence[Path],
-    style: Path | None,
-) -> list[np.ndarray]:
-    """The contents as the network takes them: beside the style, or the run's own."""
-    if style:
-        return [np.stack([x, images.fit(style, x.shape)]) for x in contents]
-    if not model.one_picture:
-        return list(contents)
-    ((own, _),) = run.dataset(config).splits["test"].images
-    fitted = [images.fit(file, own.shape) for file in files]
-    for file, content in zip(files, fitted, strict=True):
-        if not np.array_equal(content, own):
-            raise UserError(
-                f"the run in {workdir} changed one picture, "
-                f"{config.data.file or 'an embedded one'}, and can change no other: "
-                f"{file} needs a run of its own."
-            )
-    return fitted
+    return Applied(network.task, step, results())
 
 
 def predict(
     workdir: Path,
     paths: Sequence[Path],
     *,
-    top_k: int = 5,
+    top_k: int | None = None,
     checkpoint: str = "best",
     output: str = "table",
     drawings: Path | None = None,
@@ -147,26 +118,27 @@ def predict(
 
     Args:
       paths: pictures, and folders of them; of a run of clips or volumes, such.
-      top_k: at most so many things are said of each.
+      top_k: at most so many things are said of each; None: the task's own number.
       output: "table" or "json".
-      drawings: a folder that gets the task's own picture of each, `NAME.png`.
+      drawings: a folder that gets the task's own picture of each, `NAME.png`, in
+        folders as they are in those of `paths`.
       style: see `apply`.
 
     Raises:
-      UserError: as `apply`, or two pictures would be written to one file.
+      UserError: as `apply`, or the folder is a file, holds some of the pictures, or
+        would get two of one name.
     """
-    files = _files(workdir, paths)
-    targets = _targets(files, drawings) if drawings else []
+    found = _files(workdir, paths)
+    files = [file for file, _ in found]
+    targets = _targets(found, drawings) if drawings else [None] * len(files)
     network = apply(workdir, files, checkpoint, style)
-    answers = []
-    for found in network.outputs:
-        done = len(answers)
-        shown = network.pictures[done : done + len(jax.tree.leaves(found)[0])]
-        answers += network.task.answers(shown, found, top_k)
-        for i, target in enumerate(targets[done : len(answers)]):
+    task, answers = network.task, []
+    for (picture, output_of_it), target in zip(network.results, targets, strict=True):
+        one = jax.tree.map(lambda leaf: np.asarray(leaf)[None], output_of_it)
+        answers += task.answers([picture], one, top_k or task.answered)
+        if target:
             target.parent.mkdir(parents=True, exist_ok=True)
-            drawn = network.task.drawn(shown[i], _rows(found, i))
-            Image.fromarray(drawn).save(target)
+            Image.fromarray(task.drawn(picture, output_of_it)).save(target)
     _print(files, answers, output)
 
 
@@ -219,7 +191,9 @@ def identify(
     Raises:
       UserError: as `apply`, or the run has no embeddings.
     """
-    files, known = _files(workdir, paths), _files(workdir, [gallery])
+    files, known = (
+        [file for file, _ in _files(workdir, where)] for where in (paths, [gallery])
+    )
     names = [
         file.stem if file.parent == gallery else file.parent.name for file in known
     ]
@@ -253,24 +227,25 @@ def _embeddings(
             f"the run in {workdir} has no embeddings: one of "
             "--config=configs/faces.py has."
         )
-    return np.concatenate(
-        [found["embedding"] for found in network.outputs]
-    ), network.step
+    vectors = [found["embedding"] for _, found in network.results]
+    return np.stack(vectors), network.step
 
 
 def _threshold(workdir: Path, step: int, name: str) -> float:
     """A threshold that was measured on the run's test pictures after `step` steps."""
     lines = (workdir / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    for row in map(json.loads, lines):
-        if row["step"] == step and f"test/{name}" in row:
-            return row[f"test/{name}"]
+    for line in lines:
+        with contextlib.suppress(json.JSONDecodeError):  # a run may be writing it
+            row = json.loads(line)
+            if row["step"] == step and f"test/{name}" in row:
+                return row[f"test/{name}"]
     raise UserError(
         f"the run in {workdir} measured no threshold at step {step}: set --threshold."
     )
 
 
-def _rows(outputs: Any, which: int | slice) -> Any:
-    return jax.tree.map(lambda rows: rows[which], outputs)
+def _row(outputs: Any, number: int) -> Any:
+    return jax.tree.map(lambda rows: rows[number], outputs)
 
 
 def _print(
@@ -315,36 +290,37 @@ def _text(name: str, value: Any) -> str:
     return "-" if value is None else str(value)
 
 
-def _stored(config: config_lib.Config) -> data.Stored:
-    """How the files that the run takes are stored."""
-    return data.STORED.get(config.data.name, data.PICTURES)
-
-
-def _files(workdir: Path, paths: Sequence[Path]) -> list[Path]:
+def _files(workdir: Path, paths: Sequence[Path]) -> list[tuple[Path, Path]]:
     """The pictures, or what else the run takes: the paths themselves, or what is in
-    them and the folders below."""
-    kind = _stored(folder.saved_config(workdir)).kind
+    them and the folders below; and the place of each in its path."""
+    name = folder.saved_config(workdir).data.name
+    kind = data.STORED.get(name, data.PICTURES).kind
     files = []
     for path in paths:
         found = below(path, kind)
         if not found:
             raise UserError(f"there are no {kind.name} in {path}.")
-        files += found
+        for file in found:
+            place = Path(file.name) if file == path else file.relative_to(path)
+            files.append((file, place))
     return files
 
 
-def _targets(files: Sequence[Path], drawings: Path) -> list[Path]:
+def _targets(files: Sequence[tuple[Path, Path]], drawings: Path) -> list[Path]:
     """Where the task's picture of each file is written."""
-    targets = [drawings / f"{file.stem}.png" for file in files]
-    for number, target in enumerate(targets):
-        if target in targets[:number]:
-            first = files[targets.index(target)]
+    if drawings.exists() and not drawings.is_dir():
+        raise UserError(f"--output={drawings} is a file: name a folder.")
+    targets: dict[Path, Path] = {}
+    for file, place in files:
+        target = drawings / place.parent / f"{place.stem}.png"
+        if target in targets:
             raise UserError(
-                f"{first} and {files[number]} would both be written to {target}: "
+                f"{targets[target]} and {file} would both be written to {target}: "
                 "predict them one after the other, into two folders."
             )
-        if target.exists() and target.samefile(files[number]):
+        if target.parent.resolve() == file.parent.resolve():
             raise UserError(
-                f"--output={drawings} would write over {target}: take another folder."
+                f"--output={drawings} has the pictures themselves: take another folder."
             )
-    return targets
+        targets[target] = file
+    return list(targets)

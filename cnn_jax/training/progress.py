@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from cnn_jax.errors import UserError
 from cnn_jax.tasks.metrics import means
 from cnn_jax.training import metrics
 
@@ -111,7 +112,16 @@ class Progress:
         return values
 
     def tested(self, step: int, scores: Mapping[str, float]) -> None:
-        """Notes an evaluation. Of equally good ones the latest is the best."""
+        """Notes an evaluation. Of equally good ones the latest is the best.
+
+        Raises:
+          UserError: it lacks the metric by which checkpoints are compared.
+        """
+        if self._best_metric not in scores:
+            raise UserError(
+                f"{self._best_metric} cannot be measured: nothing in the test split "
+                "counts for it. Look at its labels, and at data.test_examples."
+            )
         best = f"best/{self._best_metric}"
         record = {best: scores[self._best_metric], "best/step": step}
         if record[best] < self.results.get(best, -np.inf):

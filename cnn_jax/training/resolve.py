@@ -17,6 +17,8 @@ from cnn_jax.data.augment import Augment
 from cnn_jax.errors import UserError, unknown
 from cnn_jax.training import loop, optimizers, run, schedules, transfer
 from cnn_jax.training.config import (
+    OF_CLASSES,
+    PLACES,
     REQUIRED,
     UNITS,
     Config,
@@ -155,10 +157,12 @@ def resolve_smoke(values: Mapping[str, Any], overrides: Mapping[str, str]) -> Co
       UserError: as `resolve`, for the whole config too.
     """
     resolve(values, overrides)
-    values = smoke(values)
+    own, values = values["data"]["name"], smoke(values)
+    if values["data"]["name"] != own:
+        overrides = {k: text for k, text in overrides.items() if k not in OF_CLASSES}
     if "data.name" not in overrides:
         # Those of the data that the digits stand in for have nothing to say of them.
-        known = schema(values)["data"]
+        known = schema(values)["data"].keys() - PLACES
         overrides = {
             key: text
             for key, text in overrides.items()

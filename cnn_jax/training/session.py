@@ -218,6 +218,11 @@ def _probe(
         )
     if len(dataset.classes) < 2:
         raise UserError("--probe needs two classes at least.")
+    if dataset.unseen:
+        raise UserError(
+            "--probe takes the same classes for training and test, and nobody in this "
+            "test split was trained on."
+        )
 
     @jax.jit
     def pooled(variables: Any, images: jax.Array) -> jax.Array:

@@ -170,7 +170,7 @@ class Console:
         """Shows the metrics of the last steps."""
         speed = row.get("train/examples_per_second")
         parts = [
-            f"loss {row['train/loss']:.4f}",
+            *(f"loss {v:.4f}" for k, v in row.items() if k == "train/loss"),
             *(f"{k[6:]} {v:.2%}" for k, v in row.items() if k in ACCURACIES),
         ]
         if speed:

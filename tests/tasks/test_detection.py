@@ -85,6 +85,10 @@ def test_answers_and_pictures(labels, perfect):
     first, second = task.answers(shown, jax.tree.map(np.asarray, perfect), 5)
     assert first == [{"class": "b", "score": pytest.approx(1), "box": [4, 3, 22, 13]}]
     assert second == []
+    # Without a number all that are drawn.
+    doubtful = perfect | {"logits": perfect["logits"] - 20}
+    assert task.answers(shown, jax.tree.map(np.asarray, perfect), None)[0] == first
+    assert task.answers(shown, jax.tree.map(np.asarray, doubtful), None)[0] == []
     image = np.zeros((*SIZE, 1), np.uint8)
     one = jax.tree.map(lambda rows: np.asarray(rows[0]), perfect)
     drawn = task.drawn(image, one)

@@ -99,3 +99,27 @@ def test_mistakes():
     with pytest.raises(UserError, match="photos"):
         Embedding(NAMES, photos=0)
     assert embeddings.arcface in [function for function, _ in LOSSES.values()]
+
+
+def test_people_of_one_picture_cannot_be_identified():
+    """What can be measured of the others is."""
+    vectors = np.random.default_rng(0).normal(size=(6, 4))
+    task = Embedding(NAMES)
+    found = task.scores({}, rows_of(vectors, [3, 4, 4, 4, 4, 5]))
+    assert {"auc", "rank_1", "threshold"} <= found.keys()
+    few = Embedding(NAMES, photos=4).scores({}, rows_of(vectors, [3, 4, 4, 4, 4, 5]))
+    assert "auc" in few and "rank_1" not in few
+
+
+def test_runs_without_identities_of_their_own(outputs):
+    task = Embedding(NAMES, loss_name="batch_hard_triplet")
+    found = {key: np.asarray(value) for key, value in outputs.items()}
+    with pytest.raises(UserError, match="knows no identities of its own: use --verif"):
+        task.answers([], found, 5)
+
+
+def test_too_many_pictures_to_compare():
+    with pytest.raises(
+        UserError, match=r"20,000 pictures .* data\.test_examples=10000"
+    ):
+        verification.check_count(20_000)

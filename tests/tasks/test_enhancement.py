@@ -96,6 +96,8 @@ def test_small_pictures_have_no_similarity():
     outputs, batch = batch_of([example(0, side=8)])
     found = task.scores({}, rows_of(task, outputs, batch))
     assert found.keys() == {"psnr", "input_psnr"}
+    covered = Enhancement(border=4)
+    assert covered.scores({}, rows_of(covered, outputs, batch)) == {}
 
 
 def test_pictures_and_answers():

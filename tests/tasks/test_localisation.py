@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cnn_jax.errors import UserError
 from cnn_jax.tasks.classification import Classification
 from cnn_jax.tasks.localisation import Localisation
 from cnn_jax.training import metrics
@@ -109,3 +110,38 @@ def test_pictures(measured):
         task.answers([], {"logits": np.asarray(outputs["logits"])}, 1)[1][0]["class"]
         == "c"
     )
+
+
+def test_boxes_that_do_not_count():
+    """An image's class is that of its first box that does; one without has no part."""
+    outputs = outputs_of([[(0, 0), (3, 3), (0, 3)]] * 3, [1, 1, 1])
+    label = np.full((3, 2, 5), -1, np.float32)
+    label[0] = [[-4, 0, 0, 3, 3], [1, 10, 10, 16, 16]]  # of "c", but exempt
+    label[1, 0] = [2, 0, 10, 6, 16]
+    batch = {"image": np.zeros((3, SIZE, SIZE, 1), np.uint8), "label": label}
+    batch = jax.tree.map(jnp.asarray, batch | {"mask": np.ones(3, np.float32)})
+    task, plain = Localisation(CLASSES), Classification(CLASSES)
+    expected = plain.loss(outputs["logits"][:2], {"label": jnp.array([1, 2])})
+    assert float(task.loss(outputs, batch)) == pytest.approx(float(expected))
+    pairs = task.metrics(outputs, batch)
+    found = task.scores(
+        metrics.add({}, pairs),
+        [
+            {key: np.asarray(values[i]) for key, values in rows.items()}
+            for rows in [batch | task.predictions(outputs, batch)]
+            for i in range(3)
+        ],
+    )
+    assert found["accuracy"] == 0.5
+    assert found["localisation_error"] == 0 and found["top_1_localisation_error"] == 0.5
+    del batch["mask"]
+    training = task.metrics(outputs, batch)
+    assert "confusion" in pairs and "confusion" not in training
+    assert float(training["accuracy"][1]) == 2
+    assert float(task.predictions(outputs, batch)["error"][2]) == 0
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.0, float("nan")])
+def test_impossible_shares(share):
+    with pytest.raises(UserError, match="box_share="):
+        Localisation(CLASSES, box_share=share)

@@ -86,6 +86,7 @@ def test_losses(name, relative, outputs):
         relative=relative,
     )
     rows = []
+    pairs = np.random.default_rng(5).integers(0, 256, (3, 2, 6, 5, 3), np.uint8)
     for i in range(3):
         style = own = 0.0
         for weight, maps in zip(weights, outputs["style"], strict=True):
@@ -97,26 +98,42 @@ def test_losses(name, relative, outputs):
         size = squared(wanted[i], 0 * wanted[i]) if relative else wanted[i].size
         content = squared(seen[i], wanted[i]) / size
         noise = variation(outputs["picture"][i])
-        rows.append((content, style, noise, own))
+        rows.append((content, style, noise, own, variation(pairs[i, 0] / 255)))
     # Padding counts nowhere.
     mask = jnp.array([1.0, 1.0, 0.0])
-    totals = metrics.add({}, task.metrics(outputs, {"mask": mask}))
+    totals = metrics.add(
+        {}, task.metrics(outputs, {"mask": mask, "image": jnp.asarray(pairs)})
+    )
     found = task.scores(totals)
-    content, style, noise, own = np.mean(rows[:2], axis=0)
+    content, style, noise, own, given = np.mean(rows[:2], axis=0)
     loss = 2 * content + 7 * style + 0.3 * noise
+    undone = 7 * own + 0.3 * given
     expected = {
         "content_loss": content,
         "style_loss": style,
         "variation": noise,
         "input_style_loss": own,
         "loss": loss,
-        "input_loss": 7 * own,
-        "improvement": 1 - loss / (7 * own),
+        "input_loss": undone,
+        "improvement": 1 - loss / undone,
     }
     assert found == pytest.approx(expected, rel=1e-4)
-    content, style, noise, _ = np.mean(rows, axis=0)
+    content, style, noise, *_ = np.mean(rows, axis=0)
     expected = 2 * content + 7 * style + 0.3 * noise
     assert float(task.loss(outputs, {})) == pytest.approx(expected, rel=1e-4)
+
+
+def test_nothing_done_is_no_improvement(outputs):
+    """Also where there is nothing to do."""
+    pairs = np.random.default_rng(5).integers(0, 256, (3, 2, 6, 5, 3), np.uint8)
+    undone = {
+        "picture": jnp.asarray(pairs[:, 0] / 255, jnp.float32),
+        "content": [(outputs["content"][0][1],) * 2],
+        "style": [(content, content, style) for _, content, style in outputs["style"]],
+    }
+    for task in (StyleTransfer(), StyleTransfer(style_weight=0, variation_weight=0)):
+        totals = metrics.add({}, task.metrics(undone, {"image": jnp.asarray(pairs)}))
+        assert task.scores(totals)["improvement"] == pytest.approx(0, abs=1e-5)
 
 
 def test_what_has_content_and_style_has_no_loss(outputs):

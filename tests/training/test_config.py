@@ -142,8 +142,10 @@ def test_every_recipe_resolves_and_shrinks():
         stored = json.loads(json.dumps(as_dict(config)))
         assert resolve(stored) == config
         small = config_lib.smoke(values)
+        of_classes = {key.rpartition(".")[2] for key in config_lib.OF_CLASSES}
         for kept in ("model", "task", "optimizer", "schedule"):
-            assert resolve(small)[kept] == config[kept]
+            for key in config[kept].keys() - of_classes:
+                assert resolve(small)[kept][key] == config[kept][key]
         own = config.data.name
         kind = own.partition(":")[0]
         stand_in, _ = config_lib.STAND_INS.get(kind, ("digits", {}))

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from cnn_jax.errors import UserError
 from cnn_jax.training import progress, signals
 from cnn_jax.training.progress import NonFinite, Progress
 
@@ -127,3 +128,8 @@ def test_signals_are_noted_once_and_then_do_what_they_did(number):
         assert len(came) == 2
     finally:
         signal.signal(number, before)
+
+
+def test_a_test_that_measured_nothing():
+    with pytest.raises(UserError, match="test/accuracy cannot be measured: nothing in"):
+        Progress({}, BEST).tested(3, {"test/loss": 0.5})
