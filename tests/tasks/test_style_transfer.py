@@ -131,7 +131,10 @@ def test_nothing_done_is_no_improvement(outputs):
         "content": [(outputs["content"][0][1],) * 2],
         "style": [(content, content, style) for _, content, style in outputs["style"]],
     }
-    for task in (StyleTransfer(), StyleTransfer(style_weight=0, variation_weight=0)):
+    for task in (
+        StyleTransfer(),
+        StyleTransfer(style_weight=0.0, variation_weight=0.0),
+    ):
         totals = metrics.add({}, task.metrics(undone, {"image": jnp.asarray(pairs)}))
         assert task.scores(totals)["improvement"] == pytest.approx(0, abs=1e-5)
 
