@@ -9,10 +9,10 @@
     python -m cnn_jax.predict --workdir=runs/faces --gallery=FOLDER --identify A.png
 
 With --output FOLDER gets a picture of each result: the classes, a coloured mask, boxes,
-the enhanced picture, or the one in the style of a run, or of --style. A run of clips or
-volumes takes such, of a longer video the middle. A run of configs/faces.py also says
-whether two pictures show the same identity, and whom of a gallery, FOLDER/<name>/* or
-FOLDER/<name>.png, they show.
+the enhanced picture, the one in the style of a run, or of --style, or the two that were
+compared. A run of clips or volumes takes such, of a longer video the middle. A run of
+configs/faces.py also says whether two pictures show the same identity, and whom of a
+gallery, FOLDER/<name>/* or FOLDER/<name>.png, they show.
 """
 
 from pathlib import Path
@@ -50,14 +50,18 @@ def main() -> None:
     flags = parser.parse()
     _check(parser, flags)
     command.session()
-    from cnn_jax.training import prediction
+    from cnn_jax.training import prediction, recognition
 
-    common = {"checkpoint": flags.checkpoint, "output": flags.format}
+    common = {
+        "checkpoint": flags.checkpoint,
+        "output": flags.format,
+        "drawings": flags.output,
+    }
     if flags.verify:
         pair = tuple(flags.images)
-        prediction.verify(flags.workdir, pair, threshold=flags.threshold, **common)
+        recognition.verify(flags.workdir, pair, threshold=flags.threshold, **common)
     elif flags.identify:
-        prediction.identify(
+        recognition.identify(
             flags.workdir,
             flags.images,
             flags.gallery,
@@ -70,7 +74,6 @@ def main() -> None:
             flags.workdir,
             flags.images,
             top_k=flags.top_k,
-            drawings=flags.output,
             style=flags.style,
             **common,
         )
@@ -87,8 +90,6 @@ def _check(parser: command.Parser, flags) -> None:
     compares = flags.verify or flags.identify
     if compares and flags.style:
         parser.error("--style is not for --verify and --identify")
-    if compares and flags.output:
-        parser.error("--output is not for --verify and --identify, which draw nothing")
     if flags.threshold is not None and not compares:
         parser.error("--threshold goes with --verify or --identify")
 

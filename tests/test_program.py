@@ -534,7 +534,15 @@ def test_verify_and_identify(done, call, trained, people, tmp_path):
     flags[2] = "--threshold=1.1"
     (row,) = json.loads(done("predict", run, second, *flags))
     assert [answer["identity"] for answer in row["predictions"]] == [None]
+    # What was compared stands side by side.
+    shown = f"--output={tmp_path / 'shown'}"
+    done("predict", run, "--verify", first, second, shown)
+    done("predict", run, people / "2", *flags, shown)
+    written = sorted((tmp_path / "shown").iterdir())
+    assert [path.name for path in written] == ["0-1.png", "0.png", "1.png"]
+    assert {Image.open(path).size for path in written} == {(16 * 8 * 2 + 3, 148)}
     for arguments, code, message in (
+        ([run, "--verify", first, second, f"--output={first}"], 1, "is a file"),
         ([run, "--verify", first], 2, "two pictures"),
         ([run, "--identify", first], 2, "go together"),
         ([run, first, "--threshold=1"], 2, "goes with"),

@@ -1,6 +1,5 @@
 """What a run's network makes of the user's pictures."""
 
-import contextlib
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,7 +13,6 @@ from tabulate import tabulate
 from cnn_jax import data
 from cnn_jax.data.folder import below
 from cnn_jax.errors import UserError
-from cnn_jax.tasks import verification
 from cnn_jax.training import run, trained, users_files
 from cnn_jax.training import workdir as folder
 
@@ -128,9 +126,9 @@ def predict(
       UserError: as `apply`, or the folder is a file, holds some of the pictures, or
         would get two of one name.
     """
-    found = _files(workdir, paths)
+    found = files_in(workdir, paths)
     files = [file for file, _ in found]
-    targets = _targets(found, drawings) if drawings else [None] * len(files)
+    targets = targets_of(found, drawings) if drawings else [None] * len(files)
     network = apply(workdir, files, checkpoint, style)
     task, answers = network.task, []
     for (picture, output_of_it), target in zip(network.results, targets, strict=True):
@@ -139,118 +137,17 @@ def predict(
         if target:
             target.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(task.drawn(picture, output_of_it)).save(target)
-    _print(files, answers, output)
-
-
-def verify(
-    workdir: Path,
-    pair: tuple[Path, Path],
-    *,
-    checkpoint: str = "best",
-    output: str = "table",
-    threshold: float | None = None,
-) -> None:
-    """Prints whether two pictures show the same identity.
-
-    Args:
-      threshold: the least cosine of the same identity; None: the one that was best on
-        the run's test pairs.
-
-    Raises:
-      UserError: as `apply`, or the run has no embeddings.
-    """
-    vectors, step = _embeddings(workdir, pair, checkpoint)
-    if threshold is None:
-        threshold = _threshold(workdir, step, "threshold")
-    cosine = float(verification.cosine_similarities(vectors)[0, 1])
-    answer = {
-        "same": cosine >= threshold,
-        "cosine": cosine,
-        "threshold": threshold,
-    }
-    _print([f"{pair[0]} and {pair[1]}"], [[answer]], output)
-
-
-def identify(
-    workdir: Path,
-    paths: Sequence[Path],
-    gallery: Path,
-    *,
-    top_k: int = 5,
-    checkpoint: str = "best",
-    output: str = "table",
-    threshold: float | None = None,
-) -> None:
-    """Prints whom of a gallery each picture shows.
-
-    Args:
-      gallery: a folder with a folder of pictures, or one picture, of each identity.
-      threshold: who is less alike is nobody of the gallery; None: the one at which one
-        in ten of the run's test pictures of others raised a false alarm.
-
-    Raises:
-      UserError: as `apply`, or the run has no embeddings.
-    """
-    files, known = (
-        [file for file, _ in _files(workdir, where)] for where in (paths, [gallery])
-    )
-    names = [
-        file.stem if file.parent == gallery else file.parent.name for file in known
-    ]
-    vectors, step = _embeddings(workdir, [*files, *known], checkpoint)
-    if threshold is None:
-        threshold = _threshold(workdir, step, "threshold_at_fpir_0.1")
-    table = verification.cosine_similarities(vectors)[: len(files), len(files) :]
-    answers = []
-    for row in table:
-        nearest = {}
-        for i in np.argsort(-row, kind="stable"):
-            nearest.setdefault(names[i], float(row[i]))
-        found = [
-            {"identity": name, "cosine": cosine}
-            for name, cosine in list(nearest.items())[:top_k]
-            if cosine >= threshold
-        ]
-        best = max(nearest.values())
-        nobody = {"identity": None, "cosine": best}
-        answers.append(found or [nobody])
-    _print(files, answers, output)
-
-
-def _embeddings(
-    workdir: Path, files: Sequence[Path], checkpoint: str
-) -> tuple[np.ndarray, int]:
-    """One row a picture, and the step of the checkpoint."""
-    network = apply(workdir, files, checkpoint)
-    if network.task.output_kind != "embedding":
-        raise UserError(
-            f"the run in {workdir} has no embeddings: one of "
-            "--config=configs/faces.py has."
-        )
-    vectors = [found["embedding"] for _, found in network.results]
-    return np.stack(vectors), network.step
-
-
-def _threshold(workdir: Path, step: int, name: str) -> float:
-    """A threshold that was measured on the run's test pictures after `step` steps."""
-    lines = (workdir / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    for line in lines:
-        with contextlib.suppress(json.JSONDecodeError):  # a run may be writing it
-            row = json.loads(line)
-            if row["step"] == step and f"test/{name}" in row:
-                return row[f"test/{name}"]
-    raise UserError(
-        f"the run in {workdir} measured no threshold at step {step}: set --threshold."
-    )
+    show(files, answers, output)
 
 
 def _row(outputs: Any, number: int) -> Any:
     return jax.tree.map(lambda rows: rows[number], outputs)
 
 
-def _print(
+def show(
     files: Sequence[Path | str], answers: Sequence[list[dict]], output: str
 ) -> None:
+    """Prints what is said of each file, as a "table" or in "json"."""
     if output == "json":
         found = [
             {"image": str(path), "predictions": rows}
@@ -290,9 +187,13 @@ def _text(name: str, value: Any) -> str:
     return "-" if value is None else str(value)
 
 
-def _files(workdir: Path, paths: Sequence[Path]) -> list[tuple[Path, Path]]:
+def files_in(workdir: Path, paths: Sequence[Path]) -> list[tuple[Path, Path]]:
     """The pictures, or what else the run takes: the paths themselves, or what is in
-    them and the folders below; and the place of each in its path."""
+    them and the folders below; and the place of each in its path.
+
+    Raises:
+      UserError: there are none in a path.
+    """
     name = folder.saved_config(workdir).data.name
     kind = data.STORED.get(name, data.PICTURES).kind
     files = []
@@ -306,8 +207,16 @@ def _files(workdir: Path, paths: Sequence[Path]) -> list[tuple[Path, Path]]:
     return files
 
 
-def _targets(files: Sequence[tuple[Path, Path]], drawings: Path) -> list[Path]:
-    """Where the task's picture of each file is written."""
+def targets_of(files: Sequence[tuple[Path, Path]], drawings: Path) -> list[Path]:
+    """Where the picture of each file is written.
+
+    Args:
+      files: as `files_in` returns them.
+
+    Raises:
+      UserError: the folder is a file, holds some of the files, or would get two
+        pictures of one name.
+    """
     if drawings.exists() and not drawings.is_dir():
         raise UserError(f"--output={drawings} is a file: name a folder.")
     targets: dict[Path, Path] = {}
