@@ -186,7 +186,9 @@ def test_an_arm_that_has_changed_is_refused(swept, call, tmp_path):
     assert "arm 'wide' has changed" in err and "model.hidden: [12] (now [16])" in err
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
 def test_a_sweep_that_was_ended_goes_on(swept, file, tmp_path, launch, run, number):
     """The table is that of a sweep that was left alone, to the last digit."""
     workdir = tmp_path / "runs"

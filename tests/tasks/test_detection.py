@@ -86,7 +86,7 @@ def test_answers_and_pictures(labels, perfect):
     assert first == [{"class": "b", "score": pytest.approx(1), "box": [4, 3, 22, 13]}]
     assert second == []
     # Without a number all that are drawn.
-    doubtful = perfect | {"logits": perfect["logits"] - 20}
+    doubtful = perfect | {"logits": perfect["logits"] - 25}
     assert task.answers(shown, jax.tree.map(np.asarray, perfect), None)[0] == first
     assert task.answers(shown, jax.tree.map(np.asarray, doubtful), None)[0] == []
     image = np.zeros((*SIZE, 1), np.uint8)
