@@ -37,8 +37,8 @@ def load(
 
     A mask is a picture of one channel, grey or with a palette, whose values are
     classes: those that are not ignored, in their order. One of single bits has the
-    values 0 and 1. Pictures are stretched to
-    `image_size`, and masks take the value that is nearest.
+    values 0 and 1. Pictures are stretched to `image_size`, and masks take the value
+    that is nearest.
 
     Args:
       dir: the folder.
@@ -60,7 +60,7 @@ def load(
     images.check_shape(min(images.sides(image_size)), channels)
     root = existing(dir)
     splits = [_pairs(root, split, mask_folder) for split in (train_split, test_split)]
-    names = classes or tuple(map(str, _occurring(splits[0], values(ignored))))
+    names = classes or tuple(map(str, _occurring(splits[0], known_values(ignored))))
     table = class_table(names, ignored)
     shape = (*images.sides(image_size), channels)
     train, test = (MaskRecords(MaskFiles(tuple(p), table), shape) for p in splits)
@@ -93,7 +93,7 @@ def with_masks(train: Records, test: Records, **options: Any) -> Dataset:
     return dataset
 
 
-def values(ignored: tuple[int, ...]) -> list[int]:
+def known_values(ignored: tuple[int, ...]) -> list[int]:
     """Those of masks that are classes, in their order.
 
     Raises `UserError` for an ignored value that no mask can have.
@@ -109,9 +109,9 @@ def values(ignored: tuple[int, ...]) -> list[int]:
 def class_table(classes: Sequence[str], ignored: tuple[int, ...]) -> np.ndarray:
     """int16 [256]: the class of each value of a mask; `IGNORED`, or -1 for none.
 
-    Raises `UserError` as `values` does, and for more classes than values.
+    Raises `UserError` as `known_values` does, and for more classes than values.
     """
-    known = values(ignored)
+    known = known_values(ignored)
     if len(classes) > len(known):
         raise UserError(
             f"data.classes has {len(classes)} names for {len(known)} values of masks."
@@ -163,16 +163,14 @@ class MaskRecords(Records):
     def decoded(self, example: Encoded, rng: np.random.Generator | None) -> dict:
         del rng
         height, width = self.label_shape
-        _, table, name = example.label
-        mask = np.asarray(
-            _opened(*example.label[::2]).resize(
-                (width, height), Image.Resampling.NEAREST
-            )
-        )
-        label = table[mask]
+        stored, table, name = example.label
+        size = width, height
+        mask = _opened(stored, name).resize(size, Image.Resampling.NEAREST)
+        values = np.asarray(mask)
+        label = table[values]
         if label.min() < 0:
             raise UserError(
-                f"mask {name} has the value {mask[label < 0][0]}, which is no class: "
+                f"mask {name} has the value {values[label < 0][0]}, which is no class: "
                 "name more of data.classes, or add it to data.ignored."
             )
         image = images.stretch(example.picture, self.image_shape, example.name)

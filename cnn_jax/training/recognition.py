@@ -33,7 +33,7 @@ def verify(
     Raises:
       UserError: as `prediction.predict`, or the run has no embeddings.
     """
-    place = Path(f"{pair[0].stem}-{pair[1].stem}")
+    place = Path(f"{pair[0].stem}-{pair[1].stem}.png")
     targets = drawings and targets_of([(file, place) for file in pair[:1]], drawings)
     shown, vectors, step = _embeddings(workdir, pair, checkpoint)
     if threshold is None:
