@@ -4,9 +4,9 @@
     python -m cnn_jax.main --config=configs/video.py --config.model.name=r2d_18
 
 The first tells all motions of the embedded clips apart after a minute on two cores
-(one seed). The label is the direction and the speed of a
-digit, of which a single frame says nothing: the network of the second, which sees each
-frame alone, stays at 6.8%, where chance is 6.3%.
+(one seed). The label is the direction and the speed of a digit, of which a single frame
+says nothing: the network of the second, which sees each frame alone, stays at 6.8%,
+where chance is 6.3%.
 
     python -m cnn_jax.main --config=configs/video.py:clips --config.data.dir=DIR
     python -m cnn_jax.main --config=configs/video.py:volumes --config.data.dir=DIR
