@@ -13,7 +13,7 @@ The first takes digits for people: it learns some of the ten, and tells apart th
 others. The second learns the faces in DIR/<name>/*, a quarter of the people held out,
 from scratch, and the third with a SqueezeNet 1.0 whose weights of ImageNet FILE has. On
 the ORL faces (40 people; one seed, two CPU cores) the area under the ROC curve is 0.991
-after four minutes with the second (and `data.channels=1`), and 0.994 after two and a
+after four minutes with the second (and `data.channels=1`), and 0.994 after one and a
 half with the third; with one photo of each in the gallery, 89% and 98% of the others
 are identified.
 """

@@ -42,12 +42,20 @@ def load(
     """
     path = tfds_source.find(name, data_dir)
     info = tfds_source.builder(path).info
-    facts = _facts(info, f"tfds_masks:{name}", image_size, classes)
-    table = masks.class_table(facts.classes, ignored)
-    stored = (facts.image_key, facts.mask_key, True, table)
+    title = f"tfds:{name}"
+    facts = _facts(info, title, image_size, classes)
     train, test = (
         masks.MaskRecords(
-            PreparedMasks(str(path), f"tfds:{name}", split, *stored), facts.image_shape
+            PreparedMasks(
+                path=str(path),
+                title=title,
+                split=split,
+                image_key=facts.image_key,
+                label_key=facts.mask_key,
+                large=True,
+                table=masks.class_table(facts.classes, ignored),
+            ),
+            facts.image_shape,
         )
         for split in (train_split, test_split)
     )
@@ -79,7 +87,7 @@ def describe(
     Raises `UserError` for one that is neither.
     """
     info = tfds_source.known(name, data_dir)
-    facts = _facts(info, f"tfds_masks:{name}", image_size, classes)
+    facts = _facts(info, f"tfds:{name}", image_size, classes)
     return facts.classes, facts.image_shape
 
 

@@ -189,6 +189,8 @@ class FCOS(nn.Module, kw_only=True):
         those of the backbone.
     """
 
+    # Of other classes, it starts afresh.
+    class_layer: ClassVar[tuple[str, ...]] = ("classification", "logits")
     output_kind: ClassVar[str] = "boxes"
 
     num_classes: int

@@ -95,6 +95,15 @@ def fit(
         except UserError:  # torchvision has no names for such a head
             entries = []
 
+    last = getattr(model, "class_layer", ("head",))
+
+    def is_last(path: Sequence[str]) -> bool:
+        """Whether an entry belongs to the layer whose outputs are classes."""
+        return tuple(path[1 : 1 + len(last)]) == last
+
+    def in_head(path: Sequence[str]) -> bool:
+        return is_head(path[1]) or is_last(path)
+
     def key_of(entry: Entry) -> str:
         return entry.key if ours else entry.name
 
@@ -113,7 +122,7 @@ def fit(
         inside = [m for m, theirs in auxiliary.items() if key.startswith(f"{theirs}.")]
         return inside[0] if inside else None
 
-    last_keys = {key_of(e) for e in [*published, *entries] if _is_last(e.path)}
+    last_keys = {key_of(e) for e in [*published, *entries] if is_last(e.path)}
     head_keys = {key_of(e) for e in [*published, *entries] if in_head(e.path)}
     found = {
         key: value.shape
@@ -140,7 +149,7 @@ def fit(
         reasons.append(f"the head, which is head={here} here")
     entries = entries or published
     head = next(
-        (e for e in entries if _is_last(e.path) and e.path[-1] == "kernel"), None
+        (e for e in entries if is_last(e.path) and e.path[-1] == "kernel"), None
     )
     if head and "head" not in left_out and key_of(head) in found:
         count, ours_count = found[key_of(head)][classes_at], head.shape[-1]
@@ -258,16 +267,6 @@ def is_head(module: str) -> bool:
         re.fullmatch(r"aspp|head(_conv\d+)?|context|fc\d+|embedding(_norm)?", module)
         is not None
     )
-
-
-def in_head(path: Sequence[str]) -> bool:
-    """Whether an entry of a network's variables belongs to its head."""
-    return is_head(path[1]) or _is_last(path)
-
-
-def _is_last(path: Sequence[str]) -> bool:
-    """Whether an entry belongs to the layer whose outputs are classes."""
-    return path[1] == "head" or tuple(path[1:3]) == ("classification", "logits")
 
 
 def _names(modules: set[str]) -> str:

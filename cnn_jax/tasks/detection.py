@@ -3,7 +3,6 @@ them."""
 
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
-from functools import partial
 from typing import Any, ClassVar
 
 import jax
@@ -154,9 +153,8 @@ class Detection:
         )
 
 
-@partial(jax.jit, static_argnums=0)
-def _detected(task: Detection, outputs: Outputs) -> Float[Array, "batch most 6"]:
-    return task.detections(outputs)
+# Compiled once, and not for every picture.
+_detected = jax.jit(Detection.detections, static_argnums=0)
 
 
 def _parts(outputs: Outputs) -> tuple[dict[str, Array], Places, Array]:

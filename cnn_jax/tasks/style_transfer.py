@@ -103,9 +103,8 @@ class StyleTransfer:
         mask = batch.get("mask", jnp.ones(len(outputs["picture"])))
         losses = self._losses(outputs)
         content = batch["image"][:, 0].astype(jnp.float32) / 255
-        losses["input_loss"] = self.style_weight * losses[
-            "input_style_loss"
-        ] + self.variation_weight * total_variation(content)
+        noise = self.variation_weight * total_variation(content)
+        losses["input_loss"] = self.style_weight * losses["input_style_loss"] + noise
         return {name: weighted(values, mask) for name, values in losses.items()}
 
     def scores(self, totals: Totals, rows: Rows = ()) -> dict[str, float]:

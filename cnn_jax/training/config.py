@@ -312,13 +312,10 @@ def smoke(values: dict[str, Any]) -> dict[str, Any]:
     if name != own and not given.get("channels"):
         small["channels"] = 1 if own == "tfds:mnist" else 3
     train = {key: value for key, value in values["train"].items() if key[0] == "l"}
-    if name != own:
-        values = {
-            group: {k: v for k, v in known.items() if f"{group}.{k}" not in OF_CLASSES}
-            if isinstance(known, Mapping)
-            else known
-            for group, known in values.items()
-        }
+    for key in OF_CLASSES if name != own else ():
+        group, _, left_out = key.partition(".")
+        kept = {k: v for k, v in values[group].items() if k != left_out}
+        values = values | {group: kept}
     return values | {
         "data": {key: given[key] for key in keys & given.keys()} | more | small,
         "train": train | {"steps": 4},

@@ -61,10 +61,11 @@ def styled(
     has changed.
     """
     if style:
+        painted = images.read_image(style)
 
         def beside(file: Path) -> Read:
             drawn, content = read(file)
-            return Read(drawn, np.stack([content, images.fit(style, content.shape)]))
+            return Read(drawn, np.stack([content, images.fit(painted, content.shape)]))
 
         return beside
     if not model.one_picture:

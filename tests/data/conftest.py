@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cnn_jax.data.loading import train_batches
+
 
 @pytest.fixture(scope="session")
 def shared_data():
@@ -47,6 +49,24 @@ def pets(tmp_path, write):
     for i in range(5):
         write(tmp_path / "pets/dog" / f"{i}.jpg", value=255)
     return tmp_path / "pets"
+
+
+@pytest.fixture(scope="session")
+def same_batches():
+    """`same_batches(kept, stored)`: a batch to train on is the same from memory, from
+    the disk, and by a worker."""
+
+    def compare(kept, stored):
+        options = {"batch_size": 8, "seed": 5, "start_step": 3, "stop_step": 4}
+        first, *others = [
+            next(train_batches(found.splits["train"], workers=workers, **options))
+            for found, workers in ((kept, 0), (stored, 0), (stored, 1))
+        ]
+        for other in others:
+            for key in first:
+                np.testing.assert_array_equal(first[key], other[key])
+
+    return compare
 
 
 def prepare(folder, name, features, examples):

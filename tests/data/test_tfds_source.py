@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cnn_jax.data import load, loading
+from cnn_jax.data import load
 from cnn_jax.data.splits import Records
 from cnn_jax.errors import UserError
 
@@ -31,7 +31,7 @@ def test_the_whole_of_mnist(tfds_dir):
     np.testing.assert_allclose(dataset.std, 0.3081, atol=1e-4)
 
 
-def test_cifar10_in_memory_and_from_disk(tfds_dir):
+def test_cifar10_in_memory_and_from_disk(tfds_dir, same_batches):
     options = {"data_dir": tfds_dir, "train_examples": 500, "test_examples": 100}
     kept = load("tfds:cifar10", **options)
     assert kept.classes[:4] == ("airplane", "automobile", "bird", "cat")
@@ -40,22 +40,7 @@ def test_cifar10_in_memory_and_from_disk(tfds_dir):
     assert np.all(np.bincount(kept.splits["test"].labels) == 10)
     stored = load("tfds:cifar10", in_memory=False, **options)
     assert isinstance(stored.splits["train"], Records) and stored.crop == 1
-    batches = [
-        next(
-            loading.train_batches(
-                dataset.splits["train"],
-                batch_size=64,
-                seed=5,
-                start_step=3,
-                stop_step=4,
-                workers=workers,
-            )
-        )
-        for dataset, workers in ((kept, 0), (stored, 0), (stored, 1))
-    ]
-    for key in batches[0]:
-        np.testing.assert_array_equal(batches[0][key], batches[1][key])
-        np.testing.assert_array_equal(batches[0][key], batches[2][key])
+    same_batches(kept, stored)
 
 
 def test_our_decoding_is_that_of_tfds(tfds_dir):
