@@ -6,16 +6,22 @@ RUN    := $(VENV)/bin/python
 # The last file that the installation writes; remade when the requirements change.
 INSTALLED := $(VENV)/.installed
 
-.PHONY: train test test-slow style install clean
+.PHONY: train test test-full test-slow style install clean
 
 train: $(INSTALLED)
 	$(RUN) -m cnn_jax.main --config=configs/resnet.py
 
+TEST := $(RUN) -m pytest -n 2 --dist worksteal
+
+# The quick tests; these and the others; these and those of more than a minute each.
 test: style
-	$(RUN) -m pytest -n 2 --dist worksteal
+	$(TEST)
+
+test-full: style
+	$(TEST) --full
 
 test-slow: style
-	$(RUN) -m pytest -n 2 --dist worksteal --slow
+	$(TEST) --slow
 
 style: $(INSTALLED)
 	$(RUN) -m ruff format --check .

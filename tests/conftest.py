@@ -1,9 +1,11 @@
-"""What all tests share: run-time type checks, compilation cache, running commands."""
+"""What all tests share: tiers, run-time type checks, running commands, runs."""
 
+import fcntl
 import gc
 import inspect
 import json
 import os
+import shutil
 import subprocess
 import sys
 from importlib.metadata import version
@@ -64,16 +66,25 @@ def checked(function):
 install_import_hook("cnn_jax", f"{__name__}.checked")
 
 
+# The tiers beyond `make test`, each with those before it.
+TIERS = ("full", "slow")
+
+
 def pytest_addoption(parser):
-    parser.addoption("--slow", action="store_true", help="run the slow tests too")
+    for tier in TIERS:
+        parser.addoption(
+            f"--{tier}", action="store_true", help=f"run the tests marked {tier} too"
+        )
 
 
 def pytest_collection_modifyitems(config, items):
-    if not config.getoption("--slow"):
-        skip = pytest.mark.skip(reason="slow; run with --slow")
-        for item in items:
-            if "slow" in item.keywords:
-                item.add_marker(skip)
+    """Leaves out the tests of higher tiers than the one that was asked for."""
+    asked = [number for number, tier in enumerate(TIERS) if config.getoption(tier)]
+    left_out = set(TIERS[max(asked, default=-1) + 1 :])
+    marks = {item: {mark.name for mark in item.iter_markers()} for item in items}
+    kept = [item for item in items if left_out.isdisjoint(marks[item])]
+    config.hook.pytest_deselected(items=[i for i in items if left_out & marks[i]])
+    items[:] = kept
 
 
 def start(command, *args, env=None, **options):
@@ -107,6 +118,14 @@ def run():
         return out if code == 0 else err
 
     return run_command
+
+
+@pytest.fixture(
+    scope="session", params=["0", pytest.param("1", marks=pytest.mark.full)]
+)
+def onednn(request):
+    """The environment of a process without oneDNN and, as users have it, with it."""
+    return {"CNN_JAX_ONEDNN": request.param}
 
 
 @pytest.fixture
@@ -174,9 +193,34 @@ def saved():
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory, run):
+def shared(tmp_path_factory):
+    """`shared(name, make)`: a new folder that `make(folder)` fills once.
+
+    The processes of pytest-xdist share the folder: the first one that needs it fills
+    it, and the others wait. A failure of `make` is repeated by each of them.
+    """
+    root = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent
+
+    def get(name, make):
+        folder, complete = root / "shared" / name, root / "shared" / f"{name}.complete"
+        folder.parent.mkdir(exist_ok=True)
+        with (folder.parent / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not complete.exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir()
+                make(folder)
+                complete.touch()
+        return folder
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def trained(shared, run):
     """The folder of a complete short run of a small network on the digits."""
-    workdir = tmp_path_factory.mktemp("trained") / "run"
     flags = ["--config=configs/mlp.py", "--smoke", "--tag=arm=small"]
-    run("main", *flags, f"--workdir={workdir}")
-    return workdir
+    folder = shared("trained", lambda f: run("main", *flags, f"--workdir={f / 'run'}"))
+    return folder / "run"

@@ -18,6 +18,7 @@ PEER = {"peer", "peer_step_ms", "peer_step_ms_best", "peer_step_ms_p10"}
 PEER |= {"peer_step_ms_p90", "ratio", "ratio_of_best"}
 
 
+@pytest.mark.full
 def test_json(call):
     code, out, err = call(
         "benchmark", *TINY, "--batch_sizes=4,8", "--warmup=1", "--format=json"
@@ -51,6 +52,7 @@ def test_json(call):
         assert row["peak_memory_bytes"] > 0
 
 
+@pytest.mark.full
 def test_table_of_a_model_by_name(call):
     code, out, err = call(
         "benchmark",
@@ -70,6 +72,7 @@ def test_table_of_a_model_by_name(call):
     assert "of peak" in out and "ratio" not in out
 
 
+@pytest.mark.full
 def test_a_network_for_pixels_by_name():
     made = subject.make(subject.Request(model="context_net"))
     assert made.config.task.name == "segmentation"
@@ -135,6 +138,7 @@ def test_without_pytorch(call, monkeypatch, what):
     assert err.startswith("error: --peer=torch needs PyTorch") and err.count("\n") == 1
 
 
+@pytest.mark.full
 def test_json_with_the_peer(call):
     pytest.importorskip("torch")
     code, out, err = call(
@@ -153,6 +157,7 @@ def test_json_with_the_peer(call):
         assert row["ratio"] == pytest.approx(row["step_ms"] / row["peer_step_ms"])
 
 
+@pytest.mark.full
 def test_a_network_that_pytorch_does_not_have(call):
     pytest.importorskip("torch")
     code, _, err = call("benchmark", *TINY, "--peer=torch")

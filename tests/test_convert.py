@@ -77,6 +77,7 @@ def assert_same(ours, theirs):
 # --------------------------------------------------------------- from torchvision
 
 
+@pytest.mark.full
 def test_a_file_becomes_a_folder(run, file, squeezenet, tmp_path):
     folder = tmp_path / "new" / "weights"
     out = run("convert", f"--model={NAME}", f"--weights={file}", f"--output={folder}")
@@ -104,6 +105,7 @@ def test_a_file_becomes_a_folder(run, file, squeezenet, tmp_path):
     assert logits.shape == (1, 7)
 
 
+@pytest.mark.full
 def test_auxiliary_heads_are_among_the_attributes(call, tmp_path):
     model = models.create("googlenet_bn", num_classes=3, auxiliary=False)
     file = tmp_path / "g.safetensors"
@@ -336,6 +338,7 @@ def exported(call, workdir, file, *more):
     return safetensors.numpy.load_file(file), out
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("ema", ["None", "0.5"])
 def test_a_run_starts_from_a_file_and_is_written_as_one(
     ema, done, call, resnet, tmp_path
@@ -377,6 +380,7 @@ def test_a_run_starts_from_a_file_and_is_written_as_one(
     exported(call, workdir, file, "--overwrite", "--checkpoint=last")
 
 
+@pytest.mark.full
 def test_another_number_of_classes_leaves_the_head_out(begin, call, resnet):
     path, state = resnet(1000)
     code, out, err, workdir = begin(path, "--config.optimizer.learning_rate=0")
@@ -389,6 +393,7 @@ def test_another_number_of_classes_leaves_the_head_out(begin, call, resnet):
     np.testing.assert_array_equal(back["conv1.weight"], state["conv1.weight"])
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("name", "own", "other"),
     [
@@ -424,6 +429,7 @@ def test_a_network_with_another_head_takes_the_rest(name, own, other, tmp_path):
     assert "left out" not in pretrained.load(path, name, same, shape).report
 
 
+@pytest.mark.full
 def test_a_run_of_another_network_is_not_torchvisions(call, resnet, begin, tmp_path):
     """Its file says so, and is written all the same."""
     code, _, err, workdir = begin(resnet(10)[0])
@@ -435,6 +441,7 @@ def test_a_run_of_another_network_is_not_torchvisions(call, resnet, begin, tmp_p
     assert "conv1.weight is (" in out
 
 
+@pytest.mark.full
 def test_a_folder_of_convert(begin, call, resnet, tmp_path):
     """The same network as from the file that the folder was made of."""
     path, state = resnet(10)
@@ -465,6 +472,7 @@ def test_a_folder_of_convert(begin, call, resnet, tmp_path):
     assert "damaged" in line or "cannot be read" in line
 
 
+@pytest.mark.full
 def test_a_run_that_goes_on_needs_no_file(begin, call, resnet, run):
     path, _ = resnet(10)
     code, _, err, workdir = begin(path)
@@ -484,6 +492,7 @@ def test_a_run_that_goes_on_needs_no_file(begin, call, resnet, run):
     assert (workdir / "checkpoints").exists()
 
 
+@pytest.mark.full
 def test_two_devices_start_from_it_too(call, resnet, run, tmp_path):
     path, state = resnet(10)
     workdir = tmp_path / "run"
@@ -526,6 +535,7 @@ def test_a_file_that_does_not_fit(change, parts, call, resnet, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.full
 def test_auxiliary_heads_may_be_left_out(tmp_path):
     from cnn_jax.models import pretrained
 
@@ -553,6 +563,7 @@ def test_auxiliary_heads_may_be_left_out(tmp_path):
         assert words in loaded.report and ("left out" in loaded.report) == bool(words)
 
 
+@pytest.mark.full
 def test_segmentation_starts_from_classification(tmp_path):
     """torchvision's networks, and its weights for any head for pixels."""
     small = {"width": 2, "stage_sizes": (1, 1), "stem": "small", "output_stride": 1}

@@ -25,6 +25,7 @@ def two_devices(tmp_path_factory, run):
     return workdir
 
 
+@pytest.mark.full
 def test_two_devices_train_as_one(two_devices, done, rows, tmp_path):
     workdir = tmp_path / "run"
     done("main", *ARGUMENTS, f"--workdir={workdir}")
@@ -38,6 +39,7 @@ def test_two_devices_train_as_one(two_devices, done, rows, tmp_path):
             assert theirs[key] == pytest.approx(ours[key], rel=0.1)
 
 
+@pytest.mark.full
 def test_without_synchronised_batch_norm_two_devices_differ(
     two_devices, run, rows, tmp_path
 ):
@@ -48,6 +50,7 @@ def test_without_synchronised_batch_norm_two_devices_differ(
     assert rows(workdir)[0] != pytest.approx(rows(two_devices)[0], rel=1e-3)
 
 
+@pytest.mark.full
 def test_a_checkpoint_of_two_devices_restores_on_one(two_devices, done, rows):
     found = json.loads(
         done(
@@ -60,6 +63,7 @@ def test_a_checkpoint_of_two_devices_restores_on_one(two_devices, done, rows):
     assert found["test/loss"] == pytest.approx(measured["test/loss"], rel=1e-5)
 
 
+@pytest.mark.full
 def test_two_hosts_train_as_two_devices(two_devices, launch, rows, tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

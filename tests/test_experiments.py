@@ -35,7 +35,18 @@ def shapes(config, classes, image_shape):
     )
 
 
-@pytest.mark.parametrize("spec", SPECS)
+# One with a network alone, and one with a run that all arms start from.
+QUICK = ("pooling", "transfer")
+
+
+def by_tier(names):
+    return [
+        pytest.param(name, marks=() if name in QUICK else pytest.mark.full)
+        for name in names
+    ]
+
+
+@pytest.mark.parametrize("spec", by_tier(SPECS))
 def test_every_arm_is_a_network(spec, tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
     found = load(spec, tmp_path)
@@ -55,7 +66,7 @@ def test_every_arm_is_a_network(spec, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "name", [*FILES, *(pytest.param(f, marks=pytest.mark.slow) for f in FILES)]
+    "name", [*by_tier(FILES), *(pytest.param(f, marks=pytest.mark.slow) for f in FILES)]
 )
 def test_every_experiment_runs(name, done, tmp_path, monkeypatch, request, capsys):
     """The first arm and the last one; in the slow form, all of them."""

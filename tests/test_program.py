@@ -97,12 +97,25 @@ ONLY_BUILT = [
     for name, arg in SPECS
     if arg in BUILT_DATA or (name, arg) in LARGE
 ]
+# One for each task that no other quick test here trains; of classification the
+# smallest, one with batch normalization, and one of clips.
+QUICK = ("detection.py:scenes", "localisation.py:scenes", "super_resolution.py:digits")
+QUICK += ("resnet.py:digits", "segmentation.py:scenes", "video.py:moving")
+
+
+def tier(spec):
+    if spec in ONLY_BUILT:
+        return pytest.mark.slow
+    return () if spec in QUICK else pytest.mark.full
+
+
 TRAINED = [
-    pytest.param(spec, marks=[pytest.mark.slow] if spec in ONLY_BUILT else [])
+    pytest.param(spec, marks=tier(spec))
     for spec in (f"{name}.py:{arg}" for name, arg in SPECS)
 ]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("spec", ONLY_BUILT)
 def test_every_config_makes_a_step(spec):
     """The program of one training step is built, with shapes, and not compiled."""
@@ -158,12 +171,20 @@ def test_every_config_trains(spec, done, rows, tmp_path):
     assert any(measured <= row.keys() for row in rows(workdir))
 
 
+OF_COMMANDS = {
+    "mlp.py": (),
+    "resnet.py": pytest.mark.full,
+    "video.py:still": pytest.mark.full,
+}
+
+
 @pytest.mark.parametrize(
     "spec",
     [
-        spec
-        if spec in ("mlp.py", "resnet.py", "video.py:still")
-        else pytest.param(spec, marks=pytest.mark.slow)
+        pytest.param(
+            spec,
+            marks=OF_COMMANDS.get(spec, pytest.mark.slow),
+        )
         for name in CONFIGS
         if name not in (*BEST, "localisation", "transfer")
         for spec in [f"{name}.py:still" if name == "video" else f"{name}.py"]
@@ -210,6 +231,7 @@ def test_train_evaluate_predict_summary(spec, run, done, rows, tmp_path):
     assert sum(layer["macs"] for layer in layers["layers"]) == layers["macs"]
 
 
+@pytest.mark.full
 def test_segmentation(run, rows, tmp_path):
     """What differs with a label for every pixel."""
     config, workdir = "--config=configs/segmentation.py", tmp_path / "run"
@@ -252,6 +274,7 @@ def test_segmentation(run, rows, tmp_path):
     assert layers[-1]["output_shape"] == [48, 48, 11]
 
 
+@pytest.mark.full
 def test_clips(done, tmp_path):
     """What differs with clips for images."""
     workdir, out = tmp_path / "run", tmp_path / "out"
@@ -284,6 +307,7 @@ def animation(path, clip):
     return path
 
 
+@pytest.mark.full
 def test_clips_of_the_users(done, rows, tmp_path):
     """They are learned, and measured one by one and a video at a time."""
     rng, videos, workdir = (
@@ -312,6 +336,7 @@ def test_clips_of_the_users(done, rows, tmp_path):
     assert said.count(" day ") == 10
 
 
+@pytest.mark.full
 def test_volumes_of_the_users(done, rows, tmp_path):
     z, y, x = np.meshgrid(*[np.linspace(-1, 1, 12)] * 3, indexing="ij")
     radius, rng = np.sqrt(z**2 + y**2 + x**2), np.random.default_rng(0)
@@ -374,6 +399,7 @@ def test_the_same_command_again_prints_the_result(trained, call):
     }
 
 
+@pytest.mark.full
 def test_overwrite_starts_again_and_leaves_other_files(call, tmp_path):
     workdir = tmp_path / "run"
     arguments = ["--config=configs/mlp.py", "--smoke", f"--workdir={workdir}"]
@@ -436,6 +462,7 @@ def test_predict_writes_pictures(trained, call, done, tmp_path):
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.full
 def test_predict_writes_masks(done, tmp_path):
     workdir, out = tmp_path / "run", tmp_path / "out"
     config = "--config=configs/segmentation.py"
@@ -480,6 +507,7 @@ def test_predict_writes_the_picture_of_a_run_of_one(done, call, tmp_path):
         assert code == 1 and message in err and err.count("\n") == 1
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("kind", ["johnson", "adain"])
 def test_predict_gives_pictures_a_style(kind, done, call, tmp_path):
     workdir, out = tmp_path / "run", tmp_path / "out"

@@ -1,7 +1,6 @@
 """A run that is killed anywhere ends as one that was left alone, to the bit."""
 
 import functools
-import shutil
 import signal
 import time
 
@@ -25,15 +24,16 @@ ARGUMENTS = [
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory, run):
-    workdir = tmp_path_factory.mktemp("undisturbed") / "run"
-    run("main", *ARGUMENTS, f"--workdir={workdir}")
-    return workdir
+def undisturbed(shared, run, onednn):
+    def train(folder):
+        run("main", *ARGUMENTS, f"--workdir={folder / 'run'}", env=onednn)
+
+    return shared(f"undisturbed-{onednn['CNN_JAX_ONEDNN']}", train) / "run"
 
 
-def interrupted(launch, workdir, number):
+def interrupted(launch, workdir, number, env):
     """The run, sent a signal once the log has reached step 32."""
-    process = launch("main", *ARGUMENTS, f"--workdir={workdir}")
+    process = launch("main", *ARGUMENTS, f"--workdir={workdir}", env=env)
     log, deadline = workdir / "metrics.jsonl", time.monotonic() + 200
     while not (log.exists() and '"step": 32' in log.read_text()):
         assert process.poll() is None, process.communicate()
@@ -45,43 +45,44 @@ def interrupted(launch, workdir, number):
     return process.returncode, err
 
 
-@pytest.fixture(scope="module")
-def terminated(tmp_path_factory, launch):
-    """A run that was told to end: its folder, exit code and stderr."""
-    workdir = tmp_path_factory.mktemp("terminated") / "run"
-    return workdir, *interrupted(launch, workdir, signal.SIGTERM)
+def resumed(launch, workdir, env):
+    """The same command again, to its end: what it wrote to stderr."""
+    again = launch("main", *ARGUMENTS, f"--workdir={workdir}", env=env)
+    _, err = again.communicate(timeout=300)
+    assert again.returncode == 0 and "resuming from step" in err, err
+    return err
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_resume_is_exact(
-    number, undisturbed, terminated, launch, rows, saved, tmp_path
-):
+@pytest.mark.parametrize(
+    "number",
+    [
+        signal.SIGKILL,
+        pytest.param(signal.SIGTERM, marks=pytest.mark.full),
+        pytest.param(signal.SIGINT, marks=pytest.mark.full),
+    ],
+)
+def test_resume_is_exact(number, undisturbed, onednn, launch, rows, saved, tmp_path):
     workdir = tmp_path / "run"
-    if number == signal.SIGTERM:
-        folder, code, err = terminated
-        shutil.copytree(folder, workdir)
-    else:
-        code, err = interrupted(launch, workdir, number)
+    code, err = interrupted(launch, workdir, number, onednn)
     if number == signal.SIGKILL:
         assert code == -number
-        # As a kill in the middle of a write leaves it.
+        # A kill in the middle of a write leaves a part of a line.
         with (workdir / "metrics.jsonl").open("a") as log:
             log.write('{"step": 33, "train/lo')
     else:
         assert code == 128 + number
         assert f"{number.name}: saved step" in err
-    again = launch("main", *ARGUMENTS, f"--workdir={workdir}")
-    _, err = again.communicate(timeout=300)
-    assert again.returncode == 0 and "resuming from step" in err, err
-
+    resumed(launch, workdir, onednn)
     assert rows(workdir) == rows(undisturbed)
     assert saved(workdir, STEPS) == saved(undisturbed, STEPS)
 
 
+@pytest.mark.full
 def test_a_damaged_checkpoint_is_passed_over(
-    undisturbed, terminated, launch, rows, saved, tmp_path
+    undisturbed, onednn, launch, rows, saved, tmp_path
 ):
-    workdir = shutil.copytree(terminated[0], tmp_path / "run")
+    workdir = tmp_path / "run"
+    interrupted(launch, workdir, signal.SIGTERM, onednn)
     checkpoints = workdir / "checkpoints"
     steps = sorted(int(p.name) for p in checkpoints.iterdir() if p.name.isdigit())
     assert len(steps) == 2  # the best and the last
@@ -90,15 +91,14 @@ def test_a_damaged_checkpoint_is_passed_over(
         key=lambda p: p.stat().st_size,
     )
     largest.write_bytes(largest.read_bytes()[: largest.stat().st_size // 2])
-    again = launch("main", *ARGUMENTS, f"--workdir={workdir}")
-    _, err = again.communicate(timeout=300)
-    assert again.returncode == 0, err
+    err = resumed(launch, workdir, onednn)
     assert f"warning: the checkpoint of step {steps[-1]}" in err
     assert f"resuming from step {steps[0]}" in err
     assert rows(workdir) == rows(undisturbed)
     assert saved(workdir, STEPS) == saved(undisturbed, STEPS)
 
 
+@pytest.mark.full
 def test_a_run_of_one_picture_resumes_exactly(call, rows, saved, monkeypatch, tmp_path):
     """Its parameters are the picture, and what it rests on is saved with it."""
     arguments = [

@@ -129,6 +129,7 @@ def test_convert_is_also_a_library():
         _ = convert.from_tensorflow
 
 
+@pytest.mark.full
 def test_a_second_start_compiles_nothing(tmp_path, rows, saved):
     first, second, none = (tmp_path / name for name in ("first", "second", "none"))
     _, kept, err = train(first, XDG_CACHE_HOME=tmp_path)
@@ -151,6 +152,7 @@ def test_a_second_start_compiles_nothing(tmp_path, rows, saved):
         assert saved(workdir, 4) == saved(first, 4)
 
 
+@pytest.mark.full
 def test_a_folder_that_cannot_be_written_is_one_line(tmp_path):
     (tmp_path / "file").write_text("")
     variables = {"XDG_CACHE_HOME": tmp_path / "file", "MPLCONFIGDIR": tmp_path}

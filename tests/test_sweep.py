@@ -53,18 +53,27 @@ def table(workdir):
 
 
 @pytest.fixture(scope="module")
-def swept(tmp_path_factory, run):
-    """(file, workdir, stdout) of a sweep of two arms and two seeds."""
-    folder = tmp_path_factory.mktemp("sweep")
-    path = folder / "width.py"
-    path.write_text(textwrap.dedent(EXPERIMENT).lstrip())
-    workdir = folder / "runs"
-    out = run("sweep", f"--config={path}", f"--workdir={workdir}", "--seeds=0,1")
-    return path, workdir, out
+def whole(shared, run):
+    """The folder of a sweep of two arms and two seeds, with its file and its output."""
+
+    def sweep(folder):
+        path = folder / "width.py"
+        path.write_text(textwrap.dedent(EXPERIMENT).lstrip())
+        flags = [f"--config={path}", f"--workdir={folder / 'runs'}", "--seeds=0,1"]
+        (folder / "out.txt").write_text(run("sweep", *flags))
+
+    return shared("sweep", sweep)
 
 
-def test_a_sweep(swept):
-    _, workdir, out = swept
+@pytest.fixture
+def swept(whole, tmp_path):
+    """(file, workdir) of a copy of the sweep."""
+    folder = shutil.copytree(whole, tmp_path / "sweep")
+    return folder / "width.py", folder / "runs"
+
+
+def test_a_sweep(whole):
+    workdir, out = whole / "runs", (whole / "out.txt").read_text()
     assert out.startswith("arm ") and "wide" in out and str(workdir) in out
     rows = table(workdir)
     assert [(row["arm"], row["seed"], row["status"]) for row in rows] == [
@@ -89,8 +98,18 @@ def test_a_sweep(swept):
     assert all((workdir / f"{name}.png").exists() for name in ("metric", "curves"))
 
 
+@pytest.mark.full
+def test_a_sweep_of_convolutions(run, onednn, tmp_path):
+    """With oneDNN, as users have it, and without."""
+    flags = ["--config=experiments/pooling.py", "--smoke", "--seeds=0,1"]
+    flags += ["--arms=max.*", f"--workdir={tmp_path / 'runs'}"]
+    assert str(tmp_path) in run("sweep", *flags, env=onednn)
+    assert {row["status"] for row in table(tmp_path / "runs")} == {"done"}
+
+
+@pytest.mark.full
 def test_again_it_does_what_is_missing_only(swept, run):
-    path, workdir, _ = swept
+    path, workdir = swept
     kept = workdir / "wide" / "seed1" / "results.json"
     times = {p: p.stat().st_mtime_ns for p in workdir.glob("*/*/results.json")}
     before = table(workdir)
@@ -109,6 +128,7 @@ def test_again_it_does_what_is_missing_only(swept, run):
     assert out.splitlines()[2].split()[:2] == ["base", "3"]
 
 
+@pytest.mark.full
 def test_a_line_of_a_dry_run_is_a_run(file, tmp_path, run):
     workdir = tmp_path / "runs"
     flags = [f"--config={file}", f"--workdir={workdir}", "--seeds=4"]
@@ -121,8 +141,9 @@ def test_a_line_of_a_dry_run_is_a_run(file, tmp_path, run):
     assert [row["status"] for row in table(workdir)] == ["done", "missing"]
 
 
+@pytest.mark.full
 def test_a_run_that_fails_does_not_stop_the_others(swept, run, tmp_path):
-    path, workdir, _ = swept
+    path, workdir = swept
     failing = tmp_path / "width.py"
     failing.write_text(path.read_text() + DIVERGES)
     flags = [f"--config={failing}", f"--workdir={workdir}", "--seeds=0,1"]
@@ -156,6 +177,7 @@ def sweep():
 """
 
 
+@pytest.mark.full
 def test_arms_that_start_from_another_run(run, tmp_path):
     path, workdir = tmp_path / "transfer.py", tmp_path / "runs"
     flags = [f"--config={path}", f"--workdir={workdir}", "--seeds=0"]
@@ -178,7 +200,7 @@ def test_arms_that_start_from_another_run(run, tmp_path):
 
 
 def test_an_arm_that_has_changed_is_refused(swept, call, tmp_path):
-    path, workdir, _ = swept
+    path, workdir = swept
     changed = tmp_path / "width.py"
     changed.write_text(path.read_text().replace("(12,)", "(16,)"))
     code, out, err = call("sweep", f"--config={changed}", f"--workdir={workdir}")
@@ -186,6 +208,7 @@ def test_an_arm_that_has_changed_is_refused(swept, call, tmp_path):
     assert "arm 'wide' has changed" in err and "model.hidden: [12] (now [16])" in err
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     "number", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
 )

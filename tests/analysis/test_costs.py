@@ -37,6 +37,7 @@ def test_rows_add_up_to_the_parameter_tree(name, table_of):
     assert counted == table.parameters + table.training_only_parameters
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", models.MODELS)
 def test_every_row_has_a_field_and_the_last_one_the_classes(name, table_of):
     rows = [row for row in table_of(name) if not row.training_only]

@@ -134,7 +134,16 @@ def check(row):
         assert tuple(values) == row.output_shape, row
 
 
-@pytest.mark.parametrize("name", models.MODELS)
+QUICK = ("alexnet", "squeezenet1_0", "resnet18", "r3d_18")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        name if name in QUICK else pytest.param(name, marks=pytest.mark.full)
+        for name in models.MODELS
+    ],
+)
 def test_formulas_hold(name, table_of):
     for row in table_of(name):
         check(row)

@@ -45,6 +45,7 @@ def test_every_model_has_a_setting():
     assert models.MODELS.keys() <= PUBLISHED.keys()
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("name", "attributes", "classes", "shape", "parameters", "macs"), VARIANTS
 )

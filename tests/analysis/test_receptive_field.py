@@ -245,6 +245,7 @@ def check(function, variables, size):
         assert extent.receptive_field == max(sizes)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", NETWORKS)
 def test_theory_is_what_is_measured(name):
     network, size = NETWORKS[name]
@@ -284,6 +285,7 @@ def field_of(network, size=224):
     return extents[0]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("stages", "field"), ARAUJO_RESNETS)
 def test_published_fields_of_resnets(stages, field):
     extent = field_of(resnet(True, stages))

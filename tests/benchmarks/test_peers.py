@@ -35,6 +35,7 @@ def subject_of(model, attributes, **options):
     return make(Request(model=model, overrides=overrides, input_shape=(32, 40, 3)))
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("network", NETWORKS)
 def test_outputs(name, network):
     subject = subject_of(*NETWORKS[network])

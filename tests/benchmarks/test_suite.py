@@ -26,6 +26,7 @@ def small(monkeypatch):
     monkeypatch.setattr(growth, "EXAMPLES", (200, 300))
 
 
+@pytest.mark.full
 def test_pages(small, tmp_path, capsys):
     suite.write(tmp_path / "docs", QUICK)
     page = (tmp_path / "docs" / "benchmarks.md").read_text()
@@ -94,6 +95,7 @@ def test_axes_change_one_thing():
         assert sorted(changed) == [1, 1, len(found)], axis
 
 
+@pytest.mark.full
 def test_sweep(monkeypatch):
     request = suite.cifar("resnet20", 4, width=4, stage_sizes=(1,))
     results, found = measure.sweep(request, QUICK, 4)

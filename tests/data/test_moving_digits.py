@@ -87,6 +87,7 @@ def accuracy(features, clips):
 BOUND = CHANCE + 3 * np.sqrt(CHANCE * (1 - CHANCE) / TEST)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("frame", [0, 3, 7])
 def test_a_single_frame_says_nothing(frame, clips):
     """Neither its pixels nor its own symmetries."""

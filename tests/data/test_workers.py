@@ -75,6 +75,7 @@ def start(tmp_path, pets):
     return start_program
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("how", "code"), [("end", 0), ("raise", 3), ("sigterm", 0)])
 def test_a_program_that_leaves_in_the_middle_leaves_quietly(start, how, code):
     program, pids = start(how)

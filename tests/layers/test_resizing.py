@@ -11,6 +11,7 @@ from scipy.interpolate import RegularGridInterpolator
 from cnn_jax import layers
 
 
+@pytest.mark.full
 @settings(max_examples=40, deadline=None)
 @given(
     st.lists(st.tuples(st.integers(1, 6), st.integers(1, 14)), min_size=1, max_size=3)

@@ -115,6 +115,7 @@ def test_heads(name, head, output_of):
     assert output_of(model, (96, 96, 3)) == (2, 7)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("attributes", "output_stride", "size"),
     [

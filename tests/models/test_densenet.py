@@ -29,6 +29,7 @@ def traced(model, size, channels=3):
     )
 
 
+@pytest.mark.full
 def test_as_published():
     model = models.create("densenet121", num_classes=1000)
     table = layer_table(model, (224, 224, 3))
@@ -97,6 +98,7 @@ def test_small_images(size, expected):
     assert variables["params"]["stem"]["conv"]["kernel"].shape == (3, 3, 1, 64)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("stem", "size", "natural", "output_stride"),
     [("imagenet", 48, 16, 1), ("small", 12, 4, 2)],

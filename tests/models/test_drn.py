@@ -121,6 +121,7 @@ def test_dilated_network_equals_the_strided_one_sampled(random_variables):
     np.testing.assert_allclose(dilated[:, ::every, ::every], strided, atol=1e-5 * scale)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("head", HEADS)
 def test_heads_on_small_images(head, head_shapes):
     model = models.create("drn_c_26", num_classes=7, head=head, stem="small", **TINY)
@@ -131,6 +132,7 @@ def test_heads_on_small_images(head, head_shapes):
     assert jax.tree.map(jnp.shape, outputs) == head_shapes(head, (8, 8))
 
 
+@pytest.mark.full
 def test_segmentation():
     """Logits of each pixel of the input, whatever the head, in bfloat16 too."""
     for head in pixel_heads.WIDTHS:

@@ -87,6 +87,7 @@ def test_published_receptive_fields(name, attributes, field):
     assert table[-1].receptive_field == (field, field)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("dtype", [None, "bfloat16"])
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("name", TINY)
@@ -191,6 +192,7 @@ def test_what_moves_in_the_image_moves_in_the_result(name, down, right):
     np.testing.assert_allclose(after[inside], expected[inside], atol=1e-6 * largest)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", TINY)
 def test_a_step_lowers_the_loss(name):
     model = tiny(name)

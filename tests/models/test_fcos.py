@@ -111,6 +111,7 @@ def test_torchvisions_number_of_parameters():
     assert sum(sizes.values()) - constant == 32_269_600
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("backbone", "attributes", "size"),
     [

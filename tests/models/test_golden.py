@@ -128,12 +128,19 @@ def test_names_and_shapes(name):
     assert {entry.name: entry.torch_shape for entry in ours} | counts == theirs
 
 
+# Small ones: without batch normalization, and with.
+QUICK = ("squeezenet1_1", "resnet18")
+
+
+def tier(name):
+    if name in SLOW:
+        return pytest.mark.slow
+    return () if name in QUICK else pytest.mark.full
+
+
 @pytest.mark.parametrize(
     "name",
-    [
-        pytest.param(name, marks=pytest.mark.slow if name in SLOW else ())
-        for name in torch_names.FAMILIES
-    ],
+    [pytest.param(name, marks=tier(name)) for name in torch_names.FAMILIES],
 )
 def test_logits_and_the_way_back(name):
     expected = golden(THEIRS.get(name, name))
@@ -155,6 +162,7 @@ def kept(name, logits):
     return jnp.moveaxis(logits[:, each, each], -1, 1)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", make.PIXELS)
 def test_auxiliary_heads_of_pixels(name):
     """In evaluation, on the map of the stage before the last."""
@@ -195,6 +203,7 @@ def by_stage(model, x, stage):
     return found[f"stage{stage}"]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", make.HEADS)
 def test_auxiliary_heads(name):
     """In evaluation, where the network itself leaves them out."""
@@ -241,6 +250,7 @@ def test_trained_weights():
     assert_same(to_torch("squeezenet1_0", variables), state)
 
 
+@pytest.mark.full
 def test_a_segmentation_network_without_an_auxiliary_head():
     """Every pixel, by another version of torchvision."""
     expected = golden("fcn_resnet50", [GOLDEN / "torchvision"])

@@ -34,6 +34,7 @@ def costs(name):
     return layer_table(models.create(name, num_classes=1000), (224, 224, 3))
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("name", "expected", "with_auxiliary"),
     [
@@ -68,6 +69,7 @@ def test_multiply_accumulates_as_torchvisions():
     assert costs("googlenet_bn").macs == pytest.approx(1.498e9, rel=0.001)
 
 
+@pytest.mark.full
 def test_names_and_auxiliary_logits():
     model = models.create("googlenet_bn", num_classes=1000, dtype="bfloat16")
     x = jnp.zeros((2, 224, 224, 3))
@@ -107,6 +109,7 @@ def test_names_and_auxiliary_logits():
     assert "aux1" not in inputs
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("stem", "size", "expected"),
     [("small", 8, 1), ("small", 32, 4), ("imagenet", 32, 1), ("imagenet", 64, 2)],
@@ -124,6 +127,7 @@ def test_small_images(name, stem, size, expected):
     assert variables["params"]["aux1"]["fc1"]["kernel"].shape == (4 * 4 * 5, 41)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("name", "stem", "size", "natural", "output_stride"),
     [
@@ -170,6 +174,7 @@ def test_dilated_network_equals_the_strided_one_sampled(
     )
 
 
+@pytest.mark.full
 def test_gradient_of_the_auxiliary_logits_reaches_the_first_layer(random_variables):
     model = models.create(
         "googlenet", num_classes=3, stem="small", auxiliary_dropout=0.0, **TINY

@@ -56,6 +56,7 @@ def test_as_published():
     assert sizes == [149, 147, 147, 73, 71, 73, 35]
 
 
+@pytest.mark.full
 def test_costs_as_published():
     model = models.create("inception_v3", num_classes=1000)
     table = layer_table(model, (299, 299, 3))
@@ -64,6 +65,7 @@ def test_costs_as_published():
     assert table.macs == pytest.approx(5.713e9, rel=0.001)  # torchvision
 
 
+@pytest.mark.full
 def test_auxiliary_logits_in_training_only():
     model = models.create("inception_v3", num_classes=7, dtype="bfloat16", **TINY)
     x = jnp.zeros((2, 75, 75, 3))
@@ -96,6 +98,7 @@ def test_auxiliary_logits_in_training_only():
     assert "aux" not in inputs
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("size", "sizes"), [(8, (8, 3, 1)), (32, (32, 15, 7))])
 def test_small_images(size, sizes):
     model = models.create("inception_v3", num_classes=7, stem="small", **TINY)
@@ -110,6 +113,7 @@ def test_small_images(size, sizes):
     assert maps["aux"]["__call__"][0].shape == (2, 7)
 
 
+@pytest.mark.full
 def test_dilated_network_equals_the_strided_one_sampled(random_variables):
     plain = models.create("inception_v3", num_classes=3, **TINY)
     variables = random_variables(plain, (107, 107, 3))

@@ -82,7 +82,13 @@ NETWORKS = {
 FEATURES = ("resnet20", "squeezenet1_0", "densenet121")
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+QUICK = ("resnet20", "squeezenet1_0")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [n if n in QUICK else pytest.param(n, marks=pytest.mark.full) for n in NETWORKS],
+)
 def test_maps_are_the_networks_own(name, random_variables):
     attributes, size, expected = NETWORKS[name]
     model = models.create(name, num_classes=3, **attributes)
@@ -105,6 +111,7 @@ def test_maps_are_the_networks_own(name, random_variables):
         np.testing.assert_allclose(found[max(found)], last, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", ["resnet18", "vgg11_bn", "googlenet_bn"])
 def test_heads_are_not_made(name):
     attributes, size, _ = NETWORKS[name]

@@ -22,7 +22,13 @@ TINY = {
     "mlp": {"hidden": (8,)},
     "lenet5": {"padding": (2, 2), "head_width": (8,)},
     "alexnet": {"stem": "small", "width_multiplier": 1 / 16, "head_width": (16,)},
-    "vgg": {"stem": "small", "width": 4, "head_width": (16,), "head_grid": 1},
+    "vgg": {
+        "stem": "small",
+        "width": 4,
+        "stage_sizes": (1,) * 5,
+        "head_width": (16,),
+        "head_grid": 1,
+    },
     "nin": {"width_multiplier": 1 / 16},
     "googlenet": {"stem": "small", "width_multiplier": 1 / 4},
     "inception": {"stem": "small", "width_multiplier": 1 / 16},
@@ -63,10 +69,8 @@ TINY = {
 }
 # Those that make images are in `test_enhancement.py`, U-Net in `test_unet.py`.
 CLASSIFIERS = [n for n in models.MODELS if models.classifies(n) and n != "unet"]
-CONVOLUTIONAL = [name for name in CLASSIFIERS if "head" in models.attributes(name)]
 # Those with a head for pixels and an auxiliary one.
 PIXELS = ("fcn_resnet50", "deeplabv3_resnet50")
-LARGE = [name for name in CONVOLUTIONAL if "stem" in models.attributes(name)]
 
 
 def tiny(name, num_classes=4, **attributes):
@@ -77,6 +81,19 @@ def tiny(name, num_classes=4, **attributes):
     if "head" in attributes and name in PIXELS:
         small = small | {"auxiliary": False, "head_width": None}
     return models.create(name, num_classes=num_classes, **{**small, **attributes})
+
+
+# Variants that differ in depth alone have one tiny form: it is tested once.
+DISTINCT = list({tiny(name): name for name in reversed(CLASSIFIERS)}.values())[::-1]
+CONVOLUTIONAL = [name for name in DISTINCT if "head" in models.attributes(name)]
+LARGE = [name for name in CONVOLUTIONAL if "stem" in models.attributes(name)]
+# One without batch normalization, one with auxiliary heads, one of clips, and the
+# usual one. The others have the same head from the same class.
+QUICK = ("vgg11", "googlenet", "resnet20", "r3d_18")
+
+
+def by_tier(names):
+    return [n if n in QUICK else pytest.param(n, marks=pytest.mark.full) for n in names]
 
 
 def abstract(model, shape=DIGITS, train=False):
@@ -114,11 +131,12 @@ def shapes(tree):
 
 def test_every_classifier_has_one_tiny_form():
     assert {name for name in CLASSIFIERS if tiny(name)} == set(CLASSIFIERS)
-    assert set(CLASSIFIERS) - set(CONVOLUTIONAL) == {"mlp"}
+    assert set(DISTINCT) - set(CONVOLUTIONAL) == {"mlp"}
+    assert set(QUICK) < set(CONVOLUTIONAL)
 
 
-@pytest.mark.parametrize("train", [True, False])
-@pytest.mark.parametrize("name", CLASSIFIERS)
+@pytest.mark.parametrize("train", [True, pytest.param(False, marks=pytest.mark.full)])
+@pytest.mark.parametrize("name", DISTINCT)
 def test_logits_and_variables_are_float32(name, train):
     variables, logits, updates = abstract(tiny(name, 7, dtype="bfloat16"), train=train)
     assert logits.shape == logits_of(name)
@@ -180,7 +198,7 @@ def _filled(shape):
     return jax.tree.map(fill, shape)
 
 
-@pytest.mark.parametrize("name", CLASSIFIERS)
+@pytest.mark.parametrize("name", by_tier(DISTINCT))
 def test_a_step_lowers_the_loss_and_moves_the_statistics(name):
     before, after, grads, moved = trained(tiny(name))
     assert after < before
@@ -196,7 +214,7 @@ def test_a_step_lowers_the_loss_and_moves_the_statistics(name):
 
 
 @pytest.mark.parametrize("head", HEADS)
-@pytest.mark.parametrize("name", CONVOLUTIONAL)
+@pytest.mark.parametrize("name", by_tier(CONVOLUTIONAL))
 def test_every_head(name, head, head_shapes):
     outputs, variables = initial(tiny(name, 7, head=head))
     assert shapes(outputs) == head_shapes(head, DIGITS[:-1])
@@ -206,7 +224,7 @@ def test_every_head(name, head, head_shapes):
     assert kernels["head"]["kernel"].shape[-1] == 7
 
 
-@pytest.mark.parametrize("name", CONVOLUTIONAL)
+@pytest.mark.parametrize("name", by_tier(CONVOLUTIONAL))
 def test_logits_of_every_pixel(name):
     """Whatever size the last map has, that of the input."""
     for shape in [(31, 45, 3), (64, 96, 1)]:
@@ -304,7 +322,7 @@ def test_models_say_whether_they_label_pixels():
     assert models.output_kind(tiny("mlp")) == "logits"
 
 
-@pytest.mark.parametrize("name", CONVOLUTIONAL)
+@pytest.mark.parametrize("name", by_tier(CONVOLUTIONAL))
 def test_width_and_levels_of_a_head(name):
     model = tiny(name, 7, head="flatten_fc", head_width=(6, 5), head_grid=2)
     params = initial(model)[1]["params"]
@@ -318,6 +336,7 @@ def test_width_and_levels_of_a_head(name):
     assert params["head"]["kernel"].shape[0] == channels // cells * (cells + 1)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("shape", [DIGITS, (28, 28, 1), (32, 32, 3)])
 @pytest.mark.parametrize("name", CONVOLUTIONAL)
 def test_small_images(name, shape):
@@ -354,6 +373,7 @@ def last_map(model, variables):
     return jax.eval_shape(features, variables, LARGE_IMAGE).shape
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("output_stride", [8, 16, 32])
 @pytest.mark.parametrize("name", LARGE)
 def test_output_stride(name, output_stride, strided):
@@ -476,6 +496,7 @@ def program(model):
     return str(jax.make_jaxpr(apply)(jax.random.key(0), x))
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", CHANGES)
 def test_every_attribute_of_a_family_changes_the_network(name):
     shared = {field.name for field in dataclasses.fields(Classifier)}

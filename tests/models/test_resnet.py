@@ -30,6 +30,7 @@ def last_map(model, variables, x):
     return np.array(run(variables, x))
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("name", "attributes", "natural", "output_stride", "size"),
     [

@@ -114,6 +114,7 @@ def check(chain, space, output_stride, seed=0):
     return strided, limited
 
 
+@pytest.mark.full
 @settings(max_examples=40, deadline=None)
 @given(chains(2), st.integers(0, 2**16))
 def test_dilated_network_equals_the_strided_one_sampled(case, seed):

@@ -60,6 +60,7 @@ def test_published_parameters():
     assert found == down + blocks + up + norms == 1_679_235
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("dtype", [None, "bfloat16"])
 @pytest.mark.parametrize("size", [(16, 16), (17, 14)])
 def test_any_size(size, dtype):
@@ -99,6 +100,7 @@ def test_outputs_are_maps_of_the_backbone(kind):
             np.testing.assert_allclose(x, given[name], atol=1e-5)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("kind", models.STYLISTS)
 def test_the_picture_alone(kind):
     model, variables, outputs = first(kind)

@@ -153,6 +153,7 @@ def test_an_image_is_a_still_clip(name, random_variables):
     assert np.all(np.abs(moving - apply(clips)) > 1e-6)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("head", HEADS)
 @pytest.mark.parametrize("name", NAMES)
 def test_heads_on_small_images(name, head, head_shapes):
@@ -163,6 +164,7 @@ def test_heads_on_small_images(name, head, head_shapes):
     assert jax.tree.map(jnp.shape, outputs) == head_shapes(head, (5, 9, 8))
 
 
+@pytest.mark.full
 def test_r2d_is_resnet_on_frames(random_variables):
     """Each frame's map is that of the frame alone, and the order is of no matter."""
     model = models.create("r2d_18", num_classes=3, **THIN)

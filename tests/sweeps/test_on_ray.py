@@ -52,6 +52,7 @@ def load(tmp_path, name):
     return runs
 
 
+@pytest.mark.full
 def test_more_than_any_machine_has(cluster, tmp_path):
     runs = load(tmp_path, "large")
     with pytest.raises(UserError, match=r"no machine .* --num_cpus=7 .* 1 and 0, 1"):
@@ -59,6 +60,7 @@ def test_more_than_any_machine_has(cluster, tmp_path):
     assert not runs[0].workdir.exists()
 
 
+@pytest.mark.full
 def test_a_machine_is_lost_while_a_run_is_on_it(cluster, tmp_path):
     made, second = cluster
     runs = load(tmp_path, "sweep")
@@ -83,6 +85,7 @@ def test_a_machine_is_lost_while_a_run_is_on_it(cluster, tmp_path):
         assert tested == list(range(100, 2001, 100))
 
 
+@pytest.mark.full
 def test_cancelled_runs_can_go_on(cluster, tmp_path):
     runs, stopped = load(tmp_path, "stopped"), []
     events = on_ray.launch(runs, stopped, ray=ray, num_cpus=1.0, num_gpus=0.0)

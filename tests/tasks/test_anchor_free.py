@@ -261,6 +261,7 @@ def overlap(a, b):
     return height * width / (sum(sizes) - height * width)
 
 
+@pytest.mark.full
 def test_a_detector_learns():
     model = models.create(
         "fcos:plain",

@@ -213,6 +213,7 @@ def test_gradients_are_finite_where_embeddings_are_alike_or_zero(loss):
     assert np.isfinite(value) and np.isfinite(gradient).all()
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("loss", METRIC_LOSSES.values(), ids=METRIC_LOSSES)
 def test_descent_brings_identities_together(loss):
     vectors = jax.random.normal(jax.random.key(0), (12, 4))

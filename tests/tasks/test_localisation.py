@@ -112,6 +112,7 @@ def test_pictures(measured):
     )
 
 
+@pytest.mark.full
 def test_boxes_that_do_not_count():
     """An image's class is that of its first box that does; one without has no part."""
     outputs = outputs_of([[(0, 0), (3, 3), (0, 3)]] * 3, [1, 1, 1])

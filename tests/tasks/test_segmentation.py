@@ -200,6 +200,7 @@ def test_training_counts_no_confusion():
     assert task.scores(metrics.add({}, pairs)).keys() == pairs.keys()
 
 
+@pytest.mark.full
 def test_many_pixels_are_counted_exactly():
     """2**24 + 1 is no float32, and a batch of large images has more pixels."""
     logits, labels = examples(0, 1)

@@ -139,6 +139,7 @@ def test_nothing_done_is_no_improvement(outputs):
         assert task.scores(totals)["improvement"] == pytest.approx(0, abs=1e-5)
 
 
+@pytest.mark.full
 def test_what_has_content_and_style_has_no_loss(outputs):
     """And maps of nothing give no division by zero."""
     wanted = [maps[2] for maps in outputs["style"]]
