@@ -22,8 +22,8 @@ from cnn_jax.benchmarks import measure, timing, torch_input, torch_peer
 from cnn_jax.benchmarks.measure import Protocol
 from cnn_jax.benchmarks.peers import NoPeer
 from cnn_jax.data.splits import Arrays
-from cnn_jax.training import checks, loop, run
 from cnn_jax.training import config as config_lib
+from cnn_jax.training import loop, run
 from cnn_jax.training.config import Config
 
 # More steps than are ever taken: the batches do not end, as no epoch ends training.
@@ -69,7 +69,6 @@ def row(config: Config, protocol: Protocol) -> dict[str, Any]:
       UserError: there is no such data; a picture is damaged; the peer is not installed
         or has nothing to decode.
     """
-    checks.check_ranges(config)
     if protocol.peer:
         torch_peer.vision("--input")
     split = data.load(config.data.name, **run.data_options(config)).splits["train"]

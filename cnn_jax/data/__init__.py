@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from cnn_jax import ranges
 from cnn_jax.data import (
     clips,
     digit_scenes,
@@ -86,6 +87,7 @@ def load(name: str, **options: Any) -> Dataset:
     for option in options:
         if option not in known:
             raise unknown(f"option of data set '{name}'", option, known)
+        ranges.check(f"data.{option}", options[option], known[option][0])
     options, viewed = _split(source, options)
     return views.view(source(*set_name, **options), **viewed)
 
@@ -159,7 +161,7 @@ def _split(
 
 
 def _options(source: Callable[..., Dataset]) -> dict[str, tuple[Any, Any]]:
-    hints = typing.get_type_hints(source)
+    hints = typing.get_type_hints(source, include_extras=True)
     return {
         parameter.name: (hints[parameter.name], parameter.default)
         for parameter in inspect.signature(source).parameters.values()

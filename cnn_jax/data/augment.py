@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from functools import partial
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +11,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int32, Key, UInt8
 
 from cnn_jax.data.dataset import IGNORED
+from cnn_jax.ranges import Edge, Range
 
 Image = UInt8[Array, "*depth height width channels"]
 LEAST = 2.0  # pixels: a box that was cut to a side below it has left the image
@@ -35,9 +37,9 @@ class Augment:
 
     label_kind: str = "class"
     _: KW_ONLY
-    crop_padding: int = 0
+    crop_padding: Edge = 0
     flip: bool = False
-    jitter: float = 0.0
+    jitter: Annotated[float, Range(least=0, most=1)] = 0.0
 
     @property
     def changes(self) -> bool:

@@ -11,7 +11,7 @@ from cnn_jax.data import footage, images
 from cnn_jax.data.dataset import Dataset, assemble
 from cnn_jax.data.folder import labelled
 from cnn_jax.data.splits import Encoded, Records, Shape
-from cnn_jax.errors import UserError
+from cnn_jax.ranges import Cells, Channels, Count, Examples, Fraction, Seed, Share, Side
 
 Clip = np.ndarray  # uint8 [frames, height, width, channels]
 
@@ -19,16 +19,16 @@ Clip = np.ndarray  # uint8 [frames, height, width, channels]
 def load(
     *,
     dir: str = "",
-    image_size: tuple[int, ...] = (112,),
-    channels: int = 3,
-    frames: int = 16,
-    frame_step: int = 1,
-    clips_per_video: int = 1,
-    crop_area: float = images.CROP_AREA[0],
-    test_fraction: float = 0.2,
-    train_examples: int | float | None = None,
-    test_examples: int | float | None = None,
-    subset_seed: int = 0,
+    image_size: tuple[Side, ...] = (112,),
+    channels: Channels = 3,
+    frames: Cells = 16,
+    frame_step: Count = 1,
+    clips_per_video: Count = 1,
+    crop_area: Share = images.CROP_AREA[0],
+    test_fraction: Fraction = 0.2,
+    train_examples: Examples | Share | None = None,
+    test_examples: Examples | Share | None = None,
+    subset_seed: Seed = 0,
 ) -> Dataset:
     """Clips of the videos in `dir/<class>/*`, or `dir/<split>/<class>/*`.
 
@@ -56,16 +56,6 @@ def load(
       UserError: as `folder.load`; a video that cannot be read, while training.
     """
     images.check_shape(min(images.sides(image_size)), channels)
-    for option, value in (
-        ("frames", frames),
-        ("frame_step", frame_step),
-        ("clips_per_video", clips_per_video),
-    ):
-        images.check_least(option, value, 1)
-    if not 0 < crop_area <= 1:
-        raise UserError(
-            f"data.crop_area is {crop_area}; it must lie above 0 and be at most 1."
-        )
     classes, *files = labelled(dir, test_fraction, footage.CLIPS)
     shape = (frames, *images.sides(image_size), channels)
     dataset = assemble(
@@ -96,7 +86,7 @@ class Clips(Records):
     """
 
     image_shape: Shape
-    frame_step: int = 1
+    frame_step: Count = 1
     clips_per_video: int = 1
     crop_area: float = 1.0
 
@@ -138,7 +128,7 @@ def cut(
     image_shape: Shape,
     crop: float = 1.0,
     *,
-    frame_step: int = 1,
+    frame_step: Count = 1,
     place: float | np.random.Generator = 0.5,
     crop_area: float = 1.0,
 ) -> Clip:

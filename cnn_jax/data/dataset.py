@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cnn_jax.data import images
 from cnn_jax.data.splits import Arrays, Shape, Split
 from cnn_jax.errors import UserError
 
@@ -82,8 +81,8 @@ def assemble(
     Raises `UserError` for an example without a valid label.
     """
     splits = {
-        "train": keep(train, train_examples, "train_examples", subset_seed),
-        "test": keep(test, test_examples, "test_examples"),
+        "train": keep(train, train_examples, subset_seed),
+        "test": keep(test, test_examples),
     }
     image_shape = train.image_shape
     if in_memory is None:
@@ -124,7 +123,7 @@ def assemble(
     )
 
 
-def keep(split: Split, count: int | float | None, option: str, seed: int = 0) -> Split:
+def keep(split: Split, count: int | float | None, seed: int = 0) -> Split:
     """The first `count` examples of a random order, or all of them if None.
 
     In that order every prefix holds the classes in the proportions of the whole,
@@ -134,22 +133,12 @@ def keep(split: Split, count: int | float | None, option: str, seed: int = 0) ->
 
     Args:
       count: a whole number of them, or a float: a share, rounded, of one at least.
-      option: what the count is called in an error.
       seed: of the order.
-
-    Raises `UserError` for a count below 1, a share that is not one, or a negative seed.
     """
     if count is None:
         return split
     if isinstance(count, float):
-        if not 0 < count <= 1:
-            raise UserError(
-                f"data.{option} is {count}; a share lies above 0 and is at most 1, and "
-                "a number of examples is a whole one."
-            )
         count = max(1, round(count * len(split)))
-    check_count(count, option)
-    images.check_least("subset_seed", seed, 0)
     order = np.random.default_rng(seed).permutation(len(split))
     labels = split.known_labels()
     if labels is not None:
@@ -159,11 +148,6 @@ def keep(split: Split, count: int | float | None, option: str, seed: int = 0) ->
             place[members] = (np.arange(len(members)) + 0.5) / len(members)
         order = order[np.argsort(place, kind="stable")]
     return split.subset(order[:count])
-
-
-def check_count(count: int, option: str) -> None:
-    """Raises `UserError` unless the option asks for some examples."""
-    images.check_least(option, count, 1)
 
 
 def into_memory(split: Split) -> Arrays:

@@ -4,15 +4,16 @@ The digits are the real ones of `digits`. Each scene is drawn from its split and
 number alone, so that it is the same on every machine and however many there are.
 """
 
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 from PIL import Image
 
 from cnn_jax.data import digits, images
-from cnn_jax.data.dataset import Dataset, assemble, check_count
+from cnn_jax.data.dataset import Dataset, assemble
 from cnn_jax.data.splits import Arrays
 from cnn_jax.errors import unknown
+from cnn_jax.ranges import Channels, Examples, Layers, Range
 
 CLASSES = ("background", *map(str, range(10)))
 SPLITS = {"train": 0, "test": 1}
@@ -39,12 +40,12 @@ class Placed(NamedTuple):
 
 def load(
     *,
-    image_size: int = 48,
-    channels: int = 1,
-    train_examples: int = 2000,
-    test_examples: int = 400,
+    image_size: Annotated[int, Range(least=2 * SMALLEST, most=2**16)] = 48,
+    channels: Channels = 1,
+    train_examples: Examples = 2000,
+    test_examples: Examples = 400,
     labels: str = "pixels",
-    most_digits: int = MOST_DIGITS,
+    most_digits: Layers = MOST_DIGITS,
 ) -> Dataset:
     """Scenes of up to four digits; training and test scenes share no digit.
 
@@ -67,13 +68,10 @@ def load(
     if labels not in LABELLED:
         raise unknown("data.labels", labels, LABELLED)
     images.check_shape(image_size, channels)
-    images.check_least("image_size", image_size, 2 * SMALLEST)
-    images.check_least("most_digits", most_digits, 1)
     splits = []
     for count, (role, pool) in zip(
         (train_examples, test_examples), digits.pools().items(), strict=True
     ):
-        check_count(count, f"{role}_examples")
         scenes = np.empty((count, image_size, image_size, channels), np.uint8)
         targets = []
         for index in range(count):

@@ -14,6 +14,7 @@ from cnn_jax.data import images
 from cnn_jax.data.dataset import Dataset, assemble
 from cnn_jax.data.splits import Arrays
 from cnn_jax.errors import UserError
+from cnn_jax.ranges import Channels, Examples, Index, Seed, Share, Side
 
 TEST_EXAMPLES = 360
 SIDE = 8  # pixels
@@ -28,12 +29,12 @@ class Pool(NamedTuple):
 
 def load(
     *,
-    image_size: int = 8,
-    channels: int = 1,
-    classes: tuple[int, ...] = tuple(range(10)),
-    train_examples: int | float | None = None,
-    test_examples: int | float | None = None,
-    subset_seed: int = 0,
+    image_size: Side = 8,
+    channels: Channels = 1,
+    classes: tuple[Index, ...] = tuple(range(10)),
+    train_examples: Examples | Share | None = None,
+    test_examples: Examples | Share | None = None,
+    subset_seed: Seed = 0,
 ) -> Dataset:
     """1,437 digits to train on and 360 to test on, always the same, stratified.
 

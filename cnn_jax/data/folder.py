@@ -13,6 +13,7 @@ from cnn_jax.data.dataset import Dataset, assemble
 from cnn_jax.data.images import check_shape
 from cnn_jax.data.splits import Encoded, Records
 from cnn_jax.errors import UserError
+from cnn_jax.ranges import Channels, Examples, Fraction, Seed, Share, Side
 
 KINDS = "bmp gif jpeg jpg pgm png ppm tif tiff webp"  # in upper case too
 SUFFIXES = frozenset(f".{kind}" for kind in KINDS.split())
@@ -45,13 +46,13 @@ PICTURES = Kind("pictures", KINDS, partial(visible_files, suffixes=SUFFIXES))
 def load(
     *,
     dir: str = "",
-    image_size: int = 64,
-    channels: int = 3,
-    test_fraction: float = 0.2,
+    image_size: Side = 64,
+    channels: Channels = 3,
+    test_fraction: Fraction = 0.2,
     in_memory: bool | None = None,
-    train_examples: int | float | None = None,
-    test_examples: int | float | None = None,
-    subset_seed: int = 0,
+    train_examples: Examples | Share | None = None,
+    test_examples: Examples | Share | None = None,
+    subset_seed: Seed = 0,
 ) -> Dataset:
     """Pictures in `dir/<class>/*`, or `dir/<split>/<class>/*`, to classify.
 
@@ -96,10 +97,6 @@ def labelled(
 
     Raises `UserError` as `load`.
     """
-    if not 0 < test_fraction < 1:
-        raise UserError(
-            f"data.test_fraction is {test_fraction}; it must lie between 0 and 1."
-        )
     split = partial(_split, test_fraction=test_fraction, kind=kind)
     train, test = find(dir, split, kind)
     classes = sort_classes({name for name, _ in train})

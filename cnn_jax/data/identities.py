@@ -4,6 +4,7 @@ others."""
 import hashlib
 from collections.abc import Iterable
 from functools import partial
+from typing import Annotated
 
 import numpy as np
 
@@ -13,18 +14,19 @@ from cnn_jax.data.folder import Labelled, files, find, sort_classes
 from cnn_jax.data.images import check_shape, sides
 from cnn_jax.data.splits import Arrays, Records
 from cnn_jax.errors import UserError
+from cnn_jax.ranges import Channels, Examples, Fraction, Range, Seed, Share, Side
 
 
 def load(
     *,
     dir: str = "",
-    image_size: tuple[int, ...] = (64,),
-    channels: int = 3,
-    test_identities: int | float = 0.25,
+    image_size: tuple[Side, ...] = (64,),
+    channels: Channels = 3,
+    test_identities: Annotated[int, Range(least=2)] | Fraction = 0.25,
     in_memory: bool | None = None,
-    train_examples: int | float | None = None,
-    test_examples: int | float | None = None,
-    subset_seed: int = 0,
+    train_examples: Examples | Share | None = None,
+    test_examples: Examples | Share | None = None,
+    subset_seed: Seed = 0,
 ) -> Dataset:
     """Pictures in `dir/<identity>/*`, or `dir/<split>/<identity>/*`, to recognise.
 
@@ -151,11 +153,6 @@ def tested(names: Iterable[str], count: int | float) -> set[str]:
     order = sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())
     given = count
     if isinstance(count, float):
-        if not 0 < count < 1:
-            raise UserError(
-                f"data.test_identities is {count}; a share lies between 0 and 1, and a "
-                "number of identities is a whole one."
-            )
         count = max(2, round(count * len(order)))
     if not 2 <= count <= len(order) - 2:
         raise UserError(

@@ -41,12 +41,6 @@ def check_shape(image_size: int, channels: int) -> None:
         raise UserError(f"data.channels is {channels}; it must be 1 (grey) or 3 (RGB).")
 
 
-def check_least(option: str, value: int, least: int) -> None:
-    """Raises `UserError` unless an option of the data is at least so much."""
-    if value < least:
-        raise UserError(f"data.{option} is {value}; it must be at least {least}.")
-
-
 # How a picture of any size becomes an image of a network's.
 FITTED = {
     "centre": "the largest centred box of the image's aspect ratio",

@@ -14,6 +14,7 @@ from cnn_jax.data.dataset import IGNORED, Dataset, assemble
 from cnn_jax.data.folder import SUFFIXES, existing
 from cnn_jax.data.splits import Arrays, Encoded, Records, Shape
 from cnn_jax.errors import UserError
+from cnn_jax.ranges import Channels, Examples, Level, Seed, Share, Side
 
 Pair = tuple[Path, Path]
 
@@ -21,17 +22,17 @@ Pair = tuple[Path, Path]
 def load(
     *,
     dir: str = "",
-    image_size: tuple[int, ...] = (256,),
-    channels: int = 3,
+    image_size: tuple[Side, ...] = (256,),
+    channels: Channels = 3,
     classes: tuple[str, ...] = (),
-    ignored: tuple[int, ...] = (),
+    ignored: tuple[Level, ...] = (),
     train_split: str = "train",
     test_split: str = "test",
     mask_folder: str = "{split}annot",
     in_memory: bool | None = None,
-    train_examples: int | float | None = None,
-    test_examples: int | float | None = None,
-    subset_seed: int = 0,
+    train_examples: Examples | Share | None = None,
+    test_examples: Examples | Share | None = None,
+    subset_seed: Seed = 0,
 ) -> Dataset:
     """Pictures in `dir/<split>`, and masks of the same names in other folders.
 

@@ -5,12 +5,15 @@ comes back at the other, so that its place in every frame is uniform, whatever t
 motion, and which digit it is, and its size, are drawn for themselves.
 """
 
+from typing import Annotated
+
 import numpy as np
 from PIL import Image
 
 from cnn_jax.data import digits, images
-from cnn_jax.data.dataset import Dataset, assemble, check_count
+from cnn_jax.data.dataset import Dataset, assemble
 from cnn_jax.data.splits import Arrays
+from cnn_jax.ranges import Channels, Examples, Range
 
 # Rows and columns of a step.
 DIRECTIONS = {
@@ -40,11 +43,11 @@ LEAST_SIZE = 16
 
 def load(
     *,
-    image_size: int = 32,
-    frames: int = 8,
-    channels: int = 1,
-    train_examples: int = 2000,
-    test_examples: int = 400,
+    image_size: Annotated[int, Range(least=LEAST_SIZE, most=2**16)] = 32,
+    frames: Annotated[int, Range(least=2, most=1024)] = 8,
+    channels: Channels = 1,
+    train_examples: Examples = 2000,
+    test_examples: Examples = 400,
 ) -> Dataset:
     """Clips, uint8 [frames, image_size, image_size, channels], of one of 16 `MOTIONS`.
 
@@ -58,13 +61,10 @@ def load(
       train_examples, test_examples: how many clips; fewer are the first of more.
     """
     images.check_shape(image_size, channels)
-    images.check_least("image_size", image_size, LEAST_SIZE)
-    images.check_least("frames", frames, 2)
     splits = []
     for count, (role, pool) in zip(
         (train_examples, test_examples), digits.pools().items(), strict=True
     ):
-        check_count(count, f"{role}_examples")
         clips = np.empty((count, frames, image_size, image_size, channels), np.uint8)
         labels = np.empty(count, np.int32)
         for index in range(count):

@@ -14,20 +14,21 @@ from cnn_jax.data.dataset import Dataset, assemble
 from cnn_jax.data.folder import existing
 from cnn_jax.data.splits import Encoded, Records, Shape
 from cnn_jax.errors import UserError
+from cnn_jax.ranges import Channels, Examples, Fraction, Seed, Share, Side
 
 
 def voc(
     *,
     dir: str = "",
-    image_size: tuple[int, ...] = (256,),
-    channels: int = 3,
+    image_size: tuple[Side, ...] = (256,),
+    channels: Channels = 3,
     train_split: str = "trainval",
     test_split: str = "test",
-    test_fraction: float = 0.2,
+    test_fraction: Fraction = 0.2,
     in_memory: bool | None = None,
-    train_examples: int | float | None = None,
-    test_examples: int | float | None = None,
-    subset_seed: int = 0,
+    train_examples: Examples | Share | None = None,
+    test_examples: Examples | Share | None = None,
+    subset_seed: Seed = 0,
 ) -> Dataset:
     """A folder as Pascal VOC has it; see `annotations.pascal_voc`.
 
@@ -55,10 +56,6 @@ def voc(
     }
     found = annotations.pascal_voc(existing(dir), splits=(train_split, test_split))
     if set(found) == {"all"}:
-        if not 0 < test_fraction < 1:
-            raise UserError(
-                f"data.test_fraction is {test_fraction}; it must lie between 0 and 1."
-            )
         train, test = _divided(found["all"], test_fraction)
     else:
         train, test = found[train_split], found[test_split]
@@ -68,14 +65,14 @@ def voc(
 def coco(
     *,
     dir: str = "",
-    image_size: tuple[int, ...] = (256,),
-    channels: int = 3,
+    image_size: tuple[Side, ...] = (256,),
+    channels: Channels = 3,
     train_split: str = "train2017",
     test_split: str = "val2017",
     in_memory: bool | None = None,
-    train_examples: int | float | None = None,
-    test_examples: int | float | None = None,
-    subset_seed: int = 0,
+    train_examples: Examples | Share | None = None,
+    test_examples: Examples | Share | None = None,
+    subset_seed: Seed = 0,
 ) -> Dataset:
     """A folder as COCO has it: pictures in `dir/<split>`, and boxes in
     `dir/annotations/instances_<split>.json`.

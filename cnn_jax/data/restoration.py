@@ -3,14 +3,16 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 
 from cnn_jax.data import bicubic, colours, digits, images
-from cnn_jax.data.dataset import Dataset, check_count
+from cnn_jax.data.dataset import Dataset
 from cnn_jax.data.folder import below, existing
 from cnn_jax.data.splits import Patches, Varied
 from cnn_jax.errors import UserError
+from cnn_jax.ranges import Channels, Count, Examples, Range, Side
 
 Picture = np.ndarray  # uint8 [height, width, channels]
 TEST_SHARE = 10  # one picture in so many is for the test, where no folder is
@@ -20,12 +22,12 @@ def super_resolution(
     *,
     dir: str = "",
     test_dir: str = "",
-    scale: int = 2,
-    channels: int = 1,
-    image_size: int = 24,
-    patches: int = 16,
-    train_examples: int | None = None,
-    test_examples: int | None = None,
+    scale: Annotated[int, Range(least=2, most=1024)] = 2,
+    channels: Channels = 1,
+    image_size: Side = 24,
+    patches: Count = 16,
+    train_examples: Examples | None = None,
+    test_examples: Examples | None = None,
 ) -> Dataset:
     """Pictures made smaller, by MATLAB's bicubic `imresize` as in the literature.
 
@@ -43,7 +45,6 @@ def super_resolution(
       UserError: a folder without pictures, or one that is too small for a patch.
     """
     images.check_shape(image_size, channels)
-    images.check_least("scale", scale, 2)
 
     def pair(picture: Picture) -> tuple[Picture, Picture]:
         least = min(picture.shape[:2])
@@ -67,12 +68,12 @@ def denoising(
     *,
     dir: str = "",
     test_dir: str = "",
-    noise: float = 25.0,
-    channels: int = 1,
-    image_size: int = 40,
-    patches: int = 16,
-    train_examples: int | None = None,
-    test_examples: int | None = None,
+    noise: Annotated[float, Range(above=0, most=255)] = 25.0,
+    channels: Channels = 1,
+    image_size: Side = 40,
+    patches: Count = 16,
+    train_examples: Examples | None = None,
+    test_examples: Examples | None = None,
 ) -> Dataset:
     """Pictures with Gaussian noise, rounded to 8 bits.
 
@@ -89,8 +90,6 @@ def denoising(
       UserError: as `super_resolution`.
     """
     images.check_shape(image_size, channels)
-    if not noise > 0:
-        raise UserError(f"data.noise is {noise}; it must be above 0.")
     if not dir:
         image_size, patches = digits.SIDE, 1
     train, test = _pictures(dir, test_dir, channels, train_examples, test_examples)
@@ -151,9 +150,6 @@ def _pictures(
     if not dir and test_dir:
         raise UserError("data.test_dir is set, and data.dir is not: set both.")
     counts = train_examples, test_examples
-    for count, option in zip(counts, ("train_examples", "test_examples"), strict=True):
-        if count is not None:
-            check_count(count, option)
     if not dir:
         return tuple(
             [grey[..., None].repeat(channels, -1) for grey in pool.images[:count]]
@@ -197,7 +193,6 @@ def _patches(
     each: int,
     make: Callable[..., Patches],
 ) -> Patches:
-    images.check_least("patches", each, 1)
     least = min(min(image.shape[:2]) for image, _ in pairs)
     if least < size:
         raise UserError(

@@ -11,6 +11,7 @@ from cnn_jax.data.dataset import IMAGENET_MEAN, IMAGENET_STD, Dataset, into_memo
 from cnn_jax.data.folder import below
 from cnn_jax.data.splits import Pairs, Split
 from cnn_jax.errors import UserError
+from cnn_jax.ranges import Count, Examples, Side
 
 PHOTOS = ("astronaut.png", "chelsea.png", "coffee.png", "motorcycle_left.png")
 PHOTOS += ("rocket.jpg", "flower.jpg")
@@ -20,7 +21,7 @@ TISSUE = "ihc.png"
 
 
 def picture_and_style(
-    *, file: str = "", style: str = "", image_size: tuple[int, ...] = (256,)
+    *, file: str = "", style: str = "", image_size: tuple[Side, ...] = (256,)
 ) -> Dataset:
     """One picture beside one style, to train and to test on alike.
 
@@ -44,10 +45,10 @@ def pictures_and_styles(
     dir: str = "",
     test_dir: str = "",
     styles: str = "",
-    image_size: tuple[int, ...] = (256,),
-    crops: int = 1,
-    train_examples: int | None = None,
-    test_examples: int | None = None,
+    image_size: tuple[Side, ...] = (256,),
+    crops: Count = 1,
+    train_examples: Examples | None = None,
+    test_examples: Examples | None = None,
 ) -> Dataset:
     """Random crops of pictures, each beside a style; see `Pairs`.
 
@@ -62,19 +63,16 @@ def pictures_and_styles(
     Raises:
       UserError: a folder without pictures, or a style that is missing.
     """
-    images.check_least("crops", crops, 1)
     if dir:
         parts = restoration.split(dir, test_dir)
     elif test_dir:
         raise UserError("data.test_dir is set, and data.dir is not: set both.")
     else:
         parts = [embedded(name) for name in PHOTOS], [embedded(PAGODA)]
-    counts = {"train_examples": train_examples, "test_examples": test_examples}
-    for option, count in counts.items():
-        images.check_least(option, 1 if count is None else count, 1)
+    counts = train_examples, test_examples
     contents = [
         tuple(str(path) for path in part[:count])
-        for part, count in zip(parts, counts.values(), strict=True)
+        for part, count in zip(parts, counts, strict=True)
     ]
     size, known = images.sides(image_size), _styles(styles)
     return _dataset(

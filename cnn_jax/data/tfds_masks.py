@@ -8,6 +8,7 @@ import numpy as np
 from cnn_jax.data import images, masks, tfds_source
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.errors import UserError
+from cnn_jax.ranges import Examples, Level, Seed, Share, Side
 
 
 def load(
@@ -16,13 +17,13 @@ def load(
     data_dir: str | None = None,
     train_split: str = "train",
     test_split: str = "test",
-    image_size: tuple[int, ...] | None = None,
+    image_size: tuple[Side, ...] | None = None,
     classes: tuple[str, ...] = (),
-    ignored: tuple[int, ...] = (),
+    ignored: tuple[Level, ...] = (),
     in_memory: bool | None = None,
-    train_examples: int | float | None = None,
-    test_examples: int | float | None = None,
-    subset_seed: int = 0,
+    train_examples: Examples | Share | None = None,
+    test_examples: Examples | Share | None = None,
+    subset_seed: Seed = 0,
 ) -> Dataset:
     """The prepared set `name[/config][:version]`, for segmentation: one image in colour
     and one mask an example. What a mask's values mean, `masks.load` says.
@@ -78,7 +79,7 @@ def describe(
     name: str,
     *,
     data_dir: str | None = None,
-    image_size: tuple[int, ...] | None = None,
+    image_size: tuple[Side, ...] | None = None,
     classes: tuple[str, ...] = (),
     **_: object,
 ) -> tuple[tuple[str, ...], tuple[int, int, int]]:

@@ -18,6 +18,7 @@ from cnn_jax.data.dataset import Dataset, assemble
 from cnn_jax.data.images import check_shape
 from cnn_jax.data.splits import Encoded, Records
 from cnn_jax.errors import UserError, unknown
+from cnn_jax.ranges import Examples, Seed, Share, Side
 
 
 def load(
@@ -26,11 +27,11 @@ def load(
     data_dir: str | None = None,
     train_split: str = "train",
     test_split: str = "test",
-    image_size: int | None = None,
+    image_size: Side | None = None,
     in_memory: bool | None = None,
-    train_examples: int | float | None = None,
-    test_examples: int | float | None = None,
-    subset_seed: int = 0,
+    train_examples: Examples | Share | None = None,
+    test_examples: Examples | Share | None = None,
+    subset_seed: Seed = 0,
 ) -> Dataset:
     """The prepared set `name[/config][:version]`, for image classification.
 
@@ -78,7 +79,7 @@ def describe(
     name: str,
     *,
     data_dir: str | None = None,
-    image_size: int | None = None,
+    image_size: Side | None = None,
     **_: object,
 ) -> tuple[tuple[str, ...], tuple[int, int, int]]:
     """The classes and the image shape of a set, prepared or known to TFDS.

@@ -5,9 +5,11 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import UInt8
 
+from cnn_jax import ranges
 from cnn_jax.data.dataset import Dataset, channel_statistics
 from cnn_jax.data.splits import Arrays, Shape
 from cnn_jax.errors import UserError, unknown
+from cnn_jax.ranges import Share, Side
 
 Images = UInt8[np.ndarray, "n height width channels"]
 
@@ -17,9 +19,9 @@ KEEP = ("grid", "random")
 def view(
     dataset: Dataset,
     *,
-    keep_pixels: float = 1.0,
+    keep_pixels: Share = 1.0,
     keep: str = "grid",
-    test_shift: int | None = None,
+    test_shift: Side | None = None,
 ) -> Dataset:
     """A data set as an experiment shows it to the network.
 
@@ -65,10 +67,7 @@ def viewed_shape(
 
 def check(keep_pixels: float, keep: str) -> None:
     """Raises `UserError` unless the two say which pixels to keep."""
-    if not 0 < keep_pixels <= 1:
-        raise UserError(
-            f"data.keep_pixels is {keep_pixels}; it must be above 0 and at most 1."
-        )
+    ranges.check("data.keep_pixels", keep_pixels, Share)
     if keep not in KEEP:
         raise unknown("data.keep", keep, KEEP)
 

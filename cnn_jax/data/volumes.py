@@ -13,6 +13,7 @@ from cnn_jax.data.dataset import Dataset, assemble
 from cnn_jax.data.folder import Kind, labelled, visible_files
 from cnn_jax.data.splits import Encoded, Records, Shape
 from cnn_jax.errors import UserError
+from cnn_jax.ranges import Examples, Fraction, Number, Seed, Share, Side
 
 SUFFIXES = (".npy", ".npz", ".nii", ".nii.gz")
 VOLUMES = Kind(
@@ -28,13 +29,13 @@ PERCENTILES = (0.5, 99.5)
 def load(
     *,
     dir: str = "",
-    image_size: tuple[int, ...] = (32,),
-    window: tuple[float, ...] = (),
-    test_fraction: float = 0.2,
+    image_size: tuple[Side, ...] = (32,),
+    window: tuple[Number, ...] = (),
+    test_fraction: Fraction = 0.2,
     in_memory: bool | None = None,
-    train_examples: int | float | None = None,
-    test_examples: int | float | None = None,
-    subset_seed: int = 0,
+    train_examples: Examples | Share | None = None,
+    test_examples: Examples | Share | None = None,
+    subset_seed: Seed = 0,
 ) -> Dataset:
     """Volumes in `dir/<class>/*`, or `dir/<split>/<class>/*`, grey, to classify.
 
@@ -54,7 +55,7 @@ def load(
     Raises:
       UserError: as `folder.load`, and for a window that is none.
     """
-    if len(image_size) not in (1, 3) or min(image_size) < 1:
+    if len(image_size) not in (1, 3):
         raise UserError(
             f"data.image_size is {image_size}; it must be a side in voxels, or "
             "(depth, height, width)."

@@ -159,8 +159,6 @@ def create(
     if classifies(name):
         if num_classes is None:
             num_classes = published.setting(name).num_classes
-        if num_classes < 1:
-            raise UserError(f"num_classes={num_classes} must be at least 1.")
         given["num_classes"] = num_classes
     elif num_classes is not None:
         raise UserError(

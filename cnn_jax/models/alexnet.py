@@ -15,6 +15,7 @@ from cnn_jax import layers
 from cnn_jax.errors import UserError
 from cnn_jax.models import strides
 from cnn_jax.models.classifier import Classifier, Logits, scaled
+from cnn_jax.ranges import Count, Edge, Positive, Rate
 
 
 class AlexNet(Classifier, kw_only=True):
@@ -41,13 +42,13 @@ class AlexNet(Classifier, kw_only=True):
     """
 
     head: str = "flatten_fc"
-    dropout: float = 0.5
-    channels: tuple[int, ...] = (96, 256, 384, 384, 256)
-    padding: int = 0
-    groups: int = 1
+    dropout: Rate = 0.5
+    channels: tuple[Count, ...] = (96, 256, 384, 384, 256)
+    padding: Edge = 0
+    groups: Count = 1
     local_response_norm: bool = False
     stem: str = "imagenet"
-    width_multiplier: float = 1.0
+    width_multiplier: Positive = 1.0
 
     def validate(self) -> None:
         if len(self.channels) != 5:
@@ -119,8 +120,8 @@ class OneWeirdTrick(AlexNet, kw_only=True):
 
     default_head_grid: ClassVar[int | None] = 6
 
-    channels: tuple[int, ...] = (64, 192, 384, 256, 256)
-    padding: int = 2
+    channels: tuple[Count, ...] = (64, 192, 384, 256, 256)
+    padding: Edge = 2
 
 
 alexnet = AlexNet

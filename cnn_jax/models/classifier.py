@@ -12,11 +12,12 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from cnn_jax import layers
+from cnn_jax import layers, ranges
 from cnn_jax.errors import UserError, unknown
 from cnn_jax.layers import initializers
 from cnn_jax.layers.windows import Size
 from cnn_jax.models import pixel_heads, strides
+from cnn_jax.ranges import Cells, Count, Rate
 
 Maps = Float[Array, "batch *space channels"]
 # One row of classes an image or clip, and with those of `pixel_heads` one a pixel.
@@ -44,8 +45,6 @@ HEADS: dict[str, tuple[str, ...]] = {
 }
 OF_HEADS = tuple(dict.fromkeys(itertools.chain(*HEADS.values())))
 STEMS = ("imagenet", "small")
-# Attributes whose integers count nothing that a network must have.
-MAY_BE_ZERO = {"padding", "random_filters"}
 MAY_BE_EMPTY = {"head_width", "flattened", "filters"}
 
 
@@ -121,15 +120,15 @@ class Classifier(nn.Module, kw_only=True):
     # Whether there is dropout before the last layer of the heads without hidden ones.
     head_dropout: ClassVar[bool] = True
 
-    num_classes: int
+    num_classes: Count
     head: str = "gap"
-    head_width: tuple[int, ...] | None = None
-    head_grid: int | None = None
-    pyramid_levels: tuple[int, ...] | None = None
-    aspp_rates: tuple[int, ...] | None = None
-    embedding_features: int | None = None
-    dropout: float = 0.0
-    output_stride: int | None = None
+    head_width: tuple[Count, ...] | None = None
+    head_grid: Cells | None = None
+    pyramid_levels: tuple[Cells, ...] | None = None
+    aspp_rates: tuple[Cells, ...] | None = None
+    embedding_features: Count | None = None
+    dropout: Rate = 0.0
+    output_stride: Cells | None = None
     dtype: DTypeLike | None = None
 
     def __post_init__(self):
@@ -147,7 +146,6 @@ class Classifier(nn.Module, kw_only=True):
                 )
         if self.head == "deeplab" and self.head_width == ():
             raise UserError("head_width=() of head=deeplab needs at least one entry.")
-        self.check_rate("dropout")
         self.validate()
         last = [
             size if isinstance(size, int) else size[-1] for size in self.subsampling
@@ -164,30 +162,15 @@ class Classifier(nn.Module, kw_only=True):
     def validate(self) -> None:
         """Raises UserError for values of a subclass's attributes that make no network.
 
-        Integers are known to be at least 1 by then, unless `MAY_BE_ZERO` has their
-        names, tuples of them to have entries, unless `MAY_BE_EMPTY` does, and
-        `width_multiplier` and `stem` to be right.
+        Numbers are known to be in the ranges of their types by then, tuples to have
+        entries, unless `MAY_BE_EMPTY` has their names, and `stem` to be right.
         """
 
     def _check_numbers(self) -> None:
         for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            entries = value if isinstance(value, tuple | list) else (value,)
-            if not entries and field.name not in MAY_BE_EMPTY:
+            if getattr(self, field.name) == () and field.name not in MAY_BE_EMPTY:
                 raise UserError(f"{field.name}=() needs at least one entry.")
-            least = 0 if field.name in MAY_BE_ZERO else 1
-            for entry in entries:
-                if isinstance(entry, int) and entry < least and entry is not False:
-                    raise UserError(f"{field.name}={value} must be at least {least}.")
-        if hasattr(self, "width_multiplier"):
-            scaled(1, self.width_multiplier)
-
-    def check_rate(self, field: str) -> None:
-        """Raises UserError unless the attribute's value can be a rate of dropout."""
-        if not 0 <= getattr(self, field) < 1:
-            raise UserError(
-                f"{field}={getattr(self, field)} must be at least 0 and below 1."
-            )
+        ranges.check_fields(self)
 
     def check(self, field: str, known) -> None:
         """Raises UserError unless the attribute's value is one of `known`."""

@@ -11,10 +11,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from cnn_jax import layers
-from cnn_jax.errors import UserError
 from cnn_jax.models import strides
 from cnn_jax.models.classifier import Logits, NormalizedClassifier
 from cnn_jax.models.resnet import Stem
+from cnn_jax.ranges import Count, Layers, Share
 
 Map = Float[Array, "batch height width channels"]
 
@@ -91,18 +91,12 @@ class DenseNet(NormalizedClassifier, kw_only=True):
       UserError: an attribute's value that makes no network.
     """
 
-    growth_rate: int = 32
-    init_features: int = 64
-    block_sizes: tuple[int, ...] = (6, 12, 24, 16)
-    bottleneck: int = 4
-    compression: float = 0.5
+    growth_rate: Count = 32
+    init_features: Count = 64
+    block_sizes: tuple[Layers, ...] = (6, 12, 24, 16)
+    bottleneck: Count = 4
+    compression: Share = 0.5
     stem: str = "imagenet"
-
-    def validate(self) -> None:
-        if not 0 < self.compression <= 1:
-            raise UserError(
-                f"compression={self.compression} must be above 0 and at most 1."
-            )
 
     @property
     def subsampling(self) -> tuple[int, ...]:

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 from cnn_jax import layers
 from cnn_jax.errors import UserError
 from cnn_jax.models.classifier import Logits, NormalizedClassifier
+from cnn_jax.ranges import Count, Layers
 
 # Channels of each stage, in widths; the distance of its kernels' taps.
 CHANNELS = (1, 2, 4, 8, 16, 32, 32, 32)
@@ -57,8 +58,8 @@ class DRN(NormalizedClassifier, kw_only=True):
       UserError: an attribute's value that makes no network.
     """
 
-    stage_sizes: tuple[int, ...]
-    width: int = 16
+    stage_sizes: tuple[Layers, ...]
+    width: Count = 16
     stem: str = "imagenet"
 
     def validate(self) -> None:

@@ -7,19 +7,19 @@ height, scale * width, channels) in the same units, which are not cut off at 0 a
 added to, are computed in float32, whatever `dtype` the others have.
 """
 
-import dataclasses
 from collections.abc import Callable
 from functools import partial
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import flax.linen as nn
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Float32
 
-from cnn_jax import layers
+from cnn_jax import layers, ranges
 from cnn_jax.errors import UserError
 from cnn_jax.layers import initializers
+from cnn_jax.ranges import Cells, Count, Layers, Positive, Range
 
 Maps = Float[Array, "batch height width channels"]
 Better = Float32[Array, "batch out_height out_width channels"]
@@ -50,12 +50,7 @@ class Enhancer(nn.Module, kw_only=True):
     dtype: DTypeLike | None = None
 
     def __post_init__(self):
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            entries = value if isinstance(value, tuple | list) else (value,)
-            for entry in entries:
-                if isinstance(entry, int) and entry < 1 and entry is not False:
-                    raise UserError(f"{field.name}={value} must be at least 1.")
+        ranges.check_fields(self)
         super().__post_init__()
 
 
@@ -70,7 +65,7 @@ class SuperResolution(Enhancer, kw_only=True):
         the papers of the networks here.
     """
 
-    scale: int = 2
+    scale: Cells = 2
     residual: bool = False
 
     def enlarged(self, images: Maps) -> Better:
@@ -94,7 +89,7 @@ class ThreeLayers(SuperResolution, kw_only=True):
       widths: their channels.
     """
 
-    widths: tuple[int, ...] = (64, 32)
+    widths: tuple[Count, ...] = (64, 32)
 
     def __post_init__(self):
         if len(self.widths) != 2:
@@ -179,9 +174,9 @@ class EDSR(SuperResolution, kw_only=True):
       residual_scaling: of what each block adds.
     """
 
-    depth: int = 16
-    features: int = 64
-    residual_scaling: float = 1.0
+    depth: Layers = 16
+    features: Count = 64
+    residual_scaling: Positive = 1.0
 
     @nn.compact
     def __call__(self, images: Maps, train: bool) -> Better:
@@ -224,14 +219,9 @@ class DnCNN(Enhancer, kw_only=True):
 
     scale: ClassVar[int] = 1
 
-    depth: int = 17
-    features: int = 64
+    depth: Annotated[int, Range(least=2, most=1000)] = 17
+    features: Count = 64
     sync_batch_norm: bool = False
-
-    def __post_init__(self):
-        if self.depth < 2:
-            raise UserError(f"depth={self.depth} must be at least 2.")
-        super().__post_init__()
 
     @nn.compact
     def __call__(self, images: Maps, train: bool) -> Better:

@@ -19,10 +19,11 @@ import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Float32
 
-from cnn_jax import layers
+from cnn_jax import layers, ranges
 from cnn_jax.errors import UserError
 from cnn_jax.layers import initializers
 from cnn_jax.models import maps
+from cnn_jax.ranges import Count, Layers
 
 Images = Float[Array, "batch height width channels"]
 Map = Float[Array, "batch _height _width _channels"]
@@ -193,28 +194,27 @@ class FCOS(nn.Module, kw_only=True):
     class_layer: ClassVar[tuple[str, ...]] = ("classification", "logits")
     output_kind: ClassVar[str] = "boxes"
 
-    num_classes: int
+    num_classes: Count
     backbone: nn.Module
-    strides: tuple[int, ...] = (8, 16, 32, 64, 128)
-    pyramid_channels: int = 256
-    head_depth: int = 4
+    strides: tuple[Count, ...] = (8, 16, 32, 64, 128)
+    pyramid_channels: Count = 256
+    head_depth: Layers = 4
     dtype: DTypeLike | None = None
 
     def __post_init__(self):
         strides = tuple(self.strides)
         doubled = all(b == 2 * a for a, b in itertools.pairwise(strides))
-        if not strides or strides[0] < 1 or not doubled:
+        ranges.check_fields(self)
+        if not strides or not doubled:
             raise UserError(
                 f"strides={strides} must be one or more, each twice the one before, "
                 "such as (8, 16, 32)."
             )
-        if self.pyramid_channels < 1 or self.pyramid_channels % GROUP:
+        if self.pyramid_channels % GROUP:
             raise UserError(
                 f"pyramid_channels={self.pyramid_channels} must be a multiple of "
                 f"{GROUP}."
             )
-        if self.head_depth < 1:
-            raise UserError(f"head_depth={self.head_depth} must be at least 1.")
         super().__post_init__()
 
     @nn.compact

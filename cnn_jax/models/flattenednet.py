@@ -15,6 +15,7 @@ from cnn_jax.errors import UserError
 from cnn_jax.layers import initializers
 from cnn_jax.models import strides
 from cnn_jax.models.classifier import Classifier, Logits, scaled
+from cnn_jax.ranges import Layers, Positive, Rate
 
 CHANNELS = (96, 128, 256)
 
@@ -48,10 +49,10 @@ class FlattenedNet(Classifier, kw_only=True):
     default_head_width: ClassVar[tuple[int, ...]] = (256, 256)
 
     head: str = "flatten_fc"
-    dropout: float = 0.5
-    flattened: tuple[int, ...] = (2, 3)
-    cascade: int = 2
-    width_multiplier: float = 1.0
+    dropout: Rate = 0.5
+    flattened: tuple[Layers, ...] = (2, 3)
+    cascade: Layers = 2
+    width_multiplier: Positive = 1.0
 
     def validate(self) -> None:
         if not set(self.flattened) <= {1, 2, 3}:

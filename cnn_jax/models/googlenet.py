@@ -25,6 +25,7 @@ from cnn_jax.models.classifier import (
     hidden_init,
     scaled,
 )
+from cnn_jax.ranges import Positive, Rate
 
 Map = Float[Array, "batch height width channels"]
 Out = Float[Array, "batch out_height out_width out_channels"]
@@ -106,14 +107,11 @@ class GoogLeNet(Classifier, kw_only=True):
     kernel5x5: ClassVar[int] = 5
     last_pool: ClassVar[int] = 3
 
-    dropout: float = 0.4
+    dropout: Rate = 0.4
     auxiliary: bool = True
-    auxiliary_dropout: float = 0.7
+    auxiliary_dropout: Rate = 0.7
     stem: str = "imagenet"
-    width_multiplier: float = 1.0
-
-    def validate(self) -> None:
-        self.check_rate("auxiliary_dropout")
+    width_multiplier: Positive = 1.0
 
     @property
     def subsampling(self) -> tuple[int, ...]:
@@ -188,7 +186,7 @@ class GoogLeNetBN(GoogLeNet, NormalizedClassifier, kw_only=True):
     kernel5x5: ClassVar[int] = 3
     last_pool: ClassVar[int] = 2
 
-    dropout: float = 0.2
+    dropout: Rate = 0.2
 
     def unit(self, train: bool) -> layers.inception.ModuleDef:
         norm = self.norm(train, epsilon=0.001)

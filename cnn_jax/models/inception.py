@@ -22,6 +22,7 @@ from cnn_jax.models.classifier import (
     head_init,
     scaled,
 )
+from cnn_jax.ranges import Positive, Rate
 
 Map = Float[Array, "batch height width channels"]
 
@@ -72,10 +73,10 @@ class InceptionV3(NormalizedClassifier, kw_only=True):
       UserError: an attribute's value that makes no network, or an image too small.
     """
 
-    dropout: float = 0.5
+    dropout: Rate = 0.5
     auxiliary: bool = True
     stem: str = "imagenet"
-    width_multiplier: float = 1.0
+    width_multiplier: Positive = 1.0
 
     @property
     def subsampling(self) -> tuple[int, ...]:

@@ -11,6 +11,7 @@ from cnn_jax.errors import UserError
 from cnn_jax.layers import initializers
 from cnn_jax.models import strides
 from cnn_jax.models.classifier import Classifier, Logits
+from cnn_jax.ranges import Edge
 
 POOLS = {"avg": layers.AvgPool, "max": layers.MaxPool}
 
@@ -44,7 +45,7 @@ class LeNet5(Classifier, kw_only=True):
     default_head_width: ClassVar[tuple[int, ...]] = (120, 84)
 
     head: str = "flatten_fc"
-    padding: tuple[int, ...] = (0, 0)
+    padding: tuple[Edge, ...] = (0, 0)
     activation: str = "tanh"
     pool: str = "avg"
 

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from cnn_jax import layers
-from cnn_jax.errors import UserError
+from cnn_jax import layers, ranges
+from cnn_jax.ranges import Count
 
 
 class MLP(nn.Module):
@@ -24,17 +24,14 @@ class MLP(nn.Module):
       UserError: unknown activation.
     """
 
-    num_classes: int
-    hidden: tuple[int, ...] = (100,)
+    num_classes: Count
+    hidden: tuple[Count, ...] = (100,)
     activation: str = "relu"
     dtype: DTypeLike | None = None
 
     def __post_init__(self):
         layers.activation(self.activation)
-        if min(self.hidden, default=1) < 1:
-            raise UserError(
-                f"hidden={tuple(self.hidden)}: a layer has at least 1 unit."
-            )
+        ranges.check_fields(self)
         super().__post_init__()
 
     @nn.compact

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 from cnn_jax import layers
 from cnn_jax.layers import initializers
 from cnn_jax.models.classifier import Logits, NormalizedClassifier, scaled
+from cnn_jax.ranges import Positive, Rate
 
 # Table 2: expansion, output channels, blocks, stride of the first block.
 STAGES = (
@@ -44,9 +45,9 @@ class MobileNetV2(NormalizedClassifier, kw_only=True):
       UserError: an attribute's value that makes no network.
     """
 
-    dropout: float = 0.2
+    dropout: Rate = 0.2
     stem: str = "imagenet"
-    width_multiplier: float = 1.0
+    width_multiplier: Positive = 1.0
 
     @property
     def subsampling(self) -> tuple[int, ...]:

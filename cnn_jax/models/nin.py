@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 from cnn_jax import layers
 from cnn_jax.models import strides
 from cnn_jax.models.classifier import Classifier, Logits, scaled
+from cnn_jax.ranges import Positive, Rate
 
 
 class NIN(Classifier, kw_only=True):
@@ -35,8 +36,8 @@ class NIN(Classifier, kw_only=True):
     head_dropout: ClassVar[bool] = False
 
     head: str = "conv_gap"
-    dropout: float = 0.5
-    width_multiplier: float = 1.0
+    dropout: Rate = 0.5
+    width_multiplier: Positive = 1.0
 
     @property
     def subsampling(self) -> tuple[int, ...]:

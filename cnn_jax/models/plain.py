@@ -22,6 +22,7 @@ from cnn_jax.errors import UserError, unknown
 from cnn_jax.layers.windows import Size, per_dimension
 from cnn_jax.models import strides
 from cnn_jax.models.classifier import Logits, NormalizedClassifier
+from cnn_jax.ranges import Cells, Count, Index, Layers, Share
 
 Maps = Float[Array, "batch height width channels"]
 Out = Float[Array, "batch out_height out_width features"]
@@ -112,17 +113,17 @@ class PlainNet(NormalizedClassifier, kw_only=True):
 
     default_head_width: ClassVar[tuple[int, ...]] = (128,)
 
-    widths: tuple[int, ...] = (32, 64)
-    depth: int = 2
+    widths: tuple[Count, ...] = (32, 64)
+    depth: Layers = 2
     layer: str = "conv"
-    kernel_size: int = 3
-    dilations: tuple[int, ...] = (1,)
+    kernel_size: Cells = 3
+    dilations: tuple[Cells, ...] = (1,)
     subsample: str = "max"
     shared: bool = False
-    reduction: float | None = 0.25
+    reduction: Share | None = 0.25
     branches: tuple[str, ...] = tuple(BRANCHES)
     filters: tuple[str, ...] = ()
-    random_filters: int = 0
+    random_filters: Index = 0
     learn_filters: bool = False
 
     def validate(self) -> None:
@@ -142,8 +143,6 @@ class PlainNet(NormalizedClassifier, kw_only=True):
                 f"dilations={tuple(self.dilations)} must be one for all layers or one "
                 f"for each of the {count}."
             )
-        if self.reduction is not None and not 0 < self.reduction <= 1:
-            raise UserError(f"reduction={self.reduction} must be above 0, at most 1.")
         if self.reduction is None and self.layer in ("bottleneck", "fire"):
             raise UserError(f"layer={self.layer} needs a reduction, such as 0.25.")
         if self.shared and len(self.dilations) > 1:

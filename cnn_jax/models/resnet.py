@@ -15,6 +15,7 @@ from cnn_jax import layers
 from cnn_jax.errors import UserError
 from cnn_jax.models import pixel_heads, strides
 from cnn_jax.models.classifier import Logits, NormalizedClassifier, head_init
+from cnn_jax.ranges import Count, Layers, Rate
 
 
 class Stem(nn.Module):
@@ -84,17 +85,17 @@ class ResNet(NormalizedClassifier, kw_only=True):
     }
     auxiliary_kind: ClassVar[str] = "maps"
 
-    stage_sizes: tuple[int, ...]
+    stage_sizes: tuple[Layers, ...]
     block: str = "basic"
-    width: int = 64
+    width: Count = 64
     stem: str = "imagenet"
     shortcut: str = "projection"
-    groups: int = 1
-    width_per_group: int = 64
+    groups: Count = 1
+    width_per_group: Count = 64
     zero_init_residual: bool = False
-    stochastic_depth: float = 0.0
+    stochastic_depth: Rate = 0.0
     auxiliary: bool = False
-    auxiliary_dropout: float = 0.1
+    auxiliary_dropout: Rate = 0.1
 
     def validate(self) -> None:
         self.check("block", self.blocks)
@@ -109,8 +110,6 @@ class ResNet(NormalizedClassifier, kw_only=True):
                 f"width={self.width} with width_per_group={self.width_per_group} "
                 "leaves no channels: their product must be at least 64."
             )
-        self.check_rate("stochastic_depth")
-        self.check_rate("auxiliary_dropout")
         if self.auxiliary and self.head not in pixel_heads.WIDTHS:
             raise UserError(
                 f"auxiliary=True belongs to head={' or '.join(pixel_heads.WIDTHS)}, "

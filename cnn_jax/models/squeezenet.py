@@ -15,6 +15,7 @@ from cnn_jax.errors import UserError
 from cnn_jax.layers import initializers
 from cnn_jax.models import strides
 from cnn_jax.models.classifier import Classifier, Logits, scaled
+from cnn_jax.ranges import Cells, Count, Layers, Positive, Rate
 
 # Channels of the squeeze convolutions of fire2, ..., fire9; each of the two expand
 # convolutions of a module has four times as many (table 1).
@@ -41,12 +42,12 @@ class SqueezeNet(Classifier, kw_only=True):
     """
 
     head: str = "conv_gap"
-    dropout: float = 0.5
-    stem_channels: int = 96
-    stem_kernel: int = 7
-    pool_after: tuple[int, ...] = (1, 4, 8)
+    dropout: Rate = 0.5
+    stem_channels: Count = 96
+    stem_kernel: Cells = 7
+    pool_after: tuple[Layers, ...] = (1, 4, 8)
     stem: str = "imagenet"
-    width_multiplier: float = 1.0
+    width_multiplier: Positive = 1.0
 
     def validate(self) -> None:
         known = range(1, len(SQUEEZE) + 2)

@@ -16,17 +16,18 @@ are; its weights come from `config.model.init_from`, and it is not trained:
 import math
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import flax.linen as nn
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Float32
 
-from cnn_jax import layers
+from cnn_jax import layers, ranges
 from cnn_jax.errors import UserError, unknown
 from cnn_jax.models import maps
 from cnn_jax.models.enhancement import Enhancer, he_normal, torch_uniform
+from cnn_jax.ranges import Count, Layers, Range
 
 Maps = Float[Array, "batch height width channels"]
 Pairs = Float[Array, "batch 2 height width channels"]
@@ -106,8 +107,8 @@ class Johnson(Enhancer, kw_only=True):
 
     scale: ClassVar[int] = 1
 
-    width: int = 32
-    depth: int = 5
+    width: Count = 32
+    depth: Layers = 5
 
     @nn.compact
     def __call__(self, images: Maps, train: bool) -> Picture:
@@ -172,6 +173,7 @@ class Stylist(nn.Module, kw_only=True):
         for field in ("content_layers", "style_layers"):
             if not getattr(self, field):
                 raise UserError(f"{field}=() needs at least one module.")
+        ranges.check_fields(self)
         super().__post_init__()
 
     def __call__(self, pairs: Pairs, train: bool) -> Outputs:
@@ -252,8 +254,8 @@ class FeedForward(Stylist, kw_only=True):
       network_width, network_depth: its own.
     """
 
-    network_width: int = 32
-    network_depth: int = 5
+    network_width: Count = 32
+    network_depth: Layers = 5
 
     @nn.compact
     def stylised(self, given: Given, train: bool) -> Picture:
@@ -308,7 +310,7 @@ class Adaptive(Stylist, kw_only=True):
 
     any_style: ClassVar[bool] = True
 
-    alpha: float = 1.0
+    alpha: Annotated[float, Range(least=0, most=1)] = 1.0
 
     @nn.compact
     def stylised(self, given: Given, train: bool) -> Picture:

@@ -15,10 +15,11 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Float32
 
-from cnn_jax import layers
+from cnn_jax import layers, ranges
 from cnn_jax.errors import UserError
 from cnn_jax.layers import initializers
 from cnn_jax.models import maps
+from cnn_jax.ranges import Count, Layers, Rate
 
 Images = Float[Array, "batch height width channels"]
 Map = Float[Array, "batch _height _width _channels"]
@@ -93,16 +94,12 @@ class _Segmenter(nn.Module, kw_only=True):
 
     output_kind: ClassVar[str] = "maps"
 
-    num_classes: int
-    dropout: float = 0.0
+    num_classes: Count
+    dropout: Rate = 0.0
     dtype: DTypeLike | None = None
 
     def __post_init__(self):
-        for field in ("width", "depth", "decoder_width"):
-            if getattr(self, field, 1) < 1:
-                raise UserError(f"{field}={getattr(self, field)} must be at least 1.")
-        if not 0 <= self.dropout < 1:
-            raise UserError(f"dropout={self.dropout} must be at least 0 and below 1.")
+        ranges.check_fields(self)
         super().__post_init__()
 
     def norm(self, train: bool) -> Callable[..., nn.Module] | None:
@@ -142,8 +139,8 @@ class UNet(_Segmenter, kw_only=True):
         2^depth pixels a side.
     """
 
-    width: int = 64
-    depth: int = 4
+    width: Count = 64
+    depth: Layers = 4
     batch_norm: bool = True
     sync_batch_norm: bool = False
 
@@ -187,8 +184,8 @@ class UNetOn(_Segmenter, kw_only=True):
     """
 
     backbone: nn.Module
-    decoder_width: int = 32
-    finest: int | None = None
+    decoder_width: Count = 32
+    finest: Count | None = None
 
     @nn.compact
     def __call__(self, images: Images, train: bool) -> Logits:

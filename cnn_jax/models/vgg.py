@@ -15,6 +15,7 @@ from cnn_jax import layers
 from cnn_jax.errors import UserError
 from cnn_jax.models import strides
 from cnn_jax.models.classifier import Logits, NormalizedClassifier
+from cnn_jax.ranges import Count, Layers, Rate
 
 
 class VGG(NormalizedClassifier, kw_only=True):
@@ -41,9 +42,9 @@ class VGG(NormalizedClassifier, kw_only=True):
     default_head_grid: ClassVar[int | None] = 7
 
     head: str = "flatten_fc"
-    dropout: float = 0.5
-    stage_sizes: tuple[int, ...]
-    width: int = 64
+    dropout: Rate = 0.5
+    stage_sizes: tuple[Layers, ...]
+    width: Count = 64
     batch_norm: bool = False
     stem: str = "imagenet"
 

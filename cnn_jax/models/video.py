@@ -27,6 +27,7 @@ from cnn_jax.layers import arithmetic
 from cnn_jax.layers.windows import Size, per_dimension
 from cnn_jax.models import strides
 from cnn_jax.models.classifier import Classifier, Logits, NormalizedClassifier
+from cnn_jax.ranges import Cells, Count, Layers, Rate
 
 Images = Float[Array, "batch *space channels"]
 Clips = Float[Array, "batch depth height width channels"]
@@ -105,9 +106,9 @@ class ClipClassifier(Classifier, kw_only=True):
 
     takes_clips: ClassVar[bool] = True
 
-    width: int = 64
+    width: Count = 64
     stem: str = "imagenet"
-    frames: int | None = None
+    frames: Cells | None = None
 
     def as_clips(self, x: Images) -> Clips:
         """Clips as they are, images as still clips.
@@ -150,7 +151,7 @@ class VideoResNet(ClipClassifier, NormalizedClassifier, kw_only=True):
         first. The first entry holds for the stem too.
     """
 
-    stage_sizes: tuple[int, ...] = (2, 2, 2, 2)
+    stage_sizes: tuple[Layers, ...] = (2, 2, 2, 2)
     stage_convs: tuple[str, ...]
 
     def validate(self) -> None:
@@ -237,7 +238,7 @@ class C3D(ClipClassifier, kw_only=True):
     }
 
     head: str = "flatten_fc"
-    dropout: float = 0.5
+    dropout: Rate = 0.5
 
     @property
     def subsampling(self) -> tuple[tuple[int, int, int], ...]:

@@ -10,6 +10,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, UInt8
 
+from cnn_jax.ranges import Count, NotNegative, Rate
 from cnn_jax.tasks import pictures
 from cnn_jax.tasks.metrics import Pairs, Rows, Totals, means, weighted
 
@@ -39,9 +40,9 @@ class Classification:
 
     classes: tuple[str, ...]
     _: KW_ONLY
-    label_smoothing: float = 0.0
-    auxiliary_weight: float = 0.3
-    top_k: tuple[int, ...] = ()
+    label_smoothing: Rate = 0.0
+    auxiliary_weight: NotNegative = 0.3
+    top_k: tuple[Count, ...] = ()
 
     def loss(
         self,

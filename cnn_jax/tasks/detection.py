@@ -3,7 +3,7 @@ them."""
 
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, UInt8
 
 from cnn_jax.models.fcos import Places
+from cnn_jax.ranges import Range, Rate
 from cnn_jax.tasks import anchor_free, pictures
 from cnn_jax.tasks.average_precision import average_precision
 from cnn_jax.tasks.metrics import Pairs, Rows, Totals, means, weighted
@@ -40,9 +41,9 @@ class Detection:
 
     classes: tuple[str, ...]
     _: KW_ONLY
-    score_threshold: float = 0.05
-    iou_threshold: float = 0.6
-    most: int = 100
+    score_threshold: Rate = 0.05
+    iou_threshold: Annotated[float, Range(least=0, most=1)] = 0.6
+    most: Annotated[int, Range(least=1, most=10_000)] = 100
 
     def loss(
         self, outputs: Outputs, batch: dict, auxiliary: Sequence[Array] = ()

@@ -9,17 +9,19 @@ import numpy as np
 from jaxtyping import Array, Float, UInt8
 
 from cnn_jax.errors import UserError, unknown
+from cnn_jax.ranges import Count, NotNegative, Positive, Range
 from cnn_jax.tasks import embeddings, pictures, verification
 from cnn_jax.tasks.metrics import Pairs, Rows, Totals, means
 
 Outputs = dict[str, Float[Array, "batch features"]]
 
-# The losses on embeddings, and the margin that each is published with.
+# The losses on embeddings, the margin that each is published with, and the possible
+# ones: in radians, or distances of unit vectors, squared in the last loss.
 LOSSES = {
-    "arcface": (embeddings.arcface, 0.5),
-    "contrastive": (embeddings.contrastive, 1.0),
-    "batch_hard_triplet": (embeddings.batch_hard_triplet, 0.2),
-    "semi_hard_triplet": (embeddings.semi_hard_triplet, 0.2),
+    "arcface": (embeddings.arcface, 0.5, Range(least=0, most=1.57)),
+    "contrastive": (embeddings.contrastive, 1.0, Range(above=0, most=2)),
+    "batch_hard_triplet": (embeddings.batch_hard_triplet, 0.2, Range(least=0, most=2)),
+    "semi_hard_triplet": (embeddings.semi_hard_triplet, 0.2, Range(least=0, most=4)),
 }
 PAIRS = 8  # of each kind, to be shown
 
@@ -46,15 +48,19 @@ class Embedding:
     classes: tuple[str, ...]
     _: KW_ONLY
     loss_name: str = "arcface"
-    margin: float | None = None
-    scale: float = 30.0
-    photos: int = 1
+    margin: NotNegative | None = None
+    scale: Positive = 30.0
+    photos: Count = 1
 
     def __post_init__(self):
         if self.loss_name not in LOSSES:
             raise unknown("config.task.loss_name", self.loss_name, LOSSES)
-        if self.photos < 1:
-            raise UserError(f"config.task.photos={self.photos} must be at least 1.")
+        _, _, margins = LOSSES[self.loss_name]
+        if self.margin is not None and self.margin not in margins:
+            raise UserError(
+                f"config.task.margin={self.margin} of {self.loss_name} must be "
+                f"{margins}."
+            )
 
     def loss(
         self, outputs: Outputs, batch: dict, auxiliary: Sequence[Array] = ()
@@ -62,7 +68,7 @@ class Embedding:
         """What training minimises, over the examples, pairs or triplets of this
         device's part of the batch."""
         del auxiliary
-        loss, margin = LOSSES[self.loss_name]
+        loss, margin, _ = LOSSES[self.loss_name]
         given = {"margin": margin if self.margin is None else self.margin}
         key = "embedding"
         if self.loss_name == "arcface":

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, UInt8
 
 from cnn_jax.data import bicubic, colours
 from cnn_jax.errors import unknown
+from cnn_jax.ranges import Edge
 from cnn_jax.tasks import image_quality, pictures
 from cnn_jax.tasks.metrics import Pairs, Rows, Totals, means, weighted
 
@@ -40,7 +41,7 @@ class Enhancement:
     classes: tuple[str, ...] = ()
     _: KW_ONLY
     loss_name: str = "l1"
-    border: int | None = None
+    border: Edge | None = None
 
     def __post_init__(self):
         if self.loss_name not in LOSSES:

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, UInt8
 
-from cnn_jax.errors import UserError
 from cnn_jax.layers import resize_bilinear
+from cnn_jax.ranges import Rate
 from cnn_jax.tasks import activation_maps, boxes, pictures
 from cnn_jax.tasks.classification import Classification
 from cnn_jax.tasks.metrics import Pairs, Rows, Totals
@@ -35,14 +35,7 @@ class Localisation(Classification):
     fitted: ClassVar[str] = "stretched"
 
     _: KW_ONLY
-    box_share: float = 0.2
-
-    def __post_init__(self):
-        if not 0 <= self.box_share < 1:
-            raise UserError(
-                f"config.task.box_share={self.box_share} must be at least 0 and below "
-                "1."
-            )
+    box_share: Rate = 0.2
 
     def loss(
         self, outputs: Outputs, batch: dict, auxiliary: Sequence[Array] = ()

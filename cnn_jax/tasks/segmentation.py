@@ -14,6 +14,7 @@ from PIL import Image
 
 from cnn_jax.data.dataset import IGNORED
 from cnn_jax.errors import UserError
+from cnn_jax.ranges import NotNegative, Positive, Rate
 from cnn_jax.tasks import pictures
 from cnn_jax.tasks.metrics import Pairs, Rows, Totals, means
 
@@ -40,7 +41,7 @@ class Segmentation:
         (torchvision: 0.5).
 
     Raises:
-      UserError: other than one weight above zero for each class.
+      UserError: other than one weight for each class.
     """
 
     best_metric: ClassVar[str] = "mean_iou"
@@ -52,16 +53,16 @@ class Segmentation:
 
     classes: tuple[str, ...]
     _: KW_ONLY
-    label_smoothing: float = 0.0
-    class_weights: tuple[float, ...] = ()
-    auxiliary_weight: float = 0.5
+    label_smoothing: Rate = 0.0
+    class_weights: tuple[Positive, ...] = ()
+    auxiliary_weight: NotNegative = 0.5
 
     def __post_init__(self):
         count = len(self.class_weights)
-        if count and (count != len(self.classes) or min(self.class_weights) <= 0):
+        if count not in (0, len(self.classes)):
             raise UserError(
-                f"config.task.class_weights needs {len(self.classes)} numbers above "
-                f"zero, one for each of {', '.join(self.classes)}; it has {count}."
+                f"config.task.class_weights needs {len(self.classes)} numbers, one for "
+                f"each of {', '.join(self.classes)}; it has {count}."
             )
 
     def loss(

@@ -9,7 +9,8 @@ import numpy as np
 from jaxtyping import Array, Float, UInt8
 
 from cnn_jax import layers
-from cnn_jax.errors import unknown
+from cnn_jax.errors import UserError, unknown
+from cnn_jax.ranges import NotNegative
 from cnn_jax.tasks import pictures
 from cnn_jax.tasks.metrics import Pairs, Rows, Totals, means, weighted
 
@@ -78,16 +79,22 @@ class StyleTransfer:
 
     classes: tuple[str, ...] = ()
     _: KW_ONLY
-    content_weight: float = 1.0
-    style_weight: float = 20.0
-    layer_weights: tuple[float, ...] = (1.0,)
-    variation_weight: float = 50.0
+    content_weight: NotNegative = 1.0
+    style_weight: NotNegative = 20.0
+    layer_weights: tuple[NotNegative, ...] = (1.0,)
+    variation_weight: NotNegative = 50.0
     statistics: str = "gram"
     relative: bool = True
 
     def __post_init__(self):
         if self.statistics not in STATISTICS:
             raise unknown("config.task.statistics", self.statistics, STATISTICS)
+        style = self.style_weight * sum(self.layer_weights)
+        if not self.content_weight + style + self.variation_weight > 0:
+            raise UserError(
+                "config.task.content_weight, .style_weight, .layer_weights and "
+                ".variation_weight leave no loss to learn from: set one above 0."
+            )
 
     def loss(
         self, outputs: dict, batch: dict, auxiliary: Sequence[Array] = ()

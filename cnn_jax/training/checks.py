@@ -1,41 +1,14 @@
-"""Whether the values of a config make sense, and its parts fit each other."""
+"""Whether the parts of a config fit each other."""
 
 from flax import linen as nn
 
 from cnn_jax import models, tasks
 from cnn_jax.data.dataset import LABELS, Dataset
+from cnn_jax.data.splits import Shape
 from cnn_jax.errors import UserError
 from cnn_jax.tasks import verification
-from cnn_jax.training import config as config_lib
 from cnn_jax.training import parallel, transfer
 from cnn_jax.training.config import Config
-
-# Where a value makes sense: at least, and at most.
-RANGES = {
-    "seed": (0, 2**32 - 1),
-    "data.workers": (0, 1024),
-    "data.crop_padding": (0, 1024),
-    "data.jitter": (0.0, 1.0),
-    "optimizer.learning_rate": (0.0, 1e30),
-    "optimizer.weight_decay": (0.0, 1e30),
-    "optimizer.momentum": (0.0, 1.0),
-    "optimizer.clip_norm": (0.0, 1e30),
-    "optimizer.ema_decay": (0.0, 1.0),
-    "task.label_smoothing": (0.0, 1.0),
-    "checkpoint.keep": (1, 10**6),
-}
-
-
-def check_ranges(config: Config) -> None:
-    """Raises UserError for a number that no run can mean."""
-    values = config_lib.flat(config)
-    for name, (least, most) in RANGES.items():
-        value = values.get(name)
-        if value is not None and not least <= value <= most:
-            raise UserError(
-                f"config.{name}={value} must lie between {least:g} and {most:g}."
-            )
-
 
 # What makes a network return what a task takes.
 CHANGES = {
@@ -125,6 +98,21 @@ def check_fit(config: Config, model: nn.Module, dataset: Dataset) -> None:
                 "a mirror would change where the digits move: set "
                 "config.data.flip=false."
             )
+
+
+def check_numbers(config: Config, image_shape: Shape, classes: int) -> None:
+    """Raises UserError for a number that has no meaning for such images and classes."""
+    side = min(image_shape[-3:-1])
+    if config.data.crop_padding >= side:
+        raise UserError(
+            f"config.data.crop_padding={config.data.crop_padding} must be below "
+            f"{side}, the shorter side of the images: crops would have nothing of them."
+        )
+    if max(config.task.get("top_k", ()), default=0) > classes:
+        raise UserError(
+            f"config.task.top_k={config.task.top_k} must be at most {classes}, the "
+            "number of classes."
+        )
 
 
 def check_judge(config: Config, model: nn.Module, plan: transfer.Plan | None) -> None:

@@ -10,18 +10,18 @@ import hashlib
 import importlib.util
 import inspect
 import json
-import math
 import typing
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple, NewType
+from typing import Annotated, Any, NamedTuple, NewType
 
 from ml_collections import ConfigDict, FrozenConfigDict
 
 from cnn_jax import data
 from cnn_jax.data.augment import Augment
 from cnn_jax.errors import UserError, unknown
+from cnn_jax.ranges import Range
 
 # A resolved config, or a group of one.
 Config = FrozenConfigDict
@@ -29,7 +29,12 @@ Config = FrozenConfigDict
 # A length of training in steps. A parameter `every: Duration` is written in a
 # config as any one of `every_steps`, `every_epochs` and `every_examples`.
 Duration = NewType("Duration", int)
-UNITS = {"steps": int, "epochs": float, "examples": int}
+MOST_STEPS = 2**31 - 1  # the state counts its steps with 32 bits
+UNITS = {
+    "steps": Annotated[int, Range(least=0, most=MOST_STEPS)],
+    "epochs": Annotated[float, Range(least=0, most=MOST_STEPS)],
+    "examples": Annotated[int, Range(least=0)],
+}
 REQUIRED = object()  # in place of a default
 
 
@@ -66,7 +71,7 @@ def keywords(function: Callable) -> dict[str, Key]:
     A `Duration` parameter becomes one key for each unit; the first one takes the
     parameter's default, which is in steps.
     """
-    hints = typing.get_type_hints(function)
+    hints = typing.get_type_hints(function, include_extras=True)
     keys = {}
     for name, parameter in inspect.signature(function).parameters.items():
         if parameter.kind is not inspect.Parameter.KEYWORD_ONLY:
@@ -86,7 +91,7 @@ def duration_keys(name: str, default_steps: Any = REQUIRED) -> dict[str, Key]:
     prefix = f"{name}_" if name else ""
     keys = {prefix + unit: Key(kind | None, None) for unit, kind in UNITS.items()}
     if default_steps is not REQUIRED:
-        keys[f"{prefix}steps"] = Key(int | None, default_steps)
+        keys[f"{prefix}steps"] = Key(UNITS["steps"] | None, default_steps)
     return keys
 
 
@@ -174,24 +179,28 @@ def choose(recipes: Mapping[str, Callable[[], ConfigDict]], argument: str | None
 def steps_in(group: Config, name: str, *, batch_size: int, examples: int) -> int | None:
     """A duration in steps, from whichever unit the config gives; None if none.
 
-    An epoch is `examples / batch_size` steps; parts of a step are rounded up.
+    An epoch is `examples / batch_size` steps. Parts of a step are rounded up.
 
     Raises:
-      UserError: it is negative.
+      UserError: it is more than `MOST_STEPS`, or as many epochs.
     """
     prefix = f"{name}_" if name else ""
-    if not math.isfinite(group[f"{prefix}epochs"] or 0):
-        raise UserError(f"a config's length {prefix}epochs must be finite.")
-    if group[f"{prefix}steps"] is not None:
-        steps = group[f"{prefix}steps"]
-    elif group[f"{prefix}epochs"] is not None:
-        steps = -(-round(group[f"{prefix}epochs"] * examples) // batch_size)
-    elif group[f"{prefix}examples"] is not None:
-        steps = -(-group[f"{prefix}examples"] // batch_size)
+    given = {unit: group[prefix + unit] for unit in UNITS}
+    if given["steps"] is not None:
+        steps = given["steps"]
+    elif (epochs := given["epochs"]) is not None:
+        steps = -(-(round(epochs * examples) or bool(epochs)) // batch_size)
+    elif given["examples"] is not None:
+        steps = -(-given["examples"] // batch_size)
     else:
         return None
-    if steps < 0:
-        raise UserError(f"a config's length, {prefix}..., is {steps} steps: negative.")
+    # The number of the epoch, from which pictures are augmented, has 32 bits too.
+    if max(steps, steps * batch_size // examples) > MOST_STEPS:
+        raise UserError(
+            f"the length {prefix}{'/'.join(u for u in given if given[u] is not None)} "
+            f"of the config is {steps:,} steps of {batch_size:,} examples: it must be "
+            f"at most {MOST_STEPS:,} steps, and at most as many epochs."
+        )
     return steps
 
 

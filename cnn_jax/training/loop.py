@@ -5,7 +5,7 @@ import functools
 import signal
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import numpy as np
@@ -14,6 +14,7 @@ from cnn_jax.data import loading
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.data.splits import Split
 from cnn_jax.errors import UserError
+from cnn_jax.ranges import Examples, Range
 from cnn_jax.training import config as config_lib
 from cnn_jax.training import machine, parallel, run
 from cnn_jax.training.checkpoints import Checkpoints
@@ -31,7 +32,13 @@ PICTURES = 16  # augmented training images to show
 
 
 def batches(
-    split: Split, seed: int, start: int, stop: int, *, batch_size: int, workers: int = 0
+    split: Split,
+    seed: int,
+    start: int,
+    stop: int,
+    *,
+    batch_size: Examples,
+    workers: Annotated[int, Range(least=0, most=1024)] = 0,
 ) -> Batches:
     """This host's rows of the training batches of steps `start` to `stop`.
 

@@ -1,12 +1,14 @@
 """Optimizers: optax chains with the field's conventions for weight decay."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import optax
 from flax.traverse_util import flatten_dict, unflatten_dict
 
+from cnn_jax.errors import UserError
+from cnn_jax.ranges import NotNegative, Positive, Range, Rate
 from cnn_jax.training.schedules import Schedule
 
 # Weight decay applies to kernels; biases, normalisation and pixels are left alone
@@ -18,11 +20,19 @@ NOT_DECAYED = {"bias", "scale", "pixels"}
 def sgd(
     schedule: Schedule,
     *,
-    momentum: float = 0.9,
+    momentum: Rate = 0.9,
     nesterov: bool = False,
-    weight_decay: float = 0.0,
+    weight_decay: NotNegative = 0.0,
 ) -> optax.GradientTransformation:
-    """Gradient descent with momentum; decay is part of the gradient (L2)."""
+    """Gradient descent with momentum; decay is part of the gradient (L2).
+
+    Raises:
+      UserError: Nesterov's momentum without a momentum.
+    """
+    if nesterov and not momentum:
+        raise UserError(
+            "config.optimizer.nesterov=true needs a config.optimizer.momentum above 0."
+        )
     return optax.chain(
         optax.add_decayed_weights(weight_decay, decay_mask),
         optax.sgd(schedule, momentum=momentum or None, nesterov=nesterov),
@@ -32,10 +42,10 @@ def sgd(
 def adamw(
     schedule: Schedule,
     *,
-    b1: float = 0.9,
-    b2: float = 0.999,
-    eps: float = 1e-8,
-    weight_decay: float = 0.01,
+    b1: Rate = 0.9,
+    b2: Rate = 0.999,
+    eps: Positive = 1e-8,
+    weight_decay: NotNegative = 0.01,
 ) -> optax.GradientTransformation:
     """Adam with decay apart from the gradient (Loshchilov and Hutter 2019)."""
     return optax.adamw(
@@ -52,9 +62,9 @@ OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
 def make(
     optimizer: optax.GradientTransformation,
     *,
-    learning_rate: float,
-    clip_norm: float | None = None,
-    ema_decay: float | None = None,
+    learning_rate: Annotated[float, Range(above=0, most=1e30)],
+    clip_norm: Positive | None = None,
+    ema_decay: Rate | None = None,
 ) -> optax.GradientTransformation:
     """`optimizer` on gradients whose global norm is at most `clip_norm`.
 

@@ -7,14 +7,16 @@ found, before anything is built.
 import ast
 import contextlib
 import difflib
+import math
 import types
 import typing
 from collections.abc import Mapping
 from typing import Any
 
-from cnn_jax import data, models, tasks
+from cnn_jax import data, models, ranges, tasks
 from cnn_jax.data.augment import Augment
 from cnn_jax.errors import UserError, unknown
+from cnn_jax.ranges import Count, Examples, Seed
 from cnn_jax.training import loop, optimizers, run, schedules, transfer
 from cnn_jax.training.config import (
     OF_CLASSES,
@@ -52,7 +54,7 @@ def schema(values: Mapping[str, Any]) -> dict[str, dict[str, Key]]:
         | keywords(run.normalized)
         | keywords(Augment),
         "model": name
-        | {"num_classes": Key(int | None, None)}
+        | {"num_classes": Key(Count | None, None)}
         | {"init_from": Key(str | None, None)}
         | keys(models.attributes(name_in("model", None))),
         "task": name | keywords(tasks.TASKS[name_in("task", tasks.TASKS)]),
@@ -64,28 +66,32 @@ def schema(values: Mapping[str, Any]) -> dict[str, dict[str, Key]]:
         "schedule": name
         | keywords(schedules.SCHEDULES[name_in("schedule", schedules.SCHEDULES)]),
         "train": duration_keys("")
-        | {"epochs": Key(float | None, 30.0)}
+        | {"epochs": Key(UNITS["epochs"] | None, 30.0)}
         | {"cache_features": Key(bool | None, None)}
         | duration_keys("log_every", 50),
         "eval": duration_keys("every")
-        | {"every_epochs": Key(float | None, 1.0)}
-        | {"batch_size": Key(int | None, None)},
-        "checkpoint": duration_keys("every") | {"keep": Key(int, 1)},
+        | {"every_epochs": Key(UNITS["epochs"] | None, 1.0)}
+        | {"batch_size": Key(Examples | None, None)},
+        "checkpoint": duration_keys("every") | {"keep": Key(Count, 1)},
     }
 
 
 def resolve(
-    values: Mapping[str, Any], overrides: Mapping[str, str] | None = None
+    values: Mapping[str, Any],
+    overrides: Mapping[str, str] | None = None,
+    *,
+    any_number: bool = False,
 ) -> Config:
     """Checks a config and fills in every default.
 
     Args:
       values: the config file's values, as nested dicts.
       overrides: from the command line: `{"optimizer.learning_rate": "0.05"}`.
+      any_number: accept numbers out of their ranges, for runs of older versions.
 
     Raises:
       UserError: an unknown key or one that nothing reads, a value of the wrong
-        type, a missing value, or one duration given in two units.
+        type or out of its range, a missing value, or one duration given in two units.
     """
     overrides = dict(overrides or {})
     values = {
@@ -121,7 +127,9 @@ def resolve(
     seed = values.get("seed", 0)
     if "seed" in overrides:
         seed = _parsed("seed", overrides.pop("seed"), Key(int))
+    check = (lambda *_: None) if any_number else ranges.check
     resolved = {"seed": _check_type("seed", seed, int)}
+    check("config.seed", resolved["seed"], Seed)
     for group, known in keys.items():
         given = values[group]
         from_line = {}
@@ -144,7 +152,9 @@ def resolve(
                     f"config.{group}.{key} is missing: set it in the config file "
                     f"or with --config.{group}.{key}=..."
                 )
-            resolved[group][key] = _check_type(f"{group}.{key}", value, hint)
+            value = _check_type(f"{group}.{key}", value, hint)
+            check(f"config.{group}.{key}", value, hint)
+            resolved[group][key] = value
     if all(resolved["train"][unit] is None for unit in UNITS):
         raise UserError("set one of config.train.steps, .epochs and .examples.")
     return Config(resolved)
@@ -156,8 +166,19 @@ def resolve_smoke(values: Mapping[str, Any], overrides: Mapping[str, str]) -> Co
     Raises:
       UserError: as `resolve`, for the whole config too.
     """
-    resolve(values, overrides)
+    whole = resolve(values, overrides)
     own, values = values["data"]["name"], smoke(values)
+    # Lengths within a run become a step each.
+    steps = max(values["train"]["steps"], 1 + len(whole.optimizer.unfreeze))
+    values["train"] = values["train"] | {"steps": steps}
+    for group, length in (("schedule", "warmup_"), ("optimizer", "unfreeze_every_")):
+        units = {length + unit for unit in UNITS}
+        left = {key: v for key, v in values[group].items() if key not in units}
+        if any(whole[group].get(key) for key in units):
+            left[f"{length}steps"] = 1
+        values[group] = left
+        given = {f"{group}.{key}" for key in units}
+        overrides = {key: text for key, text in overrides.items() if key not in given}
     if values["data"]["name"] != own:
         overrides = {k: text for k, text in overrides.items() if k not in OF_CLASSES}
     if "data.name" not in overrides:
@@ -241,7 +262,8 @@ def _as_type(value: Any, kind: Any) -> Any:
             raise TypeError
         return tuple(_as_type(element, typing.get_args(kind)[0]) for element in value)
     if kind is float and type(value) is int:
-        return float(value)
+        # An integer beyond all floats is out of every range.
+        return float(value) if abs(value) < 2**1000 else math.inf
     if type(value) is not kind:
         raise TypeError
     return value
@@ -249,11 +271,13 @@ def _as_type(value: Any, kind: Any) -> Any:
 
 def _alternatives(hint: Any) -> tuple[Any, ...]:
     """The members of a union, or the one type that the hint is."""
+    hint = ranges.plain(hint)
     union = typing.get_origin(hint) in (typing.Union, types.UnionType)
     return typing.get_args(hint) if union else (hint,)
 
 
 def _wrong_type(key: str, value: Any, hint: Any) -> UserError:
+    hint = ranges.plain(hint)
     kind = hint.__name__ if isinstance(hint, type) else str(hint)
     return UserError(
         f"config.{key} must be of type {kind.replace('NoneType', 'None')}, "

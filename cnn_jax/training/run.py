@@ -158,7 +158,6 @@ def training(config: Config, network: Network, examples: int) -> Training:
     """
     batch_size = config.data.batch_size
     checks.check_batch_sizes(config)
-    checks.check_ranges(config)
     sizes = {"batch_size": batch_size, "examples": examples}
     steps = config_lib.steps_in(config.train, "", **sizes)
     if steps < 1:
@@ -174,8 +173,15 @@ def training(config: Config, network: Network, examples: int) -> Training:
             "config.optimizer.reinitialize draws anew what config.model.init_from "
             "would give: set that too."
         )
+    checks.check_numbers(config, network.image_shape, len(network.task.classes))
     plan = plan_of(config, network, examples)
     checks.check_judge(config, network.model, plan)
+    if plan and max(plan.starts, default=0) >= steps:
+        raise UserError(
+            f"config.optimizer.unfreeze_every_...: the last of the parameters would be "
+            f"trained from step {plan.starts[-1]:,}, and the run has {steps:,}: take a "
+            "shorter one."
+        )
     return Training(
         optimizer=_optimizer(config, schedule, plan),
         schedule=schedule,

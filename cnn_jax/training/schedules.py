@@ -1,28 +1,42 @@
 """Learning rates over the steps of a run."""
 
 from collections.abc import Callable
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
 import optax
 
 from cnn_jax.errors import UserError
+from cnn_jax.ranges import Fraction, Positive, Range
 from cnn_jax.training.config import Duration
 
 Schedule = Callable[[int | jax.Array], jax.Array]
 
 
 def constant(peak: float, steps: int, *, warmup: Duration = 0) -> Schedule:
-    """`peak` throughout, after a linear warm-up from 0."""
-    return _warm_up(peak, warmup, optax.constant_schedule(peak))
+    """`peak` throughout, after a linear warm-up from 0.
+
+    Raises:
+      UserError: the warm-up is as long as the run.
+    """
+    return _warm_up(peak, steps, warmup, optax.constant_schedule(peak))
 
 
 def cosine(
-    peak: float, steps: int, *, warmup: Duration = 0, end_factor: float = 0.0
+    peak: float,
+    steps: int,
+    *,
+    warmup: Duration = 0,
+    end_factor: Annotated[float, Range(least=0, most=1)] = 0.0,
 ) -> Schedule:
-    """Half a cosine from `peak` to `peak * end_factor` (Loshchilov and Hutter 2017)."""
+    """Half a cosine from `peak` to `peak * end_factor` (Loshchilov and Hutter 2017).
+
+    Raises:
+      UserError: as `constant`.
+    """
     decay = optax.cosine_decay_schedule(peak, max(steps - warmup, 1), alpha=end_factor)
-    return _warm_up(peak, warmup, decay)
+    return _warm_up(peak, steps, warmup, decay)
 
 
 def step(
@@ -30,8 +44,8 @@ def step(
     steps: int,
     *,
     warmup: Duration = 0,
-    boundaries: tuple[float, ...] = (0.5, 0.75),
-    factor: float = 0.1,
+    boundaries: tuple[Fraction, ...] = (0.5, 0.75),
+    factor: Positive = 0.1,
 ) -> Schedule:
     """`peak`, multiplied by `factor` at each boundary.
 
@@ -39,29 +53,33 @@ def step(
     He et al. (2016) for CIFAR-10.
 
     Raises:
-      UserError: boundaries outside 0..1 or not in ascending order.
+      UserError: as `constant`, or boundaries that do not ascend.
     """
-    if list(boundaries) != sorted(set(boundaries)) or any(
-        not 0 < boundary < 1 for boundary in boundaries
-    ):
-        raise UserError(
-            "config.schedule.boundaries are ascending fractions of the run between "
-            f"0 and 1, got {boundaries}."
-        )
+    if list(boundaries) != sorted(set(boundaries)):
+        raise UserError(f"config.schedule.boundaries={boundaries} must ascend.")
     # The joined schedule counts from the end of the warm-up.
     starts = jnp.array([round(b * steps) - warmup for b in boundaries])
-    return _warm_up(peak, warmup, lambda k: peak * factor ** (k >= starts).sum())
+
+    def decay(k: int | jax.Array) -> jax.Array:
+        return peak * factor ** (k >= starts).sum()
+
+    return _warm_up(peak, steps, warmup, decay)
 
 
-def _warm_up(peak: float, steps: int, after: Schedule) -> Schedule:
-    """Linear from peak/steps at the first step to `peak`, then `after`.
+def _warm_up(peak: float, steps: int, warmup: int, after: Schedule) -> Schedule:
+    """Linear from peak/warmup at the first step to `peak`, then `after`.
 
     The first step trains: a warm-up that starts at 0 wastes it.
     """
-    if not steps:
+    if not warmup:
         return after
+    if warmup >= steps:
+        raise UserError(
+            f"config.schedule.warmup_... is {warmup:,} steps, and the whole run "
+            f"{steps:,}: the warm-up must be shorter."
+        )
     return optax.join_schedules(
-        [lambda step: peak * (jnp.asarray(step) + 1) / steps, after], [steps]
+        [lambda step: peak * (jnp.asarray(step) + 1) / warmup, after], [warmup]
     )
 
 

@@ -20,6 +20,7 @@ from tabulate import tabulate
 
 from cnn_jax import layers
 from cnn_jax.errors import UserError
+from cnn_jax.ranges import Share
 from cnn_jax.training.config import Duration
 
 Path = tuple[str, ...]
@@ -140,7 +141,7 @@ def make(
     freeze: str | None = None,
     unfreeze: tuple[str, ...] = (),
     unfreeze_every: Duration = 0,
-    layer_decay: float = 1.0,
+    layer_decay: Share = 1.0,
 ) -> Plan | None:
     """What the options ask for; None: every parameter is trained alike.
 
@@ -160,11 +161,6 @@ def make(
     """
     if not (train_only or freeze or unfreeze or unfreeze_every or layer_decay != 1):
         return None
-    if not 0 < layer_decay <= 1:
-        raise UserError(
-            f"config.optimizer.layer_decay={layer_decay} must lie above 0 and be at "
-            "most 1."
-        )
     if bool(unfreeze) != bool(unfreeze_every):
         raise UserError(
             "config.optimizer.unfreeze names what is trained later, and "

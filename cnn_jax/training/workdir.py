@@ -179,7 +179,7 @@ def check_data(workdir: Path, dataset: Dataset) -> None:
 
 def saved_config(workdir: Path) -> Config:
     """The resolved config of the run in a folder."""
-    return resolve(_description(workdir)["config"])
+    return resolve(_description(workdir)["config"], any_number=True)
 
 
 def saved_dataset(workdir: Path) -> Dataset:

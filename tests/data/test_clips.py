@@ -156,10 +156,10 @@ def test_a_class_of_folders_of_frames_may_be_called_train(tmp_path, write):
 
 def test_mistakes_are_one_line(videos, write):
     for change, message in (
-        ({"frames": 0}, "frames is 0; it must be at least 1"),
-        ({"frame_step": 0}, "frame_step is 0"),
-        ({"clips_per_video": 0}, "clips_per_video is 0"),
-        ({"crop_area": 0.0}, "crop_area is 0.0"),
+        ({"frames": 0}, "frames=0 must be at least 1"),
+        ({"frame_step": 0}, "frame_step=0"),
+        ({"clips_per_video": 0}, "clips_per_video=0"),
+        ({"crop_area": 0.0}, "crop_area=0.0"),
         ({"image_size": (1, 2, 3)}, "image_size is"),
         ({"dir": str(videos / "jump")}, "holds no clips to learn from"),
         ({"dir": ""}, "the folder that holds the clips"),

@@ -130,8 +130,8 @@ def test_other_mistakes_are_one_line(pets, write, tmp_path):
         ({"dir": str(pets / "cat/0.png")}, "is not a folder"),
         ({"dir": str(pets / "cat")}, "not directly in it"),
         ({"dir": str(pets.parent)}, "is .*pets the data.dir"),
-        ({"dir": str(pets), "test_fraction": 1.0}, "test_fraction is 1.0"),
-        ({"dir": str(pets), "image_size": 0}, "image_size is 0"),
+        ({"dir": str(pets), "test_fraction": 1.0}, "test_fraction=1.0"),
+        ({"dir": str(pets), "image_size": 0}, "image_size=0"),
         ({"dir": str(pets), "channels": 2}, "channels is 2"),
     ):
         with pytest.raises(UserError, match=message):

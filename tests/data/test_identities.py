@@ -85,12 +85,12 @@ def test_split_folders(tmp_path, write):
     ("options", "message"),
     [
         ({"test_identities": 7}, "test_identities=7 of 8 identities: at least"),
-        ({"test_identities": 0}, "test_identities=0 of 8"),
-        ({"test_identities": 1}, "test_identities=1 of 8"),
+        ({"test_identities": 0}, "test_identities=0 must be at least 2"),
+        ({"test_identities": 1}, "test_identities=1 must be at least 2"),
         ({"test_identities": 0.9}, r"test_identities=0\.9 of 8"),
-        ({"test_identities": 1.0}, r"test_identities is 1\.0; a share"),
-        ({"image_size": (0,)}, "image_size is"),
-        ({"test_examples": 0}, "test_examples is 0"),
+        ({"test_identities": 1.0}, r"test_identities=1\.0 must be .* below 1"),
+        ({"image_size": (0,)}, "image_size="),
+        ({"test_examples": 0}, "test_examples=0"),
         ({"test_fraction": 0.5}, "option of data set 'identities' 'test_fraction'"),
     ],
 )

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn.linear_model import LogisticRegression
 
+from cnn_jax import data
 from cnn_jax.data import digits, moving_digits
 from cnn_jax.data.moving_digits import MOTIONS
 from cnn_jax.errors import UserError
@@ -123,12 +124,14 @@ def test_places_and_digits_do_not_depend_on_the_motion(frame, clips):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"image_size": 15}, "image_size is 15; it must be at least 16"),
-        ({"frames": 1}, "frames is 1; it must be at least 2"),
-        ({"channels": 4}, "channels is 4"),
-        ({"train_examples": 0}, r"data\.train_examples is 0"),
+        ({"image_size": 15}, "image_size=15 must be at least 16"),
+        ({"frames": 1}, "frames=1 must be at least 2"),
+        ({"channels": 4}, "channels=4"),
+        ({"train_examples": 0}, r"data\.train_examples=0"),
     ],
 )
 def test_impossible_options(options, message):
     with pytest.raises(UserError, match=message):
-        moving_digits.load(**{"train_examples": 1, "test_examples": 1} | options)
+        data.load(
+            "moving_digits", **{"train_examples": 1, "test_examples": 1} | options
+        )

@@ -114,14 +114,14 @@ def test_colours_go_there_and_back():
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("super_resolution", {"scale": 1}, "scale is 1"),
-        ("denoising", {"noise": 0.0}, "noise is 0"),
+        ("super_resolution", {"scale": 1}, "scale=1"),
+        ("denoising", {"noise": 0.0}, "noise=0"),
         ("denoising", {"dir": "FOLDER", "image_size": 50}, "image_size is 50"),
-        ("denoising", {"dir": "FOLDER", "patches": 0}, "patches is 0"),
+        ("denoising", {"dir": "FOLDER", "patches": 0}, "patches=0"),
         ("denoising", {"dir": "/nowhere"}, "does not exist"),
         ("denoising", {"test_dir": "FOLDER"}, "set both"),
         ("denoising", {"channels": 2}, "channels is 2"),
-        ("super_resolution", {"train_examples": 0}, "train_examples is 0"),
+        ("super_resolution", {"train_examples": 0}, "train_examples=0"),
     ],
 )
 def test_mistakes(folder, name, options, message):

@@ -116,8 +116,8 @@ def test_a_crop_has_the_aspect_ratio_and_at_least_half_of_the_picture():
         ("pictures_and_styles", {"styles": "configs"}, "holds no pictures"),
         ("pictures_and_styles", {"dir": "nowhere"}, "does not exist"),
         ("pictures_and_styles", {"test_dir": "configs"}, "data.dir is not"),
-        ("pictures_and_styles", {"crops": 0}, "data.crops is 0"),
-        ("pictures_and_styles", {"train_examples": 0}, "data.train_examples is 0"),
+        ("pictures_and_styles", {"crops": 0}, "data.crops=0"),
+        ("pictures_and_styles", {"train_examples": 0}, "data.train_examples=0"),
     ],
 )
 def test_mistakes(name, options, message):

@@ -116,8 +116,8 @@ def test_images_on_the_disk_are_no_view(tmp_path):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: views.subsample(IMAGES, 0.0, "grid"), "keep_pixels is 0.0"),
-        (lambda: views.subsample(IMAGES, 1.1, "grid"), "keep_pixels is 1.1"),
+        (lambda: views.subsample(IMAGES, 0.0, "grid"), "keep_pixels=0.0"),
+        (lambda: views.subsample(IMAGES, 1.1, "grid"), "keep_pixels=1.1"),
         (lambda: views.subsample(IMAGES, 0.5, "gird"), "Did you mean 'grid'"),
         (lambda: views.shift(IMAGES, 6), "moved by 1 to 5"),
         (lambda: views.shift(IMAGES, 0), "test_shift is 0"),

@@ -618,7 +618,7 @@ def test_unknown_names():
         ("vgg11", {"head": "pyramid", "pyramid_levels": ()}, "needs at least one"),
         ("nin", {"width_multiplier": float("inf")}, "must be above 0 and finite"),
         ("nin", {"width_multiplier": float("nan")}, "must be above 0 and finite"),
-        ("nin", {"width_multiplier": 0.0}, "must be above 0 and finite"),
+        ("nin", {"width_multiplier": 0.0}, "must be above 0"),
         ("googlenet", {"auxiliary_dropout": 1.0}, "auxiliary_dropout=1.0 must be"),
         ("drn_c_26", {"stage_sizes": (1, 1)}, "needs eight entries"),
         ("r3d_18", {"frames": 0}, "frames=0 must be at least 1"),

@@ -4,9 +4,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cnn_jax import data, models, ranges, tasks
 from cnn_jax.errors import UserError
-from cnn_jax.training.config import as_dict, default, flat
-from cnn_jax.training.resolve import resolve
+from cnn_jax.training import optimizers, schedules
+from cnn_jax.training.config import REQUIRED, as_dict, default, flat
+from cnn_jax.training.resolve import resolve, resolve_smoke, schema
 
 
 def adamw():
@@ -253,3 +255,104 @@ def test_two_units_of_one_length(where):
         overrides = {"schedule.warmup_steps": "4", "schedule.warmup_epochs": "2"}
     with pytest.raises(UserError, match=r"config\.schedule sets warmup_steps and warm"):
         resolve(values, overrides)
+
+
+# ---------------------------------------------------------------------- ranges
+
+
+def every_key():
+    """(group, key, hint) of every source, model, task, optimizer and schedule."""
+    names = {
+        "data": [f"{n}:x" if n in data.DESCRIBED else n for n in data.SOURCES],
+        "model": [*models.MODELS, *(f"{n}:resnet18" for n in models.ON_BACKBONES)],
+        "task": tasks.TASKS,
+        "optimizer": optimizers.OPTIMIZERS,
+        "schedule": schedules.SCHEDULES,
+    }
+    for group, known in names.items():
+        for name in known:
+            values = default().to_dict()
+            values[group]["name"] = name
+            for key, (hint, fallback) in schema(values)[group].items():
+                yield f"{group}.{name}.{key}", hint, fallback
+    for group in ("train", "eval", "checkpoint"):
+        for key, (hint, fallback) in schema(default().to_dict())[group].items():
+            yield f"{group}.{key}", hint, fallback
+
+
+def test_every_number_has_a_range_and_every_default_lies_in_it():
+    """One that any number may stand for says so: `ranges.Number`."""
+    for name, hint, fallback in every_key():
+        assert None not in list(ranges.bounds_of(hint)), name
+        if fallback is not REQUIRED:
+            ranges.check(name, fallback, hint)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "seed=-1",
+        "seed=4294967296",
+        "data.batch_size=0",
+        "data.batch_size=10000000000",
+        "data.crop_padding=-1",
+        "data.jitter=1.5",
+        "data.jitter=-1e999",
+        "data.workers=-1",
+        "data.train_examples=0",
+        "data.train_examples=1.5",
+        "data.subset_seed=-1",
+        "data.keep_pixels=0.0",
+        "data.image_size=1000000",
+        "model.hidden=(0,)",
+        "model.hidden=(1000000000000,)",
+        "task.label_smoothing=1.0",
+        "task.auxiliary_weight=-0.1",
+        "task.auxiliary_weight=1e999",
+        "task.top_k=(0,)",
+        "optimizer.learning_rate=0",
+        "optimizer.learning_rate=-0.1",
+        "optimizer.learning_rate=1e-60",
+        "optimizer.learning_rate=1" + "0" * 400,
+        "optimizer.clip_norm=0",
+        "optimizer.ema_decay=1",
+        "optimizer.b1=1.0",
+        "optimizer.b2=1.0",
+        "optimizer.eps=0.0",
+        "optimizer.weight_decay=-1",
+        "optimizer.layer_decay=0",
+        "optimizer.unfreeze_every_steps=-1",
+        "schedule.warmup_epochs=-1",
+        "schedule.end_factor=2",
+        "train.epochs=1e308",
+        "train.steps=1000000000000000000",
+        "train.log_every_steps=-1",
+        "eval.every_epochs=-0.5",
+        "eval.batch_size=0",
+        "checkpoint.keep=0",
+    ],
+)
+def test_numbers_without_meaning(setting):
+    key, _, text = setting.partition("=")
+    with pytest.raises(UserError, match=rf"config\.{key}=.* must be "):
+        resolve(adamw(), {key: text})
+
+
+def test_runs_of_older_versions_are_read_as_they_are():
+    values = as_dict(resolve(adamw())) | {"seed": -1}
+    assert resolve(values, any_number=True).seed == -1
+
+
+def test_lengths_within_a_smoke_run_are_a_step():
+    values = adamw() | {"schedule": {"name": "cosine", "warmup_epochs": 20}}
+    values["train"] = {"epochs": 30}
+    small = resolve_smoke(values, {})
+    assert (small.schedule.warmup_steps, small.schedule.warmup_epochs) == (1, None)
+    small = resolve_smoke(values, {"schedule.warmup_steps": "500"})
+    assert (small.schedule.warmup_steps, small.train.steps) == (1, 4)
+    assert resolve_smoke(adamw() | {"schedule": {"name": "cosine"}}, {}).schedule == (
+        resolve(adamw() | {"schedule": {"name": "cosine"}}).schedule
+    )
+    later = {"optimizer.unfreeze": "('a','b','c','d')"}
+    small = resolve_smoke(values, later | {"optimizer.unfreeze_every_epochs": "3"})
+    assert (small.optimizer.unfreeze_every_steps, small.train.steps) == (1, 5)
