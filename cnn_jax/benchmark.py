@@ -122,10 +122,14 @@ def main() -> None:
     )
     parser.add_argument("--format", choices=["table", "json"], default="table")
     parser.add_argument(
-        "--output", type=Path, metavar="DIR", help="where --suite writes (default: .)"
+        "--output",
+        type=command.path,
+        metavar="DIR",
+        help="where --suite writes (default: .)",
     )
     parser.add_argument(
         "--images",
+        type=command.path,
         metavar="DIR",
         help="class folders, whose loading --suite measures too",
     )
@@ -144,7 +148,8 @@ def main() -> None:
 
     protocol = measure.Protocol(flags.repeats, flags.warmup, flags.seconds, flags.peer)
     if flags.suite:
-        suite.write(flags.output or Path(), protocol, flags.images)
+        images = str(flags.images) if flags.images else None
+        suite.write(flags.output or Path(), protocol, images)
         return
     request = Request(flags.config, flags.model, flags.overrides, flags.input_shape)
     table = report.table

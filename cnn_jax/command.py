@@ -11,12 +11,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from cnn_jax import paths
 from cnn_jax.errors import UserError
 from cnn_jax.training import startup
 
 OVERRIDE = re.compile(r"--config\.([\w.]+)(?:=(.*))?$", re.DOTALL)
 MACHINE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
-MACHINE_ERRORS |= {errno.ENOENT, errno.ENOTDIR}
+MACHINE_ERRORS |= {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP}
 
 
 class Parser(argparse.ArgumentParser):
@@ -61,11 +62,26 @@ def count(text: str) -> int:
     return number
 
 
+def path(text: str) -> Path:
+    """Returns the path that a flag names, `~` expanded."""
+    try:
+        return Path(paths.expanded(text))
+    except UserError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def recipe(text: str) -> str:
+    """Returns `FILE.py[:ARG]`, `~` expanded."""
+    file, argument = paths.split_recipe(text)
+    return ":".join(filter(None, [str(path(file)), argument]))
+
+
 def add_config(parser: Parser, *, required: bool = True) -> None:
     """The flag `--config`."""
     parser.add_argument(
         "--config",
         required=required,
+        type=recipe,
         metavar="FILE.py[:ARG]",
         help="the recipe; any of its values is set with --config.GROUP.KEY=VALUE",
     )
@@ -95,8 +111,9 @@ def session() -> ModuleType:
 
 def default_workdir(spec: str) -> Path:
     """`runs/<config name>[-<arg>]`."""
-    path, _, argument = spec.partition(":")
-    return Path("runs") / "-".join(filter(None, [Path(path).stem, argument]))
+    file, argument = paths.split_recipe(spec)
+    name = "-".join(filter(None, [Path(file).stem, argument]))
+    return Path("runs") / name.replace("/", "-")
 
 
 def run(main: Callable[[], None]) -> None:

@@ -9,7 +9,6 @@ with --config.model.init_from=PATH. The second takes a trained run's checkpoint;
 file is a state dict that torchvision's network of that name loads.
 """
 
-from pathlib import Path
 from typing import Any
 
 from cnn_jax import command
@@ -31,9 +30,9 @@ def main() -> None:
     parser = command.Parser("convert", __doc__)
     parser.add_argument("--model", metavar="NAME", help="a network by name")
     parser.add_argument(
-        "--weights", type=Path, help="its weights: .safetensors, .pth or .pt"
+        "--weights", type=command.path, help="its weights: .safetensors, .pth or .pt"
     )
-    parser.add_argument("--workdir", type=Path, help="a trained run's folder")
+    parser.add_argument("--workdir", type=command.path, help="a trained run's folder")
     parser.add_argument(
         "--checkpoint",
         default="best",
@@ -42,7 +41,7 @@ def main() -> None:
     )
     parser.add_argument(
         "--output",
-        type=Path,
+        type=command.path,
         required=True,
         help="a folder; with --workdir, a .safetensors file",
     )

@@ -12,14 +12,12 @@ on the test examples by a linear classifier (logistic regression) or by the near
 neighbours among the training examples; of a run, or of any weights on any data.
 """
 
-from pathlib import Path
-
 from cnn_jax import command
 
 
 def main() -> None:
     parser = command.Parser("evaluate", __doc__, overrides=True)
-    parser.add_argument("--workdir", type=Path, help="the run's folder")
+    parser.add_argument("--workdir", type=command.path, help="the run's folder")
     command.add_config(parser, required=False)
     parser.add_argument("--split", help="default: test")
     parser.add_argument(

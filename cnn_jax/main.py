@@ -14,7 +14,6 @@ nowhere.
 """
 
 import argparse
-from pathlib import Path
 
 from cnn_jax import command
 
@@ -31,7 +30,9 @@ def main() -> None:
     parser = command.Parser("main", __doc__, overrides=True)
     command.add_config(parser)
     parser.add_argument(
-        "--workdir", type=Path, help="the run's folder (default: runs/<config>[-<arg>])"
+        "--workdir",
+        type=command.path,
+        help="the run's folder (default: runs/<config>[-<arg>])",
     )
     parser.add_argument("--mode", choices=["train", "eval"], default="train")
     parser.add_argument(

@@ -15,15 +15,17 @@ configs/faces.py also says whether two pictures show the same identity, and whom
 gallery, FOLDER/<name>/* or FOLDER/<name>.png, they show.
 """
 
-from pathlib import Path
-
 from cnn_jax import command
 
 
 def main() -> None:
     parser = command.Parser("predict", __doc__)
-    parser.add_argument("--workdir", type=Path, required=True, help="the run's folder")
-    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE_OR_FOLDER")
+    parser.add_argument(
+        "--workdir", type=command.path, required=True, help="the run's folder"
+    )
+    parser.add_argument(
+        "images", nargs="+", type=command.path, metavar="IMAGE_OR_FOLDER"
+    )
     parser.add_argument(
         "--top_k", type=int, help="answers a picture; default: 5, or all sure objects"
     )
@@ -31,10 +33,13 @@ def main() -> None:
         "--checkpoint", default="best", metavar="best|last|STEP", help="default: best"
     )
     parser.add_argument(
-        "--output", type=Path, metavar="FOLDER", help="gets a picture of each result"
+        "--output",
+        type=command.path,
+        metavar="FOLDER",
+        help="gets a picture of each result",
     )
     parser.add_argument(
-        "--style", type=Path, metavar="PICTURE", help="for a run of any style"
+        "--style", type=command.path, metavar="PICTURE", help="for a run of any style"
     )
     parser.add_argument(
         "--verify", action="store_true", help="whether two pictures are of the same"
@@ -42,7 +47,7 @@ def main() -> None:
     parser.add_argument(
         "--identify", action="store_true", help="whom of the --gallery they show"
     )
-    parser.add_argument("--gallery", type=Path, metavar="FOLDER")
+    parser.add_argument("--gallery", type=command.path, metavar="FOLDER")
     parser.add_argument(
         "--threshold", type=float, help="least cosine of the same identity"
     )

@@ -45,7 +45,7 @@ def main() -> None:
     )
     parser.add_argument(
         "--update",
-        type=Path,
+        type=command.path,
         metavar="FILE",
         help="with --all: write the table into FILE, in Markdown, between its marks",
     )

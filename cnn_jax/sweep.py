@@ -17,7 +17,6 @@ command a run, for other schedulers; run so, --report_only shows the results.
 """
 
 import argparse
-from pathlib import Path
 
 from cnn_jax import command
 
@@ -36,7 +35,9 @@ def main() -> None:
     parser = command.Parser("sweep", __doc__, overrides=True)
     command.add_config(parser)
     parser.add_argument(
-        "--workdir", type=Path, help="the sweep's folder (default: runs/<file>[-<arg>])"
+        "--workdir",
+        type=command.path,
+        help="the sweep's folder (default: runs/<file>[-<arg>])",
     )
     parser.add_argument(
         "--arms",
@@ -72,7 +73,7 @@ def main() -> None:
     )
     parser.add_argument(
         "--publish",
-        type=Path,
+        type=command.path,
         metavar="FILE.md",
         help="write the report into FILE.md too, between its marks for this experiment",
     )

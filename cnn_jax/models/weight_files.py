@@ -23,6 +23,7 @@ from flax.traverse_util import flatten_dict
 
 from cnn_jax.errors import UserError
 from cnn_jax.models.torch_weights import tidy
+from cnn_jax.orbax_paths import orbax_path
 
 # The content of a folder: the facts as JSON, and an Orbax checkpoint.
 FACTS, VARIABLES = "weights.json", "variables"
@@ -225,7 +226,7 @@ def _restored(path: Path) -> dict[str, np.ndarray]:
     """The arrays of an Orbax checkpoint, by path."""
     try:
         with ocp.PyTreeCheckpointer() as checkpointer:
-            tree = checkpointer.restore(path.absolute())
+            tree = checkpointer.restore(orbax_path(path))
         return {
             key: np.asarray(value)
             for key, value in flatten_dict(tree, sep="/").items()
@@ -281,7 +282,7 @@ def write_folder(
     with _replacing(path) as new:
         new.mkdir()
         with ocp.PyTreeCheckpointer() as checkpointer:
-            checkpointer.save((new / VARIABLES).absolute(), dict(variables))
+            checkpointer.save(orbax_path(new / VARIABLES), dict(variables))
         text = json.dumps({**facts, "checksums": _checksums(arrays)}, indent=2)
         (new / FACTS).write_text(text + "\n", encoding="utf-8")
 
@@ -319,8 +320,9 @@ def write_file(
 def _replacing(path: Path) -> Iterator[Path]:
     """A path beside `path`; what is written there takes its place, or nothing does."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    old = path.with_name(f".{path.name}.{os.getpid()}.old")
+    # Not after the path's own name, which may be as long as a name can be.
+    new = path.with_name(f".{os.getpid()}.tmp")
+    old = path.with_name(f".{os.getpid()}.old")
     try:
         yield new
         if path.is_dir():

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cnn_jax.errors import UserError
+from cnn_jax.paths import split_recipe
 from cnn_jax.training import config as config_lib
 from cnn_jax.training import resolve
 from cnn_jax.training import workdir as folder
@@ -119,7 +120,7 @@ def load(
     module = config_lib.load_module(spec)
     values = config_lib.values_of(spec, module)
     arms = _arms(spec, module)
-    path, _, argument = spec.partition(":")
+    path, argument = split_recipe(spec)
     seeded = ("seed", *getattr(module, "SEEDED", ()))
     make = resolve.resolve_smoke if smoke else resolve.resolve
     flags = [*(["--smoke"] if smoke else []), *(["--overwrite"] if overwrite else [])]
@@ -187,7 +188,7 @@ def _command(spec, overrides, seeds, only, smoke) -> str:
 
 
 def _arms(spec: str, module: Any) -> list[Arm]:
-    path, _, argument = spec.partition(":")
+    path, argument = split_recipe(spec)
     if not hasattr(module, "sweep"):
         raise UserError(
             f"'{path}' is a config but no experiment: it has no function sweep() that "

@@ -16,11 +16,11 @@ from typing import Any
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
-from etils import epath
 from flax import serialization
 from orbax.checkpoint import checkpoint_managers
 
 from cnn_jax.errors import UserError
+from cnn_jax.orbax_paths import orbax_path
 from cnn_jax.training import parallel
 
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
@@ -69,7 +69,7 @@ class Checkpoints:
         )
         with _writing(self.directory):
             self._manager = _Manager(
-                epath.Path(self.directory),
+                orbax_path(self.directory),
                 item_names=("state", "progress"),
                 options=ocp.CheckpointManagerOptions(
                     read_only=read_only,
@@ -169,7 +169,7 @@ class Checkpoints:
             # A fresh reader: the manager's own keeps to the handlers it saved with.
             with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as reader:
                 restored = reader.restore(
-                    epath.Path(self.directory) / str(step),
+                    orbax_path(self.directory) / str(step),
                     args=ocp.args.Composite(
                         state=ocp.args.PyTreeRestore(
                             abstract,

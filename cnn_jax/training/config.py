@@ -21,6 +21,7 @@ from ml_collections import ConfigDict, FrozenConfigDict
 from cnn_jax import data
 from cnn_jax.data.augment import Augment
 from cnn_jax.errors import UserError, unknown
+from cnn_jax.paths import split_recipe
 from cnn_jax.ranges import Range
 
 # A resolved config, or a group of one.
@@ -110,7 +111,7 @@ def load_module(spec: str) -> ModuleType:
     Raises:
       UserError: the file is missing or broken.
     """
-    path = spec.partition(":")[0]
+    path, _ = split_recipe(spec)
     if not Path(path).is_file():
         near = sorted(str(p) for p in Path(path).parent.glob("*.py"))
         found = f" There are: {', '.join(near)}." if near else ""
@@ -130,7 +131,7 @@ def values_of(spec: str, module: ModuleType) -> dict[str, Any]:
     Raises:
       UserError: it fails, or does not know the argument.
     """
-    path, _, argument = spec.partition(":")
+    path, argument = split_recipe(spec)
     with blamed(spec):
         config = module.get_config(argument) if argument else module.get_config()
     if not isinstance(config, ConfigDict):
@@ -143,7 +144,7 @@ def values_of(spec: str, module: ModuleType) -> dict[str, Any]:
 @contextlib.contextmanager
 def blamed(spec: str) -> Iterator[None]:
     """Says of what fails within that the config file is wrong, and where."""
-    path = spec.partition(":")[0]
+    path, _ = split_recipe(spec)
     try:
         yield
     except UserError:
@@ -285,6 +286,8 @@ STAND_INS: dict[str, tuple[str, dict[str, Any]]] = {
 
 # Where the user's own data are.
 PLACES = {"dir", "test_dir", "file", "style", "styles"}
+# All keys that hold a path.
+PATHS = {*(f"data.{key}" for key in PLACES), "data.data_dir", "model.init_from"}
 # What holds for data of so many classes alone.
 OF_CLASSES = {"task.class_weights", "model.num_classes"}
 

@@ -16,10 +16,13 @@ from typing import Any
 from cnn_jax import data, models, ranges, tasks
 from cnn_jax.data.augment import Augment
 from cnn_jax.errors import UserError, unknown
+from cnn_jax.models.weight_files import HUB
+from cnn_jax.paths import expanded
 from cnn_jax.ranges import Count, Examples, Seed
 from cnn_jax.training import loop, optimizers, run, schedules, transfer
 from cnn_jax.training.config import (
     OF_CLASSES,
+    PATHS,
     PLACES,
     REQUIRED,
     UNITS,
@@ -154,7 +157,7 @@ def resolve(
                 )
             value = _check_type(f"{group}.{key}", value, hint)
             check(f"config.{group}.{key}", value, hint)
-            resolved[group][key] = value
+            resolved[group][key] = _check_place(f"{group}.{key}", value)
     if all(resolved["train"][unit] is None for unit in UNITS):
         raise UserError("set one of config.train.steps, .epochs and .examples.")
     return Config(resolved)
@@ -250,6 +253,18 @@ def _check_type(key: str, value: Any, hint: Any) -> Any:
         with contextlib.suppress(TypeError):
             return _as_type(value, alternative)
     raise _wrong_type(key, value, hint)
+
+
+def _check_place(key: str, value: Any) -> Any:
+    """Returns the value, and of a path its expanded form."""
+    # An empty place of data is one that is not set.
+    is_set = value is not None and (value != "" or key == "model.init_from")
+    if key not in PATHS or not is_set or value.startswith(HUB):
+        return value
+    try:
+        return expanded(value)
+    except UserError as error:
+        raise UserError(f"config.{key}: {error}") from error
 
 
 def _as_type(value: Any, kind: Any) -> Any:
