@@ -5,6 +5,7 @@ import dataclasses
 import functools
 import json
 import math
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from cnn_jax.analysis import costs, probe
 from cnn_jax.data.dataset import LABELS, Dataset
 from cnn_jax.errors import UserError, unknown
 from cnn_jax.models import torch_weights, weight_files
+from cnn_jax.records import Damaged
 from cnn_jax.training import checks, loop, parallel, run, startup, trained, transfer
 from cnn_jax.training import config as config_lib
 from cnn_jax.training import workdir as folder
@@ -48,18 +50,25 @@ def train(
     folder is touched.
     """
     startup.CLOCK.begin()
-    known = folder.claim(workdir, config, overwrite=False) if not overwrite else False
-    if known and (results := folder.read_results(workdir)):
+    if overwrite:
+        folder.check_overwrite(workdir)
+    known = not overwrite and folder.claim(workdir, config, overwrite=False)
+    warnings = _damage(workdir) if known else []
+    if known and not warnings and (results := folder.read_results(workdir)):
         _say(f"The run in {workdir} is complete; --overwrite starts it again.")
         _show_results(results, workdir)
         return
     with startup.CLOCK.part("data"):
         dataset = run.dataset(config)
     weights = warning = None
+    # Where config.json is damaged, the data and the weights give its facts again.
+    known = known and folder.is_whole(workdir)
     if known:
         dataset = folder.as_known(workdir, config, dataset)
         folder.check_data(workdir, dataset)
     begun = known and trained.has_checkpoint(workdir, config)
+    if begun and (change := folder.other_devices(workdir)):
+        warnings.append(change)
     if config.model.init_from is not None and not begun:
         weights = trained.initial(config)
         dataset, warning = trained.normalized(dataset, config, weights)
@@ -90,6 +99,8 @@ def train(
             stack.enter_context(folder.reserved(workdir, _say))
             folder.claim(workdir, config, overwrite=overwrite)
             folder.describe(workdir, config, dataset, tags or {})
+        for line in warnings:
+            _say(f"warning: {line}")
         parallel.wait_for_all("folder")
         _say(
             f"{config.model.name} on {config.data.name}: {costs.totals(layers)[0]:,} "
@@ -125,8 +136,22 @@ def train(
                 math.prod(shapes[path]) for path in training.plan.ever().trained
             )
         if parallel.is_main_host():
-            folder.write_json(workdir / "results.json", results)
+            folder.write_results(workdir, results)
             _show_results(results, workdir)
+
+
+def _damage(workdir: Path) -> list[str]:
+    """What is damaged in a run's folder and can be mended, in one line each."""
+    if not folder.is_whole(workdir):
+        return [
+            f"{workdir / 'config.json'} is damaged, and is written again from this "
+            "command and its data."
+        ]
+    try:
+        folder.read_results(workdir)
+    except Damaged as error:
+        return [f"{error} The last checkpoint gives the results again."]
+    return []
 
 
 def evaluate(
@@ -301,7 +326,7 @@ def export_weights(
 
 def _show_results(results: Mapping[str, Any], workdir: Path) -> None:
     _say(_as_table(results))
-    _say(f"\ntensorboard --logdir={workdir.parent}")
+    _say(f"\ntensorboard --logdir={shlex.quote(str(workdir.parent))}")
 
 
 def _as_table(values: Mapping[str, Any]) -> str:

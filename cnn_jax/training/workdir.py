@@ -14,18 +14,21 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from cnn_jax import paths, records
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.errors import UserError
+from cnn_jax.orbax_paths import orbax_path
+from cnn_jax.records import Damaged
 from cnn_jax.training import config as config_lib
-from cnn_jax.training import machine
+from cnn_jax.training import facts, machine, removal
 from cnn_jax.training.config import Config
 from cnn_jax.training.resolve import resolve
 
 PACKAGES = ["cnn_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy"]
 PACKAGES += ["tensorflow-datasets", "grain"]
-# What a run writes, and so what `--overwrite` may remove.
 PATIENCE = 30  # seconds to wait for another process in the folder
-CONTENTS = ("config.json", "results.json", "metrics.jsonl", "checkpoints", "events.*")
+# The keys of config.json in versions that kept no checksum.
+UNCHECKED = removal.KEYS | {"tags", "device"}
 
 
 def claim(workdir: Path, config: Config, *, overwrite: bool) -> bool:
@@ -38,23 +41,21 @@ def claim(workdir: Path, config: Config, *, overwrite: bool) -> bool:
       UserError: the folder holds a run of another config (the differing keys are
         named), or something that is no run.
     """
-    _check_folder(workdir)
-    found = sorted(path for name in CONTENTS for path in workdir.glob(name))
-    if not (workdir / "config.json").exists():
-        if found:
-            raise UserError(
-                f"{workdir} is not a run's folder (it has no config.json), but holds "
-                f"{', '.join(path.name for path in found)}: take another --workdir."
-            )
-        return False
+    check_place(workdir)
     if overwrite:
-        for path in found:
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
-            else:
-                path.unlink()
+        removal.remove(workdir)
+    if not (workdir / removal.CONFIG).exists():
+        removal.check(workdir)
         return False
-    theirs = config_lib.identity(saved_config(workdir))
+    try:
+        theirs = config_lib.identity(saved_config(workdir))
+    except Damaged as error:
+        if _is_damaged_one_of(workdir, config):
+            return True
+        raise UserError(
+            f"{error} What is left of it does not name this config: take another "
+            "--workdir, or --overwrite this one."
+        ) from error
     if lines := config_lib.differences(config_lib.identity(config), theirs):
         raise UserError(
             f"{workdir} holds a run of another config: {'; '.join(lines)}. "
@@ -63,9 +64,23 @@ def claim(workdir: Path, config: Config, *, overwrite: bool) -> bool:
     return True
 
 
-def _check_folder(workdir: Path) -> None:
+def check_overwrite(workdir: Path) -> None:
+    """Raises UserError unless `claim` may remove the run in the folder."""
+    check_place(workdir)
+    removal.check(workdir)
+
+
+def check_place(workdir: Path) -> None:
+    """Raises UserError for what cannot be a run's folder, whatever is in it."""
+    paths.check_length(workdir)
     if workdir.exists() and not workdir.is_dir():
         raise UserError(f"--workdir={workdir} is a file, not a folder.")
+    orbax_path(workdir / removal.CHECKPOINTS)
+    for name in removal.RECORDS:
+        records.check_regular(workdir / name)
+    directory = workdir / removal.CHECKPOINTS
+    if directory.exists() and not directory.is_dir():
+        raise UserError(f"{directory} is not a folder: move it away.")
 
 
 @contextlib.contextmanager
@@ -80,7 +95,7 @@ def reserved(workdir: Path, say: Callable[[str], None]) -> Iterator[None]:
     Raises:
       UserError: it does not end, or the folder is a file.
     """
-    _check_folder(workdir)
+    check_place(workdir)
     workdir.mkdir(parents=True, exist_ok=True)
     lock = os.open(workdir, os.O_RDONLY)
     try:
@@ -124,38 +139,41 @@ def check_space(workdir: Path, state_bytes: int, keep: int) -> None:
 def describe(
     workdir: Path, config: Config, dataset: Dataset, tags: Mapping[str, str]
 ) -> None:
-    """Writes config.json: the resolved config, tags, data, versions and the commit."""
+    """Writes config.json: the resolved config, tags, data, versions and the commit.
+
+    What is left of a run whose removal was interrupted is removed before.
+    """
     workdir.mkdir(parents=True, exist_ok=True)
-    write_json(
-        workdir / "config.json",
-        {
-            "config": config_lib.as_dict(config),
-            "config_hash": config_lib.hash_of(config),
-            "tags": dict(tags),
-            "dataset": _facts(dataset),
-            "versions": {"python": platform.python_version()}
-            | {name: _version(name) for name in PACKAGES},
-            "git_commit": _git_commit(),
-            "device": machine.description(),
-        },
-    )
-
-
-def _facts(dataset: Dataset) -> dict[str, Any]:
-    """What a data set is, as JSON keeps it."""
-    facts = {
-        "classes": dataset.classes,
-        "image_shape": dataset.image_shape,
-        "mean": dataset.mean,
-        "std": dataset.std,
-        "crop": dataset.crop,
-        "examples": {name: len(split) for name, split in dataset.splits.items()},
+    removal.finish(workdir)
+    content = {
+        "config": config_lib.as_dict(config),
+        "config_hash": config_lib.hash_of(config),
+        "tags": dict(tags),
+        "dataset": facts.of(dataset),
+        "versions": {"python": platform.python_version()}
+        | {name: _version(name) for name in PACKAGES},
+        "git_commit": _git_commit(),
+        "device": machine.description(),
     }
-    if dataset.label_shape:
-        facts["label_shape"] = dataset.label_shape
-    if dataset.label_kind != "class":
-        facts["label_kind"] = dataset.label_kind
-    return json.loads(json.dumps(facts))
+    content["checksum"] = _checksum(content)
+    write_json(workdir / removal.CONFIG, content)
+    removal.forget(workdir)
+
+
+def _checksum(content: Mapping[str, Any]) -> str:
+    """The checksum of config.json, without the places of the data.
+
+    Users move their data, and change the places by hand.
+    """
+    config = {
+        f"{group}.{key}": value
+        for group, values in content["config"].items()
+        for key, value in (values if isinstance(values, dict) else {"": values}).items()
+    }
+    for key in config_lib.NOT_IDENTITY:
+        config.pop(key, None)
+    rest = {key: value for key, value in content.items() if key != "checksum"}
+    return records.checksum(rest | {"config": config})
 
 
 def as_known(workdir: Path, config: Config, dataset: Dataset) -> Dataset:
@@ -169,7 +187,7 @@ def as_known(workdir: Path, config: Config, dataset: Dataset) -> Dataset:
 
 def check_data(workdir: Path, dataset: Dataset) -> None:
     """Raises UserError if the data is not what the run in the folder began with."""
-    ours, theirs = _facts(dataset), _description(workdir)["dataset"]
+    ours, theirs = facts.of(dataset), description(workdir)["dataset"]
     if lines := config_lib.differences(ours, theirs):
         raise UserError(
             f"the data has changed since the run in {workdir} began: "
@@ -177,44 +195,101 @@ def check_data(workdir: Path, dataset: Dataset) -> None:
         )
 
 
-def saved_config(workdir: Path) -> Config:
-    """The resolved config of the run in a folder."""
-    return resolve(_description(workdir)["config"], any_number=True)
-
-
-def saved_dataset(workdir: Path) -> Dataset:
-    """What the run in a folder was trained on: all but the examples themselves."""
-    values = _description(workdir)["dataset"]
-    return Dataset(
-        splits={},
-        classes=tuple(values["classes"]),
-        image_shape=tuple(values["image_shape"]),
-        mean=tuple(values["mean"]),
-        std=tuple(values["std"]),
-        crop=values["crop"],
-        label_shape=tuple(values.get("label_shape", ())),
-        label_kind=values.get("label_kind", "class"),
+def other_devices(workdir: Path) -> str | None:
+    """Returns a warning if the run began on another number of devices."""
+    before = description(workdir).get("device")
+    count = before.get("count") if isinstance(before, dict) else None
+    now = machine.description()["count"]
+    if count is None or count == now:
+        return None
+    return (
+        f"the run in {workdir} began on a device count of {count} and goes on with "
+        f"{now}: its results are no longer, to the bit, those of {count}."
     )
 
 
-def _description(workdir: Path) -> dict[str, Any]:
-    path = workdir / "config.json"
+def saved_config(workdir: Path) -> Config:
+    """Returns the resolved config of the run in a folder.
+
+    Raises:
+      UserError: as `description`, or the config is one that no run can have.
+    """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+        return resolve(description(workdir)["config"], any_number=True)
+    except UserError:
+        raise
+    except Exception as error:  # whatever values of wrong types provoke
+        raise _not_a_runs(workdir, f"{type(error).__name__}: {error}") from error
+
+
+def saved_dataset(workdir: Path) -> Dataset:
+    """Returns what the run in a folder was trained on, without the examples.
+
+    Raises:
+      UserError: as `description`, or a fact of the data is missing or wrong.
+    """
+    try:
+        return facts.dataset(description(workdir)["dataset"])
+    except ValueError as error:
+        raise _not_a_runs(workdir, str(error)) from error
+
+
+def description(workdir: Path) -> dict[str, Any]:
+    """Returns the content of a run's config.json.
+
+    Raises:
+      Damaged: the file is not what was written.
+      UserError: there is none, or it is another program's.
+    """
+    path = workdir / removal.CONFIG
+    try:
+        content = records.read_json(path)
+    except (FileNotFoundError, NotADirectoryError):
         raise UserError(
             f"{workdir} is not a run's folder: there is no config.json in it."
         ) from None
-    except json.JSONDecodeError as error:
-        raise UserError(
-            f"{path} is damaged ({error}); --overwrite starts the run again."
-        ) from None
-    parts = ["config", "dataset"]
-    if not isinstance(content, dict) or not all(
-        isinstance(content.get(part), dict) for part in parts
-    ):
-        raise UserError(f"{path} is not the config.json of a run.")
+    if not removal.is_runs(content):
+        raise _not_a_runs(workdir)
+    if not _is_intact(content):
+        raise Damaged(f"{path} is damaged (its checksum is wrong).")
     return content
+
+
+def _is_intact(content: Mapping[str, Any]) -> bool:
+    """Returns whether the content of config.json is as it was written."""
+    if not all(isinstance(content.get(key), dict) for key in ("config", "dataset")):
+        return False
+    if "checksum" not in content:
+        return content.keys() <= UNCHECKED
+    return content["checksum"] == _checksum(content)
+
+
+def _not_a_runs(workdir: Path, reason: str = "") -> UserError:
+    reason = f" ({reason})" if reason else ""
+    return UserError(
+        f"{workdir / removal.CONFIG} is not the config.json of a run{reason}."
+    )
+
+
+def is_whole(workdir: Path) -> bool:
+    """Returns whether config.json is what the run wrote."""
+    try:
+        saved_dataset(workdir)
+    except Damaged:
+        return False
+    return True
+
+
+def _is_damaged_one_of(workdir: Path, config: Config) -> bool:
+    """Returns whether a damaged config.json still says that it is of `config`."""
+    text = records.read_bytes(workdir / removal.CONFIG)
+    if f'"config_hash": "{config_lib.hash_of(config)}"'.encode() in text:
+        return True
+    try:
+        theirs = resolve(json.loads(text)["config"])
+    except Exception:  # whatever the damage provokes
+        return False
+    return config_lib.identity(theirs) == config_lib.identity(config)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -231,12 +306,43 @@ def write_json(path: Path, value: Any) -> None:
         raise
 
 
+def write_results(workdir: Path, results: Mapping[str, Any]) -> None:
+    """Writes results.json, with a checksum."""
+    seal = {"checksum": records.checksum(results)}
+    write_json(workdir / "results.json", {**results, **seal})
+
+
 def read_results(workdir: Path) -> dict[str, Any] | None:
-    """The content of results.json, None while the run is not complete."""
+    """Returns the content of results.json; None while the run is not complete.
+
+    Raises:
+      Damaged: the file, or config.json, is not what the run wrote. The run's last
+        checkpoint gives the same results again.
+    """
+    path = workdir / "results.json"
     try:
-        return json.loads((workdir / "results.json").read_text(encoding="utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError):
-        return None  # the run's last checkpoint gives it again
+        results = records.read_json(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    if not isinstance(results, dict) or type(results.get("step")) is not int:
+        raise Damaged(f"{path} is not the results.json of a run.")
+    sealed, known = "checksum" in results, results.pop("checksum", None)
+    # Versions without a checksum wrote numbers, and the hash of the config.
+    if sealed:
+        whole = known == records.checksum(results)
+    else:
+        odd = {key for key, value in results.items() if not _is_number(value)}
+        whole = not odd - {"config_hash"}
+    if not whole:
+        raise Damaged(f"{path} is damaged (its checksum is wrong).")
+    ours = results.get("config_hash")
+    if ours and ours != description(workdir).get("config_hash"):
+        raise Damaged(f"{path} is that of another run.")
+    return results
+
+
+def _is_number(value: Any) -> bool:
+    return value is None or isinstance(value, int | float)
 
 
 def _version(package: str) -> str | None:

@@ -1,14 +1,20 @@
 """A run's folder: whose it is, what may be removed, and what is written how."""
 
+import contextlib
+import dataclasses
 import json
+import os
+import socket
 from collections import namedtuple
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from cnn_jax.data import digit_scenes, digits
 from cnn_jax.errors import UserError
-from cnn_jax.training import workdir
+from cnn_jax.records import Damaged
+from cnn_jax.training import facts, workdir
 from cnn_jax.training.config import as_dict, default, hash_of
 from cnn_jax.training.resolve import resolve
 
@@ -94,15 +100,22 @@ def test_a_file_is_no_folder(config, tmp_path):
     assert path.read_text() == "mine"
 
 
-def test_overwriting_removes_what_a_run_writes_and_nothing_else(folder, config):
+def test_overwriting_removes_what_a_run_writes_and_nothing_else(
+    folder, config, dataset
+):
     for name in ("results.json", "metrics.jsonl", "events.out.tfevents.1.host"):
         (folder / name).write_text("{}")
     (folder / "checkpoints" / "3").mkdir(parents=True)
     (folder / "checkpoints" / "3" / "state").write_text("")
     (folder / "notes.txt").write_text("mine")
     (folder / "figures").mkdir()
+    (folder / "events.csv").write_text("mine")
+    (folder / "checkpoints" / "epoch_90.bin").write_text("mine")
     assert not workdir.claim(folder, config, overwrite=True)
-    assert {path.name for path in folder.iterdir()} == {"notes.txt", "figures"}
+    workdir.describe(folder, config, dataset, {})
+    left = {str(path.relative_to(folder)) for path in folder.rglob("*")}
+    mine = {"notes.txt", "figures", "events.csv", "checkpoints/epoch_90.bin"}
+    assert left == mine | {"checkpoints", "config.json"}
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1, 2]", "{}", '{"config": 3}', "null"])
@@ -157,3 +170,164 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
             workdir.write_json(path, {"step": 4})
     assert workdir.read_results(tmp_path)["step"] == 3
     assert [p.name for p in tmp_path.iterdir()] == ["results.json"]
+
+
+# ---------------------------------------------------------------------- damage
+
+
+def flipped(path, seed, count):
+    """The file with one bit flipped, `count` times, at places all over it."""
+    whole = path.read_bytes()
+    places = np.random.default_rng(seed).integers(0, 8 * len(whole), count)
+    for place in places:
+        damaged = bytearray(whole)
+        damaged[place // 8] ^= 1 << place % 8
+        path.write_bytes(damaged)
+        yield
+    path.write_bytes(whole)
+
+
+def test_no_flipped_bit_of_config_json_is_believed(folder, config, dataset):
+    """Refused, or of no consequence; and the run's own command mends it."""
+    refused = mended = 0
+    for _ in flipped(folder / "config.json", 0, 150):
+        try:
+            found = workdir.saved_dataset(folder)
+            assert workdir.saved_config(folder) == config
+        except UserError as error:
+            refused += 1
+            assert str(folder / "config.json") in str(error)
+        else:
+            assert facts.of(found) | {"examples": 0} == facts.of(
+                dataclasses.replace(dataset, splits={})
+            ) | {"examples": 0}
+        try:
+            mended += workdir.claim(folder, config, overwrite=False)
+        except UserError as error:
+            assert str(folder / "config.json") in str(error)
+    assert refused > 120 and mended == 150
+    assert workdir.is_whole(folder)
+
+
+def test_the_places_of_data_may_be_changed_by_hand(folder, config):
+    path = folder / "config.json"
+    content = json.loads(path.read_text())
+    content["config"]["data"]["workers"] = 3
+    path.write_text(json.dumps(content))
+    assert workdir.saved_config(folder).data.workers == 3
+    content["config"]["data"]["batch_size"] = 3
+    path.write_text(json.dumps(content))
+    with pytest.raises(Damaged, match="checksum"):
+        workdir.saved_config(folder)
+
+
+def test_no_flipped_bit_of_results_json_is_believed(folder):
+    results = {"step": 10, "test/accuracy": 0.5, "peak": None, "config_hash": None}
+    results["config_hash"] = workdir.description(folder)["config_hash"]
+    workdir.write_results(folder, results)
+    refused = 0
+    for _ in flipped(folder / "results.json", 0, 200):
+        try:
+            assert workdir.read_results(folder) == results
+        except Damaged as error:
+            refused += 1
+            assert str(folder / "results.json") in str(error)
+    assert refused > 150
+    # Of versions without checksums, and of others.
+    workdir.write_json(folder / "results.json", results)
+    assert workdir.read_results(folder) == results
+    for other in ({"top1": 76.1}, [1], 3, None, {"step": 3, "a": "b"}, {"step": True}):
+        workdir.write_json(folder / "results.json", other)
+        with pytest.raises(Damaged):
+            workdir.read_results(folder)
+    workdir.write_json(folder / "results.json", results | {"config_hash": "0" * 12})
+    with pytest.raises(Damaged, match="another run"):
+        workdir.read_results(folder)
+
+
+WRONG = {
+    "nested": "[" * 100_000,
+    "nested objects": '{"config":' * 100_000,
+    "a long number": "9" * 10_000,
+    "not UTF-8": b'{"config": "\xff"}',
+    "two values": "{} {}",
+    "a string": '"config"',
+}
+
+
+@pytest.mark.parametrize("kind", WRONG)
+def test_a_config_json_of_any_text(kind, folder, config):
+    text = WRONG[kind]
+    path = folder / "config.json"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    for use in (workdir.description, workdir.saved_config, workdir.check_overwrite):
+        with pytest.raises(UserError, match="config") as error:
+            use(folder)
+        assert "\n" not in str(error.value)
+    with pytest.raises(UserError, match=r"config\.json"):
+        workdir.claim(folder, config, overwrite=False)
+
+
+VALUES = [None, True, -1, 0, 1e999, "text", [], [[]], {}, [-3], ["a"], [1e999], 10**30]
+
+
+@pytest.mark.parametrize("part", ["config", "dataset"])
+def test_a_config_json_with_values_of_any_type(part, folder):
+    """As another program, or somebody who means harm, could write it."""
+    path = folder / "config.json"
+    content = json.loads(path.read_text())
+    content.pop("checksum")
+    places = [(key,) for key in content[part]]
+    if part == "config":
+        groups = [key for key in content[part] if isinstance(content[part][key], dict)]
+        places += [(group, key) for group in groups for key in content[part][group]]
+    for number, place in enumerate(places):
+        for value in VALUES if part == "dataset" else VALUES[number % 4 :: 4]:
+            spoiled = json.loads(json.dumps(content))
+            *outer, last = place
+            inner = spoiled[part][outer[0]] if outer else spoiled[part]
+            inner[last] = value
+            path.write_text(json.dumps(spoiled))
+            use = {"config": workdir.saved_config, "dataset": workdir.saved_dataset}
+            try:
+                use[part](folder)
+            except UserError as error:
+                assert "\n" not in str(error)
+
+
+@pytest.mark.parametrize("name", ["config.json", "results.json", "metrics.jsonl"])
+@pytest.mark.parametrize("kind", ["FIFO", "socket", "folder", "device"])
+def test_a_record_that_is_no_file(name, kind, folder, config):
+    """It would be waited for."""
+    path = folder / name
+    path.unlink(missing_ok=True)
+    if kind == "FIFO":
+        os.mkfifo(path)
+    elif kind == "socket":
+        # The path of a socket is short.
+        with contextlib.chdir(folder), socket.socket(socket.AF_UNIX) as server:
+            server.bind(name)
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to("/dev/zero")
+    for overwrite in (False, True):
+        with pytest.raises(UserError, match="is not a regular file"):
+            workdir.claim(folder, config, overwrite=overwrite)
+    if name == "config.json":
+        with pytest.raises(UserError, match="is not a regular file"):
+            workdir.saved_config(folder)
+
+
+def test_a_record_of_gigabytes(folder):
+    with (folder / "config.json").open("ab") as file:
+        file.truncate(2**33)
+    with pytest.raises(UserError, match=r"has more than 134 MB\.$"):
+        workdir.saved_config(folder)
+
+
+def test_another_number_of_devices_is_said(folder, monkeypatch):
+    assert workdir.other_devices(folder) is None
+    monkeypatch.setattr(workdir.machine, "description", lambda: {"count": 4})
+    line = workdir.other_devices(folder)
+    assert "began on a device count of 1 and goes on with 4" in line
