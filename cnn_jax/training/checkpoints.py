@@ -7,9 +7,10 @@ written after a kill, so the newest whole one is found by reading it.
 
 import contextlib
 import errno
+import math
 import os
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,21 +20,28 @@ import orbax.checkpoint as ocp
 from flax import serialization
 from orbax.checkpoint import checkpoint_managers
 
+from cnn_jax import records
 from cnn_jax.errors import UserError
 from cnn_jax.orbax_paths import orbax_path
-from cnn_jax.training import parallel
+from cnn_jax.training import notes, parallel
 
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 class _Manager(ocp.CheckpointManager):
-    """Takes a damaged score for none: Orbax reads them all as it starts."""
+    """Takes scores from the notes: Orbax's own file of them has no checksum."""
 
     def metrics(self, step: int) -> Any:
+        """Returns the scores of a step; None without any, and where they are damaged.
+
+        Orbax asks for all of them as it starts.
+        """
         try:
-            return super().metrics(step)
-        except ValueError:
+            scores = notes.read(Path(self.directory) / str(step)).scores
+            scores = super().metrics(step) if scores is None else scores
+        except (OSError, ValueError, UserError):
             return None
+        return scores if isinstance(scores, dict) and scores else None
 
 
 class Checkpoints:
@@ -54,8 +62,10 @@ class Checkpoints:
         self.directory = directory.absolute()
         self.best_metric = best_metric
 
-        def score(metrics: Mapping[str, float]) -> float:
-            return metrics[best_metric]
+        def score(metrics: Mapping[str, Any]) -> float:
+            value = metrics.get(best_metric)
+            # No number is what damage leaves in files without a checksum.
+            return value if isinstance(value, int | float) else -math.inf
 
         policy = checkpoint_managers.AnyPreservationPolicy(
             [
@@ -106,7 +116,7 @@ class Checkpoints:
           UserError: this save cannot be written, or an earlier one could not.
         """
         tree = parallel.to_global(serialization.to_state_dict(state))
-        progress = dict(progress) | {"checksums": checksums(tree)}
+        noted = notes.sealed(progress, checksums(tree), metrics or {})
         with _writing(self.directory):
             if step in self._manager.all_steps():
                 # Damaged, or the run would have gone on from it.
@@ -115,7 +125,7 @@ class Checkpoints:
                 step,
                 args=ocp.args.Composite(
                     state=ocp.args.PyTreeSave(tree),
-                    progress=ocp.args.JsonSave(progress),
+                    progress=ocp.args.JsonSave(noted),
                 ),
                 metrics=dict(metrics) if metrics else None,
                 force=True,
@@ -126,27 +136,78 @@ class Checkpoints:
         return sorted(self._manager.all_steps())
 
     def best_step(self) -> int | None:
-        """The step of the best evaluation, of equally good ones the latest."""
-        scores = {}
+        """The step of the best evaluation, of equally good ones the latest.
+
+        Raises:
+          UserError: the scores of a checkpoint are damaged, and no newer one says
+            which is the best.
+        """
+        scores, damage, best = {}, None, None
         for step in self.steps():
-            with contextlib.suppress(Exception):  # half deleted: as if not there
-                scores[step] = self._manager.metrics(step)[self.best_metric]
+            try:
+                noted = self._noted(step)
+            except FileNotFoundError:
+                continue  # half deleted: as if not there
+            except UserError as error:
+                damage = error
+                continue
+            best = noted.progress.get("results", {}).get("best/step")
+            found = self._manager.metrics(step) or {}
+            if isinstance(value := found.get(self.best_metric), int | float):
+                scores[step] = value
+        if damage and best not in scores:
+            raise UserError(
+                f"{damage} Which checkpoint is the best is not known: choose another "
+                "one by its step."
+            )
+        if damage:
+            return best
         return max(scores, key=lambda step: (scores[step], step), default=None)
+
+    def scores(self, step: int) -> dict[str, float]:
+        """Returns the step's evaluation; {} without one, and of old versions.
+
+        Raises:
+          UserError: it is damaged.
+        """
+        return self._noted(step).scores or {}
+
+    def _noted(self, step: int) -> notes.Notes:
+        try:
+            return notes.read(self.directory / str(step))
+        except records.Damaged as error:
+            raise UserError(
+                f"the checkpoint of step {step} in {self.directory} is damaged: {error}"
+            ) from error
+
+    def _damaged(self, steps: Sequence[int]) -> Iterator[str]:
+        """What is damaged in the notes of steps."""
+        for step in steps:
+            try:
+                self._noted(step)
+            except FileNotFoundError:
+                pass  # half deleted
+            except UserError as error:
+                yield str(error)
 
     def restore_newest(self, like: Any) -> tuple[Any, dict[str, Any], list[str]]:
         """State and progress of the newest whole checkpoint, None where there is none.
 
-        The third result says of each newer one why it was passed over.
+        The third result says of each newer one why it was passed over, and which
+        older ones are damaged.
 
         Raises:
           UserError: there are checkpoints, but none can be read.
         """
         complaints = []
-        for step in reversed(self.steps()):
+        steps = self.steps()
+        for number, step in reversed([*enumerate(steps)]):
             try:
-                return (*self.restore(step, like), complaints)
+                found = self.restore(step, like)
             except UserError as error:
                 complaints.append(str(error))
+            else:
+                return (*found, [*complaints, *self._damaged(steps[:number])])
         if complaints:
             raise UserError(
                 f"no checkpoint in {self.directory} can be read. {' '.join(complaints)}"
@@ -166,6 +227,7 @@ class Checkpoints:
             lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), target
         )
         try:
+            noted = self._noted(step)
             # A fresh reader: the manager's own keeps to the handlers it saved with.
             with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as reader:
                 restored = reader.restore(
@@ -178,16 +240,16 @@ class Checkpoints:
                             ),
                             partial_restore=True,
                         ),
-                        progress=ocp.args.JsonRestore(),
                     ),
                 )
-            tree, progress = restored["state"], dict(restored["progress"])
-            sums = progress.pop("checksums")
+            tree = restored["state"]
             damaged = [
                 name
                 for name, value in checksums(tree).items()
-                if sums.get(name) != value
+                if noted.checksums.get(name) != value
             ]
+        except UserError:
+            raise
         except Exception as error:
             reason = str(error).strip().splitlines()
             raise UserError(
@@ -199,7 +261,9 @@ class Checkpoints:
                 f"the checkpoint of step {step} in {self.directory} is damaged: the "
                 f"checksum of {damaged[0]} is wrong."
             )
-        return serialization.from_state_dict(like, parallel.to_local(tree)), progress
+        return serialization.from_state_dict(
+            like, parallel.to_local(tree)
+        ), noted.progress
 
 
 def checksums(tree: Any) -> dict[str, int]:

@@ -114,7 +114,9 @@ def train(
         progress = Progress(saved, best_metric)
         train_step = run.train_step(config, network, training, start)
         with (
-            Report(workdir, config, network, training, start) as report,
+            Report(
+                workdir, config, network, training, start, saved.get("log")
+            ) as report,
             _explained(checkpoints),
             contextlib.closing(
                 batches(
@@ -166,7 +168,8 @@ def train(
                     scores = report.evaluation(step, found, state.params)
                     progress.tested(step, scores)
                 if saving:
-                    checkpoints.save(step, state, progress.saved(), scores)
+                    noted = progress.saved() | {"log": report.mark()}
+                    checkpoints.save(step, state, noted, scores)
                     progress.rest()
                 if stopping:
                     number = stopped[0] if stopped else signal.SIGTERM
@@ -185,6 +188,7 @@ def train(
             )
             scores = network.task.scores(found.totals, found.rows)
             others |= {f"{role}/{name}": value for name, value in scores.items()}
+    mark = report.mark()
     return (
         progress.results
         | others
@@ -194,6 +198,7 @@ def train(
             "train_seconds": progress.seconds(),
             "examples_per_second": progress.examples_per_second(),
             "config_hash": config_lib.hash_of(config),
+            "metrics_checksum": f"{mark['crc32']:08x}" if mark else None,
         }
     )
 

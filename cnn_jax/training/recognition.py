@@ -1,7 +1,5 @@
 """Whether pictures show the same identity, and whom, by a run's embeddings."""
 
-import contextlib
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +8,8 @@ from PIL import Image
 
 from cnn_jax.errors import UserError
 from cnn_jax.tasks import pictures, verification
-from cnn_jax.training import prediction
+from cnn_jax.training import metrics_log, prediction, trained
+from cnn_jax.training import workdir as folder
 from cnn_jax.training.prediction import files_in, show, targets_of
 
 
@@ -128,13 +127,23 @@ def _embeddings(
 
 
 def _threshold(workdir: Path, step: int, name: str) -> float:
-    """A threshold that was measured on the run's test pictures after `step` steps."""
-    lines = (workdir / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    for line in lines:
-        with contextlib.suppress(json.JSONDecodeError):  # a run may be writing it
-            row = json.loads(line)
-            if row["step"] == step and f"test/{name}" in row:
-                return row[f"test/{name}"]
+    """Returns a threshold that was measured on the run's test pictures after `step`
+    steps.
+
+    Raises:
+      UserError: none was measured, or the record of it is damaged.
+    """
+    config = folder.saved_config(workdir)
+    with trained.reader(workdir, config) as checkpoints:
+        scores = checkpoints.scores(step)
+    if scores:
+        rows = [{"step": step, **scores}]
+    else:  # of a version that kept the scores in metrics.jsonl alone
+        rows, _ = metrics_log.read(workdir)
+    for row in rows:
+        found = row.get(f"test/{name}")
+        if row["step"] == step and isinstance(found, int | float):
+            return found
     raise UserError(
         f"the run in {workdir} measured no threshold at step {step}: set --threshold."
     )

@@ -22,6 +22,7 @@ class Report(contextlib.AbstractContextManager):
 
     Args:
       step: where the run starts.
+      mark: what `mark` gave to the checkpoint of that step.
     """
 
     def __init__(
@@ -31,6 +32,7 @@ class Report(contextlib.AbstractContextManager):
         network: Network,
         training: Training,
         step: int,
+        mark: Mapping[str, int] | None = None,
     ):
         self._task = network.task
         self._schedule = training.schedule
@@ -45,11 +47,17 @@ class Report(contextlib.AbstractContextManager):
                     enabled=main,
                 )
             )
-            self._log = stack.enter_context(Log(workdir, step)) if main else None
+            self._log = stack.enter_context(Log(workdir, step, mark)) if main else None
             self._stack = stack.pop_all()
+        if self._log and self._log.complaint:
+            self.say(f"warning: {self._log.complaint}")
 
     def __exit__(self, *error: Any) -> None:
         self._stack.__exit__(*error)
+
+    def mark(self) -> dict[str, int] | None:
+        """Returns the size and the checksum of metrics.jsonl, on the main host."""
+        return self._log.mark() if self._log else None
 
     def say(self, text: str) -> None:
         """A line on the console."""

@@ -15,7 +15,10 @@ from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tqdm import tqdm
 
+from cnn_jax.training.metrics_log import MetricsLog
+
 SECONDS_BETWEEN_LINES = 5.0
+EVENTS = "events"  # how the names of TensorBoard's files begin
 ACCURACIES = ("train/accuracy", "train/pixel_accuracy")  # of those that tasks measure
 
 
@@ -29,14 +32,30 @@ class Log:
       workdir: the run's folder.
       step: where the run goes on from. What was written for later steps by a run
         that was killed is taken back.
+      mark: of the lines that stood in metrics.jsonl at that step.
     """
 
-    def __init__(self, workdir: Path, step: int):
-        rewind(workdir / "metrics.jsonl", step)
-        self._lines = (workdir / "metrics.jsonl").open("a", encoding="utf-8")
-        self._events = EventsWriter(str(workdir / "events"), f".{os.getpid()}")
-        # TensorBoard drops the events of later steps in earlier files.
-        self._event(step + 1, session_log=SessionLog(status=SessionLog.START))
+    def __init__(self, workdir: Path, step: int, mark: Mapping[str, int] | None = None):
+        self._lines = MetricsLog(workdir, step, mark)
+        if not step:
+            # A run that was killed before its first checkpoint: all of its events are
+            # written again, and readers would show texts and pictures twice.
+            for path in workdir.glob(f"{EVENTS}.out.tfevents.*"):
+                path.unlink()
+        self._events = EventsWriter(str(workdir / EVENTS), f".{os.getpid()}")
+        # TensorBoard drops the events of this step and of later ones in earlier files;
+        # one that is open has read those that are removed.
+        first = step + 1 if step else 0
+        self._event(first, session_log=SessionLog(status=SessionLog.START))
+
+    @property
+    def complaint(self) -> str | None:
+        """What was found damaged in metrics.jsonl."""
+        return self._lines.complaint
+
+    def mark(self) -> dict[str, int]:
+        """Returns the size and the checksum of metrics.jsonl so far."""
+        return self._lines.mark()
 
     def __enter__(self) -> "Log":
         return self
@@ -63,7 +82,7 @@ class Log:
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """A line of metrics.jsonl and a point in each of TensorBoard's charts."""
-        self._lines.write(json.dumps({"step": step, **values}) + "\n")
+        self._lines.write(json.dumps({"step": step, **values}))
         for name, value in values.items():
             self._event(step, summary=summary.scalar(name, value))
         self.flush()
@@ -92,22 +111,6 @@ class Log:
 
     def _event(self, step: int, **content: Any) -> None:
         self._events.write_event(Event(wall_time=time.time(), step=step, **content))
-
-
-def rewind(path: Path, step: int) -> None:
-    """Takes the lines of later steps, and half-written ones, from metrics.jsonl."""
-    if not path.exists():
-        return
-    kept = []
-    for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
-        try:
-            if json.loads(line)["step"] <= step and line.endswith("\n"):
-                kept.append(line)
-        except (json.JSONDecodeError, KeyError):
-            continue
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text("".join(kept), encoding="utf-8")
-    temporary.replace(path)
 
 
 class Console:

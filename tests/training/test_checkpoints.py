@@ -10,9 +10,9 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
-from cnn_jax import models
+from cnn_jax import models, records
 from cnn_jax.errors import UserError
-from cnn_jax.training import optimizers, parallel, state
+from cnn_jax.training import notes, optimizers, parallel, state
 from cnn_jax.training.checkpoints import Checkpoints, checksums
 
 METRIC = "test/accuracy"
@@ -313,25 +313,99 @@ def test_a_half_deleted_oldest_one_is_in_nobodys_way(damage, three):
     with open_in(three, keep=2) as checkpoints:
         found, _, complaints = checkpoints.restore_newest(like(small()))
         assert_same(found, small(3))
-        assert complaints == []
+        # No process that is killed leaves empty files.
+        assert len(complaints) == (damage == "emptied")
         checkpoints.save(4, small(4), {}, {METRIC: 0.4})
     with open_in(three, read_only=True) as checkpoints:
         assert_same(checkpoints.restore(4, like(small()))[0], small(4))
         assert 4 in checkpoints.steps()
 
 
-def test_the_best_without_its_metrics_is_not_the_best(three):
-    shutil.rmtree(three / "1" / "metrics")
-    with open_in(three, read_only=True) as checkpoints:
-        assert checkpoints.best_step() == 3
+def as_an_old_version(step):
+    """Without the scores and the checksum in the notes."""
+    path = step / "progress" / "metadata"
+    content = json.loads(path.read_text())
+    for key in ("scores", "checksum"):
+        content.pop(key)
+    path.write_text(json.dumps(content))
 
 
-def test_one_without_its_scores_does_not_hide_the_others(three):
-    """As a power failure leaves it: the file is there, and empty."""
-    (three / "1" / "metrics" / "metrics").write_bytes(b"")
+METRICS_DAMAGES = {
+    "deleted": lambda path: shutil.rmtree(path.parent),
+    "emptied": lambda path: path.write_bytes(b""),
+    "another number": lambda path: path.write_text(f'{{"{METRIC}": 0.05}}'),
+    "another name": lambda path: path.write_text('{"test/accurac9": 0.9}'),
+    "no number": lambda path: path.write_text(f'{{"{METRIC}": "high"}}'),
+    "no object": lambda path: path.write_text("[0.9]"),
+}
+
+
+@pytest.mark.parametrize("damage", METRICS_DAMAGES)
+def test_what_orbax_keeps_of_the_scores_is_not_believed(damage, three):
+    METRICS_DAMAGES[damage](three / "1" / "metrics" / "metrics")
     with open_in(three, read_only=True) as checkpoints:
-        assert_same(checkpoints.restore(3, like(small()))[0], small(3))
-        assert checkpoints.best_step() == 3
+        assert checkpoints.best_step() == 1
+        assert checkpoints.scores(1) == {METRIC: 0.9}
+    with open_in(three, keep=1) as checkpoints:
+        checkpoints.save(4, small(4), {}, {METRIC: 0.5})
+    with open_in(three, read_only=True) as checkpoints:
+        assert checkpoints.steps() == [1, 4] and checkpoints.best_step() == 1
+
+
+@pytest.mark.parametrize("damage", [None, *METRICS_DAMAGES])
+def test_checkpoints_of_versions_that_left_the_scores_to_orbax(damage, three):
+    """One without its scores does not hide the others."""
+    for step in (1, 2, 3):
+        as_an_old_version(three / str(step))
+    if damage:
+        METRICS_DAMAGES[damage](three / "1" / "metrics" / "metrics")
+    with open_in(three, keep=2) as checkpoints:
+        found, progress, complaints = checkpoints.restore_newest(like(small()))
+        assert_same(found, small(3))
+        assert progress == {"n": 3} and complaints == []
+        assert checkpoints.best_step() == (3 if damage else 1)
+        checkpoints.save(4, small(4), {}, {METRIC: 0.15})
+        assert checkpoints.best_step() == (3 if damage else 1)
+
+
+def test_no_flipped_bit_of_the_notes_is_believed(three):
+    path = three / "1" / "progress" / "metadata"
+    whole = path.read_bytes()
+    refused = 0
+    with open_in(three, read_only=True) as checkpoints:
+        for place in range(0, 8 * len(whole), 3):
+            damaged = bytearray(whole)
+            damaged[place // 8] ^= 1 << place % 8
+            path.write_bytes(damaged)
+            try:
+                found = notes.read(three / "1")
+            except records.Damaged as error:
+                refused += 1
+                assert str(path) in str(error)
+            else:
+                assert (found.progress, found.scores) == ({"n": 1}, {METRIC: 0.9})
+        assert refused > 2 * len(whole)
+        with pytest.raises(UserError, match=r"step 1 .*damaged: .*metadata") as error:
+            checkpoints.best_step()
+        assert "by its step" in str(error.value)
+        _, _, (complaint,) = checkpoints.restore_newest(like(small()))
+        assert complaint.startswith("the checkpoint of step 1 in ")
+
+
+def test_a_newer_checkpoint_says_which_is_the_best(tmp_path):
+    with open_in(tmp_path / "c", keep=3) as checkpoints:
+        for step, score, best in ((1, 0.1, 1), (2, 0.9, 2), (3, 0.5, 2)):
+            progress = {"results": {"best/step": best}}
+            checkpoints.save(step, small(step), progress, {METRIC: score})
+    (tmp_path / "c/1/progress/metadata").write_text("{}")
+    with open_in(tmp_path / "c", read_only=True) as checkpoints:
+        assert checkpoints.best_step() == 2
+    (tmp_path / "c/2/progress/metadata").write_text("{}")
+    with (
+        open_in(tmp_path / "c", read_only=True) as checkpoints,
+        pytest.raises(UserError, match="Which checkpoint is the best is not known"),
+    ):
+        checkpoints.best_step()
 
 
 def test_nothing_can_be_read(three):

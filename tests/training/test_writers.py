@@ -8,11 +8,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from tensorboard.backend.event_processing import plugin_event_accumulator as plugins
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import plugin_data_pb2
 
 from cnn_jax.training import writers
-from cnn_jax.training.writers import Console, Log, rewind
+from cnn_jax.training.writers import Console, Log
 
 
 def events(workdir):
@@ -104,21 +105,91 @@ def test_a_run_that_goes_on_takes_back_what_came_later(tmp_path):
     assert scalars(events(tmp_path), "train/loss") == expected
 
 
-def test_rewinding_drops_later_and_half_written_lines(tmp_path):
-    path = tmp_path / "metrics.jsonl"
-    whole = [json.dumps({"step": step, "loss": 1.5}) + "\n" for step in (1, 3, 5, 3)]
-    path.write_text(whole[0] + whole[1] + '{"step": 2, "lo\n' + "".join(whole[2:]))
-    rewind(path, 4)
-    assert path.read_text() == whole[0] + whole[1] + whole[3]
-    for cut in range(1, len(whole[0])):
-        path.write_text(whole[0] + whole[1][:cut])
-        rewind(path, 4)
-        assert path.read_text() == whole[0]
-    rewind(path, 0)
-    assert path.read_text() == ""
-    assert [p.name for p in tmp_path.iterdir()] == ["metrics.jsonl"]
-    rewind(tmp_path / "none.jsonl", 3)
-    assert not (tmp_path / "none.jsonl").exists()
+def everything(log, steps):
+    """What a run writes before its first step, and at each one."""
+    log.text(0, "config", "| key | value |")
+    log.hparams({"model.name": "mlp"}, ["test/accuracy"])
+    log.image(0, "train/augmented", np.zeros((4, 4, 3), np.uint8))
+    for step in steps:
+        at_a_step(log, step)
+
+
+def at_a_step(log, step):
+    log.scalars(step, {"train/loss": float(step)})
+    log.image(step, "test/wrong", np.zeros((4, 4, 3), np.uint8))
+    log.histograms(step, {"weights/kernel": np.arange(5.0)})
+
+
+def counted(workdir, reader):
+    """The steps of everything that TensorBoard shows, by its name."""
+    kinds = {
+        "scalars": "Scalars",
+        "images": "Images",
+        "histograms": "Histograms",
+        "tensors": "Tensors",
+    }
+    everything = dict.fromkeys(kinds, 0)
+    found = reader(str(workdir), size_guidance=everything)
+    found.Reload()
+    return {
+        name: [event.step for event in getattr(found, read)(name)]
+        for kind, read in kinds.items()
+        for name in found.Tags().get(kind, [])
+    }
+
+
+@pytest.mark.parametrize("reader", [EventAccumulator, plugins.EventAccumulator])
+@pytest.mark.parametrize("order", ["earlier", "later"])
+def test_a_start_before_the_first_checkpoint_is_as_if_it_had_never_been(
+    order, reader, tmp_path
+):
+    """Also where the clock of the machine that goes on is behind."""
+    with Log(tmp_path, 0) as log:
+        everything(log, (2, 4, 6))
+    (first,) = tmp_path.glob("events.*")
+    number = {"earlier": "1000000000", "later": "9999999999"}[order]
+    first.rename(tmp_path / f"events.out.tfevents.{number}.host.1")
+    (tmp_path / "events.csv").write_text("mine")
+    with Log(tmp_path, 0) as log:
+        everything(log, (2, 4))
+    found = counted(tmp_path, reader)
+    texts = [steps for name, steps in found.items() if "config" in name]
+    assert texts == [[0]] and found["train/augmented"] == [0]
+    for name in ("train/loss", "test/wrong", "weights/kernel"):
+        assert found[name] == [2, 4]
+    assert (tmp_path / "events.csv").exists()
+
+
+@pytest.mark.parametrize("reader", [EventAccumulator, plugins.EventAccumulator])
+def test_an_open_tensorboard_takes_a_killed_start_back(reader, tmp_path):
+    """It has read the events of files that are gone."""
+    found = reader(str(tmp_path))
+    with Log(tmp_path, 0) as log:
+        log.image(0, "train/augmented", np.zeros((4, 4, 3), np.uint8))
+    found.Reload()
+    (first,) = tmp_path.glob("events.*")
+    time.sleep(1.1)  # the seconds are in the name, and another name follows
+    with Log(tmp_path, 0) as log:
+        log.image(0, "train/augmented", np.zeros((4, 4, 3), np.uint8))
+    assert not first.exists()
+    found.Reload()
+    kind = "Images" if reader is EventAccumulator else "Tensors"
+    assert len(getattr(found, kind)("train/augmented")) == 1
+
+
+@pytest.mark.parametrize("reader", [EventAccumulator, plugins.EventAccumulator])
+def test_events_after_the_last_checkpoint_are_taken_back(reader, tmp_path):
+    with Log(tmp_path, 0) as log:
+        everything(log, (2, 4, 6, 8))
+    (first,) = tmp_path.glob("events.*")
+    first.rename(tmp_path / "events.out.tfevents.1000000000.host.1")
+    with Log(tmp_path, 4) as log:
+        for step in (6, 9):
+            at_a_step(log, step)
+    found = counted(tmp_path, reader)
+    for name in ("train/loss", "test/wrong", "weights/kernel"):
+        assert found[name] == [2, 4, 6, 9]
+    assert found["train/augmented"] == [0]
 
 
 # ------------------------------------------------------------------ the console
