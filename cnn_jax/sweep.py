@@ -95,21 +95,23 @@ def main() -> None:
         smoke=flags.smoke,
         overwrite=anew,
     )
+    if flags.report_only:
+        session.report(found, workdir, flags.publish)
+        return
     runs = found.in_order if anew else experiment.incomplete(found.in_order)
     if flags.dry_run:
         for run in runs:
             print(experiment.shell_line(run.command))
         return
-    if not flags.report_only:
-        launch, at_once = session.launcher(
-            flags.launcher,
-            cores_per_run=flags.cores_per_run or 1,
-            address=flags.ray_address,
-            num_cpus=1.0 if flags.num_cpus is None else flags.num_cpus,
-            num_gpus=flags.num_gpus or 0.0,
-        )
-        done = len(found.in_order) - len(runs)
-        session.train(runs, launch, workdir=workdir, at_once=at_once, done=done)
+    launch, at_once = session.launcher(
+        flags.launcher,
+        cores_per_run=flags.cores_per_run or 1,
+        address=flags.ray_address,
+        num_cpus=1.0 if flags.num_cpus is None else flags.num_cpus,
+        num_gpus=flags.num_gpus or 0.0,
+    )
+    done = len(found.in_order) - len(runs)
+    session.train(runs, launch, workdir=workdir, at_once=at_once, done=done)
     session.report(found, workdir, flags.publish)
 
 

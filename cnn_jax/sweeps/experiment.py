@@ -11,6 +11,7 @@ from typing import Any
 
 from cnn_jax.errors import UserError
 from cnn_jax.paths import split_recipe
+from cnn_jax.records import Damaged
 from cnn_jax.training import config as config_lib
 from cnn_jax.training import resolve
 from cnn_jax.training import workdir as folder
@@ -284,9 +285,18 @@ def incomplete(runs: Sequence[Run]) -> list[Run]:
             known = folder.claim(run.workdir, run.config, overwrite=False)
         except UserError as error:
             raise UserError(f"arm '{run.arm}' has changed: {error}") from error
-        if not known or folder.read_results(run.workdir) is None:
+        if not known or not _has_results(run):
             missing.append(run)
     return missing
+
+
+def _has_results(run: Run) -> bool:
+    """Whether the folder of a run holds whole results; training mends others."""
+    try:
+        folder.description(run.workdir)
+        return folder.read_results(run.workdir) is not None
+    except Damaged:
+        return False
 
 
 def shell_line(command: Sequence[str]) -> str:

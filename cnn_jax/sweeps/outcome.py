@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from cnn_jax import records
+from cnn_jax.errors import UserError
 from cnn_jax.sweeps.experiment import Run, shell_line
 from cnn_jax.training import workdir as folder
 
@@ -21,8 +23,9 @@ class Outcome:
 
     Attributes:
       status: "done", "failed", "stopped" (it can go on), "unfinished" (it is under way,
-        or its process was killed together with the sweep) or "missing".
-      reason: of a failure, in one line; empty otherwise.
+        or its process was killed together with the sweep), "unusable" (what lies in
+        its folder is damaged, or is not the run's) or "missing".
+      reason: why a run failed or is unusable, in one line; empty otherwise.
     """
 
     status: str
@@ -33,6 +36,7 @@ def begin_log(run: Run) -> Path:
     """The log of a run, with the command that is about to write into it."""
     run.workdir.mkdir(parents=True, exist_ok=True)
     path = run.workdir / LOG
+    records.check_regular(path)
     with path.open("a", encoding="utf-8") as log:
         log.write(f"$ {shell_line(run.command)}\n")
     return path
@@ -51,21 +55,51 @@ def end_log(run: Run, code: int, error: str = "") -> Outcome:
 
 def outcome(run: Run) -> Outcome:
     """What became of a run, from what lies in its folder."""
-    if (run.workdir / "config.json").exists() and folder.read_results(run.workdir):
-        return Outcome("done")
+    done, problem = False, ""
     try:
-        text = (run.workdir / LOG).read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError:
-        started = (run.workdir / "config.json").exists()
-        return Outcome("unfinished" if started else "missing")
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    ended = EXIT.fullmatch(lines[-1]) if lines else None
-    if not ended:
-        return Outcome("unfinished")
-    code = int(ended[1])
+        done = _is_done(run)
+    except UserError as error:
+        problem = str(error)
+    except OSError as error:
+        problem = f"{error.filename}: {error.strerror}"
+    if done:
+        return Outcome("done")
+    code, lines = _logged(run)
     if code in STOPPED:
         return Outcome("stopped")
-    return Outcome("failed", _reason(lines[:-1], code))
+    if code:
+        return Outcome("failed", _reason(lines, code))
+    if problem:
+        return Outcome("unusable", " ".join(problem.split("\n")))
+    if code == 0:
+        return Outcome("unusable", f"{run.workdir / 'results.json'} is missing.")
+    started = lines is not None or (run.workdir / "config.json").exists()
+    return Outcome("unfinished" if started else "missing")
+
+
+def _is_done(run: Run) -> bool:
+    """Whether the run's folder holds its results.
+
+    Raises:
+      UserError: the folder is of another run, or a file in it is damaged.
+      OSError: a file cannot be read.
+    """
+    if not folder.claim(run.workdir, run.config, overwrite=False):
+        return False
+    folder.description(run.workdir)
+    return folder.read_results(run.workdir) is not None
+
+
+def _logged(run: Run) -> tuple[int | None, list[str] | None]:
+    """The exit code that ends a run's log and the lines before; None without them."""
+    try:
+        records.check_regular(run.workdir / LOG)
+        text = (run.workdir / LOG).read_text(encoding="utf-8", errors="replace")
+    except (OSError, UserError):
+        return None, None
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    ended = EXIT.fullmatch(lines[-1]) if lines else None
+    return (int(ended[1]), lines[:-1]) if ended else (None, lines)
 
 
 def _reason(lines: Sequence[str], code: int) -> str:

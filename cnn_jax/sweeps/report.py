@@ -1,6 +1,5 @@
 """A sweep's table in words: report.md."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +8,9 @@ from typing import Any
 import numpy as np
 from tabulate import tabulate
 
+from cnn_jax import records
 from cnn_jax.analysis.costs import memory_text
+from cnn_jax.errors import UserError
 from cnn_jax.sweeps import plots, results, statistics
 from cnn_jax.sweeps.experiment import Experiment
 from cnn_jax.sweeps.results import Row
@@ -250,20 +251,25 @@ def _conditions(experiment: Experiment, rows: Sequence[Row]) -> str:
         parts.append(
             f"{'-'.join(f'{s:,}' for s in sorted({steps[0], steps[-1]}))} steps"
         )
-    known = set()
-    for row in rows:
-        if row.results:
-            content = json.loads((row.run.workdir / "config.json").read_text())
-            versions = content["versions"]
-            known.add(
-                f"{machine.text(content['device'])}, jax {versions['jax']}, "
-                f"flax {versions['flax']}"
-            )
+    known = {_machine(row.run.workdir) for row in rows if row.results} - {""}
     return (
         "; ".join([*parts, *sorted(known)])
         + ". After +- stands the standard "
         + ("deviation over seeds; differences are paired by seed.")
     )
+
+
+def _machine(workdir: Path) -> str:
+    """The devices and the versions of a run; "" where its config.json lacks them."""
+    try:
+        content = records.read_json(workdir / "config.json")
+        versions = content["versions"]
+        return (
+            f"{machine.text(content['device'])}, jax {versions['jax']}, "
+            f"flax {versions['flax']}"
+        )
+    except (OSError, UserError, LookupError, TypeError):
+        return ""
 
 
 def _is_share(metric: str) -> bool:

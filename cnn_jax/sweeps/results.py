@@ -1,15 +1,16 @@
 """What the runs of a sweep left behind, as a table."""
 
 import csv
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from cnn_jax import tasks
+from cnn_jax.errors import UserError
 from cnn_jax.sweeps.experiment import Experiment, Run
 from cnn_jax.sweeps.outcome import Outcome, outcome
+from cnn_jax.training import metrics_log
 from cnn_jax.training import workdir as folder
 
 COSTS = ("parameters", "macs", "examples_per_second")
@@ -32,14 +33,20 @@ def read(experiment: Experiment) -> list[Row]:
 
 def _row(run: Run) -> Row:
     found = outcome(run)
-    results = folder.read_results(run.workdir) if found.status == "done" else None
-    return Row(run, found, results or {})
+    results = folder.read_results(run.workdir) if found.status == "done" else {}
+    if found.status == "done" and _metric(run) not in results:
+        path = run.workdir / "results.json"
+        return Row(run, Outcome("unusable", f"{path} has no {_metric(run)}."), {})
+    return Row(run, found, results)
+
+
+def _metric(run: Run) -> str:
+    return f"test/{tasks.TASKS[run.config.task.name].best_metric}"
 
 
 def main_metric(experiment: Experiment) -> str:
     """The metric that arms are compared by: that of the task, on the test examples."""
-    name = experiment.runs[0].config.task.name
-    return f"test/{tasks.TASKS[name].best_metric}"
+    return _metric(experiment.runs[0])
 
 
 def other_splits(rows: Sequence[Row], metric: str) -> list[str]:
@@ -64,14 +71,41 @@ def by_seed(rows: Sequence[Row], arm: str, key: str) -> dict[int, float]:
 
 
 def curves(rows: Sequence[Row], arm: str, key: str) -> dict[int, dict[int, float]]:
-    """A metric over the steps: {seed: {step: value}} of an arm's complete runs."""
+    """A metric over the steps: {seed: {step: value}} of an arm's complete runs.
+
+    Runs whose record of it is damaged are left out: see `complaints`.
+    """
     found = {}
     for row in rows:
         if row.run.arm == arm and row.outcome.status == "done":
-            lines = (row.run.workdir / "metrics.jsonl").read_text(encoding="utf-8")
-            records = map(json.loads, lines.splitlines())
-            found[row.run.seed] = {r["step"]: r[key] for r in records if key in r}
+            lines, complaint = _logged(row)
+            curve = {r["step"]: r[key] for r in lines if _number(r.get(key))}
+            if curve and not complaint:
+                found[row.run.seed] = curve
     return found
+
+
+def complaints(rows: Sequence[Row]) -> list[str]:
+    """Returns a line for each run that is left out of the report or of its curves."""
+    found = []
+    for row in rows:
+        if row.outcome.status != "done":
+            why = f": {row.outcome.reason}" if row.outcome.reason else ""
+            found.append(f"{row.run.name}: {row.outcome.status}{why}")
+        elif complaint := _logged(row)[1]:
+            found.append(f"{row.run.name}: left out of the curves: {complaint}")
+    return found
+
+
+def _logged(row: Row) -> tuple[list[dict[str, Any]], str | None]:
+    """The rows of a run's metrics.jsonl, and what is wrong with the file."""
+    try:
+        crc = row.results.get("metrics_checksum")
+        return metrics_log.read(row.run.workdir, crc)
+    except UserError as error:
+        return [], str(error)
+    except OSError as error:
+        return [], f"{error.filename}: {error.strerror}."
 
 
 def write_csv(path: Path, rows: Sequence[Row]) -> None:

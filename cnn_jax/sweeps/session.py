@@ -21,6 +21,7 @@ from cnn_jax.sweeps.local import Event
 from cnn_jax.sweeps.outcome import Outcome
 from cnn_jax.training.signals import Stopped, stop_signals
 
+BAD = ("failed", "unusable")
 Launch = Callable[[Sequence[Run], Sequence[object]], Iterator[Event]]
 
 
@@ -77,7 +78,7 @@ def train(
         for together in filter(None, (first, rest)):
             for run, outcome in launch(together, stopped):
                 board.show(run, outcome)
-                if run.seed is None and outcome and outcome.status == "failed":
+                if run.seed is None and outcome and outcome.status in BAD:
                     raise UserError(
                         f"the run that all arms start from, {run.workdir}, failed: "
                         f"{outcome.reason}"
@@ -103,6 +104,8 @@ def report(experiment: Experiment, workdir: Path, publish: Path | None) -> None:
     if all(row.outcome.status == "missing" for row in rows):
         raise UserError(f"there is no run of {experiment.name} in {workdir}.")
     print(pages.write(experiment, rows, workdir))
+    if lines := results.complaints(rows):
+        print("", *lines, sep="\n")
     if publish:
         text = pages.section(experiment, rows, publish.parent)
         marks.update(publish, experiment.name, text)
@@ -154,7 +157,7 @@ class Board:
         seconds = time.monotonic() - self._started.pop(run.name)
         self._todo -= 1
         self._done += outcome.status == "done"
-        self._failed += outcome.status == "failed"
+        self._failed += outcome.status in BAD
         if outcome.status == "done":
             self._seconds.append(seconds)
         self._bar.update()
