@@ -6,13 +6,17 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from tqdm import tqdm
+
 from cnn_jax import paths
-from cnn_jax.errors import UserError
+from cnn_jax.errors import DataWarning, UserError
 from cnn_jax.training import startup
 
 OVERRIDE = re.compile(r"--config\.([\w.]+)(?:=(.*))?$", re.DOTALL)
@@ -123,7 +127,8 @@ def run(main: Callable[[], None]) -> None:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     sys.unraisablehook = _unraisable
     try:
-        main()
+        with shown_warnings():
+            main()
         sys.stdout.flush()
     except UserError as error:
         _fail(str(error))
@@ -139,6 +144,24 @@ def run(main: Callable[[], None]) -> None:
         _fail(f"{error.strerror}{place}")
     except KeyboardInterrupt:
         raise SystemExit(130) from None
+
+
+@contextmanager
+def shown_warnings() -> Iterator[None]:
+    """Prints each `DataWarning` of the block once, as one line on stderr."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", DataWarning)
+        others, said = warnings.showwarning, set()
+
+        def show(message: Warning, category: type[Warning], *place: Any) -> None:
+            if not issubclass(category, DataWarning):
+                others(message, category, *place)
+            elif (text := " ".join(str(message).split("\n"))) not in said:
+                said.add(text)
+                tqdm.write(f"warning: {text}", file=sys.stderr)
+
+        warnings.showwarning = show
+        yield
 
 
 def _unraisable(info: Any) -> None:

@@ -12,6 +12,15 @@ class UserError(Exception):
     """
 
 
+class DataWarning(UserWarning):
+    """A fault in the user's files that does not stop the command.
+
+    Raise it with `warnings.warn(DataWarning(text))`. The text names the file and says
+    how the program treats it. Commands print each text once, after `warning: `, on
+    stderr.
+    """
+
+
 def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
     """The error for a name that is not among `known`, the nearest one suggested."""
     known = sorted(known)

@@ -14,13 +14,14 @@ import os
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from cnn_jax.data.splits import Arrays, Split, Varied
-from cnn_jax.errors import UserError
+from cnn_jax.errors import DataWarning, UserError
 
 Batch = dict[str, np.ndarray]
 
@@ -224,9 +225,12 @@ def _in_workers(
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         while batch is not None:
-            if isinstance(batch, UserError):
-                raise batch
-            yield batch
+            made, texts = batch
+            for text in texts:
+                warnings.warn(DataWarning(text), stacklevel=2)
+            if isinstance(made, UserError):
+                raise made
+            yield made
             batch = next(batches, None)
     except RuntimeError as error:
         if "Worker process" not in str(error):
@@ -241,15 +245,22 @@ def _in_workers(
 
 @dataclass(frozen=True)
 class _Outcome:
-    """A batch, or the user's mistake: raised in a worker, it would lose its type."""
+    """A batch and the texts of its warnings, for the main process to show.
+
+    An error that a worker raises would lose its type, so it is returned too.
+    """
 
     make: Callable[[int], Batch]
 
-    def __call__(self, step: int) -> Batch | UserError:
-        try:
-            return self.make(step)
-        except UserError as error:
-            return error
+    def __call__(self, step: int) -> tuple[Batch | UserError, list[str]]:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("always", DataWarning)
+            try:
+                made = self.make(step)
+            except UserError as error:
+                made = error
+        return made, [str(warning.message) for warning in caught]
 
 
 def _start_worker(index: int, workers: int) -> None:

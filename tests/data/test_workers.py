@@ -6,12 +6,13 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 
 import pytest
 
-from cnn_jax.data import folder
+from cnn_jax.data import folder, loading
 from cnn_jax.data.loading import eval_batches, train_batches
-from cnn_jax.errors import UserError
+from cnn_jax.errors import DataWarning, UserError
 
 PROGRAM = """
 import multiprocessing, os, signal, sys, time
@@ -125,3 +126,17 @@ def test_a_worker_that_dies_is_reported(pets):
     with pytest.raises(UserError, match=r"worker process .* died"):
         for _ in batches:
             pass
+
+
+def test_a_worker_hands_over_its_warnings_about_data():
+    def make(step):
+        warnings.warn(DataWarning(f"{step}.png is doubtful."), stacklevel=2)
+        warnings.warn("nothing for users", stacklevel=2)
+        if step == 2:
+            raise UserError("2.png is damaged.")
+        return {}
+
+    outcome = loading._Outcome(make)
+    assert outcome(1) == ({}, ["1.png is doubtful."])
+    error, texts = outcome(2)
+    assert (str(error), texts) == ("2.png is damaged.", ["2.png is doubtful."])
