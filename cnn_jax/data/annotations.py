@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cnn_jax.data.folder import SUFFIXES, visible_files
+from cnn_jax.data.walk import SUFFIXES, visible_files
 from cnn_jax.errors import UserError, unknown
 
 # Pixels that a box may reach beyond its image, and is cut off.

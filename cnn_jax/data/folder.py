@@ -1,46 +1,25 @@
 """The user's own pictures, one folder a class."""
 
-import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import warnings
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
+from cnn_jax import names
 from cnn_jax.data.dataset import Dataset, assemble
 from cnn_jax.data.images import check_shape
 from cnn_jax.data.splits import Encoded, Records
-from cnn_jax.errors import UserError
+from cnn_jax.data.walk import PICTURES, Kind, folders, in_both, once
+from cnn_jax.errors import DataWarning, UserError
 from cnn_jax.ranges import Channels, Examples, Fraction, Seed, Share, Side
 
-KINDS = "bmp gif jpeg jpg pgm png ppm tif tiff webp"  # in upper case too
-SUFFIXES = frozenset(f".{kind}" for kind in KINDS.split())
 TEST_NAMES = ("test", "val", "validation", "valid")  # the first that is there
 
 Labelled = list[tuple[str, str]]  # (class, path of a picture)
-
-
-class Kind(NamedTuple):
-    """What class folders hold: what it is called, how it is stored, which of the things
-    in a folder are such, in order, and whether a folder is one itself."""
-
-    name: str
-    stored: str
-    found: Callable[[Path], Iterable[Path]]
-    is_one: Callable[[Path], bool] = Path.is_file
-
-
-def visible_files(folder: Path, suffixes: Iterable[str]) -> Iterator[Path]:
-    """The files of a folder that end in one of `suffixes`, sorted."""
-    endings = tuple(suffixes)
-    for path in sorted(folder.iterdir()):
-        if path.name.lower().endswith(endings) and not path.name.startswith("."):
-            yield path
-
-
-PICTURES = Kind("pictures", KINDS, partial(visible_files, suffixes=SUFFIXES))
+Found = dict[Hashable, tuple[str, str]]  # the same, by what it is on the disk
 
 
 def load(
@@ -59,7 +38,8 @@ def load(
     Splits are the folders `train` and `test` (or `val`, `validation`, `valid`).
     Without them every class gives a fixed `test_fraction` of its pictures, chosen by
     their names alone. Classes are sorted by name, as numbers where all are numbers.
-    Hidden files, other files, and folders inside class folders are ignored.
+    Hidden files, other files, and folders inside class folders are ignored. A file
+    counts once, whatever links lead to it.
 
     Args:
       dir: the folder.
@@ -72,8 +52,9 @@ def load(
         of them (1.0: all), classes in proportion.
       subset_seed: another number takes other examples to train on.
 
-    Raises `UserError` for a folder that is missing, or holds no such pictures, and
-    for one that cannot be read (while training, if they are not held in memory).
+    Raises `UserError` for a folder that is missing, or holds no such pictures, for a
+    file in two classes or in both splits, for a link that leads nowhere, and for a
+    picture that cannot be read (while training, if pictures are not held in memory).
     """
     check_shape(image_size, channels)
     classes, train, test = labelled(dir, test_fraction)
@@ -113,20 +94,39 @@ def find(
     split: Callable[[Labelled], tuple[Labelled, Labelled]],
     kind: Kind = PICTURES,
 ) -> tuple[Labelled, Labelled]:
-    """The pictures, or what else of a kind, under `dir` to train on and to test on.
+    """Returns the pictures, or the things of another kind, under `dir`: those to train
+    on and those to test on.
 
-    `split` divides them where there are no folders to say so.
+    `split` divides them where no folders do. A class of the test split is spelled as in
+    the training split.
     """
     root = existing(dir, holds=kind.name)
     named = {path.name.lower(): path for path in folders(root)}
     inner = folders(named["train"]) if "train" in named else []
     if all(map(kind.is_one, inner)):  # then "train" is a class, if it is there
-        return split(_in_classes(root, kind))
+        return split(list(_in_classes(root, kind).values()))
     train = _in_classes(named["train"], kind)
-    for name in TEST_NAMES:
-        if name in named:
-            return train, _in_classes(named[name], kind, allow_empty=True)
-    return split(train)
+    tested = next((named[name] for name in TEST_NAMES if name in named), None)
+    if not tested:
+        return split(list(train.values()))
+    warn_unread([named["train"], tested])
+    test = _in_classes(tested, kind, allow_empty=True)
+    for both in train.keys() & test.keys():
+        raise in_both(train[both][1], test[both][1])
+    spelled = {names.key(name): name for name, _ in train.values()}
+    return list(train.values()), [
+        (spelled.get(names.key(name), name), path) for name, path in test.values()
+    ]
+
+
+def warn_unread(splits: Sequence[Path]) -> None:
+    """Warns of the folders beside those of `splits` that are called as splits are."""
+    for place in dict.fromkeys(folder.parent for folder in splits):
+        for path in folders(place):
+            if path.name.lower() in TEST_NAMES and path not in splits:
+                read = " and ".join(map(str, splits))
+                text = f"{path} is not read; training and test read {read}."
+                warnings.warn(DataWarning(text), stacklevel=2)
 
 
 def existing(dir: str, option: str = "dir", holds: str = "pictures") -> Path:
@@ -140,46 +140,30 @@ def existing(dir: str, option: str = "dir", holds: str = "pictures") -> Path:
     return root
 
 
-def below(path: Path, kind: Kind = PICTURES) -> list[Path]:
-    """The path itself, if it is of a kind or no folder, or all that are of the kind in
-    it and the folders in it, hidden ones left out."""
-    if not path.is_dir() or kind.is_one(path):
-        return [path]
-    found = list(kind.found(path))
-    for inner in folders(path):
-        if inner not in found:
-            found += below(inner, kind)
-    return found
-
-
 def sort_classes(names: set[str]) -> list[str]:
     """Sorted; if all are whole numbers, by value: "2" before "10"."""
     numbers = all(name.isdecimal() for name in names)
     return sorted(names, key=lambda name: (int(name) if numbers else 0, name))
 
 
-def folders(root: Path) -> list[Path]:
-    """The folders in a folder, sorted, hidden ones left out."""
-    hidden = (".", "__", "@")  # .git, __MACOSX, @eaDir
-    return sorted(
-        path
-        for path in root.iterdir()
-        if path.is_dir() and not path.name.startswith(hidden)
-    )
-
-
-def _in_classes(root: Path, kind: Kind, allow_empty: bool = False) -> Labelled:
+def _in_classes(root: Path, kind: Kind, allow_empty: bool = False) -> Found:
     """All of a kind in the class folders of `root`, at least one in each of two."""
-    found: Labelled = []
+    found: Found = {}
     named = folders(root)
+    _check_spelling(named)
     for folder in named:
-        paths = [(folder.name, str(path)) for path in kind.found(folder)]
+        name, paths = names.text(folder.name), once(kind.found(folder), kind)
         if not paths and not allow_empty:
             raise UserError(
                 f"class folder {folder} holds no {kind.name} ({kind.stored}); put some "
                 f"in, or remove it.{_deeper(folder, kind)}"
             )
-        found += paths
+        for both in found.keys() & paths.keys():
+            raise UserError(
+                f"{found[both][1]} and {paths[both]} are the same file, in two "
+                "classes: take it out of one of them."
+            )
+        found |= {key: (name, str(path)) for key, path in paths.items()}
     if not found:
         loose = ", not directly in it" if any(kind.found(root)) else ""
         raise UserError(
@@ -191,6 +175,19 @@ def _in_classes(root: Path, kind: Kind, allow_empty: bool = False) -> Labelled:
             f"{root} holds one class, '{named[0].name}'; there must be at least two."
         )
     return found
+
+
+def _check_spelling(named: Sequence[Path]) -> None:
+    """Raises `UserError` for two folders whose names look the same."""
+    known: dict[str, Path] = {}
+    for folder in named:
+        other = known.setdefault(names.key(folder.name), folder)
+        if other is not folder:
+            raise UserError(
+                f"{folder.parent} has two folders of one name, {other.name!a} and "
+                f"{folder.name!a}, in different Unicode normal forms: move their "
+                "content into one."
+            )
 
 
 def _deeper(folder: Path, kind: Kind) -> str:
@@ -209,7 +206,7 @@ def _split(
         by_class.setdefault(name, []).append(path)
     train, test = [], []
     for name, paths in by_class.items():
-        paths.sort(key=lambda path: hashlib.sha256(Path(path).name.encode()).digest())
+        paths.sort(key=names.digest)
         count = min(max(1, round(len(paths) * test_fraction)), len(paths) - 1)
         test += [(name, path) for path in sorted(paths[:count])]
         train += [(name, path) for path in sorted(paths[count:])]

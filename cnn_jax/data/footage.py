@@ -9,8 +9,8 @@ from typing import Any
 
 from PIL import Image
 
-from cnn_jax.data import images
-from cnn_jax.data.folder import PICTURES, Kind, folders, visible_files
+from cnn_jax.data import images, walk
+from cnn_jax.data.walk import PICTURES, Kind, folders, visible_files
 from cnn_jax.errors import UserError
 
 ANIMATED = (".gif", ".webp", ".png", ".apng")
@@ -130,9 +130,17 @@ def is_clip(folder: Path) -> bool:
         return getattr(picture, "n_frames", 1) < 2
 
 
+def identity(clip: Path) -> tuple:
+    """Returns what a clip is on the disk. A folder is its first frame, its last frame
+    and their number, so that a folder of links is the clip that the links lead to."""
+    frames = list(PICTURES.found(clip)) if clip.is_dir() else [clip]
+    return walk.identity(frames[0]), walk.identity(frames[-1]), len(frames)
+
+
 CLIPS = Kind(
     "clips",
     "folders of frames, or " + " ".join(sorted(s[1:] for s in ANIMATED + VIDEOS)),
     clips_in,
     is_clip,
+    identity,
 )

@@ -1,7 +1,7 @@
 """The user's pictures with a label for every pixel."""
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -9,10 +9,12 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from PIL import Image
 
+from cnn_jax import names
 from cnn_jax.data import images
 from cnn_jax.data.dataset import IGNORED, Dataset, assemble
-from cnn_jax.data.folder import SUFFIXES, existing
+from cnn_jax.data.folder import existing, warn_unread
 from cnn_jax.data.splits import Arrays, Encoded, Records, Shape
+from cnn_jax.data.walk import SUFFIXES, by_name, check_apart, once, visible_files
 from cnn_jax.errors import UserError
 from cnn_jax.ranges import Channels, Examples, Level, Seed, Share, Side
 
@@ -55,20 +57,26 @@ def load(
       train_examples, test_examples, subset_seed: see `folder.load`.
 
     Raises:
-      UserError: a folder or a mask that is missing, a value without a class, or masks
-        of one class only.
+      UserError: a folder or a mask that is missing, two masks of one name, a picture
+        in both splits, a value without a class, or masks of one class only.
     """
     images.check_shape(min(images.sides(image_size)), channels)
     root = existing(dir)
-    splits = [_pairs(root, split, mask_folder) for split in (train_split, test_split)]
-    names = classes or tuple(map(str, _occurring(splits[0], known_values(ignored))))
-    table = class_table(names, ignored)
+    named = [split.split("+") for split in (train_split, test_split)]
+    splits = [_pairs(root, each, mask_folder) for each in named]
+    check_apart(
+        *([picture for picture, _ in pairs] for pairs in splits),
+        named_twice=not set(named[0]).isdisjoint(named[1]),
+    )
+    warn_unread([root / name for each in named for name in each])
+    classes = classes or tuple(map(str, _occurring(splits[0], known_values(ignored))))
+    table = class_table(classes, ignored)
     shape = (*images.sides(image_size), channels)
     train, test = (MaskRecords(MaskFiles(tuple(p), table), shape) for p in splits)
     return with_masks(
         train,
         test,
-        classes=names,
+        classes=classes,
         train_examples=train_examples,
         test_examples=test_examples,
         subset_seed=subset_seed,
@@ -178,10 +186,10 @@ class MaskRecords(Records):
         return {"image": image, "label": label.astype(np.uint8)}
 
 
-def _pairs(root: Path, splits: str, mask_folder: str) -> list[Pair]:
-    """The pictures of some splits and their masks."""
-    pairs = []
-    for split in splits.split("+"):
+def _pairs(root: Path, splits: Sequence[str], mask_folder: str) -> list[Pair]:
+    """The pictures of some splits, each once, and their masks."""
+    pairs: dict[Hashable, Pair] = {}
+    for split in splits:
         folders = [root / split, root / mask_folder.replace("{split}", split)]
         for folder in folders:
             if not folder.is_dir():
@@ -189,23 +197,16 @@ def _pairs(root: Path, splits: str, mask_folder: str) -> list[Pair]:
                     f"there is no folder {folder}: data.train_split, data.test_split "
                     "and data.mask_folder say where pictures and masks are."
                 )
-        known = {
-            path.stem: path
-            for path in folders[1].iterdir()
-            if path.suffix.lower() in SUFFIXES
-        }
-        found = [
-            path
-            for path in sorted(folders[0].iterdir())
-            if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
-        ]
-        if not found:
+        pictures, masks = (list(visible_files(f, SUFFIXES)) for f in folders)
+        if not pictures:
             raise UserError(f"{folders[0]} holds no pictures.")
-        for path in found:
-            if path.stem not in known:
+        known = by_name(masks)
+        for key, path in once(pictures).items():
+            name = names.key(path.stem)
+            if name not in known:
                 raise UserError(f"{path} has no mask in {folders[1]}.")
-            pairs.append((path, known[path.stem]))
-    return pairs
+            pairs.setdefault(key, (path, known[name]))
+    return list(pairs.values())
 
 
 def _occurring(pairs: Sequence[Pair], known: Sequence[int]) -> Sequence[int]:

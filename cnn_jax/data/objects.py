@@ -1,18 +1,18 @@
 """The user's pictures with boxes around objects, as Pascal VOC and COCO have them."""
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
+from cnn_jax import names
 from cnn_jax.data import annotations, images
 from cnn_jax.data.annotations import Annotations
 from cnn_jax.data.dataset import Dataset, assemble
 from cnn_jax.data.folder import existing
 from cnn_jax.data.splits import Encoded, Records, Shape
+from cnn_jax.data.walk import check_apart
 from cnn_jax.errors import UserError
 from cnn_jax.ranges import Channels, Examples, Fraction, Seed, Share, Side
 
@@ -46,7 +46,8 @@ def voc(
       train_examples, test_examples, subset_seed: see `folder.load`.
 
     Raises:
-      UserError: as `annotations.pascal_voc`, and for a split that is not there.
+      UserError: as `annotations.pascal_voc`, for a split that is not there, and for a
+        picture in both splits.
     """
     kept = {
         "train_examples": train_examples,
@@ -59,6 +60,7 @@ def voc(
         train, test = _divided(found["all"], test_fraction)
     else:
         train, test = found[train_split], found[test_split]
+    check_apart(train.paths, test.paths, named_twice=train_split == test_split)
     return _with_boxes(train, test, image_size, channels, kept)
 
 
@@ -85,7 +87,8 @@ def coco(
       train_examples, test_examples, subset_seed: see `folder.load`.
 
     Raises:
-      UserError: as `annotations.coco`, and for splits of different classes.
+      UserError: as `annotations.coco`, for splits of different classes, and for a
+        picture in both splits.
     """
     kept = {
         "train_examples": train_examples,
@@ -103,6 +106,7 @@ def coco(
             f"the splits '{train_split}' and '{test_split}' of {dir} have different "
             "classes."
         )
+    check_apart(train.paths, test.paths, named_twice=train_split == test_split)
     return _with_boxes(train, test, image_size, channels, kept)
 
 
@@ -180,7 +184,7 @@ def _divided(known: Annotations, fraction: float) -> tuple[Annotations, Annotati
     """Those to train on and to test on, by a hash of the pictures' names."""
     order = sorted(
         range(len(known.paths)),
-        key=lambda i: hashlib.sha256(Path(known.paths[i]).name.encode()).digest(),
+        key=lambda i: names.digest(known.paths[i]),
     )
     count = max(1, round(len(order) * fraction))
     if count >= len(order):

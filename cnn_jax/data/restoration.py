@@ -9,8 +9,9 @@ import numpy as np
 
 from cnn_jax.data import bicubic, colours, digits, images
 from cnn_jax.data.dataset import Dataset
-from cnn_jax.data.folder import below, existing
+from cnn_jax.data.folder import existing
 from cnn_jax.data.splits import Patches, Varied
+from cnn_jax.data.walk import below, check_apart
 from cnn_jax.errors import UserError
 from cnn_jax.ranges import Channels, Count, Examples, Range, Side
 
@@ -167,11 +168,14 @@ def split(dir: str, test_dir: str) -> tuple[list[Path], list[Path]]:
     tenth one of `dir`, or at least its last.
 
     Raises:
-      UserError: a folder without pictures, or with one alone that must be two.
+      UserError: a folder without pictures, or with one alone that must be two, or a
+        picture that is in both folders.
     """
     files = _files(dir, "dir")
     if test_dir:
-        return files, _files(test_dir, "test_dir")
+        tested = _files(test_dir, "test_dir")
+        check_apart(files, tested, named_twice=Path(dir) == Path(test_dir))
+        return files, tested
     if len(files) < 2:
         raise UserError(f"data.dir {dir} holds one picture: none is left to test.")
     rest = files[TEST_SHARE - 1 :: TEST_SHARE] or files[-1:]

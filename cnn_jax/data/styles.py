@@ -8,8 +8,8 @@ from pathlib import Path
 
 from cnn_jax.data import images, restoration
 from cnn_jax.data.dataset import IMAGENET_MEAN, IMAGENET_STD, Dataset, into_memory
-from cnn_jax.data.folder import below
 from cnn_jax.data.splits import Pairs, Split
+from cnn_jax.data.walk import below
 from cnn_jax.errors import UserError
 from cnn_jax.ranges import Count, Examples, Side
 

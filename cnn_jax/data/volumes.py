@@ -10,8 +10,9 @@ from PIL import Image
 
 from cnn_jax.data import images
 from cnn_jax.data.dataset import Dataset, assemble
-from cnn_jax.data.folder import Kind, labelled, visible_files
+from cnn_jax.data.folder import labelled
 from cnn_jax.data.splits import Encoded, Records, Shape
+from cnn_jax.data.walk import Kind, visible_files
 from cnn_jax.errors import UserError
 from cnn_jax.ranges import Examples, Fraction, Number, Seed, Share, Side
 

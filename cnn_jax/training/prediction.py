@@ -11,7 +11,7 @@ from PIL import Image
 from tabulate import tabulate
 
 from cnn_jax import data
-from cnn_jax.data.folder import below
+from cnn_jax.data.walk import below
 from cnn_jax.errors import UserError
 from cnn_jax.training import run, trained, users_files
 from cnn_jax.training import workdir as folder
@@ -45,6 +45,8 @@ def apply(
       UserError: a file cannot be read, the run is one of one picture that is not the
         given one, or the network needs a style, or takes none.
     """
+    for file in filter(None, [*files, style]):
+        check_regular(file)
     config = folder.saved_config(workdir)
     dataset = folder.saved_dataset(workdir)
     styled = dataset.label_kind == "style"

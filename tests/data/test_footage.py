@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from cnn_jax.data import footage
-from cnn_jax.data.folder import below
+from cnn_jax.data.walk import below
 from cnn_jax.errors import UserError
 
 COUNT = 12

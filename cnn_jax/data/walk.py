@@ -1,0 +1,209 @@
+"""The walk through folders of the user's files: every source and command uses it.
+
+A file counts once, by its device and inode, whatever links lead to it.
+"""
+
+import os
+import warnings
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from cnn_jax import names
+from cnn_jax.errors import DataWarning, UserError
+
+KINDS = "bmp gif jpeg jpg pgm png ppm tif tiff webp"  # in upper case too
+SUFFIXES = frozenset(f".{kind}" for kind in KINDS.split())
+HIDDEN = (".", "__", "@")  # .git, __MACOSX, @eaDir
+
+
+def identity(path: str | Path) -> tuple[int, int]:
+    """Returns what a file or folder is on the disk: device and inode."""
+    found = os.stat(path)
+    return found.st_dev, found.st_ino
+
+
+class Kind(NamedTuple):
+    """What the user's folders hold.
+
+    Attributes:
+      name: what errors call it, in the plural.
+      stored: its file formats.
+      found: the things of the kind in a folder, in order.
+      is_one: whether a folder is one itself.
+      identity: equal for two paths of the same thing on the disk.
+    """
+
+    name: str
+    stored: str
+    found: Callable[[Path], Iterable[Path]]
+    is_one: Callable[[Path], bool] = Path.is_file
+    identity: Callable[[Path], Hashable] = identity
+
+
+def visible_files(folder: Path, suffixes: Iterable[str]) -> Iterator[Path]:
+    """Yields the regular files in a folder that end in one of `suffixes`, sorted.
+
+    Pipes, sockets and devices are passed over with a warning: to open one may take
+    forever.
+
+    Raises `UserError` for a link that leads nowhere.
+    """
+    endings = tuple(suffixes)
+    for entry in _entries(folder):
+        if not entry.name.lower().endswith(endings) or entry.name.startswith("."):
+            continue
+        path = folder / entry.name
+        found = _type(entry, path)
+        if found == "file":
+            yield path
+        elif found == "special":
+            text = f"{path} is a pipe, a socket or a device: it is not read."
+            warnings.warn(DataWarning(text), stacklevel=2)
+
+
+PICTURES = Kind("pictures", KINDS, partial(visible_files, suffixes=SUFFIXES))
+
+
+def folders(root: Path) -> list[Path]:
+    """Returns the folders in a folder, sorted, without hidden ones and without links to
+    the folder itself or to one above it.
+
+    Raises `UserError` for a link that leads nowhere.
+    """
+    found = []
+    for entry in _entries(root):
+        path = root / entry.name
+        if entry.name.startswith(HIDDEN) or _type(entry, path) != "folder":
+            continue
+        if entry.is_symlink() and path.resolve() in (
+            here := root.resolve(),
+            *here.parents,
+        ):
+            continue
+        found.append(path)
+    return found
+
+
+def below(path: Path, kind: Kind = PICTURES) -> list[Path]:
+    """Returns the path itself, if it is of a kind or no folder, or else everything of
+    the kind in it and the folders in it, each thing once.
+
+    Raises `UserError` as `visible_files`.
+    """
+    if not path.is_dir() or kind.is_one(path):
+        return [path]
+    found, waiting, walked, real = [], [path], set(), None
+    while waiting:
+        folder = waiting.pop()
+        if (known := identity(folder)) in walked:
+            continue
+        if folder != path and folder.is_symlink():
+            real = real or _unlinked(path)
+            if known in real:  # the walk comes there without the link
+                continue
+        walked.add(known)
+        here = list(kind.found(folder))
+        found += here
+        waiting += [inner for inner in folders(folder)[::-1] if inner not in here]
+    return list(once(found, kind).values())
+
+
+def _unlinked(root: Path) -> set[tuple[int, int]]:
+    """The identities of a folder and of all below it that no link leads to."""
+    found, waiting = set(), [root]
+    while waiting:
+        folder = waiting.pop()
+        found.add(identity(folder))
+        waiting += [inner for inner in folders(folder) if not inner.is_symlink()]
+    return found
+
+
+def once(paths: Iterable[Path], kind: Kind = PICTURES) -> dict[Hashable, Path]:
+    """Returns the different things among `paths`, in their order, by their identity.
+
+    Of several paths to a thing the first is kept, or the first that is no link.
+    """
+    found: dict[Hashable, Path] = {}
+    for path in paths:
+        key = kind.identity(path)
+        known = found.get(key)
+        if known is None or (known.is_symlink() and not path.is_symlink()):
+            found.pop(key, None)  # in the order of `paths`
+            found[key] = path
+    return found
+
+
+def by_name(paths: Iterable[Path]) -> dict[str, Path]:
+    """Returns the paths by the key of their names without suffix (see `names.key`).
+
+    Raises `UserError` for two files of one name.
+    """
+    found: dict[str, Path] = {}
+    for path in paths:
+        if (other := found.setdefault(names.key(path.stem), path)) is not path:
+            raise UserError(f"{other} and {path} have the same name: remove one.")
+    return found
+
+
+def check_apart(
+    train: Iterable[str | Path], test: Iterable[str | Path], *, named_twice: bool
+) -> None:
+    """Raises `UserError` if a file is in both splits.
+
+    Args:
+      named_twice: the options name a folder or a split for both roles. The test may
+        then read the same paths, with a warning.
+    """
+    known = {identity(path): Path(path) for path in train}
+    for path in map(Path, test):
+        same = known.get(identity(path))
+        if same is not None and not (named_twice and same == path):
+            raise in_both(same, path)
+    if named_twice:
+        text = "the test reads pictures that are trained on: set other data to test on."
+        warnings.warn(DataWarning(text), stacklevel=2)
+
+
+def in_both(train: str | Path, test: str | Path) -> UserError:
+    """The error for a file that is in the training split and in the test split."""
+    paths = f"{train} and {test} are the same file, which" if train != test else train
+    return UserError(
+        f"{paths} would be trained on and tested: take it out of one of the splits."
+    )
+
+
+def check_regular(path: Path) -> None:
+    """Raises `UserError` for a pipe, a socket or a device, which may never end."""
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise UserError(
+            f"{path} is a pipe, a socket or a device: name a file that is stored."
+        )
+
+
+def _entries(folder: Path) -> list[os.DirEntry]:
+    """What is in a folder, sorted by name."""
+    try:
+        with os.scandir(folder) as found:
+            return sorted(found, key=lambda entry: entry.name)
+    except OSError as error:
+        raise UserError(f"{folder} cannot be read: {error.strerror}.") from None
+
+
+def _type(entry: os.DirEntry, path: Path) -> str:
+    """ "file", "folder" or "special", of what a link leads to."""
+    try:
+        if entry.is_file():
+            return "file"
+        if entry.is_dir():
+            return "folder"
+        entry.stat()
+    except OSError as error:
+        if not entry.is_symlink():
+            raise UserError(f"{path} cannot be read: {error.strerror}.") from None
+        raise UserError(
+            f"{path} is a link to {os.readlink(path)}, which cannot be read "
+            f"({error.strerror}): restore it, or remove the link."
+        ) from None
+    return "special"

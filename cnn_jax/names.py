@@ -1,0 +1,65 @@
+"""Names of files, folders and classes, as text."""
+
+import hashlib
+import os
+import re
+import unicodedata
+from pathlib import Path
+
+# Control characters, parts of characters, and what ends a line or a paragraph.
+ESCAPED = ("Cc", "Cs", "Zl", "Zp")
+# Python's stand-ins for the bytes of a file's name that are not UTF-8.
+FOREIGN_BYTES = re.compile("[\udc80-\udcff]+")
+LONGEST = 40  # characters of a name in a picture
+
+
+def text(name: str | os.PathLike) -> str:
+    r"""Returns the name as one line of valid Unicode; most names stay as they are.
+
+    Bytes that are not UTF-8, and control characters, become escapes: `caf\xe9`.
+    """
+    name = os.fspath(name)
+    if name.isprintable():
+        return name
+
+    def joined(found: re.Match[str]) -> str:
+        return (
+            found[0]
+            .encode("utf-8", "surrogateescape")
+            .decode("utf-8", "surrogateescape")
+        )
+
+    return "".join(map(_escaped, FOREIGN_BYTES.sub(joined, name)))
+
+
+def _escaped(character: str) -> str:
+    if FOREIGN_BYTES.match(character):
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    if unicodedata.category(character) in ESCAPED:
+        return character.encode("unicode_escape").decode()
+    return character
+
+
+def key(name: str | os.PathLike) -> str:
+    """Returns the same text for all spellings of a name.
+
+    File systems and archives store an accented letter as one character (NFC) or as a
+    letter and its accent (NFD).
+    """
+    return unicodedata.normalize("NFC", text(name))
+
+
+def digest(path: str | os.PathLike) -> bytes:
+    """Returns a hash of a file's name, of the bytes that the disk has."""
+    return hashlib.sha256(os.fsencode(Path(path).name)).digest()
+
+
+def short(name: str) -> str:
+    """Returns the text of a name, with at most `LONGEST` characters, for a picture."""
+    shown, half = text(name), LONGEST // 2 - 2
+    return shown if len(shown) <= LONGEST else f"{shown[:half]}...{shown[-half:]}"
+
+
+def plain(name: str) -> str:
+    r"""Returns the short name for Matplotlib, which reads $...$ as mathematics."""
+    return short(name).replace("$", r"\$")
