@@ -2,6 +2,7 @@
 
 import argparse
 import errno
+import io
 import logging
 import os
 import re
@@ -15,7 +16,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from cnn_jax import paths
+from cnn_jax import names, paths
 from cnn_jax.errors import DataWarning, UserError
 from cnn_jax.training import startup
 
@@ -37,7 +38,8 @@ class Parser(argparse.ArgumentParser):
         self._overrides = overrides
 
     def error(self, message: str) -> None:
-        print(f"error: {message} (--help lists the flags)", file=sys.stderr)
+        line = f"error: {names.text(message)} (--help lists the flags)"
+        print(line, file=sys.stderr)
         raise SystemExit(2)
 
     def parse(self, argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -126,6 +128,9 @@ def run(main: Callable[[], None]) -> None:
     for name in ("absl", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     sys.unraisablehook = _unraisable
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal may lack characters
+            stream.reconfigure(errors="backslashreplace")
     try:
         with shown_warnings():
             main()
@@ -151,12 +156,14 @@ def shown_warnings() -> Iterator[None]:
     """Prints each `DataWarning` of the block once, as one line on stderr."""
     with warnings.catch_warnings():
         warnings.simplefilter("always", DataWarning)
+        # Matplotlib draws a box for a character that its font lacks.
+        warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
         others, said = warnings.showwarning, set()
 
         def show(message: Warning, category: type[Warning], *place: Any) -> None:
             if not issubclass(category, DataWarning):
                 others(message, category, *place)
-            elif (text := " ".join(str(message).split("\n"))) not in said:
+            elif (text := names.text(" ".join(str(message).split("\n")))) not in said:
                 said.add(text)
                 tqdm.write(f"warning: {text}", file=sys.stderr)
 
@@ -175,5 +182,5 @@ def _unraisable(info: Any) -> None:
 
 
 def _fail(message: str) -> None:
-    print("error:", *message.split("\n"), file=sys.stderr)
+    print("error:", names.text(" ".join(message.split("\n"))), file=sys.stderr)
     raise SystemExit(1)

@@ -4,6 +4,7 @@ import hashlib
 import os
 import re
 import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
 
 # Control characters, parts of characters, and what ends a line or a paragraph.
@@ -13,10 +14,13 @@ FOREIGN_BYTES = re.compile("[\udc80-\udcff]+")
 LONGEST = 40  # characters of a name in a picture
 
 
-def text(name: str | os.PathLike) -> str:
+def text(name: str | os.PathLike, escaped: Sequence[str] = ESCAPED) -> str:
     r"""Returns the name as one line of valid Unicode; most names stay as they are.
 
-    Bytes that are not UTF-8, and control characters, become escapes: `caf\xe9`.
+    Bytes that are not UTF-8 become escapes, `caf\xe9`, and so do control characters.
+
+    Args:
+      escaped: categories of characters that become escapes.
     """
     name = os.fspath(name)
     if name.isprintable():
@@ -29,15 +33,14 @@ def text(name: str | os.PathLike) -> str:
             .decode("utf-8", "surrogateescape")
         )
 
-    return "".join(map(_escaped, FOREIGN_BYTES.sub(joined, name)))
+    def shown(character: str) -> str:
+        if FOREIGN_BYTES.match(character):
+            return f"\\x{ord(character) - 0xDC00:02x}"
+        if unicodedata.category(character) in escaped:
+            return character.encode("unicode_escape").decode()
+        return character
 
-
-def _escaped(character: str) -> str:
-    if FOREIGN_BYTES.match(character):
-        return f"\\x{ord(character) - 0xDC00:02x}"
-    if unicodedata.category(character) in ESCAPED:
-        return character.encode("unicode_escape").decode()
-    return character
+    return "".join(map(shown, FOREIGN_BYTES.sub(joined, name)))
 
 
 def key(name: str | os.PathLike) -> str:
@@ -61,5 +64,5 @@ def short(name: str) -> str:
 
 
 def plain(name: str) -> str:
-    r"""Returns the short name for Matplotlib, which reads $...$ as mathematics."""
-    return short(name).replace("$", r"\$")
+    r"""Returns the text of a name for Matplotlib, which reads $...$ as mathematics."""
+    return text(name).replace("$", r"\$")

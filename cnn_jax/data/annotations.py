@@ -1,6 +1,7 @@
 """Labelled boxes as others store them: Pascal VOC (Everingham et al. 2010) and COCO
 (Lin et al. 2014)."""
 
+import codecs
 import json
 import xml.etree.ElementTree as ET
 from collections.abc import Collection, Iterable, Sequence
@@ -10,8 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cnn_jax.data.walk import SUFFIXES, visible_files
+from cnn_jax.data.walk import SUFFIXES, by_name, check_regular, finder, visible_files
 from cnn_jax.errors import UserError, unknown
+from cnn_jax.names import key
 
 # Pixels that a box may reach beyond its image, and is cut off.
 ROUNDING = 1
@@ -85,11 +87,11 @@ def pascal_voc(
     root = Path(dir).expanduser()
     if not (root / "Annotations").is_dir():
         raise UserError(f"{root} has no folder Annotations: it is no Pascal VOC set.")
-    annotated = {p.stem for p in visible_files(root / "Annotations", [".xml"])}
+    annotated = by_name(visible_files(root / "Annotations", [".xml"]))
     lists = {
         split: path
         for split in VOC_SPLITS
-        if (path := root / "ImageSets" / "Main" / f"{split}.txt").exists()
+        if (path := root / "ImageSets" / "Main" / f"{split}.txt").is_file()
     }
     for split in (splits or ()) if lists else ():
         if split not in lists:
@@ -102,15 +104,13 @@ def pascal_voc(
     }
     if not lists:
         parts["all"] = sorted(annotated)
-    pictures = {
-        path.stem: path
-        for path in (root / "JPEGImages").glob("*")
-        if path.suffix.lower() in SUFFIXES
-    }
+    folder = root / "JPEGImages"
+    pictures = by_name(visible_files(folder, SUFFIXES)) if folder.is_dir() else {}
     images = {}
     for name in sorted({name for names in parts.values() for name in names}):
-        picture = pictures.get(name, root / "JPEGImages" / f"{name}.jpg")
-        images[name] = _voc_image(root / "Annotations" / f"{name}.xml", picture)
+        picture = pictures.get(name, folder / f"{name}.jpg")
+        source = annotated.get(name, root / "Annotations" / f"{name}.xml")
+        images[name] = _voc_image(source, picture)
     if classes is None:
         classes = sorted({o.name for i in images.values() for o in i.objects})
     return {
@@ -120,10 +120,18 @@ def pascal_voc(
 
 
 def _listed(path: Path, annotated: Collection[str]) -> list[str]:
-    """The names in a list of Pascal VOC."""
-    lines = map(str.strip, _read(path).decode(errors="replace").splitlines())
+    """The names in a list of Pascal VOC, as `names.key` spells them."""
+    content = _read(path)
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        text = content.decode("utf-16", "replace")
+    else:
+        text = content.decode("utf-8-sig", "surrogateescape")
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
     # In the lists of one class, a second column says whether it is there.
-    return [line if line in annotated else line.split()[0] for line in lines if line]
+    return [
+        name if (name := key(line)) in annotated else key(line.split()[0])
+        for line in lines
+    ]
 
 
 def coco(file: str | Path, folder: str | Path) -> Annotations:
@@ -201,7 +209,7 @@ def _voc_image(source: Path, picture: Path) -> _Image:
         )
         exempt = element.findtext("difficult", "").strip() == "1"
         box = (top - 1, left - 1, bottom, right)
-        objects.append(_Object(text(element, "name"), box, exempt))
+        objects.append(_Object(key(text(element, "name")), box, exempt))
     size = (int(number(root, "size/height")), int(number(root, "size/width")))
     return _Image(source, picture, size, objects)
 
@@ -210,8 +218,10 @@ def _assembled(images: Iterable[_Image], classes: Sequence[str]) -> Annotations:
     """Checks what is inside of the files."""
     images, index = list(images), {name: i for i, name in enumerate(classes)}
     boxes = []
+    stored, paths = finder(), []
     for source, path, size, objects in images:
-        if not path.is_file():
+        paths.append(stored(path))
+        if paths[-1] is None:
             raise UserError(f"{source}: there is no picture {path}.")
         rows = np.zeros((len(objects), 5))
         for row, (name, box, _) in zip(rows, objects, strict=True):
@@ -231,7 +241,7 @@ def _assembled(images: Iterable[_Image], classes: Sequence[str]) -> Annotations:
             row[:] = index[name], *inside
         boxes.append(rows.astype(np.float32))
     return Annotations(
-        paths=tuple(str(image.path) for image in images),
+        paths=tuple(map(str, paths)),
         sizes=np.array([image.size for image in images], np.int32).reshape(-1, 2),
         boxes=tuple(boxes),
         exempt=tuple(
@@ -242,6 +252,7 @@ def _assembled(images: Iterable[_Image], classes: Sequence[str]) -> Annotations:
 
 
 def _read(path: Path) -> bytes:
+    check_regular(path)
     try:
         return path.read_bytes()
     except OSError as error:

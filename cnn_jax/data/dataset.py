@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from cnn_jax import names
 from cnn_jax.data.splits import Arrays, Shape, Split
 from cnn_jax.errors import UserError
 
@@ -112,14 +113,14 @@ def assemble(
     crop = EVAL_CROP if random_crop and not in_memory else 1.0
     return Dataset(
         splits=splits,
-        classes=tuple(classes),
+        classes=tuple(map(names.text, classes)),
         image_shape=image_shape,
         mean=mean,
         std=std,
         crop=crop,
         label_shape=train.label_shape,
         label_kind=label_kind,
-        unseen=tuple(unseen),
+        unseen=tuple(map(names.text, unseen)),
     )
 
 

@@ -75,7 +75,8 @@ def _of_video(path: Path, choose: Choice) -> list[Image.Image]:
         import av
     except ImportError:
         raise UserError(f"clip {path} needs PyAV: pip install '.[video]'.") from None
-    with av.open(str(path)) as container:
+    # A file and no path: PyAV takes names in UTF-8 alone.
+    with path.open("rb") as file, av.open(file) as container:
         if not container.streams.video:
             raise ValueError("there is no video in it")
         stream = container.streams.video[0]

@@ -147,6 +147,25 @@ def by_name(paths: Iterable[Path]) -> dict[str, Path]:
     return found
 
 
+def finder() -> Callable[[Path], Path | None]:
+    """Returns a function that gives the stored file of a path, None if there is none.
+
+    The file's name may be in another Unicode normal form.
+    """
+    listed: dict[Path, dict[str, Path]] = {}
+
+    def find(path: Path) -> Path | None:
+        if path.is_file():
+            return path
+        if path.parent not in listed:
+            there = path.parent.iterdir() if path.parent.is_dir() else ()
+            listed[path.parent] = {names.key(file.name): file for file in there}
+        found = listed[path.parent].get(names.key(path.name))
+        return found if found and found.is_file() else None
+
+    return find
+
+
 def check_apart(
     train: Iterable[str | Path], test: Iterable[str | Path], *, named_twice: bool
 ) -> None:

@@ -37,7 +37,7 @@ def begin_log(run: Run) -> Path:
     run.workdir.mkdir(parents=True, exist_ok=True)
     path = run.workdir / LOG
     records.check_regular(path)
-    with path.open("a", encoding="utf-8") as log:
+    with path.open("a", encoding="utf-8", errors="backslashreplace") as log:
         log.write(f"$ {shell_line(run.command)}\n")
     return path
 
@@ -48,7 +48,9 @@ def end_log(run: Run, code: int, error: str = "") -> Outcome:
     Args:
       error: of the launcher, where it is not the run that failed.
     """
-    with (run.workdir / LOG).open("a", encoding="utf-8") as log:
+    with (run.workdir / LOG).open(
+        "a", encoding="utf-8", errors="backslashreplace"
+    ) as log:
         log.write(f"error: {error}\n" * bool(error) + f"[exit code {code}]\n")
     return outcome(run)
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cnn_jax import names
 from cnn_jax.sweeps import results
 from cnn_jax.sweeps.experiment import Experiment
 from cnn_jax.sweeps.results import Row
@@ -32,9 +33,9 @@ def by_arm(axes: Any, experiment: Experiment, rows: Sequence[Row], summaries) ->
             color=_colour(place),
         )
         axes.plot(values, [place] * len(values), "|", color="black", alpha=0.5)
-    axes.set_yticks(range(len(summaries)), [s.arm for s in summaries])
+    axes.set_yticks(range(len(summaries)), [names.plain(s.arm) for s in summaries])
     axes.set_ylim(len(summaries) - 0.5, -0.5)
-    axes.set_xlabel(metric)
+    axes.set_xlabel(names.plain(metric))
     axes.grid(axis="x", alpha=0.3)
 
 
@@ -52,11 +53,11 @@ def crossed(axes: Any, experiment: Experiment, rows: Sequence[Row], summaries) -
             yerr=[s.deviation or 0 for _, s in known],
             fmt="o-",
             capsize=4,
-            label=line,
+            label=names.plain(line),
             color=_colour(number),
         )
-    axes.set_xticks(range(len(across)), across)
-    axes.set_ylabel(results.main_metric(experiment))
+    axes.set_xticks(range(len(across)), list(map(names.plain, across)))
+    axes.set_ylabel(names.plain(results.main_metric(experiment)))
     axes.grid(alpha=0.3)
     axes.legend()
 
@@ -74,7 +75,7 @@ def curves(axes: Any, experiment: Experiment, rows: Sequence[Row], summaries) ->
         axes.plot(
             steps,
             mean,
-            label=s.arm,
+            label=names.plain(s.arm),
             color=_colour(place),
             linestyle=DASHES[place // 10 % len(DASHES)],
             linewidth=1.5,
@@ -90,7 +91,7 @@ def curves(axes: Any, experiment: Experiment, rows: Sequence[Row], summaries) ->
                 linewidth=0,
             )
     axes.set_xlabel("step")
-    axes.set_ylabel(metric)
+    axes.set_ylabel(names.plain(metric))
     axes.grid(alpha=0.3)
     if axes.lines:
         axes.legend(fontsize="small")
@@ -109,12 +110,16 @@ def against(cost: str, label: str) -> Draw:
                 x, s.mean, yerr=s.deviation, fmt="o", capsize=4, color=_colour(place)
             )
             axes.annotate(
-                s.arm, (x, s.mean), (5, 4), textcoords="offset points", fontsize="small"
+                names.plain(s.arm),
+                (x, s.mean),
+                (5, 4),
+                textcoords="offset points",
+                fontsize="small",
             )
         axes.set_xscale("log")
         axes.margins(x=0.2)
         axes.set_xlabel(label)
-        axes.set_ylabel(metric)
+        axes.set_ylabel(names.plain(metric))
         axes.grid(alpha=0.3)
 
     return draw

@@ -314,5 +314,5 @@ def _interval(metric: str, d: Difference) -> str:
 
 def _replace(path: Path, text: str) -> Any:
     temporary = path.with_suffix(".tmp")
-    temporary.write_text(text, encoding="utf-8")
+    temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
     temporary.replace(path)

@@ -12,6 +12,8 @@ import numpy as np
 from jaxtyping import Float, Integer, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
+from cnn_jax.names import plain, short, text
+
 Picture = UInt8[np.ndarray, "height width 3"]
 Composed = UInt8[np.ndarray, "whole_height whole_width 3"]
 # (height, width, channels), or clips (frames, height, width, channels); their sizes may
@@ -33,7 +35,7 @@ def labelled_grid(images: Images, labels: Sequence[str], cell: int = 128) -> Com
     """`grid` with a line of text under each image, cut to its width."""
     font = ImageFont.load_default(size=12)
     cells = []
-    for image, label in zip(images, labels, strict=True):
+    for image, label in zip(images, map(text, labels), strict=True):
         picture = Image.fromarray(_strip(image, cell))
         card = Image.new(
             "RGB", (max(picture.width, cell), picture.height + 18), "white"
@@ -118,6 +120,7 @@ def coloured(labels: Integer[np.ndarray, "height width"]) -> Picture:
 def with_legend(picture: Picture, classes: Sequence[str]) -> Composed:
     """The picture, and below it which class has which colour."""
     font, row = ImageFont.load_default(size=12), 20
+    classes = [short(name) for name in classes]
     spaces = [int(font.getlength(name)) + 34 for name in classes]
     places, x, y = [], 0, 0
     for space in spaces:
@@ -170,7 +173,7 @@ def with_boxes(
     labels = []
     for kind, *sides in rows[rows[:, 0] != -1][::-1].tolist():
         index = int(kind if kind >= 0 else -2 - kind)
-        colour, name = _bright(index), classes[index]
+        colour, name = _bright(index), short(classes[index])
         top, left, bottom, right = (round(side * factor) for side in sides[:4])
         # The last row and column that the box covers; at least the first.
         bottom, right = max(bottom - 1, top), max(right - 1, left)
@@ -204,19 +207,20 @@ def confusion_matrix(matrix: np.ndarray, classes: Sequence[str]) -> Picture:
     """
     from matplotlib.figure import Figure
 
-    names, rows = [*classes], len(classes)
+    names, rows = [plain(short(name)) for name in classes], len(classes)
     if matrix.shape[1] > rows:
         others = matrix[:, rows:].sum(axis=1, keepdims=True)
         matrix = np.concatenate([matrix[:, :rows], others], axis=1)
         names.append("other outputs")
     columns = len(names)
     share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    size = max(4.0, 0.4 * columns + 1.5)
+    # Long names need room beside the matrix.
+    size = max(4.0, 0.4 * columns + 1.5) + 0.1 * max(max(map(len, names)) - 20, 0)
     figure = Figure(figsize=(size, size), dpi=100, layout="constrained")
     axes = figure.add_subplot()
     axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
     axes.set_xticks(range(columns), names, rotation=90)
-    axes.set_yticks(range(rows), classes)
+    axes.set_yticks(range(rows), names[:rows])
     axes.set_xlabel("predicted")
     axes.set_ylabel("label")
     for row, column in zip(*np.nonzero(matrix), strict=True):

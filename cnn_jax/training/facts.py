@@ -5,6 +5,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from cnn_jax import names
 from cnn_jax.data.dataset import LABELS, Dataset
 
 MAX_VALUES = 2**33  # of an image
@@ -41,7 +42,7 @@ def dataset(facts: Mapping[str, Any]) -> Dataset:
         raise ValueError("dataset.mean")
     return Dataset(
         splits={},
-        classes=tuple(values["classes"]),
+        classes=tuple(map(names.text, values["classes"])),
         image_shape=tuple(values["image_shape"]),
         mean=tuple(map(float, values["mean"])),
         std=tuple(map(float, values["std"])),

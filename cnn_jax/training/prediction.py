@@ -1,6 +1,7 @@
 """What a run's network makes of the user's pictures."""
 
 import json
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,13 +11,14 @@ import numpy as np
 from PIL import Image
 from tabulate import tabulate
 
-from cnn_jax import data
+from cnn_jax import data, names
 from cnn_jax.data.walk import below
 from cnn_jax.errors import UserError
 from cnn_jax.training import run, trained, users_files
 from cnn_jax.training import workdir as folder
 
 BATCH = 32
+LONGEST_NAME = 255  # bytes, of a file
 
 
 class Applied(NamedTuple):
@@ -152,24 +154,24 @@ def show(
     """Prints what is said of each file, as a "table" or in "json"."""
     if output == "json":
         found = [
-            {"image": str(path), "predictions": rows}
+            {"image": names.text(path, ["Cs"]), "predictions": rows}
             for path, rows in zip(files, answers, strict=True)
         ]
         print(json.dumps(found, indent=2), flush=True)
         return
-    names = list(dict.fromkeys(key for rows in answers for row in rows for key in row))
+    keys = list(dict.fromkeys(key for rows in answers for row in rows for key in row))
     lines = [
         [
-            str(path) if number == 0 else "",
-            *(_text(name, row.get(name)) for name in names),
+            names.text(path) if number == 0 else "",
+            *(_text(key, row.get(key)) for key in keys),
         ]
         for path, rows in zip(files, answers, strict=True)
         for number, row in enumerate(rows or [{}])  # a picture with nothing in it too
     ]
     table = tabulate(
         lines,
-        headers=["image", *names],
-        colalign=("left", "left", *["right"] * len(names))[: len(names) + 1],
+        headers=["image", *keys],
+        colalign=("left", "left", *["right"] * len(keys))[: len(keys) + 1],
         disable_numparse=True,
     )
     print(table, flush=True)
@@ -224,6 +226,8 @@ def targets_of(files: Sequence[tuple[Path, Path]], drawings: Path) -> list[Path]
     targets: dict[Path, Path] = {}
     for file, place in files:
         target = drawings / place.parent / f"{place.stem}.png"
+        if len(os.fsencode(target.name)) > LONGEST_NAME:
+            raise UserError(f"the name of {file} is too long for a picture of it.")
         if target in targets:
             raise UserError(
                 f"{targets[target]} and {file} would both be written to {target}: "

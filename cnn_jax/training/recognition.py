@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image
 
 from cnn_jax.errors import UserError
+from cnn_jax.names import key
 from cnn_jax.tasks import pictures, verification
 from cnn_jax.training import metrics_log, prediction, trained
 from cnn_jax.training import workdir as folder
@@ -75,7 +76,7 @@ def identify(
     targets = targets_of(probes, drawings) if drawings else [None] * len(probes)
     files, known = ([file for file, _ in found] for found in (probes, enrolled))
     names = [
-        file.stem if file.parent == gallery else file.parent.name for file in known
+        key(file.stem if file.parent == gallery else file.parent.name) for file in known
     ]
     shown, vectors, step = _embeddings(workdir, [*files, *known], checkpoint)
     if threshold is None:

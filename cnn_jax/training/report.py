@@ -14,7 +14,7 @@ from cnn_jax.training import parallel, startup
 from cnn_jax.training.config import Config
 from cnn_jax.training.evaluation import Evaluation
 from cnn_jax.training.run import Network, Training
-from cnn_jax.training.writers import Console, Log
+from cnn_jax.training.writers import Console, Log, cell
 
 
 class Report(contextlib.AbstractContextManager):
@@ -82,7 +82,7 @@ class Report(contextlib.AbstractContextManager):
         if not self._log:
             return
         rows = config_lib.flat(config)
-        lines = "".join(f"\n| {key} | {value} |" for key, value in rows.items())
+        lines = "".join(f"\n| {key} | {cell(value)} |" for key, value in rows.items())
         self._log.text(0, "config", f"| key | value |\n|---|---|{lines}")
         self._log.text(0, "summary", table)
         # Lengths in the units that were not taken would fill the table.

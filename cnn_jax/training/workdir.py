@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from cnn_jax import paths, records
+from cnn_jax import names, paths, records
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.errors import UserError
 from cnn_jax.orbax_paths import orbax_path
@@ -187,7 +187,10 @@ def as_known(workdir: Path, config: Config, dataset: Dataset) -> Dataset:
 
 def check_data(workdir: Path, dataset: Dataset) -> None:
     """Raises UserError if the data is not what the run in the folder began with."""
-    ours, theirs = facts.of(dataset), description(workdir)["dataset"]
+    ours, theirs = (
+        known | {"classes": [names.key(name) for name in known["classes"]]}
+        for known in (facts.of(dataset), description(workdir)["dataset"])
+    )
     if lines := config_lib.differences(ours, theirs):
         raise UserError(
             f"the data has changed since the run in {workdir} began: "

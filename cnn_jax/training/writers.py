@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -15,8 +16,10 @@ from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tqdm import tqdm
 
+from cnn_jax import names
 from cnn_jax.training.metrics_log import MetricsLog
 
+MARKUP = re.compile(r"[&<>|*`~\\\[\]]|\b_|_\b")
 SECONDS_BETWEEN_LINES = 5.0
 EVENTS = "events"  # how the names of TensorBoard's files begin
 ACCURACIES = ("train/accuracy", "train/pixel_accuracy")  # of those that tasks measure
@@ -103,7 +106,9 @@ class Log:
     def hparams(self, values: Mapping[str, Any], metrics: Sequence[str]) -> None:
         """The run's row in TensorBoard's HParams table, and its result columns."""
         values = {
-            key: value if isinstance(value, bool | int | float) else str(value)
+            key: value
+            if isinstance(value, bool | int | float)
+            else names.text(str(value))
             for key, value in values.items()
         }
         for part in summary.hparams(values, dict.fromkeys(metrics, 0.0)):
@@ -111,6 +116,11 @@ class Log:
 
     def _event(self, step: int, **content: Any) -> None:
         self._events.write_event(Event(wall_time=time.time(), step=step, **content))
+
+
+def cell(value: Any) -> str:
+    """Returns a value as text in a Markdown table, where no character is markup."""
+    return MARKUP.sub(lambda found: f"&#{ord(found[0])};", names.text(str(value)))
 
 
 class Console:
