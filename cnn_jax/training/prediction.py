@@ -12,7 +12,7 @@ from PIL import Image
 from tabulate import tabulate
 
 from cnn_jax import data, names
-from cnn_jax.data.walk import below
+from cnn_jax.data.walk import below, check_regular
 from cnn_jax.errors import UserError
 from cnn_jax.training import run, trained, users_files
 from cnn_jax.training import workdir as folder
