@@ -113,6 +113,7 @@ def pascal_voc(
         images[name] = _voc_image(source, picture)
     if classes is None:
         classes = sorted({o.name for i in images.values() for o in i.objects})
+    classes = list(map(key, classes))
     return {
         split: _assembled([images[name] for name in names], classes)
         for split, names in parts.items()

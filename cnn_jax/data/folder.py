@@ -124,7 +124,7 @@ def warn_unread(splits: Sequence[Path]) -> None:
     for place in dict.fromkeys(folder.parent for folder in splits):
         for path in folders(place):
             if path.name.lower() in TEST_NAMES and path not in splits:
-                read = " and ".join(map(str, splits))
+                read = " and ".join(dict.fromkeys(map(str, splits)))
                 text = f"{path} is not read; training and test read {read}."
                 warnings.warn(DataWarning(text), stacklevel=2)
 

@@ -32,7 +32,7 @@ def write():
 
     def write_picture(path, size=(20, 16), value=None, mode="RGB", **options):
         path.parent.mkdir(parents=True, exist_ok=True)
-        rng = np.random.default_rng(len(path.parts) + sum(path.name.encode()))
+        rng = np.random.default_rng(len(path.parts) + sum(os.fsencode(path.name)))
         noise = rng.integers(0, 256, (size[1], size[0], 3), np.uint8)
         pixels = noise if value is None else np.full_like(noise, value)
         Image.fromarray(pixels).convert(mode).save(path, **options)

@@ -1,6 +1,7 @@
 """Boxes in the formats of others: small folders, mistakes, and a real set."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -59,6 +60,41 @@ def test_pascal_voc(voc):
     np.testing.assert_array_equal(labels[0], [cat, (-3, 0, 0, 16, 20)])
     assert labels[1].shape == (0, 5) and labels[2].dtype == np.float32
     np.testing.assert_array_equal(found.boxes[0], [cat, dog])
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_list_may_begin_with_a_byte_order_mark(voc, encoding):
+    path = voc / "ImageSets/Main/train.txt"
+    path.parent.mkdir(parents=True)
+    path.write_bytes("a\t 1\r\nc\r\n".encode(encoding))
+    found = pascal_voc(voc)["train"].paths
+    assert [path[-5:] for path in found] == ["a.jpg", "c.png"]
+
+
+def test_names_match_in_every_normal_form(voc, write):
+    """The list, the annotation, the picture and the class."""
+    nfc, nfd = "caf\u00e9", "cafe\u0301"
+    for name, label in ((nfc, nfd), ("a", nfc)):
+        text = xml(CAT.replace("cat", label))
+        (voc / "Annotations" / f"{name}.xml").write_text(text, encoding="utf-8")
+    write(voc / "JPEGImages" / f"{nfd}.jpg")
+    split(voc, "train", f"{nfd}\na\n")
+    found = pascal_voc(voc)["train"]
+    assert found.paths[0] == str(voc / "JPEGImages" / f"{nfd}.jpg")
+    assert found.classes == (nfc,)
+    content = {
+        "images": [{"id": 1, "file_name": f"{nfc}.jpg", "height": 16, "width": 20}],
+        "annotations": [],
+        "categories": [],
+    }
+    (voc / "coco.json").write_text(json.dumps(content), encoding="utf-8-sig")
+    assert coco(voc / "coco.json", voc / "JPEGImages").paths == found.paths[:1]
+
+
+def test_a_pipe_is_not_read(voc):
+    os.mkfifo(voc / "coco.json")
+    with pytest.raises(UserError, match="is a pipe"):
+        coco(voc / "coco.json", voc / "JPEGImages")
 
 
 def test_splits_and_classes(voc):

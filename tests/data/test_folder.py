@@ -1,5 +1,6 @@
 """The user's own pictures."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -156,3 +157,25 @@ def test_orl_faces(shared_data):
     assert len(dataset.classes) == 40
     for role, each in (("train", 8), ("test", 2)):
         assert np.all(np.bincount(dataset.splits[role].labels) == each)
+
+
+def test_class_folders_of_any_name(tmp_path, write):
+    for name in (b"caf\xe9", b"price $5^^$", b"a\nb"):
+        for i in range(2):
+            write(tmp_path / os.fsdecode(name) / os.fsdecode(b"%d\xe9.png" % i))
+    dataset = load("folder", dir=str(tmp_path), image_size=8)
+    assert dataset.classes == (r"a\nb", r"caf\xe9", "price $5^^$")
+    stored = load("folder", dir=str(tmp_path), image_size=8, in_memory=False)
+    assert {len(split) for split in stored.splits.values()} == {3}
+
+
+def test_classes_of_two_normal_forms(tmp_path, write):
+    nfc, nfd = "caf\u00e9", "cafe\u0301"
+    for place in (f"train/{nfd}", f"test/{nfc}", "train/dog", "test/dog"):
+        write(tmp_path / place / "a.png")
+    dataset = load("folder", dir=str(tmp_path))
+    assert dataset.classes == (nfd, "dog")
+    assert dataset.splits["test"].labels.tolist() == [0, 1]
+    write(tmp_path / "train" / nfc / "b.png")
+    with pytest.raises(UserError, match=r"'cafe\\u0301' and 'caf\\xe9'"):
+        load("folder", dir=str(tmp_path))

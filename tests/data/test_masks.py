@@ -1,12 +1,14 @@
 """Folders of pictures with masks."""
 
+import os
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from cnn_jax import data
 from cnn_jax.data.dataset import IGNORED
-from cnn_jax.errors import UserError
+from cnn_jax.errors import DataWarning, UserError
 
 
 @pytest.fixture
@@ -117,3 +119,33 @@ def test_mistakes_in_masks(roads, write, break_it, options, message):
             path.unlink()
     with pytest.raises(UserError, match=message):
         masks(options.pop("dir", roads), **options)
+
+
+def test_masks_have_the_names_of_their_pictures_in_any_normal_form(roads):
+    for folder, name in (("train", "caf\u00e9"), ("trainannot", "cafe\u0301")):
+        (roads / folder / "0.png").rename(roads / folder / f"{name}.png")
+    dataset = masks(roads, in_memory=False)
+    assert dataset.splits["train"].reader.pairs[-1][1].name == "cafe\u0301.png"
+    (roads / "trainannot/1.PNG").touch()
+    with pytest.raises(UserError, match=r"1.PNG and .* have the same name"):
+        masks(roads)
+
+
+def test_a_picture_counts_once_and_in_one_split(roads):
+    (roads / "train/9.png").symlink_to("0.png")
+    (roads / "trainannot/9.png").symlink_to("0.png")
+    os.mkfifo(roads / "trainannot/.pipe.png")
+    assert len(masks(roads).splits["train"]) == 4
+    os.link(roads / "train/0.png", roads / "test/7.png")
+    os.link(roads / "trainannot/0.png", roads / "testannot/7.png")
+    with pytest.raises(UserError, match="would be trained on and tested"):
+        masks(roads)
+
+
+def test_a_split_that_is_not_read_is_named(roads):
+    (roads / "val").mkdir()
+    with pytest.warns(DataWarning, match="val is not read"):
+        masks(roads)
+    with pytest.warns(DataWarning, match="pictures that are trained on") as caught:
+        masks(roads, train_split="train+test")
+    assert len(caught) == 2

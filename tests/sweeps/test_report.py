@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from cnn_jax.errors import UserError
-from cnn_jax.sweeps import experiment, report, results
+from cnn_jax.sweeps import experiment, plots, report, results
 from cnn_jax.sweeps.outcome import Outcome
 from cnn_jax.sweeps.results import Row
 
@@ -214,3 +214,9 @@ def test_a_page_without_a_place_for_it(tmp_path):
     (tmp_path / "page.md").write_text("nothing")
     with pytest.raises(UserError, match="no lines '<!-- rates -->'"):
         marks.update(Path(tmp_path / "page.md"), "rates", "text")
+
+
+def test_plots_show_any_metric(make, tmp_path, monkeypatch):
+    found, rows = make({"base": [0.5] * 4, "diverges": [0.4] * 4})
+    monkeypatch.setattr(results, "main_metric", lambda _: "test/iou/price $5^^$")
+    plots.write(found, rows, report.summarize(found, rows), tmp_path)

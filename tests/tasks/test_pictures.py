@@ -1,5 +1,8 @@
 """Pictures for TensorBoard: their sizes, and that they show what they are of."""
 
+import os
+import warnings
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -249,3 +252,26 @@ def test_a_class_without_examples_divides_by_nothing():
     with np.errstate(all="raise"):
         matrix = np.array([[3.0, 1.0], [0.0, 0.0]])
         assert pictures.confusion_matrix(matrix, ["a", "b"]).dtype == np.uint8
+
+
+STRANGE = [
+    "price $5^^$",
+    os.fsdecode(b"caf\xe9"),
+    "a\nb\tc\x1b[31m",
+    "x" * 300,
+    "猫 😀",
+    r"\frac{1}",
+    "",
+]
+
+
+def test_names_of_every_kind_can_be_drawn():
+    images = [noise(4, 4, 3)] * len(STRANGE)
+    pictures.labelled_grid(images, STRANGE)
+    legend = pictures.with_legend(noise(8, 8, 3), STRANGE)
+    assert legend.shape[1] < 1000  # the longest name is cut
+    rows = np.array([[i, 0, 0, 2, 2] for i in range(len(STRANGE))], np.float32)
+    pictures.with_boxes(images[0], rows, STRANGE)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")
+        pictures.confusion_matrix(np.eye(len(STRANGE)), STRANGE)

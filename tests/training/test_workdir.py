@@ -60,6 +60,17 @@ def test_labels_of_pixels_are_described(tmp_path, config, folder):
     assert "label_shape" not in content["dataset"]
 
 
+def test_classes_that_differ_in_their_normal_form_are_the_same_data(
+    tmp_path, config, dataset
+):
+    for name, same in (("cafe\u0301", True), ("cafe", False)):
+        old = dataclasses.replace(dataset, classes=("caf\u00e9",))
+        new = dataclasses.replace(dataset, classes=(name,))
+        workdir.describe(tmp_path, config, old, {})
+        with contextlib.nullcontext() if same else pytest.raises(UserError):
+            workdir.check_data(tmp_path, new)
+
+
 def test_the_commit_is_that_of_the_code(monkeypatch):
     seen = []
 

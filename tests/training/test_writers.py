@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import sys
 import time
 from types import SimpleNamespace
@@ -13,7 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams import plugin_data_pb2
 
 from cnn_jax.training import writers
-from cnn_jax.training.writers import Console, Log
+from cnn_jax.training.writers import Console, Log, cell
 
 
 def events(workdir):
@@ -255,3 +256,14 @@ def test_other_hosts_are_silent(clock, capsys):
         console.training(3, ROW)
         console.say("nothing")
     assert capsys.readouterr() == ("", "")
+
+
+def test_names_that_are_markup_or_no_unicode_are_written(tmp_path):
+    strange = os.fsdecode(b"\xe9|<b>_x_ a_b")
+    assert cell(strange) == "\\xe9&#124;&#60;b&#62;&#95;x&#95; a_b".replace(
+        "\\", "&#92;"
+    )
+    with Log(tmp_path, 0) as log:
+        log.text(0, "config", cell(strange))
+        log.hparams({"data.dir": strange}, [])
+        log.scalars(1, {f"test/iou/{strange}": 0.5})
