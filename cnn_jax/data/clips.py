@@ -154,10 +154,11 @@ def cut(
             start = int(place.integers(room + 1))
         return [min(start + t * frame_step, there - 1) for t in range(count)]
 
-    found = footage.frames(path, choose)
-    box = images.centred_box(found[0].size, image_shape, crop)
-    if crop_area < 1 and not isinstance(place, float):
-        box = images.random_crop_box(found[0].size, place, (crop_area, 1.0))
-    return np.stack(
-        [images.resample(frame, tuple(shape), lambda _: box) for frame in found]
-    )
+    box, resampled = None, []
+    for frame in footage.each_frame(path, choose):
+        if box is None:
+            box = images.centred_box(frame.size, image_shape, crop)
+            if crop_area < 1 and not isinstance(place, float):
+                box = images.random_crop_box(frame.size, place, (crop_area, 1.0))
+        resampled.append(images.resample(frame, tuple(shape), lambda _, b=box: b))
+    return np.stack(resampled)

@@ -1,6 +1,7 @@
 """The frames of a clip as it is stored: a folder of pictures, an animated picture, or a
 video file, which PyAV decodes (`pip install '.[video]'`)."""
 
+import itertools
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -9,12 +10,18 @@ from typing import Any
 
 from PIL import Image
 
-from cnn_jax.data import images, walk
+from cnn_jax.data import decoding, images, pixel_values, walk
 from cnn_jax.data.walk import PICTURES, Kind, folders, visible_files
 from cnn_jax.errors import UserError
 
 ANIMATED = (".gif", ".webp", ".png", ".apng")
 VIDEOS = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm")
+# Pillow draws an animation from its first frame on, to show a later one.
+MOST_FRAMES = 2**15
+MOST_DRAWN = 2**34  # pixels, of all frames together
+# Of FFmpeg's formats those of `VIDEOS`. Others are lists of files and of addresses.
+_CONTAINERS = "avi,matroska,webm,mov,mp4,mpeg,mpegts,mpegvideo,m4v"
+_HELD = 2**26  # pixels of a video without times that are in memory
 # Of how many frames there are, the numbers of those that are wanted, ascending.
 Choice = Callable[[int], Sequence[int]]
 
@@ -27,27 +34,39 @@ def frames(path: str | Path, choose: Choice) -> list[Image.Image]:
     for. Durations do not count.
 
     Raises:
-      UserError: with the path, a clip that is missing, damaged, without frames or with
-        frames of several sizes, a still picture, and a video file without PyAV.
+      UserError: with the path, a clip that is missing, damaged, too large, without
+        frames or with frames of several sizes, a still picture, and a video file
+        without PyAV.
     """
+    return list(each_frame(path, choose))
+
+
+def each_frame(path: str | Path, choose: Choice) -> Iterator[Image.Image]:
+    """`frames`, one after the other, so that one at a time is in memory."""
     path = Path(path)
     with _blamed(path):
         if path.is_dir():
             read = _of_folder
         else:
+            decoding.regular(path)
             read = _of_video if path.suffix.lower() in VIDEOS else _of_picture
-        found = read(path, choose)
-        sizes = sorted({f"{frame.width}x{frame.height}" for frame in found})
-        if len(sizes) > 1:
-            raise ValueError(f"its frames have several sizes, {' and '.join(sizes)}")
-    return found
+        size = None
+        for frame in read(path, choose):
+            size = size or frame.size
+            if frame.size != size:
+                known = " and ".join(
+                    sorted("{}x{}".format(*s) for s in (size, frame.size))
+                )
+                raise ValueError(f"its frames have several sizes, {known}")
+            yield frame
 
 
-def _of_folder(path: Path, choose: Choice) -> list[Image.Image]:
+def _of_folder(path: Path, choose: Choice) -> Iterator[Image.Image]:
     files = sorted(PICTURES.found(path), key=_in_time)
     if not files:
         raise ValueError("it is a folder without pictures")
-    return [images.read_image(files[i]) for i in choose(len(files))]
+    for i in choose(len(files)):
+        yield images.read_image(files[i])
 
 
 def _in_time(frame: Path) -> list[str | int]:
@@ -56,53 +75,84 @@ def _in_time(frame: Path) -> list[str | int]:
     return [int(part) if i % 2 else part for i, part in enumerate(parts)]
 
 
-def _of_picture(path: Path, choose: Choice) -> list[Image.Image]:
-    with Image.open(path) as picture:
-        count = getattr(picture, "n_frames", 1)
-        if count < 2:
+def _of_picture(path: Path, choose: Choice) -> Iterator[Image.Image]:
+    with _opened(path) as picture:
+        if not _is_animated(picture):
             raise ValueError(
                 "it is a still picture, and the frames of a clip belong in a folder"
             )
-        found = []
+        count, (width, height) = picture.n_frames, picture.size
+        if count > min(MOST_FRAMES, MOST_DRAWN / (width * height)):
+            raise ValueError(
+                f"it has {count} frames of {width}x{height} pixels: make it shorter or "
+                "smaller, or store it as a video"
+            )
         for i in choose(count):
             picture.seek(i)
-            found.append(images.plain(picture.copy()))
-        return found
+            decoding.check_size(picture.size)
+            yield pixel_values.plain(picture.copy(), what=f"clip {path}")
 
 
-def _of_video(path: Path, choose: Choice) -> list[Image.Image]:
+def _of_video(path: Path, choose: Choice) -> Iterator[Image.Image]:
     try:
         import av
     except ImportError:
         raise UserError(f"clip {path} needs PyAV: pip install '.[video]'.") from None
-    # A file and no path: PyAV takes names in UTF-8 alone.
-    with path.open("rb") as file, av.open(file) as container:
+    options = {
+        "format_whitelist": _CONTAINERS,
+        "protocol_whitelist": "file",
+        "max_pixels": str(decoding.MOST_PIXELS),
+    }
+    # FFmpeg would take some names for addresses.
+    with open(path, "rb") as file, av.open(file, options=options) as container:
         if not container.streams.video:
             raise ValueError("there is no video in it")
         stream = container.streams.video[0]
+        decoding.check_size((stream.width, stream.height))
         if container.format.name == "avi":  # which has no times of what is shown
-            every = list(container.decode(stream))
-            if not every:
-                raise ValueError("none of its frames can be decoded")
-            return [_upright(every[i]) for i in choose(len(every))]
-        packets = (p for p in container.demux(stream) if p.size)
-        # What shows none of its own, a packet may, leaves the one before it in place.
-        times = sorted({p.pts for p in packets if p.pts is not None})
-        if not times:
-            raise ValueError("its frames have no times")
-        moments = [times[i] for i in choose(len(times))]
-        container.seek(moments[0], stream=stream)  # to a frame that needs no other
-        found: list[Image.Image] = []
-        shown = None
-        for frame in container.decode(stream):
-            while len(found) < len(moments) and moments[len(found)] < frame.pts:
-                found.append(_upright(shown or frame))
-            if len(found) == len(moments):
-                break
-            shown = frame
-        if shown is None:
-            raise ValueError("none of its frames can be decoded")
-        return found + [_upright(shown)] * (len(moments) - len(found))
+            yield from _numbered(container, stream, choose)
+        else:
+            yield from _timed(container, stream, choose)
+
+
+def _numbered(container: Any, stream: Any, choose: Choice) -> Iterator[Image.Image]:
+    """The frames of a video by their numbers."""
+    held = max(1, _HELD // max(1, stream.width * stream.height))
+    decoded = container.decode(stream)
+    first = list(itertools.islice(decoded, held))
+    if not first:
+        raise ValueError("none of its frames can be decoded")
+    count = len(first) + sum(1 for _ in decoded)
+    wanted = choose(count)
+    if count > len(first):
+        container.seek(0)
+        again = enumerate(container.decode(stream))
+        first = {i: frame for i, frame in again if i in wanted}
+    for i in wanted:
+        yield _upright(first[i])
+
+
+def _timed(container: Any, stream: Any, choose: Choice) -> Iterator[Image.Image]:
+    """The frames of a video by the times at which they are shown."""
+    packets = (p for p in container.demux(stream) if p.size)
+    # What shows none of its own, a packet may, leaves the one before it in place.
+    times = sorted({p.pts for p in packets if p.pts is not None})
+    if not times:
+        raise ValueError("its frames have no times")
+    moments = [times[i] for i in choose(len(times))]
+    container.seek(moments[0], stream=stream)  # to a frame that needs no other
+    found, shown = 0, None
+    for frame in container.decode(stream):
+        while found < len(moments) and moments[found] < frame.pts:
+            yield _upright(shown or frame)
+            found += 1
+        if found == len(moments):
+            return
+        shown = frame
+    if shown is None:
+        raise ValueError("none of its frames can be decoded")
+    for _ in moments[found:]:
+        yield _upright(shown)
 
 
 def _upright(frame: Any) -> Image.Image:
@@ -112,8 +162,19 @@ def _upright(frame: Any) -> Image.Image:
     return picture.rotate(turned, expand=True) if turned else picture
 
 
+_UNKNOWN = "neither an animation nor a video"
+
+
 def _blamed(path: Path) -> AbstractContextManager[None]:
-    return images.blamed(f"clip {path}", "neither an animation nor a video")
+    return decoding.blamed(f"clip {path}", _UNKNOWN)
+
+
+def _opened(path: Path) -> AbstractContextManager[Image.Image]:
+    return decoding.opened(path, f"clip {path}", _UNKNOWN)
+
+
+def _is_animated(picture: Image.Image) -> bool:
+    return picture.format in ("GIF", "PNG", "WEBP") and picture.is_animated
 
 
 def clips_in(folder: Path) -> Iterator[Path]:
@@ -127,8 +188,8 @@ def is_clip(folder: Path) -> bool:
     first = next(iter(PICTURES.found(folder)), None)
     if first is None:
         return False
-    with _blamed(first), Image.open(first) as picture:
-        return getattr(picture, "n_frames", 1) < 2
+    with _opened(first) as picture:
+        return not _is_animated(picture)
 
 
 def identity(clip: Path) -> tuple:

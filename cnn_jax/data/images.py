@@ -7,16 +7,14 @@ centred box of the input's aspect ratio, or a fraction of it; training takes a
 random one.
 """
 
-import io
 import math
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
+from cnn_jax.data import decoding, pixel_values
 from cnn_jax.errors import UserError
 
 Box = tuple[
@@ -26,11 +24,6 @@ Picture = str | Path | bytes | Image.Image  # a path, an encoded file, or decode
 
 CROP_AREA = (0.08, 1.0)  # Szegedy et al. 2015, "Going deeper with convolutions"
 CROP_RATIO = (3 / 4, 4 / 3)  # width / height
-
-_ORIENTATION = 0x0112  # the EXIF tag; from 5 on, width and height are swapped
-
-# Photos with broken EXIF data are common (ImageNet has some) and harmless.
-warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 
 def check_shape(image_size: int, channels: int) -> None:
@@ -66,10 +59,10 @@ def read_image(path: str | Path) -> Image.Image:
     """The picture at `path`, upright as its EXIF data says, in mode "L" or "RGB".
 
     Transparent parts become white; 16-bit grey becomes 8-bit. Raises `UserError`
-    with the path where the file is missing, no image, or damaged.
+    with the path where the file is missing, no image, damaged or too large.
     """
-    with _opened(path, str(path)) as (image, _):
-        return _decoded(image)
+    with decoding.opened(path, f"image {path}") as image:
+        return decoding.decoded(image, f"image {path}")
 
 
 def fit(
@@ -114,23 +107,38 @@ def stretch(
 def annotated(
     path: str | Path, image_shape: tuple[int, int, int], size: tuple[int, int]
 ) -> np.ndarray:
-    """`stretch` for a picture of which others say that it has a `size` (width, height):
-    as it is stored, where that is its size before it is turned upright.
+    """`stretch` for a picture with an annotation of a `size` (width, height) in pixels.
 
-    Raises `UserError` where it has another one.
+    The picture is taken as it is stored if only its stored size, before it is turned
+    upright, is that of the annotation.
+
+    Raises:
+      UserError: the picture has another size.
     """
-    with _opened(path, str(path)) as (image, upright):
-        stored = image.size
-        if size not in (upright, stored):
-            raise ValueError(
-                "its annotation is of {}x{} pixels, and it has {}x{}".format(
-                    *size, *upright
-                )
-            )
-        if size == upright:
+    with decoding.opened(path, f"image {path}") as image:
+        placed = _annotated(image, size)
+        if size == placed.upright:
             return stretch(path, image_shape)
-        image.load()
-        return stretch(plain(image), image_shape)
+        lying = decoding.Placement(placed.stored, orientation=1)
+        return stretch(decoding.decoded(image, f"image {path}", lying), image_shape)
+
+
+def check_annotated(path: str | Path, size: tuple[int, int]) -> None:
+    """Raises `UserError` as `annotated`; reads no more than the file's header."""
+    with decoding.opened(path, f"image {path}") as image:
+        _annotated(image, size)
+
+
+def _annotated(image: Image.Image, size: tuple[int, int]) -> decoding.Placement:
+    """How a picture lies in its file, with an annotation of `size` (width, height)."""
+    placed = decoding.placement(image)
+    if size not in (placed.upright, placed.stored):
+        raise ValueError(
+            "its annotation is of {}x{} pixels, and it has {}x{}".format(
+                *size, *placed.upright
+            )
+        )
+    return placed
 
 
 def random_resized_crop(
@@ -211,11 +219,13 @@ def resample(
     """
     height, width, channels = image_shape
     if isinstance(picture, Image.Image):
-        image, size = plain(picture), picture.size
+        image, size = pixel_values.plain(picture), picture.size
         box = choose_box(size)
     else:
         name = name or ("of a user" if isinstance(picture, bytes) else str(picture))
-        with _opened(picture, name) as (encoded, size):
+        with decoding.opened(picture, f"image {name}") as encoded:
+            placed = decoding.placement(encoded)
+            size = placed.upright
             box = choose_box(size)
             # A JPEG decodes faster at 1/2, 1/4 or 1/8 of its size. Twice the
             # pixels that are needed keeps the result the same to the eye.
@@ -223,7 +233,7 @@ def resample(
             if spare >= 2:
                 smallest = [math.ceil(side / spare) for side in encoded.size]
                 encoded.draft(encoded.mode, smallest)
-            image = _decoded(encoded)
+            image = decoding.decoded(encoded, f"image {name}", placed)
     if image.mode != (mode := {1: "L", 3: "RGB"}[channels]):
         image = image.convert(mode)
     across, down = image.size[0] / size[0], image.size[1] / size[1]
@@ -231,64 +241,3 @@ def resample(
     if (image.size, box) != ((width, height), (0, 0, width, height)):  # else a copy
         image = image.resize((width, height), Image.Resampling.BILINEAR, box=box)
     return np.asarray(image, np.uint8).reshape(image_shape)
-
-
-@contextmanager
-def _opened(
-    picture: str | Path | bytes, name: str
-) -> Iterator[tuple[Image.Image, tuple[int, int]]]:
-    """The picture, not yet decoded, and its upright size (width, height).
-
-    Any failure inside the block is the file's.
-    """
-    file = io.BytesIO(picture) if isinstance(picture, bytes) else picture
-    with blamed(f"image {name}"), Image.open(file) as image:
-        swapped = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
-        yield image, image.size[::-1] if swapped else image.size
-
-
-@contextmanager
-def blamed(what: str, unknown: str = "not an image, or damaged") -> Iterator[None]:
-    """Whatever fails within is the fault of the file `what`, in one line: decoders
-    raise nearly every kind of exception on damaged files.
-
-    Args:
-      unknown: what the file is, where Pillow does not know it.
-    """
-    try:
-        yield
-    except UserError:
-        raise
-    except Image.UnidentifiedImageError:
-        raise UserError(f"{what}: {unknown}.") from None
-    except FileNotFoundError:
-        raise UserError(f"{what}: there is no such file.") from None
-    except Exception as error:
-        reason = str(getattr(error, "strerror", None) or error).rstrip(".")
-        raise UserError(f"{what} cannot be read: {reason}.") from None
-
-
-def _decoded(encoded: Image.Image) -> Image.Image:
-    """Upright and plain. Pillow would copy every picture, as long as it decodes."""
-    encoded.load()
-    if encoded.getexif().get(_ORIENTATION, 1) != 1:
-        encoded = ImageOps.exif_transpose(encoded)
-    return plain(encoded)
-
-
-def plain(image: Image.Image) -> Image.Image:
-    """The same picture in mode "L" or "RGB": 8 bits, opaque, no palette."""
-    if image.mode in ("L", "RGB"):
-        return image
-    if image.mode.startswith("I"):  # 16-bit grey; Pillow's own conversion clips
-        values = np.asarray(image, np.int64)
-        if image.mode != "I" or values.max() > 255:  # 32-bit files often hold 8
-            values >>= 8
-        return Image.fromarray(values.clip(0, 255).astype(np.uint8))
-    if image.mode == "F":
-        raise ValueError("it holds floating-point values, not 8-bit colours")
-    if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(white, image).convert("RGB")
-    return image.convert("L" if image.mode == "1" else "RGB")

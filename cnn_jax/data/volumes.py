@@ -1,6 +1,10 @@
 """The user's own volumes, such as scans of a body, one folder a class."""
 
-from collections.abc import Sequence
+import gzip
+import io
+import math
+import zipfile
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 from PIL import Image
 
-from cnn_jax.data import images
+from cnn_jax.data import decoding, images
 from cnn_jax.data.dataset import Dataset, assemble
 from cnn_jax.data.folder import labelled
 from cnn_jax.data.splits import Encoded, Records, Shape
@@ -22,7 +26,10 @@ VOLUMES = Kind(
     " ".join(suffix[1:] for suffix in SUFFIXES),
     lambda folder: visible_files(folder, SUFFIXES),
 )
-Voxels = Float[np.ndarray, "depth height width"]
+# Of a volume that is read: 512 x 512 x 1024.
+MOST_VOXELS = 2**28
+MOST_ON_A_SIDE = 2**14
+MOST_BEFORE_DATA = 2**26  # bytes of a NIfTI file: its header and extensions
 # Of a volume without a window of the user's: a few stray voxels do not count.
 PERCENTILES = (0.5, 99.5)
 
@@ -111,26 +118,49 @@ def fit(
       UserError: as `read`.
     """
     voxels, spacing = read(path)
-    finite = np.isfinite(voxels)
-    if not finite.any():
+    if voxels.dtype.kind == "f" and not np.isfinite(voxels).any():
         raise UserError(f"volume {path} has no finite value.")
-    low, high = window or np.percentile(voxels[finite], PERCENTILES)
-    voxels = np.where(finite, voxels, low)
-    values = (voxels - low) / max(high - low, np.finfo(np.float32).tiny)
-    values = values.clip(0, 1).astype(np.float32) * 255
+    low, high = window or _percentiles(voxels)
+
+    def grey(plane: np.ndarray) -> np.ndarray:
+        plane = plane.astype(np.float64)
+        plane = np.where(np.isfinite(plane), plane, low)
+        values = (plane - low) / max(high - low, np.finfo(np.float32).tiny)
+        return values.clip(0, 1).astype(np.float32) * 255
+
     wanted = np.array(image_shape[:3])
-    extent = np.multiply(values.shape, spacing)
+    extent = np.multiply(voxels.shape, spacing)
     sides = wanted * (extent / wanted).min() * crop / spacing
-    start = (values.shape - sides) / 2
+    start = (voxels.shape - sides) / 2
     # Rounding may put a side outside, by less than Pillow allows.
     boxes = np.stack([start, start + sides], axis=1)
-    boxes = boxes.clip(0, np.array(values.shape)[:, None])
-    resampled = _resampled(values, image_shape[:3], boxes)
+    boxes = boxes.clip(0, np.array(voxels.shape)[:, None])
+    resampled = _resampled(map(grey, voxels), image_shape[:3], boxes)
     return np.rint(resampled).clip(0, 255).astype(np.uint8)[..., None]
 
 
+def _percentiles(voxels: np.ndarray) -> tuple[float, float]:
+    """`np.percentile` of the finite values as float64, with one copy as they are."""
+    if voxels.dtype.kind == "f":
+        values = voxels[np.isfinite(voxels)]
+    else:
+        values = voxels.flatten()
+    places = (values.size - 1) * np.true_divide(PERCENTILES, 100)
+    below = np.floor(places).astype(int)
+    above = np.minimum(below + 1, values.size - 1)
+    values.partition(np.unique([below, above]))
+    lower, upper = (values[i].astype(np.float64) for i in (below, above))
+    share, step = places - below, upper - lower
+    low, high = np.where(
+        share < 0.5, lower + step * share, upper - step * (1 - share)
+    ).tolist()
+    return low, high
+
+
 def _resampled(
-    values: Voxels, shape: tuple[int, int, int], boxes: Float[np.ndarray, "3 2"]
+    planes: Iterable[np.ndarray],
+    shape: tuple[int, int, int],
+    boxes: Float[np.ndarray, "3 2"],
 ) -> Float[np.ndarray, "out_depth out_height out_width"]:
     """A box (start, end) of each axis, resampled: within slices, then across them."""
     depth, height, width = shape
@@ -141,45 +171,68 @@ def _resampled(
         return np.asarray(picture.resize(size, Image.Resampling.BILINEAR, box=box))
 
     inside = (left, top, right, bottom)
-    slices = np.stack([resized(plane, (width, height), inside) for plane in values])
+    slices = np.stack([resized(plane, (width, height), inside) for plane in planes])
     rows = slices.reshape(len(slices), -1)
     across = (0, near, rows.shape[1], far)
     return resized(rows, (rows.shape[1], depth), across).reshape(shape)
 
 
-def read(path: str | Path) -> tuple[Voxels, tuple[float, ...]]:
+def read(path: str | Path) -> tuple[np.ndarray, tuple[float, ...]]:
     """A volume [depth, height, width] and the distance of its voxels along each axis.
 
-    Of a NIfTI file the axes are turned so that depth goes up from the feet, height to
-    the front of the body and width to its right, in millimetres. Axes of a single voxel
-    beyond three are dropped.
+    The values have the type of the file. The axes of a NIfTI file are turned so that
+    depth goes up from the feet, height to the front of the body and width to its right,
+    in millimeters. Axes of a single voxel beyond three are dropped.
 
     Raises:
-      UserError: with the path, for a file that is missing, damaged or no volume, and
-        for NIfTI without nibabel.
+      UserError: with the path, for a file that is missing, damaged, too large or no
+        volume, and for NIfTI without nibabel.
     """
-    with images.blamed(f"volume {path}"):
+    with decoding.blamed(f"volume {path}"):
+        decoding.regular(path)
         if str(path).lower().endswith((".nii", ".nii.gz")):
             voxels, spacing = _nifti(path)
         else:
             voxels, spacing = _array(path), (1.0, 1.0, 1.0)
-        if voxels.dtype.kind not in "biuf":
-            raise ValueError(f"it holds values of type {voxels.dtype}")
-        while voxels.ndim > 3 and 1 in voxels.shape[3:]:
-            voxels = voxels.squeeze(3 + voxels.shape[3:].index(1))
-        if voxels.ndim != 3 or not voxels.size:
-            raise ValueError(f"its shape is {voxels.shape}, not (depth, height, width)")
-    return voxels.astype(np.float64), spacing
+    return voxels.reshape(voxels.shape[:3]), spacing
+
+
+def _check(shape: Shape, dtype: np.dtype) -> None:
+    """Raises `ValueError` unless a header is that of a volume which can be read."""
+    if dtype.kind not in "biuf":
+        raise ValueError(f"it holds values of type {dtype}")
+    if len(shape) < 3 or any(side != 1 for side in shape[3:]) or min(shape) < 1:
+        raise ValueError(f"its shape is {shape}, not (depth, height, width)")
+    if math.prod(shape) > MOST_VOXELS or max(shape) > MOST_ON_A_SIDE:
+        raise ValueError(
+            f"its shape is {shape}, and volumes of at most {MOST_VOXELS} voxels, "
+            f"{MOST_ON_A_SIDE} on a side, are read: make it smaller"
+        )
 
 
 def _array(path: str | Path) -> np.ndarray:
     with open(path, "rb") as file:
-        found = np.load(file, allow_pickle=False)
-        if isinstance(found, np.ndarray):
-            return found
-        if len(found.files) != 1:
-            raise ValueError(f"it holds {len(found.files)} arrays, not one")
-        return found[found.files[0]]
+        if file.read(2) != b"PK":
+            return _stored(file)
+        with zipfile.ZipFile(file) as archive:
+            names = archive.namelist()
+            if len(names) != 1:
+                raise ValueError(f"it holds {len(names)} arrays, not one")
+            with archive.open(names[0]) as member:
+                return _stored(member)
+
+
+def _stored(file: io.BufferedIOBase) -> np.ndarray:
+    """The array of a `.npy` file, of which the header is checked first."""
+    file.seek(0)
+    version = np.lib.format.read_magic(file)
+    if version == (1, 0):
+        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+    else:
+        shape, _, dtype = np.lib.format.read_array_header_2_0(file)
+    _check(shape, dtype)
+    file.seek(0)
+    return np.lib.format.read_array(file, allow_pickle=False)
 
 
 def _nifti(path: str | Path) -> tuple[np.ndarray, tuple[float, ...]]:
@@ -189,10 +242,20 @@ def _nifti(path: str | Path) -> tuple[np.ndarray, tuple[float, ...]]:
         raise UserError(
             f"volume {path} needs nibabel: pip install '.[volumes]'."
         ) from None
-    image = nibabel.load(path)
-    if len(image.shape) < 3:
-        raise ValueError(f"its shape is {image.shape}, not that of a volume")
-    image = nibabel.as_closest_canonical(image)
+    opener = gzip.open if str(path).lower().endswith(".gz") else open
+    with opener(path, "rb") as file:
+        start = file.read(nibabel.Nifti2Header.sizeof_hdr)
+    kinds = nibabel.Nifti1Image, nibabel.Nifti2Image
+    kind = next((k for k in kinds if k.header_class.may_contain_header(start)), None)
+    if kind is None:
+        raise ValueError("it has no header of NIfTI")
+    # Without the extensions behind it, which may state any length.
+    header = kind.header_class(start[: kind.header_class.sizeof_hdr])
+    _check(header.get_data_shape(), header.get_data_dtype())
+    if not 0 <= header.get_data_offset() <= MOST_BEFORE_DATA:
+        raise ValueError(f"its voxels begin at byte {header.get_data_offset()}")
+    data = nibabel.arrayproxy.ArrayProxy(path, header)
+    image = nibabel.as_closest_canonical(kind(data, header.get_best_affine(), header))
     right, front, up, *_ = image.header.get_zooms()
     voxels = np.asanyarray(image.dataobj)
     return voxels.swapaxes(0, 2), tuple(

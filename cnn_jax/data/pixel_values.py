@@ -1,0 +1,226 @@
+"""What the values of a stored picture mean, and how they become 8 bits."""
+
+import warnings
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from cnn_jax.errors import DataWarning
+
+# Tags of TIFF.
+_BITS, _PHOTOMETRIC, _MAX_SAMPLE_VALUE = 258, 262, 281
+# A picture of 16 bits that never reaches 1/16 of white looks black.
+_DARK = 2**12
+_ADVICE = (
+    "if they have fewer bits, store 8 bits, or state the number (sBIT of PNG, "
+    "MaxSampleValue of TIFF)"
+)
+_STRIP = 2**22  # pixels that are blended at a time, so that large pictures fit
+
+
+class Stored(NamedTuple):
+    """What the header of a file says of its values.
+
+    Attributes:
+      rawmode: Pillow's name of how the values are stored, such as "L;4".
+      highest: the largest value that the file can have, before Pillow scales it.
+      stated: whether the values have fewer bits than their place in the file, and the
+        file says so. Pillow does not scale these.
+      inverted: whether 0 is white, and Pillow does not invert the values.
+    """
+
+    rawmode: str = ""
+    highest: int = 255
+    stated: bool = False
+    inverted: bool = False
+
+
+UNKNOWN = Stored()
+
+
+def stored(encoded: Image.Image) -> Stored:
+    """What the header says of a picture that is opened and not decoded."""
+    args = getattr(encoded, "tile", None) and encoded.tile[0].args
+    rawmode, *more = (args,) if isinstance(args, str) else args or ("",)
+    rawmode = str(rawmode)
+    if encoded.format == "PPM" and encoded.mode != "F":
+        return Stored(rawmode, more[0] if more else 65535 if "16" in rawmode else 255)
+    if rawmode.startswith(("L;2", "L;4")):
+        return Stored(rawmode, 2 ** int(rawmode[2]) - 1)
+    if not encoded.mode.startswith("I"):
+        return Stored(rawmode, 65535 if ";16" in rawmode else 255)
+    bits = {"PNG": _png_bits, "TIFF": _tiff_bits}.get(encoded.format, lambda _: 16)
+    known = bits(encoded)
+    return Stored(
+        rawmode,
+        2**known - 1,
+        stated=known < 16,
+        inverted=encoded.format == "TIFF" and encoded.tag_v2.get(_PHOTOMETRIC) == 0,
+    )
+
+
+def png_chunks(encoded: Image.Image) -> Iterator[tuple[bytes, bytes]]:
+    """The kind and the first 4 bytes of every chunk of an opened PNG."""
+    place = encoded.fp.tell()
+    try:
+        encoded.fp.seek(8)
+        while len(head := encoded.fp.read(12)) == 12:
+            yield head[4:8], head[8:]
+            encoded.fp.seek(int.from_bytes(head[:4]), 1)
+    finally:
+        encoded.fp.seek(place)
+
+
+def _png_bits(encoded: Image.Image) -> int:
+    """The significant bits of a grey PNG of 16 bits, by its chunk sBIT."""
+    found = next((data for kind, data in png_chunks(encoded) if kind == b"sBIT"), b"")
+    return found[0] if found and 0 < found[0] < 16 else 16
+
+
+def _tiff_bits(encoded: Image.Image) -> int:
+    """The bits of a grey TIFF, by its largest value where it states one."""
+    bits = min(16, *encoded.tag_v2.get(_BITS, (16,)))
+    stated = encoded.tag_v2.get(_MAX_SAMPLE_VALUE)
+    most = max(stated) if isinstance(stated, tuple) else stated
+    return min(bits, max(1, int(most).bit_length())) if most else bits
+
+
+def plain(
+    image: Image.Image, file: Stored = UNKNOWN, what: str = "an image"
+) -> Image.Image:
+    """The same picture in mode "L" or "RGB": 8 bits, opaque on white, no palette.
+
+    Args:
+      file: what the header of its file says.
+      what: what warnings call the file.
+
+    Raises:
+      ValueError: its values are no colors.
+    """
+    clear = image.info.get("transparency")
+    if image.mode in ("L", "RGB") and clear is None and ";16" not in file.rawmode:
+        return image
+    if image.mode.startswith("I"):
+        values = np.asarray(image)
+        grey = _eight_bits(values, image.mode, file, what)
+        return _whitened(grey, values == clear if isinstance(clear, int) else None)
+    if image.mode == "F":
+        raise ValueError("it holds floating-point values, not 8-bit colors")
+    if ";16" in file.rawmode:
+        _check_brightness(image, what)
+    if image.mode == "CMYK" and image.format == "JPEG" and "adobe" not in image.info:
+        _warn(what, "CMYK without Adobe's marker, so it may appear inverted; store RGB")
+    if image.mode in ("1", "L") and isinstance(clear, int):
+        grey = np.asarray(image.convert("L"))
+        if image.mode == "L":  # Pillow scales the values, and not the transparent one
+            clear = (clear & file.highest) * 255 // file.highest
+        return _whitened(grey, grey == clear)
+    if image.mode == "RGB" and isinstance(clear, tuple):
+        colors = np.asarray(image)
+        # Of 16 bits, Pillow keeps the upper 8.
+        clear = [c >> 8 if file.highest == 65535 else c & 255 for c in clear]
+        return _whitened(colors, (colors == clear).all(-1))
+    if image.has_transparency_data:
+        return _on_white(image)
+    return image.convert("L" if image.mode == "1" else "RGB")
+
+
+def _eight_bits(values: np.ndarray, mode: str, file: Stored, what: str) -> np.ndarray:
+    """The values of 16 or 32 bits as 8 bits. Pillow's own conversion clips them."""
+    least, most = int(values.min()), int(values.max())
+    white = file.highest if file.stated and most <= file.highest else 65535
+    of_32_bits = mode == "I" and (not file.rawmode or "32" in file.rawmode)
+    if of_32_bits and most <= 255 and white == 65535:
+        white = 255  # 32-bit files often hold 8
+    if least < 0 or most > white:
+        _warn(what, f"values from {least} to {most}: beyond 0 to {white} they are cut")
+    elif white == 65535 and 0 < most < _DARK:
+        _warn(
+            what, f"16-bit values of at most {most}, so it is nearly black; {_ADVICE}"
+        )
+    if file.inverted:
+        values = np.subtract(white, values, dtype=np.int32)
+    shift = white.bit_length() - 8
+    scaled = values >> shift if shift >= 0 else values * 255 // white
+    return scaled.clip(0, 255).astype(np.uint8)
+
+
+def _check_brightness(image: Image.Image, what: str) -> None:
+    """Warns of colors of 16 bits, of which Pillow keeps the upper 8, that are black."""
+    most = max(high for _, high in image.getextrema()[:3])
+    if 0 < most < _DARK >> 8:
+        _warn(what, f"16-bit values below {_DARK}, so it is nearly black; store 8 bits")
+
+
+def _warn(what: str, has: str) -> None:
+    warnings.warn(DataWarning(f"{what} has {has}."), stacklevel=2)
+
+
+def _whitened(values: np.ndarray, clear: np.ndarray | None) -> Image.Image:
+    """A picture whose transparent pixels become white."""
+    if clear is not None and clear.any():
+        values = values.copy()
+        values[clear] = 255
+    return Image.fromarray(values)
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    """A picture whose alpha channel, or its palette's, is blended with white."""
+    width, height = image.size
+    blended = Image.new("L" if image.mode in ("LA", "La") else "RGB", image.size)
+    rows = max(1, _STRIP // width)
+    for top in range(0, height, rows):
+        strip = image.crop((0, top, width, min(top + rows, height)))
+        if strip.mode == "La":
+            strip = strip.convert("LA")
+        strip = strip.convert("RGBA")
+        white = Image.new("RGBA", strip.size, "white")
+        opaque = Image.alpha_composite(white, strip)
+        blended.paste(opaque.convert("RGB").convert(blended.mode), (0, top))
+    return blended
+
+
+def of_mask(image: Image.Image, file: Stored) -> np.ndarray:
+    """The values of a mask as its file stores them, uint8 [height, width].
+
+    The mask is grey or has a palette, or its color channels are equal. Bits are 0 and
+    1. Pillow scales values of 2 and 4 bits, and those of a PGM, to the range of 8 or 16
+    bits, which is undone.
+
+    Raises:
+      ValueError: the mask has colors, is transparent, or has a value beyond 255.
+    """
+    if image.mode in ("RGB", "RGBA") and ";16" in file.rawmode:
+        raise ValueError("it has 16 bits a color, and its values must be classes")
+    if image.mode in ("LA", "RGB", "RGBA"):
+        values = _only_band(image)
+    elif image.mode in ("1", "L", "P") or image.mode.startswith("I"):
+        values = np.asarray(image)
+    else:
+        raise ValueError(
+            f"it has colors (mode {image.mode}), and its values must be classes"
+        )
+    if file.rawmode.startswith("L;") and "I" in file.rawmode:
+        values = 255 - values
+    full = 65535 if image.mode.startswith("I") else 255
+    if file.highest < full and not file.stated:
+        values = (values.astype(np.int64) * file.highest + full // 2) // full
+    if values.size and not 0 <= values.min() <= values.max() <= 255:
+        wrong = values[(values < 0) | (values > 255)][0]
+        raise ValueError(f"it has the value {wrong}, and classes are from 0 to 255")
+    return values.astype(np.uint8)
+
+
+def _only_band(image: Image.Image) -> np.ndarray:
+    """The values that all color channels have in common, of an opaque picture."""
+    first, *others = (np.asarray(band) for band in image.split())
+    alpha = others.pop() if image.mode.endswith("A") else None
+    if any((band != first).any() for band in others):
+        raise ValueError(
+            f"it has colors (mode {image.mode}), and its values must be classes"
+        )
+    if alpha is not None and (alpha != 255).any():
+        raise ValueError("it has transparent pixels, and its values must be classes")
+    return first
