@@ -1,24 +1,20 @@
 """The user's pictures with a label for every pixel."""
 
-import io
-from collections.abc import Hashable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Hashable, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from cnn_jax import names
-from cnn_jax.data import images
+from cnn_jax.data import images, mask_records
 from cnn_jax.data.dataset import IGNORED, Dataset, assemble
 from cnn_jax.data.folder import existing, warn_unread
-from cnn_jax.data.splits import Arrays, Encoded, Records, Shape
+from cnn_jax.data.mask_records import MaskFiles, MaskRecords, Pair
+from cnn_jax.data.splits import Arrays
 from cnn_jax.data.walk import SUFFIXES, by_name, check_apart, once, visible_files
 from cnn_jax.errors import UserError
 from cnn_jax.ranges import Channels, Examples, Level, Seed, Share, Side
-
-Pair = tuple[Path, Path]
 
 
 def load(
@@ -41,7 +37,8 @@ def load(
     A mask is a picture of one channel, grey or with a palette, whose values are
     classes: those that are not ignored, in their order. One of single bits has the
     values 0 and 1. Pictures are stretched to `image_size`, and masks take the value
-    that is nearest.
+    that is nearest. A picture and its mask have the same size, upright or as they are
+    stored; see `MaskRecords`.
 
     Args:
       dir: the folder.
@@ -58,7 +55,8 @@ def load(
 
     Raises:
       UserError: a folder or a mask that is missing, two masks of one name, a picture
-        in both splits, a value without a class, or masks of one class only.
+        in both splits, a mask of another size than its picture or in a lossy format, a
+        value without a class, or masks of one class only.
     """
     images.check_shape(min(images.sides(image_size)), channels)
     root = existing(dir)
@@ -84,14 +82,15 @@ def load(
     )
 
 
-def with_masks(train: Records, test: Records, **options: Any) -> Dataset:
+def with_masks(train: MaskRecords, test: MaskRecords, **options: Any) -> Dataset:
     """`assemble` for splits of masks.
 
     Raises:
-      UserError: as `assemble`, or all masks to train on, as far as they are in memory,
-        are of one class.
+      UserError: as `assemble` and `mask_records.aligned`, or all masks to train on, as
+        far as they are in memory, are of one class.
     """
-    dataset = assemble(train, test, label_kind="pixels", **options)
+    splits = mask_records.aligned((train, test))
+    dataset = assemble(*splits, label_kind="pixels", **options)
     kept = dataset.splits["train"]
     found = np.unique(kept.labels) if isinstance(kept, Arrays) else range(2)
     if len(dataset.classes) < 2 or sum(value != IGNORED for value in found) < 2:
@@ -131,61 +130,6 @@ def class_table(classes: Sequence[str], ignored: tuple[int, ...]) -> np.ndarray:
     return table
 
 
-class Mask(NamedTuple):
-    """A stored mask: a path or the bytes of an image file, the class of each value, and
-    what errors call it."""
-
-    stored: str | bytes
-    table: np.ndarray
-    name: str
-
-
-@dataclass(frozen=True)
-class MaskFiles:
-    """Pictures and their masks; `table` has the class of each value, -1 for none."""
-
-    pairs: tuple[Pair, ...]
-    table: np.ndarray = field(repr=False)
-
-    def __len__(self) -> int:
-        return len(self.pairs)
-
-    def labels(self) -> None:
-        return None
-
-    def read(self, indices: Sequence[int]) -> Iterable[Encoded]:
-        for i in indices:
-            picture, mask = map(str, self.pairs[i])
-            yield Encoded(picture, Mask(mask, self.table, mask), picture)
-
-
-@dataclass(frozen=True)
-class MaskRecords(Records):
-    """Pictures on the disk with labels for their pixels, `Mask`; see `Records`."""
-
-    label_type: ClassVar[np.dtype] = np.dtype(np.uint8)
-
-    @property
-    def label_shape(self) -> Shape:
-        return self.image_shape[:2]
-
-    def decoded(self, example: Encoded, rng: np.random.Generator | None) -> dict:
-        del rng
-        height, width = self.label_shape
-        stored, table, name = example.label
-        size = width, height
-        mask = _opened(stored, name).resize(size, Image.Resampling.NEAREST)
-        values = np.asarray(mask)
-        label = table[values]
-        if label.min() < 0:
-            raise UserError(
-                f"mask {name} has the value {values[label < 0][0]}, which is no class: "
-                "name more of data.classes, or add it to data.ignored."
-            )
-        image = images.stretch(example.picture, self.image_shape, example.name)
-        return {"image": image, "label": label.astype(np.uint8)}
-
-
 def _pairs(root: Path, splits: Sequence[str], mask_folder: str) -> list[Pair]:
     """The pictures of some splits, each once, and their masks."""
     pairs: dict[Hashable, Pair] = {}
@@ -213,21 +157,8 @@ def _occurring(pairs: Sequence[Pair], known: Sequence[int]) -> Sequence[int]:
     """Of the values that are classes those up to the largest in the masks."""
     found = np.zeros(256, bool)
     for _, mask in pairs:
-        found[np.unique(np.asarray(_opened(mask, str(mask))))] = True
+        with mask_records.opened(mask, str(mask)) as encoded:
+            found[np.unique(mask_records.values(encoded))] = True
     if not found[known].any():
         raise UserError("no pixel of the training masks has a class.")
     return known[: int(np.flatnonzero(found[known]).max()) + 1]
-
-
-def _opened(stored: str | Path | bytes, name: str) -> Image.Image:
-    """A mask, whose pixels are the values as they are stored."""
-    file = io.BytesIO(stored) if isinstance(stored, bytes) else stored
-    with images.blamed(f"mask {name}"), Image.open(file) as mask:
-        mask.load()
-    if mask.mode not in ("L", "P", "1"):
-        raise UserError(
-            f"mask {name} has colours (mode {mask.mode}): its values must be classes."
-        )
-    if mask.mode == "1":
-        return Image.fromarray(np.asarray(mask).astype(np.uint8))
-    return mask

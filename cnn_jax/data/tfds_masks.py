@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cnn_jax.data import images, masks, tfds_source
+from cnn_jax.data import images, mask_records, masks, tfds_source
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.errors import UserError
 from cnn_jax.ranges import Examples, Level, Seed, Share, Side
@@ -46,7 +46,7 @@ def load(
     title = f"tfds:{name}"
     facts = _facts(info, title, image_size, classes)
     train, test = (
-        masks.MaskRecords(
+        mask_records.MaskRecords(
             PreparedMasks(
                 path=str(path),
                 title=title,
@@ -99,14 +99,20 @@ class PreparedMasks(tfds_source.Prepared):
 
     table: np.ndarray = field(repr=False)
 
+    @property
+    def compared(self) -> int:
+        """The number of examples that `mask_records.aligned` compares, reading them
+        whole."""
+        return min(len(self), 64)
+
     def labels(self) -> None:
         return None
 
     def _encoded(self) -> tuple[str, ...]:
         return self.image_key, self.label_key
 
-    def _label(self, stored: Any, name: str) -> masks.Mask:
-        return masks.Mask(stored, self.table, name)
+    def _label(self, stored: Any, name: str) -> mask_records.Mask:
+        return mask_records.Mask(stored, self.table, name)
 
 
 class Facts(NamedTuple):

@@ -101,7 +101,7 @@ def test_black_and_white_masks_are_refused(roads, classes):
         (None, {"dir": ""}, "data.dir is not set"),
         (None, {"image_size": (1, 2, 3)}, "image_size is"),
         ("missing", {}, "has no mask"),
-        ("colours", {}, "has colours"),
+        ("colours", {}, "has colors"),
         ("damaged", {}, "not an image, or damaged"),
         ("empty", {}, "holds no pictures"),
     ],

@@ -1,0 +1,188 @@
+"""Pictures and their masks in pairs of files, decoded together."""
+
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from cnn_jax.data import decoding, images, pixel_values
+from cnn_jax.data.splits import Encoded, Records, Shape
+from cnn_jax.errors import DataWarning, UserError
+
+Pair = tuple[Path, Path]
+# Formats, and compressions of TIFF, that change values; WebP has no single channel.
+_LOSSY = {"JPEG", "MPO", "WEBP", "jpeg", "tiff_jpeg", "webp"}
+
+
+class Mask(NamedTuple):
+    """A stored mask: a path or the bytes of an image file, the class of each value, and
+    what errors call it."""
+
+    stored: str | bytes
+    table: np.ndarray
+    name: str
+
+
+@dataclass(frozen=True)
+class MaskFiles:
+    """Pictures and their masks; `table` has the class of each value, -1 for none."""
+
+    pairs: tuple[Pair, ...]
+    table: np.ndarray = field(repr=False)
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    @property
+    def compared(self) -> int:
+        """The number of examples that `aligned` compares."""
+        return len(self)
+
+    def labels(self) -> None:
+        return None
+
+    def read(self, indices: Sequence[int]) -> Iterable[Encoded]:
+        for i in indices:
+            picture, mask = map(str, self.pairs[i])
+            yield Encoded(picture, Mask(mask, self.table, mask), picture)
+
+
+@dataclass(frozen=True)
+class MaskRecords(Records):
+    """Pictures on the disk with labels for their pixels, `Mask`; see `Records`.
+
+    Pictures are turned upright, as their EXIF data says, and so are their masks. A mask
+    without an orientation of its own is upright already if it has the size of the
+    upright picture. If it has the size of the stored picture, it is turned like the
+    picture. `lying` decides where these sizes are equal: the mask lies as the picture
+    is stored.
+    """
+
+    label_type: ClassVar[np.dtype] = np.dtype(np.uint8)
+    lying: bool = False
+
+    @property
+    def label_shape(self) -> Shape:
+        return self.image_shape[:2]
+
+    def decoded(self, example: Encoded, rng: np.random.Generator | None) -> dict:
+        del rng
+        height, width = self.label_shape
+        stored, table, name = example.label
+        with opened(stored, name) as encoded:
+            orientation = _orientation(_placed(example, encoded), self.lying)
+            mask = decoding.turned(Image.fromarray(values(encoded)), orientation)
+        mask = np.asarray(mask.resize((width, height), Image.Resampling.NEAREST))
+        label = table[mask]
+        if label.min() < 0:
+            raise UserError(
+                f"mask {name} has the value {mask[label < 0][0]}, which is no class: "
+                "name more of data.classes, or add it to data.ignored."
+            )
+        image = images.stretch(example.picture, self.image_shape, example.name)
+        return {"image": image, "label": label.astype(np.uint8)}
+
+
+class _Placed(NamedTuple):
+    """How a picture and its mask lie in their files."""
+
+    picture: decoding.Placement
+    mask: decoding.Placement
+
+    @property
+    def undecided(self) -> bool:
+        """Whether the sizes do not tell if the mask is upright."""
+        picture, mask = self
+        turned = picture.orientation > 1 and mask.orientation == 1
+        return turned and picture.upright == picture.stored
+
+
+def aligned(splits: Sequence[MaskRecords]) -> list[MaskRecords]:
+    """The splits of one set, of which the headers of pictures and masks are compared.
+
+    Where sizes do not tell if a mask is upright, it lies as the other masks of the set
+    do whose pictures are turned.
+
+    Raises:
+      UserError: a mask has another size than its picture, or a file cannot be read.
+    """
+    undecided, known = [], set()
+    for split in splits:
+        reader = split.reader
+        indices = np.linspace(0, len(reader) - 1, reader.compared).astype(int)
+        for example in reader.read(indices.tolist()):
+            with opened(example.label.stored, example.label.name) as mask:
+                placed = _placed(example, mask)
+            if placed.undecided:
+                undecided.append(example.name)
+            elif placed.picture.orientation > 1 and placed.mask.orientation == 1:
+                known.add(_orientation(placed, lying=False) > 1)
+    if undecided and len(known) != 1:
+        warnings.warn(
+            DataWarning(
+                f"image {undecided[0]} is turned by its EXIF orientation, and its size "
+                f"does not tell whether its mask is turned too ({len(undecided)} "
+                "such images): the mask is taken as upright. Store pictures upright, "
+                "without EXIF orientation, if it is not."
+            ),
+            stacklevel=2,
+        )
+    return [replace(split, lying=known == {True}) for split in splits]
+
+
+def _placed(example: Encoded, mask: Image.Image) -> _Placed:
+    """How the files of an example lie, its mask being opened.
+
+    Raises:
+      UserError: they have different sizes.
+    """
+    with decoding.opened(example.picture, f"image {example.name}") as picture:
+        placed = _Placed(decoding.placement(picture), decoding.placement(mask))
+    sizes = [placed.picture.upright]
+    if placed.mask.orientation == 1:
+        sizes.append(placed.picture.stored)
+    if placed.mask.upright not in sizes:
+        raise UserError(
+            "mask {} has {}x{} pixels (width x height), and image {} has {}x{}: a mask "
+            "has the size of its picture.".format(
+                example.label.name,
+                *placed.mask.upright,
+                example.name,
+                *placed.picture.upright,
+            )
+        )
+    return placed
+
+
+def _orientation(placed: _Placed, lying: bool) -> int:
+    """The EXIF orientation by which a mask is turned upright."""
+    picture, mask = placed
+    if mask.orientation > 1:
+        return mask.orientation
+    if placed.undecided:
+        return picture.orientation if lying else 1
+    return 1 if mask.stored == picture.upright else picture.orientation
+
+
+@contextmanager
+def opened(stored: str | Path | bytes, name: str) -> Iterator[Image.Image]:
+    """The file of a mask, in a format that keeps its values."""
+    with decoding.opened(stored, f"mask {name}") as encoded:
+        lossy = {encoded.format, encoded.info.get("compression")} & _LOSSY
+        if lossy:
+            raise UserError(
+                f"mask {name} is stored as {min(lossy)}, which changes values: store "
+                "masks losslessly, such as PNG."
+            )
+        yield encoded
+
+
+def values(encoded: Image.Image) -> np.ndarray:
+    """The values of an opened mask as they are stored, uint8 [height, width]."""
+    file = pixel_values.stored(encoded)
+    return pixel_values.of_mask(decoding.loaded(encoded, 1), file)
