@@ -8,6 +8,7 @@ random one.
 """
 
 import math
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from cnn_jax.data import decoding, pixel_values
-from cnn_jax.errors import UserError
+from cnn_jax.errors import DataWarning, UserError
 
 Box = tuple[
     float | int, float | int, float | int, float | int
@@ -115,29 +116,36 @@ def annotated(
     Raises:
       UserError: the picture has another size.
     """
+    placed = placement(path, size)
+    if size == placed.upright:
+        return stretch(path, image_shape)
     with decoding.opened(path, f"image {path}") as image:
-        placed = _annotated(image, size)
-        if size == placed.upright:
-            return stretch(path, image_shape)
         lying = decoding.Placement(placed.stored, orientation=1)
         return stretch(decoding.decoded(image, f"image {path}", lying), image_shape)
 
 
-def check_annotated(path: str | Path, size: tuple[int, int]) -> None:
-    """Raises `UserError` as `annotated`; reads no more than the file's header."""
+def placement(path: str | Path, size: tuple[int, int]) -> decoding.Placement:
+    """How a picture lies in its file, with an annotation of `size` (width, height).
+
+    Reads no more than the file's header, and warns where the sizes do not tell whether
+    the annotation is of the upright picture.
+
+    Raises:
+      UserError: the picture has another size.
+    """
     with decoding.opened(path, f"image {path}") as image:
-        _annotated(image, size)
-
-
-def _annotated(image: Image.Image, size: tuple[int, int]) -> decoding.Placement:
-    """How a picture lies in its file, with an annotation of `size` (width, height)."""
-    placed = decoding.placement(image)
+        placed = decoding.placement(image)
     if size not in (placed.upright, placed.stored):
-        raise ValueError(
-            "its annotation is of {}x{} pixels, and it has {}x{}".format(
-                *size, *placed.upright
-            )
+        raise UserError(
+            "image {} cannot be read: its annotation is of {}x{} pixels, and it has "
+            "{}x{}.".format(path, *size, *placed.upright)
         )
+    if placed.orientation > 1 and placed.upright == placed.stored:
+        text = (
+            f"image {path} is turned by its EXIF orientation, and its size does not "
+            "tell whether its annotation is: the annotation is taken as upright."
+        )
+        warnings.warn(DataWarning(text), stacklevel=2)
     return placed
 
 

@@ -149,9 +149,23 @@ class BoxRecords(Records):
         label[:, 0] = -1
         label[: len(rows), 0] = rows[:, 0]
         label[: len(rows), 1:] = rows[:, 1:] * np.tile(scale, 2)
-        height, width = map(int, size)
-        image = images.annotated(example.picture, self.image_shape, (width, height))
+        image = images.annotated(example.picture, self.image_shape, _turned(size))
         return {"image": image, "label": label}
+
+    def check(self) -> None:
+        """Raises `UserError` for a picture of another size than its annotation.
+
+        Headers of files are read, and no picture is decoded.
+        """
+        indices = range(len(self.reader)) if self.indices is None else self.indices
+        for example in self.reader.read(indices):
+            images.placement(example.picture, _turned(example.label[1]))
+
+
+def _turned(size: np.ndarray) -> tuple[int, int]:
+    """(width, height) of (height, width)."""
+    height, width = map(int, size)
+    return width, height
 
 
 def _with_boxes(
@@ -177,7 +191,11 @@ def _with_boxes(
         )
         for known in (train, test)
     )
-    return assemble(*splits, classes=train.classes, label_kind="boxes", **kept)
+    dataset = assemble(*splits, classes=train.classes, label_kind="boxes", **kept)
+    for split in dataset.splits.values():
+        if isinstance(split, BoxRecords):  # and is not decoded yet
+            split.check()
+    return dataset
 
 
 def _divided(known: Annotations, fraction: float) -> tuple[Annotations, Annotations]:
