@@ -7,8 +7,10 @@ import contextlib
 import errno
 import hashlib
 import json
+import math
 import os
 import shutil
+import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -30,6 +32,11 @@ FACTS, VARIABLES = "weights.json", "variables"
 HUB = "hf:"
 # Where other programs' checkpoints have the variables.
 TREES = ("ema", "state", "default", "model")
+
+# Times the size of an archive. PyTorch does not compress.
+MOST_UNPACKED = 100
+
+SAFE_TORCH = 2, 6
 
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
@@ -76,22 +83,39 @@ def read(path: Path | str) -> Weights:
         raise UserError(f"there are no weights at {path}.")
     if path.is_dir():
         return _read_folder(path)
+    if not path.is_file():
+        raise UserError(f"{path} is no regular file, but a pipe or a device.")
     if path.suffix not in _READERS:
         raise UserError(
             f"{path} is no file of weights by its name: {', '.join(_READERS)}."
         )
     state = tidy(_READERS[path.suffix](path))
     metadata = _metadata(path) if path.suffix == ".safetensors" else {}
-    return Weights(state, normalization=normalization_of(metadata))
+    return Weights(state, normalization=normalization_of(metadata, path))
 
 
-def normalization_of(facts: Mapping[str, Any]) -> Normalization | None:
-    """What "mean" and "std" say; None where they say nothing."""
+def normalization_of(
+    facts: Mapping[str, Any], place: Path | str
+) -> Normalization | None:
+    """The normalization that "mean" and "std" state; None where they state nothing.
+
+    Raises:
+      UserError: with the place of the facts, numbers that are no normalization.
+    """
     try:
-        found = Normalization(*(tuple(map(float, facts[k])) for k in ("mean", "std")))
-    except (KeyError, TypeError, ValueError):
+        mean, std = (tuple(map(float, facts[key])) for key in ("mean", "std"))
+    except (KeyError, TypeError, ValueError, OverflowError):
         return None
-    return found
+    if (
+        len(mean) != len(std)
+        or not all(map(math.isfinite, mean + std))
+        or min(std, default=0) <= 0
+    ):
+        raise UserError(
+            f"{place} states a normalization by mean {mean} and std {std}, which is "
+            "none: it is damaged, or states something else."
+        )
+    return Normalization(mean, std)
 
 
 def _metadata(path: Path) -> dict[str, Any]:
@@ -100,7 +124,7 @@ def _metadata(path: Path) -> dict[str, Any]:
         metadata = file.metadata() or {}
     found = {}
     for key, text in metadata.items():
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(ValueError, RecursionError):
             found[key] = json.loads(text)
     return found
 
@@ -129,13 +153,12 @@ def _read_hub(name: str) -> Weights:
         except EntryNotFoundError:
             file = fetch("pytorch_model.bin")
         config = json.loads(fetch("config.json").read_text(encoding="utf-8"))
+        facts = config.get("pretrained_cfg", {})
     except Exception as error:  # it has dozens
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise UserError(f"{HUB}{name} cannot be fetched: {reason[0]}") from error
     state = (_read_safetensors if file.suffix == ".safetensors" else _read_torch)(file)
-    return Weights(
-        tidy(state), normalization=normalization_of(config.get("pretrained_cfg", {}))
-    )
+    return Weights(tidy(state), normalization=normalization_of(facts, f"{HUB}{name}"))
 
 
 def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
@@ -155,13 +178,29 @@ def _read_torch(path: Path) -> Mapping[str, Any]:
             f"{path} needs PyTorch to be read: `pip install torch`, or save the "
             "weights as .safetensors where there is one."
         ) from None
+    if tuple(map(int, torch.__version__.split(".")[:2])) < SAFE_TORCH:
+        raise UserError(
+            f"{path} needs PyTorch 2.6 or later to be read, and {torch.__version__} is "
+            "installed: files may run code in earlier ones (CVE-2025-32434)."
+        )
     try:
+        _check_archive(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever the bytes provoke
         raise _unreadable(path, error) from error
     if not isinstance(state, Mapping) or not all(isinstance(k, str) for k in state):
         raise UserError(f"{path} holds a {type(state).__name__} and no state dict.")
     return state
+
+
+def _check_archive(path: Path) -> None:
+    """Raises `ValueError` for an archive that unpacks to far more than its size."""
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        unpacked = sum(part.file_size for part in archive.infolist())
+    if unpacked > MOST_UNPACKED * path.stat().st_size:
+        raise ValueError(f"it would unpack to {unpacked} bytes")
 
 
 _READERS = {
@@ -184,16 +223,16 @@ def _read_folder(path: Path) -> Weights:
         return _read_orbax(path)
     try:
         facts = json.loads((path / FACTS).read_text(encoding="utf-8"))
-        checksums = facts["checksums"]
-    except (ValueError, KeyError, TypeError) as error:
+        checksums = set(facts["checksums"].items())
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"{path / FACTS} is damaged ({error}).") from error
     arrays = _restored(path / VARIABLES)
     # A flipped byte in array data restores silently.
-    if damaged := {*checksums.items()} ^ {*_checksums(arrays).items()}:
+    if damaged := checksums ^ set(_checksums(arrays).items()):
         raise UserError(
             f"{path} is damaged: the checksum of {min(damaged)[0]} is wrong."
         )
-    return Weights(arrays, facts, normalization_of(facts))
+    return Weights(arrays, facts, normalization_of(facts, path / FACTS))
 
 
 def _read_orbax(path: Path) -> Weights:
