@@ -5,6 +5,7 @@ ones are tried.
 """
 
 import io
+import logging
 import os
 import stat
 import warnings
@@ -36,6 +37,8 @@ _TURNS = {
 
 # Photos with broken EXIF data are common (ImageNet has some) and harmless.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+# Pillow logs what it also raises.
+logging.getLogger("PIL").setLevel(logging.CRITICAL)
 # `check_size` has a limit of its own.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
@@ -108,6 +111,9 @@ def blamed(what: str, unknown: str = "not an image, or damaged") -> Iterator[Non
         raise UserError(f"{what}: {unknown}.") from None
     except FileNotFoundError:
         raise UserError(f"{what}: there is no such file.") from None
+    except Image.DecompressionBombError:
+        limit = f"it has more than {MOST_PIXELS} pixels: make it smaller"
+        raise UserError(f"{what} cannot be read: {limit}.") from None
     except MemoryError:
         raise UserError(f"{what} cannot be read: it takes too much memory.") from None
     except Exception as error:

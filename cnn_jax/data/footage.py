@@ -4,7 +4,7 @@ video file, which PyAV decodes (`pip install '.[video]'`)."""
 import itertools
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -103,8 +103,15 @@ def _of_video(path: Path, choose: Choice) -> Iterator[Image.Image]:
         "protocol_whitelist": "file",
         "max_pixels": str(decoding.MOST_PIXELS),
     }
-    # FFmpeg would take some names for addresses.
-    with open(path, "rb") as file, av.open(file, options=options) as container:
+    with ExitStack() as stack:
+        # FFmpeg would take some names for addresses.
+        file = stack.enter_context(open(path, "rb"))
+        try:
+            container = stack.enter_context(av.open(file, options=options))
+        except av.ArgumentError:
+            raise ValueError(
+                f"its format is none of {_CONTAINERS.replace(',', ' ')}"
+            ) from None
         if not container.streams.video:
             raise ValueError("there is no video in it")
         stream = container.streams.video[0]

@@ -215,12 +215,14 @@ def of_mask(image: Image.Image, file: Stored) -> np.ndarray:
 
 def _only_band(image: Image.Image) -> np.ndarray:
     """The values that all color channels have in common, of an opaque picture."""
-    first, *others = (np.asarray(band) for band in image.split())
-    alpha = others.pop() if image.mode.endswith("A") else None
-    if any((band != first).any() for band in others):
-        raise ValueError(
-            f"it has colors (mode {image.mode}), and its values must be classes"
-        )
-    if alpha is not None and (alpha != 255).any():
-        raise ValueError("it has transparent pixels, and its values must be classes")
+    first = np.asarray(image.getchannel(0))
+    for band in image.getbands()[1:]:
+        if band == "A" and image.getchannel("A").getextrema()[0] < 255:
+            raise ValueError(
+                "it has transparent pixels, and its values must be classes"
+            )
+        if band != "A" and (np.asarray(image.getchannel(band)) != first).any():
+            raise ValueError(
+                f"it has colors (mode {image.mode}), and its values must be classes"
+            )
     return first

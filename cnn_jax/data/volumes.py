@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import logging
 import math
 import zipfile
 from collections.abc import Iterable, Sequence
@@ -242,6 +243,8 @@ def _nifti(path: str | Path) -> tuple[np.ndarray, tuple[float, ...]]:
         raise UserError(
             f"volume {path} needs nibabel: pip install '.[volumes]'."
         ) from None
+    # It logs what it also raises, and every header that it mends.
+    logging.getLogger("nibabel.global").setLevel(logging.CRITICAL)
     opener = gzip.open if str(path).lower().endswith(".gz") else open
     with opener(path, "rb") as file:
         start = file.read(nibabel.Nifti2Header.sizeof_hdr)

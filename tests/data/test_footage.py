@@ -1,5 +1,7 @@
 """Frames of clips, as they were written."""
 
+import os
+import struct
 import sys
 
 import numpy as np
@@ -154,3 +156,73 @@ def test_mistakes_are_one_line(animated, write, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(UserError, match=r"a\.mp4 needs PyAV: pip install '\.\[video"):
         footage.frames(tmp_path / "a.mp4", everything)
+
+
+@pytest.mark.parametrize(
+    ("frames_of_it", "side", "message"),
+    [(2**16, 4, "65536 frames of 4x4"), (300, 9000, "300 frames of 9000x9000")],
+)
+def test_animations_without_end(frames_of_it, side, message, tmp_path):
+    """No frame behind the first is decoded."""
+    header = b"GIF89a" + struct.pack("<HHBBB", side, side, 0x80, 0, 0) + bytes(6)
+    frame = b"\x2c" + struct.pack("<HHHHB", 0, 0, 1, 1, 0) + b"\x02\x02\x44\x01\x00"
+    (tmp_path / "a.gif").write_bytes(header + frame * frames_of_it + b";")
+    with pytest.raises(UserError, match=f"it has {message} pixels"):
+        footage.frames(tmp_path / "a.gif", everything)
+
+
+def test_frames_that_grow(tmp_path):
+    header = b"GIF89a" + struct.pack("<HHBBB", 4, 4, 0x80, 0, 0) + bytes(6)
+    content = header
+    for side in (1, 1, 60000):
+        box = struct.pack("<HHHHB", 0, 0, side, side, 0)
+        content += b"\x2c" + box + b"\x02\x02\x44\x01\x00"
+    (tmp_path / "a.gif").write_bytes(content + b";")
+    with pytest.raises(UserError, match="it has more than 134217728 pixels"):
+        footage.frames(tmp_path / "a.gif", everything)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "ffconcat version 1.0\nfile other.mp4\n",
+        "#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\nother.mp4\n#EXT-X-ENDLIST\n",
+        "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\n"
+        "m=video 5004 RTP/AVP 96\n",
+    ],
+)
+def test_a_video_opens_no_other_file(content, filmed, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    filmed("other.mp4", "mpeg4")
+    (tmp_path / "a.mp4").write_text(content)
+    with pytest.raises(UserError, match=r"a\.mp4 cannot be read: (its|Invalid)"):
+        footage.frames("a.mp4", everything)
+
+
+def test_names_that_look_like_addresses(filmed, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    filmed("concat:a|b.mp4", "mpeg4")
+    assert len(footage.frames("concat:a|b.mp4", everything)) == COUNT
+
+
+def test_long_videos_without_times_are_decoded_twice(filmed, monkeypatch):
+    path = filmed("a.avi", "mpeg4", between=2)
+    whole = footage.frames(path, everything)
+    monkeypatch.setattr(footage, "_HELD", 1000)
+    for wanted in ([0], [4, 4, 11], range(COUNT)):
+        found = footage.frames(path, lambda _, w=wanted: w)
+        assert found == [whole[i] for i in wanted]
+
+
+def test_frames_are_in_memory_one_at_a_time(tmp_path):
+    for t, frame in enumerate(FRAMES):
+        Image.fromarray(frame).save(tmp_path / f"{t}.png")
+    one = next(footage.each_frame(tmp_path, everything))
+    np.testing.assert_array_equal(one, FRAMES[0])
+
+
+def test_what_is_no_file(tmp_path):
+    for name in ("a.gif", "a.mp4"):
+        os.mkfifo(tmp_path / name)
+        with pytest.raises(UserError, match="it is no regular file"):
+            footage.frames(tmp_path / name, everything)

@@ -1,6 +1,9 @@
 """Volumes, as they were written."""
 
+import gzip
+import struct
 import sys
+import zipfile
 
 import numpy as np
 import pytest
@@ -161,3 +164,97 @@ def test_a_slice_is_no_volume(tmp_path):
     nibabel.Nifti1Image(np.zeros((4, 5)), np.eye(4)).to_filename(tmp_path / "a.nii")
     with pytest.raises(UserError, match=r"a\.nii cannot be read: its shape is \(4, 5"):
         volumes.read(tmp_path / "a.nii")
+
+
+def header(shape, kind="|u1"):
+    """The header of a `.npy` file, without data."""
+    text = f"{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}"
+    text += " " * (-(len(text) + 11) % 64) + "\n"
+    return b"\x93NUMPY\1\0" + struct.pack("<H", len(text)) + text.encode()
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ((100000, 100000, 1000), "268435456 voxels, 16384 on a side, are read"),
+        ((2**32, 2**32, 4), "are read: make it smaller"),
+        ((20000, 1, 1), "are read: make it smaller"),
+        ((-1, 4, 4), r"its shape is \(-1, 4, 4\), not \(depth"),
+        ((0, 4, 4), r"its shape is \(0, 4, 4\), not"),
+        ((4, 4, 4, 2), r"its shape is \(4, 4, 4, 2\), not"),
+    ],
+)
+def test_sizes_are_refused_by_the_header(shape, message, tmp_path, monkeypatch):
+    monkeypatch.setattr(np.lib.format, "read_array", None)
+    paths = tmp_path / "a.npy", tmp_path / "a.npz"
+    paths[0].write_bytes(header(shape))
+    with zipfile.ZipFile(paths[1], "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.npy", header(shape) + bytes(10**6))
+    for path in paths:
+        with pytest.raises(UserError, match=message):
+            volumes.fit(path, (4, 4, 4, 1))
+
+
+def test_damaged_arrays_are_one_line(tmp_path):
+    good = header((2, 2, 2)) + bytes(8)
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("a.npy", good)
+    packed = (tmp_path / "a.npz").read_bytes()
+    broken = [good[:i] for i in range(0, len(good), 5)]
+    broken += [good[:i] + b"(" + good[i + 1 :] for i in range(0, len(good) - 8, 5)]
+    broken += [packed[:i] for i in range(0, len(packed), 9)]
+    broken += [packed[:i] + b"\xff" + packed[i + 1 :] for i in range(0, len(packed), 9)]
+    broken += [
+        header((2, 2, 2), kind) + bytes(128) for kind in ("|O", "<c16", "<M8[s]")
+    ]
+    broken += [header("(" * 3000), header("__import__('os')"), b"\x80\x04N."]
+    for content in broken:
+        (tmp_path / "a.npy").write_bytes(content)
+        try:
+            volumes.fit(tmp_path / "a.npy", (4, 4, 4, 1))
+        except UserError as error:
+            assert "\n" not in str(error)
+
+
+def test_headers_of_nifti(tmp_path):
+    nibabel = pytest.importorskip("nibabel")
+    nibabel.Nifti1Image(np.ones((4, 5, 6), np.int16), np.eye(4)).to_filename(
+        tmp_path / "a.nii"
+    )
+    whole = (tmp_path / "a.nii").read_bytes()
+
+    def refused(message, *extension, **fields):
+        changed = nibabel.Nifti1Header(whole[:348])
+        for field, value in fields.items():
+            changed._structarr[field] = value
+        content = changed.binaryblock + (b"".join(extension) or whole[348:])
+        (tmp_path / "b.nii").write_bytes(content)
+        (tmp_path / "b.nii.gz").write_bytes(gzip.compress(content))
+        for name in ("b.nii", "b.nii.gz"):
+            with pytest.raises(UserError, match=message) as error:
+                volumes.fit(tmp_path / name, (4, 4, 4, 1))
+            assert name in str(error.value) and "\n" not in str(error.value)
+
+    refused("are read: make it smaller", dim=[3, 30000, 30000, 30000, 1, 1, 1, 1])
+    refused(r"its shape is \(-4, 5, 6\)", dim=[3, -4, 5, 6, 1, 1, 1, 1])
+    refused(r"its shape is \(4, 5, 6, 3\)", dim=[4, 4, 5, 6, 3, 1, 1, 1])
+    refused("its voxels begin at byte 1000", vox_offset=1e30)
+    refused("cannot be read", vox_offset=-1000)
+    refused("cannot be read", vox_offset=np.nan)
+    refused("cannot be read", datatype=9999)
+    refused("values of type", datatype=128, bitpix=24)
+    refused("cannot be read", srow_x=[np.nan] * 4)
+    # An extension that states all of the memory.
+    refused("cannot be read", b"\1\0\0\0", struct.pack("<ii", -8, 4), bytes(64))
+    (tmp_path / "a.nii").write_bytes(b"\0" * 540)
+    with pytest.raises(UserError, match="it has no header of NIfTI"):
+        volumes.read(tmp_path / "a.nii")
+
+
+@pytest.mark.parametrize("kind", ["u1", "i1", "i2", "u2", ">i4", "f2", "f4", "f8", "?"])
+def test_percentiles_are_those_of_float64(kind, tmp_path):
+    rng = np.random.default_rng(0)
+    for depth in (1, 2, 3, 7, 200, 1001):
+        voxels = np.abs(rng.normal(0, 50, (depth, 1, 1))).clip(0, 120).astype(kind)
+        exact = np.percentile(voxels.astype(float), volumes.PERCENTILES)
+        assert volumes._percentiles(voxels) == tuple(exact)
