@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from cnn_jax import data
-from cnn_jax.errors import UserError
+from cnn_jax.errors import DataWarning, UserError
 
 OBJECT = (
     "<object><name>{}</name><bndbox><xmin>{}</xmin><ymin>{}</ymin><xmax>{}</xmax>"
@@ -98,10 +98,21 @@ def test_boxes_of_pictures_that_a_camera_turned(cells):
         assert image.mean() < 40
     path = cells / "Annotations" / "0.xml"
     path.write_text(path.read_text().replace("<width>40", "<width>44"))
-    with pytest.raises(
-        UserError, match=r"0\.jpg .* is of 44x20 pixels, and it has 20x"
-    ):
-        data.load("voc", dir=str(cells))
+    for in_memory in (True, False):
+        with pytest.raises(
+            UserError, match=r"0\.jpg .* is of 44x20 pixels, and it has 20x"
+        ):
+            data.load("voc", dir=str(cells), in_memory=in_memory)
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_boxes_of_which_nothing_tells_whether_they_are_upright(cells, in_memory):
+    exif = Image.Exif()
+    exif[0x0112] = 3  # upside down
+    path = cells / "JPEGImages" / "0.jpg"
+    Image.open(path).save(path, exif=exif)
+    with pytest.warns(DataWarning, match=r"0\.jpg is turned .* taken as upright"):
+        data.load("voc", dir=str(cells), in_memory=in_memory)
 
 
 def _split(dataset, role):
