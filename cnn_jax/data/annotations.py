@@ -2,65 +2,49 @@
 (Lin et al. 2014)."""
 
 import codecs
-import json
+import re
 import xml.etree.ElementTree as ET
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
-import numpy as np
-
-from cnn_jax.data.walk import SUFFIXES, by_name, check_regular, finder, visible_files
-from cnn_jax.errors import UserError, unknown
+from cnn_jax.data import boxes, fields
+from cnn_jax.data.boxes import Annotated, Annotations
+from cnn_jax.data.fields import Kind
+from cnn_jax.data.walk import SUFFIXES, by_name, visible_files
+from cnn_jax.errors import UserError
 from cnn_jax.names import key
 
-# Pixels that a box may reach beyond its image, and is cut off.
-ROUNDING = 1
+Id = int | float | str
 VOC_SPLITS = ("train", "val", "trainval", "test")
 
-
-@dataclass(frozen=True)
-class Annotations:
-    """The boxes of some images; the i-th entries belong together.
-
-    Attributes:
-      paths: of the images.
-      sizes: int32 [n, 2], height and width of the images in pixels.
-      boxes: for each image float32 [boxes, 5]: class, top, left, bottom, right, in
-        pixels from the image's upper left corner to the box's edges.
-      exempt: for each image bool [boxes]: which ones are not to be counted, "difficult"
-        in Pascal VOC and "iscrowd" in COCO.
-      classes: names; a class is an index into them.
-    """
-
-    paths: tuple[str, ...]
-    sizes: np.ndarray
-    boxes: tuple[np.ndarray, ...]
-    exempt: tuple[np.ndarray, ...]
-    classes: tuple[str, ...]
-
-    def labels(self) -> list[np.ndarray]:
-        """`boxes` as tasks take them: with the class -2 - c in the place of c where
-        they are exempt."""
-        marked = []
-        for boxes, exempt in zip(self.boxes, self.exempt, strict=True):
-            kinds = np.where(exempt, -2 - boxes[:, 0], boxes[:, 0])
-            marked.append(np.column_stack([kinds, boxes[:, 1:]]).astype(np.float32))
-        return marked
-
-
-class _Object(NamedTuple):
-    name: str
-    box: tuple[float, float, float, float]  # top, left, bottom, right
-    exempt: bool
-
-
-class _Image(NamedTuple):
-    source: Path  # the file that has its annotations
-    path: Path
-    size: tuple[int, int]  # height, width
-    objects: list[_Object]
+COCO = {
+    "images": fields.FILLED_LIST,
+    "annotations": fields.LIST,
+    "categories": fields.FILLED_LIST,
+}
+COCO_IMAGE = {
+    "id": fields.ID,
+    "file_name": fields.FILE,
+    "height": fields.SIDE,
+    "width": fields.SIDE,
+}
+COCO_CATEGORY = {"id": fields.ID, "name": fields.TEXT}
+COCO_ANNOTATION = {
+    "image_id": fields.ID,
+    "category_id": fields.ID,
+    "bbox": fields.BOX,
+    "iscrowd": fields.FLAG._replace(optional=True),
+}
+VOC_IMAGE = {"size/height": fields.SIDE, "size/width": fields.SIDE}
+VOC_OBJECT = {
+    "name": fields.TEXT,
+    "bndbox/xmin": fields.NUMBER,
+    "bndbox/ymin": fields.NUMBER,
+    "bndbox/xmax": fields.NUMBER,
+    "bndbox/ymax": fields.NUMBER,
+    "difficult": fields.FLAG._replace(optional=True),
+}
 
 
 def pascal_voc(
@@ -80,9 +64,11 @@ def pascal_voc(
       splits: which of them to read; None: all.
 
     Raises:
-      UserError: with the file's name, for a file that is missing or cannot be read, no
-        XML or without the entries that it needs, for an unknown class, and for a box
-        that is empty or outside of its image; and for a split that is not there.
+      UserError: with the names of the file and its entry, for a file that is missing or
+        cannot be read, no XML or without the fields that it needs, for an unknown
+        class, for a box that is empty or outside of its image, for boxes that are
+        fractions of their images, and for a name that is twice in a list; and for a
+        split that is not there.
     """
     root = Path(dir).expanduser()
     if not (root / "Annotations").is_dir():
@@ -106,33 +92,47 @@ def pascal_voc(
         parts["all"] = sorted(annotated)
     folder = root / "JPEGImages"
     pictures = by_name(visible_files(folder, SUFFIXES)) if folder.is_dir() else {}
-    images = {}
-    for name in sorted({name for names in parts.values() for name in names}):
-        picture = pictures.get(name, folder / f"{name}.jpg")
-        source = annotated.get(name, root / "Annotations" / f"{name}.xml")
-        images[name] = _voc_image(source, picture)
+    images = {
+        name: _voc_image(annotated[name], pictures.get(name, folder / f"{name}.jpg"))
+        for name in sorted({name for names in parts.values() for name in names})
+    }
+    boxes.check_pixels(images.values(), root / "Annotations")
     if classes is None:
         classes = sorted({o.name for i in images.values() for o in i.objects})
     classes = list(map(key, classes))
     return {
-        split: _assembled([images[name] for name in names], classes)
+        split: boxes.assembled([images[name] for name in names], classes)
         for split, names in parts.items()
     }
 
 
 def _listed(path: Path, annotated: Collection[str]) -> list[str]:
-    """The names in a list of Pascal VOC, as `names.key` spells them."""
-    content = _read(path)
+    """The names in a list of Pascal VOC, each in `annotated`, and there once.
+
+    They are spelled as `names.key` does.
+    """
+    names: dict[str, str] = {}
+    content = fields.read(path)
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         text = content.decode("utf-16", "replace")
     else:
         text = content.decode("utf-8-sig", "surrogateescape")
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    # In the lists of one class, a second column says whether it is there.
-    return [
-        name if (name := key(line)) in annotated else key(line.split()[0])
-        for line in lines
-    ]
+    for number, line in enumerate(text.splitlines(), 1):
+        line = line.strip()
+        if not line:
+            continue
+        # In the lists of one class, a second column says whether it is there.
+        if (name := key(line)) not in annotated:
+            name = key(line.split()[0])
+        if name not in annotated:
+            raise UserError(
+                f"{path}: line {number} is {fields.shown(line)}, and no file in "
+                "Annotations has this name. A line is a name without folder and suffix."
+            )
+        fields.check_new(name, names, "the name", f"{path}: line {number}")
+    if not names:
+        raise UserError(f"{path} lists no pictures.")
+    return list(names)
 
 
 def coco(file: str | Path, folder: str | Path) -> Annotations:
@@ -146,115 +146,105 @@ def coco(file: str | Path, folder: str | Path) -> Annotations:
       folder: of the pictures, such as `val2017`.
 
     Raises:
-      UserError: with the file's name, for a file that is missing or cannot be read, no
-        JSON or without the entries that it needs, for an image or category that is not
-        listed, and for a box outside of its image.
+      UserError: with the names of the file and its entry, for a file that is missing or
+        cannot be read, no JSON or without the fields that it needs, for two images or
+        categories of one name or number, for an image or category that is not listed,
+        for a box outside of its image, and for boxes that are fractions of their
+        images.
     """
     file, folder = Path(file).expanduser(), Path(folder).expanduser()
-    try:
-        content = json.loads(_read(file))
-        names = {c["id"]: c["name"] for c in content["categories"]}
-        images = {
-            image["id"]: _Image(
-                file,
-                folder / image["file_name"],
-                (int(image["height"]), int(image["width"])),
-                [],
-            )
-            for image in content["images"]
-        }
-        for entry in content["annotations"]:
-            image, kind = entry["image_id"], entry["category_id"]
-            if image not in images or kind not in names:
+    content = fields.checked(fields.read_json(file), COCO, str(file))
+    names = _coco_categories(content, file)
+    images = _coco_images(content, file, folder)
+    for where, entry in fields.entries(content, "annotations", COCO_ANNOTATION, file):
+        for name, known in (("image_id", images), ("category_id", names)):
+            if entry[name] not in known:
+                listed = "images" if known is images else "categories"
                 raise UserError(
-                    f"{file}: an annotation is of image {image} and category {kind}, "
-                    "and one of them is not listed."
+                    f"{where}: {name} is {fields.shown(entry[name])}, which is no id "
+                    f"among the file's {listed}."
                 )
-            left, top, width, height = map(float, entry["bbox"])
-            if width and height:
-                box = (top, left, top + height, left + width)
-                exempt = bool(entry.get("iscrowd"))
-                images[image].objects.append(_Object(names[kind], box, exempt))
-    except KeyError as error:
-        raise UserError(f"{file} has an entry without {error}.") from None
-    except (AttributeError, TypeError, ValueError) as error:
-        raise UserError(f"{file} is no COCO file of boxes: {error}.") from None
-    return _assembled(images.values(), [names[number] for number in sorted(names)])
+        left, top, width, height = map(float, entry["bbox"])
+        if width and height:
+            image = images[entry["image_id"]]
+            kind = names[entry["category_id"]]
+            sides = (top, left, top + height, left + width)
+            box = boxes.inside(sides, image.size, f"{where}: the box of a '{kind}'")
+            image.objects.append(boxes.Object(kind, box, bool(entry.get("iscrowd"))))
+    boxes.check_pixels(images.values(), file)
+    return boxes.assembled(images.values(), list(names.values()))
 
 
-def _voc_image(source: Path, picture: Path) -> _Image:
+def _coco_categories(content: Mapping[str, Any], file: Path) -> dict[Id, str]:
+    """The names of a COCO file's categories, in the order of their numbers."""
+    names, ids, seen = {}, {}, {}
+    for where, entry in fields.entries(content, "categories", COCO_CATEGORY, file):
+        fields.check_new(entry["id"], ids, "id", where)
+        names[entry["id"]] = name = key(entry["name"])
+        fields.check_new(name, seen, "name", where)
+        if isinstance(entry["id"], str) != isinstance(next(iter(names)), str):
+            raise UserError(
+                f"{where}: the ids of categories must all be numbers, or all be texts."
+            )
+    return {number: names[number] for number in sorted(names)}
+
+
+def _coco_images(
+    content: Mapping[str, Any], file: Path, folder: Path
+) -> dict[Id, Annotated]:
+    """A COCO file's images by their numbers, without objects."""
+    images, ids, seen = {}, {}, {}
+    for where, entry in fields.entries(content, "images", COCO_IMAGE, file):
+        path = folder / entry["file_name"]
+        fields.check_new(entry["id"], ids, "id", where)
+        fields.check_new(str(path), seen, "the picture of file_name", where)
+        size = (int(entry["height"]), int(entry["width"]))
+        images[entry["id"]] = Annotated(where, path, size, [])
+    return images
+
+
+def _voc_image(source: Path, picture: Path) -> Annotated:
+    """The annotations of one picture, of a file of Pascal VOC."""
     try:
-        root = ET.fromstring(_read(source))
+        root = ET.fromstring(fields.read(source))
     except ET.ParseError as error:
         raise UserError(f"{source} is no XML: {error}.") from None
-
-    def text(element: ET.Element, path: str) -> str:
-        found = element.findtext(path, "").strip()
-        if not found:
-            raise UserError(f"{source}: <{element.tag}> has no {path}.")
-        return found
-
-    def number(element: ET.Element, path: str) -> float:
-        try:
-            return float(text(element, path))
-        except ValueError:
-            raise UserError(
-                f"{source}: {path} is '{text(element, path)}', which is no number."
-            ) from None
-
+    except (LookupError, ValueError) as error:
+        raise UserError(
+            f"{source} has an encoding that cannot be read ({error}): save it as UTF-8."
+        ) from None
+    found = _fields(root, VOC_IMAGE, f"{source}: <{root.tag}>")
+    size = (int(found["size/height"]), int(found["size/width"]))
     objects = []
-    for element in root.iterfind("object"):
+    for i, element in enumerate(root.iterfind("object")):
+        where = f"{source}: object[{i}]"
+        found = _fields(element, VOC_OBJECT, where)
         left, top, right, bottom = (
-            number(element, f"bndbox/{side}")
-            for side in ("xmin", "ymin", "xmax", "ymax")
+            found[f"bndbox/{side}"] for side in ("xmin", "ymin", "xmax", "ymax")
         )
-        exempt = element.findtext("difficult", "").strip() == "1"
-        box = (top - 1, left - 1, bottom, right)
-        objects.append(_Object(key(text(element, "name")), box, exempt))
-    size = (int(number(root, "size/height")), int(number(root, "size/width")))
-    return _Image(source, picture, size, objects)
+        where = f"{where}: the box of a '{found['name']}'"
+        box = boxes.inside((top - 1, left - 1, bottom, right), size, where)
+        objects.append(
+            boxes.Object(key(found["name"]), box, bool(found.get("difficult")))
+        )
+    return Annotated(str(source), picture, size, objects)
 
 
-def _assembled(images: Iterable[_Image], classes: Sequence[str]) -> Annotations:
-    """Checks what is inside of the files."""
-    images, index = list(images), {name: i for i, name in enumerate(classes)}
-    boxes = []
-    stored, paths = finder(), []
-    for source, path, size, objects in images:
-        paths.append(stored(path))
-        if paths[-1] is None:
-            raise UserError(f"{source}: there is no picture {path}.")
-        rows = np.zeros((len(objects), 5))
-        for row, (name, box, _) in zip(rows, objects, strict=True):
-            if name not in index:
-                raise UserError(f"{source}: {unknown('class', name, classes)}")
-            inside = np.clip(box, 0, (*size, *size))
-            if (
-                np.abs(inside - box).max() > ROUNDING
-                or (inside[2:] <= inside[:2]).any()
-            ):
-                top, left, bottom, right = box
-                raise UserError(
-                    f"{source}: the box of a '{name}' from ({left:g}, {top:g}) to "
-                    f"({right:g}, {bottom:g}) is empty, or not inside of the image of "
-                    f"{size[1]}x{size[0]} pixels (width x height)."
-                )
-            row[:] = index[name], *inside
-        boxes.append(rows.astype(np.float32))
-    return Annotations(
-        paths=tuple(map(str, paths)),
-        sizes=np.array([image.size for image in images], np.int32).reshape(-1, 2),
-        boxes=tuple(boxes),
-        exempt=tuple(
-            np.array([o.exempt for o in image.objects], bool) for image in images
-        ),
-        classes=tuple(classes),
-    )
+_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", re.ASCII)
 
 
-def _read(path: Path) -> bytes:
-    check_regular(path)
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}.") from None
+def _fields(
+    element: ET.Element, kinds: Mapping[str, Kind], where: str
+) -> dict[str, str | float]:
+    """The texts below an element of XML by their paths, `fields.checked`; numbers but
+    for names."""
+    found = {}
+    for path in kinds:
+        elements = element.findall(path)
+        if len(elements) > 1:
+            raise UserError(f"{where} has {path} {len(elements)} times.")
+        text = (elements[0].text or "").strip() if elements else ""
+        if text:
+            number = path != "name" and _NUMBER.fullmatch(text)
+            found[path] = float(text) if number else text
+    return fields.checked(found, kinds, where)

@@ -1,6 +1,6 @@
 """The user's pictures with boxes around objects, as Pascal VOC and COCO have them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -8,10 +8,10 @@ import numpy as np
 
 from cnn_jax import names
 from cnn_jax.data import annotations, images
-from cnn_jax.data.annotations import Annotations
+from cnn_jax.data.boxes import Annotations
 from cnn_jax.data.dataset import Dataset, assemble
 from cnn_jax.data.folder import existing
-from cnn_jax.data.splits import Encoded, Records, Shape
+from cnn_jax.data.splits import Arrays, Encoded, Records, Shape, Split
 from cnn_jax.data.walk import check_apart
 from cnn_jax.errors import UserError
 from cnn_jax.ranges import Channels, Examples, Fraction, Seed, Share, Side
@@ -46,8 +46,9 @@ def voc(
       train_examples, test_examples, subset_seed: see `folder.load`.
 
     Raises:
-      UserError: as `annotations.pascal_voc`, for a split that is not there, and for a
-        picture in both splits.
+      UserError: as `annotations.pascal_voc`, for a split that is not there, a picture
+        in both splits, a split without boxes, and a picture whose size is not the size
+        in its annotation.
     """
     kept = {
         "train_examples": train_examples,
@@ -87,8 +88,9 @@ def coco(
       train_examples, test_examples, subset_seed: see `folder.load`.
 
     Raises:
-      UserError: as `annotations.coco`, for splits of different classes, and for a
-        picture in both splits.
+      UserError: as `annotations.coco`, for splits of different classes, a picture in
+        both splits, a split without boxes, and a picture whose size is not the size in
+        its annotation.
     """
     kept = {
         "train_examples": train_examples,
@@ -141,6 +143,10 @@ class BoxRecords(Records):
     def label_shape(self) -> Shape:
         return (self.most, 5)
 
+    def kept(self) -> Sequence[int] | np.ndarray:
+        """The indices of the split's pictures in its reader."""
+        return range(len(self.reader)) if self.indices is None else self.indices
+
     def decoded(self, example: Encoded, rng: np.random.Generator | None) -> dict:
         del rng
         rows, size = example.label
@@ -157,8 +163,7 @@ class BoxRecords(Records):
 
         Headers of files are read, and no picture is decoded.
         """
-        indices = range(len(self.reader)) if self.indices is None else self.indices
-        for example in self.reader.read(indices):
+        for example in self.reader.read(self.kept()):
             images.placement(example.picture, _turned(example.label[1]))
 
 
@@ -177,25 +182,38 @@ def _with_boxes(
 ) -> Dataset:
     images.check_shape(min(images.sides(image_size)), channels)
     shape = (*images.sides(image_size), channels)
-    for role, known in (("train", train), ("test", test)):
-        if not known.paths:
-            raise UserError(f"the {role} split has no pictures.")
-    if not train.classes:
-        raise UserError("no picture has an object with a box.")
     most = max(len(rows) for known in (train, test) for rows in known.boxes)
-    splits = (
-        BoxRecords(
+    splits = {
+        role: BoxRecords(
             BoxFiles(known.paths, known.sizes, tuple(known.labels())),
             shape,
             most=max(most, 1),
         )
-        for known in (train, test)
-    )
-    dataset = assemble(*splits, classes=train.classes, label_kind="boxes", **kept)
+        for role, known in (("train", train), ("test", test))
+    }
+    _check_boxes(splits)
+    dataset = assemble(**splits, classes=train.classes, label_kind="boxes", **kept)
+    _check_boxes(dataset.splits)  # of the pictures that were kept
     for split in dataset.splits.values():
-        if isinstance(split, BoxRecords):  # and is not decoded yet
+        if isinstance(split, BoxRecords):  # decoding has checked pictures in memory
             split.check()
     return dataset
+
+
+def _check_boxes(splits: Mapping[str, Split]) -> None:
+    """Raises `UserError` for a split where there is nothing to find."""
+    for role, split in splits.items():
+        if not _has_boxes(split):
+            raise UserError(
+                f"no picture of the {role} split has an object with a box that counts "
+                "(difficult and crowded objects do not)."
+            )
+
+
+def _has_boxes(split: Split) -> bool:
+    if isinstance(split, Arrays):
+        return bool((split.labels[..., 0] >= 0).any())
+    return any((split.reader.boxes[i][:, 0] >= 0).any() for i in split.kept())
 
 
 def _divided(known: Annotations, fraction: float) -> tuple[Annotations, Annotations]:

@@ -1,6 +1,7 @@
 """Boxes in the formats of others: small folders, mistakes, and a real set."""
 
 import json
+import math
 import os
 
 import numpy as np
@@ -133,17 +134,23 @@ def test_names_with_spaces(voc):
     [
         (xml(CAT)[:-9], r"c\.xml is no XML: .*line"),
         (xml(CAT).replace("cat", "cta"), "c.xml: unknown class 'cta'. Did you mean"),
-        (xml(CAT).replace("<name>cat</name>", ""), "c.xml: <object> has no name"),
-        (xml(CAT).replace("xmax", "x"), "c.xml: <object> has no bndbox/xmax"),
-        (xml(CAT).replace("6.5", "low"), "bndbox/ymax is 'low', which is no number"),
+        (xml(CAT).replace("<name>cat</name>", ""), r"c\.xml: object\[0\] has no name"),
+        (xml(CAT).replace("xmax", "x"), r"c\.xml: object\[0\] has no bndbox/xmax"),
+        (
+            xml(CAT).replace("6.5", "low"),
+            r"object\[0\]: bndbox/ymax is 'low'; it must be a finite",
+        ),
         (xml(CAT).replace("size>", "s>"), "<annotation> has no size/height"),
-        (xml(CAT).replace("6.5", "18"), r"c\.xml: the box of a 'cat' from \(2, 1\) to"),
+        (
+            xml(CAT).replace("6.5", "18"),
+            r"object\[0\]: the box of a 'cat' from \(2, 1\) to",
+        ),
         (
             xml(CAT).replace("6.5", "1"),
             r"\(10, 1\) is empty, or not inside .* of 20x16",
         ),
         (xml(CAT).replace("<xmin>3", "<xmin>-1"), "not inside of the image"),
-        (None, r"c\.xml cannot be read: No such file"),
+        (None, r"train\.txt: line 3 is 'c', and there is no Annotations/c\.xml"),
     ],
 )
 def test_mistakes_in_pascal_voc(voc, content, message):
@@ -220,12 +227,16 @@ def test_coco(coco_file):
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("image_id", 11, r"instances\.json: an annotation is of image 11 and category"),
-        ("category_id", 4, "of image 10 and category 4, and one of them is not listed"),
-        ("bbox", [2, 1, 8], r"instances\.json is no COCO file of boxes"),
-        ("bbox", None, r"instances\.json is no COCO file of boxes"),
-        ("bbox", [15, 1, 8, 5], r"instances\.json: the box of a 'dog' from \(15, 1\)"),
-        ("bbox", [5, 1, -2, 5], "is empty, or not inside"),
+        ("image_id", 11, r"json: annotations\[0\]: image_id is 11, which is no id"),
+        ("category_id", 4, "is 4, which is no id among the file's categories"),
+        ("bbox", [2, 1, 8], r"\[0\]: bbox is \[2, 1, 8\]; it must be four finite"),
+        (
+            "bbox",
+            [math.nan] * 4,
+            r"bbox is \[nan, nan, nan, nan\]; it must be four fin",
+        ),
+        ("bbox", [15, 1, 8, 5], r"annotations\[0\]: the box of a 'dog' from \(15, 1\)"),
+        ("bbox", [0.1, 0.2, 0.5, 0.5], "all boxes are fractions of their images"),
     ],
 )
 def test_mistakes_in_coco(coco_file, key, value, message):
@@ -240,13 +251,13 @@ def test_files_that_are_no_coco(coco_file, tmp_path):
     path, pictures = write_file()
     (pictures / "2.jpg").unlink()
     with pytest.raises(
-        UserError, match=r"instances\.json: there is no picture .*2\.jpg"
+        UserError, match=r"images\[0\] \(id 20\): there is no picture .*2\.jpg"
     ):
         coco(path, pictures)
     for text, message in {
-        "{": "is no COCO file of boxes: Expecting",
-        "[]": "is no COCO file of boxes",
-        "{}": "has an entry without 'categories'",
+        "{": r"instances\.json is no JSON file: Expecting",
+        "[]": r"instances\.json is \[\]; it must be an object with images, annotations",
+        "{}": r"instances\.json has no images",
     }.items():
         path.write_text(text)
         with pytest.raises(UserError, match=message):

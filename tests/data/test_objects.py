@@ -29,6 +29,14 @@ def cells(tmp_path, write):
     return root
 
 
+def _lists(root, **names):
+    """Writes lists of a split's names."""
+    folder = root / "ImageSets" / "Main"
+    folder.mkdir(parents=True, exist_ok=True)
+    for split, lines in names.items():
+        (folder / f"{split}.txt").write_text("\n".join(lines))
+
+
 def test_boxes_are_stretched_with_their_pictures(cells):
     dataset = data.load("voc", dir=str(cells), image_size=(40, 40))
     assert dataset.label_kind == "boxes" and dataset.classes == ("a", "b")
@@ -45,10 +53,7 @@ def test_boxes_are_stretched_with_their_pictures(cells):
 
 
 def test_splits_of_a_folder(cells):
-    lists = cells / "ImageSets" / "Main"
-    lists.mkdir(parents=True)
-    (lists / "train.txt").write_text("0\n1\n2\n")
-    (lists / "test.txt").write_text("3\n4\n")
+    _lists(cells, train="012", test="34")
     splits = data.load("voc", dir=str(cells), train_split="train").splits
     assert [len(split) for split in splits.values()] == [3, 2]
     with pytest.raises(UserError, match="has no split 'trainval'"):
@@ -122,11 +127,65 @@ def _split(dataset, role):
 def test_nothing_to_find(cells):
     for path in (cells / "Annotations").iterdir():
         path.write_text(path.read_text().replace("object", "subject"))
-    with pytest.raises(UserError, match="no picture has an object"):
+    with pytest.raises(UserError, match="no picture of the train split has an object"):
         data.load("voc", dir=str(cells))
-    lists = cells / "ImageSets" / "Main"
-    lists.mkdir(parents=True)
-    (lists / "trainval.txt").write_text("0\n1\n")
-    (lists / "test.txt").write_text("\n")
-    with pytest.raises(UserError, match="the test split has no pictures"):
+    _lists(cells, trainval="01", test="")
+    with pytest.raises(UserError, match=r"test\.txt lists no pictures"):
+        data.load("voc", dir=str(cells))
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_sizes_are_compared_before_training(cells, in_memory):
+    path = cells / "Annotations" / "3.xml"
+    path.write_text(path.read_text().replace("<width>40", "<width>44"))
+    with pytest.raises(UserError, match=r"3\.jpg .* is of 44x20 pixels, and it has 40"):
+        data.load("voc", dir=str(cells), in_memory=in_memory)
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_nothing_to_be_found_in_the_test_split(cells, in_memory):
+    """Of all pictures, or of the pictures that the options keep."""
+    options = {"dir": str(cells), "in_memory": in_memory}
+    _lists(cells, trainval="012", test="34")
+    first = np.random.default_rng(0).permutation(2)[0]  # see `dataset.keep`
+    path = cells / "Annotations" / f"{(3, 4)[first]}.xml"
+    path.write_text(
+        path.read_text().replace("</name>", "</name><difficult>1</difficult>")
+    )
+    assert len(data.load("voc", **options).splits["test"]) == 2
+    message = "no picture of the test split has an object with a box that counts"
+    with pytest.raises(UserError, match=message):
+        data.load("voc", **options, test_examples=1)
+    _lists(cells, test=[path.stem])
+    with pytest.raises(UserError, match=message):
+        data.load("voc", **options)
+
+
+def test_pictures_in_both_splits(cells):
+    _lists(cells, trainval="0123", val="34")
+    options = {"dir": str(cells), "in_memory": False}
+    with pytest.raises(UserError, match=r"3\.jpg is in both splits, 'trainval' and"):
+        data.load("voc", **options, test_split="val")
+    both = data.load("voc", **options, test_split="trainval").splits
+    assert len(both["test"]) == 4
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("3.jpg", r"test\.txt: line 2 is '3\.jpg', and there is no Annotations/3\.jpg"),
+        ("JPEGImages/3", "line 2 is .* A line is a name without folder and suffix"),
+        ("../Annotations/3", "line 2 is .* and there is no"),
+        ("4", r"test\.txt: line 2: the name is '4', as in line 1"),
+    ],
+)
+def test_mistakes_in_lists(cells, line, message):
+    _lists(cells, trainval="012", test=["4", line])
+    with pytest.raises(UserError, match=message):
+        data.load("voc", dir=str(cells))
+
+
+def test_two_pictures_of_one_name(cells, write):
+    write(cells / "JPEGImages" / "3.png")
+    with pytest.raises(UserError, match=r"3\.xml is of two pictures: .*3\.jpg and .*3"):
         data.load("voc", dir=str(cells))
