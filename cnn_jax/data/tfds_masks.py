@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cnn_jax.data import images, mask_records, masks, tfds_source
+from cnn_jax.data import images, mask_records, masks, tfds_files, tfds_source
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.errors import UserError
 from cnn_jax.ranges import Examples, Level, Seed, Share, Side
@@ -41,8 +41,8 @@ def load(
 
     Raises `UserError` as `tfds_source.load` does, and where nobody names the classes.
     """
-    path = tfds_source.find(name, data_dir)
-    info = tfds_source.builder(path).info
+    path = tfds_files.find(name, data_dir)
+    info = tfds_files.builder(path).info
     title = f"tfds:{name}"
     facts = _facts(info, title, image_size, classes)
     train, test = (
@@ -54,6 +54,7 @@ def load(
                 image_key=facts.image_key,
                 label_key=facts.mask_key,
                 large=True,
+                classes=len(facts.classes),
                 table=masks.class_table(facts.classes, ignored),
             ),
             facts.image_shape,
@@ -61,7 +62,7 @@ def load(
         for split in (train_split, test_split)
     )
     for split in (train, test):
-        tfds_source.check_split(split.reader, info, path)
+        tfds_source.check_split(split, info)
     if in_memory is None and None in info.features[facts.image_key].shape:
         in_memory = False
     return masks.with_masks(
@@ -87,7 +88,7 @@ def describe(
 
     Raises `UserError` for one that is neither.
     """
-    info = tfds_source.known(name, data_dir)
+    info = tfds_files.known(name, data_dir)
     facts = _facts(info, f"tfds:{name}", image_size, classes)
     return facts.classes, facts.image_shape
 
@@ -142,7 +143,7 @@ def _facts(
             f"one mask of one; it has {', '.join(sorted(info.features))}."
         )
     mask = pictures[masks_found[0]]
-    own = tuple(getattr(mask, "names", None) or ())
+    own = tuple(mask.names) if getattr(mask, "num_classes", None) else ()
     if not (classes or own):
         raise UserError(f"{title} has no names of its masks' values: set data.classes.")
     size = None if image_size is None else images.sides(image_size)

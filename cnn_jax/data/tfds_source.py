@@ -1,11 +1,9 @@
 """Prepared TensorFlow Datasets, read without TensorFlow.
 
-A set is found by its folder, `data_dir/name[/config]/version`, as TFDS lays it out.
-TFDS itself would try to download a set that is not there.
+`tfds_files` finds a set and checks its files.
 """
 
-import os
-import re
+import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
+from cnn_jax.data import tfds_files
 from cnn_jax.data.dataset import Dataset, assemble
 from cnn_jax.data.images import check_shape
 from cnn_jax.data.splits import Encoded, Records
@@ -49,24 +49,36 @@ def load(
     Raises `UserError` for a set that is not prepared, not in the format
     array_record, or not one for image classification, and for an unknown split.
     """
-    path = find(name, data_dir)
-    info = builder(path).info
+    path = tfds_files.find(name, data_dir)
+    info = tfds_files.builder(path).info
     title = f"tfds:{name}"
     image_key, label_key = _keys(info, title)
     varies = None in info.features[image_key].shape[:2]
     shape = image_shape(info.features[image_key], _sides(image_size), title)
+    classes = info.features[label_key].names
     if in_memory is None and varies:
         in_memory = False
     train, test = (
-        Records(Prepared(str(path), title, split, image_key, label_key, varies), shape)
+        Records(
+            Prepared(
+                path=str(path),
+                title=title,
+                split=split,
+                image_key=image_key,
+                label_key=label_key,
+                large=varies,
+                classes=len(classes),
+            ),
+            shape,
+        )
         for split in (train_split, test_split)
     )
     for split in (train, test):
-        check_split(split.reader, info, path)
+        check_split(split, info)
     return assemble(
         train,
         test,
-        classes=info.features[label_key].names,
+        classes=classes,
         train_examples=train_examples,
         test_examples=test_examples,
         subset_seed=subset_seed,
@@ -86,27 +98,10 @@ def describe(
 
     Raises `UserError` for one that is neither.
     """
-    info, title = known(name, data_dir), f"tfds:{name}"
+    info, title = tfds_files.known(name, data_dir), f"tfds:{name}"
     image_key, label_key = _keys(info, title)
     shape = image_shape(info.features[image_key], _sides(image_size), title)
     return tuple(info.features[label_key].names), shape
-
-
-def known(name: str, data_dir: str | None) -> Any:
-    """What TFDS has to say of a set, prepared or not.
-
-    Raises `UserError` for one that is neither prepared nor known to it.
-    """
-    import tensorflow_datasets as tfds
-
-    try:
-        return builder(find(name, data_dir)).info
-    except UserError as unprepared:
-        try:
-            # A folder that is not there keeps TFDS from looking for prepared sets.
-            return tfds.builder(name, data_dir=os.devnull).info
-        except Exception:
-            raise unprepared from None
 
 
 def _sides(image_size: int | None) -> tuple[int, int] | None:
@@ -119,68 +114,21 @@ def image_shape(
     """(height, width, channels) of the images of a feature, in a size of their own or
     `size`.
 
-    Raises `UserError` where they have none of their own, or it is none.
+    Raises `UserError` where they have none of their own, or it is none, and for images
+    of other values than pictures have.
     """
     *own, channels = feature.shape
+    if feature.np_dtype not in (np.uint8, np.uint16) or channels not in (None, 1, 3):
+        raise UserError(
+            f"{title} has images of {channels} channels of {feature.np_dtype}; they "
+            "must have 1 or 3 channels of uint8 or uint16."
+        )
     if None in own and size is None:
         raise UserError(f"{title} has images of many sizes: set data.image_size.")
     height, width = size or own
     for side in (height, width):
         check_shape(side, channels or 3)
     return height, width, channels or 3
-
-
-def find(name: str, data_dir: str | None) -> Path:
-    """The folder of a prepared set, in its newest version if none is named."""
-    root = Path(
-        data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
-    ).expanduser()
-    set_name, _, version = name.partition(":")
-    prepared: dict[str, list[Path]] = {}
-    for info in [
-        *root.glob("*/*/dataset_info.json"),
-        *root.glob("*/*/*/dataset_info.json"),
-    ]:
-        relative = info.parent.parent.relative_to(root).as_posix()
-        prepared.setdefault(relative, []).append(info.parent)
-    configs = sorted(known for known in prepared if known.startswith(f"{set_name}/"))
-    if set_name not in prepared and len(configs) == 1:
-        set_name = configs[0]
-    elif set_name not in prepared and configs:
-        raise UserError(
-            f"tfds:{name} is prepared in several configurations; name one: "
-            f"{', '.join(configs)}."
-        )
-    if set_name not in prepared:
-        raise UserError(_not_prepared(set_name, root, sorted(prepared)))
-    versions = {path.name: path for path in prepared[set_name]}
-    if version and version not in versions:
-        raise unknown(f"version of tfds:{set_name} in {root}", version, versions)
-    return versions[version or max(versions, key=_version_number)]
-
-
-def _not_prepared(set_name: str, root: Path, prepared: list[str]) -> str:
-    where = (
-        f"the sets in {root} are {', '.join(prepared)}"
-        if prepared
-        else f"there are none in {root}"
-    )
-    return (
-        f"tfds:{set_name} is not prepared: {where}. Set TFDS_DATA_DIR or "
-        "data.data_dir to where it is, or prepare it on any machine with TensorFlow: "
-        f"tfds build {set_name} --file_format=array_record --data_dir={root}"
-    )
-
-
-def _version_number(version: str) -> tuple[int, ...]:
-    return tuple(int(number) for number in re.findall(r"\d+", version))
-
-
-def builder(path: Path) -> Any:
-    """TFDS's own reader of a prepared set."""
-    import tensorflow_datasets as tfds
-
-    return tfds.builder_from_directory(path)
 
 
 def _keys(info: Any, title: str) -> tuple[str, str]:
@@ -202,27 +150,43 @@ def _keys(info: Any, title: str) -> tuple[str, str]:
     )
 
 
-def check_split(reader: "Prepared", info: Any, path: Path) -> None:
-    """Raises `UserError` for a split that cannot be read, or has no examples."""
+def check_split(split: Records, info: Any) -> None:
+    """Reads the first example of a split of a prepared set.
+
+    Raises `UserError` for a split that cannot be read, has no examples, or whose images
+    are not as large as the set says.
+    """
+    reader = split.reader
     if info.file_format.value != "array_record":
         raise UserError(
-            f"{reader.title} in {path} is stored as {info.file_format.value}, which "
-            "has no random access; prepare it with --file_format=array_record."
+            f"{reader.title} in {reader.path} is stored as {info.file_format.value}, "
+            "which has no random access; prepare it with --file_format=array_record."
         )
     try:
-        split = info.splits[reader.split]
+        found = info.splits[reader.split]
     except (KeyError, ValueError, AssertionError):
         raise unknown(f"split of {reader.title}", reader.split, info.splits) from None
-    for instruction in split.file_instructions:
-        if not Path(instruction.filename).is_file():
-            raise UserError(f"{instruction.filename} of {reader.title} is missing.")
-    if not split.num_examples:
+    tfds_files.check_shards(found, Path(reader.path), reader.title)
+    if not found.num_examples:
         raise UserError(f"split '{reader.split}' of {reader.title} is empty.")
+    (first,) = reader.read([0])
+    split.decoded(first, None)
+    with Image.open(io.BytesIO(first.picture)) as image:
+        stored = image.size[::-1]
+    declared = info.features[reader.image_key].shape[:2]
+    if any(a not in (None, b) for a, b in zip(declared, stored, strict=True)):
+        raise UserError(
+            f"image {first.name} has {stored[0]}x{stored[1]} pixels (height x width), "
+            f"and {reader.path}/features.json says {declared[0]}x{declared[1]}."
+        )
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """Reads the encoded images of one split; opened anew in every process."""
+    """Reads the encoded images of one split; opened anew in every process.
+
+    Raises `UserError` with the name of the shard for an example that cannot be read.
+    """
 
     path: str
     title: str
@@ -230,24 +194,31 @@ class Prepared:
     image_key: str
     label_key: str
     large: bool
+    classes: int
 
     @cached_property
     def _source(self) -> Any:
         from tensorflow_datasets import decode
 
-        return builder(Path(self.path)).as_data_source(
-            split=self.split,
-            decoders={key: decode.SkipDecoding() for key in self._encoded()},
-        )
+        with tfds_files.damaged(f"{self.title} in {self.path}"):
+            return tfds_files.builder(Path(self.path)).as_data_source(
+                split=self.split,
+                decoders={key: decode.SkipDecoding() for key in self._encoded()},
+            )
 
     def _encoded(self) -> tuple[str, ...]:
         """The features that are files of images."""
         return (self.image_key,)
 
     def _label(self, stored: Any, name: str) -> Any:
-        """That of `Encoded`, of the stored feature."""
-        del name
-        return int(stored)
+        """The label of `Encoded`, from the stored feature; -1 for none."""
+        label = int(stored)
+        if not -1 <= label < self.classes:
+            raise UserError(
+                f"example {name}: its label is {label}, and there are {self.classes} "
+                "classes."
+            )
+        return label
 
     def __getstate__(self) -> dict:
         return {key: self.__dict__[key] for key in self.__dataclass_fields__}
@@ -267,7 +238,32 @@ class Prepared:
     def read(self, indices: Sequence[int]) -> Iterator[Encoded]:
         for start in range(0, len(indices), 1024):
             some = list(indices[start : start + 1024])
-            for i, stored in zip(some, self._source.__getitems__(some), strict=True):
-                name = f"{i} of {self.title}, split '{self.split}'"
-                label = self._label(stored[self.label_key], name)
-                yield Encoded(stored[self.image_key], label, name)
+            try:
+                stored = self._source.__getitems__(some)
+                found = list(map(self._example, some, stored))
+            except Exception:
+                found = map(self._alone, some)  # to say which one is damaged
+            yield from found
+
+    def _alone(self, index: int) -> Encoded:
+        with tfds_files.damaged(f"{self._shard(index)}: example {self._name(index)}"):
+            return self._example(index, self._source[index])
+
+    def _example(self, index: int, stored: Any) -> Encoded:
+        name = self._name(index)
+        picture = stored[self.image_key]
+        if not isinstance(picture, bytes):
+            raise ValueError(f"its feature '{self.image_key}' is no encoded image")
+        return Encoded(picture, self._label(stored[self.label_key], name), name)
+
+    def _name(self, index: int) -> str:
+        return f"{index} of {self.title}, split '{self.split}'"
+
+    def _shard(self, index: int) -> str:
+        """The file that has an example."""
+        shards = self._source.dataset_info.splits[self.split].file_instructions
+        for shard in shards:
+            if index < shard.take:
+                break
+            index -= shard.take
+        return shard.filename

@@ -1,0 +1,268 @@
+"""The files of a prepared TFDS set, checked before TFDS itself reads them.
+
+A set is found by its folder, `data_dir/name[/config]/version`, as TFDS lays it out.
+TFDS itself would try to download a set that is not there.
+
+A set's metadata names the Python classes of its features, and TFDS imports the module
+of a class that it does not know. Data must not choose what is imported, so a set with
+other classes than TFDS's own is refused.
+"""
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from cnn_jax.data import fields
+from cnn_jax.errors import UserError, unknown
+
+MOST_CLASSES = 1_000_000
+
+CLASSES = frozenset(
+    f"tensorflow_datasets.core.features.{name}"
+    for name in (
+        "audio_feature.Audio",
+        "bounding_boxes.BBoxFeature",
+        "class_label_feature.ClassLabel",
+        "dataset_feature.Dataset",
+        "feature.Tensor",  # the former name of the next one
+        "tensor_feature.Tensor",
+        "features_dict.FeaturesDict",
+        "image_feature.Image",
+        "labeled_image.LabeledImage",
+        "scalar.Scalar",
+        "sequence_feature.Sequence",
+        "text_feature.Text",
+        "translation_feature.Translation",
+        "translation_feature.TranslationVariableLanguages",
+        "video_feature.Video",
+    )
+)
+# The fields of a feature that name its class, and the ones that hold JSON as a text.
+_CLASS_FIELDS = ("pythonClassName", "python_class_name", "type")
+_JSON_FIELDS = ("json", "content")
+# A set of TFDS itself. For the name of another set, TFDS downloads code.
+_NAME = re.compile(r"\w+(/[\w.+-]+)?(:[\d.]+)?")
+# Names of shards; other fields of a format would compute something.
+_TEMPLATE = re.compile(r"([\w.@-]|\{[A-Z_]+\})*")
+
+
+def known(name: str, data_dir: str | None) -> Any:
+    """What TFDS has to say of a set, prepared or not.
+
+    Raises `UserError` for one that is neither prepared nor known to it, and for one
+    that is damaged.
+    """
+    import tensorflow_datasets as tfds
+
+    try:
+        path = find(name, data_dir)
+    except UserError as unprepared:
+        if not _NAME.fullmatch(name):
+            raise
+        try:
+            # A folder that is not there keeps TFDS from looking for prepared sets.
+            return tfds.builder(name, data_dir=os.devnull).info
+        except Exception:
+            raise unprepared from None
+    return builder(path).info
+
+
+def find(name: str, data_dir: str | None) -> Path:
+    """The folder of a prepared set, in its newest version if none is named."""
+    root = Path(
+        data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
+    ).expanduser()
+    set_name, _, version = name.partition(":")
+    prepared: dict[str, list[Path]] = {}
+    for info in [
+        *root.glob("*/*/dataset_info.json"),
+        *root.glob("*/*/*/dataset_info.json"),
+    ]:
+        relative = info.parent.parent.relative_to(root).as_posix()
+        prepared.setdefault(relative, []).append(info.parent)
+    configs = sorted(known for known in prepared if known.startswith(f"{set_name}/"))
+    if set_name not in prepared and len(configs) == 1:
+        set_name = configs[0]
+    elif set_name not in prepared and configs:
+        raise UserError(
+            f"tfds:{name} is prepared in several configurations; name one: "
+            f"{', '.join(configs)}."
+        )
+    if set_name not in prepared:
+        raise UserError(_not_prepared(set_name, root, sorted(prepared)))
+    versions = {path.name: path for path in prepared[set_name]}
+    if version and version not in versions:
+        raise unknown(f"version of tfds:{set_name} in {root}", version, versions)
+    return versions[version or max(versions, key=_version_number)]
+
+
+def _not_prepared(set_name: str, root: Path, prepared: list[str]) -> str:
+    where = (
+        f"the sets in {root} are {', '.join(prepared)}"
+        if prepared
+        else f"there are none in {root}"
+    )
+    return (
+        f"tfds:{set_name} is not prepared: {where}. Set TFDS_DATA_DIR or "
+        "data.data_dir to where it is, or prepare it on any machine with TensorFlow: "
+        f"tfds build {set_name} --file_format=array_record --data_dir={root}"
+    )
+
+
+def _version_number(version: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", version))
+
+
+def builder(path: Path) -> Any:
+    """Returns TFDS's own reader of the prepared set in the folder `path`.
+
+    Raises `UserError` with the name of the file for metadata that is missing or
+    damaged, or names a class that is none of `CLASSES`.
+    """
+    from google.protobuf import json_format
+    from tensorflow_datasets.core import read_only_builder
+    from tensorflow_datasets.core.proto import dataset_info_pb2
+
+    source = path / "dataset_info.json"
+    content = _object(source)
+    if "features" not in content:
+        described = path / "features.json"
+        features = _feature(_object(described), described)
+    else:
+        features = _feature(content.pop("features"), source)
+    with damaged(source):
+        found = json_format.ParseDict(content, dataset_info_pb2.DatasetInfo())
+        for split in found.splits:
+            if not _TEMPLATE.fullmatch(split.filepath_template):
+                raise ValueError(f"no file is called '{split.filepath_template}'")
+        found.features.CopyFrom(features)
+        built = read_only_builder.builder_from_metadata(path, found)
+    _check_features(built.info, path)
+    return built
+
+
+def _object(path: Path) -> dict:
+    content = fields.read_json(path)
+    if not isinstance(content, dict):
+        raise UserError(f"{path} is {fields.shown(content)}; it must be an object.")
+    return content
+
+
+def _feature(described: Any, source: Path) -> Any:
+    """TFDS's description of a feature, from its JSON of today or of before TFDS 4.3.
+
+    Raises `UserError` for a class that is none of `CLASSES`, at any depth.
+    """
+    import tensorflow_datasets as tfds
+    from google.protobuf import json_format
+    from tensorflow_datasets.core.proto import feature_pb2
+
+    with damaged(source):
+        for name in _class_names(described):
+            if name not in CLASSES:
+                raise UserError(
+                    f"{source} names the class {fields.shown(name)}, which is no "
+                    "feature of TensorFlow Datasets itself: it is not imported."
+                )
+        if "type" in described:
+            return tfds.features.FeatureConnector.from_json(described).to_proto()
+        found = json_format.ParseDict(described, feature_pb2.Feature())
+        tfds.features.FeatureConnector.from_proto(found)  # what fails is in this file
+        return found
+
+
+def _class_names(described: Any) -> Iterator[str]:
+    """All names of classes in the JSON of a feature."""
+    if isinstance(described, list):
+        for inner in described:
+            yield from _class_names(inner)
+    if isinstance(described, dict):
+        for key, inner in described.items():
+            if key in _CLASS_FIELDS and isinstance(inner, str):
+                yield inner
+            elif key in _JSON_FIELDS and isinstance(inner, str):
+                yield from _class_names(json.loads(inner))
+            else:
+                yield from _class_names(inner)
+
+
+def _check_features(info: Any, path: Path) -> None:
+    """Raises `UserError` for features without names, and for class names that do not
+    fit; TFDS leaves out names that it cannot read without a word."""
+    import tensorflow_datasets as tfds
+
+    if not isinstance(info.features, tfds.features.FeaturesDict):
+        raise UserError(f"{path}: its examples are no dictionaries of features.")
+    for key, feature in info.features.items():
+        if isinstance(feature, tfds.features.ClassLabel | tfds.features.LabeledImage):
+            _check_classes(feature, key, path)
+
+
+def _check_classes(feature: Any, key: str, path: Path) -> None:
+    count = feature.num_classes
+    # A mask's classes may be without names and number.
+    if isinstance(count, int) and not 1 <= count <= MOST_CLASSES:
+        raise UserError(
+            f"{path}: feature '{key}' has {count} classes; it must have from 1 to "
+            f"{MOST_CLASSES}."
+        )
+    file = path / f"{key.replace('/', '.')}.labels.txt"
+    if not file.exists():
+        return
+    with damaged(file):
+        names = fields.read(file).decode().split("\n")
+    names = [name.strip() for name in names if name.strip()]
+    if names != feature.names or len(set(names)) != count:
+        raise UserError(
+            f"{file} has {len(names)} names of classes, {len(set(names))} of them "
+            f"different, and feature '{key}' has {count} classes."
+        )
+
+
+def check_shards(split: Any, path: Path, title: str) -> None:
+    """Raises `UserError` for a shard of a split that is missing, damaged, or of another
+    number of examples than its metadata says."""
+    with damaged(path / "dataset_info.json"):
+        shards = split.file_instructions
+    for shard in shards:
+        file = Path(shard.filename)
+        if not file.is_file():
+            raise UserError(f"{file} of {title} is missing.")
+        count = _count(file)
+        if count != shard.examples_in_shard:
+            raise UserError(
+                f"{file} of {title} has {count} examples, and dataset_info.json says "
+                f"{shard.examples_in_shard}."
+            )
+
+
+def _count(file: Path) -> int:
+    """The number of examples in a shard."""
+    from array_record.python import array_record_module
+
+    with damaged(file):
+        reader = array_record_module.ArrayRecordReader(str(file))
+        try:
+            return reader.num_records()
+        finally:
+            reader.close()
+
+
+@contextmanager
+def damaged(what: str | Path) -> Iterator[None]:
+    """Raises `UserError` for whatever fails within: `what` is damaged.
+
+    TFDS and the libraries below it raise nearly every kind of exception.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        lines = str(error).strip().splitlines()
+        reason = lines[0].rstrip(".:") if lines else type(error).__name__
+        raise UserError(f"{what} is damaged: {reason[:200]}.") from None
