@@ -167,7 +167,7 @@ def check_split(split: Records, info: Any) -> None:
     except (KeyError, ValueError, AssertionError):
         raise unknown(f"split of {reader.title}", reader.split, info.splits) from None
     tfds_files.check_shards(found, Path(reader.path), reader.title)
-    if not found.num_examples:
+    if found.num_examples < 1:  # of "train[5:2]" it is negative
         raise UserError(f"split '{reader.split}' of {reader.title} is empty.")
     (first,) = reader.read([0])
     split.decoded(first, None)

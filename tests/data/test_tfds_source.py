@@ -94,6 +94,7 @@ def test_photos_of_many_sizes(prepared, monkeypatch):
         ("nothing", {}, r"not prepared: the sets in .* are shapes\. .*tfds build noth"),
         ("shapes:2.0.0", {}, "unknown version .* '2.0.0'.*Known: 1.0.0"),
         ("shapes", {"image_size": 8}, "unknown split .* 'test'.*Known: train, valid"),
+        ("shapes", {"image_size": 8, "train_split": "train[5:2]"}, "' of .* is empty"),
         ("shapes", {}, r"many sizes: set data\.image_size"),
         ("shapes", {"image_size": -1}, "image_size is -1"),
         ("", {}, "names no set"),
