@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from cnn_jax import names, paths
 from cnn_jax.errors import DataWarning, UserError
-from cnn_jax.training import startup
+from cnn_jax.training import hosts, startup
 
 OVERRIDE = re.compile(r"--config\.([\w.]+)(?:=(.*))?$", re.DOTALL)
 MACHINE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
@@ -132,9 +132,9 @@ def run(main: Callable[[], None]) -> None:
         if isinstance(stream, io.TextIOWrapper):  # a terminal may lack characters
             stream.reconfigure(errors="backslashreplace")
     try:
-        with shown_warnings():
+        with shown_warnings(), hosts.farewell():
             main()
-        sys.stdout.flush()
+            sys.stdout.flush()
     except UserError as error:
         _fail(str(error))
     except BrokenPipeError:

@@ -2,6 +2,7 @@
 
 import json
 import socket
+import time
 
 import pytest
 
@@ -63,29 +64,38 @@ def test_a_checkpoint_of_two_devices_restores_on_one(two_devices, done, rows):
     assert found["test/loss"] == pytest.approx(measured["test/loss"], rel=1e-5)
 
 
+@pytest.fixture(scope="module")
+def start_hosts(launch):
+    """`start_hosts(*flags)`: two processes of `main` on hosts of their own."""
+
+    def start(*flags):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        return [
+            launch(
+                "main",
+                *flags,
+                "--distributed",
+                # What Open MPI's mpirun sets for its processes.
+                env={
+                    "OMPI_MCA_orte_hnp_uri": "1.0;tcp://127.0.0.1:1",
+                    "OMPI_COMM_WORLD_SIZE": "2",
+                    "OMPI_COMM_WORLD_RANK": str(rank),
+                    "OMPI_COMM_WORLD_LOCAL_RANK": "0",
+                    "JAX_COORDINATOR_ADDRESS": f"127.0.0.1:{port}",
+                },
+            )
+            for rank in range(2)
+        ]
+
+    return start
+
+
 @pytest.mark.full
-def test_two_hosts_train_as_two_devices(two_devices, launch, rows, tmp_path):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+def test_two_hosts_train_as_two_devices(two_devices, start_hosts, rows, tmp_path):
     workdir = tmp_path / "run"
-    hosts = [
-        launch(
-            "main",
-            *ARGUMENTS,
-            f"--workdir={workdir}",
-            "--distributed",
-            # What Open MPI's mpirun sets for its processes.
-            env={
-                "OMPI_MCA_orte_hnp_uri": "1.0;tcp://127.0.0.1:1",
-                "OMPI_COMM_WORLD_SIZE": "2",
-                "OMPI_COMM_WORLD_RANK": str(rank),
-                "OMPI_COMM_WORLD_LOCAL_RANK": "0",
-                "JAX_COORDINATOR_ADDRESS": f"127.0.0.1:{port}",
-            },
-        )
-        for rank in range(2)
-    ]
+    hosts = start_hosts(*ARGUMENTS, f"--workdir={workdir}")
     outputs = [host.communicate(timeout=300) for host in hosts]
     assert [host.returncode for host in hosts] == [0, 0], outputs
     # The second host leaves the talking to the first.
@@ -95,3 +105,35 @@ def test_two_hosts_train_as_two_devices(two_devices, launch, rows, tmp_path):
     assert len(one) == len(two)
     for ours, theirs in zip(one[:3], two[:3], strict=True):
         assert ours == pytest.approx(theirs, rel=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", ["folder", "config.json", "metrics.jsonl"])
+@pytest.mark.parametrize("lost", [0, 1])
+def test_a_lost_host_is_one_line_on_the_other(lost, place, start_hosts, tmp_path):
+    """Killed as it claims the folder, compiles, or trains."""
+    workdir = tmp_path / "run"
+    flags = ["--config=configs/mlp.py", "--config.train.epochs=10000"]
+    hosts = start_hosts(*flags, f"--workdir={workdir}")
+    deadline = time.monotonic() + 200
+    while not (workdir if place == "folder" else workdir / place).exists():
+        assert time.monotonic() < deadline and hosts[0].poll() is None
+        time.sleep(0.01)
+    hosts[lost].kill()
+    killed = time.monotonic()
+    _, err = hosts[1 - lost].communicate(timeout=60)
+    hosts[lost].communicate()
+    assert time.monotonic() - killed < 30 and hosts[1 - lost].returncode == 1
+    (line,) = [line for line in err.splitlines() if "error" in line.lower()]
+    assert line.startswith(f"error: process {lost} (PID {hosts[lost].pid} on host ")
+    assert err.splitlines()[-1] == line and "Traceback" not in err
+
+
+@pytest.mark.slow
+def test_a_mistake_of_one_host_ends_both(start_hosts, tmp_path):
+    """Process 0 alone looks at the folder."""
+    (tmp_path / "results.json").write_text("{}")
+    hosts = start_hosts("--config=configs/mlp.py", f"--workdir={tmp_path}")
+    errors = [host.communicate(timeout=100)[1] for host in hosts]
+    assert [host.returncode for host in hosts] == [1, 1]
+    assert all("Traceback" not in err for err in errors)

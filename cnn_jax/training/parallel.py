@@ -5,17 +5,19 @@ mapped over this host's devices. The state is one replicated array a leaf, the
 batch is split over the devices.
 """
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
 import jax
 import numpy as np
+from jax._src.clusters import ClusterEnv  # there is no public way to ask
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from cnn_jax.errors import UserError
-from cnn_jax.training import startup
+from cnn_jax.training import hosts, startup
 
 AXIS = "batch"
 
@@ -30,13 +32,43 @@ def initialize() -> None:
     """
     if jax.config.jax_platforms == "cpu":
         jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    address, count, number = _find_cluster()
+    service, bind = hosts.join(address, count, number)
     try:
-        jax.distributed.initialize()
+        jax.distributed.initialize(
+            service,
+            count,
+            number,
+            coordinator_bind_address=bind,
+            initialization_timeout=hosts.JOIN_SECONDS,
+            heartbeat_timeout_seconds=hosts.JAX_SECONDS,
+        )
     except (ValueError, RuntimeError) as error:
+        raise UserError(
+            f"process {number} of {count} cannot join the others at {address}: "
+            f"{str(error).splitlines()[0]}"
+        ) from error
+
+
+def _find_cluster() -> tuple[str, int, int]:
+    """The coordinator's address, the number of processes, and this one's number."""
+    try:
+        address, count, number, _ = ClusterEnv.auto_detect_unset_distributed_params(
+            os.environ.get("JAX_COORDINATOR_ADDRESS"),
+            num_processes=None,
+            process_id=None,
+            local_device_ids=None,
+            cluster_detection_method=None,
+            initialization_timeout=hosts.JOIN_SECONDS,
+        )
+        if None in (address, count, number):
+            raise ValueError("none is found.")
+    except (ValueError, RuntimeError, OSError, KeyError) as error:
         raise UserError(
             "--distributed needs a cluster that JAX can find (Slurm, Open MPI, "
             f"Kubernetes, Cloud TPU): {str(error).splitlines()[0]}"
         ) from error
+    return address, count, number
 
 
 def check_batch_size(name: str, batch_size: int) -> None:
