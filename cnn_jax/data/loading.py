@@ -9,26 +9,19 @@ worker processes, so resuming needs no more than the step.
 """
 
 import functools
-import multiprocessing
-import os
-import signal
-import sys
-import threading
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from cnn_jax.data.splits import Arrays, Split, Varied
-from cnn_jax.errors import DataWarning, UserError
+from cnn_jax.data.workers import in_workers
+from cnn_jax.errors import UserError
 
 Batch = dict[str, np.ndarray]
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
 # Streams of random numbers; first, because NumPy takes trailing zeros for nothing.
 ORDER, CROP = 1, 2
-TRACKER_QUIET = "ignore:resource_tracker:UserWarning"
 
 
 def train_batches(
@@ -190,92 +183,4 @@ def _run(
     workers = min(workers, max(0, stop - start))
     if workers == 0 or isinstance(make.split, Arrays):
         return (make(step) for step in range(start, stop))
-    return _in_workers(make, start, stop, workers)
-
-
-def _in_workers(
-    make: Callable[[int], Batch], start: int, stop: int, workers: int
-) -> Iterator[Batch]:
-    """`make(step)` for each step in order, each made whole by one of the processes."""
-    # Here and not above: grain takes a second to import.
-    import grain
-    from absl import flags
-
-    if not flags.FLAGS.is_parsed():  # grain reads its own from there
-        flags.FLAGS.mark_as_parsed()
-    # Batches that were on their way when a run ends early lie in shared memory that
-    # Python's resource tracker frees, with a warning. It starts with our options.
-    if TRACKER_QUIET not in sys.warnoptions:
-        sys.warnoptions.append(TRACKER_QUIET)
-    batches = iter(
-        grain.MapDataset.range(start, stop)
-        .map(_Outcome(make))
-        .to_iter_dataset(grain.ReadOptions(num_threads=0))
-        .mp_prefetch(
-            grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=2),
-            _start_worker,
-        )
-    )
-    try:
-        # Workers start with the first batch, and inherit the mask: signals to the
-        # whole group reach them only once they know to ignore them.
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-        try:
-            batch = next(batches, None)
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        while batch is not None:
-            made, texts = batch
-            for text in texts:
-                warnings.warn(DataWarning(text), stacklevel=2)
-            if isinstance(made, UserError):
-                raise made
-            yield made
-            batch = next(batches, None)
-    except RuntimeError as error:
-        if "Worker process" not in str(error):
-            raise
-        raise UserError(
-            "a worker process that loads data died; if nothing above says why, memory "
-            "ran out: try fewer data.workers."
-        ) from None
-    finally:
-        batches.close()
-
-
-@dataclass(frozen=True)
-class _Outcome:
-    """A batch and the texts of its warnings, for the main process to show.
-
-    An error that a worker raises would lose its type, so it is returned too.
-    """
-
-    make: Callable[[int], Batch]
-
-    def __call__(self, step: int) -> tuple[Batch | UserError, list[str]]:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("ignore")
-            warnings.simplefilter("always", DataWarning)
-            try:
-                made = self.make(step)
-            except UserError as error:
-                made = error
-        return made, [str(warning.message) for warning in caught]
-
-
-def _start_worker(index: int, workers: int) -> None:
-    """Leaves the end of a worker to the process that reads from it.
-
-    Ctrl-C and a scheduler's SIGTERM reach every process; the main one decides what
-    they mean, and may need more batches before it stops. If it is killed, nobody
-    tells the worker, so it watches for that itself.
-    """
-    del index, workers
-
-    def follow() -> None:
-        multiprocessing.parent_process().join()
-        os._exit(1)
-
-    for number in SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
-    threading.Thread(target=follow, daemon=True).start()
+    return in_workers(make, start, stop, workers)

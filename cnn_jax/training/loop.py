@@ -138,7 +138,9 @@ def train(
                 inputs = _first_inputs(config, train_split, training)
                 report.begin(config, table, tags, inputs, [best_metric, "test/loss"])
 
-            for step, (_, batch) in enumerate(parallel.prefetch(loaded), start + 1):
+            step, saving = start, True
+            on_devices = stopped.waiting(parallel.prefetch(loaded))
+            for step, (_, batch) in enumerate(on_devices, start + 1):
                 if training.plan and step - 1 in training.plan.starts:
                     progress.drain()
                     progress.rest()
@@ -172,12 +174,17 @@ def train(
                     checkpoints.save(step, state, noted, scores)
                     progress.rest()
                 if stopping:
-                    number = stopped[0] if stopped else signal.SIGTERM
-                    report.say(
-                        f"{number.name}: saved step {step} of {training.steps}; the "
-                        "same command goes on from there."
-                    )
-                    raise Stopped(128 + number)
+                    break
+            if step < training.steps:
+                if not saving:  # the signal ended the wait for the next batch
+                    progress.drain()
+                    checkpoints.save(step, state, progress.saved(), None)
+                number = stopped[0] if stopped else signal.SIGTERM
+                report.say(
+                    f"{number.name}: saved step {step} of {training.steps}; the "
+                    "same command goes on from there."
+                )
+                raise Stopped(128 + number)
         others = {}
         for role in sorted(dataset.splits.keys() - {"train", "test"}):
             found = evaluate(

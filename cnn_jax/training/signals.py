@@ -4,18 +4,48 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
 class Stopped(SystemExit):
     """The run was told to end, has saved its state, and can go on from it."""
 
 
+class Signals(list[signal.Signals]):
+    """The signals that came, in order."""
+
+    waits = False
+
+    def waiting(self, items: Iterable[T]) -> Iterator[T]:
+        """The items, up to the first that a signal comes for.
+
+        A stopped worker, or a file without an end, may never give the next one.
+        """
+        iterator = iter(items)
+        with contextlib.suppress(_Interrupted):
+            while True:
+                self.waits = True
+                try:
+                    item = next(iterator)
+                except StopIteration:
+                    return
+                finally:
+                    self.waits = False
+                yield item
+
+
+class _Interrupted(BaseException):
+    """A signal came while the main thread waited for an item.
+
+    No reader of files takes it for the fault of a file.
+    """
+
+
 @contextlib.contextmanager
-def stop_signals(
-    said: str = "after this step", *, hosts: int = 1
-) -> Iterator[list[signal.Signals]]:
+def stop_signals(said: str = "after this step", *, hosts: int = 1) -> Iterator[Signals]:
     """Catches SIGTERM, SIGHUP and SIGINT (Ctrl-C); a second one ends at once.
 
     With several hosts SIGTERM is JAX's: its preemption service tells the others, and
@@ -24,7 +54,7 @@ def stop_signals(
     Args:
       said: when it stops, as the console is told.
     """
-    received: list[signal.Signals] = []
+    received = Signals()
     before = {}
     alone = hosts == 1
     numbers = [signal.SIGINT, signal.SIGHUP] + [signal.SIGTERM] * alone
@@ -39,6 +69,8 @@ def stop_signals(
         signal.signal(number, before[number])
         if not alone:
             signal.raise_signal(signal.SIGTERM)
+        elif received.waits:
+            raise _Interrupted
 
     for number in numbers:
         before[number] = signal.signal(number, note)

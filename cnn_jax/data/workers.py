@@ -1,0 +1,242 @@
+"""Worker processes that load batches, and what can happen to them."""
+
+import contextlib
+import functools
+import multiprocessing
+import os
+import queue
+import signal
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cnn_jax.data import shared_memory
+from cnn_jax.errors import DataWarning, UserError
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+TRACKER_QUIET = "ignore:resource_tracker:UserWarning"
+# In seconds of waiting for a batch. A slow disk is waited for without a limit.
+NOTICE = 10
+SLOW = 60
+STOPPED = 120
+CLOSE = 5
+
+
+def in_workers(
+    make: Callable[[int], Any], start: int, stop: int, workers: int
+) -> Iterator[Any]:
+    """`make(step)` for each step in order, each made whole by one of the processes.
+
+    A worker that is stopped (SIGSTOP) for two minutes while its batch is waited for
+    is ended; one that is slow is not.
+
+    Raises:
+      UserError: a worker raised it, died, or was stopped.
+    """
+    # Here and not above: grain takes a second to import.
+    import grain
+    from absl import flags
+
+    if not flags.FLAGS.is_parsed():  # grain reads its own from there
+        flags.FLAGS.mark_as_parsed()
+    # Batches that were on their way when a run ends early lie in shared memory that
+    # Python's resource tracker frees, with a warning. It starts with our options.
+    if TRACKER_QUIET not in sys.warnoptions:
+        sys.warnoptions.append(TRACKER_QUIET)
+    prefix = shared_memory.claim()
+    batches = iter(
+        grain.MapDataset.range(start, stop)
+        .map(_Outcome(make))
+        .to_iter_dataset(grain.ReadOptions(num_threads=0))
+        .mp_prefetch(
+            grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=2),
+            functools.partial(_start_worker, prefix),
+        )
+    )
+    watch = _Watch()
+    try:
+        with watch.waiting():
+            batch = _first(batches)
+        while batch is not None:
+            made, texts = batch
+            for text in texts:
+                warnings.warn(DataWarning(text), stacklevel=2)
+            if isinstance(made, UserError):
+                raise made
+            yield made
+            with watch.waiting():
+                batch = next(batches, None)
+    except RuntimeError as error:
+        if "Worker process" not in str(error):
+            raise
+        raise UserError(
+            watch.ended
+            or "a worker process that loads data died; if nothing above says why, "
+            "memory ran out: try fewer data.workers."
+        ) from None
+    finally:
+        watch.close(batches)
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """A batch and the texts of its warnings, for the main process to show.
+
+    An error that a worker raises would lose its type, so it is returned too.
+    """
+
+    make: Callable[[int], Any]
+
+    def __call__(self, step: int) -> tuple[Any, list[str]]:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("always", DataWarning)
+            try:
+                made = self.make(step)
+            except UserError as error:
+                made = error
+        return made, [str(warning.message) for warning in caught]
+
+
+def _first(batches: Iterator[Any]) -> Any:
+    """The first batch, None if there is none.
+
+    The workers start with it, and inherit the mask: signals to the whole group reach
+    them only once they know to ignore them. This thread goes on to receive them.
+    """
+    answer: queue.SimpleQueue = queue.SimpleQueue()
+
+    def fetch() -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        try:
+            answer.put((next(batches, None), None))
+        except BaseException as error:
+            answer.put((None, error))
+
+    threading.Thread(target=fetch, daemon=True).start()
+    batch, error = answer.get()
+    if error is not None:
+        raise error
+    return batch
+
+
+def _start_worker(prefix: str, index: int, workers: int) -> None:
+    """Leaves the end of a worker to the process that reads from it.
+
+    Ctrl-C and a scheduler's SIGTERM reach every process; the main one decides what
+    they mean, and may need more batches before it stops. If it is killed, nobody
+    tells the worker, so it watches for that itself.
+
+    Args:
+      prefix: of the names of the worker's shared memory.
+    """
+    del index, workers
+
+    def follow() -> None:
+        multiprocessing.parent_process().join()
+        os._exit(1)
+
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    threading.Thread(target=follow, daemon=True).start()
+    shared_memory.use(prefix)
+
+
+class _Watch:
+    """Watches the workers while a batch is waited for: who is stopped, who is slow.
+
+    Attributes:
+      ended: why a worker was ended, None while none was.
+    """
+
+    def __init__(self) -> None:
+        self.ended: str | None = None
+        self._others = {child.pid for child in multiprocessing.active_children()}
+        self._waits = self._told = False
+        self._seconds = self._stopped = 0
+        self._closed = threading.Event()
+        threading.Thread(target=self._run, daemon=True).start()
+
+    @contextlib.contextmanager
+    def waiting(self) -> Iterator[None]:
+        self._seconds = self._stopped = 0
+        self._waits = True
+        try:
+            yield
+        finally:
+            self._waits = False
+
+    def close(self, batches: Any) -> None:
+        """Ends the workers; grain alone would wait for their next batches."""
+        self._closed.set()
+        late = threading.Timer(CLOSE, lambda: [_kill(pid) for pid in self._pids()])
+        late.daemon = True
+        late.start()
+        try:
+            batches.close()
+        finally:
+            late.cancel()
+
+    def second(self) -> None:
+        """Looks at the workers, once a second.
+
+        Seconds are counted by this process: a job that is suspended as a whole counts
+        none.
+        """
+        if not self._waits:
+            return
+        self._seconds += 1
+        if self._seconds < NOTICE:
+            return
+        stopped = [pid for pid in self._pids() if _is_stopped(pid)]
+        self._stopped = self._stopped + 1 if stopped else 0
+        names = ", ".join(map(str, stopped))
+        if self._stopped == 1:
+            self._tell(
+                f"the process {names}, which loads data, is stopped; it goes on after "
+                f"`kill -CONT {names}`, or else the run ends in {STOPPED} s"
+            )
+        elif self._stopped > STOPPED:
+            self.ended = (
+                f"the process {names}, which loads data, was stopped (SIGSTOP) for "
+                f"{STOPPED} s. Start the same command again: it goes on from the last "
+                "checkpoint."
+            )
+            for pid in stopped:
+                _kill(pid)
+        elif self._seconds == SLOW and not self._told:
+            self._told = True
+            self._tell(
+                f"no batch came for {SLOW} s; reading is slow, or waits for a file. "
+                "The run waits on"
+            )
+
+    def _run(self) -> None:
+        while not self._closed.wait(1):
+            self.second()
+
+    def _pids(self) -> list[int]:
+        children = multiprocessing.active_children()
+        return [child.pid for child in children if child.pid not in self._others]
+
+    @staticmethod
+    def _tell(text: str) -> None:
+        print(f"warning: {text}", file=sys.stderr, flush=True)
+
+
+def _is_stopped(pid: int) -> bool:
+    """Whether a process is stopped by a signal; False where /proc does not tell."""
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return status.rpartition(")")[2].split()[0] == "T"
+
+
+def _kill(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
