@@ -11,6 +11,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,8 @@ def in_workers(
     # Python's resource tracker frees, with a warning. It starts with our options.
     if TRACKER_QUIET not in sys.warnoptions:
         sys.warnoptions.append(TRACKER_QUIET)
+    # The thread that starts it gets its signals back, and so would the workers.
+    resource_tracker.ensure_running()
     prefix = shared_memory.claim()
     batches = iter(
         grain.MapDataset.range(start, stop)
@@ -208,7 +211,7 @@ class _Watch:
             )
             for pid in stopped:
                 _kill(pid)
-        elif self._seconds == SLOW and not self._told:
+        elif self._seconds == SLOW and not (stopped or self._told):
             self._told = True
             self._tell(
                 f"no batch came for {SLOW} s; reading is slow, or waits for a file. "

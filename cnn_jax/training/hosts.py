@@ -96,7 +96,7 @@ class Watch:
         """Ends this process with a line if a peer has failed: it is the cause."""
         for peer in self._peers:
             if peer.leaving == "failed":
-                self._end(f"{peer.text} ended with an error.")
+                self._end(f"{peer.text} ended with an error: see its output.")
 
     def _run(self) -> None:
         # Beats are counted and not seconds: a job that is suspended and goes on an hour

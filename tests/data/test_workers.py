@@ -10,7 +10,7 @@ import warnings
 
 import pytest
 
-from cnn_jax.data import folder, loading
+from cnn_jax.data import folder, workers
 from cnn_jax.data.loading import eval_batches, train_batches
 from cnn_jax.errors import DataWarning, UserError
 
@@ -136,7 +136,97 @@ def test_a_worker_hands_over_its_warnings_about_data():
             raise UserError("2.png is damaged.")
         return {}
 
-    outcome = loading._Outcome(make)
+    outcome = workers._Outcome(make)
     assert outcome(1) == ({}, ["1.png is doubtful."])
     error, texts = outcome(2)
     assert (str(error), texts) == ("2.png is damaged.", ["2.png is doubtful."])
+
+
+class Grain:
+    """Stands for grain's iterator: `close` ends when the workers have."""
+
+    def __init__(self, *workers):
+        self.workers = workers
+
+    def close(self):
+        for worker in self.workers:
+            worker.join()
+
+
+@pytest.fixture
+def worker(monkeypatch):
+    """A process that does nothing, as a child of the watch under test."""
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    child.join = child.wait
+    monkeypatch.setattr(workers._Watch, "_run", lambda watch: None)
+    yield child
+    child.kill()
+    child.communicate()
+
+
+@pytest.fixture
+def watch(worker, monkeypatch):
+    """A watch of that process, whose seconds the test counts."""
+    watch = workers._Watch()
+    monkeypatch.setattr(multiprocessing, "active_children", lambda: [worker])
+    return watch
+
+
+def stop(child):
+    os.kill(child.pid, signal.SIGSTOP)
+    os.waitpid(child.pid, os.WUNTRACED)
+
+
+needs_proc = pytest.mark.skipif(not os.path.exists("/proc"), reason="looks into /proc")
+
+
+@needs_proc
+def test_a_stopped_worker_is_ended_after_two_minutes(watch, worker, capsys):
+    stop(worker)
+    with watch.waiting():
+        for _ in range(workers.NOTICE + workers.STOPPED - 1):
+            watch.second()
+        assert watch.ended is None and worker.poll() is None
+        watch.second()
+    assert worker.wait(10) == -signal.SIGKILL
+    assert f"process {worker.pid}, which loads data, was stopped" in watch.ended
+    assert "same command again" in watch.ended
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("warning: ") and f"`kill -CONT {worker.pid}`" in line
+
+
+@needs_proc
+def test_a_worker_that_goes_on_is_not_ended(watch, worker):
+    for _ in range(3):
+        stop(worker)
+        with watch.waiting():
+            for _ in range(workers.STOPPED):
+                watch.second()
+        worker.send_signal(signal.SIGCONT)
+        while workers._is_stopped(worker.pid):
+            time.sleep(0.01)
+    with watch.waiting():
+        watch.second()
+    assert watch.ended is None and worker.poll() is None
+
+
+def test_a_slow_worker_is_waited_for(watch, worker, capsys):
+    for _ in range(2):
+        with watch.waiting():
+            for _ in range(2 * workers.STOPPED):
+                watch.second()
+    assert watch.ended is None and worker.poll() is None
+    (line,) = capsys.readouterr().err.splitlines()  # once
+    assert "warning: no batch came for 60 s" in line
+
+
+def test_nothing_is_said_while_nobody_waits(watch, worker, capsys):
+    for _ in range(1000):
+        watch.second()
+    assert capsys.readouterr().err == "" and worker.poll() is None
+
+
+def test_closing_does_not_wait_for_a_batch(watch, worker, monkeypatch):
+    monkeypatch.setattr(workers, "CLOSE", 0.1)
+    watch.close(Grain(worker))
+    assert worker.returncode == -signal.SIGKILL
