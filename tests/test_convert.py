@@ -17,7 +17,7 @@ import safetensors
 import safetensors.numpy
 
 from cnn_jax import convert, models
-from cnn_jax.models import pretrained, weight_files
+from cnn_jax.models import pretrained, torch_weights, weight_files
 from cnn_jax.models.torch_weights import entries_of
 
 NAME = "squeezenet1_1"
@@ -75,6 +75,13 @@ def assert_same(ours, theirs):
 
 
 # --------------------------------------------------------------- from torchvision
+
+
+def test_convert_is_also_a_library():
+    assert convert.from_torch is torch_weights.from_torch
+    assert convert.to_torch is torch_weights.to_torch
+    with pytest.raises(AttributeError, match="from_tensorflow"):
+        _ = convert.from_tensorflow
 
 
 @pytest.mark.full

@@ -48,12 +48,3 @@ def test_adding_changes_nothing_in_place():
     more = metrics.add(totals, {"confusion": (matrix, jnp.asarray(4.0))})
     np.testing.assert_array_equal(totals["confusion"][0], before)
     np.testing.assert_array_equal(more["confusion"][0], 2 * before)
-
-
-def test_what_was_never_counted_has_no_mean():
-    totals = {
-        "seen": (np.float64(3), 2.0),
-        "unseen": (np.float64(0), 0.0),
-        "confusion": (np.ones((2, 2)), 4.0),
-    }
-    assert means(totals) == {"seen": 1.5}

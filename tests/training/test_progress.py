@@ -1,16 +1,13 @@
-"""What a run knows of itself: means, speed, the best result, and when to stop."""
+"""What a run knows of itself: means, speed and the best result."""
 
 import json
-import os
-import signal
-import time
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from cnn_jax.errors import UserError
-from cnn_jax.training import progress, signals
+from cnn_jax.training import progress
 from cnn_jax.training.progress import NonFinite, Progress
 
 BEST = "test/accuracy"
@@ -112,49 +109,6 @@ def test_the_best_is_the_latest_of_equals():
         f"best/{BEST}": 0.7,
         "best/step": 3,
     }
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_signals_are_noted_once_and_then_do_what_they_did(number):
-    came = []
-    before = signal.signal(number, lambda *_: came.append("the old handler"))
-    try:
-        with signals.stop_signals() as stopped:
-            assert not stopped
-            os.kill(os.getpid(), number)
-            assert stopped == [number] and not came
-            os.kill(os.getpid(), number)
-            assert stopped == [number] and came == ["the old handler"]
-        os.kill(os.getpid(), number)
-        assert len(came) == 2
-    finally:
-        signal.signal(number, before)
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_the_wait_for_an_item(number):
-    def items():
-        yield 1
-        yield 2
-        os.kill(os.getpid(), number)
-        try:
-            time.sleep(60)  # as at a file that nobody writes to
-        except Exception:
-            yield 3  # a reader takes it for the fault of the file
-
-    with signals.stop_signals() as stopped:
-        assert list(stopped.waiting(items())) == [1, 2]
-    assert stopped == [number]
-
-
-def test_a_signal_between_items_does_not():
-    with signals.stop_signals() as stopped:
-        found = []
-        for item in stopped.waiting(iter("abc")):
-            found.append(item)
-            if item == "a":
-                os.kill(os.getpid(), signal.SIGTERM)
-    assert found == ["a", "b", "c"] and stopped == [signal.SIGTERM]
 
 
 def test_a_test_that_measured_nothing():

@@ -12,8 +12,7 @@ from cnn_jax import layers, models
 from cnn_jax.data.augment import Augment, normalize
 from cnn_jax.tasks import Classification
 from cnn_jax.training import optimizers, parallel, state
-from cnn_jax.training.evaluation import WORST, evaluate
-from cnn_jax.training.step import make_eval_step, make_train_step
+from cnn_jax.training.step import make_train_step
 
 CLASSES, SHAPE, BATCH = 3, (2, 2, 1), 4
 RATES = [0.5, 0.1, 0.3]
@@ -154,68 +153,3 @@ def test_running_statistics():
         found = states[number + 1].batch_stats["norm"]
         np.testing.assert_allclose(found["mean"], [mean], rtol=1e-5, atol=1e-6)
         np.testing.assert_allclose(found["var"], [var], rtol=1e-5)
-
-
-def test_a_fresh_state_is_that_of_the_seed():
-    model = models.create("mlp", num_classes=CLASSES, hidden=(4,))
-    make = partial(state.create, model, optimizers.sgd(schedule), SHAPE, ema=False)
-    kernels = [make(seed=s).params["hidden1"]["kernel"] for s in (0, 0, 1)]
-    np.testing.assert_array_equal(kernels[0], kernels[1])
-    assert not np.array_equal(kernels[0], kernels[2])
-    assert kernels[0].dtype == np.float32
-    assert state.parameter_count(make(seed=0).params) == (4 * 4 + 4) + (4 * 3 + 3)
-
-
-def test_streams_of_random_numbers_differ():
-    keys = {
-        tuple(jax.random.key_data(state.stream(seed, name)).tolist())
-        for seed in (0, 1)
-        for name in state.STREAMS
-    }
-    assert len(keys) == 2 * len(state.STREAMS)
-
-
-def test_evaluation_shows_the_worst_of_all_batches():
-    """Each example counts once; padding, though its label is wrong, never shows."""
-    model = models.create("mlp", num_classes=CLASSES, hidden=())
-    params = state.create(
-        model, optimizers.sgd(schedule), SHAPE, seed=3, ema=False
-    ).params
-    params = jax.device_get(params)
-    params["head"]["bias"] = np.array([-9, 0, 0], np.float32)  # padding is wrong
-    count, size = 45, 8
-    examples = batch_of(7, count)
-    examples["index"] = np.arange(count, dtype=np.int32)
-
-    def batches():
-        for start in range(0, count, size):
-            rows = {k: v[start : start + size] for k, v in examples.items()}
-            missing = size - len(rows["label"])
-            rows = {
-                k: np.concatenate([v, np.zeros((missing, *v.shape[1:]), v.dtype)])
-                for k, v in rows.items()
-                if k != "epoch"
-            }
-            yield rows | {"mask": (np.arange(size) < size - missing).astype(np.float32)}
-
-    step = parallel.eval_step(make_eval_step(model, task, normalize=scaled))
-    totals, worst, rows = evaluate(
-        step, parallel.replicate({"params": params}), batches(), ["label", "class"]
-    )
-
-    p = chances(inputs(examples), params)
-    losses = -np.log(p[np.arange(count), examples["label"]])
-    wrong = p.argmax(-1) != examples["label"]
-    assert WORST < wrong.sum() < count
-    assert totals["loss"] == (pytest.approx(losses.sum(), rel=1e-5), count)
-    assert totals["accuracy"] == (count - wrong.sum(), count)
-    assert totals["confusion"][0].sum() == count
-    # What is collected is there for every example, in order, and nothing of padding.
-    assert [int(row["label"]) for row in rows] == examples["label"].tolist()
-    assert [int(row["class"]) for row in rows] == p.argmax(-1).tolist()
-    assert all(row.keys() == {"label", "class"} for row in rows)
-    order = np.argsort(-losses * wrong, kind="stable")[:WORST]
-    assert [int(row["index"]) for row in worst] == order.tolist()
-    for row, index in zip(worst, order, strict=True):
-        assert row["error"] == pytest.approx(losses[index], rel=1e-4)
-        np.testing.assert_array_equal(row["image"], examples["image"][index])

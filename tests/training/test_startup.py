@@ -10,7 +10,7 @@ import pytest
 
 from cnn_jax.training import startup
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 COMMANDS = sorted(
     path.stem
     for path in (ROOT / "cnn_jax").glob("*.py")
@@ -116,17 +116,6 @@ def test_help_imports_nothing_slow(command):
     )
     out, _ = start("-c", program)
     assert "usage:" in out and out.splitlines()[-1].strip() == "slow:"
-
-
-def test_convert_is_also_a_library():
-    from cnn_jax import convert
-    from cnn_jax.convert import from_torch
-    from cnn_jax.models import torch_weights
-
-    assert from_torch is torch_weights.from_torch
-    assert convert.to_torch is torch_weights.to_torch
-    with pytest.raises(AttributeError, match="from_tensorflow"):
-        _ = convert.from_tensorflow
 
 
 @pytest.mark.full

@@ -1,0 +1,101 @@
+"""A run's folder without training, and the values that it was made of."""
+
+import dataclasses
+from types import SimpleNamespace
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image
+
+from cnn_jax.data import digits
+from cnn_jax.training import parallel, run, workdir
+from cnn_jax.training.checkpoints import Checkpoints
+from cnn_jax.training.progress import Progress
+from cnn_jax.training.resolve import resolve
+
+VALUES = {
+    "data": {
+        "name": "digits",
+        "batch_size": 8,
+        "train_examples": 24,
+        "test_examples": 20,
+    },
+    "model": {"name": "plain", "widths": (2,)},
+    "task": {"name": "classification"},
+    "optimizer": {"name": "sgd", "learning_rate": 0.1},
+    "schedule": {"name": "constant"},
+    "train": {"steps": 4},
+    "eval": {"every_steps": 2},
+}
+# Of the checkpoints after so many steps; the first is the best.
+SCORES = {2: 0.9, 4: 0.5}
+
+
+@pytest.fixture(scope="session")
+def values():
+    """`values(group={key: value})`: those of the run, some of them changed."""
+
+    def change(**groups):
+        names = VALUES.keys() | groups.keys()
+        return {name: VALUES.get(name, {}) | groups.get(name, {}) for name in names}
+
+    return change
+
+
+@pytest.fixture(scope="session")
+def few_digits():
+    return digits.load(train_examples=24, test_examples=20)
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory, values, few_digits):
+    """A run whose parameters were drawn, with moving averages that differ from them:
+    `workdir`, `config`, `dataset`, `network`, and the `states` by step."""
+    folder = tmp_path_factory.mktemp("made") / "run"
+    config = resolve(values(optimizer={"ema_decay": 0.5}))
+    network = run.network(config, few_digits)
+    workdir.describe(folder, config, few_digits, {})
+    metric = f"test/{network.task.best_metric}"
+    states = {}
+    with Checkpoints(folder / "checkpoints", best_metric=metric, keep=2) as checkpoints:
+        fresh = run.fresh_state(config, network)
+        for step, score in SCORES.items():
+            rng = np.random.default_rng(step)
+            ema = {
+                "params": _random(rng, fresh.params),
+                "batch_stats": fresh.batch_stats,
+            }
+            states[step] = parallel.replicate(
+                dataclasses.replace(fresh, step=jnp.int32(step), ema=ema)
+            )
+            progress = Progress({}, metric).saved()
+            checkpoints.save(step, states[step], progress, {metric: score})
+    return SimpleNamespace(
+        workdir=folder,
+        config=config,
+        dataset=few_digits,
+        network=network,
+        states=states,
+    )
+
+
+def _random(rng, tree):
+    if isinstance(tree, dict):
+        return {key: _random(rng, value) for key, value in tree.items()}
+    return jnp.asarray(rng.standard_normal(tree.shape), tree.dtype)
+
+
+@pytest.fixture
+def write_digits(few_digits, tmp_path):
+    """`write_digits(count)`: that many test pictures in files, and their pixels."""
+
+    def write(count):
+        pixels = few_digits.splits["test"].images[:count]
+        files = [tmp_path / "digits" / f"{number:02}.png" for number in range(count)]
+        files[0].parent.mkdir()
+        for file, image in zip(files, pixels, strict=True):
+            Image.fromarray(image[..., 0]).save(file)
+        return files, pixels
+
+    return write
