@@ -12,10 +12,8 @@ import orbax.checkpoint as ocp
 import pytest
 import safetensors.numpy
 from flax.traverse_util import flatten_dict
-from ml_collections import FrozenConfigDict
 
 from cnn_jax import models
-from cnn_jax.data.dataset import IMAGENET_MEAN
 from cnn_jax.errors import UserError
 from cnn_jax.models import pretrained, torch_names, torch_weights, weight_files
 from cnn_jax.training import trained as runs
@@ -136,24 +134,6 @@ def test_the_normalisation_travels(source, done, call, tmp_path):
     assert f"warning: {source} expects images normalised by mean (0." in out
     assert "means (0.500) and (0.500)" in out
     assert folder.saved_dataset(tmp_path / "run").mean == (0.5,)
-
-
-def test_files_say_what_they_expect(tmp_path, monkeypatch):
-    state = {"fc.bias": np.zeros(2, np.float32)}
-    path = tmp_path / "w.safetensors"
-    facts = {"mean": json.dumps([0.1, 0.2, 0.3]), "std": json.dumps([1, 2, 3])}
-    weight_files.write_file(path, state, facts, overwrite=False)
-    assert weight_files.read(path).normalization == ((0.1, 0.2, 0.3), (1, 2, 3))
-
-    def expected(name):
-        config = FrozenConfigDict({"model": {"name": name, "init_from": str(bare)}})
-        return runs.initial(config).normalization.mean
-
-    bare = tmp_path / "bare.safetensors"
-    safetensors.numpy.save_file(state, bare)
-    assert weight_files.read(bare).normalization is None
-    assert expected("resnet18") == IMAGENET_MEAN[3]
-    assert expected("inception_v3") == (0.5, 0.5, 0.5)  # torchvision rescales for it
 
 
 def timm_names(name, keys):
