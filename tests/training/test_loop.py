@@ -1,0 +1,311 @@
+"""The training loop, with steps of plain Python in place of compiled ones."""
+
+import dataclasses
+import functools
+import os
+import signal
+from types import SimpleNamespace
+
+import jax
+import numpy as np
+import pytest
+
+from cnn_jax.data.splits import Arrays
+from cnn_jax.errors import UserError
+from cnn_jax.training import loop, run, transfer
+from cnn_jax.training.checkpoints import Checkpoints
+from cnn_jax.training.config import hash_of
+from cnn_jax.training.evaluation import Evaluation
+from cnn_jax.training.resolve import resolve
+from cnn_jax.training.signals import Stopped
+
+
+@pytest.fixture
+def told(monkeypatch):
+    """What a report is told, in order: (what, its first argument)."""
+    found = []
+
+    class Told:
+        def __init__(self, workdir, config, network, training, step):
+            found.append(("start", step))
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            found.append(("end", None))
+
+        def evaluation(self, step, result, params):
+            found.append(("evaluation", step))
+            return {"test/accuracy": result.totals["accuracy"] / 10}
+
+        def __getattr__(self, what):
+            return lambda first, *_: found.append((what, first))
+
+    monkeypatch.setattr(loop, "Report", Told)
+    return found
+
+
+@pytest.fixture
+def seen():
+    """What the steps saw: the `batches` (indices), evaluated `splits`, `saved` steps,
+    and after how many steps a step was `made`."""
+    return SimpleNamespace(batches=[], splits=[], saved=[], made=[])
+
+
+@pytest.fixture
+def train(told, seen, values, monkeypatch, tmp_path, few_digits):
+    """`train(at, **groups)`: the results of a run of six steps.
+
+    Its parameters count the steps; `at(step)` may return the loss of a step.
+    """
+
+    def fake_step(at):
+        def step(state, batch):
+            number = int(state.step) + 1
+            seen.batches.append(np.asarray(batch["index"]).ravel().tolist())
+            loss = np.float32(1.0 if (given := at(number)) is None else given)
+            state = dataclasses.replace(
+                state,
+                step=state.step + 1,
+                params=jax.tree.map(lambda leaf: leaf * 0 + number, state.params),
+            )
+            pair = (loss, np.float32(1))
+            return state, {"objective": pair, "loss": pair}
+
+        def make(config, network, training, start=0):
+            seen.made.append(start)
+            return step
+
+        return make
+
+    def evaluate(step, variables, batches, collected):
+        rows = [index for batch in batches for index in batch["index"]]
+        seen.splits.append(sorted(index for index in rows if index >= 0))
+        (value,) = {float(leaf.max()) for leaf in jax.tree.leaves(variables["params"])}
+        return Evaluation({"accuracy": value}, [], [])
+
+    original = Checkpoints.save
+
+    def save(self, step, *arguments):
+        seen.saved.append(step)
+        original(self, step, *arguments)
+
+    monkeypatch.setattr(loop, "evaluate", evaluate)
+    monkeypatch.setattr(Checkpoints, "save", save)
+    monkeypatch.setattr(run, "eval_step", lambda _: None)
+
+    def start(at=lambda _: None, dataset=few_digits, plan=None, **groups):
+        own = {"train": {"steps": 6}, "model": {"widths": (1,)}}
+        config = resolve(values(**own | groups))
+        network = run.network(config, dataset)
+        training = run.training(config, network, len(dataset.splits["train"]))
+        if plan:
+            training = dataclasses.replace(training, plan=plan(network))
+        monkeypatch.setattr(run, "train_step", fake_step(at))
+        options = {"table": "", "tags": {}}
+        return loop.train(config, dataset, network, training, tmp_path, **options)
+
+    return start
+
+
+def steps_of(told, what):
+    return [step for kind, step in told if kind == what]
+
+
+EVERY = {
+    "train": {"steps": 6, "log_every_steps": 2},
+    "eval": {"every_steps": 3},
+    "checkpoint": {"every_steps": 4, "keep": 9},
+}
+
+
+def test_what_is_due_at_which_step(train, told, seen, values):
+    results = train(**EVERY)
+    assert steps_of(told, "start") == [0] and seen.made == [0]
+    assert len(steps_of(told, "begin")) == 1
+    assert steps_of(told, "step") == [1, 2, 3, 4, 5, 6]
+    assert steps_of(told, "training") == [2, 4, 6]
+    assert steps_of(told, "evaluation") == [3, 6]
+    assert seen.saved == [3, 4, 6]  # what was evaluated may be the best
+    assert told[-1] == ("end", None)
+    assert all(split == list(range(20)) for split in seen.splits)
+    config = resolve(values(**EVERY | {"model": {"widths": (1,)}}))
+    assert results["step"] == results["best/step"] == 6
+    assert results["test/accuracy"] == results["best/test/accuracy"] == 0.6
+    assert results["config_hash"] == hash_of(config)
+    assert results["train_seconds"] > 0
+    assert {"parameters", "peak_memory_bytes", "examples_per_second"} <= results.keys()
+
+
+def test_the_last_step_is_always_shown_evaluated_and_saved(train, told, seen):
+    never = {"train": {"steps": 6, "log_every_steps": 100}}
+    train(**never, eval={"every_steps": 100})
+    assert steps_of(told, "training") == steps_of(told, "evaluation") == [6]
+    assert seen.saved == [6]
+
+
+def test_a_complete_run_makes_no_step(train, told, seen):
+    results = train(**EVERY)
+    before = list(seen.batches)
+    assert len({tuple(batch) for batch in before}) == 6
+    again = train(**EVERY)
+    assert seen.batches == before and "resuming from step 6 of 6" in steps_of(
+        told, "say"
+    )
+    for key in ("step", "test/accuracy", "best/step", "parameters"):
+        assert again[key] == results[key]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_a_run_after_its_step(number, train, told, seen):
+    def at(step):
+        if step == 2:
+            os.kill(os.getpid(), number)
+
+    with pytest.raises(Stopped) as stop:
+        train(at, **EVERY)
+    assert stop.value.code == 128 + number and seen.saved == [2]
+    assert steps_of(told, "say")[-1] == (
+        f"{number.name}: saved step 2 of 6; the same command goes on from there."
+    )
+    first, seen.batches[:], told[:] = list(seen.batches), [], []
+    results = train(**EVERY)
+    assert "resuming from step 2 of 6" in steps_of(told, "say")
+    assert steps_of(told, "start") == [2] and steps_of(told, "begin") == []
+    assert steps_of(told, "step") == [3, 4, 5, 6] and results["step"] == 6
+    # Two epochs, as if nothing had been.
+    rows = [index for batch in first + seen.batches for index in batch]
+    assert sorted(rows[:24]) == sorted(rows[24:]) == list(range(24))
+
+
+def test_a_signal_in_the_last_step_ends_a_complete_run(train):
+    def at(step):
+        if step == 6:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    assert train(at, **EVERY)["step"] == 6
+
+
+@pytest.mark.parametrize(
+    ("every", "words"),
+    [
+        (1, "The last good checkpoint is that of step 2 in"),  # 3 gives this very loss
+        (3, "There is no good checkpoint"),
+        (100, "There is no good checkpoint"),
+    ],
+)
+def test_a_loss_that_is_not_finite(every, words, train, seen):
+    groups = EVERY | {"checkpoint": {"every_steps": every, "keep": 9}}
+    groups["train"] = {"steps": 6, "log_every_steps": 1}
+    with pytest.raises(UserError, match=f"the loss is nan at step 4. {words}") as error:
+        train(lambda step: np.nan if step == 4 else 1.0, **groups)
+    assert "config.optimizer.learning_rate" in str(error.value)
+    assert 4 not in seen.saved
+
+
+def test_further_splits_are_evaluated_at_the_end(train, seen, few_digits):
+    splits = few_digits.splits
+    val = splits["test"].subset(np.arange(5))
+    dataset = dataclasses.replace(few_digits, splits=splits | {"val": val})
+    network = run.network
+
+    class Scored:
+        collected, best_metric, label_kind = (), "accuracy", "class"
+
+        def scores(self, totals, rows):
+            return {"accuracy": totals["accuracy"]}
+
+    def with_scores(config, data):
+        return dataclasses.replace(network(config, data), task=Scored())
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run, "network", with_scores)
+        results = train(dataset=dataset, **EVERY)
+    assert [len(split) for split in seen.splits] == [20, 20, 5]
+    assert results["val/accuracy"] == 6  # of the last parameters
+    assert results["test/accuracy"] == 0.6
+
+
+def test_a_step_is_made_anew_where_more_is_trained(train, seen):
+    def plan(network):
+        paths = list(transfer.shapes_of(network.model, network.image_shape))
+        unfreeze = {"unfreeze": ("stage1.*",), "unfreeze_every": 4}
+        return transfer.make(lambda: paths, train_only="head", **unfreeze)
+
+    train(plan=plan, **EVERY)
+    assert seen.made == [0, 4]
+
+
+def test_workers_are_ended_with_the_run(train, monkeypatch):
+    """Also where a step fails."""
+    closed = []
+    original = loop.batches
+
+    @functools.wraps(original)
+    def batches(*arguments, **options):
+        try:
+            yield from original(*arguments, **options)
+        finally:
+            closed.append(options["batch_size"])
+
+    monkeypatch.setattr(loop, "batches", batches)
+
+    def at(step):
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        train(at, **EVERY)
+    assert closed == [8, 8]  # the batch that is shown, and those to train on
+
+
+def test_the_first_inputs_are_shown_as_training_sees_them(values, few_digits):
+    config = resolve(values(data={"batch_size": 24, "crop_padding": 1}))
+    network = run.network(config, few_digits)
+    training = run.training(config, network, 24)
+    split = few_digits.splits["train"]
+    shown = loop._first_inputs(config, split, training)
+    assert len(shown) == loop.PICTURES and shown[0].dtype == np.uint8
+    plain = next(loop.batches(split, config.seed, 0, 1, batch_size=loop.PICTURES))
+    assert not np.array_equal(shown, plain["image"])
+
+
+# ------------------------------------------------------------------------ batches
+
+
+def numbered(count):
+    labels = np.arange(count, dtype=np.int32)
+    return Arrays(np.zeros((count, 2, 2, 1), np.uint8), labels)
+
+
+def labels_of(batches):
+    return [batch["label"].tolist() for batch in batches]
+
+
+def test_batches_do_not_depend_on_where_a_run_goes_on():
+    options = {"batch_size": 4}
+    whole = labels_of(loop.batches(numbered(10), 1, 0, 6, **options))
+    assert labels_of(loop.batches(numbered(10), 1, 4, 6, **options)) == whole[4:]
+    assert labels_of(loop.batches(numbered(10), 2, 0, 6, **options)) != whole
+
+
+def test_each_host_has_its_own_rows(monkeypatch, values):
+    whole = labels_of(loop.batches(numbered(10), 1, 0, 3, batch_size=4))
+    config = resolve(values(eval={"batch_size": 4}))
+    parts, tests = [], []
+    for host in (0, 1):
+        monkeypatch.setattr(loop.parallel, "host_shard", lambda host=host: (host, 2))
+        parts.append(labels_of(loop.batches(numbered(10), 1, 0, 3, batch_size=4)))
+        tests += list(loop.eval_batches(numbered(10), config))
+    assert [a + b for a, b in zip(*parts, strict=True)] == whole
+    real = [label for b in tests for label in b["label"][b["mask"] > 0].tolist()]
+    assert sorted(real) == list(range(10))
+
+
+@pytest.mark.parametrize(("given", "size"), [(None, 8), (3, 3)])
+def test_evaluation_has_the_batch_size_of_training_unless_told(given, size, values):
+    config = resolve(values(eval={"batch_size": given}))
+    found = list(loop.eval_batches(numbered(10), config))
+    assert {len(batch["label"]) for batch in found} == {size}
+    assert sum(batch["mask"].sum() for batch in found) == 10
+    assert [i for b in found for i in b["index"] if i >= 0] == list(range(10))
