@@ -17,7 +17,7 @@ import safetensors
 import safetensors.numpy
 
 from cnn_jax import convert, models
-from cnn_jax.models import pretrained, torch_weights, weight_files
+from cnn_jax.models import torch_weights, weight_files
 from cnn_jax.models.torch_weights import entries_of
 
 NAME = "squeezenet1_1"
@@ -143,19 +143,6 @@ def test_a_folder_is_replaced_on_request_only(call, refused, file, tmp_path):
     assert "is a file, not a folder" in refused(*arguments, "--overwrite")
 
 
-def test_a_write_that_fails_leaves_what_was_there(file, squeezenet, tmp_path):
-    folder = tmp_path / "weights"
-    variables = {"params": {"a": np.zeros(3)}, "batch_stats": {}}
-    weight_files.write_folder(folder, variables, {"model": NAME}, overwrite=False)
-    before = weight_files.read(folder)
-    with pytest.raises(TypeError):
-        weight_files.write_folder(
-            folder, variables, {"model": object()}, overwrite=True
-        )
-    assert weight_files.read(folder).facts == before.facts
-    assert {p.name for p in tmp_path.iterdir()} == {file.name, "weights"}
-
-
 @pytest.mark.parametrize(
     ("arguments", "parts"),
     [
@@ -201,13 +188,6 @@ def header_of(data, dtype, size):
     header = {"x": {"dtype": dtype, "shape": [size], "data_offsets": [0, len(data)]}}
     text = json.dumps(header).encode()
     return len(text).to_bytes(8, "little") + text + data
-
-
-def test_bfloat16(tmp_path):
-    path = tmp_path / "x.safetensors"
-    path.write_bytes(header_of(b"\x80\x3f\x40\xc0", "BF16", 2))
-    value = weight_files.read(path).arrays["x"]
-    np.testing.assert_array_equal(value.astype(np.float32), [1.0, -3.0])
 
 
 # ----------------------------------------------------------------- files of PyTorch
@@ -401,42 +381,6 @@ def test_another_number_of_classes_leaves_the_head_out(begin, call, resnet):
 
 
 @pytest.mark.full
-@pytest.mark.parametrize(
-    ("name", "own", "other"),
-    [
-        ("resnet18", {"width": 8, "stage_sizes": (1, 1)}, {"head": "pyramid"}),
-        ("vgg11", {"width": 4, "head_width": (8,), "head_grid": 2}, {"head": "gap"}),
-        (
-            "resnet34",
-            {"width": 8, "stage_sizes": (1, 1)},
-            {"head": "embedding", "embedding_features": 6},
-        ),
-    ],
-)
-def test_a_network_with_another_head_takes_the_rest(name, own, other, tmp_path):
-    shape = (32, 32, 3)
-    trunk = {key: value for key, value in own.items() if not key.startswith("head_")}
-    path = tmp_path / "weights.safetensors"
-    published = models.create(name, num_classes=4, **trunk)
-    state = state_of(published, name, shape)
-    safetensors.numpy.save_file(state, path)
-    layers = {e.path[1] for e in entries_of(name, published, shape)}
-    for changed in (own, trunk | other):
-        model = models.create(name, num_classes=4, **changed)
-        loaded = pretrained.load(path, name, model, shape)
-        here = loaded.variables["params"].keys()
-        if model.head_width or model.head != published.head:
-            assert f"the head, which is head={model.head} here" in loaded.report
-            assert here == layers - {"head", "fc1", "fc2"}
-        else:
-            assert "left out" not in loaded.report and here == layers
-    # A head that is in the file is taken.
-    same = models.create(name, num_classes=4, **own)
-    safetensors.numpy.save_file(state_of(same, name, shape), path)
-    assert "left out" not in pretrained.load(path, name, same, shape).report
-
-
-@pytest.mark.full
 def test_a_run_of_another_network_is_not_torchvisions(call, resnet, begin, tmp_path):
     """Its file says so, and is written all the same."""
     code, _, err, workdir = begin(resnet(10)[0])
@@ -540,67 +484,6 @@ def test_a_file_that_does_not_fit(change, parts, call, resnet, tmp_path):
     for part in parts:
         assert part in the_line(err)
     assert not (tmp_path / "run").exists()
-
-
-@pytest.mark.full
-def test_auxiliary_heads_may_be_left_out(tmp_path):
-    from cnn_jax.models import pretrained
-
-    small = {"width_multiplier": 0.05}
-    shape = (64, 64, 3)
-    whole = models.create("googlenet_bn", num_classes=3, **small)
-    bare = models.create("googlenet_bn", num_classes=3, auxiliary=False, **small)
-    other = models.create("googlenet_bn", num_classes=4, **small)
-    path = tmp_path / "g.safetensors"
-    for ours, theirs, missing, words in [
-        (whole, whole, set(), ""),
-        (whole, bare, {"aux1", "aux2"}, "aux1, aux2: not in the file"),
-        (bare, whole, set(), "aux1, aux2: not in the network"),
-        (
-            whole,
-            other,
-            {"head", "aux1", "aux2"},
-            "head, aux1, aux2: 4 classes in the file, 3 here",
-        ),
-    ]:
-        safetensors.numpy.save_file(state_of(theirs, "googlenet_bn"), path)
-        loaded = pretrained.load(path, "googlenet_bn", ours, shape)
-        expected = {"conv1", "head"} | ({"aux1", "aux2"} if ours.auxiliary else set())
-        assert expected - loaded.variables["params"].keys() == missing
-        assert words in loaded.report and ("left out" in loaded.report) == bool(words)
-
-
-@pytest.mark.full
-def test_segmentation_starts_from_classification(tmp_path):
-    """torchvision's networks, and its weights for any head for pixels."""
-    small = {"width": 2, "stage_sizes": (1, 1), "stem": "small", "output_stride": 1}
-    shape, path = (16, 16, 3), tmp_path / "r.safetensors"
-    width = {"head_width": (4, 4)}
-    own = models.create("resnet50", num_classes=9, **small)
-    state = state_of(own, "resnet50")
-    deeplab = models.create("deeplabv3_resnet50", num_classes=3, **small, **width)
-    bare = deeplab.clone(auxiliary=False, num_classes=4)
-    for theirs, name, ours, missing in [
-        (state, "deeplabv3_resnet50", deeplab, {"aspp", "head_conv1", "head", "aux"}),
-        (state, "deeplabv3_resnet50", bare, {"aspp", "head_conv1", "head"}),
-        (state, "resnet50", deeplab, {"aspp", "head_conv1", "head", "aux"}),
-        (
-            state_of(bare, "deeplabv3_resnet50"),
-            "deeplabv3_resnet50",
-            deeplab,
-            {"head", "aux"},
-        ),
-    ]:
-        safetensors.numpy.save_file(theirs, path)
-        variables = pretrained.load(path, name, ours, shape).variables
-        shapes = jax.eval_shape(
-            lambda x, m=ours: m.init(jax.random.key(0), x, False)["params"],
-            jax.ShapeDtypeStruct((1, *shape), np.float32),
-        )
-        assert shapes.keys() - variables["params"].keys() == missing
-        kernel = variables["params"]["stage2_block1"]["conv1"]["kernel"]
-        (expected,) = (v for k, v in theirs.items() if "layer2.0.conv1" in k)
-        np.testing.assert_array_equal(kernel[0, 0].T, expected[..., 0, 0])
 
 
 def test_runs_without_torchvision_names(call, refused, trained, tmp_path):

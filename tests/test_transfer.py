@@ -2,20 +2,12 @@
 
 import json
 import shutil
-import sys
-import types
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 import pytest
-import safetensors.numpy
-from flax.traverse_util import flatten_dict
 
-from cnn_jax import models
-from cnn_jax.errors import UserError
-from cnn_jax.models import pretrained, torch_names, torch_weights, weight_files
+from cnn_jax.models import weight_files
 from cnn_jax.training import trained as runs
 from cnn_jax.training import workdir as folder
 
@@ -136,124 +128,6 @@ def test_the_normalisation_travels(source, done, call, tmp_path):
     assert folder.saved_dataset(tmp_path / "run").mean == (0.5,)
 
 
-def timm_names(name, keys):
-    """The names of timm 1.0 for those of torchvision, as its state dicts have them."""
-    if name == "vgg11_bn":
-        table = {"0": "pre_logits.fc1", "3": "pre_logits.fc2", "6": "head.fc"}
-        return {
-            key: f"{table[key.split('.')[1]]}.{key.split('.')[2]}"
-            if key.startswith("classifier.")
-            else key
-            for key in keys
-        }
-    plain = {"0.0": "conv_pw", "0.1": "bn1", "1.0": "conv_dw", "1.1": "bn2"}
-    plain |= {"2": "conv_pwl", "3": "bn3"}
-    first = {"0.0": "conv_dw", "0.1": "bn1", "1": "conv_pw", "2": "bn2"}
-    outside = {"features.0.0": "conv_stem", "features.0.1": "bn1"}
-    outside |= {"features.18.0": "conv_head", "features.18.1": "bn2"}
-    outside |= {"classifier.1": "classifier"}
-    places = [(s, i) for s, n in enumerate([1, 2, 3, 4, 3, 3, 1]) for i in range(n)]
-    found = {}
-    for key in keys:
-        module, _, leaf = key.rpartition(".")
-        if module not in outside:
-            _, number, _, layer = module.split(".", 3)
-            stage, block = places[int(number) - 1]
-            layer = (first if number == "1" else plain)[layer]
-            found[key] = f"blocks.{stage}.{block}.{layer}.{leaf}"
-        else:
-            found[key] = f"{outside[module]}.{leaf}"
-    return found
-
-
-@pytest.mark.parametrize("name", ["vgg11_bn", "mobilenet_v2"])
-def test_timms_names(name, tmp_path):
-    small = {"vgg11_bn": {"width": 4, "head_width": (6, 5)}}
-    small["mobilenet_v2"] = {"width_multiplier": 0.1}
-    model = models.create(name, num_classes=3, **small[name])
-    shape = (32, 32, 3)
-    entries = torch_weights.entries_of(name, model, shape)
-    rng = np.random.default_rng(0)
-    state = {e.name: rng.standard_normal(e.torch_shape, np.float32) for e in entries}
-    names = timm_names(name, state)
-    theirs = {names[key]: value for key, value in state.items()}
-    for key, size in (("pre_logits.fc1.weight", 7), ("pre_logits.fc2.weight", 1)):
-        if key in theirs:  # convolutions there
-            rows = len(theirs[key])
-            theirs[key] = theirs[key].reshape(rows, -1, size, size)
-    files = {"torchvision": state, "timm": theirs}
-    loaded = {}
-    for source, content in files.items():
-        path = tmp_path / f"{source}.safetensors"
-        safetensors.numpy.save_file(content, path)
-        loaded[source] = pretrained.load(path, name, model, shape).variables
-    one, other = (flatten_dict(tree) for tree in loaded.values())
-    assert one.keys() == other.keys()
-    assert all(np.array_equal(value, other[key]) for key, value in one.items())
-
-
-def test_names_that_are_torchvisions_stay():
-    names = ["conv1.weight", "bn1.weight", "layer1.0.conv1.weight", "fc.bias", "x"]
-    assert torch_names.translated(names) == {name: name for name in names}
-
-
-class Hub(types.ModuleType):
-    """Stands for huggingface_hub: files of a folder."""
-
-    def __init__(self, root):
-        super().__init__("huggingface_hub")
-        self.root, self.errors = root, types.ModuleType("huggingface_hub.errors")
-
-        class EntryNotFoundError(Exception):
-            pass
-
-        class LocalEntryNotFoundError(EntryNotFoundError):
-            pass
-
-        self.errors.EntryNotFoundError = EntryNotFoundError
-        self.errors.LocalEntryNotFoundError = LocalEntryNotFoundError
-
-    def hf_hub_download(self, repository, file, revision=None):
-        if repository == "no/network":
-            raise self.errors.LocalEntryNotFoundError("Please check your connection")
-        path = self.root / repository / (revision or "main") / file
-        if not path.exists():
-            raise self.errors.EntryNotFoundError(f"404: {file}")
-        return str(path)
-
-
-@pytest.fixture
-def hub(tmp_path, monkeypatch):
-    module = Hub(tmp_path / "hub")
-    monkeypatch.setitem(sys.modules, "huggingface_hub", module)
-    monkeypatch.setitem(sys.modules, "huggingface_hub.errors", module.errors)
-    return module.root
-
-
-def test_weights_of_the_hub(hub, call):
-    place = hub / "timm" / "resnet18.a1_in1k" / "v2"
-    place.mkdir(parents=True)
-    state = {"fc.bias": np.arange(3, dtype=np.float32)}
-    safetensors.numpy.save_file(state, place / "model.safetensors")
-    pretrained_cfg = {"mean": [0.5, 0.4, 0.3], "std": [0.2, 0.2, 0.2], "x": None}
-    (place / "config.json").write_text(json.dumps({"pretrained_cfg": pretrained_cfg}))
-    found = weight_files.read("hf:timm/resnet18.a1_in1k@v2")
-    assert found.normalization == ((0.5, 0.4, 0.3), (0.2, 0.2, 0.2))
-    np.testing.assert_array_equal(found.arrays["fc.bias"], [0, 1, 2])
-    for spec, words in (
-        ("hf:timm/resnet18.a1_in1k", "cannot be fetched: 404: pytorch_model.bin"),
-        ("hf:no/network", "cannot be fetched: Please check your connection"),
-    ):
-        code, _, err = call("main", *TINY, f"--config.model.init_from={spec}")
-        assert code == 1 and f"{spec} {words}" in err and "Traceback" not in err
-
-
-def test_the_hub_needs_a_package(call, monkeypatch):
-    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    code, _, err = call("main", *TINY, "--config.model.init_from=hf:a/b")
-    assert code == 1 and "needs huggingface_hub: pip install 'cnn_jax[hf]'" in err
-
-
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -289,71 +163,6 @@ def test_a_damaged_run(source, call, tmp_path):
     shutil.rmtree(broken / "checkpoints")
     code, _, err = call("main", *TINY, f"--config.model.init_from={broken}")
     assert code == 1 and "there is no checkpoint" in err
-
-
-def test_the_weights_of_a_backbone(source):
-    """All of them but the head go into the network that is built on it."""
-    weights = runs.weights(source)
-    model = models.create("unet:plain", num_classes=10, widths=(4, 8))
-    loaded = pretrained.fit(weights, source, "unet:plain", model, (32, 32, 1))
-    found = flatten_dict(loaded.variables, sep="/")
-    expected = {
-        key.replace("/", "/backbone/", 1): value
-        for key, value in weights.arrays.items()
-        if not key.startswith("params/head")
-    }
-    assert found.keys() == expected.keys() != {}
-    for key, value in expected.items():
-        np.testing.assert_array_equal(found[key], value)
-    assert "those of the backbone plain, without its head" in loaded.report
-
-
-def test_torchvisions_weights_of_a_backbone():
-    size = (64, 64, 3)
-    entries = torch_weights.entries_of(
-        "squeezenet1_1", models.create("squeezenet1_1"), size
-    )
-    arrays = {e.name: np.zeros(e.torch_shape, np.float32) for e in entries}
-    model = models.create("fcos:squeezenet1_1", num_classes=3, strides=(8, 16))
-    weights = weight_files.Weights(arrays, None)
-    loaded = pretrained.fit(weights, "x", "fcos:squeezenet1_1", model, size)
-    found = flatten_dict(loaded.variables)
-    inside = [e for e in entries if e.path[1] != "head"]
-    assert found.keys() == {(e.path[0], "backbone", *e.path[1:]) for e in inside}
-    del arrays[inside[0].name]
-    with pytest.raises(UserError, match=inside[0].name):
-        pretrained.fit(weights, "x", "fcos:squeezenet1_1", model, size)
-
-
-def test_a_detector_of_other_classes():
-    """Its last layer starts afresh, and all else is kept."""
-    name, size = "fcos:resnet20", (32, 32, 1)
-
-    def detector(classes):
-        return models.create(name, num_classes=classes, width=8, strides=(4,))
-
-    images = jnp.zeros((1, *size))
-    variables = jax.eval_shape(
-        lambda: detector(3).init(jax.random.key(0), images, train=False)
-    )
-    arrays = {
-        "/".join(path): np.zeros(leaf.shape, np.float32)
-        for path, leaf in flatten_dict(variables).items()
-    }
-    facts = {"model": name, "classes": ["a", "b", "c"]}
-    weights = weight_files.Weights(arrays, facts=facts)
-    for classes, words in (
-        ("abc", None),
-        ("ab", "head: 3 classes in the file, 2 here"),
-        ("abd", "head: the file's classes are others"),
-    ):
-        model = detector(len(classes))
-        found = pretrained.fit(weights, "x", name, model, size, list(classes))
-        kept = flatten_dict(found.variables)
-        last = {path for path in kept if path[1:3] == ("classification", "logits")}
-        assert len(kept) == len(arrays) - (2 if words else 0)
-        assert bool(last) == (words is None)
-        assert (words or "") in found.report and "not in the file" not in found.report
 
 
 def test_one_class_more(source, done, tmp_path):

@@ -1,4 +1,5 @@
-"""The table of all architectures, and its copy in the README."""
+"""The table of all architectures beside the figures of others, and its copy in the
+README."""
 
 import dataclasses
 import json
@@ -7,11 +8,29 @@ from pathlib import Path
 import pytest
 
 from cnn_jax import models
-from cnn_jax.analysis import overview
+from cnn_jax.analysis import costs, overview
 from cnn_jax.errors import UserError
+from cnn_jax.models import published
+from cnn_jax.models.published import PUBLISHED
 
 README = Path(__file__).parents[2] / "README.md"
 COMMAND = "python -m cnn_jax.summary --all --update=README.md"
+
+# Variants of the registered networks: (model, attributes, classes, input, parameters,
+# 10^6 multiply-accumulates or None). He et al. 2016, table 6, give 0.27, 0.46, 0.66,
+# 0.85, 1.7 million parameters with option A; the exact numbers are those of the usual
+# implementations. AlexNet in one tower is the paper's without its groups.
+VARIANTS = [
+    ("resnet20", {"shortcut": "identity"}, 10, published.CIFAR, 269_722, 40.6),
+    ("resnet32", {"shortcut": "identity"}, 10, published.CIFAR, 464_154, 68.9),
+    ("resnet44", {"shortcut": "identity"}, 10, published.CIFAR, 658_586, 97.2),
+    ("resnet56", {"shortcut": "identity"}, 10, published.CIFAR, 853_018, 125.5),
+    ("resnet110", {"shortcut": "identity"}, 10, published.CIFAR, 1_727_962, 252.9),
+    ("lenet5", {"padding": (2, 0)}, 10, (28, 28, 1), 61_706, None),
+    ("lenet5", {"padding": (2, 2)}, 10, (8, 8, 1), 21_386, None),
+    ("alexnet", {"padding": 2}, 1000, published.IMAGENET, 62_378_344, None),
+    ("googlenet", {"auxiliary": False}, 1000, published.IMAGENET, 6_998_552, None),
+]
 
 
 @pytest.fixture(scope="module")
@@ -102,3 +121,48 @@ def test_update_needs_marks(tmp_path):
     with pytest.raises(UserError, match="has no lines"):
         overview.update(path, "new")
     assert path.read_text() == "no marks"
+
+
+# ------------------------------------------------------------ the figures of others
+
+
+@pytest.mark.parametrize("name", models.MODELS)
+def test_figures_are_ours(name, table_of):
+    summary = overview.summarize(name, table_of(name))
+    assert summary.parameter_difference in (0, None)
+    assert summary.macs_difference in (0, None)
+
+
+@pytest.mark.parametrize(
+    ("name", "attributes", "classes", "shape", "parameters", "macs"), VARIANTS
+)
+def test_variants(name, attributes, classes, shape, parameters, macs):
+    model = models.create(name, num_classes=classes, **attributes)
+    table = costs.layer_table(model, shape)
+    assert table.parameters == parameters
+    assert table.training_only_parameters == 0
+    if macs is not None:
+        assert table.macs / 10**6 == pytest.approx(macs, rel=0.01)
+
+
+def test_auxiliary_heads_are_counted_apart(table_of):
+    table = table_of("googlenet_bn")
+    assert table.parameters == PUBLISHED["googlenet_bn"].parameters == 6_624_904
+    assert table.parameters + table.training_only_parameters == 13_004_888
+    table = table_of("inception_v3")
+    assert PUBLISHED["inception_v3"].auxiliary
+    assert (table.parameters, table.training_only_parameters) == (23_834_568, 3_326_696)
+
+
+def test_differences(table_of):
+    summary = overview.summarize("resnet20", table_of("resnet20"))
+    published = dataclasses.replace(
+        summary.published, parameters=summary.parameters - 3, macs=40_000_000
+    )
+    changed = dataclasses.replace(summary, published=published)
+    assert changed.parameter_difference == 3
+    # 40,813,184 is 41 million, rounded as published figures are.
+    assert changed.macs_difference == 1_000_000
+    published = dataclasses.replace(published, parameters=None, macs=None)
+    changed = dataclasses.replace(summary, published=published)
+    assert changed.parameter_difference is changed.macs_difference is None
