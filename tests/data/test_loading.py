@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from cnn_jax.data import folder
 from cnn_jax.data.loading import eval_batches, train_batches
-from cnn_jax.data.splits import Arrays, Patches, Varied
+from cnn_jax.data.splits import Arrays, Varied
 from cnn_jax.errors import UserError
 
 sizes = st.integers(1, 40)
@@ -246,32 +246,3 @@ def test_images_of_sizes_of_their_own_are_evaluated_one_by_one():
             assert batch["index"].tolist() == [i if host == 0 else -1, -1]
     kept = split.subset(np.array([2, 0]))
     assert [image.shape for image in kept.images] == [images[2].shape, images[0].shape]
-
-
-@pytest.mark.parametrize("factor", [1, 2])
-def test_patches_are_cut_at_one_place_of_both(factor):
-    images, labels = pictures(4, factor)
-    split = Patches(images, labels, size=4, each=5)
-    assert len(split) == 20 and split.image_shape == (4, 4, 3)
-    assert split.label_shape == (4 * factor, 4 * factor, 3)
-    (batch,) = train_batches(split, batch_size=20, seed=1, start_step=0, stop_step=1)
-    places = set()
-    for index, image, label in zip(
-        batch["index"], batch["image"], batch["label"], strict=True
-    ):
-        np.testing.assert_array_equal(label[::factor, ::factor], image)
-        whole = images[index % 4]
-        found = [
-            (top, left)
-            for top in range(whole.shape[0] - 3)
-            for left in range(whole.shape[1] - 3)
-            if np.array_equal(whole[top : top + 4, left : left + 4], image)
-        ]
-        assert len(found) == 1
-        places.add((index % 4, *found[0]))
-    assert len(places) > 12
-    again = list(train_batches(split, batch_size=20, seed=1, start_step=0, stop_step=2))
-    np.testing.assert_array_equal(again[0]["image"], batch["image"])
-    first, second = (b["image"][np.argsort(b["index"])] for b in again)
-    assert not np.array_equal(first, second)  # cut anew in every epoch
-    assert len(split.subset(np.arange(2))) == 10

@@ -1,4 +1,4 @@
-"""Luma, PSNR and SSIM against scikit-image and the formulas, by SciPy."""
+"""PSNR and SSIM against scikit-image and the formulas, by SciPy."""
 
 import math
 
@@ -7,10 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.signal import correlate
-from skimage.color import rgb2ycbcr
 from skimage.metrics import peak_signal_noise_ratio
 
-from cnn_jax.data.colours import luma
 from cnn_jax.errors import UserError
 from cnn_jax.tasks import image_quality
 
@@ -25,24 +23,6 @@ def pair(seed, height, width):
     image = image[:height, :width]
     near = (image + rng.normal(0, rng.uniform(1, 40), image.shape)).round()
     return image.astype(np.uint8), near.clip(0, 255).astype(np.uint8)
-
-
-@examples
-@given(seed=seeds)
-def test_luma_is_scikit_images(seed):
-    image = np.random.default_rng(seed).integers(0, 256, (5, 4, 3), np.uint8)
-    found = luma(image)
-    assert found.dtype == np.uint8
-    np.testing.assert_array_equal(found, rgb2ycbcr(image)[..., 0].round())
-
-
-def test_luma_of_colours():
-    """MATLAB's: black, white, and the red, green and blue of full strength."""
-    colours = [(0, 0, 0), (255,) * 3, (255, 0, 0), (0, 255, 0), (0, 0, 255)]
-    found = luma(np.array([colours], np.uint8))
-    assert found.tolist() == [[16, 235, 81, 145, 41]]
-    grey = np.arange(6, dtype=np.uint8).reshape(2, 3, 1)
-    np.testing.assert_array_equal(luma(grey), grey[..., 0])
 
 
 @examples
