@@ -1,6 +1,5 @@
 """The lecture's AlexNet table and cost examples, and PyTorch's size rules."""
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -99,64 +98,6 @@ def test_dilation_widens_the_field_of_view():
         for n in (1, 2, 3)
     ]
     assert fields == [3, 7, 15]
-
-
-LAYERS = st.lists(
-    st.tuples(
-        st.integers(1, 4), st.integers(1, 3), st.integers(1, 3), st.integers(0, 2)
-    ),
-    min_size=1,
-    max_size=3,
-)
-
-
-def seen(size, layers):
-    """A matrix of ones where an output depends on an input, by walking all windows."""
-    depends = np.eye(size, dtype=bool)
-    for kernel, stride, dilation, padding in layers:
-        padded = np.pad(depends, [(padding, padding), (0, 0)])
-        span = dilation * (kernel - 1) + 1
-        depends = np.array(
-            [
-                padded[i : i + span : dilation].any(0)
-                for i in range(0, len(padded) - span + 1, stride)
-            ]
-        )
-    return depends
-
-
-@settings(max_examples=25, deadline=None)
-@given(LAYERS)
-def test_receptive_field_bounds_what_outputs_see(layers):
-    field = arithmetic.ReceptiveField()
-    for kernel, stride, dilation, padding in layers:
-        field = field.through(kernel, stride, padding, dilation)
-    without_padding = [layer[:3] for layer in layers]
-    assert field.size == arithmetic.receptive_field(without_padding)
-    size = field.size + 3 * field.stride
-    depends = seen(size, layers)
-    exact = 0
-    for i, row in enumerate(depends):
-        inputs = np.flatnonzero(row)
-        first, last = i * field.stride + field.start, i * field.stride + field.end
-        if inputs.size:
-            assert first <= inputs[0]
-            assert inputs[-1] <= last
-        if first >= 0 and last < size:  # padding hides nothing
-            assert (inputs[0], inputs[-1]) == (first, last)
-            exact += 1
-    assert exact
-
-
-def test_joined_branches():
-    field = arithmetic.ReceptiveField().through(3, 2, padding=(1, 0))
-    wide, narrow = field.through(5, padding=2), field.through(1)
-    assert (wide.stride, wide.start, wide.end) == (2, -5, 5)
-    assert narrow.union(wide) == wide.union(narrow) == wide
-    shifted = arithmetic.ReceptiveField(2, 0, 9)
-    assert wide.union(shifted) == arithmetic.ReceptiveField(2, -5, 9)
-    with pytest.raises(ValueError, match="strides 2 and 4"):
-        wide.union(narrow.through(2, 2))
 
 
 @settings(max_examples=25, deadline=None)

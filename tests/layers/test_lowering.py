@@ -180,17 +180,6 @@ def test_a_few_examples_at_once(way, case, integers, monkeypatch):
     agree(make, kernel, x)
 
 
-@given(many=st.integers(1, 300), example=st.integers(1, 2**24))
-def test_how_many_at_once(many, example):
-    few = lowering_cpu._examples_at_once(many, many * example)
-    assert many % few == 0
-    assert few in (many, lowering_cpu.FEWEST_EXAMPLES) or (
-        few * example <= lowering_cpu.FEW_BYTES
-    )
-    if many % 4 == 0 and many * example > lowering_cpu.MANY_BYTES:
-        assert few < many or many == 4
-
-
 def test_outside_of_jit(case):
     arguments, x, kernel = case
     np.testing.assert_array_equal(
@@ -277,9 +266,3 @@ def test_onednn_is_not_asked_for_what_it_hangs_on(way):
     assert len(implementations) > 40
     assert not [name for name in implementations if "gemm" in name]
     assert any("dw" in name for name in implementations)
-
-
-def test_a_jaxlib_that_nobody_tried_is_left_to_xla(monkeypatch):
-    monkeypatch.setenv("CNN_JAX_ONEDNN", "1")
-    monkeypatch.setattr(lowering_cpu.jaxlib, "__version__", "99.0")
-    assert not lowering_cpu.has_onednn()
