@@ -235,23 +235,6 @@ def test_probes_of_a_run_and_of_its_weights(kind, source, done):
     assert result["examples"] == 10 and 0 <= result[f"{kind}/accuracy"] <= 1
 
 
-@pytest.mark.parametrize(
-    ("arguments", "code", "words"),
-    [
-        ([], 2, "give --workdir, or --config and --probe"),
-        (["--workdir=x", *TINY[:1]], 2, "give --workdir, or --config and --probe"),
-        (TINY[:1], 2, "--config goes with --probe"),
-        (["--workdir=x", "--config.seed=1"], 2, "goes with --config"),
-        (["--workdir=x", "--probe=knn", "--split=train"], 2, "leave out --split"),
-        ([*TINY, "--probe=knn", "--checkpoint=last"], 2, "goes with --workdir"),
-        ([*TINY, "--probe=knn"], 1, "set --config.model.init_from=PATH"),
-    ],
-)
-def test_probes_that_cannot_be(arguments, code, words, call):
-    found, _, err = call("evaluate", *arguments)
-    assert found == code and words in err and "Traceback" not in err
-
-
 def test_probes_of_people_who_were_never_seen(call, done, tmp_path):
     done("main", "--config=configs/faces.py", "--smoke", f"--workdir={tmp_path}")
     code, _, err = call("evaluate", f"--workdir={tmp_path}", "--probe=knn")

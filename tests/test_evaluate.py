@@ -1,0 +1,71 @@
+"""The flags of `evaluate`, and what they ask of a session."""
+
+from pathlib import Path
+
+import pytest
+
+from cnn_jax import command
+
+CONFIG = "--config=configs/mlp.py"
+
+
+class Session:
+    """Notes what it is asked for."""
+
+    def __init__(self):
+        self.asked = []
+
+    def __getattr__(self, what):
+        return lambda *arguments, **options: self.asked.append(
+            (what, arguments, options)
+        )
+
+
+@pytest.mark.parametrize(
+    ("flags", "what", "options"),
+    [
+        ([], "evaluate", {"split": "test", "checkpoint": "best", "output": "table"}),
+        (
+            ["--split=train", "--checkpoint=last", "--format=json"],
+            "evaluate",
+            {"split": "train", "checkpoint": "last", "output": "json"},
+        ),
+        (
+            ["--probe=knn", "--checkpoint=12"],
+            "probe_run",
+            {"kind": "knn", "checkpoint": "12", "output": "table"},
+        ),
+    ],
+)
+def test_a_run(flags, what, options, call, monkeypatch):
+    session = Session()
+    monkeypatch.setattr(command, "session", lambda: session)
+    assert call("evaluate", "--workdir=runs/x", *flags) == (0, "", "")
+    assert session.asked == [(what, (Path("runs/x"),), options)]
+
+
+def test_weights(call, monkeypatch):
+    session = Session()
+    monkeypatch.setattr(command, "session", lambda: session)
+    flags = [CONFIG, "--config.model.hidden=7", "--probe=linear"]
+    assert call("evaluate", *flags) == (0, "", "")
+    ((what, (config,), options),) = session.asked
+    assert (what, config.model.hidden) == ("probe_weights", (7,))
+    assert options == {"kind": "linear", "output": "table"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        ([], 2, "give --workdir, or --config and --probe"),
+        (["--workdir=x", CONFIG], 2, "give --workdir, or --config and --probe"),
+        ([CONFIG], 2, "--config goes with --probe"),
+        (["--workdir=x", "--config.seed=1"], 2, "goes with --config"),
+        (["--workdir=x", "--probe=knn", "--split=train"], 2, "leave out --split"),
+        ([CONFIG, "--probe=knn", "--checkpoint=last"], 2, "goes with --workdir"),
+        ([CONFIG, "--probe=knn"], 1, "set --config.model.init_from=PATH"),
+    ],
+)
+def test_probes_that_cannot_be(arguments, code, words, call):
+    found, _, err = call("evaluate", *arguments)
+    assert found == code and words in err and "Traceback" not in err

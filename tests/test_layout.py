@@ -1,0 +1,53 @@
+"""Where tests are: each module of the package has a file of tests in the same place."""
+
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parent
+PACKAGE = TESTS.with_name("cnn_jax")
+MODULES = {
+    path.relative_to(PACKAGE)
+    for path in PACKAGE.rglob("*.py")
+    if not path.name.startswith("__")
+}
+FILES = {path.relative_to(TESTS) for path in TESTS.rglob("test_*.py")}
+
+# Tests of more than one module, and what they are about.
+WHOLE = {
+    "test_devices.py": "several devices and several hosts",
+    "test_experiments.py": "the files of experiments/",
+    "test_layout.py": "where tests are",
+    "test_mistakes.py": "what bad input gets",
+    "test_program.py": "the files of configs/, and every command on a run",
+    "test_resume.py": "runs that were ended and go on",
+    "test_tensorboard.py": "what TensorBoard shows of a run",
+    "test_transfer.py": "runs that start from weights of others",
+    "data/test_workers.py": "processes that load data, and their ends",
+    "models/test_golden.py": "the outputs of torchvision's networks",
+    "models/test_models.py": "what every network keeps",
+    "training/test_every_key_is_read.py": "no key of a config is set and never read",
+}
+
+
+def mirror(module):
+    """The file of a module's tests."""
+    return module.with_name(f"test_{module.name}")
+
+
+@pytest.mark.parametrize("module", sorted(MODULES), ids=str)
+def test_a_module_has_its_tests(module):
+    assert mirror(module) in FILES, f"write tests/{mirror(module)} for cnn_jax/{module}"
+
+
+@pytest.mark.parametrize("file", sorted(FILES), ids=str)
+def test_a_file_of_tests_has_its_module(file):
+    mirrors = file in map(mirror, MODULES)
+    assert mirrors != (file.as_posix() in WHOLE), (
+        f"tests/{file} is named after no module: name it as the one that it tests, or "
+        "list it in WHOLE"
+    )
+
+
+def test_what_is_listed_is_there():
+    assert {Path(file) for file in WHOLE} <= FILES
