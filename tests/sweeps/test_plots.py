@@ -1,0 +1,160 @@
+"""What the pictures of a sweep show: their lines and points."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cnn_jax.sweeps import plots, results
+from cnn_jax.sweeps.experiment import Arm, Experiment, Run
+from cnn_jax.sweeps.outcome import Outcome
+from cnn_jax.sweeps.report import summarize
+from cnn_jax.sweeps.results import Row
+from cnn_jax.training.config import Config
+
+METRIC = "test/accuracy"
+CONFIG = Config({"task": {"name": "classification"}})
+
+
+@pytest.fixture
+def swept(monkeypatch):
+    """`swept({arm: [a value a seed]})`: experiment, rows and summaries; each run's
+    metric grows in two steps to its value."""
+
+    def make(arms):
+        first = next(iter(arms))
+        made = tuple(Arm(name, {}, None if name == first else first) for name in arms)
+        rows = []
+        for number, (name, values) in enumerate(arms.items(), start=1):
+            for seed, value in enumerate(values):
+                run = Run(name, seed, CONFIG, Path(name), ("true",))
+                found = {METRIC: value, "parameters": 10 * number, "macs": 0}
+                rows.append(Row(run, Outcome("done"), found))
+        runs = tuple(row.run for row in rows) or (
+            Run(first, 0, CONFIG, Path(first), ("true",)),
+        )
+        experiment = Experiment("width", "Why?", "sweep", made, runs)
+
+        def curves(rows, arm, key):
+            assert key == METRIC
+            return {
+                row.run.seed: {5: row.results[key] / 2, 10: row.results[key]}
+                for row in rows
+                if row.run.arm == arm
+            }
+
+        monkeypatch.setattr(results, "curves", curves)
+        return experiment, rows, summarize(experiment, rows)
+
+    return make
+
+
+@pytest.fixture
+def axes():
+    _, (found,) = plots._figure(1, 2)
+    return found
+
+
+def bars(axes):
+    """(x, y) of each point with an error bar."""
+    return [
+        (float(x), float(y))
+        for container in axes.containers
+        for x, y in zip(*container.lines[0].get_data(), strict=True)
+    ]
+
+
+ARMS = {"base": [0.2, 0.4], "wide": [0.5, 0.7], "none": []}
+
+
+def test_the_mean_of_each_arm_and_its_seeds(swept, axes):
+    plots.by_arm(axes, *swept(ARMS))
+    np.testing.assert_allclose(bars(axes), [(0.3, 0), (0.6, 1)])
+    seeds = [
+        line.get_xdata()
+        for line in axes.lines
+        if line.get_marker() == "|" and len(line.get_xdata()) == 2
+    ]
+    assert [list(values) for values in seeds if list(values) in ARMS.values()] == [
+        [0.2, 0.4],
+        [0.5, 0.7],
+    ]
+    assert [label.get_text() for label in axes.get_yticklabels()] == list(ARMS)
+    assert axes.get_xlabel() == METRIC
+    low, high = axes.get_ylim()
+    assert low > high  # the first arm is at the top
+
+
+def test_the_metric_over_the_steps(swept, axes):
+    plots.curves(axes, *swept(ARMS))
+    found = {line.get_label(): line.get_data() for line in axes.lines}
+    assert found.keys() == {"base", "wide"}
+    np.testing.assert_allclose(found["base"], [[5, 10], [0.15, 0.3]])
+    assert len(axes.collections) == 2  # a band each
+    assert axes.get_legend() is not None
+
+
+def test_one_seed_has_no_band(swept, axes):
+    plots.curves(axes, *swept({"base": [0.5]}))
+    assert len(axes.lines) == 1 and not axes.collections
+
+
+def test_steps_that_all_seeds_have(swept, axes, monkeypatch):
+    arguments = swept({"base": [0.5, 0.5]})
+    found = {0: {5: 0.1, 10: 0.2}, 1: {10: 0.4}}
+    monkeypatch.setattr(results, "curves", lambda *_: found)
+    plots.curves(axes, *arguments)
+    np.testing.assert_allclose(axes.lines[0].get_data(), [[10], [0.3]])
+
+
+def test_the_metric_against_a_cost(swept, axes):
+    """Of arms whose cost is known."""
+    plots.against("parameters", "weights")(axes, *swept(ARMS))
+    np.testing.assert_allclose(bars(axes), [(10, 0.3), (20, 0.6)])
+    assert [text.get_text() for text in axes.texts] == ["base", "wide"]
+    assert (axes.get_xscale(), axes.get_xlabel()) == ("log", "weights")
+
+
+def test_a_cost_that_nobody_knows(swept, axes):
+    plots.against("macs", "operations")(axes, *swept(ARMS))
+    assert bars(axes) == []
+
+
+GRID = {f"{a}, {b}": [0.1 * i] for i, (a, b) in enumerate(["rx", "ry", "sx", "sy"], 1)}
+
+
+def test_arms_that_are_crossed(swept, axes):
+    """A line for each column, over the rows."""
+    plots.crossed(axes, *swept(GRID))
+    labels = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert labels == ["x", "y"]
+    np.testing.assert_allclose([y for _, y in bars(axes)], [0.1, 0.3, 0.2, 0.4])
+    assert [round(x) for x, _ in bars(axes)] == [0, 1, 0, 1]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["r", "s"]
+
+
+def test_each_picture_is_a_file(swept, tmp_path, monkeypatch):
+    monkeypatch.setattr(plots, "DRAWINGS", {"metric": ("The metric", lambda *_: None)})
+    monkeypatch.setattr(plots, "crossed", lambda *_: None)
+    written = plots.write(*swept(ARMS), tmp_path)
+    assert written == [("The metric", "metric.png")]
+    written = plots.write(*swept(GRID), tmp_path)
+    assert [name for _, name in written] == ["grid.png", "metric.png"]
+    assert Image.open(tmp_path / "metric.png").size == (700, 400)
+
+
+def test_two_pictures_side_by_side_for_a_page(swept, tmp_path, monkeypatch):
+    drawn = []
+    for name in ("by_arm", "curves", "crossed"):
+        monkeypatch.setattr(plots, name, lambda *_, name=name: drawn.append(name))
+    for arms, second in ((ARMS, "curves"), (GRID, "crossed")):
+        _, path = plots.overview(*swept(arms), tmp_path)
+        assert path == "plots/width.png" and drawn[-2:] == ["by_arm", second]
+    assert Image.open(tmp_path / path).size == (1400, 400)
+
+
+def test_colors_come_again_with_other_dashes(swept, axes):
+    plots.curves(axes, *swept({f"arm{i}": [0.5] for i in range(12)}))
+    styles = {(line.get_color(), line.get_linestyle()) for line in axes.lines}
+    assert len(styles) == 12 and len({color for color, _ in styles}) == 10

@@ -1,0 +1,75 @@
+"""The results of runs as a table."""
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from cnn_jax.sweeps import results
+from cnn_jax.sweeps.experiment import Experiment, Run
+from cnn_jax.sweeps.outcome import Outcome
+from cnn_jax.sweeps.results import Row
+from cnn_jax.training.config import Config
+
+
+def row(arm="base", seed=0, status="done", task="classification", **values):
+    config = Config({"task": {"name": task}})
+    run = Run(arm, seed, config, Path(f"{arm}/{seed}"), ("true",))
+    found = {key.replace("__", "/"): value for key, value in values.items()}
+    return Row(run, Outcome(status), found)
+
+
+@pytest.mark.parametrize(
+    ("task", "metric"),
+    [("classification", "test/accuracy"), ("segmentation", "test/mean_iou")],
+)
+def test_arms_are_compared_by_the_metric_of_the_task(task, metric):
+    run = row(task=task).run
+    assert results.main_metric(Experiment("x", "", "", (), (run,))) == metric
+
+
+def test_the_metric_on_other_splits():
+    rows = [
+        row(test__accuracy=0.5, shifted__accuracy=0.4, shifted__loss=1.0),
+        row(test__accuracy=0.5, early__accuracy=0.3, best__test__accuracy=0.6),
+    ]
+    assert results.other_splits(rows, "test/accuracy") == [
+        "early/accuracy",
+        "shifted/accuracy",
+    ]
+
+
+def test_the_results_of_an_arm_by_seed():
+    rows = [
+        row(seed=0, test__accuracy=1),
+        row(seed=1, test__accuracy=0.25),
+        row(seed=2, status="failed"),
+        row(seed=3, test__accuracy=None),
+        row(arm="wide", seed=4, test__accuracy=0.75),
+    ]
+    found = results.by_seed(rows, "base", "test/accuracy")
+    assert found == {0: 1.0, 1: 0.25} and type(found[0]) is float
+    assert results.by_seed(rows, "narrow", "test/accuracy") == {}
+
+
+def test_a_table_of_all_runs(tmp_path):
+    """An empty cell is unknown; what is no number has no column."""
+    rows = [
+        row(arm="a, b", test__accuracy=0.5, parameters=10, config_hash="12ab", step=4),
+        row(seed=1, status="failed"),
+        row(seed=2, test__accuracy=0.25, shifted__loss=2.0, macs=7),
+    ]
+    path = tmp_path / "results.csv"
+    results.write_csv(path, rows)
+    with path.open(newline="") as lines:
+        found = list(csv.reader(lines))
+    columns = ["arm", "seed", "status", *results.COSTS]
+    assert found[0] == [*columns, "shifted/loss", "step", "test/accuracy"]
+    assert found[1:] == [
+        ["a, b", "0", "done", "10", "", "", "", "4", "0.5"],
+        ["base", "1", "failed", *[""] * 6],
+        ["base", "2", "done", "", "7", "", "2.0", "", "0.25"],
+    ]
+    results.write_csv(path, rows[:1])  # another one takes its place
+    assert len(path.read_text().splitlines()) == 2
+    assert [file.name for file in tmp_path.iterdir()] == ["results.csv"]
