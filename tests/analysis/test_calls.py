@@ -78,7 +78,7 @@ def test_calls_are_noted_in_the_order_in_which_they_end():
     inside = ["block/conv", "block/doubled", "block/same", "block"]
     assert names == [*inside, "shared", "shared", "last", ""]
     conv, doubled, same, block, first, second, last, net = recorder.calls
-    assert (conv.in_shape, conv.out_shape) == ((6, 6, 1), (4, 4, 4))  # of one example
+    assert (conv.in_shape, conv.out_shape) == ((6, 6, 1), (6, 6, 4))  # of one example
     assert same.unchanged and not doubled.unchanged
     assert (last.out_shape, last.output, net.output) == (None, None, None)
     places = [conv, doubled, same, block, first, second]
