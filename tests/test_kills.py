@@ -302,3 +302,15 @@ def test_a_run_goes_on_when_its_full_disk_has_room_again(number, kind, tmp_path)
     assert ended.code == 1 and last.startswith("error: "), ended.err
     assert os.strerror(errno.ENOSPC) in last and "Traceback" not in ended.err, last
     check_resumes(run, workdir, ended, at)
+
+
+@pytest.mark.slow
+def test_a_run_killed_between_two_steps_goes_on(kind, tmp_path):
+    """At a line of Python: while the save of the step before is under way."""
+    run, workdir = kind("memory"), tmp_path / "run"
+    loop = ROOT / "cnn_jax" / "training" / "loop.py"
+    line = faults.line_of(loop, "state, pairs = train_step(")
+    ended = run.run(workdir, line=line, at=5)
+    assert ended.killed, ended.err
+    assert '"step": 4' in (workdir / "metrics.jsonl").read_text()
+    check_resumes(run, workdir, ended, len(ended.calls))

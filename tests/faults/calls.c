@@ -55,9 +55,10 @@ __attribute__((constructor)) static void begin(void) {
   if (count != MAP_FAILED) folder = getenv("FAULTS_FOLDER");
 }
 
-/* The path of a descriptor, or of a name relative to one, as far as the kernel knows. */
+/* The path of a descriptor, or of a name in the folder of one, without links before the
+   last part. */
 static void locate(char *path, int fd, const char *name) {
-  char link[64];
+  char link[64], place[PATH_MAX], *last;
   ssize_t length = 0;
   if (!name || name[0] != '/') {
     snprintf(link, sizeof link,
@@ -66,13 +67,21 @@ static void locate(char *path, int fd, const char *name) {
     if (length < 0) length = 0;
   }
   path[length] = 0;
-  if (name) snprintf(path + length, PATH_MAX - length, length ? "/%s" : "%s", name);
+  if (!name) return;
+  snprintf(path + length, PATH_MAX - length, length ? "/%s" : "%s", name);
+  if (!(last = strrchr(path, '/'))) return;
+  *last = 0;
+  if (realpath(path, place))
+    snprintf(path, PATH_MAX, "%s/%s", place, strdupa(last + 1));
+  else
+    *last = '/';
 }
 
-static int below(const char *path) {
-  size_t length = folder ? strlen(folder) : 0;
-  return folder && !strncmp(path, folder, length) &&
-         (path[length] == '/' || !path[length]);
+static int below(int fd, const char *name, char *path) {
+  if (!folder) return 0;
+  size_t length = strlen(folder);
+  locate(path, fd, name);
+  return !strncmp(path, folder, length) && (path[length] == '/' || !path[length]);
 }
 
 static void die(void) {
@@ -93,9 +102,7 @@ static void note(const char *line, int length, const char *file) {
 static int visit(const char *call, int fd, const char *name, int needs_space) {
   char path[PATH_MAX], line[PATH_MAX + 64];
   int before = errno;
-  if (!folder) return 0;
-  locate(path, fd, name);
-  if (!below(path)) return errno = before, 0;
+  if (!below(fd, name, path)) return errno = before, 0;
   long n = atomic_fetch_add(count, 1) + 1;
   int length = snprintf(line, sizeof line, "%ld %d %s %s\n", n, getpid(), call,
                         path + strlen(folder));
@@ -127,15 +134,28 @@ WRAP(link, (const char *a, const char *b), (a, b), AT_FDCWD, b, 1)
 WRAP(linkat, (int d, const char *a, int e, const char *b, int f), (d, a, e, b, f), e, b, 1)
 WRAP(symlink, (const char *a, const char *b), (a, b), AT_FDCWD, b, 1)
 WRAP(symlinkat, (const char *a, int d, const char *b), (a, d, b), d, b, 1)
-WRAP(rename, (const char *a, const char *b), (a, b), AT_FDCWD, b, 0)
-WRAP(renameat, (int d, const char *a, int e, const char *b), (d, a, e, b), e, b, 0)
 WRAP(unlink, (const char *a), (a), AT_FDCWD, a, 0)
 WRAP(unlinkat, (int d, const char *a, int f), (d, a, f), d, a, 0)
 WRAP(rmdir, (const char *a), (a), AT_FDCWD, a, 0)
+WRAP(truncate, (const char *a, off_t n), (a, n), AT_FDCWD, a, 0)
+WRAP(truncate64, (const char *a, off64_t n), (a, n), AT_FDCWD, a, 0)
 WRAP(ftruncate, (int d, off_t n), (d, n), d, NULL, 0)
 WRAP(ftruncate64, (int d, off64_t n), (d, n), d, NULL, 0)
 WRAP(fsync, (int d), (d), d, NULL, 1)
 WRAP(fdatasync, (int d), (d), d, NULL, 1)
+
+/* Renaming counts where either name lies below the folder. */
+static int arrives(int fd, const char *name) {
+  char path[PATH_MAX];
+  return below(fd, name, path);
+}
+#define RENAME(name, parameters, values, d, a, e, b) \
+  WRAP(name, parameters, values, arrives(e, b) ? e : d, arrives(e, b) ? b : a, 0)
+
+RENAME(rename, (const char *a, const char *b), (a, b), AT_FDCWD, a, AT_FDCWD, b)
+RENAME(renameat, (int d, const char *a, int e, const char *b), (d, a, e, b), d, a, e, b)
+RENAME(renameat2, (int d, const char *a, int e, const char *b, unsigned f),
+       (d, a, e, b, f), d, a, e, b)
 
 /* Opening counts where it makes or empties a file. */
 #define CHANGES(flags) (flags & (O_CREAT | O_TRUNC))

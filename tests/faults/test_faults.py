@@ -98,6 +98,38 @@ def test_processes_share_one_count(write, tmp_path):
     assert len({call.process for call in ended.calls}) == 2
 
 
+def test_calls_are_counted_by_what_they_change(write, tmp_path):
+    program = tmp_path / "calls.py"
+    program.write_text(
+        "import os, shutil, sys\n"
+        "os.chdir(sys.argv[1])\n"
+        "os.mkdir('a')\n"
+        "here = os.open('a', os.O_RDONLY)\n"
+        "os.close(os.open('b', os.O_WRONLY | os.O_CREAT, dir_fd=here))\n"
+        "open('../outside', 'w').close()\n"
+        "os.rename('a/b', '../outside')\n"
+        "os.rename('../outside', 'c')\n"
+        "os.truncate('c', 3)\n"
+        "os.link('c', 'd')\n"
+        "os.symlink('d', 'e')\n"
+        "open('e').read()\n"
+        "shutil.rmtree('a')\n"
+        "os.remove('e')\n"
+    )
+    ended, _ = write(program)
+    assert [(call.name.removesuffix("64"), call.path) for call in ended.calls] == [
+        ("mkdir", "/a"),
+        ("openat", "/a/b"),
+        ("rename", "/a/b"),
+        ("rename", "/c"),
+        ("truncate", "/c"),
+        ("link", "/d"),
+        ("symlink", "/e"),
+        ("rmdir", "/a"),
+        ("unlink", "/e"),
+    ], ended.err
+
+
 def test_a_kill_at_a_line(write, tmp_path):
     line = faults.line_of(tmp_path / "program.py", "# the line")
     ended, sizes = write(line=line, at=4)
