@@ -86,7 +86,7 @@ def test_names_match_in_every_normal_form(voc, write):
     content = {
         "images": [{"id": 1, "file_name": f"{nfc}.jpg", "height": 16, "width": 20}],
         "annotations": [],
-        "categories": [],
+        "categories": [{"id": 1, "name": "cat"}],
     }
     (voc / "coco.json").write_text(json.dumps(content), encoding="utf-8-sig")
     assert coco(voc / "coco.json", voc / "JPEGImages").paths == found.paths[:1]
