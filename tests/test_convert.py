@@ -133,6 +133,8 @@ def test_a_folder_is_replaced_on_request_only(call, refused, file, tmp_path):
     assert call("convert", *arguments)[0] == 0
     assert "is not empty; --overwrite replaces it" in refused(*arguments)
     (folder / "mine.txt").touch()
+    assert "holds mine.txt" in refused(*arguments, "--overwrite")
+    (folder / "mine.txt").unlink()
     assert call("convert", *arguments, "--overwrite")[0] == 0
     assert sorted(p.name for p in folder.iterdir()) == ["variables", "weights.json"]
     assert {p.name for p in tmp_path.iterdir()} == {file.name, "weights"}

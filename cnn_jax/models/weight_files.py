@@ -23,6 +23,7 @@ import safetensors
 import safetensors.numpy
 from flax.traverse_util import flatten_dict
 
+from cnn_jax import records
 from cnn_jax.errors import UserError
 from cnn_jax.models.torch_weights import tidy
 from cnn_jax.orbax_paths import orbax_path
@@ -222,9 +223,9 @@ def _read_folder(path: Path) -> Weights:
     if not (path / FACTS).exists():
         return _read_orbax(path)
     try:
-        facts = json.loads((path / FACTS).read_text(encoding="utf-8"))
+        facts = records.read_json(path / FACTS)
         checksums = set(facts["checksums"].items())
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path / FACTS} is damaged ({error}).") from error
     arrays = _restored(path / VARIABLES)
     # A flipped byte in array data restores silently.
@@ -302,6 +303,13 @@ def check_folder(path: Path, *, overwrite: bool) -> None:
         )
     if not overwrite:
         raise UserError(f"--output={path} is not empty; --overwrite replaces it.")
+    others = sorted({p.name for p in path.iterdir()} - {FACTS, VARIABLES})
+    facts = records.read_json(path / FACTS)
+    if others or not isinstance(facts, dict) or "checksums" not in facts:
+        raise UserError(
+            f"--output={path} holds {others[0] if others else FACTS}, which "
+            "`convert` did not write: take another folder."
+        )
 
 
 def write_folder(
@@ -360,8 +368,8 @@ def _replacing(path: Path) -> Iterator[Path]:
     """A path beside `path`; what is written there takes its place, or nothing does."""
     path.parent.mkdir(parents=True, exist_ok=True)
     # Not after the path's own name, which may be as long as a name can be.
-    new = path.with_name(f".{os.getpid()}.tmp")
-    old = path.with_name(f".{os.getpid()}.old")
+    new = path.with_name(f".cnn_jax-{os.getpid()}.tmp")
+    old = path.with_name(f".cnn_jax-{os.getpid()}.old")
     try:
         yield new
         if path.is_dir():

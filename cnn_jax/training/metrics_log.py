@@ -74,8 +74,11 @@ def rewind(
     else:
         whole = not bad
     if step and not whole:
-        reason = f"{bad} lines cannot be read, and are left out" if bad else "see there"
-        complaint = f"{path} is not as the run wrote it: {reason}."
+        reason = "lines have changed, or are missing."
+        if bad:
+            lines = "line" if bad == 1 else "lines"
+            reason = f"{bad} {lines} cannot be read, and will be left out."
+        complaint = f"{path} is not as the run wrote it: {reason}"
     left = b"".join(kept)
     if left != content:
         temporary = path.with_suffix(".tmp")

@@ -53,8 +53,8 @@ def claim(workdir: Path, config: Config, *, overwrite: bool) -> bool:
         if _is_damaged_one_of(workdir, config):
             return True
         raise UserError(
-            f"{error} What is left of it does not name this config: take another "
-            "--workdir, or --overwrite this one."
+            f"{workdir / removal.CONFIG} is damaged, and what is left of it does not "
+            "name this config: take another --workdir, or --overwrite this one."
         ) from error
     if lines := config_lib.differences(config_lib.identity(config), theirs):
         raise UserError(
@@ -251,11 +251,16 @@ def description(workdir: Path) -> dict[str, Any]:
         raise UserError(
             f"{workdir} is not a run's folder: there is no config.json in it."
         ) from None
+    except Damaged as error:
+        raise Damaged(f"{error} {_MENDED}") from None
     if not removal.is_runs(content):
         raise _not_a_runs(workdir)
     if not _is_intact(content):
-        raise Damaged(f"{path} is damaged (its checksum is wrong).")
+        raise Damaged(f"{path} is damaged (its checksum is wrong). {_MENDED}")
     return content
+
+
+_MENDED = "The command that trained the run writes it again."
 
 
 def _is_intact(content: Mapping[str, Any]) -> bool:

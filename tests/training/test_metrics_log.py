@@ -51,7 +51,8 @@ def test_a_bad_line_does_not_stop_a_run(bad, path):
     left, complaint = rewind(path, 4)
     assert left == path.read_bytes() == (LINES[0] + LINES[1]).encode()
     assert complaint == (
-        f"{path} is not as the run wrote it: 1 lines cannot be read, and are left out."
+        f"{path} is not as the run wrote it: "
+        "1 line cannot be read, and will be left out."
     )
 
 

@@ -1,6 +1,8 @@
 """What a command does with a run's folder, around the loop that trains."""
 
 import json
+import os
+import shutil
 
 import jax
 import numpy as np
@@ -293,3 +295,75 @@ def test_numbers_in_a_table():
         ["loss", "0.1235"],
         ["big", "10,000.0000"],
     ]
+
+
+COMMAND = ("main", "--config=configs/mlp.py", "--smoke")
+
+
+@pytest.fixture
+def folder(trained, tmp_path):
+    """A complete run's folder that may be spoiled, of a name full of patterns."""
+    return shutil.copytree(trained, tmp_path / "lr=[0.1] *?")
+
+
+def replace(path, old, new):
+    text = path.read_bytes()
+    assert old in text
+    path.write_bytes(text.replace(old, new))
+
+
+def results(folder):
+    found = json.loads((folder / "results.json").read_text())
+    return {k: v for k, v in found.items() if k not in ("train_seconds", "checksum")}
+
+
+def test_config_json_is_mended_by_the_runs_own_command(folder, trained, call):
+    replace(folder / "config.json", b'"crop": 1.0', b'"crop": 0.5')
+    for command in (["evaluate"], ["predict", trained / "config.json"]):
+        code, out, err = call(command[0], f"--workdir={folder}", *command[1:])
+        assert code == 1 and out == "" and len(err.splitlines()) == 1
+        assert "config.json is damaged" in err and "writes it again" in err
+    code, out, err = call(*COMMAND, f"--workdir={folder}")
+    assert code == 0, err
+    (line,) = (line for line in out.splitlines() if line.startswith("warning: "))
+    assert "config.json is damaged, and is written again" in line
+    assert results(folder) == results(trained)
+    facts = json.loads((folder / "config.json").read_text())["dataset"]
+    assert facts == json.loads((trained / "config.json").read_text())["dataset"]
+    assert call("evaluate", f"--workdir={folder}")[0] == 0
+
+
+@pytest.mark.parametrize("spoiled", [b'"step": 5', b'"step" 4'])
+def test_results_are_made_again(spoiled, folder, trained, call):
+    replace(folder / "results.json", b'"step": 4', spoiled)
+    code, out, _ = call(*COMMAND, f"--workdir={folder}")
+    (line,) = (line for line in out.splitlines() if line.startswith("warning: "))
+    assert code == 0 and "results.json is damaged" in line
+    assert results(folder) == results(trained)
+
+
+def test_a_bad_byte_in_the_metrics_does_not_stop_a_run(folder, call):
+    (folder / "results.json").unlink()
+    log = folder / "metrics.jsonl"
+    log.write_bytes(b"\xff\n" + log.read_bytes())
+    code, _, err = call(*COMMAND, f"--workdir={folder}")
+    assert code == 0 and "metrics.jsonl is not as the run wrote it: 1 line" in err
+
+
+def test_other_devices_are_said_as_a_run_goes_on(folder, call):
+    (folder / "results.json").unlink()
+    content = json.loads((folder / "config.json").read_text())
+    content["device"]["count"] = 4
+    content.pop("checksum")  # as earlier versions wrote it
+    (folder / "config.json").write_text(json.dumps(content))
+    code, out, _ = call(*COMMAND, f"--workdir={folder}")
+    assert code == 0 and "began on a device count of 4 and goes on with 1" in out
+
+
+@pytest.mark.parametrize("name", ["config.json", "results.json", "metrics.jsonl"])
+def test_a_fifo_is_not_waited_for(name, folder, call):
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+    for more in ([], ["--overwrite"], ["--mode=eval"]):
+        code, out, err = call(*COMMAND, f"--workdir={folder}", *more)
+        assert code == 1 and out == "" and "is not a regular file" in err
