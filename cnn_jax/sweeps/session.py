@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import functools
 import os
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -109,7 +110,8 @@ def report(experiment: Experiment, workdir: Path, publish: Path | None) -> None:
     if publish:
         text = pages.section(experiment, rows, publish.parent)
         marks.update(publish, experiment.name, text)
-    print(f"\n{workdir / pages.FILE}\ntensorboard --logdir={workdir}")
+    place = shlex.quote(str(workdir))
+    print(f"\n{workdir / pages.FILE}\ntensorboard --logdir={place}")
     if incomplete := [row for row in rows if row.outcome.status != "done"]:
         raise UserError(
             f"{len(incomplete)} of {len(rows)} runs are not complete: "

@@ -149,7 +149,7 @@ class Checkpoints:
             except FileNotFoundError:
                 continue  # half deleted: as if not there
             except UserError as error:
-                damage = error
+                damage, best = error, None
                 continue
             best = noted.progress.get("results", {}).get("best/step")
             found = self._manager.metrics(step) or {}

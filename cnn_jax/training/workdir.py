@@ -161,16 +161,16 @@ def describe(
 
 
 def _checksum(content: Mapping[str, Any]) -> str:
-    """The checksum of config.json, without the places of the data.
+    """The checksum of config.json, without the places of the user's files.
 
-    Users move their data, and change the places by hand.
+    Users move their files, and change the places by hand.
     """
     config = {
         f"{group}.{key}": value
         for group, values in content["config"].items()
         for key, value in (values if isinstance(values, dict) else {"": values}).items()
     }
-    for key in config_lib.NOT_IDENTITY:
+    for key in config_lib.NOT_IDENTITY | config_lib.PATHS:
         config.pop(key, None)
     rest = {key: value for key, value in content.items() if key != "checksum"}
     return records.checksum(rest | {"config": config})

@@ -400,12 +400,13 @@ def test_a_newer_checkpoint_says_which_is_the_best(tmp_path):
     (tmp_path / "c/1/progress/metadata").write_text("{}")
     with open_in(tmp_path / "c", read_only=True) as checkpoints:
         assert checkpoints.best_step() == 2
-    (tmp_path / "c/2/progress/metadata").write_text("{}")
-    with (
-        open_in(tmp_path / "c", read_only=True) as checkpoints,
-        pytest.raises(UserError, match="Which checkpoint is the best is not known"),
-    ):
-        checkpoints.best_step()
+    for step in (3, 2):
+        (tmp_path / f"c/{step}/progress/metadata").write_text("{}")
+        with (
+            open_in(tmp_path / "c", read_only=True) as checkpoints,
+            pytest.raises(UserError, match="Which checkpoint is the best is not known"),
+        ):
+            checkpoints.best_step()
 
 
 def test_nothing_can_be_read(three):
