@@ -123,7 +123,7 @@ def warn_unread(splits: Sequence[Path]) -> None:
     """Warns of the folders beside those of `splits` that are called as splits are."""
     for place in dict.fromkeys(folder.parent for folder in splits):
         for path in folders(place):
-            if path.name.lower() in TEST_NAMES and path not in splits:
+            if path.name.lower() in ("train", *TEST_NAMES) and path not in splits:
                 read = " and ".join(dict.fromkeys(map(str, splits)))
                 text = f"{path} is not read; training and test read {read}."
                 warnings.warn(DataWarning(text), stacklevel=2)

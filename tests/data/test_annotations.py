@@ -92,6 +92,16 @@ def test_names_match_in_every_normal_form(voc, write):
     assert coco(voc / "coco.json", voc / "JPEGImages").paths == found.paths[:1]
 
 
+def test_names_that_are_not_unicode_match(voc, write):
+    name = os.fsdecode(b"\xe9")
+    (voc / "Annotations" / f"{name}.xml").write_text(xml(CAT))
+    picture = write(voc / "JPEGImages" / f"{name}.png")
+    path = voc / "ImageSets/Main/train.txt"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"\xe9\n")
+    assert pascal_voc(voc)["train"].paths == (str(picture),)
+
+
 def test_a_pipe_is_not_read(voc):
     os.mkfifo(voc / "coco.json")
     with pytest.raises(UserError, match="is a pipe"):

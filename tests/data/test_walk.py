@@ -206,9 +206,12 @@ def test_a_file_in_train_and_test_or_in_two_classes_is_refused(pets, write):
 def test_a_validation_folder_that_is_not_read_is_named(pets, write):
     root = classes(pets, write)
     (root / "val").symlink_to("test")
-    with pytest.warns(DataWarning, match=f"{root}/val is not read") as caught:
+    (root / "Train").mkdir()
+    with pytest.warns(DataWarning, match="is not read") as caught:
         data.load("folder", dir=str(root), in_memory=False)
-    assert len(caught) == 1
+    read = f"is not read; training and test read {root}/train and {root}/test."
+    texts = [str(warning.message) for warning in caught]
+    assert texts == [f"{root}/{name} {read}" for name in ("Train", "val")]
 
 
 @pytest.mark.parametrize("name", ["volumes", "clips", "identities"])
