@@ -19,6 +19,10 @@ VIDEOS = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm")
 # Pillow draws an animation from its first frame on, to show a later one.
 MOST_FRAMES = 2**15
 MOST_DRAWN = 2**34  # pixels, of all frames together
+TOO_LONG = (
+    "it has more than {} frames, which is the most for its size: make it shorter or "
+    "smaller, or store it as a video"
+)
 # Of FFmpeg's formats those of `VIDEOS`. Others are lists of files and of addresses.
 _CONTAINERS = "avi,matroska,webm,mov,mp4,mpeg,mpegts,mpegvideo,m4v"
 _HELD = 2**26  # pixels of a video without times that are in memory
@@ -81,16 +85,47 @@ def _of_picture(path: Path, choose: Choice) -> Iterator[Image.Image]:
             raise ValueError(
                 "it is a still picture, and the frames of a clip belong in a folder"
             )
-        count, (width, height) = picture.n_frames, picture.size
-        if count > min(MOST_FRAMES, MOST_DRAWN / (width * height)):
-            raise ValueError(
-                f"it has {count} frames of {width}x{height} pixels: make it shorter or "
-                "smaller, or store it as a video"
-            )
+        width, height = picture.size
+        most = min(MOST_FRAMES, MOST_DRAWN // (width * height))
+        if picture.format == "GIF":
+            _check_gif(path, most)
+        count = picture.n_frames
+        if count > most:
+            raise ValueError(TOO_LONG.format(most))
         for i in choose(count):
             picture.seek(i)
             decoding.check_size(picture.size)
             yield pixel_values.plain(picture.copy(), what=f"clip {path}")
+
+
+def _check_gif(path: Path, most: int) -> None:
+    """Raises `ValueError` for a GIF of more than `most` frames.
+
+    Pillow counts them ten times as slowly, and to the end.
+    """
+
+    def skip_blocks() -> None:
+        while size := file.read(1)[:1]:
+            if size == b"\0":
+                return
+            file.seek(size[0], 1)
+
+    def skip_palette(flags: int) -> None:
+        if flags & 0x80:
+            file.seek(3 << ((flags & 7) + 1), 1)
+
+    with open(path, "rb") as file:
+        skip_palette(file.read(13)[10])
+        frames = 0
+        while (kind := file.read(1)) not in (b"", b";"):
+            if kind == b",":
+                frames += 1
+                if frames > most:
+                    raise ValueError(TOO_LONG.format(most))
+                skip_palette((file.read(9) or b"\0")[-1])
+            if kind in (b",", b"!"):
+                file.seek(1, 1)
+                skip_blocks()
 
 
 def _of_video(path: Path, choose: Choice) -> Iterator[Image.Image]:
