@@ -3,10 +3,8 @@
 JAX ends the others a minute after a process was killed, with a traceback, or at once
 and with an abort where process 0, its coordinator, is gone. So each process has a
 connection to process 0, which the kernel closes as a process ends, however it ends:
-the others learn of it within a second, say which one it was and leave.
-
-Process 0 listens at the coordinator's address and calls the roll: no process waits
-inside JAX for one that never comes. JAX's coordination service gets a port of its own.
+the others learn of it within a second, say which one it was and leave. `roll_call`
+makes the connections.
 """
 
 import contextlib
@@ -21,15 +19,13 @@ from typing import Any, NoReturn
 
 from cnn_jax.errors import UserError
 
-JOIN_SECONDS = 300  # for all processes to start; Slurm starts them one after another
 BEAT_SECONDS = 5.0  # between two signs of life
 # A process that is stopped, swaps or holds Python's lock is given two minutes.
 SILENT_BEATS = 24
+SILENT_SECONDS = SILENT_BEATS * BEAT_SECONDS
 # A mistake that all processes find is told by each of them, in its own words.
 FAREWELL_BEATS = 2
 NOTICE_SECONDS = 2.0  # a connection that broke is noticed by then
-# JAX's own watch aborts the process: it comes after ours.
-JAX_SECONDS = round(3 * SILENT_BEATS * BEAT_SECONDS)
 AGAIN = (
     "Start the same command again on every host: it goes on from the last checkpoint."
 )
@@ -50,7 +46,7 @@ class Peer:
     def send(self, **message: Any) -> None:
         """Sends a message, or a sign of life; a broken connection is noticed later."""
         with contextlib.suppress(OSError):
-            self.connection.send(_line(message))
+            self.connection.send(json.dumps(message).encode() + b"\n")
 
     def receive(self) -> list[Mapping[str, Any]] | None:
         """The messages that came; None when the process has ended."""
@@ -89,12 +85,12 @@ class Watch:
     def leave(self, how: str) -> None:
         """Tells the peers that this process ends: "well" or "failed"."""
         self._leaving = how
-        for peer in self._peers:
+        for peer in list(self._peers):
             peer.send(leaving=how)
 
     def blame(self) -> None:
         """Ends this process with a line if a peer has failed: it is the cause."""
-        for peer in self._peers:
+        for peer in list(self._peers):
             if peer.leaving == "failed":
                 self._end(f"{peer.text} ended with an error: see its output.")
 
@@ -134,7 +130,7 @@ class Watch:
             if peer.silent > SILENT_BEATS:
                 self._end(
                     f"{peer.text} has not answered for "
-                    f"{SILENT_BEATS * BEAT_SECONDS:.0f} s: it is stopped, has no "
+                    f"{SILENT_SECONDS:.0f} s: it is stopped, has no "
                     "memory left or is cut off from the network."
                 )
             if peer.left > FAREWELL_BEATS:
@@ -154,37 +150,11 @@ class Watch:
 _watch: Watch | None = None  # this process is one of a run, to its end
 
 
-def join(address: str, count: int, number: int) -> tuple[str, str | None]:
-    """Meets the other processes of the run, and watches them from then on.
-
-    Args:
-      address: of the coordinator, HOST:PORT; process 0 listens there.
-      count: how many processes there are.
-      number: of this process.
-
-    Returns:
-      The address of JAX's coordination service, and the one that process 0 binds it
-      to (None for the others).
-
-    Raises:
-      UserError: not all processes came.
-    """
+def watch(peers: list[Peer]) -> None:
+    """Watches the other processes of the run until this one ends."""
     global _watch
-    if count == 1:
-        return address, None
-    host, _, port = address.rpartition(":")
-    if number == 0:
-        peers, (service, bind) = _call_roll(int(port), count), _free_port()
-        for peer in peers:
-            peer.send(service=service, **_self())
-        found = f"127.0.0.1:{service}", bind
-    else:
-        main, service = _report(host.strip("[]"), int(port), number)
-        peers = [main]
-        found = f"127.0.0.1:{_relay(host.strip('[]'), service)}", None
     _watch = Watch(peers)
     _watch.start()
-    return found
 
 
 @contextlib.contextmanager
@@ -212,126 +182,3 @@ def farewell() -> Iterator[None]:
 def _leave(how: str) -> None:
     if _watch:
         _watch.leave(how)
-
-
-def _line(message: Mapping[str, Any]) -> bytes:
-    return json.dumps(message).encode() + b"\n"
-
-
-def _self() -> dict[str, Any]:
-    return {"host": socket.gethostname(), "pid": os.getpid()}
-
-
-def _listen(port: int) -> socket.socket:
-    """A socket that listens on all addresses of this host, as JAX's does."""
-    if socket.has_dualstack_ipv6():
-        return socket.create_server(
-            ("", port), family=socket.AF_INET6, dualstack_ipv6=True
-        )
-    return socket.create_server(("", port))
-
-
-def _free_port() -> tuple[int, str]:
-    """A port for JAX's coordination service, and the address to bind it to."""
-    with _listen(0) as listener:
-        port = listener.getsockname()[1]
-        anywhere = "[::]" if listener.family == socket.AF_INET6 else "0.0.0.0"
-    return port, f"{anywhere}:{port}"
-
-
-def _call_roll(port: int, count: int) -> list[Peer]:
-    """Process 0: a peer for each of the other processes, when all have come."""
-    try:
-        listener = _listen(port)
-    except OSError as error:
-        raise UserError(
-            f"process 0 cannot listen at port {port}, the coordinator's: "
-            f"{error.strerror}. Is another run there?"
-        ) from error
-    peers: dict[int, Peer] = {}
-    deadline = time.monotonic() + JOIN_SECONDS
-    with listener:
-        while len(peers) < count - 1:
-            listener.settimeout(max(0.01, deadline - time.monotonic()))
-            try:
-                peer = _meet(listener.accept()[0])
-            except TimeoutError:
-                break
-            except (OSError, ValueError, KeyError, TypeError):
-                continue  # nobody of ours
-            peers[peer.number] = peer
-    if missing := sorted(set(range(1, count)) - peers.keys()):
-        text = (
-            f"{len(peers) + 1} of {count} processes joined within {JOIN_SECONDS} s; "
-            f"missing: {', '.join(map(str, missing[:8]))}"
-            f"{', ...' * (len(missing) > 8)}. Start the same command on every host."
-        )
-        for peer in peers.values():
-            peer.send(end=text)
-        raise UserError(text)
-    return list(peers.values())
-
-
-def _meet(connection: socket.socket) -> Peer:
-    """The process that has just connected, by its first line."""
-    connection.settimeout(10)
-    facts = json.loads(connection.makefile("rb").readline(1000))
-    return Peer(connection, int(facts["number"]), str(facts["host"]), facts["pid"])
-
-
-def _report(host: str, port: int, number: int) -> tuple[Peer, int]:
-    """The other processes: process 0, and the port of JAX's coordination service."""
-    deadline = time.monotonic() + JOIN_SECONDS
-    lost = f"process 0 does not answer at {host}:{port}, the coordinator's address"
-    while True:
-        try:
-            connection = socket.create_connection((host, port), timeout=5)
-            break
-        except OSError as error:
-            if time.monotonic() > deadline:
-                raise UserError(
-                    f"{lost}, for {JOIN_SECONDS} s ({error}). Start the same command "
-                    "on every host; each must reach that port."
-                ) from error
-            time.sleep(0.5)
-    connection.sendall(_line({"number": number, **_self()}))
-    connection.settimeout(JOIN_SECONDS + 30)  # process 0 decides who is late
-    try:
-        facts = json.loads(connection.makefile("rb").readline(10_000))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{lost}: it has ended before all had joined.") from error
-    if "end" in facts:
-        raise UserError(facts["end"])
-    return Peer(connection, 0, facts["host"], facts["pid"]), facts["service"]
-
-
-def _relay(host: str, port: int) -> int:
-    """A local port that leads to JAX's coordination service.
-
-    JAX aborts the process in the moment in which its connection to the service closes.
-    The relay keeps it open for longer than `Watch` takes.
-    """
-    listener = socket.create_server(("127.0.0.1", 0))
-
-    def pump(source: socket.socket, sink: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while data := source.recv(65536):
-                sink.sendall(data)
-        time.sleep(SILENT_BEATS * BEAT_SECONDS)
-        for end in (source, sink):
-            end.close()
-
-    def accept() -> None:
-        while True:
-            inside, _ = listener.accept()
-            try:
-                outside = socket.create_connection((host, port), timeout=5)
-            except OSError:
-                inside.close()  # JAX tries again
-                continue
-            outside.settimeout(None)
-            for ends in ((inside, outside), (outside, inside)):
-                threading.Thread(target=pump, args=ends, daemon=True).start()
-
-    threading.Thread(target=accept, daemon=True, name="relay").start()
-    return listener.getsockname()[1]

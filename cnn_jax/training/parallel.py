@@ -17,7 +17,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from cnn_jax.errors import UserError
-from cnn_jax.training import hosts, startup
+from cnn_jax.training import hosts, roll_call, startup
 
 AXIS = "batch"
 
@@ -33,15 +33,16 @@ def initialize() -> None:
     if jax.config.jax_platforms == "cpu":
         jax.config.update("jax_cpu_collectives_implementation", "gloo")
     address, count, number = _find_cluster()
-    service, bind = hosts.join(address, count, number)
+    service, bind = roll_call.join(address, count, number)
     try:
         jax.distributed.initialize(
             service,
             count,
             number,
             coordinator_bind_address=bind,
-            initialization_timeout=hosts.JOIN_SECONDS,
-            heartbeat_timeout_seconds=hosts.JAX_SECONDS,
+            initialization_timeout=roll_call.SECONDS,
+            # JAX's own watch aborts the process: it comes after ours.
+            heartbeat_timeout_seconds=round(3 * hosts.SILENT_SECONDS),
         )
     except (ValueError, RuntimeError) as error:
         raise UserError(
@@ -59,7 +60,7 @@ def _find_cluster() -> tuple[str, int, int]:
             process_id=None,
             local_device_ids=None,
             cluster_detection_method=None,
-            initialization_timeout=hosts.JOIN_SECONDS,
+            initialization_timeout=roll_call.SECONDS,
         )
         if None in (address, count, number):
             raise ValueError("none is found.")

@@ -1,9 +1,7 @@
 """The processes of a run watch each other: what is said when one is gone."""
 
 import json
-import os
 import socket
-import threading
 
 import pytest
 
@@ -132,95 +130,3 @@ def test_an_error_that_a_failed_peer_causes_is_not_shown(pair, ended, monkeypatc
     with pytest.raises(Ended), hosts.farewell():
         raise RuntimeError("Gloo all-reduce failed: connection closed by peer")
     assert "ended with an error: see its output." in ended[0]
-
-
-def free_port():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
-
-
-def test_all_meet(monkeypatch):
-    """Process 0 among strangers, and two others."""
-    port, found = free_port(), {}
-    main = threading.Thread(target=lambda: found.update(roll=roll(port, 3)))
-
-    def roll(port, count):
-        peers = hosts._call_roll(port, count)
-        for peer in peers:
-            peer.send(service=9, **hosts._self())
-        return peers
-
-    def report(number):
-        found[number] = hosts._report("127.0.0.1", port, number)
-
-    main.start()
-    others = [threading.Thread(target=report, args=(n,)) for n in (1, 2)]
-    others[0].start()
-    others[0].join(0.5)
-    with socket.create_connection(("127.0.0.1", port)) as stranger:
-        stranger.sendall(b"GET / HTTP/1.1\r\n\r\n")
-    others[1].start()
-    for thread in (main, *others):
-        thread.join(30)
-    assert sorted(peer.number for peer in found["roll"]) == [1, 2]
-    for number in (1, 2):
-        peer, service = found[number]
-        assert service == 9 and peer.number == 0
-        assert f"PID {os.getpid()} on host {socket.gethostname()}" in peer.text
-
-
-def test_who_never_joins_is_counted(monkeypatch):
-    monkeypatch.setattr(hosts, "JOIN_SECONDS", 0.5)
-    port, errors = free_port(), []
-
-    def report():
-        try:
-            hosts._report("127.0.0.1", port, 2)
-        except UserError as error:
-            errors.append(str(error))
-
-    other = threading.Thread(target=report)
-    other.start()
-    with pytest.raises(UserError) as error:
-        hosts._call_roll(port, 4)
-    other.join(30)
-    assert errors == [str(error.value)]
-    assert str(error.value).startswith(
-        "2 of 4 processes joined within 0.5 s; missing: 1, 3."
-    )
-
-
-def test_process_0_never_starts(monkeypatch):
-    monkeypatch.setattr(hosts, "JOIN_SECONDS", 0)
-    port = free_port()
-    with pytest.raises(UserError, match=rf"process 0 does not answer at .*:{port}, "):
-        hosts._report("127.0.0.1", port, 1)
-
-
-def test_a_port_that_is_taken():
-    with (
-        hosts._listen(0) as taken,
-        pytest.raises(UserError, match=r"cannot listen .* Is another run there"),
-    ):
-        hosts._call_roll(taken.getsockname()[1], 2)
-
-
-def test_one_process_needs_no_others():
-    assert hosts.join("127.0.0.1:1", 1, 0) == ("127.0.0.1:1", None)
-
-
-def test_the_relay_outlives_the_service():
-    with socket.create_server(("127.0.0.1", 0)) as service:
-        port = hosts._relay("127.0.0.1", service.getsockname()[1])
-        inside = socket.create_connection(("127.0.0.1", port))
-        outside, _ = service.accept()
-    inside.sendall(b"question")
-    assert outside.recv(100) == b"question"
-    outside.sendall(b"answer")
-    assert inside.recv(100) == b"answer"
-    outside.close()
-    inside.settimeout(0.2)
-    with pytest.raises(TimeoutError):
-        inside.recv(100)
-    inside.close()
