@@ -31,7 +31,8 @@ ROOT = Path(__file__).parents[1]
 # By the time that a run of each kind takes; 200 together.
 PLACES = {"memory": 65, "streamed": 45, "sweep": 25, "overwritten": 65}
 FULL_DISKS = 20
-SPEEDS = ("train_seconds", "examples_per_second", "peak_memory_bytes")
+# Of the machine, and checksums over what is of the machine.
+SPEEDS = ("train_seconds", "examples_per_second", "peak_memory_bytes", "checksum")
 SPEED = "train/examples_per_second"
 TRIES = 4
 
@@ -297,7 +298,7 @@ def test_a_killed_run_goes_on(name, number, kind, tmp_path):
 def test_a_run_goes_on_when_its_full_disk_has_room_again(number, kind, tmp_path):
     rng = random.Random(f"full disk {number}")
     run, workdir = kind("memory"), tmp_path / "run"
-    ended, at = run.disturbed(workdir, rng, mode=errno.ENOSPC)
+    ended, at = run.disturbed(workdir, rng, mode=errno.ENOSPC, timeout=120)
     last = ended.err.strip().splitlines()[-1]
     assert ended.code == 1 and last.startswith("error: "), ended.err
     assert os.strerror(errno.ENOSPC) in last and "Traceback" not in ended.err, last

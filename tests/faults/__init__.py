@@ -14,7 +14,7 @@ truncates, flushes to the disk. Nothing else changes a disk, so a kill at any ot
 moment leaves what a kill before the next of these calls leaves.
 """
 
-import errno
+import contextlib
 import functools
 import os
 import shutil
@@ -22,6 +22,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -36,6 +37,10 @@ class Call(NamedTuple):
     process: int
     name: str
     path: str
+
+
+class Hung(Exception):
+    """A command did not end: its last calls, and where its threads were."""
 
 
 class Ended(NamedTuple):
@@ -111,7 +116,7 @@ def run(
       group: the process is killed with its group: a program with all its workers.
 
     Raises:
-      subprocess.TimeoutExpired: it does not end; it and its group are killed.
+      Hung: it does not end; it and its group are killed.
     """
     state = Path(tempfile.mkdtemp(dir=_scratch().name))
     (state / "count").write_bytes(bytes(8))
@@ -122,6 +127,7 @@ def run(
         "FAULTS_MODE": str(mode),
         "FAULTS_GROUP": str(int(group)),
         "LD_PRELOAD": str(library()),
+        "PYTHONFAULTHANDLER": "1",  # SIGABRT shows what each thread does
     }
     if line is not None:
         paths = [str(HERE / "site"), variables.get("PYTHONPATH", "")]
@@ -140,9 +146,15 @@ def run(
     try:
         out, err = process.communicate(timeout=timeout)
     except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-        raise
+        last = "\n".join(_lines(state / "calls")[-10:])
+        process.send_signal(signal.SIGABRT)
+        time.sleep(1)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        _, err = process.communicate()
+        raise Hung(
+            f"no end after {timeout} s; its last calls:\n{last}\n{err}"
+        ) from None
     found = Ended(process.returncode, out, err, _calls(state), _lines(state / "shared"))
     shutil.rmtree(state)
     return found
@@ -162,8 +174,3 @@ def line_of(path: Path, text: str) -> tuple[str, int]:
     lines = path.read_text().splitlines()
     (found,) = [n for n, line in enumerate(lines, 1) if text in line]
     return str(path), found
-
-
-def describe(mode: str | int) -> str:
-    """A mode as a word: "before", "half" or "ENOSPC"."""
-    return errno.errorcode[mode] if isinstance(mode, int) else mode

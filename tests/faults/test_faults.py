@@ -136,6 +136,15 @@ def test_a_kill_at_a_line(write, tmp_path):
     assert ended.killed and sizes == [10] * 3 + [0]
 
 
+def test_a_program_that_hangs_says_where(write, tmp_path):
+    program = tmp_path / "hangs.py"
+    program.write_text(
+        "import sys, time\nopen(sys.argv[1] + '/begun', 'w').close()\ntime.sleep(60)\n"
+    )
+    with pytest.raises(faults.Hung, match=r"(?s)/begun.*hangs\.py\", line 3"):
+        write(program, timeout=1)
+
+
 def test_shared_memory_that_stays_is_seen(write, tmp_path):
     program = tmp_path / "memory.py"
     program.write_text(
