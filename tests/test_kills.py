@@ -132,10 +132,10 @@ class Kind:
         self.whole = folder / "whole"
         ended = self.run(self.whole)
         assert ended.code == 0, ended.err
-        self.places = len(ended.calls)
+        self.calls = ended.calls
         if name == "overwritten":
             copy = shutil.copytree(self.whole, folder / "copy")
-            self.places = len(self.run(copy, "--overwrite").calls)
+            self.calls = self.run(copy, "--overwrite").calls
         self.expected = content(self.whole)
 
     def run(self, workdir, *flags, **fault):
@@ -145,7 +145,7 @@ class Kind:
     def disturbed(self, workdir, rng, **fault):
         """A run that met its fault: how it ended, and the number of the place."""
         flags = ["--overwrite"] if self.name == "overwritten" else []
-        at = 1 + int(rng.random() * self.places)
+        at = 1 + int(rng.random() * len(self.calls))
         # How often TensorStore writes depends on the time, so a run may end before.
         for _ in range(TRIES):
             if workdir.exists():
@@ -302,6 +302,18 @@ def test_a_run_goes_on_when_its_full_disk_has_room_again(number, kind, tmp_path)
     last = ended.err.strip().splitlines()[-1]
     assert ended.code == 1 and last.startswith("error: "), ended.err
     assert os.strerror(errno.ENOSPC) in last and "Traceback" not in ended.err, last
+    check_resumes(run, workdir, ended, at)
+
+
+@pytest.mark.slow
+def test_a_disk_that_is_full_as_the_first_checkpoint_begins(kind, tmp_path):
+    """The saving threads wait for a folder that is never made; the run ends at once."""
+    run, workdir = kind("memory"), tmp_path / "run"
+    steps = (c.number for c in run.calls if c.path.startswith("/checkpoints/"))
+    at = next(steps)
+    ended = run.run(workdir, at=at, mode=errno.ENOSPC, timeout=120)
+    assert ended.calls[at - 1].name == "mkdir"
+    assert ended.code == 1 and os.strerror(errno.ENOSPC) in ended.err, ended.err
     check_resumes(run, workdir, ended, at)
 
 
