@@ -6,8 +6,6 @@ import sys
 
 import pytest
 
-from cnn_jax.benchmarks import subject
-
 TINY = ["--config=configs/mlp.py", "--config.model.hidden=8", "--repeats=3"]
 RESULT = {"model", "mode", "batch_size", "input_shape", "dtype", "parameters", "macs"}
 RESULT |= {"warmup", "repeats", "steps_per_repeat", "compile_seconds", "step_ms"}
@@ -70,13 +68,6 @@ def test_table_of_a_model_by_name(call):
         ["infer", "2"],
     ]
     assert "of peak" in out and "ratio" not in out
-
-
-@pytest.mark.full
-def test_a_network_for_pixels_by_name():
-    made = subject.make(subject.Request(model="context_net"))
-    assert made.config.task.name == "segmentation"
-    assert (made.network.label_shape, made.network.label_kind) == ((32, 32), "pixels")
 
 
 @pytest.mark.parametrize(

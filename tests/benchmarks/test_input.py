@@ -1,23 +1,19 @@
 """The input pipeline is timed as training runs it, and beside the same pictures."""
 
 import dataclasses
-import io
 import json
 import multiprocessing
 import sys
 import time
-import types
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from cnn_jax import data
 from cnn_jax.benchmarks import input as inputs
 from cnn_jax.benchmarks import measure, report, suite, torch_input, torch_peer
 from cnn_jax.benchmarks.peers import NoPeer
 from cnn_jax.benchmarks.subject import Request
-from cnn_jax.data.splits import Encoded, Records
 from cnn_jax.errors import UserError
 from cnn_jax.training import loop
 
@@ -56,11 +52,6 @@ def config_of(name="folder", **options):
         options |= {"image_size": 8, "in_memory": False}
     overrides = {f"data.{key}": str(value) for key, value in options.items()}
     return Request(model="resnet20", overrides=overrides).resolve()
-
-
-def split_of(pets, **options):
-    options = {"image_size": 8, "in_memory": False} | options
-    return data.load("folder", dir=str(pets), **options).splits["train"]
 
 
 def test_class_folders(pets, short):
@@ -180,13 +171,6 @@ def test_nothing_to_decode(pets, monkeypatch, name, hint):
     assert (hint or "memory, decoded.") in str(error.value)
 
 
-def test_without_torchvision(monkeypatch):
-    monkeypatch.setattr(torch_peer, "module", lambda: types.ModuleType("torch"))
-    monkeypatch.setitem(sys.modules, "torchvision", None)
-    with pytest.raises(NoPeer, match="needs torchvision for --input: python -m pip"):
-        torch_peer.vision("--input")
-
-
 def test_a_damaged_picture_is_one_line(pets, short):
     for path in pets.glob("cat/*.png"):
         path.write_bytes(b"none")
@@ -199,57 +183,6 @@ def test_a_damaged_picture_is_one_line(pets, short):
 def torchvision():
     pytest.importorskip("torch")
     return pytest.importorskip("torchvision", exc_type=(ImportError, RuntimeError))
-
-
-@pytest.mark.parametrize("channels", [1, 3])
-def test_the_peer_has_the_same_pictures(torchvision, pets, channels):
-    split = split_of(pets, channels=channels)
-    dataset = torch_input.dataset(split)
-    assert isinstance(dataset, torchvision.datasets.ImageFolder)
-    assert {path for path, _ in dataset.samples} == set(split.reader.paths)
-    batches = torch_input.batches(split, batch_size=4, workers=0, stop_step=7)
-    images = [images.numpy() for images, _ in batches]
-    assert len(images) == 7
-    shape = (4, 8, 8, 3)[: 3 + (channels == 3)]
-    assert {(array.shape, str(array.dtype)) for array in images} == {(shape, "uint8")}
-
-
-def test_the_peer_keeps_to_a_part(torchvision, pets, monkeypatch):
-    monkeypatch.chdir(pets)
-    split = split_of(".", train_examples=5)
-    assert len(torch_input.dataset(split)) == 5
-
-
-@dataclasses.dataclass(frozen=True)
-class InBytes:
-    """Reads pictures of one grey, the number of each."""
-
-    def __len__(self):
-        return 6
-
-    def labels(self):
-        return np.arange(6, dtype=np.int32)
-
-    def read(self, indices):
-        for i in indices:
-            file = io.BytesIO()
-            Image.new("RGB", (9, 7), (i, i, i)).save(file, "png")
-            yield Encoded(file.getvalue(), i, str(i))
-
-
-def test_the_peer_reads_encoded_pictures(torchvision):
-    whole = Records(InBytes(), (7, 9, 3))
-    found = torch_input.dataset(whole).__getitems__([4, 2])
-    assert [(image.shape, label) for image, label in found] == [
-        ((7, 9, 3), 4),
-        ((7, 9, 3), 2),
-    ]
-    assert all(np.all(image == label) for image, label in found)
-    part = Records(InBytes(), (4, 5, 3), random_crop=True, indices=np.array([5, 1]))
-    (images, labels), _ = torch_input.batches(
-        part, batch_size=2, workers=0, stop_step=2
-    )
-    assert images.shape == (2, 4, 5, 3) and sorted(labels.tolist()) == [1, 5]
 
 
 def test_beside_the_peer(torchvision, pets, short):

@@ -2,8 +2,6 @@
 
 import json
 
-import jax
-import jax.numpy as jnp
 import pytest
 
 from cnn_jax.benchmarks import convolutions, growth, measure, suite
@@ -65,58 +63,3 @@ def test_pages(small, tmp_path, capsys):
 def test_requests_resolve(networks):
     for request in networks:
         assert request.resolve().model.name == request.model
-
-
-@pytest.mark.parametrize("kind", convolutions.KINDS, ids=lambda kind: kind.name)
-def test_ours_and_the_other_layer_are_the_same(kind):
-    x = jnp.zeros(kind.shape)
-    results = [
-        jax.eval_shape(kind.flax(ours).init_with_output, jax.random.key(0), x)
-        for ours in (True, False)
-    ]
-    assert jax.tree.map(jnp.shape, results[0]) == jax.tree.map(jnp.shape, results[1])
-
-
-def test_exponent():
-    assert growth.exponent([1, 2, 4], [3, 12, 48]) == pytest.approx(2)
-    assert growth.exponent([1, 2, 4], [5, 5, 5]) == pytest.approx(0)
-
-
-def test_axes_change_one_thing():
-    sizes = {
-        axis: [
-            (r.model, r.input_shape, r.overrides["data.batch_size"])
-            for r in map(request_of, values)
-        ]
-        for axis, (values, request_of) in growth.AXES.items()
-    }
-    for axis, found in sizes.items():
-        changed = [len(set(column)) for column in zip(*found, strict=True)]
-        assert sorted(changed) == [1, 1, len(found)], axis
-
-
-@pytest.mark.full
-def test_sweep(monkeypatch):
-    request = suite.cifar("resnet20", 4, width=4, stage_sizes=(1,))
-    results, found = measure.sweep(request, QUICK, 4)
-    assert [row["batch_size"] for row in results] == [1, 1, 2, 2, 4, 4]
-    assert found["largest"] == 4 and found["does_not_fit"] is None
-    for mode, best in found["best"].items():
-        speeds = {
-            row["batch_size"]: row["images_per_second"]
-            for row in results
-            if row["mode"] == mode
-        }
-        assert best == max(speeds, key=speeds.get)
-    # A machine with memory for two images.
-    needed = {
-        row["batch_size"]: row["peak_memory_bytes"]
-        for row in results
-        if row["mode"] == "train"
-    }
-    limit = (needed[2] + needed[4]) // 2
-    monkeypatch.setattr(measure, "_available_bytes", lambda: limit)
-    _, found = measure.sweep(request, QUICK, 2**20)
-    assert (found["largest"], found["does_not_fit"]) == (2, 4)
-    with pytest.raises(measure.DoesNotFit, match="a batch of 8 does not fit"):
-        measure.report([request.at(8)], QUICK)

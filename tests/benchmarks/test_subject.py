@@ -1,0 +1,110 @@
+"""What is measured: a config's network, its steps and random batches."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from cnn_jax.benchmarks import subject
+from cnn_jax.benchmarks.subject import Request, Subject, make, random_labels
+from cnn_jax.errors import UserError
+
+
+def test_a_network_by_name_is_as_it_was_published():
+    made = make(Request(model="mlp"))
+    assert made.network.image_shape == (16, 16, 1)
+    assert made.network.model.num_classes == len(made.network.task.classes) == 26
+    assert made.parameters == 28_326
+    assert made.macs == 256 * 100 + 100 * 26
+    assert made.dtype == "float32"
+
+
+def test_other_inputs_classes_and_types():
+    overrides = {"model.num_classes": "3", "model.dtype": "bfloat16"}
+    made = make(Request(model="mlp", overrides=overrides, input_shape=(4, 5, 2)))
+    assert made.network.image_shape == (4, 5, 2) and made.dtype == "bfloat16"
+    assert made.parameters == 40 * 100 + 100 + 100 * 3 + 3
+
+
+def test_the_same_with_another_batch():
+    request = Request(model="mlp", overrides={"model.hidden": "(4,)"})
+    other = request.at(6)
+    assert make(other).batch_size == 6
+    assert request.overrides == {"model.hidden": "(4,)"}
+    assert other.at(9).overrides == {"model.hidden": "(4,)", "data.batch_size": "9"}
+
+
+def test_a_network_for_pixels_by_name():
+    made = make(Request(model="context_net"))
+    assert made.config.task.name == "segmentation"
+    assert (made.network.label_shape, made.network.label_kind) == ((32, 32), "pixels")
+
+
+@pytest.mark.parametrize(
+    ("request_", "words"),
+    [
+        (Request(model="mlpp"), "Did you mean"),
+        (Request(config="none.py"), "no config file"),
+        (Request(model="lenet5", input_shape=(8, 8, 1)), "does not fit into an input"),
+        (Request(model="lenet5", overrides={"model.pool": "x"}), "unknown pool"),
+    ],
+)
+def test_what_cannot_be_measured(request_, words):
+    with pytest.raises(UserError, match=words):
+        make(request_)
+
+
+@pytest.fixture(scope="module")
+def mlp():
+    overrides = {"data.batch_size": "5", "model.num_classes": "3"}
+    return make(Request(model="mlp", overrides=overrides, input_shape=(4, 4, 1)))
+
+
+@pytest.mark.parametrize("mode", ["train", "infer"])
+def test_a_batch_is_what_the_loader_makes(mode, mlp):
+    batch = mlp.batch(mode)
+    assert batch["image"].shape == (5, 4, 4, 1) and batch["image"].dtype == np.uint8
+    assert batch["index"].tolist() == [0, 1, 2, 3, 4]
+    assert set(batch["label"]) <= {0, 1, 2}
+    assert ("mask" in batch, "epoch" in batch) == (mode == "infer", mode == "train")
+    np.testing.assert_array_equal(batch["image"], mlp.batch(mode)["image"])
+
+
+def test_images_as_the_network_takes_them(mlp):
+    images = mlp.batch("train")["image"]
+    found = mlp.normalized(images)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, (images / 255 - 0.449) / 0.226, rtol=1e-4)
+
+
+def test_the_step_of_each_mode(monkeypatch):
+    monkeypatch.setattr(subject.run, "train_step", lambda *given: ("train", given))
+    monkeypatch.setattr(subject.run, "eval_step", lambda *given: ("infer", given))
+    parts = {"config": "c", "network": "n", "training": "t"}
+    found = SimpleNamespace(**parts)
+    step = getattr(Subject.step, "__wrapped__", Subject.step)
+    assert step(found, "train") == ("train", ("c", "n", "t"))
+    assert step(found, "infer") == ("infer", ("n",))
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape", "dtype"),
+    [
+        ("class", (50,), np.int32),
+        ("style", (50,), np.int32),
+        ("pixels", (5, 4, 4), np.uint8),
+        ("picture", (5, 4, 4, 3), np.uint8),
+        ("boxes", (5, 7, 5), np.float32),
+    ],
+)
+def test_labels_of_every_kind(kind, shape, dtype):
+    labels = random_labels(np.random.default_rng(0), kind, shape, 3)
+    assert labels.shape == shape and labels.dtype == dtype
+    if kind == "boxes":
+        assert set(np.unique(labels[..., 0])) == {0, 1, 2}
+        assert (labels[..., 1] <= labels[..., 3]).all()  # top, bottom
+        assert (labels[..., 2] <= labels[..., 4]).all()
+    elif kind != "picture":
+        assert set(np.unique(labels)) == {0, 1, 2}
+    else:
+        assert labels.max() > 200
