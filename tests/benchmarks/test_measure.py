@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from cnn_jax.benchmarks import measure, suite, timing
+from cnn_jax.benchmarks.subject import Request
 from cnn_jax.training import machine
 
 QUICK = measure.Protocol(repeats=1, warmup=1)
@@ -54,14 +55,13 @@ def limited(monkeypatch):
                 for mode in modes
             ]
 
-        monkeypatch.setattr(measure, "make", lambda size: size)
+        def size_of(request):
+            return int(request.overrides["data.batch_size"])
+
+        monkeypatch.setattr(measure, "make", size_of)
         monkeypatch.setattr(measure, "measure", measured)
 
     return limit
-
-
-REQUEST = SimpleNamespace(at=lambda size: size)
-tried = measure.sweep.__wrapped__ if hasattr(measure.sweep, "__wrapped__") else None
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ tried = measure.sweep.__wrapped__ if hasattr(measure.sweep, "__wrapped__") else 
 )
 def test_batches_are_doubled_as_long_as_they_fit(fits, most, sizes, refused, limited):
     limited(fits)
-    results, found = tried(REQUEST, QUICK, most)
+    results, found = measure.sweep(Request(model="mlp"), QUICK, most)
     assert [row["batch_size"] for row in results[::2]] == sizes
     assert found == {
         "best": {"train": 1, "infer": sizes[-1]},
@@ -82,7 +82,7 @@ def test_batches_are_doubled_as_long_as_they_fit(fits, most, sizes, refused, lim
 def test_not_even_one_image_fits(limited):
     limited(0)
     with pytest.raises(measure.DoesNotFit, match="a batch of 1 does not fit"):
-        tried(REQUEST, QUICK, 8)
+        measure.sweep(Request(model="mlp"), QUICK, 8)
 
 
 def test_times_beside_a_peers():

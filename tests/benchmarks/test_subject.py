@@ -1,12 +1,10 @@
 """What is measured: a config's network, its steps and random batches."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 
 from cnn_jax.benchmarks import subject
-from cnn_jax.benchmarks.subject import Request, Subject, make, random_labels
+from cnn_jax.benchmarks.subject import Request, make, random_labels
 from cnn_jax.errors import UserError
 
 
@@ -77,14 +75,12 @@ def test_images_as_the_network_takes_them(mlp):
     np.testing.assert_allclose(found, (images / 255 - 0.449) / 0.226, rtol=1e-4)
 
 
-def test_the_step_of_each_mode(monkeypatch):
+def test_the_step_of_each_mode(mlp, monkeypatch):
     monkeypatch.setattr(subject.run, "train_step", lambda *given: ("train", given))
     monkeypatch.setattr(subject.run, "eval_step", lambda *given: ("infer", given))
-    parts = {"config": "c", "network": "n", "training": "t"}
-    found = SimpleNamespace(**parts)
-    step = getattr(Subject.step, "__wrapped__", Subject.step)
-    assert step(found, "train") == ("train", ("c", "n", "t"))
-    assert step(found, "infer") == ("infer", ("n",))
+    parts = mlp.config, mlp.network, mlp.training
+    assert mlp.step("train") == ("train", parts)
+    assert mlp.step("infer") == ("infer", (mlp.network,))
 
 
 @pytest.mark.parametrize(
