@@ -14,6 +14,7 @@ from cnn_jax.training import machine
 QUICK = measure.Protocol(repeats=1, warmup=1)
 
 
+@pytest.mark.full
 def test_sweep(monkeypatch):
     request = suite.cifar("resnet20", 4, width=4, stage_sizes=(1,))
     results, found = measure.sweep(request, QUICK, 4)
