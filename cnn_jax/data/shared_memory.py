@@ -26,7 +26,7 @@ def claim() -> str:
     if FOLDER.is_dir():
         with contextlib.suppress(OSError):
             remove_left_over(FOLDER)
-            atexit.register(os.unlink, lock(FOLDER, prefix))
+            atexit.register(release, lock(FOLDER, prefix))
     process.current_process()._config["semprefix"] = f"/{prefix}"
     return prefix
 
@@ -48,6 +48,16 @@ def lock(folder: Path, prefix: str) -> Path:
         if os.fstat(number).st_nlink:
             return path
         os.close(number)
+
+
+def release(owner: Path) -> None:
+    """Removes the owner's file, unless it leads to memory that is left over.
+
+    A worker that is killed as it makes some tells nobody; the next start removes it.
+    """
+    prefix = owner.name.removesuffix("owner")
+    if all(path == owner for path in owner.parent.glob(f"{prefix}*")):
+        owner.unlink(missing_ok=True)
 
 
 def remove_left_over(folder: Path) -> None:

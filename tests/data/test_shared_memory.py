@@ -50,6 +50,17 @@ def test_only_what_dead_processes_left_is_removed(owner, tmp_path):
     assert names(tmp_path) == sorted(others)
 
 
+def test_memory_that_is_left_at_the_end_can_be_found_again(tmp_path):
+    owner, left = tmp_path / "cnn_jax_a_owner", tmp_path / "cnn_jax_a_01"
+    owner.touch()
+    left.touch()
+    shared_memory.release(owner)
+    assert owner.exists() and left.exists()
+    left.unlink()
+    shared_memory.release(owner)
+    assert not owner.exists()
+
+
 def test_another_users_is_left_alone(tmp_path, monkeypatch):
     (tmp_path / "cnn_jax_a_owner").touch()
     monkeypatch.setattr(os, "getuid", lambda: os.geteuid() + 1)
