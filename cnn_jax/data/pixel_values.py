@@ -150,7 +150,7 @@ def _eight_bits(values: np.ndarray, mode: str, file: Stored, what: str) -> np.nd
 def _check_brightness(image: Image.Image, what: str) -> None:
     """Warns of colors of 16 bits, of which Pillow keeps the upper 8, that are black."""
     most = max(high for _, high in image.getextrema()[:3])
-    if 0 < most < _DARK >> 8:
+    if most < _DARK >> 8:
         _warn(what, f"16-bit values below {_DARK}, so it is nearly black; store 8 bits")
 
 

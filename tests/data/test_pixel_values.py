@@ -126,7 +126,7 @@ def test_sixteen_bits_that_hold_fewer(bits, tmp_path):
     Image.fromarray(values).save(path, tiffinfo={281: 2**bits - 1})
     np.testing.assert_array_equal(images.read_image(path), expected)
     with pytest.warns(DataWarning, match="nearly black; store 8 bits"):
-        images.fit(png(np.full((4, 4, 3), 4000), 16, 2), (4, 4, 3))
+        images.fit(png(np.full((4, 4, 3), 2**bits - 1 & 4095), 16, 2), (4, 4, 3))
 
 
 def test_thirty_two_bits(tmp_path):
