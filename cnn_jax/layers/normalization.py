@@ -1,12 +1,13 @@
 """Normalisation layers."""
 
+import math
 from collections.abc import Callable
 from functools import partial
 
 import flax.linen as nn
 import jax.numpy as jnp
 from jax import lax
-from jax.typing import DTypeLike
+from jax.typing import ArrayLike, DTypeLike
 from jaxtyping import Array, Float, Float32
 
 from cnn_jax.errors import UserError
@@ -39,6 +40,26 @@ class BatchNorm(nn.BatchNorm):
     # near each other and far from zero: in batches, and more so in small groups.
     use_fast_variance: bool = False
 
+    @nn.compact
+    def __call__(self, x: ArrayLike, use_running_average: bool | None = None) -> Array:
+        """Normalizes; see linen's.
+
+        Raises:
+          UserError: the statistics of a batch are those of one value.
+        """
+        averaged = self.use_running_average or use_running_average
+        if not averaged and not self.is_initializing():
+            devices = lax.axis_size(self.axis_name) if self.axis_name else 1
+            if devices * math.prod(x.shape[:-1]) == 1:
+                raise UserError(
+                    f"{where(self)}: batch normalization of maps of one pixel, of one "
+                    "example a device, has one value a channel, whose variance is 0: "
+                    "take a larger config.data.batch_size or larger images, or, on "
+                    "several devices, config.model.sync_batch_norm=true."
+                )
+        # The function itself: an interceptor sees one call of this module, this one.
+        return nn.BatchNorm.__call__.__wrapped__(self, x, use_running_average)
+
 
 def batch_norm(
     train: bool, *, sync: bool = False, dtype: DTypeLike | None = None, **attributes
@@ -65,7 +86,8 @@ class GroupNorm(nn.GroupNorm):
     would have to be told to be None.
 
     Raises:
-      UserError: the channels cannot be split into such groups.
+      UserError: the channels cannot be split into such groups, or a group has one
+        value.
     """
 
     epsilon: float = 1e-5
@@ -87,7 +109,19 @@ class GroupNorm(nn.GroupNorm):
                 f"{where(self)}: {attribute}={size} does not divide {x.shape[-1]} "
                 "channels."
             )
+        channels = self.group_size or x.shape[-1] // self.num_groups
+        _check_values(self, channels * math.prod(x.shape[1:-1]))
         return super().__call__(x, **options)
+
+
+def _check_values(module: nn.Module, count: int) -> None:
+    """Raises UserError where a normalization has one value, from which only the mean,
+    itself, would be subtracted."""
+    if count == 1:
+        raise UserError(
+            f"{where(module)}: a mean and a variance of one value leave nothing of it: "
+            "take larger images."
+        )
 
 
 def channel_moments(x: Maps, epsilon: float = 1e-5) -> tuple[Moments, Moments]:
@@ -107,6 +141,9 @@ class InstanceNorm(nn.Module):
 
     The values of PyTorch's `InstanceNorm2d(affine=True)`, and of `GroupNorm` with
     `group_size=1`. Training and evaluation are alike.
+
+    Raises:
+      UserError: a map has one pixel.
     """
 
     epsilon: float = 1e-5
@@ -116,6 +153,7 @@ class InstanceNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: Maps) -> Maps:
+        _check_values(self, math.prod(x.shape[1:-1]))
         mean, std = channel_moments(x, self.epsilon)
         factor, bias = 1 / std, 0.0
         if self.use_scale:

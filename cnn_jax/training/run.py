@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
+import numpy as np
 import optax
 from flax import linen as nn
 
@@ -277,6 +278,36 @@ def with_features(
     size = sum(split.features.nbytes for split in splits.values())
     return dataclasses.replace(dataset, splits=splits), (
         f"the maps before the head are computed once: {size / 2**20:,.1f} MiB"
+    )
+
+
+def check_batch_norm(config: Config, network: Network, training: Training) -> None:
+    """Raises UserError where a layer would normalize one value over the batch.
+
+    Only of one example a device can it be, so that other runs need no tracing.
+    """
+    if config.data.batch_size > jax.device_count():
+        return
+    model, plan = network.model, training.plan
+    phase = plan.ever() if plan else transfer.EVERYTHING
+
+    def forward(variables: Any, images: jax.Array) -> Any:
+        with phase.applied():
+            return model.apply(
+                variables,
+                network.normalize(images),
+                train=True,
+                mutable=["batch_stats", "auxiliary"],
+                rngs={"dropout": jax.random.key(0)},
+            )
+
+    state = jax.eval_shape(functools.partial(fresh_state, config, network))
+    variables = {"params": state.params, "batch_stats": state.batch_stats}
+    images = jax.ShapeDtypeStruct(
+        (jax.device_count(), 1, *network.image_shape), np.uint8
+    )
+    jax.eval_shape(
+        jax.vmap(forward, in_axes=(None, 0), axis_name=parallel.AXIS), variables, images
     )
 
 

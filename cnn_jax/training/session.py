@@ -87,6 +87,7 @@ def train(
         )
         training = dataclasses.replace(training, initial=initial)
     layers = costs.layer_table(network.model, dataset.image_shape)
+    run.check_batch_norm(config, network, training)
     with contextlib.ExitStack() as stack:
         if parallel.is_main_host():
             state = jax.eval_shape(

@@ -32,7 +32,8 @@ def x():
 @st.composite
 def inputs(draw):
     """(input of one to three dimensions in space, scale, bias), in float64."""
-    space = draw(st.lists(st.integers(1, 4), min_size=1, max_size=3))
+    spaces = st.lists(st.integers(1, 4), min_size=1, max_size=3)
+    space = draw(spaces.filter(lambda sides: max(sides) > 1))
     channels = draw(st.sampled_from([1, 2, 4, 6]))
     rng = np.random.default_rng(draw(st.integers(0, 2**16)))
     shape = (draw(st.integers(2, 4)), *space, channels)
@@ -323,3 +324,35 @@ def test_local_response_norm_accumulates_in_float32():
 def test_local_response_norm_over_no_channels():
     with pytest.raises(UserError, match="over 0 channels"):
         LocalResponseNorm(0).apply({}, jnp.ones((1, 2, 3)))
+
+
+@pytest.mark.parametrize(
+    ("module", "shape", "options"),
+    [
+        (BatchNorm(), (1, 1, 1, 3), {"use_running_average": False}),
+        (BatchNorm(), (1, 3), {"use_running_average": False}),
+        (InstanceNorm(), (4, 1, 1, 3), {}),
+        (GroupNorm(group_size=1), (4, 1, 1, 3), {}),
+    ],
+)
+def test_one_value_cannot_be_normalized(module, shape, options):
+    x = jnp.ones(shape)
+    with pytest.raises(UserError, match=f"{type(module).__name__}: .* one value"):
+        module.apply({}, x, **options)
+
+
+def test_one_value_is_normalized_by_running_averages_and_over_devices():
+    norm, x = BatchNorm(axis_name=BATCH_AXIS), jnp.ones((2, 1, 1, 1, 3))
+    variables = norm.init(jax.random.key(0), x[0], use_running_average=False)
+    norm.apply(variables, x[0], use_running_average=True)
+
+    def step(x):
+        return norm.apply(variables, x, False, mutable=["batch_stats"])
+
+    for devices in (1, 2):
+        mapped = jax.vmap(step, axis_name=BATCH_AXIS)
+        if devices == 2:
+            jax.eval_shape(mapped, x)
+        else:
+            with pytest.raises(UserError, match="one value"):
+                jax.eval_shape(mapped, x[:1])

@@ -17,6 +17,7 @@ from cnn_jax import models
 from cnn_jax.errors import UserError
 from cnn_jax.models import torch_names
 from cnn_jax.models.fcos import FCOS, places
+from cnn_jax.ranges import Count
 
 GOLDEN = Path(__file__).parent / "golden"
 SMALL = {"pyramid_channels": 8, "head_depth": 1}
@@ -193,7 +194,7 @@ def test_attributes_of_both():
     assert own | {"width_multiplier", "stem", "dtype", "sync_batch_norm"} < found.keys()
     heads = {"head", "head_width", "pyramid_levels", "dropout", "auxiliary", "backbone"}
     assert not heads & found.keys()
-    assert found["strides"] == (tuple[int, ...], (8, 16, 32, 64, 128))
+    assert found["strides"] == (tuple[Count, ...], (8, 16, 32, 64, 128))
     model = models.create(
         "fcos:resnet20", num_classes=7, dtype="bfloat16", width=8, strides=(2, 4)
     )
@@ -220,7 +221,7 @@ def test_attributes_of_both():
         ("fcos:resnet18", {"head": "gap"}, "attribute of fcos:resnet18 'head'"),
         ("fcos:resnet18", {"strides": ()}, r"strides=\(\) must be one or more"),
         ("fcos:resnet18", {"strides": (8, 32)}, "each twice the one before"),
-        ("fcos:resnet18", {"strides": (0, 0)}, "each twice the one before"),
+        ("fcos:resnet18", {"strides": (0, 0)}, "must be at least 1"),
         ("fcos:resnet18", {"pyramid_channels": 12}, "must be a multiple of 8"),
         ("fcos:resnet18", {"head_depth": 0}, "head_depth=0 must be at least 1"),
         ("fcos:resnet18", {"width": 0}, "width=0 must be at least 1"),

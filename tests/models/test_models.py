@@ -15,6 +15,7 @@ from cnn_jax import models
 from cnn_jax.errors import UserError
 from cnn_jax.models import pixel_heads
 from cnn_jax.models.classifier import HEADS, Classifier
+from cnn_jax.ranges import Count
 
 DIGITS = (8, 8, 1)
 # Attributes with which the models of a family are small enough to run on `DIGITS`.
@@ -521,7 +522,7 @@ def test_attributes_are_plain_and_are_the_defaults(name):
 
 def test_attributes_of_a_variant():
     assert models.attributes("mlp") == {
-        "hidden": (tuple[int, ...], (100,)),
+        "hidden": (tuple[Count, ...], (100,)),
         "activation": (str, "relu"),
         "dtype": (str | None, None),
     }

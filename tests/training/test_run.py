@@ -11,6 +11,7 @@ from cnn_jax.data.dataset import Dataset
 from cnn_jax.data.splits import Arrays
 from cnn_jax.errors import UserError
 from cnn_jax.training import parallel, run
+from cnn_jax.training.config import default
 from cnn_jax.training.resolve import resolve
 
 GREY = Dataset({}, tuple("ab"), (8, 8, 1), (0.25,), (0.5,))
@@ -276,3 +277,64 @@ def test_maps_that_are_asked_for_and_cannot_be(frozen):
     arguments = frozen({"crop_padding": 1}, cache_features=True)
     with pytest.raises(UserError, match="is not possible: images are augmented"):
         run.with_features(*arguments)
+
+
+def made(**overrides):
+    """The network and the training of a small network on a few digits."""
+    values = default().to_dict()
+    values["data"] |= {"train_examples": 16, "test_examples": 8}
+    values["model"] |= {"stage_sizes": (1, 1), "width": 4, "stem": "small"}
+    overrides = {key.replace("__", "."): text for key, text in overrides.items()}
+    config = resolve(values, overrides)
+    dataset = run.dataset(config)
+    network = run.network(config, dataset)
+    return config, network, run.training(config, network, 16)
+
+
+EMBEDDING = {"model__head": "embedding", "data__name": "identities"}
+EMBEDDING |= {"task__name": "embedding", "data__image_size": "(8,)"}
+
+
+@pytest.mark.parametrize("sync", ["true", "false"])
+def test_batch_normalization_of_one_value_is_refused(sync, monkeypatch):
+    """An embedding has no space: of one example a device there is one value."""
+    options = EMBEDDING | {"model__sync_batch_norm": sync}
+    run.check_batch_norm(*made(**options, data__batch_size="2"))
+    with pytest.raises(UserError, match="embedding_norm: batch normalization"):
+        run.check_batch_norm(*made(**options, data__batch_size="1"))
+    monkeypatch.setattr(jax, "device_count", lambda: 2)
+    parts = made(**options, data__batch_size="2")
+    if sync == "true":  # two devices have two values together
+        run.check_batch_norm(*parts)
+    else:
+        with pytest.raises(UserError, match="embedding_norm"):
+            run.check_batch_norm(*parts)
+
+
+def test_batch_normalization_that_does_not_see_one_value_is_not_refused():
+    run.check_batch_norm(*made(data__batch_size="1"))
+    # A frozen layer normalizes by its running averages.
+    frozen = {"optimizer__freeze": "embedding_norm", "data__batch_size": "1"}
+    run.check_batch_norm(*made(**EMBEDDING, **frozen))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"data__crop_padding": "8"}, "crop_padding=8 must be below 8"),
+        ({"task__top_k": "(2,11)"}, r"top_k=\(2, 11\) must be at most 10"),
+        ({"schedule__warmup_steps": "99", "train__steps": "99"}, "must be shorter"),
+        ({"train__steps": "0"}, "no step at all"),
+        (
+            {
+                "optimizer__unfreeze": "('head',)",
+                "optimizer__unfreeze_every_steps": "9",
+                "train__steps": "9",
+            },
+            "trained from step 9, and the run has 9",
+        ),
+    ],
+)
+def test_numbers_that_do_not_fit_the_run(options, words):
+    with pytest.raises(UserError, match=words):
+        made(**options)
