@@ -77,12 +77,8 @@ def folders(root: Path) -> list[Path]:
         path = root / entry.name
         if entry.name.startswith(HIDDEN) or _type(entry, path) != "folder":
             continue
-        if entry.is_symlink() and path.resolve() in (
-            here := root.resolve(),
-            *here.parents,
-        ):
-            continue
-        found.append(path)
+        if not (entry.is_symlink() and root.resolve().is_relative_to(path.resolve())):
+            found.append(path)
     return found
 
 
@@ -104,7 +100,7 @@ def below(path: Path, kind: Kind = PICTURES) -> list[Path]:
             if known in real:  # the walk comes there without the link
                 continue
         walked.add(known)
-        here = list(kind.found(folder))
+        here = dict.fromkeys(kind.found(folder))
         found += here
         waiting += [inner for inner in folders(folder)[::-1] if inner not in here]
     return list(once(found, kind).values())
@@ -211,7 +207,7 @@ def _entries(folder: Path) -> list[os.DirEntry]:
 
 
 def _type(entry: os.DirEntry, path: Path) -> str:
-    """ "file", "folder" or "special", of what a link leads to."""
+    """Returns "file", "folder" or "special", for a link the type of its target."""
     try:
         if entry.is_file():
             return "file"
