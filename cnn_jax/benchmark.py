@@ -47,11 +47,10 @@ is set.
 """
 
 import argparse
-import json
 import os
 from pathlib import Path
 
-from cnn_jax import command
+from cnn_jax import command, strict_json
 from cnn_jax.summary import input_shape
 from cnn_jax.training import startup
 
@@ -166,7 +165,7 @@ def main() -> None:
             protocol,
         )
     if flags.format == "json":
-        print(json.dumps(content, indent=2))
+        print(strict_json.dumps(content, indent=2))
     else:
         print(table(content))
 

@@ -7,6 +7,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+from cnn_jax import strict_json
 from cnn_jax.errors import UserError
 
 MAX_BYTES = 2**27
@@ -63,5 +64,5 @@ def read_json(path: Path) -> Any:
 
 def checksum(value: Any) -> str:
     """Returns the CRC-32 of a value's JSON text, as eight hexadecimal digits."""
-    text = json.dumps(json.loads(json.dumps(value)), sort_keys=True)
+    text = json.dumps(json.loads(strict_json.dumps(value)), sort_keys=True)
     return f"{zlib.crc32(text.encode()):08x}"

@@ -5,7 +5,6 @@ network costs no memory, and multiply-accumulates from formulas.
 """
 
 import dataclasses
-import json
 import math
 from collections.abc import Sequence
 from fractions import Fraction
@@ -16,6 +15,7 @@ import jax
 import jax.numpy as jnp
 from tabulate import SEPARATING_LINE, tabulate
 
+from cnn_jax import strict_json
 from cnn_jax.analysis import calls, operations, receptive_field
 from cnn_jax.analysis.explanation import explain, explain_input
 from cnn_jax.errors import unknown
@@ -258,7 +258,7 @@ def render(table: Table, format: str = "table") -> str:
     if format not in FORMATS:
         raise unknown("format", format, FORMATS)
     if format == "json":
-        return json.dumps(as_json(table), indent=2)
+        return strict_json.dumps(as_json(table), indent=2)
     headers = ["layer", "type", "output shape", "parameters", "macs"]
     headers += ["receptive field", "activations"]
     markdown = format == "markdown"

@@ -1,7 +1,6 @@
 """All architectures in one table: what they cost, beside what others published."""
 
 import dataclasses
-import json
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 
 from tabulate import tabulate
 
-from cnn_jax import models
+from cnn_jax import models, strict_json
 from cnn_jax.analysis import costs, marks
 from cnn_jax.errors import unknown
 from cnn_jax.models.published import PUBLISHED, Published
@@ -108,7 +107,7 @@ def render(summaries: Sequence[Summary], format: str = "table") -> str:
     if format not in costs.FORMATS:
         raise unknown("format", format, costs.FORMATS)
     if format == "json":
-        return json.dumps(as_json(summaries), indent=2)
+        return strict_json.dumps(as_json(summaries), indent=2)
     headers = ["network", "input", "parameters", "in training only", "macs"]
     headers += ["weighted layers", "receptive field", "output stride"]
     headers += ["published parameters", "difference", "published macs", "difference"]

@@ -62,7 +62,8 @@ class Detection:
 
     def scores(self, totals: Totals, rows: Rows = ()) -> dict[str, float]:
         """The means and, of an evaluation, `ap`, `ap50` and `ap75`, and of each class,
-        if there are few, `ap50/<class>`; see `average_precision`."""
+        if there are few, `ap50/<class>`; see `average_precision`. Where not all classes
+        have objects, `ap_classes` says how many the means are over."""
         found = means(totals)
         if rows:
             precision = average_precision(
@@ -77,6 +78,9 @@ class Detection:
                     named[f"ap50/{name}"] = float(value)
             # Of what no labelled object has, nothing can be said.
             found |= {name: v for name, v in named.items() if np.isfinite(v)}
+            known = int(np.isfinite(by_class).sum())
+            if 0 < known < len(by_class):
+                found["ap_classes"] = known
         return found
 
     def predictions(self, outputs: Outputs, batch: dict) -> dict[str, Array]:

@@ -1,8 +1,9 @@
 """Enhancement: an image in, a better one out, as super-resolution and denoising do."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 import numpy as np
@@ -12,9 +13,11 @@ from cnn_jax.data import bicubic, colours
 from cnn_jax.errors import unknown
 from cnn_jax.ranges import Edge
 from cnn_jax.tasks import image_quality, pictures
-from cnn_jax.tasks.metrics import Pairs, Rows, Totals, means, weighted
+from cnn_jax.tasks.metrics import Pairs, Rows, Totals, mean_of_defined, means, weighted
 
 Outputs = Float[Array, "batch height width channels"]
+Row = Mapping[str, Any]  # of a batch and its predictions
+Measure = Callable[[np.ndarray, np.ndarray, int], float]
 
 LOSSES = {"l1": jnp.abs, "l2": jnp.square}
 
@@ -61,10 +64,14 @@ class Enhancement:
         return {"loss": weighted(distances, mask)}
 
     def scores(self, totals: Totals, rows: Rows = ()) -> dict[str, float]:
-        """The loss and, of an evaluation, the means over its pictures, where they are
-        large enough, of `psnr` (dB) and `ssim` on luma, beside `input_psnr` and
-        `input_ssim` of the images themselves, enlarged by bicubic interpolation where
-        they are smaller."""
+        """The loss and, of an evaluation, the means over its pictures of `psnr` (dB)
+        and `ssim` on luma, beside `input_psnr` and `input_ssim` of the images
+        themselves, enlarged by bicubic interpolation where they are smaller.
+
+        A picture that is too small has neither, and one that equals its target has no
+        PSNR, which would be infinite: `psnr_pictures` and so on say how many have one,
+        where not all do.
+        """
         found = means(totals)
         measures = {
             "psnr": (image_quality.psnr, 1),
@@ -72,17 +79,8 @@ class Enhancement:
         }
         for prefix, of in (("", _output), ("input_", _input)) if rows else ():
             for name, (measure, least) in measures.items():
-                values = [
-                    measure(
-                        colours.luma(of(row)),
-                        colours.luma(row["label"]),
-                        self._border(row),
-                    )
-                    for row in rows
-                    if self._inside(row) >= least
-                ]
-                if values:
-                    found[prefix + name] = float(np.mean(values))
+                values = [self._measured(row, of, measure, least) for row in rows]
+                found |= mean_of_defined(prefix + name, values, "pictures")
         return found
 
     def predictions(self, outputs: Outputs, batch: dict) -> dict[str, Array]:
@@ -99,15 +97,10 @@ class Enhancement:
         del totals, rows
         if not worst:
             return {}
-        psnr = image_quality.psnr
         labels = [
             "{:.2f} dB, of the image {:.2f}".format(
                 *(
-                    psnr(
-                        colours.luma(of(row)),
-                        colours.luma(row["label"]),
-                        self._border(row),
-                    )
+                    self._measured(row, of, image_quality.psnr, 1)
                     for of in (_output, _input)
                 )
             )
@@ -143,6 +136,16 @@ class Enhancement:
 
     def _distances(self, outputs: Outputs, batch: dict) -> Outputs:
         return LOSSES[self.loss_name](outputs - batch["label"] / 255)
+
+    def _measured(
+        self, row: Row, of: Callable[[Row], np.ndarray], measure: Measure, least: int
+    ) -> float:
+        """A measure of the luma of a picture; NaN if fewer than `least` pixels a side
+        are inside of the border."""
+        if self._inside(row) < least:
+            return math.nan
+        luma = colours.luma(of(row)), colours.luma(row["label"])
+        return measure(*luma, self._border(row))
 
     def _border(self, row: dict[str, np.ndarray]) -> int:
         if self.border is not None:

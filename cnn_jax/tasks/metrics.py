@@ -22,6 +22,23 @@ def weighted(values: Float[Array, " batch"], mask: Float[Array, " batch"]) -> Pa
     return jnp.where(mask > 0, values * mask, 0).sum(), mask.sum()
 
 
+def mean_of_defined(
+    name: str, values: Sequence[float], counted: str
+) -> dict[str, float]:
+    """The mean of the finite values, as `{name: mean}`.
+
+    Where some values are not defined (infinite or NaN), the number of the others
+    stands beside it as `<name>_<counted>`. Without any other there is no mean.
+    """
+    finite = [value for value in values if np.isfinite(value)]
+    if not finite:
+        return {}
+    found = {name: float(np.mean(finite))}
+    if len(finite) < len(values):
+        found[f"{name}_{counted}"] = len(finite)
+    return found
+
+
 def means(totals: Totals) -> dict[str, float]:
     """`sum / count` of every scalar metric; a confusion matrix is left out."""
     return {

@@ -16,7 +16,7 @@ from cnn_jax.data.dataset import IGNORED
 from cnn_jax.errors import UserError
 from cnn_jax.ranges import NotNegative, Positive, Rate
 from cnn_jax.tasks import pictures
-from cnn_jax.tasks.metrics import Pairs, Rows, Totals, means
+from cnn_jax.tasks.metrics import Pairs, Rows, Totals, mean_of_defined, means
 
 Logits = Float[Array, "batch height width classes"]
 
@@ -115,8 +115,9 @@ class Segmentation:
     def scores(self, totals: Totals, rows: Rows = ()) -> dict[str, float]:
         """The means and, of an evaluation, `mean_iou`: intersection over union of the
         pixels of a class and those predicted as it, in all images together, averaged
-        over the classes that a label or a prediction has; and that of each of these,
-        if there are few, `iou/<class>`."""
+        over the classes that a label or a prediction has (`mean_iou_classes` counts
+        these, if they are not all); and that of each of these, if there are few,
+        `iou/<class>`."""
         del rows
         found = means(totals)
         if "confusion" in totals:
@@ -130,8 +131,9 @@ class Segmentation:
                     f"iou/{self._name(i)}": float(ratio)
                     for i, ratio in zip(occurs, ratios, strict=True)
                 }
-            if len(occurs):
-                found["mean_iou"] = float(np.mean(ratios))
+            absent = len(self.classes) - len(occurs)
+            values = [*ratios, *[np.nan] * absent]
+            found |= mean_of_defined("mean_iou", values, "classes")
         return found
 
     def predictions(self, logits: Logits, batch: dict) -> dict[str, Array]:

@@ -20,7 +20,7 @@ from cnn_jax.training import machine, parallel, run
 from cnn_jax.training.checkpoints import Checkpoints
 from cnn_jax.training.config import Config
 from cnn_jax.training.evaluation import evaluate
-from cnn_jax.training.progress import NonFinite, Progress
+from cnn_jax.training.progress import NonFinite, Progress, check_ended
 from cnn_jax.training.report import Report
 from cnn_jax.training.run import Network, Training
 from cnn_jax.training.signals import Stopped, stop_signals
@@ -170,8 +170,10 @@ def train(
                     scores = report.evaluation(step, found, state.params)
                     progress.tested(step, scores)
                 if saving:
+                    best = scores and np.isfinite(scores[best_metric])
+                    compared = scores if best else None
                     noted = progress.saved() | {"log": report.mark()}
-                    checkpoints.save(step, state, noted, scores)
+                    checkpoints.save(step, state, noted, compared)
                     progress.rest()
                 if stopping:
                     break
@@ -195,6 +197,8 @@ def train(
             )
             scores = network.task.scores(found.totals, found.rows)
             others |= {f"{role}/{name}": value for name, value in scores.items()}
+        with _explained(checkpoints):
+            check_ended(training.steps, progress.results | others, state.variables())
     mark = report.mark()
     return (
         progress.results

@@ -1,6 +1,5 @@
 """What a run's network makes of the user's pictures."""
 
-import json
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,7 +10,7 @@ import numpy as np
 from PIL import Image
 from tabulate import tabulate
 
-from cnn_jax import data, names
+from cnn_jax import data, names, strict_json
 from cnn_jax.data.walk import below, check_regular
 from cnn_jax.errors import UserError
 from cnn_jax.training import run, trained, users_files
@@ -157,7 +156,7 @@ def show(
             {"image": names.text(path, ["Cs"]), "predictions": rows}
             for path, rows in zip(files, answers, strict=True)
         ]
-        print(json.dumps(found, indent=2), flush=True)
+        print(strict_json.dumps(found, indent=2), flush=True)
         return
     keys = list(dict.fromkeys(key for rows in answers for row in rows for key in row))
     lines = [

@@ -13,11 +13,21 @@ from cnn_jax.training import metrics
 
 
 class NonFinite(Exception):
-    """The loss became infinite or not a number."""
+    """The loss, or another number of a run, became infinite or not a number."""
 
-    def __init__(self, step: int, loss: float):
-        super().__init__(f"the loss is {loss} at step {step}")
+    def __init__(self, step: int, value: float, name: str = "the loss"):
+        super().__init__(f"{name} is {value} at step {step}")
         self.step = step
+
+
+def check_ended(step: int, results: Mapping[str, float], variables: Any) -> None:
+    """Raises NonFinite unless the results of a run and its variables are finite."""
+    for name, value in results.items():
+        if isinstance(value, float) and not np.isfinite(value):
+            raise NonFinite(step, value, name)
+    for leaf in jax.tree.leaves(variables):
+        if not np.isfinite(np.asarray(leaf.addressable_data(0))).all():
+            raise NonFinite(step, np.nan, "a parameter or statistic")
 
 
 class Progress:
@@ -112,7 +122,8 @@ class Progress:
         return values
 
     def tested(self, step: int, scores: Mapping[str, float]) -> None:
-        """Notes an evaluation. Of equally good ones the latest is the best.
+        """Notes an evaluation. Of equally good ones the latest is the best; one that
+        is not a number is worse than any other.
 
         Raises:
           UserError: it lacks the metric by which checkpoints are compared.
@@ -122,8 +133,9 @@ class Progress:
                 f"{self._best_metric} cannot be measured: nothing in the test split "
                 "counts for it. Look at its labels, and at data.test_examples."
             )
-        best = f"best/{self._best_metric}"
-        record = {best: scores[self._best_metric], "best/step": step}
-        if record[best] < self.results.get(best, -np.inf):
+        best, score = f"best/{self._best_metric}", scores[self._best_metric]
+        record = {best: score, "best/step": step}
+        before = self.results.get(best, np.nan)
+        if before > score or (np.isnan(score) and not np.isnan(before)):
             record = {key: self.results[key] for key in record}
         self.results = {"step": step, **scores, **record}

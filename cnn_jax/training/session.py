@@ -15,7 +15,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict
 from tabulate import tabulate
 
-from cnn_jax import models
+from cnn_jax import models, strict_json
 from cnn_jax.analysis import costs, probe
 from cnn_jax.data.dataset import LABELS, Dataset
 from cnn_jax.errors import UserError, unknown
@@ -276,7 +276,7 @@ def _probe(
 
 
 def _show(result: Mapping[str, Any], output: str) -> None:
-    _say(json.dumps(result) if output == "json" else _as_table(result))
+    _say(strict_json.dumps(result) if output == "json" else _as_table(result))
 
 
 def export_weights(

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from cnn_jax import names, paths, records
+from cnn_jax import names, paths, records, strict_json
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.errors import UserError
 from cnn_jax.orbax_paths import orbax_path
@@ -305,7 +305,7 @@ def write_json(path: Path, value: Any) -> None:
     temporary = path.with_suffix(".tmp")
     try:
         with temporary.open("w", encoding="utf-8") as file:
-            file.write(json.dumps(value, indent=2) + "\n")
+            file.write(strict_json.dumps(value, indent=2) + "\n")
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)

@@ -1,6 +1,5 @@
 """Where numbers and pictures go: metrics.jsonl, TensorBoard, the console."""
 
-import json
 import os
 import re
 import sys
@@ -16,7 +15,7 @@ from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tqdm import tqdm
 
-from cnn_jax import names
+from cnn_jax import names, strict_json
 from cnn_jax.training.metrics_log import MetricsLog
 
 MARKUP = re.compile(r"[&<>|*`~\\\[\]]|\b_|_\b")
@@ -85,7 +84,7 @@ class Log:
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """A line of metrics.jsonl and a point in each of TensorBoard's charts."""
-        self._lines.write(json.dumps({"step": step, **values}))
+        self._lines.write(strict_json.dumps({"step": step, **values}))
         for name, value in values.items():
             self._event(step, summary=summary.scalar(name, value))
         self.flush()
@@ -99,9 +98,11 @@ class Log:
         self._event(step, summary=summary.text(name, markdown))
 
     def histograms(self, step: int, values: Mapping[str, np.ndarray]) -> None:
-        """The distribution of each array's values."""
+        """The distribution of each array's finite values."""
         for name, array in values.items():
-            self._event(step, summary=summary.histogram(name, np.ravel(array), bins=30))
+            finite = array[np.isfinite(array)]
+            if finite.size:
+                self._event(step, summary=summary.histogram(name, finite, bins=30))
 
     def hparams(self, values: Mapping[str, Any], metrics: Sequence[str]) -> None:
         """The run's row in TensorBoard's HParams table, and its result columns."""

@@ -61,6 +61,7 @@ def test_what_is_found(labels, perfect):
     assert (rows[0]["detections"][1:, 0] == -1).all()
     assert (rows[1]["detections"][:, 0] == -1).all()
     scores = task.scores({}, rows)
+    assert scores.pop("ap_classes") == 1
     assert scores == pytest.approx({"ap": 1, "ap50": 1, "ap75": 1, "ap50/b": 1})
     rows[0]["detections"] = rows[1]["detections"]
     assert task.scores({}, rows)["ap"] == 0

@@ -6,7 +6,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from cnn_jax.errors import UserError
-from cnn_jax.tasks import embeddings, verification
+from cnn_jax.tasks import verification
 from cnn_jax.tasks.embedding import LOSSES, Embedding
 
 NAMES = ("ann", "bob", "eve")
@@ -27,7 +27,7 @@ BATCH = {"label": jnp.array([0, 0, 1, 1, 2, 2], jnp.int32)}
 @pytest.mark.parametrize("name", LOSSES)
 def test_the_loss_is_the_named_one(outputs, name):
     task = Embedding(NAMES, loss_name=name, margin=0.3, scale=10.0)
-    function, _ = LOSSES[name]
+    function, *_ = LOSSES[name]
     if name == "arcface":
         expected = function(outputs["cosine"], BATCH["label"], scale=10.0, margin=0.3)
     else:
@@ -96,9 +96,11 @@ def test_pictures_and_answers(outputs):
 def test_mistakes():
     with pytest.raises(UserError, match="loss_name"):
         Embedding(NAMES, loss_name="arc")
-    with pytest.raises(UserError, match="photos"):
-        Embedding(NAMES, photos=0)
-    assert embeddings.arcface in [function for function, _ in LOSSES.values()]
+    for name, margin in (("arcface", 1.6), ("contrastive", 0.0)):
+        with pytest.raises(UserError, match=rf"margin={margin} of {name} must be"):
+            Embedding(NAMES, loss_name=name, margin=margin)
+    for name, (_, margin, margins) in LOSSES.items():
+        assert margin in margins, name
 
 
 def test_people_of_one_picture_cannot_be_identified():

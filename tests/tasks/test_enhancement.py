@@ -72,7 +72,7 @@ def test_scores_are_those_of_scikit_image(factor, border, cut):
                 p[cut : 24 - cut, cut : 24 - cut, 0] for p in (picture, row["label"])
             ]
             if np.array_equal(*pair):  # a factor of one: the picture itself
-                values.append((np.inf, 1.0))
+                values.append((np.nan, 1.0))
                 continue
             values.append(
                 (
@@ -86,16 +86,41 @@ def test_scores_are_those_of_scikit_image(factor, border, cut):
                     ),
                 )
             )
-        psnr, ssim = np.mean(values, axis=0)
-        assert found[f"{prefix}psnr"] == pytest.approx(psnr)
-        assert found[f"{prefix}ssim"] == pytest.approx(ssim)
+        psnr, ssim = np.transpose(values)
+        if np.isnan(psnr).all():
+            assert f"{prefix}psnr" not in found
+        else:
+            assert found[f"{prefix}psnr"] == pytest.approx(np.mean(psnr))
+        assert found[f"{prefix}ssim"] == pytest.approx(np.mean(ssim))
+
+
+def test_pictures_that_equal_their_targets_have_no_psnr():
+    """Of three pictures, one is a blank page, made without an error."""
+    task = Enhancement()
+    outputs, batch = batch_of([example(seed) for seed in range(3)])
+    rows = rows_of(task, outputs, batch)
+    rows[1] = rows[1] | {"output": rows[1]["label"]}
+    found, rest = task.scores({}, rows), task.scores({}, [rows[0], rows[2]])
+    assert found["psnr"] == rest["psnr"] and found["psnr_pictures"] == 2
+    assert np.isfinite(list(found.values())).all()
+    assert "psnr_pictures" not in rest and "ssim_pictures" not in found
+
+
+def test_pictures_smaller_than_the_border_are_left_out():
+    task = Enhancement(border=5)
+    outputs, batch = batch_of([example(0, side=24)])
+    small, small_batch = batch_of([example(0, side=8)])
+    rows = [*rows_of(task, outputs, batch), *rows_of(task, small, small_batch)]
+    found = task.scores({}, rows)
+    assert found["psnr_pictures"] == found["ssim_pictures"] == 1
+    assert task.summaries({}, rows_of(task, small, small_batch))["enhanced"].any()
 
 
 def test_small_pictures_have_no_similarity():
     task = Enhancement()
     outputs, batch = batch_of([example(0, side=8)])
     found = task.scores({}, rows_of(task, outputs, batch))
-    assert found.keys() == {"psnr", "input_psnr"}
+    assert found.keys() == {"psnr"}  # the image itself is the picture
     covered = Enhancement(border=4)
     assert covered.scores({}, rows_of(covered, outputs, batch)) == {}
 

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cnn_jax.errors import UserError
 from cnn_jax.tasks.classification import Classification
 from cnn_jax.tasks.localisation import Localisation
 from cnn_jax.training import metrics
@@ -140,9 +139,3 @@ def test_boxes_that_do_not_count():
     assert "confusion" in pairs and "confusion" not in training
     assert float(training["accuracy"][1]) == 2
     assert float(task.predictions(outputs, batch)["error"][2]) == 0
-
-
-@pytest.mark.parametrize("share", [-0.1, 1.0, float("nan")])
-def test_impossible_shares(share):
-    with pytest.raises(UserError, match="box_share="):
-        Localisation(CLASSES, box_share=share)

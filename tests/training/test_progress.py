@@ -3,12 +3,13 @@
 import json
 from types import SimpleNamespace
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from cnn_jax.errors import UserError
 from cnn_jax.training import progress
-from cnn_jax.training.progress import NonFinite, Progress
+from cnn_jax.training.progress import NonFinite, Progress, check_ended
 
 BEST = "test/accuracy"
 
@@ -96,6 +97,23 @@ def test_the_first_loss_that_is_not_finite_is_named(loss):
         run.add(step, pairs(value), 8)
     with pytest.raises(NonFinite, match=rf"the loss is {loss} at step 7$"):
         run.drain()
+
+
+def test_a_score_that_is_no_number_is_the_best_only_of_its_like():
+    run, found = Progress({}, BEST), []
+    for step, score in enumerate([np.nan, np.nan, 0.5, np.nan, 0.6], start=1):
+        run.tested(step, {BEST: score})
+        found.append(run.results["best/step"])
+    assert found == [1, 2, 3, 3, 5]
+
+
+def test_a_run_that_ends_in_numbers_that_are_none_says_so():
+    good, bad = jnp.ones(3), jnp.array([1, np.nan])
+    check_ended(9, {"test/loss": 0.5, "step": 9}, {"a": good})
+    with pytest.raises(NonFinite, match="test/loss is inf at step 9"):
+        check_ended(9, {"test/loss": np.inf}, {"a": good})
+    with pytest.raises(NonFinite, match="a parameter or statistic is nan"):
+        check_ended(9, {"test/loss": 0.5}, {"a": good, "b": bad})
 
 
 def test_the_best_is_the_latest_of_equals():

@@ -83,6 +83,14 @@ def test_everything_is_there(tmp_path):
     assert metric.name.tag == "test/accuracy"
 
 
+def test_numbers_that_are_none_end_neither_json_nor_the_run(tmp_path):
+    with Log(tmp_path, 0) as log:
+        log.scalars(1, {"test/loss": np.nan, "test/psnr": np.inf})
+        log.histograms(1, {"a": np.full(3, np.nan), "b": np.array([1.0, np.inf])})
+    assert lines(tmp_path) == [{"step": 1, "test/loss": None, "test/psnr": None}]
+    assert events(tmp_path).Tags()["histograms"] == ["b"]
+
+
 def test_a_line_is_on_the_disk_at_once(tmp_path):
     with Log(tmp_path, 0) as log:
         log.scalars(1, {"train/loss": 1.0})
