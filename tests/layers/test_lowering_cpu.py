@@ -161,6 +161,8 @@ def test_phases_are_the_gradient_tap_by_tap(stride, dilation, taps, padding):
         padded = np.zeros(max(before, 0) + outputs + max(after, 0), int)
         padded[max(before, 0) : max(before, 0) + outputs] = gradient
         padded = padded[max(-before, 0) : len(padded) - max(-after, 0)]
+        reached = phase.dilation * (len(weights) - 1)
+        assert len(padded) - reached == phase.size  # no output more than is needed
         for q in range(phase.size):
             seen = padded[q :: phase.dilation][: len(weights)]
             if start + q * stride < size:

@@ -91,7 +91,10 @@ def test_the_metric_over_the_steps(swept, axes):
     found = {line.get_label(): line.get_data() for line in axes.lines}
     assert found.keys() == {"base", "wide"}
     np.testing.assert_allclose(found["base"], [[5, 10], [0.15, 0.3]])
-    assert len(axes.collections) == 2  # a band each
+    band, _ = axes.collections  # one each, of the standard deviation of a sample
+    heights = band.get_paths()[0].vertices[:, 1]
+    deviation = np.std([0.2, 0.4], ddof=1)
+    np.testing.assert_allclose(heights.max(), 0.3 + deviation)
     assert axes.get_legend() is not None
 
 
