@@ -39,16 +39,15 @@ class Range:
         if isinstance(number, float):
             with np.errstate(over="ignore"):
                 rounded = float(np.float32(number))
-            return math.isfinite(rounded) and self._within(number, rounded)
-        return self._within(number)
-
-    def _within(self, *numbers: int | float) -> bool:
-        return all(
-            (self.least is None or n >= self.least)
-            and (self.above is None or n > self.above)
-            and (self.most is None or n <= self.most)
-            and (self.below is None or n < self.below)
-            for n in numbers
+            if not math.isfinite(rounded):
+                return False
+        else:
+            rounded = number
+        return (
+            (self.least is None or number >= self.least)
+            and (self.above is None or rounded > self.above)
+            and (self.most is None or number <= self.most)
+            and (self.below is None or rounded < self.below)
         )
 
     def __str__(self) -> str:

@@ -1,6 +1,7 @@
 """Ranges in type hints: which numbers they let through, and which they find."""
 
 import math
+from typing import Annotated
 
 import pytest
 
@@ -14,6 +15,7 @@ from cnn_jax.ranges import Count, Examples, Number, Positive, Range, Rate, Share
     [
         (Rate, [0.0, 0.5, 0], [1.0, -1e-9, 1 - 1e-12, math.nan, math.inf, -math.inf]),
         (Positive, [1e-8, 1e30, 3], [0.0, -1.0, 1e-60, 1e39, math.nan]),
+        (Annotated[float, Range(most=1e30)], [1e30], [1.1e30]),
         (Number, [-1e30, 0.0], [math.inf, math.nan, 1e300]),
         (float, [-3.0], [math.nan]),
         (Count, [1, 10**6], [0, -1, 10**12]),
