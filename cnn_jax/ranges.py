@@ -3,8 +3,8 @@
     def sgd(schedule, *, momentum: Annotated[float, Range(least=0, below=1)] = 0.9): ...
 
 A config is checked against the hints of what reads it, a model against those of its
-attributes. A float must be finite in any case, and in its range as a float32 too, in
-which it is computed.
+attributes. A float must be finite in any case, and above or below a bound as a float32
+too, in which it is computed.
 """
 
 import dataclasses
@@ -37,10 +37,10 @@ class Range:
     def __contains__(self, number: int | float) -> bool:
         """Whether the number is finite and within the bounds."""
         if isinstance(number, float):
+            if not math.isfinite(number):
+                return False
             with np.errstate(over="ignore"):
                 rounded = float(np.float32(number))
-            if not math.isfinite(rounded):
-                return False
         else:
             rounded = number
         return (

@@ -282,6 +282,7 @@ TINY = [
     "--config.data.test_examples=10",
     "--config.data.batch_size=8",
     "--config.schedule.name=constant",
+    "--config.schedule.warmup_steps=0",
     "--config.train.steps=2",
 ]
 

@@ -482,6 +482,7 @@ TINY_STYLE = [
     "--config.model.width_multiplier=0.125",
     "--config.model.content_layers=('fire4',)",
     "--config.model.style_layers=('conv1', 'fire3')",
+    "--config.schedule.warmup_steps=0",
     "--config.train.steps=2",
     "--config.train.log_every_steps=1",
 ]

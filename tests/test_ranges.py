@@ -14,9 +14,9 @@ from cnn_jax.ranges import Count, Examples, Number, Positive, Range, Rate, Share
     ("hint", "good", "bad"),
     [
         (Rate, [0.0, 0.5, 0], [1.0, -1e-9, 1 - 1e-12, math.nan, math.inf, -math.inf]),
-        (Positive, [1e-8, 1e30, 3], [0.0, -1.0, 1e-60, 1e39, math.nan]),
+        (Positive, [1e-8, 1e30, 3], [0.0, -1.0, 1e-60, math.nan]),
         (Annotated[float, Range(most=1e30)], [1e30], [1.1e30]),
-        (Number, [-1e30, 0.0], [math.inf, math.nan, 1e300]),
+        (Number, [-1e30, 0.0], [math.inf, math.nan]),
         (float, [-3.0], [math.nan]),
         (Count, [1, 10**6], [0, -1, 10**12]),
         (Count | None, [None, 3], [0]),

@@ -107,6 +107,7 @@ def test_a_run_of_one_picture_resumes_exactly(call, rows, saved, monkeypatch, tm
         "--config.model.stem=small",
         "--config.model.width_multiplier=0.125",
         "--config.model.style_layers=('conv1', 'fire3')",
+        "--config.schedule.warmup_steps=2",
         "--config.train.steps=8",
         "--config.train.log_every_steps=2",
         "--config.eval.every_steps=4",

@@ -19,6 +19,7 @@ TINY = [
     "--config.data.train_examples=24",
     "--config.data.test_examples=10",
     "--config.data.batch_size=8",
+    "--config.schedule.warmup_steps=3",
     "--config.train.steps=4",
     "--config.eval.every_steps=2",
 ]

@@ -56,7 +56,9 @@ def step(
       UserError: as `constant`, or boundaries that do not ascend.
     """
     if list(boundaries) != sorted(set(boundaries)):
-        raise UserError(f"config.schedule.boundaries={boundaries} must ascend.")
+        raise UserError(
+            f"config.schedule.boundaries={boundaries} must be in ascending order."
+        )
     # The joined schedule counts from the end of the warm-up.
     starts = jnp.array([round(b * steps) - warmup for b in boundaries])
 
@@ -75,8 +77,9 @@ def _warm_up(peak: float, steps: int, warmup: int, after: Schedule) -> Schedule:
         return after
     if warmup >= steps:
         raise UserError(
-            f"config.schedule.warmup_... is {warmup:,} steps, and the whole run "
-            f"{steps:,}: the warm-up must be shorter."
+            f"config.schedule.warmup_... is {warmup:,} steps, and the whole run has "
+            f"{steps:,}: the warm-up must be shorter, such as "
+            f"config.schedule.warmup_steps={steps // 10}."
         )
     return optax.join_schedules(
         [lambda step: peak * (jnp.asarray(step) + 1) / warmup, after], [warmup]
