@@ -23,6 +23,7 @@ from cnn_jax.training import hosts, startup
 OVERRIDE = re.compile(r"--config\.([\w.]+)(?:=(.*))?$", re.DOTALL)
 MACHINE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 MACHINE_ERRORS |= {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP}
+MACHINE_ERRORS |= {errno.ENOMEM}
 
 
 class Parser(argparse.ArgumentParser):
@@ -147,6 +148,12 @@ def run(main: Callable[[], None]) -> None:
             raise
         place = f" ({error.filename})" if error.filename else ""
         _fail(f"{error.strerror}{place}")
+    except (MemoryError, RuntimeError) as error:
+        # JAX says so where a device has no room.
+        if isinstance(error, RuntimeError) and "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        reason = (str(error).splitlines() or [""])[0]
+        _fail(f"memory ran out ({reason}): take a smaller batch, image or network.")
     except KeyboardInterrupt:
         raise SystemExit(130) from None
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cnn_jax import names
+from cnn_jax import memory, names
 from cnn_jax.data.splits import Arrays, Shape, Split
 from cnn_jax.errors import UserError
 
@@ -151,10 +151,24 @@ def keep(split: Split, count: int | float | None, seed: int = 0) -> Split:
     return split.subset(order[:count])
 
 
+def check_memory(count: int, shape: Shape) -> None:
+    """Raises UserError for more images than fit in memory."""
+    memory.check(
+        count * math.prod(shape),
+        f"{count:,} images of {'x'.join(map(str, shape))}",
+        "set data.train_examples, data.test_examples or data.image_size lower, or "
+        "data.in_memory=False where there is such an option",
+    )
+
+
 def into_memory(split: Split) -> Arrays:
-    """Decodes a whole split with the evaluation transform."""
+    """Decodes a whole split with the evaluation transform.
+
+    Raises UserError where it does not fit.
+    """
     if isinstance(split, Arrays):
         return split
+    check_memory(len(split), split.image_shape)
     arrays = Arrays(
         np.empty((len(split), *split.image_shape), np.uint8),
         np.empty((len(split), *split.label_shape), split.label_type),

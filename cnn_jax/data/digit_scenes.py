@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from cnn_jax.data import digits, images
-from cnn_jax.data.dataset import Dataset, assemble
+from cnn_jax.data.dataset import Dataset, assemble, check_memory
 from cnn_jax.data.splits import Arrays
 from cnn_jax.errors import unknown
 from cnn_jax.ranges import Channels, Examples, Layers, Range
@@ -68,11 +68,13 @@ def load(
     if labels not in LABELLED:
         raise unknown("data.labels", labels, LABELLED)
     images.check_shape(image_size, channels)
+    shape = (image_size, image_size, channels)
+    check_memory(train_examples + test_examples, shape)
     splits = []
     for count, (role, pool) in zip(
         (train_examples, test_examples), digits.pools().items(), strict=True
     ):
-        scenes = np.empty((count, image_size, image_size, channels), np.uint8)
+        scenes = np.empty((count, *shape), np.uint8)
         targets = []
         for index in range(count):
             rng = np.random.default_rng([SPLITS[role], index])

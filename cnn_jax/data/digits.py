@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from cnn_jax.data import images
-from cnn_jax.data.dataset import Dataset, assemble
+from cnn_jax.data.dataset import Dataset, assemble, check_memory
 from cnn_jax.data.splits import Arrays
 from cnn_jax.errors import UserError
 from cnn_jax.ranges import Channels, Examples, Index, Seed, Share, Side
@@ -55,6 +55,8 @@ def load(
             "once."
         )
     shape = (image_size, image_size, channels)
+    parts = {role: _only(pool, classes) for role, pool in pools().items()}
+    check_memory(sum(len(pool.labels) for pool in parts.values()), shape)
     train, test = (
         Arrays(
             np.stack(
@@ -62,7 +64,7 @@ def load(
             ),
             pool.labels,
         )
-        for pool in (_only(pool, classes) for pool in pools().values())
+        for pool in parts.values()
     )
     return assemble(
         train,

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from cnn_jax.data import digits, images
-from cnn_jax.data.dataset import Dataset, assemble
+from cnn_jax.data.dataset import Dataset, assemble, check_memory
 from cnn_jax.data.splits import Arrays
 from cnn_jax.ranges import Channels, Examples, Range
 
@@ -61,11 +61,13 @@ def load(
       train_examples, test_examples: how many clips; fewer are the first of more.
     """
     images.check_shape(image_size, channels)
+    shape = (frames, image_size, image_size, channels)
+    check_memory(train_examples + test_examples, shape)
     splits = []
     for count, (role, pool) in zip(
         (train_examples, test_examples), digits.pools().items(), strict=True
     ):
-        clips = np.empty((count, frames, image_size, image_size, channels), np.uint8)
+        clips = np.empty((count, *shape), np.uint8)
         labels = np.empty(count, np.int32)
         for index in range(count):
             rng = np.random.default_rng([SPLITS[role], index])

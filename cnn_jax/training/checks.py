@@ -1,13 +1,17 @@
 """Whether the parts of a config fit each other."""
 
+import math
+from typing import Any
+
+import jax
 from flax import linen as nn
 
-from cnn_jax import models, tasks
+from cnn_jax import memory, models, tasks
 from cnn_jax.data.dataset import LABELS, Dataset
 from cnn_jax.data.splits import Shape
 from cnn_jax.errors import UserError
 from cnn_jax.tasks import verification
-from cnn_jax.training import parallel, transfer
+from cnn_jax.training import machine, parallel, transfer
 from cnn_jax.training.config import Config
 
 # What makes a network return what a task takes.
@@ -113,6 +117,31 @@ def check_numbers(config: Config, image_shape: Shape, classes: int) -> None:
             f"config.task.top_k={config.task.top_k} must be at most {classes}, the "
             "number of classes."
         )
+
+
+def check_memory(config: Config, image_shape: Shape, state: Any) -> None:
+    """Raises UserError unless a batch and the state fit in memory.
+
+    The batch is on the host and, also normalized in float32, on the devices. Maps and
+    gradients, which take more, are left to the backend.
+
+    Args:
+      state: arrays, or their shapes.
+    """
+    kept = jax.tree.leaves(state)
+    size = sum(leaf.size * leaf.dtype.itemsize for leaf in kept)
+    most = machine.memory_stats().get("bytes_limit")
+    change = "take a smaller network: look at the widths and classes of config.model"
+    memory.check(size, "the parameters and the optimizer's state", change, most)
+    for group in ("data", "eval"):
+        rows = config[group].batch_size
+        if rows is None:
+            continue
+        pixels = rows * math.prod(image_shape)
+        what = f"a batch of {rows:,} images of {'x'.join(map(str, image_shape))}"
+        change = f"set config.{group}.batch_size or config.data.image_size lower"
+        memory.check(pixels // jax.process_count(), what, change)
+        memory.check(5 * pixels // jax.device_count(), what, change, most)
 
 
 def check_judge(config: Config, model: nn.Module, plan: transfer.Plan | None) -> None:

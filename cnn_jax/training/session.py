@@ -88,11 +88,12 @@ def train(
         training = dataclasses.replace(training, initial=initial)
     layers = costs.layer_table(network.model, dataset.image_shape)
     run.check_batch_norm(config, network, training)
+    state = jax.eval_shape(
+        functools.partial(run.fresh_state, config, network, training)
+    )
+    checks.check_memory(config, dataset.image_shape, state)
     with contextlib.ExitStack() as stack:
         if parallel.is_main_host():
-            state = jax.eval_shape(
-                functools.partial(run.fresh_state, config, network, training)
-            )
             size = sum(
                 leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state)
             )
