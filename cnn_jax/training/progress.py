@@ -20,7 +20,7 @@ class NonFinite(Exception):
         self.step = step
 
 
-def check_ended(step: int, results: Mapping[str, float], variables: Any) -> None:
+def check_ended(step: int, results: Mapping[str, int | float], variables: Any) -> None:
     """Raises NonFinite unless the results of a run and its variables are finite."""
     for name, value in results.items():
         if isinstance(value, float) and not np.isfinite(value):
