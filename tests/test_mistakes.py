@@ -744,6 +744,7 @@ def test_data_that_changed_since_the_run_began(call, tmp_path):
     arguments = ["--config=configs/mlp.py", "--config.data.name=folder"]
     arguments += [f"--config.data.dir={data}", "--config.data.image_size=8"]
     arguments += ["--config.data.batch_size=4", "--config.train.steps=2", workdir]
+    arguments += ["--config.schedule.warmup_epochs=0"]
     assert call("main", *arguments)[0] == 0
     moved = data.rename(tmp_path / "moved")
     assert call("evaluate", workdir)[0] == 1
