@@ -232,6 +232,23 @@ def test_train_evaluate_predict_summary(spec, run, done, rows, tmp_path):
 
 
 @pytest.mark.full
+@pytest.mark.parametrize("spec", [*QUICK, "faces.py:digits", "style_transfer.py"])
+def test_every_task_with_onednn(spec, run, rows, tmp_path):
+    """Processes as users start them: training, and evaluation with the same scores."""
+    workdir, users = f"--workdir={tmp_path / 'run'}", {"CNN_JAX_ONEDNN": "1"}
+    flags = TINY_STYLE if spec == "style_transfer.py" else ["--smoke"]
+    run("main", f"--config=configs/{spec}", *flags, workdir, env=users)
+    tested = [
+        {key: value for key, value in row.items() if key.startswith("test/")}
+        for row in rows(tmp_path / "run")
+    ]
+    flags = [workdir, "--checkpoint=last", "--format=json"]
+    found = json.loads(run("evaluate", *flags, env=users))
+    scores = {key: value for key, value in found.items() if key.startswith("test/")}
+    assert scores == pytest.approx([row for row in tested if row][-1], rel=1e-4)
+
+
+@pytest.mark.full
 def test_segmentation(run, rows, tmp_path):
     """What differs with a label for every pixel."""
     config, workdir = "--config=configs/segmentation.py", tmp_path / "run"

@@ -38,6 +38,7 @@ def summaries(table_of):
     return [overview.summarize(name, table_of(name)) for name in models.MODELS]
 
 
+@pytest.mark.full
 def test_the_readme_has_the_table_as_it_is(summaries):
     text = README.read_text()
     assert COMMAND in text
