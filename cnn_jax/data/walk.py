@@ -151,8 +151,11 @@ def finder() -> Callable[[Path], Path | None]:
     listed: dict[Path, dict[str, Path]] = {}
 
     def find(path: Path) -> Path | None:
-        if path.is_file():
-            return path
+        try:
+            if path.is_file():
+                return path
+        except OSError:  # a name that is too long
+            return None
         if path.parent not in listed:
             there = path.parent.iterdir() if path.parent.is_dir() else ()
             listed[path.parent] = {names.key(file.name): file for file in there}

@@ -94,7 +94,11 @@ def test_black_and_white_masks_are_refused(roads, classes):
 @pytest.mark.parametrize(
     ("break_it", "options", "message"),
     [
-        (None, {"ignored": (300,)}, "data.ignored has 300"),
+        (
+            None,
+            {"ignored": (300,)},
+            r"data\.ignored=\(300,\) must be at least 0 and at most 255",
+        ),
         (None, {"classes": ("a",) * 255}, "255 names for 254 values"),
         (None, {"ignored": (), "classes": ("a", "b", "c")}, "has the value 11"),
         (None, {"test_split": "val"}, "there is no folder"),

@@ -72,7 +72,7 @@ def test_truncated_and_missing_files(folder, name):
     if name == "features.json":
         assert f"{path} cannot be read: No such file" in one_line(folder)
     path.mkdir()
-    assert f"{path} cannot be read: it is not a file" in one_line(folder)
+    assert f"{path} cannot be read: Is a directory" in one_line(folder)
 
 
 VALUES = [None, [], {}, "text", "{}/../x", True, math.nan, -3, 10**30]

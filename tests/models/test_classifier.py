@@ -10,6 +10,7 @@ from cnn_jax import models
 from cnn_jax.errors import UserError
 from cnn_jax.models import classifier
 from cnn_jax.models.classifier import HEADS, Classifier, NormalizedClassifier, scaled
+from cnn_jax.ranges import Index, Positive
 
 SPACE, CHANNELS, CLASSES = (4, 6), 3, 5
 
@@ -17,8 +18,8 @@ SPACE, CHANNELS, CLASSES = (4, 6), 3, 5
 class Net(Classifier, kw_only=True):
     """Its input is its last map."""
 
-    width_multiplier: float = 1.0
-    random_filters: int = 0
+    width_multiplier: Positive = 1.0
+    random_filters: Index = 0
     branches: tuple[str, ...] = ("a",)
     filters: tuple[str, ...] = ()
     shared: bool = False
