@@ -96,7 +96,7 @@ def test_photos_of_many_sizes(prepared, monkeypatch):
         ("shapes", {"image_size": 8}, "unknown split .* 'test'.*Known: train, valid"),
         ("shapes", {"image_size": 8, "train_split": "train[5:2]"}, "' of .* is empty"),
         ("shapes", {}, r"many sizes: set data\.image_size"),
-        ("shapes", {"image_size": -1}, "image_size is -1"),
+        ("shapes", {"image_size": -1}, "image_size=-1 must be at least 1"),
         ("", {}, "names no set"),
     ],
 )
