@@ -24,7 +24,7 @@ def weighted(values: Float[Array, " batch"], mask: Float[Array, " batch"]) -> Pa
 
 def mean_of_defined(
     name: str, values: Sequence[float], counted: str
-) -> dict[str, float]:
+) -> dict[str, int | float]:
     """The mean of the finite values, as `{name: mean}`.
 
     Where some values are not defined (infinite or NaN), the number of the others

@@ -62,13 +62,14 @@ OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
 def make(
     optimizer: optax.GradientTransformation,
     *,
-    learning_rate: Annotated[float, Range(above=0, most=1e30)],
+    learning_rate: Annotated[float, Range(least=0, most=1e30)],
     clip_norm: Positive | None = None,
     ema_decay: Rate | None = None,
 ) -> optax.GradientTransformation:
     """`optimizer` on gradients whose global norm is at most `clip_norm`.
 
-    `learning_rate` (the schedule's peak) and `ema_decay` (the rate of the moving
+    `learning_rate` (the schedule's peak; 0 keeps the parameters and updates the batch
+    statistics) and `ema_decay` (the rate of the moving
     average of the parameters, which evaluation then uses) are read by the loop.
     """
     del learning_rate, ema_decay

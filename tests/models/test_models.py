@@ -15,7 +15,7 @@ from cnn_jax import models
 from cnn_jax.errors import UserError
 from cnn_jax.models import pixel_heads
 from cnn_jax.models.classifier import HEADS, Classifier
-from cnn_jax.ranges import Count
+from cnn_jax.ranges import Cells, Count, Layers
 
 DIGITS = (8, 8, 1)
 # Attributes with which the models of a family are small enough to run on `DIGITS`.
@@ -527,9 +527,9 @@ def test_attributes_of_a_variant():
         "dtype": (str | None, None),
     }
     known = models.attributes("resnext50_32x4d")
-    assert known["groups"] == (int, 32)
-    assert known["stage_sizes"] == (tuple[int, ...], (3, 4, 6, 3))
-    assert known["output_stride"] == (int | None, None)
+    assert known["groups"] == (Count, 32)
+    assert known["stage_sizes"] == (tuple[Layers, ...], (3, 4, 6, 3))
+    assert known["output_stride"] == (Cells | None, None)
 
 
 @pytest.mark.parametrize("dtype", [None, "float32", "bfloat16", jnp.bfloat16])
