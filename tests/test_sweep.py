@@ -23,6 +23,7 @@ EXPERIMENT = '''
         config = recipes.digits()
         config.model = {"name": "mlp", "hidden": (8,)}
         config.data.train_examples = 256
+        config.schedule.warmup_epochs = 1
         config.train = {"steps": 8}
         config.eval = {"every_steps": 2}
         return config

@@ -68,9 +68,9 @@ def make(
 ) -> optax.GradientTransformation:
     """`optimizer` on gradients whose global norm is at most `clip_norm`.
 
-    `learning_rate` (the schedule's peak; 0 keeps the parameters and updates the batch
-    statistics) and `ema_decay` (the rate of the moving
-    average of the parameters, which evaluation then uses) are read by the loop.
+    `learning_rate` (the schedule's peak; 0 changes the batch statistics alone) and
+    `ema_decay` (the rate of the moving average of the parameters, which evaluation then
+    uses) are read by the loop.
     """
     del learning_rate, ema_decay
     if clip_norm is None:
