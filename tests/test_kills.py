@@ -40,6 +40,7 @@ SMALL = [
     "--config=configs/mlp.py",
     "--config.model.hidden=(16,)",
     "--config.data.train_examples=256",
+    "--config.schedule.warmup_steps=2",
 ]
 EXPERIMENT = '''
     """Does the width matter?"""
@@ -51,6 +52,7 @@ EXPERIMENT = '''
         config = recipes.digits()
         config.model = {"name": "mlp", "hidden": (8,)}
         config.data.train_examples = 256
+        config.schedule = {"name": "cosine", "warmup_steps": 2}
         config.train = {"steps": 4}
         config.eval = {"every_steps": 2}
         return config
@@ -90,6 +92,7 @@ def streamed(folder):
     yield "--config.data.in_memory=false"
     yield "--config.data.workers=2"
     yield "--config.data.batch_size=4"
+    yield "--config.schedule.warmup_steps=2"
     yield "--config.train.steps=6"
     yield "--config.train.log_every_steps=2"
     yield "--config.eval.every_steps=6"
