@@ -304,7 +304,8 @@ def test_a_run_goes_on_when_its_full_disk_has_room_again(number, kind, tmp_path)
     ended, at = run.disturbed(workdir, rng, mode=errno.ENOSPC, timeout=120)
     last = ended.err.strip().splitlines()[-1]
     assert ended.code == 1 and last.startswith("error: "), ended.err
-    assert os.strerror(errno.ENOSPC) in last and "Traceback" not in ended.err, last
+    assert os.strerror(errno.ENOSPC) in last and str(workdir) in last, last
+    assert "Traceback" not in ended.err, ended.err
     check_resumes(run, workdir, ended, at)
 
 
@@ -316,7 +317,10 @@ def test_a_disk_that_is_full_as_the_first_checkpoint_begins(kind, tmp_path):
     at = next(steps)
     ended = run.run(workdir, at=at, mode=errno.ENOSPC, timeout=120)
     assert ended.calls[at - 1].name == "mkdir"
-    assert ended.code == 1 and os.strerror(errno.ENOSPC) in ended.err, ended.err
+    reason = os.strerror(errno.ENOSPC)
+    place = workdir / "checkpoints"
+    assert ended.err == f"error: cannot write checkpoints to {place}: {reason}.\n"
+    assert ended.code == 1
     check_resumes(run, workdir, ended, at)
 
 

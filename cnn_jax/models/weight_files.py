@@ -4,7 +4,6 @@ Of a file of PyTorch's only tensors are read: nothing that it holds is executed.
 """
 
 import contextlib
-import errno
 import hashlib
 import json
 import math
@@ -23,7 +22,7 @@ import safetensors
 import safetensors.numpy
 from flax.traverse_util import flatten_dict
 
-from cnn_jax import records
+from cnn_jax import disk, records
 from cnn_jax.errors import UserError
 from cnn_jax.models.torch_weights import tidy
 from cnn_jax.orbax_paths import orbax_path
@@ -38,8 +37,6 @@ TREES = ("ema", "state", "default", "model")
 MOST_UNPACKED = 100
 
 SAFE_TORCH = 2, 6
-
-_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 class Normalization(NamedTuple):
@@ -371,17 +368,11 @@ def _replacing(path: Path) -> Iterator[Path]:
     new = path.with_name(f".cnn_jax-{os.getpid()}.tmp")
     old = path.with_name(f".cnn_jax-{os.getpid()}.old")
     try:
-        yield new
-        if path.is_dir():
-            path.rename(old)
-        new.replace(path)
-    except Exception as error:
-        for number in _DISK_ERRORS:
-            # TensorStore and safetensors raise their own, with the system's words.
-            reason = os.strerror(number)
-            if getattr(error, "errno", None) == number or reason in str(error):
-                raise UserError(f"cannot write {path}: {reason}.") from error
-        raise
+        with disk.writing(path):
+            yield new
+            if path.is_dir():
+                path.rename(old)
+            new.replace(path)
     finally:
         if old.exists() and not path.exists():
             old.rename(path)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cnn_jax import records
+from cnn_jax import disk, records
 from cnn_jax.errors import UserError
 from cnn_jax.sweeps.experiment import Run, shell_line
 from cnn_jax.training import workdir as folder
@@ -37,8 +37,7 @@ def begin_log(run: Run) -> Path:
     run.workdir.mkdir(parents=True, exist_ok=True)
     path = run.workdir / LOG
     records.check_regular(path)
-    with path.open("a", encoding="utf-8", errors="backslashreplace") as log:
-        log.write(f"$ {shell_line(run.command)}\n")
+    _append(path, f"$ {shell_line(run.command)}\n")
     return path
 
 
@@ -48,11 +47,17 @@ def end_log(run: Run, code: int, error: str = "") -> Outcome:
     Args:
       error: of the launcher, where it is not the run that failed.
     """
-    with (run.workdir / LOG).open(
-        "a", encoding="utf-8", errors="backslashreplace"
-    ) as log:
-        log.write(f"error: {error}\n" * bool(error) + f"[exit code {code}]\n")
+    said = f"error: {error}\n" * bool(error) + f"[exit code {code}]\n"
+    _append(run.workdir / LOG, said)
     return outcome(run)
+
+
+def _append(path: Path, text: str) -> None:
+    with (
+        disk.writing(path),
+        path.open("a", encoding="utf-8", errors="backslashreplace") as log,
+    ):
+        log.write(text)
 
 
 def outcome(run: Run) -> Outcome:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from tabulate import tabulate
 
-from cnn_jax import records
+from cnn_jax import disk, records
 from cnn_jax.analysis.costs import memory_text
 from cnn_jax.errors import UserError
 from cnn_jax.sweeps import plots, results, statistics
@@ -314,5 +314,6 @@ def _interval(metric: str, d: Difference) -> str:
 
 def _replace(path: Path, text: str) -> Any:
     temporary = path.with_suffix(".tmp")
-    temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
-    temporary.replace(path)
+    with disk.writing(path):
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+        temporary.replace(path)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cnn_jax import tasks
+from cnn_jax import disk, tasks
 from cnn_jax.errors import UserError
 from cnn_jax.sweeps.experiment import Experiment, Run
 from cnn_jax.sweeps.outcome import Outcome, outcome
@@ -113,13 +113,15 @@ def write_csv(path: Path, rows: Sequence[Row]) -> None:
     names = {key for row in rows for key, v in row.results.items() if _number(v)}
     metrics = sorted(names - {*COSTS})
     temporary = path.with_suffix(".tmp")
-    with temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["arm", "seed", "status", *COSTS, *metrics])
-        for row in rows:
-            values = [row.results.get(key) for key in (*COSTS, *metrics)]
-            writer.writerow([row.run.arm, row.run.seed, row.outcome.status, *values])
-    temporary.replace(path)
+    with disk.writing(path):
+        with temporary.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(["arm", "seed", "status", *COSTS, *metrics])
+            for row in rows:
+                values = [row.results.get(key) for key in (*COSTS, *metrics)]
+                known = row.run.arm, row.run.seed, row.outcome.status
+                writer.writerow([*known, *values])
+        temporary.replace(path)
 
 
 def _number(value: Any) -> bool:

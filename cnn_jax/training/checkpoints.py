@@ -6,9 +6,7 @@ written after a kill, so the newest whole one is found by reading it.
 """
 
 import contextlib
-import errno
 import math
-import os
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -20,12 +18,10 @@ import orbax.checkpoint as ocp
 from flax import serialization
 from orbax.checkpoint import checkpoint_managers
 
-from cnn_jax import records
+from cnn_jax import disk, records
 from cnn_jax.errors import UserError
 from cnn_jax.orbax_paths import orbax_path
 from cnn_jax.training import notes, parallel
-
-DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 class _Manager(ocp.CheckpointManager):
@@ -77,7 +73,7 @@ class Checkpoints:
                 ),
             ]
         )
-        with _writing(self.directory):
+        with self._writing():
             self._manager = _Manager(
                 orbax_path(self.directory),
                 item_names=("state", "progress"),
@@ -95,13 +91,16 @@ class Checkpoints:
 
     def __exit__(self, kind, error, traceback) -> None:
         if error is None:
-            with _writing(self.directory):
+            with self._writing():
                 self._manager.wait_until_finished()
                 self._manager.close()
         else:
             # The first error is the one to show.
             with contextlib.suppress(Exception):
                 self._manager.close()
+
+    def _writing(self) -> contextlib.AbstractContextManager[None]:
+        return disk.writing(f"checkpoints to {self.directory}")
 
     def save(
         self,
@@ -117,7 +116,7 @@ class Checkpoints:
         """
         tree = parallel.to_global(serialization.to_state_dict(state))
         noted = notes.sealed(progress, checksums(tree), metrics or {})
-        with _writing(self.directory):
+        with self._writing():
             if step in self._manager.all_steps():
                 # Damaged, or the run would have gone on from it.
                 self._manager.delete(step)
@@ -280,19 +279,3 @@ def checksums(tree: Any) -> dict[str, int]:
 def _on_host(leaf: jax.Array) -> np.ndarray:
     """The value of a replicated array, of which every host has a copy."""
     return np.asarray(leaf.addressable_data(0))
-
-
-@contextlib.contextmanager
-def _writing(directory: Path) -> Iterator[None]:
-    """Turns what a full or read-only disk raises, under many names, into one line."""
-    try:
-        yield
-    except Exception as error:
-        for number in DISK_ERRORS:
-            # TensorStore raises a ValueError that has the system's words in it.
-            reason = os.strerror(number)
-            if getattr(error, "errno", None) == number or reason in str(error):
-                raise UserError(
-                    f"cannot write checkpoints to {directory}: {reason}."
-                ) from error
-        raise

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cnn_jax import records
+from cnn_jax import disk, records
 
 FILE = "metrics.jsonl"
 
@@ -27,11 +27,13 @@ class MetricsLog:
         path = workdir / FILE
         kept, self.complaint = rewind(path, step, mark)
         self._bytes, self._crc = len(kept), zlib.crc32(kept)
+        self._path = path
         self._file = path.open("a", encoding="utf-8")
 
     def write(self, line: str) -> None:
         """Appends a line, given without its end."""
-        self._file.write(f"{line}\n")
+        with disk.writing(self._path):
+            self._file.write(f"{line}\n")
         text = f"{line}\n".encode()
         self._bytes, self._crc = self._bytes + len(text), zlib.crc32(text, self._crc)
 
@@ -41,11 +43,13 @@ class MetricsLog:
 
     def flush(self) -> None:
         """Brings the lines to the disk."""
-        self._file.flush()
+        with disk.writing(self._path):
+            self._file.flush()
 
     def close(self) -> None:
         """Closes the file."""
-        self._file.close()
+        with disk.writing(self._path):
+            self._file.close()
 
 
 def rewind(
@@ -82,8 +86,9 @@ def rewind(
     left = b"".join(kept)
     if left != content:
         temporary = path.with_suffix(".tmp")
-        temporary.write_bytes(left)
-        temporary.replace(path)
+        with disk.writing(path):
+            temporary.write_bytes(left)
+            temporary.replace(path)
     return left, complaint
 
 

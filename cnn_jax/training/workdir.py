@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from cnn_jax import names, paths, records, strict_json
+from cnn_jax import disk, names, paths, records, strict_json
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.errors import UserError
 from cnn_jax.orbax_paths import orbax_path
@@ -301,15 +301,20 @@ def _is_damaged_one_of(workdir: Path, config: Config) -> bool:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes the whole file or, when that fails, none of it."""
+    """Writes the whole file or, when that fails, none of it.
+
+    Raises:
+      UserError: the disk refuses.
+    """
     temporary = path.with_suffix(".tmp")
     try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(strict_json.dumps(value, indent=2) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError:
+        with disk.writing(path):
+            with temporary.open("w", encoding="utf-8") as file:
+                file.write(strict_json.dumps(value, indent=2) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+    except (OSError, UserError):
         temporary.unlink(missing_ok=True)
         raise
 

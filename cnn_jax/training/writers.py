@@ -1,5 +1,6 @@
 """Where numbers and pictures go: metrics.jsonl, TensorBoard, the console."""
 
+import contextlib
 import os
 import re
 import sys
@@ -15,7 +16,8 @@ from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tqdm import tqdm
 
-from cnn_jax import names, strict_json
+from cnn_jax import disk, names, strict_json
+from cnn_jax.errors import UserError
 from cnn_jax.training.metrics_log import MetricsLog
 
 MARKUP = re.compile(r"[&<>|*`~\\\[\]]|\b_|_\b")
@@ -38,13 +40,15 @@ class Log:
     """
 
     def __init__(self, workdir: Path, step: int, mark: Mapping[str, int] | None = None):
+        self._workdir = workdir
         self._lines = MetricsLog(workdir, step, mark)
         if not step:
             # A run that was killed before its first checkpoint: all of its events are
             # written again, and readers would show texts and pictures twice.
             for path in workdir.glob(f"{EVENTS}.out.tfevents.*"):
                 path.unlink()
-        self._events = EventsWriter(str(workdir / EVENTS), f".{os.getpid()}")
+        with self._writing():
+            self._events = EventsWriter(str(workdir / EVENTS), f".{os.getpid()}")
         # TensorBoard drops the events of this step and of later ones in earlier files;
         # one that is open has read those that are removed.
         first = step + 1 if step else 0
@@ -63,24 +67,25 @@ class Log:
         return self
 
     def __exit__(self, kind, error, traceback) -> None:
-        try:
-            self.flush()
-        except OSError:
-            if error is None:
-                raise
-        finally:
-            # The file's own buffer may not go to a full disk: it was said once.
-            for close in (self._events.close, self._lines.close):
-                try:
-                    close()
-                except OSError:
-                    if error is None:
-                        raise
+        # Of several errors the first one is shown.
+        hidden = () if error is None else (OSError, UserError)
+        with contextlib.suppress(*hidden), contextlib.ExitStack() as stack:
+            # The stack calls all three, the last one first.
+            for end in (self._lines.close, self._close_events, self.flush):
+                stack.callback(end)
+
+    def _writing(self) -> contextlib.AbstractContextManager[None]:
+        return disk.writing(f"TensorBoard events to {self._workdir}")
+
+    def _close_events(self) -> None:
+        with self._writing():
+            self._events.close()
 
     def flush(self) -> None:
         """Brings everything written so far to the disk."""
         self._lines.flush()
-        self._events.flush()
+        with self._writing():
+            self._events.flush()
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """A line of metrics.jsonl and a point in each of TensorBoard's charts."""
@@ -116,7 +121,8 @@ class Log:
             self._event(0, summary=part)
 
     def _event(self, step: int, **content: Any) -> None:
-        self._events.write_event(Event(wall_time=time.time(), step=step, **content))
+        with self._writing():
+            self._events.write_event(Event(wall_time=time.time(), step=step, **content))
 
 
 def cell(value: Any) -> str:

@@ -1,6 +1,7 @@
 """metrics.jsonl: what is taken back, and what is said of damage."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -54,6 +55,17 @@ def test_a_bad_line_does_not_stop_a_run(bad, path):
         f"{path} is not as the run wrote it: "
         "1 line cannot be read, and will be left out."
     )
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_is_named(path, monkeypatch):
+    log = MetricsLog(path.parent, 0, None)
+    with Path("/dev/full").open("a", buffering=1) as full:
+        monkeypatch.setattr(log, "_file", full)
+        words = r"cannot write .*metrics.jsonl: No space left"
+        for call in (lambda: log.write(LINES[0]), log.flush, log.close):
+            with pytest.raises(UserError, match=words):
+                call()
 
 
 @pytest.fixture

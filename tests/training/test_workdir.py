@@ -177,7 +177,9 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "replace", full)
-        with pytest.raises(OSError, match="No space left"):
+        with pytest.raises(
+            UserError, match=r"cannot write .*results.json: No space left"
+        ):
             workdir.write_json(path, {"step": 4})
     assert workdir.read_results(tmp_path)["step"] == 3
     assert [p.name for p in tmp_path.iterdir()] == ["results.json"]

@@ -1,5 +1,6 @@
 """What a run writes is read back as TensorBoard reads it."""
 
+import errno
 import io
 import json
 import os
@@ -13,6 +14,7 @@ from tensorboard.backend.event_processing import plugin_event_accumulator as plu
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import plugin_data_pb2
 
+from cnn_jax.errors import UserError
 from cnn_jax.training import writers
 from cnn_jax.training.writers import Console, Log, cell
 
@@ -96,6 +98,25 @@ def test_a_line_is_on_the_disk_at_once(tmp_path):
         log.scalars(1, {"train/loss": 1.0})
         assert lines(tmp_path) == [{"step": 1, "train/loss": 1.0}]
         assert scalars(events(tmp_path), "train/loss") == [(1, 1.0)]
+
+
+@pytest.mark.parametrize("first", [None, KeyError("the first error")])
+def test_a_full_disk_is_named(first, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    words = f"cannot write TensorBoard events to {tmp_path}: No space left"
+    with (
+        pytest.raises(
+            KeyError if first else UserError, match="first" if first else words
+        ),
+        Log(tmp_path, 0) as log,
+    ):
+        monkeypatch.setattr(os, "fsync", full)
+        with pytest.raises(UserError, match=words):
+            log.flush()
+        if first:
+            raise first
 
 
 def test_a_run_that_goes_on_takes_back_what_came_later(tmp_path):
