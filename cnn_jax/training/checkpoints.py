@@ -1,8 +1,8 @@
 """Checkpoints: Orbax, with what it does not do for us.
 
 Beside the state stands a checksum of every leaf, because a flipped byte in array
-data restores silently; and a step that is listed may be half deleted or half
-written after a kill, so the newest whole one is found by reading it.
+data restores silently. A listed step may be damaged, or half deleted by an older
+version, so the newest whole one is found by reading it.
 """
 
 import contextlib
@@ -22,22 +22,7 @@ from cnn_jax import disk, records
 from cnn_jax.errors import UserError
 from cnn_jax.orbax_paths import orbax_path
 from cnn_jax.training import notes, parallel
-
-
-class _Manager(ocp.CheckpointManager):
-    """Takes scores from the notes: Orbax's own file of them has no checksum."""
-
-    def metrics(self, step: int) -> Any:
-        """Returns the scores of a step; None without any, and where they are damaged.
-
-        Orbax asks for all of them as it starts.
-        """
-        try:
-            scores = notes.read(Path(self.directory) / str(step)).scores
-            scores = super().metrics(step) if scores is None else scores
-        except (OSError, ValueError, UserError):
-            return None
-        return scores if isinstance(scores, dict) and scores else None
+from cnn_jax.training.manager import Manager
 
 
 class Checkpoints:
@@ -57,6 +42,7 @@ class Checkpoints:
     ):
         self.directory = directory.absolute()
         self.best_metric = best_metric
+        self._keep, self._read_only = keep, read_only
 
         def score(metrics: Mapping[str, Any]) -> float:
             value = metrics.get(best_metric)
@@ -74,16 +60,11 @@ class Checkpoints:
             ]
         )
         with self._writing():
-            self._manager = _Manager(
-                orbax_path(self.directory),
-                item_names=("state", "progress"),
-                options=ocp.CheckpointManagerOptions(
-                    read_only=read_only,
-                    create=not read_only,
-                    preservation_policy=None if read_only else policy,
-                    best_fn=score,  # without it, metrics are not written
-                    cleanup_tmp_directories=not read_only,
-                ),
+            self._manager = Manager(
+                self.directory,
+                read_only=read_only,
+                preservation_policy=None if read_only else policy,
+                best_fn=score,  # without it, metrics are not written
             )
 
     def __enter__(self) -> "Checkpoints":
@@ -189,11 +170,31 @@ class Checkpoints:
             except UserError as error:
                 yield str(error)
 
+    def _without_old(self, steps: Sequence[int]) -> list[int]:
+        """Deletes the old ones among the steps before the newest.
+
+        A kill between the end of a save and the deletion leaves some.
+
+        Returns:
+          The steps that are kept.
+        """
+        if self._read_only:
+            return [*steps]
+        try:
+            best = self.best_step()
+        except UserError:
+            return [*steps]  # it may be any of them
+        old = {*steps[: max(0, len(steps) + 1 - self._keep)]} - {best}
+        with self._writing():
+            for step in sorted(old):
+                self._manager.delete(step)
+        return [step for step in steps if step not in old]
+
     def restore_newest(self, like: Any) -> tuple[Any, dict[str, Any], list[str]]:
         """State and progress of the newest whole checkpoint, None where there is none.
 
         The third result says of each newer one why it was passed over, and which
-        older ones are damaged.
+        older ones are damaged. Old steps that a killed run has left are deleted.
 
         Raises:
           UserError: there are checkpoints, but none can be read.
@@ -206,7 +207,10 @@ class Checkpoints:
             except UserError as error:
                 complaints.append(str(error))
             else:
-                return (*found, [*complaints, *self._damaged(steps[:number])])
+                older = steps[:number]
+                if not complaints:
+                    older = self._without_old(older)
+                return (*found, [*complaints, *self._damaged(older)])
         if complaints:
             raise UserError(
                 f"no checkpoint in {self.directory} can be read. {' '.join(complaints)}"

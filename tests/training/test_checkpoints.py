@@ -1,8 +1,12 @@
 """Checkpoints: exact, whole or not at all, and the right ones kept."""
 
+import errno
 import json
+import os
 import shutil
+import threading
 from functools import partial
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -319,6 +323,72 @@ def test_a_half_deleted_oldest_one_is_in_nobodys_way(damage, three):
     with open_in(three, read_only=True) as checkpoints:
         assert_same(checkpoints.restore(4, like(small()))[0], small(4))
         assert 4 in checkpoints.steps()
+
+
+# ------------------------------------------------------------------- deletion
+
+
+def renamed(step):
+    DAMAGES["without progress"](step)
+    step.rename(step.with_name(f"{step.name}.orbax-checkpoint-tmp-deleted"))
+
+
+# What a kill leaves of a step that was to be deleted; without the rename, in runs of
+# old versions.
+KILLED = {
+    "whole": lambda step: None,
+    "renamed": renamed,
+    "without its state": DAMAGES["without its state"],
+    "without progress": DAMAGES["without progress"],
+    "only folders": DAMAGES["an empty folder"],
+    "empty": lambda step: (shutil.rmtree(step), step.mkdir()),
+}
+
+
+@pytest.mark.parametrize("killed", KILLED)
+def test_the_next_start_ends_a_deletion(killed, three):
+    KILLED[killed](three / "2")
+    with open_in(three, read_only=True) as checkpoints:
+        assert checkpoints.best_step() == 1
+        assert checkpoints.steps()[-1] == 3
+    with open_in(three, keep=1) as checkpoints:
+        found, _, complaints = checkpoints.restore_newest(like(small()))
+        assert_same(found, small(3))
+        assert checkpoints.steps() == [1, 3] and complaints == []
+    assert sorted(path.name for path in three.iterdir()) == ["1", "3"]
+
+
+def test_nothing_is_deleted_at_the_start_while_the_newest_or_best_is_in_doubt(three):
+    notes_of_best = three / "1" / "progress" / "metadata"
+    whole = notes_of_best.read_bytes()
+    notes_of_best.write_text("{}")
+    with open_in(three, keep=1) as checkpoints:
+        checkpoints.restore_newest(like(small()))
+        assert checkpoints.steps() == [1, 2, 3]
+    notes_of_best.write_bytes(whole)
+    truncate(three / "3")
+    with open_in(three, keep=1) as checkpoints:
+        assert_same(checkpoints.restore_newest(like(small()))[0], small(2))
+        assert checkpoints.steps() == [1, 2, 3]
+
+
+def test_a_deletion_begins_with_a_rename(tmp_path, monkeypatch):
+    """So a kill never leaves a half-deleted step under a step's name."""
+    seen, rmtree = [], shutil.rmtree
+
+    def spy(path, *args, **kwargs):
+        seen.append(sorted(p.name for p in (tmp_path / "c").iterdir()))
+        rmtree(path, *args, **kwargs)
+
+    monkeypatch.setattr(shutil, "rmtree", spy)
+    with open_in(tmp_path / "c") as checkpoints:
+        for step in (1, 2):
+            checkpoints.save(step, small(step), {}, {METRIC: step / 2})
+    assert seen == [["1.orbax-checkpoint-tmp-deleted", "2"]]
+    assert [path.name for path in (tmp_path / "c").iterdir()] == ["2"]
+
+
+# ----------------------------------------------------------------------- notes
 
 
 def as_an_old_version(step):
