@@ -1,5 +1,7 @@
-"""Orbax's manager of checkpoints, mended: scores with a checksum, and a deletion that a
-kill does not leave half done."""
+"""Orbax's manager of checkpoints, with three faults mended.
+
+Scores have a checksum, a kill leaves no step half deleted, and a full disk ends a save.
+"""
 
 import contextlib
 import shutil
@@ -36,6 +38,11 @@ class Manager(ocp.CheckpointManager):
             options=ocp.CheckpointManagerOptions(
                 read_only=read_only,
                 create=not read_only,
+                # Threads wait up to five minutes for a folder that is made in the
+                # background, even if making it has failed.
+                async_options=ocp.options.AsyncOptions(
+                    create_directories_asynchronously=False
+                ),
                 **options,
             ),
         )
