@@ -335,3 +335,16 @@ def test_a_run_killed_between_two_steps_goes_on(kind, tmp_path):
     assert ended.killed, ended.err
     assert '"step": 4' in (workdir / "metrics.jsonl").read_text()
     check_resumes(run, workdir, ended, len(ended.calls))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("text", ["folder.rename(doomed)", "shutil.rmtree(doomed)"])
+def test_a_run_killed_in_its_last_deletion_leaves_no_old_checkpoint(
+    text, kind, tmp_path
+):
+    run, workdir = kind("memory"), tmp_path / "run"
+    deleted = [c for c in run.calls if c.name == "rename" and "-deleted" in c.path]
+    line = faults.line_of(ROOT / "cnn_jax" / "training" / "manager.py", text)
+    ended = run.run(workdir, line=line, at=len(deleted))
+    assert ended.killed, ended.err
+    check_resumes(run, workdir, ended, len(ended.calls))
