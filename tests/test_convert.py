@@ -333,14 +333,14 @@ def exported(call, workdir, file, *more):
 def test_a_run_starts_from_a_file_and_is_written_as_one(
     ema, done, call, resnet, tmp_path
 ):
-    """With the smallest learning rate it stays what it was."""
+    """With a learning rate of zero it stays what it was."""
     path, state = resnet(10)
     workdir = tmp_path / "run"
     out = done(
         "main",
         *TINY,
         f"--config.model.init_from={path}",
-        "--config.optimizer.learning_rate=1e-30",
+        "--config.optimizer.learning_rate=0",
         f"--config.optimizer.ema_decay={ema}",
         f"--workdir={workdir}",
     )
@@ -373,7 +373,7 @@ def test_a_run_starts_from_a_file_and_is_written_as_one(
 @pytest.mark.full
 def test_another_number_of_classes_leaves_the_head_out(begin, call, resnet):
     path, state = resnet(1000)
-    code, out, err, workdir = begin(path, "--config.optimizer.learning_rate=1e-30")
+    code, out, err, workdir = begin(path, "--config.optimizer.learning_rate=0")
     assert code == 0, err
     (line,) = (line for line in out.splitlines() if str(path) in line)
     assert f"{len(state) - 2} of {len(state)} entries" in line
@@ -404,7 +404,7 @@ def test_a_folder_of_convert(begin, call, resnet, tmp_path):
     facts = {"model": "resnet18"}
     folder = tmp_path / "weights"
     weight_files.write_folder(folder, variables, facts, overwrite=False)
-    frozen = "--config.optimizer.learning_rate=1e-30"
+    frozen = "--config.optimizer.learning_rate=0"
     code, out, err, workdir = begin(folder, frozen)
     assert code == 0, err
     assert f"{len(state)} of {len(state)} entries" in out
@@ -454,7 +454,7 @@ def test_two_devices_start_from_it_too(call, resnet, run, tmp_path):
         "main",
         *TINY,
         f"--config.model.init_from={path}",
-        "--config.optimizer.learning_rate=1e-30",
+        "--config.optimizer.learning_rate=0",
         f"--workdir={workdir}",
         env={"XLA_FLAGS": "--xla_force_host_platform_device_count=2"},
     )

@@ -98,7 +98,7 @@ def test_orbax_checkpoints_of_any_program(source, done, tmp_path):
         "main",
         *TINY,
         f"--config.model.init_from={step}",
-        "--config.optimizer.learning_rate=1e-30",
+        "--config.optimizer.learning_rate=0",
         f"--workdir={workdir}",
     )
     assert f"start from {step}" in out
