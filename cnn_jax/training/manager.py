@@ -90,7 +90,8 @@ class _Deleter:
             return
         for path in self._directory.glob(f"[0-9]*{TEMPORARY}*"):
             if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
+                # A thread of a save that has failed may still write there.
+                shutil.rmtree(path, ignore_errors=True)
 
     def close(self) -> None:
         """Does nothing: each deletion has ended when its call returns."""

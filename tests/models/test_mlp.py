@@ -68,5 +68,5 @@ def test_logits_are_float32():
 
 @pytest.mark.parametrize("hidden", [(0,), (4, -1)])
 def test_a_layer_without_units(hidden):
-    with pytest.raises(UserError, match="a layer has at least 1 unit"):
+    with pytest.raises(UserError, match="must be at least 1"):
         MLP(num_classes=3, hidden=hidden)

@@ -1,5 +1,6 @@
 """What a command does with a run's folder, around the loop that trains."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -113,10 +114,10 @@ def test_data_that_changed_since_the_run_began(trained_with, values, tmp_path):
     config = resolve(values())
     session.train(config, tmp_path, overwrite=False)
     (tmp_path / "results.json").unlink()
-    path = tmp_path / "config.json"
-    content = json.loads(path.read_text())
-    content["dataset"]["examples"]["train"] = 25
-    path.write_text(json.dumps(content))
+    dataset = run.dataset(config)
+    train = dataset.splits["train"].subset(np.arange(23))
+    fewer = dataclasses.replace(dataset, splits=dataset.splits | {"train": train})
+    workdir.describe(tmp_path, config, fewer, {})
     with pytest.raises(UserError, match="the data has changed"):
         session.train(config, tmp_path, overwrite=False)
     assert len(trained_with) == 1

@@ -76,7 +76,7 @@ def test_a_stopped_run_ends_with_the_code_that_it_is_given():
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_the_wait_for_an_item(number):
+def test_a_signal_ends_the_wait_for_an_item(number, handlers):
     def items():
         yield 1
         yield 2
@@ -91,7 +91,7 @@ def test_a_signal_ends_the_wait_for_an_item(number):
     assert stopped == [number]
 
 
-def test_a_signal_between_items_does_not():
+def test_a_signal_between_items_does_not(handlers):
     with signals.stop_signals() as stopped:
         found = []
         for item in stopped.waiting(iter("abc")):

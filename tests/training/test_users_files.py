@@ -70,10 +70,10 @@ def test_a_run_of_clips_takes_clips(photo, values, tmp_path):
     for number in range(3):
         grey = np.full((8, 8), 10 * number, np.uint8)
         Image.fromarray(grey).save(frames / f"{number}.png")
-    clips = {"name": "moving_digits", "image_size": 8, "frames": 3}
+    clips = {"name": "moving_digits", "image_size": 16, "frames": 3}
     given = values(data=clips, model={"name": "mlp"})
     del given["model"]["widths"]
-    found = read(frames, "centre", (3, 8, 8, 1), given).network
+    found = read(frames, "centre", (3, 16, 16, 1), given).network
     assert [frame.mean() for frame in found] == [0, 10, 20]
 
 
