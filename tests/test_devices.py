@@ -13,6 +13,7 @@ ARGUMENTS = [
     "--config.model.width=8",
     "--config.model.sync_batch_norm=True",
     "--config.train.steps=24",
+    "--config.schedule.warmup_steps=4",
     "--config.train.log_every_steps=4",
     "--config.eval.every_steps=12",
 ]

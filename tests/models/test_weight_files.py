@@ -122,7 +122,7 @@ def test_the_digest_is_sha256(tmp_path):
     ],
 )
 def test_what_facts_say_of_images(facts, expected):
-    assert weight_files.normalization_of(facts) == expected
+    assert weight_files.normalization_of(facts, "here") == expected
 
 
 # ---------------------------------------------------------------------------- folders
