@@ -14,8 +14,8 @@ from cnn_jax.data import digits, images, moving_digits
 from cnn_jax.data.styles import embedded
 from cnn_jax.training import parallel
 from cnn_jax.training import run as run_lib
-from cnn_jax.training.config import load_file, smoke
-from cnn_jax.training.resolve import resolve, resolve_smoke
+from cnn_jax.training.config import load_file
+from cnn_jax.training.resolve import resolve_smoke
 from cnn_jax.training.step import make_train_step
 from cnn_jax.training.transfer import EVERYTHING
 
@@ -119,8 +119,7 @@ TRAINED = [
 @pytest.mark.parametrize("spec", ONLY_BUILT)
 def test_every_config_makes_a_step(spec):
     """The program of one training step is built, with shapes, and not compiled."""
-    values = smoke(load_file(f"{ROOT}/configs/{spec}"))
-    config = resolve(values)
+    config = resolve_smoke(load_file(f"{ROOT}/configs/{spec}"), {})
     dataset = data.load(config.data.name, **run_lib.data_options(config))
     network = run_lib.network(config, dataset)
     training = run_lib.training(config, network, len(dataset.splits["train"]))
