@@ -26,8 +26,11 @@ def told(monkeypatch):
     found = []
 
     class Told:
-        def __init__(self, workdir, config, network, training, step):
+        def __init__(self, workdir, config, network, training, step, mark):
             found.append(("start", step))
+
+        def mark(self):
+            return None
 
         def __enter__(self):
             return self
@@ -212,6 +215,7 @@ def test_further_splits_are_evaluated_at_the_end(train, seen, few_digits):
 
     class Scored:
         collected, best_metric, label_kind = (), "accuracy", "class"
+        classes = dataset.classes
 
         def scores(self, totals, rows):
             return {"accuracy": totals["accuracy"]}

@@ -9,7 +9,7 @@ from PIL import Image
 
 from cnn_jax.errors import UserError
 from cnn_jax.tasks.embedding import Embedding
-from cnn_jax.training import recognition
+from cnn_jax.training import notes, recognition
 from cnn_jax.training.prediction import Applied
 
 STEP = 3
@@ -23,20 +23,25 @@ VECTORS = {
 }
 
 
+def note(folder, step, scores):
+    """Writes the scores of a step into its checkpoint."""
+    path = folder / "checkpoints" / str(step) / notes.FILE
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(notes.sealed({}, {}, scores)))
+
+
 @pytest.fixture
 def workdir(made, tmp_path, monkeypatch):
     """The folder of a run that measured thresholds at two steps."""
     folder = tmp_path / "run"
     folder.mkdir()
     shutil.copy(made.workdir / "config.json", folder)
-    rows = [
-        {"step": 1, "test/threshold": 0.1, "test/threshold_at_fpir_0.1": 0.2},
-        {"step": STEP, "train/loss": 1.0},
-        {"step": STEP, "test/threshold": 0.7, "test/threshold_at_fpir_0.1": 0.5},
-    ]
-    lines = [json.dumps(row) for row in rows]
-    # Another process may be writing the last line.
-    (folder / "metrics.jsonl").write_text("\n".join([*lines, '{"step": 3, "te']))
+    measured = {
+        1: {"test/threshold": 0.1, "test/threshold_at_fpir_0.1": 0.2},
+        STEP: {"test/threshold": 0.7, "test/threshold_at_fpir_0.1": 0.5},
+    }
+    for step, scores in measured.items():
+        note(folder, step, scores)
 
     def apply(_, files, checkpoint):
         assert checkpoint == "best"
@@ -123,7 +128,7 @@ def test_who_is_like_nobody(workdir, files, tmp_path, capsys):
 
 
 def test_a_run_without_a_threshold(workdir, files):
-    (workdir / "metrics.jsonl").write_text('{"step": 1, "test/threshold": 0.1}\n')
+    note(workdir, STEP, {})
     with pytest.raises(UserError, match="measured no threshold at step 3: set --thr"):
         recognition.verify(workdir, (files["probe"], files["anna0"]))
 

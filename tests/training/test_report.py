@@ -14,7 +14,9 @@ from cnn_jax.training.report import Report, named_leaves
 class Recorded:
     """A log that keeps what it is told: (what, its arguments)."""
 
-    def __init__(self, workdir, step):
+    complaint = None
+
+    def __init__(self, workdir, step, mark):
         self.opened, self.told, self.closed = (workdir, step), [], False
 
     def __enter__(self):
