@@ -406,7 +406,7 @@ CHANGES = {
         "width_multiplier": 1 / 8,
     },
     "vgg11_bn": {
-        "stage_sizes": (1, 1, 1, 1, 1),
+        "stage_sizes": (1, 1, 1, 1, 2),
         "width": 5,
         "batch_norm": False,
         "stem": "imagenet",

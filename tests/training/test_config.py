@@ -139,6 +139,7 @@ def test_differences_are_named():
 # ----------------------------------------------------------------- the recipes
 
 
+@pytest.mark.full
 def test_every_recipe_resolves_and_shrinks():
     found = dict(every_recipe())
     assert {"resnet:cifar10", "resnet:imagenet", "mlp:lecture", "lenet:mnist"} <= (

@@ -294,6 +294,7 @@ def keys():
     return found
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("name", "key"), keys())
 def test_a_change_of_the_key_changes_the_run(
     name, key, folder, computed, monkeypatch, tmp_path
