@@ -35,8 +35,7 @@ def shapes(config, classes, image_shape):
     )
 
 
-# One with a network alone, and one with a run that all arms start from.
-QUICK = ("pooling", "transfer")
+QUICK = ("pooling",)
 
 
 def by_tier(names):

@@ -97,10 +97,10 @@ ONLY_BUILT = [
     for name, arg in SPECS
     if arg in BUILT_DATA or (name, arg) in LARGE
 ]
-# One for each task that no other quick test here trains; of classification the
-# smallest, one with batch normalization, and one of clips.
-QUICK = ("detection.py:scenes", "localisation.py:scenes", "super_resolution.py:digits")
-QUICK += ("resnet.py:digits", "segmentation.py:scenes", "video.py:moving")
+# One for each task that no other test here trains, and the small ones of them.
+PER_TASK = ("detection.py:scenes", "localisation.py:scenes", "resnet.py:digits")
+PER_TASK += ("segmentation.py:scenes", "super_resolution.py:digits", "video.py:moving")
+QUICK = ("segmentation.py:scenes", "super_resolution.py:digits", "video.py:moving")
 
 
 def tier(spec):
@@ -231,7 +231,7 @@ def test_train_evaluate_predict_summary(spec, run, done, rows, tmp_path):
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("spec", [*QUICK, "faces.py:digits", "style_transfer.py"])
+@pytest.mark.parametrize("spec", [*PER_TASK, "faces.py:digits", "style_transfer.py"])
 def test_every_task_with_onednn(spec, run, rows, tmp_path):
     """Processes as users start them: training, and evaluation with the same scores."""
     workdir, users = f"--workdir={tmp_path / 'run'}", {"CNN_JAX_ONEDNN": "1"}

@@ -53,14 +53,8 @@ def resumed(launch, workdir, env):
     return err
 
 
-@pytest.mark.parametrize(
-    "number",
-    [
-        signal.SIGKILL,
-        pytest.param(signal.SIGTERM, marks=pytest.mark.full),
-        pytest.param(signal.SIGINT, marks=pytest.mark.full),
-    ],
-)
+@pytest.mark.full  # of the quick ones test_transfer.py goes on with a run
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_resume_is_exact(number, undisturbed, onednn, launch, rows, saved, tmp_path):
     workdir = tmp_path / "run"
     code, err = interrupted(launch, workdir, number, onednn)

@@ -73,6 +73,7 @@ def swept(whole, tmp_path):
     return folder / "width.py", folder / "runs"
 
 
+@pytest.mark.full
 def test_a_sweep(whole):
     workdir, out = whole / "runs", (whole / "out.txt").read_text()
     assert out.startswith("arm ") and "wide" in out and str(workdir) in out

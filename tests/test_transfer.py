@@ -37,6 +37,7 @@ def variables(workdir, checkpoint="last"):
     return runs.weights(workdir, checkpoint).arrays
 
 
+@pytest.mark.full
 def test_a_part_is_trained_and_the_rest_stays_to_the_bit(source, done, tmp_path):
     workdir = tmp_path / "run"
     out = done(
@@ -166,6 +167,7 @@ def test_a_damaged_run(source, call, tmp_path):
     assert code == 1 and "there is no checkpoint" in err
 
 
+@pytest.mark.full
 def test_one_class_more(source, done, tmp_path):
     """The head starts afresh, and says why."""
     out = done(
@@ -184,6 +186,7 @@ def test_one_class_more(source, done, tmp_path):
 HEAD = [*TINY, "--config.data.crop_padding=0", "--config.optimizer.train_only=head"]
 
 
+@pytest.mark.full
 def test_maps_are_computed_once_where_the_head_alone_is_trained(call, source, tmp_path):
     """With the same result, and after an interruption too."""
     found = {}
@@ -220,6 +223,7 @@ def test_maps_that_cannot_be_kept(call, tmp_path):
     assert code == 1 and "is not possible: images are augmented" in err
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("kind", ["linear", "knn"])
 def test_probes_of_a_run_and_of_its_weights(kind, source, done):
     """The same, on the same data."""
@@ -236,6 +240,7 @@ def test_probes_of_a_run_and_of_its_weights(kind, source, done):
     assert result["examples"] == 10 and 0 <= result[f"{kind}/accuracy"] <= 1
 
 
+@pytest.mark.full
 def test_probes_of_people_who_were_never_seen(call, done, tmp_path):
     done("main", "--config=configs/faces.py", "--smoke", f"--workdir={tmp_path}")
     code, _, err = call("evaluate", f"--workdir={tmp_path}", "--probe=knn")
@@ -247,6 +252,7 @@ def test_a_network_without_a_map(trained, call):
     assert code == 1 and "takes the last map, and mlp has none" in err
 
 
+@pytest.mark.full
 def test_the_config_starts_from_its_own_source(done, call, tmp_path):
     source, workdir = tmp_path / "source", tmp_path / "run"
     config = "--config=configs/transfer.py"

@@ -134,6 +134,7 @@ def test_figures_are_ours(name, table_of):
     assert summary.macs_difference in (0, None)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("name", "attributes", "classes", "shape", "parameters", "macs"), VARIANTS
 )

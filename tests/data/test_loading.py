@@ -198,6 +198,7 @@ def test_streams_are_cropped_anew_in_every_epoch(photos):
     )
 
 
+@pytest.mark.full
 def test_evaluation_of_a_stream(photos):
     for name, split in photos.splits.items():
         alone = list(eval_batches(split, batch_size=4))

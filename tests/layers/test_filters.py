@@ -69,6 +69,7 @@ def test_lecture_weights():
     }
 
 
+@pytest.mark.full
 @settings(max_examples=25, deadline=None)
 @given(images())
 def test_matches_scikit_image(image):

@@ -176,6 +176,7 @@ def test_images_smaller_than_a_stride():
         )
 
 
+@pytest.mark.full
 def test_maps_of_modules_are_what_they_return(random_variables):
     """In the order of the names, those inside of others too."""
     model = models.create("squeezenet1_0", num_classes=3, width_multiplier=1 / 8)

@@ -137,7 +137,7 @@ def test_every_classifier_has_one_tiny_form():
 
 
 @pytest.mark.parametrize("train", [True, pytest.param(False, marks=pytest.mark.full)])
-@pytest.mark.parametrize("name", DISTINCT)
+@pytest.mark.parametrize("name", by_tier(DISTINCT))
 def test_logits_and_variables_are_float32(name, train):
     variables, logits, updates = abstract(tiny(name, 7, dtype="bfloat16"), train=train)
     assert logits.shape == logits_of(name)

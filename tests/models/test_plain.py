@@ -119,6 +119,7 @@ def test_dilations_reach_as_far_as_they_should():
     assert (columns.min(), columns.max()) == (20 - reach, 20 + reach)
 
 
+@pytest.mark.full
 def test_filters():
     """Fixed ones are no parameters, and are those of `layers.FILTERS`."""
     names = ("sobel_vertical", "sobel_horizontal")

@@ -240,6 +240,7 @@ def test_a_network_with_another_head_takes_the_rest(name, own, other, tmp_path):
     assert "left out" not in pretrained.load(path, name, same, shape).report
 
 
+@pytest.mark.full
 def test_auxiliary_heads_may_be_left_out(tmp_path):
     small = {"width_multiplier": 0.05}
     shape = (64, 64, 3)
@@ -265,6 +266,7 @@ def test_auxiliary_heads_may_be_left_out(tmp_path):
         assert words in loaded.report and ("left out" in loaded.report) == bool(words)
 
 
+@pytest.mark.full
 def test_segmentation_starts_from_classification(tmp_path):
     """torchvision's networks, and its weights for any head for pixels."""
     small = {"width": 2, "stage_sizes": (1, 1), "stem": "small", "output_stride": 1}

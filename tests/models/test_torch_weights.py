@@ -141,6 +141,7 @@ def test_other_types_become_float32(dtype, resnet):
     np.testing.assert_array_equal(kernel, state["fc.weight"].T.astype(np.float32))
 
 
+@pytest.mark.full
 def test_auxiliary_heads_are_those_of_the_file():
     small = {"width_multiplier": 0.05}
     state, _ = random_state("googlenet_bn", **small)

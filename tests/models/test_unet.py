@@ -48,6 +48,7 @@ def test_every_pixel_has_logits(size):
     assert logits.shape == (2, *size, 3)
 
 
+@pytest.mark.full
 def test_a_skip_carries_what_the_poolings_lose():
     """A single pixel, which the bottom sees as one of 16x16, is told at its place."""
     model = models.create("unet", num_classes=1, width=4, batch_norm=False)

@@ -100,6 +100,7 @@ def test_cancelled_runs_can_go_on(cluster, tmp_path):
     assert len(experiment.incomplete(runs)) >= 1
 
 
+@pytest.mark.full
 def test_no_cluster_at_the_address(tmp_path, monkeypatch):
     with pytest.raises(UserError, match="--ray_address=nowhere"):
         on_ray.connect("nowhere")

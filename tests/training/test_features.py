@@ -46,6 +46,7 @@ NETWORKS = {
 }
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_head_learns_the_same(name, dataset):
     model = models.create(name.split(",")[0], num_classes=CLASSES, **NETWORKS[name])
