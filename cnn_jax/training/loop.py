@@ -138,6 +138,11 @@ def train(
                 inputs = _first_inputs(config, train_split, training)
                 report.begin(config, table, tags, inputs, [best_metric, "test/loss"])
 
+            def save(scores: dict[str, float] | None = None) -> None:
+                best = scores and np.isfinite(scores[best_metric])
+                noted = progress.saved() | {"log": report.mark()}
+                checkpoints.save(step, state, noted, scores if best else None)
+
             step, saving = start, True
             on_devices = stopped.waiting(parallel.prefetch(loaded))
             for step, (_, batch) in enumerate(on_devices, start + 1):
@@ -170,17 +175,14 @@ def train(
                     scores = report.evaluation(step, found, state.params)
                     progress.tested(step, scores)
                 if saving:
-                    best = scores and np.isfinite(scores[best_metric])
-                    compared = scores if best else None
-                    noted = progress.saved() | {"log": report.mark()}
-                    checkpoints.save(step, state, noted, compared)
+                    save(scores)
                     progress.rest()
                 if stopping:
                     break
             if step < training.steps:
                 if not saving:  # the signal ended the wait for the next batch
                     progress.drain()
-                    checkpoints.save(step, state, progress.saved(), None)
+                    save()
                 number = stopped[0] if stopped else signal.SIGTERM
                 report.say(
                     f"{number.name}: saved step {step} of {training.steps}; the "
