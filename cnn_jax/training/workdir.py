@@ -294,7 +294,7 @@ def _is_damaged_one_of(workdir: Path, config: Config) -> bool:
     if f'"config_hash": "{config_lib.hash_of(config)}"'.encode() in text:
         return True
     try:
-        theirs = resolve(json.loads(text)["config"])
+        theirs = resolve(json.loads(text)["config"], any_number=True)
     except Exception:  # whatever the damage provokes
         return False
     return config_lib.identity(theirs) == config_lib.identity(config)
