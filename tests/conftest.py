@@ -165,6 +165,30 @@ def done(call):
     return call_command
 
 
+@pytest.fixture
+def asked(call, monkeypatch):
+    """`asked(command, *flags)`: what a command asks of a session, which does nothing:
+    (function, arguments, options) of each call."""
+    from cnn_jax import command as commands
+
+    class Session:
+        def __init__(self):
+            self.asked = []
+
+        def __getattr__(self, what):
+            return lambda *arguments, **options: self.asked.append(
+                (what, arguments, options)
+            )
+
+    def ask(command, *flags):
+        session = Session()
+        monkeypatch.setattr(commands, "session", lambda: session)
+        assert call(command, *flags) == (0, "", "")
+        return session.asked
+
+    return ask
+
+
 @pytest.fixture(scope="session")
 def rows():
     """`rows(workdir)`: the lines of metrics.jsonl, without the speed of the machine."""

@@ -4,21 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cnn_jax import command
-
 CONFIG = "--config=configs/mlp.py"
-
-
-class Session:
-    """Notes what it is asked for."""
-
-    def __init__(self):
-        self.asked = []
-
-    def __getattr__(self, what):
-        return lambda *arguments, **options: self.asked.append(
-            (what, arguments, options)
-        )
 
 
 @pytest.mark.parametrize(
@@ -37,19 +23,14 @@ class Session:
         ),
     ],
 )
-def test_a_run(flags, what, options, call, monkeypatch):
-    session = Session()
-    monkeypatch.setattr(command, "session", lambda: session)
-    assert call("evaluate", "--workdir=runs/x", *flags) == (0, "", "")
-    assert session.asked == [(what, (Path("runs/x"),), options)]
+def test_a_run(flags, what, options, asked):
+    found = asked("evaluate", "--workdir=runs/x", *flags)
+    assert found == [(what, (Path("runs/x"),), options)]
 
 
-def test_weights(call, monkeypatch):
-    session = Session()
-    monkeypatch.setattr(command, "session", lambda: session)
+def test_weights(asked):
     flags = [CONFIG, "--config.model.hidden=7", "--probe=linear"]
-    assert call("evaluate", *flags) == (0, "", "")
-    ((what, (config,), options),) = session.asked
+    ((what, (config,), options),) = asked("evaluate", *flags)
     assert (what, config.model.hidden) == ("probe_weights", (7,))
     assert options == {"kind": "linear", "output": "table"}
 

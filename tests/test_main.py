@@ -10,34 +10,8 @@ from cnn_jax import command, main
 CONFIG = "--config=configs/mlp.py"
 
 
-class Session:
-    """Notes what it is asked for."""
-
-    def __init__(self):
-        self.asked = []
-
-    def __getattr__(self, what):
-        return lambda *arguments, **options: self.asked.append(
-            (what, arguments, options)
-        )
-
-
-@pytest.fixture
-def asked(call, monkeypatch):
-    """`asked(*flags)`: what the command asks of a session."""
-
-    def run(*flags):
-        session = Session()
-        monkeypatch.setattr(command, "session", lambda: session)
-        code, out, err = call("main", *flags)
-        assert (code, out, err) == (0, "", "")
-        return session.asked
-
-    return run
-
-
 def test_training(asked):
-    ((what, (config, workdir), options),) = asked(CONFIG, "--config.seed=3")
+    ((what, (config, workdir), options),) = asked("main", CONFIG, "--config.seed=3")
     assert (what, workdir, config.seed) == ("train", Path("runs/mlp"), 3)
     assert options == {"overwrite": False, "tags": {}}
 
@@ -45,27 +19,27 @@ def test_training(asked):
 def test_everything_that_may_be_said_of_training(asked, tmp_path):
     flags = [CONFIG, f"--workdir={tmp_path}", "--overwrite", "--smoke"]
     flags += ["--tag=arm=small", "--tag=note=a=b", "--distributed"]
-    joined, (what, (config, workdir), options) = asked(*flags)
+    joined, (what, (config, workdir), options) = asked("main", *flags)
     assert joined[0] == "join"  # before anything uses the devices
     assert (what, workdir, config.train.steps) == ("train", tmp_path, 4)
     assert options == {"overwrite": True, "tags": {"arm": "small", "note": "a=b"}}
 
 
 def test_a_smoke_run_without_a_folder_is_made_anew_each_time(asked):
-    ((_, (_, workdir), options),) = asked(CONFIG, "--smoke")
+    ((_, (_, workdir), options),) = asked("main", CONFIG, "--smoke")
     assert workdir == Path("runs/mlp-smoke") and options["overwrite"]
-    ((what, (workdir,), options),) = asked(CONFIG, "--smoke", "--mode=eval")
+    ((what, (workdir,), options),) = asked("main", CONFIG, "--smoke", "--mode=eval")
     assert (what, workdir) == ("evaluate", Path("runs/mlp-smoke"))
     assert options["expected"].train.steps == 4
 
 
 def test_a_smoke_run_in_a_folder_of_the_users_removes_nothing(asked, tmp_path):
-    ((_, _, options),) = asked(CONFIG, "--smoke", f"--workdir={tmp_path}")
+    ((_, _, options),) = asked("main", CONFIG, "--smoke", f"--workdir={tmp_path}")
     assert not options["overwrite"]
 
 
 def test_evaluation_of_the_run_of_a_config(asked):
-    ((what, (workdir,), options),) = asked(CONFIG + ":lecture", "--mode=eval")
+    ((what, (workdir,), options),) = asked("main", CONFIG + ":lecture", "--mode=eval")
     assert (what, workdir) == ("evaluate", Path("runs/mlp-lecture"))
     assert options.keys() == {"expected"} and options["expected"].model.name == "mlp"
 

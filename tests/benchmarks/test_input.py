@@ -6,9 +6,7 @@ import multiprocessing
 import sys
 import time
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from cnn_jax.benchmarks import input as inputs
 from cnn_jax.benchmarks import measure, report, suite, torch_input, torch_peer
@@ -24,20 +22,6 @@ ROW |= {"images_per_second_per_core", "peer_images_per_second", "memory", "ratio
 ROW |= {"ratio_of_best", "peer", "step_ms", "step_ms_best", "step_ms_p10"}
 ROW |= {"step_ms_p90", "peer_step_ms", "peer_step_ms_best", "peer_step_ms_p10"}
 ROW |= {"peer_step_ms_p90"}
-
-
-@pytest.fixture
-def pets(tmp_path):
-    """dir/<class>/*: ten cats and five dogs, of which twelve are trained on."""
-    rng = np.random.default_rng(0)
-    for name, count in (("cat", 10), ("dog", 5)):
-        (tmp_path / "pets" / name).mkdir(parents=True)
-        for i in range(count):
-            noise = rng.integers(0, 256, (16, 20, 3), np.uint8)
-            kind = ("png", "jpg")[i % 2]
-            Image.fromarray(noise).save(tmp_path / "pets" / name / f"{i}.{kind}")
-    (tmp_path / "pets" / "cat" / "notes.txt").touch()
-    return tmp_path / "pets"
 
 
 @pytest.fixture
