@@ -19,7 +19,7 @@ from cnn_jax.training import config as config_lib
 from cnn_jax.training import machine, parallel, run
 from cnn_jax.training.checkpoints import Checkpoints
 from cnn_jax.training.config import Config
-from cnn_jax.training.evaluation import evaluate
+from cnn_jax.training.evaluation import Evaluation, evaluate
 from cnn_jax.training.progress import NonFinite, Progress, check_ended
 from cnn_jax.training.report import Report
 from cnn_jax.training.run import Network, Training
@@ -112,6 +112,13 @@ def train(
         )
         train_split, test_split = dataset.splits["train"], dataset.splits["test"]
         progress = Progress(saved, best_metric)
+
+        def measured(split: Split) -> Evaluation:
+            loaded = eval_batches(split, config)
+            return evaluate(
+                eval_step, state.variables(), loaded, network.task.collected
+            )
+
         train_step = run.train_step(config, network, training, start)
         with (
             Report(
@@ -166,12 +173,7 @@ def train(
                     report.training(step, progress.row())
                 scores = None
                 if testing:
-                    found = evaluate(
-                        eval_step,
-                        state.variables(),
-                        eval_batches(test_split, config),
-                        network.task.collected,
-                    )
+                    found = measured(test_split)
                     scores = report.evaluation(step, found, state.params)
                     progress.tested(step, scores)
                 if saving:
@@ -191,12 +193,7 @@ def train(
                 raise Stopped(128 + number)
         others = {}
         for role in sorted(dataset.splits.keys() - {"train", "test"}):
-            found = evaluate(
-                eval_step,
-                state.variables(),
-                eval_batches(dataset.splits[role], config),
-                network.task.collected,
-            )
+            found = measured(dataset.splits[role])
             scores = network.task.scores(found.totals, found.rows)
             others |= {f"{role}/{name}": value for name, value in scores.items()}
         with _explained(checkpoints):
