@@ -6,6 +6,7 @@ import inspect
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from importlib.metadata import version
@@ -34,6 +35,10 @@ if version("jaxlib") == "0.10.2":  # another one may end at a flag that it lacks
     QUICK["XLA_FLAGS"] = "--xla_cpu_use_fusion_emitters=false"
 QUICK = {key: value for key, value in QUICK.items() if key not in os.environ}
 os.environ.update(QUICK)
+
+# Background jobs of a shell ignore Ctrl-C, and so would all processes under test.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Traced programs are many small objects that stay: looking through them as often as
 # Python does by default takes a tenth of the time.
