@@ -50,7 +50,8 @@ import argparse
 import os
 from pathlib import Path
 
-from cnn_jax import command, strict_json
+from cnn_jax import command
+from cnn_jax.core import strict_json
 from cnn_jax.summary import input_shape
 from cnn_jax.training import startup
 
@@ -142,7 +143,7 @@ def main() -> None:
 
     startup.use_huge_pages()
     from cnn_jax.benchmarks import input as inputs
-    from cnn_jax.benchmarks import measure, report, suite
+    from cnn_jax.benchmarks import measure, suite, tables
     from cnn_jax.benchmarks.subject import Request
 
     protocol = measure.Protocol(flags.repeats, flags.warmup, flags.seconds, flags.peer)
@@ -151,9 +152,9 @@ def main() -> None:
         suite.write(flags.output or Path(), protocol, images)
         return
     request = Request(flags.config, flags.model, flags.overrides, flags.input_shape)
-    table = report.table
+    table = tables.table
     if flags.input:
-        content, table = inputs.report(request.resolve(), protocol), report.input_table
+        content, table = inputs.report(request.resolve(), protocol), tables.input_table
     elif flags.sweep_batch_size:
         results, found = measure.sweep(request, protocol, flags.sweep_batch_size)
         content = measure.described(results, protocol) | {"sweep": found}

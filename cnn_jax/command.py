@@ -16,8 +16,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from cnn_jax import names, paths
-from cnn_jax.errors import DataWarning, UserError
+from cnn_jax.core import names, paths
+from cnn_jax.core.errors import DataWarning, UserError
 from cnn_jax.training import hosts, startup
 
 OVERRIDE = re.compile(r"--config\.([\w.]+)(?:=(.*))?$", re.DOTALL)
@@ -96,20 +96,21 @@ def add_config(parser: Parser, *, required: bool = True) -> None:
 
 def load_config(flags: argparse.Namespace, *, smoke: bool = False):
     """The resolved config that the flags describe."""
-    from cnn_jax.training import config, resolve
+    from cnn_jax.runs import resolve
+    from cnn_jax.training import config
 
     make = resolve.resolve_smoke if smoke else resolve.resolve
     return make(config.load_file(flags.config), flags.overrides)
 
 
 def session() -> ModuleType:
-    """`cnn_jax.training.session`, with compiled programs kept from start to start.
+    """`cnn_jax.runs.session`, with compiled programs kept from start to start.
 
     It takes a second to import, and may start the process again: ask for it when the
     flags are known to be right, before anything is done.
     """
     startup.use_huge_pages()
-    from cnn_jax.training import session
+    from cnn_jax.runs import session
 
     startup.CLOCK.imported()
     startup.use_cache()

@@ -21,7 +21,7 @@ def __getattr__(name: str) -> Any:
     """The functions of `LIBRARY`."""
     if name not in LIBRARY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from cnn_jax.models import torch_weights
+    from cnn_jax.weights import torch_weights
 
     return getattr(torch_weights, name)
 
@@ -55,7 +55,7 @@ def main() -> None:
         parser.error("give both --model and --weights, or --workdir")
 
     if flags.workdir:
-        from cnn_jax.training import session
+        from cnn_jax.runs import session
 
         report = session.export_weights(
             flags.workdir,
@@ -64,7 +64,7 @@ def main() -> None:
             overwrite=flags.overwrite,
         )
     else:
-        from cnn_jax.models import pretrained
+        from cnn_jax.weights import pretrained
 
         report = pretrained.convert(
             flags.model, flags.weights, flags.output, overwrite=flags.overwrite

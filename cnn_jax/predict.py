@@ -55,7 +55,7 @@ def main() -> None:
     flags = parser.parse()
     _check(parser, flags)
     command.session()
-    from cnn_jax.training import prediction, recognition
+    from cnn_jax.runs import prediction, recognition
 
     common = {
         "checkpoint": flags.checkpoint,

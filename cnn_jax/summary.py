@@ -9,7 +9,7 @@ import argparse
 from pathlib import Path
 
 from cnn_jax import command
-from cnn_jax.errors import UserError
+from cnn_jax.core.errors import UserError
 
 
 def input_shape(text: str) -> tuple[int, ...]:
@@ -104,11 +104,11 @@ def _named(flags: argparse.Namespace):
 def _configured(flags: argparse.Namespace):
     """The network that --config describes, and its input shape."""
     from cnn_jax import data
-    from cnn_jax.training import run
+    from cnn_jax.training import setup
 
     config = command.load_config(flags)
-    known = data.describe(config.data.name, **run.data_options(config))
-    return run.model_of(config, len(known.classes)), (
+    known = data.describe(config.data.name, **setup.data_options(config))
+    return setup.model_of(config, len(known.classes)), (
         flags.input_shape or known.image_shape
     )
 

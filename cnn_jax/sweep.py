@@ -84,7 +84,7 @@ def main() -> None:
     if anew:
         workdir = workdir.with_name(f"{workdir.name}-smoke")
 
-    from cnn_jax.sweeps import experiment, session
+    from cnn_jax.sweeps import experiment, runner
 
     found = experiment.load(
         flags.config,
@@ -96,14 +96,14 @@ def main() -> None:
         overwrite=anew,
     )
     if flags.report_only:
-        session.report(found, workdir, flags.publish)
+        runner.report(found, workdir, flags.publish)
         return
     runs = found.in_order if anew else experiment.incomplete(found.in_order)
     if flags.dry_run:
         for run in runs:
             print(experiment.shell_line(run.command))
         return
-    launch, at_once = session.launcher(
+    launch, at_once = runner.launcher(
         flags.launcher,
         cores_per_run=flags.cores_per_run or 1,
         address=flags.ray_address,
@@ -111,8 +111,8 @@ def main() -> None:
         num_gpus=flags.num_gpus or 0.0,
     )
     done = len(found.in_order) - len(runs)
-    session.train(runs, launch, workdir=workdir, at_once=at_once, done=done)
-    session.report(found, workdir, flags.publish)
+    runner.train(runs, launch, workdir=workdir, at_once=at_once, done=done)
+    runner.report(found, workdir, flags.publish)
 
 
 def _check(parser: command.Parser, flags: argparse.Namespace) -> None:

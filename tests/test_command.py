@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from cnn_jax import command
-from cnn_jax.errors import DataWarning, UserError
+from cnn_jax.core.errors import DataWarning, UserError
 
 
 def parser(**options):

@@ -8,9 +8,9 @@ import pytest
 
 from cnn_jax import data
 from cnn_jax.sweeps import experiment, results
-from cnn_jax.sweeps import session as sweeps
+from cnn_jax.sweeps import runner as sweeps
 from cnn_jax.training import config as config_lib
-from cnn_jax.training import run
+from cnn_jax.training import setup
 
 ROOT = Path(__file__).parents[1]
 FILES = sorted(path.stem for path in (ROOT / "experiments").glob("*.py"))
@@ -28,7 +28,7 @@ def load(spec, workdir, **options):
 @functools.cache
 def shapes(config, classes, image_shape):
     """The shapes of a network's variables, and that they are applied to an image."""
-    model = run.model_of(config, classes)
+    model = setup.model_of(config, classes)
     x = jax.ShapeDtypeStruct((2, *image_shape), "float32")
     return jax.eval_shape(
         lambda x: model.init_with_output(jax.random.key(0), x, train=False), x
@@ -55,7 +55,7 @@ def test_every_arm_is_a_network(spec, tmp_path, monkeypatch):
         if config.data.name.startswith("tfds:"):
             classes, image_shape = 10, (32, 32, 3)
         else:
-            described = data.describe(config.data.name, **run.data_options(config))
+            described = data.describe(config.data.name, **setup.data_options(config))
             classes, image_shape = len(described.classes), described.image_shape
         outputs, _ = shapes(config, classes, image_shape)
         assert outputs.shape[0] == 2 and outputs.shape[-1] == classes

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from cnn_jax import command
-from cnn_jax.training import prediction, recognition
+from cnn_jax.runs import prediction, recognition
 
 COMMON = {"checkpoint": "best", "output": "table", "drawings": None}
 RUN = "--workdir=runs/x"

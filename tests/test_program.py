@@ -12,12 +12,12 @@ from sklearn.datasets import load_digits
 from cnn_jax import data
 from cnn_jax.data import digits, images, moving_digits
 from cnn_jax.data.styles import embedded
+from cnn_jax.runs.resolve import resolve_smoke
 from cnn_jax.training import parallel
-from cnn_jax.training import run as run_lib
+from cnn_jax.training import setup as run_lib
 from cnn_jax.training.config import load_file
-from cnn_jax.training.resolve import resolve_smoke
+from cnn_jax.training.freezing import EVERYTHING
 from cnn_jax.training.step import make_train_step
-from cnn_jax.training.transfer import EVERYTHING
 
 ROOT = Path(__file__).parents[1]
 IMAGES = ["digits", "cifar10", "imagenet"]

@@ -7,9 +7,9 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
-from cnn_jax.models import weight_files
-from cnn_jax.training import trained as runs
-from cnn_jax.training import workdir as folder
+from cnn_jax.runs import folder
+from cnn_jax.runs import trained as runs
+from cnn_jax.weights import files
 
 # A network that torchvision does not have, in seconds.
 TINY = [
@@ -86,14 +86,14 @@ def test_orbax_checkpoints_of_any_program(source, done, tmp_path):
     """A step's folder, and a tree that was saved by itself."""
     expected = variables(source)
     step = max((source / "checkpoints").glob("[0-9]*"), key=lambda p: int(p.name))
-    found = weight_files.read(step)
+    found = files.read(step)
     assert found.facts == {} and found.arrays.keys() == expected.keys()
     for key, value in expected.items():  # the averages, as evaluation has them
         np.testing.assert_array_equal(found.arrays[key], value)
     tree = {"params": {"head": {"bias": np.ones(3)}}, "step": np.int32(1)}
     with ocp.StandardCheckpointer() as checkpointer:
         checkpointer.save(tmp_path / "tree", tree)
-    assert weight_files.read(tmp_path / "tree").arrays.keys() == {"params/head/bias"}
+    assert files.read(tmp_path / "tree").arrays.keys() == {"params/head/bias"}
     workdir = tmp_path / "run"
     out = done(
         "main",

@@ -15,10 +15,10 @@ import jax
 import jax.numpy as jnp
 from tabulate import SEPARATING_LINE, tabulate
 
-from cnn_jax import strict_json
 from cnn_jax.analysis import calls, operations, receptive_field
 from cnn_jax.analysis.explanation import explain, explain_input
-from cnn_jax.errors import unknown
+from cnn_jax.core import strict_json
+from cnn_jax.core.errors import unknown
 
 Shape = tuple[int, ...]
 

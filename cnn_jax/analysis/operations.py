@@ -9,7 +9,7 @@ import numpy as np
 
 from cnn_jax import layers
 from cnn_jax.layers import arithmetic
-from cnn_jax.models import stylisation
+from cnn_jax.models import style_transfer
 
 Shape = tuple[int, ...]
 
@@ -78,5 +78,5 @@ MACS: dict[type[nn.Module], Callable[[Any, Shape, Shape], int]] = {
     layers.GroupNorm: none,
     layers.InstanceNorm: none,
     layers.LayerNorm: none,
-    stylisation.Canvas: none,
+    style_transfer.Canvas: none,
 }

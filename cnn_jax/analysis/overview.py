@@ -8,16 +8,17 @@ from typing import Any
 
 from tabulate import tabulate
 
-from cnn_jax import models, strict_json
-from cnn_jax.analysis import costs, marks
-from cnn_jax.errors import unknown
+from cnn_jax import models
+from cnn_jax.analysis import costs, page_tables
+from cnn_jax.core import strict_json
+from cnn_jax.core.errors import unknown
 from cnn_jax.models.published import PUBLISHED, Published
 
 MILLION = 10**6
 
 # The lines of a file between which `update` writes the table.
 NAME = "summary --all"
-BEGIN, END = marks.lines(NAME)
+BEGIN, END = page_tables.lines(NAME)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -156,4 +157,4 @@ def update(path: Path, table: str) -> None:
     Raises:
       UserError: the file does not have these two lines.
     """
-    marks.update(path, NAME, table)
+    page_tables.update(path, NAME, table)

@@ -20,8 +20,8 @@ import jax
 from jax.extend import core
 
 from cnn_jax import layers
-from cnn_jax.analysis.extents import Extent, join, simplest
-from cnn_jax.layers import lowering
+from cnn_jax.analysis.field_arithmetic import Extent, join, simplest
+from cnn_jax.kernels import convolution
 from cnn_jax.layers.arithmetic import ReceptiveField
 
 
@@ -122,7 +122,7 @@ def _call(eqn, operands):
 
 def _spelled_out(eqn, operands):
     """A primitive of `layers.lowering`, as what it is on any backend."""
-    function = partial(lowering.XLA[eqn.primitive], **eqn.params)
+    function = partial(convolution.XLA[eqn.primitive], **eqn.params)
     return _run(jax.make_jaxpr(function)(*[v.aval for v in eqn.invars]).jaxpr, operands)
 
 
@@ -474,7 +474,7 @@ def _rules() -> dict[str, Callable]:
         **dict.fromkeys(reductions.split(), _reduction),
         **dict.fromkeys(windows.split(), _reduce_window),
         **dict.fromkeys(calls.split(), _call),
-        **{primitive.name: _spelled_out for primitive in lowering.XLA},
+        **{primitive.name: _spelled_out for primitive in convolution.XLA},
         "broadcast_in_dim": _broadcast_in_dim,
         "concatenate": _concatenate,
         "cond": _cond,

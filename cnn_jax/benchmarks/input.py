@@ -23,7 +23,7 @@ from cnn_jax.benchmarks.measure import Protocol
 from cnn_jax.benchmarks.peers import NoPeer
 from cnn_jax.data.splits import Arrays
 from cnn_jax.training import config as config_lib
-from cnn_jax.training import loop, run
+from cnn_jax.training import loop, setup
 from cnn_jax.training.config import Config
 
 # More steps than are ever taken: the batches do not end, as no epoch ends training.
@@ -71,7 +71,7 @@ def row(config: Config, protocol: Protocol) -> dict[str, Any]:
     """
     if protocol.peer:
         torch_peer.vision("--input")
-    split = data.load(config.data.name, **run.data_options(config)).splits["train"]
+    split = data.load(config.data.name, **setup.data_options(config)).splits["train"]
     in_memory = isinstance(split, Arrays)
     if protocol.peer and in_memory:
         raise NoPeer(_nothing_to_decode(config))

@@ -13,7 +13,7 @@ import jax
 
 from cnn_jax.benchmarks import flax_peer, timing, torch_peer
 from cnn_jax.benchmarks.subject import Request, Subject, make
-from cnn_jax.errors import UserError
+from cnn_jax.core.errors import UserError
 from cnn_jax.training import machine, parallel
 
 # Other codes for the same network, by name; see `torch_peer.Peer`.

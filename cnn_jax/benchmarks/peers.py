@@ -5,7 +5,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from cnn_jax.errors import UserError
+from cnn_jax.core.errors import UserError
 from cnn_jax.models import resnet
 
 # What a residual network must be to be built by a peer.

@@ -10,13 +10,13 @@ import numpy as np
 
 from cnn_jax import data, models, tasks
 from cnn_jax.analysis import costs
+from cnn_jax.core.errors import UserError
 from cnn_jax.data.dataset import IMAGENET_MEAN, IMAGENET_STD, Dataset
-from cnn_jax.errors import UserError
 from cnn_jax.models import published
+from cnn_jax.runs.resolve import resolve
 from cnn_jax.training import config as config_lib
-from cnn_jax.training import parallel, run
+from cnn_jax.training import parallel, setup
 from cnn_jax.training.config import Config
-from cnn_jax.training.resolve import resolve
 
 # The length of training, which the schedule asks for, is of no matter to the speed.
 EXAMPLES = 50_000
@@ -67,8 +67,8 @@ class Subject:
     """
 
     config: Config
-    network: run.Network
-    training: run.Training
+    network: setup.Network
+    training: setup.Training
     dtype: str
     macs: int
     parameters: int
@@ -80,13 +80,13 @@ class Subject:
 
     def fresh_state(self) -> Any:
         """That before the first step."""
-        return run.fresh_state(self.config, self.network, self.training)
+        return setup.fresh_state(self.config, self.network, self.training)
 
     def step(self, mode: str) -> Any:
         """The mapped step: the training loop's, or evaluation's."""
         if mode == "infer":
-            return run.eval_step(self.network)
-        return run.train_step(self.config, self.network, self.training)
+            return setup.eval_step(self.network)
+        return setup.train_step(self.config, self.network, self.training)
 
     def batch(self, mode: str) -> dict[str, np.ndarray]:
         """Random images and labels, on the host, as the loader of `mode` makes them."""
@@ -138,7 +138,7 @@ def make(request: Request) -> Subject:
     config = request.resolve()
     label_shape, label_kind = (), "class"
     if request.config:
-        known = data.describe(config.data.name, **run.data_options(config))
+        known = data.describe(config.data.name, **setup.data_options(config))
         classes, shape, label_shape, label_kind = known
     else:
         setting = published.setting(request.model)
@@ -159,8 +159,8 @@ def make(request: Request) -> Subject:
         label_shape=label_shape,
         label_kind=label_kind,
     )
-    network = run.network(config, dataset)
-    training = run.training(config, network, EXAMPLES)
+    network = setup.network(config, dataset)
+    training = setup.training(config, network, EXAMPLES)
     try:
         table = costs.layer_table(network.model, shape)
     except (ValueError, TypeError) as error:

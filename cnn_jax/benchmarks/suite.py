@@ -9,11 +9,10 @@ from typing import Any
 
 import jax
 
-from cnn_jax.benchmarks import convolutions, growth, measure, report
+from cnn_jax.benchmarks import convolutions, growth, measure, tables
 from cnn_jax.benchmarks import input as inputs
 from cnn_jax.benchmarks.peers import NoPeer
 from cnn_jax.benchmarks.subject import Request, make
-from cnn_jax.training import workdir
 
 NAME = "benchmarks"
 
@@ -101,7 +100,7 @@ def write(folder: Path, protocol: measure.Protocol, images: str | None = None) -
     if loading:
         content["versions"] |= inputs.versions(loading[0]["peer"])
     growth.plot(rows, folder / "growth.png")
-    workdir.write_json(folder / f"{NAME}.json", content)
+    folder.write_json(folder / f"{NAME}.json", content)
     (folder / f"{NAME}.md").write_text(page(content), encoding="utf-8")
     _say(f"wrote {NAME}.md, {NAME}.json and growth.png in {folder}")
 
@@ -217,14 +216,14 @@ batches, if these are more), at the most, and by how much it grew until the end.
 
 def page(content: dict[str, Any]) -> str:
     """benchmarks.md."""
-    machine = report.machine(content)
+    machine = tables.machine(content)
     if content["device"]["platform"] == "cpu":
         machine.append("accelerators are not measured yet: none was at hand")
     return PAGE.format(
         name=NAME,
         machine="\n".join(f"* {line}" for line in machine),
-        protocol=report.protocol(content["results"]),
-        results=report.markdown(content["results"]),
+        protocol=tables.protocol(content["results"]),
+        results=tables.markdown(content["results"]),
         input=input_section(content["input"]),
         dtype=convolutions.dtype(),
         convolutions=convolutions.markdown(content["convolutions"]),
@@ -237,8 +236,8 @@ def input_section(found: list[dict[str, Any]]) -> str:
     if not found:
         return ""
     return INPUT.format(
-        samples=report.samples(found).capitalize(),
-        table=report.input_markdown(found),
+        samples=tables.samples(found).capitalize(),
+        table=tables.input_markdown(found),
     )
 
 

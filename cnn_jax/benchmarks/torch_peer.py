@@ -16,8 +16,9 @@ import numpy as np
 from cnn_jax.benchmarks import peers, timing, torch_resnet
 from cnn_jax.benchmarks.peers import NoPeer
 from cnn_jax.benchmarks.subject import Subject
-from cnn_jax.models import resnet, torch_names, torch_weights
+from cnn_jax.models import resnet
 from cnn_jax.training import machine
+from cnn_jax.weights import torch_names, torch_weights
 
 INSTALL = (
     "--peer=torch needs PyTorch, which is not installed: python -m pip install torch "

@@ -7,28 +7,28 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cnn_jax import ranges
+from cnn_jax.core import ranges
+from cnn_jax.core.errors import UserError, unknown
 from cnn_jax.data import (
+    clip_files,
     clips,
     digit_scenes,
     digits,
     folder,
-    footage,
     identities,
     images,
     masks,
     moving_digits,
     objects,
+    perturbations,
     restoration,
     styles,
     tfds_masks,
     tfds_source,
-    views,
     volumes,
 )
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.data.splits import Shape
-from cnn_jax.errors import UserError, unknown
 
 SOURCES: dict[str, Callable[..., Dataset]] = {
     "digits": digits.load,
@@ -68,8 +68,8 @@ class Stored(NamedTuple):
 
 # Of all other sources, the images are pictures.
 STORED = {
-    "clips": Stored(footage.CLIPS, clips.cut),
-    "moving_digits": Stored(footage.CLIPS, clips.cut),
+    "clips": Stored(clip_files.CLIPS, clips.cut),
+    "moving_digits": Stored(clip_files.CLIPS, clips.cut),
     "volumes": Stored(volumes.VOLUMES, volumes.fit),
 }
 PICTURES = Stored(folder.PICTURES, images.fit)
@@ -89,7 +89,7 @@ def load(name: str, **options: Any) -> Dataset:
             raise unknown(f"option of data set '{name}'", option, known)
         ranges.check(f"data.{option}", options[option], known[option][0])
     options, viewed = _split(source, options)
-    return views.view(source(*set_name, **options), **viewed)
+    return perturbations.view(source(*set_name, **options), **viewed)
 
 
 class Description(NamedTuple):
@@ -112,7 +112,7 @@ def describe(name: str, **options: Any) -> Description:
         classes, shape = DESCRIBED[name.partition(":")[0]](*set_name, **options)
         if source is tfds_masks.load:
             return Description(classes, shape, shape[:2], "pixels")
-        return Description(classes, views.viewed_shape(shape, **viewed))
+        return Description(classes, perturbations.viewed_shape(shape, **viewed))
     if "in_memory" in _options(source):
         options["in_memory"] = False
     else:  # few examples say as much, and take less time to make
@@ -121,7 +121,7 @@ def describe(name: str, **options: Any) -> Description:
     dataset = source(*set_name, **options)
     shape = dataset.image_shape
     if viewed:
-        shape = views.viewed_shape(shape, **viewed)
+        shape = perturbations.viewed_shape(shape, **viewed)
     return Description(dataset.classes, shape, dataset.label_shape, dataset.label_kind)
 
 
@@ -146,7 +146,7 @@ def _source(name: str) -> tuple[Callable[..., Dataset], list[str]]:
 def _known(source: Callable[..., Dataset]) -> dict[str, tuple[Any, Any]]:
     """The options of a source, and those of a view of its images."""
     viewed = source in [SOURCES[name] for name in VIEWED]
-    return _options(source) | (_options(views.view) if viewed else {})
+    return _options(source) | (_options(perturbations.view) if viewed else {})
 
 
 def _split(

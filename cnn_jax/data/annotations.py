@@ -8,12 +8,12 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from cnn_jax.core.errors import UserError
+from cnn_jax.core.names import key
 from cnn_jax.data import boxes, fields
 from cnn_jax.data.boxes import Annotated, Annotations
 from cnn_jax.data.fields import Kind
 from cnn_jax.data.walk import SUFFIXES, by_name, visible_files
-from cnn_jax.errors import UserError
-from cnn_jax.names import key
 
 Id = int | float | str
 VOC_SPLITS = ("train", "val", "trainval", "test")

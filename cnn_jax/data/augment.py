@@ -10,8 +10,8 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int32, Key, UInt8
 
+from cnn_jax.core.ranges import Edge, Range
 from cnn_jax.data.dataset import IGNORED
-from cnn_jax.ranges import Edge, Range
 
 Image = UInt8[Array, "*depth height width channels"]
 LEAST = 2.0  # pixels: a box that was cut to a side below it has left the image

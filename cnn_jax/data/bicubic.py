@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from cnn_jax.errors import UserError
+from cnn_jax.core.errors import UserError
 
 Image = (
     UInt8[np.ndarray, "height width *channels"]

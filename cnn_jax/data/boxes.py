@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from cnn_jax.core.errors import UserError, unknown
 from cnn_jax.data.walk import finder
-from cnn_jax.errors import UserError, unknown
 
 # Pixels that a box may reach beyond its image, and is cut off.
 ROUNDING = 1

@@ -7,11 +7,20 @@ from pathlib import Path
 
 import numpy as np
 
-from cnn_jax.data import footage, images
+from cnn_jax.core.ranges import (
+    Cells,
+    Channels,
+    Count,
+    Examples,
+    Fraction,
+    Seed,
+    Share,
+    Side,
+)
+from cnn_jax.data import clip_files, images
 from cnn_jax.data.dataset import Dataset, assemble
 from cnn_jax.data.folder import labelled
 from cnn_jax.data.splits import Encoded, Records, Shape
-from cnn_jax.ranges import Cells, Channels, Count, Examples, Fraction, Seed, Share, Side
 
 Clip = np.ndarray  # uint8 [frames, height, width, channels]
 
@@ -56,7 +65,7 @@ def load(
       UserError: as `folder.load`; a video that cannot be read, while training.
     """
     images.check_shape(min(images.sides(image_size)), channels)
-    classes, *files = labelled(dir, test_fraction, footage.CLIPS)
+    classes, *files = labelled(dir, test_fraction, clip_files.CLIPS)
     shape = (frames, *images.sides(image_size), channels)
     dataset = assemble(
         *(Clips(each, shape, frame_step=frame_step) for each in files),
@@ -155,7 +164,7 @@ def cut(
         return [min(start + t * frame_step, there - 1) for t in range(count)]
 
     box, resampled = None, []
-    for frame in footage.each_frame(path, choose):
+    for frame in clip_files.each_frame(path, choose):
         if box is None:
             box = images.centred_box(frame.size, image_shape, crop)
             if crop_area < 1 and not isinstance(place, float):

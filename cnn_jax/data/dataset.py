@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cnn_jax import memory, names
+from cnn_jax.core import memory, names
+from cnn_jax.core.errors import UserError
 from cnn_jax.data.splits import Arrays, Shape, Split
-from cnn_jax.errors import UserError
 
 MEMORY_LIMIT = 2 * 2**30  # bytes; sets up to this size are held in memory
 IGNORED = 255  # the label of a pixel that belongs to no class, or to no image

@@ -16,8 +16,8 @@ from typing import NamedTuple
 
 from PIL import Image
 
+from cnn_jax.core.errors import UserError
 from cnn_jax.data import pixel_values
-from cnn_jax.errors import UserError
 
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 # Pillow takes four bytes a pixel: 512 MiB. Cameras have up to 108 million pixels.

@@ -9,11 +9,11 @@ from typing import Annotated, NamedTuple
 import numpy as np
 from PIL import Image
 
+from cnn_jax.core.errors import unknown
+from cnn_jax.core.ranges import Channels, Examples, Layers, Range
 from cnn_jax.data import digits, images
 from cnn_jax.data.dataset import Dataset, assemble, check_memory
 from cnn_jax.data.splits import Arrays
-from cnn_jax.errors import unknown
-from cnn_jax.ranges import Channels, Examples, Layers, Range
 
 CLASSES = ("background", *map(str, range(10)))
 SPLITS = {"train": 0, "test": 1}

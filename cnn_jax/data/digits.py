@@ -10,11 +10,11 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from cnn_jax.core.errors import UserError
+from cnn_jax.core.ranges import Channels, Examples, Index, Seed, Share, Side
 from cnn_jax.data import images
 from cnn_jax.data.dataset import Dataset, assemble, check_memory
 from cnn_jax.data.splits import Arrays
-from cnn_jax.errors import UserError
-from cnn_jax.ranges import Channels, Examples, Index, Seed, Share, Side
 
 TEST_EXAMPLES = 360
 SIDE = 8  # pixels

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from cnn_jax.core.errors import UserError
 from cnn_jax.data.walk import check_regular
-from cnn_jax.errors import UserError
 
 LARGEST_SIDE = 1_000_000  # of a picture, in pixels
 _LARGEST_FLOAT = float(np.finfo(np.float64).max)

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from cnn_jax import names
+from cnn_jax.core import names
+from cnn_jax.core.errors import DataWarning, UserError
+from cnn_jax.core.ranges import Channels, Examples, Fraction, Seed, Share, Side
 from cnn_jax.data.dataset import Dataset, assemble
 from cnn_jax.data.images import check_shape
 from cnn_jax.data.splits import Encoded, Records
 from cnn_jax.data.walk import PICTURES, Kind, folders, in_both, once
-from cnn_jax.errors import DataWarning, UserError
-from cnn_jax.ranges import Channels, Examples, Fraction, Seed, Share, Side
 
 TEST_NAMES = ("test", "val", "validation", "valid")  # the first that is there
 

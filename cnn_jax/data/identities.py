@@ -8,13 +8,13 @@ from typing import Annotated
 
 import numpy as np
 
+from cnn_jax.core.errors import UserError
+from cnn_jax.core.ranges import Channels, Examples, Fraction, Range, Seed, Share, Side
 from cnn_jax.data import digits
 from cnn_jax.data.dataset import Dataset, assemble
 from cnn_jax.data.folder import Labelled, files, find, sort_classes
 from cnn_jax.data.images import check_shape, sides
 from cnn_jax.data.splits import Arrays, Records
-from cnn_jax.errors import UserError
-from cnn_jax.ranges import Channels, Examples, Fraction, Range, Seed, Share, Side
 
 
 def load(

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from cnn_jax.core.errors import DataWarning, UserError
 from cnn_jax.data import decoding, pixel_values
-from cnn_jax.errors import DataWarning, UserError
 
 Box = tuple[
     float | int, float | int, float | int, float | int

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cnn_jax.core.errors import UserError
 from cnn_jax.data.splits import Arrays, Split, Varied
 from cnn_jax.data.workers import in_workers
-from cnn_jax.errors import UserError
 
 Batch = dict[str, np.ndarray]
 

@@ -10,9 +10,9 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 from PIL import Image
 
+from cnn_jax.core.errors import DataWarning, UserError
 from cnn_jax.data import decoding, images, pixel_values
 from cnn_jax.data.splits import Encoded, Records, Shape
-from cnn_jax.errors import DataWarning, UserError
 
 Pair = tuple[Path, Path]
 # Formats, and compressions of TIFF, that change values; WebP has no single channel.

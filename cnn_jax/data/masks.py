@@ -6,15 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from cnn_jax import names
+from cnn_jax.core import names
+from cnn_jax.core.errors import UserError
+from cnn_jax.core.ranges import Channels, Examples, Level, Seed, Share, Side
 from cnn_jax.data import images, mask_records
 from cnn_jax.data.dataset import IGNORED, Dataset, assemble
 from cnn_jax.data.folder import existing, warn_unread
 from cnn_jax.data.mask_records import MaskFiles, MaskRecords, Pair
 from cnn_jax.data.splits import Arrays
 from cnn_jax.data.walk import SUFFIXES, by_name, check_apart, once, visible_files
-from cnn_jax.errors import UserError
-from cnn_jax.ranges import Channels, Examples, Level, Seed, Share, Side
 
 
 def load(

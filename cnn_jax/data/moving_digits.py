@@ -10,10 +10,10 @@ from typing import Annotated
 import numpy as np
 from PIL import Image
 
+from cnn_jax.core.ranges import Channels, Examples, Range
 from cnn_jax.data import digits, images
 from cnn_jax.data.dataset import Dataset, assemble, check_memory
 from cnn_jax.data.splits import Arrays
-from cnn_jax.ranges import Channels, Examples, Range
 
 # Rows and columns of a step.
 DIRECTIONS = {

@@ -6,15 +6,15 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from cnn_jax import names
+from cnn_jax.core import names
+from cnn_jax.core.errors import UserError
+from cnn_jax.core.ranges import Channels, Examples, Fraction, Seed, Share, Side
 from cnn_jax.data import annotations, images
 from cnn_jax.data.boxes import Annotations
 from cnn_jax.data.dataset import Dataset, assemble
 from cnn_jax.data.folder import existing
 from cnn_jax.data.splits import Arrays, Encoded, Records, Shape, Split
 from cnn_jax.data.walk import check_apart
-from cnn_jax.errors import UserError
-from cnn_jax.ranges import Channels, Examples, Fraction, Seed, Share, Side
 
 
 def voc(

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from cnn_jax.errors import DataWarning
+from cnn_jax.core.errors import DataWarning
 
 # Tags of TIFF.
 _BITS, _PHOTOMETRIC, _MAX_SAMPLE_VALUE = 258, 262, 281

@@ -7,13 +7,13 @@ from typing import Annotated
 
 import numpy as np
 
-from cnn_jax.data import bicubic, colours, digits, images
+from cnn_jax.core.errors import UserError
+from cnn_jax.core.ranges import Channels, Count, Examples, Range, Side
+from cnn_jax.data import bicubic, colors, digits, images
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.data.folder import existing
 from cnn_jax.data.splits import Patches, Varied
 from cnn_jax.data.walk import below, check_apart
-from cnn_jax.errors import UserError
-from cnn_jax.ranges import Channels, Count, Examples, Range, Side
 
 Picture = np.ndarray  # uint8 [height, width, channels]
 TEST_SHARE = 10  # one picture in so many is for the test, where no folder is
@@ -138,7 +138,7 @@ def as_read(pixels: np.ndarray, channels: int) -> Picture:
     its luma, or three colours."""
     if pixels.ndim == 2:
         return pixels[..., None].repeat(channels, -1)
-    return pixels if channels == 3 else colours.luma(pixels)[..., None]
+    return pixels if channels == 3 else colors.luma(pixels)[..., None]
 
 
 def _pictures(

@@ -6,12 +6,12 @@ Without files they are photographs inside scikit-image and scikit-learn, no down
 import importlib.util
 from pathlib import Path
 
+from cnn_jax.core.errors import UserError
+from cnn_jax.core.ranges import Count, Examples, Side
 from cnn_jax.data import images, restoration
 from cnn_jax.data.dataset import IMAGENET_MEAN, IMAGENET_STD, Dataset, into_memory
 from cnn_jax.data.splits import Pairs, Split
 from cnn_jax.data.walk import below
-from cnn_jax.errors import UserError
-from cnn_jax.ranges import Count, Examples, Side
 
 PHOTOS = ("astronaut.png", "chelsea.png", "coffee.png", "motorcycle_left.png")
 PHOTOS += ("rocket.jpg", "flower.jpg")

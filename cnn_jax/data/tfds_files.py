@@ -16,8 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from cnn_jax.core.errors import UserError, unknown
 from cnn_jax.data import fields
-from cnn_jax.errors import UserError, unknown
 
 MOST_CLASSES = 1_000_000
 

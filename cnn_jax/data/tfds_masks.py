@@ -5,10 +5,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from cnn_jax.core.errors import UserError
+from cnn_jax.core.ranges import Examples, Level, Seed, Share, Side
 from cnn_jax.data import images, mask_records, masks, tfds_files, tfds_source
 from cnn_jax.data.dataset import Dataset
-from cnn_jax.errors import UserError
-from cnn_jax.ranges import Examples, Level, Seed, Share, Side
 
 
 def load(

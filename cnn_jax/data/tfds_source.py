@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from cnn_jax.core.errors import UserError, unknown
+from cnn_jax.core.ranges import Examples, Seed, Share, Side
 from cnn_jax.data import tfds_files
 from cnn_jax.data.dataset import Dataset, assemble
 from cnn_jax.data.images import check_shape
 from cnn_jax.data.splits import Encoded, Records
-from cnn_jax.errors import UserError, unknown
-from cnn_jax.ranges import Examples, Seed, Share, Side
 
 
 def load(

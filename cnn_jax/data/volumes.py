@@ -13,13 +13,13 @@ import numpy as np
 from jaxtyping import Float
 from PIL import Image
 
+from cnn_jax.core.errors import UserError
+from cnn_jax.core.ranges import Examples, Fraction, Number, Seed, Share, Side
 from cnn_jax.data import decoding, images
 from cnn_jax.data.dataset import Dataset, assemble
 from cnn_jax.data.folder import labelled
 from cnn_jax.data.splits import Encoded, Records, Shape
 from cnn_jax.data.walk import Kind, visible_files
-from cnn_jax.errors import UserError
-from cnn_jax.ranges import Examples, Fraction, Number, Seed, Share, Side
 
 SUFFIXES = (".npy", ".npz", ".nii", ".nii.gz")
 VOLUMES = Kind(

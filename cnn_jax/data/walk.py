@@ -10,8 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from cnn_jax import names
-from cnn_jax.errors import DataWarning, UserError
+from cnn_jax.core import names
+from cnn_jax.core.errors import DataWarning, UserError
 
 KINDS = "bmp gif jpeg jpg pgm png ppm tif tiff webp"  # in upper case too
 SUFFIXES = frozenset(f".{kind}" for kind in KINDS.split())

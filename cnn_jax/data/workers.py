@@ -15,8 +15,8 @@ from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 
+from cnn_jax.core.errors import DataWarning, UserError
 from cnn_jax.data import shared_memory
-from cnn_jax.errors import DataWarning, UserError
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 TRACKER_QUIET = "ignore:resource_tracker:UserWarning"

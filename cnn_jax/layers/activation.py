@@ -5,7 +5,7 @@ from collections.abc import Callable
 import flax.linen as nn
 from jaxtyping import Array
 
-from cnn_jax.errors import unknown
+from cnn_jax.core.errors import unknown
 
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "relu": nn.relu,

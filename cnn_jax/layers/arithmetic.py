@@ -7,7 +7,7 @@ p zeros added at each end, g groups, c_in and c_out channels.
 import math
 from collections.abc import Sequence
 
-from cnn_jax.errors import UserError
+from cnn_jax.core.errors import UserError
 from cnn_jax.layers.receptive_field import ReceptiveField as ReceptiveField
 from cnn_jax.layers.receptive_field import receptive_field as receptive_field
 

@@ -9,17 +9,12 @@ from jax.nn.initializers import Initializer
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from cnn_jax.errors import UserError
-from cnn_jax.layers import lowering, lowering_xla
+from cnn_jax.core.errors import UserError
+from cnn_jax.kernels import convolution, convolution_xla
 from cnn_jax.layers.initializers import variance_scaling
 from cnn_jax.layers.naming import named, where
-from cnn_jax.layers.windows import (
-    Padding,
-    Pairs,
-    Size,
-    explicit_padding,
-    per_dimension,
-)
+from cnn_jax.kernels.windows import Pairs
+from cnn_jax.layers.windows import Padding, Size, explicit_padding, per_dimension
 
 Maps = Float[Array, "batch *space channels"]
 Out = Float[Array, "batch *out features"]
@@ -48,7 +43,7 @@ def convolve(
 
     `lowering` is the one place to choose how it is computed on a backend.
     """
-    return lowering.convolution(
+    return convolution.convolution(
         x, kernel, strides=strides, padding=padding, dilation=dilation, groups=groups
     )
 
@@ -92,7 +87,7 @@ class Windowed(nn.Module):
         with named(self.where):
             window, channels = self.window, x.shape[-1]
             rank = len(window)
-            if rank not in lowering_xla.RANKS:
+            if rank not in convolution_xla.RANKS:
                 raise UserError(
                     f"a kernel of {window} has {rank} dimensions: convolutions move "
                     "over one, two or three."

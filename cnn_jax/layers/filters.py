@@ -16,7 +16,7 @@ import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Real
 
-from cnn_jax.errors import UserError, unknown
+from cnn_jax.core.errors import UserError, unknown
 from cnn_jax.layers.convolution import computation_dtype, convolve
 from cnn_jax.layers.pooling import inexact_dtype
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Real
 
-from cnn_jax.errors import UserError
+from cnn_jax.core.errors import UserError
 from cnn_jax.layers.naming import named, where
 from cnn_jax.layers.pooling import flatten, inexact_dtype
 from cnn_jax.layers.windows import Size, per_dimension

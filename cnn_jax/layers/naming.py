@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import flax.linen as nn
 
-from cnn_jax.errors import UserError
+from cnn_jax.core.errors import UserError
 
 
 def where(module: nn.Module) -> str:

@@ -10,7 +10,7 @@ from jax import lax
 from jax.typing import ArrayLike, DTypeLike
 from jaxtyping import Array, Float, Float32
 
-from cnn_jax.errors import UserError
+from cnn_jax.core.errors import UserError
 from cnn_jax.layers.naming import where
 
 Maps = Float[Array, "batch *space channels"]

@@ -19,18 +19,12 @@ from jax import lax
 from jax.typing import DTypeLike
 from jaxtyping import Array, Real
 
-from cnn_jax.errors import UserError
+from cnn_jax.core.errors import UserError
+from cnn_jax.kernels.max_pooling import window_max
 from cnn_jax.layers import arithmetic
-from cnn_jax.layers.maxima import window_max
 from cnn_jax.layers.naming import named, where
-from cnn_jax.layers.windows import (
-    Padding,
-    Pairs,
-    Size,
-    explicit,
-    reduce_windows,
-    taps,
-)
+from cnn_jax.kernels.windows import Pairs, reduce_windows, taps
+from cnn_jax.layers.windows import Padding, Size, explicit
 
 Maps = Real[Array, "batch *space channels"]
 Out = Real[Array, "batch *out channels"]

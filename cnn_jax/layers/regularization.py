@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from cnn_jax.errors import UserError
+from cnn_jax.core.errors import UserError
 
 
 class _LeaveOut(nn.Module):

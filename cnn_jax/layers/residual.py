@@ -16,7 +16,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from cnn_jax.errors import UserError, unknown
+from cnn_jax.core.errors import UserError, unknown
 from cnn_jax.layers.naming import named, where
 from cnn_jax.layers.windows import Size, per_dimension
 

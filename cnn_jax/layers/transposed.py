@@ -11,18 +11,13 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from cnn_jax.errors import UserError
-from cnn_jax.layers import arithmetic, lowering, lowering_xla
+from cnn_jax.core.errors import UserError
+from cnn_jax.kernels import convolution, convolution_xla
+from cnn_jax.layers import arithmetic
 from cnn_jax.layers.convolution import ConvLike, computation_dtype
 from cnn_jax.layers.naming import named
-from cnn_jax.layers.windows import (
-    Padding,
-    Pairs,
-    Size,
-    explicit,
-    explicit_padding,
-    per_dimension,
-)
+from cnn_jax.kernels.windows import Pairs
+from cnn_jax.layers.windows import Padding, Size, explicit, explicit_padding, per_dimension
 
 Maps = Float[Array, "batch *space channels"]
 Out = Float[Array, "batch *out features"]
@@ -58,11 +53,11 @@ def input_gradient(
         size, kernel.shape[:-2], strides, padding, dilation
     )
     # An input of `size` may have more outputs than there are gradients: those are zero.
-    full = lowering_xla.output_size(size, window, strides, padding, dilation)
+    full = convolution_xla.output_size(size, window, strides, padding, dilation)
     missing = [m - n for m, n in zip(full, gradient.shape[1:-1], strict=True)]
     if any(missing):
         gradient = jnp.pad(gradient, [(0, 0), *((0, n) for n in missing), (0, 0)])
-    return lowering.input_gradient(
+    return convolution.input_gradient(
         gradient,
         kernel,
         size=size,
@@ -100,7 +95,7 @@ def filter_gradient(
     window, strides, padding, dilation = explicit(
         x.shape[1:-1], window, strides, padding, dilation, name="window"
     )
-    return lowering.filter_gradient(
+    return convolution.filter_gradient(
         x,
         gradient,
         window=window,

@@ -4,17 +4,13 @@ Convolution and pooling share it. A size that is one integer holds for every
 dimension in space; padding may be written in the five ways of `Padding`.
 """
 
-import functools
-import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
-from jax import lax
-from jaxtyping import Array, Real
 
-from cnn_jax.errors import UserError, unknown
+from cnn_jax.core.errors import UserError, unknown
+from cnn_jax.kernels.windows import Pairs
 from cnn_jax.layers import arithmetic
 from cnn_jax.layers.naming import named
 
@@ -25,7 +21,6 @@ Size = Integer | Sequence[Integer]
 # dimension, "VALID" (none) or "SAME" (output size ceil(n / stride), an odd zero at
 # the end, as in TensorFlow).
 Padding = Size | Sequence[Sequence[Integer]] | str
-Pairs = tuple[tuple[int, int], ...]
 
 
 def per_dimension(
@@ -103,55 +98,6 @@ def explicit(
     dilation = per_dimension(dilation, rank, "dilation", least=1)
     pairs = explicit_padding(padding, space, window, strides, dilation)
     return window, strides, pairs, dilation
-
-
-def taps(
-    x: Real[Array, "batch *space channels"],
-    window: Sequence[int],
-    strides: Sequence[int],
-    dilation: Sequence[int],
-) -> list[Real[Array, "batch *out channels"]]:
-    """For each place in the window, in row-major order, what stands there.
-
-    `x` is padded already. Each tap is one slice of the whole input, so that its
-    gradient is cheap.
-    """
-    found = []
-    for places in itertools.product(*(range(f) for f in window)):
-        slices = []
-        for n, i, f, s, d in zip(
-            x.shape[1:-1], places, window, strides, dilation, strict=True
-        ):
-            last = i * d + (n - d * (f - 1) - 1) // s * s
-            slices.append(slice(i * d, last + 1, s))
-        found.append(x[:, *slices])
-    return found
-
-
-def reduce_windows(
-    x: Array,
-    start: float | int,
-    operation: Callable[[Array, Array], Array],
-    window: Sequence[int],
-    strides: Sequence[int],
-    dilation: Sequence[int],
-    pairs: Pairs,
-) -> Array:
-    """`operation` over each window of (batch, *space, channels) padded with `start`."""
-    if all(d == 1 for d in dilation):
-        return lax.reduce_window(
-            x,
-            # A concrete number, by which JAX knows the operation and its gradient.
-            np.asarray(start, x.dtype),
-            operation,
-            (1, *window, 1),
-            (1, *strides, 1),
-            ((0, 0), *pairs, (0, 0)),
-        )
-    # XLA has no gradient for the maximum of dilated windows: one slice for each
-    # place in the window instead.
-    x = jnp.pad(x, [(0, 0), *pairs, (0, 0)], constant_values=start)
-    return functools.reduce(operation, taps(x, window, strides, dilation))
 
 
 def _entries(value: Any, count: int, name: str) -> tuple[Any, ...]:

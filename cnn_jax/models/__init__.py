@@ -24,7 +24,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from cnn_jax.errors import UserError, unknown
+from cnn_jax.core.errors import UserError, unknown
 from cnn_jax.models import (
     alexnet,
     densenet,
@@ -43,7 +43,7 @@ from cnn_jax.models import (
     published,
     resnet,
     squeezenet,
-    stylisation,
+    style_transfer,
     unet,
     vgg,
     video,
@@ -105,14 +105,14 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "espcn": enhancement.ESPCN,
     "edsr": enhancement.EDSR,
     "dncnn": enhancement.DnCNN,
-    "johnson": stylisation.Johnson,
+    "johnson": style_transfer.Johnson,
 }
 
 # What learns a style that the maps of a network tell: "adain:squeezenet1_0".
 STYLISTS: dict[str, Callable[..., nn.Module]] = {
-    "pixels": stylisation.Pixels,
-    "johnson": stylisation.FeedForward,
-    "adain": stylisation.Adaptive,
+    "pixels": style_transfer.Pixels,
+    "johnson": style_transfer.FeedForward,
+    "adain": style_transfer.Adaptive,
 }
 
 # What is built on the maps of a network of `MODELS`, its backbone: "fcos:resnet18".

@@ -12,10 +12,10 @@ import flax.linen as nn
 from jaxtyping import Array, Float
 
 from cnn_jax import layers
-from cnn_jax.errors import UserError
+from cnn_jax.core.errors import UserError
+from cnn_jax.core.ranges import Count, Edge, Positive, Rate
 from cnn_jax.models import strides
 from cnn_jax.models.classifier import Classifier, Logits, scaled
-from cnn_jax.ranges import Count, Edge, Positive, Rate
 
 
 class AlexNet(Classifier, kw_only=True):

@@ -12,12 +12,13 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from cnn_jax import layers, ranges
-from cnn_jax.errors import UserError, unknown
+from cnn_jax import layers
+from cnn_jax.core import ranges
+from cnn_jax.core.errors import UserError, unknown
+from cnn_jax.core.ranges import Cells, Count, Rate
 from cnn_jax.layers import initializers
 from cnn_jax.layers.windows import Size
 from cnn_jax.models import pixel_heads, strides
-from cnn_jax.ranges import Cells, Count, Rate
 
 Maps = Float[Array, "batch *space channels"]
 # One row of classes an image or clip, and with those of `pixel_heads` one a pixel.

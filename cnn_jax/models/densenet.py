@@ -11,10 +11,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from cnn_jax import layers
+from cnn_jax.core.ranges import Count, Layers, Share
 from cnn_jax.models import strides
 from cnn_jax.models.classifier import Logits, NormalizedClassifier
 from cnn_jax.models.resnet import Stem
-from cnn_jax.ranges import Count, Layers, Share
 
 Map = Float[Array, "batch height width channels"]
 

@@ -9,9 +9,9 @@ import flax.linen as nn
 from jaxtyping import Array, Float
 
 from cnn_jax import layers
-from cnn_jax.errors import UserError
+from cnn_jax.core.errors import UserError
+from cnn_jax.core.ranges import Count, Layers
 from cnn_jax.models.classifier import Logits, NormalizedClassifier
-from cnn_jax.ranges import Count, Layers
 
 # Channels of each stage, in widths; the distance of its kernels' taps.
 CHANNELS = (1, 2, 4, 8, 16, 32, 32, 32)

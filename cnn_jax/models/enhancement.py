@@ -16,10 +16,11 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Float32
 
-from cnn_jax import layers, ranges
-from cnn_jax.errors import UserError
+from cnn_jax import layers
+from cnn_jax.core import ranges
+from cnn_jax.core.errors import UserError
+from cnn_jax.core.ranges import Cells, Count, Layers, Positive, Range
 from cnn_jax.layers import initializers
-from cnn_jax.ranges import Cells, Count, Layers, Positive, Range
 
 Maps = Float[Array, "batch height width channels"]
 Better = Float32[Array, "batch out_height out_width channels"]

@@ -19,11 +19,12 @@ import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Float32
 
-from cnn_jax import layers, ranges
-from cnn_jax.errors import UserError
+from cnn_jax import layers
+from cnn_jax.core import ranges
+from cnn_jax.core.errors import UserError
+from cnn_jax.core.ranges import Count, Layers
 from cnn_jax.layers import initializers
 from cnn_jax.models import maps
-from cnn_jax.ranges import Count, Layers
 
 Images = Float[Array, "batch height width channels"]
 Map = Float[Array, "batch _height _width _channels"]

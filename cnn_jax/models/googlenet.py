@@ -15,6 +15,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from cnn_jax import layers
+from cnn_jax.core.ranges import Positive, Rate
 from cnn_jax.layers.windows import Size
 from cnn_jax.models import strides
 from cnn_jax.models.classifier import (
@@ -25,7 +26,6 @@ from cnn_jax.models.classifier import (
     hidden_init,
     scaled,
 )
-from cnn_jax.ranges import Positive, Rate
 
 Map = Float[Array, "batch height width channels"]
 Out = Float[Array, "batch out_height out_width out_channels"]

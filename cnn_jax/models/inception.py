@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from cnn_jax import layers
+from cnn_jax.core.ranges import Positive, Rate
 from cnn_jax.layers.windows import Size
 from cnn_jax.models import strides
 from cnn_jax.models.classifier import (
@@ -22,7 +23,6 @@ from cnn_jax.models.classifier import (
     head_init,
     scaled,
 )
-from cnn_jax.ranges import Positive, Rate
 
 Map = Float[Array, "batch height width channels"]
 

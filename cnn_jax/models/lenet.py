@@ -7,11 +7,11 @@ import flax.linen as nn
 from jaxtyping import Array, Float
 
 from cnn_jax import layers
-from cnn_jax.errors import UserError
+from cnn_jax.core.errors import UserError
+from cnn_jax.core.ranges import Edge
 from cnn_jax.layers import initializers
 from cnn_jax.models import strides
 from cnn_jax.models.classifier import Classifier, Logits
-from cnn_jax.ranges import Edge
 
 POOLS = {"avg": layers.AvgPool, "max": layers.MaxPool}
 

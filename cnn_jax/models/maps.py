@@ -11,7 +11,7 @@ import flax.linen as nn
 from jaxtyping import Array, Float
 
 from cnn_jax import layers
-from cnn_jax.errors import UserError, unknown
+from cnn_jax.core.errors import UserError, unknown
 from cnn_jax.models.classifier import Classifier
 
 Images = Float[Array, "batch height width channels"]

@@ -5,8 +5,9 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from cnn_jax import layers, ranges
-from cnn_jax.ranges import Count
+from cnn_jax import layers
+from cnn_jax.core import ranges
+from cnn_jax.core.ranges import Count
 
 
 class MLP(nn.Module):

@@ -11,9 +11,9 @@ import flax.linen as nn
 from jaxtyping import Array, Float
 
 from cnn_jax import layers
+from cnn_jax.core.ranges import Positive, Rate
 from cnn_jax.layers import initializers
 from cnn_jax.models.classifier import Logits, NormalizedClassifier, scaled
-from cnn_jax.ranges import Positive, Rate
 
 # Table 2: expansion, output channels, blocks, stride of the first block.
 STAGES = (

@@ -10,9 +10,9 @@ import flax.linen as nn
 from jaxtyping import Array, Float
 
 from cnn_jax import layers
+from cnn_jax.core.ranges import Positive, Rate
 from cnn_jax.models import strides
 from cnn_jax.models.classifier import Classifier, Logits, scaled
-from cnn_jax.ranges import Positive, Rate
 
 
 class NIN(Classifier, kw_only=True):

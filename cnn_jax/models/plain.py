@@ -18,11 +18,11 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from cnn_jax import layers
-from cnn_jax.errors import UserError, unknown
+from cnn_jax.core.errors import UserError, unknown
+from cnn_jax.core.ranges import Cells, Count, Index, Layers, Share
 from cnn_jax.layers.windows import Size, per_dimension
 from cnn_jax.models import strides
 from cnn_jax.models.classifier import Logits, NormalizedClassifier
-from cnn_jax.ranges import Cells, Count, Index, Layers, Share
 
 Maps = Float[Array, "batch height width channels"]
 Out = Float[Array, "batch out_height out_width features"]

@@ -12,10 +12,10 @@ import flax.linen as nn
 from jaxtyping import Array, Float
 
 from cnn_jax import layers
-from cnn_jax.errors import UserError
+from cnn_jax.core.errors import UserError
+from cnn_jax.core.ranges import Count, Layers, Rate
 from cnn_jax.models import pixel_heads, strides
 from cnn_jax.models.classifier import Logits, NormalizedClassifier, head_init
-from cnn_jax.ranges import Count, Layers, Rate
 
 
 class Stem(nn.Module):

@@ -11,11 +11,11 @@ import flax.linen as nn
 from jaxtyping import Array, Float
 
 from cnn_jax import layers
-from cnn_jax.errors import UserError
+from cnn_jax.core.errors import UserError
+from cnn_jax.core.ranges import Cells, Count, Layers, Positive, Rate
 from cnn_jax.layers import initializers
 from cnn_jax.models import strides
 from cnn_jax.models.classifier import Classifier, Logits, scaled
-from cnn_jax.ranges import Cells, Count, Layers, Positive, Rate
 
 # Channels of the squeeze convolutions of fire2, ..., fire9; each of the two expand
 # convolutions of a module has four times as many (table 1).

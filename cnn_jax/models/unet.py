@@ -15,11 +15,12 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Float32
 
-from cnn_jax import layers, ranges
-from cnn_jax.errors import UserError
+from cnn_jax import layers
+from cnn_jax.core import ranges
+from cnn_jax.core.errors import UserError
+from cnn_jax.core.ranges import Count, Layers, Rate
 from cnn_jax.layers import initializers
 from cnn_jax.models import maps
-from cnn_jax.ranges import Count, Layers, Rate
 
 Images = Float[Array, "batch height width channels"]
 Map = Float[Array, "batch _height _width _channels"]

@@ -22,12 +22,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from cnn_jax import layers
-from cnn_jax.errors import UserError, unknown
+from cnn_jax.core.errors import UserError, unknown
+from cnn_jax.core.ranges import Cells, Count, Layers, Rate
 from cnn_jax.layers import arithmetic
 from cnn_jax.layers.windows import Size, per_dimension
 from cnn_jax.models import strides
 from cnn_jax.models.classifier import Classifier, Logits, NormalizedClassifier
-from cnn_jax.ranges import Cells, Count, Layers, Rate
 
 Images = Float[Array, "batch *space channels"]
 Clips = Float[Array, "batch depth height width channels"]

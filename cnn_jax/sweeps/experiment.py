@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cnn_jax.errors import UserError
-from cnn_jax.paths import split_recipe
-from cnn_jax.records import Damaged
+from cnn_jax.core.errors import UserError
+from cnn_jax.core.paths import split_recipe
+from cnn_jax.core.records import Damaged
+from cnn_jax.runs import folder, resolve
 from cnn_jax.training import config as config_lib
-from cnn_jax.training import resolve
-from cnn_jax.training import workdir as folder
 from cnn_jax.training.config import Config
 
 SEEDS = (0, 1, 2)

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from cnn_jax.errors import UserError
+from cnn_jax.core.errors import UserError
 from cnn_jax.sweeps import outcome
 from cnn_jax.sweeps.experiment import Run
 from cnn_jax.sweeps.outcome import Outcome

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from cnn_jax.errors import UserError
+from cnn_jax.core.errors import UserError
 from cnn_jax.sweeps import outcome
 from cnn_jax.sweeps.experiment import Run
 from cnn_jax.sweeps.local import PATIENCE, Event, tied

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cnn_jax import disk, records
-from cnn_jax.errors import UserError
+from cnn_jax.core import disk, records
+from cnn_jax.core.errors import UserError
+from cnn_jax.runs import folder
 from cnn_jax.sweeps.experiment import Run, shell_line
-from cnn_jax.training import workdir as folder
 
 LOG = "log.txt"
 # The last line that a launcher writes.

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cnn_jax import names
+from cnn_jax.core import names
 from cnn_jax.sweeps import results
 from cnn_jax.sweeps.experiment import Experiment
 from cnn_jax.sweeps.results import Row

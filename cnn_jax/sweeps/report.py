@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from tabulate import tabulate
 
-from cnn_jax import disk, records
 from cnn_jax.analysis.costs import memory_text
-from cnn_jax.errors import UserError
+from cnn_jax.core import disk, records
+from cnn_jax.core.errors import UserError
 from cnn_jax.sweeps import plots, results, statistics
 from cnn_jax.sweeps.experiment import Experiment
 from cnn_jax.sweeps.results import Row

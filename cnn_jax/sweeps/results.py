@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cnn_jax import disk, tasks
-from cnn_jax.errors import UserError
+from cnn_jax import tasks
+from cnn_jax.core import disk
+from cnn_jax.core.errors import UserError
+from cnn_jax.runs import folder
 from cnn_jax.sweeps.experiment import Experiment, Run
 from cnn_jax.sweeps.outcome import Outcome, outcome
 from cnn_jax.training import metrics_log
-from cnn_jax.training import workdir as folder
 
 COSTS = ("parameters", "macs", "examples_per_second")
 CSV = "results.csv"

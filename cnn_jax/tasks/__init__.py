@@ -24,7 +24,7 @@ from cnn_jax.tasks.classification import Classification
 from cnn_jax.tasks.detection import Detection
 from cnn_jax.tasks.embedding import Embedding
 from cnn_jax.tasks.enhancement import Enhancement
-from cnn_jax.tasks.localisation import Localisation
+from cnn_jax.tasks.localization import Localisation
 from cnn_jax.tasks.segmentation import Segmentation
 from cnn_jax.tasks.style_transfer import StyleTransfer
 

@@ -10,7 +10,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, UInt8
 
-from cnn_jax.ranges import Count, NotNegative, Rate
+from cnn_jax.core.ranges import Count, NotNegative, Rate
 from cnn_jax.tasks import pictures
 from cnn_jax.tasks.metrics import Pairs, Rows, Totals, means, weighted
 

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, UInt8
 
+from cnn_jax.core.ranges import Range, Rate
 from cnn_jax.models.fcos import Places
-from cnn_jax.ranges import Range, Rate
 from cnn_jax.tasks import anchor_free, pictures
 from cnn_jax.tasks.average_precision import average_precision
 from cnn_jax.tasks.metrics import Pairs, Rows, Totals, means, weighted

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, UInt8
 
-from cnn_jax.errors import UserError, unknown
-from cnn_jax.ranges import Count, NotNegative, Positive, Range
+from cnn_jax.core.errors import UserError, unknown
+from cnn_jax.core.ranges import Count, NotNegative, Positive, Range
 from cnn_jax.tasks import embeddings, pictures, verification
 from cnn_jax.tasks.metrics import Pairs, Rows, Totals, means
 

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, UInt8
 
-from cnn_jax.data import bicubic, colours
-from cnn_jax.errors import unknown
-from cnn_jax.ranges import Edge
+from cnn_jax.core.errors import unknown
+from cnn_jax.core.ranges import Edge
+from cnn_jax.data import bicubic, colors
 from cnn_jax.tasks import image_quality, pictures
 from cnn_jax.tasks.metrics import Pairs, Rows, Totals, mean_of_defined, means, weighted
 
@@ -131,8 +131,8 @@ class Enhancement:
             return made
         if image.ndim == 2:
             return made.repeat(3, -1)
-        enlarged = bicubic.resize(colours.ycbcr(image), made.shape[:2])
-        return colours.rgb(np.concatenate([made, enlarged[..., 1:]], axis=-1))
+        enlarged = bicubic.resize(colors.ycbcr(image), made.shape[:2])
+        return colors.rgb(np.concatenate([made, enlarged[..., 1:]], axis=-1))
 
     def _distances(self, outputs: Outputs, batch: dict) -> Outputs:
         return LOSSES[self.loss_name](outputs - batch["label"] / 255)
@@ -144,7 +144,7 @@ class Enhancement:
         are inside of the border."""
         if self._inside(row) < least:
             return math.nan
-        luma = colours.luma(of(row)), colours.luma(row["label"])
+        luma = colors.luma(of(row)), colors.luma(row["label"])
         return measure(*luma, self._border(row))
 
     def _border(self, row: dict[str, np.ndarray]) -> int:

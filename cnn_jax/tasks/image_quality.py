@@ -9,7 +9,7 @@ import math
 import numpy as np
 from jaxtyping import Real
 
-from cnn_jax.errors import UserError
+from cnn_jax.core.errors import UserError
 
 PEAK = 255.0
 WINDOW = 11  # of SSIM

@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
+import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Num
 
 Pair = tuple[Num[Array, "..."], Num[Array, ""]]
@@ -46,3 +48,16 @@ def means(totals: Totals) -> dict[str, float]:
         for name, (total, count) in totals.items()
         if np.ndim(total) == 0 and count
     }
+
+
+def add(totals: Totals, pairs: Mapping[str, tuple[ArrayLike, ArrayLike]]) -> Totals:
+    """`totals + pairs`, in float64 on the host."""
+    pairs = jax.device_get(dict(pairs))
+    result = dict(totals)
+    for name, (total, count) in pairs.items():
+        before, count_before = totals.get(name, (0.0, 0.0))
+        result[name] = (
+            before + np.asarray(total, np.float64),
+            float(count_before + np.float64(count)),
+        )
+    return result

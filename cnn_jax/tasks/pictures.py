@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float, Integer, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
-from cnn_jax.names import plain, short, text
+from cnn_jax.core.names import plain, short, text
 
 Picture = UInt8[np.ndarray, "height width 3"]
 Composed = UInt8[np.ndarray, "whole_height whole_width 3"]

@@ -9,8 +9,8 @@ import numpy as np
 from jaxtyping import Array, Float, UInt8
 
 from cnn_jax import layers
-from cnn_jax.errors import UserError, unknown
-from cnn_jax.ranges import NotNegative
+from cnn_jax.core.errors import UserError, unknown
+from cnn_jax.core.ranges import NotNegative
 from cnn_jax.tasks import pictures
 from cnn_jax.tasks.metrics import Pairs, Rows, Totals, means, weighted
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from cnn_jax.errors import UserError
+from cnn_jax.core.errors import UserError
 
 Embeddings = Float[np.ndarray, "n features"]
 Identities = Int[np.ndarray, " n"]

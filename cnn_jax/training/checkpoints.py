@@ -18,11 +18,11 @@ import orbax.checkpoint as ocp
 from flax import serialization
 from orbax.checkpoint import checkpoint_managers
 
-from cnn_jax import disk, records
-from cnn_jax.errors import UserError
-from cnn_jax.orbax_paths import orbax_path
-from cnn_jax.training import notes, parallel
-from cnn_jax.training.manager import Manager
+from cnn_jax.core import disk, records
+from cnn_jax.core.errors import UserError
+from cnn_jax.core.orbax_paths import orbax_path
+from cnn_jax.training import checkpoint_notes, parallel
+from cnn_jax.training.checkpoint_manager import Manager
 
 
 class Checkpoints:
@@ -96,7 +96,7 @@ class Checkpoints:
           UserError: this save cannot be written, or an earlier one could not.
         """
         tree = parallel.to_global(serialization.to_state_dict(state))
-        noted = notes.sealed(progress, checksums(tree), metrics or {})
+        noted = checkpoint_notes.sealed(progress, checksums(tree), metrics or {})
         with self._writing():
             if step in self._manager.all_steps():
                 # Damaged, or the run would have gone on from it.
@@ -152,9 +152,9 @@ class Checkpoints:
         """
         return self._noted(step).scores or {}
 
-    def _noted(self, step: int) -> notes.Notes:
+    def _noted(self, step: int) -> checkpoint_notes.Notes:
         try:
-            return notes.read(self.directory / str(step))
+            return checkpoint_notes.read(self.directory / str(step))
         except records.Damaged as error:
             raise UserError(
                 f"the checkpoint of step {step} in {self.directory} is damaged: {error}"

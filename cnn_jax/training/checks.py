@@ -6,12 +6,13 @@ from typing import Any
 import jax
 from flax import linen as nn
 
-from cnn_jax import memory, models, tasks
+from cnn_jax import models, tasks
+from cnn_jax.core import memory
+from cnn_jax.core.errors import UserError
 from cnn_jax.data.dataset import LABELS, Dataset
 from cnn_jax.data.splits import Shape
-from cnn_jax.errors import UserError
 from cnn_jax.tasks import verification
-from cnn_jax.training import machine, parallel, transfer
+from cnn_jax.training import freezing, machine, parallel
 from cnn_jax.training.config import Config
 
 # What makes a network return what a task takes.
@@ -144,7 +145,7 @@ def check_memory(config: Config, image_shape: Shape, state: Any) -> None:
         memory.check(5 * pixels // jax.device_count(), what, change, most)
 
 
-def check_judge(config: Config, model: nn.Module, plan: transfer.Plan | None) -> None:
+def check_judge(config: Config, model: nn.Module, plan: freezing.Plan | None) -> None:
     """Raises UserError where the module that judges what is learned is trained too."""
     judge = getattr(model, "judge", None)
     if judge and (plan is None or not plan.ever().rests((judge,))):

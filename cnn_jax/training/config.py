@@ -19,10 +19,10 @@ from typing import Annotated, Any, NamedTuple, NewType
 from ml_collections import ConfigDict, FrozenConfigDict
 
 from cnn_jax import data
+from cnn_jax.core.errors import UserError, unknown
+from cnn_jax.core.paths import split_recipe
+from cnn_jax.core.ranges import Range
 from cnn_jax.data.augment import Augment
-from cnn_jax.errors import UserError, unknown
-from cnn_jax.paths import split_recipe
-from cnn_jax.ranges import Range
 
 # A resolved config, or a group of one.
 Config = FrozenConfigDict

@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any, NoReturn
 
-from cnn_jax.errors import UserError
+from cnn_jax.core.errors import UserError
 
 BEAT_SECONDS = 5.0  # between two signs of life
 # A process that is stopped, swaps or holds Python's lock is given two minutes.

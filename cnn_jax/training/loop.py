@@ -10,19 +10,19 @@ from typing import Annotated, Any
 import jax
 import numpy as np
 
+from cnn_jax.core.errors import UserError
+from cnn_jax.core.ranges import Examples, Range
 from cnn_jax.data import loading
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.data.splits import Split
-from cnn_jax.errors import UserError
-from cnn_jax.ranges import Examples, Range
 from cnn_jax.training import config as config_lib
-from cnn_jax.training import machine, parallel, run
+from cnn_jax.training import machine, parallel, setup
 from cnn_jax.training.checkpoints import Checkpoints
 from cnn_jax.training.config import Config
 from cnn_jax.training.evaluation import Evaluation, evaluate
 from cnn_jax.training.progress import NonFinite, Progress, check_ended
-from cnn_jax.training.report import Report
-from cnn_jax.training.run import Network, Training
+from cnn_jax.training.record import Report
+from cnn_jax.training.setup import Network, Training
 from cnn_jax.training.signals import Stopped, stop_signals
 from cnn_jax.training.state import parameter_count, stream
 
@@ -91,9 +91,9 @@ def train(
       Stopped: a signal came; the state is saved.
       UserError: the loss is not finite, or the disk cannot be written.
     """
-    eval_step = run.eval_step(network)
+    eval_step = setup.eval_step(network)
     best_metric = f"test/{network.task.best_metric}"
-    fresh = functools.partial(run.fresh_state, config, network, training)
+    fresh = functools.partial(setup.fresh_state, config, network, training)
 
     with (
         stop_signals(hosts=parallel.host_shard()[1]) as stopped,
@@ -107,7 +107,7 @@ def train(
         if state is None:
             state = parallel.replicate(fresh())
         start = int(state.step)
-        dataset, said = run.with_features(
+        dataset, said = setup.with_features(
             config, network, training, dataset, state.variables()
         )
         train_split, test_split = dataset.splits["train"], dataset.splits["test"]
@@ -119,7 +119,7 @@ def train(
                 eval_step, state.variables(), loaded, network.task.collected
             )
 
-        train_step = run.train_step(config, network, training, start)
+        train_step = setup.train_step(config, network, training, start)
         with (
             Report(
                 workdir, config, network, training, start, saved.get("log")
@@ -156,7 +156,7 @@ def train(
                 if training.plan and step - 1 in training.plan.starts:
                     progress.drain()
                     progress.rest()
-                    train_step = run.train_step(config, network, training, step - 1)
+                    train_step = setup.train_step(config, network, training, step - 1)
                 state, pairs = train_step(state, batch)
                 parallel.hold_back(pairs)
                 progress.add(step, pairs, config.data.batch_size)

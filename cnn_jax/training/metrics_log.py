@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cnn_jax import disk, records
+from cnn_jax.core import disk, records
 
 FILE = "metrics.jsonl"
 

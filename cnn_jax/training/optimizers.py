@@ -7,8 +7,8 @@ import jax
 import optax
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from cnn_jax.errors import UserError
-from cnn_jax.ranges import NotNegative, Positive, Range, Rate
+from cnn_jax.core.errors import UserError
+from cnn_jax.core.ranges import NotNegative, Positive, Range, Rate
 from cnn_jax.training.schedules import Schedule
 
 # Weight decay applies to kernels; biases, normalisation and pixels are left alone

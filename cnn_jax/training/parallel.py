@@ -16,7 +16,7 @@ from jax._src.clusters import ClusterEnv  # there is no public way to ask
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from cnn_jax.errors import UserError
+from cnn_jax.core.errors import UserError
 from cnn_jax.training import hosts, roll_call, startup
 
 AXIS = "batch"

@@ -7,9 +7,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from cnn_jax.errors import UserError
+from cnn_jax.core.errors import UserError
 from cnn_jax.tasks.metrics import means
-from cnn_jax.training import metrics
+from cnn_jax.tasks import metrics
 
 
 class NonFinite(Exception):

@@ -12,7 +12,7 @@ import threading
 import time
 from typing import Any
 
-from cnn_jax.errors import UserError
+from cnn_jax.core.errors import UserError
 from cnn_jax.training import hosts
 from cnn_jax.training.hosts import Peer
 

@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from cnn_jax.errors import UserError
-from cnn_jax.ranges import Fraction, Positive, Range
+from cnn_jax.core.errors import UserError
+from cnn_jax.core.ranges import Fraction, Positive, Range
 from cnn_jax.training.config import Duration
 
 Schedule = Callable[[int | jax.Array], jax.Array]

@@ -10,7 +10,7 @@ import optax
 from flax import linen as nn
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from cnn_jax.training.transfer import EVERYTHING, Phase
+from cnn_jax.training.freezing import EVERYTHING, Phase
 
 # Random numbers are derived, not stored: key(seed), stream, step.
 STREAMS = {"init": 0, "augment": 1, "dropout": 2}

@@ -11,10 +11,10 @@ from jax import lax
 
 from cnn_jax.data import augment
 from cnn_jax.tasks.metrics import Pairs
-from cnn_jax.training import features
+from cnn_jax.training import cached_features
+from cnn_jax.training.freezing import EVERYTHING, Phase, join
 from cnn_jax.training.parallel import AXIS
 from cnn_jax.training.state import State, stream
-from cnn_jax.training.transfer import EVERYTHING, Phase, join
 
 Batch = Mapping[str, jax.Array]
 
@@ -49,7 +49,7 @@ def make_train_step(
 
         def loss_of(trained: Any) -> tuple[jax.Array, tuple[Any, Any]]:
             params = join(trained, rest)
-            with phase.applied(), features.given(batch.get("features")):
+            with phase.applied(), cached_features.given(batch.get("features")):
                 outputs, updated = model.apply(
                     {"params": params, "batch_stats": state.batch_stats},
                     images,
@@ -100,7 +100,7 @@ def make_eval_step(
     """
 
     def step(variables: Any, batch: Batch) -> tuple[Pairs, dict[str, jax.Array]]:
-        with features.given(batch.get("features")):
+        with cached_features.given(batch.get("features")):
             outputs = model.apply(variables, normalize(batch["image"]), train=False)
         return (
             lax.psum(dict(task.metrics(outputs, batch)), AXIS),

@@ -16,8 +16,8 @@ from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tqdm import tqdm
 
-from cnn_jax import disk, names, strict_json
-from cnn_jax.errors import UserError
+from cnn_jax.core import disk, names, strict_json
+from cnn_jax.core.errors import UserError
 from cnn_jax.training.metrics_log import MetricsLog
 
 MARKUP = re.compile(r"[&<>|*`~\\\[\]]|\b_|_\b")

@@ -10,7 +10,7 @@ import pytest
 
 from cnn_jax import layers, models
 from cnn_jax.analysis import costs
-from cnn_jax.errors import UserError
+from cnn_jax.core.errors import UserError
 from cnn_jax.models.published import PUBLISHED
 
 

@@ -10,7 +10,7 @@ import pytest
 from cnn_jax import layers
 from cnn_jax.analysis import costs, operations
 from cnn_jax.layers import arithmetic
-from cnn_jax.models import stylisation
+from cnn_jax.models import style_transfer
 
 MODULES = {
     name: value
@@ -142,4 +142,4 @@ def test_dropout_is_no_row():
 def test_memory_is_that_of_the_computation(dtype, size):
     row = row_of(partial(layers.Conv, 4, 3, dtype=dtype), (6, 5, 3))
     assert row.memory == 6 * 5 * 4 * size
-    assert set(operations.MACS) - set(MODULES.values()) == {stylisation.Canvas}
+    assert set(operations.MACS) - set(MODULES.values()) == {style_transfer.Canvas}

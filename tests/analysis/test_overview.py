@@ -9,7 +9,7 @@ import pytest
 
 from cnn_jax import models
 from cnn_jax.analysis import costs, overview
-from cnn_jax.errors import UserError
+from cnn_jax.core.errors import UserError
 from cnn_jax.models import published
 from cnn_jax.models.published import PUBLISHED
 

@@ -9,10 +9,10 @@ import time
 import pytest
 
 from cnn_jax.benchmarks import input as inputs
-from cnn_jax.benchmarks import measure, report, suite, torch_input, torch_peer
+from cnn_jax.benchmarks import measure, suite, tables, torch_input, torch_peer
 from cnn_jax.benchmarks.peers import NoPeer
 from cnn_jax.benchmarks.subject import Request
-from cnn_jax.errors import UserError
+from cnn_jax.core.errors import UserError
 from cnn_jax.training import loop
 
 QUICK = measure.Protocol(repeats=1, warmup=1)
@@ -133,7 +133,7 @@ def test_suite(pets, short, monkeypatch, capsys):
     # Beside a peer, and where the system says nothing of memory.
     beside = dict.fromkeys([key for key in row if key.startswith("peer_")], 5.0)
     row |= beside | {"peer": "torch", "ratio": 0.5, "ratio_of_best": 0.5}
-    table = report.input_markdown([row, row | {"memory": None}])
+    table = tables.input_markdown([row, row | {"memory": None}])
     assert table.count(" 0.50 ") == 4
 
 

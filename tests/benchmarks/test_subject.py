@@ -5,7 +5,7 @@ import pytest
 
 from cnn_jax.benchmarks import subject
 from cnn_jax.benchmarks.subject import Request, make, random_labels
-from cnn_jax.errors import UserError
+from cnn_jax.core.errors import UserError
 
 
 def test_a_network_by_name_is_as_it_was_published():

@@ -14,8 +14,8 @@ from cnn_jax import models
 from cnn_jax.benchmarks import torch_peer
 from cnn_jax.benchmarks.peers import NoPeer
 from cnn_jax.benchmarks.torch_peer import Peer
-from cnn_jax.models import torch_names
 from cnn_jax.training.config import Config
+from cnn_jax.weights import torch_names
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 from cnn_jax import models
 from cnn_jax.benchmarks import torch_resnet
 from cnn_jax.benchmarks.peers import NoPeer
-from cnn_jax.models import torch_weights
+from cnn_jax.weights import torch_weights
 
 
 class Module:

@@ -7,8 +7,8 @@ import os
 import numpy as np
 import pytest
 
+from cnn_jax.core.errors import UserError
 from cnn_jax.data.annotations import coco, pascal_voc
-from cnn_jax.errors import UserError
 
 CAT = """<object><name>cat</name><difficult>0</difficult><bndbox>
 <xmin>3</xmin><ymin>2</ymin><xmax>10</xmax><ymax>6.5</ymax></bndbox></object>"""

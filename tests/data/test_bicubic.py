@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from cnn_jax.core.errors import UserError
 from cnn_jax.data import bicubic
-from cnn_jax.data.colours import luma
-from cnn_jax.errors import UserError
+from cnn_jax.data.colors import luma
 from cnn_jax.tasks import image_quality
 
 # The upper left corner, 23x12 pixels, of the blue channel of a photo of 512x512, and

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cnn_jax.core.errors import UserError
 from cnn_jax.data import boxes
-from cnn_jax.errors import UserError
 
 
 def test_what_reaches_beyond_an_image_by_a_pixel_is_cut_off():

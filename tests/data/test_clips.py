@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cnn_jax.core.errors import UserError
 from cnn_jax.data import clips, load
 from cnn_jax.data.loading import eval_batches, train_batches
-from cnn_jax.errors import UserError
 
 # Videos are of 9 to 15 frames; the left half of frame t is 10 * t, the right one white.
 LONG = 15

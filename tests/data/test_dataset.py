@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cnn_jax import data
+from cnn_jax.core.errors import UserError
+from cnn_jax.core.ranges import plain
 from cnn_jax.data.dataset import assemble, channel_statistics, keep
 from cnn_jax.data.splits import Arrays
-from cnn_jax.errors import UserError
-from cnn_jax.ranges import plain
 
 
 def test_importing_is_light():

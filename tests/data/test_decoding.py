@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cnn_jax.core.errors import UserError
 from cnn_jax.data import decoding, images
-from cnn_jax.errors import UserError
 
 PIXELS = np.arange(4 * 6, dtype=np.uint8).reshape(4, 6) * 10
 

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from cnn_jax import data
+from cnn_jax.core.errors import UserError
 from cnn_jax.data import digit_scenes, digits
 from cnn_jax.data.digit_scenes import LARGEST, MOST_DIGITS, SMALLEST, STROKE
-from cnn_jax.errors import UserError
 
 
 @pytest.fixture(scope="module")

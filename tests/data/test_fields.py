@@ -6,8 +6,8 @@ import os
 
 import pytest
 
+from cnn_jax.core.errors import UserError
 from cnn_jax.data import fields
-from cnn_jax.errors import UserError
 
 
 @pytest.mark.parametrize(

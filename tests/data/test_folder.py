@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cnn_jax.core.errors import UserError
 from cnn_jax.data import load
 from cnn_jax.data.splits import Records
-from cnn_jax.errors import UserError
 
 
 def names(dataset, role):

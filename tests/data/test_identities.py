@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cnn_jax.core.errors import UserError
 from cnn_jax.data import describe, identities, load
-from cnn_jax.errors import UserError
 
 
 @pytest.fixture

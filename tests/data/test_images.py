@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from cnn_jax.core.errors import UserError
 from cnn_jax.data import images
-from cnn_jax.errors import UserError
 
 
 def gradient(width, height):

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cnn_jax.core.errors import UserError
 from cnn_jax.data import folder
 from cnn_jax.data.loading import eval_batches, train_batches
 from cnn_jax.data.splits import Arrays, Varied
-from cnn_jax.errors import UserError
 
 sizes = st.integers(1, 40)
 seeds = st.integers(0, 2**31)

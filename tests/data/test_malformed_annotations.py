@@ -10,8 +10,8 @@ import xml.etree.ElementTree as ET
 import pytest
 from PIL import Image
 
+from cnn_jax.core.errors import UserError
 from cnn_jax.data.annotations import coco, pascal_voc
-from cnn_jax.errors import UserError
 
 COCO = {
     "info": {"year": 2017},

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from cnn_jax import data
+from cnn_jax.core.errors import DataWarning, UserError
 from cnn_jax.data import decoding
-from cnn_jax.errors import DataWarning, UserError
 
 UNDECIDED = "its size does not tell whether its mask is turned too"
 

@@ -11,9 +11,9 @@ from scipy import stats
 from sklearn.linear_model import LogisticRegression
 
 from cnn_jax import data
+from cnn_jax.core.errors import UserError
 from cnn_jax.data import digits, moving_digits
 from cnn_jax.data.moving_digits import MOTIONS
-from cnn_jax.errors import UserError
 
 TRAIN, TEST = 1200, 400
 CHANCE = 1 / len(MOTIONS)

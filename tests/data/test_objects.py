@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from cnn_jax import data
-from cnn_jax.errors import DataWarning, UserError
+from cnn_jax.core.errors import DataWarning, UserError
 
 OBJECT = (
     "<object><name>{}</name><bndbox><xmin>{}</xmin><ymin>{}</ymin><xmax>{}</xmax>"

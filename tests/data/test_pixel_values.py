@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cnn_jax.core.errors import DataWarning, UserError
 from cnn_jax.data import images, mask_records
-from cnn_jax.errors import DataWarning, UserError
 
 RAMP = np.arange(32, dtype=np.uint8).reshape(4, 8)
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from cnn_jax import data
-from cnn_jax.data import bicubic, colours, restoration
+from cnn_jax.core.errors import UserError
+from cnn_jax.data import bicubic, colors, restoration
 from cnn_jax.data.loading import eval_batches, train_batches
 from cnn_jax.data.splits import Varied
-from cnn_jax.errors import UserError
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def test_luma_of_pictures(folder):
     for coloured, grey in zip(
         whole.splits["test"].labels, luma.splits["test"].labels, strict=True
     ):
-        np.testing.assert_array_equal(colours.luma(coloured), grey[..., 0])
+        np.testing.assert_array_equal(colors.luma(coloured), grey[..., 0])
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,9 @@ import pytest
 from PIL import Image
 
 from cnn_jax import data
+from cnn_jax.core.errors import UserError
 from cnn_jax.data import images
 from cnn_jax.data.loading import eval_batches, train_batches
-from cnn_jax.errors import UserError
 
 
 @pytest.fixture

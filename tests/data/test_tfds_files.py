@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from cnn_jax.core.errors import UserError
 from cnn_jax.data import describe, load
-from cnn_jax.errors import UserError
 
 OPTIONS = {"image_size": 8, "test_split": "validation", "in_memory": True}
 FEATURES = "tensorflow_datasets.core.features"

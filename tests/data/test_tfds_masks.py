@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from cnn_jax import data
+from cnn_jax.core.errors import UserError
 from cnn_jax.data.masks import MaskRecords
-from cnn_jax.errors import UserError
 
 OPTIONS = {"image_size": (6, 10), "test_split": "validation"}
 

@@ -8,8 +8,8 @@ import zipfile
 import numpy as np
 import pytest
 
+from cnn_jax.core.errors import UserError
 from cnn_jax.data import load, volumes
-from cnn_jax.errors import UserError
 
 
 def ramp(depth, height, width):

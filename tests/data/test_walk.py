@@ -9,7 +9,8 @@ import sys
 import pytest
 
 from cnn_jax import data
-from cnn_jax.data import footage, restoration
+from cnn_jax.core.errors import DataWarning, UserError
+from cnn_jax.data import clip_files, restoration
 from cnn_jax.data.walk import (
     SUFFIXES,
     below,
@@ -20,7 +21,6 @@ from cnn_jax.data.walk import (
     once,
     visible_files,
 )
-from cnn_jax.errors import DataWarning, UserError
 
 
 @pytest.fixture
@@ -164,7 +164,7 @@ def test_clips_count_once(tmp_path, write):
     (tmp_path / "clips/copy").mkdir()
     for i in range(2):  # as `cp -al` makes it
         os.link(tmp_path / f"clips/a/{i}.png", tmp_path / f"clips/copy/{i}.png")
-    found = below(tmp_path / "clips", footage.CLIPS)
+    found = below(tmp_path / "clips", clip_files.CLIPS)
     assert names(tmp_path / "clips", found) == ["a", "b"]
 
 

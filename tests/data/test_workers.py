@@ -10,9 +10,9 @@ import warnings
 
 import pytest
 
+from cnn_jax.core.errors import DataWarning, UserError
 from cnn_jax.data import folder, workers
 from cnn_jax.data.loading import eval_batches, train_batches
-from cnn_jax.errors import DataWarning, UserError
 
 PROGRAM = """
 import multiprocessing, os, signal, sys, time

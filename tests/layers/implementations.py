@@ -11,7 +11,7 @@ from functools import partial
 import jax
 import numpy as np
 
-from cnn_jax.layers import lowering, lowering_xla
+from cnn_jax.kernels import convolution, convolution_xla
 
 
 def random_geometry(rng):
@@ -24,7 +24,10 @@ def random_geometry(rng):
         groups, per_group, more = rng.integers(1, [13, 4, 4]).tolist()
         if rng.random() < 0.5:
             per_group = more = 1
-        if min(lowering_xla.output_size(size, window, strides, padding, dilation)) > 0:
+        if (
+            min(convolution_xla.output_size(size, window, strides, padding, dilation))
+            > 0
+        ):
             x = (int(rng.integers(1, 4)), *size, groups * per_group)
             kernel = (*window, per_group, groups * more)
             rest = {"strides": strides, "padding": padding, "dilation": dilation}
@@ -33,7 +36,7 @@ def random_geometry(rng):
 
 def all_three(x, kernel, *, geometry):
     """The convolution and both of its gradients."""
-    y, pullback = jax.vjp(partial(lowering.convolution, **geometry), x, kernel)
+    y, pullback = jax.vjp(partial(convolution.convolution, **geometry), x, kernel)
     return y, pullback(y)
 
 

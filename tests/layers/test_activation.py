@@ -6,7 +6,7 @@ import pytest
 from scipy.special import expit
 
 from cnn_jax import layers
-from cnn_jax.errors import UserError
+from cnn_jax.core.errors import UserError
 
 EXPECTED = {"relu": lambda x: np.maximum(x, 0), "sigmoid": expit, "tanh": np.tanh}
 

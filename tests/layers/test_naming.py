@@ -4,7 +4,7 @@ import flax.linen as nn
 import jax
 import pytest
 
-from cnn_jax.errors import UserError
+from cnn_jax.core.errors import UserError
 from cnn_jax.layers.naming import named, where
 
 

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cnn_jax import layers
+from cnn_jax.core.errors import UserError
 from cnn_jax.data import bicubic
-from cnn_jax.errors import UserError
 
 small = st.integers(1, 4)
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from cnn_jax import models
-from cnn_jax.errors import UserError
+from cnn_jax.core.errors import UserError
+from cnn_jax.core.ranges import Index, Positive
 from cnn_jax.models import classifier
 from cnn_jax.models.classifier import HEADS, Classifier, NormalizedClassifier, scaled
-from cnn_jax.ranges import Index, Positive
 
 SPACE, CHANNELS, CLASSES = (4, 6), 3, 5
 

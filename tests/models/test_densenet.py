@@ -9,7 +9,7 @@ import pytest
 
 from cnn_jax import models
 from cnn_jax.analysis.costs import layer_table
-from cnn_jax.errors import UserError
+from cnn_jax.core.errors import UserError
 
 TINY = {"growth_rate": 2, "init_features": 3, "block_sizes": (1, 2, 1)}
 

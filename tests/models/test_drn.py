@@ -6,7 +6,7 @@ import pytest
 
 from cnn_jax import layers, models
 from cnn_jax.analysis.costs import layer_table
-from cnn_jax.errors import UserError
+from cnn_jax.core.errors import UserError
 from cnn_jax.models import pixel_heads
 from cnn_jax.models.classifier import HEADS
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from cnn_jax import layers, models
 from cnn_jax.analysis import costs
-from cnn_jax.errors import UserError
+from cnn_jax.core.errors import UserError
 from cnn_jax.models import enhancement
 
 # Attributes with which each network is small.

@@ -14,10 +14,10 @@ import pytest
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from cnn_jax import models
-from cnn_jax.errors import UserError
-from cnn_jax.models import torch_names
+from cnn_jax.core.errors import UserError
+from cnn_jax.core.ranges import Count
 from cnn_jax.models.fcos import FCOS, places
-from cnn_jax.ranges import Count
+from cnn_jax.weights import torch_names
 
 GOLDEN = Path(__file__).parent / "golden"
 SMALL = {"pyramid_channels": 8, "head_depth": 1}

@@ -8,7 +8,7 @@ import pytest
 
 from cnn_jax import models
 from cnn_jax.analysis.costs import layer_table
-from cnn_jax.errors import UserError
+from cnn_jax.core.errors import UserError
 
 TINY = {"width_multiplier": 0.02}
 BLOCKS = {

@@ -7,7 +7,7 @@ import pytest
 from scipy.signal import correlate
 
 from cnn_jax import models
-from cnn_jax.errors import UserError
+from cnn_jax.core.errors import UserError
 from cnn_jax.models.lenet import LeNet5
 
 

@@ -10,7 +10,7 @@ import pytest
 from flax.traverse_util import flatten_dict
 
 from cnn_jax import models
-from cnn_jax.errors import UserError
+from cnn_jax.core.errors import UserError
 from cnn_jax.models import maps
 
 relu = partial(np.maximum, 0)

@@ -4,7 +4,7 @@ import pytest
 
 from cnn_jax import models
 from cnn_jax.analysis import costs
-from cnn_jax.errors import UserError
+from cnn_jax.core.errors import UserError
 
 IMAGENET = (224, 224, 3)
 

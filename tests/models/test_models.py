@@ -12,10 +12,10 @@ import pytest
 from sklearn.metrics.pairwise import cosine_similarity
 
 from cnn_jax import models
-from cnn_jax.errors import UserError
+from cnn_jax.core.errors import UserError
+from cnn_jax.core.ranges import Cells, Count, Layers
 from cnn_jax.models import pixel_heads
 from cnn_jax.models.classifier import HEADS, Classifier
-from cnn_jax.ranges import Cells, Count, Layers
 
 DIGITS = (8, 8, 1)
 # Attributes with which the models of a family are small enough to run on `DIGITS`.

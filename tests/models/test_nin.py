@@ -6,7 +6,7 @@ import pytest
 
 from cnn_jax import models
 from cnn_jax.analysis import costs
-from cnn_jax.errors import UserError
+from cnn_jax.core.errors import UserError
 
 CIFAR = (32, 32, 3)
 

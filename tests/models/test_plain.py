@@ -7,7 +7,7 @@ import pytest
 
 from cnn_jax import layers, models
 from cnn_jax.analysis import costs
-from cnn_jax.errors import UserError
+from cnn_jax.core.errors import UserError
 
 SHAPE = (16, 16, 3)
 

@@ -11,11 +11,11 @@ from PIL import Image
 
 from cnn_jax import models
 from cnn_jax.analysis import costs
+from cnn_jax.core.errors import UserError
 from cnn_jax.data import images
 from cnn_jax.data.augment import normalize
 from cnn_jax.data.dataset import EVAL_CROP, IMAGENET_MEAN, IMAGENET_STD
-from cnn_jax.errors import UserError
-from cnn_jax.models import pretrained
+from cnn_jax.weights import pretrained
 
 NAMES = ["squeezenet1_0", "squeezenet1_1"]
 

@@ -11,7 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from cnn_jax import layers
-from cnn_jax.errors import UserError
+from cnn_jax.core.errors import UserError
 from cnn_jax.layers import arithmetic
 from cnn_jax.models import strides
 from cnn_jax.models.strides import Step, plan

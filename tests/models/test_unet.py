@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cnn_jax import models
-from cnn_jax.errors import UserError
+from cnn_jax.core.errors import UserError
 
 SMALL = {"plain": {"widths": (4, 8, 8)}, "vgg11": {"width": 4}}
 SMALL |= {"resnet18": {"width": 4}, "squeezenet1_0": {"width_multiplier": 0.125}}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cnn_jax.errors import UserError
+from cnn_jax.core.errors import UserError
 from cnn_jax.sweeps import experiment
 
 
@@ -37,7 +37,7 @@ def test_runs(experiment_file):
 def test_a_runs_command_makes_its_config(experiment_file, monkeypatch):
     """What `main` resolves from the command's flags is what the sweep expects."""
     from cnn_jax import command, main
-    from cnn_jax.training import session
+    from cnn_jax.runs import session
 
     seen = []
     monkeypatch.setattr(command, "session", lambda: session)

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from cnn_jax.errors import UserError
+from cnn_jax.core.errors import UserError
 from cnn_jax.sweeps import local
 from cnn_jax.sweeps.experiment import Run
 from cnn_jax.sweeps.local import Slot

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from cnn_jax.errors import UserError
+from cnn_jax.core.errors import UserError
 from cnn_jax.sweeps import experiment, on_ray
 
 ray = pytest.importorskip("ray")

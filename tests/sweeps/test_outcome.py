@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from cnn_jax.core.errors import UserError
 from cnn_jax.data import digits
-from cnn_jax.errors import UserError
-from cnn_jax.sweeps import experiment, plots, results, session
+from cnn_jax.runs import folder
+from cnn_jax.sweeps import experiment, plots, results, runner
 from cnn_jax.sweeps.outcome import LOG, outcome
-from cnn_jax.training import metrics_log, workdir
+from cnn_jax.training import metrics_log
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +24,7 @@ def template(tmp_path_factory):
 @pytest.fixture
 def sweep(experiment_file, template, monkeypatch, tmp_path):
     """A sweep of two arms and two seeds, with the records of complete runs."""
-    monkeypatch.setattr(workdir, "_git_commit", lambda: None)
+    monkeypatch.setattr(folder, "_git_commit", lambda: None)
     monkeypatch.setattr(plots, "write", lambda *_: [])  # takes seconds
     found = experiment.load(
         str(experiment_file),
@@ -33,14 +34,14 @@ def sweep(experiment_file, template, monkeypatch, tmp_path):
         only="base|wider",
     )
     for run in found.runs:
-        workdir.describe(run.workdir, run.config, template, {})
+        folder.describe(run.workdir, run.config, template, {})
         log = metrics_log.MetricsLog(run.workdir, 0, None)
         for step in (5, 10):
             log.write(json.dumps({"step": step, "test/accuracy": step / 20}))
         log.close()
         values = {"step": 10, "test/accuracy": 0.5 + run.seed / 10}
         crc = {"metrics_checksum": f"{log.mark()['crc32']:08x}"}
-        workdir.write_results(run.workdir, values | crc)
+        folder.write_results(run.workdir, values | crc)
         (run.workdir / LOG).write_text("$ a command\n[exit code 0]\n")
     return found
 
@@ -106,7 +107,7 @@ def test_the_report_is_made_with_the_runs_that_are_whole(kind, sweep, capsys):
     broken = sweep.runs[1]
     UNUSABLE[kind](broken.workdir)
     with pytest.raises(UserError, match="1 of 4 runs are not complete"):
-        session.report(sweep, broken.workdir.parents[1], None)
+        runner.report(sweep, broken.workdir.parents[1], None)
     named = [
         line for line in capsys.readouterr().out.splitlines() if "base/seed1: " in line
     ]
@@ -134,7 +135,7 @@ LEFT_OUT = {
 def test_damaged_metrics_leave_a_run_out_of_the_curves_alone(kind, sweep, capsys):
     damaged = sweep.runs[1]
     LEFT_OUT[kind](damaged.workdir)
-    session.report(sweep, damaged.workdir.parents[1], None)
+    runner.report(sweep, damaged.workdir.parents[1], None)
     (line,) = (
         line for line in capsys.readouterr().out.splitlines() if "base/seed1: " in line
     )
@@ -149,7 +150,7 @@ def test_pictures_without_a_curve(sweep, monkeypatch):
         (run.workdir / "metrics.jsonl").unlink()
     monkeypatch.undo()
     folder = sweep.runs[0].workdir.parents[1]
-    session.report(sweep, folder, None)
+    runner.report(sweep, folder, None)
     assert (folder / "metric.png").exists()
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnn_jax.errors import UserError
+from cnn_jax.core.errors import UserError
 from cnn_jax.sweeps import experiment, plots, report, results
 from cnn_jax.sweeps.outcome import Outcome
 from cnn_jax.sweeps.results import Row
@@ -209,11 +209,11 @@ def test_another_split_has_a_column(make):
 
 
 def test_a_page_without_a_place_for_it(tmp_path):
-    from cnn_jax.analysis import marks
+    from cnn_jax.analysis import page_tables
 
     (tmp_path / "page.md").write_text("nothing")
     with pytest.raises(UserError, match="no lines '<!-- rates -->'"):
-        marks.update(Path(tmp_path / "page.md"), "rates", "text")
+        page_tables.update(Path(tmp_path / "page.md"), "rates", "text")
 
 
 def test_plots_show_any_metric(make, tmp_path, monkeypatch):

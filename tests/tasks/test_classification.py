@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sklearn import metrics as reference
 
 from cnn_jax.tasks.classification import MAX_CONFUSION_CLASSES, Classification
-from cnn_jax.training import metrics
+from cnn_jax.tasks import metrics
 
 CLASSES = 5
 NAMES = tuple("abcde")

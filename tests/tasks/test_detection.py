@@ -7,7 +7,7 @@ import pytest
 
 from cnn_jax.models.fcos import places
 from cnn_jax.tasks.detection import Detection
-from cnn_jax.training import metrics
+from cnn_jax.tasks import metrics
 
 SIZE, STRIDES = (16, 16), (4,)
 CLASSES = ("a", "b")

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
+from cnn_jax.core.errors import UserError
 from cnn_jax.data import bicubic
-from cnn_jax.errors import UserError
 from cnn_jax.tasks.enhancement import Enhancement
-from cnn_jax.training import metrics
+from cnn_jax.tasks import metrics
 
 
 def example(seed, factor=1, side=24, channels=1):
@@ -139,12 +139,12 @@ def test_pictures_and_answers():
 
 def test_a_coloured_picture_keeps_its_colours():
     """Where the luma that a network made is the picture's own, so is the picture."""
-    from cnn_jax.data import colours
+    from cnn_jax.data import colors
 
     rng = np.random.default_rng(0)
     small = rng.integers(40, 200, (4, 5, 3), np.uint8)
     image = bicubic.resize(small, (16, 20))
-    luma = colours.luma(image)[..., None] / np.float32(255)
+    luma = colors.luma(image)[..., None] / np.float32(255)
     found = Enhancement().drawn(image, luma)
     assert np.abs(found.astype(int) - image).max() <= 3  # rounded twice
     grey = Enhancement().drawn(image[..., 0], luma)

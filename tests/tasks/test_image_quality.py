@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.signal import correlate
 from skimage.metrics import peak_signal_noise_ratio
 
-from cnn_jax.errors import UserError
+from cnn_jax.core.errors import UserError
 from cnn_jax.tasks import image_quality
 
 examples = settings(max_examples=20, deadline=None)

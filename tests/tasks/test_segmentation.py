@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as reference
 
+from cnn_jax.core.errors import UserError
 from cnn_jax.data.dataset import IGNORED
-from cnn_jax.errors import UserError
 from cnn_jax.tasks import pictures
 from cnn_jax.tasks.segmentation import MANY_CLASSES, Segmentation
-from cnn_jax.training import metrics
+from cnn_jax.tasks import metrics
 
 CLASSES, BATCH, SHAPE = 4, 3, (3, 5)
 NAMES = tuple("abcd")

@@ -5,10 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cnn_jax.errors import UserError
+from cnn_jax.core.errors import UserError
 from cnn_jax.tasks import style_transfer
 from cnn_jax.tasks.style_transfer import StyleTransfer
-from cnn_jax.training import metrics
+from cnn_jax.tasks import metrics
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 
 from cnn_jax.data import digits
-from cnn_jax.training import parallel, run, workdir
+from cnn_jax.runs.resolve import resolve
+from cnn_jax.training import parallel, setup
 from cnn_jax.training.checkpoints import Checkpoints
 from cnn_jax.training.progress import Progress
-from cnn_jax.training.resolve import resolve
 
 VALUES = {
     "data": {
@@ -54,12 +54,12 @@ def made(tmp_path_factory, values, few_digits):
     `workdir`, `config`, `dataset`, `network`, and the `states` by step."""
     folder = tmp_path_factory.mktemp("made") / "run"
     config = resolve(values(optimizer={"ema_decay": 0.5}))
-    network = run.network(config, few_digits)
-    workdir.describe(folder, config, few_digits, {})
+    network = setup.network(config, few_digits)
+    folder.describe(folder, config, few_digits, {})
     metric = f"test/{network.task.best_metric}"
     states = {}
     with Checkpoints(folder / "checkpoints", best_metric=metric, keep=2) as checkpoints:
-        fresh = run.fresh_state(config, network)
+        fresh = setup.fresh_state(config, network)
         for step, score in SCORES.items():
             rng = np.random.default_rng(step)
             ema = {

@@ -10,9 +10,10 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
-from cnn_jax import models, records
-from cnn_jax.errors import UserError
-from cnn_jax.training import notes, optimizers, parallel, state
+from cnn_jax import models
+from cnn_jax.core import records
+from cnn_jax.core.errors import UserError
+from cnn_jax.training import checkpoint_notes, optimizers, parallel, state
 from cnn_jax.training.checkpoints import Checkpoints, checksums
 
 METRIC = "test/accuracy"
@@ -428,7 +429,7 @@ def test_no_flipped_bit_of_the_notes_is_believed(three):
             damaged[place // 8] ^= 1 << place % 8
             path.write_bytes(damaged)
             try:
-                found = notes.read(three / "1")
+                found = checkpoint_notes.read(three / "1")
             except records.Damaged as error:
                 refused += 1
                 assert str(path) in str(error)

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from cnn_jax import models, tasks
+from cnn_jax.core.errors import UserError
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.data.splits import Arrays
-from cnn_jax.errors import UserError
-from cnn_jax.training import checks, transfer
+from cnn_jax.training import checks, freezing
 from cnn_jax.training.config import Config
 
 SMALL = {"stem": "small", "width": 4, "stage_sizes": (1, 1)}
@@ -185,7 +185,7 @@ PATHS = [
 
 
 def plan(**options):
-    return transfer.make(lambda: PATHS, **options)
+    return freezing.make(lambda: PATHS, **options)
 
 
 def test_a_judge_is_not_trained():

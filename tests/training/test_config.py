@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ml_collections import FrozenConfigDict
 
-from cnn_jax.errors import UserError
+from cnn_jax.core.errors import UserError
+from cnn_jax.runs.resolve import resolve
 from cnn_jax.training import config as config_lib
 from cnn_jax.training.config import as_dict, flat, hash_of, steps_in
-from cnn_jax.training.resolve import resolve
 
 ROOT = Path(__file__).parents[2]
 

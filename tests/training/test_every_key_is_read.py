@@ -17,9 +17,9 @@ from PIL import Image
 from cnn_jax import data
 from cnn_jax.data import loading
 from cnn_jax.data.splits import Arrays
-from cnn_jax.training import loop, parallel, run
+from cnn_jax.runs.resolve import resolve
+from cnn_jax.training import loop, parallel, setup
 from cnn_jax.training.config import flat, hash_of
-from cnn_jax.training.resolve import resolve
 
 # Of each group every choice of `name` occurs once (the prepared sets have tests of
 # their own).
@@ -185,10 +185,10 @@ class Begun(Exception):
 
 def fingerprints(config, monkeypatch):
     """What the run computes, from the cheap to the expensive to find out."""
-    options = run.data_options(config)
-    dataset = run.normalized(
+    options = setup.data_options(config)
+    dataset = setup.normalized(
         load(config.data.name, tuple(options.items())),
-        **loop.config_lib.arguments(config.data, run.normalized),
+        **loop.config_lib.arguments(config.data, setup.normalized),
     )
     for split in dataset.splits.values():
         memory = isinstance(split, Arrays)
@@ -204,8 +204,8 @@ def fingerprints(config, monkeypatch):
     yield asked
 
     yield dataset.mean, dataset.std
-    network = run.network(config, dataset)
-    training = run.training(config, network, len(dataset.splits["train"]))
+    network = setup.network(config, dataset)
+    training = setup.training(config, network, len(dataset.splits["train"]))
     yield (
         training.steps,
         training.log_every,
@@ -226,17 +226,17 @@ def fingerprints(config, monkeypatch):
             config, dataset, network, training, Path("unused"), table="", tags={}
         )
     with monkeypatch.context() as patch:
-        make = run.make_train_step
+        make = setup.make_train_step
         patch.setattr(
-            run,
+            setup,
             "make_train_step",
             lambda *args, **options: steps.append(make(*args, **options)) or steps[0],
         )
-        run.train_step(config, network, training)
+        setup.train_step(config, network, training)
     yield opened
 
     def fresh():
-        return run.fresh_state(config, network, training)
+        return setup.fresh_state(config, network, training)
 
     yield str(jax.make_jaxpr(fresh)())
     rows = {

@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from cnn_jax.errors import UserError
+from cnn_jax.core.errors import UserError
 from cnn_jax.training import hosts
 
 ENDED = "process 1 (PID 77 on host far) has ended before the run did"

@@ -10,13 +10,13 @@ import jax
 import numpy as np
 import pytest
 
+from cnn_jax.core.errors import UserError
 from cnn_jax.data.splits import Arrays
-from cnn_jax.errors import UserError
-from cnn_jax.training import loop, run, transfer
+from cnn_jax.runs.resolve import resolve
+from cnn_jax.training import freezing, loop, setup
 from cnn_jax.training.checkpoints import Checkpoints
 from cnn_jax.training.config import hash_of
 from cnn_jax.training.evaluation import Evaluation
-from cnn_jax.training.resolve import resolve
 from cnn_jax.training.signals import Stopped
 
 
@@ -96,16 +96,16 @@ def train(told, seen, values, monkeypatch, tmp_path, few_digits):
 
     monkeypatch.setattr(loop, "evaluate", evaluate)
     monkeypatch.setattr(Checkpoints, "save", save)
-    monkeypatch.setattr(run, "eval_step", lambda _: None)
+    monkeypatch.setattr(setup, "eval_step", lambda _: None)
 
     def start(at=lambda _: None, dataset=few_digits, plan=None, **groups):
         own = {"train": {"steps": 6}, "model": {"widths": (1,)}}
         config = resolve(values(**own | groups))
-        network = run.network(config, dataset)
-        training = run.training(config, network, len(dataset.splits["train"]))
+        network = setup.network(config, dataset)
+        training = setup.training(config, network, len(dataset.splits["train"]))
         if plan:
             training = dataclasses.replace(training, plan=plan(network))
-        monkeypatch.setattr(run, "train_step", fake_step(at))
+        monkeypatch.setattr(setup, "train_step", fake_step(at))
         options = {"table": "", "tags": {}}
         return loop.train(config, dataset, network, training, tmp_path, **options)
 
@@ -211,7 +211,7 @@ def test_further_splits_are_evaluated_at_the_end(train, seen, few_digits):
     splits = few_digits.splits
     val = splits["test"].subset(np.arange(5))
     dataset = dataclasses.replace(few_digits, splits=splits | {"val": val})
-    network = run.network
+    network = setup.network
 
     class Scored:
         collected, best_metric, label_kind = (), "accuracy", "class"
@@ -224,7 +224,7 @@ def test_further_splits_are_evaluated_at_the_end(train, seen, few_digits):
         return dataclasses.replace(network(config, data), task=Scored())
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run, "network", with_scores)
+        patch.setattr(setup, "network", with_scores)
         results = train(dataset=dataset, **EVERY)
     assert [len(split) for split in seen.splits] == [20, 20, 5]
     assert results["val/accuracy"] == 6  # of the last parameters
@@ -233,9 +233,9 @@ def test_further_splits_are_evaluated_at_the_end(train, seen, few_digits):
 
 def test_a_step_is_made_anew_where_more_is_trained(train, seen):
     def plan(network):
-        paths = list(transfer.shapes_of(network.model, network.image_shape))
+        paths = list(freezing.shapes_of(network.model, network.image_shape))
         unfreeze = {"unfreeze": ("stage1.*",), "unfreeze_every": 4}
-        return transfer.make(lambda: paths, train_only="head", **unfreeze)
+        return freezing.make(lambda: paths, train_only="head", **unfreeze)
 
     train(plan=plan, **EVERY)
     assert seen.made == [0, 4]
@@ -265,8 +265,8 @@ def test_workers_are_ended_with_the_run(train, monkeypatch):
 
 def test_the_first_inputs_are_shown_as_training_sees_them(values, few_digits):
     config = resolve(values(data={"batch_size": 24, "crop_padding": 1}))
-    network = run.network(config, few_digits)
-    training = run.training(config, network, 24)
+    network = setup.network(config, few_digits)
+    training = setup.training(config, network, 24)
     split = few_digits.splits["train"]
     shown = loop._first_inputs(config, split, training)
     assert len(shown) == loop.PICTURES and shown[0].dtype == np.uint8

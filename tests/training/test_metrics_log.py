@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from cnn_jax.errors import UserError
+from cnn_jax.core.errors import UserError
 from cnn_jax.training.metrics_log import MetricsLog, read, rewind
 
 LINES = [json.dumps({"step": step, "loss": 1.5}) + "\n" for step in (1, 3, 5, 3)]

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from cnn_jax.errors import UserError
+from cnn_jax.core.errors import UserError
 from cnn_jax.training import parallel
 
 

@@ -6,11 +6,11 @@ import pytest
 from ml_collections import ConfigDict
 
 from cnn_jax import data, models, tasks
-from cnn_jax.errors import UserError
+from cnn_jax.core.errors import UserError
+from cnn_jax.runs.resolve import resolve
 from cnn_jax.training import config as config_lib
 from cnn_jax.training import recipes
 from cnn_jax.training.config import steps_in
-from cnn_jax.training.resolve import resolve
 
 # Of those without a default, arguments.
 ARGUMENTS = {

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from cnn_jax.errors import UserError
+from cnn_jax.core.errors import UserError
 from cnn_jax.training import roll_call
 
 

@@ -10,7 +10,7 @@ import optax
 import pytest
 
 from cnn_jax import layers, models
-from cnn_jax.training import optimizers, state, transfer
+from cnn_jax.training import freezing, optimizers, state
 
 SHAPE, CLASSES = (2, 2, 1), 3
 sgd = optimizers.sgd(lambda step: 0.1)
@@ -83,8 +83,8 @@ def test_initial_variables_take_the_place_of_drawn_ones():
 
 
 def test_frozen_parameters_take_no_optimizer_state():
-    paths = list(transfer.shapes_of(Normed(), SHAPE))
-    plan = transfer.make(lambda: paths, train_only="head")
+    paths = list(freezing.shapes_of(Normed(), SHAPE))
+    plan = freezing.make(lambda: paths, train_only="head")
     adam = optax.adam(0.1)
 
     def moments(phase):
@@ -95,7 +95,7 @@ def test_frozen_parameters_take_no_optimizer_state():
 
     head = 4 * CLASSES + CLASSES
     assert moments(plan.ever()) == head
-    assert moments(transfer.EVERYTHING) == head + 2
+    assert moments(freezing.EVERYTHING) == head + 2
 
 
 def test_counting_parameters():

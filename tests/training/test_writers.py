@@ -14,7 +14,7 @@ from tensorboard.backend.event_processing import plugin_event_accumulator as plu
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import plugin_data_pb2
 
-from cnn_jax.errors import UserError
+from cnn_jax.core.errors import UserError
 from cnn_jax.training import writers
 from cnn_jax.training.writers import Console, Log, cell
 

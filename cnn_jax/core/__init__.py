@@ -1,0 +1,1 @@
+"""What every room uses: errors, names, paths, ranges of numbers, small files."""

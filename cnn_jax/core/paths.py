@@ -1,0 +1,62 @@
+"""Paths as users write them, in a flag or in a config."""
+
+import os
+import re
+from pathlib import Path
+
+from cnn_jax.core.errors import UserError
+
+URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+# `PATH.py` or `PATH.py:ARG`. A folder's name may hold a colon too.
+RECIPE = re.compile(r"(.*?\.py)(?::(.*))?", re.DOTALL)
+# Linux's limits, in bytes; other systems have the same or larger ones.
+NAME_BYTES, PATH_BYTES = 255, 4095
+
+
+def expanded(text: str) -> str:
+    """Returns the path with `~` and `~user` replaced by the user's home folder.
+
+    Raises:
+      UserError: the path is empty, is a URL, holds a NUL character, is too long for a
+        file system, or names a user who does not exist.
+    """
+    if not text:
+        raise UserError("the path is empty: name a file or a folder.")
+    if URL.match(text):
+        raise UserError(
+            f"'{text}' is a URL: give a path on a local or mounted disk instead."
+        )
+    if "\0" in text:
+        raise UserError(f"the path {text!r} holds a NUL character.")
+    path = os.path.expanduser(text)
+    if path[0] == "~" and not os.path.lexists(path):
+        user = path[1:].partition("/")[0]
+        raise UserError(
+            f"'{text}': there is no user '{user}'. Write ./{text} for a name that "
+            "begins with ~."
+        )
+    check_length(Path(path))
+    return path
+
+
+def check_length(path: Path) -> None:
+    """Raises UserError if no file system takes so long a path."""
+    for name in path.parts:
+        if (size := len(os.fsencode(name))) > NAME_BYTES:
+            raise UserError(
+                f"the name '{name[:20]}...' has {size} bytes, and a file system takes "
+                f"{NAME_BYTES}: choose a shorter one."
+            )
+    if (size := len(os.fsencode(path))) > PATH_BYTES:
+        raise UserError(
+            f"the path '{str(path)[:20]}...' has {size:,} bytes, and the system takes "
+            f"{PATH_BYTES:,}: choose a shorter one."
+        )
+
+
+def split_recipe(spec: str) -> tuple[str, str]:
+    """Returns the path and the argument ("" for none) of `PATH.py[:ARG]`."""
+    if match := RECIPE.fullmatch(spec):
+        return match[1], match[2] or ""
+    path, _, argument = spec.partition(":")
+    return path, argument

@@ -1,0 +1,68 @@
+"""Small files that a program left: read within bounds, and checked for damage."""
+
+import json
+import os
+import stat
+import zlib
+from pathlib import Path
+from typing import Any
+
+from cnn_jax.core import strict_json
+from cnn_jax.core.errors import UserError
+
+MAX_BYTES = 2**27
+
+
+class Damaged(UserError):
+    """A file does not hold what was written into it."""
+
+
+def check_regular(path: Path) -> None:
+    """Raises UserError for what exists and is no regular file.
+
+    A program that opens a FIFO waits until another one writes into it.
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    if not stat.S_ISREG(mode):
+        raise UserError(f"{path} is not a regular file: move it away.")
+
+
+def read_bytes(path: Path) -> bytes:
+    """Returns the content of a regular file of at most `MAX_BYTES`.
+
+    Raises:
+      FileNotFoundError: there is none.
+      UserError: the path is something else, or the file is larger.
+    """
+    check_regular(path)
+    with path.open("rb") as file:
+        content = file.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        raise UserError(f"{path} has more than {MAX_BYTES / 1e6:,.0f} MB.")
+    return content
+
+
+def read_json(path: Path) -> Any:
+    """Returns the value that a JSON file holds.
+
+    Raises:
+      FileNotFoundError: there is none.
+      Damaged: the file is not JSON, or too deeply nested.
+      UserError: as `read_bytes`.
+    """
+    content = read_bytes(path)
+    try:
+        return json.loads(content)
+    except RecursionError:
+        raise Damaged(f"{path} is damaged (too deeply nested).") from None
+    except ValueError as error:
+        raise Damaged(f"{path} is damaged ({error}).") from None
+
+
+def checksum(value: Any) -> str:
+    """Returns the CRC-32 of a value's JSON text, as eight hexadecimal digits."""
+    text = json.dumps(json.loads(strict_json.dumps(value)), sort_keys=True)
+    return f"{zlib.crc32(text.encode()):08x}"

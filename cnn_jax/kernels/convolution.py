@@ -1,0 +1,252 @@
+"""How a convolution and its two gradients are computed on a backend.
+
+A convolution is the trilinear form
+
+    T(x, w, g) = sum over n, o, k, c, f of  g[n, o, f] w[k, c, f] x[n, o s + k d, c]
+
+with one of its three arguments left open: `convolution` is T(x, w, .),
+`input_gradient` T(., w, g) and `filter_gradient` T(x, ., g). Each is linear in both
+of its arguments, and its derivatives are the other two. So each is a primitive of its
+own: gradients of any order, forward and backward, end at these three, and a lowering
+that makes one of them fast does so in every gradient, under `vmap`, in `scan` and in
+`cond`.
+
+Accelerators get `lax.conv_general_dilated` and what JAX makes of it (`lowering_xla`),
+the CPU what is faster there (`lowering_cpu`).
+"""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.core import ShapedArray
+from jax.extend.core import Primitive
+from jax.interpreters import ad, batching, mlir
+from jaxtyping import Array
+
+from cnn_jax.kernels import convolution_cpu, convolution_xla
+from cnn_jax.kernels.convolution_xla import Pairs, Sizes, output_size
+
+
+def convolution(
+    x: Array,
+    kernel: Array,
+    *,
+    strides: Sequence[int],
+    padding: Pairs,
+    dilation: Sequence[int],
+    groups: int,
+) -> Array:
+    """The convolution of (batch, *space, channels) with (*window, channels / groups,
+    features): (batch, *out, features). Padding is explicit and not negative."""
+    return _bind(
+        convolution_p,
+        x,
+        kernel,
+        **_geometry(strides, padding, dilation, groups),
+    )
+
+
+def input_gradient(
+    gradient: Array,
+    kernel: Array,
+    *,
+    size: Sequence[int],
+    strides: Sequence[int],
+    padding: Pairs,
+    dilation: Sequence[int],
+    groups: int,
+) -> Array:
+    """The gradient with respect to the input, of `size` in space, of a `convolution`
+    whose output has this gradient."""
+    return _bind(
+        input_gradient_p,
+        gradient,
+        kernel,
+        size=_integers(size),
+        **_geometry(strides, padding, dilation, groups),
+    )
+
+
+def filter_gradient(
+    x: Array,
+    gradient: Array,
+    *,
+    window: Sequence[int],
+    strides: Sequence[int],
+    padding: Pairs,
+    dilation: Sequence[int],
+    groups: int,
+) -> Array:
+    """The gradient with respect to the kernel, of size `window` in space."""
+    return _bind(
+        filter_gradient_p,
+        x,
+        gradient,
+        window=_integers(window),
+        **_geometry(strides, padding, dilation, groups),
+    )
+
+
+def _geometry(strides, padding, dilation, groups) -> dict[str, Any]:
+    return {
+        "strides": _integers(strides),
+        "padding": tuple(map(_integers, padding)),
+        "dilation": _integers(dilation),
+        "groups": int(groups),
+    }
+
+
+def _integers(values: Sequence[int]) -> Sizes:
+    return tuple(int(value) for value in values)
+
+
+# The primitives.
+
+convolution_p = Primitive("convolution")
+input_gradient_p = Primitive("convolution_input_gradient")
+filter_gradient_p = Primitive("convolution_filter_gradient")
+
+
+def _bind(primitive: Primitive, a: Array, b: Array, **params: Any) -> Array:
+    dtype = jnp.result_type(a, b)
+    return primitive.bind(jnp.asarray(a, dtype), jnp.asarray(b, dtype), **params)
+
+
+@functools.lru_cache(maxsize=4096)
+def _compiled(primitive: Primitive, params: tuple) -> Callable:
+    return jax.jit(functools.partial(primitive.bind, **dict(params)))
+
+
+def _evaluate(primitive: Primitive, *arrays: Array, **params: Any) -> Array:
+    """A primitive outside of `jit`."""
+    return _compiled(primitive, tuple(params.items()))(*arrays)
+
+
+def _abstract_convolution(x, kernel, *, strides, padding, dilation, groups):
+    space = output_size(x.shape[1:-1], kernel.shape[:-2], strides, padding, dilation)
+    return ShapedArray((x.shape[0], *space, kernel.shape[-1]), x.dtype)
+
+
+def _abstract_input_gradient(gradient, kernel, *, size, groups, **_):
+    channels = kernel.shape[-2] * groups
+    return ShapedArray((gradient.shape[0], *size, channels), gradient.dtype)
+
+
+def _abstract_filter_gradient(x, gradient, *, window, groups, **_):
+    shape = (*window, x.shape[-1] // groups, gradient.shape[-1])
+    return ShapedArray(shape, x.dtype)
+
+
+# Derivatives. Of the two arguments, the open one comes as its shape.
+
+
+def _size(x: Any) -> Sizes:
+    return x.aval.shape[1:-1]
+
+
+def _window(kernel: Any) -> Sizes:
+    return kernel.aval.shape[:-2]
+
+
+ad.defbilinear(
+    convolution_p,
+    lambda g, x, w, **p: input_gradient(g, w, size=_size(x), **p),
+    lambda g, x, w, **p: filter_gradient(x, g, window=_window(w), **p),
+)
+ad.defbilinear(
+    input_gradient_p,
+    lambda dx, g, w, *, size, **p: convolution(dx, w, **p),
+    lambda dx, g, w, *, size, **p: filter_gradient(dx, g, window=_window(w), **p),
+)
+ad.defbilinear(
+    filter_gradient_p,
+    lambda dw, x, g, *, window, **p: input_gradient(g, dw, size=_size(x), **p),
+    lambda dw, x, g, *, window, **p: convolution(x, dw, **p),
+)
+
+
+# Batching. A second batch dimension of maps joins the first one. Where the kernels
+# differ, each gets a group of channels of its own.
+
+
+def _join_batch(x: Array, axis: int) -> Array:
+    x = jnp.moveaxis(x, axis, 0)
+    return x.reshape(-1, *x.shape[2:])
+
+
+def _as_groups(x: Array, axis: int | None, many: int) -> Array:
+    """(many, ..., channels) at `axis` to (..., many * channels)."""
+    if axis is None:
+        x, axis = jnp.broadcast_to(x, (many, *x.shape)), 0
+    x = jnp.moveaxis(x, axis, -2)
+    return x.reshape(*x.shape[:-2], -1)
+
+
+def _from_groups(x: Array, many: int) -> Array:
+    """(..., many * channels) to (many, ..., channels)."""
+    return jnp.moveaxis(x.reshape(*x.shape[:-1], many, -1), -2, 0)
+
+
+def _many(arrays: Sequence[Array], axes: Sequence[int | None]) -> int:
+    return next(
+        array.shape[axis]
+        for array, axis in zip(arrays, axes, strict=True)
+        if axis is not None
+    )
+
+
+def _batch_maps(function: Callable, arrays, axes, **params):
+    """For `convolution` and `input_gradient`: of maps and a kernel, maps."""
+    (maps, kernel), (axis, kernel_axis) = arrays, axes
+    many = _many(arrays, axes)
+    if kernel_axis is None:
+        y = function(_join_batch(maps, axis), kernel, **params)
+        return y.reshape(many, -1, *y.shape[1:]), 0
+    params["groups"] *= many
+    y = function(
+        _as_groups(maps, axis, many), _as_groups(kernel, kernel_axis, many), **params
+    )
+    return _from_groups(y, many), 0
+
+
+def _batch_filters(arrays, axes, **params):
+    many = _many(arrays, axes)
+    params["groups"] *= many
+    x, gradient = (
+        _as_groups(array, axis, many) for array, axis in zip(arrays, axes, strict=True)
+    )
+    return _from_groups(filter_gradient(x, gradient, **params), many), 0
+
+
+batching.primitive_batchers[convolution_p] = functools.partial(_batch_maps, convolution)
+batching.primitive_batchers[input_gradient_p] = functools.partial(
+    _batch_maps, input_gradient
+)
+batching.primitive_batchers[filter_gradient_p] = _batch_filters
+
+
+_ABSTRACT = {
+    convolution_p: _abstract_convolution,
+    input_gradient_p: _abstract_input_gradient,
+    filter_gradient_p: _abstract_filter_gradient,
+}
+# What each primitive is on any backend, and on the CPU.
+XLA = {
+    convolution_p: convolution_xla.convolution,
+    input_gradient_p: convolution_xla.input_gradient,
+    filter_gradient_p: convolution_xla.filter_gradient,
+}
+CPU = {
+    convolution_p: convolution_cpu.convolution,
+    input_gradient_p: convolution_cpu.input_gradient,
+    filter_gradient_p: convolution_cpu.filter_gradient,
+}
+for _primitive, _abstract in _ABSTRACT.items():
+    _primitive.def_abstract_eval(_abstract)
+    _primitive.def_impl(functools.partial(_evaluate, _primitive))
+    for _platform, _functions in {None: XLA, "cpu": CPU}.items():
+        _rule = mlir.lower_fun(_functions[_primitive], multiple_results=False)
+        mlir.register_lowering(_primitive, _rule, platform=_platform)

@@ -1,0 +1,62 @@
+"""The values under a window at every place where it stands."""
+
+import functools
+import itertools
+from collections.abc import Callable, Sequence
+
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Real
+
+# Zeros (before, after) along each dimension.
+Pairs = tuple[tuple[int, int], ...]
+
+
+def taps(
+    x: Real[Array, "batch *space channels"],
+    window: Sequence[int],
+    strides: Sequence[int],
+    dilation: Sequence[int],
+) -> list[Real[Array, "batch *out channels"]]:
+    """For each place in the window, in row-major order, what stands there.
+
+    `x` is padded already. Each tap is one slice of the whole input, so that its
+    gradient is cheap.
+    """
+    found = []
+    for places in itertools.product(*(range(f) for f in window)):
+        slices = []
+        for n, i, f, s, d in zip(
+            x.shape[1:-1], places, window, strides, dilation, strict=True
+        ):
+            last = i * d + (n - d * (f - 1) - 1) // s * s
+            slices.append(slice(i * d, last + 1, s))
+        found.append(x[:, *slices])
+    return found
+
+
+def reduce_windows(
+    x: Array,
+    start: float | int,
+    operation: Callable[[Array, Array], Array],
+    window: Sequence[int],
+    strides: Sequence[int],
+    dilation: Sequence[int],
+    pairs: Pairs,
+) -> Array:
+    """`operation` over each window of (batch, *space, channels) padded with `start`."""
+    if all(d == 1 for d in dilation):
+        return lax.reduce_window(
+            x,
+            # A concrete number, by which JAX knows the operation and its gradient.
+            np.asarray(start, x.dtype),
+            operation,
+            (1, *window, 1),
+            (1, *strides, 1),
+            ((0, 0), *pairs, (0, 0)),
+        )
+    # XLA has no gradient for the maximum of dilated windows: one slice for each
+    # place in the window instead.
+    x = jnp.pad(x, [(0, 0), *pairs, (0, 0)], constant_values=start)
+    return functools.reduce(operation, taps(x, window, strides, dilation))

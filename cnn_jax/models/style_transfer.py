@@ -1,0 +1,332 @@
+"""Networks that give one picture the style of another.
+
+`Johnson` is a network from images to images, as those of `enhancement` are. The others
+hold a network for classification, the `backbone`, whose maps say what style and content
+are; its weights come from `config.model.init_from`, and it is not trained:
+
+* `Pixels`: the picture itself is what is learned (Gatys et al. 2016, "Image Style
+  Transfer Using Convolutional Neural Networks");
+* `FeedForward`: a `Johnson`, for one style (Johnson et al. 2016, "Perceptual Losses for
+  Real-Time Style Transfer and Super-Resolution");
+* `Adaptive`: a decoder of maps that have the statistics of a style's, for any style
+  (Huang and Belongie 2017, "Arbitrary Style Transfer in Real-time with Adaptive
+  Instance Normalization").
+"""
+
+import math
+from collections.abc import Sequence
+from functools import partial
+from typing import Annotated, Any, ClassVar
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float, Float32
+
+from cnn_jax import layers
+from cnn_jax.core import ranges
+from cnn_jax.core.errors import UserError, unknown
+from cnn_jax.core.ranges import Count, Layers, Range
+from cnn_jax.models import maps
+from cnn_jax.models.enhancement import Enhancer, he_normal, torch_uniform
+
+Maps = Float[Array, "batch height width channels"]
+Pairs = Float[Array, "batch 2 height width channels"]
+# Contents, or pairs of a content and a style.
+Given = Float[Array, "batch *pair height width channels"]
+Picture = Float32[Array, "batch height width channels"]
+Outputs = dict[str, Any]
+
+
+class ReflectedConv(nn.Module):
+    """A convolution on maps that are mirrored at their borders, without the outermost
+    pixel twice, and not padded by zeros. Module name: `conv`.
+
+    Attributes:
+      features, kernel_size, strides, dtype: those of `layers.Conv`.
+    """
+
+    features: int
+    kernel_size: int
+    strides: int = 1
+    dtype: DTypeLike | None = None
+    kernel_init: Any = torch_uniform
+
+    @nn.compact
+    def __call__(self, x: Maps) -> Float[Array, "batch _height _width features"]:
+        edge = self.kernel_size // 2
+        least = min(x.shape[1:3])
+        if least <= edge:
+            raise UserError(
+                f"maps of {least} pixels cannot be mirrored by {edge}: take larger "
+                "images."
+            )
+        x = jnp.pad(x, ((0, 0), (edge, edge), (edge, edge), (0, 0)), mode="reflect")
+        return layers.Conv(
+            self.features,
+            self.kernel_size,
+            self.strides,
+            padding=0,
+            kernel_init=self.kernel_init,
+            dtype=self.dtype,
+            name="conv",
+        )(x)
+
+
+class NormalizedBlock(nn.Module):
+    """Two 3x3 convolutions with instance normalisation, ReLU between them, added to
+    their input. Module names: `conv1`, `norm1`, `conv2`, `norm2`."""
+
+    dtype: DTypeLike | None = None
+
+    @nn.compact
+    def __call__(self, x: Maps) -> Maps:
+        conv = partial(ReflectedConv, x.shape[-1], 3, dtype=self.dtype)
+        norm = partial(layers.InstanceNorm, dtype=self.dtype)
+        y = nn.relu(norm(name="norm1")(conv(name="conv1")(x)))
+        return x + norm(name="norm2")(conv(name="conv2")(y))
+
+
+class Johnson(Enhancer, kw_only=True):
+    """The image transformation network of Johnson et al. 2016, as in PyTorch's example
+    fast_neural_style.
+
+    9x9, 3x3 and 3x3 convolutions, the last two with stride 2, residual blocks, then
+    nearest neighbours of twice the size and 3x3 convolutions, twice, and a 9x9
+    convolution to the image. Instance normalisation (Ulyanov et al. 2016) and ReLU
+    behind all but the last. All padding mirrors, and blocks keep the size, where the
+    paper's crop. It takes images of any size, and answers in it.
+
+    Module names: `conv1`, `norm1`, ..., `norm3`, `block1`, ..., `upconv1`, `upnorm1`,
+    `upconv2`, `upnorm2`, `head`.
+
+    Attributes:
+      width: channels of the first convolution; the next two have two and four times as
+        many.
+      depth: residual blocks.
+    """
+
+    scale: ClassVar[int] = 1
+
+    width: Count = 32
+    depth: Layers = 5
+
+    @nn.compact
+    def __call__(self, images: Maps, train: bool) -> Picture:
+        del train  # instance normalisation is the same
+        size, width = images.shape[1:3], self.width
+        conv = partial(ReflectedConv, dtype=self.dtype)
+        norm = partial(layers.InstanceNorm, dtype=self.dtype)
+        x = images
+        for i, (features, kernel_size, strides) in enumerate(
+            ((width, 9, 1), (2 * width, 3, 2), (4 * width, 3, 2)), start=1
+        ):
+            x = conv(features, kernel_size, strides, name=f"conv{i}")(x)
+            x = nn.relu(norm(name=f"norm{i}")(x))
+        for i in range(1, self.depth + 1):
+            x = NormalizedBlock(self.dtype, name=f"block{i}")(x)
+        for i, features in enumerate((2 * width, width), start=1):
+            x = conv(features, 3, name=f"upconv{i}")(layers.upsample_nearest(x))
+            x = nn.relu(norm(name=f"upnorm{i}")(x))
+        x = x[:, : size[0], : size[1]]  # of sizes that 4 does not divide
+        return ReflectedConv(images.shape[-1], 9, name="head")(x.astype(jnp.float32))
+
+
+class Stylist(nn.Module, kw_only=True):
+    """What the networks that learn a style share.
+
+    Called with pairs [batch, 2, height, width, 3] of a content and a style, normalised
+    as the backbone expects, it returns a dict of
+
+      "picture" [batch, height, width, 3]: values from 0 to 1, not cut off there;
+      "content": for each of `content_layers` a pair of maps, of the picture and what
+        they should be;
+      "style": for each of `style_layers` the maps of the picture, of the content and of
+        the style.
+
+    `stylised` makes the picture alone, which is what subclasses differ in.
+
+    Attributes:
+      backbone: a network for classification (`Classifier`), whose head is not used.
+      content_layers, style_layers: names of its modules; see `maps.by_name`.
+      mean, std: what images were shifted and divided by, of values from 0 to 1.
+
+    Raises:
+      UserError: the backbone has no such module.
+    """
+
+    output_kind: ClassVar[str] = "stylised"
+    # Whether `stylised` takes pairs, and not contents alone.
+    any_style: ClassVar[bool] = False
+    # Whether all that it learns is one picture.
+    one_picture: ClassVar[bool] = False
+    # The module by which pictures are judged, which is not to be trained.
+    judge: ClassVar[str] = "backbone"
+
+    backbone: nn.Module
+    content_layers: tuple[str, ...] = ("fire5",)
+    style_layers: tuple[str, ...] = ("conv1", "pool1", "fire3", "fire5", "fire7")
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+    dtype: DTypeLike | None = None
+
+    def __post_init__(self):
+        for field in ("content_layers", "style_layers"):
+            if not getattr(self, field):
+                raise UserError(f"{field}=() needs at least one module.")
+        ranges.check_fields(self)
+        super().__post_init__()
+
+    def __call__(self, pairs: Pairs, train: bool) -> Outputs:
+        picture = self.stylised(pairs if self.any_style else pairs[:, 0], train)
+        normalised = (picture - jnp.array(self.mean)) / jnp.array(self.std)
+        seen, content, style = map(self.maps, (normalised, pairs[:, 0], pairs[:, 1]))
+        return {
+            "picture": picture,
+            "content": [
+                (seen[name], self.target(content[name], style[name]))
+                for name in self.content_layers
+            ],
+            "style": [
+                (seen[name], content[name], style[name]) for name in self.style_layers
+            ],
+        }
+
+    def maps(self, images: Maps) -> dict[str, Array]:
+        """The backbone's, in float32, by the names of its modules."""
+        names = dict.fromkeys((*self.content_layers, *self.style_layers))
+        found = maps.by_name(self.backbone, images, tuple(names))
+        return {name: x.astype(jnp.float32) for name, x in found.items()}
+
+    def target(self, content: Maps, style: Maps) -> Maps:
+        """What a map of the picture should be, given those of content and style."""
+        del style
+        return content
+
+    def stylised(self, given: Given, train: bool) -> Picture:
+        """The picture, of contents or, with `any_style`, of pairs."""
+        raise NotImplementedError
+
+    def shown(self, normalised: Maps) -> Picture:
+        """Images in values from 0 to 1."""
+        x = normalised.astype(jnp.float32)
+        return x * jnp.array(self.std) + jnp.array(self.mean)
+
+
+class Canvas(nn.Module):
+    """What is added to images, or takes their place. Parameter: `pixels`."""
+
+    start: str
+
+    @nn.compact
+    def __call__(self, images: Maps) -> Maps:
+        pixels = self.param("pixels", STARTS[self.start], images.shape[1:])
+        return (images if self.start == "content" else 0 * images) + pixels
+
+
+class Pixels(Stylist, kw_only=True):
+    """The content and what is added to it, which is all that is learned, in units of
+    the normalised image. Module name: `canvas`.
+
+    Attributes:
+      start: "content": nothing is added at first; "noise": the picture is noise at
+        first, and the content no part of it.
+    """
+
+    one_picture: ClassVar[bool] = True
+
+    start: str = "content"
+
+    def __post_init__(self):
+        if self.start not in STARTS:
+            raise unknown("start", self.start, STARTS)
+        super().__post_init__()
+
+    @nn.compact
+    def stylised(self, given: Given, train: bool) -> Picture:
+        del train
+        return self.shown(Canvas(self.start, name="canvas")(given))
+
+
+class FeedForward(Stylist, kw_only=True):
+    """A `Johnson`, whose module name is `network`.
+
+    Attributes:
+      network_width, network_depth: its own.
+    """
+
+    network_width: Count = 32
+    network_depth: Layers = 5
+
+    @nn.compact
+    def stylised(self, given: Given, train: bool) -> Picture:
+        network = Johnson(
+            width=self.network_width,
+            depth=self.network_depth,
+            dtype=self.dtype,
+            name="network",
+        )
+        return self.shown(network(given, train))
+
+
+class Decoder(nn.Module):
+    """From maps to images, as a mirrored VGG: nearest neighbours of twice the size as
+    often as it takes, between 3x3 convolutions with ReLU, without normalisation of
+    channels, which would take the style away. Since maps of networks are large or
+    small, they are divided by their root mean square. Module names: `conv1`, `conv2`,
+    ..., `head`.
+
+    Attributes:
+      size: of the images.
+    """
+
+    size: Sequence[int]
+    dtype: DTypeLike | None = None
+
+    @nn.compact
+    def __call__(self, x: Maps) -> Float[Array, "batch _height _width 3"]:
+        conv = partial(ReflectedConv, dtype=self.dtype, kernel_init=he_normal)
+        doublings = round(math.log2(max(self.size) / max(x.shape[1:3])))
+        x = maps.whole(x, tuple(self.size), 2**doublings)
+        x /= jnp.sqrt(jnp.square(x).mean((1, 2, 3), keepdims=True) + 1e-5)
+        for i in range(doublings):
+            features = max(x.shape[-1] // 2, 1)
+            x = nn.relu(conv(features, 3, name=f"conv{2 * i + 1}")(x))
+            x = layers.upsample_nearest(x)
+            x = nn.relu(conv(features, 3, name=f"conv{2 * i + 2}")(x))
+        x = x[:, : self.size[0], : self.size[1]]
+        return ReflectedConv(3, 3, name="head")(x.astype(jnp.float32))
+
+
+class Adaptive(Stylist, kw_only=True):
+    """A `Decoder` of the content's map with the statistics of the style's.
+
+    The first of `content_layers` is the one that is decoded, and all are to have the
+    statistics of the style (equation 12). Module name: `decoder`.
+
+    Attributes:
+      alpha: how much of the style: 0 is the content as the decoder makes it (equation
+        14).
+    """
+
+    any_style: ClassVar[bool] = True
+
+    alpha: Annotated[float, Range(least=0, most=1)] = 1.0
+
+    @nn.compact
+    def stylised(self, given: Given, train: bool) -> Picture:
+        del train
+        name = self.content_layers[0]
+        content, style = (self.maps(given[:, i])[name] for i in (0, 1))
+        x = self.target(content, style)
+        x = self.alpha * x + (1 - self.alpha) * content
+        return self.shown(Decoder(given.shape[2:4], self.dtype, name="decoder")(x))
+
+    def target(self, content: Maps, style: Maps) -> Maps:
+        return layers.adaptive_instance_norm(content, style)
+
+
+STARTS = {
+    "content": nn.initializers.zeros,
+    "noise": nn.initializers.normal(0.5),
+}

@@ -1,0 +1,83 @@
+"""What a run's config.json says about the data that the run was trained on."""
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from cnn_jax.core import names
+from cnn_jax.data.dataset import LABELS, Dataset
+
+MAX_VALUES = 2**33  # of an image
+
+
+def of(dataset: Dataset) -> dict[str, Any]:
+    """Returns the facts of a data set, as JSON keeps them."""
+    facts = {
+        "classes": dataset.classes,
+        "image_shape": dataset.image_shape,
+        "mean": dataset.mean,
+        "std": dataset.std,
+        "crop": dataset.crop,
+        "examples": {name: len(split) for name, split in dataset.splits.items()},
+    }
+    if dataset.label_shape:
+        facts["label_shape"] = dataset.label_shape
+    if dataset.label_kind != "class":
+        facts["label_kind"] = dataset.label_kind
+    return json.loads(json.dumps(facts))
+
+
+def dataset(facts: Mapping[str, Any]) -> Dataset:
+    """Returns a data set with these facts and no examples.
+
+    Raises:
+      ValueError: a fact is missing, or of a wrong type; the text names the fact.
+    """
+    values = {"label_shape": [], "label_kind": "class", **facts}
+    for name, is_valid in _VALID.items():
+        if name not in values or not is_valid(values[name]):
+            raise ValueError(f"dataset.{name}")
+    if not len(values["mean"]) == len(values["std"]) == values["image_shape"][-1]:
+        raise ValueError("dataset.mean")
+    return Dataset(
+        splits={},
+        classes=tuple(map(names.text, values["classes"])),
+        image_shape=tuple(values["image_shape"]),
+        mean=tuple(map(float, values["mean"])),
+        std=tuple(map(float, values["std"])),
+        crop=float(values["crop"]),
+        label_shape=tuple(values["label_shape"]),
+        label_kind=values["label_kind"],
+    )
+
+
+def _is_names(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(name, str) for name in value)
+
+
+def _is_shape(value: Any) -> bool:
+    return (
+        isinstance(value, list)
+        and all(type(size) is int and size >= 0 for size in value)
+        and math.prod(value) < MAX_VALUES
+    )
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)
+
+
+def _is_numbers(value: Any) -> bool:
+    return isinstance(value, list) and all(map(_is_number, value))
+
+
+_VALID = {
+    "classes": _is_names,
+    "image_shape": lambda value: _is_shape(value) and math.prod(value) * len(value) > 0,
+    "mean": _is_numbers,
+    "std": lambda value: _is_numbers(value) and all(number > 0 for number in value),
+    "crop": lambda value: _is_number(value) and 0 < value <= 1,
+    "label_shape": _is_shape,
+    "label_kind": lambda value: isinstance(value, str) and value in LABELS,
+}

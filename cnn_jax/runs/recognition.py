@@ -1,0 +1,151 @@
+"""Whether pictures show the same identity, and whom, by a run's embeddings."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from cnn_jax.core.errors import UserError
+from cnn_jax.core.names import key
+from cnn_jax.tasks import pictures, verification
+from cnn_jax.training import metrics_log
+from cnn_jax.runs import prediction, trained
+from cnn_jax.runs import folder
+from cnn_jax.runs.prediction import files_in, show, targets_of
+
+
+def verify(
+    workdir: Path,
+    pair: tuple[Path, Path],
+    *,
+    checkpoint: str = "best",
+    output: str = "table",
+    drawings: Path | None = None,
+    threshold: float | None = None,
+) -> None:
+    """Prints whether two pictures show the same identity.
+
+    Args:
+      drawings: a folder that gets the two side by side, `A-B.png`.
+      threshold: the least cosine of the same identity; None: the one that was best on
+        the run's test pairs.
+
+    Raises:
+      UserError: as `prediction.predict`, or the run has no embeddings.
+    """
+    place = Path(f"{pair[0].stem}-{pair[1].stem}.png")
+    targets = drawings and targets_of([(file, place) for file in pair[:1]], drawings)
+    shown, vectors, step = _embeddings(workdir, pair, checkpoint)
+    if threshold is None:
+        threshold = _threshold(workdir, step, "threshold")
+    cosine = float(verification.cosine_similarities(vectors)[0, 1])
+    answer = {
+        "same": cosine >= threshold,
+        "cosine": cosine,
+        "threshold": threshold,
+    }
+    if targets:
+        label = f"{'same' if answer['same'] else 'different'}, {cosine:.2f}"
+        _draw(targets[0], shown, (0, 1), label)
+    show([f"{pair[0]} and {pair[1]}"], [[answer]], output)
+
+
+def identify(
+    workdir: Path,
+    paths: Sequence[Path],
+    gallery: Path,
+    *,
+    top_k: int = 5,
+    checkpoint: str = "best",
+    output: str = "table",
+    drawings: Path | None = None,
+    threshold: float | None = None,
+) -> None:
+    """Prints whom of a gallery each picture shows.
+
+    Args:
+      drawings: a folder that gets each beside the nearest picture of the gallery.
+      gallery: a folder with a folder of pictures, or one picture, of each identity.
+      threshold: who is less alike is nobody of the gallery; None: the one at which one
+        in ten of the run's test pictures of others raised a false alarm.
+
+    Raises:
+      UserError: as `prediction.predict`, or the run has no embeddings.
+    """
+    probes, enrolled = (files_in(workdir, where) for where in (paths, [gallery]))
+    targets = targets_of(probes, drawings) if drawings else [None] * len(probes)
+    files, known = ([file for file, _ in found] for found in (probes, enrolled))
+    names = [
+        key(file.stem if file.parent == gallery else file.parent.name) for file in known
+    ]
+    shown, vectors, step = _embeddings(workdir, [*files, *known], checkpoint)
+    if threshold is None:
+        threshold = _threshold(workdir, step, "threshold_at_fpir_0.1")
+    table = verification.cosine_similarities(vectors)[: len(files), len(files) :]
+    answers = []
+    for number, (row, target) in enumerate(zip(table, targets, strict=True)):
+        nearest = {}
+        for i in np.argsort(-row, kind="stable"):
+            nearest.setdefault(names[i], float(row[i]))
+        found = [
+            {"identity": name, "cosine": cosine}
+            for name, cosine in list(nearest.items())[:top_k]
+            if cosine >= threshold
+        ]
+        best = int(row.argmax())
+        nobody = {"identity": None, "cosine": float(row[best])}
+        answers.append(found or [nobody])
+        if target:
+            label = f"{names[best] if found else 'nobody'}, {row[best]:.2f}"
+            _draw(target, shown, (number, len(files) + best), label)
+    show(files, answers, output)
+
+
+def _draw(
+    target: Path, shown: Sequence[np.ndarray], pair: tuple[int, int], label: str
+) -> None:
+    """Writes two of the pictures that the network saw side by side."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pictures.compared(shown, [pair], [label])).save(target)
+
+
+def _embeddings(
+    workdir: Path, files: Sequence[Path], checkpoint: str
+) -> tuple[list[np.ndarray], np.ndarray, int]:
+    """The pictures as the network sees them, one vector each, and the step of the
+    checkpoint."""
+    network = prediction.apply(workdir, files, checkpoint)
+    if network.task.output_kind != "embedding":
+        raise UserError(
+            f"the run in {workdir} has no embeddings: one of "
+            "--config=configs/faces.py has."
+        )
+    shown, vectors = [], []
+    for picture, found in network.results:
+        shown.append(picture)
+        vectors.append(found["embedding"])
+    return shown, np.stack(vectors), network.step
+
+
+def _threshold(workdir: Path, step: int, name: str) -> float:
+    """Returns a threshold that was measured on the run's test pictures after `step`
+    steps.
+
+    Raises:
+      UserError: none was measured, or the record of it is damaged.
+    """
+    config = folder.saved_config(workdir)
+    with trained.reader(workdir, config) as checkpoints:
+        scores = checkpoints.scores(step)
+    if scores:
+        rows = [{"step": step, **scores}]
+    else:  # of a version that kept the scores in metrics.jsonl alone
+        rows, _ = metrics_log.read(workdir)
+    for row in rows:
+        found = row.get(f"test/{name}")
+        if row["step"] == step and isinstance(found, int | float):
+            return found
+    raise UserError(
+        f"the run in {workdir} measured no threshold at step {step}: set --threshold."
+    )

@@ -1,0 +1,301 @@
+"""From what a config file and the command line say to every value that a run uses.
+
+Here an unknown key, a key that nothing reads and a value of the wrong type are
+found, before anything is built.
+"""
+
+import ast
+import contextlib
+import difflib
+import math
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any
+
+from cnn_jax import data, models, tasks
+from cnn_jax.core import ranges
+from cnn_jax.data.augment import Augment
+from cnn_jax.core.errors import UserError, unknown
+from cnn_jax.weights.files import HUB
+from cnn_jax.core.paths import expanded
+from cnn_jax.core.ranges import Count, Examples, Seed
+from cnn_jax.training import loop, optimizers, setup, schedules, freezing
+from cnn_jax.training.config import (
+    OF_CLASSES,
+    PATHS,
+    PLACES,
+    REQUIRED,
+    UNITS,
+    Config,
+    Key,
+    default,
+    duration_keys,
+    keywords,
+    smoke,
+)
+
+
+def schema(values: Mapping[str, Any]) -> dict[str, dict[str, Key]]:
+    """The keys of each group, given the names chosen in `values`."""
+
+    def name_in(group: str, known) -> str:
+        name = values[group].get("name")
+        if not isinstance(name, str):
+            raise UserError(f"config.{group}.name must be a string, got {name!r}.")
+        if known is not None and name not in known:
+            raise unknown(group, name, known)
+        return name
+
+    def keys(options: Mapping[str, tuple[Any, Any]]) -> dict[str, Key]:
+        return {key: Key(*pair) for key, pair in options.items()}
+
+    name = {"name": Key(str)}
+    return {
+        "data": name
+        | keys(data.options(name_in("data", None)))
+        | keywords(loop.batches)
+        | keywords(setup.normalized)
+        | keywords(Augment),
+        "model": name
+        | {"num_classes": Key(Count | None, None)}
+        | {"init_from": Key(str | None, None)}
+        | keys(models.attributes(name_in("model", None))),
+        "task": name | keywords(tasks.TASKS[name_in("task", tasks.TASKS)]),
+        "optimizer": name
+        | keywords(optimizers.make)
+        | keywords(freezing.make)
+        | keywords(freezing.kept)
+        | keywords(optimizers.OPTIMIZERS[name_in("optimizer", optimizers.OPTIMIZERS)]),
+        "schedule": name
+        | keywords(schedules.SCHEDULES[name_in("schedule", schedules.SCHEDULES)]),
+        "train": duration_keys("")
+        | {"epochs": Key(UNITS["epochs"] | None, 30.0)}
+        | {"cache_features": Key(bool | None, None)}
+        | duration_keys("log_every", 50),
+        "eval": duration_keys("every")
+        | {"every_epochs": Key(UNITS["epochs"] | None, 1.0)}
+        | {"batch_size": Key(Examples | None, None)},
+        "checkpoint": duration_keys("every") | {"keep": Key(Count, 1)},
+    }
+
+
+def resolve(
+    values: Mapping[str, Any],
+    overrides: Mapping[str, str] | None = None,
+    *,
+    any_number: bool = False,
+) -> Config:
+    """Checks a config and fills in every default.
+
+    Args:
+      values: the config file's values, as nested dicts.
+      overrides: from the command line: `{"optimizer.learning_rate": "0.05"}`.
+      any_number: accept numbers out of their ranges, for runs of older versions.
+
+    Raises:
+      UserError: an unknown key or one that nothing reads, a value of the wrong
+        type or out of its range, a missing value, or one duration given in two units.
+    """
+    overrides = dict(overrides or {})
+    values = {
+        key: dict(value) if isinstance(value, Mapping) else value
+        for key, value in values.items()
+    }
+    groups = {key: value for key, value in default().items() if key != "seed"}
+    for key in [*values, *(override.split(".")[0] for override in overrides)]:
+        if key not in groups and key != "seed":
+            raise unknown("config key", key, [*groups, "seed"])
+    for override in overrides:
+        if override.startswith("seed."):
+            raise UserError(
+                f"config.seed is a number: nothing reads config.{override}."
+            )
+    for group in groups:
+        if not isinstance(values.setdefault(group, {}), dict) or group in overrides:
+            raise UserError(f"config.{group} is a group: set config.{group}.KEY.")
+
+    # Names first: they decide which other keys there are. Of what the file says about
+    # a thing that the command line replaces, the keys that both read stay.
+    replaced = set()
+    for group in groups:
+        if f"{group}.name" in overrides:
+            name = overrides.pop(f"{group}.name")
+            if name != values[group].get("name"):
+                replaced.add(group)
+            values[group]["name"] = name
+    keys = schema(values)
+    for group in replaced:
+        values[group] = {k: v for k, v in values[group].items() if k in keys[group]}
+
+    seed = values.get("seed", 0)
+    if "seed" in overrides:
+        seed = _parsed("seed", overrides.pop("seed"), Key(int))
+    check = (lambda *_: None) if any_number else ranges.check
+    resolved = {"seed": _check_type("seed", seed, int)}
+    check("config.seed", resolved["seed"], Seed)
+    for group, known in keys.items():
+        given = values[group]
+        from_line = {}
+        for override, text in overrides.items():
+            owner, _, key = override.partition(".")
+            if owner != group:
+                continue
+            if key not in known:
+                raise _nothing_reads(group, key, known, values)
+            from_line[key] = _parsed(override, text, known[key])
+        for key in given:
+            if key not in known:
+                raise _nothing_reads(group, key, known, values)
+        _one_unit_each(group, given, from_line, known)
+        resolved[group] = {}
+        for key, (hint, fallback) in known.items():
+            value = from_line.get(key, given.get(key, fallback))
+            if value is REQUIRED:
+                raise UserError(
+                    f"config.{group}.{key} is missing: set it in the config file "
+                    f"or with --config.{group}.{key}=..."
+                )
+            value = _check_type(f"{group}.{key}", value, hint)
+            check(f"config.{group}.{key}", value, hint)
+            resolved[group][key] = _check_place(f"{group}.{key}", value)
+    if all(resolved["train"][unit] is None for unit in UNITS):
+        raise UserError("set one of config.train.steps, .epochs and .examples.")
+    return Config(resolved)
+
+
+def resolve_smoke(values: Mapping[str, Any], overrides: Mapping[str, str]) -> Config:
+    """The same in small: a few steps on a few embedded digits.
+
+    Raises:
+      UserError: as `resolve`, for the whole config too.
+    """
+    whole = resolve(values, overrides)
+    own, values = values["data"]["name"], smoke(values)
+    # Lengths within a run become a step each.
+    steps = max(values["train"]["steps"], 1 + len(whole.optimizer.unfreeze))
+    values["train"] = values["train"] | {"steps": steps}
+    for group, length in (("schedule", "warmup_"), ("optimizer", "unfreeze_every_")):
+        units = {length + unit for unit in UNITS}
+        left = {key: v for key, v in values[group].items() if key not in units}
+        if any(whole[group].get(key) for key in units):
+            left[f"{length}steps"] = 1
+        values[group] = left
+        given = {f"{group}.{key}" for key in units}
+        overrides = {key: text for key, text in overrides.items() if key not in given}
+    if values["data"]["name"] != own:
+        overrides = {k: text for k, text in overrides.items() if k not in OF_CLASSES}
+    if "data.name" not in overrides:
+        # Those of the data that the digits stand in for have nothing to say of them.
+        known = schema(values)["data"].keys() - PLACES
+        overrides = {
+            key: text
+            for key, text in overrides.items()
+            if not key.startswith("data.") or key.removeprefix("data.") in known
+        }
+    return resolve(values, overrides)
+
+
+def _nothing_reads(group: str, key: str, known, values) -> UserError:
+    near = difflib.get_close_matches(key, known, n=1, cutoff=0.6)
+    suggestion = f" Did you mean 'config.{group}.{near[0]}'?" if near else ""
+    name = values[group].get("name")
+    reader = f" with {group} '{name}'" if name else ""
+    return UserError(
+        f"unknown config key 'config.{group}.{key}': nothing reads it{reader}."
+        f"{suggestion} Known: {', '.join(sorted(known))}."
+    )
+
+
+def _one_unit_each(group: str, given: dict, from_line: dict, known) -> None:
+    """Of a duration, the command line's unit takes the place of the file's."""
+    for key in known:
+        if not key.endswith("steps"):
+            continue
+        prefix = key.removesuffix("steps")
+        units = [prefix + unit for unit in UNITS]
+        for source in (from_line, given):
+            chosen = [unit for unit in units if source.get(unit) is not None]
+            if len(chosen) > 1:
+                raise UserError(
+                    f"config.{group} sets {' and '.join(chosen)}: one length, "
+                    "given twice. Set one of them."
+                )
+            if chosen:
+                # An explicit None also keeps the default's unit out.
+                given.update({unit: None for unit in units if unit != chosen[0]})
+                break
+
+
+def _parsed(key: str, text: str, expected: Key) -> Any:
+    """The value that the text from the command line stands for."""
+    alternatives = _alternatives(expected.hint)
+    if text.lower() == "none" and type(None) in alternatives:
+        return None
+    if str in alternatives:
+        return text
+    literal = {"true": "True", "false": "False"}.get(text, text)
+    try:
+        value = ast.literal_eval(literal)
+    except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError):
+        raise _wrong_type(key, text, expected.hint) from None
+    takes_tuple = any(
+        typing.get_origin(alternative) is tuple for alternative in alternatives
+    )
+    return (value,) if takes_tuple and not isinstance(value, tuple | list) else value
+
+
+def _check_type(key: str, value: Any, hint: Any) -> Any:
+    """The value, lists as tuples and whole numbers as floats where one is meant."""
+    if isinstance(value, list):
+        value = tuple(value)
+    alternatives = _alternatives(hint)
+    for alternative in alternatives:
+        with contextlib.suppress(TypeError):
+            return _as_type(value, alternative)
+    raise _wrong_type(key, value, hint)
+
+
+def _check_place(key: str, value: Any) -> Any:
+    """Returns the value, and of a path its expanded form."""
+    # An empty place of data is one that is not set.
+    is_set = value is not None and (value != "" or key == "model.init_from")
+    if key not in PATHS or not is_set or value.startswith(HUB):
+        return value
+    try:
+        return expanded(value)
+    except UserError as error:
+        raise UserError(f"config.{key}: {error}") from error
+
+
+def _as_type(value: Any, kind: Any) -> Any:
+    """The value as one of `kind`: a plain type, or a tuple of any length of one.
+
+    Every element is looked at, where beartype takes one at random.
+    """
+    if typing.get_origin(kind) is tuple:
+        if not isinstance(value, tuple):
+            raise TypeError
+        return tuple(_as_type(element, typing.get_args(kind)[0]) for element in value)
+    if kind is float and type(value) is int:
+        # An integer beyond all floats is out of every range.
+        return float(value) if abs(value) < 2**1000 else math.inf
+    if type(value) is not kind:
+        raise TypeError
+    return value
+
+
+def _alternatives(hint: Any) -> tuple[Any, ...]:
+    """The members of a union, or the one type that the hint is."""
+    hint = ranges.plain(hint)
+    union = typing.get_origin(hint) in (typing.Union, types.UnionType)
+    return typing.get_args(hint) if union else (hint,)
+
+
+def _wrong_type(key: str, value: Any, hint: Any) -> UserError:
+    hint = ranges.plain(hint)
+    kind = hint.__name__ if isinstance(hint, type) else str(hint)
+    return UserError(
+        f"config.{key} must be of type {kind.replace('NoneType', 'None')}, "
+        f"got {value!r}."
+    )

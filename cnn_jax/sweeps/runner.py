@@ -1,0 +1,199 @@
+"""What the sweep command does: get runs done, show how far they are, report."""
+
+import contextlib
+import fcntl
+import functools
+import os
+import shlex
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
+from pathlib import Path
+
+from tqdm import tqdm
+
+from cnn_jax.analysis import page_tables
+from cnn_jax.core.errors import UserError
+from cnn_jax.sweeps import local, on_ray, results
+from cnn_jax.sweeps import report as pages
+from cnn_jax.sweeps.experiment import Experiment, Run
+from cnn_jax.sweeps.local import Event
+from cnn_jax.sweeps.outcome import Outcome
+from cnn_jax.training.signals import Stopped, stop_signals
+
+BAD = ("failed", "unusable")
+Launch = Callable[[Sequence[Run], Sequence[object]], Iterator[Event]]
+
+
+def launcher(
+    name: str,
+    *,
+    cores_per_run: int,
+    address: str | None,
+    num_cpus: float,
+    num_gpus: float,
+) -> tuple[Launch, int | None]:
+    """What gets runs done, and how many at a time (None: the launcher knows).
+
+    Raises:
+      UserError: the machine or the cluster is not there, or is too small.
+    """
+    if name == "ray":
+        ray = on_ray.connect(address)
+        launch = functools.partial(
+            on_ray.launch, ray=ray, num_cpus=num_cpus, num_gpus=num_gpus
+        )
+        return launch, None
+    places = local.slots(cores_per_run)
+    return functools.partial(local.launch, places=places), len(places)
+
+
+def train(
+    runs: Sequence[Run],
+    launch: Launch,
+    *,
+    workdir: Path,
+    at_once: int | None,
+    done: int,
+) -> None:
+    """Gets the runs done, whatever becomes of each but of one that others start from.
+
+    Args:
+      workdir: the sweep's folder, which belongs to one process at a time.
+      at_once: how many runs are under way together, for the time that is left.
+      done: runs that were complete before.
+
+    Raises:
+      Stopped: a signal came; the runs under way have saved their state.
+      UserError: the run that the others start from failed.
+    """
+    first = [run for run in runs if run.seed is None]
+    rest = [run for run in runs if run.seed is not None]
+    workdir.mkdir(parents=True, exist_ok=True)
+    with (
+        _alone(workdir),
+        stop_signals("when the runs under way have saved their state") as stopped,
+        Board(done, len(runs), at_once) as board,
+    ):
+        for together in filter(None, (first, rest)):
+            for run, outcome in launch(together, stopped):
+                board.show(run, outcome)
+                if run.seed is None and outcome and outcome.status in BAD:
+                    raise UserError(
+                        f"the run that all arms start from, {run.workdir}, failed: "
+                        f"{outcome.reason}"
+                    )
+    if stopped:
+        print(
+            f"{stopped[0].name}: the same command goes on from here.", file=sys.stderr
+        )
+        raise Stopped(128 + stopped[0])
+
+
+def report(experiment: Experiment, workdir: Path, publish: Path | None) -> None:
+    """Writes the report and prints its table.
+
+    Args:
+      publish: a page that has the experiment's section too.
+
+    Raises:
+      UserError: no run is there, the page has no place for the section, or (when all
+        is written) some runs are not complete.
+    """
+    rows = results.read(experiment)
+    if all(row.outcome.status == "missing" for row in rows):
+        raise UserError(f"there is no run of {experiment.name} in {workdir}.")
+    print(pages.write(experiment, rows, workdir))
+    if lines := results.complaints(rows):
+        print("", *lines, sep="\n")
+    if publish:
+        text = pages.section(experiment, rows, publish.parent)
+        page_tables.update(publish, experiment.name, text)
+    place = shlex.quote(str(workdir))
+    print(f"\n{workdir / pages.FILE}\ntensorboard --logdir={place}")
+    if incomplete := [row for row in rows if row.outcome.status != "done"]:
+        raise UserError(
+            f"{len(incomplete)} of {len(rows)} runs are not complete: "
+            f"{workdir / pages.FILE} says why."
+        )
+
+
+class Board:
+    """How many runs are done, under way and failed, and how long the rest may take.
+
+    A line at the bottom of a terminal; elsewhere a line for each run that ends.
+
+    Args:
+      done: runs that were complete before.
+      todo: runs to do.
+      at_once: how many are under way together; None: as many as were started.
+    """
+
+    def __init__(self, done: int, todo: int, at_once: int | None):
+        self._done, self._total, self._at_once = done, done + todo, at_once
+        self._todo, self._failed = todo, 0
+        self._started: dict[str, float] = {}
+        self._seconds: list[float] = []
+        self._bar = tqdm(
+            total=self._total,
+            initial=done,
+            disable=not sys.stderr.isatty(),
+            dynamic_ncols=True,
+            bar_format="{percentage:3.0f}% {bar} {postfix}",
+        )
+        self._count()
+
+    def __enter__(self) -> "Board":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.close()
+
+    def show(self, run: Run, outcome: Outcome | None) -> None:
+        """A run was started, or this became of it."""
+        if outcome is None:
+            self._started[run.name] = time.monotonic()
+            self._count()
+            return
+        seconds = time.monotonic() - self._started.pop(run.name)
+        self._todo -= 1
+        self._done += outcome.status == "done"
+        self._failed += outcome.status in BAD
+        if outcome.status == "done":
+            self._seconds.append(seconds)
+        self._bar.update()
+        duration = timedelta(seconds=round(seconds))
+        why = f": {outcome.reason}" if outcome.reason else ""
+        text = f"{run.name}: {outcome.status} after {duration}{why}"
+        counts = self._count()
+        if self._bar.disable:
+            text += f" ({counts})"
+        tqdm.write(text, file=sys.stderr)
+
+    def _count(self) -> str:
+        parts = [
+            f"{self._done}/{self._total} done",
+            f"{len(self._started)} running",
+            f"{self._failed} failed",
+        ]
+        if self._seconds and self._todo:
+            each = sum(self._seconds) / len(self._seconds)
+            left = each * self._todo / (self._at_once or max(len(self._started), 1))
+            parts.append(f"{timedelta(seconds=round(left))} left")
+        text = ", ".join(parts)
+        self._bar.set_postfix_str(text)
+        return text
+
+
+@contextlib.contextmanager
+def _alone(workdir: Path) -> Iterator[None]:
+    """Keeps a second sweep out of the folder."""
+    lock = os.open(workdir, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise UserError(f"another sweep is under way in {workdir}.") from None
+    finally:
+        os.close(lock)

@@ -1,0 +1,130 @@
+"""What a run shows while it goes on: in its log, in TensorBoard and on the console."""
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from cnn_jax.tasks import pictures
+from cnn_jax.training import config as config_lib
+from cnn_jax.training import parallel, startup
+from cnn_jax.training.config import Config
+from cnn_jax.training.evaluation import Evaluation
+from cnn_jax.training.setup import Network, Training
+from cnn_jax.training.writers import Console, Log, cell
+
+
+class Report(contextlib.AbstractContextManager):
+    """The main host's record of a run; the other hosts' is silent.
+
+    Args:
+      step: where the run starts.
+      mark: what `mark` gave to the checkpoint of that step.
+    """
+
+    def __init__(
+        self,
+        workdir: Path,
+        config: Config,
+        network: Network,
+        training: Training,
+        step: int,
+        mark: Mapping[str, int] | None = None,
+    ):
+        self._task = network.task
+        self._schedule = training.schedule
+        main = parallel.is_main_host()
+        with contextlib.ExitStack() as stack:
+            self._console = stack.enter_context(
+                Console(
+                    training.steps,
+                    step,
+                    training.steps_per_epoch,
+                    config.data.batch_size,
+                    enabled=main,
+                )
+            )
+            self._log = stack.enter_context(Log(workdir, step, mark)) if main else None
+            self._stack = stack.pop_all()
+        if self._log and self._log.complaint:
+            self.say(f"warning: {self._log.complaint}")
+
+    def __exit__(self, *error: Any) -> None:
+        self._stack.__exit__(*error)
+
+    def mark(self) -> dict[str, int] | None:
+        """Returns the size and the checksum of metrics.jsonl, on the main host."""
+        return self._log.mark() if self._log else None
+
+    def say(self, text: str) -> None:
+        """A line on the console."""
+        self._console.say(text)
+
+    def begin(
+        self,
+        config: Config,
+        table: str,
+        tags: Mapping[str, str],
+        inputs: Sequence[np.ndarray],
+        scores: Sequence[str],
+    ) -> None:
+        """What TensorBoard shows of a run before its first step.
+
+        Args:
+          table: the layers, in Markdown.
+          tags: further columns of the HParams table.
+          inputs: images as training sees them, uint8.
+          scores: the metrics that are the run's columns in the HParams table.
+        """
+        if not self._log:
+            return
+        rows = config_lib.flat(config)
+        lines = "".join(f"\n| {key} | {cell(value)} |" for key, value in rows.items())
+        self._log.text(0, "config", f"| key | value |\n|---|---|{lines}")
+        self._log.text(0, "summary", table)
+        # Lengths in the units that were not taken would fill the table.
+        values = {key: value for key, value in rows.items() if value is not None}
+        self._log.hparams({**tags, **values}, scores)
+        self._log.image(0, "train/augmented", pictures.grid(inputs))
+        self._log.flush()
+
+    def step(self, step: int) -> None:
+        """A step was started; the first one of a run has ended."""
+        self._console.step(step)
+        if seconds := startup.CLOCK.stop():
+            self.say(startup.line(seconds))
+
+    def training(self, step: int, row: dict[str, float]) -> None:
+        """The means of the training metrics up to `step`."""
+        row["train/learning_rate"] = float(self._schedule(step - 1))
+        if self._log:
+            self._log.scalars(step, row)
+        self._console.training(step, row)
+
+    def evaluation(self, step: int, found: Evaluation, params: Any) -> dict[str, float]:
+        """The result of an evaluation: returns its scores, `{"test/loss": ...}`."""
+        scores = self._task.scores(found.totals, found.rows)
+        scores = {f"test/{name}": value for name, value in scores.items()}
+        if self._log:
+            self._log.scalars(step, scores)
+            for name, picture in self._task.summaries(*found).items():
+                self._log.image(step, f"test/{name}", picture)
+            self._log.histograms(step, named_leaves(params))
+            self._log.flush()
+        parts = [f"{name} {value:.4f}" for name, value in scores.items()]
+        self.say("  ".join([f"step {step}", *parts]))
+        return scores
+
+
+def named_leaves(params: Any) -> dict[str, np.ndarray]:
+    """Parameters by path, such as `weights/stem/conv/kernel`."""
+    leaves, _ = jax.tree_util.tree_flatten_with_path({"weights": params})
+    return {
+        jax.tree_util.keystr(path, simple=True, separator="/"): np.asarray(
+            leaf.addressable_data(0)
+        )
+        for path, leaf in leaves
+    }

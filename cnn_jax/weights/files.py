@@ -1,0 +1,383 @@
+"""Weights that are stored: PyTorch's state dicts, and trees of our variables.
+
+Of a file of PyTorch's only tensors are read: nothing that it holds is executed.
+"""
+
+import contextlib
+import hashlib
+import json
+import math
+import os
+import shutil
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import orbax.checkpoint as ocp
+import safetensors
+import safetensors.numpy
+from flax.traverse_util import flatten_dict
+
+from cnn_jax.core import disk, records
+from cnn_jax.core.errors import UserError
+from cnn_jax.core.orbax_paths import orbax_path
+from cnn_jax.weights.torch_weights import tidy
+
+# The content of a folder: the facts as JSON, and an Orbax checkpoint.
+FACTS, VARIABLES = "weights.json", "variables"
+HUB = "hf:"
+# Where other programs' checkpoints have the variables.
+TREES = ("ema", "state", "default", "model")
+
+# Times the size of an archive. PyTorch does not compress.
+MOST_UNPACKED = 100
+
+SAFE_TORCH = 2, 6
+
+
+class Normalization(NamedTuple):
+    """What a network's images are shifted and divided by, per channel, of values from
+    0 to 1."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What is stored.
+
+    Attributes:
+      arrays: with `facts` by the paths of our variables, "params/stem/conv/kernel",
+        without by torchvision's names and in its layouts.
+      facts: what is said of the weights as variables of ours, such as the "model".
+      normalization: that of the images that they were trained on, where it is said.
+    """
+
+    arrays: dict[str, np.ndarray]
+    facts: dict[str, Any] | None = None
+    normalization: Normalization | None = None
+
+
+def read(path: Path | str) -> Weights:
+    """Weights from where they are stored.
+
+    Args:
+      path: a .safetensors, .pth or .pt file with torchvision's or timm's names, a
+        folder of `convert`, an Orbax checkpoint that has "params", or, of the Hugging
+        Face hub, "hf:OWNER/NAME" or "hf:OWNER/NAME@REVISION".
+
+    Raises:
+      UserError: there is no such thing, or it cannot be read.
+    """
+    if str(path).startswith(HUB):
+        return _read_hub(str(path).removeprefix(HUB))
+    path = Path(path)
+    if not path.exists():
+        raise UserError(f"there are no weights at {path}.")
+    if path.is_dir():
+        return _read_folder(path)
+    if not path.is_file():
+        raise UserError(f"{path} is no regular file, but a pipe or a device.")
+    if path.suffix not in _READERS:
+        raise UserError(
+            f"{path} is no file of weights by its name: {', '.join(_READERS)}."
+        )
+    state = tidy(_READERS[path.suffix](path))
+    metadata = _metadata(path) if path.suffix == ".safetensors" else {}
+    return Weights(state, normalization=normalization_of(metadata, path))
+
+
+def normalization_of(
+    facts: Mapping[str, Any], place: Path | str
+) -> Normalization | None:
+    """The normalization that "mean" and "std" state; None where they state nothing.
+
+    Raises:
+      UserError: with the place of the facts, numbers that are no normalization.
+    """
+    try:
+        mean, std = (tuple(map(float, facts[key])) for key in ("mean", "std"))
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return None
+    if (
+        len(mean) != len(std)
+        or not all(map(math.isfinite, mean + std))
+        or min(std, default=0) <= 0
+    ):
+        raise UserError(
+            f"{place} states a normalization by mean {mean} and std {std}, which is "
+            "none: it is damaged, or states something else."
+        )
+    return Normalization(mean, std)
+
+
+def _metadata(path: Path) -> dict[str, Any]:
+    """What `write_file` put into the header, as JSON."""
+    with safetensors.safe_open(path, framework="np") as file:
+        metadata = file.metadata() or {}
+    found = {}
+    for key, text in metadata.items():
+        with contextlib.suppress(ValueError, RecursionError):
+            found[key] = json.loads(text)
+    return found
+
+
+def _read_hub(name: str) -> Weights:
+    """The weights of a repository of the hub, as timm stores them."""
+    try:
+        import huggingface_hub
+        from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+    except ImportError:
+        raise UserError(
+            f"{HUB}{name} needs huggingface_hub: pip install 'cnn_jax[hf]'."
+        ) from None
+    repository, _, revision = name.partition("@")
+
+    def fetch(file: str) -> Path:
+        return Path(
+            huggingface_hub.hf_hub_download(repository, file, revision=revision or None)
+        )
+
+    try:
+        try:
+            file = fetch("model.safetensors")
+        except LocalEntryNotFoundError:  # no network
+            raise
+        except EntryNotFoundError:
+            file = fetch("pytorch_model.bin")
+        config = json.loads(fetch("config.json").read_text(encoding="utf-8"))
+        facts = config.get("pretrained_cfg", {})
+    except Exception as error:  # it has dozens
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise UserError(f"{HUB}{name} cannot be fetched: {reason[0]}") from error
+    state = (_read_safetensors if file.suffix == ".safetensors" else _read_torch)(file)
+    return Weights(tidy(state), normalization=normalization_of(facts, f"{HUB}{name}"))
+
+
+def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with safetensors.safe_open(path, framework="np") as file:
+            return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except (safetensors.SafetensorError, AttributeError, TypeError) as error:
+        # NumPy has none of the types of 8 bits and below.
+        raise _unreadable(path, error) from error
+
+
+def _read_torch(path: Path) -> Mapping[str, Any]:
+    try:
+        import torch
+    except ImportError:
+        raise UserError(
+            f"{path} needs PyTorch to be read: `pip install torch`, or save the "
+            "weights as .safetensors where there is one."
+        ) from None
+    if tuple(map(int, torch.__version__.split(".")[:2])) < SAFE_TORCH:
+        raise UserError(
+            f"{path} needs PyTorch 2.6 or later to be read, and {torch.__version__} is "
+            "installed: files may run code in earlier ones (CVE-2025-32434)."
+        )
+    try:
+        _check_archive(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # whatever the bytes provoke
+        raise _unreadable(path, error) from error
+    if not isinstance(state, Mapping) or not all(isinstance(k, str) for k in state):
+        raise UserError(f"{path} holds a {type(state).__name__} and no state dict.")
+    return state
+
+
+def _check_archive(path: Path) -> None:
+    """Raises `ValueError` for an archive that unpacks to far more than its size."""
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        unpacked = sum(part.file_size for part in archive.infolist())
+    if unpacked > MOST_UNPACKED * path.stat().st_size:
+        raise ValueError(f"it would unpack to {unpacked} bytes")
+
+
+_READERS = {
+    ".safetensors": _read_safetensors,
+    ".pth": _read_torch,
+    ".pt": _read_torch,
+}
+
+
+def _unreadable(path: Path, error: Exception) -> UserError:
+    reason = str(error).strip().splitlines() or ["no reason given"]
+    return UserError(
+        f"{path} cannot be read as weights ({type(error).__name__}: {reason[0]}). It "
+        "is damaged, or holds more than tensors: save the state dict alone."
+    )
+
+
+def _read_folder(path: Path) -> Weights:
+    if not (path / FACTS).exists():
+        return _read_orbax(path)
+    try:
+        facts = records.read_json(path / FACTS)
+        checksums = set(facts["checksums"].items())
+    except (KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{path / FACTS} is damaged ({error}).") from error
+    arrays = _restored(path / VARIABLES)
+    # A flipped byte in array data restores silently.
+    if damaged := checksums ^ set(_checksums(arrays).items()):
+        raise UserError(
+            f"{path} is damaged: the checksum of {min(damaged)[0]} is wrong."
+        )
+    return Weights(arrays, facts, normalization_of(facts, path / FACTS))
+
+
+def _read_orbax(path: Path) -> Weights:
+    """A checkpoint whose tree, or a tree in it, has "params"."""
+    items = [path, *(path / name for name in TREES)]
+    places = [place for place in items if (place / "_METADATA").exists()]
+    if not places:
+        raise UserError(
+            f"{path} is no folder of weights: neither a run's (it would have a "
+            f"config.json), nor one of `python -m cnn_jax.convert` ({FACTS}), nor an "
+            "Orbax checkpoint (_METADATA)."
+        )
+    arrays = _restored(places[0])
+    prefixes = ["", *(f"{name}/" for name in TREES)]
+    prefixes += [f"{outer}{name}" for outer in prefixes[1:] for name in prefixes[1:]]
+    found = [p for p in prefixes if any(k.startswith(f"{p}params/") for k in arrays)]
+    if not found:
+        raise UserError(f"the Orbax checkpoint {path} has no 'params' in it.")
+    # Averages are what evaluation uses.
+    averages = [prefix for prefix in found if prefix.endswith("ema/")]
+    prefix = (averages or found)[0]
+    kinds = tuple(f"{prefix}{kind}/" for kind in ("params", "batch_stats"))
+    return Weights(
+        {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(kinds)},
+        facts={},
+    )
+
+
+def _restored(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of an Orbax checkpoint, by path."""
+    try:
+        with ocp.PyTreeCheckpointer() as checkpointer:
+            tree = checkpointer.restore(orbax_path(path))
+        return {
+            key: np.asarray(value)
+            for key, value in flatten_dict(tree, sep="/").items()
+            if hasattr(value, "shape")
+        }
+    except Exception as error:  # Orbax has many
+        raise _unreadable(path, error) from error
+
+
+def _checksums(arrays: Mapping[str, np.ndarray]) -> dict[str, int]:
+    """CRC-32 of every array's bytes."""
+    return {
+        key: zlib.crc32(np.ascontiguousarray(value).reshape(-1).view(np.uint8))
+        for key, value in arrays.items()
+    }
+
+
+def digest(path: Path) -> str:
+    """The SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_folder(path: Path, *, overwrite: bool) -> None:
+    """Raises UserError unless a folder of weights may be written at `path`."""
+    if path.exists() and not path.is_dir():
+        raise UserError(f"--output={path} is a file, not a folder.")
+    if not path.is_dir() or not any(path.iterdir()):
+        return
+    if not (path / FACTS).exists():
+        raise UserError(
+            f"--output={path} is not empty and no folder of weights (it has no "
+            f"{FACTS}): take another one."
+        )
+    if not overwrite:
+        raise UserError(f"--output={path} is not empty; --overwrite replaces it.")
+    others = sorted({p.name for p in path.iterdir()} - {FACTS, VARIABLES})
+    facts = records.read_json(path / FACTS)
+    if others or not isinstance(facts, dict) or "checksums" not in facts:
+        raise UserError(
+            f"--output={path} holds {others[0] if others else FACTS}, which "
+            "`convert` did not write: take another folder."
+        )
+
+
+def write_folder(
+    path: Path,
+    variables: Mapping[str, Any],
+    facts: Mapping[str, Any],
+    *,
+    overwrite: bool,
+) -> None:
+    """Writes {"params", "batch_stats"} as Orbax has it, and `facts` beside them.
+
+    Raises:
+      UserError: as `check_folder`, or the disk cannot be written.
+    """
+    check_folder(path, overwrite=overwrite)
+    arrays = flatten_dict(variables, sep="/")
+    with _replacing(path) as new:
+        new.mkdir()
+        with ocp.PyTreeCheckpointer() as checkpointer:
+            checkpointer.save(orbax_path(new / VARIABLES), dict(variables))
+        text = json.dumps({**facts, "checksums": _checksums(arrays)}, indent=2)
+        (new / FACTS).write_text(text + "\n", encoding="utf-8")
+
+
+def check_file(path: Path, *, overwrite: bool) -> None:
+    """Raises UserError unless a file of weights may be written at `path`."""
+    if path.suffix != ".safetensors":
+        raise UserError(f"--output={path} must be a .safetensors file.")
+    if path.is_dir():
+        raise UserError(f"--output={path} is a folder.")
+    if path.exists() and not overwrite:
+        raise UserError(f"--output={path} exists; --overwrite replaces it.")
+
+
+def write_file(
+    path: Path,
+    state: Mapping[str, np.ndarray],
+    facts: Mapping[str, str],
+    *,
+    overwrite: bool,
+) -> None:
+    """Writes a state dict, and `facts` into its header.
+
+    Raises:
+      UserError: as `check_file`, or the disk cannot be written.
+    """
+    check_file(path, overwrite=overwrite)
+    with _replacing(path) as new:
+        # PyTorch's own reader wants to know where the tensors come from.
+        metadata = {"format": "pt", **facts}
+        safetensors.numpy.save_file(dict(state), new, metadata=metadata)
+
+
+@contextlib.contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """A path beside `path`; what is written there takes its place, or nothing does."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Not after the path's own name, which may be as long as a name can be.
+    new = path.with_name(f".cnn_jax-{os.getpid()}.tmp")
+    old = path.with_name(f".cnn_jax-{os.getpid()}.old")
+    try:
+        with disk.writing(path):
+            yield new
+            if path.is_dir():
+                path.rename(old)
+            new.replace(path)
+    finally:
+        if old.exists() and not path.exists():
+            old.rename(path)
+        for rest in (new, old):
+            if rest.is_dir():
+                shutil.rmtree(rest, ignore_errors=True)
+            else:
+                rest.unlink(missing_ok=True)

@@ -1,0 +1,53 @@
+"""The facts of a data set, as config.json keeps them."""
+
+import json
+
+import pytest
+
+from cnn_jax.data import digit_scenes
+from cnn_jax.runs import dataset_facts
+
+
+@pytest.fixture(scope="module")
+def scenes():
+    return digit_scenes.load(image_size=24, train_examples=2, test_examples=1)
+
+
+def test_facts_come_back(scenes):
+    found = dataset_facts.dataset(json.loads(json.dumps(dataset_facts.of(scenes))))
+    for name in ("classes", "image_shape", "mean", "std", "crop", "label_shape"):
+        assert getattr(found, name) == getattr(scenes, name)
+    assert found.label_kind == "pixels" and found.splits == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("classes", "abc"),
+        ("classes", [1]),
+        ("image_shape", []),
+        ("image_shape", [0, 8, 1]),
+        ("image_shape", [8.0, 8, 1]),
+        ("image_shape", [10**6, 10**6, 1]),
+        ("mean", [0.1, 0.2]),
+        ("mean", [float("nan")]),
+        ("mean", [None]),
+        ("std", [0]),
+        ("std", [True]),
+        ("crop", 0),
+        ("crop", "1"),
+        ("label_shape", [-1]),
+        ("label_kind", "words"),
+        ("label_kind", ["pixels"]),
+    ],
+)
+def test_facts_that_no_data_set_has(name, value, scenes):
+    with pytest.raises(ValueError, match=f"dataset.{name}"):
+        dataset_facts.dataset(dataset_facts.of(scenes) | {name: value})
+
+
+def test_a_missing_fact(scenes):
+    known = dataset_facts.of(scenes)
+    known.pop("std")
+    with pytest.raises(ValueError, match=r"dataset\.std"):
+        dataset_facts.dataset(known)

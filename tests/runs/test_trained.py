@@ -1,0 +1,179 @@
+"""Checkpoints of runs, by name, and the weights that a run starts from."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import safetensors.numpy
+from flax.traverse_util import flatten_dict
+
+from cnn_jax.data.dataset import IMAGENET_MEAN, IMAGENET_STD, Dataset
+from cnn_jax.core.errors import UserError
+from cnn_jax.weights import files
+from cnn_jax.weights.files import Normalization, Weights
+from cnn_jax.runs import trained, folder
+from cnn_jax.training.checkpoints import Checkpoints
+from cnn_jax.runs.resolve import resolve
+
+
+def test_whether_a_run_has_a_checkpoint(made, tmp_path):
+    assert trained.has_checkpoint(made.workdir, made.config)
+    assert not trained.has_checkpoint(tmp_path, made.config)
+    (tmp_path / "checkpoints").mkdir()
+    assert not trained.has_checkpoint(tmp_path, made.config)
+
+
+def test_a_run_without_checkpoints(made, tmp_path):
+    with pytest.raises(
+        UserError, match=r"there is no checkpoint in .*train the run fi"
+    ):
+        trained.reader(tmp_path, made.config)
+    (tmp_path / "checkpoints").mkdir()
+    with trained.reader(tmp_path, made.config) as checkpoints:
+        for name in ("best", "last", "2"):
+            with pytest.raises(UserError, match="there is no checkpoint in"):
+                trained.chosen_step(checkpoints, name)
+    assert not list((tmp_path / "checkpoints").iterdir())
+
+
+def test_checkpoints_by_name(made):
+    with trained.reader(made.workdir, made.config) as checkpoints:
+        found = {n: trained.chosen_step(checkpoints, n) for n in ("best", "last", "2")}
+        assert found == {"best": 2, "last": 4, "2": 2}
+        for name in ("3", "-2", "2.0", "", "bset"):
+            with pytest.raises(
+                UserError, match=r"unknown checkpoint.*2, 4, best, last"
+            ):
+                trained.chosen_step(checkpoints, name)
+
+
+def test_the_best_of_checkpoints_without_scores_is_the_last(made, monkeypatch):
+    monkeypatch.setattr(Checkpoints, "best_step", lambda _: None)
+    with trained.reader(made.workdir, made.config) as checkpoints:
+        assert trained.chosen_step(checkpoints, "best") == 4
+
+
+@pytest.mark.parametrize(("checkpoint", "step"), [("best", 2), ("last", 4)])
+def test_the_weights_of_a_run_are_its_averages(checkpoint, step, made):
+    """With what their images were normalized by, and their classes."""
+    found = trained.weights(made.workdir, checkpoint)
+    expected = flatten_dict(made.states[step].ema, sep="/")
+    assert found.arrays.keys() == expected.keys()
+    for key, value in expected.items():
+        assert type(found.arrays[key]) is np.ndarray
+        np.testing.assert_array_equal(found.arrays[key], value)
+    assert found.facts == {
+        "model": "plain",
+        "step": step,
+        "classes": tuple("0123456789"),
+    }
+    assert found.normalization == (made.dataset.mean, made.dataset.std)
+
+
+def test_variables_without_averages_are_the_parameters(made):
+    """Of the same checkpoint, for a config that keeps no averages."""
+    values = made.config.to_dict()
+    values["optimizer"]["ema_decay"] = None
+    config = resolve(values)
+    with trained.reader(made.workdir, config) as checkpoints:
+        found = trained.restore(checkpoints, 2, made.network, config)
+    kernel = found["params"]["head"]["kernel"]
+    state = made.states[2]
+    np.testing.assert_array_equal(kernel, state.params["head"]["kernel"])
+    assert not np.array_equal(kernel, state.ema["params"]["head"]["kernel"])
+
+
+def test_a_folder_that_is_no_run(tmp_path):
+    with pytest.raises(UserError, match="is not a run's folder"):
+        trained.weights(tmp_path)
+
+
+# ------------------------------------------------------------------ where a run starts
+
+
+def starting_from(place, values, **model):
+    return resolve(values(model={"init_from": str(place), **model}))
+
+
+def test_a_run_may_start_from_a_run(made, values):
+    config = starting_from(made.workdir, values)
+    weights = trained.initial(config)
+    assert weights.facts["step"] == 2  # its best
+    loaded = trained.fitted(weights, config, made.network, made.dataset.classes)
+    found = flatten_dict(loaded.variables, sep="/")
+    assert found.keys() == weights.arrays.keys()
+    assert f"start from {made.workdir}" in loaded.report and "left" not in loaded.report
+    loaded = trained.fitted(weights, config, made.network, tuple("abcdefghij"))
+    assert "head: the file's classes are others" in loaded.report
+    assert "head" not in loaded.variables["params"]
+
+
+def test_files_say_what_they_expect(tmp_path):
+    """Those that do not, with torchvision's names, are taken for torchvision's."""
+    state = {"fc.bias": np.zeros(2, np.float32)}
+    stated, bare = tmp_path / "w.safetensors", tmp_path / "bare.safetensors"
+    facts = {"mean": json.dumps([0.1, 0.2, 0.3]), "std": json.dumps([1, 2, 3])}
+    files.write_file(stated, state, facts, overwrite=False)
+    safetensors.numpy.save_file(state, bare)
+
+    def expected(name, path=bare):
+        values = {"model": {"name": name, "init_from": str(path)}}
+        return trained.initial(resolve(DEFAULTS | values)).normalization
+
+    assert expected("resnet18", stated) == ((0.1, 0.2, 0.3), (1, 2, 3))
+    assert expected("resnet18") == (IMAGENET_MEAN[3], IMAGENET_STD[3])
+    rescaled = (0.5,) * 3, (0.5,) * 3  # torchvision rescales for these
+    assert expected("inception_v3") == expected("googlenet_bn") == rescaled
+    assert expected("fcos:googlenet_bn") == rescaled
+
+
+DEFAULTS = {
+    "data": {"name": "digits", "batch_size": 8},
+    "task": {"name": "classification"},
+    "optimizer": {"name": "sgd", "learning_rate": 0.1},
+    "schedule": {"name": "constant"},
+}
+
+DATA = Dataset({}, tuple("ab"), (8, 8, 1), (0.25,), (0.5,))
+
+
+def weights_of(mean, std):
+    return Weights({}, normalization=Normalization(mean, std))
+
+
+def test_the_data_is_normalized_as_the_weights_expect(values):
+    config = starting_from("w.pth", values)
+    found, warning = trained.normalized(DATA, config, weights_of((0.4,), (0.3,)))
+    assert (found.mean, found.std, warning) == ((0.4,), (0.3,), None)
+    assert dataclasses.replace(found, mean=DATA.mean, std=DATA.std) == DATA
+
+
+@pytest.mark.parametrize("mean", [None, (0.4, 0.4, 0.4)])
+def test_weights_that_say_nothing_or_are_of_other_channels(mean, values):
+    weights = weights_of(mean, (0.3,) * 3) if mean else Weights({})
+    found = trained.normalized(DATA, starting_from("w.pth", values), weights)
+    assert found == (DATA, None)
+
+
+@pytest.mark.parametrize(("mean", "warns"), [(0.2505, False), (0.26, True)])
+def test_a_config_that_wants_another_normalization_is_warned(mean, warns, values):
+    config = resolve(
+        values(data={"normalization": "data"}, model={"init_from": "w.pth"})
+    )
+    found, warning = trained.normalized(DATA, config, weights_of((mean,), (0.5,)))
+    assert found == DATA and bool(warning) == warns
+    if warns:
+        assert warning == (
+            "w.pth expects images normalised by mean (0.260) and standard deviation "
+            "(0.500), and config.data.normalization=data means (0.250) and (0.500)."
+        )
+
+
+def test_a_description_of_a_run_is_enough(made, tmp_path, values):
+    """Its data is not read to load its weights."""
+    config = made.config.to_dict()
+    config["data"] |= {"train_examples": 10**6}
+    folder.describe(tmp_path, resolve(config), made.dataset, {})
+    (tmp_path / "checkpoints").symlink_to(made.workdir / "checkpoints")
+    assert trained.weights(tmp_path).facts["step"] == 2

@@ -1,0 +1,354 @@
+"""From a config to the parts of a run."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import optax
+import pytest
+
+from cnn_jax.core import memory
+from cnn_jax.core.errors import UserError
+from cnn_jax.data.dataset import Dataset
+from cnn_jax.data.splits import Arrays
+from cnn_jax.runs.resolve import resolve
+from cnn_jax.training import checks, parallel, setup
+from cnn_jax.training.config import default
+
+GREY = Dataset({}, tuple("ab"), (8, 8, 1), (0.25,), (0.5,))
+COLOR = dataclasses.replace(GREY, image_shape=(8, 8, 3), mean=(0.2,) * 3)
+VOLTAGE = dataclasses.replace(GREY, image_shape=(8, 8, 2), mean=(0.2,) * 2)
+
+
+# ---------------------------------------------------------------------------- data
+
+
+def test_the_data_of_a_config(values):
+    found = setup.dataset(
+        resolve(values(data={"image_size": 12, "normalization": "half"}))
+    )
+    assert found.image_shape == (12, 12, 1) and len(found.splits["train"]) == 24
+    assert (found.mean, found.std) == ((0.5,), (0.5,))
+
+
+def test_options_of_the_data_are_its_sources_own(values):
+    options = setup.data_options(resolve(values()))
+    assert options["train_examples"] == 24 and options["keep_pixels"] == 1.0
+    assert not {"name", "batch_size", "workers", "flip"} & options.keys()
+
+
+@pytest.mark.parametrize("name", [None, "data"])
+def test_images_are_normalized_by_their_own_statistics(name):
+    assert setup.normalized(GREY, normalization=name) is GREY
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "mean", "std"),
+    [
+        # As torchvision's documentation has them.
+        ("imagenet", COLOR, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+        ("imagenet", GREY, (0.449,), (0.226,)),
+        ("half", COLOR, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+        ("half", GREY, (0.5,), (0.5,)),
+    ],
+)
+def test_other_normalizations(name, data, mean, std):
+    found = setup.normalized(data, normalization=name)
+    assert (found.mean, found.std) == (mean, std)
+    assert found.image_shape == data.image_shape
+
+
+def test_a_normalization_that_cannot_be():
+    with pytest.raises(UserError, match=r"'imagnet'.*Did you mean 'imagenet'\?"):
+        setup.normalized(GREY, normalization="imagnet")
+    for name in setup.NORMALIZATIONS:
+        with pytest.raises(UserError, match="1 or 3 channels, and the images have 2"):
+            setup.normalized(VOLTAGE, normalization=name)
+
+
+# -------------------------------------------------------------------------- network
+
+
+def test_a_network_is_told_of_its_data(values, few_digits):
+    config = resolve(values(task={"label_smoothing": 0.1}, model={"widths": (3, 4)}))
+    found = setup.network(config, few_digits)
+    assert found.model.num_classes == 10 and found.model.widths == (3, 4)
+    assert found.task.classes == few_digits.classes
+    assert found.task.label_smoothing == 0.1
+    assert (found.image_shape, found.label_shape) == ((8, 8, 1), ())
+    image = np.full((1, 2, 2, 1), 51, np.uint8)
+    expected = (51 / 255 - few_digits.mean[0]) / few_digits.std[0]
+    np.testing.assert_allclose(
+        found.normalize(jax.numpy.asarray(image)), np.full(image.shape, expected), 1e-5
+    )
+
+
+@pytest.mark.parametrize(("given", "outputs"), [(None, 10), (10, 10), (1000, 1000)])
+def test_a_network_may_have_more_outputs_than_classes(given, outputs, values):
+    config = resolve(values(model={"num_classes": given}))
+    assert setup.model_of(config, 10).num_classes == outputs
+
+
+def test_a_network_with_fewer_outputs_than_classes(values):
+    config = resolve(values(model={"num_classes": 9}))
+    with pytest.raises(UserError, match="num_classes=9 is less than the 10 classes"):
+        setup.model_of(config, 10)
+
+
+def test_a_network_that_makes_images_has_no_classes(values):
+    own = {"name": "srcnn", "init_from": "w.pth"}
+    given = values()
+    given["model"] = own
+    model = setup.model_of(resolve(given), 10)
+    assert not hasattr(model, "num_classes")
+    given["model"] = own | {"num_classes": 3}
+    with pytest.raises(UserError, match="has no classes"):
+        setup.model_of(resolve(given), 10)
+
+
+# ------------------------------------------------------------------------- training
+
+
+@pytest.fixture
+def training_of(values, few_digits):
+    """`training_of(**groups)`: with 24 examples and a batch of 8."""
+
+    def make(**groups):
+        config = resolve(values(**groups))
+        return setup.training(config, setup.network(config, few_digits), 24)
+
+    return make
+
+
+def test_lengths_are_in_steps(training_of):
+    found = training_of(
+        train={"steps": None, "epochs": 2.5, "log_every_examples": 16},
+        eval={"every_steps": None, "every_epochs": 0.5},
+        checkpoint={"every_steps": 3},
+    )
+    assert (found.steps, found.steps_per_epoch) == (8, 3.0)  # 7.5
+    assert (found.log_every, found.eval_every, found.checkpoint_every) == (2, 2, 3)
+
+
+def test_what_no_one_asked_for_is_done_at_the_end_or_never(training_of):
+    found = training_of(
+        train={"steps": 7, "log_every_steps": None}, eval={"every_steps": None}
+    )
+    assert found.log_every == 7
+    assert found.checkpoint_every is None
+    assert found.plan is None and found.initial is None
+
+
+def test_the_schedule_spans_the_run(training_of):
+    found = training_of(
+        train={"steps": 20},
+        schedule={"name": "cosine", "warmup_epochs": 1},
+        optimizer={"learning_rate": 0.5},
+    )
+    rates = [float(found.schedule(step)) for step in range(20)]
+    assert max(rates) == rates[2] == 0.5  # three steps of warm-up
+    assert rates[0] < rates[1] < rates[2] and rates[19] < 0.01
+
+
+def test_the_augmentation_is_that_of_the_labels(training_of):
+    found = training_of(data={"crop_padding": 1, "flip": True}).augmentation
+    assert (found.crop_padding, found.flip, found.label_kind) == (1, True, "class")
+
+
+@pytest.mark.parametrize(
+    ("groups", "words"),
+    [
+        ({"train": {"steps": 0}}, "step"),
+        ({"data": {"batch_size": 0}}, r"data\.batch_size"),
+        ({"eval": {"batch_size": -1}}, r"eval\.batch_size"),
+        ({"optimizer": {"momentum": 1.5}}, r"optimizer\.momentum"),
+        (
+            {"optimizer": {"reinitialize": "head"}},
+            r"reinitialize draws anew what config\.model\.init_from would give",
+        ),
+        ({"optimizer": {"freeze": ".*"}}, "leave no parameter to train"),
+    ],
+)
+def test_what_cannot_be_trained(groups, words, training_of):
+    with pytest.raises(UserError, match=words):
+        training_of(**groups)
+
+
+def updates(training, step=0):
+    """What the optimizer makes of gradients of one, at a step."""
+    params = {
+        "stage1_layer1": {"conv": {"kernel": np.ones(2, np.float32)}},
+        "head": {"kernel": np.ones(3, np.float32)},
+    }
+    state = training.optimizer.init(params)
+    for _ in range(step + 1):
+        found, state = training.optimizer.update(params, state, params)
+    return found["stage1_layer1"]["conv"]["kernel"][0], found["head"]["kernel"][0]
+
+
+PLAIN = {"momentum": 0.0, "weight_decay": 0.0, "learning_rate": 0.5}
+
+
+def test_one_group_moves_by_the_learning_rate(training_of):
+    found = training_of(optimizer=PLAIN)
+    assert updates(found) == (-0.5, -0.5)
+
+
+def test_groups_have_rates_of_their_own(training_of):
+    found = training_of(optimizer=PLAIN | {"layer_decay": 0.25})
+    before, head = updates(found)
+    assert (head, before) == (-0.5, -0.5 * 0.25**2)  # with a layer in between
+
+
+def test_a_group_that_starts_later_has_the_rate_of_its_step(training_of):
+    """Its optimizer counts from its own beginning."""
+    found = training_of(
+        optimizer=PLAIN
+        | {"train_only": "head", "unfreeze": ("stage1.*",), "unfreeze_every_steps": 3},
+        schedule={"name": "step", "boundaries": (0.5,), "factor": 0.1},
+        train={"steps": 8},
+    )
+    assert found.plan.starts == (3,)
+    before, head = updates(found)
+    assert head == -0.5
+    assert before == -0.5  # its step 0 is step 3 of the run: the rate still is whole
+    before, head = updates(found, 1)
+    assert (head, before) == (-0.5, pytest.approx(-0.05))
+
+
+# ----------------------------------------------------------------- states and features
+
+
+def test_a_fresh_state_without_an_optimizer(made):
+    shapes = jax.eval_shape(lambda: setup.fresh_state(made.config, made.network))
+    assert shapes.opt_state == optax.EmptyState()
+    assert shapes.ema is not None  # the config keeps averages
+
+
+def test_initial_variables_are_those_of_the_training_unless_given(made):
+    def state(value):
+        bias = np.full(10, value, np.float32)
+        return {"params": {"head": {"bias": bias}}}
+
+    training = setup.training(made.config, made.network, 24)
+    training = dataclasses.replace(training, initial=state(1))
+
+    def bias(*arguments):
+        fresh = setup.fresh_state(made.config, made.network, *arguments)
+        return fresh.params["head"]["bias"]
+
+    np.testing.assert_array_equal(bias(training), np.ones(10))
+    np.testing.assert_array_equal(bias(training, state(2)), np.full(10, 2))
+
+
+@pytest.fixture
+def frozen(values, few_digits):
+    """`frozen(**train)`: the arguments of `with_features` where the head is trained."""
+
+    def make(data=None, **train):
+        config = resolve(
+            values(train=train, optimizer={"train_only": "head"}, data=data or {})
+        )
+        network = setup.network(config, few_digits)
+        training = setup.training(config, network, 24)
+        variables = parallel.replicate(setup.fresh_state(config, network).variables())
+        return config, network, training, few_digits, variables
+
+    return make
+
+
+def test_maps_before_the_head_are_computed_once(frozen):
+    config, network, training, dataset, variables = frozen()
+    found, said = setup.with_features(config, network, training, dataset, variables)
+    shapes = {role: split.features.shape for role, split in found.splits.items()}
+    assert shapes == {"train": (24, 8, 8, 2), "test": (20, 8, 8, 2)}
+    assert said == "the maps before the head are computed once: 0.0 MiB"
+    assert isinstance(found.splits["train"], Arrays)
+
+
+def test_maps_that_are_not_computed(frozen, made):
+    for arguments in (frozen(cache_features=False), frozen({"crop_padding": 1})):
+        assert setup.with_features(*arguments) == (arguments[3], None)
+    training = setup.training(made.config, made.network, 24)
+    rest = training, made.dataset, made.states[2].ema
+    assert setup.with_features(made.config, made.network, *rest) == (made.dataset, None)
+
+
+def test_maps_that_are_asked_for_and_cannot_be(frozen):
+    arguments = frozen({"crop_padding": 1}, cache_features=True)
+    with pytest.raises(UserError, match="is not possible: images are augmented"):
+        setup.with_features(*arguments)
+
+
+def made(**overrides):
+    """The network and the training of a small network on a few digits."""
+    values = default().to_dict()
+    values["data"] |= {"train_examples": 16, "test_examples": 8}
+    values["model"] |= {"stage_sizes": (1, 1), "width": 4, "stem": "small"}
+    overrides = {key.replace("__", "."): text for key, text in overrides.items()}
+    config = resolve(values, overrides)
+    dataset = setup.dataset(config)
+    network = setup.network(config, dataset)
+    return config, network, setup.training(config, network, 16)
+
+
+EMBEDDING = {"model__head": "embedding", "data__name": "identities"}
+EMBEDDING |= {"task__name": "embedding", "data__image_size": "(8,)"}
+
+
+@pytest.mark.parametrize("sync", ["true", "false"])
+def test_batch_normalization_of_one_value_is_refused(sync, monkeypatch):
+    """An embedding has no space: of one example a device there is one value."""
+    options = EMBEDDING | {"model__sync_batch_norm": sync}
+    setup.check_batch_norm(*made(**options, data__batch_size="2"))
+    with pytest.raises(UserError, match="embedding_norm: batch normalization"):
+        setup.check_batch_norm(*made(**options, data__batch_size="1"))
+    monkeypatch.setattr(jax, "device_count", lambda: 2)
+    parts = made(**options, data__batch_size="2")
+    if sync == "true":  # two devices have two values together
+        setup.check_batch_norm(*parts)
+    else:
+        with pytest.raises(UserError, match="embedding_norm"):
+            setup.check_batch_norm(*parts)
+
+
+def test_batch_normalization_that_does_not_see_one_value_is_not_refused():
+    setup.check_batch_norm(*made(data__batch_size="1"))
+    # A frozen layer normalizes by its running averages.
+    frozen = {"optimizer__freeze": "embedding_norm", "data__batch_size": "1"}
+    setup.check_batch_norm(*made(**EMBEDDING, **frozen))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"data__crop_padding": "8"}, "crop_padding=8 must be below 8"),
+        ({"task__top_k": "(2,11)"}, r"top_k=\(2, 11\) must be at most 10"),
+        ({"schedule__warmup_steps": "99", "train__steps": "99"}, "must be shorter"),
+        ({"train__steps": "0"}, "no step at all"),
+        (
+            {
+                "optimizer__unfreeze": "('head',)",
+                "optimizer__unfreeze_every_steps": "9",
+                "train__steps": "9",
+            },
+            "trained from step 9, and the run has 9",
+        ),
+    ],
+)
+def test_numbers_that_do_not_fit_the_run(options, words):
+    with pytest.raises(UserError, match=words):
+        made(**options)
+
+
+def test_a_state_or_a_batch_of_no_machine_is_refused(monkeypatch):
+    config, network, _ = made()
+    state = {"a": jax.ShapeDtypeStruct((2**20, 2**10), "float32")}
+    monkeypatch.setattr(memory, "total", lambda: 2**30)
+    checks.check_memory(config, network.image_shape, {})
+    with pytest.raises(UserError, match=r"parameters .* would take 4\.0 GiB"):
+        checks.check_memory(config, network.image_shape, state)
+    for key in ("data.batch_size", "eval.batch_size"):
+        large = resolve(config.to_dict(), {key: str(10**9)})
+        with pytest.raises(UserError, match=rf"1,000,000,000 .* set config\.{key}"):
+            checks.check_memory(large, network.image_shape, {})
