@@ -17,8 +17,8 @@ record where it has one, else what the compiler says.
 
 --peer times another code for the same network, from the same weights, a few steps of
 each in turn: PyTorch, or plain Flax as in flax's ImageNet example (residual networks).
-The ratio is our median time divided by the peer's. Peers get normalised images; ours
-are uint8, and normalised, augmented and scored within the step. Where other programs
+The ratio is our median time divided by the peer's. Peers get normalized images; ours
+are uint8, and normalized, augmented and scored within the step. Where other programs
 run beside PyTorch on a CPU, set OMP_WAIT_POLICY=passive: its threads wait for each
 other busily, and lose most of their time when something else wants one of the cores.
 

@@ -9,7 +9,7 @@
 The first two print the metrics of a run's checkpoint on a split of its data. With
 --probe the head is not used: what the last map says, averaged over space, is measured
 on the test examples by a linear classifier (logistic regression) or by the nearest
-neighbours among the training examples; of a run, or of any weights on any data.
+neighbors among the training examples; of a run, or of any weights on any data.
 """
 
 from cnn_jax import command

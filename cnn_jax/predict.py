@@ -8,7 +8,7 @@
     python -m cnn_jax.predict --workdir=runs/faces --verify A.png B.png
     python -m cnn_jax.predict --workdir=runs/faces --gallery=FOLDER --identify A.png
 
-With --output FOLDER gets a picture of each result: the classes, a coloured mask, boxes,
+With --output FOLDER gets a picture of each result: the classes, a colored mask, boxes,
 the enhanced picture, the one in the style of a run, or of --style, or the two that were
 compared. A run of clips or volumes takes such, of a longer video the middle. A run of
 configs/faces.py also says whether two pictures show the same identity, and whom of a

@@ -3,7 +3,7 @@
     python -m cnn_jax.main --config=configs/googlenet.py
 
 reaches 99.2% in three quarters of a minute on two CPU cores. `:cifar10` has a stem for
-32x32 pixels; both have batch normalisation. `:imagenet` is the network as published.
+32x32 pixels; both have batch normalization. `:imagenet` is the network as published.
 Neither of these two was trained here.
 """
 

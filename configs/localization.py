@@ -1,6 +1,6 @@
-"""Localisation by class activation maps (Zhou et al. 2016): boxes that nobody drew.
+"""Localization by class activation maps (Zhou et al. 2016): boxes that nobody drew.
 
-    python -m cnn_jax.main --config=configs/localisation.py
+    python -m cnn_jax.main --config=configs/localization.py
 
 A ResNet-20 learns which digit is in a scene; where the map of that class is high is
 where the digit is. Boxes measure the error, and are not learned from.
@@ -17,7 +17,7 @@ def scenes():
     config = recipes.digit_scenes(epochs=12)
     config.data.labels = "boxes"
     config.data.most_digits = 1
-    config.task.name = "localisation"
+    config.task.name = "localization"
     # A pixel of the map is four of the image, and blurred: of 0.2 to 0.7 this share was
     # the best on the scenes to train on.
     config.task.box_share = 0.7

@@ -4,7 +4,7 @@
 
 reaches 99.4% in under a minute on two CPU cores. `:cifar10` is ResNet-20 with the
 schedule of He et al. 2016 (section 4.2: 91.25% after 64,000 steps; weight decay leaves
-biases and batch normalisation alone here, and images are normalised by channel),
+biases and batch normalization alone here, and images are normalized by channel),
 `:imagenet` ResNet-50 v1.5 with the schedule of He et al. 2019, `:folder` takes any
 folder of pictures: `--config.data.dir=DIR`. `tfds:` sets are found in $TFDS_DATA_DIR.
 """

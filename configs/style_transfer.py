@@ -8,7 +8,7 @@
 
 learn one picture, A in the style of B (Gatys et al. 2016). FILE has the weights of a
 SqueezeNet 1.0: torchvision's of ImageNet, or a run of yours. Without it, as in the
-first line, they are random: these know colours and strokes, and little of texture.
+first line, they are random: these know colors and strokes, and little of texture.
 
     python -m cnn_jax.main --config=configs/style_transfer.py:johnson \\
         --config.data.dir=DIR --config.data.styles=B.png --config.model.init_from=FILE
@@ -35,7 +35,7 @@ scikit-image's section of tissue as the style:
 * `:johnson`, learned from BSD100: 0.355 on ten other pictures, where these have 4.26,
   after 4 minutes of processor time. It then makes 256x256 pixels in 0.14 s, and with
   the published width of 32 in 0.4 s, after 3.4 s to compile;
-* `:adain`, contents and styles from BSD100, in as much time: 0.402 of 1.32. Colours
+* `:adain`, contents and styles from BSD100, in as much time: 0.402 of 1.32. Colors
   come over and details are still coarse: 600 steps are few for any style.
 """
 

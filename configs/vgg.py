@@ -3,7 +3,7 @@
     python -m cnn_jax.main --config=configs/vgg.py
 
 reaches 98.9% in half a minute on two CPU cores. `:cifar10` is VGG-16 with batch
-normalisation and one small hidden layer; `:imagenet` VGG-16 with the paper's rate and
+normalization and one small hidden layer; `:imagenet` VGG-16 with the paper's rate and
 decay (section 3.1). Neither was trained here.
 """
 

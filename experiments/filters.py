@@ -2,7 +2,7 @@
 
 The lecture: Sobel's, Scharr's and other edge filters were made by hand; a convolutional
 network learns its own. Here the image goes through the filters first, each followed by
-normalisation, and a network that is always the same learns from what they give.
+normalization, and a network that is always the same learns from what they give.
 
     python -m cnn_jax.sweep --config=experiments/filters.py
     python -m cnn_jax.sweep --config=experiments/filters.py:cifar10

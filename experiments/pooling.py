@@ -2,7 +2,7 @@
 
 The lecture: pooling and strided convolutions are similar, and both reduce parameters
 and computation; fully connected layers hold most of the parameters, overfit and depend
-on dropout, and global average pooling, a regulariser by itself, can replace them.
+on dropout, and global average pooling, a regularizer by itself, can replace them.
 
     python -m cnn_jax.sweep --config=experiments/pooling.py
     python -m cnn_jax.sweep --config=experiments/pooling.py:cifar10

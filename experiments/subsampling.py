@@ -1,4 +1,4 @@
-"""How many pixels can be thrown away before an object is not recognised any more?
+"""How many pixels can be thrown away before an object is not recognized any more?
 
 The lecture: subsampling pixels does not change the object, and makes networks smaller;
 it shows images of which 75, 50, 20 and 10% are left.

@@ -353,7 +353,7 @@ def test_a_run_starts_from_a_file_and_is_written_as_one(
     assert len(counts) == 6 and back.keys() - counts == state.keys()
     for key, value in state.items():
         if "running" not in key:
-            # An average of equal values may be rounded to a neighbour of theirs.
+            # An average of equal values may be rounded to a neighbor of theirs.
             steps = 0 if ema == "None" else 1
             np.testing.assert_array_max_ulp(back[key], value, steps)
         else:

@@ -42,7 +42,7 @@ def test_two_devices_train_as_one(two_devices, done, rows, tmp_path):
 
 
 @pytest.mark.full
-def test_without_synchronised_batch_norm_two_devices_differ(
+def test_without_synchronized_batch_norm_two_devices_differ(
     two_devices, run, rows, tmp_path
 ):
     """So the test above can fail."""

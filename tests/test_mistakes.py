@@ -94,7 +94,7 @@ def pictures(tmp_path):
             ["--config.optimizer.learning_rat=0.1"],
             ["'config.optimizer.learning_rat'", "'config.optimizer.learning_rate'?"],
         ),
-        (["--config.optimiser.learning_rate=1"], ["Did you mean 'optimizer'?"]),
+        (["--config.optimizer.learning_rate=1"], ["Did you mean 'optimizer'?"]),
         (["--config.learning_rate=1"], ["unknown config key", "optimizer, schedule"]),
         (
             ["--config.optimizer.momentum=0.9"],
@@ -249,7 +249,7 @@ def test_a_broken_config_file(text, parts, train, tmp_path):
     [
         ("config.optimizer.learning_rat = 1.0", ["optimizer.learning_rate'?"]),
         ("config.optimizer.b1 = 0.5", ["'config.optimizer.b1'", "optimizer 'sgd'"]),
-        ("config.optimiser = {}", ["'optimizer'?"]),
+        ("config.optimizer = {}", ["'optimizer'?"]),
         ("config.data.batch_size = '8'", ["data.batch_size must be of type int"]),
         ("config.data.batch_size = 8.0", ["data.batch_size must be of type int"]),
         ("config.checkpoint.keep = True", ["checkpoint.keep must be of type int"]),
@@ -737,8 +737,8 @@ def test_data_that_changed_since_the_run_began(call, tmp_path):
         for name in ("cat", "dog"):
             (data / split / name).mkdir(parents=True)
             for number in range(8):
-                grey = 40 + 20 * number + 10 * (name == "cat")
-                picture = Image.new("RGB", (9, 9), (grey,) * 3)
+                gray = 40 + 20 * number + 10 * (name == "cat")
+                picture = Image.new("RGB", (9, 9), (gray,) * 3)
                 picture.save(data / split / name / f"{number}.png")
     workdir = f"--workdir={tmp_path / 'run'}"
     arguments = ["--config=configs/mlp.py", "--config.data.name=folder"]

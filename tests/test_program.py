@@ -27,7 +27,7 @@ CONFIGS = {
     "denoising": ["digits", "folder"],
     "detection": ["scenes", "voc"],
     "faces": ["digits", "folder", "finetune"],
-    "localisation": ["scenes"],
+    "localization": ["scenes"],
     "super_resolution": ["digits", "folder"],
     "mlp": ["digits", "lecture", "mnist"],
     "lenet": ["digits", "mnist"],
@@ -98,7 +98,7 @@ ONLY_BUILT = [
     if arg in BUILT_DATA or (name, arg) in LARGE
 ]
 # One for each task that no other test here trains, and the small ones of them.
-PER_TASK = ("detection.py:scenes", "localisation.py:scenes", "resnet.py:digits")
+PER_TASK = ("detection.py:scenes", "localization.py:scenes", "resnet.py:digits")
 PER_TASK += ("segmentation.py:scenes", "super_resolution.py:digits", "video.py:moving")
 QUICK = ("segmentation.py:scenes", "super_resolution.py:digits", "video.py:moving")
 
@@ -185,7 +185,7 @@ OF_COMMANDS = {
             marks=OF_COMMANDS.get(spec, pytest.mark.slow),
         )
         for name in CONFIGS
-        if name not in (*BEST, "localisation", "transfer")
+        if name not in (*BEST, "localization", "transfer")
         for spec in [f"{name}.py:still" if name == "video" else f"{name}.py"]
     ],
 )
@@ -456,17 +456,17 @@ def test_predict_sees_what_evaluation_saw(trained, done, tmp_path):
 
 
 def test_predict_writes_pictures(trained, call, done, tmp_path):
-    grey = Image.fromarray(np.full((8, 8), 99, np.uint8))
+    gray = Image.fromarray(np.full((8, 8), 99, np.uint8))
     files = [tmp_path / "in" / name for name in ("3.png", "a/3.png", "a/3.gif")]
     (tmp_path / "in" / "a").mkdir(parents=True)
     for path in files[:2]:
-        grey.save(path)
+        gray.save(path)
     out, run = tmp_path / "out", f"--workdir={trained}"
     done("predict", run, tmp_path / "in", f"--output={out}")
     written = [out / "3.png", out / "a" / "3.png"]  # in folders as they were
     assert sorted(path for path in out.rglob("*") if path.is_file()) == written
     assert all(Image.open(path).size[0] >= 128 for path in written)
-    grey.save(files[2])
+    gray.save(files[2])
     (tmp_path / "file").touch()
     for where, name, message in (
         (tmp_path / "in", "new", "would both be written to"),
@@ -534,10 +534,10 @@ def test_predict_gives_pictures_a_style(kind, done, call, tmp_path):
     done("main", *flags, f"--workdir={workdir}")
     ramp = np.arange(31 * 42 * 3).reshape(31, 42, 3) % 251
     Image.fromarray(ramp.astype(np.uint8)).save(tmp_path / "A.png")
-    Image.fromarray(ramp.astype(np.uint8)[..., 0]).save(tmp_path / "grey.png")
+    Image.fromarray(ramp.astype(np.uint8)[..., 0]).save(tmp_path / "gray.png")
     style = [f"--style={embedded('coffee.png')}"]
     wanted, other = ([], style) if kind == "johnson" else (style, [])
-    files = [tmp_path / "A.png", tmp_path / "grey.png"]
+    files = [tmp_path / "A.png", tmp_path / "gray.png"]
     done("predict", f"--workdir={workdir}", *files, *wanted, f"--output={out}")
     for file in files:
         made = Image.open(out / file.name)
@@ -554,8 +554,8 @@ def people(tmp_path_factory):
     for digit in range(4):
         (folder / str(digit)).mkdir()
         for n, image in enumerate(known.images[known.target == digit][:2]):
-            grey = Image.fromarray((image * 255 / 16).astype(np.uint8))
-            grey.save(folder / str(digit) / f"{n}.png")
+            gray = Image.fromarray((image * 255 / 16).astype(np.uint8))
+            gray.save(folder / str(digit) / f"{n}.png")
     return folder
 
 

@@ -108,7 +108,7 @@ def test_orbax_checkpoints_of_any_program(source, done, tmp_path):
             np.testing.assert_array_equal(value, expected[key])
 
 
-def test_the_normalisation_travels(source, done, call, tmp_path):
+def test_the_normalization_travels(source, done, call, tmp_path):
     """Other digits have another mean, and the run keeps that of the weights."""
     arguments = [
         *TINY,
@@ -125,7 +125,7 @@ def test_the_normalisation_travels(source, done, call, tmp_path):
     done("evaluate", f"--workdir={tmp_path / 'run'}")
     assert "is complete" in done("main", *arguments)
     out = done("main", *arguments, "--config.data.normalization=half", "--overwrite")
-    assert f"warning: {source} expects images normalised by mean (0." in out
+    assert f"warning: {source} expects images normalized by mean (0." in out
     assert "means (0.500) and (0.500)" in out
     assert folder.saved_dataset(tmp_path / "run").mean == (0.5,)
 

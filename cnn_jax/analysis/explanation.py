@@ -34,10 +34,10 @@ def explain(module: nn.Module, in_shape: Shape, out_shape: Shape) -> tuple[str, 
 
 def explain_input(shape: Shape) -> str:
     """What the input is: "RGB image", "clip of 16 RGB images"."""
-    colours = {1: "greyscale", 3: "RGB"}.get(shape[-1], f"{shape[-1]}-channel")
+    colors = {1: "grayscale", 3: "RGB"}.get(shape[-1], f"{shape[-1]}-channel")
     if len(shape) == 4:
-        return f"Input clip of {shape[0]} {colours} images"
-    return f"Input {colours} image" if len(shape) == 3 else "Input"
+        return f"Input clip of {shape[0]} {colors} images"
+    return f"Input {colors} image" if len(shape) == 3 else "Input"
 
 
 def _by(sizes: Sequence[int | str], sign: str = "x") -> str:

@@ -16,7 +16,7 @@ class Extent:
     Attributes:
       phases: the field of the value at position i along `axis` is that of output
         i // n of phase i % n, for n phases. Convolution and pooling need one; where
-        maps grow, neighbours differ. None is a phase that sees nothing.
+        maps grow, neighbors differ. None is a phase that sees nothing.
       axis: of the array, along which the field moves; None is an array whose values
         all see output 0 of the only phase.
       size: of the whole dimension of the input.
@@ -85,7 +85,7 @@ class Extent:
         return replace(self, phases=simplest(phases), axis=axis)
 
     def interpolated(self, before: int, after: int) -> "Extent":
-        """That of `after` values, each linear in its two neighbours of `before`."""
+        """That of `after` values, each linear in its two neighbors of `before`."""
         if before == after:
             return self
         common, old = math.gcd(before, after), len(self.phases)

@@ -64,7 +64,7 @@ def none(_: nn.Module, in_shape: Shape, out_shape: Shape) -> int:
 
 # Multiply-accumulates of (module, shape of its input, shape of its output), for
 # every type of module with parameters. By the convention of the literature they
-# are those of convolutions and fully connected layers; normalisation can be folded
+# are those of convolutions and fully connected layers; normalization can be folded
 # into the convolution before it.
 MACS: dict[type[nn.Module], Callable[[Any, Shape, Shape], int]] = {
     layers.Conv: _conv,

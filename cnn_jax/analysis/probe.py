@@ -12,14 +12,14 @@ from jaxtyping import Float, Int
 Features = Float[np.ndarray, "examples features"]
 Labels = Int[np.ndarray, " examples"]
 
-NEIGHBOURS, TEMPERATURE = 20, 0.07
+NEIGHBORS, TEMPERATURE = 20, 0.07
 STRENGTHS = 10.0 ** np.arange(-4, 3)
 
 
 def linear(features: Features, labels: Labels) -> Callable[[Features], Labels]:
     """Logistic regression on standardised features: a linear probe.
 
-    The strength of the regularisation is the best of `STRENGTHS` in five-fold
+    The strength of the regularization is the best of `STRENGTHS` in five-fold
     cross-validation of the training examples (as many folds as the smallest class has
     examples, where these are fewer, and a strength of 1 where that is one).
     """
@@ -43,7 +43,7 @@ def nearest(features: Features, labels: Labels) -> Callable[[Features], Labels]:
 
     return (
         KNeighborsClassifier(
-            min(NEIGHBOURS, len(labels)),
+            min(NEIGHBORS, len(labels)),
             metric="cosine",
             weights=lambda distances: np.exp((1 - distances) / TEMPERATURE),
         )

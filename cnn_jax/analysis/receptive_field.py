@@ -121,7 +121,7 @@ def _call(eqn, operands):
 
 
 def _spelled_out(eqn, operands):
-    """A primitive of `layers.lowering`, as what it is on any backend."""
+    """A primitive of `kernels.convolution`, as what it is on any backend."""
     function = partial(convolution.XLA[eqn.primitive], **eqn.params)
     return _run(jax.make_jaxpr(function)(*[v.aval for v in eqn.invars]).jaxpr, operands)
 

@@ -164,13 +164,13 @@ class Peer:
         peers.check_outputs(self.logits(images), expected, TOLERANCE)
 
     def logits(self, images: np.ndarray) -> jax.Array:
-        """Those of the network in evaluation, of normalised images."""
+        """Those of the network in evaluation, of normalized images."""
         return jax.jit(partial(self.network.apply, train=False))(
             self._variables, images
         )
 
     def train(self, images: np.ndarray, labels: np.ndarray) -> timing.Run:
-        """Steps of training on one batch of normalised images."""
+        """Steps of training on one batch of normalized images."""
         config, network = self._optimizer, self.network
         optimizer = optax.sgd(
             config.learning_rate, config.momentum or None, config.nesterov
@@ -218,7 +218,7 @@ class Peer:
         return run
 
     def infer(self, images: np.ndarray) -> timing.Run:
-        """Steps of inference on one batch of normalised images."""
+        """Steps of inference on one batch of normalized images."""
         apply = jax.jit(partial(self.network.apply, train=False))
         variables, images = jax.device_put((self._variables, images))
 

@@ -118,7 +118,7 @@ def flops(macs: int, batch_size: int, mode: str) -> int:
 
     Two for each multiply-accumulate; training counts as three times the forward pass,
     since each layer has two gradients, that of its input and that of its kernel, of as
-    many operations as the layer itself. All else (normalisation, activations, the
+    many operations as the layer itself. All else (normalization, activations, the
     optimizer) is not counted.
     """
     return 2 * macs * batch_size * (3 if mode == "train" else 1)

@@ -76,7 +76,7 @@ class Peer:
     Channels are last in memory, as ours are, and where `dtype` is not float32 the steps
     run under autocast. On a GPU the network is compiled. The optimizer is the config's,
     without its schedule, clipping and moving averages; PyTorch decays biases and
-    normalisation too.
+    normalization too.
 
     Attributes:
       network: the `torch.nn.Module`, not compiled.
@@ -116,7 +116,7 @@ class Peer:
         return tensor.to(self._device, memory_format=self._memory_format)
 
     def logits(self, images: np.ndarray) -> np.ndarray:
-        """Those of the network in evaluation, in float32, of normalised images."""
+        """Those of the network in evaluation, in float32, of normalized images."""
         self.network.eval()
         with self._torch.inference_mode():
             return self.network(self.images(images)).float().cpu().numpy()
@@ -140,7 +140,7 @@ class Peer:
         peers.check_outputs(self.logits(images), expected, TOLERANCE[self._device])
 
     def train(self, images: np.ndarray, labels: np.ndarray) -> timing.Run:
-        """Steps of training on one batch of normalised images."""
+        """Steps of training on one batch of normalized images."""
         torch = self._torch
         x = self.images(images)
         y = torch.from_numpy(labels.astype(np.int64)).to(self._device)
@@ -170,7 +170,7 @@ class Peer:
         return run
 
     def infer(self, images: np.ndarray) -> timing.Run:
-        """Steps of inference on one batch of normalised images."""
+        """Steps of inference on one batch of normalized images."""
         x = self.images(images)
 
         def run(steps: int) -> None:

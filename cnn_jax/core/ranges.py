@@ -69,7 +69,7 @@ Channels = Annotated[int, Range(least=1, most=3)]  # of an image: 1 or 3
 Edge = Annotated[int, Range(least=0, most=1024)]  # pixels around an image
 Side = Annotated[int, Range(least=1, most=2**16)]  # of an image, in pixels
 Index = Annotated[int, Range(least=0, most=2**31 - 1)]
-Level = Annotated[int, Range(least=0, most=255)]  # of grey, in 8 bits
+Level = Annotated[int, Range(least=0, most=255)]  # of gray, in 8 bits
 Examples = Annotated[int, Range(least=1, most=2**31 - 1)]
 Seed = Annotated[int, Range(least=0, most=2**32 - 1)]
 Rate = Annotated[float, Range(least=0, below=1)]

@@ -1,4 +1,4 @@
-"""Labelled boxes as others store them: Pascal VOC (Everingham et al. 2010) and COCO
+"""Labeled boxes as others store them: Pascal VOC (Everingham et al. 2010) and COCO
 (Lin et al. 2014)."""
 
 import codecs

@@ -1,4 +1,4 @@
-"""Augmentation and normalisation on the device, inside the compiled step."""
+"""Augmentation and normalization on the device, inside the compiled step."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
@@ -25,7 +25,7 @@ class Augment:
     crop_padding: pixels of black added on each side before a crop of the original
       size is taken at random (4 for CIFAR in He et al. 2016); 0: no crop.
     flip: mirror left and right with probability 1/2.
-    jitter: brightness, contrast and, of colours, saturation are multiplied with factors
+    jitter: brightness, contrast and, of colors, saturation are multiplied with factors
       from 1 - jitter to 1 + jitter, as by torchvision's `ColorJitter` (0.4 for ImageNet
       in many recipes).
 
@@ -59,8 +59,8 @@ class Augment:
         keys = jax.vmap(self.example_key, (None, 0, 0))(
             key, batch["index"], batch["epoch"]
         )
-        if self.label_kind in LABELLED:
-            treat = partial(LABELLED[self.label_kind], self)
+        if self.label_kind in LABELED:
+            treat = partial(LABELED[self.label_kind], self)
             size = batch["image"].shape[-3:-1]
             batch["label"] = jax.vmap(partial(treat, size))(keys, batch["label"])
         batch["image"] = jax.vmap(self.picture)(keys, batch["image"])
@@ -117,20 +117,20 @@ def relit(
 ) -> Image:
     """An image with other brightness, contrast and saturation; 1 leaves each alone.
 
-    One after the other, its distances to black, to its mean luma and, of colours, to
+    One after the other, its distances to black, to its mean luma and, of colors, to
     each pixel's own luma are multiplied, as by Pillow's `ImageEnhance`.
     """
     x = jnp.clip(image.astype(jnp.float32) * brightness, 0, 255)
     mean = _luma(x).mean()
     x = jnp.clip(mean + contrast * (x - mean), 0, 255)
     if image.shape[-1] == 3:
-        grey = _luma(x)
-        x = jnp.clip(grey + saturation * (x - grey), 0, 255)
+        gray = _luma(x)
+        x = jnp.clip(gray + saturation * (x - gray), 0, 255)
     return jnp.round(x).astype(jnp.uint8)
 
 
 def _luma(x: Float[Array, "*size channels"]) -> Float[Array, "*size 1"]:
-    """Of ITU-R BT.601; a grey image is its own."""
+    """Of ITU-R BT.601; a gray image is its own."""
     if x.shape[-1] != 3:
         return x
     return (x * jnp.array([0.299, 0.587, 0.114])).sum(-1, keepdims=True)
@@ -175,7 +175,7 @@ def _picture(
 
 
 # How labels that lie in the image are augmented.
-LABELLED = {"pixels": _pixels, "boxes": _boxes, "picture": _picture}
+LABELED = {"pixels": _pixels, "boxes": _boxes, "picture": _picture}
 
 
 def normalize(

@@ -19,7 +19,7 @@ from cnn_jax.core.ranges import (
 )
 from cnn_jax.data import clip_files, images
 from cnn_jax.data.dataset import Dataset, assemble
-from cnn_jax.data.folder import labelled
+from cnn_jax.data.folder import labeled
 from cnn_jax.data.splits import Encoded, Records, Shape
 
 Clip = np.ndarray  # uint8 [frames, height, width, channels]
@@ -42,7 +42,7 @@ def load(
     """Clips of the videos in `dir/<class>/*`, or `dir/<split>/<class>/*`.
 
     A video is a folder of frames, an animated picture, or a video file; see
-    `footage.frames`. Classes, splits and what is ignored are those of `folder.load`.
+    `clip_files.frames`. Classes, splits and what is ignored are those of `folder.load`.
     Training takes a clip from a random start and a random box of all its frames, as
     `images.random_resized_crop`; testing takes evenly spaced clips and the box of
     `images.fit`. A video that is too short for a clip repeats its last frame. Videos
@@ -51,7 +51,7 @@ def load(
     Args:
       dir: the folder.
       image_size: of each frame, a side in pixels, or (height, width).
-      channels: 3 for RGB, 1 for grey.
+      channels: 3 for RGB, 1 for gray.
       frames: of a clip.
       frame_step: frames of the video from one frame of a clip to the next.
       clips_per_video: that a video is tested on, in the middles of as many equal parts
@@ -65,7 +65,7 @@ def load(
       UserError: as `folder.load`; a video that cannot be read, while training.
     """
     images.check_shape(min(images.sides(image_size)), channels)
-    classes, *files = labelled(dir, test_fraction, clip_files.CLIPS)
+    classes, *files = labeled(dir, test_fraction, clip_files.CLIPS)
     shape = (frames, *images.sides(image_size), channels)
     dataset = assemble(
         *(Clips(each, shape, frame_step=frame_step) for each in files),
@@ -150,7 +150,7 @@ def cut(
         generator, which draws the start and then, with a `crop_area` below 1, the box.
 
     Raises:
-      UserError: as `footage.frames`.
+      UserError: as `clip_files.frames`.
     """
     count, *shape = image_shape
 
@@ -166,7 +166,7 @@ def cut(
     box, resampled = None, []
     for frame in clip_files.each_frame(path, choose):
         if box is None:
-            box = images.centred_box(frame.size, image_shape, crop)
+            box = images.centered_box(frame.size, image_shape, crop)
             if crop_area < 1 and not isinstance(place, float):
                 box = images.random_crop_box(frame.size, place, (crop_area, 1.0))
         resampled.append(images.resample(frame, tuple(shape), lambda _, b=box: b))

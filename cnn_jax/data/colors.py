@@ -19,15 +19,15 @@ OFFSET = np.array([16.0, 128.0, 128.0])
 def luma(image: Picture) -> UInt8[np.ndarray, "height width"]:
     """Y = 16 + (65.481 R + 128.553 G + 24.966 B) / 255, rounded: from 16 to 235.
 
-    A grey image, of one channel, is its own luma: that is how the published figures of
-    Set14 come about, one picture of which is grey. As RGB, its range would shrink to
+    A gray image, of one channel, is its own luma: that is how the published figures of
+    Set14 come about, one picture of which is gray. As RGB, its range would shrink to
     16..235 and its PSNR rise by 1.3 dB.
     """
     return image[..., 0] if image.shape[-1] == 1 else ycbcr(image)[..., 0]
 
 
 def ycbcr(image: UInt8[np.ndarray, "height width 3"]) -> Picture:
-    """Luma and the two differences of colours, rounded."""
+    """Luma and the two differences of colors, rounded."""
     return _rounded(image @ (MATRIX.T / 255) + OFFSET)
 
 

@@ -25,7 +25,7 @@ LABELS = {
     "style": "a style beside each picture",
 }
 
-# Of ImageNet's training pictures, values in 0..1; for grey the mean over channels.
+# Of ImageNet's training pictures, values in 0..1; for gray the mean over channels.
 IMAGENET_MEAN = {1: (0.449,), 3: (0.485, 0.456, 0.406)}
 IMAGENET_STD = {1: (0.226,), 3: (0.229, 0.224, 0.225)}
 
@@ -77,7 +77,7 @@ def assemble(
       subset_seed: chooses those to train on.
       in_memory: True, False, or None for "if it needs less than 2 GiB".
       random_crop: where the set stays on disk, train on random resized crops and
-        evaluate on the centre of slightly larger pictures.
+        evaluate on the center of slightly larger pictures.
 
     Raises `UserError` for an example without a valid label.
     """
@@ -200,7 +200,7 @@ def channel_statistics(
     """Mean and standard deviation per channel of uint8 [n, ..., c], in units of 255.
 
     Counted exactly, so the result does not depend on the machine. A channel that
-    never changes has the standard deviation of one grey level, 1 / 255.
+    never changes has the standard deviation of one gray level, 1 / 255.
     """
     counts = np.zeros((images.shape[-1], 256), np.int64)
     for start in range(0, len(images), 4096):

@@ -18,14 +18,14 @@ from cnn_jax.data.splits import Arrays
 CLASSES = ("background", *map(str, range(10)))
 SPLITS = {"train": 0, "test": 1}
 
-LABELLED = ("pixels", "boxes")
+LABELED = ("pixels", "boxes")
 
 MOST_DIGITS = 4
 # A digit's side is from a sixth to a half of the canvas, 8 to 24 pixels of 48.
 SMALLEST, LARGEST = 6, 2
 TRIES = 50  # to find a digit a place beside the others
 STROKE = 128  # of 255: from here on, an enlarged digit's pixel is a part of it
-# Grey levels: of the background's four corners, of the digits, of the noise on both.
+# Gray levels: of the background's four corners, of the digits, of the noise on both.
 BACKGROUND, INK, NOISE = (0, 128), (144, 255), 16
 
 
@@ -50,14 +50,14 @@ def load(
     """Scenes of up to four digits; training and test scenes share no digit.
 
     Digits are resampled bilinearly to random sizes, and their squares do not overlap.
-    They are lighter than what is behind them, a gradient between random grey levels;
+    They are lighter than what is behind them, a gradient between random gray levels;
     over both lies weak noise. A label is a uint8: 0 for the background, and for the
     strokes of a digit one more than the digit. So the pixels of a stroke are easily
     told from the background, and their class by the whole digit only.
 
     Args:
       image_size: pixels on a side; digits grow with it.
-      channels: 1, or 3 for the same grey three times.
+      channels: 1, or 3 for the same gray three times.
       train_examples, test_examples: how many scenes; fewer are the first of more.
       labels: "pixels", or "boxes": rows (digit, top, left, bottom, right), each the
         tight box around the pixels of a digit's strokes, in pixels from the image's
@@ -65,8 +65,8 @@ def load(
         There are ten classes then, without one for the background.
       most_digits: in a scene; at least one.
     """
-    if labels not in LABELLED:
-        raise unknown("data.labels", labels, LABELLED)
+    if labels not in LABELED:
+        raise unknown("data.labels", labels, LABELED)
     images.check_shape(image_size, channels)
     shape = (image_size, image_size, channels)
     check_memory(train_examples + test_examples, shape)
@@ -79,7 +79,7 @@ def load(
         for index in range(count):
             rng = np.random.default_rng([SPLITS[role], index])
             scene = _scene(rng, image_size, pool, most_digits)
-            scenes[index] = scene.grey[..., None]
+            scenes[index] = scene.gray[..., None]
             targets.append(scene.pixels if labels == "pixels" else scene.boxes)
         splits.append(Arrays(scenes, np.stack(targets)))
     return assemble(
@@ -94,12 +94,12 @@ class Scene(NamedTuple):
     """A scene and its labels.
 
     Attributes:
-      grey: uint8 [size, size].
+      gray: uint8 [size, size].
       pixels: uint8 [size, size], the class of each.
       boxes: float32 [most_digits, 5], see `load`.
     """
 
-    grey: np.ndarray
+    gray: np.ndarray
     pixels: np.ndarray
     boxes: np.ndarray
 
@@ -126,8 +126,8 @@ def _scene(rng: np.random.Generator, size: int, pool: digits.Pool, most: int) ->
             bottom, right = placed.top + ys.max() + 1, placed.left + xs.max() + 1
             boxes[number] = label, top, left, bottom, right
     noise = rng.integers(-NOISE, NOISE, (size, size), np.int32, endpoint=True)
-    grey = (canvas + noise).clip(0, 255).astype(np.uint8)
-    return Scene(grey, pixels, boxes)
+    gray = (canvas + noise).clip(0, 255).astype(np.uint8)
+    return Scene(gray, pixels, boxes)
 
 
 def _places(rng: np.random.Generator, size: int, known: int, most: int) -> list[Placed]:
@@ -153,7 +153,7 @@ def _places(rng: np.random.Generator, size: int, known: int, most: int) -> list[
 
 
 def _gradient(rng: np.random.Generator, size: int) -> np.ndarray:
-    """int32 [size, size]: bilinear between random grey levels at the corners."""
+    """int32 [size, size]: bilinear between random gray levels at the corners."""
     (a, b), (c, d) = rng.integers(*BACKGROUND, (2, 2), endpoint=True)
     x = np.arange(size, dtype=np.int32)
     y, last = x[:, None], size - 1

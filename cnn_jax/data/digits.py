@@ -1,4 +1,4 @@
-"""The 1,797 handwritten digits inside scikit-learn: 8x8, 17 grey levels, no download.
+"""The 1,797 handwritten digits inside scikit-learn: 8x8, 17 gray levels, no download.
 
 E. Alpaydin, C. Kaynak, "Optical Recognition of Handwritten Digits", UCI, 1998.
 """
@@ -40,7 +40,7 @@ def load(
 
     Args:
       image_size: pixels on a side; other than 8, resampled bilinearly.
-      channels: 1, or 3 for the same grey three times.
+      channels: 1, or 3 for the same gray three times.
       classes: only these digits; the first one's label is 0.
       train_examples, test_examples: use only that many or, below 1, only that share
         of them (1.0: all), classes in proportion.
@@ -60,7 +60,7 @@ def load(
     train, test = (
         Arrays(
             np.stack(
-                [images.fit(Image.fromarray(grey), shape) for grey in pool.images]
+                [images.fit(Image.fromarray(gray), shape) for gray in pool.images]
             ),
             pool.labels,
         )
@@ -80,9 +80,9 @@ def load(
 def pools() -> dict[str, Pool]:
     """The digits of "train" and of "test", which other sources draw from too."""
     values, labels = _read()
-    grey = np.rint(values * (255 / 16)).astype(np.uint8)
+    gray = np.rint(values * (255 / 16)).astype(np.uint8)
     parts = zip(("train", "test"), _split(labels), strict=True)
-    return {role: Pool(grey[part], labels[part]) for role, part in parts}
+    return {role: Pool(gray[part], labels[part]) for role, part in parts}
 
 
 def _only(pool: Pool, classes: tuple[int, ...]) -> Pool:

@@ -18,7 +18,7 @@ from cnn_jax.data.walk import PICTURES, Kind, folders, in_both, once
 
 TEST_NAMES = ("test", "val", "validation", "valid")  # the first that is there
 
-Labelled = list[tuple[str, str]]  # (class, path of a picture)
+Labeled = list[tuple[str, str]]  # (class, path of a picture)
 Found = dict[Hashable, tuple[str, str]]  # the same, by what it is on the disk
 
 
@@ -44,7 +44,7 @@ def load(
     Args:
       dir: the folder.
       image_size: pixels on a side; pictures are scaled and cropped to a square.
-      channels: 3 for RGB, 1 for grey.
+      channels: 3 for RGB, 1 for gray.
       test_fraction: between 0 and 1; not used where there is a test split.
       in_memory: hold all decoded pictures in memory; None: if they need less than
         2 GiB. Otherwise they are read and cropped at random while training.
@@ -57,7 +57,7 @@ def load(
     picture that cannot be read (while training, if pictures are not held in memory).
     """
     check_shape(image_size, channels)
-    classes, train, test = labelled(dir, test_fraction)
+    classes, train, test = labeled(dir, test_fraction)
     shape = (image_size, image_size, channels)
     return assemble(
         Records(train, shape),
@@ -71,7 +71,7 @@ def load(
     )
 
 
-def labelled(
+def labeled(
     dir: str, test_fraction: float, kind: Kind = PICTURES
 ) -> tuple[list[str], "Files", "Files"]:
     """The classes under `dir`, and what of a kind there is to train on and to test on.
@@ -91,9 +91,9 @@ def labelled(
 
 def find(
     dir: str,
-    split: Callable[[Labelled], tuple[Labelled, Labelled]],
+    split: Callable[[Labeled], tuple[Labeled, Labeled]],
     kind: Kind = PICTURES,
-) -> tuple[Labelled, Labelled]:
+) -> tuple[Labeled, Labeled]:
     """Returns the pictures, or the things of another kind, under `dir`: those to train
     on and those to test on.
 
@@ -197,9 +197,7 @@ def _deeper(folder: Path, kind: Kind) -> str:
     return ""
 
 
-def _split(
-    found: Labelled, test_fraction: float, kind: Kind
-) -> tuple[Labelled, Labelled]:
+def _split(found: Labeled, test_fraction: float, kind: Kind) -> tuple[Labeled, Labeled]:
     """Divides each class by a hash of the file names, whatever else there is."""
     by_class: dict[str, list[str]] = {}
     for name, path in found:
@@ -235,7 +233,7 @@ class Files:
             yield Encoded(self.paths[i], int(self.targets[i]), self.paths[i])
 
 
-def files(found: Labelled, classes: list[str]) -> Files:
+def files(found: Labeled, classes: list[str]) -> Files:
     """A reader of what was found; a label is the index of its class in `classes`."""
     number = {name: i for i, name in enumerate(classes)}
     targets = np.array([number[name] for name, _ in found], np.int32)

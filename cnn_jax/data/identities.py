@@ -12,7 +12,7 @@ from cnn_jax.core.errors import UserError
 from cnn_jax.core.ranges import Channels, Examples, Fraction, Range, Seed, Share, Side
 from cnn_jax.data import digits
 from cnn_jax.data.dataset import Dataset, assemble
-from cnn_jax.data.folder import Labelled, files, find, sort_classes
+from cnn_jax.data.folder import Labeled, files, find, sort_classes
 from cnn_jax.data.images import check_shape, sides
 from cnn_jax.data.splits import Arrays, Records
 
@@ -28,7 +28,7 @@ def load(
     test_examples: Examples | Share | None = None,
     subset_seed: Seed = 0,
 ) -> Dataset:
-    """Pictures in `dir/<identity>/*`, or `dir/<split>/<identity>/*`, to recognise.
+    """Pictures in `dir/<identity>/*`, or `dir/<split>/<identity>/*`, to recognize.
 
     Without a folder they are the digits: 0 to 9 as ten identities.
 
@@ -127,9 +127,7 @@ def _digits(
     return comparable(dataset, "the digits")
 
 
-def split(
-    pictures: Labelled, test_identities: int | float
-) -> tuple[Labelled, Labelled]:
+def split(pictures: Labeled, test_identities: int | float) -> tuple[Labeled, Labeled]:
     """Those of the identities to train on, and of those to test on.
 
     Raises `UserError` as `tested`.

@@ -3,7 +3,7 @@
 Every picture is cut out once and resampled once: a box of the picture goes to
 the (height, width) of the network's input with Pillow's bilinear filter, which
 averages over the covered pixels when it shrinks. Evaluation takes the largest
-centred box of the input's aspect ratio, or a fraction of it; training takes a
+centered box of the input's aspect ratio, or a fraction of it; training takes a
 random one.
 """
 
@@ -32,12 +32,12 @@ def check_shape(image_size: int, channels: int) -> None:
     if image_size < 1:
         raise UserError(f"data.image_size is {image_size}; it must be at least 1.")
     if channels not in (1, 3):
-        raise UserError(f"data.channels is {channels}; it must be 1 (grey) or 3 (RGB).")
+        raise UserError(f"data.channels is {channels}; it must be 1 (gray) or 3 (RGB).")
 
 
 # How a picture of any size becomes an image of a network's.
 FITTED = {
-    "centre": "the largest centred box of the image's aspect ratio",
+    "center": "the largest centered box of the image's aspect ratio",
     "stretched": "the whole picture, whatever its aspect ratio",
     "as it is": "every picture is an image of a size of its own",
 }
@@ -59,7 +59,7 @@ def sides(image_size: tuple[int, ...]) -> tuple[int, int]:
 def read_image(path: str | Path) -> Image.Image:
     """The picture at `path`, upright as its EXIF data says, in mode "L" or "RGB".
 
-    Transparent parts become white; 16-bit grey becomes 8-bit. Raises `UserError`
+    Transparent parts become white; 16-bit gray becomes 8-bit. Raises `UserError`
     with the path where the file is missing, no image, damaged or too large.
     """
     with decoding.opened(path, f"image {path}") as image:
@@ -74,18 +74,18 @@ def fit(
 ) -> np.ndarray:
     """The evaluation transform: uint8 [height, width, channels] = `image_shape`.
 
-    Takes the largest centred box of the aspect ratio of `image_shape`, each side
+    Takes the largest centered box of the aspect ratio of `image_shape`, each side
     times `crop`, and resamples it. For a square that is the same as "resize the
-    shorter side to size / crop, then crop the centre". Grey or RGB by the channel
+    shorter side to size / crop, then crop the center". Gray or RGB by the channel
     count. `name` is what a `UserError` calls the picture, for one without a path.
     """
 
     return resample(
-        picture, image_shape, lambda size: centred_box(size, image_shape, crop), name
+        picture, image_shape, lambda size: centered_box(size, image_shape, crop), name
     )
 
 
-def centred_box(
+def centered_box(
     size: tuple[int, int], image_shape: tuple[int, ...], crop: float = 1.0
 ) -> Box:
     """The box of `fit` in a picture of `size` (width, height)."""
@@ -196,7 +196,7 @@ def random_crop_box(
 
     `crop_area` are the least and the greatest share of the picture that it covers.
     Draws up to ten times; if no box fits (a very long picture), the largest
-    centred one whose ratio is allowed.
+    centered one whose ratio is allowed.
     """
     width, height = size
     low, high = (math.log(ratio) for ratio in CROP_RATIO)

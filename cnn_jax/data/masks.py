@@ -34,7 +34,7 @@ def load(
 ) -> Dataset:
     """Pictures in `dir/<split>`, and masks of the same names in other folders.
 
-    A mask is a picture of one channel, grey or with a palette, whose values are
+    A mask is a picture of one channel, gray or with a palette, whose values are
     classes: those that are not ignored, in their order. One of single bits has the
     values 0 and 1. Pictures are stretched to `image_size`, and masks take the value
     that is nearest. A picture and its mask have the same size, upright or as they are
@@ -43,7 +43,7 @@ def load(
     Args:
       dir: the folder.
       image_size: a side in pixels, or (height, width).
-      channels: 3 for RGB, 1 for grey.
+      channels: 3 for RGB, 1 for gray.
       classes: their names; empty: the values themselves, as far as they go in the
         training masks.
       ignored: values of masks, beside 255, whose pixels have no class.

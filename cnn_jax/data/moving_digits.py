@@ -36,7 +36,7 @@ MOTIONS = {
 }
 # A digit's side, in eighths of the canvas: 12 to 20 pixels of 32.
 SMALLEST, LARGEST = 3, 5
-# Grey levels: of the digit, and of the noise on all, which is another in each frame.
+# Gray levels: of the digit, and of the noise on all, which is another in each frame.
 INK, NOISE = (112, 255), 32
 LEAST_SIZE = 16
 
@@ -57,7 +57,7 @@ def load(
     Args:
       image_size: pixels on a side of each frame; the digit grows with it.
       frames: of each clip.
-      channels: 1, or 3 for the same grey three times.
+      channels: 1, or 3 for the same gray three times.
       train_examples, test_examples: how many clips; fewer are the first of more.
     """
     images.check_shape(image_size, channels)
@@ -71,8 +71,8 @@ def load(
         labels = np.empty(count, np.int32)
         for index in range(count):
             rng = np.random.default_rng([SPLITS[role], index])
-            grey, labels[index] = _clip(rng, frames, image_size, pool)
-            clips[index] = grey[..., None]
+            gray, labels[index] = _clip(rng, frames, image_size, pool)
+            clips[index] = gray[..., None]
         splits.append(Arrays(clips, labels))
     return assemble(*splits, classes=tuple(MOTIONS), in_memory=True)
 

@@ -37,7 +37,7 @@ def voc(
     Args:
       dir: the folder.
       image_size: a side in pixels, or (height, width).
-      channels: 3 for RGB, 1 for grey.
+      channels: 3 for RGB, 1 for gray.
       train_split, test_split: of the folder's `ImageSets/Main`.
       test_fraction: where the folder has no splits, the share of its pictures, chosen
         by their names alone, that is for the test.

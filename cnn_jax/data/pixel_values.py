@@ -74,13 +74,13 @@ def png_chunks(encoded: Image.Image) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _png_bits(encoded: Image.Image) -> int:
-    """The significant bits of a grey PNG of 16 bits, by its chunk sBIT."""
+    """The significant bits of a gray PNG of 16 bits, by its chunk sBIT."""
     found = next((data for kind, data in png_chunks(encoded) if kind == b"sBIT"), b"")
     return found[0] if found and 0 < found[0] < 16 else 16
 
 
 def _tiff_bits(encoded: Image.Image) -> int:
-    """The bits of a grey TIFF, by its largest value where it states one."""
+    """The bits of a gray TIFF, by its largest value where it states one."""
     bits = min(16, *encoded.tag_v2.get(_BITS, (16,)))
     stated = encoded.tag_v2.get(_MAX_SAMPLE_VALUE)
     most = max(stated) if isinstance(stated, tuple) else stated
@@ -104,8 +104,8 @@ def plain(
         return image
     if image.mode.startswith("I"):
         values = np.asarray(image)
-        grey = _eight_bits(values, image.mode, file, what)
-        return _whitened(grey, values == clear if isinstance(clear, int) else None)
+        gray = _eight_bits(values, image.mode, file, what)
+        return _whitened(gray, values == clear if isinstance(clear, int) else None)
     if image.mode == "F":
         raise ValueError("it holds floating-point values, not 8-bit colors")
     if ";16" in file.rawmode:
@@ -113,10 +113,10 @@ def plain(
     if image.mode == "CMYK" and image.format == "JPEG" and "adobe" not in image.info:
         _warn(what, "CMYK without Adobe's marker, so it may appear inverted; store RGB")
     if image.mode in ("1", "L") and isinstance(clear, int):
-        grey = np.asarray(image.convert("L"))
+        gray = np.asarray(image.convert("L"))
         if image.mode == "L":  # Pillow scales the values, and not the transparent one
             clear = (clear & file.highest) * 255 // file.highest
-        return _whitened(grey, grey == clear)
+        return _whitened(gray, gray == clear)
     if image.mode == "RGB" and isinstance(clear, tuple):
         colors = np.asarray(image)
         # Of 16 bits, Pillow keeps the upper 8.
@@ -185,7 +185,7 @@ def _on_white(image: Image.Image) -> Image.Image:
 def of_mask(image: Image.Image, file: Stored) -> np.ndarray:
     """The values of a mask as its file stores them, uint8 [height, width].
 
-    The mask is grey or has a palette, or its color channels are equal. Bits are 0 and
+    The mask is gray or has a palette, or its color channels are equal. Bits are 0 and
     1. Pillow scales values of 2 and 4 bits, and those of a PGM, to the range of 8 or 16
     bits, which is undone.
 

@@ -36,7 +36,7 @@ def super_resolution(
       dir: a folder of pictures to learn from; empty: the 8x8 digits.
       test_dir: a folder of pictures to test on; empty: every tenth one of `dir`.
       scale: how many times smaller. Pictures lose what it does not divide.
-      channels: 1 for luma (see `colours.luma`), 3 for RGB.
+      channels: 1 for luma (see `colors.luma`), 3 for RGB.
       image_size: side of the patches to train on, in pixels of the small picture;
         of the digits, whole ones are taken.
       patches: that each picture gives an epoch, at random places.
@@ -84,7 +84,7 @@ def denoising(
     Args:
       dir, test_dir, channels, patches, train_examples, test_examples: as those of
         `super_resolution`.
-      noise: its standard deviation, in grey levels of 255.
+      noise: its standard deviation, in gray levels of 255.
       image_size: side of the patches to train on.
 
     Raises:
@@ -134,8 +134,8 @@ def add_noise(picture: Picture, noise: float, rng: np.random.Generator) -> Pictu
 
 
 def as_read(pixels: np.ndarray, channels: int) -> Picture:
-    """A picture, grey [height, width] or RGB, as a network of so many channels sees it:
-    its luma, or three colours."""
+    """A picture, gray [height, width] or RGB, as a network of so many channels sees it:
+    its luma, or three colors."""
     if pixels.ndim == 2:
         return pixels[..., None].repeat(channels, -1)
     return pixels if channels == 3 else colors.luma(pixels)[..., None]
@@ -153,7 +153,7 @@ def _pictures(
     counts = train_examples, test_examples
     if not dir:
         return tuple(
-            [grey[..., None].repeat(channels, -1) for grey in pool.images[:count]]
+            [gray[..., None].repeat(channels, -1) for gray in pool.images[:count]]
             for count, pool in zip(counts, digits.pools().values(), strict=True)
         )
     parts = split(dir, test_dir)

@@ -190,7 +190,7 @@ class Pairs:
 
     Example i is content `i % len(contents)`; each gives `each` of them an epoch. In
     training the content is a random crop, and so is the style, a random one of several;
-    else it is style `i % len(styles)`, and of both it is the largest centred box. The
+    else it is style `i % len(styles)`, and of both it is the largest centered box. The
     label is the number of the style.
     """
 

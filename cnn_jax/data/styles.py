@@ -28,7 +28,7 @@ def picture_and_style(
     Args:
       file: the picture; empty: a pagoda.
       style: the picture whose style it is; empty: a section of tissue.
-      image_size: of both, a side or (height, width): of each the largest centred box
+      image_size: of both, a side or (height, width): of each the largest centered box
         of that aspect ratio.
 
     Raises:
@@ -111,7 +111,7 @@ def embedded(name: str) -> str:
 
 
 def _dataset(train: Split, test: Split) -> Dataset:
-    """Normalised as most weights expect, until those of a run say how."""
+    """Normalized as most weights expect, until those of a run say how."""
     return Dataset(
         splits={"train": train, "test": test},
         classes=(),

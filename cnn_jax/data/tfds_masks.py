@@ -25,7 +25,7 @@ def load(
     test_examples: Examples | Share | None = None,
     subset_seed: Seed = 0,
 ) -> Dataset:
-    """The prepared set `name[/config][:version]`, for segmentation: one image in colour
+    """The prepared set `name[/config][:version]`, for segmentation: one image in color
     and one mask an example. What a mask's values mean, `masks.load` says.
 
     Args:

@@ -17,7 +17,7 @@ from cnn_jax.core.errors import UserError
 from cnn_jax.core.ranges import Examples, Fraction, Number, Seed, Share, Side
 from cnn_jax.data import decoding, images
 from cnn_jax.data.dataset import Dataset, assemble
-from cnn_jax.data.folder import labelled
+from cnn_jax.data.folder import labeled
 from cnn_jax.data.splits import Encoded, Records, Shape
 from cnn_jax.data.walk import Kind, visible_files
 
@@ -46,7 +46,7 @@ def load(
     test_examples: Examples | Share | None = None,
     subset_seed: Seed = 0,
 ) -> Dataset:
-    """Volumes in `dir/<class>/*`, or `dir/<split>/<class>/*`, grey, to classify.
+    """Volumes in `dir/<class>/*`, or `dir/<split>/<class>/*`, gray, to classify.
 
     They are arrays [depth, height, width] in `.npy` files, or alone in `.npz` files, or
     NIfTI, `.nii` and `.nii.gz`, for which nibabel is needed (`pip install
@@ -73,7 +73,7 @@ def load(
         raise UserError(
             f"data.window is {window}; it must be (low, high), the lower one first."
         )
-    classes, *files = labelled(dir, test_fraction, VOLUMES)
+    classes, *files = labeled(dir, test_fraction, VOLUMES)
     shape = (*(image_size * 3)[:3], 1)
     return assemble(
         *(Volumes(each, shape, window=window) for each in files),
@@ -107,9 +107,9 @@ def fit(
 ) -> np.ndarray:
     """A volume as uint8 [depth, height, width, 1] = `image_shape`.
 
-    The largest centred box of the aspect ratio of `image_shape`, measured in the file's
-    own millimetres where it has them, is resampled as pictures are: linearly, and
-    averaging where it shrinks.
+    The largest centered box of the aspect ratio of `image_shape`, measured in the
+    file's own millimeters where it has them, is resampled as pictures are: linearly,
+    and averaging where it shrinks.
 
     Args:
       crop: the fraction of each side of the box that is kept.
@@ -123,7 +123,7 @@ def fit(
         raise UserError(f"volume {path} has no finite value.")
     low, high = window or _percentiles(voxels)
 
-    def grey(plane: np.ndarray) -> np.ndarray:
+    def gray(plane: np.ndarray) -> np.ndarray:
         plane = plane.astype(np.float64)
         plane = np.where(np.isfinite(plane), plane, low)
         values = (plane - low) / max(high - low, np.finfo(np.float32).tiny)
@@ -136,7 +136,7 @@ def fit(
     # Rounding may put a side outside, by less than Pillow allows.
     boxes = np.stack([start, start + sides], axis=1)
     boxes = boxes.clip(0, np.array(voxels.shape)[:, None])
-    resampled = _resampled(map(grey, voxels), image_shape[:3], boxes)
+    resampled = _resampled(map(gray, voxels), image_shape[:3], boxes)
     return np.rint(resampled).clip(0, 255).astype(np.uint8)[..., None]
 
 

@@ -1,7 +1,7 @@
 """Layers: linen modules, channels last, one family a file.
 
 Parameters and statistics are float32. Layers that have them (convolutions, `Dense`,
-normalisations), and `FilterBank`, compute and answer in their `dtype`, though
+normalizations), and `FilterBank`, compute and answer in their `dtype`, though
 statistics are never reduced below float32; None promotes the input with the parameters,
 which is float32 for bfloat16 and integers too, and float64 only for float64. Layers
 without (pooling, dropout, `LocalResponseNorm`, activations) keep the dtype of their

@@ -300,7 +300,7 @@ def conv2plus1d_parameters(
 
         d d c_in m / g + t m c_out / g
 
-    There are no biases, and the normalisation in between is left out. None is m of
+    There are no biases, and the normalization in between is left out. None is m of
     `conv2plus1d_features`. A window of 1 over time or space is not taken apart.
     """
     return sum(

@@ -51,8 +51,8 @@ def identity(channels: int, noise: float = 0.0) -> Initializer:
         kernel = jnp.zeros(shape)
         if noise:
             kernel = initializers.normal(noise)(key, shape)
-        centre = tuple(size // 2 for size in window)
-        kernel = kernel.at[centre].set(jnp.where(same, 1.0, kernel[centre]))
+        center = tuple(size // 2 for size in window)
+        kernel = kernel.at[center].set(jnp.where(same, 1.0, kernel[center]))
         return (kernel * (channels / after)).astype(dtype)
 
     return init
@@ -106,7 +106,7 @@ class ASPP(nn.Module):
     Attributes:
       features: channels of each convolution.
       rates: dilations of the 3x3 convolutions.
-      conv: what makes a convolution with normalisation and ReLU, a partial of
+      conv: what makes a convolution with normalization and ReLU, a partial of
         `ConvUnit`.
     """
 

@@ -11,9 +11,9 @@ from jaxtyping import Array, Float
 
 from cnn_jax.core.errors import UserError
 from cnn_jax.kernels import convolution, convolution_xla
+from cnn_jax.kernels.windows import Pairs
 from cnn_jax.layers.initializers import variance_scaling
 from cnn_jax.layers.naming import named, where
-from cnn_jax.kernels.windows import Pairs
 from cnn_jax.layers.windows import Padding, Size, explicit_padding, per_dimension
 
 Maps = Float[Array, "batch *space channels"]
@@ -41,7 +41,7 @@ def convolve(
 ) -> Float[Array, "batch *out features"]:
     """The convolution (cross-correlation) of `x` with `kernel`.
 
-    `lowering` is the one place to choose how it is computed on a backend.
+    `kernels.convolution` is the one place to choose how it is computed on a backend.
     """
     return convolution.convolution(
         x, kernel, strides=strides, padding=padding, dilation=dilation, groups=groups

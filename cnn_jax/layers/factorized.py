@@ -119,7 +119,7 @@ class FlattenedConv(ConvLike):
 
 
 class Conv2Plus1D(ConvLike):
-    """A convolution over space, normalisation, ReLU, and a convolution over time.
+    """A convolution over space, normalization, ReLU, and a convolution over time.
 
     Tran et al. 2018, "A Closer Look at Spatiotemporal Convolutions for Action
     Recognition", section 3.5: a window of t x d x d becomes 1 x d x d and t x 1 x 1,
@@ -131,8 +131,8 @@ class Conv2Plus1D(ConvLike):
     Attributes:
       kernel_size: an integer means a cube.
       use_bias: of the last convolution; the published network has none, since
-        normalisation follows.
-      norm: what makes the normalisation in between; None leaves it out, and the first
+        normalization follows.
+      norm: what makes the normalization in between; None leaves it out, and the first
         convolution has the bias that the last one has.
       mid_features: channels in between; None is the number that makes as many
         parameters as the whole convolution has, rounded down

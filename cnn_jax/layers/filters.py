@@ -36,10 +36,10 @@ BORDERS = {
 def gaussian(size: int, sigma: float) -> np.ndarray:
     """A Gaussian of `size` by `size` pixels with sum 1, which smooths.
 
-        exp(-(i^2 + j^2) / (2 sigma^2)), i and j from the centre
+        exp(-(i^2 + j^2) / (2 sigma^2)), i and j from the center
 
     Raises:
-      UserError: an even size, which has no centre, or a sigma that is not positive.
+      UserError: an even size, which has no center, or a sigma that is not positive.
     """
     if size < 1 or size % 2 == 0:
         raise UserError(f"a Gaussian of size {size}: the size must be odd.")
@@ -66,7 +66,7 @@ FILTERS: dict[str, np.ndarray] = {
     **_edges("sobel", 1, 2, 1),
     # Scharr 2000, "Optimal Operators in Digital Image Processing".
     **_edges("scharr", 3, 10, 3),
-    # Second derivatives, with four and with eight neighbours.
+    # Second derivatives, with four and with eight neighbors.
     "laplacian4": np.array([[0.0, 1, 0], [1, -4, 1], [0, 1, 0]]),
     "laplacian8": np.array([[1.0, 1, 1], [1, -8, 1], [1, 1, 1]]),
     "gaussian": gaussian(5, 1.0),
@@ -85,7 +85,7 @@ def apply_filter(
     the size.
 
     Raises:
-      UserError: an unknown filter or padding, a filter without a centre, or one that
+      UserError: an unknown filter or padding, a filter without a center, or one that
         does not fit the images.
     """
     *batch, height, width, channels = images.shape
@@ -126,7 +126,7 @@ class FilterBank(nn.Module):
 
     Every filter is applied to every channel by itself (a depthwise convolution): from
     c channels F filters make c * F maps, those of the first channel first. Smaller
-    filters are centred in the size of the largest.
+    filters are centered in the size of the largest.
 
     A fixed bank has no variables at all: the optimizer, checkpoints and the count of
     parameters never see it. A learned one has the parameter "kernel" (height, width,
@@ -173,7 +173,7 @@ def _rows(kernel: Filter) -> np.ndarray:
     if rows.ndim != 2 or not all(n % 2 for n in rows.shape):
         raise UserError(
             f"a filter of shape {rows.shape}: it has two dimensions of odd size, so "
-            "that one of its numbers is the centre."
+            "that one of its numbers is the center."
         )
     return rows
 

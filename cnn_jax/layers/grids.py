@@ -20,7 +20,7 @@ def adaptive_avg_pool(x: Maps, output_size: Size) -> Out:
     """Means over a grid of `output_size` cells, whatever the input's size.
 
     Along a dimension of n values, cell i of m covers those from floor(i n / m) to
-    ceil((i + 1) n / m), as in PyTorch: neighbours overlap where m does not divide n.
+    ceil((i + 1) n / m), as in PyTorch: neighbors overlap where m does not divide n.
     Accumulated in float32.
 
     Raises:

@@ -6,7 +6,7 @@ Convolutions", figure 2b), `InceptionA` to `InceptionE` are those of Inception-v
 with the letters and channels of torchvision, where a 5x5 branch is left in A.
 
 Blocks take `conv`, made once by the network: it makes a `ConvUnit` of that network's
-dtype, normalisation and mode, and may scale the channels that a block asks for. All
+dtype, normalization and mode, and may scale the channels that a block asks for. All
 padding is explicit and spread with the windows by `dilation`; the pools inside a block
 are spread too.
 """
@@ -31,12 +31,12 @@ Out = Float[Array, "batch out_height out_width out_channels"]
 
 
 class ConvUnit(nn.Module):
-    """Convolution, normalisation and ReLU: `conv`, `norm`.
+    """Convolution, normalization and ReLU: `conv`, `norm`.
 
     Attributes:
       padding: None is dilation * (kernel_size // 2), which keeps the size of the map
         at stride 1.
-      norm: what makes a normalisation; None leaves it out, and gives the convolution
+      norm: what makes a normalization; None leaves it out, and gives the convolution
         a bias.
     """
 

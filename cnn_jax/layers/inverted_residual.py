@@ -14,14 +14,14 @@ from cnn_jax.layers.windows import Size, per_dimension
 class InvertedResidual(nn.Module):
     """1x1 convolution to many channels, 3x3 depthwise, and 1x1 back to few.
 
-    All three are followed by a normalisation, the first two by the activation: the
+    All three are followed by a normalization, the first two by the activation: the
     last is linear, since ReLU would lose what few channels hold. The shortcut joins
     the narrow ends. Module names: `expand_conv`, `expand_norm`, `depthwise_conv`,
     `depthwise_norm`, `project_conv`, `project_norm`.
 
     Attributes:
       features: output channels.
-      conv, norm: what makes a convolution and a normalisation, as in
+      conv, norm: what makes a convolution and a normalization, as in
         `layers.residual`.
       expand_ratio: channels of the depthwise convolution to one of the input; at 1
         the first convolution is left out.

@@ -8,8 +8,8 @@ import math
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from cnn_jax.layers import arithmetic
 from cnn_jax.kernels.windows import taps
+from cnn_jax.layers import arithmetic
 from cnn_jax.layers.windows import Padding, Size, explicit
 
 Maps = Float[Array, "batch *space channels"]

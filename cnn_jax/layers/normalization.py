@@ -1,4 +1,4 @@
-"""Normalisation layers."""
+"""Normalization layers."""
 
 import math
 from collections.abc import Callable
@@ -17,12 +17,12 @@ Maps = Float[Array, "batch *space channels"]
 # Over space, of which each dimension is kept with a size of one.
 Moments = Float32[Array, "batch *ones channels"]
 
-# The axis over which the training step maps devices, for synchronised statistics.
+# The axis over which the training step maps devices, for synchronized statistics.
 BATCH_AXIS = "batch"
 
 
 class BatchNorm(nn.BatchNorm):
-    """Batch normalisation (Ioffe and Szegedy 2015) over all dimensions but the last.
+    """Batch normalization (Ioffe and Szegedy 2015) over all dimensions but the last.
 
     Linen's `BatchNorm` with the accurate variance and the constants of the CNN
     literature: running statistics keep 0.9 of their old value (PyTorch calls that
@@ -31,7 +31,7 @@ class BatchNorm(nn.BatchNorm):
     one, where PyTorch keeps the unbiased one.
 
     `axis_name=BATCH_AXIS` averages the statistics over all devices of a training
-    step that is mapped over that axis; while initialising, no axis is needed.
+    step that is mapped over that axis; while initializing, no axis is needed.
     """
 
     momentum: float = 0.9
@@ -76,11 +76,11 @@ def batch_norm(
 
 
 class GroupNorm(nn.GroupNorm):
-    """Group normalisation (Wu and He 2018): each example, each group of channels.
+    """Group normalization (Wu and He 2018): each example, each group of channels.
 
     Linen's `GroupNorm` with PyTorch's epsilon, 1e-5. With one group it is layer
-    normalisation over space and channels, with a group a channel (`group_size=1`)
-    instance normalisation (Ulyanov et al. 2016).
+    normalization over space and channels, with a group a channel (`group_size=1`)
+    instance normalization (Ulyanov et al. 2016).
 
     `group_size`, channels of a group, takes the place of `num_groups`, which linen
     would have to be told to be None.
@@ -136,7 +136,7 @@ def channel_moments(x: Maps, epsilon: float = 1e-5) -> tuple[Moments, Moments]:
 
 
 class InstanceNorm(nn.Module):
-    """Instance normalisation (Ulyanov et al. 2016): (x - mean) / std of each channel of
+    """Instance normalization (Ulyanov et al. 2016): (x - mean) / std of each channel of
     each example, then a scale and a bias a channel, where they are used.
 
     The values of PyTorch's `InstanceNorm2d(affine=True)`, and of `GroupNorm` with
@@ -182,7 +182,7 @@ def adaptive_instance_norm(
 
 
 class LayerNorm(nn.LayerNorm):
-    """Layer normalisation (Ba et al. 2016) over the channels of each pixel, as in
+    """Layer normalization (Ba et al. 2016) over the channels of each pixel, as in
     ConvNeXt; linen's with PyTorch's epsilon, 1e-5, and the accurate variance."""
 
     epsilon: float = 1e-5
@@ -196,7 +196,7 @@ def local_response_norm(
     beta: float = 0.75,
     k: float = 1.0,
 ) -> Float[Array, "batch *space channels"]:
-    """Each value divided by a power of the energy of its neighbours in channels.
+    """Each value divided by a power of the energy of its neighbors in channels.
 
         x_c / (k + alpha / size * sum of x_i^2)^beta,
         i from c - floor(size / 2) to c + floor((size - 1) / 2)
@@ -209,7 +209,7 @@ def local_response_norm(
       UserError: a size below 1.
     """
     if size < 1:
-        raise UserError(f"local response normalisation over {size} channels.")
+        raise UserError(f"local response normalization over {size} channels.")
     squares = lax.square(x.astype(jnp.float32))
     sums = lax.reduce_window(
         squares,

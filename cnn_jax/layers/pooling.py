@@ -21,9 +21,9 @@ from jaxtyping import Array, Real
 
 from cnn_jax.core.errors import UserError
 from cnn_jax.kernels.max_pooling import window_max
+from cnn_jax.kernels.windows import Pairs, reduce_windows, taps
 from cnn_jax.layers import arithmetic
 from cnn_jax.layers.naming import named, where
-from cnn_jax.kernels.windows import Pairs, reduce_windows, taps
 from cnn_jax.layers.windows import Padding, Size, explicit
 
 Maps = Real[Array, "batch *space channels"]

@@ -55,7 +55,7 @@ class Dropout(_LeaveOut):
 class SpatialDropout(_LeaveOut):
     """Whole maps are zero with probability `rate` (Tompson et al. 2015).
 
-    Neighbouring pixels carry the same information, so dropping single ones removes
+    Neighboring pixels carry the same information, so dropping single ones removes
     little of it.
     """
 

@@ -50,15 +50,15 @@ class _ResidualBlock(nn.Module):
     Attributes:
       features: channels of the 3x3 convolution before `width_per_group` scales it;
         the block's output has `expansion` times as many.
-      conv, norm: what makes a convolution and a normalisation.
+      conv, norm: what makes a convolution and a normalization.
       strides: of the whole block.
       dilation: of the 3x3 convolutions up to and including the one with the stride.
       next_dilation: of those behind it, where it differs: in a block that dilates
         instead of striding it is larger. None is `dilation`.
       shortcut: where strides or channels change the shape, "projection" (option B: 1x1
-        convolution and normalisation) or "identity" (option A: no parameters). "zero"
+        convolution and normalization) or "identity" (option A: no parameters). "zero"
         leaves it out everywhere: the block of a plain network.
-      zero_init: the last normalisation starts with scale zero, so that the block
+      zero_init: the last normalization starts with scale zero, so that the block
         starts as its shortcut (Goyal et al. 2017, section 5.1).
       drop: what makes the layer that leaves the branch out at random while training
         (`StochasticDepth`); None is no such layer.
@@ -184,14 +184,14 @@ class Bottleneck(_ResidualBlock):
 class _PreActivation(_ResidualBlock):
     """What blocks with pre-activation share (figure 4e of "Identity Mappings").
 
-    Normalisation and ReLU stand before each convolution, and nothing behind the sum:
+    Normalization and ReLU stand before each convolution, and nothing behind the sum:
     a signal passes through all blocks of a stage unchanged. Where the shape changes,
     the shortcut starts behind the first ReLU, and its projection has no
-    normalisation. `zero_init` starts the last convolution at zero, since behind a
+    normalization. `zero_init` starts the last convolution at zero, since behind a
     scale of zero the ReLU would let no gradient through.
 
     Attributes:
-      activated: the input is normalised and activated already, as the first block's
+      activated: the input is normalized and activated already, as the first block's
         is: its first convolution takes it as it is (the paper's appendix).
     """
 
@@ -216,7 +216,7 @@ class _PreActivation(_ResidualBlock):
 
 
 class PreActBasicBlock(_PreActivation, BasicBlock):
-    """Two 3x3 convolutions, each after normalisation and ReLU; see
+    """Two 3x3 convolutions, each after normalization and ReLU; see
     `_PreActivation`."""
 
     @nn.compact
@@ -233,7 +233,7 @@ class PreActBasicBlock(_PreActivation, BasicBlock):
 
 
 class PreActBottleneck(_PreActivation, Bottleneck):
-    """1x1, 3x3 and 1x1 convolution, each after normalisation and ReLU; see
+    """1x1, 3x3 and 1x1 convolution, each after normalization and ReLU; see
     `_PreActivation` and `Bottleneck`."""
 
     @nn.compact

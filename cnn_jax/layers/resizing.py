@@ -17,7 +17,7 @@ def resize_bilinear(x: Maps, size: tuple[int, ...]) -> Out:
     """Bilinear (over three dimensions trilinear) interpolation to `size` in space.
 
     Output i of n lies at (i + 1/2) m / n - 1/2 among the m values of the input, between
-    two of them, or beyond the last one, which it then equals: half-pixel centres, as
+    two of them, or beyond the last one, which it then equals: half-pixel centers, as
     `align_corners=False` in PyTorch. Where maps shrink, nothing is averaged.
     """
     shape = (x.shape[0], *size, x.shape[-1])

@@ -13,11 +13,17 @@ from jaxtyping import Array, Float
 
 from cnn_jax.core.errors import UserError
 from cnn_jax.kernels import convolution, convolution_xla
+from cnn_jax.kernels.windows import Pairs
 from cnn_jax.layers import arithmetic
 from cnn_jax.layers.convolution import ConvLike, computation_dtype
 from cnn_jax.layers.naming import named
-from cnn_jax.kernels.windows import Pairs
-from cnn_jax.layers.windows import Padding, Size, explicit, explicit_padding, per_dimension
+from cnn_jax.layers.windows import (
+    Padding,
+    Size,
+    explicit,
+    explicit_padding,
+    per_dimension,
+)
 
 Maps = Float[Array, "batch *space channels"]
 Out = Float[Array, "batch *out features"]

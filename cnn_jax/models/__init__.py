@@ -11,7 +11,7 @@ angles to the classes; with head="cam" one of "logits" and "maps". The networks 
 `create("fcos:resnet20", num_classes=10, strides=(2, 4), width=8)` is a detector on a
 backbone, of the attributes of both; what it returns is in `fcos.FCOS`. `unet:NAME` is
 the expanding path of a U-Net on one, and `johnson:NAME` learns a style that its maps
-tell, as `stylisation.Stylist` says.
+tell, as `style_transfer.Stylist` says.
 """
 
 import dataclasses
@@ -216,7 +216,7 @@ OUTPUTS = {
     "class_maps": "a row of logits an image and the maps that they are the means of",
     "picture": "pictures",
     "boxes": "boxes of objects",
-    "stylised": "pictures in a style",
+    "stylized": "pictures in a style",
 }
 
 

@@ -2,7 +2,7 @@
 Neural Networks"), as textbooks draw it, as published, and in one tower.
 
 Module names: `conv1`, `pool1`, `conv2`, `pool2`, `conv3`, `conv4`, `conv5`, `pool3`,
-`flatten`, `fc1`, `fc2`, `head`; with local response normalisation `norm1`, `norm2`.
+`flatten`, `fc1`, `fc2`, `head`; with local response normalization `norm1`, `norm2`.
 """
 
 from functools import partial
@@ -21,7 +21,7 @@ from cnn_jax.models.classifier import Classifier, Logits, scaled
 class AlexNet(Classifier, kw_only=True):
     """Five convolutions, three overlapping poolings, three fully connected layers.
 
-    The defaults are the textbooks' table: one tower, no normalisation, and a first
+    The defaults are the textbooks' table: one tower, no normalization, and a first
     convolution without padding, so that 224x224 pixels give maps of 54, 26, 12, 5 and
     50,844,008 parameters. Kernels start as in He et al. 2015 and biases at zero,
     where the paper draws from N(0, 0.01) and sets some biases to one. See
@@ -111,7 +111,7 @@ class AlexNet(Classifier, kw_only=True):
 
 class OneWeirdTrick(AlexNet, kw_only=True):
     """The network of Krizhevsky 2014, "One weird trick for parallelizing convolutional
-    neural networks": one tower without normalisation, and fewer channels.
+    neural networks": one tower without normalization, and fewer channels.
 
     As torchvision has it, in geometry and in its 256 channels of `conv4` (the paper's
     384), with 61,100,840 parameters; but the dropout is behind the hidden layers, as

@@ -86,14 +86,14 @@ class Classifier(nn.Module, kw_only=True):
         first (`layers.ASPP`; Chen et al. 2017). "context" and "large_context": the maps
         of "fcn" and a context module (`layers.ContextModule`; Yu and Koltun 2016)
         before they are interpolated. "embedding": the map as one vector, dropout, one
-        fully connected layer to the embedding, and batch normalisation without a scale
+        fully connected layer to the embedding, and batch normalization without a scale
         (Deng et al. 2019, "ArcFace", section 3.1). The output is a dict: "embedding",
         of no certain length, and "cosine", of the angles between it and a vector a
         class. "cam": a 1x1 convolution to one map a class, without a bias, and "logits"
         that are the means of these "maps" (Zhou et al. 2016, equations 1 and 2).
       head_width: units of the hidden layers of "flatten_fc" and "pyramid"; None is
         the architecture's own, or (4096, 4096), as in the papers. Channels of the 3x3
-        convolutions of "fcn", each with normalisation, if the network has any, and
+        convolutions of "fcn", each with normalization, if the network has any, and
         ReLU; None is (). "deeplab" has those of the pyramid before them; None is
         (256, 256).
       head_grid: "flatten_fc" and "embedding" first average the map over a grid of so
@@ -283,11 +283,11 @@ class Classifier(nn.Module, kw_only=True):
         )
 
     def head_conv(self, train: bool) -> Callable[..., nn.Module]:
-        """What makes a convolution of a head, with normalisation and ReLU."""
+        """What makes a convolution of a head, with normalization and ReLU."""
         return partial(layers.ConvUnit, norm=self.head_norm(train), dtype=self.dtype)
 
     def head_norm(self, train: bool) -> Callable[..., nn.Module] | None:
-        """What makes a normalisation of a head; None: there is none."""
+        """What makes a normalization of a head; None: there is none."""
         return None
 
     def auxiliary_logits(
@@ -312,7 +312,7 @@ class Classifier(nn.Module, kw_only=True):
 
 
 class NormalizedClassifier(Classifier, kw_only=True):
-    """A classifier with batch normalisation.
+    """A classifier with batch normalization.
 
     Attributes:
       sync_batch_norm: batch statistics over all devices, for a training step that
@@ -322,7 +322,7 @@ class NormalizedClassifier(Classifier, kw_only=True):
     sync_batch_norm: bool = False
 
     def norm(self, train: bool, **attributes) -> Callable[..., nn.Module]:
-        """What makes a normalisation layer."""
+        """What makes a normalization layer."""
         return layers.batch_norm(
             train, sync=self.sync_batch_norm, dtype=self.dtype, **attributes
         )

@@ -22,8 +22,8 @@ Map = Float[Array, "batch height width channels"]
 class DenseLayer(nn.Module):
     """`growth_rate` new channels behind those of the input.
 
-    Pre-activation order: normalisation, ReLU, 1x1 convolution to `bottleneck` times
-    `growth_rate` channels, normalisation, ReLU, 3x3 convolution of `dilation`.
+    Pre-activation order: normalization, ReLU, 1x1 convolution to `bottleneck` times
+    `growth_rate` channels, normalization, ReLU, 3x3 convolution of `dilation`.
     """
 
     growth_rate: int
@@ -48,7 +48,7 @@ class DenseLayer(nn.Module):
 
 
 class Transition(nn.Module):
-    """Normalisation, ReLU, 1x1 convolution, and 2x2 average pooling that halves."""
+    """Normalization, ReLU, 1x1 convolution, and 2x2 average pooling that halves."""
 
     features: int
     step: strides.Step
@@ -72,7 +72,7 @@ class DenseNet(NormalizedClassifier, kw_only=True):
     Convolutions start as in He et al. 2015 (`kaiming_normal_fan_out`). Channels are
     scaled by `growth_rate` and `init_features`, depth by `block_sizes`. The paper's
     DenseNet-BC for CIFAR-10 with 100 layers is growth_rate=12, init_features=24,
-    block_sizes=(16, 16, 16), stem="small", but for the normalisation and ReLU behind
+    block_sizes=(16, 16, 16), stem="small", but for the normalization and ReLU behind
     the first convolution, which it has on ImageNet alone. See `Classifier` for other
     heads.
 

@@ -22,7 +22,7 @@ DEGRIDDING = (7, 8)
 
 
 class Stem(nn.Module):
-    """A convolution of stride 1, normalisation and ReLU."""
+    """A convolution of stride 1, normalization and ReLU."""
 
     features: int
     kernel_size: int

@@ -139,7 +139,7 @@ class ESPCN(ThreeLayers, kw_only=True):
 
 
 class ResidualBlock(nn.Module):
-    """ResNet's block without normalisation: two convolutions of 3x3 with ReLU between
+    """ResNet's block without normalization: two convolutions of 3x3 with ReLU between
     them, scaled, and added to their input. Module names: `conv1`, `conv2`.
 
     Attributes:
@@ -158,7 +158,7 @@ class ResidualBlock(nn.Module):
 
 
 class EDSR(SuperResolution, kw_only=True):
-    """Residual blocks without normalisation on the small image, then sub-pixel
+    """Residual blocks without normalization on the small image, then sub-pixel
     convolutions (Lim et al. 2017, "Enhanced Deep Residual Networks for Single Image
     Super-Resolution").
 
@@ -207,7 +207,7 @@ class DnCNN(Enhancer, kw_only=True):
     2017, "Beyond a Gaussian Denoiser: Residual Learning of Deep CNN for Image
     Denoising").
 
-    DnCNN-S: 3x3 kernels without biases, batch normalisation behind all but the first
+    DnCNN-S: 3x3 kernels without biases, batch normalization behind all but the first
     and the last, ReLU behind all but the last. Kernels start as in He et al. 2015, the
     last one at zero. Module names: `conv1`, `conv2`, `norm2`, ..., `conv17`.
 

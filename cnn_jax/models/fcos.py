@@ -32,7 +32,7 @@ Map = Float[Array, "batch _height _width _channels"]
 # places, 4], "centerness" [batch, places]; and alike in each row "places" and "size".
 Outputs = dict[str, Any]
 
-# Channels of a group of the heads' normalisations: 32 groups of the usual 256.
+# Channels of a group of the heads' normalizations: 32 groups of the usual 256.
 GROUP = 8
 # An object is for the level whose stride is at least an eighth of the distance from a
 # place to the box's farthest side: 64, 128, ... pixels for 8, 16, ... (section 3.2).
@@ -50,13 +50,13 @@ class Places(NamedTuple):
     """Where the outputs of a detector are, level after level, rows from the top.
 
     Attributes:
-      centres: (y, x) in pixels of the input, whose left upper corner is (0, 0).
+      centers: (y, x) in pixels of the input, whose left upper corner is (0, 0).
       strides: pixels from one place of the level to the next.
       reaches: the least and the largest distance, in pixels, from the place to the
         farthest side of the boxes that it is for.
     """
 
-    centres: Float32[np.ndarray, "places 2"]
+    centers: Float32[np.ndarray, "places 2"]
     strides: Float32[np.ndarray, " places"]
     reaches: Float32[np.ndarray, "places 2"]
 
@@ -83,7 +83,7 @@ class FeaturePyramid(nn.Module):
     """Maps of as many channels at each stride, each of which has seen all coarser ones.
 
     A 1x1 convolution of each map of the backbone, to which the sum above is added,
-    enlarged by two (nearest neighbours); then a 3x3 convolution (figure 3 of Lin et al.
+    enlarged by two (nearest neighbors); then a 3x3 convolution (figure 3 of Lin et al.
     2017). Strides beyond the backbone's are made of the coarsest level by 3x3
     convolutions of stride 2, with ReLU between them (P6 and P7 of FCOS).
 
@@ -124,7 +124,7 @@ class FeaturePyramid(nn.Module):
 
 
 class Tower(nn.Module):
-    """3x3 convolutions, each with group normalisation and ReLU, and a 3x3 convolution
+    """3x3 convolutions, each with group normalization and ReLU, and a 3x3 convolution
     for each output behind them; the same for all levels.
 
     Attributes:
@@ -172,10 +172,10 @@ class FCOS(nn.Module, kw_only=True):
     distances to the sides of its box.
 
     The improved version of the authors' later release, as torchvision has it: group
-    normalisation in the heads, centerness beside the distances, which are outputs of
+    normalization in the heads, centerness beside the distances, which are outputs of
     ReLU in units of the level's stride (without a learned scale). With a ResNet-50 for
     91 classes it has 32,322,720 parameters: torchvision's 32,269,600 and the 53,120 of
-    the batch normalisations, which torchvision keeps fixed and does not count.
+    the batch normalizations, which torchvision keeps fixed and does not count.
 
     Attributes:
       num_classes: of objects; there is none for the background.

@@ -1,5 +1,5 @@
 """GoogLeNet (Szegedy et al. 2015, "Going Deeper with Convolutions"), as published and
-with batch normalisation.
+with batch normalization.
 
 Module names: `conv1`, `pool1`, `conv2`, `conv3`, `pool2`, `inception3a`,
 `inception3b`, `pool3`, `inception4a` to `inception4e`, `pool4`, `inception5a`,
@@ -79,11 +79,11 @@ class AuxiliaryHead(nn.Module):
 class GoogLeNet(Classifier, kw_only=True):
     """Three convolutions and nine inception blocks, as published.
 
-    Biases and local response normalisation, no batch normalisation; pooling rounds up
+    Biases and local response normalization, no batch normalization; pooling rounds up
     (Caffe's), so that 224x224 pixels give maps of 112, 56, 28, 14 and 7, and a window
     larger than a map sees all of it. With 1000 classes it has 6,998,552 parameters,
     and 13,378,280 with the auxiliary heads, as in Caffe. Kernels start as in He et al.
-    2015 in the forward form: without normalisation, its blocks that squeeze channels
+    2015 in the forward form: without normalization, its blocks that squeeze channels
     would make values grow in the other.
 
     See `Classifier` for other heads.
@@ -176,9 +176,9 @@ class GoogLeNet(Classifier, kw_only=True):
 
 
 class GoogLeNetBN(GoogLeNet, NormalizedClassifier, kw_only=True):
-    """GoogLeNet with batch normalisation, as torchvision has it.
+    """GoogLeNet with batch normalization, as torchvision has it.
 
-    No biases, no local response normalisation, 3x3 windows in the "5x5" branches, a
+    No biases, no local response normalization, 3x3 windows in the "5x5" branches, a
     last max pooling of 2x2, and 4x4 cells of any map for the auxiliary heads. With 1000
     classes it has 6,624,904 parameters, 13,004,888 with the auxiliary heads.
     """

@@ -49,7 +49,7 @@ class AuxiliaryHead(nn.Module):
 
 
 class InceptionV3(NormalizedClassifier, kw_only=True):
-    """Five convolutions and eleven inception blocks, with batch normalisation.
+    """Five convolutions and eleven inception blocks, with batch normalization.
 
     Made for images of 299x299, which give maps of 35, 17 and 8; the least it takes is
     75x75. With 1000 classes it has 27,161,264 parameters, 3,326,696 of them in the

@@ -24,7 +24,7 @@ def by_stride(backbone: Classifier, images: Images, train: bool) -> Maps:
 
     To be called where the network is bound: in a method of a module that holds it, or
     in a function under `nn.apply` or `nn.init`. The heads, auxiliary ones too, are not
-    applied, and while initialising their parameters are not made.
+    applied, and while initializing their parameters are not made.
 
     A map counts if one of the network's own layers (its direct submodules) takes or
     gives it, or its head takes it. So the last of a stride is the one behind the

@@ -49,7 +49,7 @@ def logits(
 
     Args:
       head: of `WIDTHS`; see `Classifier`.
-      conv: what makes a convolution with normalisation and ReLU, a partial of
+      conv: what makes a convolution with normalization and ReLU, a partial of
         `ConvUnit`.
       drop: dropout, before the last layer or behind the pyramid.
       kernel_init: of the last layer, or the one before the context module.

@@ -1,6 +1,6 @@
 """A plain network whose parts can be exchanged: what the ablations change.
 
-Stages of alike layers, each layer followed by batch normalisation and ReLU, with
+Stages of alike layers, each layer followed by batch normalization and ReLU, with
 subsampling between the stages. Module names: `filters`, `stage1_layer1`, `norm` inside
 it, `pool1`, ...; see `Classifier` for the head's.
 """
@@ -42,7 +42,7 @@ BRANCHES = {"1x1": 1, "3x3": 3, "5x5": 5, "pool": 1}  # and their windows
 
 
 class ConvNorm(nn.Module):
-    """A convolution and its normalisation: `conv`, `norm`.
+    """A convolution and its normalization: `conv`, `norm`.
 
     Attributes:
       kind: of the convolution: a class with the attributes of `Conv`.
@@ -94,7 +94,7 @@ class PlainNet(NormalizedClassifier, kw_only=True):
       subsample: between two stages: "max" or "average" pooling of 2x2, "strided", the
         next stage's first layer with stride 2, or "none".
       shared: all layers of a stage but those that change the number of channels have
-        the same kernel (Eigen et al. 2014), but a normalisation each: of "conv", with
+        the same kernel (Eigen et al. 2014), but a normalization each: of "conv", with
         one dilation for all.
       reduction: channels of the 1x1 convolution in "bottleneck" and "fire", and before
         the 3x3 and 5x5 ones of "inception", as a share of the input's; None, there
@@ -102,7 +102,7 @@ class PlainNet(NormalizedClassifier, kw_only=True):
       branches: of "inception": of "1x1", "3x3", "5x5", and "pool", 3x3 maximum pooling
         and a 1x1 convolution.
       filters: the images go through these hand-made filters first (names of
-        `layers.FILTERS`), and are normalised.
+        `layers.FILTERS`), and are normalized.
       random_filters: the same with so many 3x3 filters, drawn from N(0, 1/9), always
         the same ones.
       learn_filters: the filters are where learning begins, instead of constants.
@@ -249,7 +249,7 @@ class PlainNet(NormalizedClassifier, kw_only=True):
         return jnp.concatenate(outputs, axis=-1)
 
     def _tied(self, x, width, at, shared, stage, train, name) -> tuple[Out, Any]:
-        """A layer with the stage's shared kernel, and a normalisation of its own."""
+        """A layer with the stage's shared kernel, and a normalization of its own."""
         if shared is None:
             padding = tuple(self.kernel_size // 2 * d for d in at["dilation"])
             shared = layers.Conv(

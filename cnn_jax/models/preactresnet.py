@@ -15,13 +15,13 @@ from cnn_jax.models.resnet import ResNet
 
 
 class PreActResNet(ResNet, kw_only=True):
-    """A residual network whose blocks normalise and activate before they convolve.
+    """A residual network whose blocks normalize and activate before they convolve.
 
     What `ResNet` is, with the attributes of `ResNet`, but for the blocks and the
-    normalisation and ReLU after the last one. The stem ends with its activation,
+    normalization and ReLU after the last one. The stem ends with its activation,
     which the first block takes as it is, branch and shortcut both (the paper's
     appendix); so on ImageNet do the authors of the paper's ResNet-200
-    (fb.resnet.torch), where other implementations put a second normalisation behind
+    (fb.resnet.torch), where other implementations put a second normalization behind
     the stem's pooling (128 more parameters) or the only one (as many parameters).
     """
 

@@ -12,7 +12,7 @@ MNIST = (32, 32, 1)
 CIFAR = (32, 32, 3)
 IMAGENET = (224, 224, 3)
 VIDEO = (16, 112, 112, 3)
-GREY_PATCH = (48, 48, 1)
+GRAY_PATCH = (48, 48, 1)
 RGB_PATCH = (48, 48, 3)
 PHOTO = (256, 256, 3)
 
@@ -163,19 +163,19 @@ PUBLISHED: dict[str, Published] = {
         1,
         31_037_633,
         None,
-        "many; Ronneberger et al. 2015 with padding and batch normalisation",
+        "many; Ronneberger et al. 2015 with padding and batch normalization",
     ),
     "srcnn": Published(
-        GREY_PATCH, None, 8_129, None, "Dong et al. 2014: 8,032 weights, and 97 biases"
+        GRAY_PATCH, None, 8_129, None, "Dong et al. 2014: 8,032 weights, and 97 biases"
     ),
     "espcn": Published(
-        GREY_PATCH, None, 21_284, None, "64*25 + 32*64*9 + 4*32*9, and 100 biases"
+        GRAY_PATCH, None, 21_284, None, "64*25 + 32*64*9 + 4*32*9, and 100 biases"
     ),
     "edsr": Published(
         RGB_PATCH, None, 1_369_859, None, "Lim et al. 2017, their code, baseline for x2"
     ),
     "dncnn": Published(
-        GREY_PATCH, None, 556_032, None, "Zhang et al. 2017, in PyTorch"
+        GRAY_PATCH, None, 556_032, None, "Zhang et al. 2017, in PyTorch"
     ),
     "johnson": Published(
         PHOTO, None, 1_679_235, None, "PyTorch's example fast_neural_style"

@@ -52,7 +52,7 @@ class ResNet(NormalizedClassifier, kw_only=True):
 
     Parameters and statistics are float32, and so are head and logits; all else is
     computed in `dtype`. Convolutions start as in He et al. 2015
-    (`kaiming_normal_fan_out`), normalisations at scale one.
+    (`kaiming_normal_fan_out`), normalizations at scale one.
 
     Attributes:
       stage_sizes: blocks of each stage. A stage halves the map (but the first) and

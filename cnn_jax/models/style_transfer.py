@@ -74,7 +74,7 @@ class ReflectedConv(nn.Module):
 
 
 class NormalizedBlock(nn.Module):
-    """Two 3x3 convolutions with instance normalisation, ReLU between them, added to
+    """Two 3x3 convolutions with instance normalization, ReLU between them, added to
     their input. Module names: `conv1`, `norm1`, `conv2`, `norm2`."""
 
     dtype: DTypeLike | None = None
@@ -92,8 +92,8 @@ class Johnson(Enhancer, kw_only=True):
     fast_neural_style.
 
     9x9, 3x3 and 3x3 convolutions, the last two with stride 2, residual blocks, then
-    nearest neighbours of twice the size and 3x3 convolutions, twice, and a 9x9
-    convolution to the image. Instance normalisation (Ulyanov et al. 2016) and ReLU
+    nearest neighbors of twice the size and 3x3 convolutions, twice, and a 9x9
+    convolution to the image. Instance normalization (Ulyanov et al. 2016) and ReLU
     behind all but the last. All padding mirrors, and blocks keep the size, where the
     paper's crop. It takes images of any size, and answers in it.
 
@@ -113,7 +113,7 @@ class Johnson(Enhancer, kw_only=True):
 
     @nn.compact
     def __call__(self, images: Maps, train: bool) -> Picture:
-        del train  # instance normalisation is the same
+        del train  # instance normalization is the same
         size, width = images.shape[1:3], self.width
         conv = partial(ReflectedConv, dtype=self.dtype)
         norm = partial(layers.InstanceNorm, dtype=self.dtype)
@@ -135,7 +135,7 @@ class Johnson(Enhancer, kw_only=True):
 class Stylist(nn.Module, kw_only=True):
     """What the networks that learn a style share.
 
-    Called with pairs [batch, 2, height, width, 3] of a content and a style, normalised
+    Called with pairs [batch, 2, height, width, 3] of a content and a style, normalized
     as the backbone expects, it returns a dict of
 
       "picture" [batch, height, width, 3]: values from 0 to 1, not cut off there;
@@ -144,7 +144,7 @@ class Stylist(nn.Module, kw_only=True):
       "style": for each of `style_layers` the maps of the picture, of the content and of
         the style.
 
-    `stylised` makes the picture alone, which is what subclasses differ in.
+    `stylized` makes the picture alone, which is what subclasses differ in.
 
     Attributes:
       backbone: a network for classification (`Classifier`), whose head is not used.
@@ -155,8 +155,8 @@ class Stylist(nn.Module, kw_only=True):
       UserError: the backbone has no such module.
     """
 
-    output_kind: ClassVar[str] = "stylised"
-    # Whether `stylised` takes pairs, and not contents alone.
+    output_kind: ClassVar[str] = "stylized"
+    # Whether `stylized` takes pairs, and not contents alone.
     any_style: ClassVar[bool] = False
     # Whether all that it learns is one picture.
     one_picture: ClassVar[bool] = False
@@ -178,9 +178,9 @@ class Stylist(nn.Module, kw_only=True):
         super().__post_init__()
 
     def __call__(self, pairs: Pairs, train: bool) -> Outputs:
-        picture = self.stylised(pairs if self.any_style else pairs[:, 0], train)
-        normalised = (picture - jnp.array(self.mean)) / jnp.array(self.std)
-        seen, content, style = map(self.maps, (normalised, pairs[:, 0], pairs[:, 1]))
+        picture = self.stylized(pairs if self.any_style else pairs[:, 0], train)
+        normalized = (picture - jnp.array(self.mean)) / jnp.array(self.std)
+        seen, content, style = map(self.maps, (normalized, pairs[:, 0], pairs[:, 1]))
         return {
             "picture": picture,
             "content": [
@@ -203,13 +203,13 @@ class Stylist(nn.Module, kw_only=True):
         del style
         return content
 
-    def stylised(self, given: Given, train: bool) -> Picture:
+    def stylized(self, given: Given, train: bool) -> Picture:
         """The picture, of contents or, with `any_style`, of pairs."""
         raise NotImplementedError
 
-    def shown(self, normalised: Maps) -> Picture:
+    def shown(self, normalized: Maps) -> Picture:
         """Images in values from 0 to 1."""
-        x = normalised.astype(jnp.float32)
+        x = normalized.astype(jnp.float32)
         return x * jnp.array(self.std) + jnp.array(self.mean)
 
 
@@ -226,7 +226,7 @@ class Canvas(nn.Module):
 
 class Pixels(Stylist, kw_only=True):
     """The content and what is added to it, which is all that is learned, in units of
-    the normalised image. Module name: `canvas`.
+    the normalized image. Module name: `canvas`.
 
     Attributes:
       start: "content": nothing is added at first; "noise": the picture is noise at
@@ -243,7 +243,7 @@ class Pixels(Stylist, kw_only=True):
         super().__post_init__()
 
     @nn.compact
-    def stylised(self, given: Given, train: bool) -> Picture:
+    def stylized(self, given: Given, train: bool) -> Picture:
         del train
         return self.shown(Canvas(self.start, name="canvas")(given))
 
@@ -259,7 +259,7 @@ class FeedForward(Stylist, kw_only=True):
     network_depth: Layers = 5
 
     @nn.compact
-    def stylised(self, given: Given, train: bool) -> Picture:
+    def stylized(self, given: Given, train: bool) -> Picture:
         network = Johnson(
             width=self.network_width,
             depth=self.network_depth,
@@ -270,8 +270,8 @@ class FeedForward(Stylist, kw_only=True):
 
 
 class Decoder(nn.Module):
-    """From maps to images, as a mirrored VGG: nearest neighbours of twice the size as
-    often as it takes, between 3x3 convolutions with ReLU, without normalisation of
+    """From maps to images, as a mirrored VGG: nearest neighbors of twice the size as
+    often as it takes, between 3x3 convolutions with ReLU, without normalization of
     channels, which would take the style away. Since maps of networks are large or
     small, they are divided by their root mean square. Module names: `conv1`, `conv2`,
     ..., `head`.
@@ -314,7 +314,7 @@ class Adaptive(Stylist, kw_only=True):
     alpha: Annotated[float, Range(least=0, most=1)] = 1.0
 
     @nn.compact
-    def stylised(self, given: Given, train: bool) -> Picture:
+    def stylized(self, given: Given, train: bool) -> Picture:
         del train
         name = self.content_layers[0]
         content, style = (self.maps(given[:, i])[name] for i in (0, 1))

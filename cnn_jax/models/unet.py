@@ -33,11 +33,11 @@ head_init = initializers.variance_scaling(1 / 3, "fan_in", "uniform")
 
 
 class DoubleConv(nn.Module):
-    """Two 3x3 convolutions, each with ReLU, and batch normalisation if `norm`.
+    """Two 3x3 convolutions, each with ReLU, and batch normalization if `norm`.
 
     Attributes:
       features: channels of both.
-      norm: what makes a normalisation layer; None: there is none.
+      norm: what makes a normalization layer; None: there is none.
     """
 
     features: int
@@ -104,7 +104,7 @@ class _Segmenter(nn.Module, kw_only=True):
         super().__post_init__()
 
     def norm(self, train: bool) -> Callable[..., nn.Module] | None:
-        """What makes a normalisation layer."""
+        """What makes a normalization layer."""
         return layers.batch_norm(train, sync=self.sync_batch_norm, dtype=self.dtype)
 
     def dropped(self, x: Array, train: bool) -> Array:
@@ -126,13 +126,13 @@ class UNet(_Segmenter, kw_only=True):
     channels doubling; the expanding path back (figure 1).
 
     Convolutions are padded, so that every pixel gets logits; the paper's are not, and
-    images are mirrored around the border. Without batch normalisation the layers are
+    images are mirrored around the border. Without batch normalization the layers are
     the paper's.
 
     Attributes:
       width: channels of the first pair.
       depth: poolings.
-      batch_norm: whether convolutions have batch normalisation.
+      batch_norm: whether convolutions have batch normalization.
       sync_batch_norm: see `NormalizedClassifier`.
 
     Raises:
@@ -213,5 +213,5 @@ class UNetOn(_Segmenter, kw_only=True):
 
     @property
     def sync_batch_norm(self) -> bool:
-        """The backbone's, which has none without batch normalisation."""
+        """The backbone's, which has none without batch normalization."""
         return getattr(self.backbone, "sync_batch_norm", False)

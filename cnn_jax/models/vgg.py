@@ -2,7 +2,7 @@
 Image Recognition").
 
 Module names: `conv1_1`, `conv1_2`, `pool1`, `conv2_1`, ..., `pool5`, `pool`,
-`flatten`, `fc1`, `fc2`, `head`; with batch normalisation `norm1_1`, ....
+`flatten`, `fc1`, `fc2`, `head`; with batch normalization `norm1_1`, ....
 """
 
 from functools import partial
@@ -21,7 +21,7 @@ from cnn_jax.models.classifier import Logits, NormalizedClassifier
 class VGG(NormalizedClassifier, kw_only=True):
     """Stages of 3x3 convolutions, each with a 2x2 maximum pooling at its end.
 
-    Convolutions have biases, before batch normalisation too, as in torchvision, and
+    Convolutions have biases, before batch normalization too, as in torchvision, and
     start as in He et al. 2015. The map is averaged over 7x7 cells before the fully
     connected layers, which changes nothing at 224x224 pixels. See `Classifier` for
     other heads.

@@ -69,7 +69,7 @@ CONVS = ("3d", "2d", "2+1d")
 
 
 class Stem(nn.Module):
-    """The layers before the first stage: a convolution, normalisation and ReLU."""
+    """The layers before the first stage: a convolution, normalization and ReLU."""
 
     features: int
     kernel_size: tuple[int, int, int]
@@ -146,7 +146,7 @@ class VideoResNet(ClipClassifier, NormalizedClassifier, kw_only=True):
         doubles the channels.
       stage_convs: the convolutions of each stage. "3d": 3x3x3. "2d": 1x3x3, within
         each frame, and then the stage keeps the number of frames. "2+1d": 1x3x3,
-        normalisation and ReLU, 3x1x1, with as many channels in between as make the
+        normalization and ReLU, 3x1x1, with as many channels in between as make the
         parameters of 3x3x3 (`layers.Conv2Plus1D`), both of a block as many as its
         first. The first entry holds for the stem too.
     """

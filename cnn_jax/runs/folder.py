@@ -178,7 +178,7 @@ def _checksum(content: Mapping[str, Any]) -> str:
 
 
 def as_known(workdir: Path, config: Config, dataset: Dataset) -> Dataset:
-    """The data with the normalisation of the run in the folder, if it came from the
+    """The data with the normalization of the run in the folder, if it came from the
     weights that the run started from."""
     if config.model.init_from is None or config.data.normalization is not None:
         return dataset

@@ -32,7 +32,7 @@ def reader(
     options = config_lib.arguments(config.data, stored)
     options.pop("name", None)  # of the source, and not of a picture
 
-    def centre(file: Path) -> Read:
+    def center(file: Path) -> Read:
         image = stored(file, shape, dataset.crop, **options)
         return Read(image, image)
 
@@ -44,7 +44,7 @@ def reader(
         picture = np.asarray(images.read_image(file))
         return Read(picture, restoration.as_read(picture, shape[-1]))
 
-    return {"centre": centre, "stretched": stretched, "as it is": as_it_is}[fitted]
+    return {"center": center, "stretched": stretched, "as it is": as_it_is}[fitted]
 
 
 def styled(

@@ -83,7 +83,7 @@ def apply(
     def forward(variables: Any, batch: jax.Array) -> Any:
         images = network.normalize(batch)
         # What makes the picture alone, and no maps to compare it by.
-        method = "stylised" if styled else None
+        method = "stylized" if styled else None
         return network.model.apply(variables, images, train=False, method=method)
 
     def results() -> Iterator[tuple[np.ndarray, Any]]:
@@ -101,7 +101,7 @@ def apply(
             padded = np.concatenate([batch, missing])
             found = jax.device_get(forward(variables, padded))
             for i, image in enumerate(batch):
-                whole = fitted == "centre"  # else it was stretched
+                whole = fitted == "center"  # else it was stretched
                 yield image if whole else read(files[start + i]).drawn, _row(found, i)
 
     return Applied(network.task, step, results())

@@ -84,9 +84,9 @@ def weights(workdir: Path, checkpoint: str = "best") -> Weights:
 
 
 def initial(config: Config) -> Weights:
-    """What `config.model.init_from` names: see `weight_files.read`, or a run's folder.
+    """What `config.model.init_from` names: see `files.read`, or a run's folder.
 
-    Files with torchvision's names that do not say how images are normalised are taken
+    Files with torchvision's names that do not say how images are normalized are taken
     for what torchvision offers.
 
     Raises:
@@ -135,7 +135,7 @@ def normalized(
     if np.allclose(given, expected, atol=1e-3):
         return dataset, None
     return dataset, (
-        f"{config.model.init_from} expects images normalised by mean "
+        f"{config.model.init_from} expects images normalized by mean "
         f"{_short(expected.mean)} and standard deviation {_short(expected.std)}, and "
         f"config.data.normalization={config.data.normalization} means "
         f"{_short(given.mean)} and {_short(given.std)}."

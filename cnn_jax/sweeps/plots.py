@@ -30,7 +30,7 @@ def by_arm(axes: Any, experiment: Experiment, rows: Sequence[Row], summaries) ->
             xerr=s.deviation,
             fmt="o",
             capsize=4,
-            color=_colour(place),
+            color=_color(place),
         )
         axes.plot(values, [place] * len(values), "|", color="black", alpha=0.5)
     axes.set_yticks(range(len(summaries)), [names.plain(s.arm) for s in summaries])
@@ -54,7 +54,7 @@ def crossed(axes: Any, experiment: Experiment, rows: Sequence[Row], summaries) -
             fmt="o-",
             capsize=4,
             label=names.plain(line),
-            color=_colour(number),
+            color=_color(number),
         )
     axes.set_xticks(range(len(across)), list(map(names.plain, across)))
     axes.set_ylabel(names.plain(results.main_metric(experiment)))
@@ -76,7 +76,7 @@ def curves(axes: Any, experiment: Experiment, rows: Sequence[Row], summaries) ->
             steps,
             mean,
             label=names.plain(s.arm),
-            color=_colour(place),
+            color=_color(place),
             linestyle=DASHES[place // 10 % len(DASHES)],
             linewidth=1.5,
         )
@@ -86,7 +86,7 @@ def curves(axes: Any, experiment: Experiment, rows: Sequence[Row], summaries) ->
                 steps,
                 mean - deviation,
                 mean + deviation,
-                color=_colour(place),
+                color=_color(place),
                 alpha=0.15,
                 linewidth=0,
             )
@@ -107,7 +107,7 @@ def against(cost: str, label: str) -> Draw:
                 continue
             x = s.costs[cost]
             axes.errorbar(
-                x, s.mean, yerr=s.deviation, fmt="o", capsize=4, color=_colour(place)
+                x, s.mean, yerr=s.deviation, fmt="o", capsize=4, color=_color(place)
             )
             axes.annotate(
                 names.plain(s.arm),
@@ -181,9 +181,9 @@ def _figure(columns: int, arms: int) -> tuple[Any, Sequence[Any]]:
     return figure, [figure.add_subplot(1, columns, i + 1) for i in range(columns)]
 
 
-# Beyond ten arms colours come again.
+# Beyond ten arms colors come again.
 DASHES = ("-", "--", ":", "-.")
 
 
-def _colour(place: int) -> str:
+def _color(place: int) -> str:
     return f"C{place % 10}"

@@ -3,7 +3,7 @@
 A task is an object with
 
 * `label_kind` and `output_kind`, keys of `data.dataset.LABELS` and `models.OUTPUTS`;
-* `loss(outputs, batch, auxiliary)`, what training minimises;
+* `loss(outputs, batch, auxiliary)`, what training minimizes;
 * `metrics(outputs, batch)`, as pairs (sum, count), and `scores(totals, rows)`, the
   numbers that their sums over a split stand for; `best_metric` is the score by which
   checkpoints are compared, the greatest being the best;
@@ -24,7 +24,7 @@ from cnn_jax.tasks.classification import Classification
 from cnn_jax.tasks.detection import Detection
 from cnn_jax.tasks.embedding import Embedding
 from cnn_jax.tasks.enhancement import Enhancement
-from cnn_jax.tasks.localization import Localisation
+from cnn_jax.tasks.localization import Localization
 from cnn_jax.tasks.segmentation import Segmentation
 from cnn_jax.tasks.style_transfer import StyleTransfer
 
@@ -34,7 +34,7 @@ TASKS: dict[str, Callable] = {
     "detection": Detection,
     "embedding": Embedding,
     "enhancement": Enhancement,
-    "localisation": Localisation,
+    "localization": Localization,
     "segmentation": Segmentation,
     "style_transfer": StyleTransfer,
 }

@@ -34,5 +34,5 @@ def overlay(
 
     low, high = heat.min(), heat.max()
     scaled = (heat - low) / (high - low) if high > low else np.zeros_like(heat)
-    colours = 255 * colormaps["jet"](scaled)[..., :3]
-    return np.rint((colours + image) / 2).astype(np.uint8)
+    colors = 255 * colormaps["jet"](scaled)[..., :3]
+    return np.rint((colors + image) / 2).astype(np.uint8)

@@ -45,18 +45,18 @@ def assign(labels: Float[Array, "most 5"], places: Places) -> Targets:
     """The object that each place is to find in an image.
 
     A box is for the places inside of it that are less than 1.5 strides from its middle
-    along both axes (the authors' centre sampling) and whose distance to its farthest
+    along both axes (the authors' center sampling) and whose distance to its farthest
     side is within the level's `reaches`. Of several boxes a place has the smallest
     (section 3.2), the first of equal ones.
     """
     kinds, corners = labels[:, 0], labels[:, None, 1:]
-    centres = jnp.asarray(places.centres)
+    centers = jnp.asarray(places.centers)
     # [most, places, 4]
     distances = jnp.concatenate(
-        [centres - corners[..., :2], corners[..., 2:] - centres], axis=-1
+        [centers - corners[..., :2], corners[..., 2:] - centers], axis=-1
     )
     middles = (corners[..., :2] + corners[..., 2:]) / 2
-    off = jnp.abs(centres - middles).max(-1)
+    off = jnp.abs(centers - middles).max(-1)
     farthest = distances.max(-1)
     candidate = (
         (kinds >= 0)[:, None]
@@ -87,7 +87,7 @@ def centerness(distances: Float[Array, "*shape 4"]) -> Float[Array, "*shape"]:
 def losses(
     outputs: Outputs, labels: Labels, places: Places
 ) -> dict[str, Float[Array, ""]]:
-    """What training minimises the sum of, each divided by the number of places of the
+    """What training minimizes the sum of, each divided by the number of places of the
     batch that have an object (equation 2), or by one.
 
     "classification": focal loss of every class at every place (Lin et al. 2017, "Focal
@@ -172,8 +172,8 @@ def boxes_at(
     """The boxes whose sides are so far from the places."""
     return jnp.concatenate(
         [
-            places.centres - distances[..., :2],
-            places.centres + distances[..., 2:],
+            places.centers - distances[..., :2],
+            places.centers + distances[..., 2:],
         ],
         axis=-1,
     )

@@ -18,7 +18,7 @@ MOST = 100
 class AveragePrecision(NamedTuple):
     """Areas under the curves of precision over recall, interpolated at 101 points.
 
-    NaN is the value of what no labelled object has.
+    NaN is the value of what no labeled object has.
 
     Attributes:
       ap: mean over the IoU, from 0.50 in steps of 0.05 to 0.95, from which on a

@@ -33,7 +33,7 @@ def iou_matrix(
 def giou(
     a: Float[Array, "*shape 4"], b: Float[Array, "*shape 4"]
 ) -> Float[Array, "*shape"]:
-    """Generalised intersection over union, from -1 to 1.
+    """Generalized intersection over union, from -1 to 1.
 
     IoU less the share of the smallest box around both that neither covers (Rezatofighi
     et al. 2019, "Generalized Intersection over Union", algorithm 1), so that boxes

@@ -35,7 +35,7 @@ class Classification:
     label_kind: ClassVar[str] = "class"
     output_kind: ClassVar[str] = "logits"
     collected: ClassVar[tuple[str, ...]] = ()
-    fitted: ClassVar[str] = "centre"
+    fitted: ClassVar[str] = "center"
     answered: ClassVar[int | None] = 5
 
     classes: tuple[str, ...]
@@ -50,7 +50,7 @@ class Classification:
         batch: dict,
         auxiliary: Sequence[Float[Array, "batch classes"]] = (),
     ) -> Float[Array, ""]:
-        """What training minimises: the mean cross entropy with smoothed targets.
+        """What training minimizes: the mean cross entropy with smoothed targets.
 
         That of the logits of `auxiliary` heads is added, times `auxiliary_weight`.
         """
@@ -141,7 +141,7 @@ class Classification:
                 totals["confusion"][0][: len(self.classes)], self.classes
             )
         if worst:
-            result["wrong"] = pictures.labelled_grid(
+            result["wrong"] = pictures.labeled_grid(
                 [row["image"] for row in worst],
                 [
                     f"{self.classes[row['label']]} as {self._name(row['class'])},"
@@ -176,7 +176,7 @@ class Classification:
         """The image, or the frames of the clip, with its most probable class."""
         ((best,),) = self.answers([image], logits[None], 1)
         label = f"{best['class']}, {best['probability']:.0%}"
-        return pictures.labelled_grid([image], [label])
+        return pictures.labeled_grid([image], [label])
 
     def _name(self, index: int | np.integer) -> str:
         # A network may have more outputs than the data has classes.

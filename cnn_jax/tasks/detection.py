@@ -48,7 +48,7 @@ class Detection:
     def loss(
         self, outputs: Outputs, batch: dict, auxiliary: Sequence[Array] = ()
     ) -> Float[Array, ""]:
-        """What training minimises, over all places of this device's images."""
+        """What training minimizes, over all places of this device's images."""
         del auxiliary
         return sum(_losses(outputs, batch["label"]).values())
 
@@ -76,7 +76,7 @@ class Detection:
             if len(self.classes) <= MAX_NAMED_CLASSES:
                 for name, value in zip(self.classes, by_class, strict=True):
                     named[f"ap50/{name}"] = float(value)
-            # Of what no labelled object has, nothing can be said.
+            # Of what no labeled object has, nothing can be said.
             found |= {name: v for name, v in named.items() if np.isfinite(v)}
             known = int(np.isfinite(by_class).sum())
             if 0 < known < len(by_class):
@@ -109,7 +109,7 @@ class Detection:
             for row in worst
         ]
         labels = [f"labels, and found: loss {row['error']:.2f}" for row in worst]
-        return {"detections": pictures.labelled_grid(pairs, labels)}
+        return {"detections": pictures.labeled_grid(pairs, labels)}
 
     def answers(
         self, shown: Sequence[np.ndarray], outputs: Outputs, k: int | None

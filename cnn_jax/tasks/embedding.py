@@ -42,7 +42,7 @@ class Embedding:
     label_kind: ClassVar[str] = "class"
     output_kind: ClassVar[str] = "embedding"
     collected: ClassVar[tuple[str, ...]] = ("image", "label", "embedding")
-    fitted: ClassVar[str] = "centre"
+    fitted: ClassVar[str] = "center"
     answered: ClassVar[int | None] = 5
 
     classes: tuple[str, ...]
@@ -65,7 +65,7 @@ class Embedding:
     def loss(
         self, outputs: Outputs, batch: dict, auxiliary: Sequence[Array] = ()
     ) -> Float[Array, ""]:
-        """What training minimises, over the examples, pairs or triplets of this
+        """What training minimizes, over the examples, pairs or triplets of this
         device's part of the batch."""
         del auxiliary
         loss, margin, _ = LOSSES[self.loss_name]
@@ -177,7 +177,7 @@ class Embedding:
         one = {name: value[None] for name, value in outputs.items()}
         ((best,),) = self.answers([image], one, 1)
         label = f"{best['identity']} {best['cosine']:.2f}"
-        return pictures.labelled_grid([image], [label])
+        return pictures.labeled_grid([image], [label])
 
 
 def _compared(rows: Rows) -> tuple[np.ndarray, np.ndarray]:

@@ -107,7 +107,7 @@ class Enhancement:
             for row in worst
         ]
         panels = [np.stack([_input(row), row["output"], row["label"]]) for row in worst]
-        return {"enhanced": pictures.labelled_grid(panels, labels)}
+        return {"enhanced": pictures.labeled_grid(panels, labels)}
 
     def answers(
         self,
@@ -124,8 +124,8 @@ class Enhancement:
         image: UInt8[np.ndarray, "height width *channels"],
         output: Float[np.ndarray, "out_height out_width out_channels"],
     ) -> np.ndarray:
-        """The picture that the network made. Where it made luma alone of a coloured
-        image, its colours are the image's, enlarged."""
+        """The picture that the network made. Where it made luma alone of a colored
+        image, its colors are the image's, enlarged."""
         made = np.rint(output.clip(0, 1) * 255).astype(np.uint8)
         if made.shape[-1] == 3:
             return made

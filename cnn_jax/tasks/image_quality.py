@@ -1,6 +1,6 @@
 """How near one image is to another, as papers on restoring images measure it.
 
-On the luma of 8-bit images (`data.colours.luma`), without a border of as many pixels as
+On the luma of 8-bit images (`data.colors.luma`), without a border of as many pixels as
 the image was made larger by: what lies there depends on how each network pads.
 """
 

@@ -1,4 +1,4 @@
-"""Localisation without boxes to learn from: where the map of an image's class is high
+"""Localization without boxes to learn from: where the map of an image's class is high
 (Zhou et al. 2016, "Learning Deep Features for Discriminative Localization")."""
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ Outputs = dict[str, Float[Array, "batch *_ classes"]]
 
 
 @dataclass(frozen=True)
-class Localisation(Classification):
+class Localization(Classification):
     """Classification by the class of an image's first box that counts; no box is
     learned from, and no image without one.
 
@@ -55,9 +55,9 @@ class Localisation(Classification):
         return pairs
 
     def scores(self, totals: Totals, rows: Rows = ()) -> dict[str, float]:
-        """The means and, of an evaluation, `localisation_error`: the share of images
+        """The means and, of an evaluation, `localization_error`: the share of images
         whose box has an intersection over union below 1/2 with every object of their
-        class. In `top_1_localisation_error` the predicted class must be right too
+        class. In `top_1_localization_error` the predicted class must be right too
         (Russakovsky et al. 2015, section 4.2)."""
         found = super().scores(totals)
         rows = [row for row in rows if (row["label"][:, 0] >= 0).any()]
@@ -70,8 +70,8 @@ class Localisation(Classification):
             own = labels[..., 0] == classes[:, None]
             right = ((np.asarray(overlaps) >= 0.5) & own).any(-1)
             known = np.array([row["class"] for row in rows]) == classes
-            found["localisation_error"] = float(1 - right.mean())
-            found["top_1_localisation_error"] = float(1 - (right & known).mean())
+            found["localization_error"] = float(1 - right.mean())
+            found["top_1_localization_error"] = float(1 - (right & known).mean())
         return found
 
     def predictions(self, outputs: Outputs, batch: dict) -> dict[str, Array]:
@@ -95,7 +95,7 @@ class Localisation(Classification):
         ]
         result = super().summaries(totals, named)
         if worst:
-            result["maps"] = pictures.labelled_grid(
+            result["maps"] = pictures.labeled_grid(
                 [
                     np.stack(
                         [

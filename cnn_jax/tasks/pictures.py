@@ -31,7 +31,7 @@ def grid(images: Images, cell: int = 96) -> Composed:
     return _arranged([_strip(image, cell) for image in images], _frames(images))
 
 
-def labelled_grid(images: Images, labels: Sequence[str], cell: int = 128) -> Composed:
+def labeled_grid(images: Images, labels: Sequence[str], cell: int = 128) -> Composed:
     """`grid` with a line of text under each image, cut to its width."""
     font = ImageFont.load_default(size=12)
     cells = []
@@ -95,30 +95,30 @@ def _enlarged(image: np.ndarray, cell: int) -> Image.Image:
 
 
 def _palette() -> UInt8[np.ndarray, "256 3"]:
-    """The colours of classes in PASCAL VOC (Everingham et al. 2010).
+    """The colors of classes in PASCAL VOC (Everingham et al. 2010).
 
     The bits of a class are dealt out to red, green and blue, from the highest bit of
-    a colour down: 0 is black, 255 nearly white.
+    a color down: 0 is black, 255 nearly white.
     """
     left = np.arange(256)
-    colours = np.zeros((256, 3), np.int64)
+    colors = np.zeros((256, 3), np.int64)
     for bit in range(7, -1, -1):
         for channel in range(3):
-            colours[:, channel] |= (left >> channel & 1) << bit
+            colors[:, channel] |= (left >> channel & 1) << bit
         left >>= 3
-    return colours.astype(np.uint8)
+    return colors.astype(np.uint8)
 
 
 PALETTE = _palette()
 
 
-def coloured(labels: Integer[np.ndarray, "height width"]) -> Picture:
-    """A map of classes in the colours of `PALETTE`."""
+def colored(labels: Integer[np.ndarray, "height width"]) -> Picture:
+    """A map of classes in the colors of `PALETTE`."""
     return PALETTE[labels.astype(np.int64) % len(PALETTE)]
 
 
 def with_legend(picture: Picture, classes: Sequence[str]) -> Composed:
-    """The picture, and below it which class has which colour."""
+    """The picture, and below it which class has which color."""
     font, row = ImageFont.load_default(size=12), 20
     classes = [short(name) for name in classes]
     spaces = [int(font.getlength(name)) + 34 for name in classes]
@@ -132,8 +132,8 @@ def with_legend(picture: Picture, classes: Sequence[str]) -> Composed:
     legend = Image.new("RGB", (width, y + row), "white")
     draw = ImageDraw.Draw(legend)
     for number, (name, (x, y)) in enumerate(zip(classes, places, strict=True)):
-        colour = tuple(PALETTE[number % len(PALETTE)].tolist())
-        draw.rectangle((x + 4, y + 3, x + 17, y + 16), colour, "black")
+        color = tuple(PALETTE[number % len(PALETTE)].tolist())
+        draw.rectangle((x + 4, y + 3, x + 17, y + 16), color, "black")
         draw.text((x + 22, y + 3), name, "black", font)
     padded = np.pad(
         picture, [(0, 0), (0, width - picture.shape[1]), (0, 0)], constant_values=255
@@ -145,7 +145,7 @@ def compared(
     images: Images, pairs: Sequence[tuple[int, int]], labels: Sequence[str]
 ) -> Composed:
     """Pairs of images side by side, one text each; `pairs` are indices of images."""
-    return labelled_grid(
+    return labeled_grid(
         [np.stack([images[first], images[second]]) for first, second in pairs], labels
     )
 
@@ -156,7 +156,7 @@ def with_boxes(
     classes: Sequence[str],
     cell: int = 480,
 ) -> Composed:
-    """The image with boxes, a colour a class, and the names of their classes.
+    """The image with boxes, a color a class, and the names of their classes.
 
     A small image is enlarged by a whole factor to about `cell` pixels. The names stand
     above the boxes or, where there is no room, inside.
@@ -173,34 +173,34 @@ def with_boxes(
     labels = []
     for kind, *sides in rows[rows[:, 0] != -1][::-1].tolist():
         index = int(kind if kind >= 0 else -2 - kind)
-        colour, name = _bright(index), short(classes[index])
+        color, name = _bright(index), short(classes[index])
         top, left, bottom, right = (round(side * factor) for side in sides[:4])
         # The last row and column that the box covers; at least the first.
         bottom, right = max(bottom - 1, top), max(right - 1, left)
-        draw.rectangle((left, top, right, bottom), None, colour, 2)
+        draw.rectangle((left, top, right, bottom), None, color, 2)
         text = name if kind >= 0 else f"({name})"
         if len(sides) > 4:
             text += f" {sides[4]:.2f}"
-        labels.append((top, left, text, colour))
+        labels.append((top, left, text, color))
     height = 16
-    for top, left, text, colour in labels:  # no lines through them
+    for top, left, text, color in labels:  # no lines through them
         width = round(font.getlength(text)) + 4
         y = max(top - height if top >= height else top, 0)
         x = max(min(left, picture.width - width), 0)
-        draw.rectangle((x, y, x + width - 1, y + height - 1), colour)
+        draw.rectangle((x, y, x + width - 1, y + height - 1), color)
         draw.text((x + 2, y + 1), text, "black", font)
     return np.asarray(picture)
 
 
 def _bright(index: int) -> tuple[int, int, int]:
-    """A colour that is never grey or dark, unlike those of nearby classes."""
+    """A color that is never gray or dark, unlike those of nearby classes."""
     hue = index * 0.618 % 1  # steps of the golden ratio
     red, green, blue = colorsys.hsv_to_rgb(hue, 0.7, 1)
     return round(red * 255), round(green * 255), round(blue * 255)
 
 
 def confusion_matrix(matrix: np.ndarray, classes: Sequence[str]) -> Picture:
-    """Counts by label (row) and prediction (column), coloured by the row's share.
+    """Counts by label (row) and prediction (column), colored by the row's share.
 
     Outputs of the network beyond the classes, of which there may be a thousand, are one
     column together.

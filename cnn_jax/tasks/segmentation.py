@@ -68,7 +68,7 @@ class Segmentation:
     def loss(
         self, logits: Logits, batch: dict, auxiliary: Sequence[Logits] = ()
     ) -> Float[Array, ""]:
-        """What training minimises: the mean over the pixels of this device that have a
+        """What training minimizes: the mean over the pixels of this device that have a
         label, with smoothed targets and by the weights of their classes.
 
         That of the logits of `auxiliary` heads is added, times `auxiliary_weight`.
@@ -174,7 +174,7 @@ class Segmentation:
                 np.round(100 * share), self.classes
             )
         if worst:
-            found = pictures.labelled_grid(
+            found = pictures.labeled_grid(
                 [self._panels(row) for row in worst],
                 [f"{_wrong(row):.1%} of the pixels wrong" for row in worst],
             )
@@ -206,9 +206,9 @@ class Segmentation:
         picture: UInt8[np.ndarray, "height width 3"],
         logits: Float[np.ndarray, "map_height map_width classes"],
     ) -> np.ndarray:
-        """The picture, and beside it its pixels in the colours of their classes."""
+        """The picture, and beside it its pixels in the colors of their classes."""
         height, width = picture.shape[:2]
-        mask = Image.fromarray(pictures.coloured(logits.argmax(-1)))
+        mask = Image.fromarray(pictures.colored(logits.argmax(-1)))
         mask = np.asarray(mask.resize((width, height), Image.Resampling.NEAREST))
         both = np.stack([picture, mask])
         return pictures.with_legend(pictures.grid([both], cell=256), self.classes)
@@ -228,7 +228,7 @@ class Segmentation:
     def _panels(self, row: dict[str, np.ndarray]) -> np.ndarray:
         """Image, label and prediction, uint8 [3, height, width, 3]."""
         image = np.broadcast_to(row["image"], (*row["label"].shape, 3))
-        maps = [pictures.coloured(row[key]) for key in ("label", "class")]
+        maps = [pictures.colored(row[key]) for key in ("label", "class")]
         return np.stack([image, *maps])
 
     def _name(self, index: int | np.integer) -> str:

@@ -39,7 +39,7 @@ def moments(x: Map) -> Float[Array, "batch 2 channels"]:
 
 
 def total_variation(picture: Map) -> Losses:
-    """The mean squared difference of neighbours, side by side and one below the other:
+    """The mean squared difference of neighbors, side by side and one below the other:
     what noise has much of."""
     down, right = jnp.diff(picture, axis=1), jnp.diff(picture, axis=2)
     return sum(jnp.square(d).mean((1, 2, 3)) for d in (down, right))
@@ -72,7 +72,7 @@ class StyleTransfer:
 
     best_metric: ClassVar[str] = "improvement"
     label_kind: ClassVar[str] = "style"
-    output_kind: ClassVar[str] = "stylised"
+    output_kind: ClassVar[str] = "stylized"
     collected: ClassVar[tuple[str, ...]] = ()
     fitted: ClassVar[str] = "as it is"
     answered: ClassVar[int | None] = 5
@@ -143,7 +143,7 @@ class StyleTransfer:
             return {}
         panels = [np.concatenate([row["image"], row["output"][None]]) for row in worst]
         labels = [f"loss {row['error']:.4f}" for row in worst]
-        return {"stylised": pictures.labelled_grid(panels, labels)}
+        return {"stylized": pictures.labeled_grid(panels, labels)}
 
     def answers(
         self,

@@ -22,7 +22,7 @@ CHANGES = {
     "class_maps": "head=cam",
     "picture": "one for enhancement",
     "boxes": "a detector, fcos:NAME",
-    "stylised": "one of pixels:NAME, johnson:NAME and adain:NAME",
+    "stylized": "one of pixels:NAME, johnson:NAME and adain:NAME",
 }
 
 
@@ -62,7 +62,7 @@ def check_fit(config: Config, model: nn.Module, dataset: Dataset) -> None:
             f"{len(train)} to train on: take picture_and_style."
         )
     layers = getattr(model, "style_layers", ())
-    if wanted == "stylised" and len(config.task.layer_weights) not in (1, len(layers)):
+    if wanted == "stylized" and len(config.task.layer_weights) not in (1, len(layers)):
         raise UserError(
             f"config.task.layer_weights={config.task.layer_weights} needs one entry, "
             f"or one for each of the {len(layers)} config.model.style_layers."

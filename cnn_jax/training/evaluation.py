@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cnn_jax.tasks.metrics import Rows, Totals
 from cnn_jax.tasks import metrics
+from cnn_jax.tasks.metrics import Rows, Totals
 from cnn_jax.training import parallel
 
 # How many of the examples of greatest error are kept to be shown.

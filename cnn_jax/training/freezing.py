@@ -78,7 +78,7 @@ class Phase:
 
     @contextlib.contextmanager
     def applied(self) -> Iterator[None]:
-        """Within, batch normalisation that rests does what it does in evaluation."""
+        """Within, batch normalization that rests does what it does in evaluation."""
         if not self.resting:
             yield
             return
@@ -187,7 +187,7 @@ def make(
 
 
 def _depths(paths: Sequence[Path]) -> dict[str, int]:
-    """How many parts come before each; a normalisation is one with what it follows."""
+    """How many parts come before each; a normalization is one with what it follows."""
     depths: dict[str, int] = {}
     for module in dict.fromkeys(path[0] for path in paths):
         names = {path[-1] for path in paths if path[0] == module}

@@ -218,7 +218,7 @@ def _due(step: int, every: int | None) -> bool:
 
 
 def _first_inputs(config: Config, split: Split, training: Training) -> list[np.ndarray]:
-    """The first images of the run as training sees them, before normalisation."""
+    """The first images of the run as training sees them, before normalization."""
     hosts = parallel.host_shard()[1]
     few = min(config.data.batch_size, PICTURES * hosts)
     with contextlib.closing(

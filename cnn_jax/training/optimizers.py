@@ -11,7 +11,7 @@ from cnn_jax.core.errors import UserError
 from cnn_jax.core.ranges import NotNegative, Positive, Range, Rate
 from cnn_jax.training.schedules import Schedule
 
-# Weight decay applies to kernels; biases, normalisation and pixels are left alone
+# Weight decay applies to kernels; biases, normalization and pixels are left alone
 # (He et al. 2019, "Bag of Tricks", section 3.1).
 DECAYED = {"kernel"}
 NOT_DECAYED = {"bias", "scale", "pixels"}

@@ -8,8 +8,8 @@ import jax
 import numpy as np
 
 from cnn_jax.core.errors import UserError
-from cnn_jax.tasks.metrics import means
 from cnn_jax.tasks import metrics
+from cnn_jax.tasks.metrics import means
 
 
 class NonFinite(Exception):

@@ -66,7 +66,7 @@ def dataset(config: Config) -> Dataset:
     """The data of a config.
 
     Raises:
-      UserError: as `data.load`, and for a normalisation that is not known.
+      UserError: as `data.load`, and for a normalization that is not known.
     """
     options = config_lib.arguments(config.data, normalized)
     return normalized(data.load(config.data.name, **data_options(config)), **options)
@@ -114,7 +114,7 @@ def network(config: Config, dataset: Dataset) -> Network:
     """
     task = tasks.TASKS[config.task.name]
     model = model_of(config, len(dataset.classes))
-    if models.output_kind(model) == "stylised":  # it makes pictures of what it is given
+    if models.output_kind(model) == "stylized":  # it makes pictures of what it is given
         model = model.clone(mean=tuple(dataset.mean), std=tuple(dataset.std))
     checks.check_fit(config, model, dataset)
     return Network(
@@ -202,7 +202,7 @@ def plan_of(config: Config, network: Network, examples: int) -> freezing.Plan | 
     """What is trained; None: every parameter alike.
 
     Raises:
-      UserError: as `transfer.make`.
+      UserError: as `freezing.make`.
     """
     sizes = {"batch_size": config.data.batch_size, "examples": examples}
     options = config_lib.arguments(config.optimizer, freezing.make, **sizes)

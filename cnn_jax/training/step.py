@@ -33,7 +33,7 @@ def make_train_step(
     """The step `(state, batch) -> state, metrics`, to be mapped over the axis "batch".
 
     Gradients are averaged over the devices. So are the running batch statistics:
-    each device normalises with its own (unless the model synchronises them), and
+    each device normalizes with its own (unless the model synchronizes them), and
     the average of the running means is the running mean of the averages.
 
     What rests in the `phase` stays as it is, statistics too, and has no gradients.
@@ -71,7 +71,7 @@ def make_train_step(
         ema = state.ema
         if ema is not None:
             # The first averages reach back no further than the run does; else they
-            # would be mostly what the network was initialised with.
+            # would be mostly what the network was initialized with.
             decay = jnp.minimum(ema_decay, (1 + state.step) / (10 + state.step))
             new = {"params": params, "batch_stats": statistics}
             ema = optax.incremental_update(new, ema, 1 - decay)

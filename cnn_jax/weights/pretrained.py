@@ -45,7 +45,7 @@ class Loaded:
 def load(
     path: Path, name: str, model: nn.Module, input_shape: tuple[int, ...]
 ) -> Loaded:
-    """`fit` for the weights of a file or folder: see `weight_files.read`."""
+    """`fit` for the weights of a file or folder: see `files.read`."""
     return fit(files.read(path), path, name, model, input_shape)
 
 

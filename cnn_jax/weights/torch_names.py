@@ -126,7 +126,7 @@ def alexnet(_: Any) -> Rules:
 
 
 def vgg(model: Any) -> Rules:
-    each = 3 if model.batch_norm else 2  # convolution, normalisation, ReLU
+    each = 3 if model.batch_norm else 2  # convolution, normalization, ReLU
 
     def index(stage: int, layer: int) -> int:
         return each * (sum(model.stage_sizes[: stage - 1]) + layer - 1) + stage - 1

@@ -1,7 +1,7 @@
 """Weights of the networks that torchvision has too, from its names and layouts.
 
 A state dict of PyTorch is a flat dict of arrays: kernels (out, in, ...), statistics
-beside the parameters, and for each batch normalisation a count of batches. Here
+beside the parameters, and for each batch normalization a count of batches. Here
 kernels are (..., in, out), and parameters and statistics are two trees. `torch_names`
 knows the names; everything else follows from the shapes that the network itself has.
 """
@@ -78,7 +78,7 @@ def from_torch(name: str, state: State, **attributes: Any) -> dict[str, Any]:
     """The variables of the network `name` that a state dict of torchvision holds.
 
     The result has the collections "params" and "batch_stats", float32, and
-    "num_batches_tracked", each normalisation's count of batches: `model.apply` does
+    "num_batches_tracked", each normalization's count of batches: `model.apply` does
     not read it, and `to_torch` writes it back.
 
     Args:
@@ -309,13 +309,13 @@ def as_float32(key: str, value: np.ndarray) -> np.ndarray:
     if not jnp.issubdtype(value.dtype, jnp.floating):
         raise UserError(
             f"{key} has values of type {value.dtype}: these are no weights, or "
-            "quantised ones."
+            "quantized ones."
         )
     return value.astype(np.float32, copy=False)
 
 
 def counts_of(entries: Iterable[Entry]) -> dict[str, Path]:
-    """By torchvision's name, where the count of each batch normalisation is here."""
+    """By torchvision's name, where the count of each batch normalization is here."""
     counts = {}
     for entry in entries:
         collection, *modules, variable = entry.path

@@ -272,7 +272,7 @@ def test_a_type_without_words_is_its_name():
 @pytest.mark.parametrize(
     ("shape", "words"),
     [
-        ((28, 28, 1), "Input greyscale image"),
+        ((28, 28, 1), "Input grayscale image"),
         ((28, 28, 4), "Input 4-channel image"),
         ((16, 112, 112, 3), "Input clip of 16 RGB images"),
     ],

@@ -119,7 +119,7 @@ def test_factorized_convolutions_are_the_formulas_of_arithmetic(rank):
     assert table.macs == arithmetic.flattened_macs(shape[:-1], shape[:-1], *window)
 
 
-def test_normalisation_has_parameters_and_no_operations():
+def test_normalization_has_parameters_and_no_operations():
     for make, parameters in [
         (norm, 8),
         (partial(layers.GroupNorm, num_groups=2), 8),

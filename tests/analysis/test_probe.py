@@ -8,13 +8,13 @@ from cnn_jax.analysis import probe
 
 @pytest.fixture
 def clouds():
-    """`clouds(n, seed)`: n points around each of three centres, and their labels."""
+    """`clouds(n, seed)`: n points around each of three centers, and their labels."""
 
     def make(n, seed):
         rng = np.random.default_rng(seed)
-        centres = np.array([[4.0, 0, 0, 1], [0, 4, 0, 1], [0, 0, 4, 1]])
+        centers = np.array([[4.0, 0, 0, 1], [0, 4, 0, 1], [0, 0, 4, 1]])
         labels = np.repeat(np.arange(3), n)
-        points = centres[labels] + rng.standard_normal((3 * n, 4))
+        points = centers[labels] + rng.standard_normal((3 * n, 4))
         return points.astype(np.float32), labels.astype(np.int32)
 
     return make
@@ -27,14 +27,14 @@ def test_clouds_are_told_apart(name, clouds):
     assert (predict(features) == labels).mean() > 0.95
 
 
-def test_the_vote_of_neighbours(clouds):
+def test_the_vote_of_neighbors(clouds):
     """Written out: the twenty most similar, weighted by exp(similarity / 0.07)."""
     (train, labels), (test, _) = clouds(20, 0), clouds(10, 1)
     unit = [x / np.linalg.norm(x, axis=1, keepdims=True) for x in (train, test)]
     similar = unit[1] @ unit[0].T
     expected = []
     for row in similar:
-        best = np.argsort(-row)[: probe.NEIGHBOURS]
+        best = np.argsort(-row)[: probe.NEIGHBORS]
         votes = np.zeros(3)
         np.add.at(votes, labels[best], np.exp(row[best] / probe.TEMPERATURE))
         expected.append(votes.argmax())

@@ -53,7 +53,7 @@ def test_the_peer_keeps_to_a_part(torchvision, pets, monkeypatch):
 
 @dataclasses.dataclass(frozen=True)
 class InBytes:
-    """Reads pictures of one grey, the number of each."""
+    """Reads pictures of one gray, the number of each."""
 
     def __len__(self):
         return 6

@@ -28,7 +28,7 @@ def tfds_dir(shared_data):
 
 @pytest.fixture
 def write():
-    """Writes a picture of noise, or of one grey, and the folders above it."""
+    """Writes a picture of noise, or of one gray, and the folders above it."""
 
     def write_picture(path, size=(20, 16), value=None, mode="RGB", **options):
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Augmentation and normalisation on the device."""
+"""Augmentation and normalization on the device."""
 
 import jax
 import jax.numpy as jnp
@@ -218,16 +218,16 @@ factors = st.floats(0, 2)
 
 @settings(max_examples=30, deadline=None)
 @given(factors, factors, factors, st.integers(0, 63), st.booleans())
-def test_light_is_pillows(brightness, contrast, saturation, row, grey):
+def test_light_is_pillows(brightness, contrast, saturation, row, gray):
     """To within what Pillow rounds after each of the three."""
-    image = IMAGES[row, ..., :1] if grey else IMAGES[row]
-    enhanced = Image.fromarray(image[..., 0] if grey else image)
+    image = IMAGES[row, ..., :1] if gray else IMAGES[row]
+    enhanced = Image.fromarray(image[..., 0] if gray else image)
     for kind, factor in (
         (ImageEnhance.Brightness, brightness),
         (ImageEnhance.Contrast, contrast),
         (ImageEnhance.Color, saturation),
     ):
-        if kind is not ImageEnhance.Color or not grey:
+        if kind is not ImageEnhance.Color or not gray:
             enhanced = kind(enhanced).enhance(factor)
     found = relit(jnp.asarray(image), brightness, contrast, saturation)
     assert found.dtype == np.uint8 and found.shape == image.shape

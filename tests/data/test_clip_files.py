@@ -109,8 +109,8 @@ def test_videos_of_telephones_are_upright(filmed):
     (frame,) = clip_files.frames(path, lambda _: [6])
     assert frame.size == (16, 24)
     # What was left is up.
-    grey = np.asarray(frame.convert("L"))
-    assert abs(grey[2:9].mean() - 120) < 10 and grey[15:].mean() > 245
+    gray = np.asarray(frame.convert("L"))
+    assert abs(gray[2:9].mean() - 120) < 10 and gray[15:].mean() > 245
 
 
 def test_which_paths_are_clips(animated, write, tmp_path):

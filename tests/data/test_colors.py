@@ -22,13 +22,13 @@ def test_luma_and_chroma_are_scikit_images(seed):
     np.testing.assert_array_equal(colors.luma(image), expected[..., 0])
 
 
-def test_a_grey_image_is_its_own_luma():
+def test_a_gray_image_is_its_own_luma():
     """In the whole range from 0 to 255, and not from 16 to 235."""
-    grey = np.arange(256, dtype=np.uint8).reshape(16, 16, 1)
-    np.testing.assert_array_equal(colors.luma(grey), grey[..., 0])
+    gray = np.arange(256, dtype=np.uint8).reshape(16, 16, 1)
+    np.testing.assert_array_equal(colors.luma(gray), gray[..., 0])
 
 
-def test_colours_go_there_and_back():
+def test_colors_go_there_and_back():
     image = noise(0, (16, 16, 3))
     back = colors.rgb(colors.ycbcr(image))
     assert np.abs(back.astype(int) - image).max() <= 3
@@ -45,7 +45,7 @@ def test_colours_go_there_and_back():
     assert found[0].tolist() == known
 
 
-def test_colours_outside_of_the_range_are_cut_off():
+def test_colors_outside_of_the_range_are_cut_off():
     """No picture has them, but a network may make them."""
     made = noise(1, (8, 8, 3))
     found = colors.rgb(made)

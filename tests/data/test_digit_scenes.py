@@ -35,8 +35,8 @@ def test_shapes_and_classes(scenes):
         counts = np.bincount(split.labels.ravel())
         assert len(counts) == 11 and 0.85 < counts[0] / counts.sum() < 0.95
         assert counts[1:].min() > counts[1:].max() / 4
-    grey = digit_scenes.load(channels=3, train_examples=2, test_examples=1)
-    few = grey.splits["train"].images
+    gray = digit_scenes.load(channels=3, train_examples=2, test_examples=1)
+    few = gray.splits["train"].images
     np.testing.assert_array_equal(few, train.images[:2].repeat(3, axis=-1))
 
 
@@ -73,11 +73,11 @@ def test_places_are_inside_and_apart(size, seed):
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(24, 60), st.integers(0, 2**32), st.sampled_from(["train", "test"]))
-def test_strokes_are_labelled_and_nothing_else(pools, size, seed, role):
+def test_strokes_are_labeled_and_nothing_else(pools, size, seed, role):
     """Drawn again from the places, with Pillow alone."""
     pool = pools[role]
     rng = np.random.default_rng(seed)
-    grey, labels, _ = digit_scenes._scene(rng, size, pool, MOST_DIGITS)
+    gray, labels, _ = digit_scenes._scene(rng, size, pool, MOST_DIGITS)
     rng = np.random.default_rng(seed)
     digit_scenes._gradient(rng, size)
     expected = np.zeros((size, size), np.uint8)
@@ -89,7 +89,7 @@ def test_strokes_are_labelled_and_nothing_else(pools, size, seed, role):
         part[drawn >= STROKE] = pool.labels[digit] + 1
     np.testing.assert_array_equal(labels, expected)
     # Strokes are lighter than what is beside them.
-    assert grey[labels > 0].mean() > grey[labels == 0].mean() + 30
+    assert gray[labels > 0].mean() > gray[labels == 0].mean() + 30
 
 
 @settings(max_examples=15, deadline=None)
@@ -140,22 +140,22 @@ def test_training_and_test_scenes_share_no_digit(pools):
 
 
 def test_the_background_is_not_told_by_a_threshold(scenes):
-    """The best single grey level leaves many strokes out, or much background in."""
+    """The best single gray level leaves many strokes out, or much background in."""
     split = scenes.splits["train"]
-    grey, stroke = split.images.ravel(), split.labels.ravel() > 0
+    gray, stroke = split.images.ravel(), split.labels.ravel() > 0
     best = max(
-        (stroke & (grey >= level)).sum() / (stroke | (grey >= level)).sum()
+        (stroke & (gray >= level)).sum() / (stroke | (gray >= level)).sum()
         for level in range(0, 256, 4)
     )
     assert best < 0.85
 
 
 def test_no_pixel_tells_the_class_of_its_digit(scenes):
-    """Given a stroke's grey level, its class is a guess: the whole digit decides it."""
+    """Given a stroke's gray level, its class is a guess: the whole digit decides it."""
     split = scenes.splits["train"]
-    grey, labels = split.images.ravel() // 8, split.labels.ravel()
+    gray, labels = split.images.ravel() // 8, split.labels.ravel()
     table = np.zeros((32, 10))
-    np.add.at(table, (grey[labels > 0], labels[labels > 0] - 1), 1)
+    np.add.at(table, (gray[labels > 0], labels[labels > 0] - 1), 1)
     assert table.max(axis=1).sum() / table.sum() < 0.2
 
 

@@ -34,7 +34,7 @@ def test_digits_are_those_of_scikit_learn_and_so_is_their_split():
         np.testing.assert_array_equal(split.labels, labels[part])
 
 
-def test_digits_in_another_size_and_colour():
+def test_digits_in_another_size_and_color():
     small = data.load("digits")
     large = data.load("digits", image_size=32, channels=3)
     assert large.image_shape == (32, 32, 3) and len(large.mean) == 3

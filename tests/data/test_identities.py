@@ -11,7 +11,7 @@ from cnn_jax.data import describe, identities, load
 
 @pytest.fixture
 def people(tmp_path, write):
-    """dir/<person>/*: eight people, each of one grey, three pictures each."""
+    """dir/<person>/*: eight people, each of one gray, three pictures each."""
     for person in range(8):
         for i in range(3):
             write(tmp_path / f"people/p{person}/{i}.pgm", value=10 * person, mode="L")

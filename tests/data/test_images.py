@@ -27,7 +27,7 @@ def test_a_picture_of_the_right_size_is_unchanged():
 
 @pytest.mark.parametrize("size", [(90, 60), (60, 90), (64, 64)])
 @pytest.mark.parametrize("crop", [1.0, 224 / 256])
-def test_fit_resizes_the_shorter_side_and_crops_the_centre(size, crop):
+def test_fit_resizes_the_shorter_side_and_crops_the_center(size, crop):
     picture = gradient(*size)
     shorter = round(32 / crop)
     scale = shorter / min(size)
@@ -49,7 +49,7 @@ def test_fit_to_a_shape_that_is_not_square():
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "CMYK", "LA", "I;16"])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_every_mode_becomes_grey_or_rgb(tmp_path, mode, channels):
+def test_every_mode_becomes_gray_or_rgb(tmp_path, mode, channels):
     suffix = ".tif" if mode == "CMYK" else ".png"
     path = tmp_path / f"picture{suffix}"
     if mode == "I;16":

@@ -17,7 +17,7 @@ seeds = st.integers(0, 2**31)
 
 
 def numbered(count):
-    """A split whose i-th image is filled with i, labelled 2 i."""
+    """A split whose i-th image is filled with i, labeled 2 i."""
     images = np.arange(count, dtype=np.uint8)[:, None, None, None]
     return Arrays(
         images.repeat(2, 1).repeat(3, 2), 2 * np.arange(count, dtype=np.int32)

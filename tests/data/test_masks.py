@@ -61,7 +61,7 @@ def test_names_of_classes_and_splits_together(roads):
 def test_a_palette_is_read_as_its_numbers(roads):
     for path in (roads / "trainannot").iterdir():
         image = Image.open(path).copy()
-        image.putpalette([*range(0, 252, 7)])  # twelve colours
+        image.putpalette([*range(0, 252, 7)])  # twelve colors
         image.save(path)
     assert masks(roads).classes == ("0", "1", "2")
 
@@ -105,7 +105,7 @@ def test_black_and_white_masks_are_refused(roads, classes):
         (None, {"dir": ""}, "data.dir is not set"),
         (None, {"image_size": (1, 2, 3)}, "image_size is"),
         ("missing", {}, "has no mask"),
-        ("colours", {}, "has colors"),
+        ("colors", {}, "has colors"),
         ("damaged", {}, "not an image, or damaged"),
         ("empty", {}, "holds no pictures"),
     ],
@@ -114,7 +114,7 @@ def test_mistakes_in_masks(roads, write, break_it, options, message):
     first = roads / "trainannot" / "0.png"
     if break_it == "missing":
         first.unlink()
-    elif break_it == "colours":
+    elif break_it == "colors":
         write(first, size=(20, 12))
     elif break_it == "damaged":
         first.write_bytes(first.read_bytes()[:40])

@@ -32,8 +32,8 @@ def test_shapes_and_classes(clips):
     assert len(clips.classes) == 16 and clips.classes[0] == "right, slow"
     counts = np.bincount(train.labels, minlength=16)
     assert stats.chisquare(counts).pvalue > 1e-3
-    grey = moving_digits.load(channels=3, train_examples=2, test_examples=1)
-    few = grey.splits["train"].images
+    gray = moving_digits.load(channels=3, train_examples=2, test_examples=1)
+    few = gray.splits["train"].images
     np.testing.assert_array_equal(few, train.images[:2].repeat(3, axis=-1))
 
 
@@ -107,7 +107,7 @@ def test_the_difference_of_two_frames_says_it_all(frames, clips):
 
 @pytest.mark.parametrize("frame", [0, 7])
 def test_places_and_digits_do_not_depend_on_the_motion(frame, clips):
-    """Of each motion, the centre of mass on the circle is anywhere alike."""
+    """Of each motion, the center of mass on the circle is anywhere alike."""
     split = clips.splits["train"]
     light = split.images[:, frame, ..., 0].astype(float)
     turn = np.exp(2j * np.pi * np.arange(32) / 32)

@@ -68,7 +68,7 @@ def test_one_transparent_color_is_white():
 
 
 @pytest.mark.parametrize("depth", [1, 2, 4, 8, 16])
-def test_one_transparent_grey_is_white(depth):
+def test_one_transparent_gray_is_white(depth):
     values = RAMP % 2**depth if depth < 8 else RAMP.astype(int) * 2000 % 2**depth
     content = png(values, depth, 0, tRNS=struct.pack(">H", values[0, 3]))
     clear = values == values[0, 3]
@@ -78,12 +78,12 @@ def test_one_transparent_grey_is_white(depth):
     np.testing.assert_array_equal(found[~clear], opaque[~clear])
 
 
-def test_grey_with_alpha_stays_grey(tmp_path):
-    grey = np.full((4, 4), 90, np.uint8)
-    grey[:2] = 0
-    alpha = np.where(grey == 0, 0, 255).astype(np.uint8)
-    Image.fromarray(np.dstack([grey, alpha])).save(tmp_path / "la.png")
-    Image.fromarray(grey).save(tmp_path / "trns.png", transparency=0)
+def test_gray_with_alpha_stays_gray(tmp_path):
+    gray = np.full((4, 4), 90, np.uint8)
+    gray[:2] = 0
+    alpha = np.where(gray == 0, 0, 255).astype(np.uint8)
+    Image.fromarray(np.dstack([gray, alpha])).save(tmp_path / "la.png")
+    Image.fromarray(gray).save(tmp_path / "trns.png", transparency=0)
     blended, keyed = (images.read_image(tmp_path / f"{n}.png") for n in ("la", "trns"))
     assert blended.mode == keyed.mode == "L"
     np.testing.assert_array_equal(blended, keyed)
@@ -190,21 +190,21 @@ def saved(picture, kind="PNG", **options):
 
 
 def test_values_of_masks_are_those_of_the_file():
-    grey, palette = Image.fromarray(RAMP), Image.fromarray(RAMP)
+    gray, palette = Image.fromarray(RAMP), Image.fromarray(RAMP)
     palette.putpalette(list(range(96)))
     few = RAMP % 4
     for expected, content in (
-        (RAMP, saved(grey)),
+        (RAMP, saved(gray)),
         (RAMP, saved(palette)),
         (RAMP, saved(palette, "GIF")),
-        (RAMP, saved(grey, "BMP")),
-        (RAMP, saved(grey, "PPM")),
-        (RAMP, saved(grey, "TIFF", compression="tiff_lzw")),
+        (RAMP, saved(gray, "BMP")),
+        (RAMP, saved(gray, "PPM")),
+        (RAMP, saved(gray, "TIFF", compression="tiff_lzw")),
         (RAMP, saved(Image.fromarray(RAMP.astype(np.uint16)))),
         (RAMP, saved(Image.fromarray(RAMP.astype(np.int32)), "TIFF")),
-        (RAMP, saved(grey.convert("RGB"))),
-        (RAMP, saved(grey.convert("RGBA"))),
-        (RAMP, saved(grey.convert("LA"))),
+        (RAMP, saved(gray.convert("RGB"))),
+        (RAMP, saved(gray.convert("RGBA"))),
+        (RAMP, saved(gray.convert("LA"))),
         (few, png(few, 2, 0)),
         (RAMP % 16, png(RAMP % 16, 4, 0)),
         (RAMP % 2, png(RAMP % 2, 1, 0)),

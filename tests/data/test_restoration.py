@@ -87,10 +87,10 @@ def test_the_digits_stand_in_for_pictures():
 def test_luma_of_pictures(folder):
     whole = data.load("super_resolution", dir=folder, channels=3, image_size=5)
     luma = data.load("super_resolution", dir=folder, channels=1, image_size=5)
-    for coloured, grey in zip(
+    for colored, gray in zip(
         whole.splits["test"].labels, luma.splits["test"].labels, strict=True
     ):
-        np.testing.assert_array_equal(colors.luma(coloured), grey[..., 0])
+        np.testing.assert_array_equal(colors.luma(colored), gray[..., 0])
 
 
 @pytest.mark.parametrize(

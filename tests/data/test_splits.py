@@ -143,7 +143,7 @@ def painted(tmp_path):
     return make
 
 
-def test_pairs_to_evaluate_are_centred_boxes(painted):
+def test_pairs_to_evaluate_are_centered_boxes(painted):
     contents = tuple(painted(f"c{i}.png") for i in range(3))
     styles = tuple(painted(f"s{i}.png") for i in range(2))
     split = Pairs(contents, styles, (8, 8), each=2)
@@ -185,7 +185,7 @@ def test_a_part_of_pairs(painted):
 
 
 class InOrder:
-    """Stored pictures, one grey each; notes what is read together."""
+    """Stored pictures, one gray each; notes what is read together."""
 
     def __init__(self, files, labels=None):
         self.files, self.known, self.asked = files, labels, []
@@ -239,13 +239,13 @@ def test_training_crops_records_where_it_is_told_to(random_crop, stored):
     split = Records(stored, (8, 8, 3), random_crop=random_crop)
     rngs = [np.random.default_rng(i) for i in range(10)]
     found = [split.example(0, rng)["image"].tobytes() for rng in rngs]
-    centre = split.example(0, None)["image"].tobytes()
+    center = split.example(0, None)["image"].tobytes()
     if random_crop:
         assert len(set(found)) > 5
         again = split.example(0, np.random.default_rng(3))["image"].tobytes()
         assert again == found[3]
     else:
-        assert set(found) == {centre}
+        assert set(found) == {center}
 
 
 def test_records_of_other_sizes(stored):

@@ -78,8 +78,8 @@ def test_one_style_is_whole_and_contents_are_crops(folder):
 def test_many_styles(folder, tmp_path):
     for i, value in enumerate((10, 100, 200)):
         (tmp_path / "styles").mkdir(exist_ok=True)
-        grey = Image.fromarray(np.full((12, 12), value, np.uint8))
-        grey.save(tmp_path / "styles" / f"{i}.png")
+        gray = Image.fromarray(np.full((12, 12), value, np.uint8))
+        gray.save(tmp_path / "styles" / f"{i}.png")
     dataset = data.load(
         "pictures_and_styles",
         dir=str(folder),

@@ -58,7 +58,7 @@ def test_windows(tmp_path):
 
 
 def test_volumes_are_cut_and_resampled_as_pictures_are(tmp_path):
-    """Means of blocks, inside of the largest centred box of the wanted shape."""
+    """Means of blocks, inside of the largest centered box of the wanted shape."""
     rng = np.random.default_rng(0)
     voxels = np.kron(rng.integers(0, 256, (4, 4, 4)), np.ones((2, 3, 3)))
     wide = np.pad(voxels, [(0, 0), (0, 0), (5, 5)])

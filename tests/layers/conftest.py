@@ -85,7 +85,7 @@ def _integers(seed, *shape):
 
 def _correlation(x, kernel, strides, padding, dilation, groups):
     """Zeros, a kernel with holes, SciPy for each pair of channels, every s-th value."""
-    # SciPy casts the memory for its result, uninitialised, where the dtypes differ.
+    # SciPy casts the memory for its result, uninitialized, where the dtypes differ.
     x = np.pad(x.astype(float), [(0, 0), *padding, (0, 0)])
     extent = [(f - 1) * d + 1 for f, d in zip(kernel.shape, dilation, strict=False)]
     holed = np.zeros((*extent, *kernel.shape[-2:]))

@@ -174,7 +174,7 @@ def test_a_fixed_bank_has_no_variables():
     y, variables = bank.init_with_output(jax.random.key(1), x)
     assert variables == {}
     assert y.shape == (2, 5, 6, 9)
-    # The maps of the first channel come first; smaller filters are centred.
+    # The maps of the first channel come first; smaller filters are centered.
     for c in range(3):
         for i, kernel in enumerate(bank.filters):
             alone = apply_filter(x[..., c : c + 1], kernel, "reflect")

@@ -78,7 +78,7 @@ def test_the_5x5_branch_may_be_3x3():
     assert params["branch5x5"]["conv"]["kernel"].shape == (3, 3, 16, 32)
 
 
-def test_unit_with_and_without_normalisation():
+def test_unit_with_and_without_normalization():
     x = jnp.zeros((2, 5, 5, 3))
     plain = ones(layers.ConvUnit(4, 3), x)
     assert jax.tree.map(jnp.shape, plain) == {

@@ -1,4 +1,4 @@
-"""Normalisation: NumPy written from the papers' formulas, and PyTorch's numbers."""
+"""Normalization: NumPy written from the papers' formulas, and PyTorch's numbers."""
 
 import flax.linen as nn
 import jax
@@ -126,7 +126,7 @@ def test_bfloat16_keeps_float32_statistics(norm):
     np.testing.assert_allclose(y.astype(float), expected, rtol=0.01)
 
 
-def test_synchronised_statistics_are_those_of_the_whole_batch(x):
+def test_synchronized_statistics_are_those_of_the_whole_batch(x):
     norm = BatchNorm(use_running_average=False, axis_name=BATCH_AXIS)
     variables = norm.init(jax.random.key(0), x)  # needs no axis
 

@@ -35,7 +35,7 @@ def test_what_is_left_out_together(layer, fates, rank, rate):
     # Five standard deviations of a mean of independent fates.
     tolerance = 5 * np.sqrt(rate * (1 - rate) / kept.size)
     assert kept.mean() == pytest.approx(1 - rate, abs=tolerance)
-    # No two neighbours share their fate more often than chance has it.
+    # No two neighbors share their fate more often than chance has it.
     for axis in range(kept.ndim):
         if kept.shape[axis] == 1:
             continue

@@ -104,7 +104,7 @@ def test_identity_shortcut_skips_pixels_and_pads_channels(block, x):
     module = block(features, CONV, NORM, 2, shortcut="identity", zero_init=True)
     y, variables = run(module, x)
     assert "shortcut_conv" not in variables["params"]
-    # With pre-activation, of the normalised input: divided by sqrt(1 + epsilon).
+    # With pre-activation, of the normalized input: divided by sqrt(1 + epsilon).
     rtol = 1e-5 if block in PREACTIVATION else 0
     np.testing.assert_allclose(y[..., :8], x[:, ::2, ::2], rtol=rtol)
     np.testing.assert_array_equal(y[..., 8:], 0)
@@ -140,7 +140,7 @@ def test_groups_and_width_of_a_bottleneck(x):
 
 
 def relu_norm(variables, name, x):
-    """Normalisation with running statistics, and ReLU."""
+    """Normalization with running statistics, and ReLU."""
     stats, params = variables["batch_stats"][name], variables["params"][name]
     x = (x - stats["mean"]) / jnp.sqrt(stats["var"] + 1e-5)
     return jnp.maximum(x * params["scale"] + params["bias"], 0)

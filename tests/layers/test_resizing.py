@@ -1,4 +1,4 @@
-"""Interpolation against SciPy's, at the places where half-pixel centres lie."""
+"""Interpolation against SciPy's, at the places where half-pixel centers lie."""
 
 import jax
 import jax.numpy as jnp

@@ -63,7 +63,7 @@ def test_counts(name, attributes, parameters, gmacs):
         assert macs / 1e9 == pytest.approx(gmacs, rel=0.01)
 
 
-def test_published_network_normalises_between_relu_and_pooling():
+def test_published_network_normalizes_between_relu_and_pooling():
     model = models.create("alexnet_grouped", num_classes=1000)
     table = costs.layer_table(model, IMAGENET)
     names = [row.name for row in table]
@@ -72,7 +72,7 @@ def test_published_network_normalises_between_relu_and_pooling():
     assert sizes == [55, 27, 13, 13, 13]
 
 
-def test_normalisation_is_the_papers(random_variables):
+def test_normalization_is_the_papers(random_variables):
     # One value of section 3.3's formula, k = 2, n = 5, alpha = 1e-4, beta = 0.75.
     model = models.create(
         "alexnet_grouped", num_classes=2, stem="small", **TINY, groups=1

@@ -58,7 +58,7 @@ def maps(space=SPACE, dtype=jnp.float32):
     return jnp.asarray(noise, dtype)
 
 
-def initialised(model, x=None):
+def initialized(model, x=None):
     x = maps() if x is None else x
     return model.init(jax.random.key(0), x, train=False)
 
@@ -106,14 +106,14 @@ def cells(x, axis, n):
 
 def test_the_papers_hidden_layers():
     """Krizhevsky et al. 2012: two of 4,096 units."""
-    shapes = jax.eval_shape(lambda: initialised(net(head="flatten_fc")))["params"]
+    shapes = jax.eval_shape(lambda: initialized(net(head="flatten_fc")))["params"]
     assert shapes["fc1"]["kernel"].shape == (4 * 6 * CHANNELS, 4096)
     assert shapes["fc2"]["kernel"].shape == (4096, 4096)
     assert shapes["head"]["kernel"].shape == (4096, CLASSES)
 
 
 def test_no_hidden_layer_at_all():
-    variables = initialised(net(head="flatten_fc", head_width=()))
+    variables = initialized(net(head="flatten_fc", head_width=()))
     assert variables["params"].keys() == {"head"}
 
 
@@ -122,10 +122,10 @@ def test_a_grid_takes_images_of_any_size(space):
     """Its own, or an architecture's."""
     for model in (net(Gridded, head="flatten_fc"), net(head="embedding", head_grid=2)):
         x = maps(space)
-        shapes = jax.eval_shape(lambda m=model, x=x: initialised(m, x))["params"]
+        shapes = jax.eval_shape(lambda m=model, x=x: initialized(m, x))["params"]
         first = "embedding" if model.head == "embedding" else "fc1"
         assert shapes[first]["kernel"].shape[0] == 2 * 2 * CHANNELS
-    shapes = jax.eval_shape(lambda: initialised(net(Gridded, head="flatten_fc")))
+    shapes = jax.eval_shape(lambda: initialized(net(Gridded, head="flatten_fc")))
     assert shapes["params"]["fc1"]["kernel"].shape[1] == 6
 
 
@@ -133,7 +133,7 @@ def test_class_maps_are_averaged_behind_relu():
     """Lin et al. 2014. A class that ReLU shuts off everywhere would never come back,
     so at first all pass: the bias is one."""
     model = net(head="conv_gap")
-    variables = initialised(model)
+    variables = initialized(model)
     head = variables["params"]["head"]
     np.testing.assert_array_equal(head["bias"], np.ones(CLASSES))
     scores = np.asarray(maps()) @ head["kernel"][0, 0] + head["bias"]
@@ -185,7 +185,7 @@ def test_what_each_head_returns(head):
 def test_the_last_map_is_what_comes_before_the_head():
     model = net()
     np.testing.assert_array_equal(
-        models.features(model, initialised(model), maps()), maps()
+        models.features(model, initialized(model), maps()), maps()
     )
 
 
@@ -219,7 +219,7 @@ def test_an_architecture_may_have_none_before_its_last_layer(dropped_layers):
 
 def test_dropout_is_for_training_alone():
     model = net(dropout=0.9)
-    variables = initialised(model)
+    variables = initialized(model)
     np.testing.assert_array_equal(applied(model, variables), applied(net(), variables))
     keys = {"dropout": jax.random.key(1)}
     dropped = model.apply(variables, maps(), train=True, rngs=keys)
@@ -231,7 +231,7 @@ def test_dropout_is_for_training_alone():
 
 def test_auxiliary_logits_are_made_in_training_alone():
     model = net(Auxiliary)
-    variables = initialised(model)
+    variables = initialized(model)
     assert "aux" in variables["params"] and "auxiliary" not in variables
     expected = maps().mean((1, 2)) @ variables["params"]["aux"]["kernel"]
     _, state = model.apply(variables, maps(), train=True, mutable=["auxiliary"])
@@ -258,11 +258,11 @@ def test_a_heads_convolutions_are_normalized_as_the_network_is(attributes, norma
             return self.classify(x, train, size=x.shape[1:-1])
 
     model = Normed(num_classes=CLASSES, head="fcn", head_width=(2,))
-    variables = jax.eval_shape(lambda: initialised(model))
+    variables = jax.eval_shape(lambda: initialized(model))
     assert ("norm" in variables["params"]["head_conv1"]) == normalized
     plain = net(head="fcn", head_width=(2,))
     assert (
-        "norm" not in jax.eval_shape(lambda: initialised(plain))["params"]["head_conv1"]
+        "norm" not in jax.eval_shape(lambda: initialized(plain))["params"]["head_conv1"]
     )
 
 

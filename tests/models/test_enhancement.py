@@ -40,7 +40,7 @@ def parameters(name, channels, **attributes):
 
 
 def test_these_are_the_networks_without_classes():
-    # That of `test_stylisation.py` is none of them.
+    # That of `test_stylization.py` is none of them.
     images = {n for n in models.MODELS if not models.classifies(n)}
     assert TINY.keys() | {"johnson"} == images
     with pytest.raises(UserError, match="num_classes=10: edsr makes images"):
@@ -67,7 +67,7 @@ def test_published_parameters():
     assert parameters("edsr", 3, scale=4) == trunk + 2 * twice == 1_517_571
     big = {"depth": 32, "features": 256, "residual_scaling": 0.1}
     assert parameters("edsr", 3, scale=2, **big) == 40_729_603
-    # Zhang et al. 2017, with two parameters of normalisation a map.
+    # Zhang et al. 2017, with two parameters of normalization a map.
     ends = 2 * conv(3, 1, 64, bias=False)
     hidden = 15 * (conv(3, 64, 64, bias=False) + 2 * 64)
     assert parameters("dncnn", 1) == ends + hidden == 556_032
@@ -153,8 +153,8 @@ def test_what_is_residual(name, channels, random_variables):
     variables = random_variables(whole, x.shape[1:])
     made = whole.apply(variables, x, False)
     if name == "edsr":
-        grey = (0.4488 + 0.4371 + 0.4040) / 3
-        made = made - np.array((0.4488, 0.4371, 0.4040) if channels == 3 else grey)
+        gray = (0.4488 + 0.4371 + 0.4040) / 3
+        made = made - np.array((0.4488, 0.4371, 0.4040) if channels == 3 else gray)
     expected = made + layers.upsample_bicubic(x, 2)
     found = rest.apply(variables, x, False)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)

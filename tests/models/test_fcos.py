@@ -99,7 +99,7 @@ def test_torchvisions_outputs():
 
 
 def test_torchvisions_number_of_parameters():
-    """It publishes 32,269,600, with its batch normalisations as constants."""
+    """It publishes 32,269,600, with its batch normalizations as constants."""
     variables, _ = shapes_of(
         models.create("fcos:resnet50", num_classes=91), (64, 64, 3)
     )
@@ -171,7 +171,7 @@ def test_outputs_before_training():
 def test_places_of_two_levels():
     found = places((8, 20), (8, 16))
     np.testing.assert_array_equal(
-        found.centres, [(4, 4), (4, 12), (4, 20), (8, 8), (8, 24)]
+        found.centers, [(4, 4), (4, 12), (4, 20), (8, 8), (8, 24)]
     )
     np.testing.assert_array_equal(found.strides, [8, 8, 8, 16, 16])
     np.testing.assert_array_equal(found.reaches, [(0, 64)] * 3 + [(64, np.inf)] * 2)

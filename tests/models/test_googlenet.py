@@ -141,7 +141,7 @@ def test_dilated_network_equals_the_strided_one_sampled(
     # Fewer blocks compile faster.
     some = {block: googlenet.BLOCKS[block] for block in ("3a", "4a", "4d", "5a")}
     monkeypatch.setattr(googlenet, "BLOCKS", some)
-    # Without dropout; with batch normalisation, running statistics.
+    # Without dropout; with batch normalization, running statistics.
     train = name == "googlenet"
     rates = {"dropout": 0.0, "auxiliary_dropout": 0.0}
     plain = models.create(name, num_classes=3, stem=stem, **rates, **TINY)

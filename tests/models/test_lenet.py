@@ -14,7 +14,7 @@ from cnn_jax.models.lenet import LeNet5
 def shapes_of(model, shape):
     """The shapes of the variables, and of what each module returns."""
 
-    def initialise(x):
+    def initialize(x):
         return model.init_with_output(
             jax.random.key(0),
             x,
@@ -24,7 +24,7 @@ def shapes_of(model, shape):
         )
 
     _, state = jax.eval_shape(
-        initialise, jax.ShapeDtypeStruct((1, *shape), jnp.float32)
+        initialize, jax.ShapeDtypeStruct((1, *shape), jnp.float32)
     )
     outputs = {
         name: found["__call__"][0].shape[1:]

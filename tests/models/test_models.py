@@ -307,7 +307,7 @@ def test_the_head_of_class_maps(random_variables):
 
 
 @pytest.mark.parametrize("name", ["lenet5", "vgg11"])
-def test_embeddings_are_normalised_where_nothing_else_is(name):
+def test_embeddings_are_normalized_where_nothing_else_is(name):
     model = models.create(name, num_classes=3, head="embedding")
     outputs, variables = initial(model, (32, 32, 1))
     assert outputs["embedding"].shape == (2, 512)
@@ -481,7 +481,7 @@ CHANGES = {
 
 
 def program(model):
-    """What initialises the model and applies it in training, as text."""
+    """What initializes the model and applies it in training, as text."""
 
     def apply(key, x):
         variables = model.init(key, x, train=False)

@@ -85,7 +85,7 @@ def test_at_first_a_context_module_changes_nothing():
     assert (np.asarray(expected) > 0).mean() > 0.9
 
 
-def test_convolutions_of_a_head_have_biases_where_there_is_no_normalisation():
+def test_convolutions_of_a_head_have_biases_where_there_is_no_normalization():
     for name, normalized in (("vgg11", False), ("vgg11_bn", True), ("lenet5", False)):
         model = models.create(name, num_classes=3, head="fcn", head_width=(4,))
         x = jax.ShapeDtypeStruct((1, 32, 32, 1), jnp.float32)

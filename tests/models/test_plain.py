@@ -18,7 +18,7 @@ def plain(**attributes):
 
 
 def kernels(**attributes):
-    """{layer: the number of its kernel's weights}, normalisation and head left out."""
+    """{layer: the number of its kernel's weights}, normalization and head left out."""
     x = jnp.zeros((1, *SHAPE))
     shapes = jax.eval_shape(
         lambda x: plain(**attributes).init(jax.random.key(0), x, train=False), x
@@ -110,10 +110,10 @@ def test_dilations_reach_as_far_as_they_should():
     x = jnp.asarray(np.random.default_rng(0).normal(size=(1, 40, 40, 1)), jnp.float32)
     variables = model.init(jax.random.key(0), x, train=False)
 
-    def centre(x):
+    def center(x):
         return models.features(model, variables, x)[0, 20, 20].sum()
 
-    rows, columns = np.nonzero(np.asarray(jax.grad(centre)(x))[0, ..., 0])
+    rows, columns = np.nonzero(np.asarray(jax.grad(center)(x))[0, ..., 0])
     reach = 1 + 2 + 4 + 8
     assert (rows.min(), rows.max()) == (20 - reach, 20 + reach)
     assert (columns.min(), columns.max()) == (20 - reach, 20 + reach)

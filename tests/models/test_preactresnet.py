@@ -18,7 +18,7 @@ def variables_of(model, shape):
 @pytest.mark.parametrize(
     ("name", "num_classes", "parameters"),
     [
-        # ResNet-18 less the normalisations of the projections, with one behind the
+        # ResNet-18 less the normalizations of the projections, with one behind the
         # last block; a block's first has the channels of its input.
         ("preactresnet", 1000, 11_687_720),
         # As timm's resnetv2_50.
@@ -36,7 +36,7 @@ def test_parameters(name, num_classes, parameters):
 
 
 def test_multiply_accumulates():
-    # Normalisation counts for none, so that they are those of ResNet-18.
+    # Normalization counts for none, so that they are those of ResNet-18.
     model = models.create("preactresnet", num_classes=1000)
     table = layer_table(model, (224, 224, 3))
     assert sum(row.macs for row in table) == 1_814_073_344
@@ -50,7 +50,7 @@ def test_first_block_takes_the_stem_as_it_is():
     assert params.keys() == {"stem", *blocks, "norm", "head"}
     assert params["stem"].keys() == {"conv", "norm"}
     assert {name for name in blocks if "norm1" not in params[name]} == {"stage1_block1"}
-    # The last normalisation: behind the last block.
+    # The last normalization: behind the last block.
     assert params["norm"]["scale"].shape == (32,)
 
 

@@ -115,7 +115,7 @@ def test_zero_init_residual_zeroes_only_the_last_scales():
     assert zero == {f"{block}/norm2" for block in blocks}
 
 
-def test_synchronised_batch_norm_trains_like_one_device(random_variables):
+def test_synchronized_batch_norm_trains_like_one_device(random_variables):
     attributes = {"stage_sizes": (1, 1), "num_classes": 3}
     x = jax.random.normal(jax.random.key(0), (4, 8, 8, 1))
     plain = models.create("resnet20", **attributes)

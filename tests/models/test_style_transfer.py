@@ -87,8 +87,8 @@ def test_outputs_are_maps_of_the_backbone(kind):
         by_name = functools.partial(maps.by_name, names=("fire5", "conv1", "fire3"))
         return nn.apply(by_name, model.backbone)(backbone, x)
 
-    normalised = (outputs["picture"] - jnp.array(MEAN)) / jnp.array(STD)
-    picture, content, style = map(seen, (normalised, pairs()[:, 0], pairs()[:, 1]))
+    normalized = (outputs["picture"] - jnp.array(MEAN)) / jnp.array(STD)
+    picture, content, style = map(seen, (normalized, pairs()[:, 0], pairs()[:, 1]))
     ((found, target),) = outputs["content"]
     np.testing.assert_allclose(found, picture["fire5"], atol=1e-5)
     expected = content["fire5"]
@@ -105,7 +105,7 @@ def test_outputs_are_maps_of_the_backbone(kind):
 def test_the_picture_alone(kind):
     model, variables, outputs = first(kind)
     given = pairs() if model.any_style else pairs()[:, 0]
-    found = model.apply(variables, given, False, method="stylised")
+    found = model.apply(variables, given, False, method="stylized")
     np.testing.assert_allclose(found, outputs["picture"], atol=1e-5)
 
 

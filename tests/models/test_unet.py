@@ -22,7 +22,7 @@ def count(params):
     return sum(leaf.size for leaf in jax.tree.leaves(params))
 
 
-def test_parameters_without_normalisation_are_the_papers():
+def test_parameters_without_normalization_are_the_papers():
     """Figure 1: a pair of convolutions each way at five widths, up-convolutions of 2x2,
     and a 1x1 convolution to two classes."""
     width = [64 * 2**level for level in range(5)]
@@ -97,7 +97,7 @@ def test_finest():
         variables_of(models.create("unet:resnet18", **attributes), (64, 64))
 
 
-def test_synchronised_statistics_are_the_backbones():
+def test_synchronized_statistics_are_the_backbones():
     for name in ("resnet18", "squeezenet1_0"):
         synced = {"sync_batch_norm": True} if name == "resnet18" else {}
         model = models.create(f"unet:{name}", num_classes=2, **SMALL[name], **synced)

@@ -38,10 +38,10 @@ def read(file, fitted, shape, values, crop=1.0):
 
 
 @pytest.mark.parametrize(("crop", "kept"), [(1.0, slice(2, 10)), (0.5, slice(4, 8))])
-def test_the_centre_of_a_picture(crop, kept, photo, values):
+def test_the_center_of_a_picture(crop, kept, photo, values):
     """What evaluation sees of one; it is also what is drawn on."""
     file, noise = photo("wide.png", (8, 12))
-    found = read(file, "centre", (8, 8, 1), values(), crop)
+    found = read(file, "center", (8, 8, 1), values(), crop)
     np.testing.assert_array_equal(found.drawn, found.network)
     if crop == 1:
         np.testing.assert_array_equal(found.network[..., 0], noise[:, kept])
@@ -50,7 +50,7 @@ def test_the_centre_of_a_picture(crop, kept, photo, values):
 
 
 def test_a_stretched_picture_is_drawn_as_it_is(photo, values):
-    file, noise = photo("grey.png", (8, 12))
+    file, noise = photo("gray.png", (8, 12))
     found = read(file, "stretched", (4, 4, 1), values())
     np.testing.assert_array_equal(found.drawn, noise[..., None].repeat(3, -1))
     whole = Image.fromarray(noise).resize((4, 4), Image.Resampling.BILINEAR)
@@ -69,16 +69,16 @@ def test_a_run_of_clips_takes_clips(photo, values, tmp_path):
     frames = tmp_path / "clip"
     frames.mkdir()
     for number in range(3):
-        grey = np.full((8, 8), 10 * number, np.uint8)
-        Image.fromarray(grey).save(frames / f"{number}.png")
+        gray = np.full((8, 8), 10 * number, np.uint8)
+        Image.fromarray(gray).save(frames / f"{number}.png")
     clips = {"name": "moving_digits", "image_size": 16, "frames": 3}
     given = values(data=clips, model={"name": "mlp"})
     del given["model"]["widths"]
-    found = read(frames, "centre", (3, 16, 16, 1), given).network
+    found = read(frames, "center", (3, 16, 16, 1), given).network
     assert [frame.mean() for frame in found] == [0, 10, 20]
 
 
-@pytest.mark.parametrize("fitted", ["centre", "stretched", "as it is"])
+@pytest.mark.parametrize("fitted", ["center", "stretched", "as it is"])
 def test_a_file_that_is_no_picture(fitted, values, tmp_path):
     path = tmp_path / "x.png"
     path.write_bytes(b"no picture")

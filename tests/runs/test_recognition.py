@@ -46,9 +46,9 @@ def workdir(made, tmp_path, monkeypatch):
 
     def apply(_, files, checkpoint):
         assert checkpoint == "best"
-        grey = np.zeros((8, 8, 1), np.uint8)
+        gray = np.zeros((8, 8, 1), np.uint8)
         results = (
-            (grey, {"embedding": np.array(VECTORS[file.stem])}) for file in files
+            (gray, {"embedding": np.array(VECTORS[file.stem])}) for file in files
         )
         return Applied(Embedding(("anna", "bert")), STEP, results)
 

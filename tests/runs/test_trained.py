@@ -165,7 +165,7 @@ def test_a_config_that_wants_another_normalization_is_warned(mean, warns, values
     assert found == DATA and bool(warning) == warns
     if warns:
         assert warning == (
-            "w.pth expects images normalised by mean (0.260) and standard deviation "
+            "w.pth expects images normalized by mean (0.260) and standard deviation "
             "(0.500), and config.data.normalization=data means (0.250) and (0.500)."
         )
 

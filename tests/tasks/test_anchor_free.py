@@ -47,7 +47,7 @@ def theirs():
 
 def test_torchvisions_targets(theirs):
     found_places = places(make.SIZE, make.STRIDES)
-    np.testing.assert_array_equal(found_places.centres, np.array(make.places())[:, :2])
+    np.testing.assert_array_equal(found_places.centers, np.array(make.places())[:, :2])
     labels = make.labels()
     found = jax.jit(jax.vmap(lambda rows: anchor_free.assign(rows, found_places)))(
         labels
@@ -75,7 +75,7 @@ def direct(labels, where, strides=(4, 8)):
     """Section 3.2 of the paper for one image, in words of its own: for each place the
     row of its box, or None."""
     found = []
-    for (y, x), stride in zip(where.centres, where.strides, strict=True):
+    for (y, x), stride in zip(where.centers, where.strides, strict=True):
         low = 0 if stride == strides[0] else 8 * stride / 2
         high = np.inf if stride == strides[-1] else 8 * stride
         best = None
@@ -122,7 +122,7 @@ def test_targets_are_those_of_the_paper(labels):
             assert found.classes[place] == -1 and found.centerness[place] == 0
             continue
         kind, top, left, bottom, right = labels[row]
-        y, x = PLACES.centres[place]
+        y, x = PLACES.centers[place]
         t, l, b, r = distances = y - top, x - left, bottom - y, right - x  # noqa: E741
         assert found.classes[place] == kind
         np.testing.assert_allclose(found.distances[place], distances)
@@ -233,7 +233,7 @@ def test_detections_are_those_of_a_loop(most, candidates):
     outputs = jax.tree.map(np.asarray, outputs)
     for image, rows in enumerate(np.asarray(found)):
         best = []
-        for place, (y, x) in enumerate(PLACES.centres):
+        for place, (y, x) in enumerate(PLACES.centers):
             t, l, b, r = outputs["distances"][image, place]  # noqa: E741
             box = np.array([y - t, x - l, y + b, x + r]).clip(0, (*SIZE, *SIZE))
             center = 1 / (1 + np.exp(-outputs["centerness"][image, place]))

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as reference
 
-from cnn_jax.tasks.classification import MAX_CONFUSION_CLASSES, Classification
 from cnn_jax.tasks import metrics
+from cnn_jax.tasks.classification import MAX_CONFUSION_CLASSES, Classification
 
 CLASSES = 5
 NAMES = tuple("abcde")

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from cnn_jax.models.fcos import places
-from cnn_jax.tasks.detection import Detection
 from cnn_jax.tasks import metrics
+from cnn_jax.tasks.detection import Detection
 
 SIZE, STRIDES = (16, 16), (4,)
 CLASSES = ("a", "b")
@@ -28,10 +28,10 @@ def perfect(labels):
     where = places(SIZE, STRIDES)
     corners = labels[:, 0, 1:]
     distances = np.concatenate(
-        [where.centres - corners[:, None, :2], corners[:, None, 2:] - where.centres], -1
+        [where.centers - corners[:, None, :2], corners[:, None, 2:] - where.centers], -1
     )
     inside = (distances.min(-1) > 0) & (labels[:, :1, 0] >= 0)
-    logits = np.full((2, len(where.centres), 2), -20.0, np.float32)
+    logits = np.full((2, len(where.centers), 2), -20.0, np.float32)
     logits[..., 1] = np.where(inside, 20, -20)
     own = jax.tree.map(lambda rows: np.stack([rows] * 2), where)
     return {

@@ -8,8 +8,8 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from cnn_jax.core.errors import UserError
 from cnn_jax.data import bicubic
-from cnn_jax.tasks.enhancement import Enhancement
 from cnn_jax.tasks import metrics
+from cnn_jax.tasks.enhancement import Enhancement
 
 
 def example(seed, factor=1, side=24, channels=1):
@@ -137,7 +137,7 @@ def test_pictures_and_answers():
     )
 
 
-def test_a_coloured_picture_keeps_its_colours():
+def test_a_colored_picture_keeps_its_colors():
     """Where the luma that a network made is the picture's own, so is the picture."""
     from cnn_jax.data import colors
 
@@ -147,9 +147,9 @@ def test_a_coloured_picture_keeps_its_colours():
     luma = colors.luma(image)[..., None] / np.float32(255)
     found = Enhancement().drawn(image, luma)
     assert np.abs(found.astype(int) - image).max() <= 3  # rounded twice
-    grey = Enhancement().drawn(image[..., 0], luma)
-    np.testing.assert_array_equal(grey[..., 0], np.rint(luma[..., 0] * 255))
-    assert (grey[..., :1] == grey).all()
+    gray = Enhancement().drawn(image[..., 0], luma)
+    np.testing.assert_array_equal(gray[..., 0], np.rint(luma[..., 0] * 255))
+    assert (gray[..., :1] == gray).all()
     three = rng.random((32, 40, 3), np.float32)
     np.testing.assert_array_equal(
         Enhancement().drawn(image, three), np.rint(three * 255)

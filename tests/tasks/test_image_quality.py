@@ -34,7 +34,7 @@ def test_psnr_is_scikit_images(seed, border):
     assert image_quality.psnr(a, b, border) == pytest.approx(expected)
 
 
-def test_psnr_of_one_grey_level():
+def test_psnr_of_one_gray_level():
     a = np.full((3, 4), 7, np.uint8)
     assert image_quality.psnr(a, a + 1.0, 0) == pytest.approx(20 * math.log10(255))
     assert image_quality.psnr(a, a, 1) == math.inf

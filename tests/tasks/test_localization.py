@@ -1,4 +1,4 @@
-"""Localisation by class activation maps, from maps that are known."""
+"""Localization by class activation maps, from maps that are known."""
 
 import jax
 import jax.numpy as jnp
@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cnn_jax.tasks.classification import Classification
-from cnn_jax.tasks.localization import Localisation
 from cnn_jax.tasks import metrics
+from cnn_jax.tasks.classification import Classification
+from cnn_jax.tasks.localization import Localization
 
 CLASSES = ("a", "b", "c")
 SIZE = 16
@@ -46,20 +46,20 @@ def rows_of(task, outputs, batch):
 
 
 def test_errors(measured):
-    task = Localisation(CLASSES)
+    task = Localization(CLASSES)
     outputs, batch = measured
     rows = rows_of(task, outputs, batch)
     assert rows[0]["maps"].shape == (2, SIZE, SIZE)
     found = task.scores(metrics.add({}, task.metrics(outputs, batch)), rows)
-    # The class's own map is right in both; the second image is not recognised.
-    assert found["localisation_error"] == 0
-    assert found["top_1_localisation_error"] == 0.5
+    # The class's own map is right in both; the second image is not recognized.
+    assert found["localization_error"] == 0
+    assert found["top_1_localization_error"] == 0.5
     assert found["accuracy"] == 0.5
     # With the object elsewhere, none is right.
     for row in rows:
         row["label"] = row["label"] + np.array([0, 9, 9, 9, 9], np.float32)
         row["label"][1, 0] = -1
-    assert task.scores({}, rows)["localisation_error"] == 1
+    assert task.scores({}, rows)["localization_error"] == 1
 
 
 corners = st.tuples(*[st.integers(0, 6)] * 2, *[st.integers(7, 12)] * 2)
@@ -82,20 +82,20 @@ def test_errors_spelled_out(images):
         rows.append({"label": label, "class": np.int32(2), "maps": heat})
         one, two = pixels(made), pixels(same)
         wrong += len(one & two) / len(one | two) < 0.5
-    found = Localisation(CLASSES).scores({}, rows)
-    assert found["localisation_error"] == pytest.approx(wrong / len(images))
-    assert found["top_1_localisation_error"] == 1
+    found = Localization(CLASSES).scores({}, rows)
+    assert found["localization_error"] == pytest.approx(wrong / len(images))
+    assert found["top_1_localization_error"] == 1
 
 
 def test_it_learns_as_classification_does(measured):
     outputs, batch = measured
     labels = {"label": jnp.array([1, 1], jnp.int32)}
     expected = Classification(CLASSES).loss(outputs["logits"], labels)
-    assert Localisation(CLASSES).loss(outputs, batch) == expected
+    assert Localization(CLASSES).loss(outputs, batch) == expected
 
 
 def test_pictures(measured):
-    task = Localisation(CLASSES)
+    task = Localization(CLASSES)
     outputs, batch = measured
     rows = rows_of(task, outputs, batch)
     found = task.summaries({}, rows)
@@ -120,7 +120,7 @@ def test_boxes_that_do_not_count():
     label[1, 0] = [2, 0, 10, 6, 16]
     batch = {"image": np.zeros((3, SIZE, SIZE, 1), np.uint8), "label": label}
     batch = jax.tree.map(jnp.asarray, batch | {"mask": np.ones(3, np.float32)})
-    task, plain = Localisation(CLASSES), Classification(CLASSES)
+    task, plain = Localization(CLASSES), Classification(CLASSES)
     expected = plain.loss(outputs["logits"][:2], {"label": jnp.array([1, 2])})
     assert float(task.loss(outputs, batch)) == pytest.approx(float(expected))
     pairs = task.metrics(outputs, batch)
@@ -133,7 +133,7 @@ def test_boxes_that_do_not_count():
         ],
     )
     assert found["accuracy"] == 0.5
-    assert found["localisation_error"] == 0 and found["top_1_localisation_error"] == 0.5
+    assert found["localization_error"] == 0 and found["top_1_localization_error"] == 0.5
     del batch["mask"]
     training = task.metrics(outputs, batch)
     assert "confusion" in pairs and "confusion" not in training

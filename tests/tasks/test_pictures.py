@@ -68,7 +68,7 @@ def test_of_a_long_clip_the_middles_of_equal_parts_are_shown():
     assert shown.tolist() == [int(40 * (i + 0.5) / 16) for i in range(16)]
 
 
-def test_the_colours_of_classes_are_pascal_vocs():
+def test_the_colors_of_classes_are_pascal_vocs():
     """Those of its development kit: background, aeroplane, bicycle, bird, ..., void."""
     known = [(0, 0, 0), (128, 0, 0), (0, 128, 0), (128, 128, 0), (0, 0, 128)]
     known += [(128, 0, 128), (0, 128, 128), (128, 128, 128), (64, 0, 0)]
@@ -77,15 +77,15 @@ def test_the_colours_of_classes_are_pascal_vocs():
     assert tuple(pictures.PALETTE[255].tolist()) == (224, 224, 192)
     assert len({tuple(row) for row in pictures.PALETTE.tolist()}) == 256
     for dtype in (np.uint8, np.int32):
-        found = pictures.coloured(np.array([[0, 1], [255, 20]], dtype))
+        found = pictures.colored(np.array([[0, 1], [255, 20]], dtype))
         np.testing.assert_array_equal(
             found, pictures.PALETTE[[0, 1, 255, 20]].reshape(2, 2, 3)
         )
-    assert pictures.coloured(np.array([[256]])).shape == (1, 1, 3)
+    assert pictures.colored(np.array([[256]])).shape == (1, 1, 3)
 
 
 @pytest.mark.parametrize(("width", "count"), [(30, 1), (200, 11), (90, 40)])
-def test_a_legend_has_every_colour(width, count):
+def test_a_legend_has_every_color(width, count):
     above = noise(20, width, 3)
     found = pictures.with_legend(above, [f"class {i}" for i in range(count)])
     np.testing.assert_array_equal(found[:20, :width], above)
@@ -102,9 +102,9 @@ def test_images_of_two_sizes():
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_a_labelled_grid_has_text_below_the_images(channels):
+def test_a_labeled_grid_has_text_below_the_images(channels):
     images = [noise(8, 8, channels, seed) for seed in range(3)]
-    found = pictures.labelled_grid(images, ["cat as dog 90%", "", "x" * 500], cell=64)
+    found = pictures.labeled_grid(images, ["cat as dog 90%", "", "x" * 500], cell=64)
     assert found.dtype == np.uint8 and found.shape == (2 * (64 + 18 + 2), 2 * 66, 3)
     corners = places(3, 2, 64 + 18, 64)
     written = []
@@ -120,7 +120,7 @@ def test_a_labelled_grid_has_text_below_the_images(channels):
 
 def test_a_label_for_each_image():
     with pytest.raises(ValueError):
-        pictures.labelled_grid([noise(8, 8, 1)], ["one", "two"])
+        pictures.labeled_grid([noise(8, 8, 1)], ["one", "two"])
 
 
 def test_pairs_are_side_by_side():
@@ -186,7 +186,7 @@ def test_boxes_on_a_small_image():
         assert (line == found[100, 50]).all()
     assert not changed[102:298, 52:398].any()  # what is inside stays visible
     assert not changed[300:].any() and not changed[:, 400:].any()
-    # The name is above the box, in black on the class's colour.
+    # The name is above the box, in black on the class's color.
     assert not changed[:84].any() and changed[84:100, 50:70].all()
     assert dark(found)[84:100, 50:100].sum() > 20
     assert (found[84, 50] == found[100, 50]).all()
@@ -219,12 +219,12 @@ def test_names_stay_inside(box):
     assert dark(found).sum() == dark(whole).sum() > 50
 
 
-def test_colours_and_order():
+def test_colors_and_order():
     image = np.zeros((24, 24, 3), np.uint8)
     rows = [(kind, 2, 2, 20, 20) for kind in range(3)]
     corners = [tuple(boxed(image, row, cell=24)[19, 19]) for row in rows]
     assert len(set(corners)) == 3
-    assert all(max(colour) - min(colour) > 100 for colour in map(np.array, corners))
+    assert all(max(color) - min(color) > 100 for color in map(np.array, corners))
     assert tuple(boxed(image, *rows, cell=24)[19, 19]) == corners[0]
 
 
@@ -267,7 +267,7 @@ STRANGE = [
 
 def test_names_of_every_kind_can_be_drawn():
     images = [noise(4, 4, 3)] * len(STRANGE)
-    pictures.labelled_grid(images, STRANGE)
+    pictures.labeled_grid(images, STRANGE)
     legend = pictures.with_legend(noise(8, 8, 3), STRANGE)
     assert legend.shape[1] < 1000  # the longest name is cut
     rows = np.array([[i, 0, 0, 2, 2] for i in range(len(STRANGE))], np.float32)

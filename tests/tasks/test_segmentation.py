@@ -10,9 +10,8 @@ from sklearn import metrics as reference
 
 from cnn_jax.core.errors import UserError
 from cnn_jax.data.dataset import IGNORED
-from cnn_jax.tasks import pictures
+from cnn_jax.tasks import metrics, pictures
 from cnn_jax.tasks.segmentation import MANY_CLASSES, Segmentation
-from cnn_jax.tasks import metrics
 
 CLASSES, BATCH, SHAPE = 4, 3, (3, 5)
 NAMES = tuple("abcd")
@@ -264,7 +263,7 @@ def test_pictures_of_an_evaluation(channels):
     # Image, label and prediction, from left to right, 25 times as large.
     picture = found["segmentation"][1:, 1:]
     factor = 128 // max(SHAPE)
-    maps = [pictures.coloured(row[key]) for key in ("label", "class")]
+    maps = [pictures.colored(row[key]) for key in ("label", "class")]
     for place, panel in enumerate([np.broadcast_to(image, (*SHAPE, 3)), *maps]):
         start = place * (SHAPE[1] * factor + 1)
         shown = picture[: SHAPE[0] * factor, start : start + SHAPE[1] * factor]

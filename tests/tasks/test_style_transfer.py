@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from cnn_jax.core.errors import UserError
-from cnn_jax.tasks import style_transfer
+from cnn_jax.tasks import metrics, style_transfer
 from cnn_jax.tasks.style_transfer import StyleTransfer
-from cnn_jax.tasks import metrics
 
 
 @pytest.fixture
@@ -165,7 +164,7 @@ def test_pictures_and_answers(outputs):
         {"image": pair, "output": np.asarray(output), "error": np.float32(1)}
         for output in found["output"]
     ]
-    picture = task.summaries({}, rows)["stylised"]
+    picture = task.summaries({}, rows)["stylized"]
     assert picture.dtype == np.uint8 and picture.shape[1] >= 3 * 5
     assert task.summaries({}, []) == {}
     made = np.asarray(outputs["picture"])

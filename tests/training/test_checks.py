@@ -60,7 +60,7 @@ FITTING = {
         models.create("espcn", scale=2),
     ),
     "embedding": (data_of(), network("embedding")),
-    "localisation": (data_of("boxes", label_shape=(1, 5)), network("cam")),
+    "localization": (data_of("boxes", label_shape=(1, 5)), network("cam")),
     "action_recognition": (
         data_of(shape=(4, 8, 8, 3)),
         models.create("r3d_18", num_classes=3, frames=4),
@@ -98,7 +98,7 @@ def test_a_task_takes_the_data_and_the_networks_of_its_kinds_alone(task, other):
     ("task", "model", "advice"),
     [
         ("embedding", network(), "take head=embedding"),
-        ("localisation", network(), "take head=cam"),
+        ("localization", network(), "take head=cam"),
         ("embedding", models.create("mlp", num_classes=3), "take another network"),
         ("classification", network("cam"), "take another head"),
     ],

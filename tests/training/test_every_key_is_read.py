@@ -1,7 +1,7 @@
 """A change of any key of a config changes the run: no key is set and never read.
 
 The run is compared by what it computes: the data, the batches that are asked for,
-the lengths, the schedule, and the programs that initialise and train the network.
+the lengths, the schedule, and the programs that initialize and train the network.
 """
 
 import contextlib

@@ -22,7 +22,7 @@ CLASSES, SHAPE, BATCH = 3, (6, 6, 1), 4
 
 
 class Net(nn.Module):
-    """Two convolutions with normalisation, and a head."""
+    """Two convolutions with normalization, and a head."""
 
     num_classes: int = CLASSES
 
@@ -135,7 +135,7 @@ def test_what_rests_stays_to_the_bit(ema_decay):
     }
 
 
-def test_a_normalisation_that_rests_is_that_of_evaluation():
+def test_a_normalization_that_rests_is_that_of_evaluation():
     """The gradient of the head is the one of a network in evaluation."""
     plan = plan_of(train_only="head")
     first, second, *_ = trained(sgd(momentum=0.0), plan)
@@ -232,7 +232,7 @@ def test_a_group_that_rested_has_the_learning_rate_of_its_step():
             assert float(changes["norm2"]["scale"]) == -rate / 2
 
 
-def test_layer_decay_counts_a_normalisation_with_its_convolution():
+def test_layer_decay_counts_a_normalization_with_its_convolution():
     rates = {p[0]: part.rate for p, part in plan_of(layer_decay=0.5).parts.items()}
     assert rates == {
         "conv1": 0.25,

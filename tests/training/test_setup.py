@@ -15,9 +15,9 @@ from cnn_jax.runs.resolve import resolve
 from cnn_jax.training import checks, parallel, setup
 from cnn_jax.training.config import default
 
-GREY = Dataset({}, tuple("ab"), (8, 8, 1), (0.25,), (0.5,))
-COLOR = dataclasses.replace(GREY, image_shape=(8, 8, 3), mean=(0.2,) * 3)
-VOLTAGE = dataclasses.replace(GREY, image_shape=(8, 8, 2), mean=(0.2,) * 2)
+GRAY = Dataset({}, tuple("ab"), (8, 8, 1), (0.25,), (0.5,))
+COLOR = dataclasses.replace(GRAY, image_shape=(8, 8, 3), mean=(0.2,) * 3)
+VOLTAGE = dataclasses.replace(GRAY, image_shape=(8, 8, 2), mean=(0.2,) * 2)
 
 
 # ---------------------------------------------------------------------------- data
@@ -39,7 +39,7 @@ def test_options_of_the_data_are_its_sources_own(values):
 
 @pytest.mark.parametrize("name", [None, "data"])
 def test_images_are_normalized_by_their_own_statistics(name):
-    assert setup.normalized(GREY, normalization=name) is GREY
+    assert setup.normalized(GRAY, normalization=name) is GRAY
 
 
 @pytest.mark.parametrize(
@@ -47,9 +47,9 @@ def test_images_are_normalized_by_their_own_statistics(name):
     [
         # As torchvision's documentation has them.
         ("imagenet", COLOR, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
-        ("imagenet", GREY, (0.449,), (0.226,)),
+        ("imagenet", GRAY, (0.449,), (0.226,)),
         ("half", COLOR, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
-        ("half", GREY, (0.5,), (0.5,)),
+        ("half", GRAY, (0.5,), (0.5,)),
     ],
 )
 def test_other_normalizations(name, data, mean, std):
@@ -60,7 +60,7 @@ def test_other_normalizations(name, data, mean, std):
 
 def test_a_normalization_that_cannot_be():
     with pytest.raises(UserError, match=r"'imagnet'.*Did you mean 'imagenet'\?"):
-        setup.normalized(GREY, normalization="imagnet")
+        setup.normalized(GRAY, normalization="imagnet")
     for name in setup.NORMALIZATIONS:
         with pytest.raises(UserError, match="1 or 3 channels, and the images have 2"):
             setup.normalized(VOLTAGE, normalization=name)

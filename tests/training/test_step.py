@@ -124,7 +124,7 @@ def test_the_average_of_the_parameters():
 
 
 class Normed(nn.Module):
-    """Batch normalisation of the pixels, then a linear classifier."""
+    """Batch normalization of the pixels, then a linear classifier."""
 
     @nn.compact
     def __call__(self, x, train):

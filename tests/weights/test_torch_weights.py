@@ -205,7 +205,7 @@ def test_trained_variables(random_variables):
         ),
         (
             lambda s: s.update({"fc.weight": s["fc.weight"].astype(np.int8)}),
-            ["fc.weight", "int8", "quantised"],
+            ["fc.weight", "int8", "quantized"],
         ),
         (lambda s: s.clear(), ["conv1.weight (2, 3, 7, 7) (and ", "is missing"]),
         (lambda s: s.pop("fc.weight"), ["fc.weight (1000, 4) is missing"]),
