@@ -11,8 +11,8 @@ own: gradients of any order, forward and backward, end at these three, and a low
 that makes one of them fast does so in every gradient, under `vmap`, in `scan` and in
 `cond`.
 
-Accelerators get `lax.conv_general_dilated` and what JAX makes of it (`convolution_xla`),
-the CPU what is faster there (`convolution_cpu`).
+Accelerators get `lax.conv_general_dilated` and what JAX makes of it
+(`convolution_xla`), the CPU what is faster there (`convolution_cpu`).
 """
 
 import functools
