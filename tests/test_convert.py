@@ -17,7 +17,7 @@ import safetensors
 import safetensors.numpy
 
 from cnn_jax import convert, models
-from cnn_jax.weights import files, torch_weights
+from cnn_jax.weights import torch_weights, weight_files
 from cnn_jax.weights.torch_weights import entries_of
 
 NAME = "squeezenet1_1"
@@ -258,7 +258,7 @@ def test_torch_files(suffix, call, squeezenet, refused, tmp_path):
     code, _, err = call("convert", *arguments)
     assert code == 0, err
     expected = convert.from_torch(NAME, {"state_dict": tensors})["params"]
-    arrays = files.read(folder).arrays
+    arrays = weight_files.read(folder).arrays
     kernel = arrays["params/conv1/kernel"]
     np.testing.assert_array_equal(kernel, expected["conv1"]["kernel"])
     assert kernel.dtype == np.float32
@@ -403,7 +403,7 @@ def test_a_folder_of_convert(begin, call, resnet, tmp_path):
     variables = jax.tree.map(np.asarray, variables)
     facts = {"model": "resnet18"}
     folder = tmp_path / "weights"
-    files.write_folder(folder, variables, facts, overwrite=False)
+    weight_files.write_folder(folder, variables, facts, overwrite=False)
     frozen = "--config.optimizer.learning_rate=0"
     code, out, err, workdir = begin(folder, frozen)
     assert code == 0, err
@@ -509,7 +509,7 @@ def test_trained_weights(call, tmp_path):
     code, out, err = call("convert", *arguments)
     assert code == 0, err
     assert "1,248,424 parameters, 1000 classes" in out
-    arrays = files.read(folder).arrays
+    arrays = weight_files.read(folder).arrays
     theirs = safetensors.numpy.load_file(file)["classifier.1.weight"]
     kernel = arrays["params/head/kernel"]
     np.testing.assert_array_equal(kernel, theirs.transpose(2, 3, 1, 0))

@@ -15,8 +15,8 @@ from cnn_jax.core import names, strict_json
 from cnn_jax.data.walk import below, check_regular
 from cnn_jax.core.errors import UserError
 from cnn_jax.training import setup
-from cnn_jax.runs import trained, inputs
-from cnn_jax.runs import folder
+from cnn_jax.runs import trained, input_files
+from cnn_jax.runs import run_folder
 
 BATCH = 32
 LONGEST_NAME = 255  # bytes, of a file
@@ -50,8 +50,8 @@ def apply(
     """
     for file in filter(None, [*files, style]):
         check_regular(file)
-    config = folder.saved_config(workdir)
-    dataset = folder.saved_dataset(workdir)
+    config = run_folder.saved_config(workdir)
+    dataset = run_folder.saved_dataset(workdir)
     styled = dataset.label_kind == "style"
     if config.data.get("keep_pixels", 1) < 1:
         raise UserError(
@@ -66,9 +66,9 @@ def apply(
             else f"the run in {workdir} takes any style: set --style=PICTURE."
         )
     fitted = network.task.fitted
-    read = inputs.reader(config, dataset, fitted)
+    read = input_files.reader(config, dataset, fitted)
     if styled:
-        read = inputs.styled(workdir, config, network.model, read, style)
+        read = input_files.styled(workdir, config, network.model, read, style)
     # Before anything is computed: a bad file should not cost a minute.
     small = fitted != "as it is"
     inputs = []
@@ -199,7 +199,7 @@ def files_in(workdir: Path, paths: Sequence[Path]) -> list[tuple[Path, Path]]:
     Raises:
       UserError: there are none in a path.
     """
-    name = folder.saved_config(workdir).data.name
+    name = run_folder.saved_config(workdir).data.name
     kind = data.STORED.get(name, data.PICTURES).kind
     files = []
     for path in paths:

@@ -11,7 +11,7 @@ from cnn_jax.core.names import key
 from cnn_jax.tasks import pictures, verification
 from cnn_jax.training import metrics_log
 from cnn_jax.runs import prediction, trained
-from cnn_jax.runs import folder
+from cnn_jax.runs import run_folder
 from cnn_jax.runs.prediction import files_in, show, targets_of
 
 
@@ -135,7 +135,7 @@ def _threshold(workdir: Path, step: int, name: str) -> float:
     Raises:
       UserError: none was measured, or the record of it is damaged.
     """
-    config = folder.saved_config(workdir)
+    config = run_folder.saved_config(workdir)
     with trained.reader(workdir, config) as checkpoints:
         scores = checkpoints.scores(step)
     if scores:

@@ -17,7 +17,7 @@ from cnn_jax import data, models, tasks
 from cnn_jax.core import ranges
 from cnn_jax.data.augment import Augment
 from cnn_jax.core.errors import UserError, unknown
-from cnn_jax.weights.files import HUB
+from cnn_jax.weights.weight_files import HUB
 from cnn_jax.core.paths import expanded
 from cnn_jax.core.ranges import Count, Examples, Seed
 from cnn_jax.training import loop, optimizers, setup, schedules, freezing

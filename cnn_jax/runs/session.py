@@ -20,12 +20,12 @@ from cnn_jax.core import strict_json
 from cnn_jax.analysis import costs, probe
 from cnn_jax.data.dataset import LABELS, Dataset
 from cnn_jax.core.errors import UserError, unknown
-from cnn_jax.weights import torch_weights, files
+from cnn_jax.weights import torch_weights, weight_files
 from cnn_jax.core.records import Damaged
 from cnn_jax.training import checks, loop, parallel, setup, startup, freezing
 from cnn_jax.runs import trained
 from cnn_jax.training import config as config_lib
-from cnn_jax.runs import folder
+from cnn_jax.runs import run_folder
 from cnn_jax.training.config import Config
 from cnn_jax.training.evaluation import evaluate as evaluate_split
 from cnn_jax.training.state import parameter_count
@@ -53,10 +53,10 @@ def train(
     """
     startup.CLOCK.begin()
     if overwrite:
-        folder.check_overwrite(workdir)
-    known = not overwrite and folder.claim(workdir, config, overwrite=False)
+        run_folder.check_overwrite(workdir)
+    known = not overwrite and run_folder.claim(workdir, config, overwrite=False)
     warnings = _damage(workdir) if known else []
-    if known and not warnings and (results := folder.read_results(workdir)):
+    if known and not warnings and (results := run_folder.read_results(workdir)):
         _say(f"The run in {workdir} is complete; --overwrite starts it again.")
         _show_results(results, workdir)
         return
@@ -64,12 +64,12 @@ def train(
         dataset = setup.dataset(config)
     weights = warning = None
     # Where config.json is damaged, the data and the weights give its facts again.
-    known = known and folder.is_whole(workdir)
+    known = known and run_folder.is_whole(workdir)
     if known:
-        dataset = folder.as_known(workdir, config, dataset)
-        folder.check_data(workdir, dataset)
+        dataset = run_folder.as_known(workdir, config, dataset)
+        run_folder.check_data(workdir, dataset)
     begun = known and trained.has_checkpoint(workdir, config)
-    if begun and (change := folder.other_devices(workdir)):
+    if begun and (change := run_folder.other_devices(workdir)):
         warnings.append(change)
     if config.model.init_from is not None and not begun:
         weights = trained.initial(config)
@@ -99,10 +99,10 @@ def train(
             size = sum(
                 leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state)
             )
-            folder.check_space(workdir, size, config.checkpoint.keep)
-            stack.enter_context(folder.reserved(workdir, _say))
-            folder.claim(workdir, config, overwrite=overwrite)
-            folder.describe(workdir, config, dataset, tags or {})
+            run_folder.check_space(workdir, size, config.checkpoint.keep)
+            stack.enter_context(run_folder.reserved(workdir, _say))
+            run_folder.claim(workdir, config, overwrite=overwrite)
+            run_folder.describe(workdir, config, dataset, tags or {})
         for line in warnings:
             _say(f"warning: {line}")
         parallel.wait_for_all("folder")
@@ -140,19 +140,19 @@ def train(
                 math.prod(shapes[path]) for path in training.plan.ever().trained
             )
         if parallel.is_main_host():
-            folder.write_results(workdir, results)
+            run_folder.write_results(workdir, results)
             _show_results(results, workdir)
 
 
 def _damage(workdir: Path) -> list[str]:
     """What is damaged in a run's folder and can be mended, in one line each."""
-    if not folder.is_whole(workdir):
+    if not run_folder.is_whole(workdir):
         return [
             f"{workdir / 'config.json'} is damaged, and is written again from this "
             "command and its data."
         ]
     try:
-        folder.read_results(workdir)
+        run_folder.read_results(workdir)
     except Damaged as error:
         return [f"{error} The last checkpoint gives the results again."]
     return []
@@ -171,16 +171,16 @@ def evaluate(
     Args:
       expected: the config that the run should be of; None: whatever it is of.
     """
-    config = folder.saved_config(workdir)
+    config = run_folder.saved_config(workdir)
     if expected is not None:
-        folder.claim(workdir, expected, overwrite=False)
+        run_folder.claim(workdir, expected, overwrite=False)
         config = expected  # its data may lie elsewhere by now
     with trained.reader(workdir, config) as checkpoints:
         step = trained.chosen_step(checkpoints, checkpoint)
-        dataset = folder.as_known(workdir, config, setup.dataset(config))
+        dataset = run_folder.as_known(workdir, config, setup.dataset(config))
         if split not in dataset.splits:
             raise unknown("split", split, dataset.splits)
-        folder.check_data(workdir, dataset)
+        run_folder.check_data(workdir, dataset)
         network = setup.network(config, dataset)
         checks.check_batch_sizes(config)
         variables = trained.restore(checkpoints, step, network, config)
@@ -198,9 +198,9 @@ def evaluate(
 
 def probe_run(workdir: Path, *, kind: str, checkpoint: str, output: str) -> None:
     """Prints how good the features of a run's checkpoint are, on its data."""
-    config = folder.saved_config(workdir)
-    dataset = folder.as_known(workdir, config, setup.dataset(config))
-    folder.check_data(workdir, dataset)
+    config = run_folder.saved_config(workdir)
+    dataset = run_folder.as_known(workdir, config, setup.dataset(config))
+    run_folder.check_data(workdir, dataset)
     network = setup.network(config, dataset)
     with trained.reader(workdir, config) as checkpoints:
         step = trained.chosen_step(checkpoints, checkpoint)
@@ -290,9 +290,9 @@ def export_weights(
     Returns:
       One line that says what was written.
     """
-    files.check_file(path, overwrite=overwrite)
-    config = folder.saved_config(workdir)
-    dataset = folder.saved_dataset(workdir)
+    weight_files.check_file(path, overwrite=overwrite)
+    config = run_folder.saved_config(workdir)
+    dataset = run_folder.saved_dataset(workdir)
     network = setup.network(config, dataset)
     entries = torch_weights.entries_of(
         config.model.name, network.model, dataset.image_shape
@@ -307,7 +307,7 @@ def export_weights(
         "mean": dataset.mean,
         "std": dataset.std,
     }
-    files.write_file(
+    weight_files.write_file(
         path,
         torch_weights.state_of(entries, variables),
         {key: json.dumps(value) for key, value in facts.items()},

@@ -13,11 +13,11 @@ from flax.traverse_util import flatten_dict
 from cnn_jax import models, tasks
 from cnn_jax.data.dataset import IMAGENET_MEAN, IMAGENET_STD, Dataset
 from cnn_jax.core.errors import UserError, unknown
-from cnn_jax.weights import pretrained, torch_names, files
+from cnn_jax.weights import pretrained, torch_names, weight_files
 from cnn_jax.weights.pretrained import Loaded
-from cnn_jax.weights.files import Normalization, Weights
+from cnn_jax.weights.weight_files import Normalization, Weights
 from cnn_jax.training import setup
-from cnn_jax.runs import folder
+from cnn_jax.runs import run_folder
 from cnn_jax.training.checkpoints import Checkpoints
 from cnn_jax.training.config import Config
 
@@ -70,7 +70,7 @@ def weights(workdir: Path, checkpoint: str = "best") -> Weights:
     Raises:
       UserError: the folder is not a run's, or has no such checkpoint.
     """
-    config, dataset = folder.saved_config(workdir), folder.saved_dataset(workdir)
+    config, dataset = run_folder.saved_config(workdir), run_folder.saved_dataset(workdir)
     network = setup.network(config, dataset)
     with reader(workdir, config) as checkpoints:
         step = chosen_step(checkpoints, checkpoint)
@@ -84,7 +84,7 @@ def weights(workdir: Path, checkpoint: str = "best") -> Weights:
 
 
 def initial(config: Config) -> Weights:
-    """What `config.model.init_from` names: see `files.read`, or a run's folder.
+    """What `config.model.init_from` names: see `weight_files.read`, or a run's folder.
 
     Files with torchvision's names that do not say how images are normalized are taken
     for what torchvision offers.
@@ -95,7 +95,7 @@ def initial(config: Config) -> Weights:
     place = config.model.init_from
     if (Path(place) / "config.json").exists():
         return weights(Path(place))
-    found = files.read(place)
+    found = weight_files.read(place)
     if found.facts is not None or found.normalization is not None:
         return found
     mean, std = IMAGENET_MEAN[3], IMAGENET_STD[3]

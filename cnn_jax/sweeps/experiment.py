@@ -12,7 +12,7 @@ from typing import Any
 from cnn_jax.core.errors import UserError
 from cnn_jax.core.paths import split_recipe
 from cnn_jax.core.records import Damaged
-from cnn_jax.runs import folder, resolve
+from cnn_jax.runs import resolve, run_folder
 from cnn_jax.training import config as config_lib
 from cnn_jax.training.config import Config
 
@@ -281,7 +281,7 @@ def incomplete(runs: Sequence[Run]) -> list[Run]:
     missing = []
     for run in runs:
         try:
-            known = folder.claim(run.workdir, run.config, overwrite=False)
+            known = run_folder.claim(run.workdir, run.config, overwrite=False)
         except UserError as error:
             raise UserError(f"arm '{run.arm}' has changed: {error}") from error
         if not known or not _has_results(run):
@@ -292,8 +292,8 @@ def incomplete(runs: Sequence[Run]) -> list[Run]:
 def _has_results(run: Run) -> bool:
     """Whether the folder of a run holds whole results; training mends others."""
     try:
-        folder.description(run.workdir)
-        return folder.read_results(run.workdir) is not None
+        run_folder.description(run.workdir)
+        return run_folder.read_results(run.workdir) is not None
     except Damaged:
         return False
 

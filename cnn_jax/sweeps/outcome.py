@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cnn_jax.core import disk, records
 from cnn_jax.core.errors import UserError
-from cnn_jax.runs import folder
+from cnn_jax.runs import run_folder
 from cnn_jax.sweeps.experiment import Run, shell_line
 
 LOG = "log.txt"
@@ -91,10 +91,10 @@ def _is_done(run: Run) -> bool:
       UserError: the folder is of another run, or a file in it is damaged.
       OSError: a file cannot be read.
     """
-    if not folder.claim(run.workdir, run.config, overwrite=False):
+    if not run_folder.claim(run.workdir, run.config, overwrite=False):
         return False
-    folder.description(run.workdir)
-    return folder.read_results(run.workdir) is not None
+    run_folder.description(run.workdir)
+    return run_folder.read_results(run.workdir) is not None
 
 
 def _logged(run: Run) -> tuple[int | None, list[str] | None]:

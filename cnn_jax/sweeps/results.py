@@ -9,7 +9,7 @@ from typing import Any
 from cnn_jax import tasks
 from cnn_jax.core import disk
 from cnn_jax.core.errors import UserError
-from cnn_jax.runs import folder
+from cnn_jax.runs import run_folder
 from cnn_jax.sweeps.experiment import Experiment, Run
 from cnn_jax.sweeps.outcome import Outcome, outcome
 from cnn_jax.training import metrics_log
@@ -34,7 +34,7 @@ def read(experiment: Experiment) -> list[Row]:
 
 def _row(run: Run) -> Row:
     found = outcome(run)
-    results = folder.read_results(run.workdir) if found.status == "done" else {}
+    results = run_folder.read_results(run.workdir) if found.status == "done" else {}
     if found.status == "done" and _metric(run) not in results:
         path = run.workdir / "results.json"
         return Row(run, Outcome("unusable", f"{path} has no {_metric(run)}."), {})

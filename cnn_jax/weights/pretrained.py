@@ -15,9 +15,9 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from cnn_jax import models
 from cnn_jax.core.errors import UserError
 from cnn_jax.models.classifier import OF_HEADS
-from cnn_jax.weights import files, torch_names, torch_weights
-from cnn_jax.weights.files import Weights
+from cnn_jax.weights import torch_names, torch_weights, weight_files
 from cnn_jax.weights.torch_weights import Entry
+from cnn_jax.weights.weight_files import Weights
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -45,8 +45,8 @@ class Loaded:
 def load(
     path: Path, name: str, model: nn.Module, input_shape: tuple[int, ...]
 ) -> Loaded:
-    """`fit` for the weights of a file or folder: see `files.read`."""
-    return fit(files.read(path), path, name, model, input_shape)
+    """`fit` for the weights of a file or folder: see `weight_files.read`."""
+    return fit(weight_files.read(path), path, name, model, input_shape)
 
 
 def fit(
@@ -284,8 +284,8 @@ def convert(name: str, path: Path, output: Path, *, overwrite: bool) -> str:
         that network's, or the folder cannot be written.
     """
     torch_names.family(name)
-    files.check_folder(output, overwrite=overwrite)
-    weights = files.read(path)
+    weight_files.check_folder(output, overwrite=overwrite)
+    weights = weight_files.read(path)
     if weights.facts is not None:
         raise UserError(f"{path} is a folder of weights already.")
     try:
@@ -302,9 +302,9 @@ def convert(name: str, path: Path, output: Path, *, overwrite: bool) -> str:
         "attributes": attributes,
         "num_classes": num_classes,
         "parameters": parameters,
-        "source": {"file": str(path), "sha256": files.digest(path)},
+        "source": {"file": str(path), "sha256": weight_files.digest(path)},
     }
-    files.write_folder(output, variables, facts, overwrite=overwrite)
+    weight_files.write_folder(output, variables, facts, overwrite=overwrite)
     return (
         f"{name}: {len(arrays)} entries, {parameters:,} parameters, {num_classes} "
         f"classes, from {path} to {output}"

@@ -12,7 +12,7 @@ import pytest
 from cnn_jax.core.errors import UserError
 from cnn_jax.core.orbax_paths import orbax_path
 from cnn_jax.training.checkpoints import Checkpoints
-from cnn_jax.weights import files
+from cnn_jax.weights import weight_files
 
 STATE = {"params": {"kernel": jnp.arange(3.0)}}
 REFUSED = {"\\"}
@@ -93,9 +93,9 @@ def test_converted_weights_in_such_folders(tmp_path):
     variables = {"params": {"kernel": np.arange(3.0)}}
     for name in ("[0.1]", "x" * 255):
         folder = tmp_path / name
-        files.write_folder(folder, variables, {"model": "x"}, overwrite=False)
-        found = files.read(folder)
+        weight_files.write_folder(folder, variables, {"model": "x"}, overwrite=False)
+        found = weight_files.read(folder)
         np.testing.assert_array_equal(found.arrays["params/kernel"], [0, 1, 2])
     file = tmp_path / f"{'y' * 243}.safetensors"
-    files.write_file(file, {"a": np.ones(2)}, {}, overwrite=False)
-    assert files.read(file).arrays.keys() == {"a"}
+    weight_files.write_file(file, {"a": np.ones(2)}, {}, overwrite=False)
+    assert weight_files.read(file).arrays.keys() == {"a"}

@@ -19,7 +19,7 @@ import pytest
 from cnn_jax import layers, models
 from cnn_jax.models import googlenet, inception, pixel_heads
 from cnn_jax.models.classifier import head_init
-from cnn_jax.weights import files, torch_names
+from cnn_jax.weights import torch_names, weight_files
 from cnn_jax.weights.torch_weights import (
     counts_of,
     entries_of,
@@ -234,7 +234,7 @@ def test_trained_weights():
     if not path.exists():
         pytest.skip(f"no trained weights in {DATA} (set CNN_JAX_TEST_DATA)")
     expected = golden("squeezenet1_0_imagenet")
-    state = files.read(path).arrays
+    state = weight_files.read(path).arrays
     assert list(state) and set(state) == set(expected["names"].tolist())
     variables, model = (
         from_torch("squeezenet1_0", state),

@@ -12,7 +12,7 @@ from PIL import Image
 from scipy.special import softmax
 
 from cnn_jax.core.errors import UserError
-from cnn_jax.runs import prediction, folder
+from cnn_jax.runs import prediction, run_folder
 from cnn_jax.training import setup
 from cnn_jax.runs.resolve import resolve
 
@@ -63,7 +63,7 @@ def test_a_style_for_a_network_that_takes_none(made, write_digits):
 
 def test_pictures_of_which_the_run_saw_a_part(values, tmp_path, few_digits):
     config = resolve(values(data={"keep_pixels": 0.5}))
-    folder.describe(tmp_path, config, few_digits, {})
+    run_folder.describe(tmp_path, config, few_digits, {})
     with pytest.raises(UserError, match=r"sees a part .* \(data\.keep_pixels\)"):
         prediction.apply(tmp_path, [], "best")
 

@@ -8,7 +8,7 @@ import pytest
 
 from cnn_jax.data import digits
 from cnn_jax.core.errors import UserError
-from cnn_jax.runs import removal, folder
+from cnn_jax.runs import removal, run_folder
 from cnn_jax.training.config import as_dict, default
 from cnn_jax.runs.resolve import resolve
 
@@ -22,7 +22,7 @@ class Killed(BaseException):
 @pytest.fixture(autouse=True)
 def no_git(monkeypatch):
     """To ask for the commit takes longer than all the rest."""
-    monkeypatch.setattr(folder, "_git_commit", lambda: None)
+    monkeypatch.setattr(run_folder, "_git_commit", lambda: None)
 
 
 @pytest.fixture(scope="module")
@@ -39,8 +39,8 @@ def config():
 def whole(tmp_path_factory, config, dataset):
     """A complete run's folder, with files of the user's."""
     folder = tmp_path_factory.mktemp("removal") / "run"
-    folder.describe(folder, config, dataset, {})
-    folder.write_results(folder, {"step": 3})
+    run_folder.describe(folder, config, dataset, {})
+    run_folder.write_results(folder, {"step": 3})
     for name in ("metrics.jsonl", "events.out.tfevents.1.host.2", "notes.txt"):
         (folder / name).write_text("{}\n")
     for step in ("3", "5.orbax-checkpoint-tmp"):
@@ -61,8 +61,8 @@ def content(folder):
 
 def overwrite(folder, config, dataset):
     """What training does before it begins."""
-    assert not folder.claim(folder, config, overwrite=True)
-    folder.describe(folder, config, dataset, {})
+    assert not run_folder.claim(folder, config, overwrite=True)
+    run_folder.describe(folder, config, dataset, {})
 
 
 def killed_at(number, monkeypatch, act):
@@ -102,25 +102,25 @@ def test_a_kill_leaves_the_old_run_or_a_folder_for_a_new_one(
         )
         if {**content(folder), **old} == content(folder):
             states.append("old")
-            assert folder.claim(folder, config, overwrite=False)
-            assert folder.read_results(folder) == {"step": 3}
+            assert run_folder.claim(folder, config, overwrite=False)
+            assert run_folder.read_results(folder) == {"step": 3}
             overwrite(folder, other, dataset)
         elif (folder / "config.json").exists():
             states.append("new")
-            assert folder.claim(folder, other, overwrite=False)
+            assert run_folder.claim(folder, other, overwrite=False)
         else:
             states.append("between")
             with pytest.raises(UserError):
-                folder.saved_config(folder)
+                run_folder.saved_config(folder)
             # With --overwrite, and without.
             again = shutil.copytree(folder, tmp_path / f"{number} again")
             overwrite(again, other, dataset)
             assert content(again).keys() == {*mine, "config.json"}
-            assert not folder.claim(folder, other, overwrite=False)
-            folder.describe(folder, other, dataset, {})
-        folder.describe(folder, other, dataset, {})
+            assert not run_folder.claim(folder, other, overwrite=False)
+            run_folder.describe(folder, other, dataset, {})
+        run_folder.describe(folder, other, dataset, {})
         left = content(folder)
-        assert folder.saved_config(folder) == other
+        assert run_folder.saved_config(folder) == other
         left.pop("config.json")
         assert left == mine and not (folder / removal.HIDDEN).exists()
     assert sorted({*states}, key=states.index) == ["old", "between", "new"]
@@ -147,7 +147,7 @@ def test_what_is_no_runs_is_left(text, config, dataset, tmp_path):
         (tmp_path / name).write_text(value)
     (tmp_path / "events.csv").write_text("a,b")
     before = content(tmp_path)
-    for use in (folder.check_overwrite, removal.remove):
+    for use in (run_folder.check_overwrite, removal.remove):
         with pytest.raises(UserError, match=r"is not the config\.json of"):
             use(tmp_path)
     assert content(tmp_path) == before
@@ -168,7 +168,7 @@ def test_runs_of_old_versions_are_runs(whole, config, dataset, tmp_path):
         known.pop(key)
     (folder / "config.json").write_text(json.dumps(known))
     shutil.rmtree(folder / "checkpoints")
-    assert folder.claim(folder, config, overwrite=False)
+    assert run_folder.claim(folder, config, overwrite=False)
     overwrite(folder, config, dataset)
     assert not (folder / "results.json").exists()
 

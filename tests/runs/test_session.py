@@ -17,7 +17,7 @@ from cnn_jax.data.splits import Arrays
 from cnn_jax.core.errors import UserError
 from cnn_jax.weights import torch_weights
 from cnn_jax.training import loop, parallel, setup
-from cnn_jax.runs import session, folder
+from cnn_jax.runs import session, run_folder
 from cnn_jax.training.checkpoints import Checkpoints
 from cnn_jax.training.progress import Progress
 from cnn_jax.runs.resolve import resolve
@@ -60,7 +60,7 @@ def test_a_run_is_described_trained_and_its_results_written(
     assert options["tags"] == {"arm": "small"}
     assert options["table"] == costs.render(layers, "markdown")
     assert json.loads((folder / "config.json").read_text())["tags"] == {"arm": "small"}
-    results = folder.read_results(folder)
+    results = run_folder.read_results(folder)
     assert results == {"step": 4, "test/accuracy": 0.5, "macs": layers.macs}
     out = capsys.readouterr().out
     assert "plain on digits: " in out and "24 training and 20 test examples" in out
@@ -89,7 +89,7 @@ def test_a_run_that_is_not_complete_goes_on(trained_with, values, tmp_path):
     session.train(config, tmp_path, overwrite=False)
     (tmp_path / "results.json").unlink()
     session.train(config, tmp_path, overwrite=False)
-    assert len(trained_with) == 2 and folder.read_results(tmp_path)
+    assert len(trained_with) == 2 and run_folder.read_results(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_data_that_changed_since_the_run_began(trained_with, values, tmp_path):
     dataset = setup.dataset(config)
     train = dataset.splits["train"].subset(np.arange(23))
     fewer = dataclasses.replace(dataset, splits=dataset.splits | {"train": train})
-    folder.describe(tmp_path, config, fewer, {})
+    run_folder.describe(tmp_path, config, fewer, {})
     with pytest.raises(UserError, match="the data has changed"):
         session.train(config, tmp_path, overwrite=False)
     assert len(trained_with) == 1
@@ -141,7 +141,7 @@ def test_what_is_trained_of_a_run_that_starts_from_weights(
         for path, shape in shapes_of(network.model, (8, 8, 1)).items()
         if path[0] == "head"
     )
-    results = folder.read_results(tmp_path / "run")
+    results = run_folder.read_results(tmp_path / "run")
     assert results["trained_parameters"] == head == kernel.size + 10
     assert f"start from {made.workdir}" in capsys.readouterr().out
 
@@ -254,7 +254,7 @@ def test_a_run_becomes_a_file_with_torchvisions_names(values, tmp_path, few_digi
     given["model"] = RESNET
     config = resolve(given)
     folder, path = tmp_path / "run", tmp_path / "w.safetensors"
-    folder.describe(folder, config, few_digits, {})
+    run_folder.describe(folder, config, few_digits, {})
     network = setup.network(config, few_digits)
     state = parallel.replicate(setup.fresh_state(config, network))
     metric = "test/accuracy"

@@ -10,9 +10,9 @@ from flax.traverse_util import flatten_dict
 
 from cnn_jax.data.dataset import IMAGENET_MEAN, IMAGENET_STD, Dataset
 from cnn_jax.core.errors import UserError
-from cnn_jax.weights import files
-from cnn_jax.weights.files import Normalization, Weights
-from cnn_jax.runs import trained, folder
+from cnn_jax.weights import weight_files
+from cnn_jax.weights.weight_files import Normalization, Weights
+from cnn_jax.runs import trained, run_folder
 from cnn_jax.training.checkpoints import Checkpoints
 from cnn_jax.runs.resolve import resolve
 
@@ -114,7 +114,7 @@ def test_files_say_what_they_expect(tmp_path):
     state = {"fc.bias": np.zeros(2, np.float32)}
     stated, bare = tmp_path / "w.safetensors", tmp_path / "bare.safetensors"
     facts = {"mean": json.dumps([0.1, 0.2, 0.3]), "std": json.dumps([1, 2, 3])}
-    files.write_file(stated, state, facts, overwrite=False)
+    weight_files.write_file(stated, state, facts, overwrite=False)
     safetensors.numpy.save_file(state, bare)
 
     def expected(name, path=bare):
@@ -174,6 +174,6 @@ def test_a_description_of_a_run_is_enough(made, tmp_path, values):
     """Its data is not read to load its weights."""
     config = made.config.to_dict()
     config["data"] |= {"train_examples": 10**6}
-    folder.describe(tmp_path, resolve(config), made.dataset, {})
+    run_folder.describe(tmp_path, resolve(config), made.dataset, {})
     (tmp_path / "checkpoints").symlink_to(made.workdir / "checkpoints")
     assert trained.weights(tmp_path).facts["step"] == 2

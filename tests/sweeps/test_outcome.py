@@ -9,7 +9,7 @@ import pytest
 
 from cnn_jax.core.errors import UserError
 from cnn_jax.data import digits
-from cnn_jax.runs import folder
+from cnn_jax.runs import run_folder
 from cnn_jax.sweeps import experiment, plots, results, runner
 from cnn_jax.sweeps.outcome import LOG, outcome
 from cnn_jax.training import metrics_log
@@ -24,7 +24,7 @@ def template(tmp_path_factory):
 @pytest.fixture
 def sweep(experiment_file, template, monkeypatch, tmp_path):
     """A sweep of two arms and two seeds, with the records of complete runs."""
-    monkeypatch.setattr(folder, "_git_commit", lambda: None)
+    monkeypatch.setattr(run_folder, "_git_commit", lambda: None)
     monkeypatch.setattr(plots, "write", lambda *_: [])  # takes seconds
     found = experiment.load(
         str(experiment_file),
@@ -34,14 +34,14 @@ def sweep(experiment_file, template, monkeypatch, tmp_path):
         only="base|wider",
     )
     for run in found.runs:
-        folder.describe(run.workdir, run.config, template, {})
+        run_folder.describe(run.workdir, run.config, template, {})
         log = metrics_log.MetricsLog(run.workdir, 0, None)
         for step in (5, 10):
             log.write(json.dumps({"step": step, "test/accuracy": step / 20}))
         log.close()
         values = {"step": 10, "test/accuracy": 0.5 + run.seed / 10}
         crc = {"metrics_checksum": f"{log.mark()['crc32']:08x}"}
-        folder.write_results(run.workdir, values | crc)
+        run_folder.write_results(run.workdir, values | crc)
         (run.workdir / LOG).write_text("$ a command\n[exit code 0]\n")
     return found
 

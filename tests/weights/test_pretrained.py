@@ -9,9 +9,9 @@ from flax.traverse_util import flatten_dict
 
 from cnn_jax import models
 from cnn_jax.core.errors import UserError
-from cnn_jax.weights import files, pretrained, torch_weights
-from cnn_jax.weights.files import Weights
+from cnn_jax.weights import pretrained, torch_weights, weight_files
 from cnn_jax.weights.torch_weights import entries_of
+from cnn_jax.weights.weight_files import Weights
 
 
 def state_of(model, name, input_shape=None):
@@ -353,7 +353,7 @@ def test_a_detector_of_other_classes():
 def test_converting_twice_is_refused(tmp_path):
     folder = tmp_path / "weights"
     variables = {"params": {"a": np.zeros(3, np.float32)}}
-    files.write_folder(folder, variables, {"model": "x"}, overwrite=False)
+    weight_files.write_folder(folder, variables, {"model": "x"}, overwrite=False)
     with pytest.raises(UserError, match="is a folder of weights already"):
         pretrained.convert("resnet18", folder, tmp_path / "out", overwrite=False)
     with pytest.raises(UserError, match="no counterpart of 'lenet5'"):

@@ -12,7 +12,7 @@ from cnn_jax.data.dataset import Dataset
 from cnn_jax.data.splits import Arrays
 from cnn_jax.core.errors import UserError
 from cnn_jax.training import setup
-from cnn_jax.runs import inputs
+from cnn_jax.runs import input_files
 from cnn_jax.training.config import Config
 from cnn_jax.runs.resolve import resolve
 
@@ -34,7 +34,7 @@ def facts(shape, crop=1.0):
 
 
 def read(file, fitted, shape, values, crop=1.0):
-    return inputs.reader(resolve(values), facts(shape, crop), fitted)(file)
+    return input_files.reader(resolve(values), facts(shape, crop), fitted)(file)
 
 
 @pytest.mark.parametrize(("crop", "kept"), [(1.0, slice(2, 10)), (0.5, slice(4, 8))])
@@ -95,13 +95,13 @@ RUN, CONFIG = Path("runs/x"), Config({"data": {"file": "mine.png"}})
 def content(photo):
     """A file, and how it is read."""
     file, noise = photo("content.png", (8, 8, 3))
-    return file, lambda _: inputs.Read(noise, noise)
+    return file, lambda _: input_files.Read(noise, noise)
 
 
 def test_a_content_stands_beside_its_style(content, photo):
     file, own = content
     style, painted = photo("s.png", (8, 16, 3))
-    both = inputs.styled(RUN, CONFIG, None, own, style)(file)
+    both = input_files.styled(RUN, CONFIG, None, own, style)(file)
     np.testing.assert_array_equal(both.drawn, own(file).drawn)
     assert both.network.shape == (2, 8, 8, 3)
     np.testing.assert_array_equal(both.network[0], own(file).network)
@@ -111,7 +111,7 @@ def test_a_content_stands_beside_its_style(content, photo):
 def test_a_network_that_knows_its_style_takes_the_content_alone(content):
     _, own = content
     model = SimpleNamespace(one_picture=False)
-    assert inputs.styled(RUN, CONFIG, model, own, None) is own
+    assert input_files.styled(RUN, CONFIG, model, own, None) is own
 
 
 def test_a_run_of_one_picture_takes_no_other(content, photo, monkeypatch):
@@ -122,7 +122,7 @@ def test_a_run_of_one_picture_takes_no_other(content, photo, monkeypatch):
         setup, "dataset", lambda _: SimpleNamespace(splits={"test": split})
     )
     model = SimpleNamespace(one_picture=True)
-    only = inputs.styled(RUN, CONFIG, model, own, None)
+    only = input_files.styled(RUN, CONFIG, model, own, None)
     np.testing.assert_array_equal(only(file).network, pair[0, 0])
     other, _ = photo("other.png", (8, 8, 3))
     with pytest.raises(UserError, match=r"runs/x changed one picture, mine\.png"):

@@ -13,8 +13,8 @@ import pytest
 import safetensors.numpy
 
 from cnn_jax.core.errors import UserError
-from cnn_jax.weights import files
-from cnn_jax.weights.files import Normalization
+from cnn_jax.weights import weight_files
+from cnn_jax.weights.weight_files import Normalization
 
 STATE = {
     "fc.weight": np.arange(6, dtype=np.float32).reshape(3, 2),
@@ -36,8 +36,8 @@ def names(folder):
 def test_a_file_and_the_facts_in_its_header(tmp_path):
     path = tmp_path / "new" / "w.safetensors"
     facts = {"mean": json.dumps([0.1, 0.2]), "std": json.dumps([1, 2]), "x": "{"}
-    files.write_file(path, STATE, facts, overwrite=False)
-    found = files.read(path)
+    weight_files.write_file(path, STATE, facts, overwrite=False)
+    found = weight_files.read(path)
     assert found.facts is None and found.normalization == ((0.1, 0.2), (1.0, 2.0))
     assert found.arrays.keys() == STATE.keys()
     for key, value in STATE.items():
@@ -49,13 +49,13 @@ def test_a_file_and_the_facts_in_its_header(tmp_path):
 
 def test_a_file_is_replaced_on_request_only(tmp_path):
     path = tmp_path / "w.safetensors"
-    files.write_file(path, STATE, {}, overwrite=False)
+    weight_files.write_file(path, STATE, {}, overwrite=False)
     before = path.read_bytes()
     with pytest.raises(UserError, match="exists; --overwrite replaces it"):
-        files.write_file(path, {}, {}, overwrite=False)
+        weight_files.write_file(path, {}, {}, overwrite=False)
     assert path.read_bytes() == before
-    files.write_file(path, {"x": np.zeros(1)}, {}, overwrite=True)
-    assert files.read(path).arrays.keys() == {"x"}
+    weight_files.write_file(path, {"x": np.zeros(1)}, {}, overwrite=True)
+    assert weight_files.read(path).arrays.keys() == {"x"}
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_a_file_is_replaced_on_request_only(tmp_path):
 def test_a_file_that_cannot_be_written(name, words, tmp_path):
     (tmp_path / "d.safetensors").mkdir()
     with pytest.raises(UserError, match=words):
-        files.check_file(tmp_path / name, overwrite=True)
+        weight_files.check_file(tmp_path / name, overwrite=True)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_what_is_no_weights(name, words, tmp_path):
     (tmp_path / "notes.txt").touch()
     (tmp_path / "folder").mkdir()
     with pytest.raises(UserError, match=words):
-        files.read(tmp_path / name)
+        weight_files.read(tmp_path / name)
 
 
 @pytest.mark.parametrize("content", [b"", b"<!DOCTYPE html>" * 9, b"\0" * 8])
@@ -88,7 +88,7 @@ def test_a_damaged_file_is_named(content, tmp_path):
     path = tmp_path / "w.safetensors"
     path.write_bytes(content)
     with pytest.raises(UserError, match=r"w\.safetensors cannot be read"):
-        files.read(path)
+        weight_files.read(path)
 
 
 def header_of(data, dtype, size):
@@ -100,14 +100,14 @@ def header_of(data, dtype, size):
 def test_bfloat16(tmp_path):
     path = tmp_path / "x.safetensors"
     path.write_bytes(header_of(b"\x80\x3f\x40\xc0", "BF16", 2))
-    value = files.read(path).arrays["x"]
+    value = weight_files.read(path).arrays["x"]
     np.testing.assert_array_equal(value.astype(np.float32), [1.0, -3.0])
 
 
 def test_the_digest_is_sha256(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"abc" * 100_000)
-    assert files.digest(path) == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert weight_files.digest(path) == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_the_digest_is_sha256(tmp_path):
     ],
 )
 def test_what_facts_say_of_images(facts, expected):
-    assert files.normalization_of(facts, "here") == expected
+    assert weight_files.normalization_of(facts, "here") == expected
 
 
 # ---------------------------------------------------------------------------- folders
@@ -133,12 +133,12 @@ def folder(tmp_path):
     """A folder of weights."""
     path = tmp_path / "weights"
     facts = {"model": "net", "mean": [0.5], "std": [0.25]}
-    files.write_folder(path, VARIABLES, facts, overwrite=False)
+    weight_files.write_folder(path, VARIABLES, facts, overwrite=False)
     return path
 
 
 def test_a_folder_comes_back(folder):
-    found = files.read(folder)
+    found = weight_files.read(folder)
     assert found.arrays.keys() == {"params/head/kernel", "params/head/bias"}
     kernel = found.arrays["params/head/kernel"]
     np.testing.assert_array_equal(kernel, STATE["fc.weight"].T)
@@ -148,29 +148,31 @@ def test_a_folder_comes_back(folder):
 
 def test_a_folder_is_replaced_on_request_only(folder):
     with pytest.raises(UserError, match="is not empty; --overwrite replaces it"):
-        files.write_folder(folder, VARIABLES, {}, overwrite=False)
+        weight_files.write_folder(folder, VARIABLES, {}, overwrite=False)
     other = {"params": {"x": np.ones(2, np.float32)}}
-    files.write_folder(folder, other, {"model": "other"}, overwrite=True)
-    assert files.read(folder).arrays.keys() == {"params/x"}
+    weight_files.write_folder(folder, other, {"model": "other"}, overwrite=True)
+    assert weight_files.read(folder).arrays.keys() == {"params/x"}
     assert names(folder.parent) == ["weights"]
 
 
 def test_a_folder_of_something_else_is_never_replaced(tmp_path):
     (tmp_path / "mine.txt").touch()
     with pytest.raises(UserError, match="is not empty and no folder of weights"):
-        files.check_folder(tmp_path, overwrite=True)
+        weight_files.check_folder(tmp_path, overwrite=True)
     with pytest.raises(UserError, match="is a file, not a folder"):
-        files.check_folder(tmp_path / "mine.txt", overwrite=True)
+        weight_files.check_folder(tmp_path / "mine.txt", overwrite=True)
     (tmp_path / "empty").mkdir()
-    files.check_folder(tmp_path / "empty", overwrite=False)
-    files.check_folder(tmp_path / "new", overwrite=False)
+    weight_files.check_folder(tmp_path / "empty", overwrite=False)
+    weight_files.check_folder(tmp_path / "new", overwrite=False)
 
 
 def test_a_write_that_fails_leaves_what_was_there(folder):
-    before = files.read(folder)
+    before = weight_files.read(folder)
     with pytest.raises(TypeError):
-        files.write_folder(folder, VARIABLES, {"model": object()}, overwrite=True)
-    assert files.read(folder).facts == before.facts
+        weight_files.write_folder(
+            folder, VARIABLES, {"model": object()}, overwrite=True
+        )
+    assert weight_files.read(folder).facts == before.facts
     assert names(folder.parent) == ["weights"]
 
 
@@ -180,9 +182,9 @@ def test_a_disk_that_is_full_is_one_line(folder, monkeypatch):
 
     monkeypatch.setattr(type(folder), "write_text", full)
     with pytest.raises(UserError, match=r"cannot write .*weights: No space left"):
-        files.write_folder(folder, VARIABLES, {}, overwrite=True)
+        weight_files.write_folder(folder, VARIABLES, {}, overwrite=True)
     monkeypatch.undo()
-    assert files.read(folder).facts["model"] == "net"
+    assert weight_files.read(folder).facts["model"] == "net"
     assert names(folder.parent) == ["weights"]
 
 
@@ -190,7 +192,7 @@ def test_a_disk_that_is_full_is_one_line(folder, monkeypatch):
 def test_facts_that_are_damaged(text, folder):
     (folder / "weights.json").write_text(text)
     with pytest.raises(UserError, match=r"weights\.json is damaged"):
-        files.read(folder)
+        weight_files.read(folder)
 
 
 def test_a_checksum_that_is_wrong(folder):
@@ -199,7 +201,7 @@ def test_a_checksum_that_is_wrong(folder):
     facts["checksums"]["params/head/bias"] ^= 1
     path.write_text(json.dumps(facts))
     with pytest.raises(UserError, match="checksum of params/head/bias is wrong"):
-        files.read(folder)
+        weight_files.read(folder)
 
 
 # ------------------------------------------------------- other programs' checkpoints
@@ -212,7 +214,7 @@ def test_checkpoints_with_params_somewhere(within, tmp_path):
         tree = {name: tree}
     with ocp.StandardCheckpointer() as checkpointer:
         checkpointer.save(tmp_path / "tree", tree)
-    found = files.read(tmp_path / "tree")
+    found = weight_files.read(tmp_path / "tree")
     assert found.arrays.keys() == {"params/head/bias"} and found.facts == {}
 
 
@@ -223,7 +225,7 @@ def test_averages_are_preferred(tmp_path):
     }
     with ocp.StandardCheckpointer() as checkpointer:
         checkpointer.save(tmp_path / "tree", tree)
-    found = files.read(tmp_path / "tree").arrays
+    found = weight_files.read(tmp_path / "tree").arrays
     assert found.keys() == {"params/bias", "batch_stats/mean"}
     np.testing.assert_array_equal(found["params/bias"], np.ones(3))
 
@@ -232,7 +234,7 @@ def test_a_checkpoint_without_params(tmp_path):
     with ocp.StandardCheckpointer() as checkpointer:
         checkpointer.save(tmp_path / "tree", {"weights": np.zeros(2)})
     with pytest.raises(UserError, match="has no 'params' in it"):
-        files.read(tmp_path / "tree")
+        weight_files.read(tmp_path / "tree")
 
 
 # ---------------------------------------------------------------------------- the hub
@@ -278,7 +280,7 @@ def test_weights_of_the_hub(hub):
     safetensors.numpy.save_file(state, place / "model.safetensors")
     pretrained_cfg = {"mean": [0.5, 0.4, 0.3], "std": [0.2, 0.2, 0.2], "x": None}
     (place / "config.json").write_text(json.dumps({"pretrained_cfg": pretrained_cfg}))
-    found = files.read("hf:timm/resnet18.a1_in1k@v2")
+    found = weight_files.read("hf:timm/resnet18.a1_in1k@v2")
     assert found.normalization == ((0.5, 0.4, 0.3), (0.2, 0.2, 0.2))
     np.testing.assert_array_equal(found.arrays["fc.bias"], [0, 1, 2])
     for spec, words in (
@@ -286,13 +288,13 @@ def test_weights_of_the_hub(hub):
         ("hf:no/network", "cannot be fetched: Please check your connection"),
     ):
         with pytest.raises(UserError, match=f"{spec} {words}"):
-            files.read(spec)
+            weight_files.read(spec)
 
 
 def test_the_hub_needs_a_package(monkeypatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(UserError, match=r"needs huggingface_hub: pip install 'cnn_jax"):
-        files.read("hf:a/b")
+        weight_files.read("hf:a/b")
 
 
 # --------------------------------------------------------------- made to do damage
@@ -336,7 +338,7 @@ def test_damaged_headers_are_one_line(content, tmp_path):
     path = tmp_path / "a.safetensors"
     path.write_bytes(content)
     with pytest.raises(UserError, match=r"a\.safetensors (cannot be read|states)") as e:
-        files.read(path)
+        weight_files.read(path)
     assert "\n" not in str(e.value)
 
 
@@ -346,7 +348,7 @@ def test_damaged_headers_are_one_line(content, tmp_path):
 def test_metadata_that_states_no_normalization(mean, tmp_path):
     path = tmp_path / "a.safetensors"
     path.write_bytes(states(mean=mean, std="[1]"))
-    found = files.read(path)
+    found = weight_files.read(path)
     assert found.normalization is None and found.arrays["a"].shape == (1,)
 
 
@@ -355,9 +357,9 @@ def test_metadata_that_states_no_normalization(mean, tmp_path):
     ["[" * 100_000, "[]", "5", "{}", '{"checksums": 5}', '{"checksums": {"a": []}}'],
 )
 def test_facts_of_any_shape(facts, tmp_path):
-    (tmp_path / files.FACTS).write_text(facts)
+    (tmp_path / weight_files.FACTS).write_text(facts)
     with pytest.raises(UserError, match="is damaged") as error:
-        files.read(tmp_path)
+        weight_files.read(tmp_path)
     assert "\n" not in str(error.value)
 
 
@@ -380,9 +382,9 @@ def test_archives_that_unpack_to_far_more(torch, tmp_path):
         with zipfile.ZipFile(path, "w", compression) as archive:
             archive.writestr("archive/data.pkl", bytes(size))
         if compression == zipfile.ZIP_STORED:
-            assert files.read(path).arrays == {}
+            assert weight_files.read(path).arrays == {}
     with pytest.raises(UserError, match="would unpack to 1000000 bytes"):
-        files.read(path)
+        weight_files.read(path)
 
 
 @pytest.mark.parametrize("version", ["1.13.1", "2.5.1+cu124"])
@@ -390,10 +392,10 @@ def test_pytorch_that_may_run_code_is_not_used(version, torch, tmp_path):
     torch.__version__ = version
     (tmp_path / "a.pt").write_bytes(b"anything")
     with pytest.raises(UserError, match=r"needs PyTorch 2\.6 or later"):
-        files.read(tmp_path / "a.pt")
+        weight_files.read(tmp_path / "a.pt")
 
 
 def test_weights_that_are_no_file(tmp_path):
     os.mkfifo(tmp_path / "a.safetensors")
     with pytest.raises(UserError, match="is no regular file"):
-        files.read(tmp_path / "a.safetensors")
+        weight_files.read(tmp_path / "a.safetensors")

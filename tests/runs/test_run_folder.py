@@ -14,7 +14,7 @@ import pytest
 from cnn_jax.data import digit_scenes, digits
 from cnn_jax.core.errors import UserError
 from cnn_jax.core.records import Damaged
-from cnn_jax.runs import dataset_facts, folder
+from cnn_jax.runs import dataset_facts, run_folder
 from cnn_jax.training.config import as_dict, default, hash_of, identity
 from cnn_jax.runs.resolve import resolve
 
@@ -32,13 +32,13 @@ def config():
 @pytest.fixture
 def folder(tmp_path, config, dataset):
     """The folder of a run that has just begun."""
-    folder.describe(tmp_path / "run", config, dataset, {})
+    run_folder.describe(tmp_path / "run", config, dataset, {})
     return tmp_path / "run"
 
 
 def test_what_is_described_is_read_back(folder, config, dataset):
-    assert folder.saved_config(folder) == config
-    found = folder.saved_dataset(folder)
+    assert run_folder.saved_config(folder) == config
+    found = run_folder.saved_dataset(folder)
     for field in ("classes", "image_shape", "mean", "std", "crop"):
         assert getattr(found, field) == getattr(dataset, field)
     content = json.loads((folder / "config.json").read_text())
@@ -51,10 +51,10 @@ def test_what_is_described_is_read_back(folder, config, dataset):
 
 def test_labels_of_pixels_are_described(tmp_path, config, folder):
     scenes = digit_scenes.load(image_size=24, train_examples=2, test_examples=1)
-    folder.describe(tmp_path / "scenes", config, scenes, {})
-    assert folder.saved_dataset(tmp_path / "scenes").label_shape == (24, 24)
-    assert folder.saved_dataset(folder).label_shape == ()
-    folder.check_data(tmp_path / "scenes", scenes)
+    run_folder.describe(tmp_path / "scenes", config, scenes, {})
+    assert run_folder.saved_dataset(tmp_path / "scenes").label_shape == (24, 24)
+    assert run_folder.saved_dataset(folder).label_shape == ()
+    run_folder.check_data(tmp_path / "scenes", scenes)
     # Where a label is one class, the description is what it always was.
     content = json.loads((folder / "config.json").read_text())
     assert "label_shape" not in content["dataset"]
@@ -66,9 +66,9 @@ def test_classes_that_differ_in_their_normal_form_are_the_same_data(
     for name, same in (("cafe\u0301", True), ("cafe", False)):
         old = dataclasses.replace(dataset, classes=("caf\u00e9",))
         new = dataclasses.replace(dataset, classes=(name,))
-        folder.describe(tmp_path, config, old, {})
+        run_folder.describe(tmp_path, config, old, {})
         with contextlib.nullcontext() if same else pytest.raises(UserError):
-            folder.check_data(tmp_path, new)
+            run_folder.check_data(tmp_path, new)
 
 
 def test_the_commit_is_that_of_the_code(monkeypatch):
@@ -78,24 +78,24 @@ def test_the_commit_is_that_of_the_code(monkeypatch):
         seen.append((command[0], options["cwd"]))
         return namedtuple("Result", "stdout")("0123abc-dirty\n")
 
-    monkeypatch.setattr(folder.subprocess, "run", git)
-    assert folder._git_commit() == "0123abc-dirty"
-    assert seen == [("git", Path(folder.__file__).parent)]
+    monkeypatch.setattr(run_folder.subprocess, "run", git)
+    assert run_folder._git_commit() == "0123abc-dirty"
+    assert seen == [("git", Path(run_folder.__file__).parent)]
 
     def absent(command, **options):
         raise FileNotFoundError(command[0])
 
-    monkeypatch.setattr(folder.subprocess, "run", absent)
-    assert folder._git_commit() is None
+    monkeypatch.setattr(run_folder.subprocess, "run", absent)
+    assert run_folder._git_commit() is None
 
 
 def test_whose_folder_it_is(folder, config, tmp_path):
-    assert folder.claim(folder, config, overwrite=False)
-    assert not folder.claim(tmp_path / "new", config, overwrite=False)
+    assert run_folder.claim(folder, config, overwrite=False)
+    assert not run_folder.claim(tmp_path / "new", config, overwrite=False)
     assert not (tmp_path / "new").exists()
     other = resolve(as_dict(config), {"optimizer.learning_rate": "0.3", "seed": "5"})
     with pytest.raises(UserError) as error:
-        folder.claim(folder, other, overwrite=False)
+        run_folder.claim(folder, other, overwrite=False)
     assert str(error.value) == (
         f"{folder} holds a run of another config: optimizer.learning_rate: 0.1 (now "
         "0.3); seed: 0 (now 5). Take another --workdir, or --overwrite this one."
@@ -107,7 +107,7 @@ def test_a_file_is_no_folder(config, tmp_path):
     path.write_text("mine")
     for overwrite in (False, True):
         with pytest.raises(UserError, match=r"--workdir=.*file is a file"):
-            folder.claim(path, config, overwrite=overwrite)
+            run_folder.claim(path, config, overwrite=overwrite)
     assert path.read_text() == "mine"
 
 
@@ -122,8 +122,8 @@ def test_overwriting_removes_what_a_run_writes_and_nothing_else(
     (folder / "figures").mkdir()
     (folder / "events.csv").write_text("mine")
     (folder / "checkpoints" / "epoch_90.bin").write_text("mine")
-    assert not folder.claim(folder, config, overwrite=True)
-    folder.describe(folder, config, dataset, {})
+    assert not run_folder.claim(folder, config, overwrite=True)
+    run_folder.describe(folder, config, dataset, {})
     left = {str(path.relative_to(folder)) for path in folder.rglob("*")}
     mine = {"notes.txt", "figures", "events.csv", "checkpoints/epoch_90.bin"}
     assert left == mine | {"checkpoints", "config.json"}
@@ -134,9 +134,9 @@ def test_a_config_json_that_is_no_runs(text, folder, config):
     """Damaged, or of another program: the name is a common one."""
     (folder / "config.json").write_text(text)
     for use in (
-        folder.saved_config,
-        folder.saved_dataset,
-        lambda path: folder.claim(path, config, overwrite=False),
+        run_folder.saved_config,
+        run_folder.saved_dataset,
+        lambda path: run_folder.claim(path, config, overwrite=False),
     ):
         with pytest.raises(UserError, match="config"):
             use(folder)
@@ -145,7 +145,7 @@ def test_a_config_json_that_is_no_runs(text, folder, config):
 
 def test_a_folder_without_a_run(tmp_path):
     with pytest.raises(UserError, match="is not a run's folder"):
-        folder.saved_config(tmp_path)
+        run_folder.saved_config(tmp_path)
 
 
 def test_room_for_the_best_the_last_and_the_next(tmp_path, monkeypatch):
@@ -155,22 +155,22 @@ def test_room_for_the_best_the_last_and_the_next(tmp_path, monkeypatch):
         asked.append(path)
         return namedtuple("usage", "free")(4_000_000)
 
-    monkeypatch.setattr(folder.shutil, "disk_usage", disk)
+    monkeypatch.setattr(run_folder.shutil, "disk_usage", disk)
     deep = tmp_path / "not" / "yet" / "there"
-    folder.check_space(deep, 1_000_000, 2)
+    run_folder.check_space(deep, 1_000_000, 2)
     assert asked == [tmp_path] and not deep.parent.exists()
     with pytest.raises(UserError) as error:
-        folder.check_space(deep, 1_000_001, 2)
+        run_folder.check_space(deep, 1_000_001, 2)
     assert "has 4.0 MB free" in str(error.value) and "need 4.0 MB" in str(error.value)
     with pytest.raises(UserError, match="need 5,000\\.0 MB"):
-        folder.check_space(deep, 1_000_000_000, 3)
+        run_folder.check_space(deep, 1_000_000_000, 3)
 
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     path = tmp_path / "results.json"
-    assert folder.read_results(tmp_path) is None
-    folder.write_json(path, {"step": 3, "test/accuracy": 0.5})
-    assert folder.read_results(tmp_path) == {"step": 3, "test/accuracy": 0.5}
+    assert run_folder.read_results(tmp_path) is None
+    run_folder.write_json(path, {"step": 3, "test/accuracy": 0.5})
+    assert run_folder.read_results(tmp_path) == {"step": 3, "test/accuracy": 0.5}
 
     def full(*_, **__):
         raise OSError(28, "No space left on device")
@@ -180,8 +180,8 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
         with pytest.raises(
             UserError, match=r"cannot write .*results.json: No space left"
         ):
-            folder.write_json(path, {"step": 4})
-    assert folder.read_results(tmp_path)["step"] == 3
+            run_folder.write_json(path, {"step": 4})
+    assert run_folder.read_results(tmp_path)["step"] == 3
     assert [p.name for p in tmp_path.iterdir()] == ["results.json"]
 
 
@@ -205,8 +205,8 @@ def test_no_flipped_bit_of_config_json_is_believed(folder, config, dataset):
     refused = mended = 0
     for _ in flipped(folder / "config.json", 0, 150):
         try:
-            found = folder.saved_dataset(folder)
-            assert identity(folder.saved_config(folder)) == identity(config)
+            found = run_folder.saved_dataset(folder)
+            assert identity(run_folder.saved_config(folder)) == identity(config)
         except UserError as error:
             refused += 1
             assert str(folder / "config.json") in str(error)
@@ -215,12 +215,12 @@ def test_no_flipped_bit_of_config_json_is_believed(folder, config, dataset):
                 dataclasses.replace(dataset, splits={})
             ) | {"examples": 0}
         try:
-            mended += folder.claim(folder, config, overwrite=False)
+            mended += run_folder.claim(folder, config, overwrite=False)
         except UserError as error:
             assert str(folder / "config.json") in str(error)
     # One bit of the line with the hash can make both the hash and the JSON unreadable.
     assert refused > 120 and mended > 145
-    assert folder.is_whole(folder)
+    assert run_folder.is_whole(folder)
 
 
 def test_the_places_of_data_may_be_changed_by_hand(folder, config):
@@ -228,35 +228,35 @@ def test_the_places_of_data_may_be_changed_by_hand(folder, config):
     content = json.loads(path.read_text())
     content["config"]["data"]["workers"] = 3
     path.write_text(json.dumps(content))
-    assert folder.saved_config(folder).data.workers == 3
+    assert run_folder.saved_config(folder).data.workers == 3
     content["config"]["data"]["batch_size"] = 3
     path.write_text(json.dumps(content))
     with pytest.raises(Damaged, match="checksum"):
-        folder.saved_config(folder)
+        run_folder.saved_config(folder)
 
 
 def test_no_flipped_bit_of_results_json_is_believed(folder):
     results = {"step": 10, "test/accuracy": 0.5, "peak": None, "config_hash": None}
-    results["config_hash"] = folder.description(folder)["config_hash"]
-    folder.write_results(folder, results)
+    results["config_hash"] = run_folder.description(folder)["config_hash"]
+    run_folder.write_results(folder, results)
     refused = 0
     for _ in flipped(folder / "results.json", 0, 200):
         try:
-            assert folder.read_results(folder) == results
+            assert run_folder.read_results(folder) == results
         except Damaged as error:
             refused += 1
             assert str(folder / "results.json") in str(error)
     assert refused > 150
     # Of versions without checksums, and of others.
-    folder.write_json(folder / "results.json", results)
-    assert folder.read_results(folder) == results
+    run_folder.write_json(folder / "results.json", results)
+    assert run_folder.read_results(folder) == results
     for other in ({"top1": 76.1}, [1], 3, None, {"step": 3, "a": "b"}, {"step": True}):
-        folder.write_json(folder / "results.json", other)
+        run_folder.write_json(folder / "results.json", other)
         with pytest.raises(Damaged):
-            folder.read_results(folder)
-    folder.write_json(folder / "results.json", results | {"config_hash": "0" * 12})
+            run_folder.read_results(folder)
+    run_folder.write_json(folder / "results.json", results | {"config_hash": "0" * 12})
     with pytest.raises(Damaged, match="another run"):
-        folder.read_results(folder)
+        run_folder.read_results(folder)
 
 
 WRONG = {
@@ -274,12 +274,12 @@ def test_a_config_json_of_any_text(kind, folder, config):
     text = WRONG[kind]
     path = folder / "config.json"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    for use in (folder.description, folder.saved_config, folder.check_overwrite):
+    for use in (run_folder.description, run_folder.saved_config, run_folder.check_overwrite):
         with pytest.raises(UserError, match="config") as error:
             use(folder)
         assert "\n" not in str(error.value)
     with pytest.raises(UserError, match=r"config\.json"):
-        folder.claim(folder, config, overwrite=False)
+        run_folder.claim(folder, config, overwrite=False)
 
 
 VALUES = [None, True, -1, 0, 1e999, "text", [], [[]], {}, [-3], ["a"], [1e999], 10**30]
@@ -302,7 +302,7 @@ def test_a_config_json_with_values_of_any_type(part, folder):
             inner = spoiled[part][outer[0]] if outer else spoiled[part]
             inner[last] = value
             path.write_text(json.dumps(spoiled))
-            use = {"config": folder.saved_config, "dataset": folder.saved_dataset}
+            use = {"config": run_folder.saved_config, "dataset": run_folder.saved_dataset}
             try:
                 use[part](folder)
             except UserError as error:
@@ -327,21 +327,21 @@ def test_a_record_that_is_no_file(name, kind, folder, config):
         path.symlink_to("/dev/zero")
     for overwrite in (False, True):
         with pytest.raises(UserError, match="is not a regular file"):
-            folder.claim(folder, config, overwrite=overwrite)
+            run_folder.claim(folder, config, overwrite=overwrite)
     if name == "config.json":
         with pytest.raises(UserError, match="is not a regular file"):
-            folder.saved_config(folder)
+            run_folder.saved_config(folder)
 
 
 def test_a_record_of_gigabytes(folder):
     with (folder / "config.json").open("ab") as file:
         file.truncate(2**33)
     with pytest.raises(UserError, match=r"has more than 134 MB\.$"):
-        folder.saved_config(folder)
+        run_folder.saved_config(folder)
 
 
 def test_another_number_of_devices_is_said(folder, monkeypatch):
-    assert folder.other_devices(folder) is None
-    monkeypatch.setattr(folder.machine, "description", lambda: {"count": 4})
-    line = folder.other_devices(folder)
+    assert run_folder.other_devices(folder) is None
+    monkeypatch.setattr(run_folder.machine, "description", lambda: {"count": 4})
+    line = run_folder.other_devices(folder)
     assert "began on a device count of 1 and goes on with 4" in line
