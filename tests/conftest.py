@@ -19,6 +19,10 @@ from jaxtyping import install_import_hook
 
 ROOT = Path(__file__).parents[1]
 
+# Fixtures of several folders: geometries of convolutions, variables of networks, a
+# run's folder without training.
+pytest_plugins = ["tests.geometries", "tests.networks", "tests.made"]
+
 # Compiled programs outlive a test run, and are shared with the commands under test.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".cache" / "jax"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")

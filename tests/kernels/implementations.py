@@ -1,6 +1,6 @@
 """Runs random convolutions by oneDNN, which says of each how it computed it.
 
-    ONEDNN_VERBOSE=1 taskset -c 0 python tests/layers/implementations.py 100
+    ONEDNN_VERBOSE=1 taskset -c 0 python tests/kernels/implementations.py 100
 
 On one processor: on several, an implementation that must not be chosen would hang.
 """
