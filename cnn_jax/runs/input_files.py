@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cnn_jax import data
-from cnn_jax.data import images, restoration
 from cnn_jax.core.errors import UserError
+from cnn_jax.data import images, restoration
 from cnn_jax.training import config as config_lib
 from cnn_jax.training import setup
 

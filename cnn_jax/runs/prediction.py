@@ -12,11 +12,10 @@ from tabulate import tabulate
 
 from cnn_jax import data
 from cnn_jax.core import names, strict_json
-from cnn_jax.data.walk import below, check_regular
 from cnn_jax.core.errors import UserError
+from cnn_jax.data.walk import below, check_regular
+from cnn_jax.runs import input_files, run_folder, trained
 from cnn_jax.training import setup
-from cnn_jax.runs import trained, input_files
-from cnn_jax.runs import run_folder
 
 BATCH = 32
 LONGEST_NAME = 255  # bytes, of a file

@@ -8,11 +8,10 @@ from PIL import Image
 
 from cnn_jax.core.errors import UserError
 from cnn_jax.core.names import key
+from cnn_jax.runs import prediction, run_folder, trained
+from cnn_jax.runs.prediction import files_in, show, targets_of
 from cnn_jax.tasks import pictures, verification
 from cnn_jax.training import metrics_log
-from cnn_jax.runs import prediction, trained
-from cnn_jax.runs import run_folder
-from cnn_jax.runs.prediction import files_in, show, targets_of
 
 
 def verify(

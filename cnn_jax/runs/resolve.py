@@ -15,12 +15,11 @@ from typing import Any
 
 from cnn_jax import data, models, tasks
 from cnn_jax.core import ranges
-from cnn_jax.data.augment import Augment
 from cnn_jax.core.errors import UserError, unknown
-from cnn_jax.weights.weight_files import HUB
 from cnn_jax.core.paths import expanded
 from cnn_jax.core.ranges import Count, Examples, Seed
-from cnn_jax.training import loop, optimizers, setup, schedules, freezing
+from cnn_jax.data.augment import Augment
+from cnn_jax.training import freezing, loop, optimizers, schedules, setup
 from cnn_jax.training.config import (
     OF_CLASSES,
     PATHS,
@@ -34,6 +33,7 @@ from cnn_jax.training.config import (
     keywords,
     smoke,
 )
+from cnn_jax.weights.weight_files import HUB
 
 
 def schema(values: Mapping[str, Any]) -> dict[str, dict[str, Key]]:

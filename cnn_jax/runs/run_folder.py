@@ -15,15 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from cnn_jax.core import disk, names, paths, records, strict_json
-from cnn_jax.data.dataset import Dataset
 from cnn_jax.core.errors import UserError
 from cnn_jax.core.orbax_paths import orbax_path
 from cnn_jax.core.records import Damaged
-from cnn_jax.training import config as config_lib
+from cnn_jax.data.dataset import Dataset
 from cnn_jax.runs import dataset_facts, removal
+from cnn_jax.runs.resolve import resolve
+from cnn_jax.training import config as config_lib
 from cnn_jax.training import machine
 from cnn_jax.training.config import Config
-from cnn_jax.runs.resolve import resolve
 
 PACKAGES = ["cnn_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy"]
 PACKAGES += ["tensorflow-datasets", "grain"]

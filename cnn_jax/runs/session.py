@@ -16,19 +16,18 @@ from flax.traverse_util import flatten_dict
 from tabulate import tabulate
 
 from cnn_jax import models
-from cnn_jax.core import strict_json
 from cnn_jax.analysis import costs, probe
-from cnn_jax.data.dataset import LABELS, Dataset
+from cnn_jax.core import strict_json
 from cnn_jax.core.errors import UserError, unknown
-from cnn_jax.weights import torch_weights, weight_files
 from cnn_jax.core.records import Damaged
-from cnn_jax.training import checks, loop, parallel, setup, startup, freezing
-from cnn_jax.runs import trained
+from cnn_jax.data.dataset import LABELS, Dataset
+from cnn_jax.runs import run_folder, trained
+from cnn_jax.training import checks, freezing, loop, parallel, setup, startup
 from cnn_jax.training import config as config_lib
-from cnn_jax.runs import run_folder
 from cnn_jax.training.config import Config
 from cnn_jax.training.evaluation import evaluate as evaluate_split
 from cnn_jax.training.state import parameter_count
+from cnn_jax.weights import torch_weights, weight_files
 
 
 def join() -> None:

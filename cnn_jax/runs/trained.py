@@ -11,15 +11,15 @@ import numpy as np
 from flax.traverse_util import flatten_dict
 
 from cnn_jax import models, tasks
-from cnn_jax.data.dataset import IMAGENET_MEAN, IMAGENET_STD, Dataset
 from cnn_jax.core.errors import UserError, unknown
+from cnn_jax.data.dataset import IMAGENET_MEAN, IMAGENET_STD, Dataset
+from cnn_jax.runs import run_folder
+from cnn_jax.training import setup
+from cnn_jax.training.checkpoints import Checkpoints
+from cnn_jax.training.config import Config
 from cnn_jax.weights import pretrained, torch_names, weight_files
 from cnn_jax.weights.pretrained import Loaded
 from cnn_jax.weights.weight_files import Normalization, Weights
-from cnn_jax.training import setup
-from cnn_jax.runs import run_folder
-from cnn_jax.training.checkpoints import Checkpoints
-from cnn_jax.training.config import Config
 
 
 def has_checkpoint(workdir: Path, config: Config) -> bool:
@@ -70,7 +70,10 @@ def weights(workdir: Path, checkpoint: str = "best") -> Weights:
     Raises:
       UserError: the folder is not a run's, or has no such checkpoint.
     """
-    config, dataset = run_folder.saved_config(workdir), run_folder.saved_dataset(workdir)
+    config, dataset = (
+        run_folder.saved_config(workdir),
+        run_folder.saved_dataset(workdir),
+    )
     network = setup.network(config, dataset)
     with reader(workdir, config) as checkpoints:
         step = chosen_step(checkpoints, checkpoint)

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cnn_jax.core.errors import UserError
 from cnn_jax.data import images
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.data.splits import Arrays
-from cnn_jax.core.errors import UserError
-from cnn_jax.training import setup
 from cnn_jax.runs import input_files
-from cnn_jax.training.config import Config
 from cnn_jax.runs.resolve import resolve
+from cnn_jax.training import setup
+from cnn_jax.training.config import Config
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from scipy.special import softmax
 
 from cnn_jax.core.errors import UserError
 from cnn_jax.runs import prediction, run_folder
-from cnn_jax.training import setup
 from cnn_jax.runs.resolve import resolve
+from cnn_jax.training import setup
 
 STRANGE = Path(os.fsdecode(b"caf\xe9\n.png"))
 

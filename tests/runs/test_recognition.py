@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 
 from cnn_jax.core.errors import UserError
-from cnn_jax.tasks.embedding import Embedding
-from cnn_jax.training import checkpoint_notes
 from cnn_jax.runs import recognition
 from cnn_jax.runs.prediction import Applied
+from cnn_jax.tasks.embedding import Embedding
+from cnn_jax.training import checkpoint_notes
 
 STEP = 3
 # The vector that the network makes of a picture, by the picture's name.

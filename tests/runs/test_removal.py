@@ -6,11 +6,11 @@ import shutil
 
 import pytest
 
-from cnn_jax.data import digits
 from cnn_jax.core.errors import UserError
+from cnn_jax.data import digits
 from cnn_jax.runs import removal, run_folder
-from cnn_jax.training.config import as_dict, default
 from cnn_jax.runs.resolve import resolve
+from cnn_jax.training.config import as_dict, default
 
 CALLS = ("mkdir", "rename", "replace", "unlink", "rmdir")
 

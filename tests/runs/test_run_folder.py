@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cnn_jax.data import digit_scenes, digits
 from cnn_jax.core.errors import UserError
 from cnn_jax.core.records import Damaged
+from cnn_jax.data import digit_scenes, digits
 from cnn_jax.runs import dataset_facts, run_folder
-from cnn_jax.training.config import as_dict, default, hash_of, identity
 from cnn_jax.runs.resolve import resolve
+from cnn_jax.training.config import as_dict, default, hash_of, identity
 
 
 @pytest.fixture(scope="module")
@@ -274,7 +274,11 @@ def test_a_config_json_of_any_text(kind, folder, config):
     text = WRONG[kind]
     path = folder / "config.json"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    for use in (run_folder.description, run_folder.saved_config, run_folder.check_overwrite):
+    for use in (
+        run_folder.description,
+        run_folder.saved_config,
+        run_folder.check_overwrite,
+    ):
         with pytest.raises(UserError, match="config") as error:
             use(folder)
         assert "\n" not in str(error.value)
@@ -302,7 +306,10 @@ def test_a_config_json_with_values_of_any_type(part, folder):
             inner = spoiled[part][outer[0]] if outer else spoiled[part]
             inner[last] = value
             path.write_text(json.dumps(spoiled))
-            use = {"config": run_folder.saved_config, "dataset": run_folder.saved_dataset}
+            use = {
+                "config": run_folder.saved_config,
+                "dataset": run_folder.saved_dataset,
+            }
             try:
                 use[part](folder)
             except UserError as error:

@@ -12,16 +12,16 @@ import safetensors
 from scipy.special import log_softmax
 
 from cnn_jax.analysis import costs
+from cnn_jax.core.errors import UserError
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.data.splits import Arrays
-from cnn_jax.core.errors import UserError
-from cnn_jax.weights import torch_weights
-from cnn_jax.training import loop, parallel, setup
-from cnn_jax.runs import session, run_folder
-from cnn_jax.training.checkpoints import Checkpoints
-from cnn_jax.training.progress import Progress
+from cnn_jax.runs import run_folder, session
 from cnn_jax.runs.resolve import resolve
+from cnn_jax.training import loop, parallel, setup
+from cnn_jax.training.checkpoints import Checkpoints
 from cnn_jax.training.freezing import shapes_of
+from cnn_jax.training.progress import Progress
+from cnn_jax.weights import torch_weights
 
 
 @pytest.fixture

@@ -8,13 +8,13 @@ import pytest
 import safetensors.numpy
 from flax.traverse_util import flatten_dict
 
-from cnn_jax.data.dataset import IMAGENET_MEAN, IMAGENET_STD, Dataset
 from cnn_jax.core.errors import UserError
+from cnn_jax.data.dataset import IMAGENET_MEAN, IMAGENET_STD, Dataset
+from cnn_jax.runs import run_folder, trained
+from cnn_jax.runs.resolve import resolve
+from cnn_jax.training.checkpoints import Checkpoints
 from cnn_jax.weights import weight_files
 from cnn_jax.weights.weight_files import Normalization, Weights
-from cnn_jax.runs import trained, run_folder
-from cnn_jax.training.checkpoints import Checkpoints
-from cnn_jax.runs.resolve import resolve
 
 
 def test_whether_a_run_has_a_checkpoint(made, tmp_path):
