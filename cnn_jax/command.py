@@ -103,18 +103,18 @@ def load_config(flags: argparse.Namespace, *, smoke: bool = False):
     return make(config.load_file(flags.config), flags.overrides)
 
 
-def session() -> ModuleType:
-    """`cnn_jax.runs.session`, with compiled programs kept from start to start.
+def runs() -> ModuleType:
+    """Returns `cnn_jax.runs`, with compiled programs kept from start to start.
 
     It takes a second to import, and may start the process again: ask for it when the
     flags are known to be right, before anything is done.
     """
     startup.use_huge_pages()
-    from cnn_jax.runs import session
+    from cnn_jax import runs
 
     startup.CLOCK.imported()
     startup.use_cache()
-    return session
+    return runs
 
 
 def default_workdir(spec: str) -> Path:

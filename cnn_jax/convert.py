@@ -55,9 +55,9 @@ def main() -> None:
         parser.error("give both --model and --weights, or --workdir")
 
     if flags.workdir:
-        from cnn_jax.runs import session
+        from cnn_jax import runs
 
-        report = session.export_weights(
+        report = runs.export_weights(
             flags.workdir,
             flags.output,
             checkpoint=flags.checkpoint,

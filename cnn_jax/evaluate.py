@@ -37,18 +37,18 @@ def main() -> None:
     if flags.probe and flags.split:
         parser.error("--probe measures on the test split: leave out --split")
 
-    session = command.session()
+    runs = command.runs()
     checkpoint = flags.checkpoint or "best"
     if flags.config:
-        session.probe_weights(
+        runs.probe_weights(
             command.load_config(flags), kind=flags.probe, output=flags.format
         )
     elif flags.probe:
-        session.probe_run(
+        runs.probe_run(
             flags.workdir, kind=flags.probe, checkpoint=checkpoint, output=flags.format
         )
     else:
-        session.evaluate(
+        runs.evaluate(
             flags.workdir,
             split=flags.split or "test",
             checkpoint=checkpoint,

@@ -62,14 +62,14 @@ def main() -> None:
         # A trial of its own, made anew each time.
         workdir = workdir.with_name(f"{workdir.name}-smoke")
         flags.overwrite = flags.mode == "train"
-    session = command.session()
+    runs = command.runs()
     if flags.distributed:
-        session.join()
+        runs.join()
     config = command.load_config(flags, smoke=flags.smoke)
     if flags.mode == "eval":
-        session.evaluate(workdir, expected=config)
+        runs.evaluate(workdir, expected=config)
     else:
-        session.train(config, workdir, overwrite=flags.overwrite, tags=dict(flags.tag))
+        runs.train(config, workdir, overwrite=flags.overwrite, tags=dict(flags.tag))
 
 
 if __name__ == "__main__":

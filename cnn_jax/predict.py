@@ -54,9 +54,7 @@ def main() -> None:
     parser.add_argument("--format", choices=["table", "json"], default="table")
     flags = parser.parse()
     _check(parser, flags)
-    command.session()
-    from cnn_jax.runs import prediction, recognition
-
+    runs = command.runs()
     common = {
         "checkpoint": flags.checkpoint,
         "output": flags.format,
@@ -64,9 +62,9 @@ def main() -> None:
     }
     if flags.verify:
         pair = tuple(flags.images)
-        recognition.verify(flags.workdir, pair, threshold=flags.threshold, **common)
+        runs.verify(flags.workdir, pair, threshold=flags.threshold, **common)
     elif flags.identify:
-        recognition.identify(
+        runs.identify(
             flags.workdir,
             flags.images,
             flags.gallery,
@@ -75,7 +73,7 @@ def main() -> None:
             **common,
         )
     else:
-        prediction.predict(
+        runs.predict(
             flags.workdir,
             flags.images,
             top_k=flags.top_k,

@@ -176,11 +176,11 @@ def done(call):
 
 @pytest.fixture
 def asked(call, monkeypatch):
-    """`asked(command, *flags)`: what a command asks of a session, which does nothing:
+    """`asked(command, *flags)`: what a command asks of `runs`, which does nothing:
     (function, arguments, options) of each call."""
     from cnn_jax import command as commands
 
-    class Session:
+    class Runs:
         def __init__(self):
             self.asked = []
 
@@ -190,10 +190,10 @@ def asked(call, monkeypatch):
             )
 
     def ask(command, *flags):
-        session = Session()
-        monkeypatch.setattr(commands, "session", lambda: session)
+        runs = Runs()
+        monkeypatch.setattr(commands, "runs", lambda: runs)
         assert call(command, *flags) == (0, "", "")
-        return session.asked
+        return runs.asked
 
     return ask
 

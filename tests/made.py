@@ -60,7 +60,7 @@ def made(tmp_path_factory, values, few_digits):
     metric = f"test/{network.task.best_metric}"
     states = {}
     with Checkpoints(folder / "checkpoints", best_metric=metric, keep=2) as checkpoints:
-        fresh = setup.fresh_state(config, network)
+        fresh = network.fresh_state()
         for step, score in SCORES.items():
             rng = np.random.default_rng(step)
             ema = {

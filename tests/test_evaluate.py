@@ -1,4 +1,4 @@
-"""The flags of `evaluate`, and what they ask of a session."""
+"""The flags of `evaluate`, and what they ask of `runs`."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The flags of `main`, and what they ask of a session."""
+"""The flags of `main`, and what they ask of `runs`."""
 
 import argparse
 from pathlib import Path
@@ -61,6 +61,6 @@ def test_tags_that_are_none(text):
 )
 def test_flags_that_cannot_be(flags, words, call, monkeypatch):
     """They are found before JAX is imported."""
-    monkeypatch.setattr(command, "session", pytest.fail)
+    monkeypatch.setattr(command, "runs", pytest.fail)
     code, out, err = call("main", *flags)
     assert (code, out) == (2, "") and words in err and err.count("\n") == 1

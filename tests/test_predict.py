@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from cnn_jax import command
-from cnn_jax.runs import prediction, recognition
 
 COMMON = {"checkpoint": "best", "output": "table", "drawings": None}
 RUN = "--workdir=runs/x"
@@ -43,18 +42,9 @@ A, B = Path("a.png"), Path("b.png")
         ),
     ],
 )
-def test_what_is_asked_for(flags, what, arguments, options, call, monkeypatch):
-    asked = []
-
-    def note(name):
-        return lambda *given, **more: asked.append((name, given, more))
-
-    monkeypatch.setattr(prediction, "predict", note("predict"))
-    for name in ("verify", "identify"):
-        monkeypatch.setattr(recognition, name, note(name))
-    monkeypatch.setattr(command, "session", lambda: None)
-    assert call("predict", RUN, *flags) == (0, "", "")
-    assert asked == [(what, (Path("runs/x"), *arguments), COMMON | options)]
+def test_what_is_asked_for(flags, what, arguments, options, asked):
+    found = asked("predict", RUN, *flags)
+    assert found == [(what, (Path("runs/x"), *arguments), COMMON | options)]
 
 
 @pytest.mark.parametrize(
@@ -73,6 +63,6 @@ def test_what_is_asked_for(flags, what, arguments, options, call, monkeypatch):
     ],
 )
 def test_flags_that_cannot_be(flags, words, call, monkeypatch):
-    monkeypatch.setattr(command, "session", pytest.fail)
+    monkeypatch.setattr(command, "runs", pytest.fail)
     code, out, err = call("predict", *flags)
     assert (code, out) == (2, "") and words in err and err.count("\n") == 1

@@ -80,13 +80,13 @@ class Subject:
 
     def fresh_state(self) -> Any:
         """That before the first step."""
-        return setup.fresh_state(self.config, self.network, self.training)
+        return self.training.fresh_state()
 
     def step(self, mode: str) -> Any:
         """The mapped step: the training loop's, or evaluation's."""
         if mode == "infer":
-            return setup.eval_step(self.network)
-        return setup.train_step(self.config, self.network, self.training)
+            return self.network.eval_step()
+        return self.training.step()
 
     def batch(self, mode: str) -> dict[str, np.ndarray]:
         """Random images and labels, on the host, as the loader of `mode` makes them."""
@@ -160,7 +160,7 @@ def make(request: Request) -> Subject:
         label_kind=label_kind,
     )
     network = setup.network(config, dataset)
-    training = setup.training(config, network, EXAMPLES)
+    training = setup.training(network, EXAMPLES)
     try:
         table = costs.layer_table(network.model, shape)
     except (ValueError, TypeError) as error:

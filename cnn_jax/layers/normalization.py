@@ -6,6 +6,7 @@ from functools import partial
 
 import flax.linen as nn
 import jax.numpy as jnp
+from flax.linen.dtypes import canonicalize_dtype
 from jax import lax
 from jax.typing import ArrayLike, DTypeLike
 from jaxtyping import Array, Float, Float32
@@ -19,6 +20,8 @@ Moments = Float32[Array, "batch *ones channels"]
 
 # The axis over which the training step maps devices, for synchronized statistics.
 BATCH_AXIS = "batch"
+# The variable, collection and name, whose presence freezes a `BatchNorm`.
+FROZEN = ("frozen", "statistics")
 
 
 class BatchNorm(nn.BatchNorm):
@@ -47,6 +50,8 @@ class BatchNorm(nn.BatchNorm):
         Raises:
           UserError: the statistics of a batch are those of one value.
         """
+        if self.has_variable(*FROZEN):
+            return self._normalized_by_running_statistics(x)
         averaged = self.use_running_average or use_running_average
         if not averaged and not self.is_initializing():
             devices = lax.axis_size(self.axis_name) if self.axis_name else 1
@@ -59,6 +64,23 @@ class BatchNorm(nn.BatchNorm):
                 )
         # The function itself: an interceptor sees one call of this module, this one.
         return nn.BatchNorm.__call__.__wrapped__(self, x, use_running_average)
+
+    @nn.nowrap
+    def _normalized_by_running_statistics(self, x: ArrayLike) -> Array:
+        """Returns linen's output with `use_running_average=True`, to the bit.
+
+        Linen takes no other value than that of the attribute.
+        """
+        mean, var = (self.get_variable("batch_stats", name) for name in ("mean", "var"))
+        factor, used = lax.rsqrt(var + self.epsilon), [x]
+        if self.use_scale:
+            used.append(self.param("scale", self.scale_init, mean.shape))
+            factor *= used[-1]
+        y = (x - mean) * factor
+        if self.use_bias:
+            used.append(self.param("bias", self.bias_init, mean.shape))
+            y += used[-1]
+        return y.astype(canonicalize_dtype(*used, dtype=self.dtype))
 
 
 def batch_norm(

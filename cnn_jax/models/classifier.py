@@ -46,7 +46,17 @@ HEADS: dict[str, tuple[str, ...]] = {
 }
 OF_HEADS = tuple(dict.fromkeys(itertools.chain(*HEADS.values())))
 STEMS = ("imagenet", "small")
+# The collection of variables that holds the last map where it was computed before.
+CACHED = "cached"
 MAY_BE_EMPTY = {"head_width", "flattened", "filters"}
+
+
+def cached(features: Maps | None) -> dict[str, Any]:
+    """Returns the variables with which a network applies its head to `features`.
+
+    The layers before the head are traced but, as nothing uses them, not compiled.
+    """
+    return {} if features is None else {CACHED: {"features": features}}
 
 
 def scaled(channels: int, multiplier: float, divisor: int = 1) -> int:
@@ -210,8 +220,12 @@ class Classifier(nn.Module, kw_only=True):
         and `embedding_norm`, `head`; see `pixel_heads.logits` for its heads.
 
         Args:
+          x: the last map. The variable "features" of the collection "cached" takes its
+            place, if there is one.
           size: of the network's input in space.
         """
+        if self.has_variable(CACHED, "features"):
+            x = self.get_variable(CACHED, "features")
         self.sow("intermediates", "features", x)
         drop = self.dropout_layer(train)
         drop_last = drop if self.head_dropout else lambda x: x

@@ -76,7 +76,7 @@ def apply(
         inputs.append(found.network if small else None)  # large ones are read again
     with trained.reader(workdir, config) as checkpoints:
         step = trained.chosen_step(checkpoints, checkpoint)
-        variables = trained.restore(checkpoints, step, network, config)
+        variables = trained.restore(checkpoints, step, network)
 
     @jax.jit
     def forward(variables: Any, batch: jax.Array) -> Any:

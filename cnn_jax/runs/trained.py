@@ -1,8 +1,7 @@
 """Trained runs, read from their folders, and other weights that a run starts from."""
 
 import dataclasses
-import functools
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,6 @@ from cnn_jax.training import setup
 from cnn_jax.training.checkpoints import Checkpoints
 from cnn_jax.training.config import Config
 from cnn_jax.weights import pretrained, torch_names, weight_files
-from cnn_jax.weights.pretrained import Loaded
 from cnn_jax.weights.weight_files import Normalization, Weights
 
 
@@ -54,11 +52,9 @@ def chosen_step(checkpoints: Checkpoints, name: str) -> int:
     return int(name)
 
 
-def restore(
-    checkpoints: Checkpoints, step: int, network: setup.Network, config: Config
-) -> Any:
-    """The variables that evaluation applies, on every device."""
-    like = jax.eval_shape(functools.partial(setup.fresh_state, config, network))
+def restore(checkpoints: Checkpoints, step: int, network: setup.Network) -> Any:
+    """Returns the variables that evaluation applies, on every device."""
+    like = jax.eval_shape(network.fresh_state)
     if like.ema is not None:
         return checkpoints.restore(step, {"ema": like.ema})[0]["ema"]
     return checkpoints.restore(step, like.variables())[0]
@@ -77,7 +73,7 @@ def weights(workdir: Path, checkpoint: str = "best") -> Weights:
     network = setup.network(config, dataset)
     with reader(workdir, config) as checkpoints:
         step = chosen_step(checkpoints, checkpoint)
-        variables = restore(checkpoints, step, network, config)
+        variables = restore(checkpoints, step, network)
     arrays = flatten_dict(jax.device_get(variables), sep="/")
     return Weights(
         {key: np.asarray(value) for key, value in arrays.items()},
@@ -107,22 +103,31 @@ def initial(config: Config) -> Weights:
     return dataclasses.replace(found, normalization=Normalization(mean, std))
 
 
-def fitted(
-    initial: Weights, config: Config, network: setup.Network, classes: Sequence[str]
-) -> Loaded:
-    """The part of the weights of `config.model.init_from` that the network has.
+def started(
+    config: Config, dataset: Dataset
+) -> tuple[Dataset, setup.Network, Mapping[str, Any], list[str]]:
+    """Returns the parts of a network that starts from `config.model.init_from`.
+
+    Returns:
+      The data as the weights expect it, the network, the variables that it has from
+      the weights, and lines for the console.
 
     Raises:
-      UserError: as `pretrained.fit`.
+      UserError: as `initial` and `pretrained.fit`.
     """
-    return pretrained.fit(
-        initial,
+    weights = initial(config)
+    dataset, warning = normalized(dataset, config, weights)
+    network = setup.network(config, dataset)
+    loaded = pretrained.fit(
+        weights,
         config.model.init_from,
         config.model.name,
         network.model,
         network.image_shape,
-        classes,
+        dataset.classes,
     )
+    lines = [loaded.report] + ([f"warning: {warning}"] if warning else [])
+    return dataset, network, loaded.variables, lines
 
 
 def normalized(

@@ -1,21 +1,22 @@
 """The maps before the head, computed once where all that is before it rests."""
 
 import dataclasses
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax.errors import InvalidRngError
+from jax.interpreters.partial_eval import dce_jaxpr
 
 from cnn_jax import models
+from cnn_jax.core.errors import UserError
 from cnn_jax.data.dataset import MEMORY_LIMIT, Dataset
 from cnn_jax.data.splits import Arrays
-from cnn_jax.models.classifier import Classifier
+from cnn_jax.training import startup
 from cnn_jax.training.freezing import Plan
+from cnn_jax.training.setup import Training
 from cnn_jax.weights.pretrained import is_head
 
 BATCH = 64
@@ -53,29 +54,53 @@ def obstacle(
     return None
 
 
-class _HeadReached(Exception):
-    pass
-
-
 def _random(model: nn.Module, variables: Any, images: Any) -> bool:
-    """Whether training draws random numbers before the head."""
+    """Returns whether the map before the head depends on random numbers in training."""
 
-    def intercept(method: Any, args: Any, options: Any, context: Any) -> Any:
-        if context.method_name == "classify":
-            raise _HeadReached
-        return method(*args, **options)
+    def features(key: jax.Array, variables: Any, images: Any) -> Any:
+        _, state = model.apply(
+            variables, images, train=True, mutable=True, rngs={"dropout": key}
+        )
+        return state["intermediates"]["features"]
 
-    def apply(variables: Any, images: Any) -> Any:
-        return model.apply(variables, images, train=True, mutable=True)
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    traced = jax.make_jaxpr(features)(key, variables, images).jaxpr
+    _, used = dce_jaxpr(traced, [True] * len(traced.outvars))
+    return used[0]
 
-    try:
-        with nn.intercept_methods(intercept):
-            jax.eval_shape(apply, variables, images)  # without a key for dropout
-    except _HeadReached:
-        return False
-    except InvalidRngError:
-        return True
-    raise AssertionError(f"{type(model).__name__} does not call its head")
+
+def with_features(
+    training: Training, dataset: Dataset, variables: Any
+) -> tuple[Dataset, str | None]:
+    """Returns the data with the map before the head of each example, and a line that
+    says so, if these are the same in every epoch; else the data, and None.
+
+    Raises:
+      UserError: `config.train.cache_features` asks for it, and it cannot be.
+    """
+    wanted = training.config.train.cache_features
+    if wanted is False or (wanted is None and training.plan is None):
+        return dataset, None
+    network = training.network
+    reason = obstacle(
+        network.model,
+        training.plan,
+        dataset,
+        augmented=training.augmentation.changes,
+    )
+    if reason and wanted:
+        raise UserError(f"config.train.cache_features=true is not possible: {reason}.")
+    if reason:
+        return dataset, None
+    with startup.CLOCK.part("maps"):
+        splits = {
+            role: cached(network.model, network.normalize, variables, split)
+            for role, split in dataset.splits.items()
+        }
+    size = sum(split.features.nbytes for split in splits.values())
+    return dataclasses.replace(dataset, splits=splits), (
+        f"the maps before the head are computed once: {size / 2**20:,.1f} MiB"
+    )
 
 
 def cached(
@@ -97,22 +122,3 @@ def cached(
         padded = np.pad(images, [(0, missing)] + [(0, 0)] * (images.ndim - 1))
         parts.append(np.asarray(compute(variables, padded))[: len(images)])
     return dataclasses.replace(split, features=np.concatenate(parts))
-
-
-@contextmanager
-def given(features: jax.Array | None) -> Iterator[None]:
-    """Within, the head of a network is applied to `features`, whatever its image is.
-
-    What comes before the head is traced but, as nothing uses it, not compiled.
-    """
-    if features is None:
-        yield
-        return
-
-    def intercept(method: Any, args: Any, options: Any, context: Any) -> Any:
-        if context.method_name == "classify" and isinstance(context.module, Classifier):
-            args = (features, *args[1:])
-        return method(*args, **options)
-
-    with nn.intercept_methods(intercept):
-        yield

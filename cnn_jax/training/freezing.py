@@ -4,11 +4,10 @@ A pattern is a regular expression for the path of a module or of a parameter, su
 `head`, `layer4/.*` or `.*/bias`. What matches is meant with all that is inside of it.
 """
 
-import contextlib
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,22 +75,27 @@ class Phase:
             }
         )
 
-    @contextlib.contextmanager
-    def applied(self) -> Iterator[None]:
-        """Within, batch normalization that rests does what it does in evaluation."""
-        if not self.resting:
-            yield
-            return
+    def marks(self, batch_stats: Any) -> dict[str, Any]:
+        """Returns the variables that keep frozen layers at their running statistics."""
+        collection, entry = layers.FROZEN
+        modules = {path[:-1] for path in flatten_dict(batch_stats)}
+        frozen = {(*m, entry): True for m in modules if self.rests(m)}
+        return {collection: unflatten_dict(frozen)} if frozen else {}
 
-        def intercept(method: Any, args: Any, options: Any, context: Any) -> Any:
-            module = context.module
-            if isinstance(module, layers.BatchNorm) and self.rests(module.path):
-                # An attribute, and linen refuses a call that gives another value.
-                object.__setattr__(module, "use_running_average", True)
-            return method(*args, **options)
+    def check(self, new: Any, old: Any) -> None:
+        """Raises UserError where a frozen layer has used the statistics of a batch.
 
-        with nn.intercept_methods(intercept):
-            yield
+        Args:
+          new, old: batch statistics, traced; those of a frozen layer are the same.
+        """
+        old = flatten_dict(old)
+        for path, leaf in flatten_dict(new).items():
+            if leaf is not old[path] and self.rests(path[:-1]):
+                raise UserError(
+                    f"{'/'.join(path[:-1])} is frozen, and normalizes by the "
+                    "statistics of each batch: only cnn_jax.layers.BatchNorm can be "
+                    "frozen."
+                )
 
 
 EVERYTHING = Phase()

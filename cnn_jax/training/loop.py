@@ -1,7 +1,6 @@
 """The training loop. There is one; tasks, models and data are its arguments."""
 
 import contextlib
-import functools
 import signal
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,16 +14,16 @@ from cnn_jax.core.ranges import Examples, Range
 from cnn_jax.data import loading
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.data.splits import Split
+from cnn_jax.training import cached_features, machine, parallel
 from cnn_jax.training import config as config_lib
-from cnn_jax.training import machine, parallel, setup
 from cnn_jax.training.checkpoints import Checkpoints
 from cnn_jax.training.config import Config
 from cnn_jax.training.evaluation import Evaluation, evaluate
 from cnn_jax.training.progress import NonFinite, Progress, check_ended
 from cnn_jax.training.record import Report
-from cnn_jax.training.setup import Network, Training
-from cnn_jax.training.signals import Stopped, stop_signals
-from cnn_jax.training.state import parameter_count, stream
+from cnn_jax.training.setup import Training
+from cnn_jax.training.signals import Signals, Stopped, stop_signals
+from cnn_jax.training.state import State, parameter_count, stream
 
 Batches = Iterator[Mapping[str, np.ndarray]]
 
@@ -69,10 +68,8 @@ def eval_batches(split: Split, config: Config) -> Batches:
 
 
 def train(
-    config: Config,
-    dataset: Dataset,
-    network: Network,
     training: Training,
+    dataset: Dataset,
     workdir: Path,
     *,
     table: str,
@@ -91,49 +88,27 @@ def train(
       Stopped: a signal came; the state is saved.
       UserError: the loss is not finite, or the disk cannot be written.
     """
-    eval_step = setup.eval_step(network)
-    best_metric = f"test/{network.task.best_metric}"
-    fresh = functools.partial(setup.fresh_state, config, network, training)
-
+    best_metric = f"test/{training.network.task.best_metric}"
     with (
         stop_signals(hosts=parallel.host_shard()[1]) as stopped,
         Checkpoints(
             workdir / "checkpoints",
             best_metric=best_metric,
-            keep=config.checkpoint.keep,
+            keep=training.config.checkpoint.keep,
         ) as checkpoints,
     ):
-        state, saved, complaints = checkpoints.restore_newest(jax.eval_shape(fresh))
-        if state is None:
-            state = parallel.replicate(fresh())
-        start = int(state.step)
-        dataset, said = setup.with_features(
-            config, network, training, dataset, state.variables()
+        state, saved, complaints = checkpoints.restore_newest(
+            jax.eval_shape(training.fresh_state)
         )
-        train_split, test_split = dataset.splits["train"], dataset.splits["test"]
-        progress = Progress(saved, best_metric)
-
-        def measured(split: Split) -> Evaluation:
-            loaded = eval_batches(split, config)
-            return evaluate(
-                eval_step, state.variables(), loaded, network.task.collected
-            )
-
-        train_step = setup.train_step(config, network, training, start)
+        if state is None:
+            state = parallel.replicate(training.fresh_state())
+        start = int(state.step)
+        dataset, said = cached_features.with_features(
+            training, dataset, state.variables()
+        )
         with (
-            Report(
-                workdir, config, network, training, start, saved.get("log")
-            ) as report,
+            Report(workdir, training, start, saved.get("log")) as report,
             _explained(checkpoints),
-            contextlib.closing(
-                batches(
-                    train_split,
-                    config.seed,
-                    start,
-                    training.steps,
-                    **config_lib.arguments(config.data, batches),
-                )
-            ) as loaded,
         ):
             for complaint in complaints:
                 report.say(f"warning: {complaint}")
@@ -142,21 +117,57 @@ def train(
             if start:
                 report.say(f"resuming from step {start} of {training.steps}")
             else:
-                inputs = _first_inputs(config, train_split, training)
-                report.begin(config, table, tags, inputs, [best_metric, "test/loss"])
+                inputs = _first_inputs(dataset.splits["train"], training)
+                report.begin(table, tags, inputs, [best_metric, "test/loss"])
+            run = _Run(training, dataset, checkpoints, report, saved)
+            state = run.steps(state, stopped)
+        with _explained(checkpoints):
+            return run.results(state)
 
-            def save(scores: dict[str, float] | None = None) -> None:
-                best = scores and np.isfinite(scores[best_metric])
-                noted = progress.saved() | {"log": report.mark()}
-                checkpoints.save(step, state, noted, scores if best else None)
 
-            step, saving = start, True
+class _Run:
+    """A run under way: what its steps add up to, show and save."""
+
+    def __init__(
+        self,
+        training: Training,
+        dataset: Dataset,
+        checkpoints: Checkpoints,
+        report: Report,
+        saved: Mapping[str, Any],
+    ):
+        self._training = training
+        self._splits = dataset.splits
+        self._checkpoints = checkpoints
+        self._report = report
+        self._best_metric = f"test/{training.network.task.best_metric}"
+        self._progress = Progress(saved, self._best_metric)
+        self._eval_step = training.network.eval_step()
+
+    def steps(self, state: State, stopped: Signals) -> State:
+        """Trains from the state to the last step.
+
+        Raises:
+          Stopped: a signal came; the state is saved.
+        """
+        training, progress, report = self._training, self._progress, self._report
+        config, start = training.config, int(state.step)
+        starts = training.plan.starts if training.plan else ()
+        train_step, step, saving = training.step(start), start, True
+        loaded = batches(
+            self._splits["train"],
+            config.seed,
+            start,
+            training.steps,
+            **config_lib.arguments(config.data, batches),
+        )
+        with contextlib.closing(loaded):
             on_devices = stopped.waiting(parallel.prefetch(loaded))
             for step, (_, batch) in enumerate(on_devices, start + 1):
-                if training.plan and step - 1 in training.plan.starts:
+                if step - 1 in starts:
                     progress.drain()
                     progress.rest()
-                    train_step = setup.train_step(config, network, training, step - 1)
+                    train_step = training.step(step - 1)
                 state, pairs = train_step(state, batch)
                 parallel.hold_back(pairs)
                 progress.add(step, pairs, config.data.batch_size)
@@ -171,55 +182,79 @@ def train(
                     progress.drain()
                 if logging:
                     report.training(step, progress.row())
-                scores = None
-                if testing:
-                    found = measured(test_split)
-                    scores = report.evaluation(step, found, state.params)
-                    progress.tested(step, scores)
                 if saving:
-                    save(scores)
-                    progress.rest()
+                    self._save(
+                        step, state, self._tested(step, state) if testing else None
+                    )
                 if stopping:
                     break
-            if step < training.steps:
-                if not saving:  # the signal ended the wait for the next batch
-                    progress.drain()
-                    save()
-                number = stopped[0] if stopped else signal.SIGTERM
-                report.say(
-                    f"{number.name}: saved step {step} of {training.steps}; the "
-                    "same command goes on from there."
-                )
-                raise Stopped(128 + number)
-        others = {}
-        for role in sorted(dataset.splits.keys() - {"train", "test"}):
-            found = measured(dataset.splits[role])
-            scores = network.task.scores(found.totals, found.rows)
+        if step < training.steps:
+            if not saving:  # the signal ended the wait for the next batch
+                progress.drain()
+                self._save(step, state)
+            number = stopped[0] if stopped else signal.SIGTERM
+            report.say(
+                f"{number.name}: saved step {step} of {training.steps}; the "
+                "same command goes on from there."
+            )
+            raise Stopped(128 + number)
+        return state
+
+    def results(self, state: State) -> dict[str, Any]:
+        """Returns the results of the run, which has ended with this state.
+
+        Raises:
+          NonFinite: one of them is not a finite number.
+        """
+        training, progress = self._training, self._progress
+        task, others = training.network.task, {}
+        for role in sorted(self._splits.keys() - {"train", "test"}):
+            found = self._evaluated(role, state)
+            scores = task.scores(found.totals, found.rows)
             others |= {f"{role}/{name}": value for name, value in scores.items()}
-        with _explained(checkpoints):
-            check_ended(training.steps, progress.results | others, state.variables())
-    mark = report.mark()
-    return (
-        progress.results
-        | others
-        | {
-            "parameters": parameter_count(state.params),
-            "peak_memory_bytes": machine.peak_memory(),
-            "train_seconds": progress.seconds(),
-            "examples_per_second": progress.examples_per_second(),
-            "config_hash": config_lib.hash_of(config),
-            "metrics_checksum": f"{mark['crc32']:08x}" if mark else None,
-        }
-    )
+        check_ended(training.steps, progress.results | others, state.variables())
+        mark = self._report.mark()
+        return (
+            progress.results
+            | others
+            | {
+                "parameters": parameter_count(state.params),
+                "peak_memory_bytes": machine.peak_memory(),
+                "train_seconds": progress.seconds(),
+                "examples_per_second": progress.examples_per_second(),
+                "config_hash": config_lib.hash_of(training.config),
+                "metrics_checksum": f"{mark['crc32']:08x}" if mark else None,
+            }
+        )
+
+    def _evaluated(self, role: str, state: State) -> Evaluation:
+        loaded = eval_batches(self._splits[role], self._training.config)
+        collected = self._training.network.task.collected
+        return evaluate(self._eval_step, state.variables(), loaded, collected)
+
+    def _tested(self, step: int, state: State) -> dict[str, float]:
+        """Returns the scores of the test split."""
+        found = self._evaluated("test", state)
+        scores = self._report.evaluation(step, found, state.params)
+        self._progress.tested(step, scores)
+        return scores
+
+    def _save(
+        self, step: int, state: State, scores: dict[str, float] | None = None
+    ) -> None:
+        best = scores and np.isfinite(scores[self._best_metric])
+        noted = self._progress.saved() | {"log": self._report.mark()}
+        self._checkpoints.save(step, state, noted, scores if best else None)
+        self._progress.rest()
 
 
 def _due(step: int, every: int | None) -> bool:
     return bool(every) and step % every == 0
 
 
-def _first_inputs(config: Config, split: Split, training: Training) -> list[np.ndarray]:
-    """The first images of the run as training sees them, before normalization."""
-    hosts = parallel.host_shard()[1]
+def _first_inputs(split: Split, training: Training) -> list[np.ndarray]:
+    """Returns the first images of the run as training sees them, not normalized."""
+    config, hosts = training.config, parallel.host_shard()[1]
     few = min(config.data.batch_size, PICTURES * hosts)
     with contextlib.closing(
         batches(split, config.seed, 0, 1, batch_size=few)

@@ -9,6 +9,8 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from cnn_jax.core.errors import UserError
 from cnn_jax.core.ranges import NotNegative, Positive, Range, Rate
+from cnn_jax.training import freezing
+from cnn_jax.training.config import Config, arguments
 from cnn_jax.training.schedules import Schedule
 
 # Weight decay applies to kernels; biases, normalization and pixels are left alone
@@ -57,6 +59,35 @@ OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
     "sgd": sgd,
     "adamw": adamw,
 }
+
+
+def planned(
+    group: Config, schedule: Schedule, plan: freezing.Plan | None
+) -> optax.GradientTransformation:
+    """Returns the optimizer of a config's group, for all that a plan ever trains.
+
+    Args:
+      plan: how each parameter is trained; None: every parameter alike.
+    """
+    of_name = OPTIMIZERS[group.name]
+    options = arguments(group, of_name)
+
+    def of_part(part: freezing.Part) -> optax.GradientTransformation:
+        if part == freezing.Part():
+            return of_name(schedule, **options)
+        # The optimizer of a frozen part does not count the steps.
+        rate = lambda count: part.rate * schedule(count + part.start)  # noqa: E731
+        return of_name(rate, **options)
+
+    groups = plan.groups() if plan else {freezing.Part(): "all"}
+    if len(groups) == 1:
+        (optimizer,) = map(of_part, groups)
+    else:
+        optimizer = grouped(
+            {name: of_part(part) for part, name in groups.items()},
+            lambda path: groups[plan.parts[path]],
+        )
+    return make(optimizer, **arguments(group, make))
 
 
 def make(

@@ -11,9 +11,8 @@ import numpy as np
 from cnn_jax.tasks import pictures
 from cnn_jax.training import config as config_lib
 from cnn_jax.training import parallel, startup
-from cnn_jax.training.config import Config
 from cnn_jax.training.evaluation import Evaluation
-from cnn_jax.training.setup import Network, Training
+from cnn_jax.training.setup import Training
 from cnn_jax.training.writers import Console, Log, cell
 
 
@@ -28,13 +27,12 @@ class Report(contextlib.AbstractContextManager):
     def __init__(
         self,
         workdir: Path,
-        config: Config,
-        network: Network,
         training: Training,
         step: int,
         mark: Mapping[str, int] | None = None,
     ):
-        self._task = network.task
+        self._config = training.config
+        self._task = training.network.task
         self._schedule = training.schedule
         main = parallel.is_main_host()
         with contextlib.ExitStack() as stack:
@@ -43,7 +41,7 @@ class Report(contextlib.AbstractContextManager):
                     training.steps,
                     step,
                     training.steps_per_epoch,
-                    config.data.batch_size,
+                    self._config.data.batch_size,
                     enabled=main,
                 )
             )
@@ -65,7 +63,6 @@ class Report(contextlib.AbstractContextManager):
 
     def begin(
         self,
-        config: Config,
         table: str,
         tags: Mapping[str, str],
         inputs: Sequence[np.ndarray],
@@ -81,7 +78,7 @@ class Report(contextlib.AbstractContextManager):
         """
         if not self._log:
             return
-        rows = config_lib.flat(config)
+        rows = config_lib.flat(self._config)
         lines = "".join(f"\n| {key} | {cell(value)} |" for key, value in rows.items())
         self._log.text(0, "config", f"| key | value |\n|---|---|{lines}")
         self._log.text(0, "summary", table)

@@ -16,13 +16,11 @@ from cnn_jax.core.errors import UserError, unknown
 from cnn_jax.data import augment
 from cnn_jax.data.dataset import IMAGENET_MEAN, IMAGENET_STD, Dataset
 from cnn_jax.training import (
-    cached_features,
     checks,
     freezing,
     optimizers,
     parallel,
     schedules,
-    startup,
     state,
 )
 from cnn_jax.training import config as config_lib
@@ -32,8 +30,9 @@ from cnn_jax.training.step import make_eval_step, make_train_step
 
 @dataclass(frozen=True)
 class Network:
-    """What evaluation and prediction need; training needs it too."""
+    """A model and the task that it learns: what evaluation and prediction need."""
 
+    config: Config
     model: nn.Module
     task: Any
     normalize: Callable[[jax.Array], jax.Array]
@@ -41,15 +40,39 @@ class Network:
     label_shape: tuple[int, ...] = ()
     label_kind: str = "class"
 
+    def eval_step(self) -> Callable:
+        """Returns the step of evaluation on all devices: see `parallel.eval_step`."""
+        step = make_eval_step(self.model, self.task, normalize=self.normalize)
+        return parallel.eval_step(step)
+
+    def fresh_state(
+        self,
+        initial: Mapping[str, Any] | None = None,
+        *,
+        optimizer: optax.GradientTransformation | None = None,
+        phase: freezing.Phase = freezing.EVERYTHING,
+    ) -> state.State:
+        """Returns a state before the first step: see `state.create`."""
+        return state.create(
+            self.model,
+            optimizer or optax.identity(),
+            self.image_shape,
+            seed=self.config.seed,
+            ema=self.config.optimizer.ema_decay is not None,
+            initial=initial,
+            phase=phase,
+        )
+
 
 @dataclass(frozen=True)
 class Training:
-    """What else training needs. Lengths are in steps.
+    """How a network is trained. Lengths are in steps.
 
     `initial` holds the variables that a fresh network does not draw from the seed,
     `plan` says what is trained where it is not every parameter alike.
     """
 
+    network: Network
     optimizer: optax.GradientTransformation
     schedule: schedules.Schedule
     augmentation: augment.Augment
@@ -60,6 +83,41 @@ class Training:
     checkpoint_every: int | None
     plan: freezing.Plan | None = None
     initial: Mapping[str, Any] | None = None
+
+    @property
+    def config(self) -> Config:
+        """The config of the run."""
+        return self.network.config
+
+    def phase(self, step: int) -> freezing.Phase:
+        """Returns what is trained after `step` steps."""
+        return self.plan.phase(step) if self.plan else freezing.EVERYTHING
+
+    def ever(self) -> freezing.Phase:
+        """Returns what is trained at some time."""
+        return self.plan.ever() if self.plan else freezing.EVERYTHING
+
+    def step(self, step: int = 0) -> Callable:
+        """Returns the step after `step` others, on all devices: see
+        `parallel.train_step`."""
+        return parallel.train_step(
+            make_train_step(
+                self.network.model,
+                self.network.task,
+                self.optimizer,
+                augmentation=self.augmentation,
+                normalize=self.network.normalize,
+                seed=self.config.seed,
+                ema_decay=self.config.optimizer.ema_decay,
+                phase=self.phase(step),
+            )
+        )
+
+    def fresh_state(self) -> state.State:
+        """Returns the state before the first step."""
+        return self.network.fresh_state(
+            self.initial, optimizer=self.optimizer, phase=self.ever()
+        )
 
 
 def dataset(config: Config) -> Dataset:
@@ -118,6 +176,7 @@ def network(config: Config, dataset: Dataset) -> Network:
         model = model.clone(mean=tuple(dataset.mean), std=tuple(dataset.std))
     checks.check_fit(config, model, dataset)
     return Network(
+        config,
         model=model,
         task=task(dataset.classes, **config_lib.arguments(config.task, task.__init__)),
         normalize=functools.partial(
@@ -150,13 +209,14 @@ def model_of(config: Config, classes: int) -> nn.Module:
     return models.create(name, num_classes=num_classes, **attributes)
 
 
-def training(config: Config, network: Network, examples: int) -> Training:
-    """The optimizer, the schedule and the lengths, for so many training examples.
+def training(network: Network, examples: int) -> Training:
+    """Returns how a network is trained on so many examples.
 
     Raises:
       UserError: values out of their range, a batch that the devices cannot share, or
         nothing to train.
     """
+    config = network.config
     batch_size = config.data.batch_size
     checks.check_batch_sizes(config)
     sizes = {"batch_size": batch_size, "examples": examples}
@@ -175,7 +235,7 @@ def training(config: Config, network: Network, examples: int) -> Training:
             "would give: set that too."
         )
     checks.check_numbers(config, network.image_shape, len(network.task.classes))
-    plan = plan_of(config, network, examples)
+    plan = plan_of(network, sizes)
     checks.check_judge(config, network.model, plan)
     if plan and max(plan.starts, default=0) >= steps:
         raise UserError(
@@ -184,7 +244,8 @@ def training(config: Config, network: Network, examples: int) -> Training:
             "shorter one."
         )
     return Training(
-        optimizer=_optimizer(config, schedule, plan),
+        network,
+        optimizer=optimizers.planned(config.optimizer, schedule, plan),
         schedule=schedule,
         augmentation=augment.Augment(
             network.label_kind, **config_lib.arguments(config.data, augment.Augment)
@@ -198,14 +259,16 @@ def training(config: Config, network: Network, examples: int) -> Training:
     )
 
 
-def plan_of(config: Config, network: Network, examples: int) -> freezing.Plan | None:
-    """What is trained; None: every parameter alike.
+def plan_of(network: Network, sizes: Mapping[str, int]) -> freezing.Plan | None:
+    """Returns what is trained; None: every parameter alike.
+
+    Args:
+      sizes: `batch_size` and `examples`.
 
     Raises:
       UserError: as `freezing.make`.
     """
-    sizes = {"batch_size": config.data.batch_size, "examples": examples}
-    options = config_lib.arguments(config.optimizer, freezing.make, **sizes)
+    options = config_lib.arguments(network.config.optimizer, freezing.make, **sizes)
 
     def paths() -> list[freezing.Path]:
         return list(freezing.shapes_of(network.model, network.image_shape))
@@ -213,156 +276,31 @@ def plan_of(config: Config, network: Network, examples: int) -> freezing.Plan | 
     return freezing.make(paths, **options)
 
 
-def _optimizer(
-    config: Config, schedule: schedules.Schedule, plan: freezing.Plan | None
-) -> optax.GradientTransformation:
-    make = optimizers.OPTIMIZERS[config.optimizer.name]
-    options = config_lib.arguments(config.optimizer, make)
-    groups = plan.groups() if plan else {freezing.Part(): "all"}
-
-    def of_group(part: freezing.Part) -> optax.GradientTransformation:
-        # A group that rests does not count the steps.
-        return make(
-            lambda count: part.rate * schedule(count + part.start),
-            **options,
-        )
-
-    if len(groups) == 1:
-        (part,) = groups
-        optimizer = (
-            make(schedule, **options) if part == freezing.Part() else of_group(part)
-        )
-    else:
-        optimizer = optimizers.grouped(
-            {name: of_group(part) for part, name in groups.items()},
-            lambda path: groups[plan.parts[path]],
-        )
-    return optimizers.make(
-        optimizer, **config_lib.arguments(config.optimizer, optimizers.make)
-    )
-
-
-def with_features(
-    config: Config,
-    network: Network,
-    training: Training,
-    dataset: Dataset,
-    variables: Any,
-) -> tuple[Dataset, str | None]:
-    """The data with the maps before the head, if these are the same in every epoch.
-
-    Returns:
-      The data, and what is to be said of it.
-
-    Raises:
-      UserError: `config.train.cache_features` asks for it, and it cannot be.
-    """
-    wanted = config.train.cache_features
-    if wanted is False or (wanted is None and training.plan is None):
-        return dataset, None
-    reason = cached_features.obstacle(
-        network.model,
-        training.plan,
-        dataset,
-        augmented=training.augmentation.changes,
-    )
-    if reason and wanted:
-        raise UserError(f"config.train.cache_features=true is not possible: {reason}.")
-    if reason:
-        return dataset, None
-    with startup.CLOCK.part("maps"):
-        splits = {
-            role: cached_features.cached(
-                network.model, network.normalize, variables, split
-            )
-            for role, split in dataset.splits.items()
-        }
-    size = sum(split.features.nbytes for split in splits.values())
-    return dataclasses.replace(dataset, splits=splits), (
-        f"the maps before the head are computed once: {size / 2**20:,.1f} MiB"
-    )
-
-
-def check_batch_norm(config: Config, network: Network, training: Training) -> None:
+def check_batch_norm(training: Training) -> None:
     """Raises UserError where a layer would normalize one value over the batch.
 
     Only of one example a device can it be, so that other runs need no tracing.
     """
-    if config.data.batch_size > jax.device_count():
+    network = training.network
+    if network.config.data.batch_size > jax.device_count():
         return
-    model, plan = network.model, training.plan
-    phase = plan.ever() if plan else freezing.EVERYTHING
 
     def forward(variables: Any, images: jax.Array) -> Any:
-        with phase.applied():
-            return model.apply(
-                variables,
-                network.normalize(images),
-                train=True,
-                mutable=["batch_stats", "auxiliary"],
-                rngs={"dropout": jax.random.key(0)},
-            )
+        return network.model.apply(
+            variables | training.ever().marks(variables["batch_stats"]),
+            network.normalize(images),
+            train=True,
+            mutable=["batch_stats", "auxiliary"],
+            rngs={"dropout": jax.random.key(0)},
+        )
 
-    state = jax.eval_shape(functools.partial(fresh_state, config, network))
-    variables = {"params": state.params, "batch_stats": state.batch_stats}
+    fresh = jax.eval_shape(network.fresh_state)
+    variables = {"params": fresh.params, "batch_stats": fresh.batch_stats}
     images = jax.ShapeDtypeStruct(
         (jax.device_count(), 1, *network.image_shape), np.uint8
     )
     jax.eval_shape(
         jax.vmap(forward, in_axes=(None, 0), axis_name=parallel.AXIS), variables, images
-    )
-
-
-def train_step(
-    config: Config, network: Network, training: Training, step: int = 0
-) -> Callable:
-    """The training loop's step after `step` others, on all devices: see
-    `parallel.train_step`."""
-    plan = training.plan
-    return parallel.train_step(
-        make_train_step(
-            network.model,
-            network.task,
-            training.optimizer,
-            augmentation=training.augmentation,
-            normalize=network.normalize,
-            seed=config.seed,
-            ema_decay=config.optimizer.ema_decay,
-            phase=plan.phase(step) if plan else freezing.EVERYTHING,
-        )
-    )
-
-
-def eval_step(network: Network) -> Callable:
-    """The step of evaluation, on all devices: see `parallel.eval_step`."""
-    return parallel.eval_step(
-        make_eval_step(network.model, network.task, normalize=network.normalize)
-    )
-
-
-def fresh_state(
-    config: Config,
-    network: Network,
-    training: Training | None = None,
-    initial: Mapping[str, Any] | None = None,
-) -> state.State:
-    """The state before the first step; without `training`, without an optimizer's.
-
-    Args:
-      initial: see `Training`, whose own are taken where these are None.
-    """
-    if initial is None and training:
-        initial = training.initial
-    return state.create(
-        network.model,
-        training.optimizer if training else optax.identity(),
-        network.image_shape,
-        seed=config.seed,
-        ema=config.optimizer.ema_decay is not None,
-        initial=initial,
-        phase=training.plan.ever()
-        if training and training.plan
-        else freezing.EVERYTHING,
     )
 
 

@@ -10,8 +10,8 @@ from flax import linen as nn
 from jax import lax
 
 from cnn_jax.data import augment
+from cnn_jax.models.classifier import cached
 from cnn_jax.tasks.metrics import Pairs
-from cnn_jax.training import cached_features
 from cnn_jax.training.freezing import EVERYTHING, Phase, join
 from cnn_jax.training.parallel import AXIS
 from cnn_jax.training.state import State, stream
@@ -49,14 +49,16 @@ def make_train_step(
 
         def loss_of(trained: Any) -> tuple[jax.Array, tuple[Any, Any]]:
             params = join(trained, rest)
-            with phase.applied(), cached_features.given(batch.get("features")):
-                outputs, updated = model.apply(
-                    {"params": params, "batch_stats": state.batch_stats},
-                    images,
-                    train=True,
-                    mutable=["batch_stats", "auxiliary"],
-                    rngs={"dropout": dropout},
-                )
+            outputs, updated = model.apply(
+                {"params": params, "batch_stats": state.batch_stats}
+                | phase.marks(state.batch_stats)
+                | cached(batch.get("features")),
+                images,
+                train=True,
+                mutable=["batch_stats", "auxiliary"],
+                rngs={"dropout": dropout},
+            )
+            phase.check(updated.get("batch_stats", {}), state.batch_stats)
             auxiliary = jax.tree.leaves(updated.get("auxiliary", {}))
             return task.loss(outputs, batch, auxiliary), (outputs, updated)
 
@@ -100,8 +102,8 @@ def make_eval_step(
     """
 
     def step(variables: Any, batch: Batch) -> tuple[Pairs, dict[str, jax.Array]]:
-        with cached_features.given(batch.get("features")):
-            outputs = model.apply(variables, normalize(batch["image"]), train=False)
+        variables = {**variables, **cached(batch.get("features"))}
+        outputs = model.apply(variables, normalize(batch["image"]), train=False)
         return (
             lax.psum(dict(task.metrics(outputs, batch)), AXIS),
             task.predictions(outputs, batch),

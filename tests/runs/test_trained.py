@@ -76,8 +76,9 @@ def test_variables_without_averages_are_the_parameters(made):
     values = made.config.to_dict()
     values["optimizer"]["ema_decay"] = None
     config = resolve(values)
+    network = dataclasses.replace(made.network, config=config)
     with trained.reader(made.workdir, config) as checkpoints:
-        found = trained.restore(checkpoints, 2, made.network, config)
+        found = trained.restore(checkpoints, 2, network)
     kernel = found["params"]["head"]["kernel"]
     state = made.states[2]
     np.testing.assert_array_equal(kernel, state.params["head"]["kernel"])
@@ -100,13 +101,14 @@ def test_a_run_may_start_from_a_run(made, values):
     config = starting_from(made.workdir, values)
     weights = trained.initial(config)
     assert weights.facts["step"] == 2  # its best
-    loaded = trained.fitted(weights, config, made.network, made.dataset.classes)
-    found = flatten_dict(loaded.variables, sep="/")
-    assert found.keys() == weights.arrays.keys()
-    assert f"start from {made.workdir}" in loaded.report and "left" not in loaded.report
-    loaded = trained.fitted(weights, config, made.network, tuple("abcdefghij"))
-    assert "head: the file's classes are others" in loaded.report
-    assert "head" not in loaded.variables["params"]
+    _, network, variables, (report,) = trained.started(config, made.dataset)
+    assert network.model == made.network.model
+    assert flatten_dict(variables, sep="/").keys() == weights.arrays.keys()
+    assert f"start from {made.workdir}" in report and "left" not in report
+    others = dataclasses.replace(made.dataset, classes=tuple("abcdefghij"))
+    _, _, variables, (report,) = trained.started(config, others)
+    assert "head: the file's classes are others" in report
+    assert "head" not in variables["params"]
 
 
 def test_files_say_what_they_expect(tmp_path):

@@ -36,12 +36,11 @@ def test_runs(experiment_file):
 
 def test_a_runs_command_makes_its_config(experiment_file, monkeypatch):
     """What `main` resolves from the command's flags is what the sweep expects."""
-    from cnn_jax import command, main
-    from cnn_jax.runs import session
+    from cnn_jax import command, main, runs
 
     seen = []
-    monkeypatch.setattr(command, "session", lambda: session)
-    monkeypatch.setattr(session, "train", lambda *a, **k: seen.append((a, k)))
+    monkeypatch.setattr(command, "runs", lambda: runs)
+    monkeypatch.setattr(runs, "train", lambda *a, **k: seen.append((a, k)))
     for smoke in (False, True):
         for run in load(experiment_file, smoke=smoke, overwrite=smoke).runs:
             monkeypatch.setattr("sys.argv", ["main", *run.command[3:]])

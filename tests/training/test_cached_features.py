@@ -8,11 +8,20 @@ import numpy as np
 import pytest
 
 from cnn_jax import models
+from cnn_jax.core.errors import UserError
 from cnn_jax.data.augment import Augment, normalize
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.data.splits import Arrays
+from cnn_jax.runs.resolve import resolve
 from cnn_jax.tasks import Classification
-from cnn_jax.training import cached_features, freezing, optimizers, parallel, state
+from cnn_jax.training import (
+    cached_features,
+    freezing,
+    optimizers,
+    parallel,
+    setup,
+    state,
+)
 from cnn_jax.training.step import make_eval_step, make_train_step
 
 SHAPE, CLASSES, COUNT = (8, 8, 1), 3, 70
@@ -123,3 +132,41 @@ def test_later_groups_stand_in_the_way_too(dataset):
         lambda: paths, train_only="head", unfreeze=("stage2.*",), unfreeze_every=5
     )
     assert cached_features.obstacle(plain, plan, dataset, augmented=False)
+
+
+@pytest.fixture
+def frozen(values, few_digits):
+    """`frozen(**train)`: the arguments of `with_features` where the head is trained."""
+
+    def make(data=None, **train):
+        config = resolve(
+            values(train=train, optimizer={"train_only": "head"}, data=data or {})
+        )
+        network = setup.network(config, few_digits)
+        training = setup.training(network, 24)
+        variables = parallel.replicate(network.fresh_state().variables())
+        return training, few_digits, variables
+
+    return make
+
+
+def test_maps_before_the_head_are_computed_once(frozen):
+    found, said = cached_features.with_features(*frozen())
+    shapes = {role: split.features.shape for role, split in found.splits.items()}
+    assert shapes == {"train": (24, 8, 8, 2), "test": (20, 8, 8, 2)}
+    assert said == "the maps before the head are computed once: 0.0 MiB"
+    assert isinstance(found.splits["train"], Arrays)
+
+
+def test_maps_that_are_not_computed(frozen, made):
+    for arguments in (frozen(cache_features=False), frozen({"crop_padding": 1})):
+        assert cached_features.with_features(*arguments) == (arguments[1], None)
+    training = setup.training(made.network, 24)
+    arguments = training, made.dataset, made.states[2].ema
+    assert cached_features.with_features(*arguments) == (made.dataset, None)
+
+
+def test_maps_that_are_asked_for_and_cannot_be(frozen):
+    arguments = frozen({"crop_padding": 1}, cache_features=True)
+    with pytest.raises(UserError, match="is not possible: images are augmented"):
+        cached_features.with_features(*arguments)

@@ -205,7 +205,7 @@ def fingerprints(config, monkeypatch):
 
     yield dataset.mean, dataset.std
     network = setup.network(config, dataset)
-    training = setup.training(config, network, len(dataset.splits["train"]))
+    training = setup.training(network, len(dataset.splits["train"]))
     yield (
         training.steps,
         training.log_every,
@@ -222,9 +222,7 @@ def fingerprints(config, monkeypatch):
 
     with monkeypatch.context() as patch, contextlib.suppress(Begun):
         patch.setattr(loop, "Checkpoints", checkpoints)
-        loop.train(
-            config, dataset, network, training, Path("unused"), table="", tags={}
-        )
+        loop.train(training, dataset, Path("unused"), table="", tags={})
     with monkeypatch.context() as patch:
         make = setup.make_train_step
         patch.setattr(
@@ -232,13 +230,10 @@ def fingerprints(config, monkeypatch):
             "make_train_step",
             lambda *args, **options: steps.append(make(*args, **options)) or steps[0],
         )
-        setup.train_step(config, network, training)
+        training.step()
     yield opened
 
-    def fresh():
-        return setup.fresh_state(config, network, training)
-
-    yield str(jax.make_jaxpr(fresh)())
+    yield str(jax.make_jaxpr(training.fresh_state)())
     rows = {
         "image": np.zeros((2, *dataset.image_shape), np.uint8),
         "label": dataset.splits["train"].labels[:2]
@@ -247,7 +242,7 @@ def fingerprints(config, monkeypatch):
         **{key: np.zeros(2, np.int32) for key in ("index", "epoch")},
     }
     step = jax.make_jaxpr(steps[0], axis_env=[(parallel.AXIS, 1)])
-    yield str(step(jax.eval_shape(fresh), rows))
+    yield str(step(jax.eval_shape(training.fresh_state), rows))
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,7 @@ from cnn_jax.training import freezing, loop, setup
 from cnn_jax.training.checkpoints import Checkpoints
 from cnn_jax.training.config import hash_of
 from cnn_jax.training.evaluation import Evaluation
+from cnn_jax.training.record import Report
 from cnn_jax.training.signals import Stopped
 
 
@@ -25,8 +26,8 @@ def told(monkeypatch):
     """What a report is told, in order: (what, its first argument)."""
     found = []
 
-    class Told:
-        def __init__(self, workdir, config, network, training, step, mark):
+    class Told(Report):
+        def __init__(self, workdir, training, step, mark):
             found.append(("start", step))
 
         def mark(self):
@@ -42,8 +43,17 @@ def told(monkeypatch):
             found.append(("evaluation", step))
             return {"test/accuracy": result.totals["accuracy"] / 10}
 
-        def __getattr__(self, what):
-            return lambda first, *_: found.append((what, first))
+        def begin(self, table, tags, inputs, scores):
+            found.append(("begin", table))
+
+        def say(self, text):
+            found.append(("say", text))
+
+        def step(self, step):
+            found.append(("step", step))
+
+        def training(self, step, row):
+            found.append(("training", step))
 
     monkeypatch.setattr(loop, "Report", Told)
     return found
@@ -76,7 +86,7 @@ def train(told, seen, values, monkeypatch, tmp_path, few_digits):
             pair = (loss, np.float32(1))
             return state, {"objective": pair, "loss": pair}
 
-        def make(config, network, training, start=0):
+        def make(training, start=0):
             seen.made.append(start)
             return step
 
@@ -96,18 +106,18 @@ def train(told, seen, values, monkeypatch, tmp_path, few_digits):
 
     monkeypatch.setattr(loop, "evaluate", evaluate)
     monkeypatch.setattr(Checkpoints, "save", save)
-    monkeypatch.setattr(setup, "eval_step", lambda _: None)
+    monkeypatch.setattr(setup.Network, "eval_step", lambda _: None)
 
     def start(at=lambda _: None, dataset=few_digits, plan=None, **groups):
         own = {"train": {"steps": 6}, "model": {"widths": (1,)}}
         config = resolve(values(**own | groups))
         network = setup.network(config, dataset)
-        training = setup.training(config, network, len(dataset.splits["train"]))
+        training = setup.training(network, len(dataset.splits["train"]))
         if plan:
             training = dataclasses.replace(training, plan=plan(network))
-        monkeypatch.setattr(setup, "train_step", fake_step(at))
+        monkeypatch.setattr(setup.Training, "step", fake_step(at))
         options = {"table": "", "tags": {}}
-        return loop.train(config, dataset, network, training, tmp_path, **options)
+        return loop.train(training, dataset, tmp_path, **options)
 
     return start
 
@@ -266,9 +276,9 @@ def test_workers_are_ended_with_the_run(train, monkeypatch):
 def test_the_first_inputs_are_shown_as_training_sees_them(values, few_digits):
     config = resolve(values(data={"batch_size": 24, "crop_padding": 1}))
     network = setup.network(config, few_digits)
-    training = setup.training(config, network, 24)
+    training = setup.training(network, 24)
     split = few_digits.splits["train"]
-    shown = loop._first_inputs(config, split, training)
+    shown = loop._first_inputs(split, training)
     assert len(shown) == loop.PICTURES and shown[0].dtype == np.uint8
     plain = next(loop.batches(split, config.seed, 0, 1, batch_size=loop.PICTURES))
     assert not np.array_equal(shown, plain["image"])

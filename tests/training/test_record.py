@@ -50,8 +50,8 @@ def begun(made, tmp_path, logs):
     """`begun()`: the report of a run that goes on from step 2."""
 
     def begin():
-        training = setup.training(made.config, made.network, 24)
-        return Report(tmp_path, made.config, made.network, training, 2)
+        training = setup.training(made.network, 24)
+        return Report(tmp_path, training, 2)
 
     return begin
 
@@ -61,7 +61,7 @@ def test_a_run_begins_with_its_config_its_layers_and_its_inputs(
 ):
     inputs = list(np.zeros((3, 8, 8, 1), np.uint8))
     with begun() as told:
-        told.begin(made.config, "| layer |", {"arm": "small"}, inputs, ["test/loss"])
+        told.begin("| layer |", {"arm": "small"}, inputs, ["test/loss"])
     (log,) = logs
     assert log.opened == (tmp_path, 2) and log.closed
     (config, summary) = log.of("text")
@@ -85,7 +85,7 @@ def test_the_learning_rate_is_that_of_the_step_that_was_made(
         counted.append(count)
         return 0.25
 
-    training = setup.training(made.config, made.network, 24)
+    training = setup.training(made.network, 24)
     training = dataclasses.replace(training, schedule=schedule)
     monkeypatch.setattr(setup, "training", lambda *_: training)
     with begun() as told:
@@ -126,7 +126,7 @@ def test_other_hosts_are_silent(begun, logs, made, monkeypatch, capsys):
     monkeypatch.setattr(parallel, "is_main_host", lambda: False)
     totals = {"loss": (np.float64(6), 8.0)}
     with begun() as told:
-        told.begin(made.config, "", {}, [np.zeros((8, 8, 1), np.uint8)], [])
+        told.begin("", {}, [np.zeros((8, 8, 1), np.uint8)], [])
         told.training(3, {"train/loss": 1.5})
         scores = told.evaluation(4, Evaluation(totals, [], []), made.states[2].params)
         told.say("a line")

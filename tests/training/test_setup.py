@@ -10,9 +10,8 @@ import pytest
 from cnn_jax.core import memory
 from cnn_jax.core.errors import UserError
 from cnn_jax.data.dataset import Dataset
-from cnn_jax.data.splits import Arrays
 from cnn_jax.runs.resolve import resolve
-from cnn_jax.training import checks, parallel, setup
+from cnn_jax.training import checks, setup
 from cnn_jax.training.config import default
 
 GRAY = Dataset({}, tuple("ab"), (8, 8, 1), (0.25,), (0.5,))
@@ -115,7 +114,7 @@ def training_of(values, few_digits):
 
     def make(**groups):
         config = resolve(values(**groups))
-        return setup.training(config, setup.network(config, few_digits), 24)
+        return setup.training(setup.network(config, few_digits), 24)
 
     return make
 
@@ -220,64 +219,17 @@ def test_a_group_that_starts_later_has_the_rate_of_its_step(training_of):
 
 
 def test_a_fresh_state_without_an_optimizer(made):
-    shapes = jax.eval_shape(lambda: setup.fresh_state(made.config, made.network))
+    shapes = jax.eval_shape(lambda: made.network.fresh_state())
     assert shapes.opt_state == optax.EmptyState()
     assert shapes.ema is not None  # the config keeps averages
 
 
-def test_initial_variables_are_those_of_the_training_unless_given(made):
-    def state(value):
-        bias = np.full(10, value, np.float32)
-        return {"params": {"head": {"bias": bias}}}
-
-    training = setup.training(made.config, made.network, 24)
-    training = dataclasses.replace(training, initial=state(1))
-
-    def bias(*arguments):
-        fresh = setup.fresh_state(made.config, made.network, *arguments)
-        return fresh.params["head"]["bias"]
-
-    np.testing.assert_array_equal(bias(training), np.ones(10))
-    np.testing.assert_array_equal(bias(training, state(2)), np.full(10, 2))
-
-
-@pytest.fixture
-def frozen(values, few_digits):
-    """`frozen(**train)`: the arguments of `with_features` where the head is trained."""
-
-    def make(data=None, **train):
-        config = resolve(
-            values(train=train, optimizer={"train_only": "head"}, data=data or {})
-        )
-        network = setup.network(config, few_digits)
-        training = setup.training(config, network, 24)
-        variables = parallel.replicate(setup.fresh_state(config, network).variables())
-        return config, network, training, few_digits, variables
-
-    return make
-
-
-def test_maps_before_the_head_are_computed_once(frozen):
-    config, network, training, dataset, variables = frozen()
-    found, said = setup.with_features(config, network, training, dataset, variables)
-    shapes = {role: split.features.shape for role, split in found.splits.items()}
-    assert shapes == {"train": (24, 8, 8, 2), "test": (20, 8, 8, 2)}
-    assert said == "the maps before the head are computed once: 0.0 MiB"
-    assert isinstance(found.splits["train"], Arrays)
-
-
-def test_maps_that_are_not_computed(frozen, made):
-    for arguments in (frozen(cache_features=False), frozen({"crop_padding": 1})):
-        assert setup.with_features(*arguments) == (arguments[3], None)
-    training = setup.training(made.config, made.network, 24)
-    rest = training, made.dataset, made.states[2].ema
-    assert setup.with_features(made.config, made.network, *rest) == (made.dataset, None)
-
-
-def test_maps_that_are_asked_for_and_cannot_be(frozen):
-    arguments = frozen({"crop_padding": 1}, cache_features=True)
-    with pytest.raises(UserError, match="is not possible: images are augmented"):
-        setup.with_features(*arguments)
+def test_initial_variables_are_those_of_the_training(made):
+    initial = {"params": {"head": {"bias": np.ones(10, np.float32)}}}
+    training = setup.training(made.network, 24)
+    training = dataclasses.replace(training, initial=initial)
+    for fresh in (training.fresh_state(), made.network.fresh_state(initial)):
+        np.testing.assert_array_equal(fresh.params["head"]["bias"], np.ones(10))
 
 
 def made(**overrides):
@@ -289,7 +241,7 @@ def made(**overrides):
     config = resolve(values, overrides)
     dataset = setup.dataset(config)
     network = setup.network(config, dataset)
-    return config, network, setup.training(config, network, 16)
+    return setup.training(network, 16)
 
 
 EMBEDDING = {"model__head": "embedding", "data__name": "identities"}
@@ -300,23 +252,23 @@ EMBEDDING |= {"task__name": "embedding", "data__image_size": "(8,)"}
 def test_batch_normalization_of_one_value_is_refused(sync, monkeypatch):
     """An embedding has no space: of one example a device there is one value."""
     options = EMBEDDING | {"model__sync_batch_norm": sync}
-    setup.check_batch_norm(*made(**options, data__batch_size="2"))
+    setup.check_batch_norm(made(**options, data__batch_size="2"))
     with pytest.raises(UserError, match="embedding_norm: batch normalization"):
-        setup.check_batch_norm(*made(**options, data__batch_size="1"))
+        setup.check_batch_norm(made(**options, data__batch_size="1"))
     monkeypatch.setattr(jax, "device_count", lambda: 2)
     parts = made(**options, data__batch_size="2")
     if sync == "true":  # two devices have two values together
-        setup.check_batch_norm(*parts)
+        setup.check_batch_norm(parts)
     else:
         with pytest.raises(UserError, match="embedding_norm"):
-            setup.check_batch_norm(*parts)
+            setup.check_batch_norm(parts)
 
 
 def test_batch_normalization_that_does_not_see_one_value_is_not_refused():
-    setup.check_batch_norm(*made(data__batch_size="1"))
+    setup.check_batch_norm(made(data__batch_size="1"))
     # A frozen layer normalizes by its running averages.
     frozen = {"optimizer__freeze": "embedding_norm", "data__batch_size": "1"}
-    setup.check_batch_norm(*made(**EMBEDDING, **frozen))
+    setup.check_batch_norm(made(**EMBEDDING, **frozen))
 
 
 @pytest.mark.parametrize(
@@ -342,7 +294,8 @@ def test_numbers_that_do_not_fit_the_run(options, words):
 
 
 def test_a_state_or_a_batch_of_no_machine_is_refused(monkeypatch):
-    config, network, _ = made()
+    network = made().network
+    config = network.config
     state = {"a": jax.ShapeDtypeStruct((2**20, 2**10), "float32")}
     monkeypatch.setattr(memory, "total", lambda: 2**30)
     checks.check_memory(config, network.image_shape, {})

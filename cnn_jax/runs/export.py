@@ -1,0 +1,55 @@
+"""A run's weights in the format of another library."""
+
+import json
+from pathlib import Path
+
+from cnn_jax.runs import run_folder, trained
+from cnn_jax.training import setup
+from cnn_jax.training.state import parameter_count
+from cnn_jax.weights import torch_weights, weight_files
+
+
+def export_weights(
+    workdir: Path, path: Path, *, checkpoint: str, overwrite: bool
+) -> str:
+    """Writes a run's checkpoint as a state dict with torchvision's names.
+
+    Returns:
+      One line that says what was written.
+    """
+    weight_files.check_file(path, overwrite=overwrite)
+    config = run_folder.saved_config(workdir)
+    dataset = run_folder.saved_dataset(workdir)
+    network = setup.network(config, dataset)
+    entries = torch_weights.entries_of(
+        config.model.name, network.model, dataset.image_shape
+    )
+    with trained.reader(workdir, config) as checkpoints:
+        step = trained.chosen_step(checkpoints, checkpoint)
+        variables = trained.restore(checkpoints, step, network)
+    facts = {
+        "model": config.model.name,
+        "classes": dataset.classes,
+        "image_shape": dataset.image_shape,
+        "mean": dataset.mean,
+        "std": dataset.std,
+    }
+    weight_files.write_file(
+        path,
+        torch_weights.state_of(entries, variables),
+        {key: json.dumps(value) for key, value in facts.items()},
+        overwrite=overwrite,
+    )
+    report = (
+        f"{config.model.name}: {len(entries)} entries, "
+        f"{parameter_count(variables['params']):,} parameters, "
+        f"{network.model.num_classes} classes, from step {step} of {workdir} to {path}"
+    )
+    if other := torch_weights.unlike_published(
+        config.model.name, entries, network.model.num_classes
+    ):
+        report += (
+            f"\nwarning: torchvision's own {config.model.name} does not load it, since "
+            f"this run's network is another one: {other}"
+        )
+    return report

@@ -1,0 +1,47 @@
+"""Evaluation of a run's checkpoint on a split of its data."""
+
+from pathlib import Path
+
+from cnn_jax.core.errors import unknown
+from cnn_jax.runs import console, run_folder, trained
+from cnn_jax.training import checks, loop, setup
+from cnn_jax.training.config import Config
+from cnn_jax.training.evaluation import evaluate as evaluate_split
+
+
+def evaluate(
+    workdir: Path,
+    *,
+    split: str = "test",
+    checkpoint: str = "best",
+    output: str = "table",
+    expected: Config | None = None,
+) -> None:
+    """Prints the metrics of a run's checkpoint on a split of its data.
+
+    Args:
+      expected: the config that the run should be of; None: whatever it is of.
+    """
+    config = run_folder.saved_config(workdir)
+    if expected is not None:
+        run_folder.claim(workdir, expected, overwrite=False)
+        config = expected  # its data may lie elsewhere by now
+    with trained.reader(workdir, config) as checkpoints:
+        step = trained.chosen_step(checkpoints, checkpoint)
+        dataset = run_folder.as_known(workdir, config, setup.dataset(config))
+        if split not in dataset.splits:
+            raise unknown("split", split, dataset.splits)
+        run_folder.check_data(workdir, dataset)
+        network = setup.network(config, dataset)
+        checks.check_batch_sizes(config)
+        variables = trained.restore(checkpoints, step, network)
+    found = evaluate_split(
+        network.eval_step(),
+        variables,
+        loop.eval_batches(dataset.splits[split], config),
+        network.task.collected,
+    )
+    scores = network.task.scores(found.totals, found.rows)
+    scores = {f"{split}/{name}": value for name, value in scores.items()}
+    result = {"step": step, "examples": len(dataset.splits[split])} | scores
+    console.show(result, output)

@@ -1,0 +1,178 @@
+"""Training in a run's folder, from a config to its results."""
+
+import contextlib
+import dataclasses
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+from flax.traverse_util import flatten_dict
+
+from cnn_jax.analysis import costs
+from cnn_jax.core.records import Damaged
+from cnn_jax.data.dataset import Dataset
+from cnn_jax.runs import console, run_folder, trained
+from cnn_jax.training import checks, freezing, loop, parallel, setup, startup
+from cnn_jax.training import config as config_lib
+from cnn_jax.training.config import Config
+from cnn_jax.training.setup import Training
+
+
+class Ready(NamedTuple):
+    """All that a run needs before it touches its folder.
+
+    Attributes:
+      table: the layers of the network.
+      said: lines for the console.
+      trained_parameters: how many are ever trained; None: all of them.
+    """
+
+    dataset: Dataset
+    training: Training
+    table: costs.Table
+    said: tuple[str, ...]
+    trained_parameters: int | None
+
+
+def train(
+    config: Config,
+    workdir: Path,
+    *,
+    overwrite: bool = False,
+    tags: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """Trains to the end in the folder, or says that this was done before.
+
+    Args:
+      tags: names and values that stand beside those of the config.
+
+    Returns:
+      The results of the run, as results.json keeps them.
+
+    Raises:
+      UserError: everything that can be wrong with the config or the data is found
+        before the folder is touched.
+    """
+    startup.CLOCK.begin()
+    if overwrite:
+        run_folder.check_overwrite(workdir)
+    known = not overwrite and run_folder.claim(workdir, config, overwrite=False)
+    damage = _damage(workdir) if known else []
+    if known and not damage and (results := run_folder.read_results(workdir)):
+        console.say(f"The run in {workdir} is complete; --overwrite starts it again.")
+        console.show_results(results, workdir)
+        return results
+    # Where config.json is damaged, the data and the weights give its facts again.
+    known = known and run_folder.is_whole(workdir)
+    ready = _prepare(config, workdir if known else None)
+    with _opened(workdir, ready, overwrite, tags or {}):
+        for line in (*(f"warning: {line}" for line in damage), *ready.said):
+            console.say(line)
+        results = loop.train(
+            ready.training,
+            ready.dataset,
+            workdir,
+            table=costs.render(ready.table, "markdown"),
+            tags=tags or {},
+        )
+        results["macs"] = ready.table.macs
+        if ready.trained_parameters is not None:
+            results["trained_parameters"] = ready.trained_parameters
+        if parallel.is_main_host():
+            run_folder.write_results(workdir, results)
+            console.show_results(results, workdir)
+    return results
+
+
+def _damage(workdir: Path) -> list[str]:
+    """Returns what is damaged in a run's folder and can be mended, a line each."""
+    if not run_folder.is_whole(workdir):
+        return [
+            f"{workdir / 'config.json'} is damaged, and is written again from this "
+            "command and its data."
+        ]
+    try:
+        run_folder.read_results(workdir)
+    except Damaged as error:
+        return [f"{error} The last checkpoint gives the results again."]
+    return []
+
+
+def _prepare(config: Config, known: Path | None) -> Ready:
+    """Makes the parts of the run of a config.
+
+    Args:
+      known: the folder of the run, if it has begun.
+    """
+    said = []
+    with startup.CLOCK.part("data"):
+        dataset = setup.dataset(config)
+    if known:
+        dataset = run_folder.as_known(known, config, dataset)
+        run_folder.check_data(known, dataset)
+    begun = known is not None and trained.has_checkpoint(known, config)
+    if begun and (change := run_folder.other_devices(known)):
+        said.append(f"warning: {change}")
+    network, loaded = None, None
+    if config.model.init_from is not None and not begun:
+        dataset, network, loaded, reports = trained.started(config, dataset)
+        said += reports
+    network = network or setup.network(config, dataset)
+    training = setup.training(network, len(dataset.splits["train"]))
+    shapes = {}
+    if loaded is not None or training.plan:
+        shapes = freezing.shapes_of(network.model, network.image_shape)
+    if loaded is not None:
+        options = config_lib.arguments(config.optimizer, freezing.kept)
+        initial = freezing.kept(loaded, list(shapes), **options)
+        training = dataclasses.replace(training, initial=initial)
+    table = costs.layer_table(network.model, dataset.image_shape)
+    setup.check_batch_norm(training)
+    checks.check_memory(
+        config, dataset.image_shape, jax.eval_shape(training.fresh_state)
+    )
+    if shapes:
+        drawn = training.initial and flatten_dict(training.initial["params"])
+        said.append(freezing.table(shapes, training.plan, drawn))
+    return Ready(
+        dataset,
+        training,
+        table,
+        (_headline(dataset, training, table), *said),
+        trained_parameters=sum(
+            math.prod(shapes[path]) for path in training.plan.ever().trained
+        )
+        if training.plan
+        else None,
+    )
+
+
+def _headline(dataset: Dataset, training: Training, table: costs.Table) -> str:
+    config = training.config
+    return (
+        f"{config.model.name} on {config.data.name}: {table.parameters:,} "
+        f"parameters, {len(dataset.splits['train']):,} training and "
+        f"{len(dataset.splits['test']):,} test examples, {training.steps:,} steps "
+        f"of {config.data.batch_size} on {jax.device_count()} x "
+        f"{jax.devices()[0].device_kind}"
+    )
+
+
+@contextlib.contextmanager
+def _opened(
+    workdir: Path, ready: Ready, overwrite: bool, tags: Mapping[str, str]
+) -> Iterator[None]:
+    """Keeps the folder for this run, and writes what it is a run of."""
+    config = ready.training.config
+    with contextlib.ExitStack() as stack:
+        if parallel.is_main_host():
+            state = jax.tree.leaves(jax.eval_shape(ready.training.fresh_state))
+            size = sum(leaf.size * leaf.dtype.itemsize for leaf in state)
+            run_folder.check_space(workdir, size, config.checkpoint.keep)
+            stack.enter_context(run_folder.reserved(workdir, console.say))
+            run_folder.claim(workdir, config, overwrite=overwrite)
+            run_folder.describe(workdir, config, ready.dataset, tags)
+        parallel.wait_for_all("folder")
+        yield
