@@ -19,7 +19,7 @@ from cnn_jax.core.errors import UserError
 from cnn_jax.core.orbax_paths import orbax_path
 from cnn_jax.core.records import Damaged
 from cnn_jax.data.dataset import Dataset
-from cnn_jax.runs import dataset_facts, removal
+from cnn_jax.runs import dataset_facts, migration, removal
 from cnn_jax.runs.resolve import resolve
 from cnn_jax.training import config as config_lib
 from cnn_jax.training import machine
@@ -147,6 +147,7 @@ def describe(
     workdir.mkdir(parents=True, exist_ok=True)
     removal.finish(workdir)
     content = {
+        "schema": migration.VERSION,
         "config": config_lib.as_dict(config),
         "config_hash": config_lib.hash_of(config),
         "tags": dict(tags),
@@ -219,11 +220,23 @@ def saved_config(workdir: Path) -> Config:
       UserError: as `description`, or the config is one that no run can have.
     """
     try:
-        return resolve(description(workdir)["config"], any_number=True)
+        return _resolved(description(workdir))
     except UserError:
         raise
     except Exception as error:  # whatever values of wrong types provoke
         raise _not_a_runs(workdir, f"{type(error).__name__}: {error}") from error
+
+
+def _resolved(content: Mapping[str, Any]) -> Config:
+    """Returns the config in the content of a config.json of any version."""
+    version = content.get("schema", 1)
+    if version > migration.VERSION:
+        raise UserError(
+            f"the run is of a newer version of cnn_jax: its config has schema "
+            f"{version}, and this version reads up to {migration.VERSION}."
+        )
+    config = migration.migrated(content["config"], version)
+    return resolve(config, any_number=True)
 
 
 def saved_dataset(workdir: Path) -> Dataset:
@@ -295,7 +308,7 @@ def _is_damaged_one_of(workdir: Path, config: Config) -> bool:
     if f'"config_hash": "{config_lib.hash_of(config)}"'.encode() in text:
         return True
     try:
-        theirs = resolve(json.loads(text)["config"], any_number=True)
+        theirs = _resolved(json.loads(text))
     except Exception:  # whatever the damage provokes
         return False
     return config_lib.identity(theirs) == config_lib.identity(config)

@@ -1,0 +1,69 @@
+"""Runs of earlier versions are read, and go on."""
+
+import json
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from cnn_jax.core.errors import UserError
+from cnn_jax.runs import migration, run_folder
+
+# A run of six steps that was ended after three, as version 1 wrote it: a task and its
+# metrics had other names. The numbers are those of that version, on one CPU.
+VERSION_1 = Path(__file__).with_name("version_1.zip")
+THEN = {"test/loss": 2.2929077625274656, "test/accuracy": 0.15}
+AT_3 = {"test/loss": 2.2918200492858887, "test/accuracy": 0.15}
+
+
+@pytest.fixture
+def old(tmp_path):
+    with zipfile.ZipFile(VERSION_1) as archive:
+        archive.extractall(tmp_path / "run")
+    return tmp_path / "run"
+
+
+def test_names_of_version_1():
+    given = {"seed": 0, "task": {"name": "localisation"}, "data": {"name": "digits"}}
+    found = migration.migrated(given, 1)
+    assert found == {**given, "task": {"name": "localization"}}
+    assert given["task"]["name"] == "localisation"
+    assert migration.migrated(found, migration.VERSION) == found
+
+
+def test_a_config_of_version_1_is_read(old):
+    config = run_folder.saved_config(old)
+    assert config.task.name == "localization" and config.model.width == 2
+
+
+def test_a_newer_version_is_refused(old):
+    path = old / "config.json"
+    content = json.loads(path.read_text()) | {"schema": migration.VERSION + 1}
+    content["checksum"] = run_folder._checksum(content)
+    path.write_text(json.dumps(content))
+    with pytest.raises(UserError, match="newer version of cnn_jax"):
+        run_folder.saved_config(old)
+
+
+@pytest.mark.full
+def test_a_run_of_version_1_is_evaluated_and_predicts(old, done, tmp_path):
+    found = json.loads(done("evaluate", f"--workdir={old}", "--format=json"))
+    assert found["step"] == 3
+    assert {k: found[k] for k in AT_3} == pytest.approx(AT_3, rel=1e-4)
+    picture = Path("docs/pictures/localization.jpg").resolve()
+    out = done("predict", f"--workdir={old}", picture, "--format=json", "--top_k=2")
+    ((first, second),) = [entry["predictions"] for entry in json.loads(out)]
+    assert first["probability"] >= second["probability"] > 0
+
+
+@pytest.mark.full
+def test_a_run_of_version_1_goes_on(old, call):
+    flags = ["--smoke", "--config.model.width=2", "--config.model.stage_sizes=(1,1,1)"]
+    flags += ["--config.train.steps=6", "--config.eval.every_steps=3"]
+    flags += ["--config.checkpoint.keep=2", f"--workdir={old}"]
+    code, out, err = call("main", "--config=configs/localization.py", *flags)
+    assert code == 0 and "resuming from step 3 of 6" in out + err
+    results = json.loads((old / "results.json").read_text())
+    assert {k: results[k] for k in THEN} == pytest.approx(THEN, rel=1e-4)
+    assert "test/localization_error" in results
+    assert json.loads((old / "config.json").read_text())["schema"] == migration.VERSION
