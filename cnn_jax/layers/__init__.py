@@ -52,6 +52,7 @@ from cnn_jax.layers.inverted_residual import InvertedResidual
 from cnn_jax.layers.matrix import convolve_as_matrix_product, im2col, patches
 from cnn_jax.layers.normalization import (
     BATCH_AXIS,
+    FROZEN,
     BatchNorm,
     GroupNorm,
     InstanceNorm,
@@ -103,6 +104,7 @@ __all__ = [
     "ASPP",
     "BATCH_AXIS",
     "FILTERS",
+    "FROZEN",
     "SHARING",
     "SHORTCUTS",
     "AdaptiveAvgPool",

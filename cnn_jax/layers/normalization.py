@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import flax.linen as nn
 import jax.numpy as jnp
+from flax.linen.dtypes import canonicalize_dtype
 from jax import lax
 from jax.typing import ArrayLike, DTypeLike
 from jaxtyping import Array, Float, Float32
@@ -21,6 +22,9 @@ Moments = Float32[Array, "batch *ones channels"]
 
 # The axis over which the training step maps devices, for synchronized statistics.
 BATCH_AXIS = "batch"
+
+# The variable, collection and name, whose presence freezes a `BatchNorm`.
+FROZEN = ("frozen", "statistics")
 
 
 class Normalization(Described):
@@ -53,6 +57,10 @@ class BatchNorm(Normalization, nn.BatchNorm):
 
     `axis_name=BATCH_AXIS` averages the statistics over all devices of a training
     step that is mapped over that axis; while initializing, no axis is needed.
+
+    A layer is frozen where the variable collection of `FROZEN` has its entry: it
+    normalizes with the running statistics and does not change them, as with
+    `use_running_average=True`. The value of the entry is not read.
     """
 
     kind = "Batch Normalization"
@@ -70,6 +78,8 @@ class BatchNorm(Normalization, nn.BatchNorm):
         Raises:
           UserError: the statistics of a batch are those of one value.
         """
+        if self.has_variable(*FROZEN):
+            return self._normalized_by_running_statistics(x)
         averaged = self.use_running_average or use_running_average
         if not averaged and not self.is_initializing():
             devices = lax.axis_size(self.axis_name) if self.axis_name else 1
@@ -82,6 +92,21 @@ class BatchNorm(Normalization, nn.BatchNorm):
                 )
         # The function itself: an interceptor sees one call of this module, this one.
         return nn.BatchNorm.__call__.__wrapped__(self, x, use_running_average)
+
+    @nn.nowrap
+    def _normalized_by_running_statistics(self, x: ArrayLike) -> Array:
+        """The output of linen's with `use_running_average=True`, to the bit. Linen does
+        not let an argument overrule the attribute."""
+        mean, var = (self.get_variable("batch_stats", name) for name in ("mean", "var"))
+        factor, used = lax.rsqrt(var + self.epsilon), [x]
+        if self.use_scale:
+            used.append(self.param("scale", self.scale_init, mean.shape))
+            factor *= used[-1]
+        y = (x - mean) * factor
+        if self.use_bias:
+            used.append(self.param("bias", self.bias_init, mean.shape))
+            y += used[-1]
+        return y.astype(canonicalize_dtype(*used, dtype=self.dtype))
 
 
 def batch_norm(
