@@ -9,8 +9,6 @@ input, as `SqueezeExcitation` does, which is a factor; what they sum is summed i
 float32. Of integers, maxima are integers; means, norms and filters answer in float32.
 """
 
-from flax.linen import Dense
-
 from cnn_jax.layers.activation import ACTIVATIONS, activation
 from cnn_jax.layers.context import ASPP, ContextModule
 from cnn_jax.layers.convolution import (
@@ -21,6 +19,8 @@ from cnn_jax.layers.convolution import (
     kaiming_normal_fan_out,
 )
 from cnn_jax.layers.cosine import CosineDense, l2_normalize
+from cnn_jax.layers.dense import Dense
+from cnn_jax.layers.described import Described
 from cnn_jax.layers.factorized import Conv2Plus1D, FlattenedConv, SeparableConv
 from cnn_jax.layers.filters import (
     FILTERS,
@@ -123,6 +123,7 @@ __all__ = [
     "Dense",
     "DepthSharedConv",
     "DepthwiseConv",
+    "Described",
     "Dropout",
     "FilterBank",
     "Fire",

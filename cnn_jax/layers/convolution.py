@@ -1,5 +1,6 @@
 """Convolution over one, two or three dimensions in space, channels last."""
 
+import math
 from collections.abc import Sequence, Sized
 from typing import ClassVar
 
@@ -12,6 +13,8 @@ from jaxtyping import Array, Float
 from cnn_jax.core.errors import UserError
 from cnn_jax.kernels import convolution, convolution_xla
 from cnn_jax.kernels.windows import Pairs
+from cnn_jax.layers import arithmetic, formulas
+from cnn_jax.layers.described import Described, Shape
 from cnn_jax.layers.initializers import variance_scaling
 from cnn_jax.layers.naming import named, where
 from cnn_jax.layers.windows import Padding, Size, explicit_padding, per_dimension
@@ -56,9 +59,9 @@ def computation_dtype(dtype: DTypeLike | None, x: Array) -> DTypeLike:
     return dtype or jnp.promote_types(x.dtype, jnp.float32)
 
 
-class Windowed(nn.Module):
-    """What layers with a kernel over space share; they hold the attributes of `Conv`
-    that it reads."""
+class Windowed(Described, nn.Module):
+    """The common part of layers with a kernel over space. They have the attributes of
+    `Conv` that it reads."""
 
     # Over how many dimensions a kernel moves whose size is one integer.
     rank: ClassVar[int] = 2
@@ -143,6 +146,77 @@ class Windowed(nn.Module):
         )
         return self.add_bias(y, (features,))
 
+    @nn.nowrap
+    def groups_of(self, channels: int) -> int:
+        """In how many groups the input's channels are convolved."""
+        return self.groups
+
+    @nn.nowrap
+    def macs(self, in_shape: Shape, out_shape: Shape) -> int:
+        channels = in_shape[-1]
+        return arithmetic.conv_macs(
+            out_shape[:-1],
+            self.window,
+            channels,
+            out_shape[-1],
+            groups=self.groups_of(channels),
+        )
+
+    @nn.nowrap
+    def explain(self, in_shape: Shape, out_shape: Shape) -> tuple[str, str]:
+        channels = in_shape[-1]
+        depthwise = self.groups_of(channels) == channels > 1
+        kind = "Depthwise Convolution" if depthwise else "Convolution"
+        return self.explain_as(kind, in_shape, out_shape)
+
+    @nn.nowrap
+    def explain_as(
+        self, kind: str, in_shape: Shape, out_shape: Shape, places: Shape = ()
+    ) -> tuple[str, str]:
+        """The explanation of a convolution of that kind, with a kernel for each of
+        `places`."""
+        dimensions = formulas.geometry(
+            in_shape[:-1], self.window, self.strides, self.padding, self.dilation
+        )
+        return self.explain_with(
+            kind,
+            formulas.attributes(dimensions, padding=True),
+            formulas.sizes(dimensions),
+            in_shape,
+            out_shape,
+            places,
+        )
+
+    @nn.nowrap
+    def explain_with(
+        self,
+        kind: str,
+        attributes: str,
+        sizes: str,
+        in_shape: Shape,
+        out_shape: Shape,
+        places: Shape = (),
+    ) -> tuple[str, str]:
+        """The explanation around the texts of the geometry and of the output sizes."""
+        channels, features = in_shape[-1], out_shape[-1]
+        groups, window = self.groups_of(channels), formulas.by(self.window)
+        words = [f"{features} filters of {window}", attributes]
+        if groups > 1:
+            words.append(f"{groups} groups")
+        if not self.use_bias:
+            words.append("no bias")
+        per_group = f"{channels}/{groups}" if groups > 1 else channels
+        kernels = math.prod(places)
+        weights = formulas.weights(
+            (*places, *self.window, per_group, features),
+            kernels * features * self.use_bias,
+            kernels
+            * arithmetic.conv_parameters(
+                self.window, channels, features, groups=groups, use_bias=self.use_bias
+            ),
+        )
+        return f"{kind} ({window})", "; ".join([", ".join(words), weights, sizes])
+
 
 class ConvLike(Windowed):
     """What takes the place of a `Conv`, with its attributes in its order, so that a
@@ -204,3 +278,7 @@ class DepthwiseConv(Windowed):
     @nn.compact
     def __call__(self, x: Maps) -> Out:
         return self.convolution(x, x.shape[-1] * self.multiplier, x.shape[-1])
+
+    @nn.nowrap
+    def groups_of(self, channels: int) -> int:
+        return channels

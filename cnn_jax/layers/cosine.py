@@ -6,7 +6,9 @@ from jax import lax
 from jax.nn.initializers import Initializer
 from jaxtyping import Array, Float
 
-from cnn_jax.layers import initializers
+from cnn_jax.layers import formulas, initializers
+from cnn_jax.layers.dense import FullyConnected
+from cnn_jax.layers.described import Shape
 
 SHORTEST = 1e-6
 
@@ -22,7 +24,7 @@ def l2_normalize(x: Float[Array, "*batch features"]) -> Float[Array, "*batch fea
     return x * lax.rsqrt(jnp.maximum(squares, SHORTEST**2))
 
 
-class CosineDense(nn.Module):
+class CosineDense(FullyConnected, nn.Module):
     """The cosine of the angle between each vector and each column of `kernel`.
 
     A fully connected layer without bias, whose input and weights are divided by their
@@ -41,3 +43,9 @@ class CosineDense(nn.Module):
         shape = (x.shape[-1], self.features)
         kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
         return l2_normalize(x) @ l2_normalize(kernel.T).T
+
+    @nn.nowrap
+    def explain(self, in_shape: Shape, out_shape: Shape) -> tuple[str, str]:
+        before, after = in_shape[-1], out_shape[-1]
+        formula = formulas.weights((before, after), 0, before * after)
+        return "Cosines", f"with {after} vectors; {formula}"

@@ -17,7 +17,9 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Real
 
 from cnn_jax.core.errors import UserError, unknown
+from cnn_jax.layers import arithmetic, formulas
 from cnn_jax.layers.convolution import computation_dtype, convolve
+from cnn_jax.layers.described import Described, Shape
 from cnn_jax.layers.pooling import inexact_dtype
 
 # A name of `FILTERS`, or the rows of a filter.
@@ -121,7 +123,7 @@ def gradient_magnitude(
     return root.astype(inexact_dtype(images))
 
 
-class FilterBank(nn.Module):
+class FilterBank(Described, nn.Module):
     """Fixed filters as a layer, or as the start of a learned one.
 
     Every filter is applied to every channel by itself (a depthwise convolution): from
@@ -162,6 +164,26 @@ class FilterBank(nn.Module):
             kernel = self.param("kernel", lambda _: kernel)
         dtype = computation_dtype(self.dtype, x)
         return _apply(x.astype(dtype), kernel.astype(dtype), self.padding)
+
+    @nn.nowrap
+    def macs(self, in_shape: Shape, out_shape: Shape) -> int:
+        *window, filters = _bank(self.filters).shape
+        return arithmetic.depthwise_macs(
+            out_shape[:-1], window, in_shape[-1], multiplier=filters
+        )
+
+    @nn.nowrap
+    def explain(self, in_shape: Shape, out_shape: Shape) -> tuple[str, str]:
+        *window, filters = _bank(self.filters).shape
+        channels = in_shape[-1]
+        names = [f if isinstance(f, str) else "given" for f in self.filters]
+        words = f"{', '.join(names)}, each on each channel, padding {self.padding}"
+        if self.learned:
+            total = arithmetic.depthwise_parameters(
+                window, channels, multiplier=filters, use_bias=False
+            )
+            words += f"; {formulas.weights((*window, channels, filters), 0, total)}"
+        return f"Filters ({formulas.by(window)})", words
 
 
 def _rows(kernel: Filter) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Pooling to grids of a given number of cells, whatever the size of the maps."""
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -8,6 +9,8 @@ from jax import lax
 from jaxtyping import Array, Real
 
 from cnn_jax.core.errors import UserError
+from cnn_jax.layers import formulas
+from cnn_jax.layers.described import Described, Shape
 from cnn_jax.layers.naming import named, where
 from cnn_jax.layers.pooling import flatten, inexact_dtype
 from cnn_jax.layers.windows import Size, per_dimension
@@ -52,27 +55,40 @@ def spatial_pyramid_pool(
     return jnp.concatenate([flatten(adaptive_max_pool(x, n)) for n in levels], axis=-1)
 
 
-class AdaptiveAvgPool(nn.Module):
-    """`adaptive_avg_pool` as a module."""
+class _AdaptivePool(Described, nn.Module):
+    """The attribute and the words that adaptive poolings share."""
+
+    kind: ClassVar[str]
 
     output_size: Size
+
+    @nn.nowrap
+    def explain(self, in_shape: Shape, out_shape: Shape) -> tuple[str, str]:
+        before, after = formulas.by(in_shape[:-1]), formulas.by(out_shape[:-1])
+        return f"Adaptive {self.kind} Pooling", f"{before} values to {after} cells"
+
+
+class AdaptiveAvgPool(_AdaptivePool):
+    """`adaptive_avg_pool` as a module."""
+
+    kind = "Average"
 
     def __call__(self, x: Maps) -> Out:
         with named(where(self)):
             return adaptive_avg_pool(x, self.output_size)
 
 
-class AdaptiveMaxPool(nn.Module):
+class AdaptiveMaxPool(_AdaptivePool):
     """`adaptive_max_pool` as a module."""
 
-    output_size: Size
+    kind = "Max"
 
     def __call__(self, x: Maps) -> Out:
         with named(where(self)):
             return adaptive_max_pool(x, self.output_size)
 
 
-class SpatialPyramidPool(nn.Module):
+class SpatialPyramidPool(Described, nn.Module):
     """`spatial_pyramid_pool` as a module."""
 
     levels: Sequence[int] = (4, 2, 1)
@@ -80,6 +96,17 @@ class SpatialPyramidPool(nn.Module):
     def __call__(self, x: Maps) -> Real[Array, "batch features"]:
         with named(where(self)):
             return spatial_pyramid_pool(x, self.levels)
+
+    @nn.nowrap
+    def explain(self, in_shape: Shape, out_shape: Shape) -> tuple[str, str]:
+        rank = len(in_shape) - 1
+        grids = [formulas.by([level] * rank) for level in self.levels]
+        cells = " + ".join(grid.replace("x", "*") for grid in grids)
+        return (
+            "Spatial Pyramid Pooling",
+            f"maximum over grids of {', '.join(grids)} cells; "
+            f"({cells})*{in_shape[-1]} = {out_shape[-1]:,}",
+        )
 
 
 def _adaptive(x, output_size, operation):

@@ -20,6 +20,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from cnn_jax.layers.convolution import Conv, kaiming_normal_fan_out
+from cnn_jax.layers.described import Described
 from cnn_jax.layers.grids import adaptive_avg_pool
 from cnn_jax.layers.pooling import AvgPool, MaxPool, avg_pool
 from cnn_jax.layers.windows import Padding, Size, per_dimension
@@ -256,8 +257,8 @@ class InceptionD(_Reduction):
         return jnp.concatenate(branches, axis=-1)
 
 
-class AuxiliaryPool(nn.Module):
-    """What an auxiliary head sees of a map: means over 5x5 windows of stride 3.
+class AuxiliaryPool(Described, nn.Module):
+    """The input of an auxiliary head: means over 5x5 windows of stride 3.
 
     A map that leaves fewer than `cells` of them a side, which is one smaller than
     3 * cells + 2, is averaged over a grid of `cells` a side instead, so that the

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from functools import partial
+from typing import ClassVar
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -12,6 +13,7 @@ from jax.typing import ArrayLike, DTypeLike
 from jaxtyping import Array, Float, Float32
 
 from cnn_jax.core.errors import UserError
+from cnn_jax.layers.described import Described, Shape
 from cnn_jax.layers.naming import where
 
 Maps = Float[Array, "batch *space channels"]
@@ -20,11 +22,31 @@ Moments = Float32[Array, "batch *ones channels"]
 
 # The axis over which the training step maps devices, for synchronized statistics.
 BATCH_AXIS = "batch"
+
 # The variable, collection and name, whose presence freezes a `BatchNorm`.
 FROZEN = ("frozen", "statistics")
 
 
-class BatchNorm(nn.BatchNorm):
+class Normalization(Described):
+    """The explanation that normalizations with learned scale and shift share."""
+
+    kind: ClassVar[str]
+
+    def explain(self, in_shape: Shape, out_shape: Shape) -> tuple[str, str]:
+        channels = in_shape[-1]
+        used = {"scale": self.use_scale, "shift": self.use_bias}
+        learned = [name for name, is_used in used.items() if is_used]
+        words = f"{' and '.join(learned) or 'nothing'} learned for {channels} channels"
+        count = len(learned)
+        formula = f"{count}*{channels} = {count * channels:,}"
+        return self.kind, f"{words}{self.more_words(channels)}; {formula}"
+
+    def more_words(self, channels: int) -> str:
+        """The part of the explanation that the other normalizations do not have."""
+        return ""
+
+
+class BatchNorm(Normalization, nn.BatchNorm):
     """Batch normalization (Ioffe and Szegedy 2015) over all dimensions but the last.
 
     Linen's `BatchNorm` with the accurate variance and the constants of the CNN
@@ -35,7 +57,13 @@ class BatchNorm(nn.BatchNorm):
 
     `axis_name=BATCH_AXIS` averages the statistics over all devices of a training
     step that is mapped over that axis; while initializing, no axis is needed.
+
+    A layer is frozen where the variable collection of `FROZEN` has its entry: it
+    normalizes with the running statistics and does not change them, as with
+    `use_running_average=True`. The value of the entry is not read.
     """
+
+    kind = "Batch Normalization"
 
     momentum: float = 0.9
     epsilon: float = 1e-5
@@ -67,10 +95,8 @@ class BatchNorm(nn.BatchNorm):
 
     @nn.nowrap
     def _normalized_by_running_statistics(self, x: ArrayLike) -> Array:
-        """Returns linen's output with `use_running_average=True`, to the bit.
-
-        Linen takes no other value than that of the attribute.
-        """
+        """The output of linen's with `use_running_average=True`, to the bit. Linen does
+        not let an argument overrule the attribute."""
         mean, var = (self.get_variable("batch_stats", name) for name in ("mean", "var"))
         factor, used = lax.rsqrt(var + self.epsilon), [x]
         if self.use_scale:
@@ -97,7 +123,7 @@ def batch_norm(
     )
 
 
-class GroupNorm(nn.GroupNorm):
+class GroupNorm(Normalization, nn.GroupNorm):
     """Group normalization (Wu and He 2018): each example, each group of channels.
 
     Linen's `GroupNorm` with PyTorch's epsilon, 1e-5. With one group it is layer
@@ -111,6 +137,8 @@ class GroupNorm(nn.GroupNorm):
       UserError: the channels cannot be split into such groups, or a group has one
         value.
     """
+
+    kind = "Group Normalization"
 
     epsilon: float = 1e-5
     use_fast_variance: bool = False  # as in `BatchNorm`
@@ -135,6 +163,11 @@ class GroupNorm(nn.GroupNorm):
         _check_values(self, channels * math.prod(x.shape[1:-1]))
         return super().__call__(x, **options)
 
+    @nn.nowrap
+    def more_words(self, channels: int) -> str:
+        size = self.group_size or channels // self.num_groups
+        return f", {channels // size} groups of {size}"
+
 
 def _check_values(module: nn.Module, count: int) -> None:
     """Raises UserError where a normalization has one value, from which only the mean,
@@ -157,7 +190,7 @@ def channel_moments(x: Maps, epsilon: float = 1e-5) -> tuple[Moments, Moments]:
     return mean, jnp.sqrt(jnp.var(x, space, keepdims=True, mean=mean) + epsilon)
 
 
-class InstanceNorm(nn.Module):
+class InstanceNorm(Normalization, nn.Module):
     """Instance normalization (Ulyanov et al. 2016): (x - mean) / std of each channel of
     each example, then a scale and a bias a channel, where they are used.
 
@@ -167,6 +200,8 @@ class InstanceNorm(nn.Module):
     Raises:
       UserError: a map has one pixel.
     """
+
+    kind = "Instance Normalization"
 
     epsilon: float = 1e-5
     use_scale: bool = True
@@ -203,9 +238,11 @@ def adaptive_instance_norm(
     return ((content - mean) / std * wanted_std + wanted_mean).astype(content.dtype)
 
 
-class LayerNorm(nn.LayerNorm):
+class LayerNorm(Normalization, nn.LayerNorm):
     """Layer normalization (Ba et al. 2016) over the channels of each pixel, as in
     ConvNeXt; linen's with PyTorch's epsilon, 1e-5, and the accurate variance."""
+
+    kind = "Layer Normalization"
 
     epsilon: float = 1e-5
     use_fast_variance: bool = False
@@ -244,7 +281,7 @@ def local_response_norm(
     return (x * (k + alpha / size * sums) ** -beta).astype(x.dtype)
 
 
-class LocalResponseNorm(nn.Module):
+class LocalResponseNorm(Described, nn.Module):
     """`local_response_norm` as a module; the attributes are its arguments."""
 
     size: int = 5
@@ -256,3 +293,11 @@ class LocalResponseNorm(nn.Module):
         self, x: Float[Array, "batch *space channels"]
     ) -> Float[Array, "batch *space channels"]:
         return local_response_norm(x, self.size, self.alpha, self.beta, self.k)
+
+    @nn.nowrap
+    def explain(self, in_shape: Shape, out_shape: Shape) -> tuple[str, str]:
+        return (
+            "Local Response Normalization",
+            f"over {self.size} channels; x/({self.k:g} + {self.alpha:g}/{self.size} * "
+            f"sum of squares)^{self.beta:g}",
+        )

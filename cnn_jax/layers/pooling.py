@@ -10,7 +10,7 @@ float32 and have the input's dtype, or float32 where that is an integer.
 import dataclasses
 import math
 from functools import reduce
-from typing import Any
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -22,9 +22,10 @@ from jaxtyping import Array, Real
 from cnn_jax.core.errors import UserError
 from cnn_jax.kernels.max_pooling import window_max
 from cnn_jax.kernels.windows import Pairs, reduce_windows, taps
-from cnn_jax.layers import arithmetic
+from cnn_jax.layers import arithmetic, formulas
+from cnn_jax.layers.described import Described, Shape
 from cnn_jax.layers.naming import named, where
-from cnn_jax.layers.windows import Padding, Size, explicit
+from cnn_jax.layers.windows import Padding, Size, explicit, per_dimension
 
 Maps = Real[Array, "batch *space channels"]
 Out = Real[Array, "batch *out channels"]
@@ -147,8 +148,10 @@ def flatten(x: Real[Array, "batch *features"]) -> Real[Array, "batch flat"]:
     return x.reshape(x.shape[0], math.prod(x.shape[1:]))
 
 
-class _Pool(nn.Module):
-    """What the pooling modules share: the arguments of `max_pool` as attributes."""
+class _Pool(Described, nn.Module):
+    """The attributes that the pooling modules share: the arguments of `max_pool`."""
+
+    kind: ClassVar[str]
 
     window: Size
     strides: Size | None = None
@@ -162,9 +165,34 @@ class _Pool(nn.Module):
         own = [f.name for f in fields if f.name not in ("parent", "name")]
         return {name: getattr(self, name) for name in own}
 
+    @nn.nowrap
+    def explain(self, in_shape: Shape, out_shape: Shape) -> tuple[str, str]:
+        rank = len(in_shape) - 1
+        window = formulas.by(per_dimension(self.window, rank))
+        geometry = formulas.geometry(
+            in_shape[:-1],
+            self.window,
+            self.window if self.strides is None else self.strides,
+            self.padding,
+            self.dilation,
+            self.ceil_mode,
+        )
+        words = f"{window} pool, {formulas.attributes(geometry, padding=False)}"
+        return (
+            f"{self.kind} Pooling ({window})",
+            f"{words}{self.more_words()}; {formulas.sizes(geometry)}",
+        )
+
+    @nn.nowrap
+    def more_words(self) -> str:
+        """The part of the explanation that the other poolings do not have."""
+        return ""
+
 
 class MaxPool(_Pool):
     """`max_pool` as a module; the attributes are its arguments."""
+
+    kind = "Max"
 
     def __call__(self, x: Maps) -> Out:
         with named(where(self)):
@@ -174,15 +202,23 @@ class MaxPool(_Pool):
 class AvgPool(_Pool):
     """`avg_pool` as a module; the attributes are its arguments."""
 
+    kind = "Average"
+
     count_include_pad: bool = True
 
     def __call__(self, x: Maps) -> Out:
         with named(where(self)):
             return avg_pool(x, **self.arguments())
 
+    @nn.nowrap
+    def more_words(self) -> str:
+        return "" if self.count_include_pad else ", padding not counted"
+
 
 class LpPool(_Pool):
     """`lp_pool` as a module; the attributes are its arguments."""
+
+    kind = "Lp"
 
     p: float = 2.0
 
@@ -190,19 +226,32 @@ class LpPool(_Pool):
         with named(where(self)):
             return lp_pool(x, **self.arguments())
 
+    @nn.nowrap
+    def more_words(self) -> str:
+        return f", p = {self.p:g}"
 
-class GlobalAvgPool(nn.Module):
+
+class GlobalAvgPool(Described, nn.Module):
     """`global_avg_pool` as a module."""
 
     def __call__(self, x: Maps) -> Real[Array, "batch channels"]:
         return global_avg_pool(x)
 
+    @nn.nowrap
+    def explain(self, in_shape: Shape, out_shape: Shape) -> tuple[str, str]:
+        return "Global Average Pooling", f"mean of {formulas.by(in_shape[:-1])} values"
 
-class Flatten(nn.Module):
+
+class Flatten(Described, nn.Module):
     """`flatten` as a module."""
 
     def __call__(self, x: Real[Array, "batch *features"]) -> Real[Array, "batch flat"]:
         return flatten(x)
+
+    @nn.nowrap
+    def explain(self, in_shape: Shape, out_shape: Shape) -> tuple[str, str]:
+        product = formulas.by(in_shape, "*")
+        return "-", f"Flatten to 1D; {product} = {math.prod(in_shape):,}"
 
 
 def _geometry(x, window, strides, padding, dilation, ceil_mode):

@@ -7,6 +7,9 @@ import flax.linen as nn
 import jax
 from jaxtyping import Array, Float
 
+from cnn_jax.layers import formulas
+from cnn_jax.layers.described import UNCOUNTED, Described, Shape
+
 Maps = Float[Array, "batch *space channels"]
 Out = Float[Array, "batch *out channels"]
 
@@ -21,10 +24,11 @@ def resize_bilinear(x: Maps, size: tuple[int, ...]) -> Out:
     `align_corners=False` in PyTorch. Where maps shrink, nothing is averaged.
     """
     shape = (x.shape[0], *size, x.shape[-1])
-    return jax.image.resize(x, shape, "bilinear", antialias=False)
+    with jax.named_scope(UNCOUNTED):
+        return jax.image.resize(x, shape, "bilinear", antialias=False)
 
 
-class Resize(nn.Module):
+class Resize(Described, nn.Module):
     """`resize_bilinear` to a size.
 
     Attributes:
@@ -35,3 +39,8 @@ class Resize(nn.Module):
 
     def __call__(self, x: Maps) -> Out:
         return resize_bilinear(x, size=tuple(self.size))
+
+    @nn.nowrap
+    def explain(self, in_shape: Shape, out_shape: Shape) -> tuple[str, str]:
+        before, after = formulas.by(in_shape[:-1]), formulas.by(out_shape[:-1])
+        return "Bilinear Interpolation", f"maps of {before} to {after}"

@@ -19,6 +19,7 @@ from cnn_jax.layers.convolution import (
     ConvLike,
     computation_dtype,
 )
+from cnn_jax.layers.described import Shape
 from cnn_jax.layers.matrix import patches
 from cnn_jax.layers.naming import where
 from cnn_jax.layers.windows import Size
@@ -75,6 +76,10 @@ class LocallyConnected(ConvLike):
         )
         y = y.reshape(batch, *out, self.features)
         return self.add_bias(y, (*out, self.features))
+
+    @nn.nowrap
+    def explain(self, in_shape: Shape, out_shape: Shape) -> tuple[str, str]:
+        return self.explain_as("Locally Connected", in_shape, out_shape, out_shape[:-1])
 
     def _init_each(self, key, shape, dtype):
         """Kernels drawn one by one: an initializer would take places in space for

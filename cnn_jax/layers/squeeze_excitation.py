@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from cnn_jax.core.errors import UserError
+from cnn_jax.layers.dense import Dense
 from cnn_jax.layers.pooling import GlobalAvgPool
 
 Maps = Float[Array, "batch *space channels"]
@@ -40,7 +41,7 @@ class SqueezeExcitation(nn.Module):
         channels = x.shape[-1]
         hidden = max(channels // self.reduction, 1)
         z = GlobalAvgPool(name="pool")(x.astype(jnp.float32))
-        z = nn.relu(nn.Dense(hidden, name="reduce")(z))
-        gate = nn.sigmoid(nn.Dense(channels, name="expand")(z))
+        z = nn.relu(Dense(hidden, name="reduce")(z))
+        gate = nn.sigmoid(Dense(channels, name="expand")(z))
         ones = (1,) * (x.ndim - 2)
         return x * gate.reshape(-1, *ones, channels).astype(x.dtype)

@@ -14,8 +14,9 @@ from jaxtyping import Array, Float
 from cnn_jax.core.errors import UserError
 from cnn_jax.kernels import convolution, convolution_xla
 from cnn_jax.kernels.windows import Pairs
-from cnn_jax.layers import arithmetic
+from cnn_jax.layers import arithmetic, formulas
 from cnn_jax.layers.convolution import ConvLike, computation_dtype
+from cnn_jax.layers.described import Shape
 from cnn_jax.layers.naming import named
 from cnn_jax.layers.windows import (
     Padding,
@@ -156,6 +157,7 @@ class ConvTranspose(ConvLike):
         )
         return self.add_bias(y, (self.features,))
 
+    @nn.nowrap
     def _output(self, space, strides, dilation) -> tuple[tuple[int, ...], Pairs]:
         """The output's size and what is cut off of it."""
         extra = per_dimension(self.output_padding, len(space), "output_padding")
@@ -189,3 +191,52 @@ class ConvTranspose(ConvLike):
             )
         )
         return size, padding
+
+    @nn.nowrap
+    def macs(self, in_shape: Shape, out_shape: Shape) -> int:
+        return arithmetic.transposed_macs(
+            in_shape[:-1], self.window, in_shape[-1], out_shape[-1], groups=self.groups
+        )
+
+    @nn.nowrap
+    def explain(self, in_shape: Shape, out_shape: Shape) -> tuple[str, str]:
+        space, rank = in_shape[:-1], len(in_shape) - 1
+        strides = per_dimension(self.strides, rank)
+        dilation = per_dimension(self.dilation, rank)
+        extra = per_dimension(self.output_padding, rank)
+        _, pairs = self._output(space, strides, dilation)
+        padding = self.padding
+        words = [f"stride {formulas.uniform(strides)}"]
+        given = isinstance(padding, str)
+        words.append(f"padding {padding if given else formulas.zeros(pairs)}")
+        if max(dilation) > 1:
+            words.append(f"dilation {formulas.uniform(dilation)}")
+        if any(extra):
+            words.append(f"output padding {formulas.uniform(extra)}")
+        if padding == "SAME":
+            lengths = [
+                f"{n}*{s} = {n * s}" for n, s in zip(space, strides, strict=True)
+            ]
+        else:
+            lengths = [
+                _length(*dimension)
+                for dimension in zip(
+                    space, self.window, strides, pairs, dilation, extra, strict=True
+                )
+            ]
+        sizes = ", ".join(dict.fromkeys(lengths))
+        return self.explain_with(
+            "Transposed Convolution", ", ".join(words), sizes, in_shape, out_shape
+        )
+
+
+def _length(n: int, f: int, s: int, pair: tuple[int, int], d: int, extra: int) -> str:
+    """The formula of the output's length along one dimension."""
+    before, after = pair
+    size = arithmetic.transposed_output_size(
+        n, f, stride=s, padding=pair, dilation=d, output_padding=extra
+    )
+    zeros = f"2*{before}" if before == after else f"({before} + {after})"
+    reach = f"{d}*({f} - 1)" if d > 1 else f"({f} - 1)"
+    rest = f" + {extra}" if extra else ""
+    return f"({n} - 1)*{s} - {zeros} + {reach}{rest} + 1 = {size}"

@@ -1,12 +1,14 @@
 """Maps and images made larger by an integer factor."""
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from cnn_jax.core.errors import UserError
 from cnn_jax.layers.convolution import convolve
+from cnn_jax.layers.described import UNCOUNTED, Described, Shape
 
 Maps = Float[Array, "batch height width channels"]
 Out = Float[Array, "batch out_height out_width features"]
@@ -36,13 +38,22 @@ def pixel_shuffle(x: Maps, scale: int) -> Out:
     return x.reshape(batch, height * scale, width * scale, -1)
 
 
-class PixelShuffle(nn.Module):
+class PixelShuffle(Described, nn.Module):
     """`pixel_shuffle` by a scale."""
 
     scale: int
 
     def __call__(self, x: Maps) -> Out:
         return pixel_shuffle(x, self.scale)
+
+    @nn.nowrap
+    def explain(self, in_shape: Shape, out_shape: Shape) -> tuple[str, str]:
+        before, scale = in_shape[-1], self.scale
+        return (
+            "Pixel Shuffle",
+            f"{before} channels to {scale}x{scale} pixels; "
+            f"{before}/({scale}*{scale}) = {out_shape[-1]}",
+        )
 
 
 def upsample_nearest(x: Maps, scale: int = 2) -> Out:
@@ -72,12 +83,13 @@ def upsample_bicubic(x: Maps, scale: int) -> Out:
     far = -0.5 * distance**3 + 2.5 * distance**2 - 4 * distance + 2
     weights = np.where(distance <= 1, near, np.where(distance <= 2, far, 0))
     kernel = np.einsum("ik,jl->klij", weights, weights).reshape(5, 5, 1, scale**2)
-    y = convolve(
-        jnp.pad(x, [(0, 0), (2, 2), (2, 2), (0, 0)], mode="symmetric"),
-        jnp.asarray(np.tile(kernel, channels), x.dtype),
-        strides=(1, 1),
-        padding=((0, 0), (0, 0)),
-        dilation=(1, 1),
-        groups=channels,
-    )
+    with jax.named_scope(UNCOUNTED):
+        y = convolve(
+            jnp.pad(x, [(0, 0), (2, 2), (2, 2), (0, 0)], mode="symmetric"),
+            jnp.asarray(np.tile(kernel, channels), x.dtype),
+            strides=(1, 1),
+            padding=((0, 0), (0, 0)),
+            dilation=(1, 1),
+            groups=channels,
+        )
     return pixel_shuffle(y, scale)

@@ -213,7 +213,7 @@ class Stylist(nn.Module, kw_only=True):
         return x * jnp.array(self.std) + jnp.array(self.mean)
 
 
-class Canvas(nn.Module):
+class Canvas(layers.Described, nn.Module):
     """What is added to images, or takes their place. Parameter: `pixels`."""
 
     start: str

@@ -1,5 +1,7 @@
 """Normalization: NumPy written from the papers' formulas, and PyTorch's numbers."""
 
+from functools import partial
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 from cnn_jax.core.errors import UserError
 from cnn_jax.layers import (
     BATCH_AXIS,
+    FROZEN,
     BatchNorm,
     GroupNorm,
     InstanceNorm,
@@ -160,6 +163,55 @@ def test_batch_norm_far_from_zero(axis_name):
     for shard in updates["batch_stats"]["var"]:
         variance = 0.9 + 0.1 * exact.var((0, 1, 2))
         np.testing.assert_allclose(shard, variance, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {},
+        {"dtype": jnp.bfloat16},
+        {"use_scale": False},
+        {"use_scale": False, "use_bias": False},
+        {"axis_name": BATCH_AXIS},
+    ],
+)
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_frozen_batch_norm_is_that_of_evaluation(attributes, dtype, x):
+    x = x.astype(dtype)
+    norm = partial(BatchNorm, **attributes)
+    rng = np.random.default_rng(1)
+    variables = jax.tree.map(
+        lambda a: jnp.asarray(rng.uniform(0.5, 2, a.shape), a.dtype),
+        norm(use_running_average=False).init(jax.random.key(0), x),
+    )
+    collection, name = FROZEN
+    frozen = variables | {collection: {name: ()}}
+    expected = norm(use_running_average=True).apply(variables, x)
+    for training in (False, None, True):
+        module = norm(use_running_average=training)
+        y, updates = module.apply(frozen, x, mutable=["batch_stats"])
+        assert y.dtype == expected.dtype
+        np.testing.assert_array_equal(y, expected)
+        for key, value in updates["batch_stats"].items():
+            np.testing.assert_array_equal(value, variables["batch_stats"][key])
+
+
+def test_single_layers_are_frozen(x):
+    """Each by its entry; a frozen layer takes maps that training refuses."""
+
+    class Net(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            x = BatchNorm(use_running_average=False, name="first")(x)
+            return BatchNorm(use_running_average=False, name="second")(x)
+
+    variables = Net().init(jax.random.key(0), x)
+    collection, name = FROZEN
+    variables[collection] = {"first": {name: jnp.zeros(())}}
+    stats = Net().apply(variables, x, mutable=["batch_stats"])[1]["batch_stats"]
+    assert not stats["first"]["mean"].any() and stats["second"]["mean"].any()
+    with pytest.raises(UserError, match="second: batch normalization of maps of one"):
+        Net().apply(variables, x[:1, :1, :1], mutable=["batch_stats"])
 
 
 # PyTorch 2.13, `InstanceNorm2d(2, affine=True)` in float64, of the values below.
