@@ -13,7 +13,7 @@ from flax.traverse_util import flatten_dict
 from cnn_jax import models, tasks
 from cnn_jax.data.dataset import IMAGENET_MEAN, IMAGENET_STD, Dataset
 from cnn_jax.core.errors import UserError, unknown
-from cnn_jax.weights import pretrained, torch_names, files
+from cnn_jax.weights import pretrained, files
 from cnn_jax.weights.pretrained import Loaded
 from cnn_jax.weights.files import Normalization, Weights
 from cnn_jax.training import setup
@@ -86,8 +86,8 @@ def weights(workdir: Path, checkpoint: str = "best") -> Weights:
 def initial(config: Config) -> Weights:
     """What `config.model.init_from` names: see `files.read`, or a run's folder.
 
-    Files with torchvision's names that do not say how images are normalized are taken
-    for what torchvision offers.
+    A file with torchvision's names that does not state its normalization is assumed
+    to come from torchvision.
 
     Raises:
       UserError: there is no such thing, or it cannot be read.
@@ -98,10 +98,9 @@ def initial(config: Config) -> Weights:
     found = files.read(place)
     if found.facts is not None or found.normalization is not None:
         return found
-    mean, std = IMAGENET_MEAN[3], IMAGENET_STD[3]
-    if torch_names.rescales(models.parts(config.model.name)[1]):
-        mean = std = (0.5, 0.5, 0.5)
-    return dataclasses.replace(found, normalization=Normalization(mean, std))
+    own = models.spec_of(models.parts(config.model.name)[1]).normalization
+    normalization = Normalization(*(own or (IMAGENET_MEAN[3], IMAGENET_STD[3])))
+    return dataclasses.replace(found, normalization=normalization)
 
 
 def fitted(
