@@ -25,9 +25,11 @@ def input_shape(text: str) -> tuple[int, ...]:
 def main() -> None:
     parser = command.Parser("summary", __doc__, overrides=True)
     command.add_config(parser, required=False)
-    parser.add_argument("--model", metavar="NAME", help="a network by name")
     parser.add_argument(
-        "--all", action="store_true", help="all networks, beside published figures"
+        "--model", metavar="NAME", help="a network by name or import path"
+    )
+    parser.add_argument(
+        "--all", action="store_true", help="our networks, beside published figures"
     )
     parser.add_argument(
         "--num_classes", type=int, help="outputs of --model: as it was published"
@@ -95,10 +97,9 @@ def _all(format: str, path: Path | None) -> None:
 def _named(flags: argparse.Namespace):
     """The network that --model names, and its input shape."""
     from cnn_jax import models
-    from cnn_jax.models import published
 
     model = models.create(flags.model, num_classes=flags.num_classes)
-    return model, flags.input_shape or published.setting(flags.model).input_shape
+    return model, flags.input_shape or models.published_shape(flags.model)
 
 
 def _configured(flags: argparse.Namespace):

@@ -12,7 +12,7 @@ from cnn_jax import models
 from cnn_jax.analysis import costs, page_tables
 from cnn_jax.core import strict_json
 from cnn_jax.core.errors import unknown
-from cnn_jax.models.published import PUBLISHED, Published
+from cnn_jax.models.spec import Published
 
 MILLION = 10**6
 
@@ -62,8 +62,8 @@ class Summary:
 
 
 def published_table(name: str) -> costs.Table:
-    """The layers of the architecture `name` in the setting of `PUBLISHED`."""
-    published = PUBLISHED[name]
+    """Returns the layers of the architecture `name` in its published setting."""
+    published = models.published(name)
     model = models.create(name, num_classes=published.num_classes)
     return costs.layer_table(model, published.input_shape)
 
@@ -73,7 +73,7 @@ def summarize(name: str, table: costs.Table) -> Summary:
     features = table.features
     return Summary(
         name,
-        PUBLISHED[name],
+        models.published(name),
         table.parameters,
         table.training_only_parameters,
         table.macs,

@@ -12,7 +12,6 @@ from cnn_jax import data, models, tasks
 from cnn_jax.analysis import costs
 from cnn_jax.core.errors import UserError
 from cnn_jax.data.dataset import IMAGENET_MEAN, IMAGENET_STD, Dataset
-from cnn_jax.models import published
 from cnn_jax.runs.resolve import resolve
 from cnn_jax.training import config as config_lib
 from cnn_jax.training import parallel, setup
@@ -141,9 +140,10 @@ def make(request: Request) -> Subject:
         known = data.describe(config.data.name, **setup.data_options(config))
         classes, shape, label_shape, label_kind = known
     else:
-        setting = published.setting(request.model)
+        setting = models.published(request.model)
         total = config.model.num_classes or setting.num_classes
-        classes, shape = tuple(map(str, range(total))), setting.input_shape
+        classes = tuple(map(str, range(total)))
+        shape = request.input_shape or models.published_shape(request.model)
         if tasks.TASKS[config.task.name].label_kind == "pixels":
             label_shape, label_kind = shape[:-1], "pixels"
     if request.input_shape:

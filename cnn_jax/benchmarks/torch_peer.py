@@ -24,8 +24,6 @@ INSTALL = (
     "--peer=torch needs PyTorch, which is not installed: python -m pip install torch "
     "(https://pytorch.org/get-started has builds for each device)."
 )
-# By name here, where torchvision has another one.
-TORCHVISION = {"alexnet_owt": "alexnet", "googlenet_bn": "googlenet"}
 # The largest difference between logits, as a share of the largest logit.
 TOLERANCE = {"cpu": 1e-3, "cuda": 2e-2}
 AUXILIARY_WEIGHT = 0.3
@@ -217,19 +215,18 @@ def build(
     torch = library()
     if type(model) is resnet.ResNet:
         # All residual networks have the names of torchvision's.
-        entries_name, network = (
-            "resnet18",
-            torch_resnet.build(torch, model, input_shape[-1]),
-        )
+        names = resnet.NAMES
+        network = torch_resnet.build(torch, model, input_shape[-1])
     elif name in torch_names.FAMILIES:
-        entries_name, network = name, _torchvision(torch, name, model)
+        names = torch_names.family(name)
+        network = _torchvision(torch, name, model)
     else:
         raise NoPeer(
             f"--peer=torch has no {name}: it has the residual networks and, where "
             "torchvision is installed, "
             f"{', '.join(sorted(set(torch_names.FAMILIES) - _residual()))}."
         )
-    entries = torch_weights.entries_of(entries_name, model, input_shape)
+    entries = torch_weights.entries_with(names, name, model, input_shape)
     state = torch_weights.state_of(entries, variables)
     try:
         # A copy: the arrays of JAX are not writable.
@@ -245,19 +242,20 @@ def build(
 
 
 def _residual() -> set[str]:
-    rules = torch_names.RESNET
-    return {name for name, family in torch_names.FAMILIES.items() if family is rules}
+    families = torch_names.FAMILIES
+    return {name for name, names in families.items() if names is resnet.NAMES}
 
 
 def _torchvision(torch: Any, name: str, model: Any) -> Any:
     """torchvision's network, with our number of classes and rate of dropout."""
     torchvision = vision(f"{name} (residual networks do without)")
     options = {}
-    if torch_names.family(name).auxiliary:
+    names = torch_names.family(name)
+    if names.auxiliary:
         options = {"aux_logits": model.auxiliary, "transform_input": False}
         options["init_weights"] = False
     network = torchvision.models.get_model(
-        TORCHVISION.get(name, name),
+        names.model or name,
         weights=None,
         num_classes=model.num_classes,
         **options,

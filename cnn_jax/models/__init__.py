@@ -8,15 +8,14 @@ dict: "embedding" (batch, embedding_features), and "cosine" (batch, num_classes)
 angles to the classes; with head="cam" one of "logits" and "maps". The networks of
 `enhancement` return images, and have no classes (`classifies`).
 
+`create("my_project.nets.MyNet", ...)` makes a model of anybody's by its import path.
+
 `create("fcos:resnet20", num_classes=10, strides=(2, 4), width=8)` is a detector on a
 backbone, of the attributes of both; what it returns is in `fcos.FCOS`. `unet:NAME` is
 the expanding path of a U-Net on one, and `johnson:NAME` learns a style that its maps
 tell, as `style_transfer.Stylist` says.
 """
 
-import dataclasses
-from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import flax.linen as nn
@@ -24,6 +23,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from cnn_jax.core import imports, ranges
 from cnn_jax.core.errors import UserError, unknown
 from cnn_jax.models import (
     alexnet,
@@ -40,7 +40,6 @@ from cnn_jax.models import (
     nin,
     plain,
     preactresnet,
-    published,
     resnet,
     squeezenet,
     style_transfer,
@@ -48,83 +47,38 @@ from cnn_jax.models import (
     vgg,
     video,
 )
-from cnn_jax.models.classifier import OF_HEADS, Classifier
+from cnn_jax.models.classifier import NOT_OF_BACKBONES, Classifier
+from cnn_jax.models.spec import MISSING, ModelSpec, Published
 
-# A module class, or a partial of one whose values are the variant's defaults.
-MODELS: dict[str, Callable[..., nn.Module]] = {
-    "lenet5": lenet.LeNet5,
-    "mlp": mlp.MLP,
-    "alexnet": alexnet.alexnet,
-    "alexnet_grouped": alexnet.alexnet_grouped,
-    "alexnet_owt": alexnet.alexnet_owt,
-    "vgg11": vgg.vgg11,
-    "vgg13": vgg.vgg13,
-    "vgg16": vgg.vgg16,
-    "vgg19": vgg.vgg19,
-    "vgg11_bn": vgg.vgg11_bn,
-    "vgg13_bn": vgg.vgg13_bn,
-    "vgg16_bn": vgg.vgg16_bn,
-    "vgg19_bn": vgg.vgg19_bn,
-    "squeezenet1_0": squeezenet.squeezenet1_0,
-    "squeezenet1_1": squeezenet.squeezenet1_1,
-    "nin": nin.NIN,
-    "mobilenet_v2": mobilenet.mobilenet_v2,
-    "flattenednet": flattenednet.FlattenedNet,
-    "googlenet": googlenet.googlenet,
-    "googlenet_bn": googlenet.googlenet_bn,
-    "inception_v3": inception.inception_v3,
-    "densenet121": densenet.densenet121,
-    "resnet20": resnet.resnet20,
-    "resnet32": resnet.resnet32,
-    "resnet44": resnet.resnet44,
-    "resnet56": resnet.resnet56,
-    "resnet110": resnet.resnet110,
-    "resnet18": resnet.resnet18,
-    "resnet34": resnet.resnet34,
-    "resnet50": resnet.resnet50,
-    "resnet101": resnet.resnet101,
-    "resnet152": resnet.resnet152,
-    "wide_resnet50_2": resnet.wide_resnet50_2,
-    "resnext50_32x4d": resnet.resnext50_32x4d,
-    "fcn_resnet50": resnet.fcn_resnet50,
-    "deeplabv3_resnet50": resnet.deeplabv3_resnet50,
-    "preactresnet": preactresnet.preactresnet18,
-    "preactresnet50": preactresnet.preactresnet50,
-    "preactresnet110": preactresnet.preactresnet110,
-    "preactresnet164": preactresnet.preactresnet164,
-    "drn_c_26": drn.drn_c_26,
-    "r2d_18": video.r2d_18,
-    "r3d_18": video.r3d_18,
-    "mc3_18": video.mc3_18,
-    "r2plus1d_18": video.r2plus1d_18,
-    "c3d": video.C3D,
-    "plain": plain.PlainNet,
-    "context_net": plain.context_net,
-    "unet": unet.UNet,
-    "srcnn": enhancement.SRCNN,
-    "espcn": enhancement.ESPCN,
-    "edsr": enhancement.EDSR,
-    "dncnn": enhancement.DnCNN,
-    "johnson": style_transfer.Johnson,
+# All networks, family by family.
+MODELS: dict[str, ModelSpec] = {
+    **lenet.VARIANTS,
+    **mlp.VARIANTS,
+    **alexnet.VARIANTS,
+    **vgg.VARIANTS,
+    **squeezenet.VARIANTS,
+    **nin.VARIANTS,
+    **mobilenet.VARIANTS,
+    **flattenednet.VARIANTS,
+    **googlenet.VARIANTS,
+    **inception.VARIANTS,
+    **densenet.VARIANTS,
+    **resnet.VARIANTS,
+    **preactresnet.VARIANTS,
+    **drn.VARIANTS,
+    **video.VARIANTS,
+    **plain.VARIANTS,
+    **unet.VARIANTS,
+    **enhancement.VARIANTS,
+    **style_transfer.VARIANTS,
 }
 
-# What learns a style that the maps of a network tell: "adain:squeezenet1_0".
-STYLISTS: dict[str, Callable[..., nn.Module]] = {
-    "pixels": style_transfer.Pixels,
-    "johnson": style_transfer.FeedForward,
-    "adain": style_transfer.Adaptive,
+# Networks on the maps of another one, their backbone: "fcos:resnet18".
+ON_BACKBONES: dict[str, ModelSpec] = {
+    **fcos.ON_BACKBONES,
+    **unet.ON_BACKBONES,
+    **style_transfer.ON_BACKBONES,
 }
-
-# What is built on the maps of a network of `MODELS`, its backbone: "fcos:resnet18".
-ON_BACKBONES: dict[str, Callable[..., nn.Module]] = {
-    "fcos": fcos.FCOS,
-    "unet": unet.UNetOn,
-    **STYLISTS,
-}
-# Attributes that no backbone has: of what comes behind the last map.
-HEAD_ATTRIBUTES = ("head", *OF_HEADS, "dropout", "auxiliary", "auxiliary_dropout")
-# Attributes of what is built on one that come from elsewhere in a config.
-NOT_IN_CONFIGS = ("backbone", "mean", "std")
 
 DTYPES: dict[str, DTypeLike] = {
     "float32": jnp.float32,
@@ -140,42 +94,102 @@ def create(
     dtype: DTypeLike | None = None,
     **attributes: Any,
 ) -> nn.Module:
-    """The model `name`, or one of `ON_BACKBONES`, such as "unet:NAME", on its maps;
-    `attributes(name)` lists what else may be set.
+    """Returns the model of that name; see `spec_of`.
 
-    `num_classes` None is that of the published network, or of the backbone.
-    `dtype`, that of the computation, may be a name of `DTYPES`; None is float32.
+    Args:
+      num_classes: None is the number of the published network, or of the backbone.
+      dtype: of the computation, which may be a name of `DTYPES`; None is float32.
+      attributes: values for keys of `attributes(name)`.
 
     Raises:
-      UserError: unknown model, attribute or dtype, an impossible value, or
-        `num_classes` for a network that makes images.
+      UserError: unknown model, attribute or dtype, an impossible value, a missing one,
+        or `num_classes` for a network without such a field.
     """
-    known = _fields(name)
-    for key in attributes:
+    known, spec = _attributes(name), spec_of(name)
+    if dtype is not None:
+        attributes["dtype"] = dtype
+    for key, value in attributes.items():
         if key not in known:
             raise unknown(f"attribute of {name}", key, known)
-    upper, backbone = parts(name)
-    given: dict[str, Any] = {}
-    if classifies(name):
-        if num_classes is None:
-            num_classes = published.setting(name).num_classes
-        given["num_classes"] = num_classes
-    elif num_classes is not None:
-        raise UserError(
-            f"num_classes={num_classes}: {name} makes images, and has no classes."
-        )
+        ranges.check(key, value, known[key][0])
+    for key, (_, default) in known.items():
+        if default is MISSING and key not in attributes:
+            raise UserError(f"{name} needs a value of {key}.")
     if isinstance(dtype, str):
         if dtype not in DTYPES:
             raise unknown("dtype", dtype, DTYPES)
-        dtype = DTYPES[dtype]
-    given["dtype"] = dtype
+        attributes["dtype"] = DTYPES[dtype]
+    attributes |= _classes(name, spec, num_classes)
+    upper, backbone = parts(name)
     if not upper:
-        return MODELS[name](**given, **attributes)
-    own = _own_fields(ON_BACKBONES[upper])
-    theirs = {key: attributes.pop(key) for key in attributes.keys() - own.keys()}
+        return spec.make(**attributes)
+    shared = {key: attributes[key] for key in SHARED & attributes.keys()}
+    own = {key: attributes.pop(key) for key in spec.fields() & attributes.keys()}
     # Without its head it has no classes: any number is theirs.
-    network = MODELS[backbone](**{"num_classes": 1} | given, **theirs)
-    return ON_BACKBONES[upper](backbone=network, **given, **attributes)
+    network = _backbone(upper, backbone).make(
+        **{"num_classes": 1} | shared | attributes
+    )
+    return spec.make(backbone=network, **own)
+
+
+# Fields that a network and its backbone both have.
+SHARED = {"num_classes", "dtype"}
+
+
+def _classes(name: str, spec: ModelSpec, num_classes: int | None) -> dict[str, int]:
+    """The field `num_classes`, where the model has it and does not know it itself."""
+    if not spec.classifies:
+        if num_classes is None:
+            return {}
+        raise UserError(
+            f"num_classes={num_classes}: {name} has no number of classes to set."
+        )
+    if num_classes is None:
+        num_classes = published(name).num_classes
+    if num_classes is not None:
+        return {"num_classes": num_classes}
+    if spec.fields()["num_classes"] is MISSING:
+        raise UserError(f"{name} needs a value of num_classes.")
+    return {}
+
+
+def spec_of(name: str) -> ModelSpec:
+    """Returns the spec of a model; of "fcos:resnet18" the one of `fcos`.
+
+    Args:
+      name: of `MODELS`, one of `ON_BACKBONES` before the name of a backbone, such as
+        "unet:resnet18", or an import path such as "my_project.nets.MyNet". The path
+        leads to a linen module class with `__call__(self, x, train)`, to a
+        `functools.partial` of one, or to a `ModelSpec`.
+
+    Raises:
+      UserError: there is no such model.
+    """
+    upper, _ = parts(name)
+    if upper:
+        return _found("network on a backbone", upper, ON_BACKBONES)
+    return _found("model", name, MODELS)
+
+
+def _found(kind: str, name: str, known: dict[str, ModelSpec]) -> ModelSpec:
+    found = imports.find(kind, name, known)
+    return found if isinstance(found, ModelSpec) else ModelSpec(found)
+
+
+def _backbone(upper: str, name: str) -> ModelSpec:
+    """The spec of a network that `upper` can be built on."""
+    known = {name: spec for name, spec in MODELS.items() if _has_image_maps(spec)}
+    found = _found(f"backbone of {upper}", name, known)
+    if not _has_image_maps(found):
+        raise UserError(
+            f"{name} cannot be the backbone of {upper}: a backbone is a subclass of "
+            "cnn_jax.models.classifier.Classifier that takes images."
+        )
+    return found
+
+
+def _has_image_maps(spec: ModelSpec) -> bool:
+    return issubclass(spec.module, Classifier) and not spec.module.takes_clips
 
 
 def parts(name: str) -> tuple[str, str]:
@@ -184,11 +198,51 @@ def parts(name: str) -> tuple[str, str]:
     return upper, backbone
 
 
+def published(name: str) -> Published:
+    """Returns the published setting of a model. A model on a backbone
+    ("unet:resnet18") has its backbone's."""
+    return spec_of(parts(name)[1]).published
+
+
+def published_shape(name: str) -> tuple[int, ...]:
+    """Returns the published shape of one example, channels last.
+
+    Raises:
+      UserError: nobody published one.
+    """
+    shape = published(name).input_shape
+    if shape is None:
+        raise UserError(
+            f"the shape of the inputs of {name} is not published: give "
+            "--input_shape=HEIGHT,WIDTH,CHANNELS."
+        )
+    return shape
+
+
+def attributes(name: str) -> dict[str, tuple[Any, Any]]:
+    """Returns (type, default) of every attribute of `name` that a config may set.
+
+    The values are plain: str, int, float, bool, None and tuples of them. The default is
+    `dataclasses.MISSING` where the model has none. A model on a backbone has the
+    attributes of its backbone too, without those of the backbone's head.
+
+    Raises:
+      UserError: unknown model.
+    """
+    own = spec_of(name).keys()
+    upper, backbone = parts(name)
+    if not upper:
+        return own
+    theirs = _backbone(upper, backbone).keys()
+    return {k: pair for k, pair in theirs.items() if k not in NOT_OF_BACKBONES} | own
+
+
+_attributes = attributes  # for functions with an argument of that name
+
+
 def classifies(name: str) -> bool:
     """Whether the model `name` has classes, and makes no images."""
-    upper, _ = parts(name)
-    module, _ = _module(ON_BACKBONES[upper] if upper else MODELS[name])
-    return any(field.name == "num_classes" for field in dataclasses.fields(module))
+    return spec_of(name).classifies
 
 
 def features(
@@ -223,55 +277,3 @@ OUTPUTS = {
 def output_kind(model: nn.Module) -> str:
     """What the model returns, one of `OUTPUTS`."""
     return getattr(model, "output_kind", "logits")
-
-
-def attributes(name: str) -> dict[str, tuple[Any, Any]]:
-    """(type, default) of every attribute of `name` that a config may set.
-
-    The values are plain: str, int, float, bool, None and tuples of them.
-
-    Raises:
-      UserError: unknown model.
-    """
-    fields = _fields(name)
-    fields["dtype"] = (str | None, None)
-    return fields
-
-
-def _fields(name: str) -> dict[str, tuple[Any, Any]]:
-    upper, backbone = parts(name)
-    if not upper:
-        if name not in MODELS:
-            raise unknown("model", name, MODELS)
-        return _own_fields(MODELS[name])
-    if upper not in ON_BACKBONES:
-        raise unknown("network on a backbone", upper, ON_BACKBONES)
-    backbones = [name for name in MODELS if _has_image_maps(name)]
-    if backbone not in backbones:
-        raise unknown(f"backbone of {upper}", backbone, backbones)
-    theirs = _own_fields(MODELS[backbone])
-    theirs = {k: field for k, field in theirs.items() if k not in HEAD_ATTRIBUTES}
-    own = _own_fields(ON_BACKBONES[upper])
-    return theirs | {k: field for k, field in own.items() if k not in NOT_IN_CONFIGS}
-
-
-def _own_fields(model: Callable[..., nn.Module]) -> dict[str, tuple[Any, Any]]:
-    module, fixed = _module(model)
-    return {
-        field.name: (field.type, fixed.get(field.name, field.default))
-        for field in dataclasses.fields(module)
-        if field.name not in ("parent", "name", "num_classes")
-    }
-
-
-def _has_image_maps(name: str) -> bool:
-    """Whether the network `name` can be a backbone."""
-    module, _ = _module(MODELS[name])
-    return issubclass(module, Classifier) and not module.takes_clips
-
-
-def _module(model: Callable[..., nn.Module]) -> tuple[type[nn.Module], dict[str, Any]]:
-    """The class of a network, and the values that its variant has of its own."""
-    if isinstance(model, partial):
-        return model.func, model.keywords
-    return model, {}

@@ -16,6 +16,8 @@ from cnn_jax.core.errors import UserError
 from cnn_jax.core.ranges import Count, Edge, Positive, Rate
 from cnn_jax.models import strides
 from cnn_jax.models.classifier import Classifier, Logits, scaled
+from cnn_jax.models.other_names import OtherNames, Rules
+from cnn_jax.models.spec import IMAGENET, ModelSpec, Published, torchvision
 
 
 class AlexNet(Classifier, kw_only=True):
@@ -124,6 +126,41 @@ class OneWeirdTrick(AlexNet, kw_only=True):
     padding: Edge = 2
 
 
-alexnet = AlexNet
-alexnet_grouped = partial(AlexNet, padding=2, groups=2, local_response_norm=True)
-alexnet_owt = OneWeirdTrick
+def _names(_: AlexNet) -> Rules:
+    # Behind convolutions 1, 2 and 5 there is a pooling beside the ReLU.
+    index = {1: 0, 2: 3, 3: 6, 4: 8, 5: 10}
+    return (
+        (r"conv(\d)", lambda i: f"features.{index[i]}"),
+        ("fc1", "classifier.1"),
+        ("fc2", "classifier.4"),
+    )
+
+
+TINY = {"stem": "small", "width_multiplier": 1 / 16, "head_width": (16,)}
+
+VARIANTS = {
+    "alexnet": ModelSpec(
+        AlexNet,
+        Published(
+            IMAGENET,
+            1000,
+            50_844_008,
+            source="sum of the lecture's table; it prints 50,840,168, with 26,214,656 "
+            "for 6400*4096 + 4096 = 26,218,496",
+        ),
+        tiny=TINY,
+    ),
+    "alexnet_grouped": ModelSpec(
+        partial(AlexNet, padding=2, groups=2, local_response_norm=True),
+        Published(
+            IMAGENET, 1000, 60_965_224, source="Krizhevsky et al. 2012, as in Caffe"
+        ),
+        tiny=TINY,
+    ),
+    "alexnet_owt": ModelSpec(
+        OneWeirdTrick,
+        torchvision(61_100_840, 714, note=" (alexnet)"),
+        names=OtherNames(_names, "classifier.6", model="alexnet"),
+        tiny=TINY,
+    ),
+}

@@ -19,6 +19,7 @@ from cnn_jax.core.ranges import Cells, Count, Rate
 from cnn_jax.layers import initializers
 from cnn_jax.layers.windows import Size
 from cnn_jax.models import pixel_heads, strides
+from cnn_jax.models.network import Network
 
 Maps = Float[Array, "batch *space channels"]
 # One row of classes an image or clip, and with those of `pixel_heads` one a pixel.
@@ -45,9 +46,10 @@ HEADS: dict[str, tuple[str, ...]] = {
     "cam": (),
 }
 OF_HEADS = tuple(dict.fromkeys(itertools.chain(*HEADS.values())))
-STEMS = ("imagenet", "small")
 # The collection of variables that holds the last map where it was computed before.
 CACHED = "cached"
+# Fields for the layers behind the last map, which a backbone has no use for.
+NOT_OF_BACKBONES = ("head", *OF_HEADS, "dropout", "auxiliary", "auxiliary_dropout")
 MAY_BE_EMPTY = {"head_width", "flattened", "filters"}
 
 
@@ -75,7 +77,7 @@ def scaled(channels: int, multiplier: float, divisor: int = 1) -> int:
     return rounded if rounded >= 0.9 * exact else rounded + divisor
 
 
-class Classifier(nn.Module, kw_only=True):
+class Classifier(Network, kw_only=True):
     """A network from images to float32 logits, one row an image or one a pixel, or to
     embeddings.
 
@@ -130,6 +132,16 @@ class Classifier(nn.Module, kw_only=True):
     auxiliary_kind: ClassVar[str] = "logits"
     # Whether there is dropout before the last layer of the heads without hidden ones.
     head_dropout: ClassVar[bool] = True
+    head_modules: ClassVar[str] = (
+        r"aspp|head(_conv\d+)?|context|fc\d+|embedding(_norm)?"
+    )
+    head_fields: ClassVar[tuple[str, ...]] = ("head", *OF_HEADS)
+    # Possible values of `stem`.
+    stems: ClassVar[tuple[str, ...]] = ("imagenet", "small")
+    # The only stem of a network without such a field.
+    stem = "imagenet"
+    # Whether batch statistics are those of all devices.
+    sync_batch_norm = False
 
     num_classes: Count
     head: str = "gap"
@@ -145,8 +157,7 @@ class Classifier(nn.Module, kw_only=True):
     def __post_init__(self):
         self._check_numbers()
         self.check("head", HEADS)
-        if hasattr(self, "stem"):
-            self.check("stem", STEMS)
+        self.check("stem", self.stems)
         for field in OF_HEADS:
             heads = [head for head, own in HEADS.items() if field in own]
             value = getattr(self, field)
@@ -275,9 +286,7 @@ class Classifier(nn.Module, kw_only=True):
                 name="embedding",
             )(drop_last(x.astype(jnp.float32)))
             # Where all maps are positive, so would be all cosines without it.
-            norm = layers.batch_norm(
-                train, sync=getattr(self, "sync_batch_norm", False), use_scale=False
-            )
+            norm = layers.batch_norm(train, sync=self.sync_batch_norm, use_scale=False)
             x = norm(name="embedding_norm")(x)
             cosine = layers.CosineDense(self.num_classes, name="head")(x)
             return {"embedding": x, "cosine": cosine}
@@ -342,6 +351,4 @@ class NormalizedClassifier(Classifier, kw_only=True):
         )
 
     def head_norm(self, train: bool) -> Callable[..., nn.Module] | None:
-        if not getattr(self, "batch_norm", True):  # an attribute of VGG's
-            return None
         return self.norm(train)

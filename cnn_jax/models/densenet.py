@@ -4,6 +4,7 @@ The variant BC: bottlenecks, and transitions that compress. Module names: `stem`
 `denseblock1_layer1`, ..., `transition1`, ..., `norm`, `pool`, `head`.
 """
 
+import re
 from functools import partial
 
 import flax.linen as nn
@@ -14,7 +15,9 @@ from cnn_jax import layers
 from cnn_jax.core.ranges import Count, Layers, Share
 from cnn_jax.models import strides
 from cnn_jax.models.classifier import Logits, NormalizedClassifier
+from cnn_jax.models.other_names import OtherNames, Rules, State
 from cnn_jax.models.resnet import Stem
+from cnn_jax.models.spec import ModelSpec, torchvision
 
 Map = Float[Array, "batch height width channels"]
 
@@ -130,4 +133,35 @@ class DenseNet(NormalizedClassifier, kw_only=True):
         return self.classify(nn.relu(norm(name="norm")(x)), train, size=size)
 
 
-densenet121 = DenseNet
+def _names(_: DenseNet) -> Rules:
+    return (
+        ("stem/conv", "features.conv0"),
+        ("stem/norm", "features.norm0"),
+        (
+            r"denseblock(\d)_layer(\d+)/(\w+)",
+            lambda b, i, layer: f"features.denseblock{b}.denselayer{i}.{layer}",
+        ),
+        (r"transition(\d)/(\w+)", lambda b, layer: f"features.transition{b}.{layer}"),
+        ("norm", "features.norm5"),
+    )
+
+
+def _of_old_files(state: State) -> State:
+    """torchvision's old files have norm.1 and conv.1 for norm1 and conv1."""
+    old = re.compile(r"(denselayer\d+\.(?:norm|conv))\.(\d\.)")
+    return {old.sub(r"\1\2", key): value for key, value in state.items()}
+
+
+VARIANTS = {
+    "densenet121": ModelSpec(
+        DenseNet,
+        torchvision(7_978_856, 2_834),
+        OtherNames(_names, "classifier", renamed=_of_old_files),
+        tiny={
+            "stem": "small",
+            "block_sizes": (2, 1),
+            "growth_rate": 4,
+            "init_features": 8,
+        },
+    ),
+}

@@ -12,6 +12,7 @@ from cnn_jax import layers
 from cnn_jax.core.errors import UserError
 from cnn_jax.core.ranges import Count, Layers
 from cnn_jax.models.classifier import Logits, NormalizedClassifier
+from cnn_jax.models.spec import IMAGENET, ModelSpec, Published
 
 # Channels of each stage, in widths; the distance of its kernels' taps.
 CHANNELS = (1, 2, 4, 8, 16, 32, 32, 32)
@@ -104,4 +105,10 @@ class DRN(NormalizedClassifier, kw_only=True):
         return self.classify(x, train, size=size)
 
 
-drn_c_26 = partial(DRN, stage_sizes=(1, 1, 2, 2, 2, 2, 1, 1))
+VARIANTS = {
+    "drn_c_26": ModelSpec(
+        partial(DRN, stage_sizes=(1, 1, 2, 2, 2, 2, 1, 1)),
+        Published(IMAGENET, 1000, 21_126_584, source="Yu et al. 2017, their code"),
+        tiny={"stem": "small", "width": 4, "stage_sizes": (1,) * 8},
+    ),
+}

@@ -21,6 +21,8 @@ from cnn_jax.core import ranges
 from cnn_jax.core.errors import UserError
 from cnn_jax.core.ranges import Cells, Count, Layers, Positive, Range
 from cnn_jax.layers import initializers
+from cnn_jax.models.network import Network
+from cnn_jax.models.spec import GRAY_PATCH, RGB_PATCH, ModelSpec, Published
 
 Maps = Float[Array, "batch height width channels"]
 Better = Float32[Array, "batch out_height out_width channels"]
@@ -36,7 +38,7 @@ zeros = nn.initializers.zeros_init()
 MEAN = (0.4488, 0.4371, 0.4040)
 
 
-class Enhancer(nn.Module, kw_only=True):
+class Enhancer(Network, kw_only=True):
     """A network from images to images.
 
     Attributes:
@@ -234,3 +236,41 @@ class DnCNN(Enhancer, kw_only=True):
             x = nn.relu(norm(name=f"norm{i}")(hidden(name=f"conv{i}")(x)))
         last = conv(images.shape[-1], kernel_init=zeros, name=f"conv{self.depth}")
         return images.astype(jnp.float32) - last(x.astype(jnp.float32))
+
+
+VARIANTS = {
+    "srcnn": ModelSpec(
+        SRCNN,
+        Published(
+            GRAY_PATCH,
+            parameters=8_129,
+            source="Dong et al. 2014: 8,032 weights, and 97 biases",
+        ),
+        tiny={"widths": (4, 3)},
+    ),
+    "espcn": ModelSpec(
+        ESPCN,
+        Published(
+            GRAY_PATCH,
+            parameters=21_284,
+            source="64*25 + 32*64*9 + 4*32*9, and 100 biases",
+        ),
+        tiny={"widths": (4, 3)},
+    ),
+    "edsr": ModelSpec(
+        EDSR,
+        Published(
+            RGB_PATCH,
+            parameters=1_369_859,
+            source="Lim et al. 2017, their code, baseline for x2",
+        ),
+        tiny={"depth": 2, "features": 4},
+    ),
+    "dncnn": ModelSpec(
+        DnCNN,
+        Published(
+            GRAY_PATCH, parameters=556_032, source="Zhang et al. 2017, in PyTorch"
+        ),
+        tiny={"depth": 4, "features": 4},
+    ),
+}

@@ -25,6 +25,8 @@ from cnn_jax.core.errors import UserError
 from cnn_jax.core.ranges import Count, Layers
 from cnn_jax.layers import initializers
 from cnn_jax.models import maps
+from cnn_jax.models.network import Network
+from cnn_jax.models.spec import ModelSpec
 
 Images = Float[Array, "batch height width channels"]
 Map = Float[Array, "batch _height _width _channels"]
@@ -167,7 +169,7 @@ class Tower(nn.Module):
         return found
 
 
-class FCOS(nn.Module, kw_only=True):
+class FCOS(Network, kw_only=True):
     """At every place of every level the class of an object, if there is one, and the
     distances to the sides of its box.
 
@@ -272,3 +274,12 @@ class FCOS(nn.Module, kw_only=True):
                 f"have the strides {', '.join(map(str, known))}."
             )
         return {stride: maps.whole(known[stride], size, stride) for stride in wanted}
+
+
+ON_BACKBONES = {
+    "fcos": ModelSpec(
+        FCOS,
+        not_keys=("backbone",),
+        tiny={"strides": (2, 4), "pyramid_channels": 8, "head_depth": 1},
+    )
+}

@@ -16,6 +16,7 @@ from cnn_jax.core.ranges import Layers, Positive, Rate
 from cnn_jax.layers import initializers
 from cnn_jax.models import strides
 from cnn_jax.models.classifier import Classifier, Logits, scaled
+from cnn_jax.models.spec import CIFAR, ModelSpec, unpublished
 
 CHANNELS = (96, 128, 256)
 
@@ -89,3 +90,12 @@ class FlattenedNet(Classifier, kw_only=True):
                 )(x)
             x = strides.pool(layers.MaxPool, nn.relu(x), 2, step, name=f"pool{i}")
         return self.classify(x, train, size=size)
+
+
+VARIANTS = {
+    "flattenednet": ModelSpec(
+        FlattenedNet,
+        unpublished(CIFAR, 10, "Jin et al. 2014"),
+        tiny={"width_multiplier": 1 / 8},
+    ),
+}

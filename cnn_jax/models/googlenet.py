@@ -26,6 +26,14 @@ from cnn_jax.models.classifier import (
     hidden_init,
     scaled,
 )
+from cnn_jax.models.other_names import OtherNames, Rules, dots
+from cnn_jax.models.spec import (
+    FROM_TENSORFLOW,
+    IMAGENET,
+    ModelSpec,
+    Published,
+    torchvision,
+)
 
 Map = Float[Array, "batch height width channels"]
 Out = Float[Array, "batch out_height out_width out_channels"]
@@ -207,5 +215,41 @@ def max_pool(x: Map, window: int, step: strides.Step, name: str) -> Out:
     return strides.pool(layers.MaxPool, x, fitting, step, ceil_mode=True, name=name)
 
 
-googlenet = GoogLeNet
-googlenet_bn = GoogLeNetBN
+def _names(_: GoogLeNetBN) -> Rules:
+    branches = {
+        "branch1x1": "branch1",
+        "branch3x3_reduce": "branch2.0",
+        "branch3x3": "branch2.1",
+        "branch5x5_reduce": "branch3.0",
+        "branch5x5": "branch3.1",
+        "branch_pool": "branch4.1",
+    }
+    leaf = {"conv": "conv", "norm": "bn"}
+    return (
+        (r"(conv\d|aux\d/conv)/(conv|norm)", lambda m, v: f"{dots(m)}.{leaf[v]}"),
+        (
+            r"(inception\d\w)/(branch\w+)/(conv|norm)",
+            lambda block, branch, v: f"{block}.{branches[branch]}.{leaf[v]}",
+        ),
+        (r"(aux\d/fc\d)", dots),
+    )
+
+
+TINY = {"stem": "small", "width_multiplier": 1 / 4}
+
+VARIANTS = {
+    "googlenet": ModelSpec(
+        GoogLeNet,
+        Published(IMAGENET, 1000, 6_998_552, source="Szegedy et al. 2015, as in Caffe"),
+        tiny=TINY,
+    ),
+    "googlenet_bn": ModelSpec(
+        GoogLeNetBN,
+        torchvision(
+            6_624_904, 1_498, note=" (googlenet; 13,004,888 with auxiliary heads)"
+        ),
+        OtherNames(_names, "fc", {"aux1": "aux1", "aux2": "aux2"}, model="googlenet"),
+        normalization=FROM_TENSORFLOW,
+        tiny=TINY,
+    ),
+}

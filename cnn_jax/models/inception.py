@@ -23,6 +23,8 @@ from cnn_jax.models.classifier import (
     head_init,
     scaled,
 )
+from cnn_jax.models.other_names import OtherNames, Rules
+from cnn_jax.models.spec import FROM_TENSORFLOW, ModelSpec, torchvision
 
 Map = Float[Array, "batch height width channels"]
 
@@ -146,4 +148,33 @@ class InceptionV3(NormalizedClassifier, kw_only=True):
         return x
 
 
-inception_v3 = InceptionV3
+def _names(_: InceptionV3) -> Rules:
+    # Kernel sizes are a part of the names.
+    convs = {
+        "conv1a": "Conv2d_1a_3x3",
+        "conv2a": "Conv2d_2a_3x3",
+        "conv2b": "Conv2d_2b_3x3",
+        "conv3b": "Conv2d_3b_1x1",
+        "conv4a": "Conv2d_4a_3x3",
+    }
+    leaf = {"conv": "conv", "norm": "bn"}
+    return (
+        (r"(conv\d\w)/(conv|norm)", lambda m, v: f"{convs[m]}.{leaf[v]}"),
+        (
+            r"mixed(\d\w)/(branch\w+)/(conv|norm)",
+            lambda block, branch, v: f"Mixed_{block}.{branch}.{leaf[v]}",
+        ),
+        (r"aux/(conv\d)/(conv|norm)", lambda m, v: f"AuxLogits.{m}.{leaf[v]}"),
+        ("aux/fc", "AuxLogits.fc"),
+    )
+
+
+VARIANTS = {
+    "inception_v3": ModelSpec(
+        InceptionV3,
+        torchvision(27_161_264, 5_713, (299, 299, 3), auxiliary=True),
+        OtherNames(_names, "fc", {"aux": "AuxLogits"}),
+        normalization=FROM_TENSORFLOW,
+        tiny={"stem": "small", "width_multiplier": 1 / 16},
+    ),
+}

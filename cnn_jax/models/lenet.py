@@ -12,6 +12,7 @@ from cnn_jax.core.ranges import Edge
 from cnn_jax.layers import initializers
 from cnn_jax.models import strides
 from cnn_jax.models.classifier import Classifier, Logits
+from cnn_jax.models.spec import MNIST, ModelSpec, Published
 
 POOLS = {"avg": layers.AvgPool, "max": layers.MaxPool}
 
@@ -82,3 +83,14 @@ class LeNet5(Classifier, kw_only=True):
             )(x)
             x = strides.pool(POOLS[self.pool], act(x), 2, step, name=f"pool{i}")
         return self.classify(x, train, act, hidden_init=init, head_init=init, size=size)
+
+
+VARIANTS = {
+    "lenet5": ModelSpec(
+        LeNet5,
+        Published(
+            MNIST, 10, 61_706, source="textbooks; LeCun et al. 1998 connect fewer maps"
+        ),
+        tiny={"padding": (2, 2), "head_width": (8,)},
+    ),
+}

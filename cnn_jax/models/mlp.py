@@ -8,9 +8,11 @@ from jaxtyping import Array, Float
 from cnn_jax import layers
 from cnn_jax.core import ranges
 from cnn_jax.core.ranges import Count
+from cnn_jax.models.network import Network
+from cnn_jax.models.spec import ModelSpec, Published
 
 
-class MLP(nn.Module):
+class MLP(Network):
     """Fully connected layers on the flattened image or clip.
 
     With 16x16 images, one hidden layer of 100 and 26 classes it has 256*100 + 100 +
@@ -44,3 +46,12 @@ class MLP(nn.Module):
             x = layers.Dense(features, dtype=self.dtype, name=f"hidden{i + 1}")(x)
             x = layers.activation(self.activation)(x)
         return layers.Dense(self.num_classes, name="head")(x.astype(jnp.float32))
+
+
+VARIANTS = {
+    "mlp": ModelSpec(
+        MLP,
+        Published((16, 16, 1), 26, 28_326, source="256*100 + 100 + 100*26 + 26"),
+        tiny={"hidden": (8,)},
+    ),
+}

@@ -5,6 +5,7 @@ Module names: `first_conv`, `first_norm`, `stage1_block1`, ..., `stage7_block1`,
 `last_conv`, `last_norm`, `pool`, `head`.
 """
 
+import re
 from functools import partial
 
 import flax.linen as nn
@@ -14,6 +15,8 @@ from cnn_jax import layers
 from cnn_jax.core.ranges import Positive, Rate
 from cnn_jax.layers import initializers
 from cnn_jax.models.classifier import Logits, NormalizedClassifier, scaled
+from cnn_jax.models.other_names import OtherNames, Rules, State
+from cnn_jax.models.spec import ModelSpec, torchvision
 
 # Table 2: expansion, output channels, blocks, stride of the first block.
 STAGES = (
@@ -94,4 +97,63 @@ class MobileNetV2(NormalizedClassifier, kw_only=True):
         return self.classify(x, train, nn.relu6, head_init=init, size=size)
 
 
-mobilenet_v2 = MobileNetV2
+# Blocks of each stage.
+BLOCKS = tuple(size for _, _, size, _ in STAGES)
+
+
+def _names(_: MobileNetV2) -> Rules:
+    last = 1 + sum(BLOCKS)
+
+    def inside(stage: int, block: int, layer: str, kind: str) -> str:
+        start = f"features.{sum(BLOCKS[: stage - 1]) + block}.conv"
+        units = ["expand", "depthwise"][STAGES[stage - 1][0] == 1 :]
+        if layer in units:
+            return f"{start}.{units.index(layer)}.{int(kind == 'norm')}"
+        return f"{start}.{len(units) + (kind == 'norm')}"
+
+    return (
+        ("first_conv", "features.0.0"),
+        ("first_norm", "features.0.1"),
+        (r"stage(\d)_block(\d)/(expand|depthwise|project)_(conv|norm)", inside),
+        ("last_conv", f"features.{last}.0"),
+        ("last_norm", f"features.{last}.1"),
+    )
+
+
+# Names of timm's layers: outside of blocks, and in blocks of the first stage and of
+# the others.
+TIMM = {
+    "conv_stem": "features.0.0",
+    "bn1": "features.0.1",
+    "conv_head": "features.18.0",
+    "bn2": "features.18.1",
+    "classifier": "classifier.1",
+}
+TIMM_FIRST = {"conv_dw": "0.0", "bn1": "0.1", "conv_pw": "1", "bn2": "2"}
+TIMM_OTHERS = {"conv_pw": "0.0", "bn1": "0.1", "conv_dw": "1.0", "bn2": "1.1"}
+TIMM_OTHERS |= {"conv_pwl": "2", "bn3": "3"}
+
+
+def _of_timm(state: State) -> State:
+    """timm counts the stages from 0, and the blocks of each stage."""
+
+    def renamed(key: str) -> str:
+        module, _, leaf = key.rpartition(".")
+        if match := re.fullmatch(r"blocks\.(\d)\.(\d)\.(\w+)", module):
+            stage, block, layer = int(match[1]), int(match[2]), match[3]
+            layers_of = TIMM_OTHERS if stage else TIMM_FIRST
+            number = 1 + sum(BLOCKS[:stage]) + block
+            return f"features.{number}.conv.{layers_of.get(layer, layer)}.{leaf}"
+        return f"{TIMM[module]}.{leaf}" if module in TIMM else key
+
+    return {renamed(key): value for key, value in state.items()}
+
+
+VARIANTS = {
+    "mobilenet_v2": ModelSpec(
+        MobileNetV2,
+        torchvision(3_504_872, 301),
+        OtherNames(_names, "classifier.1", renamed=_of_timm),
+        tiny={"stem": "small", "width_multiplier": 1 / 8},
+    ),
+}

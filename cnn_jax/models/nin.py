@@ -13,6 +13,7 @@ from cnn_jax import layers
 from cnn_jax.core.ranges import Positive, Rate
 from cnn_jax.models import strides
 from cnn_jax.models.classifier import Classifier, Logits, scaled
+from cnn_jax.models.spec import CIFAR, ModelSpec, Published
 
 
 class NIN(Classifier, kw_only=True):
@@ -73,3 +74,12 @@ class NIN(Classifier, kw_only=True):
         x = conv("conv3", drop(x), 192, 3, pool2.after)
         x = conv("cccp5", x, 192)
         return self.classify(x, train, size=size)
+
+
+VARIANTS = {
+    "nin": ModelSpec(
+        NIN,
+        Published(CIFAR, 10, 966_986, source="Lin et al. 2014, as in Caffe"),
+        tiny={"width_multiplier": 1 / 16},
+    ),
+}

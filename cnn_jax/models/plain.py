@@ -23,6 +23,7 @@ from cnn_jax.core.ranges import Cells, Count, Index, Layers, Share
 from cnn_jax.layers.windows import Size, per_dimension
 from cnn_jax.models import strides
 from cnn_jax.models.classifier import Logits, NormalizedClassifier
+from cnn_jax.models.spec import CIFAR, ModelSpec, unpublished
 
 Maps = Float[Array, "batch height width channels"]
 Out = Float[Array, "batch out_height out_width features"]
@@ -264,5 +265,20 @@ class PlainNet(NormalizedClassifier, kw_only=True):
         return nn.relu(self.norm(train)(name=f"{name}_norm")(shared(x))), shared
 
 
-# Yu and Koltun 2016: the context module behind a front end, here a small one.
-context_net = partial(PlainNet, head="context")
+TINY = {"widths": (4, 8), "depth": 2}
+
+VARIANTS = {
+    "plain": ModelSpec(
+        PlainNet,
+        unpublished(CIFAR, 10, "nobody: it is what the experiments change"),
+        tiny=TINY,
+    ),
+    # Yu and Koltun 2016: the context module behind a front end, here a small one.
+    "context_net": ModelSpec(
+        partial(PlainNet, head="context"),
+        unpublished(
+            CIFAR, 21, "Yu and Koltun 2016, on VGG-16: 64 C^2 weights of the module"
+        ),
+        tiny=TINY,
+    ),
+}

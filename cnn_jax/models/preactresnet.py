@@ -11,7 +11,8 @@ import flax.linen as nn
 from jaxtyping import Array, Float
 
 from cnn_jax import layers
-from cnn_jax.models.resnet import ResNet
+from cnn_jax.models.resnet import TINY, ResNet
+from cnn_jax.models.spec import CIFAR, IMAGENET, ModelSpec, unpublished
 
 
 class PreActResNet(ResNet, kw_only=True):
@@ -39,10 +40,17 @@ class PreActResNet(ResNet, kw_only=True):
         return nn.relu(norm(name="norm")(x))
 
 
-preactresnet18 = partial(PreActResNet, block="basic", stage_sizes=(2, 2, 2, 2))
-preactresnet50 = partial(PreActResNet, block="bottleneck", stage_sizes=(3, 4, 6, 3))
+def _variant(block: str, sizes: tuple[int, ...], **values: Any) -> ModelSpec:
+    """A network for ImageNet, or with the small stem for CIFAR-10 (table 2)."""
+    setting = (CIFAR, 10) if "stem" in values else (IMAGENET, 1000)
+    make = partial(PreActResNet, block=block, stage_sizes=sizes, **values)
+    published = unpublished(*setting, "He et al. 2016, Identity Mappings")
+    return ModelSpec(make, published, tiny=TINY)
 
-# He et al. 2016, table 2: CIFAR-10.
-cifar = partial(PreActResNet, width=16, stem="small", stage_sizes=(18, 18, 18))
-preactresnet110 = partial(cifar, block="basic")
-preactresnet164 = partial(cifar, block="bottleneck")
+
+VARIANTS = {
+    "preactresnet": _variant("basic", (2, 2, 2, 2)),
+    "preactresnet50": _variant("bottleneck", (3, 4, 6, 3)),
+    "preactresnet110": _variant("basic", (18, 18, 18), width=16, stem="small"),
+    "preactresnet164": _variant("bottleneck", (18, 18, 18), width=16, stem="small"),
+}

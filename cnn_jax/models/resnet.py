@@ -4,7 +4,8 @@ Version 1.5, like torchvision's: a bottleneck's stride is in its 3x3 convolution
 Module names: `stem`, `stage1_block1`, ..., `aux`, `pool`, `head`.
 """
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
@@ -16,6 +17,8 @@ from cnn_jax.core.errors import UserError
 from cnn_jax.core.ranges import Count, Layers, Rate
 from cnn_jax.models import pixel_heads, strides
 from cnn_jax.models.classifier import Logits, NormalizedClassifier, head_init
+from cnn_jax.models.other_names import OtherNames, Rules, behind
+from cnn_jax.models.spec import CIFAR, ModelSpec, Published, torchvision, unpublished
 
 
 class Stem(nn.Module):
@@ -192,26 +195,149 @@ class ResNet(NormalizedClassifier, kw_only=True):
         return x
 
 
-# He et al. 2016, section 4.2: 6n + 2 layers for CIFAR-10.
-cifar = partial(ResNet, block="basic", width=16, stem="small")
-resnet20 = partial(cifar, stage_sizes=(3, 3, 3))
-resnet32 = partial(cifar, stage_sizes=(5, 5, 5))
-resnet44 = partial(cifar, stage_sizes=(7, 7, 7))
-resnet56 = partial(cifar, stage_sizes=(9, 9, 9))
-resnet110 = partial(cifar, stage_sizes=(18, 18, 18))
+def _names(_: ResNet) -> Rules:
+    block = r"stage(\d)_block(\d+)"
+    return (
+        ("stem/conv", "conv1"),
+        ("stem/norm", "bn1"),
+        (rf"{block}/conv(\d)", lambda s, b, i: f"layer{s}.{b - 1}.conv{i}"),
+        (rf"{block}/norm(\d)", lambda s, b, i: f"layer{s}.{b - 1}.bn{i}"),
+        (rf"{block}/shortcut_conv", lambda s, b: f"layer{s}.{b - 1}.downsample.0"),
+        (rf"{block}/shortcut_norm", lambda s, b: f"layer{s}.{b - 1}.downsample.1"),
+    )
 
-# He et al. 2016, table 1: ImageNet.
-resnet18 = partial(ResNet, block="basic", stage_sizes=(2, 2, 2, 2))
-resnet34 = partial(ResNet, block="basic", stage_sizes=(3, 4, 6, 3))
-resnet50 = partial(ResNet, block="bottleneck", stage_sizes=(3, 4, 6, 3))
-resnet101 = partial(ResNet, block="bottleneck", stage_sizes=(3, 4, 23, 3))
-resnet152 = partial(ResNet, block="bottleneck", stage_sizes=(3, 8, 36, 3))
-# Zagoruyko and Komodakis 2016; Xie et al. 2017.
-wide_resnet50_2 = partial(resnet50, width_per_group=128)
-resnext50_32x4d = partial(resnet50, groups=32, width_per_group=4)
 
-# Long et al. 2015 and Chen et al. 2017, as torchvision has them: on maps of an eighth
-# of the input's size, with an auxiliary head.
-dilated = partial(resnet50, output_stride=8, auxiliary=True)
-fcn_resnet50 = partial(dilated, head="fcn", head_width=(512,), dropout=0.1)
-deeplabv3_resnet50 = partial(dilated, head="deeplab", dropout=0.5)
+def _fcn_names(model: ResNet) -> Rules:
+    index = {"conv": 0, "norm": 1}
+    unit = "head_conv1/(conv|norm)"
+    return (
+        *behind("backbone.", _names(model)),
+        (unit, lambda v: f"classifier.{index[v]}"),
+        (f"aux/{unit}", lambda v: f"aux_classifier.{index[v]}"),
+        ("aux/head", "aux_classifier.4"),
+    )
+
+
+def _deeplab_names(model: ResNet) -> Rules:
+    index = {"conv": 0, "norm": 1}
+    rates = model.aspp_rates or pixel_heads.RATES
+
+    def branch(name: str, v: str) -> str:
+        if name == "project":
+            return f"classifier.0.project.{index[v]}"
+        if name == "pooled":  # behind the pooling
+            return f"classifier.0.convs.{len(rates) + 1}.{index[v] + 1}"
+        number = 0 if name == "pointwise" else int(name.removeprefix("dilated"))
+        return f"classifier.0.convs.{number}.{index[v]}"
+
+    return (
+        (r"aspp/(\w+)/(conv|norm)", branch),
+        ("head_conv1/(conv|norm)", lambda v: f"classifier.{index[v] + 1}"),
+        *_fcn_names(model),
+    )
+
+
+NAMES = OtherNames(_names, "fc")
+TINY = {"stem": "small", "width": 4, "stage_sizes": (1, 1)}
+
+
+def _cifar(size: int, published: Published) -> ModelSpec:
+    """He et al. 2016, section 4.2: 6 size + 2 layers for CIFAR-10."""
+    sizes = (size, size, size)
+    make = partial(ResNet, block="basic", width=16, stem="small", stage_sizes=sizes)
+    return ModelSpec(make, published, tiny=TINY)
+
+
+def _imagenet(
+    block: str,
+    stage_sizes: tuple[int, ...],
+    parameters: int,
+    macs: int,
+    tiny: Mapping[str, Any] = TINY,
+    **values: int,
+) -> ModelSpec:
+    """A network for ImageNet as torchvision has it; `macs` are in millions."""
+    make = partial(ResNet, block=block, stage_sizes=stage_sizes, **values)
+    return ModelSpec(make, torchvision(parameters, macs), NAMES, tiny=tiny)
+
+
+def _pixels(
+    head: str, names: Callable[[Any], Rules], parameters: int, macs: int, **values: Any
+) -> ModelSpec:
+    """A network for segmentation as torchvision has it: on maps of an eighth of the
+    input's size, with an auxiliary head, whose operations on 65x65 pixels count, since
+    torchvision computes it in evaluation too."""
+    in_head = 65 * 65 * 256 * (9 * 1024 + 21)
+    published = torchvision(
+        parameters,
+        macs,
+        (520, 520, 3),
+        21,
+        auxiliary=True,
+        note=f" (with {in_head / 10**6:,.0f} M of the auxiliary head)",
+    )
+    make = partial(
+        ResNet,
+        block="bottleneck",
+        stage_sizes=(3, 4, 6, 3),
+        output_stride=8,
+        auxiliary=True,
+        head=head,
+        **values,
+    )
+    width = (4,) * len(pixel_heads.WIDTHS[head] or (1,))
+    return ModelSpec(
+        make,
+        dataclasses.replace(published, auxiliary_macs=in_head),
+        OtherNames(names, "classifier.4", {"aux": "aux_classifier"}, NAMES),
+        tiny=TINY | {"output_stride": 2, "head_width": width},
+    )
+
+
+_option_a = unpublished(
+    CIFAR,
+    10,
+    "He et al. 2016, whose figures (table 6) are those of shortcuts without parameters",
+)
+
+VARIANTS = {
+    "resnet20": _cifar(
+        3,
+        Published(
+            CIFAR,
+            10,
+            272_474,
+            source="He et al. 2016 with projections, as in most code",
+        ),
+    ),
+    "resnet32": _cifar(5, _option_a),
+    "resnet44": _cifar(7, _option_a),
+    "resnet56": _cifar(9, _option_a),
+    "resnet110": _cifar(18, _option_a),
+    # He et al. 2016, table 1.
+    "resnet18": _imagenet("basic", (2, 2, 2, 2), 11_689_512, 1_814),
+    "resnet34": _imagenet("basic", (3, 4, 6, 3), 21_797_672, 3_664),
+    "resnet50": _imagenet("bottleneck", (3, 4, 6, 3), 25_557_032, 4_089),
+    "resnet101": _imagenet("bottleneck", (3, 4, 23, 3), 44_549_160, 7_801),
+    "resnet152": _imagenet("bottleneck", (3, 8, 36, 3), 60_192_808, 11_514),
+    # Zagoruyko and Komodakis 2016; Xie et al. 2017.
+    "wide_resnet50_2": _imagenet(
+        "bottleneck", (3, 4, 6, 3), 68_883_240, 11_398, width_per_group=128
+    ),
+    "resnext50_32x4d": _imagenet(
+        "bottleneck",
+        (3, 4, 6, 3),
+        25_028_904,
+        4_230,
+        TINY | {"width": 16},
+        groups=32,
+        width_per_group=4,
+    ),
+    # Long et al. 2015; Chen et al. 2017.
+    "fcn_resnet50": _pixels(
+        "fcn", _fcn_names, 35_322_218, 152_717, head_width=(512,), dropout=0.1
+    ),
+    "deeplabv3_resnet50": _pixels(
+        "deeplab", _deeplab_names, 42_004_074, 178_722, dropout=0.5
+    ),
+}

@@ -16,6 +16,8 @@ from cnn_jax.core.ranges import Cells, Count, Layers, Positive, Rate
 from cnn_jax.layers import initializers
 from cnn_jax.models import strides
 from cnn_jax.models.classifier import Classifier, Logits, scaled
+from cnn_jax.models.other_names import OtherNames, Rules
+from cnn_jax.models.spec import ModelSpec, torchvision
 
 # Channels of the squeeze convolutions of fire2, ..., fire9; each of the two expand
 # convolutions of a module has four times as many (table 1).
@@ -111,8 +113,28 @@ class SqueezeNet(Classifier, kw_only=True):
         return self.classify(x, train, head_init=initializers.normal(0.01), size=size)
 
 
-squeezenet1_0 = SqueezeNet
-# The authors' later version: 2.4 times fewer operations, slightly fewer parameters.
-squeezenet1_1 = partial(
-    SqueezeNet, stem_channels=64, stem_kernel=3, pool_after=(1, 3, 5)
-)
+def _names(model: SqueezeNet) -> Rules:
+    def index(layer: int) -> int:  # of a fire module, behind convolution and ReLU
+        return layer + sum(pool < layer for pool in set(model.pool_after))
+
+    return (
+        ("conv1", "features.0"),
+        (r"fire(\d)/(\w+)", lambda i, conv: f"features.{index(i)}.{conv}"),
+    )
+
+
+NAMES = OtherNames(_names, "classifier.1")
+TINY = {"stem": "small", "width_multiplier": 1 / 8}
+
+VARIANTS = {
+    "squeezenet1_0": ModelSpec(
+        SqueezeNet, torchvision(1_248_424, 819), NAMES, tiny=TINY
+    ),
+    # The authors' later version: 2.4 times fewer operations, slightly fewer parameters.
+    "squeezenet1_1": ModelSpec(
+        partial(SqueezeNet, stem_channels=64, stem_kernel=3, pool_after=(1, 3, 5)),
+        torchvision(1_235_496, 349),
+        NAMES,
+        tiny=TINY,
+    ),
+}

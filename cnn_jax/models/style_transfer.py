@@ -29,6 +29,8 @@ from cnn_jax.core.errors import UserError, unknown
 from cnn_jax.core.ranges import Count, Layers, Range
 from cnn_jax.models import maps
 from cnn_jax.models.enhancement import Enhancer, he_normal, torch_uniform
+from cnn_jax.models.network import Network
+from cnn_jax.models.spec import PHOTO, ModelSpec, Published
 
 Maps = Float[Array, "batch height width channels"]
 Pairs = Float[Array, "batch 2 height width channels"]
@@ -132,7 +134,7 @@ class Johnson(Enhancer, kw_only=True):
         return ReflectedConv(images.shape[-1], 9, name="head")(x.astype(jnp.float32))
 
 
-class Stylist(nn.Module, kw_only=True):
+class Stylist(Network, kw_only=True):
     """What the networks that learn a style share.
 
     Called with pairs [batch, 2, height, width, 3] of a content and a style, normalized
@@ -329,4 +331,35 @@ class Adaptive(Stylist, kw_only=True):
 STARTS = {
     "content": nn.initializers.zeros,
     "noise": nn.initializers.normal(0.5),
+}
+
+
+VARIANTS = {
+    "johnson": ModelSpec(
+        Johnson,
+        Published(
+            PHOTO,
+            parameters=1_679_235,
+            source="PyTorch's example fast_neural_style",
+        ),
+        tiny={"width": 4, "depth": 1},
+        tiny_shape=(16, 16, 3),
+    ),
+}
+
+
+def _stylist(make: type[Stylist], **tiny: int) -> ModelSpec:
+    # The run sets the normalization to that of its data.
+    return ModelSpec(
+        make,
+        not_keys=("backbone", "mean", "std"),
+        tiny={"content_layers": ("fire5",), "style_layers": ("conv1", "fire3"), **tiny},
+        tiny_shape=(2, 16, 16, 3),
+    )
+
+
+ON_BACKBONES = {
+    "pixels": _stylist(Pixels),
+    "johnson": _stylist(FeedForward, network_width=4, network_depth=1),
+    "adain": _stylist(Adaptive),
 }

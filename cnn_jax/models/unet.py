@@ -21,6 +21,8 @@ from cnn_jax.core.errors import UserError
 from cnn_jax.core.ranges import Count, Layers, Rate
 from cnn_jax.layers import initializers
 from cnn_jax.models import maps
+from cnn_jax.models.network import Network
+from cnn_jax.models.spec import ModelSpec, Published
 
 Images = Float[Array, "batch height width channels"]
 Map = Float[Array, "batch _height _width _channels"]
@@ -86,7 +88,7 @@ class Up(nn.Module):
         return DoubleConv(self.features, self.norm, self.dtype, name="convs")(both)
 
 
-class _Segmenter(nn.Module, kw_only=True):
+class _Segmenter(Network, kw_only=True):
     """What U-Nets have in common.
 
     Attributes:
@@ -214,4 +216,21 @@ class UNetOn(_Segmenter, kw_only=True):
     @property
     def sync_batch_norm(self) -> bool:
         """The backbone's, which has none without batch normalization."""
-        return getattr(self.backbone, "sync_batch_norm", False)
+        return self.backbone.sync_batch_norm
+
+
+VARIANTS = {
+    "unet": ModelSpec(
+        UNet,
+        Published(
+            (256, 256, 3),
+            1,
+            31_037_633,
+            source="many; Ronneberger et al. 2015 with padding and batch normalization",
+        ),
+        tiny={"width": 4, "depth": 2},
+    ),
+}
+ON_BACKBONES = {
+    "unet": ModelSpec(UNetOn, not_keys=("backbone",), tiny={"decoder_width": 4})
+}

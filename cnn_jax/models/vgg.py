@@ -5,6 +5,7 @@ Module names: `conv1_1`, `conv1_2`, `pool1`, `conv2_1`, ..., `pool5`, `pool`,
 `flatten`, `fc1`, `fc2`, `head`; with batch normalization `norm1_1`, ....
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import ClassVar
 
@@ -16,6 +17,8 @@ from cnn_jax.core.errors import UserError
 from cnn_jax.core.ranges import Count, Layers, Rate
 from cnn_jax.models import strides
 from cnn_jax.models.classifier import Logits, NormalizedClassifier
+from cnn_jax.models.other_names import OtherNames, Rules, State
+from cnn_jax.models.spec import ModelSpec, torchvision
 
 
 class VGG(NormalizedClassifier, kw_only=True):
@@ -55,6 +58,9 @@ class VGG(NormalizedClassifier, kw_only=True):
                 f"stage_sizes={sizes}: stem=small takes more than two stages."
             )
 
+    def head_norm(self, train: bool) -> Callable[..., nn.Module] | None:
+        return self.norm(train) if self.batch_norm else None
+
     @property
     def subsampling(self) -> tuple[int, ...]:
         return (2,) * (len(self.stage_sizes) - 2 * (self.stem == "small"))
@@ -87,12 +93,66 @@ class VGG(NormalizedClassifier, kw_only=True):
         return self.classify(x, train, size=size)
 
 
+def _names(model: VGG) -> Rules:
+    each = 3 if model.batch_norm else 2  # convolution, normalization, ReLU
+
+    def index(stage: int, layer: int) -> int:
+        return each * (sum(model.stage_sizes[: stage - 1]) + layer - 1) + stage - 1
+
+    return (
+        (r"conv(\d+)_(\d+)", lambda s, i: f"features.{index(s, i)}"),
+        (r"norm(\d+)_(\d+)", lambda s, i: f"features.{index(s, i) + 1}"),
+        ("fc1", "classifier.0"),
+        ("fc2", "classifier.3"),
+    )
+
+
+TIMM = {
+    "pre_logits.fc1": "classifier.0",
+    "pre_logits.fc2": "classifier.3",
+    "head.fc": "classifier.6",
+}
+
+
+def _of_timm(state: State) -> State:
+    """timm's fully connected layers are convolutions."""
+    found = {}
+    for key, value in state.items():
+        module, _, leaf = key.rpartition(".")
+        if module in TIMM and value.ndim > 1:
+            value = value.reshape(len(value), -1)
+        found[f"{TIMM[module]}.{leaf}" if module in TIMM else key] = value
+    return found
+
+
+NAMES = OtherNames(_names, "classifier.6", renamed=_of_timm)
+TINY = {
+    "stem": "small",
+    "width": 4,
+    "stage_sizes": (1,) * 5,
+    "head_width": (16,),
+    "head_grid": 1,
+}
+
+
+def _variant(
+    stage_sizes: tuple[int, ...], parameters: int, macs: int, **values: bool
+) -> ModelSpec:
+    """`macs` are in millions."""
+    make = partial(VGG, stage_sizes=stage_sizes, **values)
+    return ModelSpec(make, torchvision(parameters, macs), NAMES, tiny=TINY)
+
+
 # Table 1: columns A, B, D, E.
-vgg11 = partial(VGG, stage_sizes=(1, 1, 2, 2, 2))
-vgg13 = partial(VGG, stage_sizes=(2, 2, 2, 2, 2))
-vgg16 = partial(VGG, stage_sizes=(2, 2, 3, 3, 3))
-vgg19 = partial(VGG, stage_sizes=(2, 2, 4, 4, 4))
-vgg11_bn = partial(vgg11, batch_norm=True)
-vgg13_bn = partial(vgg13, batch_norm=True)
-vgg16_bn = partial(vgg16, batch_norm=True)
-vgg19_bn = partial(vgg19, batch_norm=True)
+A, B, D, E = (1, 1, 2, 2, 2), (2, 2, 2, 2, 2), (2, 2, 3, 3, 3), (2, 2, 4, 4, 4)
+
+VARIANTS = {
+    "vgg11": _variant(A, 132_863_336, 7_609),
+    "vgg13": _variant(B, 133_047_848, 11_308),
+    "vgg16": _variant(D, 138_357_544, 15_470),
+    "vgg19": _variant(E, 143_667_240, 19_632),
+    "vgg11_bn": _variant(A, 132_868_840, 7_609, batch_norm=True),
+    "vgg13_bn": _variant(B, 133_053_736, 11_308, batch_norm=True),
+    "vgg16_bn": _variant(D, 138_365_992, 15_470, batch_norm=True),
+    "vgg19_bn": _variant(E, 143_678_248, 19_632, batch_norm=True),
+}

@@ -28,6 +28,8 @@ from cnn_jax.layers import arithmetic
 from cnn_jax.layers.windows import Size, per_dimension
 from cnn_jax.models import strides
 from cnn_jax.models.classifier import Classifier, Logits, NormalizedClassifier
+from cnn_jax.models.other_names import OtherNames, Rules
+from cnn_jax.models.spec import VIDEO, ModelSpec, Published, torchvision, unpublished
 
 Images = Float[Array, "batch *space channels"]
 Clips = Float[Array, "batch depth height width channels"]
@@ -275,7 +277,56 @@ class C3D(ClipClassifier, kw_only=True):
         return self.classify(x, train, size=size)
 
 
-r2d_18 = partial(VideoResNet, stage_convs=("2d", "2d", "2d", "2d"))
-r3d_18 = partial(VideoResNet, stage_convs=("3d", "3d", "3d", "3d"))
-mc3_18 = partial(VideoResNet, stage_convs=("3d", "2d", "2d", "2d"))
-r2plus1d_18 = partial(VideoResNet, stage_convs=("2+1d", "2+1d", "2+1d", "2+1d"))
+def _names(model: VideoResNet) -> Rules:
+    block = r"stage(\d)_block(\d+)"
+    # A (2+1)D convolution is a sequence of its own, but for the stem's.
+    part = {"spatial": 0, "norm": 1, "temporal": 3}
+    parts = "(spatial|norm|temporal)"
+    factorized = model.stage_convs[0] == "2+1d"
+    return (
+        ("stem/conv", "stem.0"),
+        (f"stem/conv/{parts}", lambda p: f"stem.{part[p]}"),
+        ("stem/norm", "stem.4" if factorized else "stem.1"),
+        (rf"{block}/conv(\d)", lambda s, b, i: f"layer{s}.{b - 1}.conv{i}.0"),
+        (
+            rf"{block}/conv(\d)/{parts}",
+            lambda s, b, i, p: f"layer{s}.{b - 1}.conv{i}.0.{part[p]}",
+        ),
+        (rf"{block}/norm(\d)", lambda s, b, i: f"layer{s}.{b - 1}.conv{i}.1"),
+        (rf"{block}/shortcut_conv", lambda s, b: f"layer{s}.{b - 1}.downsample.0"),
+        (rf"{block}/shortcut_norm", lambda s, b: f"layer{s}.{b - 1}.downsample.1"),
+    )
+
+
+NAMES = OtherNames(_names, "fc")
+TINY = {"stem": "small", "width": 4, "frames": 2}
+
+
+def _resnet(
+    stage_convs: tuple[str, ...], published: Published, names: OtherNames | None = NAMES
+) -> ModelSpec:
+    make = partial(VideoResNet, stage_convs=stage_convs)
+    return ModelSpec(make, published, names, tiny=TINY | {"stage_sizes": (1, 1, 1, 1)})
+
+
+VARIANTS = {
+    "r2d_18": _resnet(
+        ("2d", "2d", "2d", "2d"),
+        unpublished(VIDEO, 400, "Tran et al. 2018, f-R2D: 11.4 M parameters"),
+        names=None,
+    ),
+    "r3d_18": _resnet(
+        ("3d", "3d", "3d", "3d"), torchvision(33_371_472, 40_697, VIDEO, 400)
+    ),
+    "mc3_18": _resnet(
+        ("3d", "2d", "2d", "2d"), torchvision(11_695_440, 43_343, VIDEO, 400)
+    ),
+    "r2plus1d_18": _resnet(
+        ("2+1d", "2+1d", "2+1d", "2+1d"), torchvision(31_505_325, 40_519, VIDEO, 400)
+    ),
+    "c3d": ModelSpec(
+        C3D,
+        Published(VIDEO, 487, 79_991_015, source="Tran et al. 2015, on Sports-1M"),
+        tiny=TINY | {"head_width": (16,)},
+    ),
+}

@@ -16,7 +16,7 @@ from cnn_jax.runs import run_folder
 from cnn_jax.training import setup
 from cnn_jax.training.checkpoints import Checkpoints
 from cnn_jax.training.config import Config
-from cnn_jax.weights import pretrained, torch_names, weight_files
+from cnn_jax.weights import pretrained, weight_files
 from cnn_jax.weights.weight_files import Normalization, Weights
 
 
@@ -85,8 +85,8 @@ def weights(workdir: Path, checkpoint: str = "best") -> Weights:
 def initial(config: Config) -> Weights:
     """What `config.model.init_from` names: see `weight_files.read`, or a run's folder.
 
-    Files with torchvision's names that do not say how images are normalized are taken
-    for what torchvision offers.
+    A file with torchvision's names that does not state its normalization is assumed
+    to come from torchvision.
 
     Raises:
       UserError: there is no such thing, or it cannot be read.
@@ -97,10 +97,9 @@ def initial(config: Config) -> Weights:
     found = weight_files.read(place)
     if found.facts is not None or found.normalization is not None:
         return found
-    mean, std = IMAGENET_MEAN[3], IMAGENET_STD[3]
-    if torch_names.rescales(models.parts(config.model.name)[1]):
-        mean = std = (0.5, 0.5, 0.5)
-    return dataclasses.replace(found, normalization=Normalization(mean, std))
+    own = models.spec_of(models.parts(config.model.name)[1]).normalization
+    normalization = Normalization(*(own or (IMAGENET_MEAN[3], IMAGENET_STD[3])))
+    return dataclasses.replace(found, normalization=normalization)
 
 
 def started(

@@ -14,10 +14,10 @@ from cnn_jax import models
 from cnn_jax.core.errors import UserError
 from cnn_jax.data.dataset import MEMORY_LIMIT, Dataset
 from cnn_jax.data.splits import Arrays
+from cnn_jax.models.network import is_head
 from cnn_jax.training import startup
 from cnn_jax.training.freezing import Plan
 from cnn_jax.training.setup import Training
-from cnn_jax.weights.pretrained import is_head
 
 BATCH = 64
 
@@ -31,11 +31,11 @@ def obstacle(
     Args:
       augmented: whether training changes the images.
     """
-    if plan is None or any(not is_head(path[0]) for path in plan.ever().trained):
+    if plan is None or not all(is_head(model, p[0]) for p in plan.ever().trained):
         return "more than the head is trained"
     if not models.has_map(model):
         return "the network has no map before its head"
-    if getattr(model, "auxiliary", False):
+    if model.auxiliary:
         return "auxiliary heads look at other maps"
     if augmented:
         return "images are augmented"

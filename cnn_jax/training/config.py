@@ -6,6 +6,7 @@ attribute of the model that is built from it. So the signatures are the schema, 
 """
 
 import contextlib
+import dataclasses
 import hashlib
 import importlib.util
 import inspect
@@ -36,7 +37,7 @@ UNITS = {
     "epochs": Annotated[float, Range(least=0, most=MOST_STEPS)],
     "examples": Annotated[int, Range(least=0)],
 }
-REQUIRED = object()  # in place of a default
+REQUIRED = dataclasses.MISSING  # in place of a default, as a model's fields have it
 
 
 class Key(NamedTuple):

@@ -1,7 +1,6 @@
 """Networks that start from weights of others."""
 
 import dataclasses
-import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,16 +13,12 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from cnn_jax import models
 from cnn_jax.core.errors import UserError
-from cnn_jax.models.classifier import OF_HEADS
+from cnn_jax.models.network import described, is_head
 from cnn_jax.weights import torch_names, torch_weights, weight_files
 from cnn_jax.weights.torch_weights import Entry
 from cnn_jax.weights.weight_files import Weights
 
 Shapes = Mapping[str, tuple[int, ...]]
-
-# What says which layers a head has.
-HEAD_FIELDS = ("head", *OF_HEADS)
-
 
 # How the names of a backbone's parameters begin.
 INSIDE = "params/backbone/"
@@ -79,11 +74,10 @@ def fit(
     _, backbone = models.parts(name)
     if backbone != name and not any(key.startswith(INSIDE) for key in weights.arrays):
         return _fit_backbone(weights, path, name, model, input_shape)
-    auxiliary = {}
-    if name in torch_names.FAMILIES or not ours:
-        auxiliary = torch_names.family(name).auxiliary
+    names = models.spec_of(name).names if ours else torch_names.family(name)
+    auxiliary = names.auxiliary if names else {}
     if not ours:
-        arrays = torch_names.family(name).whole(weights.arrays)
+        arrays = names.whole(names.renamed(weights.arrays))
         weights = dataclasses.replace(weights, arrays=arrays)
     # With another head than its architecture has, what comes before it is the same.
     own_head = with_own_head(name, model)
@@ -95,14 +89,14 @@ def fit(
         except UserError:  # torchvision has no names for such a head
             entries = []
 
-    last = getattr(model, "class_layer", ("head",))
+    last = described(model).class_layer
 
     def is_last(path: Sequence[str]) -> bool:
         """Whether an entry belongs to the layer whose outputs are classes."""
         return tuple(path[1 : 1 + len(last)]) == last
 
     def in_head(path: Sequence[str]) -> bool:
-        return is_head(path[1]) or is_last(path)
+        return is_head(model, path[1]) or is_last(path)
 
     def key_of(entry: Entry) -> str:
         return entry.key if ours else entry.name
@@ -145,8 +139,8 @@ def fit(
         heads, theirs, last_keys, classes_at
     ):
         left_out.add("head")
-        here = getattr(model, "head", "of another size")
-        reasons.append(f"the head, which is head={here} here")
+        here = f"head={model.head}" if models.has_map(model) else "of another size"
+        reasons.append(f"the head, which is {here} here")
     entries = entries or published
     head = next(
         (e for e in entries if is_last(e.path) and e.path[-1] == "kernel"), None
@@ -252,21 +246,13 @@ def _alike(
 
 
 def with_own_head(name: str, model: nn.Module) -> nn.Module:
-    """`model` with the head of the architecture `name`, and without an auxiliary one if
-    that has none."""
-    own = models.attributes(name)
-    fields = {field: own[field][1] for field in HEAD_FIELDS if field in own}
-    if own.get("auxiliary") == (bool, False):
+    """Returns `model` with the head of the architecture `name`, and without an
+    auxiliary head if the architecture has none."""
+    own = models.spec_of(name).fields()
+    fields = {field: own[field] for field in described(model).head_fields}
+    if own.get("auxiliary") is False:
         fields["auxiliary"] = False
     return model.clone(**fields)
-
-
-def is_head(module: str) -> bool:
-    """Whether a network's module is a layer of its head."""
-    return (
-        re.fullmatch(r"aspp|head(_conv\d+)?|context|fc\d+|embedding(_norm)?", module)
-        is not None
-    )
 
 
 def _names(modules: set[str]) -> str:
@@ -283,14 +269,15 @@ def convert(name: str, path: Path, output: Path, *, overwrite: bool) -> str:
       UserError: torchvision has no such network, the file cannot be read or is not
         that network's, or the folder cannot be written.
     """
-    torch_names.family(name)
+    names = torch_names.family(name)
     weight_files.check_folder(output, overwrite=overwrite)
     weights = weight_files.read(path)
     if weights.facts is not None:
         raise UserError(f"{path} is a folder of weights already.")
     try:
-        attributes = torch_weights.attributes_of(name, weights.arrays)
-        variables = torch_weights.translate(name, weights.arrays)
+        arrays = names.renamed(weights.arrays)
+        attributes = torch_weights.attributes_of(name, arrays)
+        variables = torch_weights.translate(name, arrays)
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
     variables.pop(torch_weights.COUNTS, None)

@@ -2,8 +2,9 @@
 
 A state dict of PyTorch is a flat dict of arrays: kernels (out, in, ...), statistics
 beside the parameters, and for each batch normalization a count of batches. Here
-kernels are (..., in, out), and parameters and statistics are two trees. `torch_names`
-knows the names; everything else follows from the shapes that the network itself has.
+kernels are (..., in, out), and parameters and statistics are two trees. A model's
+spec knows the names; everything else follows from the shapes that the network itself
+has.
 """
 
 import math
@@ -19,7 +20,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from cnn_jax import layers, models
 from cnn_jax.core.errors import UserError
-from cnn_jax.models.published import PUBLISHED
+from cnn_jax.models.other_names import OtherNames
 from cnn_jax.weights import torch_names
 
 State = Mapping[str, Any]
@@ -83,7 +84,7 @@ def from_torch(name: str, state: State, **attributes: Any) -> dict[str, Any]:
 
     Args:
       name: of `models.MODELS`.
-      state: arrays or tensors by torchvision's names; see `tidy`.
+      state: arrays or tensors by torchvision's or timm's names; see `tidy`.
       attributes: of the network, where they are not its defaults. The numbers of
         classes and of the images' channels are those of the state dict, and so is
         whether there are auxiliary heads.
@@ -92,14 +93,15 @@ def from_torch(name: str, state: State, **attributes: Any) -> dict[str, Any]:
       UserError: torchvision has no such network, or an entry is missing, left over, of
         another shape or no floating-point number.
     """
-    variables = translate(name, tidy(state), **attributes)
+    state = torch_names.family(name).renamed(tidy(state))
+    variables = translate(name, state, **attributes)
     # JAX has no 64 bits for the counts.
     arrays = {k: v for k, v in variables.items() if k != COUNTS}
     return variables | jax.tree.map(jnp.asarray, arrays)
 
 
 def translate(name: str, state: State, **attributes: Any) -> dict[str, Any]:
-    """`from_torch` for a tidy state dict, in NumPy."""
+    """`from_torch` for a tidy state dict with torchvision's names, in NumPy."""
     model = model_of(name, state, **attributes)
     entries = entries_of(name, model)
     channels = np.shape(state.get(entries[0].name, ()))[1:2]
@@ -195,12 +197,19 @@ def entries_of(
     Raises:
       UserError: torchvision has no such network, or none with such attributes.
     """
-    family = torch_names.family(name)
-    shapes, maps = _shapes(model, input_shape or PUBLISHED[name].input_shape)
+    shape = input_shape or models.published_shape(name)
+    return entries_with(torch_names.family(name), name, model, shape)
+
+
+def entries_with(
+    names: OtherNames, name: str, model: nn.Module, input_shape: tuple[int, ...]
+) -> list[Entry]:
+    """Returns the same for a network that has these names; see `entries_of`."""
+    shapes, maps = _shapes(model, input_shape)
     entries = []
     for path, shape in shapes.items():
         collection, *modules, variable = path
-        module = family.translate(model, "/".join(modules))
+        module = names.translate(model, "/".join(modules))
         if module is None:
             raise UserError(
                 f"torchvision's {name} has nothing like {'/'.join(modules)}: its names "
@@ -235,7 +244,7 @@ def _with_channels(
 
     Where it is not there, `channels` is empty.
     """
-    shape = PUBLISHED[name].input_shape
+    shape = models.published_shape(name)
     if channels in ((), shape[-1:]):
         return entries
     return entries_of(name, model, (*shape[:-1], *channels))
@@ -274,12 +283,10 @@ def _more(keys: Sequence[str]) -> str:
 
 
 def tidy(state: State) -> dict[str, np.ndarray]:
-    """A state dict as torchvision's `state_dict()` returns it, in NumPy.
+    """Returns a state dict as PyTorch's `state_dict()` returns it, in NumPy.
 
-    Taken off are: the dict around it, where it is the entry "state_dict" or "model" of
-    a whole checkpoint; the prefix "module." of `DataParallel`; names that torchvision
-    has given up, and timm's. Fully connected layers that timm has as convolutions
-    become what they are in torchvision.
+    Taken off are the dict around it, where it is the entry "state_dict" or "model" of
+    a whole checkpoint, and the prefix "module." of `DataParallel`.
     """
     for key in ("state_dict", "model"):
         if isinstance(state.get(key), Mapping):
@@ -287,13 +294,7 @@ def tidy(state: State) -> dict[str, np.ndarray]:
     prefix = "module."
     if all(key.startswith(prefix) for key in state):
         state = {key.removeprefix(prefix): value for key, value in state.items()}
-    found = {}
-    for key, name in torch_names.translated(state).items():
-        value = as_numpy(state[key])
-        if key.startswith("pre_logits.") and value.ndim == 4:
-            value = value.reshape(len(value), -1)
-        found[name] = value
-    return found
+    return {key: as_numpy(value) for key, value in state.items()}
 
 
 def as_numpy(value: Any) -> np.ndarray:

@@ -53,7 +53,7 @@ class Weights:
 
     Attributes:
       arrays: with `facts` by the paths of our variables, "params/stem/conv/kernel",
-        without by torchvision's names and in its layouts.
+        without by torchvision's or timm's names and in their layouts.
       facts: what is said of the weights as variables of ours, such as the "model".
       normalization: that of the images that they were trained on, where it is said.
     """

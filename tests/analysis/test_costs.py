@@ -11,7 +11,6 @@ import pytest
 from cnn_jax import layers, models
 from cnn_jax.analysis import costs
 from cnn_jax.core.errors import UserError
-from cnn_jax.models.published import PUBLISHED
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +29,7 @@ def parameters_of(model, shape):
 
 @pytest.mark.parametrize("name", ["resnet18", "googlenet", "squeezenet1_1", "r3d_18"])
 def test_rows_add_up_to_the_parameter_tree(name, table_of):
-    table, setting = table_of(name), PUBLISHED[name]
+    table, setting = table_of(name), models.published(name)
     model = models.create(name, num_classes=setting.num_classes)
     counted = sum(row.parameters for row in table)
     assert counted == parameters_of(model, setting.input_shape)
@@ -42,8 +41,9 @@ def test_rows_add_up_to_the_parameter_tree(name, table_of):
 def test_every_row_has_a_field_and_the_last_one_the_classes(name, table_of):
     rows = [row for row in table_of(name) if not row.training_only]
     assert all(row.receptive_field is not None for row in rows)
-    classes, image_shape = PUBLISHED[name].num_classes, PUBLISHED[name].input_shape
-    assert rows[-1].output_shape[-1] == (classes or image_shape[-1])
+    setting = models.published(name)
+    classes = setting.num_classes or setting.input_shape[-1]
+    assert rows[-1].output_shape[-1] == classes
 
 
 def test_rows_of_lenet(lenet):

@@ -10,8 +10,7 @@ import pytest
 from cnn_jax import models
 from cnn_jax.analysis import costs, overview
 from cnn_jax.core.errors import UserError
-from cnn_jax.models import published
-from cnn_jax.models.published import PUBLISHED
+from cnn_jax.models.spec import CIFAR, IMAGENET
 
 README = Path(__file__).parents[2] / "README.md"
 COMMAND = "python -m cnn_jax.summary --all --update=README.md"
@@ -21,15 +20,15 @@ COMMAND = "python -m cnn_jax.summary --all --update=README.md"
 # 0.85, 1.7 million parameters with option A; the exact numbers are those of the usual
 # implementations. AlexNet in one tower is the paper's without its groups.
 VARIANTS = [
-    ("resnet20", {"shortcut": "identity"}, 10, published.CIFAR, 269_722, 40.6),
-    ("resnet32", {"shortcut": "identity"}, 10, published.CIFAR, 464_154, 68.9),
-    ("resnet44", {"shortcut": "identity"}, 10, published.CIFAR, 658_586, 97.2),
-    ("resnet56", {"shortcut": "identity"}, 10, published.CIFAR, 853_018, 125.5),
-    ("resnet110", {"shortcut": "identity"}, 10, published.CIFAR, 1_727_962, 252.9),
+    ("resnet20", {"shortcut": "identity"}, 10, CIFAR, 269_722, 40.6),
+    ("resnet32", {"shortcut": "identity"}, 10, CIFAR, 464_154, 68.9),
+    ("resnet44", {"shortcut": "identity"}, 10, CIFAR, 658_586, 97.2),
+    ("resnet56", {"shortcut": "identity"}, 10, CIFAR, 853_018, 125.5),
+    ("resnet110", {"shortcut": "identity"}, 10, CIFAR, 1_727_962, 252.9),
     ("lenet5", {"padding": (2, 0)}, 10, (28, 28, 1), 61_706, None),
     ("lenet5", {"padding": (2, 2)}, 10, (8, 8, 1), 21_386, None),
-    ("alexnet", {"padding": 2}, 1000, published.IMAGENET, 62_378_344, None),
-    ("googlenet", {"auxiliary": False}, 1000, published.IMAGENET, 6_998_552, None),
+    ("alexnet", {"padding": 2}, 1000, IMAGENET, 62_378_344, None),
+    ("googlenet", {"auxiliary": False}, 1000, IMAGENET, 6_998_552, None),
 ]
 
 
@@ -149,10 +148,10 @@ def test_variants(name, attributes, classes, shape, parameters, macs):
 
 def test_auxiliary_heads_are_counted_apart(table_of):
     table = table_of("googlenet_bn")
-    assert table.parameters == PUBLISHED["googlenet_bn"].parameters == 6_624_904
+    assert table.parameters == models.published("googlenet_bn").parameters == 6_624_904
     assert table.parameters + table.training_only_parameters == 13_004_888
     table = table_of("inception_v3")
-    assert PUBLISHED["inception_v3"].auxiliary
+    assert models.published("inception_v3").auxiliary
     assert (table.parameters, table.training_only_parameters) == (23_834_568, 3_326_696)
 
 

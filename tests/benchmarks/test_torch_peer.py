@@ -15,7 +15,6 @@ from cnn_jax.benchmarks import torch_peer
 from cnn_jax.benchmarks.peers import NoPeer
 from cnn_jax.benchmarks.torch_peer import Peer
 from cnn_jax.training.config import Config
-from cnn_jax.weights import torch_names
 
 
 @pytest.fixture
@@ -70,10 +69,6 @@ def test_networks_that_it_has_not(torch):
     assert "resnet" not in str(error.value).split("installed,")[1].replace(
         "fcn_resnet50", ""
     ).replace("deeplabv3_resnet50", "")
-
-
-def test_torchvisions_names_of_networks_are_known():
-    assert torch_peer.TORCHVISION.keys() <= torch_names.FAMILIES.keys()
 
 
 @pytest.mark.parametrize(

@@ -14,18 +14,11 @@ from cnn_jax.analysis import costs
 from cnn_jax.core.errors import UserError
 from cnn_jax.models import enhancement
 
-# Attributes with which each network is small.
-TINY = {
-    "srcnn": {"widths": (4, 3)},
-    "espcn": {"widths": (4, 3)},
-    "edsr": {"depth": 2, "features": 4},
-    "dncnn": {"depth": 4, "features": 4},
-}
 LARGER = ("srcnn", "espcn", "edsr")
 
 
 def tiny(name, **attributes):
-    return models.create(name, **TINY[name], **attributes)
+    return models.create(name, **enhancement.VARIANTS[name].tiny, **attributes)
 
 
 def variables_of(model, channels=1):
@@ -42,8 +35,8 @@ def parameters(name, channels, **attributes):
 def test_these_are_the_networks_without_classes():
     # That of `test_stylization.py` is none of them.
     images = {n for n in models.MODELS if not models.classifies(n)}
-    assert TINY.keys() | {"johnson"} == images
-    with pytest.raises(UserError, match="num_classes=10: edsr makes images"):
+    assert enhancement.VARIANTS.keys() | {"johnson"} == images
+    with pytest.raises(UserError, match="num_classes=10: edsr has no number of cl"):
         models.create("edsr", num_classes=10)
 
 
@@ -90,7 +83,7 @@ def test_published_receptive_fields(name, attributes, field):
 @pytest.mark.full
 @pytest.mark.parametrize("dtype", [None, "bfloat16"])
 @pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("name", TINY)
+@pytest.mark.parametrize("name", enhancement.VARIANTS)
 def test_any_size_becomes_float32_images(name, channels, dtype):
     for scale in (1, 2, 3, 4, 6) if name in LARGER else (1,):
         attributes = {"scale": scale} if name in LARGER else {}
@@ -128,7 +121,7 @@ def first(model):
     return jax.jit(lambda x: model.init_with_output(jax.random.key(0), x, False))
 
 
-@pytest.mark.parametrize("name", TINY)
+@pytest.mark.parametrize("name", enhancement.VARIANTS)
 def test_training_starts_at_the_image(name, images):
     """The bicubically enlarged one, and the noisy one."""
     model = tiny(name, **{"residual": True} if name in LARGER else {})
@@ -175,7 +168,7 @@ def evaluated(name):
     return jax.jit(lambda x: model.apply(variables, x, False)), model.scale
 
 
-@pytest.mark.parametrize("name", TINY)
+@pytest.mark.parametrize("name", enhancement.VARIANTS)
 @settings(max_examples=8, deadline=None)
 @given(down=st.integers(-2, 2), right=st.integers(-2, 2))
 def test_what_moves_in_the_image_moves_in_the_result(name, down, right):
@@ -193,7 +186,7 @@ def test_what_moves_in_the_image_moves_in_the_result(name, down, right):
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("name", TINY)
+@pytest.mark.parametrize("name", enhancement.VARIANTS)
 def test_a_step_lowers_the_loss(name):
     model = tiny(name)
     x = jax.random.uniform(jax.random.key(1), (2, 6, 6, 1))

@@ -64,7 +64,7 @@ def test_published_parameters():
 @pytest.mark.parametrize("dtype", [None, "bfloat16"])
 @pytest.mark.parametrize("size", [(16, 16), (17, 14)])
 def test_any_size(size, dtype):
-    for kind in models.STYLISTS:
+    for kind in style_transfer.ON_BACKBONES:
         model = tiny(kind, dtype=dtype)
         x = jax.ShapeDtypeStruct((2, 2, *size, 3), jnp.float32)
         found, variables = jax.eval_shape(
@@ -77,7 +77,7 @@ def test_any_size(size, dtype):
         assert len(found["content"]) == 1 and len(found["style"]) == 2
 
 
-@pytest.mark.parametrize("kind", models.STYLISTS)
+@pytest.mark.parametrize("kind", style_transfer.ON_BACKBONES)
 def test_outputs_are_maps_of_the_backbone(kind):
     model, variables, outputs = first(kind)
     backbone = {"params": variables["params"]["backbone"]}
@@ -101,7 +101,7 @@ def test_outputs_are_maps_of_the_backbone(kind):
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("kind", models.STYLISTS)
+@pytest.mark.parametrize("kind", style_transfer.ON_BACKBONES)
 def test_the_picture_alone(kind):
     model, variables, outputs = first(kind)
     given = pairs() if model.any_style else pairs()[:, 0]
@@ -144,7 +144,7 @@ def test_borders_are_mirrored():
         )
 
 
-@pytest.mark.parametrize("kind", models.STYLISTS)
+@pytest.mark.parametrize("kind", style_transfer.ON_BACKBONES)
 def test_only_its_own_parameters_have_to_be_trained(kind):
     _, variables, _ = first(kind)
     own = {"pixels": "canvas", "johnson": "network", "adain": "decoder"}[kind]

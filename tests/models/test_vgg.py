@@ -1,5 +1,7 @@
 """VGG: published counts, names, stems, heads and dilation."""
 
+import jax
+import jax.numpy as jnp
 import pytest
 
 from cnn_jax import models
@@ -90,3 +92,13 @@ def test_dilation(name, attributes, output_stride, size, assert_dilation_samples
 def test_impossible_values(attributes, message):
     with pytest.raises(UserError, match=message):
         models.create("vgg11", num_classes=2, **attributes)
+
+
+@pytest.mark.parametrize("name", ["vgg11", "vgg11_bn"])
+def test_a_head_is_normalized_as_the_network_is(name):
+    model = models.create(name, num_classes=3, width=2, head="fcn", head_width=(2,))
+    shapes = jax.eval_shape(
+        lambda x: model.init(jax.random.key(0), x, False)["params"],
+        jax.ShapeDtypeStruct((1, 32, 32, 3), jnp.float32),
+    )
+    assert ("norm" in shapes["head_conv1"]) == ("norm1_1" in shapes) == model.batch_norm

@@ -175,19 +175,6 @@ def test_our_weights_of_a_backbone():
     assert "those of the backbone plain, without its head" in loaded.report
 
 
-@pytest.mark.parametrize(
-    ("module", "in_head"),
-    [
-        *((name, True) for name in ("head", "head_conv1", "fc1", "fc12", "aspp")),
-        *((name, True) for name in ("context", "embedding", "embedding_norm")),
-        *((name, False) for name in ("stem", "stage1_block1", "heads", "fc", "aux")),
-        *((name, False) for name in ("head_conv", "my_fc1", "context1")),
-    ],
-)
-def test_layers_of_a_head(module, in_head):
-    assert pretrained.is_head(module) == in_head
-
-
 def test_the_head_that_an_architecture_has():
     small = {"width": 4, "head_width": (6, 5), "head_grid": 2}
     vgg = models.create("vgg11", num_classes=3, **small)

@@ -1,228 +1,28 @@
-"""torchvision's names, as its documentation and its files of weights have them."""
+"""Which networks torchvision has too."""
 
-import numpy as np
 import pytest
-import safetensors.numpy
-from flax.traverse_util import flatten_dict
 
 from cnn_jax import models
 from cnn_jax.core.errors import UserError
-from cnn_jax.weights import pretrained, torch_names, torch_weights
-
-# Of each family: modules here, and torchvision's names in its files.
-NAMES = {
-    "resnet50": {
-        "stem/conv": "conv1",
-        "stem/norm": "bn1",
-        "stage1_block1/conv3": "layer1.0.conv3",
-        "stage3_block2/norm2": "layer3.1.bn2",
-        "stage4_block1/shortcut_conv": "layer4.0.downsample.0",
-        "stage4_block1/shortcut_norm": "layer4.0.downsample.1",
-        "head": "fc",
-    },
-    "fcn_resnet50": {
-        "stem/conv": "backbone.conv1",
-        "stage4_block3/conv2": "backbone.layer4.2.conv2",
-        "head_conv1/conv": "classifier.0",
-        "head_conv1/norm": "classifier.1",
-        "head": "classifier.4",
-        "aux/head_conv1/conv": "aux_classifier.0",
-        "aux/head": "aux_classifier.4",
-    },
-    "deeplabv3_resnet50": {
-        "aspp/pointwise/conv": "classifier.0.convs.0.0",
-        "aspp/dilated2/norm": "classifier.0.convs.2.1",
-        "aspp/pooled/conv": "classifier.0.convs.4.1",
-        "aspp/project/norm": "classifier.0.project.1",
-        "head_conv1/conv": "classifier.1",
-        "head_conv1/norm": "classifier.2",
-        "head": "classifier.4",
-        "aux/head": "aux_classifier.4",
-    },
-    "alexnet_owt": {
-        "conv1": "features.0",
-        "conv2": "features.3",
-        "conv5": "features.10",
-        "fc1": "classifier.1",
-        "fc2": "classifier.4",
-        "head": "classifier.6",
-    },
-    "vgg16": {
-        "conv1_1": "features.0",
-        "conv2_1": "features.5",
-        "conv5_3": "features.28",
-        "fc2": "classifier.3",
-        "head": "classifier.6",
-    },
-    "vgg19_bn": {"conv5_4": "features.49", "norm5_4": "features.50"},
-    "squeezenet1_0": {
-        "fire2/squeeze": "features.3.squeeze",
-        "fire4/expand3x3": "features.5.expand3x3",
-        "fire5/squeeze": "features.7.squeeze",
-        "fire9/expand1x1": "features.12.expand1x1",
-        "head": "classifier.1",
-    },
-    "squeezenet1_1": {
-        "fire4/squeeze": "features.6.squeeze",
-        "fire9/squeeze": "features.12.squeeze",
-    },
-    "mobilenet_v2": {
-        "first_conv": "features.0.0",
-        "stage1_block1/depthwise_conv": "features.1.conv.0.0",
-        "stage1_block1/project_conv": "features.1.conv.1",
-        "stage1_block1/project_norm": "features.1.conv.2",
-        "stage2_block1/expand_norm": "features.2.conv.0.1",
-        "stage2_block2/depthwise_conv": "features.3.conv.1.0",
-        "stage7_block1/project_norm": "features.17.conv.3",
-        "last_norm": "features.18.1",
-        "head": "classifier.1",
-    },
-    "googlenet_bn": {
-        "conv1/conv": "conv1.conv",
-        "inception4e/branch3x3_reduce/conv": "inception4e.branch2.0.conv",
-        "inception5b/branch5x5/norm": "inception5b.branch3.1.bn",
-        "inception3a/branch_pool/conv": "inception3a.branch4.1.conv",
-        "aux1/fc2": "aux1.fc2",
-        "head": "fc",
-    },
-    "inception_v3": {
-        "conv1a/conv": "Conv2d_1a_3x3.conv",
-        "conv4a/norm": "Conv2d_4a_3x3.bn",
-        "mixed5b/branch5x5_1/conv": "Mixed_5b.branch5x5_1.conv",
-        "mixed7c/branch3x3dbl_3b/norm": "Mixed_7c.branch3x3dbl_3b.bn",
-        "aux/conv1/conv": "AuxLogits.conv1.conv",
-        "aux/fc": "AuxLogits.fc",
-    },
-    "densenet121": {
-        "stem/conv": "features.conv0",
-        "denseblock3_layer24/norm1": "features.denseblock3.denselayer24.norm1",
-        "transition2/conv": "features.transition2.conv",
-        "norm": "features.norm5",
-        "head": "classifier",
-    },
-    "r3d_18": {
-        "stem/conv": "stem.0",
-        "stem/norm": "stem.1",
-        "stage2_block1/conv1": "layer2.0.conv1.0",
-        "stage2_block1/norm1": "layer2.0.conv1.1",
-        "stage2_block1/shortcut_norm": "layer2.0.downsample.1",
-    },
-    "r2plus1d_18": {
-        "stem/conv/spatial": "stem.0",
-        "stem/conv/norm": "stem.1",
-        "stem/conv/temporal": "stem.3",
-        "stem/norm": "stem.4",
-        "stage1_block1/conv2/temporal": "layer1.0.conv2.0.3",
-        "stage1_block1/norm2": "layer1.0.conv2.1",
-        "head": "fc",
-    },
-}
+from cnn_jax.weights import torch_names
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_names_of_layers(name):
-    family, model = torch_names.family(name), models.create(name)
-    for ours, theirs in NAMES[name].items():
-        assert family.translate(model, ours) == theirs
+def test_names_are_those_of_the_specs():
+    assert torch_names.family("vgg11") is models.MODELS["vgg11"].names
+    assert torch_names.FAMILIES["vgg11"] is models.MODELS["vgg11"].names
+    assert "lenet5" not in torch_names.FAMILIES
 
 
-def test_every_family_has_names_here():
-    shown = {torch_names.FAMILIES[name].rules for name in NAMES}
-    assert shown == {family.rules for family in torch_names.FAMILIES.values()}
+@pytest.mark.parametrize("name", ["resnet20", "resnet", "flax.linen.Dense"])
+def test_networks_that_torchvision_has_not(name):
+    with pytest.raises(UserError, match=r"no counterpart of|is no model"):
+        torch_names.family(name)
 
 
-def test_layers_that_torchvision_has_not():
-    family = torch_names.family("resnet50")
-    for path in ("fc1", "stem", "stage1_block1", "stage1_block1/conv1/x", ""):
-        assert family.translate(None, path) is None
-
-
-def test_networks_that_torchvision_has_not():
-    with pytest.raises(UserError, match=r"no counterpart of 'resnet20'.*resnet18"):
-        torch_names.family("resnet20")
-
-
-def test_the_weights_of_a_backbone_alone():
-    """Under the names that they have inside of torchvision's segmentation network."""
-    family = torch_names.family("fcn_resnet50")
-    state = {"conv1.weight": 1, "fc.weight": 2, "fc.bias": 3, "fcx": 4}
-    whole = {"backbone.conv1.weight": 1, "backbone.fcx": 4}
-    assert family.whole(state) == whole
-    assert family.whole(whole) is whole
-    assert torch_names.family("resnet50").whole(state) is state
-
-
-def test_images_of_weights_that_torchvision_took_over():
-    """From TensorFlow, whose images go from -1 to 1."""
-    found = {name for name in torch_names.FAMILIES if torch_names.rescales(name)}
-    assert found == {"googlenet_bn", "inception_v3"}
-
-
-# ----------------------------------------------------------------- names of others
-
-
-def timm_names(name, keys):
-    """The names of timm 1.0 for those of torchvision, as its state dicts have them."""
-    if name == "vgg11_bn":
-        table = {"0": "pre_logits.fc1", "3": "pre_logits.fc2", "6": "head.fc"}
-        return {
-            key: f"{table[key.split('.')[1]]}.{key.split('.')[2]}"
-            if key.startswith("classifier.")
-            else key
-            for key in keys
-        }
-    plain = {"0.0": "conv_pw", "0.1": "bn1", "1.0": "conv_dw", "1.1": "bn2"}
-    plain |= {"2": "conv_pwl", "3": "bn3"}
-    first = {"0.0": "conv_dw", "0.1": "bn1", "1": "conv_pw", "2": "bn2"}
-    outside = {"features.0.0": "conv_stem", "features.0.1": "bn1"}
-    outside |= {"features.18.0": "conv_head", "features.18.1": "bn2"}
-    outside |= {"classifier.1": "classifier"}
-    places = [(s, i) for s, n in enumerate([1, 2, 3, 4, 3, 3, 1]) for i in range(n)]
-    found = {}
-    for key in keys:
-        module, _, leaf = key.rpartition(".")
-        if module not in outside:
-            _, number, _, layer = module.split(".", 3)
-            stage, block = places[int(number) - 1]
-            layer = (first if number == "1" else plain)[layer]
-            found[key] = f"blocks.{stage}.{block}.{layer}.{leaf}"
-        else:
-            found[key] = f"{outside[module]}.{leaf}"
-    return found
-
-
-@pytest.mark.parametrize("name", ["vgg11_bn", "mobilenet_v2"])
-def test_timms_names(name, tmp_path):
-    small = {"vgg11_bn": {"width": 4, "head_width": (6, 5)}}
-    small["mobilenet_v2"] = {"width_multiplier": 0.1}
-    model = models.create(name, num_classes=3, **small[name])
-    shape = (32, 32, 3)
-    entries = torch_weights.entries_of(name, model, shape)
-    rng = np.random.default_rng(0)
-    state = {e.name: rng.standard_normal(e.torch_shape, np.float32) for e in entries}
-    names = timm_names(name, state)
-    theirs = {names[key]: value for key, value in state.items()}
-    for key, size in (("pre_logits.fc1.weight", 7), ("pre_logits.fc2.weight", 1)):
-        if key in theirs:  # convolutions there
-            rows = len(theirs[key])
-            theirs[key] = theirs[key].reshape(rows, -1, size, size)
-    files = {"torchvision": state, "timm": theirs}
-    loaded = {}
-    for source, content in files.items():
-        path = tmp_path / f"{source}.safetensors"
-        safetensors.numpy.save_file(content, path)
-        loaded[source] = pretrained.load(path, name, model, shape).variables
-    one, other = (flatten_dict(tree) for tree in loaded.values())
-    assert one.keys() == other.keys()
-    assert all(np.array_equal(value, other[key]) for key, value in one.items())
-
-
-def test_names_that_are_torchvisions_stay():
-    names = ["conv1.weight", "bn1.weight", "layer1.0.conv1.weight", "fc.bias", "x"]
-    assert torch_names.translated(names) == {name: name for name in names}
-
-
-def test_names_of_torchvisions_old_densenets():
-    old = "features.denseblock1.denselayer2.norm.1.running_mean"
-    new = "features.denseblock1.denselayer2.norm1.running_mean"
-    assert torch_names.translated([old, new]) == {old: new, new: new}
+def test_names_of_anybodys_model(tmp_path, monkeypatch):
+    (tmp_path / "their_nets.py").write_text(
+        "from cnn_jax.models import MODELS\nspec = MODELS['resnet18']\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    expected = models.MODELS["resnet18"].names
+    assert torch_names.family("their_nets.spec") is expected

@@ -1,0 +1,214 @@
+"""`ModelSpec`: what is known about a model beside its code.
+
+Each family's file lists its models in `VARIANTS`, name by name; `models.MODELS`
+collects them.
+"""
+
+import collections.abc
+import dataclasses
+import functools
+import inspect
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field
+from typing import Any
+
+import flax.linen as nn
+
+from cnn_jax.core import ranges
+from cnn_jax.core.errors import UserError
+from cnn_jax.models.other_names import OtherNames
+
+Shape = tuple[int, ...]
+
+MNIST = (32, 32, 1)
+CIFAR = (32, 32, 3)
+IMAGENET = (224, 224, 3)
+VIDEO = (16, 112, 112, 3)
+GRAY_PATCH = (48, 48, 1)
+RGB_PATCH = (48, 48, 3)
+PHOTO = (256, 256, 3)
+
+# Mean and standard deviation of images from -1 to 1, as TensorFlow's networks expect.
+FROM_TENSORFLOW = ((0.5,) * 3, (0.5,) * 3)
+
+PLAIN = (str, int, float, bool, types.NoneType, Ellipsis)
+# Fields that are no config keys: linen's own, and the number of classes, which
+# `models.create` is given by itself.
+NOT_KEYS = ("parent", "name", "num_classes")
+
+
+@dataclass(frozen=True)
+class Published:
+    """A network in the setting in which it was published.
+
+    Attributes:
+      input_shape: of one example, channels last; None where nobody published one.
+      num_classes: of the data set; None for a network that makes images.
+      parameters: trainable ones; None where nobody published a figure.
+      macs: multiply-accumulates on one example in evaluation, rounded to millions;
+        None likewise.
+      source: who published the figures.
+      auxiliary: whether `parameters` includes the heads that only training uses.
+      auxiliary_macs: those of these heads, where `macs` includes them.
+    """
+
+    input_shape: Shape | None = None
+    num_classes: int | None = None
+    parameters: int | None = None
+    macs: int | None = None
+    source: str = ""
+    auxiliary: bool = False
+    auxiliary_macs: int = 0
+
+
+def torchvision(
+    parameters: int,
+    macs_in_millions: int,
+    input_shape: Shape = IMAGENET,
+    num_classes: int = 1000,
+    *,
+    auxiliary: bool = False,
+    note: str = "",
+) -> Published:
+    """Returns figures of torchvision's table of weights, whose "GFLOPS" count
+    multiply-accumulates."""
+    return Published(
+        input_shape,
+        num_classes,
+        parameters,
+        macs_in_millions * 10**6,
+        f"torchvision{note}",
+        auxiliary=auxiliary,
+    )
+
+
+def unpublished(input_shape: Shape, num_classes: int, source: str) -> Published:
+    """Returns a setting in which nobody published figures."""
+    return Published(input_shape, num_classes, source=source)
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A model, ours or anybody's.
+
+    Attributes:
+      make: a linen module class with `__call__(x, train)`, or a `functools.partial` of
+        one with the values of the variant's own fields.
+      published: the published setting, and its figures.
+      names: names of its layers in the weight files of other libraries; None where
+        they have no such network.
+      normalization: mean and standard deviation, per channel, that the published
+        weights expect images to be normalized with, for values from 0 to 1; None is
+        those of ImageNet.
+      tiny: attributes with which tests build a network that is small in every respect.
+      tiny_shape: shape of an example for the tiny network.
+      not_keys: fields with plain values that the run sets, and no config.
+
+    Raises:
+      UserError: `make` is no such class.
+    """
+
+    make: Any
+    published: Published = Published()
+    names: OtherNames | None = None
+    normalization: tuple[tuple[float, ...], tuple[float, ...]] | None = None
+    tiny: Mapping[str, Any] = field(default_factory=dict)
+    tiny_shape: Shape = (8, 8, 1)
+    not_keys: tuple[str, ...] = ()
+
+    def __post_init__(self):
+        made, _, positional = _taken_apart(self.make)
+        called = isinstance(made, type) and issubclass(made, nn.Module)
+        parameters = [*inspect.signature(made.__call__).parameters] if called else []
+        if parameters[2:3] != ["train"] or positional:
+            raise UserError(
+                f"{self.make!r} is no model: a model is a flax.linen module class with "
+                "__call__(self, x, train), a functools.partial of one with keywords, "
+                "or a cnn_jax.models.ModelSpec."
+            )
+
+    @property
+    def module(self) -> type[nn.Module]:
+        """The class."""
+        return _taken_apart(self.make)[0]
+
+    @property
+    def values(self) -> Mapping[str, Any]:
+        """Values of the variant's own fields."""
+        return _taken_apart(self.make)[1]
+
+    @property
+    def classifies(self) -> bool:
+        """Whether the model has classes."""
+        return "num_classes" in self.fields()
+
+    def fields(self) -> dict[str, Any]:
+        """Returns the default of every field; `MISSING` for a field without one."""
+        return {
+            field.name: self.values.get(field.name, _default(field))
+            for field in dataclasses.fields(self.module)
+            if field.init
+        }
+
+    def keys(self) -> dict[str, tuple[Any, Any]]:
+        """Returns (type, default) of every field that a config may set.
+
+        Configs hold str, int, float, bool, None and tuples of them: fields of other
+        types keep their defaults. The exception is `dtype`, which configs have by name.
+        The default of a field without one is `MISSING`.
+
+        Raises:
+          UserError: a field of another type has no default.
+        """
+        try:
+            hints = typing.get_type_hints(self.module, include_extras=True)
+        except NameError as error:
+            raise UserError(
+                f"the type hints of {_path(self.module)} cannot be read: {error}."
+            ) from error
+        keys = {}
+        for name, default in self.fields().items():
+            hint = _config_type(str | None if name == "dtype" else hints[name])
+            if name in NOT_KEYS or name in self.not_keys:
+                continue
+            if hint is not None:
+                if name == "dtype" and default is not MISSING:
+                    default = None
+                keys[name] = (hint, default)
+            elif default is MISSING:
+                raise UserError(
+                    f"{_path(self.module)} needs a value of {name}, whose type a "
+                    "config cannot hold: give it a default."
+                )
+        return keys
+
+
+def _taken_apart(make: Any) -> tuple[Any, Mapping[str, Any], tuple[Any, ...]]:
+    """The class, and the keywords and positional arguments of a partial."""
+    if isinstance(make, functools.partial):
+        return make.func, make.keywords, make.args
+    return make, {}, ()
+
+
+def _path(module: type) -> str:
+    return f"{module.__module__}.{module.__qualname__}"
+
+
+def _default(field: dataclasses.Field) -> Any:
+    factory = field.default_factory
+    return field.default if factory is MISSING else factory()
+
+
+def _config_type(hint: Any) -> Any:
+    """The type of a config's value for a field; None where it can have none."""
+    if typing.get_origin(hint) is collections.abc.Sequence:
+        hint = tuple[typing.get_args(hint)[0], ...]
+    return hint if _is_plain(ranges.plain(hint)) else None
+
+
+def _is_plain(hint: Any) -> bool:
+    if typing.get_origin(hint) in (typing.Union, types.UnionType, tuple):
+        return all(map(_is_plain, typing.get_args(hint)))
+    return hint in PLAIN

@@ -1,0 +1,285 @@
+"""The specs of all models, and those of models from outside."""
+
+import dataclasses
+import functools
+import json
+import os
+import sys
+import types
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from cnn_jax import layers, models
+from cnn_jax.analysis import overview
+from cnn_jax.core.errors import UserError
+from cnn_jax.core.ranges import Count
+from cnn_jax.models.classifier import Classifier
+from cnn_jax.models.spec import MISSING, ModelSpec, Published
+
+ROOT = Path(__file__).parents[2]
+GOLDEN = Path(os.environ.get("CNN_JAX_TEST_GOLDEN", ROOT / "../shared/golden"))
+
+# A small backbone for every network on one.
+BACKBONE = "squeezenet1_0"
+NAMES = [*models.MODELS, *(f"{name}:{BACKBONE}" for name in models.ON_BACKBONES)]
+
+
+def tiny(name):
+    spec, (_, backbone) = models.spec_of(name), models.parts(name)
+    classes = {"num_classes": 3} if spec.classifies else {}
+    return models.create(name, **classes, **models.MODELS[backbone].tiny | spec.tiny)
+
+
+# Variants that differ in size alone have one tiny form.
+DISTINCT = {tiny(name): name for name in reversed(NAMES)}
+
+
+@pytest.mark.parametrize("model", DISTINCT, ids=DISTINCT.get)
+def test_the_tiny_form(model):
+    """It takes its input, and has few parameters."""
+    spec = models.spec_of(DISTINCT[model])
+    x = jax.ShapeDtypeStruct((1, *spec.tiny_shape), jnp.float32)
+    shapes = jax.eval_shape(lambda x: model.init(jax.random.key(0), x, False), x)
+    assert 0 < sum(leaf.size for leaf in jax.tree.leaves(shapes)) < 10**6
+
+
+@pytest.mark.parametrize("name", models.MODELS)
+def test_the_published_setting(name):
+    setting = models.published(name)
+    assert models.classifies(name) == (setting.num_classes is not None)
+    if models.classifies(name):
+        assert models.create(name).num_classes == setting.num_classes
+    clips = len(setting.input_shape) == 4
+    assert clips == ("frames" in models.attributes(name))
+    assert setting.source and min(setting.input_shape) > 0
+    assert (setting.macs or 0) % 10**6 == 0
+    assert setting.parameters is None or setting.parameters > 0
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("name", models.MODELS)
+def test_the_published_figures(name, table_of):
+    summary = overview.summarize(name, table_of(name))
+    assert summary.parameter_difference in (0, None)
+    assert summary.macs_difference in (0, None)
+
+
+def test_each_name_is_one_models():
+    families = {spec.module.__module__ for spec in models.MODELS.values()}
+    listed = [name for module in families for name in sys.modules[module].VARIANTS]
+    assert sorted(listed) == sorted(models.MODELS)
+    assert not any(set(":./") & set(name) for name in listed)
+
+
+@pytest.mark.parametrize("upper", models.ON_BACKBONES)
+def test_a_network_on_a_backbone_has_its_setting(upper):
+    assert models.published(f"{upper}:resnet18") is models.published("resnet18")
+
+
+def test_images_of_weights_that_torchvision_took_over():
+    """From TensorFlow, whose images go from -1 to 1."""
+    found = {name: spec.normalization for name, spec in models.MODELS.items()}
+    others = {name for name, normalization in found.items() if normalization}
+    assert others == {"googlenet_bn", "inception_v3"}
+    assert found["inception_v3"] == ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+
+
+def test_the_multi_layer_perceptron_of_the_lecture():
+    """One hidden layer of 100 units between 16x16 pixels and 26 letters."""
+    mlp = models.published("mlp")
+    assert (mlp.input_shape, mlp.num_classes) == ((16, 16, 1), 26)
+    assert mlp.parameters == 256 * 100 + 100 + 100 * 26 + 26
+
+
+@pytest.mark.parametrize("name", ["fcn_resnet50", "deeplabv3_resnet50"])
+def test_the_auxiliary_head_of_segmentation(name):
+    """torchvision counts it in evaluation: 3x3 from 1024 to 256 channels and 1x1 to 21
+    classes on the 65x65 pixels of an image of 520 at an output stride of 8."""
+    figures = models.published(name)
+    assert figures.input_shape == (520, 520, 3) and figures.num_classes == 21
+    first, last = 3 * 3 * 1024 * 256, 256 * 21
+    assert figures.auxiliary_macs == 65**2 * (first + last)
+    assert figures.auxiliary and "9,991 M" in figures.source
+
+
+def test_torchvisions_own_table():
+    path = GOLDEN / "torchvision_meta.json"
+    if not path.exists():
+        pytest.skip(f"no golden outputs in {GOLDEN} (set CNN_JAX_TEST_GOLDEN)")
+    known = json.loads(path.read_text())
+    for name, spec in models.MODELS.items():
+        if not spec.published.source.startswith("torchvision"):
+            continue
+        metas = known[spec.names.model or name].values()
+        assert metas
+        for meta in metas:
+            assert spec.published.parameters == meta["num_params"], name
+            assert spec.published.macs == round(meta["gmacs"] * 1000) * 10**6, name
+
+
+# ------------------------------------------------------------------ models from outside
+
+
+class Theirs(nn.Module):
+    """A network of plain linen."""
+
+    num_classes: int
+    features: Sequence[Count] = (4, 4)
+    rate: "float" = 0.0
+    activation: Callable[..., Any] = nn.relu
+    extra: nn.Module | None = None
+    dtype: Any = jnp.bfloat16
+
+    @nn.compact
+    def __call__(self, x, train):
+        for features in self.features:
+            x = self.activation(nn.Conv(features, (3, 3), dtype=self.dtype)(x))
+        return nn.Dense(self.num_classes, name="head")(x.mean((1, 2)))
+
+
+class Bare(nn.Module):
+    """A network without a number of classes and without a type."""
+
+    width: Count
+
+    @nn.compact
+    def __call__(self, x, train):
+        return nn.Dense(self.width)(x.reshape(len(x), -1))
+
+
+class Needy(nn.Module):
+    block: Callable[..., nn.Module]
+
+    def __call__(self, x, train):
+        return x
+
+
+class NoTrain(nn.Module):
+    def __call__(self, x):
+        return x
+
+
+class Maps(Classifier, kw_only=True):
+    """A network of ours that is not listed."""
+
+    width: Count = 4
+
+    @property
+    def subsampling(self):
+        return (2, 2)
+
+    @nn.compact
+    def __call__(self, x, train):
+        size = x.shape[1:-1]
+        for i, step in enumerate(self.plan(), start=1):
+            x = layers.Conv(self.width, 3, step.strides, padding=1, name=f"conv{i}")(x)
+            x = nn.relu(x)
+        return self.classify(x, train, size=size)
+
+
+@pytest.fixture(autouse=True)
+def their_nets(monkeypatch):
+    """The classes above as the module `their_nets`."""
+    module = types.ModuleType("their_nets")
+    module.Theirs, module.Bare, module.Maps = Theirs, Bare, Maps
+    module.Needy, module.NoTrain, module.number = Needy, NoTrain, 3
+    module.five = functools.partial(Theirs, num_classes=5, rate=0.5)
+    module.spec = ModelSpec(Theirs, Published((16, 16, 3), 7))
+    module.positional = functools.partial(Theirs, 5)
+    monkeypatch.setitem(sys.modules, "their_nets", module)
+
+
+def test_fields_are_attributes():
+    """Those with plain types; a sequence is a tuple."""
+    assert models.attributes("their_nets.Theirs") == {
+        "features": (tuple[Count, ...], (4, 4)),
+        "rate": (float, 0.0),
+        "dtype": (str | None, None),
+    }
+    assert models.attributes("their_nets.Bare") == {"width": (Count, MISSING)}
+    assert models.attributes("their_nets.five")["rate"] == (float, 0.5)
+    assert models.classifies("their_nets.Theirs")
+    assert not models.classifies("their_nets.Bare")
+
+
+def test_a_model_by_its_import_path():
+    model = models.create("their_nets.Theirs", num_classes=3, features=(2,))
+    assert model == Theirs(num_classes=3, features=(2,))
+    assert models.create("their_nets.five") == Theirs(num_classes=5, rate=0.5)
+    assert models.create("their_nets.five", num_classes=2).num_classes == 2
+    assert models.create("their_nets.spec").num_classes == 7
+    half = models.create("their_nets.spec", dtype="float16")
+    assert half.dtype == jnp.float16
+    logits, _ = jax.eval_shape(
+        lambda x: half.init_with_output(jax.random.key(0), x, False),
+        jax.ShapeDtypeStruct((2, 16, 16, 3), np.float32),
+    )
+    assert logits.shape == (2, 7)
+
+
+def test_what_nobody_published():
+    assert models.published("their_nets.Theirs") == Published()
+    assert models.published_shape("their_nets.spec") == (16, 16, 3)
+    with pytest.raises(UserError, match="Theirs is not published: give --input_shape"):
+        models.published_shape("their_nets.Theirs")
+
+
+@pytest.mark.parametrize(
+    ("name", "attributes", "message"),
+    [
+        ("Theirs", {}, "their_nets.Theirs needs a value of num_classes"),
+        ("Theirs", {"width": 3}, "unknown attribute of their_nets.Theirs 'width'"),
+        ("Theirs", {"activation": 3}, "unknown attribute .* 'activation'"),
+        ("five", {"features": (4, 0)}, r"features=\(4, 0\) must be at least 1"),
+        ("five", {"rate": float("nan")}, "rate=nan must be finite"),
+        ("five", {"dtype": "float"}, "unknown dtype 'float'"),
+        ("Bare", {}, "their_nets.Bare needs a value of width"),
+        ("Bare", {"width": 3, "num_classes": 2}, "no number of classes to set"),
+        ("Bare", {"width": 3, "dtype": "float32"}, "attribute .* 'dtype'"),
+        ("Needy", {}, "Needy needs a value of block, whose type a config cannot hold"),
+        ("NoTrain", {}, "NoTrain.* is no model: a model is a flax.linen module class"),
+        ("number", {}, "3 is no model"),
+        ("positional", {}, "is no model.* of one with keywords"),
+        ("missing", {}, "model 'their_nets.missing' cannot be imported"),
+    ],
+)
+def test_mistakes(name, attributes, message):
+    with pytest.raises(UserError, match=message):
+        models.create(f"their_nets.{name}", **attributes)
+
+
+def test_hints_that_cannot_be_read(monkeypatch):
+    monkeypatch.setitem(Theirs.__annotations__, "rate", "NotThere")
+    with pytest.raises(UserError, match=r"type hints of .*Theirs.*'NotThere'"):
+        models.attributes("their_nets.Theirs")
+
+
+def test_a_backbone_from_outside():
+    name = "unet:their_nets.Maps"
+    assert {"width", "decoder_width"} <= models.attributes(name).keys()
+    model = models.create(name, num_classes=3, width=2, decoder_width=2)
+    assert model.backbone == Maps(num_classes=3, width=2)
+    logits, _ = jax.eval_shape(
+        lambda x: model.init_with_output(jax.random.key(0), x, False),
+        jax.ShapeDtypeStruct((1, 8, 8, 1), jnp.float32),
+    )
+    assert logits.shape == (1, 8, 8, 3)
+    with pytest.raises(UserError, match="Theirs cannot be the backbone of unet"):
+        models.create("unet:their_nets.Theirs", num_classes=3)
+
+
+def test_fields_with_factories():
+    class Made(nn.Module):
+        sizes: tuple[int, ...] = dataclasses.field(default_factory=lambda: (1, 2))
+
+        def __call__(self, x, train):
+            return x
+
+    assert ModelSpec(Made).keys() == {"sizes": (tuple[int, ...], (1, 2))}
