@@ -144,7 +144,7 @@ def make(request: Request) -> Subject:
         setting = published.setting(request.model)
         total = config.model.num_classes or setting.num_classes
         classes, shape = tuple(map(str, range(total))), setting.input_shape
-        if tasks.TASKS[config.task.name].label_kind == "pixels":
+        if tasks.find(config.task.name).label_kind == "pixels":
             label_shape, label_kind = shape[:-1], "pixels"
     if request.input_shape:
         shape = request.input_shape

@@ -13,12 +13,12 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from cnn_jax import layers
-from cnn_jax.core import ranges
+from cnn_jax.core import fit, ranges
 from cnn_jax.core.errors import UserError, unknown
 from cnn_jax.core.ranges import Cells, Count, Rate
 from cnn_jax.layers import initializers
 from cnn_jax.layers.windows import Size
-from cnn_jax.models import pixel_heads, strides
+from cnn_jax.models import outputs, pixel_heads, strides
 
 Maps = Float[Array, "batch *space channels"]
 # One row of classes an image or clip, and with those of `pixel_heads` one a pixel.
@@ -45,6 +45,13 @@ HEADS: dict[str, tuple[str, ...]] = {
     "cam": (),
 }
 OF_HEADS = tuple(dict.fromkeys(itertools.chain(*HEADS.values())))
+# The kind of output of each head, and which heads to take for a kind.
+KINDS = dict.fromkeys(HEADS, "logits") | dict.fromkeys(pixel_heads.WIDTHS, "maps")
+KINDS |= {"embedding": "embedding", "cam": "class_maps"}
+CHANGES = {
+    kind: f"take head={fit.either([head for head in HEADS if KINDS[head] == kind])}"
+    for kind in dict.fromkeys(KINDS.values())
+}
 STEMS = ("imagenet", "small")
 MAY_BE_EMPTY = {"head_width", "flattened", "filters"}
 
@@ -116,7 +123,12 @@ class Classifier(nn.Module, kw_only=True):
     default_head_grid: ClassVar[int | None] = None
     # Whether it takes clips; where it does, images are still clips.
     takes_clips: ClassVar[bool] = False
-    # What auxiliary heads give, of `models.OUTPUTS`.
+    takes: ClassVar[tuple[fit.Need, ...]] = (
+        fit.Need("image rank", {2}, "takes images"),
+    )
+    # A field of networks with auxiliary heads. Annotated, it would be their first one.
+    auxiliary = False
+    # What auxiliary heads return, of `models.OUTPUTS`.
     auxiliary_kind: ClassVar[str] = "logits"
     # Whether there is dropout before the last layer of the heads without hidden ones.
     head_dropout: ClassVar[bool] = True
@@ -180,10 +192,19 @@ class Classifier(nn.Module, kw_only=True):
 
     @property
     def output_kind(self) -> str:
-        """What it returns; see `models.OUTPUTS`."""
-        kinds = {"embedding": "embedding", "cam": "class_maps"}
-        kinds |= dict.fromkeys(pixel_heads.WIDTHS, "maps")
-        return kinds.get(self.head, "logits")
+        """The kind of output; see `models.OUTPUTS`."""
+        return KINDS[self.head]
+
+    @property
+    def gives(self) -> dict[str, fit.Fact]:
+        """Facts for the other parts of a run; see `core.fit`."""
+        facts = {"output kind": outputs.fact(self.output_kind, CHANGES)}
+        if self.auxiliary:
+            words = outputs.kind_of(self.auxiliary_kind).words
+            facts["auxiliary output"] = fit.Fact(
+                self.auxiliary_kind, f"has auxiliary heads that give {words}"
+            )
+        return facts
 
     @property
     def subsampling(self) -> tuple[Size, ...]:

@@ -22,7 +22,7 @@ from cnn_jax.data.dataset import LABELS, Dataset
 from cnn_jax.core.errors import UserError, unknown
 from cnn_jax.weights import torch_weights, files
 from cnn_jax.core.records import Damaged
-from cnn_jax.training import checks, loop, parallel, setup, startup, freezing
+from cnn_jax.training import checks, freezing, loop, parallel, setup, startup
 from cnn_jax.runs import trained
 from cnn_jax.training import config as config_lib
 from cnn_jax.runs import folder

@@ -15,6 +15,7 @@ from cnn_jax.layers import resize_bilinear
 from cnn_jax.tasks import activation_maps, boxes, pictures
 from cnn_jax.tasks.classification import Classification
 from cnn_jax.tasks.metrics import Pairs, Rows, Totals
+from cnn_jax.tasks.resizing import STRETCHED, Resizing
 
 Outputs = dict[str, Float[Array, "batch *_ classes"]]
 
@@ -32,7 +33,7 @@ class Localization(Classification):
     label_kind: ClassVar[str] = "boxes"
     output_kind: ClassVar[str] = "class_maps"
     collected: ClassVar[tuple[str, ...]] = ("label", "class", "maps")
-    fitted: ClassVar[str] = "stretched"
+    resizing: ClassVar[Resizing] = STRETCHED
 
     _: KW_ONLY
     box_share: Rate = 0.2

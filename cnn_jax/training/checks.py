@@ -41,8 +41,8 @@ def check_fit(config: Config, model: nn.Module, dataset: Dataset) -> None:
         if "=" in change and not hasattr(model, "head"):
             change = "another network"
         raise UserError(
-            f"config.task.name={task} takes {models.OUTPUTS[wanted]}, and config.model "
-            f"gives {models.OUTPUTS[given]}: take {change}."
+            f"config.task.name={task} takes {models.OUTPUTS[wanted].words}, and config.model "
+            f"gives {models.OUTPUTS[given].words}: take {change}."
         )
     if wanted == "embedding":
         verification.check_count(len(dataset.splits.get("test", ())))

@@ -35,7 +35,7 @@ class Network:
     """What evaluation and prediction need; training needs it too."""
 
     model: nn.Module
-    task: Any
+    task: tasks.Task
     normalize: Callable[[jax.Array], jax.Array]
     image_shape: tuple[int, ...]
     label_shape: tuple[int, ...] = ()
@@ -112,7 +112,7 @@ def network(config: Config, dataset: Dataset) -> Network:
       UserError: an attribute that the model does not accept, fewer outputs than the
         data has classes, or parts that do not fit each other.
     """
-    task = tasks.TASKS[config.task.name]
+    task = tasks.find(config.task.name)
     model = model_of(config, len(dataset.classes))
     if models.output_kind(model) == "stylized":  # it makes pictures of what it is given
         model = model.clone(mean=tuple(dataset.mean), std=tuple(dataset.std))
