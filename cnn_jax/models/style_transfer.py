@@ -158,8 +158,6 @@ class Stylist(nn.Module, kw_only=True):
     output_kind: ClassVar[str] = "stylized"
     # Whether `stylized` takes pairs, and not contents alone.
     any_style: ClassVar[bool] = False
-    # The module by which pictures are judged, which is not to be trained.
-    judge: ClassVar[str] = "backbone"
     # The method that makes the picture alone, without maps to compare it by.
     predicted: ClassVar[str] = "stylized"
     takes: ClassVar[tuple[fit.Need, ...]] = (

@@ -22,7 +22,7 @@ from cnn_jax.data.dataset import LABELS, Dataset
 from cnn_jax.core.errors import UserError, unknown
 from cnn_jax.weights import torch_weights, files
 from cnn_jax.core.records import Damaged
-from cnn_jax.training import checks, freezing, loop, parallel, setup, startup
+from cnn_jax.training import freezing, loop, machine, parallel, setup, startup
 from cnn_jax.runs import trained
 from cnn_jax.training import config as config_lib
 from cnn_jax.runs import folder
@@ -93,7 +93,7 @@ def train(
     state = jax.eval_shape(
         functools.partial(setup.fresh_state, config, network, training)
     )
-    checks.check_memory(config, dataset.image_shape, state)
+    machine.check_memory(config, dataset.image_shape, state)
     with contextlib.ExitStack() as stack:
         if parallel.is_main_host():
             size = sum(
@@ -182,7 +182,7 @@ def evaluate(
             raise unknown("split", split, dataset.splits)
         folder.check_data(workdir, dataset)
         network = setup.network(config, dataset)
-        checks.check_batch_sizes(config)
+        parallel.check_batch_sizes(config)
         variables = trained.restore(checkpoints, step, network, config)
     found = evaluate_split(
         setup.eval_step(network),

@@ -17,10 +17,10 @@ from cnn_jax.data import augment
 from cnn_jax.data.dataset import IMAGENET_MEAN, IMAGENET_STD, Dataset
 from cnn_jax.training import (
     cached_features,
-    checks,
     freezing,
     optimizers,
     parallel,
+    parts,
     schedules,
     startup,
     state,
@@ -116,10 +116,12 @@ def network(config: Config, dataset: Dataset) -> Network:
     model = model_of(config, len(dataset.classes))
     if models.output_kind(model) == "stylized":  # it makes pictures of what it is given
         model = model.clone(mean=tuple(dataset.mean), std=tuple(dataset.std))
-    checks.check_fit(config, model, dataset)
+    options = config_lib.arguments(config.task, task.__init__)
+    made = task(dataset.classes, **options)
+    parts.check(config, dataset, model, made)
     return Network(
         model=model,
-        task=task(dataset.classes, **config_lib.arguments(config.task, task.__init__)),
+        task=made,
         normalize=functools.partial(
             augment.normalize, mean=dataset.mean, std=dataset.std
         ),
@@ -158,7 +160,7 @@ def training(config: Config, network: Network, examples: int) -> Training:
         nothing to train.
     """
     batch_size = config.data.batch_size
-    checks.check_batch_sizes(config)
+    parallel.check_batch_sizes(config)
     sizes = {"batch_size": batch_size, "examples": examples}
     steps = config_lib.steps_in(config.train, "", **sizes)
     if steps < 1:
@@ -174,9 +176,8 @@ def training(config: Config, network: Network, examples: int) -> Training:
             "config.optimizer.reinitialize draws anew what config.model.init_from "
             "would give: set that too."
         )
-    checks.check_numbers(config, network.image_shape, len(network.task.classes))
     plan = plan_of(config, network, examples)
-    checks.check_judge(config, network.model, plan)
+    parts.check_plan(config, network.model, plan)
     if plan and max(plan.starts, default=0) >= steps:
         raise UserError(
             f"config.optimizer.unfreeze_every_...: the last of the parameters would be "
