@@ -144,7 +144,7 @@ def make(request: Request) -> Subject:
         total = config.model.num_classes or setting.num_classes
         classes = tuple(map(str, range(total)))
         shape = request.input_shape or models.published_shape(request.model)
-        if tasks.TASKS[config.task.name].label_kind == "pixels":
+        if tasks.find(config.task.name).label_kind == "pixels":
             label_shape, label_kind = shape[:-1], "pixels"
     if request.input_shape:
         shape = request.input_shape

@@ -2,13 +2,14 @@
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
-from cnn_jax.core import memory, names
+from cnn_jax.core import fit, memory, names
 from cnn_jax.core.errors import UserError
 from cnn_jax.data.splits import Arrays, Shape, Split
 
@@ -40,7 +41,9 @@ class Dataset:
     and `std` are per channel, of pixel values scaled to 0..1; `crop` is the fraction of
     the shorter side that the evaluation transform keeps (see `images.fit`). `unseen`
     are the names of further classes, whose examples are all in the test split; their
-    labels follow those of `classes`.
+    labels follow those of `classes`. `mirrorable` says whether an image's label holds
+    for the mirrored image too. `gives` and `takes` are further facts and needs of a
+    source, for the other parts of a run: see `core.fit`.
     """
 
     splits: dict[str, Split]
@@ -52,6 +55,9 @@ class Dataset:
     label_shape: Shape = ()
     label_kind: str = "class"
     unseen: tuple[str, ...] = ()
+    mirrorable: bool = True
+    gives: Mapping[str, Any] = field(default_factory=dict)
+    takes: Sequence[fit.Need] = ()
 
 
 def assemble(

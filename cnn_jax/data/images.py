@@ -35,14 +35,6 @@ def check_shape(image_size: int, channels: int) -> None:
         raise UserError(f"data.channels is {channels}; it must be 1 (gray) or 3 (RGB).")
 
 
-# How a picture of any size becomes an image of a network's.
-FITTED = {
-    "center": "the largest centered box of the image's aspect ratio",
-    "stretched": "the whole picture, whatever its aspect ratio",
-    "as it is": "every picture is an image of a size of its own",
-}
-
-
 def sides(image_size: tuple[int, ...]) -> tuple[int, int]:
     """(height, width) of one number, that of both, or two.
 

@@ -5,6 +5,7 @@ comes back at the other, so that its place in every frame is uniform, whatever t
 motion, and which digit it is, and its size, are drawn for themselves.
 """
 
+from dataclasses import replace
 from typing import Annotated
 
 import numpy as np
@@ -74,7 +75,8 @@ def load(
             gray, labels[index] = _clip(rng, frames, image_size, pool)
             clips[index] = gray[..., None]
         splits.append(Arrays(clips, labels))
-    return assemble(*splits, classes=tuple(MOTIONS), in_memory=True)
+    dataset = assemble(*splits, classes=tuple(MOTIONS), in_memory=True)
+    return replace(dataset, mirrorable=False)  # a mirrored digit moves otherwise
 
 
 def _clip(

@@ -48,6 +48,8 @@ from cnn_jax.models import (
     video,
 )
 from cnn_jax.models.classifier import NOT_OF_BACKBONES, Classifier
+from cnn_jax.models.outputs import OUTPUTS as OUTPUTS
+from cnn_jax.models.outputs import output_kind as output_kind
 from cnn_jax.models.spec import MISSING, ModelSpec, Published
 
 # All networks, family by family.
@@ -260,20 +262,3 @@ def features(
 def has_map(model: nn.Module) -> bool:
     """Whether `features` finds a map in the model."""
     return isinstance(model, Classifier)
-
-
-# What a model returns.
-OUTPUTS = {
-    "logits": "one row of logits an image",
-    "maps": "one row of logits a pixel",
-    "embedding": "one vector an image",
-    "class_maps": "a row of logits an image and the maps that they are the means of",
-    "picture": "pictures",
-    "boxes": "boxes of objects",
-    "stylized": "pictures in a style",
-}
-
-
-def output_kind(model: nn.Module) -> str:
-    """What the model returns, one of `OUTPUTS`."""
-    return getattr(model, "output_kind", "logits")

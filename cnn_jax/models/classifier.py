@@ -13,12 +13,12 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from cnn_jax import layers
-from cnn_jax.core import ranges
+from cnn_jax.core import fit, ranges
 from cnn_jax.core.errors import UserError, unknown
 from cnn_jax.core.ranges import Cells, Count, Rate
 from cnn_jax.layers import initializers
 from cnn_jax.layers.windows import Size
-from cnn_jax.models import pixel_heads, strides
+from cnn_jax.models import outputs, pixel_heads, strides
 from cnn_jax.models.network import Network
 
 Maps = Float[Array, "batch *space channels"]
@@ -50,6 +50,13 @@ OF_HEADS = tuple(dict.fromkeys(itertools.chain(*HEADS.values())))
 CACHED = "cached"
 # Fields for the layers behind the last map, which a backbone has no use for.
 NOT_OF_BACKBONES = ("head", *OF_HEADS, "dropout", "auxiliary", "auxiliary_dropout")
+# The kind of output of each head, and which heads to take for a kind.
+KINDS = dict.fromkeys(HEADS, "logits") | dict.fromkeys(pixel_heads.WIDTHS, "maps")
+KINDS |= {"embedding": "embedding", "cam": "class_maps"}
+CHANGES = {
+    kind: f"take head={fit.either([head for head in HEADS if KINDS[head] == kind])}"
+    for kind in dict.fromkeys(KINDS.values())
+}
 MAY_BE_EMPTY = {"head_width", "flattened", "filters"}
 
 
@@ -128,7 +135,13 @@ class Classifier(Network, kw_only=True):
     default_head_grid: ClassVar[int | None] = None
     # Whether it takes clips; where it does, images are still clips.
     takes_clips: ClassVar[bool] = False
-    # What auxiliary heads give, of `models.OUTPUTS`.
+    takes: ClassVar[tuple[fit.Need, ...]] = (
+        fit.Need("image rank", {2}, "takes images", "take one for clips"),
+    )
+    # Networks with auxiliary heads have a field of this name; an annotation here would
+    # make that field their first one.
+    auxiliary = False
+    # What auxiliary heads return, of `models.OUTPUTS`.
     auxiliary_kind: ClassVar[str] = "logits"
     # Whether there is dropout before the last layer of the heads without hidden ones.
     head_dropout: ClassVar[bool] = True
@@ -201,10 +214,19 @@ class Classifier(Network, kw_only=True):
 
     @property
     def output_kind(self) -> str:
-        """What it returns; see `models.OUTPUTS`."""
-        kinds = {"embedding": "embedding", "cam": "class_maps"}
-        kinds |= dict.fromkeys(pixel_heads.WIDTHS, "maps")
-        return kinds.get(self.head, "logits")
+        """The kind of output; see `models.OUTPUTS`."""
+        return KINDS[self.head]
+
+    @property
+    def gives(self) -> dict[str, fit.Fact]:
+        """Facts for the other parts of a run; see `core.fit`."""
+        facts = {"output kind": outputs.fact(self.output_kind, CHANGES)}
+        if self.auxiliary:
+            words = outputs.kind_of(self.auxiliary_kind).words
+            facts["auxiliary output"] = fit.Fact(
+                self.auxiliary_kind, f"has auxiliary heads that give {words}"
+            )
+        return facts
 
     @property
     def subsampling(self) -> tuple[Size, ...]:

@@ -17,7 +17,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Float32
 
 from cnn_jax import layers
-from cnn_jax.core import ranges
+from cnn_jax.core import fit, ranges
 from cnn_jax.core.errors import UserError
 from cnn_jax.core.ranges import Cells, Count, Layers, Positive, Range
 from cnn_jax.layers import initializers
@@ -55,6 +55,18 @@ class Enhancer(Network, kw_only=True):
     def __post_init__(self):
         ranges.check_fields(self)
         super().__post_init__()
+
+    @property
+    def takes(self) -> tuple[fit.Need, ...]:
+        """The data's pictures must be as large as the network's."""
+        return (
+            fit.Need(
+                "picture scale",
+                {self.scale},
+                f"makes images {self.scale} times as large",
+                "set config.model.scale and config.data.scale alike",
+            ),
+        )
 
 
 class SuperResolution(Enhancer, kw_only=True):

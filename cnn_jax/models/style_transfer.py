@@ -24,7 +24,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Float32
 
 from cnn_jax import layers
-from cnn_jax.core import ranges
+from cnn_jax.core import fit, ranges
 from cnn_jax.core.errors import UserError, unknown
 from cnn_jax.core.ranges import Count, Layers, Range
 from cnn_jax.models import maps
@@ -160,10 +160,16 @@ class Stylist(Network, kw_only=True):
     output_kind: ClassVar[str] = "stylized"
     # Whether `stylized` takes pairs, and not contents alone.
     any_style: ClassVar[bool] = False
-    # Whether all that it learns is one picture.
-    one_picture: ClassVar[bool] = False
-    # The module by which pictures are judged, which is not to be trained.
-    judge: ClassVar[str] = "backbone"
+    # The method that makes the picture alone, without maps to compare it by.
+    predicted: ClassVar[str] = "stylized"
+    takes: ClassVar[tuple[fit.Need, ...]] = (
+        fit.Need(
+            "frozen modules",
+            fit.Holding("backbone"),
+            "compares pictures by the maps of its backbone, which must not be trained",
+            "set config.optimizer.freeze=backbone",
+        ),
+    )
 
     backbone: nn.Module
     content_layers: tuple[str, ...] = ("fire5",)
@@ -178,6 +184,12 @@ class Stylist(Network, kw_only=True):
                 raise UserError(f"{field}=() needs at least one module.")
         ranges.check_fields(self)
         super().__post_init__()
+
+    @property
+    def gives(self) -> dict[str, fit.Fact]:
+        """How many style layers there are, for the task's weights."""
+        count = len(self.style_layers)
+        return {"style layers": fit.Fact(count, f"has {count} style layers")}
 
     def __call__(self, pairs: Pairs, train: bool) -> Outputs:
         picture = self.stylized(pairs if self.any_style else pairs[:, 0], train)
@@ -236,6 +248,15 @@ class Pixels(Stylist, kw_only=True):
     """
 
     one_picture: ClassVar[bool] = True
+    takes: ClassVar[tuple[fit.Need, ...]] = (
+        *Stylist.takes,
+        fit.Need(
+            "training examples",
+            Range(most=1),
+            "learns one picture",
+            "take config.data.name=picture_and_style",
+        ),
+    )
 
     start: str = "content"
 

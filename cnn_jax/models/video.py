@@ -107,6 +107,7 @@ class ClipClassifier(Classifier, kw_only=True):
     """
 
     takes_clips: ClassVar[bool] = True
+    takes: ClassVar[tuple] = ()  # images and clips
 
     width: Count = 64
     stem: str = "imagenet"

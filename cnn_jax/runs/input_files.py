@@ -2,49 +2,35 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from cnn_jax import data
 from cnn_jax.core.errors import UserError
-from cnn_jax.data import images, restoration
+from cnn_jax.data import images
+from cnn_jax.models.outputs import said
+from cnn_jax.tasks.resizing import Read, Resizing
 from cnn_jax.training import config as config_lib
 from cnn_jax.training import setup
 
 
-class Read(NamedTuple):
-    """A picture: as it is drawn on, and as the network takes it."""
-
-    drawn: np.ndarray
-    network: np.ndarray
-
-
 def reader(
-    config: config_lib.Config, dataset: data.Dataset, fitted: str
+    config: config_lib.Config, dataset: data.Dataset, resizing: Resizing
 ) -> Callable[[Path], Read]:
-    """How a run's network is given files, by its task's `fitted`.
+    """Returns what reads files for a run's network, with its task's `resizing`.
 
-    What it returns raises `UserError` for a file that cannot be read.
+    The reader raises `UserError` for a file that cannot be read.
     """
     shape = dataset.image_shape
     stored = data.STORED.get(config.data.name, data.PICTURES).read
     options = config_lib.arguments(config.data, stored)
     options.pop("name", None)  # of the source, and not of a picture
 
-    def center(file: Path) -> Read:
-        image = stored(file, shape, dataset.crop, **options)
-        return Read(image, image)
+    def as_stored(file: Path) -> np.ndarray:
+        return stored(file, shape, dataset.crop, **options)
 
-    def stretched(file: Path) -> Read:
-        picture = images.read_image(file)
-        return Read(np.asarray(picture.convert("RGB")), images.stretch(picture, shape))
-
-    def as_it_is(file: Path) -> Read:
-        picture = np.asarray(images.read_image(file))
-        return Read(picture, restoration.as_read(picture, shape[-1]))
-
-    return {"center": center, "stretched": stretched, "as it is": as_it_is}[fitted]
+    return lambda file: resizing.read(file, shape, as_stored)
 
 
 def styled(
@@ -54,11 +40,10 @@ def styled(
     read: Callable[[Path], Read],
     style: Path | None,
 ) -> Callable[[Path], Read]:
-    """The same for a network of a style: a content beside the style, or alone where the
-    network knows its style.
+    """Returns a reader that also puts the picture `style` beside the content.
 
-    What it returns raises `UserError` too for another picture than the one that the run
-    has changed.
+    Without a style it is `read`. For a network of one picture the reader raises
+    `UserError` for every picture but the one that the run has changed.
     """
     if style:
         painted = images.read_image(style)
@@ -68,7 +53,7 @@ def styled(
             return Read(drawn, np.stack([content, images.fit(painted, content.shape)]))
 
         return beside
-    if not model.one_picture:
+    if not said(model, "one_picture"):
         return read
     ((own, _),) = setup.dataset(config).splits["test"].images
 

@@ -1,7 +1,7 @@
 """What a run's network makes of the user's pictures."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +14,9 @@ from cnn_jax import data
 from cnn_jax.core import names, strict_json
 from cnn_jax.core.errors import UserError
 from cnn_jax.data.walk import below, check_regular
+from cnn_jax.models.outputs import said
 from cnn_jax.runs import input_files, run_folder, trained
+from cnn_jax.tasks import Task
 from cnn_jax.training import setup
 
 BATCH = 32
@@ -30,7 +32,7 @@ class Applied(NamedTuple):
         makes of them.
     """
 
-    task: Any
+    task: Task
     step: int
     results: Iterator[tuple[np.ndarray, Any]]
 
@@ -51,29 +53,26 @@ def apply(
         check_regular(file)
     config = run_folder.saved_config(workdir)
     dataset = run_folder.saved_dataset(workdir)
-    styled = dataset.label_kind == "style"
     if config.data.get("keep_pixels", 1) < 1:
         raise UserError(
             f"the run in {workdir} sees a part of the pixels of its own images "
             "(data.keep_pixels): it cannot see pictures as it was trained."
         )
     network = setup.network(config, dataset)
-    if bool(style) != getattr(network.model, "any_style", False):
+    if bool(style) != said(network.model, "any_style"):
         raise UserError(
             f"the run in {workdir} knows no style but its own: leave out --style."
             if style
             else f"the run in {workdir} takes any style: set --style=PICTURE."
         )
-    fitted = network.task.fitted
-    read = input_files.reader(config, dataset, fitted)
-    if styled:
-        read = input_files.styled(workdir, config, network.model, read, style)
+    resizing = network.task.resizing
+    read = input_files.reader(config, dataset, resizing)
+    read = input_files.styled(workdir, config, network.model, read, style)
     # Before anything is computed: a bad file should not cost a minute.
-    small = fitted != "as it is"
-    inputs = []
+    given = []
     for file in files:
-        found = read(file)
-        inputs.append(found.network if small else None)  # large ones are read again
+        found = read(file)  # pictures of many sizes, which may be large, are read again
+        given.append(found.network if resizing.one_size else None)
     with trained.reader(workdir, config) as checkpoints:
         step = trained.chosen_step(checkpoints, checkpoint)
         variables = trained.restore(checkpoints, step, network)
@@ -81,27 +80,27 @@ def apply(
     @jax.jit
     def forward(variables: Any, batch: jax.Array) -> Any:
         images = network.normalize(batch)
-        # What makes the picture alone, and no maps to compare it by.
-        method = "stylized" if styled else None
+        method = said(network.model, "predicted")
         return network.model.apply(variables, images, train=False, method=method)
 
     def results() -> Iterator[tuple[np.ndarray, Any]]:
-        if not small:
+        if not resizing.one_size:
             for file in files:
-                drawn, given = read(file)
-                found = jax.device_get(forward(variables, given[None]))
+                drawn, image = read(file)
+                found = jax.device_get(forward(variables, image[None]))
                 yield drawn, _row(found, 0)
             return
-        size = min(len(inputs), BATCH)
-        for start in range(0, len(inputs), size):
-            batch = np.stack(inputs[start : start + size])
+        size = min(len(given), BATCH)
+        for start in range(0, len(given), size):
+            batch = np.stack(given[start : start + size])
             # One shape for all batches, one compilation.
             missing = np.zeros((size - len(batch), *batch.shape[1:]), batch.dtype)
             padded = np.concatenate([batch, missing])
             found = jax.device_get(forward(variables, padded))
             for i, image in enumerate(batch):
-                whole = fitted == "center"  # else it was stretched
-                yield image if whole else read(files[start + i]).drawn, _row(found, i)
+                if not resizing.drawn_on_image:
+                    image = read(files[start + i]).drawn
+                yield image, _row(found, i)
 
     return Applied(network.task, step, results())
 
@@ -141,7 +140,7 @@ def predict(
         if target:
             target.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(task.drawn(picture, output_of_it)).save(target)
-    show(files, answers, output)
+    show(files, answers, output, task.shares)
 
 
 def _row(outputs: Any, number: int) -> Any:
@@ -149,9 +148,16 @@ def _row(outputs: Any, number: int) -> Any:
 
 
 def show(
-    files: Sequence[Path | str], answers: Sequence[list[dict]], output: str
+    files: Sequence[Path | str],
+    answers: Sequence[list[dict]],
+    output: str,
+    shares: Collection[str] = (),
 ) -> None:
-    """Prints what is said of each file, as a "table" or in "json"."""
+    """Prints the answers to each file, as a "table" or in "json".
+
+    Args:
+      shares: the entries of answers that a table has in per cent.
+    """
     if output == "json":
         found = [
             {"image": names.text(path, ["Cs"]), "predictions": rows}
@@ -163,7 +169,7 @@ def show(
     lines = [
         [
             names.text(path) if number == 0 else "",
-            *(_text(key, row.get(key)) for key in keys),
+            *(_text(row.get(key), key in shares) for key in keys),
         ]
         for path, rows in zip(files, answers, strict=True)
         for number, row in enumerate(rows or [{}])  # a picture with nothing in it too
@@ -177,15 +183,12 @@ def show(
     print(table, flush=True)
 
 
-SHARES = ("probability", "share", "score")  # answers in per cent
-
-
-def _text(name: str, value: Any) -> str:
+def _text(value: Any, is_share: bool) -> str:
     """An answer in the table."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return f"{value:.2%}" if name in SHARES else f"{value:.4f}"
+        return f"{value:.2%}" if is_share else f"{value:.4f}"
     if isinstance(value, list):
         return ", ".join(map(str, value))
     return "-" if value is None else str(value)

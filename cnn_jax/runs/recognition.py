@@ -115,7 +115,7 @@ def _embeddings(
     """The pictures as the network sees them, one vector each, and the step of the
     checkpoint."""
     network = prediction.apply(workdir, files, checkpoint)
-    if network.task.output_kind != "embedding":
+    if not network.task.embeds:
         raise UserError(
             f"the run in {workdir} has no embeddings: one of "
             "--config=configs/faces.py has."

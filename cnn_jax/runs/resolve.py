@@ -61,7 +61,7 @@ def schema(values: Mapping[str, Any]) -> dict[str, dict[str, Key]]:
         | {"num_classes": Key(Count | None, None)}
         | {"init_from": Key(str | None, None)}
         | keys(models.attributes(name_in("model", None))),
-        "task": name | keywords(tasks.TASKS[name_in("task", tasks.TASKS)]),
+        "task": name | keywords(tasks.find(name_in("task", None))),
         "optimizer": name
         | keywords(optimizers.make)
         | keywords(freezing.make)

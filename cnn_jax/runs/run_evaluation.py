@@ -4,7 +4,7 @@ from pathlib import Path
 
 from cnn_jax.core.errors import unknown
 from cnn_jax.runs import console, run_folder, trained
-from cnn_jax.training import checks, loop, setup
+from cnn_jax.training import loop, parallel, setup
 from cnn_jax.training.config import Config
 from cnn_jax.training.evaluation import evaluate as evaluate_split
 
@@ -33,7 +33,7 @@ def evaluate(
             raise unknown("split", split, dataset.splits)
         run_folder.check_data(workdir, dataset)
         network = setup.network(config, dataset)
-        checks.check_batch_sizes(config)
+        parallel.check_batch_sizes(config)
         variables = trained.restore(checkpoints, step, network)
     found = evaluate_split(
         network.eval_step(),

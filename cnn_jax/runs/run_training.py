@@ -14,8 +14,8 @@ from cnn_jax.analysis import costs
 from cnn_jax.core.records import Damaged
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.runs import console, run_folder, trained
-from cnn_jax.training import checks, freezing, loop, parallel, setup, startup
 from cnn_jax.training import config as config_lib
+from cnn_jax.training import freezing, loop, machine, parallel, setup, startup
 from cnn_jax.training.config import Config
 from cnn_jax.training.setup import Training
 
@@ -130,7 +130,7 @@ def _prepare(config: Config, known: Path | None) -> Ready:
         training = dataclasses.replace(training, initial=initial)
     table = costs.layer_table(network.model, dataset.image_shape)
     setup.check_batch_norm(training)
-    checks.check_memory(
+    machine.check_memory(
         config, dataset.image_shape, jax.eval_shape(training.fresh_state)
     )
     if shapes:

@@ -31,7 +31,7 @@ def reader(workdir: Path, config: Config) -> Checkpoints:
     directory = workdir / "checkpoints"
     if not directory.is_dir():
         raise UserError(f"there is no checkpoint in {workdir}: train the run first.")
-    metric = tasks.TASKS[config.task.name].best_metric
+    metric = tasks.find(config.task.name).best_metric
     return Checkpoints(directory, best_metric=f"test/{metric}", read_only=True)
 
 

@@ -42,7 +42,7 @@ def _row(run: Run) -> Row:
 
 
 def _metric(run: Run) -> str:
-    return f"test/{tasks.TASKS[run.config.task.name].best_metric}"
+    return f"test/{tasks.find(run.config.task.name).best_metric}"
 
 
 def main_metric(experiment: Experiment) -> str:

@@ -10,16 +10,18 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, UInt8
 
-from cnn_jax.core.ranges import Count, NotNegative, Rate
+from cnn_jax.core.fit import Need
+from cnn_jax.core.ranges import Count, NotNegative, Range, Rate
 from cnn_jax.tasks import pictures
 from cnn_jax.tasks.metrics import Pairs, Rows, Totals, means, weighted
+from cnn_jax.tasks.task import Task
 
 # A larger confusion matrix is not readable as a picture.
 MAX_CONFUSION_CLASSES = 50
 
 
 @dataclass(frozen=True)
-class Classification:
+class Classification(Task):
     """Softmax cross entropy and accuracy.
 
     Attributes:
@@ -32,17 +34,23 @@ class Classification:
     """
 
     best_metric: ClassVar[str] = "accuracy"
-    label_kind: ClassVar[str] = "class"
-    output_kind: ClassVar[str] = "logits"
-    collected: ClassVar[tuple[str, ...]] = ()
-    fitted: ClassVar[str] = "center"
-    answered: ClassVar[int | None] = 5
+    shares: ClassVar[tuple[str, ...]] = ("probability",)
 
-    classes: tuple[str, ...]
     _: KW_ONLY
     label_smoothing: Rate = 0.0
     auxiliary_weight: NotNegative = 0.3
     top_k: tuple[Count, ...] = ()
+
+    @property
+    def takes(self) -> tuple[Need, ...]:
+        """As any task's, and enough classes for `top_k`."""
+        enough = Need(
+            "classes",
+            Range(least=max(self.top_k, default=0)),
+            f"has config.task.top_k={self.top_k}",
+            "set config.task.top_k to at most these",
+        )
+        return (*super().takes, enough)
 
     def loss(
         self,
@@ -144,7 +152,7 @@ class Classification:
             result["wrong"] = pictures.labeled_grid(
                 [row["image"] for row in worst],
                 [
-                    f"{self.classes[row['label']]} as {self._name(row['class'])},"
+                    f"{self.classes[row['label']]} as {self.class_name(row['class'])},"
                     f" {row['probability']:.0%}"
                     for row in worst
                 ],
@@ -162,7 +170,7 @@ class Classification:
         probabilities = np.asarray(jax.nn.softmax(logits), np.float64)
         return [
             [
-                {"class": self._name(index), "probability": float(row[index])}
+                {"class": self.class_name(index), "probability": float(row[index])}
                 for index in np.argsort(-row, kind="stable")[:k]
             ]
             for row in probabilities
@@ -177,8 +185,3 @@ class Classification:
         ((best,),) = self.answers([image], logits[None], 1)
         label = f"{best['class']}, {best['probability']:.0%}"
         return pictures.labeled_grid([image], [label])
-
-    def _name(self, index: int | np.integer) -> str:
-        # A network may have more outputs than the data has classes.
-        index = int(index)
-        return self.classes[index] if index < len(self.classes) else f"output {index}"

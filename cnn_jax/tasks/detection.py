@@ -15,6 +15,8 @@ from cnn_jax.models.fcos import Places
 from cnn_jax.tasks import anchor_free, pictures
 from cnn_jax.tasks.average_precision import average_precision
 from cnn_jax.tasks.metrics import Pairs, Rows, Totals, means, weighted
+from cnn_jax.tasks.resizing import STRETCHED, Resizing
+from cnn_jax.tasks.task import Task
 
 Outputs = dict[str, Any]  # those of `models.fcos.FCOS`
 
@@ -24,7 +26,7 @@ SHOWN = 0.5  # the least score of a box in a picture, as in most demonstrations
 
 
 @dataclass(frozen=True)
-class Detection:
+class Detection(Task):
     """Focal loss, GIoU and centerness (`anchor_free.losses`), and COCO's metrics.
 
     Attributes:
@@ -36,10 +38,10 @@ class Detection:
     label_kind: ClassVar[str] = "boxes"
     output_kind: ClassVar[str] = "boxes"
     collected: ClassVar[tuple[str, ...]] = ("label", "detections")
-    fitted: ClassVar[str] = "stretched"
+    resizing: ClassVar[Resizing] = STRETCHED
     answered: ClassVar[int | None] = None
+    shares: ClassVar[tuple[str, ...]] = ("score",)
 
-    classes: tuple[str, ...]
     _: KW_ONLY
     score_threshold: Rate = 0.05
     iou_threshold: Annotated[float, Range(least=0, most=1)] = 0.6

@@ -9,9 +9,11 @@ import numpy as np
 from jaxtyping import Array, Float, UInt8
 
 from cnn_jax.core.errors import UserError, unknown
+from cnn_jax.core.fit import Need
 from cnn_jax.core.ranges import Count, NotNegative, Positive, Range
 from cnn_jax.tasks import embeddings, pictures, verification
 from cnn_jax.tasks.metrics import Pairs, Rows, Totals, means
+from cnn_jax.tasks.task import Task
 
 Outputs = dict[str, Float[Array, "batch features"]]
 
@@ -27,7 +29,7 @@ PAIRS = 8  # of each kind, to be shown
 
 
 @dataclass(frozen=True)
-class Embedding:
+class Embedding(Task):
     """Losses of embeddings, and verification and identification by their cosines.
 
     Attributes:
@@ -39,13 +41,10 @@ class Embedding:
     """
 
     best_metric: ClassVar[str] = "auc"
-    label_kind: ClassVar[str] = "class"
     output_kind: ClassVar[str] = "embedding"
     collected: ClassVar[tuple[str, ...]] = ("image", "label", "embedding")
-    fitted: ClassVar[str] = "center"
-    answered: ClassVar[int | None] = 5
+    embeds: ClassVar[bool] = True
 
-    classes: tuple[str, ...]
     _: KW_ONLY
     loss_name: str = "arcface"
     margin: NotNegative | None = None
@@ -61,6 +60,18 @@ class Embedding:
                 f"config.task.margin={self.margin} of {self.loss_name} must be "
                 f"{margins}."
             )
+
+    @property
+    def takes(self) -> tuple[Need, ...]:
+        """As any task's, and test pictures few enough to be compared."""
+        few = Need(
+            "test examples",
+            Range(most=verification.MOST),
+            "compares all test pictures with all, up to "
+            f"{verification.MOST:,} are possible",
+            f"set config.data.test_examples={verification.MOST}",
+        )
+        return (*super().takes, few)
 
     def loss(
         self, outputs: Outputs, batch: dict, auxiliary: Sequence[Array] = ()

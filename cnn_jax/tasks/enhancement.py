@@ -10,10 +10,13 @@ import numpy as np
 from jaxtyping import Array, Float, UInt8
 
 from cnn_jax.core.errors import unknown
+from cnn_jax.core.fit import Need
 from cnn_jax.core.ranges import Edge
 from cnn_jax.data import bicubic, colors
 from cnn_jax.tasks import image_quality, pictures
 from cnn_jax.tasks.metrics import Pairs, Rows, Totals, mean_of_defined, means, weighted
+from cnn_jax.tasks.resizing import UNCHANGED, Resizing
+from cnn_jax.tasks.task import Task
 
 Outputs = Float[Array, "batch height width channels"]
 Row = Mapping[str, Any]  # of a batch and its predictions
@@ -23,7 +26,7 @@ LOSSES = {"l1": jnp.abs, "l2": jnp.square}
 
 
 @dataclass(frozen=True)
-class Enhancement:
+class Enhancement(Task):
     """The distance to the picture that the image was, in values from 0 to 1.
 
     Attributes:
@@ -38,10 +41,8 @@ class Enhancement:
     label_kind: ClassVar[str] = "picture"
     output_kind: ClassVar[str] = "picture"
     collected: ClassVar[tuple[str, ...]] = ("image", "label", "output")
-    fitted: ClassVar[str] = "as it is"
-    answered: ClassVar[int | None] = 5
+    resizing: ClassVar[Resizing] = UNCHANGED
 
-    classes: tuple[str, ...] = ()
     _: KW_ONLY
     loss_name: str = "l1"
     border: Edge | None = None
@@ -49,6 +50,17 @@ class Enhancement:
     def __post_init__(self):
         if self.loss_name not in LOSSES:
             raise unknown("config.task.loss_name", self.loss_name, LOSSES)
+
+    @property
+    def takes(self) -> tuple[Need, ...]:
+        """As any task's, and images with values from 0 to 1."""
+        unchanged = Need(
+            "normalized",
+            {False},
+            "takes images with values from 0 to 1, as its pictures have them",
+            "set config.data.normalization=data",
+        )
+        return (*super().takes, unchanged)
 
     def loss(
         self, outputs: Outputs, batch: dict, auxiliary: Sequence[Array] = ()

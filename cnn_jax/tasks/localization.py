@@ -15,6 +15,7 @@ from cnn_jax.layers import resize_bilinear
 from cnn_jax.tasks import activation_maps, boxes, pictures
 from cnn_jax.tasks.classification import Classification
 from cnn_jax.tasks.metrics import Pairs, Rows, Totals
+from cnn_jax.tasks.resizing import STRETCHED, Resizing
 
 Outputs = dict[str, Float[Array, "batch *_ classes"]]
 
@@ -32,7 +33,7 @@ class Localization(Classification):
     label_kind: ClassVar[str] = "boxes"
     output_kind: ClassVar[str] = "class_maps"
     collected: ClassVar[tuple[str, ...]] = ("label", "class", "maps")
-    fitted: ClassVar[str] = "stretched"
+    resizing: ClassVar[Resizing] = STRETCHED
 
     _: KW_ONLY
     box_share: Rate = 0.2
@@ -106,7 +107,7 @@ class Localization(Classification):
                     for row in worst
                 ],
                 [
-                    f"{self.classes[row['label']]}, {self._name(row['class'])}"
+                    f"{self.classes[row['label']]}, {self.class_name(row['class'])}"
                     for row in named
                 ],
             )
@@ -136,7 +137,7 @@ class Localization(Classification):
             [[0, *activation_maps.box(heat, self.box_share), probability]], np.float32
         )
         return pictures.with_boxes(
-            activation_maps.overlay(image, heat), row, [self._name(index)]
+            activation_maps.overlay(image, heat), row, [self.class_name(index)]
         )
 
 

@@ -13,10 +13,13 @@ from jaxtyping import Array, Bool, Float, Int32, UInt8
 from PIL import Image
 
 from cnn_jax.core.errors import UserError
+from cnn_jax.core.fit import Need
 from cnn_jax.core.ranges import NotNegative, Positive, Rate
 from cnn_jax.data.dataset import IGNORED
 from cnn_jax.tasks import pictures
 from cnn_jax.tasks.metrics import Pairs, Rows, Totals, mean_of_defined, means
+from cnn_jax.tasks.resizing import STRETCHED, Resizing
+from cnn_jax.tasks.task import Task
 
 Logits = Float[Array, "batch height width classes"]
 
@@ -25,7 +28,7 @@ MANY_CLASSES = 50
 
 
 @dataclass(frozen=True)
-class Segmentation:
+class Segmentation(Task):
     """Softmax cross entropy, accuracy and intersection over union, by pixels.
 
     Pixels whose label is 255 (`data.dataset.IGNORED`) count nowhere.
@@ -47,11 +50,9 @@ class Segmentation:
     best_metric: ClassVar[str] = "mean_iou"
     label_kind: ClassVar[str] = "pixels"
     output_kind: ClassVar[str] = "maps"
-    collected: ClassVar[tuple[str, ...]] = ()
-    fitted: ClassVar[str] = "stretched"
-    answered: ClassVar[int | None] = 5
+    resizing: ClassVar[Resizing] = STRETCHED
+    shares: ClassVar[tuple[str, ...]] = ("share",)
 
-    classes: tuple[str, ...]
     _: KW_ONLY
     label_smoothing: Rate = 0.0
     class_weights: tuple[Positive, ...] = ()
@@ -64,6 +65,17 @@ class Segmentation:
                 f"config.task.class_weights needs {len(self.classes)} numbers, one for "
                 f"each of {', '.join(self.classes)}; it has {count}."
             )
+
+    @property
+    def takes(self) -> tuple[Need, ...]:
+        """As any task's, and auxiliary heads for pixels too."""
+        pixels = Need(
+            "auxiliary output",
+            {self.output_kind},
+            "learns one label a pixel",
+            "set config.model.auxiliary=false",
+        )
+        return (*super().takes, pixels)
 
     def loss(
         self, logits: Logits, batch: dict, auxiliary: Sequence[Logits] = ()
@@ -128,7 +140,7 @@ class Segmentation:
             ratios = intersection[occurs] / union[occurs]
             if len(self.classes) <= MANY_CLASSES:
                 found |= {
-                    f"iou/{self._name(i)}": float(ratio)
+                    f"iou/{self.class_name(i)}": float(ratio)
                     for i, ratio in zip(occurs, ratios, strict=True)
                 }
             absent = len(self.classes) - len(occurs)
@@ -194,7 +206,10 @@ class Segmentation:
         counts = np.stack([np.bincount(row, minlength=classes) for row in maps])
         return [
             [
-                {"class": self._name(index), "share": float(row[index] / row.sum())}
+                {
+                    "class": self.class_name(index),
+                    "share": float(row[index] / row.sum()),
+                }
                 for index in np.argsort(-row, kind="stable")[:k]
                 if row[index]
             ]
@@ -230,11 +245,6 @@ class Segmentation:
         image = np.broadcast_to(row["image"], (*row["label"].shape, 3))
         maps = [pictures.colored(row[key]) for key in ("label", "class")]
         return np.stack([image, *maps])
-
-    def _name(self, index: int | np.integer) -> str:
-        # A network may have more outputs than the data has classes.
-        index = int(index)
-        return self.classes[index] if index < len(self.classes) else f"output {index}"
 
 
 def _wrong(row: dict[str, np.ndarray]) -> float:

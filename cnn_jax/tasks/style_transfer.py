@@ -10,9 +10,12 @@ from jaxtyping import Array, Float, UInt8
 
 from cnn_jax import layers
 from cnn_jax.core.errors import UserError, unknown
+from cnn_jax.core.fit import AllBut, Need
 from cnn_jax.core.ranges import NotNegative
 from cnn_jax.tasks import pictures
 from cnn_jax.tasks.metrics import Pairs, Rows, Totals, means, weighted
+from cnn_jax.tasks.resizing import UNCHANGED, Resizing
+from cnn_jax.tasks.task import Task
 
 Map = Float[Array, "batch height width channels"]
 Statistics = Float[Array, "batch rows channels"]
@@ -53,7 +56,7 @@ STATISTICS: dict[str, Callable[[Map], Statistics]] = {
 
 
 @dataclass(frozen=True)
-class StyleTransfer:
+class StyleTransfer(Task):
     """The distance of a picture to the content of one and the style of another, in maps
     of a network.
 
@@ -73,11 +76,8 @@ class StyleTransfer:
     best_metric: ClassVar[str] = "improvement"
     label_kind: ClassVar[str] = "style"
     output_kind: ClassVar[str] = "stylized"
-    collected: ClassVar[tuple[str, ...]] = ()
-    fitted: ClassVar[str] = "as it is"
-    answered: ClassVar[int | None] = 5
+    resizing: ClassVar[Resizing] = UNCHANGED
 
-    classes: tuple[str, ...] = ()
     _: KW_ONLY
     content_weight: NotNegative = 1.0
     style_weight: NotNegative = 20.0
@@ -95,6 +95,18 @@ class StyleTransfer:
                 "config.task.content_weight, .style_weight, .layer_weights and "
                 ".variation_weight leave no loss to learn from: set one above 0."
             )
+
+    @property
+    def takes(self) -> tuple[Need, ...]:
+        """As any task's, and as many style layers as there are weights."""
+        count = len(self.layer_weights)
+        one_each = Need(
+            "style layers",
+            AllBut(()) if count == 1 else {count},
+            f"has config.task.layer_weights={self.layer_weights}",
+            "set one weight, or one for each of config.model.style_layers",
+        )
+        return (*super().takes, one_each)
 
     def loss(
         self, outputs: dict, batch: dict, auxiliary: Sequence[Array] = ()

@@ -1,10 +1,15 @@
-"""What a run goes on: devices, processors and memory, as it notes them."""
+"""The machine of a run: devices, processors and memory."""
 
+import math
 import os
 import platform
 from typing import Any
 
 import jax
+
+from cnn_jax.core import memory
+from cnn_jax.data.splits import Shape
+from cnn_jax.training.config import Config
 
 
 def description() -> dict[str, Any]:
@@ -42,6 +47,31 @@ def memory_stats() -> dict[str, int]:
 def peak_memory() -> int | None:
     """The most bytes in use on the first device so far; None where nobody counts."""
     return memory_stats().get("peak_bytes_in_use")
+
+
+def check_memory(config: Config, image_shape: Shape, state: Any) -> None:
+    """Raises UserError unless a batch and the state fit in memory.
+
+    The batch is on the host and, also normalized in float32, on the devices. Maps and
+    gradients, which take more, are left to the backend.
+
+    Args:
+      state: arrays, or their shapes.
+    """
+    kept = jax.tree.leaves(state)
+    size = sum(leaf.size * leaf.dtype.itemsize for leaf in kept)
+    most = memory_stats().get("bytes_limit")
+    change = "take a smaller network: look at the widths and classes of config.model"
+    memory.check(size, "the parameters and the optimizer's state", change, most)
+    for group in ("data", "eval"):
+        rows = config[group].batch_size
+        if rows is None:
+            continue
+        pixels = rows * math.prod(image_shape)
+        what = f"a batch of {rows:,} images of {'x'.join(map(str, image_shape))}"
+        change = f"set config.{group}.batch_size or config.data.image_size lower"
+        memory.check(pixels // jax.process_count(), what, change)
+        memory.check(5 * pixels // jax.device_count(), what, change, most)
 
 
 def _processor() -> str:

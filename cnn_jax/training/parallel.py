@@ -18,6 +18,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from cnn_jax.core.errors import UserError
 from cnn_jax.training import hosts, roll_call, startup
+from cnn_jax.training.config import Config
 
 AXIS = "batch"
 
@@ -83,6 +84,13 @@ def check_batch_size(name: str, batch_size: int) -> None:
             f"config.{name}={batch_size} cannot be split evenly over {devices} "
             f"devices: take a multiple of {devices}, such as {nearest}."
         )
+
+
+def check_batch_sizes(config: Config) -> None:
+    """Raises UserError unless the devices divide the config's batches evenly."""
+    check_batch_size("data.batch_size", config.data.batch_size)
+    if config.eval.batch_size is not None:
+        check_batch_size("eval.batch_size", config.eval.batch_size)
 
 
 def is_main_host() -> bool:

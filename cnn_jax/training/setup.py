@@ -15,15 +15,15 @@ from cnn_jax import data, models, tasks
 from cnn_jax.core.errors import UserError, unknown
 from cnn_jax.data import augment
 from cnn_jax.data.dataset import IMAGENET_MEAN, IMAGENET_STD, Dataset
+from cnn_jax.training import config as config_lib
 from cnn_jax.training import (
-    checks,
     freezing,
     optimizers,
     parallel,
+    parts,
     schedules,
     state,
 )
-from cnn_jax.training import config as config_lib
 from cnn_jax.training.config import Config
 from cnn_jax.training.step import make_eval_step, make_train_step
 
@@ -34,7 +34,7 @@ class Network:
 
     config: Config
     model: nn.Module
-    task: Any
+    task: tasks.Task
     normalize: Callable[[jax.Array], jax.Array]
     image_shape: tuple[int, ...]
     label_shape: tuple[int, ...] = ()
@@ -170,15 +170,17 @@ def network(config: Config, dataset: Dataset) -> Network:
       UserError: an attribute that the model does not accept, fewer outputs than the
         data has classes, or parts that do not fit each other.
     """
-    task = tasks.TASKS[config.task.name]
+    task = tasks.find(config.task.name)
     model = model_of(config, len(dataset.classes))
     if models.output_kind(model) == "stylized":  # it makes pictures of what it is given
         model = model.clone(mean=tuple(dataset.mean), std=tuple(dataset.std))
-    checks.check_fit(config, model, dataset)
+    options = config_lib.arguments(config.task, task.__init__)
+    made = task(dataset.classes, **options)
+    parts.check(config, dataset, model, made)
     return Network(
         config,
         model=model,
-        task=task(dataset.classes, **config_lib.arguments(config.task, task.__init__)),
+        task=made,
         normalize=functools.partial(
             augment.normalize, mean=dataset.mean, std=dataset.std
         ),
@@ -218,7 +220,7 @@ def training(network: Network, examples: int) -> Training:
     """
     config = network.config
     batch_size = config.data.batch_size
-    checks.check_batch_sizes(config)
+    parallel.check_batch_sizes(config)
     sizes = {"batch_size": batch_size, "examples": examples}
     steps = config_lib.steps_in(config.train, "", **sizes)
     if steps < 1:
@@ -234,9 +236,8 @@ def training(network: Network, examples: int) -> Training:
             "config.optimizer.reinitialize draws anew what config.model.init_from "
             "would give: set that too."
         )
-    checks.check_numbers(config, network.image_shape, len(network.task.classes))
     plan = plan_of(network, sizes)
-    checks.check_judge(config, network.model, plan)
+    parts.check_plan(config, network.model, plan)
     if plan and max(plan.starts, default=0) >= steps:
         raise UserError(
             f"config.optimizer.unfreeze_every_...: the last of the parameters would be "

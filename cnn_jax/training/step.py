@@ -11,6 +11,7 @@ from jax import lax
 
 from cnn_jax.data import augment
 from cnn_jax.models.classifier import cached
+from cnn_jax.tasks import Task
 from cnn_jax.tasks.metrics import Pairs
 from cnn_jax.training.freezing import EVERYTHING, Phase, join
 from cnn_jax.training.parallel import AXIS
@@ -21,7 +22,7 @@ Batch = Mapping[str, jax.Array]
 
 def make_train_step(
     model: nn.Module,
-    task: Any,
+    task: Task,
     optimizer: optax.GradientTransformation,
     *,
     augmentation: augment.Augment,
@@ -94,7 +95,7 @@ def make_train_step(
 
 
 def make_eval_step(
-    model: nn.Module, task: Any, *, normalize: Callable[[jax.Array], jax.Array]
+    model: nn.Module, task: Task, *, normalize: Callable[[jax.Array], jax.Array]
 ) -> Callable[[Any, Batch], tuple[Pairs, dict[str, jax.Array]]]:
     """The step `(variables, batch) -> metrics, predictions`.
 

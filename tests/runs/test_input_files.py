@@ -3,6 +3,7 @@
 from pathlib import Path
 from types import SimpleNamespace
 
+import flax.linen as nn
 import numpy as np
 import pytest
 from PIL import Image
@@ -13,6 +14,7 @@ from cnn_jax.data.dataset import Dataset
 from cnn_jax.data.splits import Arrays
 from cnn_jax.runs import input_files
 from cnn_jax.runs.resolve import resolve
+from cnn_jax.tasks import resizing
 from cnn_jax.training import setup
 from cnn_jax.training.config import Config
 
@@ -33,36 +35,23 @@ def facts(shape, crop=1.0):
     return Dataset({}, tuple("ab"), shape, (0.5,), (0.5,), crop=crop)
 
 
-def read(file, fitted, shape, values, crop=1.0):
-    return input_files.reader(resolve(values), facts(shape, crop), fitted)(file)
+def read(file, shape, values, crop=1.0):
+    reader = input_files.reader(
+        resolve(values), facts(shape, crop), resizing.CENTER_CROP
+    )
+    return reader(file)
 
 
 @pytest.mark.parametrize(("crop", "kept"), [(1.0, slice(2, 10)), (0.5, slice(4, 8))])
 def test_the_center_of_a_picture(crop, kept, photo, values):
     """What evaluation sees of one; it is also what is drawn on."""
     file, noise = photo("wide.png", (8, 12))
-    found = read(file, "center", (8, 8, 1), values(), crop)
+    found = read(file, (8, 8, 1), values(), crop)
     np.testing.assert_array_equal(found.drawn, found.network)
     if crop == 1:
         np.testing.assert_array_equal(found.network[..., 0], noise[:, kept])
     expected = images.fit(Image.fromarray(noise), (8, 8, 1), crop)
     np.testing.assert_array_equal(found.network, expected)
-
-
-def test_a_stretched_picture_is_drawn_as_it_is(photo, values):
-    file, noise = photo("gray.png", (8, 12))
-    found = read(file, "stretched", (4, 4, 1), values())
-    np.testing.assert_array_equal(found.drawn, noise[..., None].repeat(3, -1))
-    whole = Image.fromarray(noise).resize((4, 4), Image.Resampling.BILINEAR)
-    np.testing.assert_array_equal(found.network[..., 0], whole)
-
-
-@pytest.mark.parametrize("shape", [(8, 12, 3), (5, 7, 3)])
-def test_a_picture_of_any_size_as_it_is(shape, photo, values):
-    file, noise = photo("p.png", shape)
-    found = read(file, "as it is", (4, 4, 3), values())
-    np.testing.assert_array_equal(found.drawn, noise)
-    np.testing.assert_array_equal(found.network, noise)
 
 
 def test_a_run_of_clips_takes_clips(photo, values, tmp_path):
@@ -74,21 +63,21 @@ def test_a_run_of_clips_takes_clips(photo, values, tmp_path):
     clips = {"name": "moving_digits", "image_size": 16, "frames": 3}
     given = values(data=clips, model={"name": "mlp"})
     del given["model"]["widths"]
-    found = read(frames, "center", (3, 16, 16, 1), given).network
+    found = read(frames, (3, 16, 16, 1), given).network
     assert [frame.mean() for frame in found] == [0, 10, 20]
-
-
-@pytest.mark.parametrize("fitted", ["center", "stretched", "as it is"])
-def test_a_file_that_is_no_picture(fitted, values, tmp_path):
-    path = tmp_path / "x.png"
-    path.write_bytes(b"no picture")
-    with pytest.raises(UserError, match=r"x\.png: not an image"):
-        read(path, fitted, (8, 8, 1), values())
 
 
 # ------------------------------------------------------------------------ styles
 
 RUN, CONFIG = Path("runs/x"), Config({"data": {"file": "mine.png"}})
+
+
+class OneStyle(nn.Module):
+    pass
+
+
+class OnePicture(nn.Module):
+    one_picture = True
 
 
 @pytest.fixture
@@ -110,8 +99,7 @@ def test_a_content_stands_beside_its_style(content, photo):
 
 def test_a_network_that_knows_its_style_takes_the_content_alone(content):
     _, own = content
-    model = SimpleNamespace(one_picture=False)
-    assert input_files.styled(RUN, CONFIG, model, own, None) is own
+    assert input_files.styled(RUN, CONFIG, OneStyle(), own, None) is own
 
 
 def test_a_run_of_one_picture_takes_no_other(content, photo, monkeypatch):
@@ -121,8 +109,7 @@ def test_a_run_of_one_picture_takes_no_other(content, photo, monkeypatch):
     monkeypatch.setattr(
         setup, "dataset", lambda _: SimpleNamespace(splits={"test": split})
     )
-    model = SimpleNamespace(one_picture=True)
-    only = input_files.styled(RUN, CONFIG, model, own, None)
+    only = input_files.styled(RUN, CONFIG, OnePicture(), own, None)
     np.testing.assert_array_equal(only(file).network, pair[0, 0])
     other, _ = photo("other.png", (8, 8, 3))
     with pytest.raises(UserError, match=r"runs/x changed one picture, mine\.png"):

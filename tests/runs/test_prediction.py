@@ -14,6 +14,7 @@ from scipy.special import softmax
 from cnn_jax.core.errors import UserError
 from cnn_jax.runs import prediction, run_folder
 from cnn_jax.runs.resolve import resolve
+from cnn_jax.tasks.resizing import UNCHANGED
 from cnn_jax.training import setup
 
 STRANGE = Path(os.fsdecode(b"caf\xe9\n.png"))
@@ -74,7 +75,7 @@ def test_pictures_that_keep_their_size_are_read_again(
     """Large ones are not held in memory, and have a program for each size."""
 
     class AsItIs(type(made.network.task)):
-        fitted = "as it is"
+        resizing = UNCHANGED
 
     task = AsItIs(made.dataset.classes)
     changed = dataclasses.replace(made.network, task=task)
@@ -129,7 +130,7 @@ ANSWERS = [
 
 
 def test_a_table(capsys):
-    prediction.show(["a.png", "b.png", "c.png"], ANSWERS, "table")
+    prediction.show(["a.png", "b.png", "c.png"], ANSWERS, "table", ("probability",))
     head, _, *rows = capsys.readouterr().out.splitlines()
     assert head.split() == [
         *("image", "class", "probability", "same", "cosine", "box", "identity")

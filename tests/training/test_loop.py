@@ -13,6 +13,7 @@ import pytest
 from cnn_jax.core.errors import UserError
 from cnn_jax.data.splits import Arrays
 from cnn_jax.runs.resolve import resolve
+from cnn_jax.tasks.classification import Classification
 from cnn_jax.training import freezing, loop, setup
 from cnn_jax.training.checkpoints import Checkpoints
 from cnn_jax.training.config import hash_of
@@ -223,15 +224,12 @@ def test_further_splits_are_evaluated_at_the_end(train, seen, few_digits):
     dataset = dataclasses.replace(few_digits, splits=splits | {"val": val})
     network = setup.network
 
-    class Scored:
-        collected, best_metric, label_kind = (), "accuracy", "class"
-        classes = dataset.classes
-
+    class Scored(Classification):
         def scores(self, totals, rows):
             return {"accuracy": totals["accuracy"]}
 
     def with_scores(config, data):
-        return dataclasses.replace(network(config, data), task=Scored())
+        return dataclasses.replace(network(config, data), task=Scored(dataset.classes))
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(setup, "network", with_scores)

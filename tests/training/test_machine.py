@@ -10,7 +10,10 @@ from types import SimpleNamespace
 import jax
 import pytest
 
+from cnn_jax.core import memory
+from cnn_jax.core.errors import UserError
 from cnn_jax.training import machine
+from cnn_jax.training.config import Config
 
 CPUINFO = "processor\t: 0\nmodel name\t: AMD EPYC: 7B12\nmodel name\t: another\n"
 
@@ -80,3 +83,20 @@ def test_memory_where_the_backend_counts_it_and_where_not(monkeypatch):
     assert machine.peak_memory() == 123
     device(None)
     assert machine.memory_stats() == {} and machine.peak_memory() is None
+
+
+def test_a_state_or_a_batch_of_no_machine_is_refused(monkeypatch):
+    def config(**sizes):
+        groups = {"data": 8, "eval": None} | sizes
+        return Config({name: {"batch_size": size} for name, size in groups.items()})
+
+    state = {"a": jax.ShapeDtypeStruct((2**20, 2**10), "float32")}
+    monkeypatch.setattr(memory, "total", lambda: 2**30)
+    machine.check_memory(config(), (8, 8, 1), {})
+    with pytest.raises(UserError, match=r"parameters .* would take 4\.0 GiB"):
+        machine.check_memory(config(), (8, 8, 1), state)
+    for group in ("data", "eval"):
+        large = config(**{group: 10**9})
+        words = rf"1,000,000,000 .* set config\.{group}\.batch_size"
+        with pytest.raises(UserError, match=words):
+            machine.check_memory(large, (8, 8, 1), {})

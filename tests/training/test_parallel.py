@@ -8,6 +8,7 @@ import pytest
 
 from cnn_jax.core.errors import UserError
 from cnn_jax.training import parallel
+from cnn_jax.training.config import Config
 
 
 @pytest.mark.parametrize(
@@ -29,6 +30,20 @@ def test_a_batch_that_the_devices_do_not_divide(size, devices, nearest, monkeypa
 def test_an_empty_batch(size):
     with pytest.raises(UserError, match=f"config.eval.batch_size={size} must be"):
         parallel.check_batch_size("eval.batch_size", size)
+
+
+@pytest.mark.parametrize("key", ["data.batch_size", "eval.batch_size"])
+def test_devices_share_each_batch_of_a_config(key, monkeypatch):
+    monkeypatch.setattr(jax, "device_count", lambda: 4)
+    sizes = {"data.batch_size": 8, "eval.batch_size": None}
+
+    def config(sizes):
+        groups = ("data", "eval")
+        return Config({g: {"batch_size": sizes[f"{g}.batch_size"]} for g in groups})
+
+    parallel.check_batch_sizes(config(sizes))
+    with pytest.raises(UserError, match=f"config.{key}=6 cannot be split .* 4 devices"):
+        parallel.check_batch_sizes(config(sizes | {key: 6}))
 
 
 def test_rows_come_back_as_they_went():

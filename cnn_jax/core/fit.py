@@ -1,0 +1,130 @@
+"""Whether the parts of a run fit each other: each says what it gives and takes.
+
+    data = Part("config.data.name=clips", {"frame rate": 12})
+    task = Part("config.task.name=my.Task", {}, (Need("frame rate", {25, 30}),))
+    check([data, task])
+
+raises an error: "config.task.name=my.Task takes frame rate 25 or 30, and
+config.data.name=clips has frame rate 12." A fact is known by its name alone, so that
+anybody's part can add facts and needs.
+"""
+
+from collections.abc import Collection, Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from cnn_jax.core.errors import UserError
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A value that a part gives, for a part that says more of it than the value.
+
+    Attributes:
+      value: what needs are compared with.
+      words: the predicate of a sentence about the part: "has one label a pixel".
+      changes: for other values, how to make the part give them: "take head=fcn".
+    """
+
+    value: Any
+    words: str = ""
+    changes: Mapping[Any, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Need:
+    """A requirement of a part. It is not checked where no part gives the fact.
+
+    Attributes:
+      fact: the fact's name.
+      accepted: the values that fit: a set, a `ranges.Range`, or `AllBut`, `Holding`.
+      words: the predicate of a sentence about the part: "learns one label a pixel".
+      advice: what the user can do, unless the fact's own `changes` say so.
+    """
+
+    fact: str
+    accepted: Container[Any]
+    words: str = ""
+    advice: str = ""
+
+
+@dataclass(frozen=True)
+class AllBut:
+    """Accepts every value that is not among `values`."""
+
+    values: Collection[Any]
+
+    def __contains__(self, value: Any) -> bool:
+        return value not in self.values
+
+    def __str__(self) -> str:
+        return f"other than {either(sorted(map(str, self.values)))}"
+
+
+@dataclass(frozen=True)
+class Holding:
+    """Accepts every collection that holds `entry`."""
+
+    entry: Any
+
+    def __contains__(self, value: Collection[Any]) -> bool:
+        return self.entry in value
+
+    def __str__(self) -> str:
+        return f"with {self.entry}"
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one part of a run gives and takes.
+
+    Attributes:
+      name: what errors call it, such as "config.data.name=digits".
+      gives: values, or `Fact`s, by the facts' names.
+      takes: the part's needs; the first that is not met is reported.
+    """
+
+    name: str
+    gives: Mapping[str, Any] = field(default_factory=dict)
+    takes: Sequence[Need] = ()
+
+
+def check(parts: Sequence[Part]) -> None:
+    """Raises UserError unless every given fact is one that all parts accept.
+
+    The error names the part that takes something else, the part that gives the fact,
+    and what to do.
+    """
+    for taker in parts:
+        for need in taker.takes:
+            for giver, fact in _given(need.fact, parts):
+                if fact.value not in need.accepted:
+                    raise _misfit(taker, need, giver, fact)
+
+
+def _given(name: str, parts: Sequence[Part]) -> Iterator[tuple[Part, Fact]]:
+    for part in parts:
+        if name in part.gives:
+            value = part.gives[name]
+            yield part, value if isinstance(value, Fact) else Fact(value)
+
+
+def _misfit(taker: Part, need: Need, giver: Part, fact: Fact) -> UserError:
+    takes = need.words or f"takes {need.fact} {_words(need.accepted)}"
+    has = fact.words or f"has {need.fact} {fact.value}"
+    changes = (way for value, way in fact.changes.items() if value in need.accepted)
+    advice = next(changes, need.advice)
+    ending = f": {advice}." if advice else "."
+    return UserError(f"{taker.name} {takes}, and {giver.name} {has}{ending}")
+
+
+def _words(accepted: Container[Any]) -> str:
+    if isinstance(accepted, set | frozenset | tuple | list):
+        return either(sorted(map(str, accepted)))
+    return str(accepted)
+
+
+def either(words: Sequence[str]) -> str:
+    """The words as "a, b or c"."""
+    *rest, last = words
+    return f"{', '.join(rest)} or {last}" if rest else last

@@ -1,0 +1,45 @@
+"""What data give to the other parts of a run, and take of them; see `core.fit`."""
+
+from cnn_jax.core.fit import Fact, Part
+from cnn_jax.data.dataset import LABELS, Dataset
+
+
+def part(name: str, dataset: Dataset) -> Part:
+    """What a data set gives and takes.
+
+    Counts of examples are given for the splits that are there.
+
+    Args:
+      name: what errors call the data.
+    """
+    *space, _ = dataset.image_shape
+    label, side, classes = dataset.label_kind, min(space[-2:]), len(dataset.classes)
+    gives = {
+        "label kind": Fact(label, f"has {LABELS.get(label, label)}"),
+        "image rank": Fact(
+            len(space), f"has {'images' if len(space) == 2 else 'clips or volumes'}"
+        ),
+        "shorter side": Fact(side, f"has images of {side} pixels"),
+        "classes": Fact(classes, f"has {classes:,} classes"),
+        "mirrorable": Fact(
+            dataset.mirrorable, "has labels that a mirrored image would change"
+        ),
+        "normalized": Fact(
+            {*dataset.mean} != {0} or {*dataset.std} != {1},
+            f"has images normalized by mean {_short(dataset.mean)} and standard "
+            f"deviation {_short(dataset.std)}",
+        ),
+    }
+    for split, use in {"train": "training", "test": "test"}.items():
+        if split in dataset.splits:
+            count = len(dataset.splits[split])
+            gives[f"{use} examples"] = Fact(count, f"has {count:,} {use} examples")
+    if len(dataset.label_shape) == len(dataset.image_shape):  # the label is an image
+        factor = dataset.label_shape[-3] / dataset.image_shape[-3]
+        words = f"has pictures {factor:g} times as large"
+        gives["picture scale"] = Fact(factor, words)
+    return Part(name, gives | dict(dataset.gives), dataset.takes)
+
+
+def _short(values: tuple[float, ...]) -> str:
+    return ", ".join(f"{value:.3g}" for value in values)

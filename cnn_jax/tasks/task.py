@@ -1,0 +1,189 @@
+"""The base class of tasks."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import jax
+import numpy as np
+from jaxtyping import Array, Float, UInt8
+
+from cnn_jax.core.fit import Need, Part
+from cnn_jax.data.dataset import LABELS
+from cnn_jax.models import outputs as kinds
+from cnn_jax.tasks import pictures
+from cnn_jax.tasks.metrics import Pairs, Rows, Totals, means
+from cnn_jax.tasks.resizing import CENTER_CROP, Resizing
+
+Batch = Mapping[str, Array]
+Answers = list[list[dict[str, Any]]]
+
+MOST_NUMBERS = 16  # of an output, to be listed in an answer
+
+
+@dataclass(frozen=True)
+class Task(ABC):
+    """What is learned, and what is measured and said of it.
+
+    A subclass is a frozen dataclass. It must define `best_metric`, `loss` and
+    `metrics`; all else has a default. Its keyword-only fields are the keys of
+    `config.task`, with their ranges in their types:
+
+        @dataclass(frozen=True)
+        class Counting(Task):
+            best_metric: ClassVar[str] = "accuracy"
+            _: KW_ONLY
+            tolerance: NotNegative = 0.5
+
+            def loss(self, outputs, batch, auxiliary=()): ...
+            def metrics(self, outputs, batch): ...
+
+    Loss, metrics and predictions are traced by JAX; all other methods get NumPy arrays.
+    `outputs` are what the model returns, an array or a tree of arrays, batch first.
+    `batch` has uint8 "image"s and their "label"s; in evaluation also a float "mask",
+    which is 0 for the rows that fill up the last batch.
+
+    Attributes:
+      classes: the names of the data's classes; empty where the data have none.
+      best_metric: the score by which checkpoints are compared: the greatest is best.
+      label_kind: the kind of label that is learned, one of `data.dataset.LABELS`.
+      output_kind: the kind of output that is taken, one of `models.OUTPUTS`.
+      gives: further facts for the other parts of a run; see `core.fit`.
+      collected: the entries of batches and `predictions` that `scores` and `summaries`
+        need of every example, where no sum will do.
+      resizing: how `predict` makes an image of a user's file; see `tasks.resizing`.
+      answered: how many answers `predict` gives for a picture; None: as many as the
+        task is sure of.
+      shares: the entries of answers that are shares, and shown in per cent.
+      embeds: whether outputs have an "embedding" by which pictures can be compared
+        (`predict --verify` and `--identify`).
+    """
+
+    label_kind: ClassVar[str] = "class"
+    output_kind: ClassVar[str] = "logits"
+    gives: ClassVar[Mapping[str, Any]] = {}
+    collected: ClassVar[tuple[str, ...]] = ()
+    resizing: ClassVar[Resizing] = CENTER_CROP
+    answered: ClassVar[int | None] = 5
+    shares: ClassVar[tuple[str, ...]] = ()
+    embeds: ClassVar[bool] = False
+
+    classes: tuple[str, ...] = ()
+
+    # ------------------------------------------------- what training needs to be told
+
+    @property
+    @abstractmethod
+    def best_metric(self) -> str:
+        """The score by which checkpoints are compared: a class attribute."""
+
+    @abstractmethod
+    def loss(
+        self, outputs: Any, batch: Batch, auxiliary: Sequence[Any] = (), /
+    ) -> Float[Array, ""]:
+        """The number that training minimizes: the mean over this device's examples.
+
+        Args:
+          auxiliary: the outputs of the network's auxiliary heads; empty in evaluation.
+        """
+
+    @abstractmethod
+    def metrics(self, outputs: Any, batch: Batch, /) -> Pairs:
+        """Metrics of a batch as pairs (sum, count), which are added up over batches.
+
+        `metrics.weighted(values, mask)` makes the pair of a value for each example.
+        """
+
+    @property
+    def takes(self) -> tuple[Need, ...]:
+        """The needs of the task; see `core.fit`. A subclass adds its own to these."""
+        label, output = self.label_kind, kinds.kind_of(self.output_kind)
+        return (
+            Need("label kind", {label}, f"learns {LABELS.get(label, label)}"),
+            Need("output kind", {output.name}, f"takes {output.words}", output.advice),
+        )
+
+    def part(self, name: str) -> Part:
+        """What the task gives and takes.
+
+        Args:
+          name: what errors call the task.
+        """
+        return Part(name, self.gives, self.takes)
+
+    # ------------------------------------------------------ what evaluation measures
+
+    def scores(self, totals: Totals, rows: Rows = (), /) -> dict[str, float]:
+        """Scores of a split. Default: the mean of every metric.
+
+        Args:
+          totals: the sums of `metrics`.
+          rows: the `collected` entries of every example, in order; empty in training.
+        """
+        del rows
+        return means(totals)
+
+    def predictions(self, outputs: Any, batch: Batch, /) -> dict[str, Array]:
+        """Entries of each example, batch first, among them the "error": the examples of
+        greatest error are shown. Default: the loss of each example by itself."""
+
+        def alone(outputs: Any, batch: Batch) -> Float[Array, ""]:
+            return self.loss(*jax.tree.map(lambda leaf: leaf[None], (outputs, batch)))
+
+        return {"error": jax.vmap(alone)(outputs, dict(batch))}
+
+    def summaries(
+        self, totals: Totals, worst: Rows, rows: Rows = (), /
+    ) -> dict[str, UInt8[np.ndarray, "_height _width 3"]]:
+        """Pictures of an evaluation by name, for TensorBoard. Default: none.
+
+        Args:
+          totals, rows: see `scores`.
+          worst: the examples of greatest error, one dict of the batch's and the
+            predictions' entries each.
+        """
+        del totals, worst, rows
+        return {}
+
+    # ----------------------------------------------------------- what `predict` says
+
+    def answers(
+        self, pictures: Sequence[np.ndarray], outputs: Any, k: int | None, /
+    ) -> Answers:
+        """At most `k` answers to each picture, the surest first; None: all sure ones.
+
+        An answer is a dict of plain values. Default: the numbers of the picture's
+        outputs, or of a large output its shape, as one answer.
+        """
+        del k
+        named = outputs if isinstance(outputs, Mapping) else {"output": outputs}
+        return [
+            [{name: _listed(rows, number) for name, rows in named.items()}]
+            for number in range(len(pictures))
+        ]
+
+    def drawn(
+        self, picture: UInt8[np.ndarray, "*depth height width channels"], output: Any, /
+    ) -> np.ndarray:
+        """The picture that `predict` writes, uint8 (height, width, 3). Default: the
+        picture, or the frames of a clip, above the first answer."""
+        one = jax.tree.map(lambda leaf: np.asarray(leaf)[None], output)
+        (answers,) = self.answers([picture], one, 1)
+        said = [
+            f"{name} {value}" for best in answers[:1] for name, value in best.items()
+        ]
+        return pictures.labeled_grid([picture], [", ".join(said)])
+
+    def class_name(self, index: int | np.integer) -> str:
+        """The name of a class, or of an output beyond the data's classes."""
+        index = int(index)
+        return self.classes[index] if index < len(self.classes) else f"output {index}"
+
+
+def _listed(rows: Any, number: int) -> str | list[float]:
+    """The numbers of one row of outputs to six digits, or the shapes of a large row."""
+    leaves = [np.asarray(leaf)[number] for leaf in jax.tree.leaves(rows)]
+    if sum(leaf.size for leaf in leaves) > MOST_NUMBERS:
+        return " and ".join("x".join(map(str, leaf.shape)) for leaf in leaves)
+    return [float(f"{number:.6g}") for leaf in leaves for number in leaf.ravel()]

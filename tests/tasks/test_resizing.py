@@ -1,0 +1,54 @@
+"""From a file to an image of the network's size."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cnn_jax.core.errors import UserError
+from cnn_jax.tasks import resizing
+
+SHAPE = (4, 4, 1)
+
+
+@pytest.fixture
+def photo(tmp_path):
+    """A file and its pixels, 6 high and 8 wide."""
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 8, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "photo.png")
+    return tmp_path / "photo.png", pixels
+
+
+def never(file):
+    raise AssertionError("the data source was asked")
+
+
+def test_the_data_source_makes_the_image(photo):
+    file, _ = photo
+    image = np.ones(SHAPE, np.uint8)
+    found = resizing.CENTER_CROP.read(file, SHAPE, {file: image}.get)
+    assert found.network is image and found.drawn is image
+    assert resizing.CENTER_CROP.drawn_on_image and resizing.CENTER_CROP.one_size
+
+
+def test_a_whole_picture_is_stretched(photo):
+    file, pixels = photo
+    found = resizing.STRETCHED.read(file, (4, 4, 3), never)
+    whole = Image.fromarray(pixels).resize((4, 4), Image.Resampling.BILINEAR)
+    np.testing.assert_array_equal(found.network, whole)
+    np.testing.assert_array_equal(found.drawn, pixels)
+    assert resizing.STRETCHED.one_size and not resizing.STRETCHED.drawn_on_image
+
+
+def test_a_picture_keeps_its_size(photo):
+    file, pixels = photo
+    found = resizing.UNCHANGED.read(file, (4, 4, 3), never)
+    np.testing.assert_array_equal(found.network, pixels)
+    np.testing.assert_array_equal(found.drawn, pixels)
+    assert not resizing.UNCHANGED.one_size
+
+
+@pytest.mark.parametrize("how", [resizing.STRETCHED, resizing.UNCHANGED])
+def test_a_file_that_is_no_picture(how, tmp_path):
+    (tmp_path / "a.png").write_bytes(b"no picture")
+    with pytest.raises(UserError, match=r"a\.png: not an image"):
+        how.read(tmp_path / "a.png", SHAPE, never)
