@@ -117,8 +117,9 @@ def load_module(spec: str) -> ModuleType:
     path, _ = split_recipe(spec)
     file = found(path)
     if not file.is_file():
-        folder = found(str(Path(path).parent))
-        near = sorted(str(p) for p in folder.glob("*.py") if p.name[0] != "_")
+        folder = Path(path).parent
+        files = [p.name for p in found(str(folder)).glob("[!_]*.py")]
+        near = [str(folder / name) for name in sorted(files)]
         there = f" There are: {', '.join(near)}." if near else ""
         raise UserError(f"no config file '{path}'.{there}")
     if file.suffix != ".py":

@@ -263,4 +263,4 @@ def test_a_missing_recipe_names_those_that_there_are(tmp_path, monkeypatch):
         UserError, match=r"no config file 'configs/none.py'. There are"
     ) as e:
         config_lib.load_file("configs/none.py")
-    assert "configs/mlp.py" in str(e.value) and "__init__" not in str(e.value)
+    assert " configs/mlp.py," in str(e.value) and "__init__" not in str(e.value)
