@@ -3,8 +3,13 @@ PYTHON ?= python3
 VENV   := .venv
 RUN    := $(VENV)/bin/python
 
-# The last file that the installation writes; remade when the requirements change.
+# The last files that the installations write; remade when the requirements change:
+# what training needs, and all that the tests use.
 INSTALLED := $(VENV)/.installed
+TESTABLE  := $(VENV)/.installed-dev
+REQUIREMENTS := setup.cfg pyproject.toml constraints.txt
+INSTALL := $(RUN) -m pip install --quiet --disable-pip-version-check \
+  --constraint constraints.txt --editable
 
 .PHONY: train test test-full test-slow style install clean
 
@@ -23,19 +28,22 @@ test-full: style
 test-slow: style
 	$(TEST) --slow
 
-style: $(INSTALLED)
+style: $(TESTABLE)
 	$(RUN) -m ruff format --check .
 	$(RUN) -m ruff check .
 
-install: $(INSTALLED)
+install: $(TESTABLE)
 
-$(INSTALLED): setup.cfg pyproject.toml constraints.txt
+$(INSTALLED): $(REQUIREMENTS)
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; \
 	  v >= (3, 11) or sys.exit("cnn_jax needs Python 3.11 or later; $(PYTHON) is %d.%d. Name another one: make PYTHON=python3.12 ..." % v)'
 	$(PYTHON) -m venv $(VENV)
-	$(RUN) -m pip install --quiet --disable-pip-version-check \
-	  --constraint constraints.txt --editable '.[dev]'
-	touch $(INSTALLED)
+	$(INSTALL) .
+	touch $@
+
+$(TESTABLE): $(INSTALLED)
+	$(INSTALL) '.[dev]'
+	touch $@
 
 clean:
 	rm -rf $(VENV) .cache .pytest_cache .ruff_cache .hypothesis

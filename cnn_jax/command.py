@@ -1,6 +1,7 @@
 """What the commands share: flags, config overrides, and how they end."""
 
 import argparse
+import contextlib
 import errno
 import io
 import logging
@@ -9,17 +10,17 @@ import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from tqdm import tqdm
 
-from cnn_jax.core import names, paths
+from cnn_jax.core import imports, names, paths
 from cnn_jax.core.errors import DataWarning, UserError
 from cnn_jax.training import hosts, startup
 
+PROGRAM = "cnn-jax"
 OVERRIDE = re.compile(r"--config\.([\w.]+)(?:=(.*))?$", re.DOTALL)
 MACHINE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 MACHINE_ERRORS |= {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP}
@@ -31,7 +32,7 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, module: str, description: str, *, overrides: bool = False):
         super().__init__(
-            prog=f"python -m cnn_jax.{module}",
+            prog=program(module),
             description=description,
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
@@ -60,6 +61,12 @@ class Parser(argparse.ArgumentParser):
         flags = self.parse_args(rest)
         flags.overrides = overrides
         return flags
+
+
+def program(module: str) -> str:
+    """Returns how this command was called: `cnn-jax train` or `python -m ...`."""
+    own = sys.argv[0].startswith(f"{PROGRAM} ")
+    return sys.argv[0] if own else f"python -m cnn_jax.{module}"
 
 
 def count(text: str) -> int:
@@ -134,6 +141,8 @@ def run(main: Callable[[], None]) -> None:
         if isinstance(stream, io.TextIOWrapper):  # a terminal may lack characters
             stream.reconfigure(errors="backslashreplace")
     try:
+        with contextlib.suppress(FileNotFoundError):  # the folder was removed
+            imports.add(os.getcwd())
         with shown_warnings(), hosts.farewell():
             main()
             sys.stdout.flush()
@@ -159,7 +168,7 @@ def run(main: Callable[[], None]) -> None:
         raise SystemExit(130) from None
 
 
-@contextmanager
+@contextlib.contextmanager
 def shown_warnings() -> Iterator[None]:
     """Prints each `DataWarning` of the block once, as one line on stderr."""
     with warnings.catch_warnings():

@@ -198,6 +198,24 @@ def asked(call, monkeypatch):
     return ask
 
 
+@pytest.fixture
+def fresh_imports(monkeypatch):
+    """Modules and folders of the user's code, forgotten at the end of a test."""
+    from cnn_jax.core import guard, imports
+
+    monkeypatch.setattr(sys, "path", sys.path[:])
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # edits within a second
+    for name in ("FOLDERS", "REFUSED"):
+        monkeypatch.setattr(guard, name, [])
+    monkeypatch.setattr(imports, "FOLLOWED", set())
+    before = set(sys.modules)
+    yield
+    for name, module in list(sys.modules.items()):
+        file = str(getattr(module, "__file__", None) or "")
+        if name not in before and not guard.is_own(file):
+            del sys.modules[name]
+
+
 @pytest.fixture(scope="session")
 def rows():
     """`rows(workdir)`: the lines of metrics.jsonl, without the speed of the machine."""

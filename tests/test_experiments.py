@@ -13,7 +13,7 @@ from cnn_jax.training import config as config_lib
 from cnn_jax.training import setup
 
 ROOT = Path(__file__).parents[1]
-FILES = sorted(path.stem for path in (ROOT / "experiments").glob("*.py"))
+FILES = sorted(path.stem for path in (ROOT / "experiments").glob("[!_]*.py"))
 # Those on real data too.
 SPECS = [*FILES, "dilation:classification"]
 SPECS += [f"{n}:cifar10" for n in FILES if n not in ("conv3d", "transfer")]

@@ -1,5 +1,5 @@
 """The frames of a clip as it is stored: a folder of pictures, an animated picture, or a
-video file, which PyAV decodes (`pip install '.[video]'`)."""
+video file, which PyAV decodes (extra `video`)."""
 
 import itertools
 import re
@@ -10,7 +10,7 @@ from typing import Any
 
 from PIL import Image
 
-from cnn_jax.core.errors import UserError
+from cnn_jax.core import extras
 from cnn_jax.data import decoding, images, pixel_values, walk
 from cnn_jax.data.walk import PICTURES, Kind, folders, visible_files
 
@@ -129,10 +129,7 @@ def _check_gif(path: Path, most: int) -> None:
 
 
 def _of_video(path: Path, choose: Choice) -> Iterator[Image.Image]:
-    try:
-        import av
-    except ImportError:
-        raise UserError(f"clip {path} needs PyAV: pip install '.[video]'.") from None
+    av = extras.need("av", "video", f"clip {path}")
     options = {
         "format_whitelist": _CONTAINERS,
         "protocol_whitelist": "file",

@@ -9,11 +9,12 @@ worker processes, so resuming needs no more than the step.
 """
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
+from cnn_jax.core import extras
 from cnn_jax.core.errors import UserError
 from cnn_jax.data.splits import Arrays, Split, Varied
 from cnn_jax.data.workers import in_workers
@@ -173,6 +174,12 @@ def _rows(batch_size: int, shard: tuple[int, int]) -> range:
         )
     size = batch_size // hosts
     return range(host * size, (host + 1) * size)
+
+
+def check_workers(splits: Iterable[Split], workers: int) -> None:
+    """Raises UserError if processes are to load splits, and their library is absent."""
+    if workers and any(not isinstance(split, Arrays) for split in splits):
+        extras.check("grain", "input", "config.data.workers")
 
 
 def _run(

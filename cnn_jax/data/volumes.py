@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float
 from PIL import Image
 
+from cnn_jax.core import extras
 from cnn_jax.core.errors import UserError
 from cnn_jax.core.ranges import Examples, Fraction, Number, Seed, Share, Side
 from cnn_jax.data import decoding, images
@@ -49,9 +50,8 @@ def load(
     """Volumes in `dir/<class>/*`, or `dir/<split>/<class>/*`, gray, to classify.
 
     They are arrays [depth, height, width] in `.npy` files, or alone in `.npz` files, or
-    NIfTI, `.nii` and `.nii.gz`, for which nibabel is needed (`pip install
-    '.[volumes]'`). See `fit` for what becomes of them. Classes, splits and what is
-    ignored are those of `folder.load`.
+    NIfTI, `.nii` and `.nii.gz` (extra `volumes`). See `fit` for what becomes of them.
+    Classes, splits and what is ignored are those of `folder.load`.
 
     Args:
       dir: the folder.
@@ -237,12 +237,7 @@ def _stored(file: io.BufferedIOBase) -> np.ndarray:
 
 
 def _nifti(path: str | Path) -> tuple[np.ndarray, tuple[float, ...]]:
-    try:
-        import nibabel
-    except ImportError:
-        raise UserError(
-            f"volume {path} needs nibabel: pip install '.[volumes]'."
-        ) from None
+    nibabel = extras.need("nibabel", "volumes", f"volume {path}")
     # It logs what it also raises, and every header that it mends.
     logging.getLogger("nibabel.global").setLevel(logging.CRITICAL)
     opener = gzip.open if str(path).lower().endswith(".gz") else open

@@ -15,6 +15,7 @@ from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 
+from cnn_jax.core import extras
 from cnn_jax.core.errors import DataWarning, UserError
 from cnn_jax.data import shared_memory
 
@@ -39,7 +40,7 @@ def in_workers(
       UserError: a worker raised it, died, or was stopped.
     """
     # Here and not above: grain takes a second to import.
-    import grain
+    grain = extras.need("grain", "input", "config.data.workers")
     from absl import flags
 
     if not flags.FLAGS.is_parsed():  # grain reads its own from there

@@ -9,14 +9,11 @@ import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from cnn_jax.core import records
 from cnn_jax.core.errors import UserError
+from cnn_jax.core.guard import CONFIG, is_runs
 
-CONFIG = "config.json"
-# Of config.json in every version.
-KEYS = {"config", "config_hash", "dataset", "versions", "git_commit"}
 RECORDS = (CONFIG, "results.json", "metrics.jsonl")
 FILES = ("results.json", "metrics.jsonl", "events.out.tfevents.*")
 TEMPORARY = ("config.tmp", "results.tmp", "metrics.tmp")
@@ -24,14 +21,6 @@ CHECKPOINTS = "checkpoints"
 STEP = re.compile(r"\d+(\.orbax-checkpoint-tmp.*)?")
 # Holds the config.json of a run from the first act of its removal to the last.
 HIDDEN = ".overwritten"
-
-
-def is_runs(content: Any) -> bool:
-    """Returns whether the value is that of a run's config.json, of any version.
-
-    Damage may have spoiled some of the keys.
-    """
-    return isinstance(content, dict) and len(content.keys() & KEYS) >= 3
 
 
 def found(workdir: Path) -> list[Path]:

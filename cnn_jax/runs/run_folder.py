@@ -10,16 +10,17 @@ import platform
 import shutil
 import subprocess
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from cnn_jax.core import disk, names, paths, records, strict_json
-from cnn_jax.core.errors import UserError
+from cnn_jax.core import disk, guard, names, paths, records, strict_json
+from cnn_jax.core.errors import DataWarning, UserError
 from cnn_jax.core.orbax_paths import orbax_path
 from cnn_jax.core.records import Damaged
 from cnn_jax.data.dataset import Dataset
-from cnn_jax.runs import dataset_facts, migration, removal
+from cnn_jax.runs import dataset_facts, migration, removal, user_code
 from cnn_jax.runs.resolve import resolve
 from cnn_jax.training import config as config_lib
 from cnn_jax.training import machine
@@ -29,7 +30,7 @@ PACKAGES = ["cnn_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "nu
 PACKAGES += ["tensorflow-datasets", "grain"]
 PATIENCE = 30  # seconds to wait for another process in the folder
 # The keys of config.json in versions that kept no checksum.
-UNCHECKED = removal.KEYS | {"tags", "device"}
+UNCHECKED = guard.KEYS | {"tags", "device"}
 
 
 def claim(workdir: Path, config: Config, *, overwrite: bool) -> bool:
@@ -43,6 +44,7 @@ def claim(workdir: Path, config: Config, *, overwrite: bool) -> bool:
         named), or something that is no run.
     """
     check_place(workdir)
+    user_code.check_place(workdir)
     if overwrite:
         removal.remove(workdir)
     if not (workdir / removal.CONFIG).exists():
@@ -156,10 +158,17 @@ def describe(
         | {name: _version(name) for name in PACKAGES},
         "git_commit": _git_commit(),
         "device": machine.description(),
-    }
+    } | user_code.record(config, _before(workdir))
     content["checksum"] = _checksum(content)
     write_json(workdir / removal.CONFIG, content)
     removal.forget(workdir)
+
+
+def _before(workdir: Path) -> dict[str, Any]:
+    """The content of config.json where a run goes on; `{}` where it begins."""
+    with contextlib.suppress(UserError):
+        return description(workdir)
+    return {}
 
 
 def _checksum(content: Mapping[str, Any]) -> str:
@@ -214,13 +223,19 @@ def other_devices(workdir: Path) -> str | None:
 
 
 def saved_config(workdir: Path) -> Config:
-    """Returns the resolved config of the run in a folder.
+    """Returns the resolved config of the run in a folder; its code can be imported.
+
+    Warns of code that has changed since.
 
     Raises:
-      UserError: as `description`, or the config is one that no run can have.
+      UserError: as `description` and `user_code.restore`, or the config is one that no
+        run can have.
     """
+    content = description(workdir)
+    for text in user_code.restore(content, workdir):
+        warnings.warn(DataWarning(text), stacklevel=2)
     try:
-        return _resolved(description(workdir))
+        return _resolved(content)
     except UserError:
         raise
     except Exception as error:  # whatever values of wrong types provoke
@@ -267,7 +282,7 @@ def description(workdir: Path) -> dict[str, Any]:
         ) from None
     except Damaged as error:
         raise Damaged(f"{error} {_MENDED}") from None
-    if not removal.is_runs(content):
+    if not guard.is_runs(content):
         raise _not_a_runs(workdir)
     if not _is_intact(content):
         raise Damaged(f"{path} is damaged (its checksum is wrong). {_MENDED}")

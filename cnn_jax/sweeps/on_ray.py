@@ -7,12 +7,12 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from cnn_jax.core import extras
 from cnn_jax.core.errors import UserError
 from cnn_jax.sweeps import outcome
 from cnn_jax.sweeps.experiment import Run
 from cnn_jax.sweeps.local import PATIENCE, Event, tied
 
-INSTALL = "--launcher=ray needs Ray, which is not installed: pip install '.[ray]'."
 RETRIES = 3  # of a run whose worker died
 
 
@@ -23,10 +23,7 @@ def connect(address: str | None) -> Any:
     Raises:
       UserError: Ray is not installed, or there is no cluster at the address.
     """
-    try:
-        import ray
-    except ImportError as error:
-        raise UserError(INSTALL) from error
+    ray = extras.need("ray", "ray", "--launcher=ray")
     try:
         ray.init(
             address=address or "local",

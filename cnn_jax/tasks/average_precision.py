@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
+
+from cnn_jax.core import extras
 
 # As in COCO's `maxDets`: of an image and class, the surest detections count.
 MOST = 100
@@ -58,8 +58,9 @@ def average_precision(
             elif row[0] < -1:
                 entry = _entry(image, -2 - row[0], row[1:5])
                 truth.append(entry | {"iscrowd": 1})
+    library = extras.need("pycocotools.cocoeval", "detection", "average precision")
     with contextlib.redirect_stdout(io.StringIO()):
-        evaluation = COCOeval(
+        evaluation = library.COCOeval(
             _coco(truth, len(labels), num_classes),
             _coco(found, len(labels), num_classes),
             "bbox",
@@ -89,8 +90,9 @@ def _entry(image: int, kind: float, box: np.ndarray) -> dict[str, Any]:
     }
 
 
-def _coco(entries: list[dict[str, Any]], images: int, num_classes: int) -> COCO:
-    coco = COCO()
+def _coco(entries: list[dict[str, Any]], images: int, num_classes: int) -> Any:
+    """Entries as an index of pycocotools."""
+    coco = extras.need("pycocotools.coco", "detection", "average precision").COCO()
     coco.dataset = {
         "images": [{"id": image} for image in range(images)],
         "categories": [{"id": kind} for kind in range(num_classes)],

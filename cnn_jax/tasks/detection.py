@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, UInt8
 
+from cnn_jax.core import extras
 from cnn_jax.core.ranges import Range, Rate
 from cnn_jax.models.fcos import Places
 from cnn_jax.tasks import anchor_free, pictures
@@ -46,6 +47,9 @@ class Detection(Task):
     score_threshold: Rate = 0.05
     iou_threshold: Annotated[float, Range(least=0, most=1)] = 0.6
     most: Annotated[int, Range(least=1, most=10_000)] = 100
+
+    def __post_init__(self):
+        extras.check("pycocotools", "detection", "config.task.name=detection")
 
     def loss(
         self, outputs: Outputs, batch: dict, auxiliary: Sequence[Array] = ()

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, UInt8
 
+from cnn_jax.core import extras
 from cnn_jax.core.errors import unknown
 from cnn_jax.core.fit import Need
 from cnn_jax.core.ranges import Edge
@@ -48,6 +49,7 @@ class Enhancement(Task):
     border: Edge | None = None
 
     def __post_init__(self):
+        extras.check("skimage", "enhancement", "config.task.name=enhancement")
         if self.loss_name not in LOSSES:
             raise unknown("config.task.loss_name", self.loss_name, LOSSES)
 

@@ -9,6 +9,7 @@ import math
 import numpy as np
 from jaxtyping import Real
 
+from cnn_jax.core import extras
 from cnn_jax.core.errors import UserError
 
 PEAK = 255.0
@@ -45,10 +46,9 @@ def ssim(a: Plane, b: Plane, border: int) -> float:
       UserError: the border leaves less than the window.
     """
     # Not at the top: the library loads for a fifth of a second.
-    from skimage.metrics import structural_similarity
-
+    metrics = extras.need("skimage.metrics", "enhancement", "structural similarity")
     return float(
-        structural_similarity(
+        metrics.structural_similarity(
             _inside(a, border, WINDOW),
             _inside(b, border, WINDOW),
             gaussian_weights=True,  # of 11x11, cut off at 3.5 standard deviations

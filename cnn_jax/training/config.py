@@ -5,21 +5,23 @@ attribute of the model that is built from it. So the signatures are the schema, 
 `resolve.resolve` checks a config against them.
 """
 
-import contextlib
 import dataclasses
 import hashlib
 import importlib.util
 import inspect
 import json
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any, NamedTuple, NewType
 
 from ml_collections import ConfigDict, FrozenConfigDict
 
+import cnn_jax
 from cnn_jax import data
+from cnn_jax.core import imports
 from cnn_jax.core.errors import UserError, unknown
 from cnn_jax.core.paths import split_recipe
 from cnn_jax.core.ranges import Range
@@ -38,6 +40,7 @@ UNITS = {
     "examples": Annotated[int, Range(least=0)],
 }
 REQUIRED = dataclasses.MISSING  # in place of a default, as a model's fields have it
+RECIPES = (("configs",), ("experiments",))  # folders that come with the package
 
 
 class Key(NamedTuple):
@@ -107,23 +110,41 @@ def load_file(spec: str) -> dict[str, Any]:
 
 
 def load_module(spec: str) -> ModuleType:
-    """The config file itself, executed.
+    """The config file itself, executed. Modules beside it can be imported.
 
     Raises:
       UserError: the file is missing or broken.
     """
     path, _ = split_recipe(spec)
-    if not Path(path).is_file():
-        near = sorted(str(p) for p in Path(path).parent.glob("*.py"))
-        found = f" There are: {', '.join(near)}." if near else ""
-        raise UserError(f"no config file '{path}'.{found}")
-    if Path(path).suffix != ".py":
+    file = found(path)
+    if not file.is_file():
+        folder = Path(path).parent
+        files = [p.name for p in found(str(folder)).glob("[!_]*.py")]
+        near = [str(folder / name) for name in sorted(files)]
+        there = f" There are: {', '.join(near)}." if near else ""
+        raise UserError(f"no config file '{path}'.{there}")
+    if file.suffix != ".py":
         raise UserError(f"config file '{path}' is not a Python file, NAME.py.")
-    module_spec = importlib.util.spec_from_file_location(Path(path).stem, path)
+    imports.add(file.parent)
+    module_spec = importlib.util.spec_from_file_location(file.stem, file)
     module = importlib.util.module_from_spec(module_spec)
     with blamed(spec):
         module_spec.loader.exec_module(module)
     return module
+
+
+def found(path: str) -> Path:
+    """Returns a path as it is or, where nothing is there, that of the recipe or
+    experiment of this name that came with the package."""
+    package = Path(cnn_jax.__file__).parent
+    roots = [package]  # of an installed package; in a checkout, they lie beside it
+    if (package.parent / "setup.cfg").is_file():
+        roots.append(package.parent)
+    if Path(path).parts[:1] in RECIPES and not Path(path).exists():
+        for root in roots:
+            if (root / path).exists():
+                return root / path
+    return Path(path)
 
 
 def values_of(spec: str, module: ModuleType) -> dict[str, Any]:
@@ -142,31 +163,10 @@ def values_of(spec: str, module: ModuleType) -> dict[str, Any]:
     return config.to_dict()
 
 
-@contextlib.contextmanager
-def blamed(spec: str) -> Iterator[None]:
+def blamed(spec: str) -> AbstractContextManager[None]:
     """Says of what fails within that the config file is wrong, and where."""
     path, _ = split_recipe(spec)
-    try:
-        yield
-    except UserError:
-        raise
-    except Exception as error:
-        line = _line_in(path, error)
-        raise UserError(
-            f"config file '{path}'{line} failed: {type(error).__name__}: {error}"
-        ) from error
-
-
-def _line_in(path: str, error: Exception) -> str:
-    """Where in the file at `path` the error came up, as `, line 12,`."""
-    if isinstance(error, SyntaxError):
-        return f", line {error.lineno},"
-    traceback, line = error.__traceback__, None
-    while traceback:
-        if Path(traceback.tb_frame.f_code.co_filename) == Path(path).absolute():
-            line = traceback.tb_lineno
-        traceback = traceback.tb_next
-    return f", line {line}," if line else ""
+    return imports.blamed(f"config file '{path}'", found(path))
 
 
 def choose(recipes: Mapping[str, Callable[[], ConfigDict]], argument: str | None):

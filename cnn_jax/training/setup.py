@@ -13,7 +13,7 @@ from flax import linen as nn
 
 from cnn_jax import data, models, tasks
 from cnn_jax.core.errors import UserError, unknown
-from cnn_jax.data import augment
+from cnn_jax.data import augment, loading
 from cnn_jax.data.dataset import IMAGENET_MEAN, IMAGENET_STD, Dataset
 from cnn_jax.training import config as config_lib
 from cnn_jax.training import (
@@ -127,7 +127,9 @@ def dataset(config: Config) -> Dataset:
       UserError: as `data.load`, and for a normalization that is not known.
     """
     options = config_lib.arguments(config.data, normalized)
-    return normalized(data.load(config.data.name, **data_options(config)), **options)
+    found = normalized(data.load(config.data.name, **data_options(config)), **options)
+    loading.check_workers(found.splits.values(), config.data.workers)
+    return found
 
 
 # Means and standard deviations of values from 0 to 1, by the number of channels.

@@ -22,7 +22,7 @@ import safetensors
 import safetensors.numpy
 from flax.traverse_util import flatten_dict
 
-from cnn_jax.core import disk, records
+from cnn_jax.core import disk, extras, records
 from cnn_jax.core.errors import UserError
 from cnn_jax.core.orbax_paths import orbax_path
 from cnn_jax.weights.torch_weights import tidy
@@ -129,13 +129,9 @@ def _metadata(path: Path) -> dict[str, Any]:
 
 def _read_hub(name: str) -> Weights:
     """The weights of a repository of the hub, as timm stores them."""
-    try:
-        import huggingface_hub
-        from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
-    except ImportError:
-        raise UserError(
-            f"{HUB}{name} needs huggingface_hub: pip install 'cnn_jax[hf]'."
-        ) from None
+    huggingface_hub = extras.need("huggingface_hub", "hf", f"{HUB}{name}")
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
     repository, _, revision = name.partition("@")
 
     def fetch(file: str) -> Path:

@@ -1,6 +1,7 @@
 """Batches: pure functions of seed and step, every example in its turn."""
 
 import itertools
+import sys
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from cnn_jax.core.errors import UserError
 from cnn_jax.data import folder
-from cnn_jax.data.loading import eval_batches, train_batches
+from cnn_jax.data.loading import check_workers, eval_batches, train_batches
 from cnn_jax.data.splits import Arrays, Varied
 
 sizes = st.integers(1, 40)
@@ -247,3 +248,13 @@ def test_images_of_sizes_of_their_own_are_evaluated_one_by_one():
             assert batch["index"].tolist() == [i if host == 0 else -1, -1]
     kept = split.subset(np.array([2, 0]))
     assert [image.shape for image in kept.images] == [images[2].shape, images[0].shape]
+
+
+def test_workers_need_their_library(monkeypatch):
+    """Where there is something to load."""
+    monkeypatch.setitem(sys.modules, "grain", None)
+    check_workers([numbered(3)], 2)
+    varied = Varied((), ())
+    check_workers([varied], 0)
+    with pytest.raises(UserError, match=r"config.data.workers needs the package grain"):
+        check_workers([numbered(3), varied], 2)

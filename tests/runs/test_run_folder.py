@@ -5,13 +5,15 @@ import dataclasses
 import json
 import os
 import socket
+import sys
 from collections import namedtuple
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from cnn_jax.core.errors import UserError
+from cnn_jax.core import imports
+from cnn_jax.core.errors import DataWarning, UserError
 from cnn_jax.core.records import Damaged
 from cnn_jax.data import digit_scenes, digits
 from cnn_jax.runs import dataset_facts, run_folder
@@ -352,3 +354,38 @@ def test_another_number_of_devices_is_said(folder, monkeypatch):
     monkeypatch.setattr(run_folder.machine, "description", lambda: {"count": 4})
     line = run_folder.other_devices(folder)
     assert "began on a device count of 1 and goes on with 4" in line
+
+
+# ---------------------------------------------------------------------- code of users
+
+
+def test_the_code_of_a_user_is_found_again(
+    folder, config, dataset, tmp_path, fresh_imports, monkeypatch
+):
+    """And a change of it is one warning, also after the run went on."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert "code" not in run_folder.description(folder)
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project" / "nets_f.py").write_text("class Net:\n    pass\n")
+    imports.add(tmp_path / "project")
+    monkeypatch.setattr(run_folder.user_code, "paths_in", lambda _: ["nets_f.Net"])
+    run_folder.describe(folder, config, dataset, {})
+    assert run_folder.description(folder)["code"]["names"].keys() == {"nets_f.Net"}
+    del sys.modules["nets_f"]
+    sys.path.remove(str(tmp_path / "project"))
+    assert run_folder.saved_config(folder) == config
+    assert imports.root("nets_f.Net") == str(tmp_path / "project")
+    (tmp_path / "project" / "nets_f.py").write_text("class Net:\n    other = True\n")
+    for _ in range(2):
+        with pytest.warns(DataWarning, match="nets_f.py has changed since the run in"):
+            assert run_folder.claim(folder, config, overwrite=False)
+        run_folder.describe(folder, config, dataset, {})
+
+
+def test_a_record_of_code_that_was_changed_is_damage(folder, config, dataset):
+    path = folder / "config.json"
+    content = json.loads(path.read_text())
+    content["code"] = {"names": {"a.B": {"folder": "/tmp", "files": {}}}}
+    path.write_text(json.dumps(content))
+    with pytest.raises(Damaged, match="checksum"):
+        run_folder.saved_config(folder)

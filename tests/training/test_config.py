@@ -33,7 +33,7 @@ def adamw():
 
 def every_recipe():
     """(name, values) of every config file with every argument that it knows."""
-    for path in sorted((ROOT / "configs").glob("*.py")):
+    for path in sorted((ROOT / "configs").glob("[!_]*.py")):
         with pytest.raises(UserError, match="unknown argument") as error:
             config_lib.load_file(f"{path}:no_such_argument")
         known = str(error.value).split("Known: ")[1].rstrip(".").split(", ")
@@ -173,3 +173,94 @@ def test_every_recipe_resolves_and_shrinks():
     clips = resolve(config_lib.smoke(clips)).data
     assert (clips.name, clips.frames, clips.channels) == ("moving_digits", 5, 3)
     assert clips.image_size == 96
+
+
+# ---------------------------------------------------------------- files of configs
+
+CONFIG = """
+from cnn_jax.training.config import default
+
+def get_config():
+    config = default()
+    config.model.name = NAME
+    return config
+"""
+
+
+def write(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return str(path)
+
+
+def test_a_config_imports_what_lies_beside_it(tmp_path, fresh_imports):
+    write(tmp_path / "helpers_a.py", "NAME = 'mlp'\n")
+    write(tmp_path / "base_a.py", f"from helpers_a import NAME\n{CONFIG}")
+    path = write(tmp_path / "config_a.py", "from base_a import get_config\n")
+    assert config_lib.load_file(path)["model"]["name"] == "mlp"
+
+
+def test_two_configs_do_not_share_a_helper_by_accident(tmp_path, fresh_imports):
+    paths = []
+    for folder in ("a", "b"):
+        write(tmp_path / folder / "helpers_b.py", f"NAME = {folder!r}\n")
+        text = f"from helpers_b import NAME\n{CONFIG}"
+        paths.append(write(tmp_path / folder / "config.py", text))
+    assert config_lib.load_file(paths[0])["model"]["name"] == "a"
+    with pytest.raises(UserError) as error:
+        config_lib.load_file(paths[1])
+    for folder in ("a", "b"):
+        assert f"{tmp_path / folder}/helpers_b.py" in str(error.value)
+
+
+def test_the_line_of_a_fault_is_that_of_the_users_file(tmp_path, fresh_imports):
+    write(tmp_path / "helpers_c.py", "\n\nNAME = nothing\n")
+    path = write(tmp_path / "config.py", f"from helpers_c import NAME\n{CONFIG}")
+    place = f"{tmp_path}/helpers_c.py, line 3"
+    with pytest.raises(UserError) as error:
+        config_lib.load_file(path)
+    assert str(error.value) == (
+        f"config file '{path}' ({place}) failed: NameError: name 'nothing' is not "
+        "defined"
+    )
+    path = write(tmp_path / "other.py", CONFIG)
+    with pytest.raises(UserError, match=r"other.py', line 6, failed: NameError: name"):
+        config_lib.load_file(path)
+
+
+def test_recipes_that_came_with_the_package(tmp_path, monkeypatch, fresh_imports):
+    """Are found where the working directory has none of that name."""
+    monkeypatch.chdir(tmp_path)
+    own = write(tmp_path / "configs" / "mlp.py", CONFIG)
+    assert config_lib.found("configs/mlp.py") == Path("configs/mlp.py")
+    assert config_lib.found(own) == Path(own)
+    for name in ("configs/resnet.py", "experiments/pooling.py"):
+        assert config_lib.found(name) == ROOT / name
+        assert config_lib.load_file(name)["model"]["name"]
+    for name in (
+        "configs/none.py",
+        "resnet.py",
+        "setup.cfg",
+        f"{ROOT}/configs/none.py",
+    ):
+        assert config_lib.found(name) == Path(name)
+    # Of an installed package, they lie in its folder.
+    write(tmp_path / "site" / "cnn_jax" / "__init__.py", "")
+    installed = write(tmp_path / "site" / "cnn_jax" / "configs" / "vgg.py", CONFIG)
+    write(tmp_path / "site" / "configs" / "nin.py", CONFIG)  # another program's
+    monkeypatch.setattr(
+        config_lib.cnn_jax,
+        "__file__",
+        str(tmp_path / "site" / "cnn_jax" / "__init__.py"),
+    )
+    assert config_lib.found("configs/vgg.py") == Path(installed)
+    assert config_lib.found("configs/nin.py") == Path("configs/nin.py")
+
+
+def test_a_missing_recipe_names_those_that_there_are(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(
+        UserError, match=r"no config file 'configs/none.py'. There are"
+    ) as e:
+        config_lib.load_file("configs/none.py")
+    assert " configs/mlp.py," in str(e.value) and "__init__" not in str(e.value)

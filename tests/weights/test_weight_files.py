@@ -293,7 +293,7 @@ def test_weights_of_the_hub(hub):
 
 def test_the_hub_needs_a_package(monkeypatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    with pytest.raises(UserError, match=r"needs huggingface_hub: pip install 'cnn_jax"):
+    with pytest.raises(UserError, match=r"hf:a/b needs the package hugg"):
         weight_files.read("hf:a/b")
 
 

@@ -1,0 +1,42 @@
+"""`cnn-jax COMMAND`: the commands of the package as one program.
+
+It imports no more than the command that was asked for.
+"""
+
+import importlib
+import sys
+
+import cnn_jax
+from cnn_jax import command
+from cnn_jax.core.errors import unknown
+
+# The module of each command.
+COMMANDS = {"train": "main"} | {
+    name: name
+    for name in ("evaluate", "predict", "summary", "sweep", "benchmark", "convert")
+}
+
+
+def main() -> None:
+    name, *flags = sys.argv[1:] or ["--help"]
+    if name in ("-h", "--help"):
+        print(overview())
+    elif name == "--version":
+        print(cnn_jax.__version__)
+    elif name in COMMANDS:
+        sys.argv = [f"{command.PROGRAM} {name}", *flags]
+        command.run(importlib.import_module(f"cnn_jax.{COMMANDS[name]}").main)
+    else:
+        print(f"error: {unknown('command', name, COMMANDS)}", file=sys.stderr)
+        raise SystemExit(2)
+
+
+def overview() -> str:
+    """Returns the commands with a line on each."""
+    program = command.PROGRAM
+    lines = [f"usage: {program} COMMAND [FLAGS]", ""]
+    for name, module in COMMANDS.items():
+        text = importlib.import_module(f"cnn_jax.{module}").__doc__
+        lines.append(f"  {name:10} {text.splitlines()[0]}")
+    lines += ["", f"{program} COMMAND --help lists the flags of a command."]
+    return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""One ablation a file."""
