@@ -773,7 +773,10 @@ STYLE = [
         (["--config.model.style_layers=('fire33',)"], "module of SqueezeNet 'fire33'"),
         (["--config.task.layer_weights=(1, 2, 3)"], "one for each of the 2"),
         (["--config.data.name=pictures_and_styles"], "pixels:squeezenet1_0 learns one"),
-        (["--config.data.flip=true"], "are not augmented further"),
+        (
+            ["--config.data.flip=true"],
+            "flip=True is not possible for data with a style",
+        ),
         (["--config.optimizer.freeze=none"], "set config.optimizer.freeze=backbone"),
         (["--config.optimizer.freeze=backbone/conv1"], "freeze=backbone"),
         (["--config.model.init_from=none.pth"], "there are no weights at none.pth"),

@@ -11,9 +11,12 @@ import numpy as np
 from PIL import Image
 
 from cnn_jax.core.ranges import Channels, Examples, Range
+from cnn_jax.data import clips as user_clips
 from cnn_jax.data import digits, images
 from cnn_jax.data.dataset import Dataset, assemble, check_memory
+from cnn_jax.data.source import Source
 from cnn_jax.data.splits import Arrays
+from cnn_jax.data.subset import FEW
 
 # Rows and columns of a step.
 DIRECTIONS = {
@@ -74,7 +77,11 @@ def load(
             gray, labels[index] = _clip(rng, frames, image_size, pool)
             clips[index] = gray[..., None]
         splits.append(Arrays(clips, labels))
-    return assemble(*splits, classes=tuple(MOTIONS), in_memory=True)
+    # A mirrored clip shows another motion.
+    return assemble(*splits, classes=tuple(MOTIONS), in_memory=True, mirrorable=False)
+
+
+SOURCE = Source("moving_digits", load, cheap=FEW, embedded=32, files=user_clips.FILES)
 
 
 def _clip(

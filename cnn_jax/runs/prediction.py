@@ -52,7 +52,7 @@ def apply(
         check_regular(file)
     config = folder.saved_config(workdir)
     dataset = folder.saved_dataset(workdir)
-    styled = dataset.label_kind == "style"
+    styled = dataset.labels.paired
     if config.data.get("keep_pixels", 1) < 1:
         raise UserError(
             f"the run in {workdir} sees a part of the pixels of its own images "
@@ -200,7 +200,7 @@ def files_in(workdir: Path, paths: Sequence[Path]) -> list[tuple[Path, Path]]:
       UserError: there are none in a path.
     """
     name = folder.saved_config(workdir).data.name
-    kind = data.STORED.get(name, data.PICTURES).kind
+    kind = data.source(name)[0].files.kind
     files = []
     for path in paths:
         found = below(path, kind)

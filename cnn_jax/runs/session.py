@@ -18,7 +18,8 @@ from tabulate import tabulate
 from cnn_jax import models
 from cnn_jax.core import strict_json
 from cnn_jax.analysis import costs, probe
-from cnn_jax.data.dataset import LABELS, Dataset
+from cnn_jax.data.dataset import Dataset
+from cnn_jax.data.labels import CLASS
 from cnn_jax.core.errors import UserError, unknown
 from cnn_jax.weights import torch_weights, files
 from cnn_jax.core.records import Damaged
@@ -236,10 +237,10 @@ def _probe(
     variables: Any,
     output: str,
 ) -> None:
-    if dataset.label_kind != "class":
+    if dataset.labels is not CLASS:
         raise UserError(
-            "--probe takes one label an image, and these have "
-            f"{LABELS[dataset.label_kind]}."
+            f"--probe takes {CLASS.described}, and these have "
+            f"{dataset.labels.described}."
         )
     if not models.has_map(network.model):
         raise UserError(

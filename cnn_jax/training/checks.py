@@ -9,7 +9,8 @@ from flax import linen as nn
 from cnn_jax import models, tasks
 from cnn_jax.core import memory
 from cnn_jax.core.errors import UserError
-from cnn_jax.data.dataset import LABELS, Dataset
+from cnn_jax.data import labels
+from cnn_jax.data.dataset import Dataset
 from cnn_jax.data.splits import Shape
 from cnn_jax.tasks import verification
 from cnn_jax.training import freezing, machine, parallel
@@ -32,8 +33,8 @@ def check_fit(config: Config, model: nn.Module, dataset: Dataset) -> None:
     given, wanted = dataset.label_kind, tasks.TASKS[task].label_kind
     if given != wanted:
         raise UserError(
-            f"config.task.name={task} learns {LABELS[wanted]}, and "
-            f"config.data.name={source} has {LABELS[given]}."
+            f"config.task.name={task} learns {labels.find(wanted).described}, and "
+            f"config.data.name={source} has {dataset.labels.described}."
         )
     given, wanted = models.output_kind(model), tasks.TASKS[task].output_kind
     if given != wanted:
@@ -80,39 +81,19 @@ def check_fit(config: Config, model: nn.Module, dataset: Dataset) -> None:
             f"have: config.data.normalization={config.data.normalization} would change "
             "these."
         )
-    if config.data.jitter and dataset.label_kind in ("picture", "style"):
+    if len(dataset.image_shape) == 4 and not getattr(model, "takes_clips", True):
         raise UserError(
-            f"config.data.jitter changes the light of the images of {source}, and not "
-            "that of the pictures that are learned: set config.data.jitter=0."
+            f"{name} takes images, and config.data.name={source} has clips or volumes."
         )
-    if len(dataset.image_shape) == 4:
-        if not getattr(model, "takes_clips", True):
-            raise UserError(
-                f"{name} takes images, and config.data.name={source} has clips or "
-                "volumes."
-            )
-        if dataset.label_kind == "style" and (
-            config.data.crop_padding or config.data.flip
-        ):
-            raise UserError(
-                f"the pairs of config.data.name={source} are not augmented further: "
-                "set config.data.crop_padding=0 and config.data.flip=false."
-            )
-        if config.data.flip and source == "moving_digits":
-            raise UserError(
-                "a mirror would change where the digits move: set "
-                "config.data.flip=false."
-            )
+    if config.data.flip and not dataset.mirrorable:
+        raise UserError(
+            f"a mirror would change the labels of config.data.name={source}: set "
+            "config.data.flip=false."
+        )
 
 
-def check_numbers(config: Config, image_shape: Shape, classes: int) -> None:
-    """Raises UserError for a number that has no meaning for such images and classes."""
-    side = min(image_shape[-3:-1])
-    if config.data.crop_padding >= side:
-        raise UserError(
-            f"config.data.crop_padding={config.data.crop_padding} must be below "
-            f"{side}, the shorter side of the images: crops would have nothing of them."
-        )
+def check_numbers(config: Config, classes: int) -> None:
+    """Raises UserError for a number that has no meaning for so many classes."""
     if max(config.task.get("top_k", ()), default=0) > classes:
         raise UserError(
             f"config.task.top_k={config.task.top_k} must be at most {classes}, the "

@@ -174,7 +174,7 @@ def training(config: Config, network: Network, examples: int) -> Training:
             "config.optimizer.reinitialize draws anew what config.model.init_from "
             "would give: set that too."
         )
-    checks.check_numbers(config, network.image_shape, len(network.task.classes))
+    checks.check_numbers(config, len(network.task.classes))
     plan = plan_of(config, network, examples)
     checks.check_judge(config, network.model, plan)
     if plan and max(plan.starts, default=0) >= steps:
@@ -186,8 +186,8 @@ def training(config: Config, network: Network, examples: int) -> Training:
     return Training(
         optimizer=_optimizer(config, schedule, plan),
         schedule=schedule,
-        augmentation=augment.Augment(
-            network.label_kind, **config_lib.arguments(config.data, augment.Augment)
+        augmentation=augment.make(
+            dict(config.data), network.label_kind, network.image_shape
         ),
         steps=steps,
         steps_per_epoch=examples / batch_size,

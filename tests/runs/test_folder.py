@@ -21,7 +21,7 @@ from cnn_jax.runs.resolve import resolve
 
 @pytest.fixture(scope="module")
 def dataset():
-    return digits.load(train_examples=40, test_examples=20)
+    return digits.SOURCE.load(train_examples=40, test_examples=20)
 
 
 @pytest.fixture
