@@ -46,7 +46,7 @@ def values():
 
 @pytest.fixture(scope="session")
 def few_digits():
-    return digits.load(train_examples=24, test_examples=20)
+    return digits.SOURCE.load(train_examples=24, test_examples=20)
 
 
 @pytest.fixture(scope="session")

@@ -776,7 +776,7 @@ STYLE = [
             "2 style layers: set one weight, or one for each",
         ),
         (["--config.data.name=pictures_and_styles"], "pixels:squeezenet1_0 learns one"),
-        (["--config.data.flip=true"], "leave pairs alone, set config.data.flip=false"),
+        (["--config.data.flip=true"], "set config.data.flip=False"),
         (["--config.optimizer.freeze=none"], "set config.optimizer.freeze=backbone"),
         (["--config.optimizer.freeze=backbone/conv1"], "freeze=backbone"),
         (["--config.model.init_from=none.pth"], "there are no weights at none.pth"),

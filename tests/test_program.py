@@ -441,7 +441,7 @@ def test_config_json_says_what_ran(trained):
 
 def test_predict_sees_what_evaluation_saw(trained, done, tmp_path):
     """A test image, written to a file and read back, gets the same prediction."""
-    split = digits.load(train_examples=40, test_examples=20).splits["test"]
+    split = digits.SOURCE.load(train_examples=40, test_examples=20).splits["test"]
     for number, image in enumerate(split.images):
         Image.fromarray(image[..., 0]).save(tmp_path / f"{number:02}.png")
     found = json.loads(

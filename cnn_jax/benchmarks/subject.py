@@ -11,6 +11,7 @@ import numpy as np
 from cnn_jax import data, models, tasks
 from cnn_jax.analysis import costs
 from cnn_jax.core.errors import UserError
+from cnn_jax.data import labels
 from cnn_jax.data.dataset import IMAGENET_MEAN, IMAGENET_STD, Dataset
 from cnn_jax.runs.resolve import resolve
 from cnn_jax.training import config as config_lib
@@ -92,10 +93,11 @@ class Subject:
         rng, size = np.random.default_rng(0), self.batch_size
         shape = (size, *self.network.image_shape)
         classes = len(self.network.task.classes)
+        kind = labels.find(self.network.label_kind)
         label_shape = (size, *self.network.label_shape)
         rows = {
             "image": rng.integers(0, 256, shape, np.uint8),
-            "label": random_labels(rng, self.network.label_kind, label_shape, classes),
+            "label": kind.random(rng, label_shape, classes),
             "index": np.arange(size, dtype=np.int32),
         }
         if mode == "infer":
@@ -111,22 +113,6 @@ class Subject:
         return np.asarray(jax.jit(self.network.normalize)(images))
 
 
-def random_labels(
-    rng: np.random.Generator, kind: str, shape: tuple[int, ...], classes: int
-) -> np.ndarray:
-    """Labels of a kind of `dataset.LABELS`, as `splits.Arrays` has them."""
-    if kind in ("class", "style"):
-        return rng.integers(0, max(classes, 1), shape, np.int32)
-    if kind == "pixels":
-        return rng.integers(0, classes, shape, np.uint8)
-    if kind == "picture":
-        return rng.integers(0, 256, shape, np.uint8)
-    corners = np.sort(rng.uniform(0, 32, (*shape[:-1], 2, 2)), axis=-2)
-    labels = rng.integers(0, classes, (*shape[:-1], 1))
-    boxes = corners.reshape(*shape[:-1], 4)
-    return np.concatenate([labels, boxes], axis=-1).astype(np.float32)
-
-
 def make(request: Request) -> Subject:
     """What a request asks for.
 
@@ -135,20 +121,21 @@ def make(request: Request) -> Subject:
         augmentation cannot take such an input.
     """
     config = request.resolve()
-    label_shape, label_kind = (), "class"
     if request.config:
         known = data.describe(config.data.name, **setup.data_options(config))
         classes, shape, label_shape, label_kind = known
+        kind = labels.find(label_kind)
     else:
         setting = models.published(request.model)
         total = config.model.num_classes or setting.num_classes
         classes = tuple(map(str, range(total)))
         shape = request.input_shape or models.published_shape(request.model)
-        if tasks.find(config.task.name).label_kind == "pixels":
-            label_shape, label_kind = shape[:-1], "pixels"
+        kind = labels.find(tasks.find(config.task.name).label_kind)
+        if (label_shape := kind.shape(shape)) is None:
+            kind, label_shape = labels.CLASS, ()
     if request.input_shape:
         shape = request.input_shape
-        label_shape = label_shape and shape[:-1]
+        label_shape = kind.shape(shape) or label_shape
     channels = shape[-1]
     dataset = Dataset(
         splits={},
@@ -157,7 +144,7 @@ def make(request: Request) -> Subject:
         mean=IMAGENET_MEAN.get(channels, (0.5,) * channels),
         std=IMAGENET_STD.get(channels, (0.25,) * channels),
         label_shape=label_shape,
-        label_kind=label_kind,
+        label_kind=kind.name,
     )
     network = setup.network(config, dataset)
     training = setup.training(network, EXAMPLES)

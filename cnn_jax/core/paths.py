@@ -2,15 +2,28 @@
 
 import os
 import re
+import typing
 from pathlib import Path
+from typing import Annotated, Any
 
 from cnn_jax.core.errors import UserError
 
 URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 # `PATH.py` or `PATH.py:ARG`. A folder's name may hold a colon too.
 RECIPE = re.compile(r"(.*?\.py)(?::(.*))?", re.DOTALL)
+# The type of a config key that holds a path of the user's.
+_PLACE = object()
+Place = Annotated[str, _PLACE]
 # Linux's limits, in bytes; other systems have the same or larger ones.
 NAME_BYTES, PATH_BYTES = 255, 4095
+
+
+def is_place(hint: Any) -> bool:
+    """Returns whether a type hint is `Place`, or one of its alternatives is."""
+    parts = typing.get_args(hint)
+    if typing.get_origin(hint) is Annotated:
+        return any(fact is _PLACE for fact in parts[1:])
+    return any(map(is_place, parts))
 
 
 def expanded(text: str) -> str:

@@ -7,27 +7,22 @@ from pathlib import Path
 
 import numpy as np
 
-from cnn_jax.core.ranges import (
-    Cells,
-    Channels,
-    Count,
-    Examples,
-    Fraction,
-    Seed,
-    Share,
-    Side,
-)
+from cnn_jax.core.paths import Place
+from cnn_jax.core.ranges import Cells, Channels, Count, Fraction, Share, Side
 from cnn_jax.data import clip_files, images
 from cnn_jax.data.dataset import Dataset, assemble
 from cnn_jax.data.folder import labeled
+from cnn_jax.data.source import Files, Source, StandIn
 from cnn_jax.data.splits import Encoded, Records, Shape
+from cnn_jax.data.subset import ALL, Subset
 
 Clip = np.ndarray  # uint8 [frames, height, width, channels]
 
 
 def load(
+    subset: Subset = ALL,
     *,
-    dir: str = "",
+    dir: Place = "",
     image_size: tuple[Side, ...] = (112,),
     channels: Channels = 3,
     frames: Cells = 16,
@@ -35,9 +30,6 @@ def load(
     clips_per_video: Count = 1,
     crop_area: Share = images.CROP_AREA[0],
     test_fraction: Fraction = 0.2,
-    train_examples: Examples | Share | None = None,
-    test_examples: Examples | Share | None = None,
-    subset_seed: Seed = 0,
 ) -> Dataset:
     """Clips of the videos in `dir/<class>/*`, or `dir/<split>/<class>/*`.
 
@@ -49,6 +41,7 @@ def load(
     are decoded anew for every clip, by `data.workers` processes.
 
     Args:
+      subset: how many videos are used.
       dir: the folder.
       image_size: of each frame, a side in pixels, or (height, width).
       channels: 3 for RGB, 1 for gray.
@@ -59,7 +52,6 @@ def load(
       crop_area: the least share of a frame that a box to train on covers; 1: boxes are
         those of testing. A box that is enlarged enlarges motion too.
       test_fraction: between 0 and 1; not used where there is a test split.
-      train_examples, test_examples, subset_seed: see `folder.load`; of videos.
 
     Raises:
       UserError: as `folder.load`; a video that cannot be read, while training.
@@ -70,9 +62,7 @@ def load(
     dataset = assemble(
         *(Clips(each, shape, frame_step=frame_step) for each in files),
         classes=classes,
-        train_examples=train_examples,
-        test_examples=test_examples,
-        subset_seed=subset_seed,
+        subset=subset,
         in_memory=False,
         random_crop=crop_area < 1,
     )
@@ -171,3 +161,9 @@ def cut(
                 box = images.random_crop_box(frame.size, place, (crop_area, 1.0))
         resampled.append(images.resample(frame, tuple(shape), lambda _, b=box: b))
     return np.stack(resampled)
+
+
+FILES = Files(clip_files.CLIPS, cut)
+SOURCE = Source(
+    "clips", load, takes=Subset, stand_in=StandIn("moving_digits"), files=FILES
+)

@@ -10,21 +10,13 @@ from typing import Any
 import numpy as np
 
 from cnn_jax.core import fit, memory, names
-from cnn_jax.core.errors import UserError
+from cnn_jax.data import labels
+from cnn_jax.data.labels.kind import LabelKind
 from cnn_jax.data.splits import Arrays, Shape, Split
+from cnn_jax.data.subset import ALL, Subset
 
 MEMORY_LIMIT = 2 * 2**30  # bytes; sets up to this size are held in memory
-IGNORED = 255  # the label of a pixel that belongs to no class, or to no image
 EVAL_CROP = 224 / 256  # of the shorter side, where training takes random crops
-
-# What a label is, and how an example has it.
-LABELS = {
-    "class": "one label an image",
-    "pixels": "one label a pixel",
-    "boxes": "boxes of objects",
-    "picture": "a picture as its target",
-    "style": "a style beside each picture",
-}
 
 # Of ImageNet's training pictures, values in 0..1; for gray the mean over channels.
 IMAGENET_MEAN = {1: (0.449,), 3: (0.485, 0.456, 0.406)}
@@ -36,14 +28,14 @@ class Dataset:
     """Two splits under their roles, "train" and "test", and what they have in common.
 
     `image_shape` is (height, width, channels) of the images in a batch, (frames,
-    height, width, channels) of clips, (depth, ...) of volumes; `label_kind` is one of
-    `LABELS`, and `label_shape` the shape of a label, () of one class an image. `mean`
-    and `std` are per channel, of pixel values scaled to 0..1; `crop` is the fraction of
-    the shorter side that the evaluation transform keeps (see `images.fit`). `unseen`
-    are the names of further classes, whose examples are all in the test split; their
-    labels follow those of `classes`. `mirrorable` says whether an image's label holds
-    for the mirrored image too. `gives` and `takes` are further facts and needs of a
-    source, for the other parts of a run: see `core.fit`.
+    height, width, channels) of clips, (depth, ...) of volumes; `label_kind` names the
+    kind `labels`, and `label_shape` is the shape of a label, () of one class an image.
+    `mean` and `std` are per channel, of pixel values scaled to 0..1; `crop` is the
+    fraction of the shorter side that the evaluation transform keeps (see `images.fit`).
+    `unseen` are the names of further classes, whose examples are all in the test split;
+    their labels follow those of `classes`. `mirrorable` says whether a mirrored image
+    keeps its label. `gives` and `takes` are further facts and needs of a source, for
+    the other parts of a run: see `core.fit`.
     """
 
     splits: dict[str, Split]
@@ -59,6 +51,11 @@ class Dataset:
     gives: Mapping[str, Any] = field(default_factory=dict)
     takes: Sequence[fit.Need] = ()
 
+    @property
+    def labels(self) -> LabelKind:
+        """What its labels are."""
+        return labels.find(self.label_kind)
+
 
 def assemble(
     train: Split,
@@ -66,31 +63,27 @@ def assemble(
     *,
     classes: Sequence[str],
     unseen: Sequence[str] = (),
-    train_examples: int | float | None = None,
-    test_examples: int | float | None = None,
-    subset_seed: int = 0,
+    subset: Subset = ALL,
     in_memory: bool | None = None,
     random_crop: bool = False,
     label_kind: str = "class",
+    mirrorable: bool = True,
 ) -> Dataset:
-    """The data set that a source hands out: cut to size, and in memory if it fits.
+    """Returns the data set of a source: cut to size, and in memory if it fits.
 
     Args:
       train, test: the two splits, whole.
       classes: names; a label is an index into them.
       unseen: names of further classes, that the test split alone may have.
-      train_examples, test_examples: keep so much (see `keep`); None: all.
-      subset_seed: chooses those to train on.
+      subset: how many examples are kept, and which ones.
       in_memory: True, False, or None for "if it needs less than 2 GiB".
       random_crop: where the set stays on disk, train on random resized crops and
         evaluate on the center of slightly larger pictures.
+      label_kind, mirrorable: see `Dataset`.
 
     Raises `UserError` for an example without a valid label.
     """
-    splits = {
-        "train": keep(train, train_examples, subset_seed),
-        "test": keep(test, test_examples),
-    }
+    splits = subset.of(train, test)
     image_shape = train.image_shape
     if in_memory is None:
         size = sum(len(split) for split in splits.values()) * np.prod(image_shape)
@@ -99,17 +92,7 @@ def assemble(
         splits = {role: into_memory(split) for role, split in splits.items()}
         counts = {"train": len(classes), "test": len(classes) + len(unseen)}
         for role, split in splits.items():
-            labels = split.labels
-            if label_kind == "pixels":
-                labels = labels[labels != IGNORED]
-            elif label_kind == "boxes":
-                labels = labels[..., 0][labels[..., 0] >= 0]
-            if labels.min(initial=0) < 0 or labels.max(initial=0) >= counts[role]:
-                raise UserError(
-                    f"the {role} split has examples without a label "
-                    f"({labels.min()} to {labels.max()} for "
-                    f"{counts[role]} classes); choose another split."
-                )
+            labels.find(label_kind).check_range(split.labels, counts[role], role)
         mean, std = channel_statistics(splits["train"].images)
     else:
         if random_crop:
@@ -127,34 +110,8 @@ def assemble(
         label_shape=train.label_shape,
         label_kind=label_kind,
         unseen=tuple(map(names.text, unseen)),
+        mirrorable=mirrorable,
     )
-
-
-def keep(split: Split, count: int | float | None, seed: int = 0) -> Split:
-    """The first `count` examples of a random order, or all of them if None.
-
-    In that order every prefix holds the classes in the proportions of the whole,
-    so smaller selections lie inside larger ones and balanced sets stay balanced.
-    (Sets whose labels are not known without reading them all, or are one a pixel, are
-    only shuffled.)
-
-    Args:
-      count: a whole number of them, or a float: a share, rounded, of one at least.
-      seed: of the order.
-    """
-    if count is None:
-        return split
-    if isinstance(count, float):
-        count = max(1, round(count * len(split)))
-    order = np.random.default_rng(seed).permutation(len(split))
-    labels = split.known_labels()
-    if labels is not None:
-        place = np.empty(len(order))
-        for label in np.unique(labels):
-            members = np.flatnonzero(labels[order] == label)
-            place[members] = (np.arange(len(members)) + 0.5) / len(members)
-        order = order[np.argsort(place, kind="stable")]
-    return split.subset(order[:count])
 
 
 def check_memory(count: int, shape: Shape) -> None:

@@ -13,12 +13,16 @@ from cnn_jax.core.errors import unknown
 from cnn_jax.core.ranges import Channels, Examples, Layers, Range
 from cnn_jax.data import digits, images
 from cnn_jax.data.dataset import Dataset, assemble, check_memory
+from cnn_jax.data.labels.boxes import BOXES, padded
+from cnn_jax.data.labels.pixels import PIXELS
+from cnn_jax.data.source import Source
 from cnn_jax.data.splits import Arrays
+from cnn_jax.data.subset import FEW
 
 CLASSES = ("background", *map(str, range(10)))
 SPLITS = {"train": 0, "test": 1}
 
-LABELED = ("pixels", "boxes")
+LABELED = (PIXELS.name, BOXES.name)
 
 MOST_DIGITS = 4
 # A digit's side is from a sixth to a half of the canvas, 8 to 24 pixels of 48.
@@ -44,7 +48,7 @@ def load(
     channels: Channels = 1,
     train_examples: Examples = 2000,
     test_examples: Examples = 400,
-    labels: str = "pixels",
+    labels: str = PIXELS.name,
     most_digits: Layers = MOST_DIGITS,
 ) -> Dataset:
     """Scenes of up to four digits; training and test scenes share no digit.
@@ -80,14 +84,17 @@ def load(
             rng = np.random.default_rng([SPLITS[role], index])
             scene = _scene(rng, image_size, pool, most_digits)
             scenes[index] = scene.gray[..., None]
-            targets.append(scene.pixels if labels == "pixels" else scene.boxes)
+            targets.append(scene.pixels if labels == PIXELS.name else scene.boxes)
         splits.append(Arrays(scenes, np.stack(targets)))
     return assemble(
         *splits,
-        classes=CLASSES if labels == "pixels" else CLASSES[1:],
+        classes=CLASSES if labels == PIXELS.name else CLASSES[1:],
         in_memory=True,
         label_kind=labels,
     )
+
+
+SOURCE = Source("digit_scenes", load, cheap=FEW, embedded=48)
 
 
 class Scene(NamedTuple):
@@ -107,8 +114,7 @@ class Scene(NamedTuple):
 def _scene(rng: np.random.Generator, size: int, pool: digits.Pool, most: int) -> Scene:
     canvas = _gradient(rng, size)
     pixels = np.zeros((size, size), np.uint8)
-    boxes = np.zeros((most, 5), np.float32)
-    boxes[:, 0] = -1
+    boxes = padded(np.zeros((0, 5)), most)
     for number, placed in enumerate(_places(rng, size, len(pool.labels), most)):
         digit = Image.fromarray(pool.images[placed.digit])
         shape = (placed.side, placed.side, 1)

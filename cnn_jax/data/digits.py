@@ -11,10 +11,12 @@ import numpy as np
 from PIL import Image
 
 from cnn_jax.core.errors import UserError
-from cnn_jax.core.ranges import Channels, Examples, Index, Seed, Share, Side
+from cnn_jax.core.ranges import Channels, Index, Side
 from cnn_jax.data import images
 from cnn_jax.data.dataset import Dataset, assemble, check_memory
+from cnn_jax.data.source import Source
 from cnn_jax.data.splits import Arrays
+from cnn_jax.data.subset import ALL, Subset
 
 TEST_EXAMPLES = 360
 SIDE = 8  # pixels
@@ -28,23 +30,19 @@ class Pool(NamedTuple):
 
 
 def load(
+    subset: Subset = ALL,
     *,
     image_size: Side = 8,
     channels: Channels = 1,
     classes: tuple[Index, ...] = tuple(range(10)),
-    train_examples: Examples | Share | None = None,
-    test_examples: Examples | Share | None = None,
-    subset_seed: Seed = 0,
 ) -> Dataset:
     """1,437 digits to train on and 360 to test on, always the same, stratified.
 
     Args:
+      subset: how many of them are used.
       image_size: pixels on a side; other than 8, resampled bilinearly.
       channels: 1, or 3 for the same gray three times.
       classes: only these digits; the first one's label is 0.
-      train_examples, test_examples: use only that many or, below 1, only that share
-        of them (1.0: all), classes in proportion.
-      subset_seed: another number takes other examples to train on.
 
     Raises `UserError` unless the classes are two digits at least, each once.
     """
@@ -70,11 +68,12 @@ def load(
         train,
         test,
         classes=[str(digit) for digit in classes],
-        train_examples=train_examples,
-        test_examples=test_examples,
-        subset_seed=subset_seed,
+        subset=subset,
         in_memory=True,
     )
+
+
+SOURCE = Source("digits", load, takes=Subset, embedded=SIDE, perturbed=True)
 
 
 def pools() -> dict[str, Pool]:

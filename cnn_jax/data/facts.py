@@ -1,7 +1,7 @@
 """What data give to the other parts of a run, and take of them; see `core.fit`."""
 
 from cnn_jax.core.fit import Fact, Part
-from cnn_jax.data.dataset import LABELS, Dataset
+from cnn_jax.data.dataset import Dataset
 
 
 def part(name: str, dataset: Dataset) -> Part:
@@ -15,7 +15,7 @@ def part(name: str, dataset: Dataset) -> Part:
     *space, _ = dataset.image_shape
     label, side, classes = dataset.label_kind, min(space[-2:]), len(dataset.classes)
     gives = {
-        "label kind": Fact(label, f"has {LABELS.get(label, label)}"),
+        "label kind": Fact(label, f"has {dataset.labels.described}"),
         "image rank": Fact(
             len(space), f"has {'images' if len(space) == 2 else 'clips or volumes'}"
         ),

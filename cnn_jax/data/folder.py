@@ -10,10 +10,13 @@ import numpy as np
 
 from cnn_jax.core import names
 from cnn_jax.core.errors import DataWarning, UserError
-from cnn_jax.core.ranges import Channels, Examples, Fraction, Seed, Share, Side
+from cnn_jax.core.paths import Place
+from cnn_jax.core.ranges import Channels, Fraction, Side
 from cnn_jax.data.dataset import Dataset, assemble
 from cnn_jax.data.images import check_shape
+from cnn_jax.data.source import DIGITS, Source
 from cnn_jax.data.splits import Encoded, Records
+from cnn_jax.data.subset import STORED, Stored
 from cnn_jax.data.walk import PICTURES, Kind, folders, in_both, once
 
 TEST_NAMES = ("test", "val", "validation", "valid")  # the first that is there
@@ -23,15 +26,12 @@ Found = dict[Hashable, tuple[str, str]]  # the same, by what it is on the disk
 
 
 def load(
+    stored: Stored = STORED,
     *,
-    dir: str = "",
+    dir: Place = "",
     image_size: Side = 64,
     channels: Channels = 3,
     test_fraction: Fraction = 0.2,
-    in_memory: bool | None = None,
-    train_examples: Examples | Share | None = None,
-    test_examples: Examples | Share | None = None,
-    subset_seed: Seed = 0,
 ) -> Dataset:
     """Pictures in `dir/<class>/*`, or `dir/<split>/<class>/*`, to classify.
 
@@ -42,15 +42,11 @@ def load(
     counts once, whatever links lead to it.
 
     Args:
+      stored: how many pictures are used, and where they are held.
       dir: the folder.
       image_size: pixels on a side; pictures are scaled and cropped to a square.
       channels: 3 for RGB, 1 for gray.
       test_fraction: between 0 and 1; not used where there is a test split.
-      in_memory: hold all decoded pictures in memory; None: if they need less than
-        2 GiB. Otherwise they are read and cropped at random while training.
-      train_examples, test_examples: use only that many or, below 1, only that share
-        of them (1.0: all), classes in proportion.
-      subset_seed: another number takes other examples to train on.
 
     Raises `UserError` for a folder that is missing, or holds no such pictures, for a
     file in two classes or in both splits, for a link that leads nowhere, and for a
@@ -63,12 +59,13 @@ def load(
         Records(train, shape),
         Records(test, shape),
         classes=classes,
-        train_examples=train_examples,
-        test_examples=test_examples,
-        subset_seed=subset_seed,
-        in_memory=in_memory,
+        subset=stored,
+        in_memory=stored.in_memory,
         random_crop=True,
     )
+
+
+SOURCE = Source("folder", load, takes=Stored, stand_in=DIGITS, perturbed=True)
 
 
 def labeled(

@@ -9,24 +9,24 @@ from typing import Annotated
 import numpy as np
 
 from cnn_jax.core.errors import UserError
-from cnn_jax.core.ranges import Channels, Examples, Fraction, Range, Seed, Share, Side
+from cnn_jax.core.paths import Place
+from cnn_jax.core.ranges import Channels, Fraction, Range, Side
 from cnn_jax.data import digits
 from cnn_jax.data.dataset import Dataset, assemble
 from cnn_jax.data.folder import Labeled, files, find, sort_classes
 from cnn_jax.data.images import check_shape, sides
+from cnn_jax.data.source import Source
 from cnn_jax.data.splits import Arrays, Records
+from cnn_jax.data.subset import STORED, Stored, Subset
 
 
 def load(
+    stored: Stored = STORED,
     *,
-    dir: str = "",
+    dir: Place = "",
     image_size: tuple[Side, ...] = (64,),
     channels: Channels = 3,
     test_identities: Annotated[int, Range(least=2)] | Fraction = 0.25,
-    in_memory: bool | None = None,
-    train_examples: Examples | Share | None = None,
-    test_examples: Examples | Share | None = None,
-    subset_seed: Seed = 0,
 ) -> Dataset:
     """Pictures in `dir/<identity>/*`, or `dir/<split>/<identity>/*`, to recognize.
 
@@ -40,12 +40,12 @@ def load(
     aligned.
 
     Args:
-      dir, channels, in_memory: see `folder.load`.
+      stored: how many pictures are used, and where they are held.
+      dir, channels: see `folder.load`.
       image_size: a side in pixels, or (height, width). Pictures of another shape lose
         as much of their longer side as that takes, the same on both ends.
       test_identities: how many, or, below 1, which share of all. Not used where there
         is a test split.
-      train_examples, test_examples, subset_seed: see `folder.load`.
 
     Raises `UserError` as `folder.load`, for fewer than two identities to train on, an
     identity in both splits, and a test split without two pictures of one identity or
@@ -53,13 +53,8 @@ def load(
     """
     size = sides(image_size)
     check_shape(min(size), channels)
-    kept = {
-        "train_examples": train_examples,
-        "test_examples": test_examples,
-        "subset_seed": subset_seed,
-    }
     if not dir:
-        return _digits(size, channels, test_identities, kept)
+        return _digits(size, channels, test_identities, stored)
     train, test = find(dir, partial(split, test_identities=test_identities))
     classes, unseen = (
         sort_classes({name for name, _ in pictures}) for pictures in (train, test)
@@ -76,10 +71,13 @@ def load(
         Records(files(test, names), shape),
         classes=classes,
         unseen=unseen,
-        in_memory=in_memory,
-        **kept,
+        subset=stored,
+        in_memory=stored.in_memory,
     )
     return comparable(dataset, dir)
+
+
+SOURCE = Source("identities", load, takes=Stored, embedded=digits.SIDE)
 
 
 def comparable(dataset: Dataset, dir: str) -> Dataset:
@@ -103,7 +101,7 @@ def comparable(dataset: Dataset, dir: str) -> Dataset:
 
 
 def _digits(
-    size: tuple[int, int], channels: int, test_identities: int | float, kept: dict
+    size: tuple[int, int], channels: int, test_identities: int | float, subset: Subset
 ) -> Dataset:
     """All digits, those of some classes to train on and of the others to test on."""
     if size[0] != size[1]:
@@ -121,8 +119,8 @@ def _digits(
         Arrays(pictures[~known], labels[~known]),
         classes=order[: -len(unseen)],
         unseen=unseen,
+        subset=subset,
         in_memory=True,
-        **kept,
     )
     return comparable(dataset, "the digits")
 

@@ -8,18 +8,23 @@ import numpy as np
 
 from cnn_jax.core import names
 from cnn_jax.core.errors import UserError
-from cnn_jax.core.ranges import Channels, Examples, Level, Seed, Share, Side
+from cnn_jax.core.paths import Place
+from cnn_jax.core.ranges import Channels, Level, Side
 from cnn_jax.data import images, mask_records
-from cnn_jax.data.dataset import IGNORED, Dataset, assemble
+from cnn_jax.data.dataset import Dataset, assemble
 from cnn_jax.data.folder import existing, warn_unread
+from cnn_jax.data.labels.pixels import IGNORED, PIXELS
 from cnn_jax.data.mask_records import MaskFiles, MaskRecords, Pair
+from cnn_jax.data.source import Source, StandIn
 from cnn_jax.data.splits import Arrays
+from cnn_jax.data.subset import STORED, Stored
 from cnn_jax.data.walk import SUFFIXES, by_name, check_apart, once, visible_files
 
 
 def load(
+    stored: Stored = STORED,
     *,
-    dir: str = "",
+    dir: Place = "",
     image_size: tuple[Side, ...] = (256,),
     channels: Channels = 3,
     classes: tuple[str, ...] = (),
@@ -27,10 +32,6 @@ def load(
     train_split: str = "train",
     test_split: str = "test",
     mask_folder: str = "{split}annot",
-    in_memory: bool | None = None,
-    train_examples: Examples | Share | None = None,
-    test_examples: Examples | Share | None = None,
-    subset_seed: Seed = 0,
 ) -> Dataset:
     """Pictures in `dir/<split>`, and masks of the same names in other folders.
 
@@ -41,6 +42,7 @@ def load(
     stored; see `MaskRecords`.
 
     Args:
+      stored: how many pictures are used, and where they are held.
       dir: the folder.
       image_size: a side in pixels, or (height, width).
       channels: 3 for RGB, 1 for gray.
@@ -49,9 +51,6 @@ def load(
       ignored: values of masks, beside 255, whose pixels have no class.
       train_split, test_split: folders of pictures, several with + between them.
       mask_folder: of a split's masks.
-      in_memory: hold all decoded pictures in memory; None: if they need less than
-        2 GiB.
-      train_examples, test_examples, subset_seed: see `folder.load`.
 
     Raises:
       UserError: a folder or a mask that is missing, two masks of one name, a picture
@@ -75,11 +74,12 @@ def load(
         train,
         test,
         classes=classes,
-        train_examples=train_examples,
-        test_examples=test_examples,
-        subset_seed=subset_seed,
-        in_memory=in_memory,
+        subset=stored,
+        in_memory=stored.in_memory,
     )
+
+
+SOURCE = Source("masks", load, takes=Stored, stand_in=StandIn("digit_scenes"))
 
 
 def with_masks(train: MaskRecords, test: MaskRecords, **options: Any) -> Dataset:
@@ -90,7 +90,7 @@ def with_masks(train: MaskRecords, test: MaskRecords, **options: Any) -> Dataset
         far as they are in memory, are of one class.
     """
     splits = mask_records.aligned((train, test))
-    dataset = assemble(*splits, label_kind="pixels", **options)
+    dataset = assemble(*splits, label_kind=PIXELS.name, **options)
     kept = dataset.splits["train"]
     found = np.unique(kept.labels) if isinstance(kept, Arrays) else range(2)
     if len(dataset.classes) < 2 or sum(value != IGNORED for value in found) < 2:

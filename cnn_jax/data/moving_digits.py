@@ -5,16 +5,18 @@ comes back at the other, so that its place in every frame is uniform, whatever t
 motion, and which digit it is, and its size, are drawn for themselves.
 """
 
-from dataclasses import replace
 from typing import Annotated
 
 import numpy as np
 from PIL import Image
 
 from cnn_jax.core.ranges import Channels, Examples, Range
+from cnn_jax.data import clips as user_clips
 from cnn_jax.data import digits, images
 from cnn_jax.data.dataset import Dataset, assemble, check_memory
+from cnn_jax.data.source import Source
 from cnn_jax.data.splits import Arrays
+from cnn_jax.data.subset import FEW
 
 # Rows and columns of a step.
 DIRECTIONS = {
@@ -75,8 +77,11 @@ def load(
             gray, labels[index] = _clip(rng, frames, image_size, pool)
             clips[index] = gray[..., None]
         splits.append(Arrays(clips, labels))
-    dataset = assemble(*splits, classes=tuple(MOTIONS), in_memory=True)
-    return replace(dataset, mirrorable=False)  # a mirrored digit moves otherwise
+    # A mirrored clip shows another motion.
+    return assemble(*splits, classes=tuple(MOTIONS), in_memory=True, mirrorable=False)
+
+
+SOURCE = Source("moving_digits", load, cheap=FEW, embedded=32, files=user_clips.FILES)
 
 
 def _clip(

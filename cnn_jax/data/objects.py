@@ -2,80 +2,70 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
 from cnn_jax.core import names
 from cnn_jax.core.errors import UserError
-from cnn_jax.core.ranges import Channels, Examples, Fraction, Seed, Share, Side
+from cnn_jax.core.paths import Place
+from cnn_jax.core.ranges import Channels, Fraction, Side
 from cnn_jax.data import annotations, images
 from cnn_jax.data.boxes import Annotations
 from cnn_jax.data.dataset import Dataset, assemble
 from cnn_jax.data.folder import existing
+from cnn_jax.data.labels.boxes import BOXES, padded
+from cnn_jax.data.source import Source, StandIn
 from cnn_jax.data.splits import Arrays, Encoded, Records, Shape, Split
+from cnn_jax.data.subset import STORED, Stored
 from cnn_jax.data.walk import check_apart
 
 
 def voc(
+    stored: Stored = STORED,
     *,
-    dir: str = "",
+    dir: Place = "",
     image_size: tuple[Side, ...] = (256,),
     channels: Channels = 3,
     train_split: str = "trainval",
     test_split: str = "test",
     test_fraction: Fraction = 0.2,
-    in_memory: bool | None = None,
-    train_examples: Examples | Share | None = None,
-    test_examples: Examples | Share | None = None,
-    subset_seed: Seed = 0,
 ) -> Dataset:
     """A folder as Pascal VOC has it; see `annotations.pascal_voc`.
 
     Pictures are stretched to `image_size`, and boxes with them.
 
     Args:
+      stored: how many pictures are used, and where they are held.
       dir: the folder.
       image_size: a side in pixels, or (height, width).
       channels: 3 for RGB, 1 for gray.
       train_split, test_split: of the folder's `ImageSets/Main`.
       test_fraction: where the folder has no splits, the share of its pictures, chosen
         by their names alone, that is for the test.
-      in_memory: hold all decoded pictures in memory; None: if they need less than
-        2 GiB.
-      train_examples, test_examples, subset_seed: see `folder.load`.
 
     Raises:
       UserError: as `annotations.pascal_voc`, for a split that is not there, a picture
         in both splits, a split without boxes, and a picture whose size is not the size
         in its annotation.
     """
-    kept = {
-        "train_examples": train_examples,
-        "test_examples": test_examples,
-        "subset_seed": subset_seed,
-        "in_memory": in_memory,
-    }
     found = annotations.pascal_voc(existing(dir), splits=(train_split, test_split))
     if set(found) == {"all"}:
         train, test = _divided(found["all"], test_fraction)
     else:
         train, test = found[train_split], found[test_split]
     check_apart(train.paths, test.paths, named_twice=train_split == test_split)
-    return _with_boxes(train, test, image_size, channels, kept)
+    return _with_boxes(train, test, image_size, channels, stored)
 
 
 def coco(
+    stored: Stored = STORED,
     *,
-    dir: str = "",
+    dir: Place = "",
     image_size: tuple[Side, ...] = (256,),
     channels: Channels = 3,
     train_split: str = "train2017",
     test_split: str = "val2017",
-    in_memory: bool | None = None,
-    train_examples: Examples | Share | None = None,
-    test_examples: Examples | Share | None = None,
-    subset_seed: Seed = 0,
 ) -> Dataset:
     """A folder as COCO has it: pictures in `dir/<split>`, and boxes in
     `dir/annotations/instances_<split>.json`.
@@ -83,21 +73,14 @@ def coco(
     Pictures are stretched to `image_size`, and boxes with them.
 
     Args:
-      dir, image_size, channels, in_memory: see `voc`.
+      stored, dir, image_size, channels: see `voc`.
       train_split, test_split: names of the splits.
-      train_examples, test_examples, subset_seed: see `folder.load`.
 
     Raises:
       UserError: as `annotations.coco`, for splits of different classes, a picture in
         both splits, a split without boxes, and a picture whose size is not the size in
         its annotation.
     """
-    kept = {
-        "train_examples": train_examples,
-        "test_examples": test_examples,
-        "subset_seed": subset_seed,
-        "in_memory": in_memory,
-    }
     root = existing(dir)
     train, test = (
         annotations.coco(root / "annotations" / f"instances_{s}.json", root / s)
@@ -109,7 +92,12 @@ def coco(
             "classes."
         )
     check_apart(train.paths, test.paths, named_twice=train_split == test_split)
-    return _with_boxes(train, test, image_size, channels, kept)
+    return _with_boxes(train, test, image_size, channels, stored)
+
+
+SCENES = StandIn("digit_scenes", {"labels": BOXES.name})
+VOC = Source("voc", voc, takes=Stored, stand_in=SCENES)
+COCO = Source("coco", coco, takes=Stored, stand_in=SCENES)
 
 
 @dataclass(frozen=True)
@@ -137,7 +125,7 @@ class BoxRecords(Records):
     """Pictures on the disk with boxes, `most` rows of each; see `Records`."""
 
     most: int = 1
-    label_type: ClassVar[np.dtype] = np.dtype(np.float32)
+    label_type: ClassVar[np.dtype] = BOXES.dtype
 
     @property
     def label_shape(self) -> Shape:
@@ -151,10 +139,8 @@ class BoxRecords(Records):
         del rng
         rows, size = example.label
         scale = np.divide(self.image_shape[:2], size)
-        label = np.zeros(self.label_shape, np.float32)
-        label[:, 0] = -1
-        label[: len(rows), 0] = rows[:, 0]
-        label[: len(rows), 1:] = rows[:, 1:] * np.tile(scale, 2)
+        scaled = np.concatenate([rows[:, :1], rows[:, 1:] * np.tile(scale, 2)], axis=1)
+        label = padded(scaled, self.most)
         image = images.annotated(example.picture, self.image_shape, _turned(size))
         return {"image": image, "label": label}
 
@@ -178,7 +164,7 @@ def _with_boxes(
     test: Annotations,
     image_size: tuple[int, ...],
     channels: int,
-    kept: dict[str, Any],
+    stored: Stored,
 ) -> Dataset:
     images.check_shape(min(images.sides(image_size)), channels)
     shape = (*images.sides(image_size), channels)
@@ -192,7 +178,13 @@ def _with_boxes(
         for role, known in (("train", train), ("test", test))
     }
     _check_boxes(splits)
-    dataset = assemble(**splits, classes=train.classes, label_kind="boxes", **kept)
+    dataset = assemble(
+        **splits,
+        classes=train.classes,
+        subset=stored,
+        in_memory=stored.in_memory,
+        label_kind=BOXES.name,
+    )
     _check_boxes(dataset.splits)  # of the pictures that were kept
     for split in dataset.splits.values():
         if isinstance(split, BoxRecords):  # decoding has checked pictures in memory

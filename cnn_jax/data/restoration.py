@@ -8,11 +8,15 @@ from typing import Annotated
 import numpy as np
 
 from cnn_jax.core.errors import UserError
+from cnn_jax.core.paths import Place
 from cnn_jax.core.ranges import Channels, Count, Examples, Range, Side
 from cnn_jax.data import bicubic, colors, digits, images
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.data.folder import existing
+from cnn_jax.data.labels.picture import PICTURE
+from cnn_jax.data.source import Source
 from cnn_jax.data.splits import Patches, Varied
+from cnn_jax.data.subset import FEW
 from cnn_jax.data.walk import below, check_apart
 
 Picture = np.ndarray  # uint8 [height, width, channels]
@@ -21,8 +25,8 @@ TEST_SHARE = 10  # one picture in so many is for the test, where no folder is
 
 def super_resolution(
     *,
-    dir: str = "",
-    test_dir: str = "",
+    dir: Place = "",
+    test_dir: Place = "",
     scale: Annotated[int, Range(least=2, most=1024)] = 2,
     channels: Channels = 1,
     image_size: Side = 24,
@@ -67,8 +71,8 @@ def super_resolution(
 
 def denoising(
     *,
-    dir: str = "",
-    test_dir: str = "",
+    dir: Place = "",
+    test_dir: Place = "",
     noise: Annotated[float, Range(above=0, most=255)] = 25.0,
     channels: Channels = 1,
     image_size: Side = 40,
@@ -106,6 +110,12 @@ def denoising(
             for number, picture in enumerate(test)
         ],
     )
+
+
+SUPER_RESOLUTION = Source(
+    "super_resolution", super_resolution, cheap=FEW, embedded=digits.SIDE // 2
+)
+DENOISING = Source("denoising", denoising, cheap=FEW, embedded=digits.SIDE)
 
 
 @dataclass(frozen=True)
@@ -217,5 +227,5 @@ def _dataset(train: Patches, test: Sequence[tuple[Picture, Picture]]) -> Dataset
         mean=(0.0,) * channels,
         std=(1.0,) * channels,
         label_shape=train.label_shape,
-        label_kind="picture",
+        label_kind=PICTURE.name,
     )

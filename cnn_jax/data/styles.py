@@ -7,10 +7,14 @@ import importlib.util
 from pathlib import Path
 
 from cnn_jax.core.errors import UserError
+from cnn_jax.core.paths import Place
 from cnn_jax.core.ranges import Count, Examples, Side
 from cnn_jax.data import images, restoration
 from cnn_jax.data.dataset import IMAGENET_MEAN, IMAGENET_STD, Dataset, into_memory
+from cnn_jax.data.labels.style import STYLE
+from cnn_jax.data.source import Source
 from cnn_jax.data.splits import Pairs, Split
+from cnn_jax.data.subset import FEW
 from cnn_jax.data.walk import below
 
 PHOTOS = ("astronaut.png", "chelsea.png", "coffee.png", "motorcycle_left.png")
@@ -21,7 +25,7 @@ TISSUE = "ihc.png"
 
 
 def picture_and_style(
-    *, file: str = "", style: str = "", image_size: tuple[Side, ...] = (256,)
+    *, file: Place = "", style: Place = "", image_size: tuple[Side, ...] = (256,)
 ) -> Dataset:
     """One picture beside one style, to train and to test on alike.
 
@@ -42,9 +46,9 @@ def picture_and_style(
 
 def pictures_and_styles(
     *,
-    dir: str = "",
-    test_dir: str = "",
-    styles: str = "",
+    dir: Place = "",
+    test_dir: Place = "",
+    styles: Place = "",
     image_size: tuple[Side, ...] = (256,),
     crops: Count = 1,
     train_examples: Examples | None = None,
@@ -78,6 +82,10 @@ def pictures_and_styles(
     return _dataset(
         Pairs(contents[0], known, size, each=crops), Pairs(contents[1], known, size)
     )
+
+
+ONE = Source("picture_and_style", picture_and_style, embedded=256)
+MANY = Source("pictures_and_styles", pictures_and_styles, cheap=FEW, embedded=256)
 
 
 def _styles(place: str) -> tuple[str, ...]:
@@ -118,5 +126,5 @@ def _dataset(train: Split, test: Split) -> Dataset:
         image_shape=train.image_shape,
         mean=IMAGENET_MEAN[3],
         std=IMAGENET_STD[3],
-        label_kind="style",
+        label_kind=STYLE.name,
     )

@@ -6,38 +6,38 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cnn_jax.core.errors import UserError
-from cnn_jax.core.ranges import Examples, Level, Seed, Share, Side
+from cnn_jax.core.paths import Place
+from cnn_jax.core.ranges import Level, Side
 from cnn_jax.data import images, mask_records, masks, tfds_files, tfds_source
 from cnn_jax.data.dataset import Dataset
+from cnn_jax.data.labels.pixels import PIXELS
+from cnn_jax.data.source import Description, Source, StandIn
+from cnn_jax.data.subset import STORED, Stored
 
 
 def load(
     name: str,
+    stored: Stored = STORED,
     *,
-    data_dir: str | None = None,
+    data_dir: Place | None = None,
     train_split: str = "train",
     test_split: str = "test",
     image_size: tuple[Side, ...] | None = None,
     classes: tuple[str, ...] = (),
     ignored: tuple[Level, ...] = (),
-    in_memory: bool | None = None,
-    train_examples: Examples | Share | None = None,
-    test_examples: Examples | Share | None = None,
-    subset_seed: Seed = 0,
 ) -> Dataset:
     """The prepared set `name[/config][:version]`, for segmentation: one image in color
     and one mask an example. What a mask's values mean, `masks.load` says.
 
     Args:
+      stored: how many examples are used, and where they are held; sets of many sizes
+        are not held in memory unless it says so.
       data_dir, train_split, test_split: see `tfds_source.load`.
       image_size: a side in pixels, or (height, width), to which pictures and masks are
         stretched; None: the set's own, if all have the same.
       classes: their names, in the order of the masks' values; empty: those that the set
         itself has.
       ignored: values of masks, beside 255, whose pixels have no class.
-      in_memory: hold all decoded images in memory; None: if they have one size and need
-        less than 2 GiB.
-      train_examples, test_examples, subset_seed: see `tfds_source.load`.
 
     Raises `UserError` as `tfds_source.load` does, and where nobody names the classes.
     """
@@ -63,15 +63,14 @@ def load(
     )
     for split in (train, test):
         tfds_source.check_split(split, info)
+    in_memory = stored.in_memory
     if in_memory is None and None in info.features[facts.image_key].shape:
         in_memory = False
     return masks.with_masks(
         train,
         test,
         classes=facts.classes,
-        train_examples=train_examples,
-        test_examples=test_examples,
-        subset_seed=subset_seed,
+        subset=stored,
         in_memory=in_memory,
     )
 
@@ -83,14 +82,25 @@ def describe(
     image_size: tuple[Side, ...] | None = None,
     classes: tuple[str, ...] = (),
     **_: object,
-) -> tuple[tuple[str, ...], tuple[int, int, int]]:
-    """The classes and the image shape of a set, prepared or known to TFDS.
+) -> Description:
+    """Returns what is known of a set, prepared or known to TFDS.
 
     Raises `UserError` for one that is neither.
     """
     info = tfds_files.known(name, data_dir)
     facts = _facts(info, f"tfds:{name}", image_size, classes)
-    return facts.classes, facts.image_shape
+    shape = facts.image_shape
+    return Description(facts.classes, shape, PIXELS.shape(shape), PIXELS.name)
+
+
+SOURCE = Source(
+    "tfds_masks",
+    load,
+    takes=Stored,
+    named=True,
+    describer=describe,
+    stand_in=StandIn("digit_scenes"),
+)
 
 
 @dataclass(frozen=True)

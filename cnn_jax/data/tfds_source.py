@@ -14,37 +14,34 @@ import numpy as np
 from PIL import Image
 
 from cnn_jax.core.errors import UserError, unknown
-from cnn_jax.core.ranges import Examples, Seed, Share, Side
+from cnn_jax.core.paths import Place
+from cnn_jax.core.ranges import Side
 from cnn_jax.data import tfds_files
 from cnn_jax.data.dataset import Dataset, assemble
 from cnn_jax.data.images import check_shape
+from cnn_jax.data.source import DIGITS, Description, Source, StandIn
 from cnn_jax.data.splits import Encoded, Records
+from cnn_jax.data.subset import STORED, Stored
 
 
 def load(
     name: str,
+    stored: Stored = STORED,
     *,
-    data_dir: str | None = None,
+    data_dir: Place | None = None,
     train_split: str = "train",
     test_split: str = "test",
     image_size: Side | None = None,
-    in_memory: bool | None = None,
-    train_examples: Examples | Share | None = None,
-    test_examples: Examples | Share | None = None,
-    subset_seed: Seed = 0,
 ) -> Dataset:
     """The prepared set `name[/config][:version]`, for image classification.
 
     Args:
+      stored: how many examples are used, and where they are held. Sets of many sizes
+        are not held in memory unless it says so. Sets with an `image_size` that stay on
+        disk are cropped at random while training.
       data_dir: where sets are prepared; None: $TFDS_DATA_DIR, or TFDS's default.
       train_split, test_split: splits or parts of them, as in "train[:90%]".
       image_size: pixels on a side; None: the set's own size, if all have the same.
-      in_memory: hold all decoded images in memory; None: if they have one size and
-        need less than 2 GiB. Sets with an `image_size` that stay on disk are
-        cropped at random while training.
-      train_examples, test_examples: use only that many or, below 1, only that share
-        of them (1.0: all), classes in proportion.
-      subset_seed: another number takes other examples to train on.
 
     Raises `UserError` for a set that is not prepared, not in the format
     array_record, or not one for image classification, and for an unknown split.
@@ -56,6 +53,7 @@ def load(
     varies = None in info.features[image_key].shape[:2]
     shape = image_shape(info.features[image_key], _sides(image_size), title)
     classes = info.features[label_key].names
+    in_memory = stored.in_memory
     if in_memory is None and varies:
         in_memory = False
     train, test = (
@@ -79,9 +77,7 @@ def load(
         train,
         test,
         classes=classes,
-        train_examples=train_examples,
-        test_examples=test_examples,
-        subset_seed=subset_seed,
+        subset=stored,
         in_memory=in_memory,
         random_crop=image_size is not None,
     )
@@ -93,15 +89,27 @@ def describe(
     data_dir: str | None = None,
     image_size: Side | None = None,
     **_: object,
-) -> tuple[tuple[str, ...], tuple[int, int, int]]:
-    """The classes and the image shape of a set, prepared or known to TFDS.
+) -> Description:
+    """Returns what is known of a set, prepared or known to TFDS.
 
     Raises `UserError` for one that is neither.
     """
     info, title = tfds_files.known(name, data_dir), f"tfds:{name}"
     image_key, label_key = _keys(info, title)
     shape = image_shape(info.features[image_key], _sides(image_size), title)
-    return tuple(info.features[label_key].names), shape
+    return Description(tuple(info.features[label_key].names), shape)
+
+
+SOURCE = Source(
+    "tfds",
+    load,
+    takes=Stored,
+    named=True,
+    describer=describe,
+    stand_in=DIGITS,
+    stand_ins={"mnist": StandIn(image_size=28, channels=1)},
+    perturbed=True,
+)
 
 
 def _sides(image_size: int | None) -> tuple[int, int] | None:

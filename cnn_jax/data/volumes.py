@@ -15,11 +15,14 @@ from PIL import Image
 
 from cnn_jax.core import extras
 from cnn_jax.core.errors import UserError
-from cnn_jax.core.ranges import Examples, Fraction, Number, Seed, Share, Side
+from cnn_jax.core.paths import Place
+from cnn_jax.core.ranges import Fraction, Number, Side
 from cnn_jax.data import decoding, images
 from cnn_jax.data.dataset import Dataset, assemble
 from cnn_jax.data.folder import labeled
+from cnn_jax.data.source import Files, Source, StandIn
 from cnn_jax.data.splits import Encoded, Records, Shape
+from cnn_jax.data.subset import STORED, Stored
 from cnn_jax.data.walk import Kind, visible_files
 
 SUFFIXES = (".npy", ".npz", ".nii", ".nii.gz")
@@ -37,15 +40,12 @@ PERCENTILES = (0.5, 99.5)
 
 
 def load(
+    stored: Stored = STORED,
     *,
-    dir: str = "",
+    dir: Place = "",
     image_size: tuple[Side, ...] = (32,),
     window: tuple[Number, ...] = (),
     test_fraction: Fraction = 0.2,
-    in_memory: bool | None = None,
-    train_examples: Examples | Share | None = None,
-    test_examples: Examples | Share | None = None,
-    subset_seed: Seed = 0,
 ) -> Dataset:
     """Volumes in `dir/<class>/*`, or `dir/<split>/<class>/*`, gray, to classify.
 
@@ -54,12 +54,12 @@ def load(
     Classes, splits and what is ignored are those of `folder.load`.
 
     Args:
+      stored: how many volumes are used, and where they are held.
       dir: the folder.
       image_size: voxels on a side, or (depth, height, width).
       window: (low, high), the intensities that become black and white, and all beyond
         them with them; empty: the percentiles 0.5 and 99.5 of each volume.
-      test_fraction, in_memory, train_examples, test_examples, subset_seed: see
-        `folder.load`.
+      test_fraction: see `folder.load`.
 
     Raises:
       UserError: as `folder.load`, and for a window that is none.
@@ -78,10 +78,8 @@ def load(
     return assemble(
         *(Volumes(each, shape, window=window) for each in files),
         classes=classes,
-        train_examples=train_examples,
-        test_examples=test_examples,
-        subset_seed=subset_seed,
-        in_memory=in_memory,
+        subset=stored,
+        in_memory=stored.in_memory,
     )
 
 
@@ -259,3 +257,12 @@ def _nifti(path: str | Path) -> tuple[np.ndarray, tuple[float, ...]]:
     return voxels.swapaxes(0, 2), tuple(
         float(side) or 1.0 for side in (up, front, right)
     )
+
+
+SOURCE = Source(
+    "volumes",
+    load,
+    takes=Stored,
+    stand_in=StandIn("moving_digits"),
+    files=Files(VOLUMES, fit),
+)

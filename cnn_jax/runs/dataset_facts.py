@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from cnn_jax.core import names
-from cnn_jax.data.dataset import LABELS, Dataset
+from cnn_jax.core.errors import UserError
+from cnn_jax.data import labels
+from cnn_jax.data.dataset import Dataset
 
 MAX_VALUES = 2**33  # of an image
 
@@ -23,7 +25,7 @@ def of(dataset: Dataset) -> dict[str, Any]:
     }
     if dataset.label_shape:
         facts["label_shape"] = dataset.label_shape
-    if dataset.label_kind != "class":
+    if dataset.labels is not labels.CLASS:
         facts["label_kind"] = dataset.label_kind
     return json.loads(json.dumps(facts))
 
@@ -34,7 +36,7 @@ def dataset(facts: Mapping[str, Any]) -> Dataset:
     Raises:
       ValueError: a fact is missing, or of a wrong type; the text names the fact.
     """
-    values = {"label_shape": [], "label_kind": "class", **facts}
+    values = {"label_shape": [], "label_kind": labels.CLASS.name, **facts}
     for name, is_valid in _VALID.items():
         if name not in values or not is_valid(values[name]):
             raise ValueError(f"dataset.{name}")
@@ -72,6 +74,13 @@ def _is_numbers(value: Any) -> bool:
     return isinstance(value, list) and all(map(_is_number, value))
 
 
+def _is_label_kind(value: Any) -> bool:
+    try:
+        return isinstance(value, str) and bool(labels.find(value))
+    except UserError:
+        return False
+
+
 _VALID = {
     "classes": _is_names,
     "image_shape": lambda value: _is_shape(value) and math.prod(value) * len(value) > 0,
@@ -79,5 +88,5 @@ _VALID = {
     "std": lambda value: _is_numbers(value) and all(number > 0 for number in value),
     "crop": lambda value: _is_number(value) and 0 < value <= 1,
     "label_shape": _is_shape,
-    "label_kind": lambda value: isinstance(value, str) and value in LABELS,
+    "label_kind": _is_label_kind,
 }

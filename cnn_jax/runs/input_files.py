@@ -23,7 +23,8 @@ def reader(
     The reader raises `UserError` for a file that cannot be read.
     """
     shape = dataset.image_shape
-    stored = data.STORED.get(config.data.name, data.PICTURES).read
+    source, _ = data.source(config.data.name)
+    stored = source.files.read
     options = config_lib.arguments(config.data, stored)
     options.pop("name", None)  # of the source, and not of a picture
 

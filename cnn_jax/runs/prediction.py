@@ -202,7 +202,7 @@ def files_in(workdir: Path, paths: Sequence[Path]) -> list[tuple[Path, Path]]:
       UserError: there are none in a path.
     """
     name = run_folder.saved_config(workdir).data.name
-    kind = data.STORED.get(name, data.PICTURES).kind
+    kind = data.source(name)[0].files.kind
     files = []
     for path in paths:
         found = below(path, kind)

@@ -9,7 +9,7 @@ import numpy as np
 from cnn_jax import models
 from cnn_jax.analysis import probe
 from cnn_jax.core.errors import UserError
-from cnn_jax.data.dataset import LABELS, Dataset
+from cnn_jax.data.dataset import Dataset
 from cnn_jax.runs import console, run_folder, trained
 from cnn_jax.training import loop, setup
 from cnn_jax.training.config import Config
@@ -55,7 +55,7 @@ def _probe(
     if dataset.label_kind != "class":
         raise UserError(
             "--probe takes one label an image, and these have "
-            f"{LABELS[dataset.label_kind]}."
+            f"{dataset.labels.described}."
         )
     if not models.has_map(network.model):
         raise UserError(

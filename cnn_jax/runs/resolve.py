@@ -16,14 +16,12 @@ from typing import Any
 from cnn_jax import data, models, tasks
 from cnn_jax.core import ranges
 from cnn_jax.core.errors import UserError, unknown
-from cnn_jax.core.paths import expanded
+from cnn_jax.core.paths import expanded, is_place
 from cnn_jax.core.ranges import Count, Examples, Seed
-from cnn_jax.data.augment import Augment
+from cnn_jax.data import augmentations
+from cnn_jax.runs.smoke import OF_CLASSES, smoke
 from cnn_jax.training import freezing, loop, optimizers, schedules, setup
 from cnn_jax.training.config import (
-    OF_CLASSES,
-    PATHS,
-    PLACES,
     REQUIRED,
     UNITS,
     Config,
@@ -31,7 +29,6 @@ from cnn_jax.training.config import (
     default,
     duration_keys,
     keywords,
-    smoke,
 )
 from cnn_jax.weights.weight_files import HUB
 
@@ -56,7 +53,7 @@ def schema(values: Mapping[str, Any]) -> dict[str, dict[str, Key]]:
         | keys(data.options(name_in("data", None)))
         | keywords(loop.batches)
         | keywords(setup.normalized)
-        | keywords(Augment),
+        | augmentations.options(_augmentations(values["data"])),
         "model": name
         | {"num_classes": Key(Count | None, None)}
         | {"init_from": Key(str | None, None)}
@@ -115,6 +112,7 @@ def resolve(
         if not isinstance(values.setdefault(group, {}), dict) or group in overrides:
             raise UserError(f"config.{group} is a group: set config.{group}.KEY.")
 
+    values, overrides = _with_augmentations(values, overrides)
     # Names first: they decide which other keys there are. Of what the file says about
     # a thing that the command line replaces, the keys that both read stay.
     replaced = set()
@@ -158,7 +156,9 @@ def resolve(
                 )
             value = _check_type(f"{group}.{key}", value, hint)
             check(f"config.{group}.{key}", value, hint)
-            resolved[group][key] = _check_place(f"{group}.{key}", value)
+            if key == "init_from" or is_place(hint):
+                value = _check_place(f"{group}.{key}", value)
+            resolved[group][key] = value
     if all(resolved["train"][unit] is None for unit in UNITS):
         raise UserError("set one of config.train.steps, .epochs and .examples.")
     return Config(resolved)
@@ -171,7 +171,8 @@ def resolve_smoke(values: Mapping[str, Any], overrides: Mapping[str, str]) -> Co
       UserError: as `resolve`, for the whole config too.
     """
     whole = resolve(values, overrides)
-    own, values = values["data"]["name"], smoke(values)
+    values, overrides = _with_augmentations(values, overrides)
+    own, values = values["data"]["name"], smoke(values, overrides.get("data.name"))
     # Lengths within a run become a step each.
     steps = max(values["train"]["steps"], 1 + len(whole.optimizer.unfreeze))
     values["train"] = values["train"] | {"steps": steps}
@@ -187,13 +188,32 @@ def resolve_smoke(values: Mapping[str, Any], overrides: Mapping[str, str]) -> Co
         overrides = {k: text for k, text in overrides.items() if k not in OF_CLASSES}
     if "data.name" not in overrides:
         # Those of the data that the digits stand in for have nothing to say of them.
-        known = schema(values)["data"].keys() - PLACES
+        known = schema(values)["data"]
+        known = {key for key, (hint, _) in known.items() if not is_place(hint)}
         overrides = {
             key: text
             for key, text in overrides.items()
             if not key.startswith("data.") or key.removeprefix("data.") in known
         }
     return resolve(values, overrides)
+
+
+def _with_augmentations(
+    values: Mapping[str, Any], overrides: Mapping[str, str]
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Moves the names of augmentations, which decide on keys, to the values."""
+    values, overrides = dict(values), dict(overrides)
+    text = overrides.pop("data.augmentations", None)
+    if text is not None:
+        named = _parsed("data.augmentations", text, augmentations.NAMES)
+        values["data"] = values["data"] | {"augmentations": named}
+    return values, overrides
+
+
+def _augmentations(group: Mapping[str, Any]) -> tuple[str, ...]:
+    """The import paths of augmentations in the values of the group `data`."""
+    names = group.get("augmentations", augmentations.NAMES.default)
+    return _check_type("data.augmentations", names, augmentations.NAMES.hint)
 
 
 def _nothing_reads(group: str, key: str, known, values) -> UserError:
@@ -260,7 +280,7 @@ def _check_place(key: str, value: Any) -> Any:
     """Returns the value, and of a path its expanded form."""
     # An empty place of data is one that is not set.
     is_set = value is not None and (value != "" or key == "model.init_from")
-    if key not in PATHS or not is_set or value.startswith(HUB):
+    if not is_set or value.startswith(HUB):
         return value
     try:
         return expanded(value)

@@ -15,7 +15,7 @@ from PIL import Image
 from cnn_jax.core.errors import UserError
 from cnn_jax.core.fit import Need
 from cnn_jax.core.ranges import NotNegative, Positive, Rate
-from cnn_jax.data.dataset import IGNORED
+from cnn_jax.data.labels.pixels import IGNORED
 from cnn_jax.tasks import pictures
 from cnn_jax.tasks.metrics import Pairs, Rows, Totals, mean_of_defined, means
 from cnn_jax.tasks.resizing import STRETCHED, Resizing

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float, UInt8
 
 from cnn_jax.core.fit import Need, Part
-from cnn_jax.data.dataset import LABELS
+from cnn_jax.data import labels
 from cnn_jax.models import outputs as kinds
 from cnn_jax.tasks import pictures
 from cnn_jax.tasks.metrics import Pairs, Rows, Totals, means
@@ -47,7 +47,8 @@ class Task(ABC):
     Attributes:
       classes: the names of the data's classes; empty where the data have none.
       best_metric: the score by which checkpoints are compared: the greatest is best.
-      label_kind: the kind of label that is learned, one of `data.dataset.LABELS`.
+      label_kind: the kind of label that is learned, the name of a kind of
+        `data.labels`.
       output_kind: the kind of output that is taken, one of `models.OUTPUTS`.
       gives: further facts for the other parts of a run; see `core.fit`.
       collected: the entries of batches and `predictions` that `scores` and `summaries`
@@ -100,7 +101,7 @@ class Task(ABC):
         """The needs of the task; see `core.fit`. A subclass adds its own to these."""
         label, output = self.label_kind, kinds.kind_of(self.output_kind)
         return (
-            Need("label kind", {label}, f"learns {LABELS.get(label, label)}"),
+            Need("label kind", {label}, f"learns {labels.find(label).described}"),
             Need("output kind", {output.name}, f"takes {output.words}", output.advice),
         )
 

@@ -5,27 +5,27 @@ attribute of the model that is built from it. So the signatures are the schema, 
 `resolve.resolve` checks a config against them.
 """
 
-import dataclasses
 import hashlib
 import importlib.util
-import inspect
 import json
 import typing
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, Any, NamedTuple, NewType
+from typing import Annotated, Any, NewType
 
 from ml_collections import ConfigDict, FrozenConfigDict
 
 import cnn_jax
 from cnn_jax import data
 from cnn_jax.core import imports
+from cnn_jax.core import keys as core_keys
 from cnn_jax.core.errors import UserError, unknown
+from cnn_jax.core.keys import REQUIRED, Key
 from cnn_jax.core.paths import split_recipe
 from cnn_jax.core.ranges import Range
-from cnn_jax.data.augment import Augment
+from cnn_jax.data import augmentations
 
 # A resolved config, or a group of one.
 Config = FrozenConfigDict
@@ -39,15 +39,7 @@ UNITS = {
     "epochs": Annotated[float, Range(least=0, most=MOST_STEPS)],
     "examples": Annotated[int, Range(least=0)],
 }
-REQUIRED = dataclasses.MISSING  # in place of a default, as a model's fields have it
 RECIPES = (("configs",), ("experiments",))  # folders that come with the package
-
-
-class Key(NamedTuple):
-    """What a config key may hold, and its value where the config has none."""
-
-    hint: Any
-    default: Any = REQUIRED
 
 
 def default() -> ConfigDict:
@@ -76,18 +68,12 @@ def keywords(function: Callable) -> dict[str, Key]:
     A `Duration` parameter becomes one key for each unit; the first one takes the
     parameter's default, which is in steps.
     """
-    hints = typing.get_type_hints(function, include_extras=True)
     keys = {}
-    for name, parameter in inspect.signature(function).parameters.items():
-        if parameter.kind is not inspect.Parameter.KEYWORD_ONLY:
-            continue
-        hint, default = hints[name], parameter.default
-        if default is inspect.Parameter.empty:
-            default = REQUIRED
-        if hint == Duration:
-            keys |= duration_keys(name, default)
+    for name, key in core_keys.keywords(function).items():
+        if key.hint == Duration:
+            keys |= duration_keys(name, key.default)
         else:
-            keys[name] = Key(hint, default)
+            keys[name] = key
     return keys
 
 
@@ -239,12 +225,23 @@ def flat(config: Config) -> dict[str, Any]:
 
 # Where the data lies, and how many processes read it, does not change a result.
 NOT_IDENTITY = {"data.dir", "data.data_dir", "data.workers"}
+# The keys of augmentations that count in the identity of a run even where they are off.
+# Newer ones count where they are on, so that older runs keep their identity.
+ALWAYS_IDENTITY = {"data.crop_padding", "data.flip", "data.jitter"}
 
 
 def identity(config: Config) -> dict[str, Any]:
     """`flat` without what may differ between two parts of one run."""
-    rows = flat(config)
-    return {key: value for key, value in rows.items() if key not in NOT_IDENTITY}
+    off = {
+        f"data.{key}": list(default) if isinstance(default, tuple) else default
+        for key, (_, default) in augmentations.options().items()
+        if f"data.{key}" not in ALWAYS_IDENTITY
+    }
+    return {
+        key: value
+        for key, value in flat(config).items()
+        if key not in NOT_IDENTITY and (key not in off or value != off[key])
+    }
 
 
 def hash_of(config: Config) -> str:
@@ -262,76 +259,5 @@ def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]
     ]
 
 
-# Sources that need no download, and the size of their images.
-EMBEDDED = {
-    "digits": 8,
-    "digit_scenes": 48,
-    "moving_digits": 32,
-    "identities": (8,),
-    "super_resolution": 4,
-    "denoising": 8,
-    "picture_and_style": (256,),
-    "pictures_and_styles": (256,),
-}
-# What stands in for a source of the user's, and with what values of its own; for all
-# others it is the digits.
-STAND_INS: dict[str, tuple[str, dict[str, Any]]] = {
-    "clips": ("moving_digits", {}),
-    "volumes": ("moving_digits", {}),
-    "masks": ("digit_scenes", {}),
-    "tfds_masks": ("digit_scenes", {}),
-    "voc": ("digit_scenes", {"labels": "boxes"}),
-    "coco": ("digit_scenes", {"labels": "boxes"}),
-}
-
-
-# Where the user's own data are.
-PLACES = {"dir", "test_dir", "file", "style", "styles"}
 # All keys that hold a path.
-PATHS = {*(f"data.{key}" for key in PLACES), "data.data_dir", "model.init_from"}
-# What holds for data of so many classes alone.
-OF_CLASSES = {"task.class_weights", "model.num_classes"}
-
-
-def _small(size: int | tuple[int, ...], *, keep_tuple: bool) -> int | tuple[int, ...]:
-    """A side of at most 96 pixels, the longer one of two: embedded data are square."""
-    if not isinstance(size, tuple):
-        return min(size, 96)
-    side = min(max(size), 96)
-    return (side,) if keep_tuple else side
-
-
-def smoke(values: dict[str, Any]) -> dict[str, Any]:
-    """The config shrunk to a few steps on a few embedded examples.
-
-    The model, the task and the optimizer stay as they are. So does an embedded source;
-    the others give way to one with labels of the same kind, with the channels and, up
-    to 96 pixels, the size of the config's own images (networks for 224x224 take no less
-    than 67 or 75), and `OF_CLASSES` are left out.
-    """
-    given = values["data"]
-    own = given["name"]
-    fallback = (own if own in EMBEDDED else "digits", {})
-    name, more = STAND_INS.get(own.partition(":")[0], fallback)
-    size = given.get("image_size") or {**EMBEDDED, "tfds:mnist": 28}.get(own, 32)
-    keys = {*data.options(name), *keywords(Augment)} - PLACES
-    small = {
-        "name": name,
-        "image_size": _small(size, keep_tuple=name == own),
-        "batch_size": min(given.get("batch_size", 8), 8),
-    }
-    counts = {"train_examples": 40, "test_examples": 20}
-    small |= {key: count for key, count in counts.items() if key in keys}
-    if name != own and not given.get("channels"):
-        small["channels"] = 1 if own == "tfds:mnist" else 3
-    train = {key: value for key, value in values["train"].items() if key[0] == "l"}
-    for key in OF_CLASSES if name != own else ():
-        group, _, left_out = key.partition(".")
-        kept = {k: v for k, v in values[group].items() if k != left_out}
-        values = values | {group: kept}
-    return values | {
-        "data": {key: given[key] for key in keys & given.keys()} | more | small,
-        "train": train | {"steps": 4},
-        "eval": {"every_steps": 2},
-        "checkpoint": {},
-    }
+PATHS = {*(f"data.{key}" for key in data.PLACES), "model.init_from"}

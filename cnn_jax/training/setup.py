@@ -250,9 +250,7 @@ def training(network: Network, examples: int) -> Training:
         network,
         optimizer=optimizers.planned(config.optimizer, schedule, plan),
         schedule=schedule,
-        augmentation=augment.Augment(
-            network.label_kind, **config_lib.arguments(config.data, augment.Augment)
-        ),
+        augmentation=augment.make(dict(config.data), network.label_kind),
         steps=steps,
         steps_per_epoch=examples / batch_size,
         log_every=config_lib.steps_in(config.train, "log_every", **sizes) or steps,

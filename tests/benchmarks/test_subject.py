@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cnn_jax.benchmarks import subject
-from cnn_jax.benchmarks.subject import Request, make, random_labels
+from cnn_jax.benchmarks.subject import Request, make
 from cnn_jax.core.errors import UserError
 
 
@@ -81,26 +81,3 @@ def test_the_step_of_each_mode(mlp, monkeypatch):
     parts = mlp.config, mlp.network, mlp.training
     assert mlp.step("train") == ("train", parts)
     assert mlp.step("infer") == ("infer", (mlp.network,))
-
-
-@pytest.mark.parametrize(
-    ("kind", "shape", "dtype"),
-    [
-        ("class", (50,), np.int32),
-        ("style", (50,), np.int32),
-        ("pixels", (5, 4, 4), np.uint8),
-        ("picture", (5, 4, 4, 3), np.uint8),
-        ("boxes", (5, 7, 5), np.float32),
-    ],
-)
-def test_labels_of_every_kind(kind, shape, dtype):
-    labels = random_labels(np.random.default_rng(0), kind, shape, 3)
-    assert labels.shape == shape and labels.dtype == dtype
-    if kind == "boxes":
-        assert set(np.unique(labels[..., 0])) == {0, 1, 2}
-        assert (labels[..., 1] <= labels[..., 3]).all()  # top, bottom
-        assert (labels[..., 2] <= labels[..., 4]).all()
-    elif kind != "picture":
-        assert set(np.unique(labels)) == {0, 1, 2}
-    else:
-        assert labels.max() > 200

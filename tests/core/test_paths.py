@@ -7,6 +7,7 @@ import pytest
 from cnn_jax import command
 from cnn_jax.core import paths
 from cnn_jax.core.errors import UserError
+from cnn_jax.core.ranges import Examples
 from cnn_jax.runs.resolve import resolve
 from cnn_jax.training import recipes
 
@@ -113,3 +114,8 @@ def test_every_key_that_is_a_path(monkeypatch):
     with pytest.raises(UserError, match=r"config.model.init_from: the path is empty"):
         resolve(values, {"model.init_from": ""})
     assert resolve(values, {"data.dir": ""}).data.dir == ""
+
+
+def test_keys_that_hold_a_path():
+    assert paths.is_place(paths.Place) and paths.is_place(paths.Place | None)
+    assert not paths.is_place(str) and not paths.is_place(Examples | None)

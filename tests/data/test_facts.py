@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from cnn_jax.core.fit import Fact, Need
-from cnn_jax.data import facts, moving_digits
-from cnn_jax.data.dataset import LABELS, Dataset
+from cnn_jax.data import facts, labels, moving_digits
+from cnn_jax.data.dataset import Dataset
 from cnn_jax.data.splits import Arrays
 
 GRAY = Dataset({}, tuple("ab"), (12, 8, 1), (0.0,), (1.0,))
@@ -46,10 +46,10 @@ def test_a_change_of_the_data_changes_a_fact(change, name, value):
     assert values(dataclasses.replace(GRAY, **change))[name] == value
 
 
-@pytest.mark.parametrize("kind", LABELS)
+@pytest.mark.parametrize("kind", labels.KINDS)
 def test_labels_are_told_in_words(kind):
     part = facts.part("data", dataclasses.replace(GRAY, label_kind=kind))
-    assert part.gives["label kind"].words == f"has {LABELS[kind]}"
+    assert part.gives["label kind"].words == f"has {labels.KINDS[kind].described}"
 
 
 def test_examples_are_counted_where_there_are_some():

@@ -162,7 +162,7 @@ def test_bad_sizes_are_one_line():
 def photos(tmp_path, write):
     for i in range(11):
         write(tmp_path / "ab"[i % 2] / f"{i}.jpg", size=(50 + i, 40))
-    return folder.load(dir=str(tmp_path), image_size=12, in_memory=False)
+    return folder.SOURCE.load(dir=str(tmp_path), image_size=12, in_memory=False)
 
 
 def test_streams_do_not_depend_on_workers_start_or_hosts(photos):

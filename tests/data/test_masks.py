@@ -8,7 +8,7 @@ from PIL import Image
 
 from cnn_jax import data
 from cnn_jax.core.errors import DataWarning, UserError
-from cnn_jax.data.dataset import IGNORED
+from cnn_jax.data.labels.pixels import IGNORED
 
 
 @pytest.fixture

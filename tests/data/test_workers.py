@@ -19,7 +19,7 @@ import multiprocessing, os, signal, sys, time
 from cnn_jax.data import folder, loading
 
 def main(how, dir):
-    split = folder.load(dir=dir, image_size=8, in_memory=False).splits["train"]
+    split = folder.SOURCE.load(dir=dir, image_size=8, in_memory=False).splits["train"]
     batches = loading.train_batches(
         split, batch_size=4, seed=0, start_step=0, stop_step=10**9, workers=2
     )
@@ -95,7 +95,9 @@ def test_workers_of_a_killed_program_leave(start):
 
 
 def test_closing_ends_the_workers(pets):
-    split = folder.load(dir=str(pets), image_size=8, in_memory=False).splits["train"]
+    split = folder.SOURCE.load(dir=str(pets), image_size=8, in_memory=False).splits[
+        "train"
+    ]
     options = {"batch_size": 2, "seed": 0, "start_step": 0, "stop_step": 1000}
     batches = train_batches(split, workers=2, **options)
     next(batches)
@@ -106,7 +108,9 @@ def test_closing_ends_the_workers(pets):
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_damaged_picture_is_named_by_the_main_process(pets, workers):
-    split = folder.load(dir=str(pets), image_size=8, in_memory=False).splits["train"]
+    split = folder.SOURCE.load(dir=str(pets), image_size=8, in_memory=False).splits[
+        "train"
+    ]
     bad = split.reader.paths[3]
     with open(bad, "wb") as file:
         file.write(b"damaged")
@@ -117,7 +121,9 @@ def test_a_damaged_picture_is_named_by_the_main_process(pets, workers):
 
 
 def test_a_worker_that_dies_is_reported(pets):
-    split = folder.load(dir=str(pets), image_size=8, in_memory=False).splits["train"]
+    split = folder.SOURCE.load(dir=str(pets), image_size=8, in_memory=False).splits[
+        "train"
+    ]
     options = {"batch_size": 2, "seed": 0, "start_step": 0, "stop_step": 10**6}
     batches = train_batches(split, workers=1, **options)
     next(batches)

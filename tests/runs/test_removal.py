@@ -27,7 +27,7 @@ def no_git(monkeypatch):
 
 @pytest.fixture(scope="module")
 def dataset():
-    return digits.load(train_examples=40, test_examples=20)
+    return digits.SOURCE.load(train_examples=40, test_examples=20)
 
 
 @pytest.fixture(scope="module")

@@ -264,7 +264,7 @@ def test_two_units_of_one_length(where):
 def every_key():
     """(group, key, hint) of every source, model, task, optimizer and schedule."""
     names = {
-        "data": [f"{n}:x" if n in data.DESCRIBED else n for n in data.SOURCES],
+        "data": [f"{n}:x" if s.named else n for n, s in data.SOURCES.items()],
         "model": [*models.MODELS, *(f"{n}:resnet18" for n in models.ON_BACKBONES)],
         "task": tasks.TASKS,
         "optimizer": optimizers.OPTIMIZERS,

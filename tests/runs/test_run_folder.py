@@ -23,7 +23,7 @@ from cnn_jax.training.config import as_dict, default, hash_of, identity
 
 @pytest.fixture(scope="module")
 def dataset():
-    return digits.load(train_examples=40, test_examples=20)
+    return digits.SOURCE.load(train_examples=40, test_examples=20)
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from cnn_jax.training import metrics_log
 @pytest.fixture(scope="module")
 def template(tmp_path_factory):
     """The data of the runs, loaded once."""
-    return digits.load(train_examples=40, test_examples=20)
+    return digits.SOURCE.load(train_examples=40, test_examples=20)
 
 
 @pytest.fixture

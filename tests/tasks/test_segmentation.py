@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sklearn import metrics as reference
 
 from cnn_jax.core.errors import UserError
-from cnn_jax.data.dataset import IGNORED
+from cnn_jax.data.labels.pixels import IGNORED
 from cnn_jax.tasks import metrics, pictures
 from cnn_jax.tasks.segmentation import MANY_CLASSES, Segmentation
 

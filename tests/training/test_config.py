@@ -10,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ml_collections import FrozenConfigDict
 
+from cnn_jax import data
 from cnn_jax.core.errors import UserError
 from cnn_jax.runs.resolve import resolve
+from cnn_jax.runs.smoke import OF_CLASSES, smoke
 from cnn_jax.training import config as config_lib
 from cnn_jax.training.config import as_dict, flat, hash_of, steps_in
 
@@ -150,27 +152,25 @@ def test_every_recipe_resolves_and_shrinks():
         # What is saved with a run is read back as the same config.
         stored = json.loads(json.dumps(as_dict(config)))
         assert resolve(stored) == config
-        small = resolve(config_lib.smoke(values))
-        of_classes = {key.rpartition(".")[2] for key in config_lib.OF_CLASSES}
+        small = resolve(smoke(values))
+        of_classes = {key.rpartition(".")[2] for key in OF_CLASSES}
         for kept in ("model", "task", "optimizer", "schedule"):
             for key in set(config[kept]) - of_classes:
                 assert small[kept][key] == config[kept][key]
         own = config.data.name
-        kind = own.partition(":")[0]
-        stand_in, _ = config_lib.STAND_INS.get(kind, ("digits", {}))
-        if own in config_lib.EMBEDDED:
-            stand_in = own
-        assert small.data.name == stand_in
+        source, set_name = data.source(own)
+        stand_in = source.stand_in_for(*set_name)
+        assert small.data.name == (stand_in.name if stand_in else own)
         assert small.train.steps == 4
-    assert resolve(config_lib.smoke(found["resnet:imagenet"])).data.image_size == 96
-    assert resolve(config_lib.smoke(found["resnet:imagenet"])).data.channels == 3
-    assert resolve(config_lib.smoke(found["lenet:mnist"])).data.image_size == 28
-    assert resolve(config_lib.smoke(found["lenet:mnist"])).data.channels == 1
-    scenes = resolve(config_lib.smoke(found["segmentation:scenes"])).data
+    assert resolve(smoke(found["resnet:imagenet"])).data.image_size == 96
+    assert resolve(smoke(found["resnet:imagenet"])).data.channels == 3
+    assert resolve(smoke(found["lenet:mnist"])).data.image_size == 28
+    assert resolve(smoke(found["lenet:mnist"])).data.channels == 1
+    scenes = resolve(smoke(found["segmentation:scenes"])).data
     assert (scenes.image_size, scenes.channels, scenes.train_examples) == (48, 1, 40)
     clips = found["video:moving"]
     clips["data"] |= {"frames": 5, "channels": 3, "image_size": 120}
-    clips = resolve(config_lib.smoke(clips)).data
+    clips = resolve(smoke(clips)).data
     assert (clips.name, clips.frames, clips.channels) == ("moving_digits", 5, 3)
     assert clips.image_size == 96
 

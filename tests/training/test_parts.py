@@ -7,7 +7,7 @@ import pytest
 
 from cnn_jax import models, tasks
 from cnn_jax.core.errors import UserError
-from cnn_jax.data import facts
+from cnn_jax.data import augmentations, facts
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.data.splits import Arrays
 from cnn_jax.models import outputs
@@ -21,8 +21,8 @@ STYLISTS |= {"content_layers": ("fire4",), "style_layers": ("conv1", "fire3")}
 
 def config_of(task, source="folder", data=(), **options):
     """As much of a config as the checks read."""
-    given = {"name": source, "jitter": 0.0, "crop_padding": 0, "flip": False}
-    given |= {"normalization": None}
+    given = {key: known.default for key, known in augmentations.options().items()}
+    given |= {"name": source, "normalization": None}
     return Config(
         {
             "data": given | dict(data),
@@ -163,7 +163,7 @@ def test_pictures_have_values_from_0_to_1():
 @pytest.mark.parametrize("task", ["enhancement", "style_transfer"])
 def test_light_is_not_changed_on_one_side(task):
     data, model = FITTING[task]
-    with pytest.raises(UserError, match=r"set config\.data\.jitter=0"):
+    with pytest.raises(UserError, match=r"set config\.data\.jitter=0.0"):
         check(config_of(task, data={"jitter": 0.5}), model, data)
 
 
@@ -201,7 +201,7 @@ def test_pairs_are_not_augmented_further(change):
     data, model = FITTING["style_transfer"]
     with pytest.raises(
         UserError,
-        match=r"leave pairs alone, set config\.data\.(flip=fa|crop_padding=0)",
+        match=r"set config\.data\.(flip=False|crop_padding=0)",
     ):
         check(config_of("style_transfer", data=change), model, data)
 

@@ -8,7 +8,6 @@ from ml_collections import ConfigDict
 from cnn_jax import data, models, tasks
 from cnn_jax.core.errors import UserError
 from cnn_jax.runs.resolve import resolve
-from cnn_jax.training import config as config_lib
 from cnn_jax.training import recipes
 from cnn_jax.training.config import steps_in
 
@@ -93,7 +92,7 @@ def test_few_digits_are_evaluated_eight_times():
 def test_embedded_data_needs_no_download(name):
     """What the recipes of the digits are for."""
     source = made(name).data.name
-    assert source.startswith("tfds:") == (source not in config_lib.EMBEDDED)
+    assert source.startswith("tfds:") == (not data.source(source)[0].embedded)
     assert source.startswith("tfds:") == (
         name in ("mnist", "cifar10", "short_cifar10", "imagenet")
     )

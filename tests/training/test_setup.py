@@ -8,6 +8,9 @@ import optax
 import pytest
 
 from cnn_jax.core.errors import UserError
+from cnn_jax.data.augment import Augment
+from cnn_jax.data.augmentations.crop import Crop
+from cnn_jax.data.augmentations.flip import Flip
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.runs.resolve import resolve
 from cnn_jax.training import setup
@@ -150,7 +153,7 @@ def test_the_schedule_spans_the_run(training_of):
 
 def test_the_augmentation_is_that_of_the_labels(training_of):
     found = training_of(data={"crop_padding": 1, "flip": True}).augmentation
-    assert (found.crop_padding, found.flip, found.label_kind) == (1, True, "class")
+    assert found == Augment("class", (Crop(crop_padding=1), Flip(flip=True)))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,64 @@
+"""A crop at a random place of the image with an edge of black."""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int32, Key
+
+from cnn_jax.core.fit import Need
+from cnn_jax.core.ranges import Edge, Range
+from cnn_jax.data.augmentations.augmentation import Image, Movement
+from cnn_jax.data.labels.kind import LabelKind
+
+
+@dataclass(frozen=True, kw_only=True)
+class Crop(Movement):
+    """A crop of the original size.
+
+    Attributes:
+      crop_padding: pixels of black added on each side before the crop (4 for CIFAR in
+        He et al. 2016); 0: no crop.
+    """
+
+    crop_padding: Edge = 0
+
+    @property
+    def on(self) -> bool:
+        return self.crop_padding > 0
+
+    def key(self, example: Key[Array, ""]) -> Key[Array, ""]:
+        return jax.random.split(example)[0]
+
+    def start(self, key: Key[Array, ""]) -> Int32[Array, "2"]:
+        """Returns the padded image's rows above and columns left of the crop."""
+        return jax.random.randint(key, (2,), 0, 2 * self.crop_padding + 1)
+
+    def moved(
+        self,
+        key: Key[Array, ""],
+        image: Image,
+        *,
+        outside: int = 0,
+        factor: int = 1,
+        nearest: bool = False,
+    ) -> Image:
+        del nearest  # no pixel is mixed with another
+        p = self.crop_padding * factor
+        whole = ((0, 0),) * (image.ndim - 3)
+        padding = (*whole, (p, p), (p, p), (0, 0))
+        padded = jnp.pad(image, padding, constant_values=outside)
+        place = (*(0 for _ in whole), *(self.start(key) * factor), 0)
+        return jax.lax.dynamic_slice(padded, place, image.shape)
+
+    def points(
+        self, key: Key[Array, ""], points: Float[Array, "n 2"], *, size: tuple[int, int]
+    ) -> Float[Array, "n 2"]:
+        del size
+        return points + (self.crop_padding - self.start(key)).astype(jnp.float32)
+
+    def needs(self, labels: LabelKind) -> tuple[Need, ...]:
+        size = f"needs images of more than {self.crop_padding} pixels a side"
+        larger = Range(above=self.crop_padding)
+        lower = "set config.data.crop_padding below that"
+        return (*super().needs(labels), Need("shorter side", larger, size, lower))

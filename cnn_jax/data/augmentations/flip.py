@@ -1,0 +1,56 @@
+"""A mirror image."""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Key
+
+from cnn_jax.core.fit import Need
+from cnn_jax.data.augmentations.augmentation import Image, Movement
+from cnn_jax.data.labels.kind import LabelKind
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flip(Movement):
+    """Left and right exchanged with probability 1/2.
+
+    Attributes:
+      flip: whether images are mirrored.
+    """
+
+    flip: bool = False
+
+    @property
+    def on(self) -> bool:
+        return self.flip
+
+    def needs(self, labels: LabelKind) -> tuple[Need, ...]:
+        words, off = "mirrors images", "set config.data.flip=False"
+        return (*super().needs(labels), Need("mirrorable", {True}, words, off))
+
+    def key(self, example: Key[Array, ""]) -> Key[Array, ""]:
+        return jax.random.split(example)[1]
+
+    def mirrored(self, key: Key[Array, ""]) -> Bool[Array, ""]:
+        """Returns whether the image is mirrored."""
+        return jax.random.bernoulli(key)
+
+    def moved(
+        self,
+        key: Key[Array, ""],
+        image: Image,
+        *,
+        outside: int = 0,
+        factor: int = 1,
+        nearest: bool = False,
+    ) -> Image:
+        del outside, factor, nearest  # the same pixels, in another order
+        return jnp.where(self.mirrored(key), image[..., ::-1, :], image)
+
+    def points(
+        self, key: Key[Array, ""], points: Float[Array, "n 2"], *, size: tuple[int, int]
+    ) -> Float[Array, "n 2"]:
+        rows, columns = points.T
+        columns = jnp.where(self.mirrored(key), size[1] - columns, columns)
+        return jnp.stack([rows, columns], axis=-1)

@@ -1,0 +1,62 @@
+"""Another brightness, contrast and saturation."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+from cnn_jax.core.ranges import Range
+from cnn_jax.data.augmentations.augmentation import Augmentation, Image
+
+
+@dataclass(frozen=True, kw_only=True)
+class Light(Augmentation):
+    """Images in another light, as by torchvision's `ColorJitter`.
+
+    Attributes:
+      jitter: brightness, contrast and, of colors, saturation are multiplied with
+        factors from 1 - jitter to 1 + jitter (0.4 for ImageNet in many recipes).
+    """
+
+    jitter: Annotated[float, Range(least=0, most=1)] = 0.0
+
+    @property
+    def on(self) -> bool:
+        return self.jitter > 0
+
+    def key(self, example: Key[Array, ""]) -> Key[Array, ""]:
+        return jax.random.fold_in(example, 2)
+
+    def image(self, key: Key[Array, ""], image: Image) -> Image:
+        low, high = max(0.0, 1 - self.jitter), 1 + self.jitter
+        return relit(image, *jax.random.uniform(key, (3,), None, low, high))
+
+
+def relit(
+    image: Image,
+    brightness: Float[Array, ""] | float,
+    contrast: Float[Array, ""] | float,
+    saturation: Float[Array, ""] | float,
+) -> Image:
+    """Returns an image with other brightness, contrast and saturation.
+
+    One after the other, its distances to black, to its mean luma and, of colors, to
+    each pixel's own luma are multiplied, as by Pillow's `ImageEnhance`. A factor of 1
+    changes nothing.
+    """
+    x = jnp.clip(image.astype(jnp.float32) * brightness, 0, 255)
+    mean = _luma(x).mean()
+    x = jnp.clip(mean + contrast * (x - mean), 0, 255)
+    if image.shape[-1] == 3:
+        gray = _luma(x)
+        x = jnp.clip(gray + saturation * (x - gray), 0, 255)
+    return jnp.round(x).astype(jnp.uint8)
+
+
+def _luma(x: Float[Array, "*size channels"]) -> Float[Array, "*size 1"]:
+    """Returns the luma of ITU-R BT.601; a gray image is its own."""
+    if x.shape[-1] != 3:
+        return x
+    return (x * jnp.array([0.299, 0.587, 0.114])).sum(-1, keepdims=True)

@@ -1,0 +1,26 @@
+"""Label kinds: what the labels of a data set are. Each stands in its own file."""
+
+from cnn_jax.core import imports
+from cnn_jax.core.errors import UserError
+from cnn_jax.data.labels.boxes import BOXES
+from cnn_jax.data.labels.kind import LabelKind
+from cnn_jax.data.labels.one_class import CLASS
+from cnn_jax.data.labels.picture import PICTURE
+from cnn_jax.data.labels.pixels import PIXELS
+from cnn_jax.data.labels.style import STYLE
+
+KINDS: dict[str, LabelKind] = {
+    kind.name: kind for kind in (CLASS, PIXELS, BOXES, PICTURE, STYLE)
+}
+
+
+def find(name: str) -> LabelKind:
+    """Returns the label kind of a name, or at an import path.
+
+    Raises:
+      UserError: there is none.
+    """
+    found = imports.find("label kind", name, KINDS)
+    if not isinstance(found, LabelKind):
+        raise UserError(f"'{name}' is {found!r}; it must be an object of LabelKind.")
+    return found

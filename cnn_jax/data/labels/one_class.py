@@ -1,0 +1,24 @@
+"""One class for each image."""
+
+import numpy as np
+
+from cnn_jax.data.labels.kind import LabelKind, Shape
+
+
+class OneClass(LabelKind):
+    """Labels int32 [n], indices into the classes."""
+
+    name = "class"
+    described = "one label an image"
+    dtype = np.dtype(np.int32)
+    expected = "[n]"
+
+    def shape(self, image_shape: Shape) -> Shape:
+        del image_shape
+        return ()
+
+    def classes_in(self, labels: np.ndarray) -> np.ndarray:
+        return labels
+
+
+CLASS = OneClass()

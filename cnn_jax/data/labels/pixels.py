@@ -1,0 +1,43 @@
+"""One class for each pixel."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from cnn_jax.data.labels.kind import LabelKind, Move, Shape
+
+IGNORED = 255  # the label of a pixel that belongs to no class, or to no image
+
+
+class Pixels(LabelKind):
+    """Labels uint8 [n, height, width]; a pixel without a class is `IGNORED`.
+
+    Pixels that an augmentation brings in from outside of the image are `IGNORED`.
+    """
+
+    name = "pixels"
+    described = "one label a pixel"
+    dtype = np.dtype(np.uint8)
+    expected = "[n, height, width] of the images"
+
+    def shape(self, image_shape: Shape) -> Shape:
+        return image_shape[:-1]
+
+    def classes_in(self, labels: np.ndarray) -> np.ndarray:
+        return labels[labels != IGNORED]
+
+    def moved(self, label: Any, moves: Sequence[Move], size: tuple[int, int]) -> Any:
+        del size
+        label = label[..., None]
+        for move in moves:
+            label = move.picture(label, outside=IGNORED, nearest=True)
+        return label[..., 0]
+
+    def random(
+        self, rng: np.random.Generator, shape: Shape, classes: int
+    ) -> np.ndarray:
+        return rng.integers(0, classes, shape, np.uint8)
+
+
+PIXELS = Pixels()

@@ -1,0 +1,24 @@
+"""A style beside each picture."""
+
+import numpy as np
+
+from cnn_jax.data.labels.kind import LabelKind, Shape
+
+
+class Style(LabelKind):
+    """Labels int32 [n], the number of the style; images are pairs [n, 2, ...] of a
+    content and a style, which are not augmented."""
+
+    name = "style"
+    described = "a style beside each picture"
+    dtype = np.dtype(np.int32)
+    expected = "[n]"
+    movable = False
+    recolorable = False
+    paired = True
+
+    def fits(self, label_shape: Shape, image_shape: Shape) -> bool:
+        return label_shape == () and len(image_shape) == 4
+
+
+STYLE = Style()

@@ -1,0 +1,75 @@
+"""A config in small: a few steps on a few examples that need no files."""
+
+import typing
+from collections.abc import Mapping
+from typing import Any
+
+from cnn_jax import data
+from cnn_jax.core import ranges
+from cnn_jax.data import augmentations
+
+LARGEST = 96  # pixels on a side
+EXAMPLES = {"train_examples": 40, "test_examples": 20}
+# Values that hold for data of so many classes alone.
+OF_CLASSES = {"task.class_weights", "model.num_classes"}
+
+
+def smoke(values: dict[str, Any], name: str | None = None) -> dict[str, Any]:
+    """Returns the values of a config, shrunk to a few steps on a few examples.
+
+    The model, the task and the optimizer stay as they are, and so does a source of
+    embedded data. The other sources of ours give way to embedded data with labels of
+    the same kind, with the channels and, up to `LARGEST`, the size of the config's own
+    images (networks for 224x224 take no less than 67 or 75); `OF_CLASSES` are left out.
+
+    Args:
+      values: of the config file, as nested dicts.
+      name: the source that the command line puts in place of all these.
+    """
+    given = values["data"]
+    source, set_name = data.source(given["name"])
+    stand_in = source.stand_in_for(*set_name)
+    if stand_in:
+        used, title = data.SOURCES[stand_in.name], stand_in.name
+        size, more = stand_in.image_size, dict(stand_in.options)
+        if not given.get("channels"):
+            more["channels"] = stand_in.channels
+    else:
+        used, title, size, more = source, given["name"], source.embedded, {}
+    known = used.options() | augmentations.options(given.get("augmentations", ()))
+    keys = known.keys() - (used.places() if size else ())
+    small = {"name": title, "batch_size": min(given.get("batch_size", 8), 8)}
+    small |= {key: count for key, count in EXAMPLES.items() if key in keys}
+    if name:
+        replacing, _ = data.source(name)
+        known, size = replacing.options(), replacing.embedded or size
+    size = given.get("image_size") or size
+    if size and "image_size" in known:
+        small["image_size"] = _small(size, known["image_size"].hint)
+    if stand_in:
+        values = without(values, OF_CLASSES)
+    train = {key: value for key, value in values["train"].items() if key[0] == "l"}
+    return values | {
+        "data": {key: given[key] for key in keys & given.keys()} | more | small,
+        "train": train | {"steps": 4},
+        "eval": {"every_steps": 2},
+        "checkpoint": {},
+    }
+
+
+def without(values: Mapping[str, Any], keys: set[str]) -> dict[str, Any]:
+    """Returns the values of a config without some `GROUP.KEY`s."""
+    return {
+        group: {k: v for k, v in given.items() if f"{group}.{k}" not in keys}
+        if isinstance(given, Mapping)
+        else given
+        for group, given in values.items()
+    }
+
+
+def _small(size: int | tuple[int, ...], hint: Any) -> int | tuple[int, ...]:
+    """Returns the longer side, `LARGEST` at most, as a key of this type has it."""
+    side = min(max(size) if isinstance(size, tuple) else size, LARGEST)
+    plain = ranges.plain(hint)
+    kinds = {typing.get_origin(kind) for kind in (plain, *typing.get_args(plain))}
+    return (side,) if tuple in kinds else side

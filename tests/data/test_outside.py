@@ -1,0 +1,125 @@
+"""Data sources from outside of the package."""
+
+import sys
+from dataclasses import replace
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from cnn_jax import data
+from cnn_jax.core.errors import UserError
+from cnn_jax.core.keys import Key
+from cnn_jax.core.ranges import Side
+from cnn_jax.data import outside
+from cnn_jax.data.dataset import Dataset
+from cnn_jax.data.source import Source
+from cnn_jax.data.splits import Arrays, Varied
+
+
+def load(*, image_size: Side = 4) -> Dataset:
+    """Six black images of two classes."""
+    images = np.zeros((6, image_size, image_size, 3), np.uint8)
+    split = Arrays(images, np.array([0, 1] * 3, np.int32))
+    return Dataset(
+        {"train": split, "test": split},
+        ("a", "b"),
+        split.image_shape,
+        (0.0,) * 3,
+        (1.0,) * 3,
+    )
+
+
+@pytest.fixture
+def user(monkeypatch):
+    """A module of a user's."""
+    module = ModuleType("a_user")
+    module.load, module.SOURCE, module.number = load, Source("theirs", load), 3
+    monkeypatch.setitem(sys.modules, "a_user", module)
+
+
+@pytest.mark.parametrize("name", ["a_user.load", "a_user.SOURCE"])
+def test_a_function_or_a_source_at_an_import_path(name, user):
+    assert data.options(name) == {"image_size": Key(Side, 4)}
+    assert data.load(name, image_size=8).image_shape == (8, 8, 3)
+    known = data.describe(name)
+    assert (known.classes, known.image_shape) == (("a", "b"), (4, 4, 3))
+    with pytest.raises(UserError, match="image_size=0 must be at least 1"):
+        data.load(name, image_size=0)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("a_user.number", "is 3; it must be a Source, or a function"),
+        ("a_user.nothing", "data set 'a_user.nothing' cannot be imported"),
+        ("a_user.load:x", "unknown data set 'a_user.load:x'"),
+        ("a_user", "unknown data set 'a_user'"),
+    ],
+)
+def test_names_that_lead_nowhere(name, message, user):
+    with pytest.raises(UserError, match=message):
+        data.source(name)
+
+
+def changed(**arrays):
+    """The data above with other arrays in the training split."""
+    made = load()
+    train = replace(made.splits["train"], **arrays)
+    return replace(made, splits=made.splits | {"train": train})
+
+
+IMAGES, LABELS = np.zeros((6, 4, 4, 3), np.uint8), np.array([0, 1] * 3, np.int32)
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        (3, r"returned int; it must return a cnn_jax\.data\.dataset\.Dataset"),
+        (replace(load(), splits={}), "no split 'test'; it must have 'train' and"),
+        (replace(load(), mean=(0.0,)), "one for each of the 3 channels"),
+        (changed(images=IMAGES[:0], labels=LABELS[:0]), "there are no examples"),
+        (
+            changed(images=IMAGES.astype(np.float32)),
+            r"images are float32 \[6, 4, 4, 3\]; they must be uint8 \[n, height",
+        ),
+        (changed(images=IMAGES[..., 0]), r"images are uint8 \[6, 4, 4\]; they must"),
+        (changed(images=IMAGES[:, :2]), r"the shape \(2, 4, 3\); image_shape says"),
+        (
+            changed(labels=LABELS.astype(np.int64)),
+            r"labels are int64 \[6\]; one label an image must be int32 \[n\]",
+        ),
+        (changed(labels=LABELS[:5]), r"labels are int32 \[5\]; one label an image"),
+        (changed(labels=LABELS[:, None]), r"labels are int32 \[6, 1\]; one label an"),
+        (changed(labels=LABELS + 1), r"\(1 to 2 for 2 classes\)"),
+        (changed(labels=LABELS - 1), r"\(-1 to 0 for 2 classes\)"),
+        (
+            replace(changed(labels=IMAGES[..., 0]), label_kind="pixels"),
+            r"labels have the shape \(4, 4\); label_shape says \(\)",
+        ),
+        (
+            replace(load(), label_kind="boxes"),
+            r"boxes of objects must be float32 \[n, most, 5\], for the 6 images",
+        ),
+        (replace(load(), label_kind="box"), "unknown label kind 'box'"),
+    ],
+)
+def test_data_that_cannot_be_trained_on(made, message):
+    with pytest.raises(UserError, match=message) as error:
+        outside.check("a_user.load", made)
+    assert "\n" not in str(error.value)
+
+
+def test_further_classes_are_in_the_test_split_alone():
+    made, labels = load(), LABELS + 1
+    tested = replace(made.splits["test"], labels=labels)
+    splits = made.splits | {"test": tested}
+    outside.check("x", replace(made, splits=splits, unseen=("c",)))
+    with pytest.raises(UserError, match="the test split has examples without"):
+        outside.check("x", replace(made, splits=splits))
+
+
+def test_splits_that_are_no_arrays_are_read_later():
+    made = load()
+    varied = Varied(tuple(IMAGES), tuple(IMAGES))
+    outside.check("x", replace(made, splits=made.splits | {"test": varied}))
