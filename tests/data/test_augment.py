@@ -19,10 +19,10 @@ MAPS = IMAGES[..., 0] // 2
 KEY = jax.random.key(7)
 
 
-def made(label_kind="class", image_shape=(6, 5, 3), **options):
+def made(label_kind="class", **options):
     """The augmentation of config group `data` with these options."""
     defaults = {key: value for key, (_, value) in augmentations.options().items()}
-    return augment_lib.make(defaults | options, label_kind, image_shape)
+    return augment_lib.make(defaults | options, label_kind)
 
 
 jitted = jax.jit(lambda augment, *given: augment(*given), static_argnums=0)

@@ -7,7 +7,7 @@ import pytest
 
 from cnn_jax import models, tasks
 from cnn_jax.core.errors import UserError
-from cnn_jax.data import augmentations, facts
+from cnn_jax.data import augment, augmentations, facts
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.data.splits import Arrays
 from cnn_jax.models import outputs
@@ -86,8 +86,11 @@ FITTING = {
 
 def test_every_need_of_ours_is_met_by_a_fact_of_ours():
     """A need of a fact that nobody gives is never checked."""
-    config = config_of("classification", data={"jitter": 0.5, "crop_padding": 1})
-    found = [*parts.augmentations(config), parts.frozen(None)]
+    config = config_of(
+        "classification", data={"jitter": 0.5, "flip": True, "crop_padding": 1}
+    )
+    turned_on = augment.make(dict(config.data), "class")
+    found = [*turned_on.parts(), parts.frozen(None)]
     found += [tasks.TASKS[task](tuple("abc")).part(task) for task in FITTING]
     split = Arrays(np.zeros((1, 8, 8, 3), np.uint8), np.zeros(1, np.int32))
     splits = {"train": split, "test": split}

@@ -4,13 +4,14 @@ from cnn_jax.core import imports
 from cnn_jax.core.errors import UserError
 from cnn_jax.data.labels.boxes import BOXES
 from cnn_jax.data.labels.kind import LabelKind
+from cnn_jax.data.labels.multi_label import MULTI_LABEL
 from cnn_jax.data.labels.one_class import CLASS
 from cnn_jax.data.labels.picture import PICTURE
 from cnn_jax.data.labels.pixels import PIXELS
 from cnn_jax.data.labels.style import STYLE
 
 KINDS: dict[str, LabelKind] = {
-    kind.name: kind for kind in (CLASS, PIXELS, BOXES, PICTURE, STYLE)
+    kind.name: kind for kind in (CLASS, MULTI_LABEL, PIXELS, BOXES, PICTURE, STYLE)
 }
 
 

@@ -1,0 +1,35 @@
+"""Any number of classes for each image."""
+
+import numpy as np
+
+from cnn_jax.core.errors import UserError
+from cnn_jax.data.labels.kind import LabelKind, Shape
+
+
+class MultiLabel(LabelKind):
+    """Labels uint8 [n, classes], 1 for each class that an image has, and else 0."""
+
+    name = "multi_label"
+    described = "any number of classes an image"
+    dtype = np.dtype(np.uint8)
+    expected = "[n, classes]"
+
+    def fits(self, label_shape: Shape, image_shape: Shape) -> bool:
+        del image_shape
+        return len(label_shape) == 1
+
+    def check_range(self, labels: np.ndarray, classes: int, role: str) -> None:
+        if labels.shape[-1] != classes or labels.max(initial=0) > 1:
+            raise UserError(
+                f"the labels of the {role} split must be 0 or 1 for each of the "
+                f"{classes} classes; they are {labels.shape[-1]} numbers of up to "
+                f"{labels.max(initial=0)}."
+            )
+
+    def random(
+        self, rng: np.random.Generator, shape: Shape, classes: int
+    ) -> np.ndarray:
+        return rng.integers(0, 2, (*shape[:1], classes), np.uint8)
+
+
+MULTI_LABEL = MultiLabel()
