@@ -217,8 +217,8 @@ def _training_only(row: Layer) -> Layer:
     return dataclasses.replace(row, macs=0, memory=0, training_only=True, traced=False)
 
 
-def _uncalled(path: calls.Path, type: type[nn.Module], parameters: int) -> Layer:
-    name = type.__name__
+def _uncalled(path: calls.Path, owner: type[nn.Module], parameters: int) -> Layer:
+    name = owner.__name__
     return Layer("/".join(path) or name, name, (), parameters, 0, 0, kind=name)
 
 

@@ -22,13 +22,13 @@ def macs_by_scope(
     """The multiply-accumulates inside of each `jax.named_scope`.
 
     Args:
-      scope: matches the names of the scopes that count. An equation belongs to the
-        innermost one of them that it is inside of.
-      outer: the scope that the program as a whole is inside of.
+      scope: matches the names of the scopes to tell apart. An equation belongs to the
+        innermost such scope around it.
+      outer: the scope around the program as a whole.
 
     Returns:
-      A number for each scope that holds an equation; the key None has those of the
-      equations outside of all.
+      A number for each scope that holds an equation. The key None has the equations
+      outside of all scopes.
     """
     counts: dict[str | None, int] = {}
     for eqn in jaxpr.eqns:
@@ -58,7 +58,7 @@ def _is_program(value: object) -> bool:
 
 
 def _macs(eqn: core.JaxprEqn) -> int:
-    """Those of an equation by itself."""
+    """The multiply-accumulates of one equation, without the programs that it runs."""
     shapes = [atom.aval for atom in (*eqn.invars, *eqn.outvars)]
     if eqn.primitive in convolution.XLA:
         return convolution.multiply_accumulates(eqn.primitive, *shapes)
@@ -72,9 +72,12 @@ def _macs(eqn: core.JaxprEqn) -> int:
 
 
 def _convolution(params, x, kernel, out) -> int:
-    """Each value of the output meets the whole window, padding included; along a
-    dimension that holes make larger (`lhs_dilation`, a transposed convolution), each
-    value of the input does."""
+    """The multiply-accumulates of a convolution.
+
+    Each value of the output is a sum over the whole window, padding included. In a
+    transposed convolution (`lhs_dilation` above 1) each value of the input is
+    multiplied with the whole window instead: zeros between the values cost nothing.
+    """
     numbers = params["dimension_numbers"]
     batch, _, *space = numbers.out_spec
     places = out[batch]
