@@ -15,6 +15,7 @@ FILES = {path.relative_to(TESTS) for path in TESTS.rglob("test_*.py")}
 
 # Tests of more than one module, and what they are about.
 WHOLE = {
+    "analysis/test_explanation.py": "the formulas of every layer of every network",
     "test_devices.py": "several devices and several hosts",
     "test_experiments.py": "the files of experiments/",
     "test_kills.py": "commands that are killed at a call that writes",

@@ -1,14 +1,20 @@
 """Which modules a network calls, and which of them are its layers."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+import itertools
+import math
+import re
+import uuid
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import flax.linen as nn
 import jax
+from flax.core.tracers import current_trace
+from flax.traverse_util import flatten_dict
 
-from cnn_jax.analysis import operations
+from cnn_jax.layers.described import UNCOUNTED, Described
 
 Path = tuple[str, ...]
 Shape = tuple[int, ...]
@@ -16,93 +22,182 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Call:
-    """One call of a module.
+    """One call of a module, by another module or by the user.
 
     Attributes:
+      method: the name of the method.
+      scope: the name of the `jax.named_scope` around its operations.
+      lifted: it is part of a program inside of the network's, such as that of `nn.scan`
+        or `nn.remat`, which may run several times, or never.
+      leaf: it calls no other module.
       in_shape, out_shape: for one example; None where it takes or returns something
         other than an array.
-      output: the index of its output among `Recorder.outputs`.
+      output: the index of its output among `Recorder.outputs`; None where it has none.
+      memory: bytes of the output for one example; 0 where it is the output of a call
+        before.
       unchanged: the output is the input itself.
     """
 
     module: nn.Module
+    method: str
+    scope: str
+    lifted: bool
+    leaf: bool
     in_shape: Shape | None
     out_shape: Shape | None
     output: int | None
+    memory: int
     unchanged: bool
+
+    @property
+    def described(self) -> bool:
+        """Whether the layer's own formulas hold for this call."""
+        return (
+            isinstance(self.module, Described)
+            and self.method == "__call__"
+            and not self.lifted
+            and None not in (self.in_shape, self.out_shape)
+        )
+
+
+@dataclass
+class _Open:
+    """A call that has not ended."""
+
+    path: Path
+    lifted: bool
+    leaf: bool = True
 
 
 class Recorder:
     """Notes the calls of all modules, in the order in which they end.
 
+    The methods that a module calls of itself belong to the call around them.
+
     Attributes:
       calls: those of the last recording.
-      outputs: the arrays that they returned.
+      outputs: the arrays that they returned, except from lifted calls, whose arrays
+        exist inside of the lifted program alone.
+      types: the class of each module that was used, by its path.
+      scope: matches `UNCOUNTED` and `Call.scope` of this recorder alone: JAX keeps
+        traced programs, with the scopes of the recorder that saw them.
     """
 
     def __init__(self):
+        self._prefix = f"call-{uuid.uuid4().hex}-"
+        self.scope = re.compile(rf"{self._prefix}\d+|{UNCOUNTED}")
+        self._numbers = itertools.count()
+        self.types: dict[Path, type[nn.Module]] = {}
+        self._clear()
+
+    def _clear(self) -> None:
         self.calls: list[Call] = []
         self.outputs: list[Any] = []
+        self._seen: dict[int, Any] = {}
+        self._open: list[_Open] = []
+        self._trace = current_trace()
 
     @contextlib.contextmanager
     def recording(self) -> Iterator[None]:
         """Where modules are called; what was recorded before is dropped."""
-        self.calls, self.outputs = [], []
+        self._clear()
         with nn.intercept_methods(self._record):
             yield
 
-    def _record(self, next_method, args, kwargs, context):
-        output = next_method(*args, **kwargs)
-        if context.method_name == "__call__":
-            index = None
-            if (after := _shape(output)) is not None:
-                index = len(self.outputs)
-                self.outputs.append(output)
-            before = _shape(args[0]) if args else None
-            unchanged = bool(args) and output is args[0]
-            call = Call(context.module, before, after, index, unchanged)
-            self.calls.append(call)
+    def _record(self, method, args, kwargs, context):
+        module = context.module
+        if module.scope is None:  # a method of an unbound module, which has no path
+            return method(*args, **kwargs)
+        path, lifted = module.path, current_trace() != self._trace
+        self.types.setdefault(path, type(module))
+        if context.method_name == "setup":
+            return method(*args, **kwargs)
+        if self._open and self._open[-1].path == path:
+            # The module inside of one that `nn.scan` and the like made. Other methods
+            # may be traced elsewhere, to learn the shape of a parameter.
+            if context.method_name == "__call__":
+                self._open[-1].lifted |= lifted
+            return method(*args, **kwargs)
+        if self._open:
+            self._open[-1].leaf = False
+        scope = f"{self._prefix}{next(self._numbers)}"
+        self._open.append(_Open(path, lifted))
+        try:
+            with jax.named_scope(scope):
+                output = method(*args, **kwargs)
+        finally:
+            call = self._open.pop()
+        given = next(iter((*args, *kwargs.values())), None)
+        shape, index = _shape(output), None
+        if shape is not None and not lifted:
+            index = len(self.outputs)
+            self.outputs.append(output)
+        self.calls.append(
+            Call(
+                module,
+                context.method_name,
+                scope,
+                call.lifted,
+                call.leaf,
+                _shape(given),
+                shape,
+                index,
+                self._new_bytes(output),
+                output is given,
+            )
+        )
         return output
+
+    def _new_bytes(self, output: Any) -> int:
+        """The bytes of those arrays that no call returned before."""
+        arrays = [a for a in jax.tree.leaves(output) if _shape(a) is not None]
+        new = {id(a): a for a in arrays if id(a) not in self._seen}
+        self._seen |= new
+        return sum(math.prod(a.shape[1:]) * a.dtype.itemsize for a in new.values())
 
 
 def _shape(value: Any) -> Shape | None:
     return tuple(value.shape[1:]) if hasattr(value, "shape") else None
 
 
-def layers(calls: Sequence[Call], own: dict[Path, int]) -> list[Call]:
-    """The calls of layers: of modules with parameters of their own, and of those that
-    call no other module and make an array of an array.
+def layers(
+    calls: Sequence[Call],
+    own: Collection[Path],
+    macs: Mapping[str | None, int],
+) -> list[Call]:
+    """The calls of layers.
+
+    Layers are modules with parameters of their own; modules that call no other module
+    and make an array of an array; and modules that multiply matrices themselves, such
+    as attention.
 
     Args:
-      own: parameters by module; see `own_parameters`.
-
-    Raises:
-      TypeError: a layer has parameters, but its type is not in `operations.MACS`.
+      own: the paths of modules with parameters; see `own_parameters`.
+      macs: the multiply-accumulates of the program by `Call.scope`. A lifted call that
+        is not part of the program, since JAX traced it more than once, is left out.
     """
-    callers = set()
-    for call in calls:
-        path = call.module.path
-        callers.update(path[:i] for i in range(len(path)))
-    found = []
-    for call in calls:
-        path, kind = call.module.path, type(call.module)
-        if path in own:
-            if kind not in operations.MACS:
-                raise TypeError(
-                    f"{'/'.join(path)} is a {kind.__name__}, whose multiply-"
-                    "accumulates are unknown: add it to MACS in "
-                    "cnn_jax/analysis/operations.py"
-                )
-        elif path in callers or call.unchanged or None in (call.in_shape, call.output):
-            continue
-        found.append(call)
-    return found
+
+    def is_layer(call: Call) -> bool:
+        if call.lifted and call.scope not in macs:
+            return False
+        if call.module.path in own or macs.get(call.scope, 0):
+            return True
+        shapes = (call.in_shape, call.out_shape)
+        changes = not call.unchanged and None not in shapes
+        return call.leaf and call.method == "__call__" and changes
+
+    return [call for call in calls if is_layer(call)]
 
 
-def own_parameters(params: Any) -> dict[Path, int]:
-    """How many parameters each module has itself, by its path."""
-    own = {}
-    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
-        owner = tuple(key.key for key in path[:-1])
-        own[owner] = own.get(owner, 0) + leaf.size
+def own_parameters(params: Any, modules: Collection[Path]) -> dict[Path, int]:
+    """How many parameters each of `modules` has itself.
+
+    A parameter belongs to the innermost module that its path is inside of.
+    """
+    own: dict[Path, int] = {}
+    for path, value in flatten_dict(nn.unbox(params)).items():
+        owners = (path[:i] for i in reversed(range(len(path))))
+        owner = next(filter(modules.__contains__, owners), ())
+        size = sum(leaf.size for leaf in jax.tree.leaves(value))
+        own[owner] = own.get(owner, 0) + size
     return own

@@ -1,12 +1,13 @@
 """What a model costs: its layers with shapes, parameters, operations and memory.
 
 Nothing is computed: shapes and receptive fields come from tracing, so that a large
-network costs no memory, and multiply-accumulates from formulas.
+network costs no memory. Multiply-accumulates come from the formulas of the layers
+(`layers.Described`), or, for layers that have none, from the traced program.
 """
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any, overload
 
@@ -15,8 +16,7 @@ import jax
 import jax.numpy as jnp
 from tabulate import SEPARATING_LINE, tabulate
 
-from cnn_jax.analysis import calls, operations, receptive_field
-from cnn_jax.analysis.explanation import explain, explain_input
+from cnn_jax.analysis import calls, program, receptive_field
 from cnn_jax.core import strict_json
 from cnn_jax.core.errors import unknown
 
@@ -43,6 +43,7 @@ class Layer:
       training_only: the layer belongs to a head that evaluation leaves out.
       kind: the layer in words: "Convolution (3x3)".
       explanation: its attributes, and the formulas of its parameters and shape.
+      traced: the multiply-accumulates were counted from the traced program.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Layer:
     training_only: bool = False
     kind: str = ""
     explanation: str = ""
+    traced: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,6 +100,11 @@ class Table(Sequence):
         return sum(row.macs for row in self.rows)
 
     @property
+    def traced(self) -> bool:
+        """Whether some of the multiply-accumulates were counted from the program."""
+        return any(row.traced for row in self.rows)
+
+    @property
     def memory(self) -> int:
         """Bytes of the outputs of all layers for one example, in evaluation."""
         return sum(row.memory for row in self.rows[1:] if not row.training_only)
@@ -110,19 +117,15 @@ class Table(Sequence):
 
 
 def layer_table(model: nn.Module, input_shape: Sequence[int]) -> Table:
-    """The input and all layers of `model`.
+    """The input and all layers of `model`, any linen module.
 
-    Layers are the modules that call no other module, or have parameters of their
-    own. What hands on its input in evaluation, as dropout does, is none. The
-    parameters of all rows add up to the model's.
+    `calls.layers` says which modules are layers. Those that pass on their input in
+    evaluation, as dropout does, are none. The parameters of all rows add up to the
+    model's.
 
     Args:
       model: called as `model.apply(variables, x, train=False)`.
       input_shape: of one example, (height, width, channels).
-
-    Raises:
-      TypeError: a layer with parameters whose type is not in `operations.MACS`, or
-        whose `__call__` is not what uses them.
     """
     initial, evaluation = calls.Recorder(), calls.Recorder()
 
@@ -135,31 +138,32 @@ def layer_table(model: nn.Module, input_shape: Sequence[int]) -> Table:
         with evaluation.recording():
             _, state = model.apply(variables, x, train=False, mutable=["intermediates"])
         maps = state.get("intermediates", {}).get("features", ())
-        return [*evaluation.outputs, *maps]
+        if not isinstance(maps, tuple):  # of a module that is called "features"
+            maps = ()
+        return [*evaluation.outputs, *(m for m in maps if hasattr(m, "shape"))]
 
     x = jax.ShapeDtypeStruct((1, *input_shape), jnp.float32)
     variables = jax.eval_shape(init, jax.random.key(0), x)
-    own = calls.own_parameters(variables.get("params", {}))
+    closed, outputs = jax.make_jaxpr(evaluate, return_shape=True)(variables, x)
     try:
-        outputs, extents = receptive_field.trace(evaluate, variables, x)
+        extents = receptive_field.of_program(closed.jaxpr)
     except receptive_field.UnknownOperation:
-        outputs = jax.eval_shape(evaluate, variables, x)
         extents = [None] * len(outputs)
-
-    rows, counted = [_input(x)], set()
-    for call in calls.layers(evaluation.calls, own):
-        first = call.module.path not in counted
-        row = _row(call, own if first else {}, outputs[call.output])
-        rows.append(_with_field(row, extents[call.output]))
-        counted.add(call.module.path)
-    for call in calls.layers(initial.calls, own):
-        if call.module.path in own and call.module.path not in counted:
-            row = _row(call, own, None)
-            rows.append(dataclasses.replace(row, macs=0, training_only=True))
-            counted.add(call.module.path)
-    if missed := own.keys() - counted:
-        names = ", ".join("/".join(path) for path in sorted(missed))
-        raise TypeError(f"parameters of {names} are used outside of `__call__`")
+    macs = program.macs_by_scope(closed.jaxpr, evaluation.scope)
+    types = initial.types | evaluation.types
+    own = calls.own_parameters(variables.get("params", {}), types)
+    rows, left = [_input(x)], dict(own)
+    for call in calls.layers(evaluation.calls, own, macs):
+        row = _row(call, left.pop(call.module.path, 0), macs)
+        rows.append(
+            row if call.output is None else _with_field(row, extents[call.output])
+        )
+    for call in initial.calls:
+        path = call.module.path
+        if path in left and path not in evaluation.types:
+            rows.append(_training_only(_row(call, left.pop(path), {})))
+    # Parameters that other modules read, without a call of their owner.
+    rows += [_uncalled(path, types[path], size) for path, size in left.items()]
     features = None
     if len(outputs) > len(evaluation.outputs):
         shape = tuple(outputs[-1].shape[1:])
@@ -175,19 +179,47 @@ def _input(x: jax.ShapeDtypeStruct) -> Layer:
     return _with_field(row, receptive_field.of_input(x.shape))
 
 
-def _row(call: calls.Call, own: dict[tuple[str, ...], int], output: Any) -> Layer:
-    module, shapes = call.module, (call.in_shape, call.out_shape)
-    kind, explanation = explain(module, *shapes)
-    return Layer(
-        name="/".join(module.path),
-        type=type(module).__name__,
-        output_shape=call.out_shape,
-        parameters=own.get(module.path, 0),
-        macs=operations.MACS.get(type(module), operations.none)(module, *shapes),
-        memory=0 if output is None else _bytes(output),
+def explain_input(shape: Shape) -> str:
+    """The input in words: "RGB image", "clip of 16 RGB images"."""
+    colors = {1: "grayscale", 3: "RGB"}.get(shape[-1], f"{shape[-1]}-channel")
+    if len(shape) == 4:
+        return f"Input clip of {shape[0]} {colors} images"
+    return f"Input {colors} image" if len(shape) == 3 else "Input"
+
+
+def _row(call: calls.Call, parameters: int, macs: Mapping[str | None, int]) -> Layer:
+    module, name = call.module, type(call.module).__name__
+    row = Layer(
+        name="/".join(module.path) or name,
+        type=name,
+        output_shape=call.out_shape or (),
+        parameters=parameters,
+        macs=macs.get(call.scope, 0),
+        memory=call.memory,
+        kind=name,
+        traced=True,
+    )
+    if not call.described:
+        return row
+    shapes = (call.in_shape, call.out_shape)
+    kind, explanation = module.explain(*shapes)
+    return dataclasses.replace(
+        row,
+        macs=module.macs(*shapes),
         kind=kind,
         explanation=explanation,
+        traced=False,
     )
+
+
+def _training_only(row: Layer) -> Layer:
+    """The row of a layer that evaluation leaves out: it costs parameters alone."""
+    return dataclasses.replace(row, macs=0, memory=0, training_only=True, traced=False)
+
+
+def _uncalled(path: calls.Path, owner: type[nn.Module], parameters: int) -> Layer:
+    name = owner.__name__
+    return Layer("/".join(path) or name, name, (), parameters, 0, 0, kind=name)
 
 
 def _with_field(row: Layer, extents: receptive_field.Extents) -> Layer:
@@ -211,7 +243,7 @@ def totals(table: Table) -> tuple[int, int]:
 
 
 def as_json(table: Table) -> dict[str, Any]:
-    """What `json.dumps` takes: {"layers": [...], "parameters": N, "macs": N, ...}.
+    """The table as `json.dumps` takes it: {"layers": [...], "parameters": N, ...}.
 
     Each layer has the attributes of `Layer`, memory as "activation_bytes".
     """
@@ -222,6 +254,7 @@ def as_json(table: Table) -> dict[str, Any]:
         "training_only_parameters": table.training_only_parameters,
         "activation_bytes": table.memory,
         "weighted_layers": table.weighted_layers,
+        "traced": table.traced,
         "features": table.features and _json_row(table.features),
     }
 
@@ -244,6 +277,9 @@ def whole_or_float(stride: Fraction | None) -> int | float | None:
     return int(stride) if stride.denominator == 1 else float(stride)
 
 
+# Marks rows whose multiply-accumulates were counted from the traced program.
+TRACED = " (traced)"
+FOOTNOTE = "\n\n(traced): multiply-accumulates counted from the traced program"
 FORMATS = {"table": "simple", "markdown": "pipe", "json": "json"}
 
 
@@ -267,12 +303,13 @@ def render(table: Table, format: str = "table") -> str:
     rows = []
     for row in table:
         name = f"{row.name} (training only)" if row.training_only else row.name
+        name += TRACED * row.traced
         cells = [name, row.kind if markdown else row.type, shape_text(row.output_shape)]
         cells += [row.parameters, row.macs, field_text(row.receptive_field)]
         cells += ["-" if row.training_only else memory_text(row.memory)]
         rows.append([*cells, row.explanation] if markdown else cells)
     total = [
-        "total",
+        "total" + TRACED * table.traced,
         "",
         "",
         table.parameters,
@@ -287,11 +324,14 @@ def render(table: Table, format: str = "table") -> str:
         row if row is SEPARATING_LINE else [*row, *[""] * (len(headers) - len(row))]
         for row in rows
     ]
-    return tabulate(rows, headers=headers, tablefmt=FORMATS[format], intfmt=",")
+    text = tabulate(rows, headers=headers, tablefmt=FORMATS[format], intfmt=",")
+    return text + FOOTNOTE if table.traced else text
 
 
 def shape_text(shape: Shape) -> str:
-    """(224, 224, 3), and 1000 for a vector."""
+    """(224, 224, 3), 1000 for a vector, and a dash where there is no array."""
+    if not shape:
+        return "-"
     return str(shape[0]) if len(shape) == 1 else str(shape)
 
 

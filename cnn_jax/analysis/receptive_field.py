@@ -47,9 +47,17 @@ def trace(function: Callable, *arguments: Any) -> tuple[Any, Any]:
       UnknownOperation: an operation over space that has no rule here.
     """
     closed, shapes = jax.make_jaxpr(function, return_shape=True)(*arguments)
-    *others, x = arguments
-    inputs = [None] * len(jax.tree.leaves(others)) + [of_input(x.shape)]
-    return shapes, _run(closed.jaxpr, inputs)
+    return shapes, of_program(closed.jaxpr)
+
+
+def of_program(jaxpr: core.Jaxpr) -> list[Extents]:
+    """The extents of the outputs of a program whose last argument is the input.
+
+    Raises:
+      UnknownOperation: see `trace`.
+    """
+    *others, x = jaxpr.invars
+    return _run(jaxpr, [None] * len(others) + [of_input(x.aval.shape)])
 
 
 def of_input(shape: Sequence[int]) -> Extents:

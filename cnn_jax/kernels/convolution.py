@@ -16,6 +16,7 @@ Accelerators get `lax.conv_general_dilated` and what JAX makes of it
 """
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -226,6 +227,22 @@ batching.primitive_batchers[input_gradient_p] = functools.partial(
     _batch_maps, input_gradient
 )
 batching.primitive_batchers[filter_gradient_p] = _batch_filters
+
+
+def multiply_accumulates(primitive: Primitive, a: Any, b: Any, out: Any) -> int:
+    """Multiply-accumulates of T, whichever of its arguments is open.
+
+    Each value of g is multiplied with the whole window of all channels of its group.
+
+    Args:
+      a, b, out: the operands and the result, or anything with their shapes.
+    """
+    kernel, gradient = {
+        convolution_p: (b, out),
+        input_gradient_p: (b, a),
+        filter_gradient_p: (out, b),
+    }[primitive]
+    return math.prod(gradient.shape) * math.prod(kernel.shape[:-1])
 
 
 _ABSTRACT = {

@@ -18,6 +18,7 @@ from cnn_jax.layers.convolution import (
     depthwise_normal,
     kaiming_normal_fan_out,
 )
+from cnn_jax.layers.coord_conv import CoordConv
 from cnn_jax.layers.cosine import CosineDense, l2_normalize
 from cnn_jax.layers.dense import Dense
 from cnn_jax.layers.described import Described
@@ -119,6 +120,7 @@ __all__ = [
     "Conv2Plus1D",
     "ConvTranspose",
     "ConvUnit",
+    "CoordConv",
     "CosineDense",
     "Dense",
     "DepthSharedConv",

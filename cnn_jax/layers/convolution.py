@@ -148,7 +148,7 @@ class Windowed(Described, nn.Module):
 
     @nn.nowrap
     def groups_of(self, channels: int) -> int:
-        """In how many groups the input's channels are convolved."""
+        """The number of groups for an input of so many channels."""
         return self.groups
 
     @nn.nowrap

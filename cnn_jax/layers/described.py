@@ -4,7 +4,7 @@ Shape = tuple[int, ...]
 
 # The `jax.named_scope` of operations that by convention have no multiply-accumulates,
 # although a program computes them as products: interpolation.
-UNCOUNTED = "uncounted"
+UNCOUNTED = "cnn_jax-uncounted"
 
 
 class Described:

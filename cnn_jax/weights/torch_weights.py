@@ -343,7 +343,7 @@ def _shapes(
             return output
         *above, name = context.module.path
         above = tuple(above)
-        if isinstance(context.module, layers.Dense) and args[0].ndim == 2:
+        if isinstance(context.module, nn.Dense) and args[0].ndim == 2:
             shape = last.pop(above, ())
             if math.prod(shape) == args[0].shape[-1] > shape[-1]:
                 flattened[*above, name] = shape

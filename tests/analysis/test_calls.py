@@ -3,7 +3,6 @@
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import pytest
 
 from cnn_jax import layers
 from cnn_jax.analysis import calls
@@ -96,26 +95,102 @@ def test_a_recording_drops_the_one_before():
     assert len(recorder.calls) == 1
 
 
-def test_what_a_layer_is():
-    """It has parameters, or calls no other module and makes an array of an array."""
+def paths(found):
+    return ["/".join(call.module.path) for call in found]
+
+
+def test_layers_have_parameters_or_call_no_other_module():
+    """The latter make an array of an array."""
     recorder, params = recorded(Net())
-    found = calls.layers(recorder.calls, calls.own_parameters(params))
-    names = ["/".join(call.module.path) for call in found]
-    # A shared layer each time; neither what calls others nor what changes nothing.
-    assert names == ["block/conv", "block/doubled", "shared", "shared"]
+    own = calls.own_parameters(params, recorder.types)
+    # A shared layer each time; neither a module that calls others nor one that returns
+    # its input.
+    expected = ["block/conv", "block/doubled", "shared", "shared"]
+    assert paths(calls.layers(recorder.calls, own, {})) == expected
+    assert all(call.described for call in recorder.calls if call.module.name == "conv")
 
 
-def test_a_layer_with_parameters_that_nobody_knows():
+def test_modules_that_multiply_themselves_are_layers():
     recorder, params = recorded(Net(last=Scaled))
-    with pytest.raises(TypeError, match="last is a Scaled, whose multiply-accumulates"):
-        calls.layers(recorder.calls, calls.own_parameters(params))
+    own = calls.own_parameters(params, recorder.types)
+    (block,) = [call for call in recorder.calls if call.module.name == "block"]
+    found = calls.layers(recorder.calls, own, {block.scope: 7})
+    expected = ["block/conv", "block/doubled", "block", "shared", "shared", "last"]
+    assert paths(found) == expected
+    assert not found[2].described and not found[-1].described
+
+
+class Helped(nn.Module):
+    """Methods of its own, and one that others call."""
+
+    def setup(self):
+        self.scale = self.param("scale", nn.initializers.ones, ())
+
+    def __call__(self, x):
+        return self.scaled(x)
+
+    def scaled(self, x):
+        return x * self.scale
+
+
+class Methods(nn.Module):
+    @nn.compact
+    def __call__(self, x, train=False):
+        helped = Helped(name="helped")
+        return helped.scaled(helped(x))
+
+
+def test_methods():
+    recorder, _ = recorded(Methods())
+    assert [call.method for call in recorder.calls] == [
+        "__call__",
+        "scaled",
+        "__call__",
+    ]
+    assert paths(recorder.calls) == ["helped", "helped", ""]
+    assert recorder.types == {(): Methods, ("helped",): Helped}
+
+
+class Lifted(nn.Module):
+    @nn.compact
+    def __call__(self, x, train=False):
+        x = layers.Conv(4, 3, name="conv")(x)
+        return nn.remat(layers.Conv)(4, 3, name="remat")(x)
+
+
+def test_lifted_calls_have_no_output():
+    recorder, _ = recorded(Lifted())
+    conv, remat, net = recorder.calls
+    assert (conv.lifted, remat.lifted, net.lifted) == (False, True, False)
+    assert (conv.output, remat.output, net.output) == (0, None, 1)
+    assert conv.described and not remat.described
+    # JAX may trace such a call without using it.
+    own = {("conv",), ("remat",)}
+    assert calls.layers(recorder.calls, own, {}) == [conv]
+    assert calls.layers(recorder.calls, own, {remat.scope: 0}) == [conv, remat]
+
+
+def test_memory_is_that_of_new_arrays():
+    recorder, _ = recorded(Net())
+    conv, doubled, same, block, *_ = recorder.calls
+    size = 6 * 6 * 4 * 4
+    memory = [call.memory for call in (conv, doubled, same, block)]
+    assert memory == [size, size, 0, 0]
 
 
 def test_parameters_by_module():
-    _, params = recorded(Net(last=Scaled))
-    assert calls.own_parameters(params) == {
-        ("block", "conv"): 3 * 3 * 1 * 4 + 4,
-        ("shared",): 4 * 4 + 4,
-        ("last",): 4,
+    params = {
+        "block": {"conv": {"kernel": jnp.ones((3, 4)), "bias": jnp.ones(4)}},
+        "scale": jnp.ones(2),
+        # One parameter that is a tree.
+        "last": {"pair": {"a": jnp.ones(3), "b": [jnp.ones(1), jnp.ones(1)]}},
+        "boxed": {"kernel": nn.Partitioned(jnp.ones(7), ("x",))},
     }
-    assert calls.own_parameters({}) == {}
+    modules = {(), ("block",), ("block", "conv"), ("last",), ("boxed",)}
+    assert calls.own_parameters(params, modules) == {
+        ("block", "conv"): 16,
+        (): 2,
+        ("last",): 5,
+        ("boxed",): 7,
+    }
+    assert calls.own_parameters({}, modules) == {}

@@ -8,7 +8,6 @@ import pytest
 
 from cnn_jax import layers, models
 from cnn_jax.analysis import costs
-from cnn_jax.analysis.explanation import explain
 
 # Name, type, output shape, parameters, explanation: the lecture's last table, with the
 # right product for the first fully connected layer, and its formulas of output sizes.
@@ -260,13 +259,6 @@ def test_what_differs_from_the_default_is_named(layer, shape, kind, words):
     _, row = costs.layer_table(Single(layer), shape)
     assert (row.kind, row.explanation) == (kind, words)
     check(row)
-
-
-def test_a_type_without_words_is_its_name():
-    class Double(nn.Module):
-        pass
-
-    assert explain(Double(), (4, 4, 3), (4, 4, 3)) == ("Double", "")
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,15 @@
-"""Every layer of the package has a row: operations, field and words."""
+"""Every layer of the package states its cost and its explanation."""
 
 import inspect
 from functools import partial
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 import pytest
 
 from cnn_jax import layers
-from cnn_jax.analysis import costs, operations
+from cnn_jax.analysis import calls, costs, program
 from cnn_jax.layers import arithmetic
 from cnn_jax.models import style_transfer
 
@@ -40,7 +41,7 @@ VALUES = {
     "expand3x3": 4,
     "cells": 2,
 }
-# What else single layers need.
+# Further attributes that single layers need.
 ATTRIBUTES = {
     "FilterBank": {"learned": True},
     "BatchNorm": {"use_running_average": True},
@@ -73,14 +74,63 @@ def example(name):
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_every_layer_is_known(name):
+def test_every_layer_states_its_cost_and_its_explanation(name):
     shape = (6, 16, 16, 4) if name == "Conv2Plus1D" else (16, 16, 4)
     table = costs.layer_table(Around(example(name)), shape)
+    assert not table.traced
     for row in table:
         assert row.receptive_field is not None
         assert row.kind and (row.explanation or row.kind == row.type)
         if row.parameters:
             assert row.explanation
+
+
+def formulas_and_counts(make, shape):
+    """Of each call of a layer of the package: its multiply-accumulates by its formula,
+    and those of the traced program."""
+    recorder = calls.Recorder()
+
+    def run(x):
+        with recorder.recording():
+            return Around(make).init_with_output(jax.random.key(0), x, False)[0]
+
+    x = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
+    counted = program.macs_by_scope(jax.make_jaxpr(run)(x).jaxpr, recorder.scope)
+    return [
+        (call.module.macs(call.in_shape, call.out_shape), counted.get(call.scope, 0))
+        for call in calls.layers(recorder.calls, (), counted)
+    ]
+
+
+# Layers that multiply and accumulate, beside their plain form.
+GEOMETRIES = [
+    (partial(layers.Conv, 6, 3, strides=2, dilation=2, groups=2), (9, 8, 4)),
+    (partial(layers.Conv, 6, (3, 5), (2, 1), padding="VALID"), (9, 8, 4)),
+    (partial(layers.Conv, 4, (3,), use_bias=False), (9, 2)),
+    (partial(layers.Conv, 4, (1, 3, 2), padding=1), (5, 6, 7, 2)),
+    (partial(layers.DepthwiseConv, 3, 2, multiplier=2), (8, 6, 3)),
+    (partial(layers.LocallyConnected, 4, 3, padding=0, groups=2), (6, 5, 2)),
+    (partial(layers.ConvTranspose, 6, 3, 2, padding=1), (5, 4, 2)),
+    (partial(layers.ConvTranspose, 6, 3, padding="VALID", groups=2), (5, 4, 2)),
+    (partial(layers.ConvTranspose, 4, (4,), 2, output_padding=1, padding=0), (7, 3)),
+    (partial(layers.FilterBank, ("gaussian", "sobel_vertical")), (6, 5, 2)),
+    (partial(layers.Dense, 7), (3, 5, 4)),
+    (partial(layers.Resize, (9, 5)), (3, 5, 4)),
+    (partial(layers.GroupNorm, group_size=2), (3, 5, 4)),
+]
+
+
+@pytest.mark.parametrize(
+    ("make", "shape"),
+    [
+        *((example(n), (6, 16, 16, 4)[n != "Conv2Plus1D" :]) for n in MODULES),
+        *GEOMETRIES,
+        (partial(style_transfer.Canvas, "content"), (4, 4, 3)),
+    ],
+)
+def test_formula_and_program_agree(make, shape):
+    found = formulas_and_counts(make, shape)
+    assert [formula for formula, _ in found] == [counted for _, counted in found]
 
 
 def row_of(make, shape):
@@ -130,16 +180,40 @@ def test_normalization_has_parameters_and_no_operations():
         assert (row.parameters, row.macs) == (parameters, 0)
 
 
-def test_dropout_is_no_row():
-    for name in ("Dropout", "SpatialDropout", "StochasticDepth"):
-        table = costs.layer_table(Around(example(name)), (8, 8, 4))
-        assert [row.name for row in table] == ["input"]
+class Scale(layers.Described, nn.Module):
+    """A user's layer, with `nn.nowrap` and without."""
+
+    factor: float = 2.0
+
+    def setup(self):
+        self.scale = self.param("scale", nn.initializers.ones, (4,))
+
+    def __call__(self, x):
+        return self.factor * x * self.scale
+
+    @nn.nowrap
+    def macs(self, in_shape, out_shape):
+        return 5 * out_shape[-1]
+
+    def explain(self, in_shape, out_shape):
+        return "Scaling", f"by {self.factor:g}"
 
 
-@pytest.mark.parametrize(
-    ("dtype", "size"), [(None, 4), (jnp.bfloat16, 2), (jnp.float16, 2)]
-)
-def test_memory_is_that_of_the_computation(dtype, size):
-    row = row_of(partial(layers.Conv, 4, 3, dtype=dtype), (6, 5, 3))
-    assert row.memory == 6 * 5 * 4 * size
-    assert set(operations.MACS) - set(MODULES.values()) == {style_transfer.Canvas}
+def test_a_layer_of_a_user_states_its_own():
+    row = row_of(Scale, (6, 5, 4))
+    assert (row.macs, row.parameters, row.traced) == (20, 4, False)
+    assert (row.kind, row.explanation) == ("Scaling", "by 2")
+
+
+@pytest.mark.parametrize("layer", [Scale(), Scale(3.0, name="scale"), norm()])
+def test_the_methods_need_no_variables(layer):
+    assert layer.macs((4,), (4,)) in (0, 20)
+    assert layer.explain((4,), (4,))[0] in ("Scaling", "Batch Normalization")
+
+
+def test_without_words_a_layer_is_its_class():
+    class Double(layers.Described, nn.Module):
+        pass
+
+    assert Double().explain((4, 4, 3), (4, 4, 3)) == ("Double", "")
+    assert Double().macs((4, 4, 3), (4, 4, 3)) == 0

@@ -1,0 +1,88 @@
+"""Multiply-accumulates of a traced program, by the parts of it that have a name.
+
+Matrix products and convolutions count, wherever they stand in the program: inside of
+`jit`, `remat`, custom derivatives, `scan` (as often as it runs) and `cond` (the branch
+with the most). The body of a `while` counts once, since its number of turns is not
+known. Sums and products of single values do not count.
+"""
+
+import math
+import re
+from collections.abc import Iterator
+
+import jax
+from jax.extend import core
+
+from cnn_jax.kernels import convolution
+
+
+def macs_by_scope(
+    jaxpr: core.Jaxpr, scope: re.Pattern[str], outer: str | None = None
+) -> dict[str | None, int]:
+    """The multiply-accumulates inside of each `jax.named_scope`.
+
+    Args:
+      scope: matches the names of the scopes to tell apart. An equation belongs to the
+        innermost such scope around it.
+      outer: the scope around the program as a whole.
+
+    Returns:
+      A number for each scope that holds an equation. The key None has the equations
+      outside of all scopes.
+    """
+    counts: dict[str | None, int] = {}
+    for eqn in jaxpr.eqns:
+        names = scope.findall(str(eqn.source_info.name_stack))
+        owner = names[-1] if names else outer
+        parts = [{owner: _macs(eqn)}]
+        parts += [macs_by_scope(inner, scope, owner) for inner in _programs(eqn)]
+        if eqn.primitive.name == "cond":
+            most = max(parts, key=lambda part: sum(part.values()))
+            parts = [most, *(dict.fromkeys(part, 0) for part in parts)]
+        times = eqn.params["length"] if eqn.primitive.name == "scan" else 1
+        for part in parts:
+            for name, macs in part.items():
+                counts[name] = counts.get(name, 0) + times * macs
+    return counts
+
+
+def _programs(eqn: core.JaxprEqn) -> Iterator[core.Jaxpr]:
+    """The programs that an equation runs."""
+    for value in jax.tree.leaves(eqn.params, is_leaf=_is_program):
+        if _is_program(value):
+            yield getattr(value, "jaxpr", value)
+
+
+def _is_program(value: object) -> bool:
+    return isinstance(value, core.Jaxpr | core.ClosedJaxpr)
+
+
+def _macs(eqn: core.JaxprEqn) -> int:
+    """The multiply-accumulates of one equation, without the programs that it runs."""
+    shapes = [atom.aval for atom in (*eqn.invars, *eqn.outvars)]
+    if eqn.primitive in convolution.XLA:
+        return convolution.multiply_accumulates(eqn.primitive, *shapes)
+    if eqn.primitive.name == "conv_general_dilated":
+        return _convolution(eqn.params, *(aval.shape for aval in shapes))
+    if eqn.primitive.name == "dot_general":
+        (contracted, _), _ = eqn.params["dimension_numbers"]
+        left, _, out = (aval.shape for aval in shapes)
+        return math.prod(out) * math.prod(left[axis] for axis in contracted)
+    return 0
+
+
+def _convolution(params, x, kernel, out) -> int:
+    """The multiply-accumulates of a convolution.
+
+    Each value of the output is a sum over the whole window, padding included. In a
+    transposed convolution (`lhs_dilation` above 1) each value of the input is
+    multiplied with the whole window instead: zeros between the values cost nothing.
+    """
+    numbers = params["dimension_numbers"]
+    batch, _, *space = numbers.out_spec
+    places = out[batch]
+    for axis, before, holes in zip(
+        space, numbers.lhs_spec[2:], params["lhs_dilation"], strict=True
+    ):
+        places *= out[axis] if holes == 1 else x[before]
+    return places * math.prod(kernel)
