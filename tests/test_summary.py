@@ -1,6 +1,7 @@
 """The command."""
 
 import json
+import sys
 
 import pytest
 
@@ -41,6 +42,40 @@ def test_a_model_is_shown_as_it_was_published(call):
     assert code == 0 and "(16, 64, 64, 1)" in out and "487" in out
 
 
+@pytest.fixture
+def their_nets(tmp_path, monkeypatch):
+    """A module of a user with a network of theirs, and its spec."""
+    (tmp_path / "their_nets.py").write_text(
+        "from __future__ import annotations\n"
+        "import flax.linen as nn\n"
+        "from cnn_jax import layers\n"
+        "from cnn_jax.models.spec import ModelSpec, Published\n\n\n"
+        "class Net(nn.Module):\n"
+        "    num_classes: int\n"
+        "    width: int = 4\n\n"
+        "    @nn.compact\n"
+        "    def __call__(self, x, train):\n"
+        "        x = nn.relu(layers.Conv(self.width, 3, name='conv')(x))\n"
+        "        x = layers.GlobalAvgPool(name='pool')(x)\n"
+        "        return layers.Dense(self.num_classes, name='head')(x)\n\n\n"
+        "spec = ModelSpec(Net, Published((8, 8, 1), 3))\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    yield
+    sys.modules.pop("their_nets", None)
+
+
+def test_a_model_of_the_user(their_nets, call):
+    code, out, _ = call("summary", "--model=their_nets.spec", "--format=json")
+    assert code == 0 and json.loads(out)["parameters"] == 9 * 4 + 4 + 4 * 3 + 3
+    given = ["--model=their_nets.Net", "--num_classes=3"]
+    code, out, _ = call("summary", *given, "--input_shape=16,16,3")
+    assert code == 0 and "(16, 16, 3)" in out
+    code, out, err = call("summary", *given)
+    assert (code, out, err.count("\n")) == (1, "", 1)
+    assert "inputs of their_nets.Net is not published: give --input_shape" in err
+
+
 def test_markdown_explains(call):
     code, out, _ = call("summary", "--model=lenet5", "--format=markdown")
     assert code == 0 and "(5*5*1*6) + 6 = 156" in out
@@ -57,6 +92,7 @@ def test_markdown_explains(call):
         (["--model=mlp", "--update=README.md"], "--update goes with --all"),
         (["--all", "--update=x", "--format=json"], "writes Markdown"),
         (["--model=mpl"], "Did you mean 'mlp'"),
+        (["--model=no.such.Net"], "model 'no.such.Net' cannot be imported"),
         (["--model=lenet5", "--input_shape=16,16,16,1"], "cannot take an input"),
     ],
 )

@@ -8,8 +8,14 @@ import numpy as np
 from cnn_jax.core.errors import UserError
 from cnn_jax.models import resnet
 
-# What a residual network must be to be built by a peer.
-NEEDED = {"head": "gap", "output_stride": None, "stochastic_depth": 0.0}
+# Values of attributes with which a peer can build a residual network.
+KNOWN = {
+    "head": ("gap",),
+    "output_stride": (None,),
+    "stochastic_depth": (0.0,),
+    "stem": ("imagenet", "small"),
+    "shortcut": ("projection", "identity", "zero"),
+}
 
 
 class NoPeer(UserError):
@@ -18,11 +24,11 @@ class NoPeer(UserError):
 
 def check_residual(model: resnet.ResNet, peer: str) -> None:
     """Raises NoPeer for an attribute that the peers do not know."""
-    for field, value in NEEDED.items():
-        if (found := getattr(model, field)) != value:
+    for field, known in KNOWN.items():
+        if (found := getattr(model, field)) not in known:
             raise NoPeer(
                 f"--peer={peer} has no residual network with {field}={found}, only "
-                f"with {value}."
+                f"with {' or '.join(map(str, known))}."
             )
 
 

@@ -126,7 +126,7 @@ def create(
     if not upper:
         return spec.make(**attributes)
     shared = {key: attributes[key] for key in SHARED & attributes.keys()}
-    own = {key: attributes.pop(key) for key in spec.fields() & attributes.keys()}
+    own = {key: attributes.pop(key) for key in spec.fields().keys() & attributes.keys()}
     # Without its head it has no classes: any number is theirs.
     network = _backbone(upper, backbone).make(
         **{"num_classes": 1} | shared | attributes
@@ -143,9 +143,7 @@ def _classes(name: str, spec: ModelSpec, num_classes: int | None) -> dict[str, i
     if not spec.classifies:
         if num_classes is None:
             return {}
-        raise UserError(
-            f"num_classes={num_classes}: {name} has no number of classes to set."
-        )
+        raise UserError(f"num_classes={num_classes}: {name} has no classes.")
     if num_classes is None:
         num_classes = published(name).num_classes
     if num_classes is not None:

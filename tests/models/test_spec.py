@@ -241,7 +241,7 @@ def test_what_nobody_published():
         ("five", {"rate": float("nan")}, "rate=nan must be finite"),
         ("five", {"dtype": "float"}, "unknown dtype 'float'"),
         ("Bare", {}, "their_nets.Bare needs a value of width"),
-        ("Bare", {"width": 3, "num_classes": 2}, "no number of classes to set"),
+        ("Bare", {"width": 3, "num_classes": 2}, "Bare has no classes"),
         ("Bare", {"width": 3, "dtype": "float32"}, "attribute .* 'dtype'"),
         ("Needy", {}, "Needy needs a value of block, whose type a config cannot hold"),
         ("NoTrain", {}, "NoTrain.* is no model: a model is a flax.linen module class"),

@@ -157,7 +157,7 @@ def test_only_its_own_parameters_have_to_be_trained(kind):
     [
         ("pixel:squeezenet1_0", {}, "on a backbone 'pixel'. Did you mean 'pixels'"),
         ("adain:mlp", {}, "unknown backbone of adain 'mlp'"),
-        ("adain:resnet18", {"num_classes": 3}, "makes images, and has no classes"),
+        ("adain:resnet18", {"num_classes": 3}, "adain:resnet18 has no classes"),
         ("pixels:resnet18", {"start": "end"}, "unknown start 'end'"),
         ("pixels:resnet18", {"style_layers": ()}, r"style_layers=\(\) needs at least"),
         ("pixels:resnet18", {"mean": (0.0,)}, "attribute of pixels:resnet18 'mean'"),
