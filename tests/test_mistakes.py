@@ -771,9 +771,12 @@ STYLE = [
         (["--config.data.style=none.png"], "data.style none.png: there is no"),
         (["--config.model.style_layers=fire33"], "style_layers"),
         (["--config.model.style_layers=('fire33',)"], "module of SqueezeNet 'fire33'"),
-        (["--config.task.layer_weights=(1, 2, 3)"], "one for each of the 2"),
+        (
+            ["--config.task.layer_weights=(1, 2, 3)"],
+            "2 style layers: set one weight, or one for each",
+        ),
         (["--config.data.name=pictures_and_styles"], "pixels:squeezenet1_0 learns one"),
-        (["--config.data.flip=true"], "are not augmented further"),
+        (["--config.data.flip=true"], "leave pairs alone, set config.data.flip=false"),
         (["--config.optimizer.freeze=none"], "set config.optimizer.freeze=backbone"),
         (["--config.optimizer.freeze=backbone/conv1"], "freeze=backbone"),
         (["--config.model.init_from=none.pth"], "there are no weights at none.pth"),
@@ -785,7 +788,7 @@ def test_styles(flags, message, train):
 
 def test_pictures_that_are_made_have_values_from_0_to_1(train):
     line = train("--config=configs/denoising.py", "--config.data.normalization=half")
-    assert "from 0 to 1" in line and "data.normalization=half" in line
+    assert "from 0 to 1" in line and "set config.data.normalization=data" in line
 
 
 def test_a_network_that_learns_no_style(train):

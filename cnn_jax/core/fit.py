@@ -23,7 +23,7 @@ class Fact:
     Attributes:
       value: what needs are compared with.
       words: the predicate of a sentence about the part: "has one label a pixel".
-      changes: for other values, how the part comes to give them: "head=fcn".
+      changes: for other values, how to make the part give them: "take head=fcn".
     """
 
     value: Any

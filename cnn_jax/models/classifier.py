@@ -124,9 +124,10 @@ class Classifier(nn.Module, kw_only=True):
     # Whether it takes clips; where it does, images are still clips.
     takes_clips: ClassVar[bool] = False
     takes: ClassVar[tuple[fit.Need, ...]] = (
-        fit.Need("image rank", {2}, "takes images"),
+        fit.Need("image rank", {2}, "takes images", "take one for clips"),
     )
-    # A field of networks with auxiliary heads. Annotated, it would be their first one.
+    # Networks with auxiliary heads have a field of this name; an annotation here would
+    # make that field their first one.
     auxiliary = False
     # What auxiliary heads return, of `models.OUTPUTS`.
     auxiliary_kind: ClassVar[str] = "logits"

@@ -1,4 +1,4 @@
-"""What models return, and what else a model says of itself to the rest of a run."""
+"""Kinds of output, and the attributes by which a model describes itself to a run."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -59,9 +59,9 @@ OUTPUTS = {
 
 
 class Plain:
-    """What a model says that does not say it: the defaults of a plain linen module.
+    """The defaults of these attributes, which hold for a plain linen module.
 
-    A module overrides any of these by an attribute or a property of the same name.
+    A module overrides a default by an attribute or a property of the same name.
 
     Attributes:
       output_kind: what the model returns: one of `OUTPUTS`, or a word of a user's own
@@ -81,7 +81,7 @@ class Plain:
 
 
 def said(model: nn.Module, name: str) -> Any:
-    """What a model says of itself: an attribute of `Plain`, or the default there."""
+    """A model's attribute, or the default of that name in `Plain`."""
     return getattr(model, name, getattr(Plain, name))
 
 
@@ -91,7 +91,7 @@ def output_kind(model: nn.Module) -> str:
 
 
 def kind_of(name: str) -> Output:
-    """The kind of output of that name; a kind of nobody here is its own words."""
+    """The kind of output of a name; the words of a user's own kind are its name."""
     return OUTPUTS.get(name, Output(name, name))
 
 

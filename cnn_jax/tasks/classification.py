@@ -152,7 +152,7 @@ class Classification(Task):
             result["wrong"] = pictures.labeled_grid(
                 [row["image"] for row in worst],
                 [
-                    f"{self.classes[row['label']]} as {self._name(row['class'])},"
+                    f"{self.classes[row['label']]} as {self.class_name(row['class'])},"
                     f" {row['probability']:.0%}"
                     for row in worst
                 ],
@@ -170,7 +170,7 @@ class Classification(Task):
         probabilities = np.asarray(jax.nn.softmax(logits), np.float64)
         return [
             [
-                {"class": self._name(index), "probability": float(row[index])}
+                {"class": self.class_name(index), "probability": float(row[index])}
                 for index in np.argsort(-row, kind="stable")[:k]
             ]
             for row in probabilities
@@ -185,8 +185,3 @@ class Classification(Task):
         ((best,),) = self.answers([image], logits[None], 1)
         label = f"{best['class']}, {best['probability']:.0%}"
         return pictures.labeled_grid([image], [label])
-
-    def _name(self, index: int | np.integer) -> str:
-        # A network may have more outputs than the data has classes.
-        index = int(index)
-        return self.classes[index] if index < len(self.classes) else f"output {index}"

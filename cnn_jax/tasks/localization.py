@@ -107,7 +107,7 @@ class Localization(Classification):
                     for row in worst
                 ],
                 [
-                    f"{self.classes[row['label']]}, {self._name(row['class'])}"
+                    f"{self.classes[row['label']]}, {self.class_name(row['class'])}"
                     for row in named
                 ],
             )
@@ -137,7 +137,7 @@ class Localization(Classification):
             [[0, *activation_maps.box(heat, self.box_share), probability]], np.float32
         )
         return pictures.with_boxes(
-            activation_maps.overlay(image, heat), row, [self._name(index)]
+            activation_maps.overlay(image, heat), row, [self.class_name(index)]
         )
 
 

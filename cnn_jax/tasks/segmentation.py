@@ -140,7 +140,7 @@ class Segmentation(Task):
             ratios = intersection[occurs] / union[occurs]
             if len(self.classes) <= MANY_CLASSES:
                 found |= {
-                    f"iou/{self._name(i)}": float(ratio)
+                    f"iou/{self.class_name(i)}": float(ratio)
                     for i, ratio in zip(occurs, ratios, strict=True)
                 }
             absent = len(self.classes) - len(occurs)
@@ -206,7 +206,10 @@ class Segmentation(Task):
         counts = np.stack([np.bincount(row, minlength=classes) for row in maps])
         return [
             [
-                {"class": self._name(index), "share": float(row[index] / row.sum())}
+                {
+                    "class": self.class_name(index),
+                    "share": float(row[index] / row.sum()),
+                }
                 for index in np.argsort(-row, kind="stable")[:k]
                 if row[index]
             ]
@@ -242,11 +245,6 @@ class Segmentation(Task):
         image = np.broadcast_to(row["image"], (*row["label"].shape, 3))
         maps = [pictures.colored(row[key]) for key in ("label", "class")]
         return np.stack([image, *maps])
-
-    def _name(self, index: int | np.integer) -> str:
-        # A network may have more outputs than the data has classes.
-        index = int(index)
-        return self.classes[index] if index < len(self.classes) else f"output {index}"
 
 
 def _wrong(row: dict[str, np.ndarray]) -> float:

@@ -169,14 +169,21 @@ class Task(ABC):
         """The picture that `predict` writes, uint8 (height, width, 3). Default: the
         picture, or the frames of a clip, above the first answer."""
         one = jax.tree.map(lambda leaf: np.asarray(leaf)[None], output)
-        ((best, *_),) = self.answers([picture], one, 1)
-        label = ", ".join(f"{name} {value}" for name, value in best.items())
-        return pictures.labeled_grid([picture], [label])
+        (answers,) = self.answers([picture], one, 1)
+        said = [
+            f"{name} {value}" for best in answers[:1] for name, value in best.items()
+        ]
+        return pictures.labeled_grid([picture], [", ".join(said)])
+
+    def class_name(self, index: int | np.integer) -> str:
+        """The name of a class, or of an output beyond the data's classes."""
+        index = int(index)
+        return self.classes[index] if index < len(self.classes) else f"output {index}"
 
 
 def _listed(rows: Any, number: int) -> str | list[float]:
-    """The numbers of one row of outputs, or of a large row its shapes."""
+    """The numbers of one row of outputs to six digits, or the shapes of a large row."""
     leaves = [np.asarray(leaf)[number] for leaf in jax.tree.leaves(rows)]
     if sum(leaf.size for leaf in leaves) > MOST_NUMBERS:
         return " and ".join("x".join(map(str, leaf.shape)) for leaf in leaves)
-    return [float(number) for leaf in leaves for number in leaf.ravel()]
+    return [float(f"{number:.6g}") for leaf in leaves for number in leaf.ravel()]

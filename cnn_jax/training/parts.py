@@ -1,4 +1,12 @@
-"""The parts of a run, as `core.fit` compares them."""
+"""The parts of a run, as `core.fit` compares them.
+
+Facts that ours give, by their names:
+
+* data (`data.facts`): label kind, image rank (2, of clips and volumes 3), shorter side,
+  classes, mirrorable, normalized, training examples, test examples, picture scale;
+* models (`models.outputs`): output kind, auxiliary output, style layers;
+* the plan of training: frozen modules.
+"""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -64,7 +72,7 @@ def _single(words: str, off: str) -> Need:
 
 def _crop_padding(value: int) -> tuple[Need, ...]:
     words, off = "crops images", "set config.data.crop_padding=0"
-    least = f"needs images of more than {value} pixels a side, of which crops have some"
+    least = f"needs images of more than {value} pixels a side"
     lower = "set config.data.crop_padding below that"
     larger = Need("shorter side", Range(above=value), least, lower)
     return _single(words, off), larger

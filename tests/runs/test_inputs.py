@@ -36,8 +36,8 @@ def facts(shape, crop=1.0):
 
 
 def read(file, shape, values, crop=1.0):
-    reader = inputs.reader(resolve(values), facts(shape, crop), resizing.CENTER_CROP)
-    return reader(file)
+    center = resizing.CENTER_CROP
+    return inputs.reader(resolve(values), facts(shape, crop), center)(file)
 
 
 @pytest.mark.parametrize(("crop", "kept"), [(1.0, slice(2, 10)), (0.5, slice(4, 8))])

@@ -84,6 +84,19 @@ def test_a_picture_is_drawn_with_the_answer(shape):
     assert (found < 128).any()  # letters
 
 
+def test_a_picture_without_answers_is_drawn_too():
+    class Silent(Counting):
+        def answers(self, pictures, outputs, k):
+            return [[] for _ in pictures]
+
+    assert Silent().drawn(PICTURE, OUTPUTS[0]).shape[-1] == 3
+
+
+def test_a_network_may_have_more_outputs_than_the_data_has_classes():
+    found = [Counting(tuple("ab")).class_name(index) for index in (0, 1, 2)]
+    assert found == ["a", "b", "output 2"]
+
+
 def test_what_it_takes():
     part = task.part("Counting")
     assert [need.fact for need in part.takes] == ["label kind", "output kind"]

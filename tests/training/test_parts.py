@@ -7,8 +7,10 @@ import pytest
 
 from cnn_jax import models, tasks
 from cnn_jax.core.errors import UserError
+from cnn_jax.data import facts
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.data.splits import Arrays
+from cnn_jax.models import outputs
 from cnn_jax.training import freezing, parts
 from cnn_jax.training.config import Config, arguments
 
@@ -79,6 +81,24 @@ FITTING = {
         models.create("johnson:squeezenet1_0", **STYLISTS),
     ),
 }
+
+
+def test_every_need_of_ours_is_met_by_a_fact_of_ours():
+    """A need of a fact that nobody gives is never checked."""
+    config = config_of("classification", data={"jitter": 0.5, "crop_padding": 1})
+    found = [*parts.augmentations(config), parts.frozen(None)]
+    found += [tasks.TASKS[task](tuple("abc")).part(task) for task in FITTING]
+    split = Arrays(np.zeros((1, 8, 8, 3), np.uint8), np.zeros(1, np.int32))
+    splits = {"train": split, "test": split}
+    for data, model in FITTING.values():
+        whole = dataclasses.replace(data, splits=splits)
+        found += [facts.part("data", whole), outputs.part("model", model)]
+    for name in ("googlenet", "pixels:squeezenet1_0"):
+        found.append(outputs.part(name, models.create(name)))
+    given = {fact for part in found for fact in part.gives}
+    assert {need.fact for part in found for need in part.takes} <= given
+    for part in found:
+        assert all(need.words for need in part.takes)
 
 
 @pytest.mark.parametrize("task", tasks.TASKS)
