@@ -8,6 +8,7 @@ from cnn_jax.tasks.detection import Detection
 from cnn_jax.tasks.embedding import Embedding
 from cnn_jax.tasks.enhancement import Enhancement
 from cnn_jax.tasks.localization import Localization
+from cnn_jax.tasks.multi_label import MultiLabel
 from cnn_jax.tasks.segmentation import Segmentation
 from cnn_jax.tasks.style_transfer import StyleTransfer
 from cnn_jax.tasks.task import Task
@@ -19,6 +20,7 @@ TASKS: dict[str, type[Task]] = {
     "embedding": Embedding,
     "enhancement": Enhancement,
     "localization": Localization,
+    "multi_label": MultiLabel,
     "segmentation": Segmentation,
     "style_transfer": StyleTransfer,
 }

@@ -72,6 +72,7 @@ FITTING = {
     ),
     "embedding": (data_of(), network("embedding")),
     "localization": (data_of("boxes", label_shape=(1, 5)), network("cam")),
+    "multi_label": (data_of("multi_label", label_shape=(3,)), network()),
     "action_recognition": (
         data_of(shape=(4, 8, 8, 3)),
         models.create("r3d_18", num_classes=3, frames=4),

@@ -1,0 +1,168 @@
+"""Multi-label classification: any number of classes an image."""
+
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Bool, Float, UInt8
+
+from cnn_jax.core.ranges import Fraction, NotNegative
+from cnn_jax.tasks import pictures
+from cnn_jax.tasks.metrics import Pairs, Rows, Totals, mean_of_defined, means, weighted
+from cnn_jax.tasks.task import Answers, Task
+
+Logits = Float[Array, "batch outputs"]
+
+# More classes than this have no average precision of their own in the results.
+MAX_NAMED_CLASSES = 50
+
+
+@dataclass(frozen=True)
+class MultiLabel(Task):
+    """Sigmoid cross entropy of each class, average precision and F1.
+
+    The label of an image is a row of 0 and 1, one for each class.
+
+    Attributes:
+      classes: the names of the classes.
+      threshold: the least probability of a predicted class.
+      auxiliary_weight: the weight of the loss of each auxiliary head.
+    """
+
+    best_metric: ClassVar[str] = "mean_average_precision"
+    label_kind: ClassVar[str] = "multi_label"
+    collected: ClassVar[tuple[str, ...]] = ("label", "probabilities")
+    answered: ClassVar[int | None] = None
+    shares: ClassVar[tuple[str, ...]] = ("probability",)
+
+    _: KW_ONLY
+    threshold: Fraction = 0.5
+    auxiliary_weight: NotNegative = 0.3
+
+    def loss(
+        self, logits: Logits, batch: dict, auxiliary: Sequence[Logits] = ()
+    ) -> Float[Array, ""]:
+        """The mean cross entropy over images and classes, and those of the auxiliary
+        heads times `auxiliary_weight`."""
+        losses = [self._losses(rows, batch).mean() for rows in (logits, *auxiliary)]
+        return losses[0] + self.auxiliary_weight * sum(losses[1:])
+
+    def metrics(self, logits: Logits, batch: dict) -> Pairs:
+        """The cross entropy; `scores` measures the rest."""
+        mask = batch.get("mask", jnp.ones(len(logits)))
+        return {"loss": weighted(self._losses(logits, batch), mask)}
+
+    def scores(self, totals: Totals, rows: Rows = ()) -> dict[str, float]:
+        """The loss and, for an evaluation, `mean_average_precision` over the classes
+        that some image has (Everingham et al. 2010, "The PASCAL VOC Challenge", section
+        4.2, without interpolation), that of each class, if there are few, as
+        `ap/<class>`, and `mean_f1` at the threshold over the classes that are labeled
+        or predicted anywhere."""
+        found = means(totals)
+        if rows:
+            labels = np.stack([row["label"] for row in rows]) > 0
+            chances = np.stack([row["probabilities"] for row in rows])
+            precisions = average_precision(labels, chances).tolist()
+            found |= mean_of_defined("mean_average_precision", precisions, "classes")
+            if len(self.classes) <= MAX_NAMED_CLASSES:
+                for name, value in zip(self.classes, precisions, strict=True):
+                    if np.isfinite(value):
+                        found[f"ap/{name}"] = value
+            scores = f1(labels, chances >= self.threshold).tolist()
+            found |= mean_of_defined("mean_f1", scores, "classes")
+        return found
+
+    def predictions(self, logits: Logits, batch: dict) -> dict[str, Array]:
+        """For each example the `probabilities` of the classes, and its cross entropy as
+        the `error`."""
+        return {
+            "probabilities": jax.nn.sigmoid(logits[:, : len(self.classes)]),
+            "error": self._losses(logits, batch),
+        }
+
+    def summaries(
+        self, totals: Totals, worst: Rows, rows: Rows = ()
+    ) -> dict[str, np.ndarray]:
+        """The images of greatest error with their labels and the predicted classes."""
+        del totals, rows
+        if not worst:
+            return {}
+        labels = [
+            f"{self._names(row['label'] > 0)} as "
+            f"{self._names(row['probabilities'] >= self.threshold)}"
+            for row in worst
+        ]
+        images = [row["image"] for row in worst]
+        return {"wrong": pictures.labeled_grid(images, labels)}
+
+    def answers(
+        self,
+        pictures: Sequence[np.ndarray],
+        logits: Float[np.ndarray, "batch outputs"],
+        k: int | None,
+    ) -> Answers:
+        """The `k` most probable classes of each picture, or all at the threshold."""
+        del pictures
+        chances = np.asarray(jax.nn.sigmoid(logits[:, : len(self.classes)]))
+        return [
+            [
+                {"class": self.classes[index], "probability": float(row[index])}
+                for index in np.argsort(-row, kind="stable")[:k]
+                if k or row[index] >= self.threshold
+            ]
+            for row in chances
+        ]
+
+    def drawn(
+        self,
+        picture: UInt8[np.ndarray, "*depth height width channels"],
+        logits: Float[np.ndarray, " outputs"],
+    ) -> np.ndarray:
+        """The picture with the classes at the threshold."""
+        (found,) = self.answers([picture], logits[None], None)
+        named = [f"{best['class']} {best['probability']:.0%}" for best in found]
+        return pictures.labeled_grid([picture], [", ".join(named) or "none"])
+
+    def _losses(self, logits: Logits, batch: dict) -> Float[Array, " batch"]:
+        """The mean cross entropy of each example over the classes."""
+        labels = batch["label"].astype(jnp.float32)
+        logits = logits[:, : len(self.classes)]  # a network may have more outputs
+        return optax.sigmoid_binary_cross_entropy(logits, labels).mean(-1)
+
+    def _names(self, chosen: np.ndarray) -> str:
+        return " ".join(self.classes[i] for i in np.flatnonzero(chosen)) or "none"
+
+
+def average_precision(
+    labels: Bool[np.ndarray, "n classes"],
+    scores: Float[np.ndarray, "n classes"],
+) -> Float[np.ndarray, " classes"]:
+    """The average precision of each class: the mean precision at its own images.
+
+        AP = sum over thresholds n of (R[n] - R[n-1]) P[n]
+
+    with the precision P and the recall R of the images at or above a threshold. NaN for
+    a class that no image has.
+    """
+    found = np.full(labels.shape[1], np.nan)
+    for i in np.flatnonzero(labels.any(0)):
+        order = np.argsort(-scores[:, i], kind="stable")
+        ranked, own = scores[order, i], labels[order, i]
+        # Images of one score are above a threshold together.
+        last = np.append(ranked[1:] != ranked[:-1], True)
+        hits, counts = np.cumsum(own)[last], np.flatnonzero(last) + 1
+        found[i] = np.diff(hits, prepend=0) @ (hits / counts) / own.sum()
+    return found
+
+
+def f1(
+    labels: Bool[np.ndarray, "n classes"], predicted: Bool[np.ndarray, "n classes"]
+) -> Float[np.ndarray, " classes"]:
+    """The F1 score of each class, the harmonic mean of precision and recall. NaN for a
+    class that is neither labeled nor predicted."""
+    both, either = (labels & predicted).sum(0), labels.sum(0) + predicted.sum(0)
+    return np.where(either > 0, 2 * both / np.maximum(either, 1), np.nan)
