@@ -1,4 +1,4 @@
-"""Whether the parts of a run fit each other: each says what it gives and takes.
+"""The check that the parts of a run fit each other. Each part gives and takes facts.
 
     data = Part("config.data.name=clips", {"frame rate": 12})
     task = Part("config.task.name=my.Task", {}, (Need("frame rate", {25, 30}),))
@@ -18,7 +18,7 @@ from cnn_jax.core.errors import UserError
 
 @dataclass(frozen=True)
 class Fact:
-    """A value that a part gives, for a part that says more of it than the value.
+    """A value that a part gives, with words for errors.
 
     Attributes:
       value: what needs are compared with.
@@ -33,7 +33,7 @@ class Fact:
 
 @dataclass(frozen=True)
 class Need:
-    """A requirement of a part. It is not checked where no part gives the fact.
+    """A requirement of a part. A need of a fact that no part gives is not checked.
 
     Attributes:
       fact: the fact's name.
@@ -76,7 +76,7 @@ class Holding:
 
 @dataclass(frozen=True)
 class Part:
-    """What one part of a run gives and takes.
+    """One part of a run, with the facts that it gives and takes.
 
     Attributes:
       name: what errors call it, such as "config.data.name=digits".

@@ -1,11 +1,11 @@
-"""What data give to the other parts of a run, and take of them; see `core.fit`."""
+"""Facts of a data set for the other parts of a run; see `core.fit`."""
 
 from cnn_jax.core.fit import Fact, Part
 from cnn_jax.data.dataset import Dataset
 
 
 def part(name: str, dataset: Dataset) -> Part:
-    """What a data set gives and takes.
+    """Returns the data set as a part of a run.
 
     Counts of examples are given for the splits that are there.
 

@@ -64,9 +64,11 @@ class Plain:
     A module overrides a default by an attribute or a property of the same name.
 
     Attributes:
-      output_kind: what the model returns: one of `OUTPUTS`, or a word of a user's own
-        that a task of theirs has as well.
+      output_kind: the kind of the outputs: a name of `OUTPUTS`, or a word of a user
+        whose task has the same word.
       gives, takes: further facts and needs; see `core.fit`.
+      knows_normalization: whether the fields `mean` and `std` take the normalization
+        of the data.
       any_style: whether images are pairs of a content and a style of the user's.
       one_picture: whether the model learns, and can change, one picture alone.
       predicted: the method that `predict` applies to images; None: `__call__`.
@@ -75,37 +77,38 @@ class Plain:
     output_kind: ClassVar[str] = "logits"
     gives: ClassVar[Mapping[str, Any]] = {}
     takes: ClassVar[Sequence[fit.Need]] = ()
+    knows_normalization: ClassVar[bool] = False
     any_style: ClassVar[bool] = False
     one_picture: ClassVar[bool] = False
     predicted: ClassVar[str | None] = None
 
 
 def said(model: nn.Module, name: str) -> Any:
-    """A model's attribute, or the default of that name in `Plain`."""
+    """Returns a model's attribute, or the default of that name in `Plain`."""
     return getattr(model, name, getattr(Plain, name))
 
 
 def output_kind(model: nn.Module) -> str:
-    """What the model returns: one of `OUTPUTS`, or a word of its own."""
+    """Returns the kind of a model's output: a name of `OUTPUTS`, or a user's word."""
     return said(model, "output_kind")
 
 
 def kind_of(name: str) -> Output:
-    """The kind of output of a name; the words of a user's own kind are its name."""
+    """Returns the kind of output of a name; a user's own kind has its name as words."""
     return OUTPUTS.get(name, Output(name, name))
 
 
 def fact(name: str, changes: Mapping[str, str] | None = None) -> fit.Fact:
-    """The fact "output kind" of a model that returns outputs of a kind.
+    """Returns the fact "output kind" of a model that returns outputs of a kind.
 
     Args:
-      changes: what makes the model return other kinds.
+      changes: for other kinds, how to make the model return them.
     """
     return fit.Fact(name, f"gives {kind_of(name).words}", changes or {})
 
 
 def part(name: str, model: nn.Module) -> fit.Part:
-    """What a model gives and takes.
+    """Returns a model as a part of a run.
 
     Args:
       name: what errors call the model.

@@ -160,6 +160,8 @@ class Stylist(Network, kw_only=True):
     output_kind: ClassVar[str] = "stylized"
     # Whether `stylized` takes pairs, and not contents alone.
     any_style: ClassVar[bool] = False
+    # Pictures are made from normalized images: `mean` and `std` are those of the data.
+    knows_normalization: ClassVar[bool] = True
     # The method that makes the picture alone, without maps to compare it by.
     predicted: ClassVar[str] = "stylized"
     takes: ClassVar[tuple[fit.Need, ...]] = (

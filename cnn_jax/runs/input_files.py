@@ -18,7 +18,7 @@ from cnn_jax.training import setup
 def reader(
     config: config_lib.Config, dataset: data.Dataset, resizing: Resizing
 ) -> Callable[[Path], Read]:
-    """Returns what reads files for a run's network, with its task's `resizing`.
+    """Returns a reader of files for a run's network.
 
     The reader raises `UserError` for a file that cannot be read.
     """

@@ -1,4 +1,4 @@
-"""What is learned: one task a file, a subclass of `Task`."""
+"""Tasks: one a file, each a subclass of `Task`."""
 
 from cnn_jax.core import imports
 from cnn_jax.core.errors import UserError

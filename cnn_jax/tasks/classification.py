@@ -43,7 +43,7 @@ class Classification(Task):
 
     @property
     def takes(self) -> tuple[Need, ...]:
-        """As any task's, and enough classes for `top_k`."""
+        """The needs of every task, and enough classes for `top_k`."""
         enough = Need(
             "classes",
             Range(least=max(self.top_k, default=0)),

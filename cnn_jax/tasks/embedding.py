@@ -63,7 +63,7 @@ class Embedding(Task):
 
     @property
     def takes(self) -> tuple[Need, ...]:
-        """As any task's, and test pictures few enough to be compared."""
+        """The needs of every task, and test pictures few enough to be compared."""
         few = Need(
             "test examples",
             Range(most=verification.MOST),

@@ -55,7 +55,7 @@ class Enhancement(Task):
 
     @property
     def takes(self) -> tuple[Need, ...]:
-        """As any task's, and images with values from 0 to 1."""
+        """The needs of every task, and images with values from 0 to 1."""
         unchanged = Need(
             "normalized",
             {False},

@@ -68,7 +68,7 @@ class Segmentation(Task):
 
     @property
     def takes(self) -> tuple[Need, ...]:
-        """As any task's, and auxiliary heads for pixels too."""
+        """The needs of every task, and auxiliary heads for pixels too."""
         pixels = Need(
             "auxiliary output",
             {self.output_kind},

@@ -98,7 +98,7 @@ class StyleTransfer(Task):
 
     @property
     def takes(self) -> tuple[Need, ...]:
-        """As any task's, and as many style layers as there are weights."""
+        """The needs of every task, and as many style layers as there are weights."""
         count = len(self.layer_weights)
         one_each = Need(
             "style layers",

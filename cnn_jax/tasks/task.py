@@ -24,7 +24,7 @@ MOST_NUMBERS = 16  # of an output, to be listed in an answer
 
 @dataclass(frozen=True)
 class Task(ABC):
-    """What is learned, and what is measured and said of it.
+    """A task: the loss, the metrics, and the answers and pictures made from outputs.
 
     A subclass is a frozen dataclass. It must define `best_metric`, `loss` and
     `metrics`; all else has a default. Its keyword-only fields are the keys of
@@ -72,12 +72,12 @@ class Task(ABC):
 
     classes: tuple[str, ...] = ()
 
-    # ------------------------------------------------- what training needs to be told
+    # ------------------------------------------------------------------------ learning
 
     @property
     @abstractmethod
     def best_metric(self) -> str:
-        """The score by which checkpoints are compared: a class attribute."""
+        """The score by which checkpoints are compared. Set it as a class attribute."""
 
     @abstractmethod
     def loss(
@@ -106,14 +106,14 @@ class Task(ABC):
         )
 
     def part(self, name: str) -> Part:
-        """What the task gives and takes.
+        """Returns the task as a part of a run.
 
         Args:
           name: what errors call the task.
         """
         return Part(name, self.gives, self.takes)
 
-    # ------------------------------------------------------ what evaluation measures
+    # ---------------------------------------------------------------------- evaluation
 
     def scores(self, totals: Totals, rows: Rows = (), /) -> dict[str, float]:
         """Scores of a split. Default: the mean of every metric.
@@ -126,8 +126,8 @@ class Task(ABC):
         return means(totals)
 
     def predictions(self, outputs: Any, batch: Batch, /) -> dict[str, Array]:
-        """Entries of each example, batch first, among them the "error": the examples of
-        greatest error are shown. Default: the loss of each example by itself."""
+        """Entries of each example, batch first. The entry "error" chooses the examples
+        that are shown. Default: "error" alone, the loss of each example by itself."""
 
         def alone(outputs: Any, batch: Batch) -> Float[Array, ""]:
             return self.loss(*jax.tree.map(lambda leaf: leaf[None], (outputs, batch)))
@@ -147,7 +147,7 @@ class Task(ABC):
         del totals, worst, rows
         return {}
 
-    # ----------------------------------------------------------- what `predict` says
+    # ---------------------------------------------------------------------- prediction
 
     def answers(
         self, pictures: Sequence[np.ndarray], outputs: Any, k: int | None, /

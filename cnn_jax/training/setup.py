@@ -174,7 +174,7 @@ def network(config: Config, dataset: Dataset) -> Network:
     """
     task = tasks.find(config.task.name)
     model = model_of(config, len(dataset.classes))
-    if models.output_kind(model) == "stylized":  # it makes pictures of what it is given
+    if models.outputs.said(model, "knows_normalization"):
         model = model.clone(mean=tuple(dataset.mean), std=tuple(dataset.std))
     options = config_lib.arguments(config.task, task.__init__)
     made = task(dataset.classes, **options)

@@ -1,4 +1,4 @@
-"""What fits what: every need against every fact of its name, and the errors."""
+"""Every need against every fact of its name, and the errors."""
 
 import pytest
 from hypothesis import given

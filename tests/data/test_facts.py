@@ -1,4 +1,4 @@
-"""What data sets give to the other parts of a run."""
+"""Facts of data sets for the other parts of a run."""
 
 import dataclasses
 

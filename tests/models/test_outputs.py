@@ -1,4 +1,4 @@
-"""What models say of themselves, and plain modules by default."""
+"""Attributes by which models describe themselves, and the defaults."""
 
 import flax.linen as nn
 import pytest
@@ -32,7 +32,7 @@ def test_a_plain_module():
         "output kind": "logits"
     }
     assert part.takes == ()
-    for name in ("any_style", "one_picture", "predicted"):
+    for name in ("any_style", "one_picture", "predicted", "knows_normalization"):
         assert not outputs.said(Linear(3), name)
 
 

@@ -23,7 +23,7 @@ def predict(logits):
 
 
 def evaluated(logits, labels):
-    """What evaluation adds up and collects, batch by batch."""
+    """The scores of an evaluation, batch by batch."""
     totals, rows = {}, []
     for start in range(0, len(labels), BATCH):
         own = labels[start : start + BATCH]

@@ -1,4 +1,4 @@
-"""Whether the parts of a run fit: parts that do, and the errors of others."""
+"""Parts of a run that fit each other, and the errors of others."""
 
 import dataclasses
 
