@@ -1,0 +1,21 @@
+"""A run's folder, and what commands do with it."""
+
+from cnn_jax.runs.export import export_weights
+from cnn_jax.runs.prediction import predict
+from cnn_jax.runs.probes import probe_run, probe_weights
+from cnn_jax.runs.recognition import identify, verify
+from cnn_jax.runs.run_evaluation import evaluate
+from cnn_jax.runs.run_training import train
+from cnn_jax.training.parallel import initialize as join
+
+__all__ = [
+    "evaluate",
+    "export_weights",
+    "identify",
+    "join",
+    "predict",
+    "probe_run",
+    "probe_weights",
+    "train",
+    "verify",
+]
