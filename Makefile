@@ -7,7 +7,7 @@ RUN    := $(VENV)/bin/python
 # what training needs, and all that the tests use.
 INSTALLED := $(VENV)/.installed
 TESTABLE  := $(VENV)/.installed-dev
-REQUIREMENTS := setup.cfg pyproject.toml constraints.txt
+REQUIREMENTS := setup.cfg setup.py pyproject.toml constraints.txt
 INSTALL := $(RUN) -m pip install --quiet --disable-pip-version-check \
   --constraint constraints.txt --editable
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import sysconfig
 import venv
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +20,8 @@ from PIL import Image
 from tests.conftest import QUICK
 
 ROOT = Path(__file__).parents[1]
-SOURCES = ("cnn_jax", "configs", "experiments", "setup.cfg", "pyproject.toml")
-SOURCES += ("README.md", "LICENSE")
+SOURCES = ("cnn_jax", "configs", "experiments", "setup.cfg", "setup.py")
+SOURCES += ("pyproject.toml", "README.md", "LICENSE")
 
 
 @pytest.fixture(scope="module")
@@ -30,15 +31,11 @@ def setup():
     return found
 
 
-def test_every_room_is_in_the_wheel(setup):
-    rooms = {
-        ".".join(path.parent.relative_to(ROOT).parts)
-        for path in (ROOT / "cnn_jax").rglob("*.py")
-    }
-    packages = setup["options"]["packages"].split()
-    assert set(packages) == rooms | {"cnn_jax.configs", "cnn_jax.experiments"}
-    assert len(packages) == len(set(packages))
-    assert (ROOT / "cnn_jax" / "py.typed").exists()
+def test_every_room_is_a_package():
+    """Else the wheel lacks it."""
+    rooms = {path.parent for path in (ROOT / "cnn_jax").rglob("*.py")}
+    rooms |= {ROOT / "configs", ROOT / "experiments"}
+    assert not [room for room in rooms if not (room / "__init__.py").exists()]
 
 
 # Modules that are not called as their packages.
@@ -144,6 +141,18 @@ from importlib.resources import files
 assert files("cnn_jax").joinpath("py.typed").is_file()
 print(cnn_jax.__file__)
 """
+
+
+@pytest.mark.full
+def test_the_wheel_has_every_module_and_nothing_else(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        found = {name for name in archive.namelist() if ".dist-info/" not in name}
+    files = [path for name in SOURCES[:3] for path in (ROOT / name).rglob("*.py")]
+    names = [path.relative_to(ROOT).as_posix() for path in files]
+    inside = {
+        name if name.startswith("cnn_jax/") else f"cnn_jax/{name}" for name in names
+    }
+    assert found == inside | {"cnn_jax/py.typed"}
 
 
 @pytest.mark.full

@@ -13,10 +13,12 @@ from typing import Any
 CONFIG = "config.json"
 # Of a run's config.json in every version.
 KEYS = {"config", "config_hash", "dataset", "versions", "git_commit"}
+PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 # Of Python and of this package: nobody looks for runs there, nor above.
-OWN = {sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix}
-OWN |= {os.path.dirname(os.path.dirname(os.path.abspath(__file__)))}
+OWN = {sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix, PACKAGE}
 OWN |= {os.path.realpath(place) for place in OWN}
+# A checkout from which this code is executed is trusted, also if it is a run's folder.
+TRUSTED = OWN | {os.path.dirname(PACKAGE), os.path.dirname(os.path.realpath(PACKAGE))}
 # Folders of the user's code: the working directory, and those of config files.
 FOLDERS: list[str] = []
 # Folders of runs that are not on `sys.path`, though they were meant to be.
@@ -42,7 +44,7 @@ def run_of(path: str) -> str | None:
         return None
     for place in sorted(places):
         above = None
-        while place not in OWN and place != above:
+        while place not in TRUSTED and place != above:
             if _holds_run(place):
                 return place
             above, place = place, os.path.dirname(place)
@@ -65,6 +67,12 @@ def protect() -> None:
     refused = [entry for entry in given if isinstance(entry, str) and run_of(entry)]
     sys.path[:] = [entry for entry in given if entry not in refused]
     REFUSED.extend(map(os.path.abspath, refused))
+    if refused or run_of(""):
+        # Processes that this one starts, workers too, would search them again.
+        os.environ["PYTHONSAFEPATH"] = "1"
+        kept = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+        kept = [entry for entry in kept if entry and not run_of(entry)]
+        os.environ["PYTHONPATH"] = os.pathsep.join(kept)
     _error("")  # loads the class while nothing can be in its way
     if Guard not in sys.meta_path:
         sys.meta_path.insert(0, Guard)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -94,7 +95,8 @@ def test_packages_of_python_lie_in_no_run(tmp_path, monkeypatch):
     """A virtual environment may lie in a folder that somebody trained in."""
     write(tmp_path / "config.json", json.dumps(RUN))
     assert guard.run_of(str(tmp_path / "venv" / "lib" / "a.py"))
-    monkeypatch.setattr(guard, "OWN", {str(tmp_path / "venv")})
+    for name in ("OWN", "TRUSTED"):
+        monkeypatch.setattr(guard, name, {str(tmp_path / "venv")})
     assert not guard.run_of(str(tmp_path / "venv" / "lib" / "a.py"))
     assert guard.is_own(str(tmp_path / "venv" / "a")) and not guard.is_own("/venv")
     # Nor is a run in there overlooked.
@@ -148,6 +150,42 @@ def test_a_command_in_the_folder_of_a_run(run):
     )
     assert done.returncode == 0 and "EVIL" not in done.stdout + done.stderr
     assert "--workdir" in done.stdout
+
+
+STARTED = """
+import cnn_jax
+import multiprocessing, subprocess, sys
+from multiprocessing import resource_tracker
+if __name__ == "__main__":
+    resource_tracker.ensure_running()
+    spawn = multiprocessing.get_context("spawn")
+    worker = spawn.Process(target=print, args=("worker",))
+    worker.start()
+    worker.join()
+    subprocess.run([sys.executable, "-c", "import multiprocessing, json"], check=True)
+"""
+
+
+def test_processes_that_are_started_are_as_safe(run):
+    """Workers, and Python's own helpers: each puts the working directory first."""
+    for name in ("multiprocessing", "json", "pickle", "runpy", "signal"):
+        write(run / f"{name}.py", EVIL)
+    for path in ([], ["", run, "."]):
+        assert python(STARTED, run, *path) == "worker\n"
+
+
+def test_a_checkout_may_be_the_folder_of_a_run(tmp_path):
+    """The code that is executed lies in it: it is the user's."""
+    package = tmp_path / "cnn_jax"
+    shutil.copytree(ROOT / "cnn_jax" / "core", package / "core")
+    shutil.copy(ROOT / "cnn_jax" / "__init__.py", package)
+    write(tmp_path / "config.json", json.dumps(RUN))
+    write(tmp_path / "runs" / "a" / "config.json", json.dumps(RUN))
+    program = "import sys, cnn_jax.core.guard as g; print(g.REFUSED, sys.path[0] == '')"
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.stdout == "[] True\n", done.stderr
 
 
 # --------------------------------------------------------------------- later imports
