@@ -5,3 +5,15 @@ from cnn_jax.core import guard
 guard.protect()  # before any import that a file in a run's folder could answer
 
 __version__ = "0.1.0"
+
+API = ("Loaded", "config", "create", "load", "sweep", "train")
+__all__ = [*API, "__version__"]
+
+
+def __getattr__(name: str):
+    """Returns a function of `cnn_jax.api`; JAX is imported as one is asked for."""
+    if name not in API:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from cnn_jax import api
+
+    return getattr(api, name)

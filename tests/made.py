@@ -100,3 +100,10 @@ def write_digits(few_digits, tmp_path):
         return files, pixels
 
     return write
+
+
+def logits_of(made, step, pixels):
+    x = (pixels / 255 - np.array(made.dataset.mean)) / np.array(made.dataset.std)
+    return made.network.model.apply(
+        made.states[step].ema, jnp.asarray(x, jnp.float32), train=False
+    )

@@ -48,12 +48,15 @@ def sides(image_size: tuple[int, ...]) -> tuple[int, int]:
     return image_size[0], image_size[-1]
 
 
-def read_image(path: str | Path) -> Image.Image:
+def read_image(path: Picture) -> Image.Image:
     """The picture at `path`, upright as its EXIF data says, in mode "L" or "RGB".
 
     Transparent parts become white; 16-bit gray becomes 8-bit. Raises `UserError`
-    with the path where the file is missing, no image, damaged or too large.
+    with the path where the file is missing, no image, damaged or too large. Encoded
+    and decoded pictures are read likewise.
     """
+    if isinstance(path, Image.Image):
+        return pixel_values.plain(path)
     with decoding.opened(path, f"image {path}") as image:
         return decoding.decoded(image, f"image {path}")
 

@@ -1,6 +1,7 @@
 """A run's folder, and what commands do with it."""
 
 from cnn_jax.runs.export import export_weights
+from cnn_jax.runs.loaded import Loaded, load
 from cnn_jax.runs.prediction import predict
 from cnn_jax.runs.probes import probe_run, probe_weights
 from cnn_jax.runs.recognition import identify, verify
@@ -9,10 +10,12 @@ from cnn_jax.runs.run_training import train
 from cnn_jax.training.parallel import initialize as join
 
 __all__ = [
+    "Loaded",
     "evaluate",
     "export_weights",
     "identify",
     "join",
+    "load",
     "predict",
     "probe_run",
     "probe_weights",

@@ -17,7 +17,7 @@ from cnn_jax.training import setup
 
 def reader(
     config: config_lib.Config, dataset: data.Dataset, resizing: Resizing
-) -> Callable[[Path], Read]:
+) -> Callable[[images.Picture], Read]:
     """Returns a reader of files for a run's network.
 
     The reader raises `UserError` for a file that cannot be read.
@@ -28,7 +28,7 @@ def reader(
     options = config_lib.arguments(config.data, stored)
     options.pop("name", None)  # of the source, and not of a picture
 
-    def as_stored(file: Path) -> np.ndarray:
+    def as_stored(file: images.Picture) -> np.ndarray:
         return stored(file, shape, dataset.crop, **options)
 
     return lambda file: resizing.read(file, shape, as_stored)
@@ -38,18 +38,18 @@ def styled(
     workdir: Path,
     config: config_lib.Config,
     model: Any,
-    read: Callable[[Path], Read],
-    style: Path | None,
-) -> Callable[[Path], Read]:
+    read: Callable[[images.Picture], Read],
+    style: images.Picture | None,
+) -> Callable[[images.Picture], Read]:
     """Returns a reader that also puts the picture `style` beside the content.
 
     Without a style it is `read`. For a network of one picture the reader raises
     `UserError` for every picture but the one that the run has changed.
     """
-    if style:
+    if style is not None:
         painted = images.read_image(style)
 
-        def beside(file: Path) -> Read:
+        def beside(file: images.Picture) -> Read:
             drawn, content = read(file)
             return Read(drawn, np.stack([content, images.fit(painted, content.shape)]))
 
@@ -58,7 +58,7 @@ def styled(
         return read
     ((own, _),) = setup.dataset(config).splits["test"].images
 
-    def only_its_own(file: Path) -> Read:
+    def only_its_own(file: images.Picture) -> Read:
         content = images.fit(file, own.shape)
         if not np.array_equal(content, own):
             raise UserError(

@@ -1,9 +1,9 @@
 """What a run's network makes of the user's pictures."""
 
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
@@ -13,96 +13,10 @@ from tabulate import tabulate
 from cnn_jax import data
 from cnn_jax.core import names, strict_json
 from cnn_jax.core.errors import UserError
-from cnn_jax.data.walk import below, check_regular
-from cnn_jax.models.outputs import said
-from cnn_jax.runs import input_files, run_folder, trained
-from cnn_jax.tasks import Task
-from cnn_jax.training import setup
+from cnn_jax.data.walk import below
+from cnn_jax.runs import loaded, run_folder
 
-BATCH = 32
 LONGEST_NAME = 255  # bytes, of a file
-
-
-class Applied(NamedTuple):
-    """A run's network, applied to pictures.
-
-    Attributes:
-      step: of the checkpoint.
-      results: of each picture its pixels, as they are drawn on, and what the network
-        makes of them.
-    """
-
-    task: Task
-    step: int
-    results: Iterator[tuple[np.ndarray, Any]]
-
-
-def apply(
-    workdir: Path, files: Sequence[Path], checkpoint: str, style: Path | None = None
-) -> Applied:
-    """The run's network on pictures, of a run of clips or volumes on such.
-
-    Args:
-      style: the picture whose style they get, where the network takes any.
-
-    Raises:
-      UserError: a file cannot be read, the run is one of one picture that is not the
-        given one, or the network needs a style, or takes none.
-    """
-    for file in filter(None, [*files, style]):
-        check_regular(file)
-    config = run_folder.saved_config(workdir)
-    dataset = run_folder.saved_dataset(workdir)
-    if config.data.get("keep_pixels", 1) < 1:
-        raise UserError(
-            f"the run in {workdir} sees a part of the pixels of its own images "
-            "(data.keep_pixels): it cannot see pictures as it was trained."
-        )
-    network = setup.network(config, dataset)
-    if bool(style) != said(network.model, "any_style"):
-        raise UserError(
-            f"the run in {workdir} knows no style but its own: leave out --style."
-            if style
-            else f"the run in {workdir} takes any style: set --style=PICTURE."
-        )
-    resizing = network.task.resizing
-    read = input_files.reader(config, dataset, resizing)
-    read = input_files.styled(workdir, config, network.model, read, style)
-    # Before anything is computed: a bad file should not cost a minute.
-    given = []
-    for file in files:
-        found = read(file)  # pictures of many sizes, which may be large, are read again
-        given.append(found.network if resizing.one_size else None)
-    with trained.reader(workdir, config) as checkpoints:
-        step = trained.chosen_step(checkpoints, checkpoint)
-        variables = trained.restore(checkpoints, step, network)
-
-    @jax.jit
-    def forward(variables: Any, batch: jax.Array) -> Any:
-        images = network.normalize(batch)
-        method = said(network.model, "predicted")
-        return network.model.apply(variables, images, train=False, method=method)
-
-    def results() -> Iterator[tuple[np.ndarray, Any]]:
-        if not resizing.one_size:
-            for file in files:
-                drawn, image = read(file)
-                found = jax.device_get(forward(variables, image[None]))
-                yield drawn, _row(found, 0)
-            return
-        size = min(len(given), BATCH)
-        for start in range(0, len(given), size):
-            batch = np.stack(given[start : start + size])
-            # One shape for all batches, one compilation.
-            missing = np.zeros((size - len(batch), *batch.shape[1:]), batch.dtype)
-            padded = np.concatenate([batch, missing])
-            found = jax.device_get(forward(variables, padded))
-            for i, image in enumerate(batch):
-                if not resizing.drawn_on_image:
-                    image = read(files[start + i]).drawn
-                yield image, _row(found, i)
-
-    return Applied(network.task, step, results())
 
 
 def predict(
@@ -123,28 +37,26 @@ def predict(
       output: "table" or "json".
       drawings: a folder that gets the task's own picture of each, `NAME.png`, in
         folders as they are in those of `paths`.
-      style: see `apply`.
+      style: see `loaded.load`.
 
     Raises:
-      UserError: as `apply`, or the folder is a file, holds some of the pictures, or
-        would get two of one name.
+      UserError: as `loaded.load`, or the folder is a file, holds some of the
+        pictures, or would get two of one name.
     """
     found = files_in(workdir, paths)
     files = [file for file, _ in found]
     targets = targets_of(found, drawings) if drawings else [None] * len(files)
-    network = apply(workdir, files, checkpoint, style)
-    task, answers = network.task, []
-    for (picture, output_of_it), target in zip(network.results, targets, strict=True):
+    run = loaded.load(workdir, checkpoint, style)
+    task, answers = run.task, []
+    for (picture, output_of_it), target in zip(
+        run.outputs(files), targets, strict=True
+    ):
         one = jax.tree.map(lambda leaf: np.asarray(leaf)[None], output_of_it)
         answers += task.answers([picture], one, top_k or task.answered)
         if target:
             target.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(task.drawn(picture, output_of_it)).save(target)
     show(files, answers, output, task.shares)
-
-
-def _row(outputs: Any, number: int) -> Any:
-    return jax.tree.map(lambda rows: rows[number], outputs)
 
 
 def show(

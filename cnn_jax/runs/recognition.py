@@ -8,7 +8,7 @@ from PIL import Image
 
 from cnn_jax.core.errors import UserError
 from cnn_jax.core.names import key
-from cnn_jax.runs import prediction, run_folder, trained
+from cnn_jax.runs import loaded, run_folder, trained
 from cnn_jax.runs.prediction import files_in, show, targets_of
 from cnn_jax.tasks import pictures, verification
 from cnn_jax.training import metrics_log
@@ -114,17 +114,17 @@ def _embeddings(
 ) -> tuple[list[np.ndarray], np.ndarray, int]:
     """The pictures as the network sees them, one vector each, and the step of the
     checkpoint."""
-    network = prediction.apply(workdir, files, checkpoint)
-    if not network.task.embeds:
+    run = loaded.load(workdir, checkpoint)
+    if not run.task.embeds:
         raise UserError(
             f"the run in {workdir} has no embeddings: one of "
             "--config=configs/faces.py has."
         )
     shown, vectors = [], []
-    for picture, found in network.results:
+    for picture, found in run.outputs(files):
         shown.append(picture)
         vectors.append(found["embedding"])
-    return shown, np.stack(vectors), network.step
+    return shown, np.stack(vectors), run.step
 
 
 def _threshold(workdir: Path, step: int, name: str) -> float:

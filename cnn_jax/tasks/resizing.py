@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -24,7 +23,7 @@ class Read(NamedTuple):
 
 
 # What the data source makes of a file: an image of the network's shape.
-Stored = Callable[[Path], np.ndarray]
+Stored = Callable[[images.Picture], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -38,24 +37,24 @@ class Resizing:
         need not be read again.
     """
 
-    read: Callable[[Path, Shape, Stored], Read]
+    read: Callable[[images.Picture, Shape, Stored], Read]
     one_size: bool = True
     drawn_on_image: bool = False
 
 
-def _center_crop(file: Path, shape: Shape, stored: Stored) -> Read:
+def _center_crop(file: images.Picture, shape: Shape, stored: Stored) -> Read:
     del shape
     image = stored(file)
     return Read(image, image)
 
 
-def _stretched(file: Path, shape: Shape, stored: Stored) -> Read:
+def _stretched(file: images.Picture, shape: Shape, stored: Stored) -> Read:
     del stored
     picture = images.read_image(file)
     return Read(np.asarray(picture.convert("RGB")), images.stretch(picture, shape))
 
 
-def _unchanged(file: Path, shape: Shape, stored: Stored) -> Read:
+def _unchanged(file: images.Picture, shape: Shape, stored: Stored) -> Read:
     del stored
     picture = np.asarray(images.read_image(file))
     return Read(picture, restoration.as_read(picture, shape[-1]))

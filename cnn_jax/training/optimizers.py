@@ -7,6 +7,7 @@ import jax
 import optax
 from flax.traverse_util import flatten_dict, unflatten_dict
 
+from cnn_jax.core import imports
 from cnn_jax.core.errors import UserError
 from cnn_jax.core.ranges import NotNegative, Positive, Range, Rate
 from cnn_jax.training import freezing
@@ -61,6 +62,16 @@ OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
 }
 
 
+def find(name: str) -> Callable[..., optax.GradientTransformation]:
+    """Returns an optimizer by name: one of `OPTIMIZERS`, or a function of a user's.
+
+    Raises:
+      UserError: there is none.
+    """
+    wanted = "a function of a schedule that returns an optax.GradientTransformation"
+    return imports.find("optimizer", name, OPTIMIZERS, accepts=callable, wanted=wanted)
+
+
 def planned(
     group: Config, schedule: Schedule, plan: freezing.Plan | None
 ) -> optax.GradientTransformation:
@@ -69,7 +80,7 @@ def planned(
     Args:
       plan: how each parameter is trained; None: every parameter alike.
     """
-    of_name = OPTIMIZERS[group.name]
+    of_name = find(group.name)
     options = arguments(group, of_name)
 
     def of_part(part: freezing.Part) -> optax.GradientTransformation:

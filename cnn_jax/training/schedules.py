@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from cnn_jax.core import imports
 from cnn_jax.core.errors import UserError
 from cnn_jax.core.ranges import Fraction, Positive, Range
 from cnn_jax.training.config import Duration
@@ -87,3 +88,13 @@ def _warm_up(peak: float, steps: int, warmup: int, after: Schedule) -> Schedule:
 
 
 SCHEDULES = {"constant": constant, "cosine": cosine, "step": step}
+
+
+def find(name: str) -> Callable[..., Schedule]:
+    """Returns a schedule by name: one of `SCHEDULES`, or a function of a user's.
+
+    Raises:
+      UserError: there is none.
+    """
+    wanted = "a function of the peak and the steps that returns a schedule"
+    return imports.find("schedule", name, SCHEDULES, accepts=callable, wanted=wanted)

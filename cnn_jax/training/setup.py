@@ -227,7 +227,7 @@ def training(network: Network, examples: int) -> Training:
     steps = config_lib.steps_in(config.train, "", **sizes)
     if steps < 1:
         raise UserError("config.train asks for no step at all.")
-    make_schedule = schedules.SCHEDULES[config.schedule.name]
+    make_schedule = schedules.find(config.schedule.name)
     schedule = make_schedule(
         config.optimizer.learning_rate,
         steps,

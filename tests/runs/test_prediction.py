@@ -1,97 +1,19 @@
 """What a run's network makes of the user's files."""
 
-import dataclasses
 import json
 import os
 from pathlib import Path
 
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
 from scipy.special import softmax
 
 from cnn_jax.core.errors import UserError
-from cnn_jax.runs import prediction, run_folder
-from cnn_jax.runs.resolve import resolve
-from cnn_jax.tasks.resizing import UNCHANGED
-from cnn_jax.training import setup
+from cnn_jax.runs import prediction
+from tests.made import logits_of
 
 STRANGE = Path(os.fsdecode(b"caf\xe9\n.png"))
-
-
-def logits_of(made, step, pixels):
-    x = (pixels / 255 - np.array(made.dataset.mean)) / np.array(made.dataset.std)
-    return made.network.model.apply(
-        made.states[step].ema, jnp.asarray(x, jnp.float32), train=False
-    )
-
-
-@pytest.mark.parametrize(("checkpoint", "step"), [("best", 2), ("last", 4), ("4", 4)])
-def test_every_picture_gets_the_networks_output(
-    checkpoint, step, made, write_digits, monkeypatch
-):
-    """Batch by batch, the last one of which is not full."""
-    monkeypatch.setattr(prediction, "BATCH", 2)
-    files, pixels = write_digits(3)
-    applied = prediction.apply(made.workdir, files, checkpoint)
-    assert applied.step == step and applied.task == made.network.task
-    drawn, outputs = zip(*applied.results, strict=True)
-    np.testing.assert_array_equal(drawn, pixels)
-    expected = logits_of(made, step, pixels)
-    np.testing.assert_allclose(outputs, expected, rtol=1e-5, atol=1e-5)
-
-
-def test_a_bad_file_is_found_before_anything_is_computed(
-    made, write_digits, monkeypatch
-):
-    files, _ = write_digits(2)
-    files[1].write_bytes(b"no picture")
-
-    def restore(*_, **__):
-        raise AssertionError("a checkpoint was read first")
-
-    monkeypatch.setattr(prediction.trained, "reader", restore)
-    with pytest.raises(UserError, match=r"01\.png"):
-        prediction.apply(made.workdir, files, "best")
-
-
-def test_a_style_for_a_network_that_takes_none(made, write_digits):
-    files, _ = write_digits(1)
-    with pytest.raises(UserError, match="knows no style but its own: leave out --st"):
-        prediction.apply(made.workdir, files, "best", style=files[0])
-
-
-def test_pictures_of_which_the_run_saw_a_part(values, tmp_path, few_digits):
-    config = resolve(values(data={"keep_pixels": 0.5}))
-    run_folder.describe(tmp_path, config, few_digits, {})
-    with pytest.raises(UserError, match=r"sees a part .* \(data\.keep_pixels\)"):
-        prediction.apply(tmp_path, [], "best")
-
-
-def test_pictures_that_keep_their_size_are_read_again(
-    made, write_digits, tmp_path, monkeypatch
-):
-    """Large ones are not held in memory, and have a program for each size."""
-
-    class AsItIs(type(made.network.task)):
-        resizing = UNCHANGED
-
-    task = AsItIs(made.dataset.classes)
-    changed = dataclasses.replace(made.network, task=task)
-    monkeypatch.setattr(setup, "network", lambda *_: changed)
-    _, pixels = write_digits(1)
-    sizes = [(8, 8), (12, 10)]
-    files = []
-    for number, (height, width) in enumerate(sizes):
-        picture = np.resize(pixels, (height, width))
-        files.append(tmp_path / f"{number}.png")
-        Image.fromarray(picture).save(files[-1])
-    found = list(prediction.apply(made.workdir, files, "best").results)
-    assert [picture.shape for picture, _ in found] == sizes
-    for picture, output in found:
-        expected = logits_of(made, 2, picture[None, ..., None])[0]
-        np.testing.assert_allclose(output, expected, rtol=1e-5, atol=1e-5)
 
 
 def test_answers_are_json_of_every_file(made, write_digits, capsys):
@@ -222,10 +144,3 @@ def test_a_picture_whose_name_would_be_too_long_is_refused(tmp_path):
     clip = tmp_path / ("x" * 252)
     with pytest.raises(UserError, match="too long"):
         prediction.targets_of([(clip, Path(clip.name))], tmp_path / "drawn")
-
-
-def test_a_pipe_is_refused_before_the_run_is_read(tmp_path):
-    os.mkfifo(tmp_path / "pipe.png")
-    for files, style in (([tmp_path / "pipe.png"], None), ([], tmp_path / "pipe.png")):
-        with pytest.raises(UserError, match="is a pipe"):
-            prediction.apply(tmp_path, files, "best", style)

@@ -9,7 +9,6 @@ from PIL import Image
 
 from cnn_jax.core.errors import UserError
 from cnn_jax.runs import recognition
-from cnn_jax.runs.prediction import Applied
 from cnn_jax.tasks.embedding import Embedding
 from cnn_jax.training import checkpoint_notes
 
@@ -44,15 +43,19 @@ def workdir(made, tmp_path, monkeypatch):
     for step, scores in measured.items():
         note(folder, step, scores)
 
-    def apply(_, files, checkpoint):
-        assert checkpoint == "best"
-        gray = np.zeros((8, 8, 1), np.uint8)
-        results = (
-            (gray, {"embedding": np.array(VECTORS[file.stem])}) for file in files
-        )
-        return Applied(Embedding(("anna", "bert")), STEP, results)
+    class Run:
+        task, step = Embedding(("anna", "bert")), STEP
 
-    monkeypatch.setattr(recognition.prediction, "apply", apply)
+        def outputs(self, files):
+            gray = np.zeros((8, 8, 1), np.uint8)
+            for file in files:
+                yield gray, {"embedding": np.array(VECTORS[file.stem])}
+
+    def load(_, checkpoint):
+        assert checkpoint == "best"
+        return Run()
+
+    monkeypatch.setattr(recognition.loaded, "load", load)
     return folder
 
 

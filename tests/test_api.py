@@ -1,0 +1,70 @@
+"""The package from Python."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+
+import cnn_jax
+from cnn_jax import api
+from cnn_jax.core.errors import UserError
+
+
+def test_jax_is_imported_as_a_function_is_asked_for():
+    code = "import cnn_jax, sys; assert 'jax' not in sys.modules; cnn_jax.create"
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert set(cnn_jax.API) == set(api.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'fit'"):
+        _ = cnn_jax.fit
+
+
+def test_a_config_from_a_file_and_from_its_values():
+    file = cnn_jax.config("configs/mlp.py", {"seed": 3}, smoke=True)
+    assert file.seed == 3 and file.train.steps == 4
+    values = cnn_jax.config("configs/mlp.py")
+    assert cnn_jax.config(ConfigDict(values.to_dict())) == values
+    assert cnn_jax.config(values) == values
+    with pytest.raises(UserError, match="nothing reads it"):
+        cnn_jax.config("configs/mlp.py", {"model.width": 3})
+
+
+def test_a_network_by_name():
+    model = cnn_jax.create("resnet18", num_classes=3, width=4)
+    assert (model.num_classes, model.width) == (3, 4)
+
+
+def test_training_and_a_prediction(tmp_path):
+    results = cnn_jax.train(
+        "configs/mlp.py", tmp_path / "run", overrides={"seed": 1}, smoke=True
+    )
+    assert results["step"] == 4
+    assert json.loads((tmp_path / "run" / "results.json").read_text())["step"] == 4
+    (answers,) = cnn_jax.load(tmp_path / "run").predict(
+        np.zeros((8, 8), np.uint8), top_k=2
+    )
+    assert len(answers) == 2
+
+
+@pytest.mark.full
+def test_two_trainings_in_one_process_equal_two_processes(tmp_path, saved):
+    """Nothing that a training leaves behind reaches the next one."""
+    train = (
+        "cnn_jax.train('configs/mlp.py', {!r}, overrides={{'seed': {}}}, smoke=True)"
+    )
+
+    def execute(*places):
+        lines = [train.format(str(place), seed) for place, seed in places]
+        code = "; ".join(["import cnn_jax", *lines])
+        subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+    together = [(tmp_path / f"together{seed}", seed) for seed in (0, 1)]
+    apart = [(tmp_path / f"apart{seed}", seed) for seed in (0, 1)]
+    execute(*together)
+    for place in apart:
+        execute(place)
+    for (one, _), (other, _) in zip(together, apart, strict=True):
+        assert saved(one, 4) == saved(other, 4)
+    assert saved(together[0][0], 4) != saved(together[1][0], 4)
