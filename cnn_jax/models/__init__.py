@@ -41,6 +41,7 @@ from cnn_jax.models import (
     plain,
     preactresnet,
     resnet,
+    segmentation,
     squeezenet,
     style_transfer,
     unet,
@@ -66,6 +67,7 @@ MODELS: dict[str, ModelSpec] = {
     **inception.VARIANTS,
     **densenet.VARIANTS,
     **resnet.VARIANTS,
+    **segmentation.VARIANTS,
     **preactresnet.VARIANTS,
     **drn.VARIANTS,
     **video.VARIANTS,
@@ -81,6 +83,9 @@ ON_BACKBONES: dict[str, ModelSpec] = {
     **unet.ON_BACKBONES,
     **style_transfer.ON_BACKBONES,
 }
+
+# Fields that such a network and its backbone both have.
+SHARED = {"num_classes", "dtype"}
 
 DTYPES: dict[str, DTypeLike] = {
     "float32": jnp.float32,
@@ -132,10 +137,6 @@ def create(
         **{"num_classes": 1} | shared | attributes
     )
     return spec.make(backbone=network, **own)
-
-
-# Fields that a network and its backbone both have.
-SHARED = {"num_classes", "dtype"}
 
 
 def _classes(name: str, spec: ModelSpec, num_classes: int | None) -> dict[str, int]:

@@ -4,8 +4,7 @@ Version 1.5, like torchvision's: a bottleneck's stride is in its 3x3 convolution
 Module names: `stem`, `stage1_block1`, ..., `aux`, `pool`, `head`.
 """
 
-import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
@@ -17,7 +16,7 @@ from cnn_jax.core.errors import UserError
 from cnn_jax.core.ranges import Count, Layers, Rate
 from cnn_jax.models import pixel_heads, strides
 from cnn_jax.models.classifier import Logits, NormalizedClassifier, head_init
-from cnn_jax.models.other_names import OtherNames, Rules, behind
+from cnn_jax.models.other_names import OtherNames, Rules
 from cnn_jax.models.spec import CIFAR, ModelSpec, Published, torchvision, unpublished
 
 
@@ -207,36 +206,6 @@ def _names(_: ResNet) -> Rules:
     )
 
 
-def _fcn_names(model: ResNet) -> Rules:
-    index = {"conv": 0, "norm": 1}
-    unit = "head_conv1/(conv|norm)"
-    return (
-        *behind("backbone.", _names(model)),
-        (unit, lambda v: f"classifier.{index[v]}"),
-        (f"aux/{unit}", lambda v: f"aux_classifier.{index[v]}"),
-        ("aux/head", "aux_classifier.4"),
-    )
-
-
-def _deeplab_names(model: ResNet) -> Rules:
-    index = {"conv": 0, "norm": 1}
-    rates = model.aspp_rates or pixel_heads.RATES
-
-    def branch(name: str, v: str) -> str:
-        if name == "project":
-            return f"classifier.0.project.{index[v]}"
-        if name == "pooled":  # behind the pooling
-            return f"classifier.0.convs.{len(rates) + 1}.{index[v] + 1}"
-        number = 0 if name == "pointwise" else int(name.removeprefix("dilated"))
-        return f"classifier.0.convs.{number}.{index[v]}"
-
-    return (
-        (r"aspp/(\w+)/(conv|norm)", branch),
-        ("head_conv1/(conv|norm)", lambda v: f"classifier.{index[v] + 1}"),
-        *_fcn_names(model),
-    )
-
-
 NAMES = OtherNames(_names, "fc")
 TINY = {"stem": "small", "width": 4, "stage_sizes": (1, 1)}
 
@@ -259,39 +228,6 @@ def _imagenet(
     """A network for ImageNet as torchvision has it; `macs` are in millions."""
     make = partial(ResNet, block=block, stage_sizes=stage_sizes, **values)
     return ModelSpec(make, torchvision(parameters, macs), NAMES, tiny=tiny)
-
-
-def _pixels(
-    head: str, names: Callable[[Any], Rules], parameters: int, macs: int, **values: Any
-) -> ModelSpec:
-    """A network for segmentation as torchvision has it: on maps of an eighth of the
-    input's size, with an auxiliary head, whose operations on 65x65 pixels count, since
-    torchvision computes it in evaluation too."""
-    in_head = 65 * 65 * 256 * (9 * 1024 + 21)
-    published = torchvision(
-        parameters,
-        macs,
-        (520, 520, 3),
-        21,
-        auxiliary=True,
-        note=f" (with {in_head / 10**6:,.0f} M of the auxiliary head)",
-    )
-    make = partial(
-        ResNet,
-        block="bottleneck",
-        stage_sizes=(3, 4, 6, 3),
-        output_stride=8,
-        auxiliary=True,
-        head=head,
-        **values,
-    )
-    width = (4,) * len(pixel_heads.WIDTHS[head] or (1,))
-    return ModelSpec(
-        make,
-        dataclasses.replace(published, auxiliary_macs=in_head),
-        OtherNames(names, "classifier.4", {"aux": "aux_classifier"}, NAMES),
-        tiny=TINY | {"output_stride": 2, "head_width": width},
-    )
 
 
 _option_a = unpublished(
@@ -332,12 +268,5 @@ VARIANTS = {
         TINY | {"width": 16},
         groups=32,
         width_per_group=4,
-    ),
-    # Long et al. 2015; Chen et al. 2017.
-    "fcn_resnet50": _pixels(
-        "fcn", _fcn_names, 35_322_218, 152_717, head_width=(512,), dropout=0.1
-    ),
-    "deeplabv3_resnet50": _pixels(
-        "deeplab", _deeplab_names, 42_004_074, 178_722, dropout=0.5
     ),
 }
