@@ -125,7 +125,8 @@ def _how_to_find(name: str, folder: str | None, workdir: Path, *, signed: bool) 
         return f"{text} of {folder}, where it is no more: set PYTHONPATH to its folder."
     return (
         f"{text}, and its folder ({folder}) is not searched, since this user did not "
-        "train the run: start in the project's folder, or set PYTHONPATH to it."
+        "train the run: start in the project's folder, or set PYTHONPATH to it. Code in "
+        "the folder of a run is never executed."
     )
 
 
