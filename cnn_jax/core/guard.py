@@ -53,6 +53,7 @@ def run_of(path: str) -> str | None:
 
 def is_own(path: str) -> bool:
     """Returns whether the path lies in Python, an installed package or this one."""
+    path = os.path.normpath(path)
     return any(path.startswith(place + os.sep) for place in OWN)
 
 

@@ -41,7 +41,7 @@ def record(config: Config, before: Mapping[str, Any] | None = None) -> dict[str,
         if name in known:
             files = known[name]["files"]
         # Installed packages are found without help.
-        own = not folder or guard.is_own(os.path.join(folder, ""))
+        own = not folder or guard.is_own(folder)
         names[name] = {"folder": None if own else folder, "files": files}
     if not names:
         return {}
