@@ -1,12 +1,16 @@
 """`cnn-jax COMMAND`, in this process: the package's test has it as users do."""
 
 import re
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import cnn_jax
 from cnn_jax import command, console
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture
@@ -32,6 +36,16 @@ def test_the_help_lists_the_commands(arguments, called):
     listed = dict(re.findall(r"^  (\w+) +(.+)\.$", out, re.MULTILINE))
     assert listed.keys() == console.COMMANDS.keys()
     assert listed["train"] == "Trains and evaluates the network that a config describes"
+
+
+def test_the_help_does_not_import_jax():
+    program = (
+        "import sys; sys.argv = ['cnn-jax']; from cnn_jax import console; "
+        "console.main(); assert not {'jax', 'numpy'} & sys.modules.keys()"
+    )
+    subprocess.run(
+        [sys.executable, "-c", program], check=True, cwd=ROOT, capture_output=True
+    )
 
 
 def test_the_version(called):

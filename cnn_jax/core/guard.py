@@ -53,7 +53,22 @@ def run_of(path: str) -> str | None:
 
 def is_own(path: str) -> bool:
     """Returns whether the path lies in Python, an installed package or this one."""
+    path = os.path.normpath(path)
     return any(path.startswith(place + os.sep) for place in OWN)
+
+
+def is_users(path: str | None) -> bool:
+    """Returns whether the path lies in one of `FOLDERS`, in no installed package."""
+    return (
+        path is not None
+        and not is_own(path)
+        and any(path.startswith(os.path.join(place, "")) for place in FOLDERS)
+    )
+
+
+def is_same(a: str, b: str) -> bool:
+    """Returns whether two paths are of one file."""
+    return os.path.realpath(a) == os.path.realpath(b)
 
 
 def protect() -> None:
@@ -103,20 +118,15 @@ def check(name: str, spec: ModuleSpec, path: Any = None) -> None:
         return
     if run := run_of(spec.origin):
         raise refusal(name, spec.origin, run)
-    if not any(spec.origin.startswith(os.path.join(place, "")) for place in FOLDERS):
+    if not is_users(spec.origin):
         return
     for place in FOLDERS if path is None else path:
         other = PathFinder.find_spec(name, [place])
-        if other and other.has_location and not same(other, spec):
+        if other and other.has_location and not is_same(other.origin, spec.origin):
             raise _error(
                 f"there are two modules '{name}', {spec.origin} and {other.origin}: "
                 "rename one of them, or use each in a process of its own."
             )
-
-
-def same(a: ModuleSpec, b: ModuleSpec) -> bool:
-    """Returns whether two specs are of one file."""
-    return os.path.realpath(str(a.origin)) == os.path.realpath(str(b.origin))
 
 
 def refusal(name: str, place: str, run: str) -> Exception:

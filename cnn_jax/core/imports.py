@@ -39,7 +39,7 @@ def find(
     known: Mapping[str, Any],
     *,
     accepts: Callable[[Any], bool] | None = None,
-    wanted: str = "something else",
+    wanted: str = "",
 ) -> Any:
     """Returns `known[name]`, or what the import path `name` leads to.
 
@@ -141,17 +141,12 @@ def add(folder: str | Path) -> None:
         sys.path.append(place)
     if place in guard.FOLDERS:
         return
-    for name, module in list(sys.modules.items()):
-        spec = getattr(module, "__spec__", None)
-        if (
-            "." in name
-            or not spec
-            or not spec.has_location
-            or not _is_users(spec.origin)
-        ):
+    for name in [name for name in sys.modules if name.isidentifier()]:
+        file = getattr(sys.modules[name], "__file__", None)
+        if name == "__main__" or not guard.is_users(file):
             continue
         other = PathFinder.find_spec(name, [place])
-        if other and other.has_location and not guard.same(other, spec):
+        if other and other.has_location and not guard.is_same(other.origin, file):
             for loaded in [n for n in sys.modules if f"{n}.".startswith(f"{name}.")]:
                 del sys.modules[loaded]
     guard.FOLDERS.append(place)
@@ -240,14 +235,6 @@ def _missing(kind: str, name: str, top: str) -> UserError:
 
 def _bases(found: Any) -> tuple[Any, ...]:
     return found.__mro__ if isinstance(found, type) else (found,)
-
-
-def _is_users(file: str | None) -> bool:
-    """Whether a file is in one of the folders of the user's code."""
-    return bool(file) and any(
-        Path(file).is_relative_to(place) and not guard.is_own(file)
-        for place in guard.FOLDERS
-    )
 
 
 def _place(error: BaseException, file: str) -> tuple[str | None, int | None]:

@@ -41,7 +41,7 @@ def record(config: Config, before: Mapping[str, Any] | None = None) -> dict[str,
         if name in known:
             files = known[name]["files"]
         # Installed packages are found without help.
-        own = not folder or guard.is_own(os.path.join(folder, ""))
+        own = not folder or guard.is_own(folder)
         names[name] = {"folder": None if own else folder, "files": files}
     if not names:
         return {}
@@ -83,9 +83,7 @@ def check_place(workdir: Path) -> None:
     place = Path(os.path.abspath(workdir))
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None)
-        if not file or guard.is_own(file) or not Path(file).is_relative_to(place):
-            continue
-        if any(Path(file).is_relative_to(folder) for folder in guard.FOLDERS):
+        if guard.is_users(file) and Path(file).is_relative_to(place):
             raise UserError(
                 f"--workdir={workdir} holds the code of this run, {file}, and nothing "
                 f"in a run's folder is imported ('{name}'): take another --workdir."
@@ -125,7 +123,8 @@ def _how_to_find(name: str, folder: str | None, workdir: Path, *, signed: bool) 
         return f"{text} of {folder}, where it is no more: set PYTHONPATH to its folder."
     return (
         f"{text}, and its folder ({folder}) is not searched, since this user did not "
-        "train the run: start in the project's folder, or set PYTHONPATH to it."
+        "train the run: start in the project's folder, or set PYTHONPATH to it. Code "
+        "in the folder of a run is never executed."
     )
 
 

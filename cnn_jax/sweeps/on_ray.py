@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from cnn_jax.core import extras
+from cnn_jax.core import extras, guard
 from cnn_jax.core.errors import UserError
 from cnn_jax.sweeps import outcome
 from cnn_jax.sweeps.experiment import Run
@@ -28,8 +28,10 @@ def connect(address: str | None) -> Any:
         ray.init(
             address=address or "local",
             log_to_driver=False,
-            # Workers find the package where this process did.
-            runtime_env={"env_vars": {"PYTHONPATH": os.getcwd()}},
+            # Workers find the package where this process did, in no run's folder.
+            runtime_env={
+                "env_vars": {"PYTHONPATH": "" if guard.run_of("") else os.getcwd()}
+            },
             logging_level="warning",
             include_dashboard=None if address else False,
         )

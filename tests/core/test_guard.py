@@ -99,6 +99,7 @@ def test_packages_of_python_lie_in_no_run(tmp_path, monkeypatch):
         monkeypatch.setattr(guard, name, {str(tmp_path / "venv")})
     assert not guard.run_of(str(tmp_path / "venv" / "lib" / "a.py"))
     assert guard.is_own(str(tmp_path / "venv" / "a")) and not guard.is_own("/venv")
+    assert not guard.is_own(str(tmp_path / "venv" / ".." / "a.py"))
     # Nor is a run in there overlooked.
     write(tmp_path / "venv" / "runs" / "a" / "config.json", json.dumps(RUN))
     assert guard.run_of(str(tmp_path / "venv" / "runs" / "a" / "b.py"))

@@ -104,3 +104,14 @@ def test_cancelled_runs_can_go_on(cluster, tmp_path):
 def test_no_cluster_at_the_address(tmp_path, monkeypatch):
     with pytest.raises(UserError, match="--ray_address=nowhere"):
         on_ray.connect("nowhere")
+
+
+def test_workers_search_no_folder_of_a_run(tmp_path, monkeypatch):
+    found = []
+    monkeypatch.setattr(ray, "init", lambda **given: found.append(given["runtime_env"]))
+    monkeypatch.chdir(tmp_path)
+    on_ray.connect("localhost:1")
+    (tmp_path / "config.json").write_text('{"config_hash": 0}')
+    on_ray.connect("localhost:1")
+    places = [given["env_vars"]["PYTHONPATH"] for given in found]
+    assert places == [str(tmp_path), ""]
