@@ -87,7 +87,7 @@ IMAGES, LABELS = np.zeros((6, 4, 4, 3), np.uint8), np.array([0, 1] * 3, np.int32
         (changed(images=IMAGES[:, :2]), r"the shape \(2, 4, 3\); image_shape says"),
         (
             changed(labels=LABELS.astype(np.int64)),
-            r"labels are int64 \[6\]; one label an image must be int32 \[n\], for the 6",
+            r"labels are int64 \[6\]; one label an image must be int32 \[n\], for the",
         ),
         (changed(labels=LABELS[:5]), r"labels are int32 \[5\]; one label an image"),
         (changed(labels=LABELS[:, None]), r"labels are int32 \[6, 1\]; one label an"),
