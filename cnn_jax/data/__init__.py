@@ -8,6 +8,7 @@ from cnn_jax.core.keys import Key
 from cnn_jax.data import (
     clips,
     coco,
+    csv_file,
     denoising,
     digit_scenes,
     digits,
@@ -34,6 +35,7 @@ SOURCES: dict[str, Source] = {
         digit_scenes.SOURCE,
         moving_digits.SOURCE,
         folder.SOURCE,
+        csv_file.SOURCE,
         clips.SOURCE,
         volumes.SOURCE,
         identities.SOURCE,
