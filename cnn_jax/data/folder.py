@@ -75,7 +75,7 @@ def labeled(
 
     Raises `UserError` as `load`.
     """
-    split = partial(_split, test_fraction=test_fraction, kind=kind)
+    split = partial(divided, test_fraction=test_fraction, kind=kind)
     train, test = find(dir, split, kind)
     classes = sort_classes({name for name, _ in train})
     for name, path in test:
@@ -194,8 +194,16 @@ def _deeper(folder: Path, kind: Kind) -> str:
     return ""
 
 
-def _split(found: Labeled, test_fraction: float, kind: Kind) -> tuple[Labeled, Labeled]:
-    """Divides each class by a hash of the file names, whatever else there is."""
+def divided(
+    found: Labeled, test_fraction: float, kind: Kind = PICTURES
+) -> tuple[Labeled, Labeled]:
+    """Returns what to train on and what to test on.
+
+    Each class is divided by a hash of the file names, whatever else there is.
+
+    Raises:
+      UserError: no class has two, so none can be set aside.
+    """
     by_class: dict[str, list[str]] = {}
     for name, path in found:
         by_class.setdefault(name, []).append(path)

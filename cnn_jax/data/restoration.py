@@ -1,146 +1,20 @@
-"""Pictures made worse, beside what they were: small ones, and noisy ones."""
+"""Pictures made worse, beside what they were: what sources of them share."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
 
 from cnn_jax.core.errors import UserError
-from cnn_jax.core.paths import Place
-from cnn_jax.core.ranges import Channels, Count, Examples, Range, Side
-from cnn_jax.data import bicubic, colors, digits, images
+from cnn_jax.data import colors, digits, images
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.data.folder import existing
 from cnn_jax.data.labels.picture import PICTURE
-from cnn_jax.data.source import Source
 from cnn_jax.data.splits import Patches, Varied
-from cnn_jax.data.subset import FEW
 from cnn_jax.data.walk import below, check_apart
 
 Picture = np.ndarray  # uint8 [height, width, channels]
 TEST_SHARE = 10  # one picture in so many is for the test, where no folder is
-
-
-def super_resolution(
-    *,
-    dir: Place = "",
-    test_dir: Place = "",
-    scale: Annotated[int, Range(least=2, most=1024)] = 2,
-    channels: Channels = 1,
-    image_size: Side = 24,
-    patches: Count = 16,
-    train_examples: Examples | None = None,
-    test_examples: Examples | None = None,
-) -> Dataset:
-    """Pictures made smaller, by MATLAB's bicubic `imresize` as in the literature.
-
-    Args:
-      dir: a folder of pictures to learn from; empty: the 8x8 digits.
-      test_dir: a folder of pictures to test on; empty: every tenth one of `dir`.
-      scale: how many times smaller. Pictures lose what it does not divide.
-      channels: 1 for luma (see `colors.luma`), 3 for RGB.
-      image_size: side of the patches to train on, in pixels of the small picture;
-        of the digits, whole ones are taken.
-      patches: that each picture gives an epoch, at random places.
-      train_examples, test_examples: use only so many pictures, the first ones.
-
-    Raises:
-      UserError: a folder without pictures, or one that is too small for a patch.
-    """
-    images.check_shape(image_size, channels)
-
-    def pair(picture: Picture) -> tuple[Picture, Picture]:
-        least = min(picture.shape[:2])
-        if least < scale:
-            raise UserError(
-                f"data.scale is {scale}, and a picture has {least} pixels on a side: "
-                "take a smaller one."
-            )
-        height, width = (side // scale * scale for side in picture.shape[:2])
-        picture = picture[:height, :width]
-        return bicubic.resize(picture, 1 / scale), picture
-
-    if not dir:  # a picture is a patch
-        image_size, patches = digits.SIDE // scale, 1
-    train, test = _pictures(dir, test_dir, channels, train_examples, test_examples)
-    split = _patches([pair(p) for p in train], image_size, patches, Patches)
-    return _dataset(split, [pair(p) for p in test])
-
-
-def denoising(
-    *,
-    dir: Place = "",
-    test_dir: Place = "",
-    noise: Annotated[float, Range(above=0, most=255)] = 25.0,
-    channels: Channels = 1,
-    image_size: Side = 40,
-    patches: Count = 16,
-    train_examples: Examples | None = None,
-    test_examples: Examples | None = None,
-) -> Dataset:
-    """Pictures with Gaussian noise, rounded to 8 bits.
-
-    That of the patches to train on is drawn anew each time; in evaluation it is always
-    the same.
-
-    Args:
-      dir, test_dir, channels, patches, train_examples, test_examples: as those of
-        `super_resolution`.
-      noise: its standard deviation, in gray levels of 255.
-      image_size: side of the patches to train on.
-
-    Raises:
-      UserError: as `super_resolution`.
-    """
-    images.check_shape(image_size, channels)
-    if not dir:
-        image_size, patches = digits.SIDE, 1
-    train, test = _pictures(dir, test_dir, channels, train_examples, test_examples)
-
-    def noisy(**given) -> NoisyPatches:
-        return NoisyPatches(**given, noise=noise)
-
-    split = _patches([(p, p) for p in train], image_size, patches, noisy)
-    return _dataset(
-        split,
-        [
-            (add_noise(picture, noise, np.random.default_rng([number])), picture)
-            for number, picture in enumerate(test)
-        ],
-    )
-
-
-SUPER_RESOLUTION = Source(
-    "super_resolution", super_resolution, cheap=FEW, embedded=digits.SIDE // 2
-)
-DENOISING = Source("denoising", denoising, cheap=FEW, embedded=digits.SIDE)
-
-
-@dataclass(frozen=True)
-class NoisyPatches(Patches):
-    """Patches of pictures, and the same with noise of a standard deviation."""
-
-    noise: float = 0.0
-
-    def examples(
-        self,
-        indices: Sequence[int] | np.ndarray,
-        rngs: Sequence[np.random.Generator | None],
-    ):
-        """As `Patches.examples`; without a generator an example's noise is its own."""
-        examples = super().examples(indices, rngs)
-        for index, example, rng in zip(indices, examples, rngs, strict=True):
-            rng = rng or np.random.default_rng([int(index)])
-            example["image"] = add_noise(example["image"], self.noise, rng)
-            yield example
-
-
-def add_noise(picture: Picture, noise: float, rng: np.random.Generator) -> Picture:
-    """The picture with Gaussian noise, rounded and cut off at 0 and 255."""
-    values = picture + rng.normal(0, noise, picture.shape)
-    return np.rint(values.clip(0, 255)).astype(np.uint8)
 
 
 def as_read(pixels: np.ndarray, channels: int) -> Picture:
@@ -151,13 +25,18 @@ def as_read(pixels: np.ndarray, channels: int) -> Picture:
     return pixels if channels == 3 else colors.luma(pixels)[..., None]
 
 
-def _pictures(
+def pictures(
     dir: str,
     test_dir: str,
     channels: int,
     train_examples: int | None,
     test_examples: int | None,
 ) -> tuple[list[Picture], list[Picture]]:
+    """Returns the first pictures to learn from and to test on, or as many digits.
+
+    Raises:
+      UserError: as `split`, and for a `test_dir` without a `dir`.
+    """
     if not dir and test_dir:
         raise UserError("data.test_dir is set, and data.dir is not: set both.")
     counts = train_examples, test_examples
@@ -201,12 +80,17 @@ def _files(dir: str, option: str) -> list[Path]:
     return files
 
 
-def _patches(
+def patches(
     pairs: Sequence[tuple[Picture, Picture]],
     size: int,
     each: int,
     make: Callable[..., Patches],
 ) -> Patches:
+    """Returns patches of pairs (image, target), as `make` makes them.
+
+    Raises:
+      UserError: a picture is smaller than a patch.
+    """
     least = min(min(image.shape[:2]) for image, _ in pairs)
     if least < size:
         raise UserError(
@@ -217,7 +101,8 @@ def _patches(
     return make(images=small, labels=large, size=size, each=each)
 
 
-def _dataset(train: Patches, test: Sequence[tuple[Picture, Picture]]) -> Dataset:
+def dataset(train: Patches, test: Sequence[tuple[Picture, Picture]]) -> Dataset:
+    """Returns the data set of patches to learn from and whole pairs to test on."""
     channels = train.image_shape[-1]
     worse, pictures = zip(*test, strict=True)
     return Dataset(

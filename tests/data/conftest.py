@@ -10,6 +10,11 @@ from PIL import Image
 
 from cnn_jax.data.loading import train_batches
 
+OBJECT = (
+    "<object><name>{}</name><bndbox><xmin>{}</xmin><ymin>{}</ymin><xmax>{}</xmax>"
+    "<ymax>{}</ymax></bndbox></object>"
+)
+
 
 @pytest.fixture(scope="session")
 def shared_data():
@@ -148,3 +153,25 @@ def prepared_masks(tmp_path_factory):
         }
         prepare(folder, name, features, examples)
     return str(folder)
+
+
+@pytest.fixture
+def cells(tmp_path, write):
+    """A folder as Pascal VOC has it: five pictures of 40x20, one box each."""
+    root = tmp_path / "cells"
+    (root / "Annotations").mkdir(parents=True)
+    for i in range(5):
+        write(root / "JPEGImages" / f"{i}.jpg", size=(40, 20))
+        box = OBJECT.format("ab"[i % 2], 11, 5, 20, 10)  # of pixels that count from 1
+        size = "<size><width>40</width><height>20</height><depth>3</depth></size>"
+        xml = f"<annotation><filename>{i}.jpg</filename>{size}{box}</annotation>"
+        (root / "Annotations" / f"{i}.xml").write_text(xml)
+    return root
+
+
+@pytest.fixture
+def pictures(tmp_path, write):
+    """A folder of twelve pictures of sizes of their own."""
+    for i in range(12):
+        write(tmp_path / "pictures" / f"{i:02}.png", size=(21 + i, 30))
+    return tmp_path / "pictures"

@@ -1,0 +1,51 @@
+"""The user's pictures with boxes around objects, as COCO has them."""
+
+from cnn_jax.core.errors import UserError
+from cnn_jax.core.paths import Place
+from cnn_jax.core.ranges import Channels, Side
+from cnn_jax.data import annotations, objects
+from cnn_jax.data.dataset import Dataset
+from cnn_jax.data.folder import existing
+from cnn_jax.data.source import Source
+from cnn_jax.data.subset import STORED, Stored
+from cnn_jax.data.walk import check_apart
+
+
+def load(
+    stored: Stored = STORED,
+    *,
+    dir: Place = "",
+    image_size: tuple[Side, ...] = (256,),
+    channels: Channels = 3,
+    train_split: str = "train2017",
+    test_split: str = "val2017",
+) -> Dataset:
+    """A folder as COCO has it: pictures in `dir/<split>`, and boxes in
+    `dir/annotations/instances_<split>.json`.
+
+    Pictures are stretched to `image_size`, and boxes with them.
+
+    Args:
+      stored, dir, image_size, channels: see `voc.load`.
+      train_split, test_split: names of the splits.
+
+    Raises:
+      UserError: as `annotations.coco`, for splits of different classes, a picture in
+        both splits, a split without boxes, and a picture whose size is not the size in
+        its annotation.
+    """
+    root = existing(dir)
+    train, test = (
+        annotations.coco(root / "annotations" / f"instances_{s}.json", root / s)
+        for s in (train_split, test_split)
+    )
+    if train.classes != test.classes:
+        raise UserError(
+            f"the splits '{train_split}' and '{test_split}' of {dir} have different "
+            "classes."
+        )
+    check_apart(train.paths, test.paths, named_twice=train_split == test_split)
+    return objects.with_boxes(train, test, image_size, channels, stored)
+
+
+SOURCE = Source("coco", load, takes=Stored, stand_in=objects.SCENES)

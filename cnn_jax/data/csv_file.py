@@ -1,0 +1,171 @@
+"""The user's own pictures, listed in a CSV file with their classes."""
+
+import csv
+import io
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from cnn_jax.core import names
+from cnn_jax.core.errors import UserError
+from cnn_jax.core.paths import Place
+from cnn_jax.core.ranges import Channels, Fraction, Side
+from cnn_jax.data import fields, folder, walk
+from cnn_jax.data.dataset import Dataset, assemble
+from cnn_jax.data.images import check_shape
+from cnn_jax.data.source import DIGITS, Source
+from cnn_jax.data.splits import Records
+from cnn_jax.data.subset import STORED, Stored
+
+TRAIN = "train"
+
+
+class Row(NamedTuple):
+    """A picture of the table; `where` is its file and line, for errors."""
+
+    path: str
+    label: str
+    split: str
+    where: str
+
+
+def load(
+    stored: Stored = STORED,
+    *,
+    file: Place = "",
+    path_column: str = "path",
+    label_column: str = "label",
+    split_column: str = "",
+    image_size: Side = 64,
+    channels: Channels = 3,
+    test_fraction: Fraction = 0.2,
+) -> Dataset:
+    """Pictures in the rows of a table, to classify.
+
+    Args:
+      stored: how many pictures are used, and where they are held; those on the disk are
+        cropped at random while training.
+      file: the table, in UTF-8, with commas between its columns and their names in the
+        first line.
+      path_column: of the pictures' paths, relative to the table's folder.
+      label_column: of their classes, which are sorted as those of `folder.load`.
+      split_column: of "train" or "test" (or "val", "validation", "valid"); empty: every
+        class gives a `test_fraction`, chosen by the names of the files alone.
+      image_size: pixels on a side; pictures are scaled and cropped to a square.
+      channels: 3 for RGB, 1 for gray.
+      test_fraction: between 0 and 1; not used where there is a split column.
+
+    Raises:
+      UserError: with the line, for a picture that is missing or there twice, an empty
+        field, an unknown split, and a class without pictures to train on; also for a
+        table that cannot be read, has no such columns, or has less than two classes.
+    """
+    check_shape(image_size, channels)
+    rows = read(file, path_column, label_column, split_column)
+    classes = folder.sort_classes({row.label for row in rows})
+    if len(classes) < 2:
+        raise UserError(f"{file} has one class, '{classes[0]}'; there must be two.")
+    if split_column:
+        train, test = _by_column(file, rows)
+    else:
+        found = [(row.label, row.path) for row in rows]
+        train, test = folder.divided(found, test_fraction)
+    shape = (image_size, image_size, channels)
+    return assemble(
+        *(Records(folder.files(part, classes), shape) for part in (train, test)),
+        classes=classes,
+        subset=stored,
+        in_memory=stored.in_memory,
+        random_crop=True,
+    )
+
+
+SOURCE = Source("csv", load, takes=Stored, stand_in=DIGITS, perturbed=True)
+
+
+def read(file: str, path: str, label: str, split: str) -> list[Row]:
+    """Returns the rows of a table, given the names of its columns.
+
+    Raises:
+      UserError: as `load`.
+    """
+    if not file:
+        raise UserError("data.file is not set: the CSV file that lists the pictures.")
+    columns = {"path_column": path, "label_column": label, "split_column": split}
+    known: dict[tuple[int, int], str] = {}
+    rows = []
+    for line, values in _lines(file, {k: v for k, v in columns.items() if v}):
+        where = f"{file}, line {line}"
+        for column in filter(None, columns.values()):
+            if not values[column]:
+                raise UserError(f"{where}: the column '{column}' is empty.")
+        picture = os.path.join(os.path.dirname(file), values[path])
+        if not os.path.isfile(picture):
+            raise UserError(f"{where}: there is no picture {names.text(picture)}.")
+        first = known.setdefault(walk.identity(picture), where)
+        if first is not where:
+            raise UserError(
+                f"{where}: {names.text(picture)} is the same file as in {first}: "
+                "remove one of the lines."
+            )
+        rows.append(Row(picture, values[label], values.get(split, ""), where))
+    if not rows:
+        raise UserError(f"{file} lists no pictures.")
+    return rows
+
+
+def _lines(file: str, columns: dict[str, str]) -> list[tuple[int, dict[str, str]]]:
+    """Returns the number and the fields, without spaces around them, of each row."""
+    try:
+        text = fields.read(Path(file)).decode("utf-8-sig")
+        reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+        header = [name.strip() for name in reader.fieldnames or ()]
+    except UnicodeDecodeError:
+        raise UserError(f"{file} is not text in UTF-8.") from None
+    except csv.Error as error:
+        raise UserError(f"{file}, line 1: {error}.") from None
+    reader.fieldnames = header
+    for option, column in columns.items():
+        if header.count(column) != 1:
+            count = "two columns" if column in header else "no column"
+            raise UserError(
+                f"{file} has {count} '{column}' (data.{option}); its first line names "
+                f"{fields.shown(header)}."
+            )
+    found = []
+    try:
+        for row in reader:
+            values = {name: (row[name] or "").strip() for name in columns.values()}
+            found.append((reader.line_num, values))
+    except csv.Error as error:
+        raise UserError(f"{file}, line {reader.reader.line_num}: {error}.") from None
+    return found
+
+
+def _by_column(file: str, rows: Sequence[Row]) -> tuple[folder.Labeled, folder.Labeled]:
+    """Returns what the split column says to train on and to test on."""
+    for row in rows:
+        if row.split not in (TRAIN, *folder.TEST_NAMES):
+            raise UserError(
+                f"{row.where}: the split is {fields.shown(row.split)}; it must be "
+                f"'{TRAIN}' or '{folder.TEST_NAMES[0]}'."
+            )
+    given = {row.split for row in rows}
+    tested = next((name for name in folder.TEST_NAMES if name in given), None)
+    if tested is None or TRAIN not in given:
+        raise UserError(
+            f"{file}: all pictures are in the split '{min(given)}'; there must be "
+            f"some to train on ('{TRAIN}') and some to test on."
+        )
+    trained = {row.label for row in rows if row.split == TRAIN}
+    for row in rows:
+        if row.split == tested and row.label not in trained:
+            raise UserError(
+                f"{row.where}: class '{row.label}' has no pictures to train on."
+            )
+    train, test = (
+        [(row.label, row.path) for row in rows if row.split == name]
+        for name in (TRAIN, tested)
+    )
+    return train, test

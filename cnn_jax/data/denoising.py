@@ -1,0 +1,89 @@
+"""Noisy pictures beside the clean ones that they were."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+
+from cnn_jax.core.paths import Place
+from cnn_jax.core.ranges import Channels, Count, Examples, Range, Side
+from cnn_jax.data import digits, images, restoration
+from cnn_jax.data.dataset import Dataset
+from cnn_jax.data.restoration import Picture
+from cnn_jax.data.source import Source
+from cnn_jax.data.splits import Patches
+from cnn_jax.data.subset import FEW
+
+
+def load(
+    *,
+    dir: Place = "",
+    test_dir: Place = "",
+    noise: Annotated[float, Range(above=0, most=255)] = 25.0,
+    channels: Channels = 1,
+    image_size: Side = 40,
+    patches: Count = 16,
+    train_examples: Examples | None = None,
+    test_examples: Examples | None = None,
+) -> Dataset:
+    """Pictures with Gaussian noise, rounded to 8 bits.
+
+    That of the patches to train on is drawn anew each time; in evaluation it is always
+    the same.
+
+    Args:
+      dir, test_dir, channels, patches, train_examples, test_examples: as those of
+        `super_resolution.load`.
+      noise: its standard deviation, in gray levels of 255.
+      image_size: side of the patches to train on.
+
+    Raises:
+      UserError: as `super_resolution.load`.
+    """
+    images.check_shape(image_size, channels)
+    if not dir:
+        image_size, patches = digits.SIDE, 1
+    train, test = restoration.pictures(
+        dir, test_dir, channels, train_examples, test_examples
+    )
+
+    def noisy(**given) -> NoisyPatches:
+        return NoisyPatches(**given, noise=noise)
+
+    split = restoration.patches([(p, p) for p in train], image_size, patches, noisy)
+    return restoration.dataset(
+        split,
+        [
+            (add_noise(picture, noise, np.random.default_rng([number])), picture)
+            for number, picture in enumerate(test)
+        ],
+    )
+
+
+SOURCE = Source("denoising", load, cheap=FEW, embedded=digits.SIDE)
+
+
+@dataclass(frozen=True)
+class NoisyPatches(Patches):
+    """Patches of pictures, and the same with noise of a standard deviation."""
+
+    noise: float = 0.0
+
+    def examples(
+        self,
+        indices: Sequence[int] | np.ndarray,
+        rngs: Sequence[np.random.Generator | None],
+    ):
+        """As `Patches.examples`; without a generator an example's noise is its own."""
+        examples = super().examples(indices, rngs)
+        for index, example, rng in zip(indices, examples, rngs, strict=True):
+            rng = rng or np.random.default_rng([int(index)])
+            example["image"] = add_noise(example["image"], self.noise, rng)
+            yield example
+
+
+def add_noise(picture: Picture, noise: float, rng: np.random.Generator) -> Picture:
+    """The picture with Gaussian noise, rounded and cut off at 0 and 255."""
+    values = picture + rng.normal(0, noise, picture.shape)
+    return np.rint(values.clip(0, 255)).astype(np.uint8)

@@ -1,0 +1,74 @@
+"""Random crops of pictures, each beside a style."""
+
+from pathlib import Path
+
+from cnn_jax.core.errors import UserError
+from cnn_jax.core.paths import Place
+from cnn_jax.core.ranges import Count, Examples, Side
+from cnn_jax.data import images, restoration
+from cnn_jax.data import styles as pairs
+from cnn_jax.data.dataset import Dataset
+from cnn_jax.data.source import Source
+from cnn_jax.data.splits import Pairs
+from cnn_jax.data.subset import FEW
+from cnn_jax.data.walk import below
+
+PHOTOS = ("astronaut.png", "chelsea.png", "coffee.png", "motorcycle_left.png")
+PHOTOS += ("rocket.jpg", "flower.jpg")
+
+
+def load(
+    *,
+    dir: Place = "",
+    test_dir: Place = "",
+    styles: Place = "",
+    image_size: tuple[Side, ...] = (256,),
+    crops: Count = 1,
+    train_examples: Examples | None = None,
+    test_examples: Examples | None = None,
+) -> Dataset:
+    """Random crops of pictures, each beside a style; see `Pairs`.
+
+    Args:
+      dir: a folder of pictures; empty: six photographs.
+      test_dir: a folder of pictures to test on; empty: every tenth one of `dir`.
+      styles: a picture, or a folder of them; empty: a section of tissue.
+      image_size: of all, a side or (height, width).
+      crops: that each picture gives an epoch.
+      train_examples, test_examples: use only so many pictures, the first ones.
+
+    Raises:
+      UserError: a folder without pictures, or a style that is missing.
+    """
+    if dir:
+        parts = restoration.split(dir, test_dir)
+    elif test_dir:
+        raise UserError("data.test_dir is set, and data.dir is not: set both.")
+    else:
+        parts = (
+            [pairs.embedded(name) for name in PHOTOS],
+            [pairs.embedded(pairs.PAGODA)],
+        )
+    counts = train_examples, test_examples
+    contents = [
+        tuple(str(path) for path in part[:count])
+        for part, count in zip(parts, counts, strict=True)
+    ]
+    size, known = images.sides(image_size), _styles(styles)
+    return pairs.dataset(
+        Pairs(contents[0], known, size, each=crops), Pairs(contents[1], known, size)
+    )
+
+
+SOURCE = Source("pictures_and_styles", load, cheap=FEW, embedded=256)
+
+
+def _styles(place: str) -> tuple[str, ...]:
+    if not place:
+        return (pairs.embedded(pairs.TISSUE),)
+    if not Path(place).expanduser().is_dir():
+        return (pairs.existing(place, "styles"),)
+    found = below(Path(place).expanduser())
+    if not found:
+        raise UserError(f"data.styles {place} holds no pictures.")
+    return tuple(map(str, found))

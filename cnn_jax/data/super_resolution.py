@@ -1,0 +1,66 @@
+"""Small pictures beside the large ones that they were."""
+
+from typing import Annotated
+
+from cnn_jax.core.errors import UserError
+from cnn_jax.core.paths import Place
+from cnn_jax.core.ranges import Channels, Count, Examples, Range, Side
+from cnn_jax.data import bicubic, digits, images, restoration
+from cnn_jax.data.dataset import Dataset
+from cnn_jax.data.restoration import Picture
+from cnn_jax.data.source import Source
+from cnn_jax.data.splits import Patches
+from cnn_jax.data.subset import FEW
+
+
+def load(
+    *,
+    dir: Place = "",
+    test_dir: Place = "",
+    scale: Annotated[int, Range(least=2, most=1024)] = 2,
+    channels: Channels = 1,
+    image_size: Side = 24,
+    patches: Count = 16,
+    train_examples: Examples | None = None,
+    test_examples: Examples | None = None,
+) -> Dataset:
+    """Pictures made smaller, by MATLAB's bicubic `imresize` as in the literature.
+
+    Args:
+      dir: a folder of pictures to learn from; empty: the 8x8 digits.
+      test_dir: a folder of pictures to test on; empty: every tenth one of `dir`.
+      scale: how many times smaller. Pictures lose what it does not divide.
+      channels: 1 for luma (see `colors.luma`), 3 for RGB.
+      image_size: side of the patches to train on, in pixels of the small picture;
+        of the digits, whole ones are taken.
+      patches: that each picture gives an epoch, at random places.
+      train_examples, test_examples: use only so many pictures, the first ones.
+
+    Raises:
+      UserError: a folder without pictures, or one that is too small for a patch.
+    """
+    images.check_shape(image_size, channels)
+
+    def pair(
+        picture: Picture,
+    ) -> tuple[Picture, Picture]:
+        least = min(picture.shape[:2])
+        if least < scale:
+            raise UserError(
+                f"data.scale is {scale}, and a picture has {least} pixels on a side: "
+                "take a smaller one."
+            )
+        height, width = (side // scale * scale for side in picture.shape[:2])
+        picture = picture[:height, :width]
+        return bicubic.resize(picture, 1 / scale), picture
+
+    if not dir:  # a picture is a patch
+        image_size, patches = digits.SIDE // scale, 1
+    train, test = restoration.pictures(
+        dir, test_dir, channels, train_examples, test_examples
+    )
+    split = restoration.patches([pair(p) for p in train], image_size, patches, Patches)
+    return restoration.dataset(split, [pair(p) for p in test])
+
+
+SOURCE = Source("super_resolution", load, cheap=FEW, embedded=digits.SIDE // 2)

@@ -1,0 +1,74 @@
+"""The user's pictures with boxes around objects, as Pascal VOC has them."""
+
+from cnn_jax.core import names
+from cnn_jax.core.errors import UserError
+from cnn_jax.core.paths import Place
+from cnn_jax.core.ranges import Channels, Fraction, Side
+from cnn_jax.data import annotations, objects
+from cnn_jax.data.boxes import Annotations
+from cnn_jax.data.dataset import Dataset
+from cnn_jax.data.folder import existing
+from cnn_jax.data.source import Source
+from cnn_jax.data.subset import STORED, Stored
+from cnn_jax.data.walk import check_apart
+
+
+def load(
+    stored: Stored = STORED,
+    *,
+    dir: Place = "",
+    image_size: tuple[Side, ...] = (256,),
+    channels: Channels = 3,
+    train_split: str = "trainval",
+    test_split: str = "test",
+    test_fraction: Fraction = 0.2,
+) -> Dataset:
+    """A folder as Pascal VOC has it; see `annotations.pascal_voc`.
+
+    Pictures are stretched to `image_size`, and boxes with them.
+
+    Args:
+      stored: how many pictures are used, and where they are held.
+      dir: the folder.
+      image_size: a side in pixels, or (height, width).
+      channels: 3 for RGB, 1 for gray.
+      train_split, test_split: of the folder's `ImageSets/Main`.
+      test_fraction: where the folder has no splits, the share of its pictures, chosen
+        by their names alone, that is for the test.
+
+    Raises:
+      UserError: as `annotations.pascal_voc`, for a split that is not there, a picture
+        in both splits, a split without boxes, and a picture whose size is not the size
+        in its annotation.
+    """
+    found = annotations.pascal_voc(existing(dir), splits=(train_split, test_split))
+    if set(found) == {"all"}:
+        train, test = _divided(found["all"], test_fraction)
+    else:
+        train, test = found[train_split], found[test_split]
+    check_apart(train.paths, test.paths, named_twice=train_split == test_split)
+    return objects.with_boxes(train, test, image_size, channels, stored)
+
+
+SOURCE = Source("voc", load, takes=Stored, stand_in=objects.SCENES)
+
+
+def _divided(known: Annotations, fraction: float) -> tuple[Annotations, Annotations]:
+    """Those to train on and to test on, by a hash of the pictures' names."""
+    order = sorted(
+        range(len(known.paths)),
+        key=lambda i: names.digest(known.paths[i]),
+    )
+    count = max(1, round(len(order) * fraction))
+    if count >= len(order):
+        raise UserError("there are too few pictures: none is left to train on.")
+    return tuple(
+        Annotations(
+            paths=tuple(known.paths[i] for i in part),
+            sizes=known.sizes[part],
+            boxes=tuple(known.boxes[i] for i in part),
+            exempt=tuple(known.exempt[i] for i in part),
+            classes=known.classes,
+        )
+        for part in (sorted(order[count:]), sorted(order[:count]))
+    )
