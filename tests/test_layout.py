@@ -24,6 +24,7 @@ WHOLE = {
     "test_package.py": "the wheel",
     "test_program.py": "the files of configs/, and every command on a run",
     "test_resume.py": "runs that were ended and go on",
+    "test_rooms.py": "what a room may use and name",
     "test_tensorboard.py": "what TensorBoard shows of a run",
     "test_transfer.py": "runs that start from weights of others",
     "data/test_malformed_annotations.py": "annotation files, spoiled in every way",

@@ -44,10 +44,11 @@ class Request:
         if self.config:
             values = config_lib.load_file(self.config)
         else:
-            kind = models.output_kind(models.create(self.model))
             values = config_lib.default().to_dict() | {"model": {"name": self.model}}
-            if kind == "maps":
-                values["task"] = {"name": "segmentation"}
+            kind = models.output_kind(models.create(self.model))
+            if tasks.find(values["task"]["name"]).output_kind != kind:
+                fitting = (n for n, t in tasks.TASKS.items() if t.output_kind == kind)
+                values["task"] = {"name": next(fitting, values["task"]["name"])}
         return resolve(values, self.overrides)
 
     def at(self, batch_size: int) -> "Request":
