@@ -1,6 +1,8 @@
 """Data sources from outside of the package, and what is checked of their data."""
 
 import functools
+import inspect
+import typing
 from dataclasses import replace
 from typing import Any
 
@@ -19,15 +21,17 @@ def source(name: str, found: Any) -> Source:
 
     Args:
       name: the import path.
-      found: a `Source`, or a function that returns a `Dataset`.
+      found: a `Source`, or a function with the return type `Dataset`. The config of a
+        run that came from elsewhere may name any installed function, so no other one
+        is called.
 
     Raises:
       UserError: it is neither.
     """
-    if not callable(found) and not isinstance(found, Source):
+    if not isinstance(found, Source) and not _returns_data(found):
         raise UserError(
-            f"data set '{name}' is {found!r}; it must be a Source, or a function that "
-            "returns a Dataset."
+            f"data set '{name}' is {found!r}; it must be a Source, or a function with "
+            "the return type of a data set: def load(...) -> Dataset."
         )
     made = found if isinstance(found, Source) else Source(name, found)
 
@@ -38,6 +42,16 @@ def source(name: str, found: Any) -> Source:
         return dataset
 
     return replace(made, loader=checked)
+
+
+def _returns_data(found: Any) -> bool:
+    """Returns whether a function states that it returns a `Dataset`."""
+    try:
+        return inspect.isfunction(found) and (
+            typing.get_type_hints(found).get("return") is Dataset
+        )
+    except NameError:  # a hint that cannot be evaluated
+        return False
 
 
 def check(name: str, dataset: Any) -> None:

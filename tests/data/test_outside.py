@@ -123,3 +123,10 @@ def test_splits_that_are_no_arrays_are_read_later():
     made = load()
     varied = Varied(tuple(IMAGES), tuple(IMAGES))
     outside.check("x", replace(made, splits=made.splits | {"test": varied}))
+
+
+@pytest.mark.parametrize("found", [np.zeros, print, dict, lambda: None, Dataset])
+def test_a_function_that_states_no_data_set_is_not_called(found):
+    """A run's config may come from anybody, and name any installed function."""
+    with pytest.raises(UserError, match=r"def load\(\.\.\.\) -> Dataset"):
+        outside.source("theirs.load", found)
