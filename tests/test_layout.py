@@ -1,5 +1,6 @@
 """Where tests are: each module of the package has a file of tests in the same place."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -56,3 +57,14 @@ def test_a_file_of_tests_has_its_module(file):
 
 def test_what_is_listed_is_there():
     assert {Path(file) for file in WHOLE} <= FILES
+
+
+PAGES = [*(TESTS.parent / "docs").glob("*.md"), *TESTS.parent.glob("*.md")]
+# Files of the project that a page names; `<...>` and capitals are a reader's own.
+NAMED = re.compile(r"(?<![\w/.-])(?:cnn_jax|tests|configs|experiments)/[\w/]+\.py\b")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_page_names_files_that_are_there(page):
+    for name in NAMED.findall(page.read_text(encoding="utf-8")):
+        assert (TESTS.parent / name).is_file(), f"{page.name} names {name}"
