@@ -4,131 +4,20 @@ Here an unknown key, a key that nothing reads and a value of the wrong type are
 found, before anything is built.
 """
 
-import ast
-import contextlib
 import difflib
-import math
-import types
-import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from cnn_jax import data, models, tasks
 from cnn_jax.core import ranges
 from cnn_jax.core.errors import UserError, unknown
 from cnn_jax.core.paths import expanded, is_place
-from cnn_jax.core.ranges import Count, Examples, Seed
+from cnn_jax.core.ranges import Seed
 from cnn_jax.data import augmentations
+from cnn_jax.runs.schema import schema
 from cnn_jax.runs.smoke import OF_CLASSES, smoke
-from cnn_jax.training import freezing, loop, optimizers, schedules, setup
-from cnn_jax.training.config import (
-    REQUIRED,
-    UNITS,
-    Config,
-    Key,
-    default,
-    duration_keys,
-    keywords,
-)
+from cnn_jax.runs.values import checked, parsed
+from cnn_jax.training.config import REQUIRED, UNITS, Config, Key, default
 from cnn_jax.weights.weight_files import HUB
-
-Keys = dict[str, Key]
-
-
-def merged(group: str, *readers: Mapping[str, Key]) -> Keys:
-    """Returns the keys of a group that several readers share.
-
-    Raises:
-      TypeError: two of them read one key, and disagree on its type or default.
-    """
-    keys: Keys = {}
-    for reader in readers:
-        for name, key in reader.items():
-            if keys.setdefault(name, key) != key:
-                raise TypeError(
-                    f"two readers of config.{group}.{name} disagree: {keys[name]} "
-                    f"and {key}"
-                )
-    return keys
-
-
-NAME = {"name": Key(str)}
-
-
-def _data(own: Mapping[str, Key], names: Sequence[str] = ()) -> Keys:
-    shared = keywords(loop.batches), keywords(setup.normalized)
-    return merged("data", NAME, own, *shared, augmentations.options(names))
-
-
-def _model(name: str) -> Keys:
-    own = {key: Key(*pair) for key, pair in models.attributes(name).items()}
-    common = {
-        "num_classes": Key(Count | None, None),
-        "init_from": Key(str | None, None),
-    }
-    return merged("model", NAME, common, own)
-
-
-def _task(name: str) -> Keys:
-    return merged("task", NAME, keywords(tasks.find(name)))
-
-
-def _optimizer(name: str) -> Keys:
-    shared = (optimizers.make, freezing.make, freezing.kept)
-    return merged("optimizer", NAME, *map(keywords, (*shared, optimizers.find(name))))
-
-
-def _schedule(name: str) -> Keys:
-    return merged("schedule", NAME, keywords(schedules.find(name)))
-
-
-def _check_ours() -> None:
-    """Raises TypeError where readers of our own things disagree."""
-    for source in data.SOURCES.values():
-        _data(source.options())
-    for keys, names in (
-        (_task, tasks.TASKS),
-        (_optimizer, optimizers.OPTIMIZERS),
-        (_schedule, schedules.SCHEDULES),
-    ):
-        for name in names:
-            keys(name)
-
-
-_check_ours()
-
-
-def schema(values: Mapping[str, Any]) -> dict[str, Keys]:
-    """Returns the keys of each group, given the names chosen in `values`.
-
-    Raises:
-      UserError: an unknown name, or an import path that leads to no such thing.
-    """
-
-    def chosen(group: str) -> str:
-        name = values[group].get("name")
-        if not isinstance(name, str):
-            raise UserError(f"config.{group}.name must be a string, got {name!r}.")
-        return name
-
-    try:
-        return {
-            "data": _data(data.options(chosen("data")), _augmentations(values["data"])),
-            "model": _model(chosen("model")),
-            "task": _task(chosen("task")),
-            "optimizer": _optimizer(chosen("optimizer")),
-            "schedule": _schedule(chosen("schedule")),
-            "train": duration_keys("")
-            | {"epochs": Key(UNITS["epochs"] | None, 30.0)}
-            | {"cache_features": Key(bool | None, None)}
-            | duration_keys("log_every", 50),
-            "eval": duration_keys("every")
-            | {"every_epochs": Key(UNITS["epochs"] | None, 1.0)}
-            | {"batch_size": Key(Examples | None, None)},
-            "checkpoint": duration_keys("every") | {"keep": Key(Count, 1)},
-        }
-    except TypeError as error:  # of a thing of a user's
-        raise UserError(f"{error}: rename the one that is yours.") from error
 
 
 def resolve(
@@ -182,9 +71,9 @@ def resolve(
 
     seed = values.get("seed", 0)
     if "seed" in overrides:
-        seed = _parsed("seed", overrides.pop("seed"), Key(int))
+        seed = parsed("seed", overrides.pop("seed"), Key(int))
     check = (lambda *_: None) if any_number else ranges.check
-    resolved = {"seed": _check_type("seed", seed, int)}
+    resolved = {"seed": checked("seed", seed, int)}
     check("config.seed", resolved["seed"], Seed)
     for group, known in keys.items():
         given = values[group]
@@ -195,7 +84,7 @@ def resolve(
                 continue
             if key not in known:
                 raise _nothing_reads(group, key, known, values)
-            from_line[key] = _parsed(override, text, known[key])
+            from_line[key] = parsed(override, text, known[key])
         for key in given:
             if key not in known:
                 raise _nothing_reads(group, key, known, values)
@@ -208,7 +97,7 @@ def resolve(
                     f"config.{group}.{key} is missing: set it in the config file "
                     f"or with --config.{group}.{key}=..."
                 )
-            value = _check_type(f"{group}.{key}", value, hint)
+            value = checked(f"{group}.{key}", value, hint)
             check(f"config.{group}.{key}", value, hint)
             if key == "init_from" or is_place(hint):
                 value = _check_place(f"{group}.{key}", value)
@@ -259,15 +148,9 @@ def _with_augmentations(
     values, overrides = dict(values), dict(overrides)
     text = overrides.pop("data.augmentations", None)
     if text is not None:
-        named = _parsed("data.augmentations", text, augmentations.NAMES)
+        named = parsed("data.augmentations", text, augmentations.NAMES)
         values["data"] = values["data"] | {"augmentations": named}
     return values, overrides
-
-
-def _augmentations(group: Mapping[str, Any]) -> tuple[str, ...]:
-    """The import paths of augmentations in the values of the group `data`."""
-    names = group.get("augmentations", augmentations.NAMES.default)
-    return _check_type("data.augmentations", names, augmentations.NAMES.hint)
 
 
 def _nothing_reads(group: str, key: str, known, values) -> UserError:
@@ -301,35 +184,6 @@ def _one_unit_each(group: str, given: dict, from_line: dict, known) -> None:
                 break
 
 
-def _parsed(key: str, text: str, expected: Key) -> Any:
-    """The value that the text from the command line stands for."""
-    alternatives = _alternatives(expected.hint)
-    if text.lower() == "none" and type(None) in alternatives:
-        return None
-    if str in alternatives:
-        return text
-    literal = {"true": "True", "false": "False"}.get(text, text)
-    try:
-        value = ast.literal_eval(literal)
-    except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError):
-        raise _wrong_type(key, text, expected.hint) from None
-    takes_tuple = any(
-        typing.get_origin(alternative) is tuple for alternative in alternatives
-    )
-    return (value,) if takes_tuple and not isinstance(value, tuple | list) else value
-
-
-def _check_type(key: str, value: Any, hint: Any) -> Any:
-    """The value, lists as tuples and whole numbers as floats where one is meant."""
-    if isinstance(value, list):
-        value = tuple(value)
-    alternatives = _alternatives(hint)
-    for alternative in alternatives:
-        with contextlib.suppress(TypeError):
-            return _as_type(value, alternative)
-    raise _wrong_type(key, value, hint)
-
-
 def _check_place(key: str, value: Any) -> Any:
     """Returns the value, and of a path its expanded form."""
     # An empty place of data is one that is not set.
@@ -340,36 +194,3 @@ def _check_place(key: str, value: Any) -> Any:
         return expanded(value)
     except UserError as error:
         raise UserError(f"config.{key}: {error}") from error
-
-
-def _as_type(value: Any, kind: Any) -> Any:
-    """The value as one of `kind`: a plain type, or a tuple of any length of one.
-
-    Every element is looked at, where beartype takes one at random.
-    """
-    if typing.get_origin(kind) is tuple:
-        if not isinstance(value, tuple):
-            raise TypeError
-        return tuple(_as_type(element, typing.get_args(kind)[0]) for element in value)
-    if kind is float and type(value) is int:
-        # An integer beyond all floats is out of every range.
-        return float(value) if abs(value) < 2**1000 else math.inf
-    if type(value) is not kind:
-        raise TypeError
-    return value
-
-
-def _alternatives(hint: Any) -> tuple[Any, ...]:
-    """The members of a union, or the one type that the hint is."""
-    hint = ranges.plain(hint)
-    union = typing.get_origin(hint) in (typing.Union, types.UnionType)
-    return typing.get_args(hint) if union else (hint,)
-
-
-def _wrong_type(key: str, value: Any, hint: Any) -> UserError:
-    hint = ranges.plain(hint)
-    kind = hint.__name__ if isinstance(hint, type) else str(hint)
-    return UserError(
-        f"config.{key} must be of type {kind.replace('NoneType', 'None')}, "
-        f"got {value!r}."
-    )

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from cnn_jax import data, models, tasks
 from cnn_jax.core import ranges
 from cnn_jax.core.errors import UserError
-from cnn_jax.runs.resolve import resolve, resolve_smoke, schema
+from cnn_jax.runs.resolve import resolve, resolve_smoke
+from cnn_jax.runs.schema import schema
 from cnn_jax.training import optimizers, schedules
 from cnn_jax.training.config import REQUIRED, as_dict, default, flat
 

@@ -1,0 +1,118 @@
+"""Which keys a config has: those that the functions and models it names read."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from cnn_jax import data, models, tasks
+from cnn_jax.core.errors import UserError
+from cnn_jax.core.ranges import Count, Examples
+from cnn_jax.data import augmentations
+from cnn_jax.runs import values as values_lib
+from cnn_jax.training import freezing, loop, optimizers, schedules, setup
+from cnn_jax.training.config import UNITS, Key, duration_keys, keywords
+
+Keys = dict[str, Key]
+
+
+def merged(group: str, *readers: Mapping[str, Key]) -> Keys:
+    """Returns the keys of a group that several readers share.
+
+    Raises:
+      TypeError: two of them read one key, and disagree on its type or default.
+    """
+    keys: Keys = {}
+    for reader in readers:
+        for name, key in reader.items():
+            if keys.setdefault(name, key) != key:
+                raise TypeError(
+                    f"two readers of config.{group}.{name} disagree: {keys[name]} "
+                    f"and {key}"
+                )
+    return keys
+
+
+NAME = {"name": Key(str)}
+
+
+def _data(own: Mapping[str, Key], names: Sequence[str] = ()) -> Keys:
+    shared = keywords(loop.batches), keywords(setup.normalized)
+    return merged("data", NAME, own, *shared, augmentations.options(names))
+
+
+def _model(name: str) -> Keys:
+    own = {key: Key(*pair) for key, pair in models.attributes(name).items()}
+    common = {
+        "num_classes": Key(Count | None, None),
+        "init_from": Key(str | None, None),
+    }
+    return merged("model", NAME, common, own)
+
+
+def _task(name: str) -> Keys:
+    return merged("task", NAME, keywords(tasks.find(name)))
+
+
+def _optimizer(name: str) -> Keys:
+    shared = (optimizers.make, freezing.make, freezing.kept)
+    return merged("optimizer", NAME, *map(keywords, (*shared, optimizers.find(name))))
+
+
+def _schedule(name: str) -> Keys:
+    return merged("schedule", NAME, keywords(schedules.find(name)))
+
+
+def _check_ours() -> None:
+    """Raises TypeError where readers of our own things disagree."""
+    for source in data.SOURCES.values():
+        _data(source.options())
+    for keys, names in (
+        (_task, tasks.TASKS),
+        (_optimizer, optimizers.OPTIMIZERS),
+        (_schedule, schedules.SCHEDULES),
+    ):
+        for name in names:
+            keys(name)
+
+
+_check_ours()
+
+
+def schema(values: Mapping[str, Any]) -> dict[str, Keys]:
+    """Returns the keys of each group, given the names chosen in `values`.
+
+    Raises:
+      UserError: an unknown name, or an import path that leads to no such thing.
+    """
+
+    def chosen(group: str) -> str:
+        name = values[group].get("name")
+        if not isinstance(name, str):
+            raise UserError(f"config.{group}.name must be a string, got {name!r}.")
+        return name
+
+    try:
+        return {
+            "data": _data(
+                data.options(chosen("data")), augmentations_in(values["data"])
+            ),
+            "model": _model(chosen("model")),
+            "task": _task(chosen("task")),
+            "optimizer": _optimizer(chosen("optimizer")),
+            "schedule": _schedule(chosen("schedule")),
+            "train": duration_keys("")
+            | {"epochs": Key(UNITS["epochs"] | None, 30.0)}
+            | {"cache_features": Key(bool | None, None)}
+            | duration_keys("log_every", 50),
+            "eval": duration_keys("every")
+            | {"every_epochs": Key(UNITS["epochs"] | None, 1.0)}
+            | {"batch_size": Key(Examples | None, None)},
+            "checkpoint": duration_keys("every") | {"keep": Key(Count, 1)},
+        }
+    except TypeError as error:  # of a thing of a user's
+        raise UserError(f"{error}: rename the one that is yours.") from error
+
+
+def augmentations_in(group: Mapping[str, Any]) -> tuple[str, ...]:
+    """The import paths of augmentations in the values of the group `data`."""
+    names = group.get("augmentations", augmentations.NAMES.default)
+    return values_lib.checked("data.augmentations", names, augmentations.NAMES.hint)
