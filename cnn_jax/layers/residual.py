@@ -18,13 +18,14 @@ from jaxtyping import Array, Float
 
 from cnn_jax.core.errors import UserError, unknown
 from cnn_jax.layers.naming import named, where
+from cnn_jax.layers.pooling import AvgPool
 from cnn_jax.layers.windows import Size, per_dimension
 
 ModuleDef = Callable[..., nn.Module]
 Map = Float[Array, "batch *space channels"]
 Out = Float[Array, "batch *out out_channels"]
 
-SHORTCUTS = ("projection", "identity", "zero")
+SHORTCUTS = ("projection", "average", "identity", "zero")
 
 
 def identity_shortcut(x: Map, features: int, strides: Size) -> Out:
@@ -56,8 +57,10 @@ class _ResidualBlock(nn.Module):
       next_dilation: of those behind it, where it differs: in a block that dilates
         instead of striding it is larger. None is `dilation`.
       shortcut: where strides or channels change the shape, "projection" (option B: 1x1
-        convolution and normalization) or "identity" (option A: no parameters). "zero"
-        leaves it out everywhere: the block of a plain network.
+        convolution and normalization), "average" (a projection without strides, behind
+        average pooling over windows as large as the strides: 2x2) or "identity"
+        (option A: no parameters). "zero" leaves it out everywhere: the block of a plain
+        network.
       zero_init: the last normalization starts with scale zero, so that the block
         starts as its shortcut (Goyal et al. 2017, section 5.1).
       drop: what makes the layer that leaves the branch out at random while training
@@ -106,8 +109,37 @@ class _ResidualBlock(nn.Module):
 
     def projection(self, x: Map, features: int) -> Out:
         """The shortcut's convolution."""
-        return self.conv(
-            features, 1, strides=self.strides, padding=0, name="shortcut_conv"
+        strides = self.strides
+        if self.shortcut == "average":
+            x, strides = self.averaged(x), 1
+        return self.conv(features, 1, strides=strides, padding=0, name="shortcut_conv")(
+            x
+        )
+
+    def averaged(self, x: Map) -> Float[Array, "batch *out channels"]:
+        """Returns means of windows, of the size of the block's output (He et al. 2019,
+        "Bag of Tricks for Image Classification with Convolutional Neural Networks",
+        ResNet-D).
+
+        Windows are as large as the strides, or as the strides that dilation replaces.
+        The map's end cuts off the last window.
+        """
+        sizes = (self.strides, self.dilation, self.next_dilation or self.dilation)
+        strides, dilation, behind = (per_dimension(n, x.ndim - 2) for n in sizes)
+        window = tuple(
+            stride * after // before
+            for stride, before, after in zip(strides, dilation, behind, strict=True)
+        )
+        if max(window) == 1:
+            return x
+        end = tuple((0, (n - 1) * d) for n, d in zip(window, dilation, strict=True))
+        return AvgPool(
+            window,
+            strides,
+            end,
+            dilation,
+            count_include_pad=False,
+            name="shortcut_pool",
         )(x)
 
     def add(self, x: Map, branch: Out) -> Out:

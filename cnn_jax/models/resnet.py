@@ -1,7 +1,8 @@
 """Residual networks: He et al. 2016, and their wide and grouped descendants.
 
 Version 1.5, like torchvision's: a bottleneck's stride is in its 3x3 convolution.
-Module names: `stem`, `stage1_block1`, ..., `aux`, `pool`, `head`.
+Module names: `stem` (with `conv`, `norm`, or the deep stem's `conv1`, `norm1`, ...),
+`stage1_block1`, ..., `aux`, `pool`, `head`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +18,14 @@ from cnn_jax.core.ranges import Count, Layers, Rate
 from cnn_jax.models import pixel_heads, strides
 from cnn_jax.models.classifier import Logits, NormalizedClassifier, head_init
 from cnn_jax.models.other_names import OtherNames, Rules
-from cnn_jax.models.spec import CIFAR, ModelSpec, Published, torchvision, unpublished
+from cnn_jax.models.spec import (
+    CIFAR,
+    IMAGENET,
+    ModelSpec,
+    Published,
+    torchvision,
+    unpublished,
+)
 
 
 class Stem(nn.Module):
@@ -37,15 +45,24 @@ class Stem(nn.Module):
             x = self.conv(self.features, 3, padding=1, name="conv")(x)
             return nn.relu(self.norm(name="norm")(x))
         first, second = self.steps
-        x = self.conv(
-            self.features,
-            7,
-            first.strides,
-            padding=first.padding(3),
-            dilation=first.before,
-            name="conv",
-        )(x)
-        x = nn.relu(self.norm(name="norm")(x))
+
+        def unit(x, features, size, step, number=""):
+            x = self.conv(
+                features,
+                size,
+                step.strides,
+                padding=step.padding(size // 2),
+                dilation=step.before,
+                name=f"conv{number}",
+            )(x)
+            return nn.relu(self.norm(name=f"norm{number}")(x))
+
+        if self.kind == "deep":
+            x = unit(x, max(self.features // 2, 1), 3, first, 1)
+            x = unit(x, max(self.features // 2, 1), 3, first.rest(), 2)
+            x = unit(x, self.features, 3, first.rest(), 3)
+        else:
+            x = unit(x, self.features, 7, first)
         return strides.pool(layers.MaxPool, x, 3, second, padding=1, name="pool")
 
 
@@ -61,12 +78,15 @@ class ResNet(NormalizedClassifier, kw_only=True):
         doubles the channels.
       block: "basic" or "bottleneck".
       width: channels of the first stage's 3x3 convolutions, and of the stem.
-      stem: "imagenet", a 7x7 convolution and a 3x3 max pooling of stride 2 each, or
-        "small", a 3x3 convolution of stride 1, for images of 32x32 and below.
+      stem: "imagenet", a 7x7 convolution and a 3x3 max pooling of stride 2 each;
+        "deep", with three 3x3 convolutions in place of the 7x7 one, the first two of
+        half the channels (He et al. 2019, ResNet-C); or "small", a 3x3 convolution of
+        stride 1, for images of 32x32 and below.
       shortcut: where a block changes the shape, "projection" (option B of He et
-        al.) or "identity" (option A, which the paper uses on CIFAR-10: pixels
-        skipped, channels padded with zeros). "zero" leaves out all shortcuts, which
-        is the paper's plain network.
+        al.), "average" (2x2 average pooling before the projection, which skips no
+        pixels then: He et al. 2019, ResNet-D) or "identity" (option A, which the paper
+        uses on CIFAR-10: pixels skipped, channels padded with zeros). "zero" leaves out
+        all shortcuts, which is the paper's plain network.
       groups, width_per_group: of bottlenecks; see `layers.Bottleneck`.
       zero_init_residual: each block starts as its shortcut (Goyal et al. 2017).
       stochastic_depth: while training, the last block's branch is left out with
@@ -85,6 +105,7 @@ class ResNet(NormalizedClassifier, kw_only=True):
         "basic": layers.BasicBlock,
         "bottleneck": layers.Bottleneck,
     }
+    stems: ClassVar[tuple[str, ...]] = ("imagenet", "deep", "small")
     auxiliary_kind: ClassVar[str] = "maps"
 
     stage_sizes: tuple[Layers, ...]
@@ -129,7 +150,7 @@ class ResNet(NormalizedClassifier, kw_only=True):
 
     @property
     def subsampling(self) -> tuple[int, ...]:
-        stem = (2, 2) if self.stem == "imagenet" else ()
+        stem = () if self.stem == "small" else (2, 2)
         return (*stem, 1, *(2,) * (len(self.stage_sizes) - 1))
 
     @nn.compact
@@ -256,6 +277,24 @@ VARIANTS = {
     "resnet50": _imagenet("bottleneck", (3, 4, 6, 3), 25_557_032, 4_089),
     "resnet101": _imagenet("bottleneck", (3, 4, 23, 3), 44_549_160, 7_801),
     "resnet152": _imagenet("bottleneck", (3, 8, 36, 3), 60_192_808, 11_514),
+    # He et al. 2019, "Bag of Tricks for Image Classification with Convolutional Neural
+    # Networks", section 4.2.
+    "resnet18_d": ModelSpec(
+        partial(
+            ResNet,
+            block="basic",
+            stage_sizes=(2, 2, 2, 2),
+            stem="deep",
+            shortcut="average",
+        ),
+        Published(
+            IMAGENET,
+            1000,
+            11_708_744,
+            source="sum of the layers; timm has 11.71 M (resnet18d)",
+        ),
+        tiny=TINY,
+    ),
     # Zagoruyko and Komodakis 2016; Xie et al. 2017.
     "wide_resnet50_2": _imagenet(
         "bottleneck", (3, 4, 6, 3), 68_883_240, 11_398, width_per_group=128

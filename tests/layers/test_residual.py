@@ -1,5 +1,6 @@
 from functools import partial
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -108,6 +109,34 @@ def test_identity_shortcut_skips_pixels_and_pads_channels(block, x):
     rtol = 1e-5 if block in PREACTIVATION else 0
     np.testing.assert_allclose(y[..., :8], x[:, ::2, ::2], rtol=rtol)
     np.testing.assert_array_equal(y[..., 8:], 0)
+
+
+@pytest.mark.parametrize("block", BLOCKS + PREACTIVATION)
+def test_average_shortcut_pools_before_its_projection(block, x, random_values):
+    """By hand: means of 2x2 pixels, and of fewer at the end of the map."""
+    module = block(8 // block.expansion, CONV, NORM, 2, shortcut="average")
+    variables = random_values(shapes(module, x)[1])
+    _, state = module.apply(
+        variables, x, capture_intermediates=True, mutable=["intermediates"]
+    )
+    maps = {
+        k: v["__call__"][0] for k, v in state["intermediates"].items() if k[0] != "_"
+    }
+    given = np.asarray(x if block in BLOCKS else nn.relu(maps["norm1"]))
+    means = np.stack(
+        [
+            np.stack(
+                [given[:, i : i + 2, j : j + 2].mean((1, 2)) for j in (0, 2, 4)], 1
+            )
+            for i in (0, 2, 4)
+        ],
+        1,
+    )
+    kernel = variables["params"]["shortcut_conv"]["kernel"][0, 0]
+    np.testing.assert_allclose(maps["shortcut_conv"], means @ kernel, rtol=1e-4)
+    # Where nothing strides it is a projection.
+    wider = shapes(block(16, CONV, NORM, shortcut="average"), x)[1]
+    assert wider == shapes(block(16, CONV, NORM), x)[1]
 
 
 def test_stride_of_a_bottleneck_is_in_the_3x3(x):

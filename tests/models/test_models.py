@@ -534,7 +534,7 @@ def test_unknown_names():
     ("name", "attributes", "message"),
     [
         ("resnet20", {"block": "basics"}, "block 'basics'. Did you mean 'basic'"),
-        ("resnet20", {"stem": "cifar"}, "stem 'cifar'.*Known: imagenet, small"),
+        ("resnet20", {"stem": "cifar"}, "stem 'cifar'.*imagenet, small"),
         ("resnet20", {"shortcut": "A"}, "shortcut 'A'.*identity, projection"),
         ("resnet20", {"groups": 2}, "block='bottleneck'"),
         ("resnet20", {"output_stride": 8}, "own is 4, .* can make it one of 1, 2, 4"),

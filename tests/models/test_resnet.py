@@ -38,6 +38,8 @@ def last_map(model, variables, x):
         ("resnet50", {"stage_sizes": (1, 1, 2, 2)}, 32, 16, 75),
         ("resnet50", {"stage_sizes": (1, 1, 1, 2)}, 32, 8, 75),
         ("resnet20", {"shortcut": "identity"}, 4, 1, 21),
+        ("resnet20", {"shortcut": "average"}, 4, 1, 21),
+        ("resnet18_d", {"stage_sizes": (1, 1, 2, 2)}, 32, 8, 75),
     ],
 )
 def test_dilated_network_equals_the_strided_one_sampled(
@@ -70,7 +72,8 @@ def test_plan_is_torchvisions():
 
 
 @pytest.mark.parametrize(
-    ("stem", "size", "expected"), [("imagenet", 64, 16), ("small", 32, 32)]
+    ("stem", "size", "expected"),
+    [("imagenet", 64, 16), ("deep", 64, 16), ("small", 32, 32)],
 )
 def test_names_and_stems(stem, size, expected):
     model = models.create("resnet18", num_classes=3, stem=stem)
@@ -216,3 +219,25 @@ def test_plain_network_is_the_residual_one_without_shortcuts():
     assert table.macs == 1_814_073_344 - sum(
         n * size**2 for n, size in zip(projections, (28, 14, 7), strict=True)
     )
+
+
+def test_resnet_d_layer_by_layer():
+    """He et al. 2019, section 4.2. timm's resnet18d has 11.71 million parameters."""
+    table = layer_table(models.create("resnet18_d", num_classes=1000), (224, 224, 3))
+    # The stem: three convolutions, and a scale and a bias for each channel.
+    expected = 9 * 3 * 32 + 9 * 32 * 32 + 9 * 32 * 64 + 2 * (32 + 32 + 64)
+    before = 64
+    for width in (64, 128, 256, 512):
+        expected += 9 * before * width + 3 * 9 * width * width + 4 * 2 * width
+        if before != width:
+            expected += before * width + 2 * width
+        before = width
+    expected += 512 * 1000 + 1000
+    assert table.parameters == expected == 11_708_744
+    rows = {row.name: row for row in table}
+    assert rows["stem/conv1"].output_shape == (112, 112, 32)
+    assert rows["stem/conv3"].output_shape == (112, 112, 64)
+    assert rows["stage1_block1/conv1"].output_shape == (56, 56, 64)
+    pools = [name for name in rows if name.endswith("shortcut_pool")]
+    assert pools == [f"stage{stage}_block1/shortcut_pool" for stage in (2, 3, 4)]
+    assert rows[pools[0]].output_shape == (28, 28, 64)

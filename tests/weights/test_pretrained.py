@@ -1,5 +1,9 @@
 """Which part of others' weights a network takes, and what it says of the rest."""
 
+import sys
+from types import SimpleNamespace
+
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -173,6 +177,28 @@ def test_our_weights_of_a_backbone():
     for key, value in expected.items():
         np.testing.assert_array_equal(found[key], value)
     assert "those of the backbone plain, without its head" in loaded.report
+
+
+class Theirs(nn.Module):
+    """A network of a user."""
+
+    num_classes: int
+
+    @nn.compact
+    def __call__(self, x, train):
+        x = nn.Dense(4, name="body")(x.reshape(len(x), -1))
+        return nn.Dense(self.num_classes, name="head")(x)
+
+
+def test_weights_of_a_users_network(monkeypatch):
+    module = SimpleNamespace(Theirs=Theirs)
+    monkeypatch.setitem(sys.modules, "their_nets", module)
+    name = "their_nets.Theirs"
+    weights = weights_of(Theirs(3), name)
+    assert "left out" not in fit(weights, Theirs(3), name).report
+    loaded = fit(weights, Theirs(2), name)
+    assert loaded.report.endswith("left out: head: 3 classes in the file, 2 here")
+    assert loaded.variables["params"].keys() == {"body"}
 
 
 def test_the_head_that_an_architecture_has():
