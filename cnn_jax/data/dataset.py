@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from cnn_jax.core import fit, memory, names
-from cnn_jax.data import labels
+from cnn_jax.data import array_checks, labels
 from cnn_jax.data.labels.kind import LabelKind
 from cnn_jax.data.splits import Arrays, Shape, Split
 from cnn_jax.data.subset import ALL, Subset
@@ -81,8 +81,13 @@ def assemble(
         evaluate on the center of slightly larger pictures.
       label_kind, mirrorable: see `Dataset`.
 
-    Raises `UserError` for an example without a valid label.
+    Raises `UserError` for an example without a valid label, and for arrays of other
+    types or shapes than `array_checks.check` says.
     """
+    kind = labels.find(label_kind)
+    for role, split in {"train": train, "test": test}.items():
+        if isinstance(split, Arrays):
+            array_checks.check(f"the {role} split", split, kind)
     splits = subset.of(train, test)
     image_shape = train.image_shape
     if in_memory is None:
@@ -92,7 +97,7 @@ def assemble(
         splits = {role: into_memory(split) for role, split in splits.items()}
         counts = {"train": len(classes), "test": len(classes) + len(unseen)}
         for role, split in splits.items():
-            labels.find(label_kind).check_range(split.labels, counts[role], role)
+            kind.check_range(split.labels, counts[role], role)
         mean, std = channel_statistics(splits["train"].images)
     else:
         if random_crop:

@@ -6,14 +6,11 @@ import typing
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from cnn_jax.core.errors import UserError
+from cnn_jax.data import array_checks
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.data.source import Source
 from cnn_jax.data.splits import Arrays
-
-IMAGES = "uint8 [n, height, width, channels], or [n, frames, height, width, channels]"
 
 
 def source(name: str, found: Any) -> Source:
@@ -86,19 +83,11 @@ def check(name: str, dataset: Any) -> None:
 
 
 def _check_arrays(where: str, split: Arrays, dataset: Dataset, role: str) -> None:
-    kind, images, labels = dataset.labels, split.images, split.labels
-    if not (_is(images, np.uint8) and images.ndim in (4, 5)):
-        raise UserError(f"{where}: images are {_shown(images)}; they must be {IMAGES}.")
+    array_checks.check(where, split, dataset.labels)
     if split.image_shape != dataset.image_shape:
         raise UserError(
             f"{where}: images have the shape {split.image_shape}; image_shape says "
             f"{dataset.image_shape}."
-        )
-    fits = _is(labels, kind.dtype) and len(labels) == len(images)
-    if not fits or not kind.fits(split.label_shape, split.image_shape):
-        raise UserError(
-            f"{where}: labels are {_shown(labels)}; {kind.described} must be "
-            f"{kind.dtype} {kind.expected}, for the {len(images)} images."
         )
     if split.label_shape != dataset.label_shape:
         raise UserError(
@@ -106,14 +95,4 @@ def _check_arrays(where: str, split: Arrays, dataset: Dataset, role: str) -> Non
             f"{dataset.label_shape}."
         )
     unseen = dataset.unseen if role != "train" else ()
-    kind.check_range(labels, len(dataset.classes) + len(unseen), role)
-
-
-def _is(array: Any, dtype: Any) -> bool:
-    return isinstance(array, np.ndarray) and array.ndim > 0 and array.dtype == dtype
-
-
-def _shown(array: Any) -> str:
-    if isinstance(array, np.ndarray):
-        return f"{array.dtype} {list(array.shape)}"
-    return f"of type {type(array).__name__}"
+    dataset.labels.check_range(split.labels, len(dataset.classes) + len(unseen), role)

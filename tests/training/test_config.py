@@ -128,6 +128,17 @@ def test_the_hash_is_that_of_the_values():
     )
 
 
+def test_augmentations_count_where_they_are_on():
+    """New ones are off in older runs, which keep their hash."""
+    config = resolve(adamw())
+    assert config.data.augmentations == () and "data.jitter" in flat(config)
+    assert "data.augmentations" not in config_lib.identity(config)
+    assert "data.jitter" in config_lib.identity(config)
+    assert hash_of(config) == "b9bae2339aef"
+    lit = resolve(adamw(), {"data.jitter": "0.5"})
+    assert hash_of(lit) != hash_of(config)
+
+
 def test_differences_are_named():
     ours, theirs = flat(resolve(adamw())), flat(resolve(adamw(), {"seed": "1"}))
     assert config_lib.differences(ours, ours) == []

@@ -10,9 +10,10 @@ from cnn_jax.data.augmentations.augmentation import Augmentation
 from cnn_jax.data.augmentations.crop import Crop
 from cnn_jax.data.augmentations.flip import Flip
 from cnn_jax.data.augmentations.light import Light
+from cnn_jax.data.augmentations.rotation import Rotation
 
 # In the order in which they are applied.
-BUILT_IN: tuple[type[Augmentation], ...] = (Crop, Flip, Light)
+BUILT_IN: tuple[type[Augmentation], ...] = (Crop, Flip, Rotation, Light)
 # The key that names further ones, by their import paths.
 NAMES = Key(tuple[str, ...], ())
 

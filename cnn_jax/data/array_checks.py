@@ -1,0 +1,38 @@
+"""What the arrays of a split in memory must be."""
+
+from typing import Any
+
+import numpy as np
+
+from cnn_jax.core.errors import UserError
+from cnn_jax.data.labels.kind import LabelKind
+from cnn_jax.data.splits import Arrays
+
+IMAGES = "uint8 [n, height, width, channels], or [n, frames, height, width, channels]"
+
+
+def check(where: str, split: Arrays, kind: LabelKind) -> None:
+    """Raises UserError unless images and labels have types and shapes that fit.
+
+    Args:
+      where: what errors call the split.
+    """
+    images, labels = split.images, split.labels
+    if not (_is(images, np.uint8) and images.ndim in (4, 5)):
+        raise UserError(f"{where}: images are {_shown(images)}; they must be {IMAGES}.")
+    fits = _is(labels, kind.dtype) and len(labels) == len(images)
+    if not fits or not kind.fits(split.label_shape, split.image_shape):
+        raise UserError(
+            f"{where}: labels are {_shown(labels)}; {kind.described} must be "
+            f"{kind.dtype} {kind.expected}, for the {len(images)} images."
+        )
+
+
+def _is(array: Any, dtype: Any) -> bool:
+    return isinstance(array, np.ndarray) and array.ndim > 0 and array.dtype == dtype
+
+
+def _shown(array: Any) -> str:
+    if isinstance(array, np.ndarray):
+        return f"{array.dtype} {list(array.shape)}"
+    return f"of type {type(array).__name__}"

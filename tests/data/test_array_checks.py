@@ -1,0 +1,51 @@
+"""What the arrays of a split in memory must be."""
+
+import numpy as np
+import pytest
+
+from cnn_jax.core.errors import UserError
+from cnn_jax.data import array_checks, labels
+from cnn_jax.data.dataset import assemble
+from cnn_jax.data.splits import Arrays
+
+IMAGES, LABELS = np.zeros((6, 4, 4, 3), np.uint8), np.array([0, 1] * 3, np.int32)
+
+
+@pytest.mark.parametrize(
+    ("images", "labeled", "kind", "message"),
+    [
+        (
+            IMAGES.astype(np.float32),
+            LABELS,
+            "class",
+            r"x: images are float32 \[6, 4, 4, 3\]; they must be uint8 \[n, height, ",
+        ),
+        (IMAGES[..., 0], LABELS, "class", r"images are uint8 \[6, 4, 4\]; they must"),
+        (
+            IMAGES,
+            LABELS.astype(np.int64),
+            "class",
+            r"labels are int64 \[6\]; one label an image must be int32 \[n\], for the",
+        ),
+        (IMAGES, LABELS[:5], "class", r"labels are int32 \[5\]; one label an image"),
+        (IMAGES, LABELS[:, None], "class", r"labels are int32 \[6, 1\]; one label an"),
+        (IMAGES, IMAGES[..., 0], "class", r"labels are uint8 \[6, 4, 4\]; one label"),
+        (IMAGES, IMAGES[:, 1:, :, 0], "pixels", r"one label a pixel must be uint8"),
+        (IMAGES, LABELS, "boxes", r"boxes of objects must be float32 \[n, most, 5\]"),
+    ],
+)
+def test_types_and_shapes(images, labeled, kind, message):
+    with pytest.raises(UserError, match=message):
+        array_checks.check("x", Arrays(images, labeled), labels.find(kind))
+
+
+def test_arrays_that_fit():
+    array_checks.check("x", Arrays(IMAGES, LABELS), labels.CLASS)
+    array_checks.check("x", Arrays(IMAGES[:, None], LABELS), labels.CLASS)
+    array_checks.check("x", Arrays(IMAGES, IMAGES[..., 0]), labels.PIXELS)
+
+
+def test_arrays_are_checked_before_anything_is_computed_of_them():
+    split = Arrays(IMAGES.astype(np.float64), LABELS)
+    with pytest.raises(UserError, match="the train split: images are float64"):
+        assemble(split, split, classes=("a", "b"))
