@@ -20,14 +20,15 @@ def parsed(key: str, text: str, expected: Key) -> Any:
     if str in alternatives:
         return text
     literal = {"true": "True", "false": "False"}.get(text, text)
+    tuples = [kind for kind in alternatives if typing.get_origin(kind) is tuple]
     try:
         value = ast.literal_eval(literal)
     except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError):
-        raise _wrong_type(key, text, expected.hint) from None
-    takes_tuple = any(
-        typing.get_origin(alternative) is tuple for alternative in alternatives
-    )
-    return (value,) if takes_tuple and not isinstance(value, tuple | list) else value
+        # Names without quotes: my_project.nets.Layer, or several with commas.
+        if not any(typing.get_args(kind)[0] is str for kind in tuples):
+            raise _wrong_type(key, text, expected.hint) from None
+        value = tuple(name.strip() for name in text.split(",")) if text else ()
+    return (value,) if tuples and not isinstance(value, tuple | list) else value
 
 
 def checked(key: str, value: Any, hint: Any) -> Any:

@@ -1,18 +1,12 @@
 """Resolving a config: what is filled in, what is converted, what is refused."""
 
-import sys
-from dataclasses import dataclass
-from types import ModuleType
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cnn_jax import data, models, tasks
-from cnn_jax.core import ranges
+from cnn_jax.core import imports, ranges
 from cnn_jax.core.errors import UserError
-from cnn_jax.core.ranges import Share
-from cnn_jax.data.augmentations.augmentation import Augmentation
 from cnn_jax.runs.resolve import resolve, resolve_smoke
 from cnn_jax.runs.schema import schema
 from cnn_jax.training import optimizers, schedules
@@ -350,18 +344,23 @@ def test_runs_of_older_versions_are_read_as_they_are():
     assert resolve(values, any_number=True).seed == -1
 
 
+INVERT = """
+from dataclasses import dataclass
+
+from cnn_jax.core.ranges import Share
+from cnn_jax.data.augmentations.augmentation import Augmentation
+
+
 @dataclass(frozen=True, kw_only=True)
 class Invert(Augmentation):
-    """A user's augmentation."""
-
     inverted: Share = 1.0
+"""
 
 
-def test_augmentations_from_outside_have_keys_of_the_data(monkeypatch):
-    module = ModuleType("a_user")
-    module.Invert = Invert
-    monkeypatch.setitem(sys.modules, "a_user", module)
-    flags = {"data.augmentations": "('a_user.Invert',)", "data.inverted": "0.25"}
+def test_augmentations_from_outside_have_keys_of_the_data(tmp_path, fresh_imports):
+    (tmp_path / "a_user.py").write_text(INVERT)
+    imports.add(tmp_path)
+    flags = {"data.augmentations": "a_user.Invert", "data.inverted": "0.25"}
     for resolved in (resolve(adamw(), flags), resolve_smoke(adamw(), flags)):
         assert resolved.data.augmentations == ("a_user.Invert",)
         assert resolved.data.inverted == 0.25
@@ -370,9 +369,8 @@ def test_augmentations_from_outside_have_keys_of_the_data(monkeypatch):
         resolve(adamw(), flags | {"data.inverted": "2.0"})
     with pytest.raises(UserError, match=r"unknown config key 'config\.data\.inverted'"):
         resolve(adamw(), {"data.inverted": "0.25"})
-    for wrong in ("a_user.Invert", "(3,)"):
-        with pytest.raises(UserError, match=r"data\.augmentations must be of"):
-            resolve(adamw(), {"data.augmentations": wrong})
+    with pytest.raises(UserError, match=r"data\.augmentations must be of"):
+        resolve(adamw(), {"data.augmentations": "(3,)"})
 
 
 def test_lengths_within_a_smoke_run_are_a_step():

@@ -17,6 +17,10 @@ from cnn_jax.runs.values import checked, parsed
         ("3", str, "3"),
         ("3", tuple[Count, ...], (3,)),
         ("(1, 2)", tuple[Count, ...], (1, 2)),
+        ("mine.Crop", tuple[str, ...], ("mine.Crop",)),
+        ("mine.Crop, mine.Flip", tuple[str, ...], ("mine.Crop", "mine.Flip")),
+        ("('mine.Crop',)", tuple[str, ...], ("mine.Crop",)),
+        ("", tuple[str, ...], ()),
     ],
 )
 def test_text_becomes_a_value(text, hint, value):
