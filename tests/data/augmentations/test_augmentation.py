@@ -13,6 +13,8 @@ from cnn_jax.core.keys import Key
 from cnn_jax.core.ranges import Share
 from cnn_jax.data import augment, augmentations, labels
 from cnn_jax.data.augmentations.augmentation import Movement
+from cnn_jax.data.augmentations.flip import Flip
+from cnn_jax.data.labels.kind import LabelKind
 
 OFF = {key: value for key, (_, value) in augmentations.options().items()}
 A_USERS = """
@@ -54,6 +56,16 @@ def test_what_can_follow_an_image(kind, labeled):
     moves = issubclass(kind, Movement)
     assert kind().takes(labeled) == (labeled.movable if moves else labeled.recolorable)
     assert len(kind().moves(jax.random.key(0), (4, 6))) == moves
+
+
+def test_labels_of_a_users_kind_follow():
+    """Data and augmentation know the kind by its import path alone."""
+
+    class Number(LabelKind):
+        described = "one number an image"
+
+    data = Part("data", {"label kind": "nets.NUMBER", "mirrorable": True})
+    fit.check([data, Flip(flip=True).part(Number())])
 
 
 def test_keys_are_those_of_ours_and_of_those_named(outside):
