@@ -125,18 +125,17 @@ def make(request: Request) -> Subject:
     if request.config:
         known = data.describe(config.data.name, **setup.data_options(config))
         classes, shape, label_shape, label_kind = known
-        kind = labels.find(label_kind)
     else:
         setting = models.published(request.model)
         total = config.model.num_classes or setting.num_classes
         classes = tuple(map(str, range(total)))
         shape = request.input_shape or models.published_shape(request.model)
-        kind = labels.find(tasks.find(config.task.name).label_kind)
-        if (label_shape := kind.shape(shape)) is None:
-            kind, label_shape = labels.CLASS, ()
+        label_kind = tasks.find(config.task.name).label_kind
+        if (label_shape := labels.find(label_kind).shape(shape)) is None:
+            label_kind, label_shape = labels.CLASS.name, ()
     if request.input_shape:
         shape = request.input_shape
-        label_shape = kind.shape(shape) or label_shape
+        label_shape = labels.find(label_kind).shape(shape) or label_shape
     channels = shape[-1]
     dataset = Dataset(
         splits={},
@@ -145,7 +144,7 @@ def make(request: Request) -> Subject:
         mean=IMAGENET_MEAN.get(channels, (0.5,) * channels),
         std=IMAGENET_STD.get(channels, (0.25,) * channels),
         label_shape=label_shape,
-        label_kind=kind.name,
+        label_kind=label_kind,
     )
     network = setup.network(config, dataset)
     training = setup.training(network, EXAMPLES)

@@ -109,7 +109,7 @@ def input_rows(
     images: str, protocol: measure.Protocol, peers: Sequence[str]
 ) -> Iterator[dict[str, Any]]:
     """The loading of the pictures in class folders, beside torchvision's if that is
-    among `peers` and installed, with each number of `WORKERS`; see `inputs.row`."""
+    among `peers` and installed, with each number of `WORKERS`; see `input.row`."""
     options = {"name": "folder", "dir": images, "image_size": "224", "batch_size": "64"}
     for workers in WORKERS:
         values = options | {"in_memory": "false", "workers": str(workers)}

@@ -1,24 +1,46 @@
 """The base class of all networks here, and its defaults for networks of others."""
 
 import re
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import flax.linen as nn
 
+from cnn_jax.core import fit
+
 
 class Network(nn.Module):
-    """A network that says which of its modules make its head.
+    """A network that describes itself to the other parts of a run.
 
-    `class_layer` is the path of the layer whose outputs are the classes, `head_modules`
-    a regular expression for the names of the modules behind the last map, and
-    `head_fields` are the fields that say which layers the head has. `auxiliary` says
-    whether there are auxiliary heads, for the loss in training alone.
+    A subclass overrides a default by an attribute or a property of the same name.
+
+    Attributes:
+      output_kind: the kind of the outputs: a name of `models.OUTPUTS`, or a word of a
+        user whose task has the same word.
+      gives, takes: further facts and needs; see `core.fit`.
+      class_layer: the path of the layer whose outputs are the classes.
+      head_modules: a regular expression for the names of the modules behind the last
+        map.
+      head_fields: the fields that say which layers the head has.
+      auxiliary: whether there are auxiliary heads, for the loss in training alone.
+      knows_normalization: whether the fields `mean` and `std` take the normalization
+        of the data.
+      any_style: whether images are pairs of a content and a style of the user's.
+      one_picture: whether the network learns, and can change, one picture alone.
+      predicted: the method that `predict` applies to images; None: `__call__`.
     """
 
+    output_kind: ClassVar[str] = "logits"
+    gives: ClassVar[Mapping[str, Any]] = {}
+    takes: ClassVar[Sequence[fit.Need]] = ()
     class_layer: ClassVar[tuple[str, ...]] = ("head",)
     head_modules: ClassVar[str] = "head"
     head_fields: ClassVar[tuple[str, ...]] = ()
     auxiliary = False
+    knows_normalization: ClassVar[bool] = False
+    any_style: ClassVar[bool] = False
+    one_picture: ClassVar[bool] = False
+    predicted: ClassVar[str | None] = None
 
 
 def described(model: nn.Module) -> Network | type[Network]:

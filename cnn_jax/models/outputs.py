@@ -1,12 +1,12 @@
-"""Kinds of output, and the attributes by which a model describes itself to a run."""
+"""Kinds of output, and a model as a part of a run."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
 
 import flax.linen as nn
 
 from cnn_jax.core import fit
+from cnn_jax.models.network import described
 
 
 @dataclass(frozen=True)
@@ -58,39 +58,9 @@ OUTPUTS = {
 }
 
 
-class Plain:
-    """The defaults of these attributes, which hold for a plain linen module.
-
-    A module overrides a default by an attribute or a property of the same name.
-
-    Attributes:
-      output_kind: the kind of the outputs: a name of `OUTPUTS`, or a word of a user
-        whose task has the same word.
-      gives, takes: further facts and needs; see `core.fit`.
-      knows_normalization: whether the fields `mean` and `std` take the normalization
-        of the data.
-      any_style: whether images are pairs of a content and a style of the user's.
-      one_picture: whether the model learns, and can change, one picture alone.
-      predicted: the method that `predict` applies to images; None: `__call__`.
-    """
-
-    output_kind: ClassVar[str] = "logits"
-    gives: ClassVar[Mapping[str, Any]] = {}
-    takes: ClassVar[Sequence[fit.Need]] = ()
-    knows_normalization: ClassVar[bool] = False
-    any_style: ClassVar[bool] = False
-    one_picture: ClassVar[bool] = False
-    predicted: ClassVar[str | None] = None
-
-
-def said(model: nn.Module, name: str) -> Any:
-    """Returns a model's attribute, or the default of that name in `Plain`."""
-    return getattr(model, name, getattr(Plain, name))
-
-
 def output_kind(model: nn.Module) -> str:
     """Returns the kind of a model's output: a name of `OUTPUTS`, or a user's word."""
-    return said(model, "output_kind")
+    return described(model).output_kind
 
 
 def kind_of(name: str) -> Output:
@@ -113,5 +83,6 @@ def part(name: str, model: nn.Module) -> fit.Part:
     Args:
       name: what errors call the model.
     """
-    gives = {"output kind": fact(output_kind(model))} | dict(said(model, "gives"))
-    return fit.Part(name, gives, said(model, "takes"))
+    own = described(model)
+    gives = {"output kind": fact(own.output_kind), **own.gives}
+    return fit.Part(name, gives, own.takes)

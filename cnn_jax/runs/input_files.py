@@ -9,7 +9,7 @@ import numpy as np
 from cnn_jax import data
 from cnn_jax.core.errors import UserError
 from cnn_jax.data import images
-from cnn_jax.models.outputs import said
+from cnn_jax.models.network import described
 from cnn_jax.tasks.resizing import Read, Resizing
 from cnn_jax.training import config as config_lib
 from cnn_jax.training import setup
@@ -54,7 +54,7 @@ def styled(
             return Read(drawn, np.stack([content, images.fit(painted, content.shape)]))
 
         return beside
-    if not said(model, "one_picture"):
+    if not described(model).one_picture:
         return read
     ((own, _),) = setup.dataset(config).splits["test"].images
 

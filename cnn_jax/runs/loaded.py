@@ -14,7 +14,7 @@ from cnn_jax import models
 from cnn_jax.core.errors import UserError
 from cnn_jax.data.images import Picture
 from cnn_jax.data.walk import check_regular
-from cnn_jax.models.outputs import said
+from cnn_jax.models.network import described
 from cnn_jax.runs import input_files, run_folder, trained
 from cnn_jax.tasks import Task
 from cnn_jax.tasks.resizing import Read
@@ -161,7 +161,7 @@ class Loaded:
 
     @functools.cached_property
     def _forward(self) -> Callable[[Any, jax.Array], Any]:
-        method = said(self.model, "predicted")
+        method = described(self.model).predicted
 
         @jax.jit
         def forward(variables: Any, batch: jax.Array) -> Any:
@@ -203,7 +203,7 @@ def load(
             "(data.keep_pixels): it cannot see pictures as it was trained."
         )
     network = setup.network(config, dataset)
-    if (style is not None) != said(network.model, "any_style"):
+    if (style is not None) != described(network.model).any_style:
         raise UserError(
             f"the run in {workdir} knows no style but its own: leave out --style."
             if style is not None

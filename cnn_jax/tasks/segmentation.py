@@ -31,7 +31,7 @@ MANY_CLASSES = 50
 class Segmentation(Task):
     """Softmax cross entropy, accuracy and intersection over union, by pixels.
 
-    Pixels whose label is 255 (`data.dataset.IGNORED`) count nowhere.
+    Pixels whose label is 255 (`data.labels.pixels.IGNORED`) count nowhere.
 
     Attributes:
       classes: the names of the classes; labels are indices into them.

@@ -15,6 +15,7 @@ from cnn_jax import data, models, tasks
 from cnn_jax.core.errors import UserError, unknown
 from cnn_jax.data import augment, loading
 from cnn_jax.data.dataset import IMAGENET_MEAN, IMAGENET_STD, Dataset
+from cnn_jax.models.network import described
 from cnn_jax.training import config as config_lib
 from cnn_jax.training import (
     freezing,
@@ -174,7 +175,7 @@ def network(config: Config, dataset: Dataset) -> Network:
     """
     task = tasks.find(config.task.name)
     model = model_of(config, len(dataset.classes))
-    if models.outputs.said(model, "knows_normalization"):
+    if described(model).knows_normalization:
         model = model.clone(mean=tuple(dataset.mean), std=tuple(dataset.std))
     options = config_lib.arguments(config.task, task.__init__)
     made = task(dataset.classes, **options)

@@ -146,7 +146,7 @@ def test_boxes_move_with_what_they_are_around(seed, padding, flip):
     index = np.arange(8, dtype=np.int32)
     batch = {"image": images, "label": boxes.astype(np.float32)}
     batch |= {"index": index, "epoch": index}
-    augment = made("boxes", (12, 16, 3), crop_padding=padding, flip=flip)
+    augment = made("boxes", crop_padding=padding, flip=flip)
     found = jax.device_get(jitted(augment, KEY, batch))
     if not augment.changes:
         np.testing.assert_array_equal(found["label"], boxes)

@@ -37,7 +37,7 @@ def test_the_facts_of_images():
         ({"image_shape": (4, 16, 9, 1)}, "shorter side", 9),
         ({"mean": (0.5,)}, "normalized", True),
         ({"std": (0.5,)}, "normalized", True),
-        ({"label_kind": "depth"}, "label kind", "depth"),
+        ({"label_kind": "pixels"}, "label kind", "pixels"),
         ({"label_shape": (24, 16, 1)}, "picture scale", 2),
         ({"label_shape": (18, 12, 1)}, "picture scale", 1.5),
     ],

@@ -1,13 +1,12 @@
 """Data sources from outside of the package."""
 
-import sys
 from dataclasses import replace
-from types import ModuleType
 
 import numpy as np
 import pytest
 
 from cnn_jax import data
+from cnn_jax.core import imports
 from cnn_jax.core.errors import UserError
 from cnn_jax.core.keys import Key
 from cnn_jax.core.ranges import Side
@@ -30,12 +29,14 @@ def load(*, image_size: Side = 4) -> Dataset:
     )
 
 
+SOURCE, number = Source("theirs", load), 3
+
+
 @pytest.fixture
-def user(monkeypatch):
-    """A module of a user's."""
-    module = ModuleType("a_user")
-    module.load, module.SOURCE, module.number = load, Source("theirs", load), 3
-    monkeypatch.setitem(sys.modules, "a_user", module)
+def user(tmp_path, fresh_imports):
+    """A module of a user's, with the objects above."""
+    (tmp_path / "a_user.py").write_text(f"from {__name__} import *")
+    imports.add(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["a_user.load", "a_user.SOURCE"])
@@ -52,7 +53,7 @@ def test_a_function_or_a_source_at_an_import_path(name, user):
     ("name", "message"),
     [
         ("a_user.number", "is 3; it must be a Source, or a function"),
-        ("a_user.nothing", "data set 'a_user.nothing' cannot be imported"),
+        ("a_user.nothing", "data set 'a_user.nothing': there is no 'nothing' in"),
         ("a_user.load:x", "unknown data set 'a_user.load:x'"),
         ("a_user", "unknown data set 'a_user'"),
     ],

@@ -1,4 +1,4 @@
-"""Attributes by which models describe themselves, and the defaults."""
+"""Kinds of output, and models as parts of a run."""
 
 import flax.linen as nn
 import pytest
@@ -7,6 +7,7 @@ from cnn_jax import models
 from cnn_jax.core.fit import Need
 from cnn_jax.models import classifier, outputs
 from cnn_jax.models.classifier import HEADS
+from cnn_jax.models.network import Network, described
 
 
 class Linear(nn.Module):
@@ -19,25 +20,35 @@ class Linear(nn.Module):
         return nn.Dense(self.num_classes)(x.reshape(len(x), -1))
 
 
-class Depth(Linear):
+class Depth(Network):
+    """A network of somebody else's that describes itself."""
+
     output_kind = "depth"
     gives = {"unit": "m"}  # noqa: RUF012
     takes = (Need("image rank", {2}),)
 
 
-def test_a_plain_module():
+class SameWord(Linear):
+    """A network whose own attributes have names of `Network`."""
+
+    takes: int = 3
+    predicted: bool = True
+
+
+@pytest.mark.parametrize("model", [Linear(3), SameWord(3)])
+def test_a_plain_module(model):
     """It returns logits, takes images of any rank, and is no network of a style."""
-    part = outputs.part("Linear", Linear(3))
+    part = outputs.part("Linear", model)
     assert {name: fact.value for name, fact in part.gives.items()} == {
         "output kind": "logits"
     }
     assert part.takes == ()
     for name in ("any_style", "one_picture", "predicted", "knows_normalization"):
-        assert not outputs.said(Linear(3), name)
+        assert not getattr(described(model), name)
 
 
 def test_a_module_that_says_more():
-    part = outputs.part("Depth", Depth(1))
+    part = outputs.part("Depth", Depth())
     assert part.gives["output kind"].value == "depth"
     assert part.gives["output kind"].words == "gives depth"
     assert part.gives["unit"] == "m" and part.takes == Depth.takes

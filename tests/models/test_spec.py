@@ -9,8 +9,6 @@ import importlib
 import json
 import os
 import pkgutil
-import sys
-import types
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,7 @@ import numpy as np
 import pytest
 
 from cnn_jax import layers, models
+from cnn_jax.core import imports
 from cnn_jax.core.errors import UserError
 from cnn_jax.core.ranges import Count
 from cnn_jax.models.classifier import Classifier
@@ -171,19 +170,20 @@ class Maps(Classifier, kw_only=True):
         return self.classify(x, train, size=size)
 
 
-@pytest.fixture(autouse=True)
-def their_nets(monkeypatch):
-    """The classes above as the module `their_nets`."""
-    module = types.ModuleType("their_nets")
-    module.Theirs, module.Bare, module.Maps = Theirs, Bare, Maps
-    module.Needy, module.NoTrain, module.number = Needy, NoTrain, 3
-    module.five = functools.partial(Theirs, num_classes=5, rate=0.5)
-    module.spec = ModelSpec(Theirs, Published((16, 16, 3), 7))
-    module.positional = functools.partial(Theirs, 5)
-    monkeypatch.setitem(sys.modules, "their_nets", module)
+five = functools.partial(Theirs, num_classes=5, rate=0.5)
+positional = functools.partial(Theirs, 5)
+spec = ModelSpec(Theirs, Published((16, 16, 3), 7))
+number = 3
 
 
-def test_fields_are_attributes():
+@pytest.fixture
+def their_nets(tmp_path, fresh_imports):
+    """A module of a user's, with the objects above."""
+    (tmp_path / "their_nets.py").write_text(f"from {__name__} import *")
+    imports.add(tmp_path)
+
+
+def test_fields_are_attributes(their_nets):
     """Those with plain types; a sequence is a tuple."""
     assert models.attributes("their_nets.Theirs") == {
         "features": (tuple[Count, ...], (4, 4)),
@@ -196,7 +196,7 @@ def test_fields_are_attributes():
     assert not models.classifies("their_nets.Bare")
 
 
-def test_a_model_by_its_import_path():
+def test_a_model_by_its_import_path(their_nets):
     model = models.create("their_nets.Theirs", num_classes=3, features=(2,))
     assert model == Theirs(num_classes=3, features=(2,))
     assert models.create("their_nets.five") == Theirs(num_classes=5, rate=0.5)
@@ -211,7 +211,7 @@ def test_a_model_by_its_import_path():
     assert logits.shape == (2, 7)
 
 
-def test_what_nobody_published():
+def test_what_nobody_published(their_nets):
     assert models.published("their_nets.Theirs") == Published()
     assert models.published_shape("their_nets.spec") == (16, 16, 3)
     with pytest.raises(UserError, match="Theirs is not published: give --input_shape"):
@@ -234,21 +234,21 @@ def test_what_nobody_published():
         ("NoTrain", {}, "NoTrain.* is no model: a model is a flax.linen module class"),
         ("number", {}, "3 is no model"),
         ("positional", {}, "is no model.* of one with keywords"),
-        ("missing", {}, "model 'their_nets.missing' cannot be imported"),
+        ("missing", {}, "'their_nets.missing': there is no 'missing' in"),
     ],
 )
-def test_mistakes(name, attributes, message):
+def test_mistakes(name, attributes, message, their_nets):
     with pytest.raises(UserError, match=message):
         models.create(f"their_nets.{name}", **attributes)
 
 
-def test_hints_that_cannot_be_read(monkeypatch):
+def test_hints_that_cannot_be_read(monkeypatch, their_nets):
     monkeypatch.setitem(Theirs.__annotations__, "rate", "NotThere")
     with pytest.raises(UserError, match=r"type hints of .*Theirs.*'NotThere'"):
         models.attributes("their_nets.Theirs")
 
 
-def test_a_backbone_from_outside():
+def test_a_backbone_from_outside(their_nets):
     name = "unet:their_nets.Maps"
     assert {"width", "decoder_width"} <= models.attributes(name).keys()
     model = models.create(name, num_classes=3, width=2, decoder_width=2)

@@ -12,6 +12,7 @@ from cnn_jax.core.errors import UserError
 from cnn_jax.data import images
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.data.splits import Arrays
+from cnn_jax.models.network import Network
 from cnn_jax.runs import input_files
 from cnn_jax.runs.resolve import resolve
 from cnn_jax.tasks import resizing
@@ -76,7 +77,7 @@ class OneStyle(nn.Module):
     pass
 
 
-class OnePicture(nn.Module):
+class OnePicture(Network):
     one_picture = True
 
 

@@ -12,9 +12,17 @@ from cnn_jax import models, tasks
 from cnn_jax.core.errors import UserError
 from cnn_jax.core.fit import Need
 from cnn_jax.core.ranges import Positive
+from cnn_jax.data.labels.kind import LabelKind
 from cnn_jax.tasks import Task, metrics
 from cnn_jax.tasks.metrics import weighted
 from cnn_jax.training.config import keywords
+
+
+class Number(LabelKind):
+    described = "one number an image"
+
+
+NUMBER = Number()
 
 
 @dataclass(frozen=True)
@@ -22,7 +30,7 @@ class Counting(Task):
     """Learns a number an image."""
 
     best_metric: ClassVar[str] = "within"
-    label_kind: ClassVar[str] = "number"
+    label_kind: ClassVar[str] = f"{__name__}.NUMBER"
     _: KW_ONLY
     tolerance: Positive = 0.5
 
@@ -100,8 +108,8 @@ def test_a_network_may_have_more_outputs_than_the_data_has_classes():
 def test_what_it_takes():
     part = task.part("Counting")
     assert [need.fact for need in part.takes] == ["label kind", "output kind"]
-    assert part.takes[0].accepted == {"number"}
-    assert part.takes[0].words == "learns number"
+    assert part.takes[0].accepted == {Counting.label_kind}
+    assert part.takes[0].words == "learns one number an image"
 
 
 # ------------------------------------------------------------------ tasks by name
@@ -117,7 +125,7 @@ def test_a_task_by_name_or_path():
     ("name", "words"),
     [
         ("detect", "unknown task 'detect'. Did you mean 'detection'"),
-        ("cnn_jax.tasks.Detect", "cannot be imported"),
+        ("cnn_jax.tasks.Detect", "there is no 'Detect' in .* mean 'Detection'"),
         ("cnn_jax.tasks.find", "must be a subclass of cnn_jax.tasks.Task"),
         ("flax.linen.Dense", "must be a subclass of cnn_jax.tasks.Task"),
         ("cnn_jax.tasks.Task", "must define best_metric, loss, metrics"),

@@ -56,9 +56,10 @@ class Augmentation:
 
     def needs(self, labels: LabelKind) -> tuple[Need, ...]:
         """Returns what the augmentation takes of data with labels of a kind."""
+        if self.takes(labels):
+            return ()
         _, off = self.settings()
-        accepted = {labels.name} if self.takes(labels) else set()
-        return (Need("label kind", accepted, "changes images alone", off),)
+        return (Need("label kind", (), "changes images alone", off),)
 
     def part(self, labels: LabelKind) -> Part:
         """Returns the augmentation as a part of a run; see `core.fit`."""

@@ -29,7 +29,8 @@ class LabelKind:
     """How labels of one kind are stored, checked, described and augmented.
 
     Attributes:
-      name: what config.json calls the kind.
+      name: what config.json calls a kind of ours; one of a user goes by its import
+        path.
       described: the kind in errors, such as "one label a pixel".
       dtype: of a split's labels.
       expected: their shape in words.
