@@ -1,6 +1,6 @@
 """Where oneDNN is called, and how its gradients are cut into convolutions.
 
-That the results are right is tested in `test_lowering.py`.
+That the results are right is tested in `test_convolution.py`.
 """
 
 import builtins
