@@ -144,7 +144,9 @@ def _classes(name: str, spec: ModelSpec, num_classes: int | None) -> dict[str, i
     if not spec.classifies:
         if num_classes is None:
             return {}
-        raise UserError(f"num_classes={num_classes}: {name} has no classes.")
+        raise UserError(
+            f"num_classes={num_classes}: {name} has no classes: leave it out."
+        )
     if num_classes is None:
         num_classes = published(name).num_classes
     if num_classes is not None:

@@ -2,7 +2,7 @@
 
 A config key is a keyword-only argument of the function that reads it, or an
 attribute of the model that is built from it. So the signatures are the schema, and
-`resolve.resolve` checks a config against them.
+`runs.resolve` checks a config against them.
 """
 
 import hashlib

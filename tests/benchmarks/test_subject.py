@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from cnn_jax.benchmarks import subject
 from cnn_jax.benchmarks.subject import Request, make
 from cnn_jax.core.errors import UserError
+from cnn_jax.training import setup
 
 
 def test_a_network_by_name_is_as_it_was_published():
@@ -76,8 +76,7 @@ def test_images_as_the_network_takes_them(mlp):
 
 
 def test_the_step_of_each_mode(mlp, monkeypatch):
-    monkeypatch.setattr(subject.run, "train_step", lambda *given: ("train", given))
-    monkeypatch.setattr(subject.run, "eval_step", lambda *given: ("infer", given))
-    parts = mlp.config, mlp.network, mlp.training
-    assert mlp.step("train") == ("train", parts)
-    assert mlp.step("infer") == ("infer", (mlp.network,))
+    monkeypatch.setattr(setup.Training, "step", lambda training: ("train", training))
+    monkeypatch.setattr(setup.Network, "eval_step", lambda network: ("infer", network))
+    assert mlp.step("train") == ("train", mlp.training)
+    assert mlp.step("infer") == ("infer", mlp.network)

@@ -1,11 +1,9 @@
 """A config in small."""
 
-import sys
-from types import ModuleType
-
 import pytest
 
 from cnn_jax import data
+from cnn_jax.core import imports
 from cnn_jax.core.paths import Place
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.runs.resolve import resolve_smoke
@@ -62,12 +60,12 @@ def test_another_source_on_the_command_line(own, name):
     assert config.data.name.partition(":")[0] == name
 
 
-def test_the_users_own_source_stays(monkeypatch):
-    def load(*, dir: Place, image_size: int = 300) -> Dataset: ...
+def load(*, dir: Place, image_size: int = 300) -> Dataset: ...
 
-    module = ModuleType("a_user")
-    module.load = load
-    monkeypatch.setitem(sys.modules, "a_user", module)
+
+def test_the_users_own_source_stays(fresh_imports, tmp_path):
+    (tmp_path / "a_user.py").write_text(f"from {__name__} import load")
+    imports.add(tmp_path)
     found = small(name="a_user.load", dir="x", image_size=200)
     expected = {"name": "a_user.load", "dir": "x", "image_size": 96, "batch_size": 8}
     assert found == expected

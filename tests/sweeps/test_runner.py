@@ -187,7 +187,7 @@ def test_a_report_of_runs_that_are_not_complete(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(runner.pages, "write", lambda *_: "the table")
     monkeypatch.setattr(runner.pages, "section", lambda *_: "the section")
     page = tmp_path / "page.md"
-    begin, end = runner.marks.lines("width")
+    begin, end = runner.page_tables.lines("width")
     page.write_text(f"{begin}\nold\n{end}\n")
     with pytest.raises(UserError, match="2 of 2 runs are not complete"):
         runner.report(experiment, tmp_path, page)

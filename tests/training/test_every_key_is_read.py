@@ -7,6 +7,7 @@ the lengths, the schedule, and the programs that initialize and train the networ
 import contextlib
 import functools
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import jax
@@ -16,6 +17,7 @@ from PIL import Image
 
 from cnn_jax import data
 from cnn_jax.data import loading
+from cnn_jax.data.augmentations.augmentation import Augmentation
 from cnn_jax.data.splits import Arrays
 from cnn_jax.runs.resolve import resolve
 from cnn_jax.training import loop, parallel, setup
@@ -98,8 +100,18 @@ VALUES = {
 }
 TASK = {"task": {"name": "classification"}}
 
+
+@dataclass(frozen=True, kw_only=True)
+class Invert(Augmentation):
+    """An augmentation from outside of the package."""
+
+    def image(self, key, image):
+        return 255 - image
+
+
 # Another value of a key; of others, one is made up from the type of their own.
 OTHER = {
+    "data.augmentations": f"('{__name__}.Invert',)",
     "data.in_memory": "False",
     "data.keep": "random",
     "data.test_shift": "2",

@@ -103,7 +103,7 @@ def test_a_network_that_makes_images_has_no_classes(values):
     model = setup.model_of(resolve(given), 10)
     assert not hasattr(model, "num_classes")
     given["model"] = own | {"num_classes": 3}
-    with pytest.raises(UserError, match="has no number of classes"):
+    with pytest.raises(UserError, match="srcnn has no classes"):
         setup.model_of(resolve(given), 10)
 
 
