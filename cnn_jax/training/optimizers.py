@@ -150,20 +150,14 @@ def grouped(
 
 
 def decay_mask(params: Any) -> Any:
-    """True where weight decay applies, by the name of the parameter.
+    """Returns True where weight decay applies, by the name of the parameter.
 
-    Raises:
-      ValueError: a name that neither list covers, so that no new kind of
-        parameter is decayed, or left alone, by accident.
+    Weight decay applies to a parameter of another name, in a layer of the user's, if it
+    has more than one dimension.
     """
 
-    def decayed(path: tuple, _: Any) -> bool:
+    def decayed(path: tuple, leaf: Any) -> bool:
         name = path[-1].key
-        if name not in DECAYED | NOT_DECAYED:
-            raise ValueError(
-                f"parameter {jax.tree_util.keystr(path, simple=True, separator='/')}: "
-                "say in optimizers.py whether weight decay applies to it"
-            )
-        return name in DECAYED
+        return name in DECAYED or (name not in NOT_DECAYED and leaf.ndim > 1)
 
     return jax.tree_util.tree_map_with_path(decayed, params)

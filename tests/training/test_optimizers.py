@@ -146,10 +146,14 @@ def test_exactly_the_kernels_decay(name, shape):
     assert set(jax.tree.leaves(mask)) == {True, False}
 
 
-def test_a_parameter_of_an_unknown_kind_is_refused():
-    params = {"layer": {"kernel": jnp.ones((2, 2)), "temperature": jnp.ones(())}}
-    with pytest.raises(ValueError, match="parameter layer/temperature"):
-        optimizers.decay_mask(params)
-    for optimizer in (optimizers.sgd(schedule), optimizers.adamw(schedule)):
-        with pytest.raises(ValueError, match="temperature"):
-            optimizer.update(params, optimizer.init(params), params)
+def test_parameters_of_users_layers_decay_by_their_dimensions():
+    params = {
+        "layer": {
+            "matrix": jnp.ones((2, 2)),
+            "temperature": jnp.ones(()),
+            "pixels": jnp.ones((2, 2)),
+        }
+    }
+    assert optimizers.decay_mask(params) == {
+        "layer": {"matrix": True, "temperature": False, "pixels": False}
+    }
