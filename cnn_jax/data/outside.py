@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from cnn_jax.core import imports
 from cnn_jax.core.errors import UserError
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.data.source import Source
@@ -33,7 +34,8 @@ def source(name: str, found: Any) -> Source:
 
     @functools.wraps(made.loader)
     def checked(*args: Any, **options: Any) -> Dataset:
-        dataset = made.loader(*args, **options)
+        with imports.called("data set", name):
+            dataset = made.loader(*args, **options)
         check(name, dataset)
         return dataset
 

@@ -79,16 +79,28 @@ def planned(
 
     Args:
       plan: how each parameter is trained; None: every parameter alike.
+
+    Raises:
+      UserError: the optimizer of a user's fails, or returns something else.
     """
     of_name = find(group.name)
     options = arguments(group, of_name)
 
+    def of_rate(rate: Schedule) -> optax.GradientTransformation:
+        with imports.called("optimizer", group.name):
+            made = of_name(rate, **options)
+        if not isinstance(made, optax.GradientTransformation):
+            raise UserError(
+                f"optimizer '{group.name}' returned {type(made).__name__}; it must "
+                "return an optax.GradientTransformation."
+            )
+        return made
+
     def of_part(part: freezing.Part) -> optax.GradientTransformation:
         if part == freezing.Part():
-            return of_name(schedule, **options)
+            return of_rate(schedule)
         # The optimizer of a frozen part does not count the steps.
-        rate = lambda count: part.rate * schedule(count + part.start)  # noqa: E731
-        return of_name(rate, **options)
+        return of_rate(lambda count: part.rate * schedule(count + part.start))
 
     groups = plan.groups() if plan else {freezing.Part(): "all"}
     if len(groups) == 1:

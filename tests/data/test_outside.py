@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import replace
+from importlib.machinery import ModuleSpec
 from types import ModuleType
 
 import numpy as np
@@ -34,6 +35,7 @@ def load(*, image_size: Side = 4) -> Dataset:
 def user(monkeypatch):
     """A module of a user's."""
     module = ModuleType("a_user")
+    module.__spec__ = ModuleSpec("a_user", None)
     module.load, module.SOURCE, module.number = load, Source("theirs", load), 3
     monkeypatch.setitem(sys.modules, "a_user", module)
 
@@ -52,7 +54,7 @@ def test_a_function_or_a_source_at_an_import_path(name, user):
     ("name", "message"),
     [
         ("a_user.number", "is 3; it must be a Source, or a function"),
-        ("a_user.nothing", "data set 'a_user.nothing' cannot be imported"),
+        ("a_user.nothing", "data set 'a_user.nothing': there is no 'nothing'"),
         ("a_user.load:x", "unknown data set 'a_user.load:x'"),
         ("a_user", "unknown data set 'a_user'"),
     ],
@@ -123,3 +125,13 @@ def test_splits_that_are_no_arrays_are_read_later():
     made = load()
     varied = Varied(tuple(IMAGES), tuple(IMAGES))
     outside.check("x", replace(made, splits=made.splits | {"test": varied}))
+
+
+def test_a_source_that_fails_is_blamed():
+    def fails() -> Dataset:
+        raise ValueError("no such data")
+
+    with pytest.raises(
+        UserError, match=r"'a_user.load' .* failed: ValueError: no such"
+    ):
+        outside.source("a_user.load", fails).load()
