@@ -19,6 +19,7 @@ WHOLE = {
     "analysis/test_explanation.py": "the formulas of every layer of every network",
     "test_devices.py": "several devices and several hosts",
     "test_experiments.py": "the files of experiments/",
+    "test_extending.py": "the examples of docs/extending.md",
     "test_kills.py": "commands that are killed at a call that writes",
     "test_layout.py": "where tests are",
     "test_mistakes.py": "what bad input gets",

@@ -158,7 +158,7 @@ def make(request: Request) -> Subject:
         config,
         network,
         training,
-        dtype=config.model.dtype or "float32",
+        dtype=config.model.get("dtype") or "float32",
         macs=table.macs,
         parameters=table.parameters,
     )

@@ -8,6 +8,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
@@ -172,6 +173,13 @@ def blamed(what: str, file: str | Path = "") -> Iterator[None]:
         raise UserError(
             f"{what}{at} failed: {type(error).__name__}: {error}"
         ) from error
+
+
+def called(kind: str, name: str) -> AbstractContextManager[None]:
+    """Blames the code at an import path for what fails within; ours is not blamed."""
+    if is_path(name):
+        return blamed(f"{kind} '{name}'")
+    return contextlib.nullcontext()
 
 
 def _walk(kind: str, name: str) -> tuple[ModuleType, Any]:

@@ -6,6 +6,7 @@ import typing
 from dataclasses import replace
 from typing import Any
 
+from cnn_jax.core import imports
 from cnn_jax.core.errors import UserError
 from cnn_jax.data import array_checks
 from cnn_jax.data.dataset import Dataset
@@ -34,7 +35,8 @@ def source(name: str, found: Any) -> Source:
 
     @functools.wraps(made.loader)
     def checked(*args: Any, **options: Any) -> Dataset:
-        dataset = made.loader(*args, **options)
+        with imports.called("data set", name):
+            dataset = made.loader(*args, **options)
         check(name, dataset)
         return dataset
 

@@ -26,7 +26,6 @@ def reader(
     source, _ = data.source(config.data.name)
     stored = source.files.read
     options = config_lib.arguments(config.data, stored)
-    options.pop("name", None)  # of the source, and not of a picture
 
     def as_stored(file: images.Picture) -> np.ndarray:
         return stored(file, shape, dataset.crop, **options)

@@ -8,7 +8,6 @@ attribute of the model that is built from it. So the signatures are the schema, 
 import hashlib
 import importlib.util
 import json
-import typing
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -199,10 +198,10 @@ def arguments(group: Config, function: Callable, **sizes: int) -> dict[str, Any]
       sizes: `batch_size` and `examples`, needed where `function` takes durations.
     """
     result = {}
-    for name, hint in typing.get_type_hints(function).items():
+    for name, key in core_keys.keywords(function).items():
         if name in group:
             result[name] = group[name]
-        elif hint == Duration:
+        elif key.hint == Duration:
             result[name] = steps_in(group, name, **sizes)
     return result
 

@@ -79,16 +79,28 @@ def planned(
 
     Args:
       plan: how each parameter is trained; None: every parameter alike.
+
+    Raises:
+      UserError: the optimizer of a user's fails, or returns something else.
     """
     of_name = find(group.name)
     options = arguments(group, of_name)
 
+    def of_rate(rate: Schedule) -> optax.GradientTransformation:
+        with imports.called("optimizer", group.name):
+            made = of_name(rate, **options)
+        if not isinstance(made, optax.GradientTransformation):
+            raise UserError(
+                f"optimizer '{group.name}' returned {type(made).__name__}; it must "
+                "return an optax.GradientTransformation."
+            )
+        return made
+
     def of_part(part: freezing.Part) -> optax.GradientTransformation:
         if part == freezing.Part():
-            return of_name(schedule, **options)
+            return of_rate(schedule)
         # The optimizer of a frozen part does not count the steps.
-        rate = lambda count: part.rate * schedule(count + part.start)  # noqa: E731
-        return of_name(rate, **options)
+        return of_rate(lambda count: part.rate * schedule(count + part.start))
 
     groups = plan.groups() if plan else {freezing.Part(): "all"}
     if len(groups) == 1:
@@ -150,20 +162,14 @@ def grouped(
 
 
 def decay_mask(params: Any) -> Any:
-    """True where weight decay applies, by the name of the parameter.
+    """Returns True where weight decay applies, by the name of the parameter.
 
-    Raises:
-      ValueError: a name that neither list covers, so that no new kind of
-        parameter is decayed, or left alone, by accident.
+    Weight decay applies to a parameter of another name, in a layer of the user's, if it
+    has more than one dimension.
     """
 
-    def decayed(path: tuple, _: Any) -> bool:
+    def decayed(path: tuple, leaf: Any) -> bool:
         name = path[-1].key
-        if name not in DECAYED | NOT_DECAYED:
-            raise ValueError(
-                f"parameter {jax.tree_util.keystr(path, simple=True, separator='/')}: "
-                "say in optimizers.py whether weight decay applies to it"
-            )
-        return name in DECAYED
+        return name in DECAYED or (name not in NOT_DECAYED and leaf.ndim > 1)
 
     return jax.tree_util.tree_map_with_path(decayed, params)

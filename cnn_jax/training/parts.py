@@ -8,9 +8,14 @@ Facts that ours give, by their names:
 * the plan of training: frozen modules.
 """
 
+import functools
+
+import jax
+import jax.numpy as jnp
 from flax import linen as nn
 
-from cnn_jax.core import fit
+from cnn_jax.core import fit, imports
+from cnn_jax.core.errors import UserError
 from cnn_jax.core.fit import Fact, Part
 from cnn_jax.data import augment, facts
 from cnn_jax.data.dataset import Dataset
@@ -30,6 +35,28 @@ def check(config: Config, dataset: Dataset, model: nn.Module, task: Task) -> Non
             *augment.make(dict(config.data), dataset.label_kind).parts(),
         ]
     )
+
+
+def check_outputs(config: Config, dataset: Dataset, model: nn.Module) -> None:
+    """Raises UserError where a model of the user's fails, or returns no logits for the
+    classes of the data although its `output_kind` says so."""
+    name, classes = config.model.name, len(dataset.classes)
+    if not imports.is_path(name):
+        return
+    images = jax.ShapeDtypeStruct((1, *dataset.image_shape), jnp.float32)
+    apply = functools.partial(model.init_with_output, train=False)
+    with imports.called("model", name):
+        found, _ = jax.eval_shape(apply, jax.random.key(0), images)
+    if outputs.output_kind(model) != "logits":
+        return
+    shape = getattr(found, "shape", None)
+    if shape is None or len(shape) != 2 or shape[1] < classes:
+        given = f"the shape {list(shape[1:])}" if shape else f"type {type(found)}"
+        raise UserError(
+            f"config.model.name={name} returns outputs of {given} an image; logits for "
+            f"the {classes} classes of config.data.name={config.data.name} have the "
+            f"shape [{classes}]. The field num_classes of a model gets this number."
+        )
 
 
 def check_plan(config: Config, model: nn.Module, plan: freezing.Plan | None) -> None:

@@ -10,7 +10,7 @@ import optax
 from cnn_jax.core import imports
 from cnn_jax.core.errors import UserError
 from cnn_jax.core.ranges import Fraction, Positive, Range
-from cnn_jax.training.config import Duration
+from cnn_jax.training.config import Config, Duration, arguments
 
 Schedule = Callable[[int | jax.Array], jax.Array]
 
@@ -98,3 +98,26 @@ def find(name: str) -> Callable[..., Schedule]:
     """
     wanted = "a function of the peak and the steps that returns a schedule"
     return imports.find("schedule", name, SCHEDULES, accepts=callable, wanted=wanted)
+
+
+def planned(config: Config, steps: int, **sizes: int) -> Schedule:
+    """Returns the schedule of a config, for a run of so many steps.
+
+    Args:
+      sizes: `batch_size` and `examples`.
+
+    Raises:
+      UserError: a value that makes no schedule; or the schedule of a user's fails, or
+        is no function from a step to a number.
+    """
+    name, make = config.schedule.name, find(config.schedule.name)
+    options = arguments(config.schedule, make, **sizes)
+    with imports.called("schedule", name):
+        schedule = make(config.optimizer.learning_rate, steps, **options)
+        if not callable(schedule):
+            raise TypeError(
+                f"it returned {type(schedule).__name__}, and no function of the step"
+            )
+        if imports.is_path(name):
+            float(schedule(0))
+    return schedule

@@ -180,6 +180,7 @@ def network(config: Config, dataset: Dataset) -> Network:
     options = config_lib.arguments(config.task, task.__init__)
     made = task(dataset.classes, **options)
     parts.check(config, dataset, model, made)
+    parts.check_outputs(config, dataset, model)
     return Network(
         config,
         model=model,
@@ -228,12 +229,7 @@ def training(network: Network, examples: int) -> Training:
     steps = config_lib.steps_in(config.train, "", **sizes)
     if steps < 1:
         raise UserError("config.train asks for no step at all.")
-    make_schedule = schedules.find(config.schedule.name)
-    schedule = make_schedule(
-        config.optimizer.learning_rate,
-        steps,
-        **config_lib.arguments(config.schedule, make_schedule, **sizes),
-    )
+    schedule = schedules.planned(config, steps, **sizes)
     if config.optimizer.reinitialize is not None and config.model.init_from is None:
         raise UserError(
             "config.optimizer.reinitialize draws anew what config.model.init_from "

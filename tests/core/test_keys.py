@@ -26,6 +26,17 @@ def test_the_keyword_only_fields_of_a_dataclass():
     assert keywords(Reader) == {"size": Key(int, 3)}
 
 
+def test_hints_are_read_where_there_are_keys():
+    def reader(given: "Missing"): ...
+
+    assert keywords(reader) == {}
+
+    def other(given: "Missing", *, size: int = 3): ...
+
+    with pytest.raises(UserError, match=r"other cannot be read: name 'Missing'"):
+        keywords(other)
+
+
 def test_a_parameter_without_a_hint():
     def reader(*, size=3): ...
 

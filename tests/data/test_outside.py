@@ -131,3 +131,13 @@ def test_a_function_that_states_no_data_set_is_not_called(found):
     """A run's config may come from anybody, and name any installed function."""
     with pytest.raises(UserError, match=r"def load\(\.\.\.\) -> Dataset"):
         outside.source("theirs.load", found)
+
+
+def test_a_source_that_fails_is_blamed():
+    def fails() -> Dataset:
+        raise ValueError("no such data")
+
+    with pytest.raises(
+        UserError, match=r"'a_user.load' .* failed: ValueError: no such"
+    ):
+        outside.source("a_user.load", fails).load()

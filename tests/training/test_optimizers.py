@@ -1,6 +1,9 @@
 """Optimizers against the update rules of PyTorch's, written out in NumPy."""
 
+import importlib.machinery
+import sys
 from functools import partial
+from types import ModuleType
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +12,9 @@ import optax
 import pytest
 
 from cnn_jax import models
+from cnn_jax.core.errors import UserError
 from cnn_jax.training import optimizers
+from cnn_jax.training.config import Config
 
 STEPS = 4
 RATES = [0.1, 0.2, 0.05, 0.1]
@@ -146,10 +151,37 @@ def test_exactly_the_kernels_decay(name, shape):
     assert set(jax.tree.leaves(mask)) == {True, False}
 
 
-def test_a_parameter_of_an_unknown_kind_is_refused():
-    params = {"layer": {"kernel": jnp.ones((2, 2)), "temperature": jnp.ones(())}}
-    with pytest.raises(ValueError, match="parameter layer/temperature"):
-        optimizers.decay_mask(params)
-    for optimizer in (optimizers.sgd(schedule), optimizers.adamw(schedule)):
-        with pytest.raises(ValueError, match="temperature"):
-            optimizer.update(params, optimizer.init(params), params)
+def test_parameters_of_users_layers_decay_by_their_dimensions():
+    params = {
+        "layer": {
+            "matrix": jnp.ones((2, 2)),
+            "temperature": jnp.ones(()),
+            "pixels": jnp.ones((2, 2)),
+        }
+    }
+    assert optimizers.decay_mask(params) == {
+        "layer": {"matrix": True, "temperature": False, "pixels": False}
+    }
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda schedule: None, "returned NoneType; it must return an optax"),
+        (lambda schedule, decay: None, "missing 1 required positional argument"),
+        (optax.sgd, ""),  # its parameters are no config keys
+    ],
+)
+def test_an_optimizer_of_a_user(make, words, monkeypatch):
+    monkeypatch.setitem(sys.modules, "a_user", module := ModuleType("a_user"))
+    module.__spec__ = importlib.machinery.ModuleSpec("a_user", None)
+    module.make = make
+    group = Config({"name": "a_user.make", "learning_rate": 0.1})
+    if not words:
+        assert_close(
+            trained(optimizers.planned(group, schedule, None)),
+            trained(optimizers.sgd(schedule, momentum=0.0)),
+        )
+        return
+    with pytest.raises(UserError, match=words):
+        optimizers.planned(group, schedule, None)

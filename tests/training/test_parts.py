@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import flax.linen as nn
 import numpy as np
 import pytest
 
@@ -254,3 +255,32 @@ def test_a_judge_is_not_trained():
 
 def test_a_network_without_a_judge_trains_what_it_likes():
     parts.check_plan(config_of("classification"), network(), None)
+
+
+class Plain(nn.Module):
+    outputs: int
+    fails: bool = False
+
+    @nn.compact
+    def __call__(self, x, train):
+        if self.fails:
+            raise ValueError("it fails")
+        return nn.Dense(self.outputs)(x.reshape(len(x), -1))
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        (Plain(3), ""),
+        (Plain(4), ""),
+        (Plain(2), r"returns outputs of the shape \[2\] an image; .* shape \[3\]"),
+        (Plain(3, fails=True), "model 'nets.Plain' .* failed: ValueError: it fails"),
+    ],
+)
+def test_the_outputs_of_a_model_of_a_user(model, words):
+    config = Config({"model": {"name": "nets.Plain"}, "data": {"name": "digits"}})
+    if not words:
+        parts.check_outputs(config, data_of(), model)
+        return
+    with pytest.raises(UserError, match=words):
+        parts.check_outputs(config, data_of(), model)

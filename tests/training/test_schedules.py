@@ -1,5 +1,9 @@
 """Learning rates against their closed formulas, at every step of short runs."""
 
+import importlib.machinery
+import sys
+from types import ModuleType
+
 import jax
 import numpy as np
 import pytest
@@ -8,6 +12,7 @@ from hypothesis import strategies as st
 
 from cnn_jax.core.errors import UserError
 from cnn_jax.training import schedules
+from cnn_jax.training.config import Config
 
 PEAKS = st.floats(1e-4, 10.0)
 LENGTHS = st.integers(11, 40)
@@ -103,3 +108,27 @@ def test_the_warm_up_is_shorter_than_the_run(name):
     schedules.SCHEDULES[name](0.1, 8, warmup=7)
     with pytest.raises(UserError, match="is 8 steps, and the whole run has 8"):
         schedules.SCHEDULES[name](0.1, 8, warmup=8)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda peak, steps: peak, "it returned float, and no function of the step"),
+        (lambda peak: None, "takes 1 positional argument"),
+        (lambda peak, steps: lambda step: 1 / 0, "ZeroDivisionError"),
+        (lambda peak, steps: lambda step: peak / steps, ""),
+    ],
+)
+def test_a_schedule_of_a_user(make, words, monkeypatch):
+    monkeypatch.setitem(sys.modules, "a_user", module := ModuleType("a_user"))
+    module.__spec__ = importlib.machinery.ModuleSpec("a_user", None)
+    module.make = make
+    config = Config(
+        {"schedule": {"name": "a_user.make"}, "optimizer": {"learning_rate": 0.5}}
+    )
+    if not words:
+        schedule = schedules.planned(config, 10, batch_size=1, examples=10)
+        assert schedule(3) == 0.05
+        return
+    with pytest.raises(UserError, match=words):
+        schedules.planned(config, 10, batch_size=1, examples=10)
