@@ -113,6 +113,22 @@ def test_adamw(values, weight_decay):
     assert_close(found, expected(partial(torch_adamw, **values)))
 
 
+def paper_lion(p, g, lr, memory, decays, b1, b2, weight_decay):
+    """Algorithm 2 of Chen et al. 2023."""
+    m = memory.get("m", np.zeros_like(g))
+    c = b1 * m + (1 - b1) * g
+    memory["m"] = b2 * m + (1 - b2) * g
+    return p - lr * (np.sign(c) + weight_decay * p * decays)
+
+
+@pytest.mark.parametrize("values", [{}, {"b1": 0.5, "b2": 0.8}])
+@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
+def test_lion(values, weight_decay):
+    values = {"b1": 0.9, "b2": 0.99, "weight_decay": weight_decay} | values
+    found = trained(optimizers.lion(schedule, **values))
+    assert_close(found, expected(partial(paper_lion, **values)))
+
+
 @pytest.mark.parametrize("limit", [0.01, 1.0, 100.0])
 def test_clipping_by_the_global_norm(limit):
     """Of the gradient alone: weight decay is added after it, as in PyTorch."""
