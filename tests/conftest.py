@@ -26,7 +26,7 @@ pytest_plugins = ["tests.geometries", "tests.networks", "tests.made"]
 # Compiled programs outlive a test run, and are shared with the commands under test.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".cache" / "jax"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
-# Programs that call oneDNN cannot be stored: `test_convolution.py` tests them.
+# Programs that call oneDNN cannot be stored: `kernels/test_convolution.py` tests them.
 os.environ.setdefault("CNN_JAX_ONEDNN", "0")
 # The tests say how many devices there are.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
