@@ -347,7 +347,7 @@ def test_a_run_killed_in_its_last_deletion_leaves_no_old_checkpoint(
 ):
     run, workdir = kind("memory"), tmp_path / "run"
     deleted = [c for c in run.calls if c.name == "rename" and "-deleted" in c.path]
-    line = faults.line_of(ROOT / "cnn_jax" / "training" / "manager.py", text)
+    line = faults.line_of(ROOT / "cnn_jax" / "training" / "checkpoint_manager.py", text)
     ended = run.run(workdir, line=line, at=len(deleted))
     assert ended.killed, ended.err
     check_resumes(run, workdir, ended, len(ended.calls))

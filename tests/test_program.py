@@ -16,7 +16,6 @@ from cnn_jax.runs.resolve import resolve_smoke
 from cnn_jax.training import parallel
 from cnn_jax.training import setup as run_lib
 from cnn_jax.training.config import load_file
-from cnn_jax.training.freezing import EVERYTHING
 from cnn_jax.training.step import make_train_step
 
 ROOT = Path(__file__).parents[1]
@@ -122,8 +121,8 @@ def test_every_config_makes_a_step(spec):
     config = resolve_smoke(load_file(f"{ROOT}/configs/{spec}"), {})
     dataset = data.load(config.data.name, **run_lib.data_options(config))
     network = run_lib.network(config, dataset)
-    training = run_lib.training(config, network, len(dataset.splits["train"]))
-    state = jax.eval_shape(lambda: run_lib.fresh_state(config, network, training))
+    training = run_lib.training(network, len(dataset.splits["train"]))
+    state = jax.eval_shape(training.fresh_state)
     step = make_train_step(
         network.model,
         network.task,
@@ -132,7 +131,7 @@ def test_every_config_makes_a_step(spec):
         normalize=network.normalize,
         seed=config.seed,
         ema_decay=config.optimizer.ema_decay,
-        phase=training.plan.phase(0) if training.plan else EVERYTHING,
+        phase=training.phase(0),
     )
     batch = {
         "image": jax.ShapeDtypeStruct((8, *dataset.image_shape), np.uint8),
