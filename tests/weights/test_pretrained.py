@@ -1,8 +1,5 @@
 """Which part of others' weights a network takes, and what it says of the rest."""
 
-import sys
-from types import SimpleNamespace
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -12,6 +9,7 @@ import safetensors.numpy
 from flax.traverse_util import flatten_dict
 
 from cnn_jax import models
+from cnn_jax.core import imports
 from cnn_jax.core.errors import UserError
 from cnn_jax.weights import pretrained, torch_weights, weight_files
 from cnn_jax.weights.torch_weights import entries_of
@@ -190,9 +188,9 @@ class Theirs(nn.Module):
         return nn.Dense(self.num_classes, name="head")(x)
 
 
-def test_weights_of_a_users_network(monkeypatch):
-    module = SimpleNamespace(Theirs=Theirs)
-    monkeypatch.setitem(sys.modules, "their_nets", module)
+def test_weights_of_a_users_network(tmp_path, fresh_imports):
+    (tmp_path / "their_nets.py").write_text(f"from {__name__} import Theirs")
+    imports.add(tmp_path)
     name = "their_nets.Theirs"
     weights = weights_of(Theirs(3), name)
     assert "left out" not in fit(weights, Theirs(3), name).report
