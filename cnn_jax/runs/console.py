@@ -1,6 +1,7 @@
 """What commands print about a run, on the main host."""
 
 import shlex
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,10 @@ from cnn_jax.core import strict_json
 from cnn_jax.training import parallel
 
 
-def say(text: str) -> None:
+def say(text: str, *, to_stderr: bool = False) -> None:
     """Prints a text at once; the other hosts print nothing."""
     if parallel.is_main_host():
-        print(text, flush=True)
+        print(text, file=sys.stderr if to_stderr else sys.stdout, flush=True)
 
 
 def show(result: Mapping[str, Any], output: str) -> None:

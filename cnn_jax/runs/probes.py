@@ -39,7 +39,7 @@ def probe_weights(config: Config, *, kind: str, output: str) -> None:
         raise UserError("--probe needs weights: set --config.model.init_from=PATH.")
     dataset, network, loaded, reports = trained.started(config, setup.dataset(config))
     for line in reports:
-        console.say(line)
+        console.say(line, to_stderr=True)  # stdout may be read as JSON
     # The head is drawn from the seed, and not used.
     fresh = network.fresh_state(loaded)
     _probe(kind, dataset, network, fresh.variables(), output)
