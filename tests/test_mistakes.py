@@ -769,7 +769,7 @@ STYLE = [
     ("flags", "message"),
     [
         (["--config.data.style=none.png"], "data.style none.png: there is no"),
-        (["--config.model.style_layers=fire33"], "style_layers"),
+        (["--config.model.style_layers=fire33"], "module of SqueezeNet 'fire33'"),
         (["--config.model.style_layers=('fire33',)"], "module of SqueezeNet 'fire33'"),
         (
             ["--config.task.layer_weights=(1, 2, 3)"],

@@ -16,6 +16,7 @@ import numpy as np
 
 from cnn_jax.core import extras
 from cnn_jax.core.errors import UserError
+from cnn_jax.data import shared_memory
 from cnn_jax.data.splits import Arrays, Split, Varied
 from cnn_jax.data.workers import in_workers
 
@@ -187,7 +188,9 @@ def _run(
 ) -> Iterator[Batch]:
     if workers < 0:
         raise UserError(f"data.workers is {workers}; it must not be negative.")
-    workers = min(workers, max(0, stop - start))
-    if workers == 0 or isinstance(make.split, Arrays):
-        return (make(step) for step in range(start, stop))
-    return in_workers(make, start, stop, workers)
+    if workers and not isinstance(make.split, Arrays):
+        # The start after a kill removes what was left, also if no step is missing.
+        shared_memory.claim()
+        if workers := min(workers, max(0, stop - start)):
+            return in_workers(make, start, stop, workers)
+    return (make(step) for step in range(start, stop))

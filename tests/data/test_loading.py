@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cnn_jax.core.errors import UserError
-from cnn_jax.data import folder
+from cnn_jax.data import folder, shared_memory
 from cnn_jax.data.loading import check_workers, eval_batches, train_batches
-from cnn_jax.data.splits import Arrays, Varied
+from cnn_jax.data.splits import Arrays, Records, Varied
 
 sizes = st.integers(1, 40)
 seeds = st.integers(0, 2**31)
@@ -258,3 +258,14 @@ def test_workers_need_their_library(monkeypatch):
     check_workers([varied], 0)
     with pytest.raises(UserError, match=r"config.data.workers needs the package grain"):
         check_workers([numbered(3), varied], 2)
+
+
+def test_a_start_without_a_step_removes_what_a_killed_run_left(monkeypatch):
+    """The run was killed after its last step; its workers' memory is still there."""
+    claimed = []
+    monkeypatch.setattr(shared_memory, "claim", lambda: claimed.append(True))
+    split = Records(None, (2, 3, 1), indices=np.arange(4))
+    options = {"batch_size": 2, "seed": 0, "start_step": 6, "stop_step": 6}
+    assert list(train_batches(split, workers=2, **options)) == [] and claimed == [True]
+    assert list(train_batches(numbered(4), workers=2, **options)) == []
+    assert list(train_batches(split, workers=0, **options)) == [] and len(claimed) == 1
