@@ -264,7 +264,7 @@ def test_a_start_without_a_step_removes_what_a_killed_run_left(monkeypatch):
     """The run was killed after its last step; its workers' memory is still there."""
     claimed = []
     monkeypatch.setattr(shared_memory, "claim", lambda: claimed.append(True))
-    split = Records(None, (2, 3, 1), indices=np.arange(4))
+    split = Records(folder.Files(["a.png"] * 4, np.zeros(4, np.int32)), (2, 3, 1))
     options = {"batch_size": 2, "seed": 0, "start_step": 6, "stop_step": 6}
     assert list(train_batches(split, workers=2, **options)) == [] and claimed == [True]
     assert list(train_batches(numbered(4), workers=2, **options)) == []
