@@ -129,7 +129,7 @@ def _prepare(config: Config, known: Path | None) -> Ready:
         initial = freezing.kept(loaded, list(shapes), **options)
         training = dataclasses.replace(training, initial=initial)
     table = costs.layer_table(network.model, dataset.image_shape)
-    setup.check_batch_norm(training)
+    setup.check_normalization(training)
     machine.check_memory(
         config, dataset.image_shape, jax.eval_shape(training.fresh_state)
     )

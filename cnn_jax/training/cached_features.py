@@ -8,7 +8,6 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.interpreters.partial_eval import dce_jaxpr
 
 from cnn_jax import models
 from cnn_jax.core.errors import UserError
@@ -16,6 +15,7 @@ from cnn_jax.data.dataset import MEMORY_LIMIT, Dataset
 from cnn_jax.data.splits import Arrays
 from cnn_jax.models.network import is_head
 from cnn_jax.training import startup
+from cnn_jax.training.dependence import dependent
 from cnn_jax.training.freezing import Plan
 from cnn_jax.training.setup import Training
 
@@ -57,16 +57,15 @@ def obstacle(
 def _random(model: nn.Module, variables: Any, images: Any) -> bool:
     """Returns whether the map before the head depends on random numbers in training."""
 
-    def features(key: jax.Array, variables: Any, images: Any) -> Any:
+    def features(key: jax.Array, variables: Any, images: Any) -> dict[str, Any]:
         _, state = model.apply(
             variables, images, train=True, mutable=True, rngs={"dropout": key}
         )
-        return state["intermediates"]["features"]
+        (maps,) = state["intermediates"]["features"]
+        return {"features": maps}
 
     key = jax.eval_shape(lambda: jax.random.key(0))
-    traced = jax.make_jaxpr(features)(key, variables, images).jaxpr
-    _, used = dce_jaxpr(traced, [True] * len(traced.outvars))
-    return used[0]
+    return bool(dependent(features, key, variables, images))
 
 
 def with_features(

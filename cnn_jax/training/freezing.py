@@ -82,21 +82,6 @@ class Phase:
         frozen = {(*m, entry): True for m in modules if self.rests(m)}
         return {collection: unflatten_dict(frozen)} if frozen else {}
 
-    def check(self, new: Any, old: Any) -> None:
-        """Raises UserError where a frozen layer has used the statistics of a batch.
-
-        Args:
-          new, old: batch statistics, traced; those of a frozen layer are the same.
-        """
-        old = flatten_dict(old)
-        for path, leaf in flatten_dict(new).items():
-            if leaf is not old[path] and self.rests(path[:-1]):
-                raise UserError(
-                    f"{'/'.join(path[:-1])} is frozen, and normalizes by the "
-                    "statistics of each batch: only cnn_jax.layers.BatchNorm can be "
-                    "frozen."
-                )
-
 
 EVERYTHING = Phase()
 

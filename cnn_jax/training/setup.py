@@ -10,6 +10,7 @@ import jax
 import numpy as np
 import optax
 from flax import linen as nn
+from flax.traverse_util import flatten_dict
 
 from cnn_jax import data, models, tasks
 from cnn_jax.core.errors import UserError, unknown
@@ -26,6 +27,7 @@ from cnn_jax.training import (
     state,
 )
 from cnn_jax.training.config import Config
+from cnn_jax.training.dependence import dependent
 from cnn_jax.training.step import make_eval_step, make_train_step
 
 
@@ -274,32 +276,43 @@ def plan_of(network: Network, sizes: Mapping[str, int]) -> freezing.Plan | None:
     return freezing.make(paths, **options)
 
 
-def check_batch_norm(training: Training) -> None:
-    """Raises UserError where a layer would normalize one value over the batch.
+def check_normalization(training: Training) -> None:
+    """Raises UserError where a layer cannot normalize as the training asks for.
 
-    Only of one example a device can it be, so that other runs need no tracing.
+    A layer has one value a channel in the whole batch, which can only be with one
+    example a device; or it is frozen, and would use the statistics of each batch.
     """
     network = training.network
-    if network.config.data.batch_size > jax.device_count():
-        return
-
-    def forward(variables: Any, images: jax.Array) -> Any:
-        return network.model.apply(
-            variables | training.ever().marks(variables["batch_stats"]),
-            network.normalize(images),
-            train=True,
-            mutable=["batch_stats", "auxiliary"],
-            rngs={"dropout": jax.random.key(0)},
-        )
-
+    rows = network.config.data.batch_size // jax.device_count()
+    if rows > 1 and not training.plan:
+        return  # without a trace
+    images = jax.ShapeDtypeStruct(
+        (jax.device_count(), rows, *network.image_shape), np.uint8
+    )
     fresh = jax.eval_shape(network.fresh_state)
     variables = {"params": fresh.params, "batch_stats": fresh.batch_stats}
-    images = jax.ShapeDtypeStruct(
-        (jax.device_count(), 1, *network.image_shape), np.uint8
-    )
-    jax.eval_shape(
-        jax.vmap(forward, in_axes=(None, 0), axis_name=parallel.AXIS), variables, images
-    )
+    for phase in {training.phase(0), training.ever()}:
+
+        def frozen_statistics(
+            images: jax.Array, variables: Any, phase: freezing.Phase = phase
+        ) -> dict[freezing.Path, jax.Array]:
+            _, updated = network.model.apply(
+                variables | phase.marks(variables["batch_stats"]),
+                network.normalize(images),
+                train=True,
+                mutable=["batch_stats", "auxiliary"],
+                rngs={"dropout": jax.random.key(0)},
+            )
+            statistics = flatten_dict(updated.get("batch_stats", {}))
+            return {p: leaf for p, leaf in statistics.items() if phase.rests(p[:-1])}
+
+        mapped = jax.vmap(frozen_statistics, in_axes=(0, None), axis_name=parallel.AXIS)
+        if changed := dependent(mapped, images, variables):
+            raise UserError(
+                f"{'/'.join(min(changed)[:-1])} is frozen, and would normalize by the "
+                "statistics of each batch: a normalization that can be frozen is "
+                "cnn_jax.layers.BatchNorm, not within nn.scan."
+            )
 
 
 def data_options(config: Config) -> dict[str, Any]:

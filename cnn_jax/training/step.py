@@ -59,7 +59,6 @@ def make_train_step(
                 mutable=["batch_stats", "auxiliary"],
                 rngs={"dropout": dropout},
             )
-            phase.check(updated.get("batch_stats", {}), state.batch_stats)
             auxiliary = jax.tree.leaves(updated.get("auxiliary", {}))
             return task.loss(outputs, batch, auxiliary), (outputs, updated)
 

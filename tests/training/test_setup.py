@@ -7,6 +7,7 @@ import numpy as np
 import optax
 import pytest
 
+from cnn_jax.core import imports
 from cnn_jax.core.errors import UserError
 from cnn_jax.data.augment import Augment
 from cnn_jax.data.augmentations.crop import Crop
@@ -254,23 +255,23 @@ EMBEDDING |= {"task__name": "embedding", "data__image_size": "(8,)"}
 def test_batch_normalization_of_one_value_is_refused(sync, monkeypatch):
     """An embedding has no space: of one example a device there is one value."""
     options = EMBEDDING | {"model__sync_batch_norm": sync}
-    setup.check_batch_norm(made(**options, data__batch_size="2"))
+    setup.check_normalization(made(**options, data__batch_size="2"))
     with pytest.raises(UserError, match="embedding_norm: batch normalization"):
-        setup.check_batch_norm(made(**options, data__batch_size="1"))
+        setup.check_normalization(made(**options, data__batch_size="1"))
     monkeypatch.setattr(jax, "device_count", lambda: 2)
     parts = made(**options, data__batch_size="2")
     if sync == "true":  # two devices have two values together
-        setup.check_batch_norm(parts)
+        setup.check_normalization(parts)
     else:
         with pytest.raises(UserError, match="embedding_norm"):
-            setup.check_batch_norm(parts)
+            setup.check_normalization(parts)
 
 
 def test_batch_normalization_that_does_not_see_one_value_is_not_refused():
-    setup.check_batch_norm(made(data__batch_size="1"))
+    setup.check_normalization(made(data__batch_size="1"))
     # A frozen layer normalizes by its running averages.
     frozen = {"optimizer__freeze": "embedding_norm", "data__batch_size": "1"}
-    setup.check_batch_norm(made(**EMBEDDING, **frozen))
+    setup.check_normalization(made(**EMBEDDING, **frozen))
 
 
 @pytest.mark.parametrize(
@@ -296,3 +297,61 @@ def test_batch_normalization_that_does_not_see_one_value_is_not_refused():
 def test_numbers_that_do_not_fit_the_run(options, words):
     with pytest.raises(UserError, match=words):
         made(**options)
+
+
+BLOCK = """
+from functools import partial
+
+import flax.linen as nn
+from cnn_jax import layers
+
+
+class Block(nn.Module):
+    train: bool
+
+    @nn.compact
+    def __call__(self, x, _=None):
+        x = layers.Conv(1, 3, name="conv")(x)
+        return {norm}(name="norm")(x){end}
+
+
+class Net(nn.Module):
+    num_classes: int
+
+    @nn.compact
+    def __call__(self, x, train):
+        x = {block}(train, name="block")({given}){first}
+        return layers.Dense(self.num_classes, name="head")(x.mean((1, 2)))
+"""
+DIRECT = {"block": "Block", "end": "", "given": "x", "first": ""}
+REMAT = DIRECT | {"block": "nn.remat(Block)"}
+SCAN = {"end": ", None", "given": "x, None", "first": "[0]"}
+SCAN |= {"block": "nn.scan(Block, {'params': 0, 'batch_stats': 0}, length=2, "}
+SCAN["block"] += "split_rngs={'params': True})"
+OURS = {"norm": "layers.batch_norm(self.train)"}
+LINENS = {"norm": "partial(nn.BatchNorm, not self.train)"}
+
+
+@pytest.mark.parametrize(
+    ("parts", "fits"),
+    [
+        (OURS | DIRECT, True),
+        (OURS | REMAT, True),
+        (OURS | SCAN, False),
+        (LINENS | DIRECT, False),
+    ],
+)
+def test_a_frozen_normalization_uses_no_batch(
+    parts, fits, tmp_path, fresh_imports, values, few_digits
+):
+    """A layer that cannot be told that it is frozen is refused before training."""
+    (tmp_path / "frozen_nets.py").write_text(BLOCK.format(**parts))
+    imports.add(tmp_path)
+    given = values(optimizer={"train_only": "head"})
+    given["model"] = {"name": "frozen_nets.Net"}
+    training = setup.training(setup.network(resolve(given), few_digits), 24)
+    if fits:
+        setup.check_normalization(training)
+        return
+    with pytest.raises(UserError, match="block/norm is frozen, and would normalize"):
+        setup.check_normalization(training)
