@@ -43,7 +43,7 @@ def config(
     if isinstance(recipe, str | Path):
         values = config_lib.load_file(str(recipe))
     else:
-        values = recipe if isinstance(recipe, dict) else dict(recipe.to_dict())
+        values = recipe if isinstance(recipe, Mapping) else recipe.to_dict()
     make = resolve.resolve_smoke if smoke else resolve.resolve
     texts = {key: experiment.as_text(value) for key, value in (overrides or {}).items()}
     return make(values, texts)

@@ -24,9 +24,7 @@ def export_weights(
     entries = torch_weights.entries_of(
         config.model.name, network.model, dataset.image_shape
     )
-    with trained.reader(workdir, config) as checkpoints:
-        step = trained.chosen_step(checkpoints, checkpoint)
-        variables = trained.restore(checkpoints, step, network)
+    step, variables = trained.variables_of(workdir, network, checkpoint)
     facts = {
         "model": config.model.name,
         "classes": dataset.classes,

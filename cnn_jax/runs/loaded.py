@@ -211,9 +211,7 @@ def load(
         )
     read = input_files.reader(config, dataset, network.task.resizing)
     read = input_files.styled(workdir, config, network.model, read, style)
-    with trained.reader(workdir, config) as checkpoints:
-        step = trained.chosen_step(checkpoints, checkpoint)
-        variables = trained.restore(checkpoints, step, network)
+    step, variables = trained.variables_of(workdir, network, checkpoint)
     return Loaded(network, variables, step, read)
 
 

@@ -22,9 +22,7 @@ def probe_run(workdir: Path, *, kind: str, checkpoint: str, output: str) -> None
     dataset = run_folder.as_known(workdir, config, setup.dataset(config))
     run_folder.check_data(workdir, dataset)
     network = setup.network(config, dataset)
-    with trained.reader(workdir, config) as checkpoints:
-        step = trained.chosen_step(checkpoints, checkpoint)
-        variables = trained.restore(checkpoints, step, network)
+    _, variables = trained.variables_of(workdir, network, checkpoint)
     _probe(kind, dataset, network, variables, output)
 
 

@@ -130,9 +130,7 @@ def _prepare(config: Config, known: Path | None) -> Ready:
         training = dataclasses.replace(training, initial=initial)
     table = costs.layer_table(network.model, dataset.image_shape)
     setup.check_normalization(training)
-    machine.check_memory(
-        config, dataset.image_shape, jax.eval_shape(training.fresh_state)
-    )
+    machine.check_memory(config, dataset.image_shape, training.state_shapes)
     if shapes:
         drawn = training.initial and flatten_dict(training.initial["params"])
         said.append(freezing.table(shapes, training.plan, drawn))
@@ -168,8 +166,8 @@ def _opened(
     config = ready.training.config
     with contextlib.ExitStack() as stack:
         if parallel.is_main_host():
-            state = jax.tree.leaves(jax.eval_shape(ready.training.fresh_state))
-            size = sum(leaf.size * leaf.dtype.itemsize for leaf in state)
+            leaves = jax.tree.leaves(ready.training.state_shapes)
+            size = sum(leaf.size * leaf.dtype.itemsize for leaf in leaves)
             run_folder.check_space(workdir, size, config.checkpoint.keep)
             stack.enter_context(run_folder.reserved(workdir, console.say))
             run_folder.claim(workdir, config, overwrite=overwrite)

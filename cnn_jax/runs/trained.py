@@ -21,6 +21,7 @@ from cnn_jax.weights.weight_files import Normalization, Weights
 
 
 def has_checkpoint(workdir: Path, config: Config) -> bool:
+    """Returns whether a run of the config has a checkpoint in the folder."""
     if not (workdir / "checkpoints").is_dir():
         return False
     with reader(workdir, config) as checkpoints:
@@ -28,6 +29,11 @@ def has_checkpoint(workdir: Path, config: Config) -> bool:
 
 
 def reader(workdir: Path, config: Config) -> Checkpoints:
+    """Returns the checkpoints in a run's folder, to be read.
+
+    Raises:
+      UserError: there are none.
+    """
     directory = workdir / "checkpoints"
     if not directory.is_dir():
         raise UserError(f"there is no checkpoint in {workdir}: train the run first.")
@@ -36,7 +42,7 @@ def reader(workdir: Path, config: Config) -> Checkpoints:
 
 
 def chosen_step(checkpoints: Checkpoints, name: str) -> int:
-    """The step of the checkpoint called `best`, `last` or by its step."""
+    """Returns the step of the checkpoint called `best`, `last` or by its step."""
     steps = checkpoints.steps()
     if not steps:
         raise UserError(
@@ -54,26 +60,37 @@ def chosen_step(checkpoints: Checkpoints, name: str) -> int:
 
 def restore(checkpoints: Checkpoints, step: int, network: setup.Network) -> Any:
     """Returns the variables that evaluation applies, on every device."""
-    like = jax.eval_shape(network.fresh_state)
+    like = network.state_shapes
     if like.ema is not None:
         return checkpoints.restore(step, {"ema": like.ema})[0]["ema"]
     return checkpoints.restore(step, like.variables())[0]
 
 
+def variables_of(
+    workdir: Path, network: setup.Network, checkpoint: str
+) -> tuple[int, Any]:
+    """Returns the step of a checkpoint, and the variables that evaluation applies.
+
+    Args:
+      checkpoint: "best", "last" or a number of steps.
+
+    Raises:
+      UserError: there is no such checkpoint.
+    """
+    with reader(workdir, network.config) as checkpoints:
+        step = chosen_step(checkpoints, checkpoint)
+        return step, restore(checkpoints, step, network)
+
+
 def weights(workdir: Path, checkpoint: str = "best") -> Weights:
-    """The variables that evaluation applies, of a run's checkpoint.
+    """Returns the variables that evaluation applies, of a run's checkpoint.
 
     Raises:
       UserError: the folder is not a run's, or has no such checkpoint.
     """
-    config, dataset = (
-        run_folder.saved_config(workdir),
-        run_folder.saved_dataset(workdir),
-    )
-    network = setup.network(config, dataset)
-    with reader(workdir, config) as checkpoints:
-        step = chosen_step(checkpoints, checkpoint)
-        variables = restore(checkpoints, step, network)
+    config = run_folder.saved_config(workdir)
+    dataset = run_folder.saved_dataset(workdir)
+    step, variables = variables_of(workdir, setup.network(config, dataset), checkpoint)
     arrays = flatten_dict(jax.device_get(variables), sep="/")
     return Weights(
         {key: np.asarray(value) for key, value in arrays.items()},
@@ -83,7 +100,7 @@ def weights(workdir: Path, checkpoint: str = "best") -> Weights:
 
 
 def initial(config: Config) -> Weights:
-    """What `config.model.init_from` names: see `weight_files.read`, or a run's folder.
+    """Returns the weights of `config.model.init_from`: a run's, or of a file.
 
     A file with torchvision's names that does not state its normalization is assumed
     to come from torchvision.
@@ -105,7 +122,7 @@ def initial(config: Config) -> Weights:
 def started(
     config: Config, dataset: Dataset
 ) -> tuple[Dataset, setup.Network, Mapping[str, Any], list[str]]:
-    """Returns the parts of a network that starts from `config.model.init_from`.
+    """Makes the network of a run that starts from `config.model.init_from`.
 
     Returns:
       The data as the weights expect it, the network, the variables that it has from
@@ -132,7 +149,8 @@ def started(
 def normalized(
     dataset: Dataset, config: Config, initial: Weights
 ) -> tuple[Dataset, str | None]:
-    """The data as the weights expect it, and a warning where the config wants other."""
+    """Returns the data as the weights expect it, and a warning where the config sets
+    another normalization."""
     expected = initial.normalization
     if expected is None or len(expected.mean) != dataset.image_shape[-1]:
         return dataset, None

@@ -97,9 +97,7 @@ def train(
             keep=training.config.checkpoint.keep,
         ) as checkpoints,
     ):
-        state, saved, complaints = checkpoints.restore_newest(
-            jax.eval_shape(training.fresh_state)
-        )
+        state, saved, complaints = checkpoints.restore_newest(training.state_shapes)
         if state is None:
             state = parallel.replicate(training.fresh_state())
         start = int(state.step)

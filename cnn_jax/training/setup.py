@@ -66,6 +66,11 @@ class Network:
             phase=phase,
         )
 
+    @functools.cached_property
+    def state_shapes(self) -> state.State:
+        """The shapes and types of `fresh_state()`, which is traced once."""
+        return jax.eval_shape(self.fresh_state)
+
 
 @dataclass(frozen=True)
 class Training:
@@ -121,6 +126,11 @@ class Training:
         return self.network.fresh_state(
             self.initial, optimizer=self.optimizer, phase=self.ever()
         )
+
+    @functools.cached_property
+    def state_shapes(self) -> state.State:
+        """The shapes and types of `fresh_state()`, which is traced once."""
+        return jax.eval_shape(self.fresh_state)
 
 
 def dataset(config: Config) -> Dataset:
@@ -289,7 +299,7 @@ def check_normalization(training: Training) -> None:
     images = jax.ShapeDtypeStruct(
         (jax.device_count(), rows, *network.image_shape), np.uint8
     )
-    fresh = jax.eval_shape(network.fresh_state)
+    fresh = training.state_shapes
     variables = {"params": fresh.params, "batch_stats": fresh.batch_stats}
     for phase in {training.phase(0), training.ever()}:
 

@@ -222,7 +222,7 @@ def test_a_group_that_starts_later_has_the_rate_of_its_step(training_of):
 
 
 def test_a_fresh_state_without_an_optimizer(made):
-    shapes = jax.eval_shape(lambda: made.network.fresh_state())
+    shapes = made.network.state_shapes
     assert shapes.opt_state == optax.EmptyState()
     assert shapes.ema is not None  # the config keeps averages
 
