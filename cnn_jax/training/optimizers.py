@@ -14,9 +14,8 @@ from cnn_jax.training import freezing
 from cnn_jax.training.config import Config, arguments
 from cnn_jax.training.schedules import Schedule
 
-# Weight decay applies to kernels; biases, normalization and pixels are left alone
-# (He et al. 2019, "Bag of Tricks", section 3.1).
-DECAYED = {"kernel"}
+# Weight decay leaves biases, normalization and pixels alone (He et al. 2019, "Bag of
+# Tricks", section 3.1).
 NOT_DECAYED = {"bias", "scale", "pixels"}
 
 
@@ -179,14 +178,10 @@ def grouped(
 
 
 def decay_mask(params: Any) -> Any:
-    """Returns True where weight decay applies, by the name of the parameter.
-
-    Weight decay applies to a parameter of another name, in a layer of the user's, if it
-    has more than one dimension.
-    """
+    """Returns True where weight decay applies: to parameters of more than one
+    dimension whose name is none of `NOT_DECAYED`."""
 
     def decayed(path: tuple, leaf: Any) -> bool:
-        name = path[-1].key
-        return name in DECAYED or (name not in NOT_DECAYED and leaf.ndim > 1)
+        return path[-1].key not in NOT_DECAYED and leaf.ndim > 1
 
     return jax.tree_util.tree_map_with_path(decayed, params)

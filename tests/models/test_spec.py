@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax.traverse_util import flatten_dict
 
 from cnn_jax import layers, models
 from cnn_jax.core import imports
@@ -25,6 +26,7 @@ from cnn_jax.core.errors import UserError
 from cnn_jax.core.ranges import Count
 from cnn_jax.models.classifier import Classifier
 from cnn_jax.models.spec import MISSING, ModelSpec, Published
+from cnn_jax.training.optimizers import NOT_DECAYED
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = Path(os.environ.get("CNN_JAX_TEST_GOLDEN", ROOT / "../shared/golden"))
@@ -46,11 +48,13 @@ DISTINCT = {tiny(name): name for name in reversed(NAMES)}
 
 @pytest.mark.parametrize("model", DISTINCT, ids=DISTINCT.get)
 def test_the_tiny_form(model):
-    """It takes its input, and has few parameters."""
+    """It takes its input, and has few parameters, of names that weight decay knows."""
     spec = models.spec_of(DISTINCT[model])
     x = jax.ShapeDtypeStruct((1, *spec.tiny_shape), jnp.float32)
     shapes = jax.eval_shape(lambda x: model.init(jax.random.key(0), x, False), x)
     assert 0 < sum(leaf.size for leaf in jax.tree.leaves(shapes)) < 10**6
+    names = {path[-1] for path in flatten_dict(shapes["params"])}
+    assert names <= {"kernel", *NOT_DECAYED}
 
 
 @pytest.mark.parametrize("name", models.MODELS)
