@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from cnn_jax.data import digits
-from cnn_jax.runs import run_folder
+from cnn_jax.runs import config_json
 from cnn_jax.runs.resolve import resolve
 from cnn_jax.training import parallel, setup
 from cnn_jax.training.checkpoints import Checkpoints
@@ -56,7 +56,7 @@ def made(tmp_path_factory, values, few_digits):
     folder = tmp_path_factory.mktemp("made") / "run"
     config = resolve(values(optimizer={"ema_decay": 0.5}))
     network = setup.network(config, few_digits)
-    run_folder.describe(folder, config, few_digits, {})
+    config_json.describe(folder, config, few_digits, {})
     metric = f"test/{network.task.best_metric}"
     states = {}
     with Checkpoints(folder / "checkpoints", best_metric=metric, keep=2) as checkpoints:

@@ -13,7 +13,7 @@ from cnn_jax.benchmarks import convolutions, growth, measure, tables
 from cnn_jax.benchmarks import input as inputs
 from cnn_jax.benchmarks.peers import NoPeer
 from cnn_jax.benchmarks.subject import Request, make
-from cnn_jax.runs import run_folder
+from cnn_jax.core import records
 
 NAME = "benchmarks"
 
@@ -101,7 +101,7 @@ def write(folder: Path, protocol: measure.Protocol, images: str | None = None) -
     if loading:
         content["versions"] |= inputs.versions(loading[0]["peer"])
     growth.plot(rows, folder / "growth.png")
-    run_folder.write_json(folder / f"{NAME}.json", content)
+    records.write_json(folder / f"{NAME}.json", content)
     (folder / f"{NAME}.md").write_text(page(content), encoding="utf-8")
     _say(f"wrote {NAME}.md, {NAME}.json and growth.png in {folder}")
 

@@ -1,4 +1,4 @@
-"""Small files that a program left: read within bounds, and checked for damage."""
+"""Small files of a program: written whole, read within bounds, checked for damage."""
 
 import json
 import os
@@ -7,7 +7,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-from cnn_jax.core import strict_json
+from cnn_jax.core import disk, strict_json
 from cnn_jax.core.errors import UserError
 
 MAX_BYTES = 2**27
@@ -66,3 +66,22 @@ def checksum(value: Any) -> str:
     """Returns the CRC-32 of a value's JSON text, as eight hexadecimal digits."""
     text = json.dumps(json.loads(strict_json.dumps(value)), sort_keys=True)
     return f"{zlib.crc32(text.encode()):08x}"
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes the whole file or, when that fails, none of it.
+
+    Raises:
+      UserError: the disk refuses.
+    """
+    temporary = path.with_suffix(".tmp")
+    try:
+        with disk.writing(path):
+            with temporary.open("w", encoding="utf-8") as file:
+                file.write(strict_json.dumps(value, indent=2) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+    except (OSError, UserError):
+        temporary.unlink(missing_ok=True)
+        raise

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from cnn_jax.runs import run_folder, trained
+from cnn_jax.runs import config_json, trained
 from cnn_jax.training import setup
 from cnn_jax.training.state import parameter_count
 from cnn_jax.weights import torch_weights, weight_files
@@ -18,8 +18,8 @@ def export_weights(
       One line that says what was written.
     """
     weight_files.check_file(path, overwrite=overwrite)
-    config = run_folder.saved_config(workdir)
-    dataset = run_folder.saved_dataset(workdir)
+    config = config_json.saved_config(workdir)
+    dataset = config_json.saved_dataset(workdir)
     network = setup.network(config, dataset)
     entries = torch_weights.entries_of(
         config.model.name, network.model, dataset.image_shape

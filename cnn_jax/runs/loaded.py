@@ -15,7 +15,7 @@ from cnn_jax.core.errors import UserError
 from cnn_jax.data.images import Picture
 from cnn_jax.data.walk import check_regular
 from cnn_jax.models.network import described
-from cnn_jax.runs import input_files, run_folder, trained
+from cnn_jax.runs import config_json, input_files, trained
 from cnn_jax.tasks import Task
 from cnn_jax.tasks.resizing import Read
 from cnn_jax.training import setup
@@ -195,8 +195,8 @@ def load(
     workdir = Path(workdir)
     if isinstance(style, str | Path):
         check_regular(Path(style))
-    config = run_folder.saved_config(workdir)
-    dataset = run_folder.saved_dataset(workdir)
+    config = config_json.saved_config(workdir)
+    dataset = config_json.saved_dataset(workdir)
     if config.data.get("keep_pixels", 1) < 1:
         raise UserError(
             f"the run in {workdir} sees a part of the pixels of its own images "

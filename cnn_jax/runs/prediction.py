@@ -14,7 +14,7 @@ from cnn_jax import data
 from cnn_jax.core import names, strict_json
 from cnn_jax.core.errors import UserError
 from cnn_jax.data.walk import below
-from cnn_jax.runs import loaded, run_folder
+from cnn_jax.runs import config_json, loaded
 
 LONGEST_NAME = 255  # bytes, of a file
 
@@ -113,7 +113,7 @@ def files_in(workdir: Path, paths: Sequence[Path]) -> list[tuple[Path, Path]]:
     Raises:
       UserError: there are none in a path.
     """
-    name = run_folder.saved_config(workdir).data.name
+    name = config_json.saved_config(workdir).data.name
     kind = data.source(name)[0].files.kind
     files = []
     for path in paths:

@@ -10,7 +10,7 @@ from cnn_jax import models
 from cnn_jax.analysis import probe
 from cnn_jax.core.errors import UserError
 from cnn_jax.data.dataset import Dataset
-from cnn_jax.runs import console, run_folder, trained
+from cnn_jax.runs import config_json, console, run_folder, trained
 from cnn_jax.training import loop, setup
 from cnn_jax.training.config import Config
 from cnn_jax.training.setup import Network
@@ -18,7 +18,7 @@ from cnn_jax.training.setup import Network
 
 def probe_run(workdir: Path, *, kind: str, checkpoint: str, output: str) -> None:
     """Prints how good the features of a run's checkpoint are, on its data."""
-    config = run_folder.saved_config(workdir)
+    config = config_json.saved_config(workdir)
     dataset = run_folder.as_known(workdir, config, setup.dataset(config))
     run_folder.check_data(workdir, dataset)
     network = setup.network(config, dataset)

@@ -8,7 +8,7 @@ from PIL import Image
 
 from cnn_jax.core.errors import UserError
 from cnn_jax.core.names import key
-from cnn_jax.runs import loaded, run_folder, trained
+from cnn_jax.runs import config_json, loaded, trained
 from cnn_jax.runs.prediction import files_in, show, targets_of
 from cnn_jax.tasks import pictures, verification
 from cnn_jax.training import metrics_log
@@ -134,7 +134,7 @@ def _threshold(workdir: Path, step: int, name: str) -> float:
     Raises:
       UserError: none was measured, or the record of it is damaged.
     """
-    config = run_folder.saved_config(workdir)
+    config = config_json.saved_config(workdir)
     with trained.reader(workdir, config) as checkpoints:
         scores = checkpoints.scores(step)
     if scores:

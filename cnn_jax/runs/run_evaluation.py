@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from cnn_jax.core.errors import unknown
-from cnn_jax.runs import console, run_folder, trained
+from cnn_jax.runs import config_json, console, run_folder, trained
 from cnn_jax.training import loop, parallel, setup
 from cnn_jax.training.config import Config
 from cnn_jax.training.evaluation import evaluate as evaluate_split
@@ -22,7 +22,7 @@ def evaluate(
     Args:
       expected: the config that the run should be of; None: whatever it is of.
     """
-    config = run_folder.saved_config(workdir)
+    config = config_json.saved_config(workdir)
     if expected is not None:
         run_folder.claim(workdir, expected, overwrite=False)
         config = expected  # its data may lie elsewhere by now

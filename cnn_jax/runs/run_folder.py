@@ -3,34 +3,24 @@
 import contextlib
 import dataclasses
 import fcntl
-import importlib.metadata
-import json
 import os
-import platform
 import shutil
-import subprocess
 import time
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from cnn_jax.core import disk, guard, names, paths, records, strict_json
-from cnn_jax.core.errors import DataWarning, UserError
+from cnn_jax.core import names, paths, records
+from cnn_jax.core.errors import UserError
 from cnn_jax.core.orbax_paths import orbax_path
 from cnn_jax.core.records import Damaged
 from cnn_jax.data.dataset import Dataset
-from cnn_jax.runs import dataset_facts, migration, removal, user_code
-from cnn_jax.runs.resolve import resolve
+from cnn_jax.runs import config_json, dataset_facts, removal, user_code
 from cnn_jax.training import config as config_lib
 from cnn_jax.training import machine
 from cnn_jax.training.config import Config
 
-PACKAGES = ["cnn_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy"]
-PACKAGES += ["tensorflow-datasets", "grain"]
 PATIENCE = 30  # seconds to wait for another process in the folder
-# The keys of config.json in versions that kept no checksum.
-UNCHECKED = guard.KEYS | {"tags", "device"}
 
 
 def claim(workdir: Path, config: Config, *, overwrite: bool) -> bool:
@@ -51,9 +41,9 @@ def claim(workdir: Path, config: Config, *, overwrite: bool) -> bool:
         removal.check(workdir)
         return False
     try:
-        theirs = config_lib.identity(saved_config(workdir))
+        theirs = config_lib.identity(config_json.saved_config(workdir))
     except Damaged as error:
-        if _is_damaged_one_of(workdir, config):
+        if config_json.is_damaged_one_of(workdir, config):
             return True
         raise UserError(
             f"{workdir / removal.CONFIG} is damaged, and what is left of it does not "
@@ -139,60 +129,12 @@ def check_space(workdir: Path, state_bytes: int, keep: int) -> None:
         )
 
 
-def describe(
-    workdir: Path, config: Config, dataset: Dataset, tags: Mapping[str, str]
-) -> None:
-    """Writes config.json: the resolved config, tags, data, versions and the commit.
-
-    What is left of a run whose removal was interrupted is removed before.
-    """
-    workdir.mkdir(parents=True, exist_ok=True)
-    removal.finish(workdir)
-    content = {
-        "schema": migration.VERSION,
-        "config": config_lib.as_dict(config),
-        "config_hash": config_lib.hash_of(config),
-        "tags": dict(tags),
-        "dataset": dataset_facts.of(dataset),
-        "versions": {"python": platform.python_version()}
-        | {name: _version(name) for name in PACKAGES},
-        "git_commit": _git_commit(),
-        "device": machine.description(),
-    } | user_code.record(config, _before(workdir))
-    content["checksum"] = _checksum(content)
-    write_json(workdir / removal.CONFIG, content)
-    removal.forget(workdir)
-
-
-def _before(workdir: Path) -> dict[str, Any]:
-    """The content of config.json where a run goes on; `{}` where it begins."""
-    with contextlib.suppress(UserError):
-        return description(workdir)
-    return {}
-
-
-def _checksum(content: Mapping[str, Any]) -> str:
-    """The checksum of config.json, without the places of the user's files.
-
-    Users move their files, and change the places by hand.
-    """
-    config = {
-        f"{group}.{key}": value
-        for group, values in content["config"].items()
-        for key, value in (values if isinstance(values, dict) else {"": values}).items()
-    }
-    for key in config_lib.NOT_IDENTITY | config_lib.PATHS:
-        config.pop(key, None)
-    rest = {key: value for key, value in content.items() if key != "checksum"}
-    return records.checksum(rest | {"config": config})
-
-
 def as_known(workdir: Path, config: Config, dataset: Dataset) -> Dataset:
     """The data with the normalization of the run in the folder, if it came from the
     weights that the run started from."""
     if config.model.init_from is None or config.data.normalization is not None:
         return dataset
-    known = saved_dataset(workdir)
+    known = config_json.saved_dataset(workdir)
     return dataclasses.replace(dataset, mean=known.mean, std=known.std)
 
 
@@ -200,7 +142,10 @@ def check_data(workdir: Path, dataset: Dataset) -> None:
     """Raises UserError if the data is not what the run in the folder began with."""
     ours, theirs = (
         known | {"classes": [names.key(name) for name in known["classes"]]}
-        for known in (dataset_facts.of(dataset), description(workdir)["dataset"])
+        for known in (
+            dataset_facts.of(dataset),
+            config_json.description(workdir)["dataset"],
+        )
     )
     if lines := config_lib.differences(ours, theirs):
         raise UserError(
@@ -211,7 +156,7 @@ def check_data(workdir: Path, dataset: Dataset) -> None:
 
 def other_devices(workdir: Path) -> str | None:
     """Returns a warning if the run began on another number of devices."""
-    before = description(workdir).get("device")
+    before = config_json.description(workdir).get("device")
     count = before.get("count") if isinstance(before, dict) else None
     now = machine.description()["count"]
     if count is None or count == now:
@@ -222,136 +167,10 @@ def other_devices(workdir: Path) -> str | None:
     )
 
 
-def saved_config(workdir: Path) -> Config:
-    """Returns the resolved config of the run in a folder; its code can be imported.
-
-    Warns of code that has changed since.
-
-    Raises:
-      UserError: as `description` and `user_code.restore`, or the config is one that no
-        run can have.
-    """
-    content = description(workdir)
-    for text in user_code.restore(content, workdir):
-        warnings.warn(DataWarning(text), stacklevel=2)
-    try:
-        return _resolved(content)
-    except UserError:
-        raise
-    except Exception as error:  # whatever values of wrong types provoke
-        raise _not_a_runs(workdir, f"{type(error).__name__}: {error}") from error
-
-
-def _resolved(content: Mapping[str, Any]) -> Config:
-    """Returns the config in the content of a config.json of any version."""
-    version = content.get("schema", 1)
-    if version > migration.VERSION:
-        raise UserError(
-            f"the run is of a newer version of cnn_jax: its config has schema "
-            f"{version}, and this version reads up to {migration.VERSION}."
-        )
-    config = migration.migrated(content["config"], version)
-    return resolve(config, any_number=True)
-
-
-def saved_dataset(workdir: Path) -> Dataset:
-    """Returns what the run in a folder was trained on, without the examples.
-
-    Raises:
-      UserError: as `description`, or a fact of the data is missing or wrong.
-    """
-    try:
-        return dataset_facts.dataset(description(workdir)["dataset"])
-    except ValueError as error:
-        raise _not_a_runs(workdir, str(error)) from error
-
-
-def description(workdir: Path) -> dict[str, Any]:
-    """Returns the content of a run's config.json.
-
-    Raises:
-      Damaged: the file is not what was written.
-      UserError: there is none, or it is another program's.
-    """
-    path = workdir / removal.CONFIG
-    try:
-        content = records.read_json(path)
-    except (FileNotFoundError, NotADirectoryError):
-        raise UserError(
-            f"{workdir} is not a run's folder: there is no config.json in it."
-        ) from None
-    except Damaged as error:
-        raise Damaged(f"{error} {_MENDED}") from None
-    if not guard.is_runs(content):
-        raise _not_a_runs(workdir)
-    if not _is_intact(content):
-        raise Damaged(f"{path} is damaged (its checksum is wrong). {_MENDED}")
-    return content
-
-
-_MENDED = "The command that trained the run writes it again."
-
-
-def _is_intact(content: Mapping[str, Any]) -> bool:
-    """Returns whether the content of config.json is as it was written."""
-    if not all(isinstance(content.get(key), dict) for key in ("config", "dataset")):
-        return False
-    if "checksum" not in content:
-        return content.keys() <= UNCHECKED
-    return content["checksum"] == _checksum(content)
-
-
-def _not_a_runs(workdir: Path, reason: str = "") -> UserError:
-    reason = f" ({reason})" if reason else ""
-    return UserError(
-        f"{workdir / removal.CONFIG} is not the config.json of a run{reason}."
-    )
-
-
-def is_whole(workdir: Path) -> bool:
-    """Returns whether config.json is what the run wrote."""
-    try:
-        saved_dataset(workdir)
-    except Damaged:
-        return False
-    return True
-
-
-def _is_damaged_one_of(workdir: Path, config: Config) -> bool:
-    """Returns whether a damaged config.json still says that it is of `config`."""
-    text = records.read_bytes(workdir / removal.CONFIG)
-    if f'"config_hash": "{config_lib.hash_of(config)}"'.encode() in text:
-        return True
-    try:
-        theirs = _resolved(json.loads(text))
-    except Exception:  # whatever the damage provokes
-        return False
-    return config_lib.identity(theirs) == config_lib.identity(config)
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Writes the whole file or, when that fails, none of it.
-
-    Raises:
-      UserError: the disk refuses.
-    """
-    temporary = path.with_suffix(".tmp")
-    try:
-        with disk.writing(path):
-            with temporary.open("w", encoding="utf-8") as file:
-                file.write(strict_json.dumps(value, indent=2) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-    except (OSError, UserError):
-        temporary.unlink(missing_ok=True)
-        raise
-
-
 def write_results(workdir: Path, results: Mapping[str, Any]) -> None:
     """Writes results.json, with a checksum."""
     seal = {"checksum": records.checksum(results)}
-    write_json(workdir / "results.json", {**results, **seal})
+    records.write_json(workdir / "results.json", {**results, **seal})
 
 
 def read_results(workdir: Path) -> dict[str, Any] | None:
@@ -378,32 +197,10 @@ def read_results(workdir: Path) -> dict[str, Any] | None:
     if not whole:
         raise Damaged(f"{path} is damaged (its checksum is wrong).")
     ours = results.get("config_hash")
-    if ours and ours != description(workdir).get("config_hash"):
+    if ours and ours != config_json.description(workdir).get("config_hash"):
         raise Damaged(f"{path} is that of another run.")
     return results
 
 
 def _is_number(value: Any) -> bool:
     return value is None or isinstance(value, int | float)
-
-
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
-def _git_commit() -> str | None:
-    """The commit of the code that runs, `-dirty` when files were changed since."""
-    try:
-        return subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=10,
-        ).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return None

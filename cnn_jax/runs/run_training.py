@@ -13,7 +13,7 @@ from flax.traverse_util import flatten_dict
 from cnn_jax.analysis import costs
 from cnn_jax.core.records import Damaged
 from cnn_jax.data.dataset import Dataset
-from cnn_jax.runs import console, run_folder, trained
+from cnn_jax.runs import config_json, console, run_folder, trained
 from cnn_jax.training import config as config_lib
 from cnn_jax.training import freezing, loop, machine, parallel, setup, startup
 from cnn_jax.training.config import Config
@@ -65,7 +65,7 @@ def train(
         console.show_results(results, workdir)
         return results
     # Where config.json is damaged, the data and the weights give its facts again.
-    known = known and run_folder.is_whole(workdir)
+    known = known and config_json.is_whole(workdir)
     ready = _prepare(config, workdir if known else None)
     with _opened(workdir, ready, overwrite, tags or {}):
         for line in (*(f"warning: {line}" for line in damage), *ready.said):
@@ -88,7 +88,7 @@ def train(
 
 def _damage(workdir: Path) -> list[str]:
     """Returns what is damaged in a run's folder and can be mended, a line each."""
-    if not run_folder.is_whole(workdir):
+    if not config_json.is_whole(workdir):
         return [
             f"{workdir / 'config.json'} is damaged, and is written again from this "
             "command and its data."
@@ -171,6 +171,6 @@ def _opened(
             run_folder.check_space(workdir, size, config.checkpoint.keep)
             stack.enter_context(run_folder.reserved(workdir, console.say))
             run_folder.claim(workdir, config, overwrite=overwrite)
-            run_folder.describe(workdir, config, ready.dataset, tags)
+            config_json.describe(workdir, config, ready.dataset, tags)
         parallel.wait_for_all("folder")
         yield

@@ -12,7 +12,7 @@ from flax.traverse_util import flatten_dict
 from cnn_jax import models, tasks
 from cnn_jax.core.errors import UserError, unknown
 from cnn_jax.data.dataset import IMAGENET_MEAN, IMAGENET_STD, Dataset
-from cnn_jax.runs import run_folder
+from cnn_jax.runs import config_json
 from cnn_jax.training import setup
 from cnn_jax.training.checkpoints import Checkpoints
 from cnn_jax.training.config import Config
@@ -88,8 +88,8 @@ def weights(workdir: Path, checkpoint: str = "best") -> Weights:
     Raises:
       UserError: the folder is not a run's, or has no such checkpoint.
     """
-    config = run_folder.saved_config(workdir)
-    dataset = run_folder.saved_dataset(workdir)
+    config = config_json.saved_config(workdir)
+    dataset = config_json.saved_dataset(workdir)
     step, variables = variables_of(workdir, setup.network(config, dataset), checkpoint)
     arrays = flatten_dict(jax.device_get(variables), sep="/")
     return Weights(

@@ -12,7 +12,7 @@ from typing import Any
 from cnn_jax.core.errors import UserError
 from cnn_jax.core.paths import split_recipe
 from cnn_jax.core.records import Damaged
-from cnn_jax.runs import resolve, run_folder
+from cnn_jax.runs import config_json, resolve, run_folder
 from cnn_jax.training import config as config_lib
 from cnn_jax.training.config import Config
 
@@ -292,7 +292,7 @@ def incomplete(runs: Sequence[Run]) -> list[Run]:
 def _has_results(run: Run) -> bool:
     """Whether the folder of a run holds whole results; training mends others."""
     try:
-        run_folder.description(run.workdir)
+        config_json.description(run.workdir)
         return run_folder.read_results(run.workdir) is not None
     except Damaged:
         return False

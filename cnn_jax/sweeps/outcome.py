@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cnn_jax.core import disk, records
 from cnn_jax.core.errors import UserError
-from cnn_jax.runs import run_folder
+from cnn_jax.runs import config_json, run_folder
 from cnn_jax.sweeps.experiment import Run, shell_line
 
 LOG = "log.txt"
@@ -93,7 +93,7 @@ def _is_done(run: Run) -> bool:
     """
     if not run_folder.claim(run.workdir, run.config, overwrite=False):
         return False
-    run_folder.description(run.workdir)
+    config_json.description(run.workdir)
     return run_folder.read_results(run.workdir) is not None
 
 

@@ -9,7 +9,7 @@ import safetensors
 
 from cnn_jax import runs
 from cnn_jax.core.errors import UserError
-from cnn_jax.runs import run_folder
+from cnn_jax.runs import config_json
 from cnn_jax.runs.resolve import resolve
 from cnn_jax.training import parallel, setup
 from cnn_jax.training.checkpoints import Checkpoints
@@ -29,7 +29,7 @@ def test_a_run_becomes_a_file_with_torchvisions_names(values, tmp_path, few_digi
     given["model"] = RESNET
     config = resolve(given)
     folder, path = tmp_path / "run", tmp_path / "w.safetensors"
-    run_folder.describe(folder, config, few_digits, {})
+    config_json.describe(folder, config, few_digits, {})
     network = setup.network(config, few_digits)
     state = parallel.replicate(network.fresh_state())
     metric = "test/accuracy"

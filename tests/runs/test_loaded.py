@@ -11,7 +11,7 @@ from PIL import Image
 import cnn_jax
 from cnn_jax import models
 from cnn_jax.core.errors import UserError
-from cnn_jax.runs import loaded, run_folder
+from cnn_jax.runs import config_json, loaded
 from cnn_jax.runs.resolve import resolve
 from cnn_jax.tasks.resizing import UNCHANGED
 from cnn_jax.training import setup
@@ -50,7 +50,7 @@ def test_a_style_for_a_network_that_takes_none(made, write_digits):
 
 def test_pictures_of_which_the_run_saw_a_part(values, tmp_path, few_digits):
     config = resolve(values(data={"keep_pixels": 0.5}))
-    run_folder.describe(tmp_path, config, few_digits, {})
+    config_json.describe(tmp_path, config, few_digits, {})
     with pytest.raises(UserError, match=r"sees a part .* \(data\.keep_pixels\)"):
         loaded.load(tmp_path)
 

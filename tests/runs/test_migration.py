@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cnn_jax.core.errors import UserError
-from cnn_jax.runs import migration, run_folder
+from cnn_jax.runs import config_json, migration
 
 # A run of six steps that was ended after three, as version 1 wrote it: a task and its
 # metrics had other names. The numbers are those of that version, on one CPU.
@@ -32,17 +32,17 @@ def test_names_of_version_1():
 
 
 def test_a_config_of_version_1_is_read(old):
-    config = run_folder.saved_config(old)
+    config = config_json.saved_config(old)
     assert config.task.name == "localization" and config.model.width == 2
 
 
 def test_a_newer_version_is_refused(old):
     path = old / "config.json"
     content = json.loads(path.read_text()) | {"schema": migration.VERSION + 1}
-    content["checksum"] = run_folder._checksum(content)
+    content["checksum"] = config_json._checksum(content)
     path.write_text(json.dumps(content))
     with pytest.raises(UserError, match="newer version of cnn_jax"):
-        run_folder.saved_config(old)
+        config_json.saved_config(old)
 
 
 @pytest.mark.full

@@ -8,7 +8,7 @@ import pytest
 
 from cnn_jax.core.errors import UserError
 from cnn_jax.data import digits
-from cnn_jax.runs import removal, run_folder
+from cnn_jax.runs import config_json, removal, run_folder
 from cnn_jax.runs.resolve import resolve
 from cnn_jax.training.config import as_dict, default
 
@@ -22,7 +22,7 @@ class Killed(BaseException):
 @pytest.fixture(autouse=True)
 def no_git(monkeypatch):
     """To ask for the commit takes longer than all the rest."""
-    monkeypatch.setattr(run_folder, "_git_commit", lambda: None)
+    monkeypatch.setattr(config_json, "_git_commit", lambda: None)
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def config():
 def whole(tmp_path_factory, config, dataset):
     """A complete run's folder, with files of the user's."""
     folder = tmp_path_factory.mktemp("removal") / "run"
-    run_folder.describe(folder, config, dataset, {})
+    config_json.describe(folder, config, dataset, {})
     run_folder.write_results(folder, {"step": 3})
     for name in ("metrics.jsonl", "events.out.tfevents.1.host.2", "notes.txt"):
         (folder / name).write_text("{}\n")
@@ -62,7 +62,7 @@ def content(folder):
 def overwrite(folder, config, dataset):
     """What training does before it begins."""
     assert not run_folder.claim(folder, config, overwrite=True)
-    run_folder.describe(folder, config, dataset, {})
+    config_json.describe(folder, config, dataset, {})
 
 
 def killed_at(number, monkeypatch, act):
@@ -111,16 +111,16 @@ def test_a_kill_leaves_the_old_run_or_a_folder_for_a_new_one(
         else:
             states.append("between")
             with pytest.raises(UserError):
-                run_folder.saved_config(folder)
+                config_json.saved_config(folder)
             # With --overwrite, and without.
             again = shutil.copytree(folder, tmp_path / f"{number} again")
             overwrite(again, other, dataset)
             assert content(again).keys() == {*mine, "config.json"}
             assert not run_folder.claim(folder, other, overwrite=False)
-            run_folder.describe(folder, other, dataset, {})
-        run_folder.describe(folder, other, dataset, {})
+            config_json.describe(folder, other, dataset, {})
+        config_json.describe(folder, other, dataset, {})
         left = content(folder)
-        assert run_folder.saved_config(folder) == other
+        assert config_json.saved_config(folder) == other
         left.pop("config.json")
         assert left == mine and not (folder / removal.HIDDEN).exists()
     assert sorted({*states}, key=states.index) == ["old", "between", "new"]

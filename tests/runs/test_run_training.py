@@ -11,7 +11,7 @@ import pytest
 from cnn_jax import runs
 from cnn_jax.analysis import costs
 from cnn_jax.core.errors import UserError
-from cnn_jax.runs import run_folder
+from cnn_jax.runs import config_json, run_folder
 from cnn_jax.runs.resolve import resolve
 from cnn_jax.training import loop, parallel, setup
 from cnn_jax.training.freezing import shapes_of
@@ -108,7 +108,7 @@ def test_data_that_changed_since_the_run_began(trained_with, values, tmp_path):
     dataset = setup.dataset(config)
     train = dataset.splits["train"].subset(np.arange(23))
     fewer = dataclasses.replace(dataset, splits=dataset.splits | {"train": train})
-    run_folder.describe(tmp_path, config, fewer, {})
+    config_json.describe(tmp_path, config, fewer, {})
     with pytest.raises(UserError, match="the data has changed"):
         runs.train(config, tmp_path, overwrite=False)
     assert len(trained_with) == 1

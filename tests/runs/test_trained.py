@@ -10,7 +10,7 @@ from flax.traverse_util import flatten_dict
 
 from cnn_jax.core.errors import UserError
 from cnn_jax.data.dataset import IMAGENET_MEAN, IMAGENET_STD, Dataset
-from cnn_jax.runs import run_folder, trained
+from cnn_jax.runs import config_json, trained
 from cnn_jax.runs.resolve import resolve
 from cnn_jax.training.checkpoints import Checkpoints
 from cnn_jax.weights import weight_files
@@ -176,6 +176,6 @@ def test_a_description_of_a_run_is_enough(made, tmp_path, values):
     """Its data is not read to load its weights."""
     config = made.config.to_dict()
     config["data"] |= {"train_examples": 10**6}
-    run_folder.describe(tmp_path, resolve(config), made.dataset, {})
+    config_json.describe(tmp_path, resolve(config), made.dataset, {})
     (tmp_path / "checkpoints").symlink_to(made.workdir / "checkpoints")
     assert trained.weights(tmp_path).facts["step"] == 2

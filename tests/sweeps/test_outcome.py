@@ -9,7 +9,7 @@ import pytest
 
 from cnn_jax.core.errors import UserError
 from cnn_jax.data import digits
-from cnn_jax.runs import run_folder
+from cnn_jax.runs import config_json, run_folder
 from cnn_jax.sweeps import experiment, plots, results, runner
 from cnn_jax.sweeps.outcome import LOG, outcome
 from cnn_jax.training import metrics_log
@@ -24,7 +24,7 @@ def template(tmp_path_factory):
 @pytest.fixture
 def sweep(experiment_file, template, monkeypatch, tmp_path):
     """A sweep of two arms and two seeds, with the records of complete runs."""
-    monkeypatch.setattr(run_folder, "_git_commit", lambda: None)
+    monkeypatch.setattr(config_json, "_git_commit", lambda: None)
     monkeypatch.setattr(plots, "write", lambda *_: [])  # takes seconds
     found = experiment.load(
         str(experiment_file),
@@ -34,7 +34,7 @@ def sweep(experiment_file, template, monkeypatch, tmp_path):
         only="base|wider",
     )
     for run in found.runs:
-        run_folder.describe(run.workdir, run.config, template, {})
+        config_json.describe(run.workdir, run.config, template, {})
         log = metrics_log.MetricsLog(run.workdir, 0, None)
         for step in (5, 10):
             log.write(json.dumps({"step": step, "test/accuracy": step / 20}))
