@@ -198,9 +198,9 @@ def asked(call, monkeypatch):
     return ask
 
 
-@pytest.fixture
-def fresh_imports(monkeypatch):
-    """Modules and folders of the user's code, forgotten at the end of a test."""
+@pytest.fixture(autouse=True)
+def forgotten_imports(monkeypatch, tmp_path_factory):
+    """Each test forgets the modules and folders of users' code that it imported."""
     from cnn_jax.core import guard, imports
 
     monkeypatch.setattr(sys, "path", sys.path[:])
@@ -208,11 +208,10 @@ def fresh_imports(monkeypatch):
     for name in ("FOLDERS", "REFUSED"):
         monkeypatch.setattr(guard, name, [])
     monkeypatch.setattr(imports, "FOLLOWED", set())
-    before = set(sys.modules)
+    before, place = set(sys.modules), str(tmp_path_factory.getbasetemp())
     yield
-    for name, module in list(sys.modules.items()):
-        file = str(getattr(module, "__file__", None) or "")
-        if name not in before and not guard.is_own(file):
+    for name in sys.modules.keys() - before:
+        if str(getattr(sys.modules[name], "__file__", None)).startswith(place):
             del sys.modules[name]
 
 

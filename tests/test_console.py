@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture
-def called(monkeypatch, capsys, fresh_imports):
+def called(monkeypatch, capsys):
     """`called(*arguments)`: (exit code, stdout, stderr) of `cnn-jax`."""
 
     def call(*arguments):

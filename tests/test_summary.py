@@ -1,7 +1,6 @@
 """The command."""
 
 import json
-import sys
 
 import pytest
 
@@ -61,8 +60,6 @@ def their_nets(tmp_path, monkeypatch):
         "spec = ModelSpec(Net, Published((8, 8, 1), 3))\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    yield
-    sys.modules.pop("their_nets", None)
 
 
 def test_a_model_of_the_user(their_nets, call):

@@ -193,7 +193,7 @@ def test_a_checkout_may_be_the_folder_of_a_run(tmp_path):
 
 
 @pytest.fixture
-def on_path(fresh_imports, monkeypatch):
+def on_path(monkeypatch):
     return lambda *folders: monkeypatch.setattr(
         sys, "path", [*map(str, folders), *sys.path]
     )

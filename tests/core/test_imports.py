@@ -23,7 +23,7 @@ def write(path, text=""):
 
 
 @pytest.fixture
-def project(tmp_path, fresh_imports):
+def project(tmp_path):
     """A folder of a user's code, which can be imported."""
     write(tmp_path / "project" / "nets_a.py", NETS)
     write(tmp_path / "project" / "package_a" / "__init__.py")
@@ -174,7 +174,7 @@ def test_a_module_in_a_run_is_refused(project, tmp_path):
 
 
 @pytest.fixture
-def two(tmp_path, fresh_imports):
+def two(tmp_path):
     """Two folders with modules of one name."""
     for folder in ("first", "second"):
         write(tmp_path / folder / "same_a.py", f"name = {folder!r}\n")

@@ -33,7 +33,7 @@ SOURCE, number = Source("theirs", load), 3
 
 
 @pytest.fixture
-def user(tmp_path, fresh_imports):
+def user(tmp_path):
     """A module of a user's, with the objects above."""
     (tmp_path / "a_user.py").write_text(f"from {__name__} import *")
     imports.add(tmp_path)

@@ -181,7 +181,7 @@ number = 3
 
 
 @pytest.fixture
-def their_nets(tmp_path, fresh_imports):
+def their_nets(tmp_path):
     """A module of a user's, with the objects above."""
     (tmp_path / "their_nets.py").write_text(f"from {__name__} import *")
     imports.add(tmp_path)

@@ -188,7 +188,7 @@ def test_a_record_of_gigabytes(folder):
 
 
 def test_the_code_of_a_user_is_found_again(
-    folder, config, dataset, tmp_path, fresh_imports, monkeypatch
+    folder, config, dataset, tmp_path, monkeypatch
 ):
     """And a change of it is one warning, also after the run went on."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))

@@ -357,7 +357,7 @@ class Invert(Augmentation):
 """
 
 
-def test_augmentations_from_outside_have_keys_of_the_data(tmp_path, fresh_imports):
+def test_augmentations_from_outside_have_keys_of_the_data(tmp_path):
     (tmp_path / "a_user.py").write_text(INVERT)
     imports.add(tmp_path)
     flags = {"data.augmentations": "a_user.Invert", "data.inverted": "0.25"}

@@ -63,7 +63,7 @@ def test_another_source_on_the_command_line(own, name):
 def load(*, dir: Place, image_size: int = 300) -> Dataset: ...
 
 
-def test_the_users_own_source_stays(fresh_imports, tmp_path):
+def test_the_users_own_source_stays(tmp_path):
     (tmp_path / "a_user.py").write_text(f"from {__name__} import load")
     imports.add(tmp_path)
     found = small(name="a_user.load", dir="x", image_size=200)

@@ -27,7 +27,7 @@ def cache(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def project(tmp_path, fresh_imports):
+def project(tmp_path):
     write(tmp_path / "project" / "nets_u.py", NETS)
     imports.add(tmp_path / "project")
     return tmp_path / "project"
@@ -75,7 +75,7 @@ def test_what_is_recorded(project):
     assert len(content["code"]["signature"]) == 64
 
 
-def test_an_installed_package_needs_no_folder(fresh_imports):
+def test_an_installed_package_needs_no_folder():
     kept = recorded("flax.linen.Dense")["code"]["names"]["flax.linen.Dense"]
     assert kept["folder"] is None and "flax/linen/linear.py" in kept["files"]
 

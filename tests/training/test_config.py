@@ -204,14 +204,14 @@ def write(path, text):
     return str(path)
 
 
-def test_a_config_imports_what_lies_beside_it(tmp_path, fresh_imports):
+def test_a_config_imports_what_lies_beside_it(tmp_path):
     write(tmp_path / "helpers_a.py", "NAME = 'mlp'\n")
     write(tmp_path / "base_a.py", f"from helpers_a import NAME\n{CONFIG}")
     path = write(tmp_path / "config_a.py", "from base_a import get_config\n")
     assert config_lib.load_file(path)["model"]["name"] == "mlp"
 
 
-def test_two_configs_do_not_share_a_helper_by_accident(tmp_path, fresh_imports):
+def test_two_configs_do_not_share_a_helper_by_accident(tmp_path):
     paths = []
     for folder in ("a", "b"):
         write(tmp_path / folder / "helpers_b.py", f"NAME = {folder!r}\n")
@@ -224,7 +224,7 @@ def test_two_configs_do_not_share_a_helper_by_accident(tmp_path, fresh_imports):
         assert f"{tmp_path / folder}/helpers_b.py" in str(error.value)
 
 
-def test_the_line_of_a_fault_is_that_of_the_users_file(tmp_path, fresh_imports):
+def test_the_line_of_a_fault_is_that_of_the_users_file(tmp_path):
     write(tmp_path / "helpers_c.py", "\n\nNAME = nothing\n")
     path = write(tmp_path / "config.py", f"from helpers_c import NAME\n{CONFIG}")
     place = f"{tmp_path}/helpers_c.py, line 3"
@@ -239,7 +239,7 @@ def test_the_line_of_a_fault_is_that_of_the_users_file(tmp_path, fresh_imports):
         config_lib.load_file(path)
 
 
-def test_recipes_that_came_with_the_package(tmp_path, monkeypatch, fresh_imports):
+def test_recipes_that_came_with_the_package(tmp_path, monkeypatch):
     """Are found where the working directory has none of that name."""
     monkeypatch.chdir(tmp_path)
     own = write(tmp_path / "configs" / "mlp.py", CONFIG)

@@ -342,7 +342,7 @@ LINENS = {"norm": "partial(nn.BatchNorm, not self.train)"}
     ],
 )
 def test_a_frozen_normalization_uses_no_batch(
-    parts, fits, tmp_path, fresh_imports, values, few_digits
+    parts, fits, tmp_path, values, few_digits
 ):
     """A layer that cannot be told that it is frozen is refused before training."""
     (tmp_path / "frozen_nets.py").write_text(BLOCK.format(**parts))

@@ -188,7 +188,7 @@ class Theirs(nn.Module):
         return nn.Dense(self.num_classes, name="head")(x)
 
 
-def test_weights_of_a_users_network(tmp_path, fresh_imports):
+def test_weights_of_a_users_network(tmp_path):
     (tmp_path / "their_nets.py").write_text(f"from {__name__} import Theirs")
     imports.add(tmp_path)
     name = "their_nets.Theirs"

@@ -38,7 +38,7 @@ class SameKey(Invert):
 
 
 @pytest.fixture
-def outside(tmp_path, fresh_imports):
+def outside(tmp_path):
     """A module of a user's, with two augmentations."""
     (tmp_path / "a_user.py").write_text(A_USERS)
     imports.add(tmp_path)
