@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, Any, NewType
+from typing import Annotated, Any, NewType, TypeAlias
 
 from ml_collections import ConfigDict, FrozenConfigDict
 
@@ -27,7 +27,7 @@ from cnn_jax.core.ranges import Range
 from cnn_jax.data import augmentations
 
 # A resolved config, or a group of one.
-Config = FrozenConfigDict
+Config: TypeAlias = FrozenConfigDict
 
 # A length of training in steps. A parameter `every: Duration` is written in a
 # config as any one of `every_steps`, `every_epochs` and `every_examples`.
