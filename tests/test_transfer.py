@@ -118,8 +118,8 @@ def test_the_normalization_travels(source, done, call, tmp_path):
     ]
     out = done("main", *arguments)
     assert "warning" not in out
-    theirs = config_json.saved_dataset(source)
-    ours = config_json.saved_dataset(tmp_path / "run")
+    theirs = config_json.read(source).dataset
+    ours = config_json.read(tmp_path / "run").dataset
     assert (ours.mean, ours.std) == (theirs.mean, theirs.std)
     # Evaluation and another start know it too.
     done("evaluate", f"--workdir={tmp_path / 'run'}")
@@ -127,7 +127,7 @@ def test_the_normalization_travels(source, done, call, tmp_path):
     out = done("main", *arguments, "--config.data.normalization=half", "--overwrite")
     assert f"warning: {source} expects images normalized by mean (0." in out
     assert "means (0.500) and (0.500)" in out
-    assert config_json.saved_dataset(tmp_path / "run").mean == (0.5,)
+    assert config_json.read(tmp_path / "run").dataset.mean == (0.5,)
 
 
 @pytest.mark.parametrize(
@@ -260,7 +260,7 @@ def test_the_config_starts_from_its_own_source(done, call, tmp_path):
     flags = ["--smoke", f"--config.model.init_from={source}", f"--workdir={workdir}"]
     out = done("main", config, *flags)
     assert "left out: head: the file's classes are others" in out
-    assert config_json.saved_dataset(workdir).classes == ("5", "6", "7", "8", "9")
+    assert config_json.read(workdir).dataset.classes == ("5", "6", "7", "8", "9")
     before, after = variables(source, "best"), variables(workdir)
     for key, value in before.items():
         assert np.array_equal(value, after[key]) != ("/head/" in key)

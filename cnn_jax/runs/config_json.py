@@ -8,7 +8,7 @@ import subprocess
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from cnn_jax.core import guard, records
 from cnn_jax.core.errors import DataWarning, UserError
@@ -75,22 +75,48 @@ def _checksum(content: Mapping[str, Any]) -> str:
     return records.checksum(rest | {"config": config})
 
 
-def saved_config(workdir: Path) -> Config:
-    """Returns the resolved config of the run in a folder; its code can be imported.
+class Saved(NamedTuple):
+    """What the config.json of a run says.
 
-    Warns of code that has changed since.
+    Attributes:
+      config: the resolved config; the user's code that it names can be imported.
+      dataset: the data that the run was trained on, without the examples.
+      content: the whole file.
+      workdir: the run's folder.
+    """
+
+    config: Config
+    dataset: Dataset
+    content: dict[str, Any]
+    workdir: Path
+
+    @property
+    def device_count(self) -> int | None:
+        """The number of devices that the run began on; None if it is not known."""
+        device = self.content.get("device")
+        return device.get("count") if isinstance(device, dict) else None
+
+
+def read(workdir: Path) -> Saved:
+    """Returns what the config.json of the run in a folder says.
+
+    Warns of the user's code that has changed since the run began.
 
     Raises:
-      UserError: as `description` and `user_code.restore`, or the config is one that no
-        run can have.
+      Damaged: the file is not what the run wrote.
+      UserError: there is no such file, or another program's; no run can have its
+        config or its data; or the user's code is not found.
     """
     content = description(workdir)
     for text in user_code.restore(content, workdir):
         warnings.warn(DataWarning(text), stacklevel=2)
     try:
-        return _resolved(content)
+        config, facts = _resolved(content), content["dataset"]
+        return Saved(config, dataset_facts.dataset(facts), content, workdir)
     except UserError:
         raise
+    except ValueError as error:
+        raise _not_a_runs(workdir, str(error)) from error
     except Exception as error:  # whatever values of wrong types provoke
         raise _not_a_runs(workdir, f"{type(error).__name__}: {error}") from error
 
@@ -105,18 +131,6 @@ def _resolved(content: Mapping[str, Any]) -> Config:
         )
     config = migration.migrated(content["config"], version)
     return resolve(config, any_number=True)
-
-
-def saved_dataset(workdir: Path) -> Dataset:
-    """Returns what the run in a folder was trained on, without the examples.
-
-    Raises:
-      UserError: as `description`, or a fact of the data is missing or wrong.
-    """
-    try:
-        return dataset_facts.dataset(description(workdir)["dataset"])
-    except ValueError as error:
-        raise _not_a_runs(workdir, str(error)) from error
 
 
 def description(workdir: Path) -> dict[str, Any]:
@@ -156,15 +170,6 @@ def _not_a_runs(workdir: Path, reason: str = "") -> UserError:
     return UserError(
         f"{workdir / removal.CONFIG} is not the config.json of a run{reason}."
     )
-
-
-def is_whole(workdir: Path) -> bool:
-    """Returns whether config.json is what the run wrote."""
-    try:
-        saved_dataset(workdir)
-    except Damaged:
-        return False
-    return True
 
 
 def is_damaged_one_of(workdir: Path, config: Config) -> bool:

@@ -18,8 +18,8 @@ def export_weights(
       One line that says what was written.
     """
     weight_files.check_file(path, overwrite=overwrite)
-    config = config_json.saved_config(workdir)
-    dataset = config_json.saved_dataset(workdir)
+    saved = config_json.read(workdir)
+    config, dataset = saved.config, saved.dataset
     network = setup.network(config, dataset)
     entries = torch_weights.entries_of(
         config.model.name, network.model, dataset.image_shape

@@ -195,8 +195,8 @@ def load(
     workdir = Path(workdir)
     if isinstance(style, str | Path):
         check_regular(Path(style))
-    config = config_json.saved_config(workdir)
-    dataset = config_json.saved_dataset(workdir)
+    saved = config_json.read(workdir)
+    config, dataset = saved.config, saved.dataset
     if config.data.get("keep_pixels", 1) < 1:
         raise UserError(
             f"the run in {workdir} sees a part of the pixels of its own images "

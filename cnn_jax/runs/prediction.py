@@ -113,7 +113,7 @@ def files_in(workdir: Path, paths: Sequence[Path]) -> list[tuple[Path, Path]]:
     Raises:
       UserError: there are none in a path.
     """
-    name = config_json.saved_config(workdir).data.name
+    name = config_json.read(workdir).config.data.name
     kind = data.source(name)[0].files.kind
     files = []
     for path in paths:

@@ -18,10 +18,10 @@ from cnn_jax.training.setup import Network
 
 def probe_run(workdir: Path, *, kind: str, checkpoint: str, output: str) -> None:
     """Prints how good the features of a run's checkpoint are, on its data."""
-    config = config_json.saved_config(workdir)
-    dataset = run_folder.as_known(workdir, config, setup.dataset(config))
-    run_folder.check_data(workdir, dataset)
-    network = setup.network(config, dataset)
+    saved = config_json.read(workdir)
+    dataset = run_folder.as_known(saved, setup.dataset(saved.config))
+    run_folder.check_data(saved, dataset)
+    network = setup.network(saved.config, dataset)
     _, variables = trained.variables_of(workdir, network, checkpoint)
     _probe(kind, dataset, network, variables, output)
 

@@ -134,7 +134,7 @@ def _threshold(workdir: Path, step: int, name: str) -> float:
     Raises:
       UserError: none was measured, or the record of it is damaged.
     """
-    config = config_json.saved_config(workdir)
+    config = config_json.read(workdir).config
     with trained.reader(workdir, config) as checkpoints:
         scores = checkpoints.scores(step)
     if scores:

@@ -22,16 +22,18 @@ def evaluate(
     Args:
       expected: the config that the run should be of; None: whatever it is of.
     """
-    config = config_json.saved_config(workdir)
+    run_folder.check_place(workdir)
+    saved = config_json.read(workdir)
+    config = saved.config
     if expected is not None:
-        run_folder.claim(workdir, expected, overwrite=False)
+        run_folder.check_config(saved, expected)
         config = expected  # its data may lie elsewhere by now
     with trained.reader(workdir, config) as checkpoints:
         step = trained.chosen_step(checkpoints, checkpoint)
-        dataset = run_folder.as_known(workdir, config, setup.dataset(config))
+        dataset = run_folder.as_known(saved, setup.dataset(config))
         if split not in dataset.splits:
             raise unknown("split", split, dataset.splits)
-        run_folder.check_data(workdir, dataset)
+        run_folder.check_data(saved, dataset)
         network = setup.network(config, dataset)
         parallel.check_batch_sizes(config)
         variables = trained.restore(checkpoints, step, network)

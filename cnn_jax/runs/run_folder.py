@@ -8,7 +8,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from cnn_jax.core import names, paths, records
 from cnn_jax.core.errors import UserError
@@ -16,6 +16,7 @@ from cnn_jax.core.orbax_paths import orbax_path
 from cnn_jax.core.records import Damaged
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.runs import config_json, dataset_facts, removal, user_code
+from cnn_jax.runs.config_json import Saved
 from cnn_jax.training import config as config_lib
 from cnn_jax.training import machine
 from cnn_jax.training.config import Config
@@ -23,44 +24,74 @@ from cnn_jax.training.config import Config
 PATIENCE = 30  # seconds to wait for another process in the folder
 
 
-def claim(workdir: Path, config: Config, *, overwrite: bool) -> bool:
-    """Checks that a run of `config` may use the folder; True if it is one's already.
+class Begun(NamedTuple):
+    """A run that has begun in a folder.
 
-    Nothing is written; with `overwrite`, the run that is there is removed, and
-    nothing else.
+    Attributes:
+      saved: what its config.json says; None where that file is damaged.
+      results: the results of a complete run; None before, and where they are damaged.
+      damage: a line for each damaged file. Training mends all of them.
+    """
+
+    saved: Saved | None
+    results: dict[str, Any] | None
+    damage: list[str]
+
+
+def begun(workdir: Path, config: Config) -> Begun | None:
+    """Returns the run of `config` in the folder; None if there is none yet.
 
     Raises:
       UserError: the folder holds a run of another config (the differing keys are
-        named), or something that is no run.
+        named), or no run but files of one's names.
     """
     check_place(workdir)
     user_code.check_place(workdir)
-    if overwrite:
-        removal.remove(workdir)
     if not (workdir / removal.CONFIG).exists():
         removal.check(workdir)
-        return False
+        return None
     try:
-        theirs = config_lib.identity(config_json.saved_config(workdir))
+        saved = config_json.read(workdir)
     except Damaged as error:
         if config_json.is_damaged_one_of(workdir, config):
-            return True
+            return Begun(None, None, [str(error)])
         raise UserError(
             f"{workdir / removal.CONFIG} is damaged, and what is left of it does not "
             "name this config: take another --workdir, or --overwrite this one."
         ) from error
-    if lines := config_lib.differences(config_lib.identity(config), theirs):
+    check_config(saved, config)
+    try:
+        return Begun(saved, read_results(workdir, saved.content.get("config_hash")), [])
+    except Damaged as error:
+        line = f"{error} The last checkpoint gives the results again."
+        return Begun(saved, None, [line])
+
+
+def check_config(saved: Saved, config: Config) -> None:
+    """Raises UserError with the differing keys if the run has another config."""
+    ours, theirs = config_lib.identity(config), config_lib.identity(saved.config)
+    if lines := config_lib.differences(ours, theirs):
         raise UserError(
-            f"{workdir} holds a run of another config: {'; '.join(lines)}. "
+            f"{saved.workdir} holds a run of another config: {'; '.join(lines)}. "
             "Take another --workdir, or --overwrite this one."
         )
-    return True
 
 
 def check_overwrite(workdir: Path) -> None:
-    """Raises UserError unless `claim` may remove the run in the folder."""
+    """Raises UserError unless `overwrite` may remove the run in the folder."""
     check_place(workdir)
     removal.check(workdir)
+
+
+def overwrite(workdir: Path) -> None:
+    """Removes the run in the folder, if there is one, and nothing else.
+
+    Raises:
+      UserError: as `check_overwrite`.
+    """
+    check_place(workdir)
+    user_code.check_place(workdir)
+    removal.remove(workdir)
 
 
 def check_place(workdir: Path) -> None:
@@ -129,41 +160,37 @@ def check_space(workdir: Path, state_bytes: int, keep: int) -> None:
         )
 
 
-def as_known(workdir: Path, config: Config, dataset: Dataset) -> Dataset:
-    """The data with the normalization of the run in the folder, if it came from the
-    weights that the run started from."""
+def as_known(saved: Saved, dataset: Dataset) -> Dataset:
+    """Returns a run's data with the normalization that the run began with, if it came
+    from the weights that the run started from."""
+    config = saved.config
     if config.model.init_from is None or config.data.normalization is not None:
         return dataset
-    known = config_json.saved_dataset(workdir)
+    known = saved.dataset
     return dataclasses.replace(dataset, mean=known.mean, std=known.std)
 
 
-def check_data(workdir: Path, dataset: Dataset) -> None:
+def check_data(saved: Saved, dataset: Dataset) -> None:
     """Raises UserError if the data is not what the run in the folder began with."""
     ours, theirs = (
         known | {"classes": [names.key(name) for name in known["classes"]]}
-        for known in (
-            dataset_facts.of(dataset),
-            config_json.description(workdir)["dataset"],
-        )
+        for known in (dataset_facts.of(dataset), saved.content["dataset"])
     )
     if lines := config_lib.differences(ours, theirs):
         raise UserError(
-            f"the data has changed since the run in {workdir} began: "
+            f"the data has changed since the run in {saved.workdir} began: "
             f"{'; '.join(lines)}. Take another --workdir, or the data as it was."
         )
 
 
-def other_devices(workdir: Path) -> str | None:
+def other_devices(saved: Saved) -> str | None:
     """Returns a warning if the run began on another number of devices."""
-    before = config_json.description(workdir).get("device")
-    count = before.get("count") if isinstance(before, dict) else None
-    now = machine.description()["count"]
+    count, now = saved.device_count, machine.description()["count"]
     if count is None or count == now:
         return None
     return (
-        f"the run in {workdir} began on a device count of {count} and goes on with "
-        f"{now}: its results are no longer, to the bit, those of {count}."
+        f"the run in {saved.workdir} began on a device count of {count} and goes on "
+        f"with {now}: its results are no longer, to the bit, those of {count}."
     )
 
 
@@ -173,12 +200,17 @@ def write_results(workdir: Path, results: Mapping[str, Any]) -> None:
     records.write_json(workdir / "results.json", {**results, **seal})
 
 
-def read_results(workdir: Path) -> dict[str, Any] | None:
+def read_results(
+    workdir: Path, config_hash: str | None = None
+) -> dict[str, Any] | None:
     """Returns the content of results.json; None while the run is not complete.
 
+    Args:
+      config_hash: the one in the run's config.json, if results.json should repeat it.
+
     Raises:
-      Damaged: the file, or config.json, is not what the run wrote. The run's last
-        checkpoint gives the same results again.
+      Damaged: the file is not what the run wrote. The run's last checkpoint gives the
+        same results again.
     """
     path = workdir / "results.json"
     try:
@@ -196,8 +228,8 @@ def read_results(workdir: Path) -> dict[str, Any] | None:
         whole = not odd - {"config_hash"}
     if not whole:
         raise Damaged(f"{path} is damaged (its checksum is wrong).")
-    ours = results.get("config_hash")
-    if ours and ours != config_json.description(workdir).get("config_hash"):
+    theirs = results.get("config_hash")
+    if theirs and config_hash and theirs != config_hash:
         raise Damaged(f"{path} is that of another run.")
     return results
 

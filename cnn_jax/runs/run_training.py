@@ -11,9 +11,9 @@ import jax
 from flax.traverse_util import flatten_dict
 
 from cnn_jax.analysis import costs
-from cnn_jax.core.records import Damaged
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.runs import config_json, console, run_folder, trained
+from cnn_jax.runs.config_json import Saved
 from cnn_jax.training import config as config_lib
 from cnn_jax.training import freezing, loop, machine, parallel, setup, startup
 from cnn_jax.training.config import Config
@@ -56,18 +56,19 @@ def train(
         before the folder is touched.
     """
     startup.CLOCK.begin()
+    begun = None
     if overwrite:
         run_folder.check_overwrite(workdir)
-    known = not overwrite and run_folder.claim(workdir, config, overwrite=False)
-    damage = _damage(workdir) if known else []
-    if known and not damage and (results := run_folder.read_results(workdir)):
+    else:
+        begun = run_folder.begun(workdir, config)
+    if begun and begun.results:
         console.say(f"The run in {workdir} is complete; --overwrite starts it again.")
-        console.show_results(results, workdir)
-        return results
+        console.show_results(begun.results, workdir)
+        return begun.results
     # Where config.json is damaged, the data and the weights give its facts again.
-    known = known and config_json.is_whole(workdir)
-    ready = _prepare(config, workdir if known else None)
+    ready = _prepare(config, begun.saved if begun else None)
     with _opened(workdir, ready, overwrite, tags or {}):
+        damage = begun.damage if begun else []
         for line in (*(f"warning: {line}" for line in damage), *ready.said):
             console.say(line)
         results = loop.train(
@@ -86,37 +87,24 @@ def train(
     return results
 
 
-def _damage(workdir: Path) -> list[str]:
-    """Returns what is damaged in a run's folder and can be mended, a line each."""
-    if not config_json.is_whole(workdir):
-        return [
-            f"{workdir / 'config.json'} is damaged, and is written again from this "
-            "command and its data."
-        ]
-    try:
-        run_folder.read_results(workdir)
-    except Damaged as error:
-        return [f"{error} The last checkpoint gives the results again."]
-    return []
-
-
-def _prepare(config: Config, known: Path | None) -> Ready:
+def _prepare(config: Config, saved: Saved | None) -> Ready:
     """Makes the parts of the run of a config.
 
     Args:
-      known: the folder of the run, if it has begun.
+      saved: the config.json of the run, if it has begun.
     """
     said = []
     with startup.CLOCK.part("data"):
         dataset = setup.dataset(config)
-    if known:
-        dataset = run_folder.as_known(known, config, dataset)
-        run_folder.check_data(known, dataset)
-    begun = known is not None and trained.has_checkpoint(known, config)
-    if begun and (change := run_folder.other_devices(known)):
-        said.append(f"warning: {change}")
+    resumes = False
+    if saved:
+        dataset = run_folder.as_known(saved, dataset)
+        run_folder.check_data(saved, dataset)
+        resumes = trained.has_checkpoint(saved.workdir, config)
+        if resumes and (change := run_folder.other_devices(saved)):
+            said.append(f"warning: {change}")
     network, loaded = None, None
-    if config.model.init_from is not None and not begun:
+    if config.model.init_from is not None and not resumes:
         dataset, network, loaded, reports = trained.started(config, dataset)
         said += reports
     network = network or setup.network(config, dataset)
@@ -170,7 +158,10 @@ def _opened(
             size = sum(leaf.size * leaf.dtype.itemsize for leaf in leaves)
             run_folder.check_space(workdir, size, config.checkpoint.keep)
             stack.enter_context(run_folder.reserved(workdir, console.say))
-            run_folder.claim(workdir, config, overwrite=overwrite)
+            if overwrite:
+                run_folder.overwrite(workdir)
+            else:  # another process may have begun one since
+                run_folder.begun(workdir, config)
             config_json.describe(workdir, config, ready.dataset, tags)
         parallel.wait_for_all("folder")
         yield

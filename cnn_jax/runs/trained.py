@@ -88,8 +88,8 @@ def weights(workdir: Path, checkpoint: str = "best") -> Weights:
     Raises:
       UserError: the folder is not a run's, or has no such checkpoint.
     """
-    config = config_json.saved_config(workdir)
-    dataset = config_json.saved_dataset(workdir)
+    saved = config_json.read(workdir)
+    config, dataset = saved.config, saved.dataset
     step, variables = variables_of(workdir, setup.network(config, dataset), checkpoint)
     arrays = flatten_dict(jax.device_get(variables), sep="/")
     return Weights(

@@ -11,8 +11,7 @@ from typing import Any
 
 from cnn_jax.core.errors import UserError
 from cnn_jax.core.paths import split_recipe
-from cnn_jax.core.records import Damaged
-from cnn_jax.runs import config_json, resolve, run_folder
+from cnn_jax.runs import resolve, run_folder
 from cnn_jax.training import config as config_lib
 from cnn_jax.training.config import Config
 
@@ -281,21 +280,12 @@ def incomplete(runs: Sequence[Run]) -> list[Run]:
     missing = []
     for run in runs:
         try:
-            known = run_folder.claim(run.workdir, run.config, overwrite=False)
+            begun = run_folder.begun(run.workdir, run.config)
         except UserError as error:
             raise UserError(f"arm '{run.arm}' has changed: {error}") from error
-        if not known or not _has_results(run):
+        if begun is None or begun.results is None:  # training mends damaged results
             missing.append(run)
     return missing
-
-
-def _has_results(run: Run) -> bool:
-    """Whether the folder of a run holds whole results; training mends others."""
-    try:
-        config_json.description(run.workdir)
-        return run_folder.read_results(run.workdir) is not None
-    except Damaged:
-        return False
 
 
 def shell_line(command: Sequence[str]) -> str:

@@ -2,13 +2,14 @@
 
 import re
 import signal
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from cnn_jax.core import disk, records
 from cnn_jax.core.errors import UserError
-from cnn_jax.runs import config_json, run_folder
+from cnn_jax.runs import run_folder
 from cnn_jax.sweeps.experiment import Run, shell_line
 
 LOG = "log.txt"
@@ -26,10 +27,12 @@ class Outcome:
         or its process was killed together with the sweep), "unusable" (what lies in
         its folder is damaged, or is not the run's) or "missing".
       reason: why a run failed or is unusable, in one line; empty otherwise.
+      results: the results of a run that is done.
     """
 
     status: str
     reason: str = ""
+    results: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
 
 def begin_log(run: Run) -> Path:
@@ -62,15 +65,16 @@ def _append(path: Path, text: str) -> None:
 
 def outcome(run: Run) -> Outcome:
     """What became of a run, from what lies in its folder."""
-    done, problem = False, ""
+    begun, problem = None, ""
     try:
-        done = _is_done(run)
+        begun = run_folder.begun(run.workdir, run.config)
+        problem = " ".join(begun.damage) if begun else ""
     except UserError as error:
         problem = str(error)
     except OSError as error:
         problem = f"{error.filename}: {error.strerror}"
-    if done:
-        return Outcome("done")
+    if begun and begun.results:
+        return Outcome("done", results=begun.results)
     code, lines = _logged(run)
     if code in STOPPED:
         return Outcome("stopped")
@@ -82,19 +86,6 @@ def outcome(run: Run) -> Outcome:
         return Outcome("unusable", f"{run.workdir / 'results.json'} is missing.")
     started = lines is not None or (run.workdir / "config.json").exists()
     return Outcome("unfinished" if started else "missing")
-
-
-def _is_done(run: Run) -> bool:
-    """Whether the run's folder holds its results.
-
-    Raises:
-      UserError: the folder is of another run, or a file in it is damaged.
-      OSError: a file cannot be read.
-    """
-    if not run_folder.claim(run.workdir, run.config, overwrite=False):
-        return False
-    config_json.description(run.workdir)
-    return run_folder.read_results(run.workdir) is not None
 
 
 def _logged(run: Run) -> tuple[int | None, list[str] | None]:

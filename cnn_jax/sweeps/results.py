@@ -1,7 +1,7 @@
 """What the runs of a sweep left behind, as a table."""
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,6 @@ from typing import Any
 from cnn_jax import tasks
 from cnn_jax.core import disk
 from cnn_jax.core.errors import UserError
-from cnn_jax.runs import run_folder
 from cnn_jax.sweeps.experiment import Experiment, Run
 from cnn_jax.sweeps.outcome import Outcome, outcome
 from cnn_jax.training import metrics_log
@@ -24,7 +23,7 @@ class Row:
 
     run: Run
     outcome: Outcome
-    results: dict[str, Any]
+    results: Mapping[str, Any]
 
 
 def read(experiment: Experiment) -> list[Row]:
@@ -34,11 +33,10 @@ def read(experiment: Experiment) -> list[Row]:
 
 def _row(run: Run) -> Row:
     found = outcome(run)
-    results = run_folder.read_results(run.workdir) if found.status == "done" else {}
-    if found.status == "done" and _metric(run) not in results:
+    if found.status == "done" and _metric(run) not in found.results:
         path = run.workdir / "results.json"
         return Row(run, Outcome("unusable", f"{path} has no {_metric(run)}."), {})
-    return Row(run, found, results)
+    return Row(run, found, found.results)
 
 
 def _metric(run: Run) -> str:

@@ -41,8 +41,8 @@ VALUES = [None, True, -1, 0, 1e999, "text", [], [[]], {}, [-3], ["a"], [1e999], 
 
 
 def test_what_is_described_is_read_back(folder, config, dataset):
-    assert config_json.saved_config(folder) == config
-    found = config_json.saved_dataset(folder)
+    assert config_json.read(folder).config == config
+    found = config_json.read(folder).dataset
     for field in ("classes", "image_shape", "mean", "std", "crop"):
         assert getattr(found, field) == getattr(dataset, field)
     content = json.loads((folder / "config.json").read_text())
@@ -56,9 +56,9 @@ def test_what_is_described_is_read_back(folder, config, dataset):
 def test_labels_of_pixels_are_described(tmp_path, config, folder):
     scenes = digit_scenes.load(image_size=24, train_examples=2, test_examples=1)
     config_json.describe(tmp_path / "scenes", config, scenes, {})
-    assert config_json.saved_dataset(tmp_path / "scenes").label_shape == (24, 24)
-    assert config_json.saved_dataset(folder).label_shape == ()
-    run_folder.check_data(tmp_path / "scenes", scenes)
+    assert config_json.read(tmp_path / "scenes").dataset.label_shape == (24, 24)
+    assert config_json.read(folder).dataset.label_shape == ()
+    run_folder.check_data(config_json.read(tmp_path / "scenes"), scenes)
     # Where a label is one class, the description is what it always was.
     content = json.loads((folder / "config.json").read_text())
     assert "label_shape" not in content["dataset"]
@@ -87,9 +87,8 @@ def test_a_config_json_that_is_no_runs(text, folder, config):
     """Damaged, or of another program: the name is a common one."""
     (folder / "config.json").write_text(text)
     for use in (
-        config_json.saved_config,
-        config_json.saved_dataset,
-        lambda path: run_folder.claim(path, config, overwrite=False),
+        config_json.read,
+        lambda path: run_folder.begun(path, config),
     ):
         with pytest.raises(UserError, match="config"):
             use(folder)
@@ -98,7 +97,7 @@ def test_a_config_json_that_is_no_runs(text, folder, config):
 
 def test_a_folder_without_a_run(tmp_path):
     with pytest.raises(UserError, match="is not a run's folder"):
-        config_json.saved_config(tmp_path)
+        config_json.read(tmp_path)
 
 
 def test_no_flipped_bit_of_config_json_is_believed(folder, config, dataset):
@@ -106,8 +105,8 @@ def test_no_flipped_bit_of_config_json_is_believed(folder, config, dataset):
     refused = mended = 0
     for _ in flipped(folder / "config.json", 0, 150):
         try:
-            found = config_json.saved_dataset(folder)
-            assert identity(config_json.saved_config(folder)) == identity(config)
+            found = config_json.read(folder).dataset
+            assert identity(config_json.read(folder).config) == identity(config)
         except UserError as error:
             refused += 1
             assert str(folder / "config.json") in str(error)
@@ -116,12 +115,12 @@ def test_no_flipped_bit_of_config_json_is_believed(folder, config, dataset):
                 dataclasses.replace(dataset, splits={})
             ) | {"examples": 0}
         try:
-            mended += run_folder.claim(folder, config, overwrite=False)
+            mended += run_folder.begun(folder, config) is not None
         except UserError as error:
             assert str(folder / "config.json") in str(error)
     # One bit of the line with the hash can make both the hash and the JSON unreadable.
     assert refused > 120 and mended > 145
-    assert config_json.is_whole(folder)
+    assert config_json.read(folder)
 
 
 def test_the_places_of_data_may_be_changed_by_hand(folder, config):
@@ -129,11 +128,11 @@ def test_the_places_of_data_may_be_changed_by_hand(folder, config):
     content = json.loads(path.read_text())
     content["config"]["data"]["workers"] = 3
     path.write_text(json.dumps(content))
-    assert config_json.saved_config(folder).data.workers == 3
+    assert config_json.read(folder).config.data.workers == 3
     content["config"]["data"]["batch_size"] = 3
     path.write_text(json.dumps(content))
     with pytest.raises(Damaged, match="checksum"):
-        config_json.saved_config(folder)
+        config_json.read(folder)
 
 
 @pytest.mark.parametrize("kind", WRONG)
@@ -143,14 +142,14 @@ def test_a_config_json_of_any_text(kind, folder, config):
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     for use in (
         config_json.description,
-        config_json.saved_config,
+        config_json.read,
         run_folder.check_overwrite,
     ):
         with pytest.raises(UserError, match="config") as error:
             use(folder)
         assert "\n" not in str(error.value)
     with pytest.raises(UserError, match=r"config\.json"):
-        run_folder.claim(folder, config, overwrite=False)
+        run_folder.begun(folder, config)
 
 
 @pytest.mark.parametrize("part", ["config", "dataset"])
@@ -170,12 +169,8 @@ def test_a_config_json_with_values_of_any_type(part, folder):
             inner = spoiled[part][outer[0]] if outer else spoiled[part]
             inner[last] = value
             path.write_text(json.dumps(spoiled))
-            use = {
-                "config": config_json.saved_config,
-                "dataset": config_json.saved_dataset,
-            }
             try:
-                use[part](folder)
+                config_json.read(folder)
             except UserError as error:
                 assert "\n" not in str(error)
 
@@ -184,7 +179,7 @@ def test_a_record_of_gigabytes(folder):
     with (folder / "config.json").open("ab") as file:
         file.truncate(2**33)
     with pytest.raises(UserError, match=r"has more than 134 MB\.$"):
-        config_json.saved_config(folder)
+        config_json.read(folder)
 
 
 def test_the_code_of_a_user_is_found_again(
@@ -201,12 +196,12 @@ def test_the_code_of_a_user_is_found_again(
     assert config_json.description(folder)["code"]["names"].keys() == {"nets_f.Net"}
     del sys.modules["nets_f"]
     sys.path.remove(str(tmp_path / "project"))
-    assert config_json.saved_config(folder) == config
+    assert config_json.read(folder).config == config
     assert imports.root("nets_f.Net") == str(tmp_path / "project")
     (tmp_path / "project" / "nets_f.py").write_text("class Net:\n    other = True\n")
     for _ in range(2):
         with pytest.warns(DataWarning, match="nets_f.py has changed since the run in"):
-            assert run_folder.claim(folder, config, overwrite=False)
+            assert run_folder.begun(folder, config)
         config_json.describe(folder, config, dataset, {})
 
 
@@ -216,4 +211,4 @@ def test_a_record_of_code_that_was_changed_is_damage(folder, config, dataset):
     content["code"] = {"names": {"a.B": {"folder": "/tmp", "files": {}}}}
     path.write_text(json.dumps(content))
     with pytest.raises(Damaged, match="checksum"):
-        config_json.saved_config(folder)
+        config_json.read(folder)

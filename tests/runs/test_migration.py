@@ -32,7 +32,7 @@ def test_names_of_version_1():
 
 
 def test_a_config_of_version_1_is_read(old):
-    config = config_json.saved_config(old)
+    config = config_json.read(old).config
     assert config.task.name == "localization" and config.model.width == 2
 
 
@@ -42,7 +42,7 @@ def test_a_newer_version_is_refused(old):
     content["checksum"] = config_json._checksum(content)
     path.write_text(json.dumps(content))
     with pytest.raises(UserError, match="newer version of cnn_jax"):
-        config_json.saved_config(old)
+        config_json.read(old)
 
 
 @pytest.mark.full

@@ -61,7 +61,7 @@ def content(folder):
 
 def overwrite(folder, config, dataset):
     """What training does before it begins."""
-    assert not run_folder.claim(folder, config, overwrite=True)
+    run_folder.overwrite(folder)
     config_json.describe(folder, config, dataset, {})
 
 
@@ -102,25 +102,25 @@ def test_a_kill_leaves_the_old_run_or_a_folder_for_a_new_one(
         )
         if {**content(folder), **old} == content(folder):
             states.append("old")
-            assert run_folder.claim(folder, config, overwrite=False)
+            assert run_folder.begun(folder, config)
             assert run_folder.read_results(folder) == {"step": 3}
             overwrite(folder, other, dataset)
         elif (folder / "config.json").exists():
             states.append("new")
-            assert run_folder.claim(folder, other, overwrite=False)
+            assert run_folder.begun(folder, other)
         else:
             states.append("between")
             with pytest.raises(UserError):
-                config_json.saved_config(folder)
+                config_json.read(folder)
             # With --overwrite, and without.
             again = shutil.copytree(folder, tmp_path / f"{number} again")
             overwrite(again, other, dataset)
             assert content(again).keys() == {*mine, "config.json"}
-            assert not run_folder.claim(folder, other, overwrite=False)
+            assert not run_folder.begun(folder, other)
             config_json.describe(folder, other, dataset, {})
         config_json.describe(folder, other, dataset, {})
         left = content(folder)
-        assert config_json.saved_config(folder) == other
+        assert config_json.read(folder).config == other
         left.pop("config.json")
         assert left == mine and not (folder / removal.HIDDEN).exists()
     assert sorted({*states}, key=states.index) == ["old", "between", "new"]
@@ -168,7 +168,7 @@ def test_runs_of_old_versions_are_runs(whole, config, dataset, tmp_path):
         known.pop(key)
     (folder / "config.json").write_text(json.dumps(known))
     shutil.rmtree(folder / "checkpoints")
-    assert run_folder.claim(folder, config, overwrite=False)
+    assert run_folder.begun(folder, config)
     overwrite(folder, config, dataset)
     assert not (folder / "results.json").exists()
 

@@ -26,16 +26,16 @@ def test_classes_that_differ_in_their_normal_form_are_the_same_data(
         new = dataclasses.replace(dataset, classes=(name,))
         config_json.describe(tmp_path, config, old, {})
         with contextlib.nullcontext() if same else pytest.raises(UserError):
-            run_folder.check_data(tmp_path, new)
+            run_folder.check_data(config_json.read(tmp_path), new)
 
 
 def test_whose_folder_it_is(folder, config, tmp_path):
-    assert run_folder.claim(folder, config, overwrite=False)
-    assert not run_folder.claim(tmp_path / "new", config, overwrite=False)
+    assert run_folder.begun(folder, config)
+    assert not run_folder.begun(tmp_path / "new", config)
     assert not (tmp_path / "new").exists()
     other = resolve(as_dict(config), {"optimizer.learning_rate": "0.3", "seed": "5"})
     with pytest.raises(UserError) as error:
-        run_folder.claim(folder, other, overwrite=False)
+        run_folder.begun(folder, other)
     assert str(error.value) == (
         f"{folder} holds a run of another config: optimizer.learning_rate: 0.1 (now "
         "0.3); seed: 0 (now 5). Take another --workdir, or --overwrite this one."
@@ -45,9 +45,10 @@ def test_whose_folder_it_is(folder, config, tmp_path):
 def test_a_file_is_no_folder(config, tmp_path):
     path = tmp_path / "file"
     path.write_text("mine")
-    for overwrite in (False, True):
-        with pytest.raises(UserError, match=r"--workdir=.*file is a file"):
-            run_folder.claim(path, config, overwrite=overwrite)
+    with pytest.raises(UserError, match=r"--workdir=.*file is a file"):
+        run_folder.begun(path, config)
+    with pytest.raises(UserError, match=r"--workdir=.*file is a file"):
+        run_folder.overwrite(path)
     assert path.read_text() == "mine"
 
 
@@ -62,7 +63,7 @@ def test_overwriting_removes_what_a_run_writes_and_nothing_else(
     (folder / "figures").mkdir()
     (folder / "events.csv").write_text("mine")
     (folder / "checkpoints" / "epoch_90.bin").write_text("mine")
-    assert not run_folder.claim(folder, config, overwrite=True)
+    run_folder.overwrite(folder)
     config_json.describe(folder, config, dataset, {})
     left = {str(path.relative_to(folder)) for path in folder.rglob("*")}
     mine = {"notes.txt", "figures", "events.csv", "checkpoints/epoch_90.bin"}
@@ -123,26 +124,26 @@ def flipped(path, seed, count):
 
 def test_no_flipped_bit_of_results_json_is_believed(folder):
     results = {"step": 10, "test/accuracy": 0.5, "peak": None, "config_hash": None}
-    results["config_hash"] = config_json.description(folder)["config_hash"]
+    own = results["config_hash"] = config_json.description(folder)["config_hash"]
     run_folder.write_results(folder, results)
     refused = 0
     for _ in flipped(folder / "results.json", 0, 200):
         try:
-            assert run_folder.read_results(folder) == results
+            assert run_folder.read_results(folder, own) == results
         except Damaged as error:
             refused += 1
             assert str(folder / "results.json") in str(error)
     assert refused > 150
     # Of versions without checksums, and of others.
     records.write_json(folder / "results.json", results)
-    assert run_folder.read_results(folder) == results
+    assert run_folder.read_results(folder, own) == results
     for other in ({"top1": 76.1}, [1], 3, None, {"step": 3, "a": "b"}, {"step": True}):
         records.write_json(folder / "results.json", other)
         with pytest.raises(Damaged):
             run_folder.read_results(folder)
     records.write_json(folder / "results.json", results | {"config_hash": "0" * 12})
     with pytest.raises(Damaged, match="another run"):
-        run_folder.read_results(folder)
+        run_folder.read_results(folder, own)
 
 
 @pytest.mark.parametrize("name", ["config.json", "results.json", "metrics.jsonl"])
@@ -161,16 +162,17 @@ def test_a_record_that_is_no_file(name, kind, folder, config):
         path.mkdir()
     else:
         path.symlink_to("/dev/zero")
-    for overwrite in (False, True):
-        with pytest.raises(UserError, match="is not a regular file"):
-            run_folder.claim(folder, config, overwrite=overwrite)
+    with pytest.raises(UserError, match="is not a regular file"):
+        run_folder.begun(folder, config)
+    with pytest.raises(UserError, match="is not a regular file"):
+        run_folder.overwrite(folder)
     if name == "config.json":
         with pytest.raises(UserError, match="is not a regular file"):
-            config_json.saved_config(folder)
+            config_json.read(folder)
 
 
 def test_another_number_of_devices_is_said(folder, monkeypatch):
-    assert run_folder.other_devices(folder) is None
+    assert run_folder.other_devices(config_json.read(folder)) is None
     monkeypatch.setattr(run_folder.machine, "description", lambda: {"count": 4})
-    line = run_folder.other_devices(folder)
+    line = run_folder.other_devices(config_json.read(folder))
     assert "began on a device count of 1 and goes on with 4" in line
