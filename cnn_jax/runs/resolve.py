@@ -5,7 +5,7 @@ found, before anything is built.
 """
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from cnn_jax.core import ranges
@@ -13,11 +13,15 @@ from cnn_jax.core.errors import UserError, unknown
 from cnn_jax.core.paths import expanded, is_place
 from cnn_jax.core.ranges import Seed
 from cnn_jax.data import augmentations
-from cnn_jax.runs.schema import schema
+from cnn_jax.runs.schema import Keys, schema
 from cnn_jax.runs.smoke import OF_CLASSES, smoke
 from cnn_jax.runs.values import checked, parsed
 from cnn_jax.training.config import REQUIRED, UNITS, Config, Key, default
 from cnn_jax.weights.weight_files import HUB
+
+GROUPS = tuple(key for key in default() if key != "seed")
+# As `ranges.check`: what the value is called, the value, its type hint.
+Check = Callable[[str, Any, Any], None]
 
 
 def resolve(
@@ -37,78 +41,20 @@ def resolve(
       UserError: an unknown key or one that nothing reads, a value of the wrong
         type or out of its range, a missing value, or one duration given in two units.
     """
-    overrides = dict(overrides or {})
-    values = {
-        key: dict(value) if isinstance(value, Mapping) else value
-        for key, value in values.items()
-    }
-    groups = {key: value for key, value in default().items() if key != "seed"}
-    for key in [*values, *(override.split(".")[0] for override in overrides)]:
-        if key not in groups and key != "seed":
-            raise unknown("config key", key, [*groups, "seed"])
-    for override in overrides:
-        if override.startswith("seed."):
-            raise UserError(
-                f"config.seed is a number: nothing reads config.{override}."
-            )
-    for group in groups:
-        if not isinstance(values.setdefault(group, {}), dict) or group in overrides:
-            raise UserError(f"config.{group} is a group: set config.{group}.KEY.")
-
+    values, overrides = _in_groups(values, overrides or {})
     values, overrides = _with_augmentations(values, overrides)
-    # Names first: they decide which other keys there are. Of what the file says about
-    # a thing that the command line replaces, the keys that both read stay.
-    replaced = set()
-    for group in groups:
-        if f"{group}.name" in overrides:
-            name = overrides.pop(f"{group}.name")
-            if name != values[group].get("name"):
-                replaced.add(group)
-            values[group]["name"] = name
-    keys = schema(values)
-    for group in replaced:
-        values[group] = {k: v for k, v in values[group].items() if k in keys[group]}
-
-    seed = values.get("seed", 0)
-    if "seed" in overrides:
-        seed = parsed("seed", overrides.pop("seed"), Key(int))
+    values, overrides, keys = _with_names(values, overrides)
     check = (lambda *_: None) if any_number else ranges.check
-    resolved = {"seed": checked("seed", seed, int)}
-    check("config.seed", resolved["seed"], Seed)
+    resolved: dict[str, Any] = {"seed": _seed(values, overrides, check)}
     for group, known in keys.items():
-        given = values[group]
-        from_line = {}
-        for override, text in overrides.items():
-            owner, _, key = override.partition(".")
-            if owner != group:
-                continue
-            if key not in known:
-                raise _nothing_reads(group, key, known, values)
-            from_line[key] = parsed(override, text, known[key])
-        for key in given:
-            if key not in known:
-                raise _nothing_reads(group, key, known, values)
-        _one_unit_each(group, given, from_line, known)
-        resolved[group] = {}
-        for key, (hint, fallback) in known.items():
-            value = from_line.get(key, given.get(key, fallback))
-            if value is REQUIRED:
-                raise UserError(
-                    f"config.{group}.{key} is missing: set it in the config file "
-                    f"or with --config.{group}.{key}=..."
-                )
-            value = checked(f"{group}.{key}", value, hint)
-            check(f"config.{group}.{key}", value, hint)
-            if key == "init_from" or is_place(hint):
-                value = _check_place(f"{group}.{key}", value)
-            resolved[group][key] = value
+        resolved[group] = _group(group, known, values, overrides, check)
     if all(resolved["train"][unit] is None for unit in UNITS):
         raise UserError("set one of config.train.steps, .epochs and .examples.")
     return Config(resolved)
 
 
 def resolve_smoke(values: Mapping[str, Any], overrides: Mapping[str, str]) -> Config:
-    """The same in small: a few steps on a few embedded digits.
+    """Resolves a config in small: a few steps on a few embedded digits.
 
     Raises:
       UserError: as `resolve`, for the whole config too.
@@ -130,15 +76,107 @@ def resolve_smoke(values: Mapping[str, Any], overrides: Mapping[str, str]) -> Co
     if values["data"]["name"] != own:
         overrides = {k: text for k, text in overrides.items() if k not in OF_CLASSES}
     if "data.name" not in overrides:
-        # Those of the data that the digits stand in for have nothing to say of them.
-        known = schema(values)["data"]
-        known = {key for key, (hint, _) in known.items() if not is_place(hint)}
+        # The places of the data that the digits stand in for are not read.
+        keys = schema(values)["data"]
+        known = {key for key, (hint, _) in keys.items() if not is_place(hint)}
         overrides = {
             key: text
             for key, text in overrides.items()
             if not key.startswith("data.") or key.removeprefix("data.") in known
         }
     return resolve(values, overrides)
+
+
+def _in_groups(
+    values: Mapping[str, Any], overrides: Mapping[str, str]
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Returns the values with every group, and the overrides.
+
+    Raises:
+      UserError: either names a group that no config has, or has a value for a group.
+    """
+    values = {
+        key: dict(value) if isinstance(value, Mapping) else value
+        for key, value in values.items()
+    }
+    for key in [*values, *(override.split(".")[0] for override in overrides)]:
+        if key not in GROUPS and key != "seed":
+            raise unknown("config key", key, [*GROUPS, "seed"])
+    for override in overrides:
+        if override.startswith("seed."):
+            raise UserError(
+                f"config.seed is a number: nothing reads config.{override}."
+            )
+    for group in GROUPS:
+        if not isinstance(values.setdefault(group, {}), dict) or group in overrides:
+            raise UserError(f"config.{group} is a group: set config.{group}.KEY.")
+    return values, dict(overrides)
+
+
+def _with_names(
+    values: Mapping[str, Any], overrides: Mapping[str, str]
+) -> tuple[dict[str, Any], dict[str, str], dict[str, Keys]]:
+    """Moves the names of things to the values, and returns the keys that these read.
+
+    Where the command line replaces a thing of the file, the file's values stay for the
+    keys that the new thing reads too.
+    """
+    values, overrides, replaced = dict(values), dict(overrides), set()
+    for group in GROUPS:
+        if f"{group}.name" in overrides:
+            name = overrides.pop(f"{group}.name")
+            if name != values[group].get("name"):
+                replaced.add(group)
+            values[group] = values[group] | {"name": name}
+    keys = schema(values)
+    for group in replaced:
+        values[group] = {k: v for k, v in values[group].items() if k in keys[group]}
+    return values, overrides, keys
+
+
+def _seed(values: Mapping[str, Any], overrides: Mapping[str, str], check: Check) -> int:
+    seed = values.get("seed", 0)
+    if "seed" in overrides:
+        seed = parsed("seed", overrides["seed"], Key(int))
+    seed = checked("seed", seed, int)
+    check("config.seed", seed, Seed)
+    return seed
+
+
+def _group(
+    group: str,
+    known: Keys,
+    values: Mapping[str, Any],
+    overrides: Mapping[str, str],
+    check: Check,
+) -> dict[str, Any]:
+    """Returns the value of each known key of a group, checked."""
+    given, from_line = dict(values[group]), {}
+    for override, text in overrides.items():
+        owner, _, key = override.partition(".")
+        if owner != group:
+            continue
+        if key not in known:
+            raise _nothing_reads(group, key, known, values)
+        from_line[key] = parsed(override, text, known[key])
+    for key in given:
+        if key not in known:
+            raise _nothing_reads(group, key, known, values)
+    _one_unit_each(group, given, from_line, known)
+    resolved = {}
+    for key, (hint, fallback) in known.items():
+        value = from_line.get(key, given.get(key, fallback))
+        if value is REQUIRED:
+            raise UserError(
+                f"config.{group}.{key} is missing: set it in the config file "
+                f"or with --config.{group}.{key}=..."
+            )
+        value = checked(f"{group}.{key}", value, hint)
+        check(f"config.{group}.{key}", value, hint)
+        if key == "init_from" or is_place(hint):
+            value = _check_place(f"{group}.{key}", value)
+        resolved[key] = value
+    return resolved
 
 
 def _with_augmentations(
