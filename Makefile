@@ -4,14 +4,15 @@ VENV   := .venv
 RUN    := $(VENV)/bin/python
 
 # The last files that the installations write; remade when the requirements change:
-# what training needs, and all that the tests use.
+# what training needs, all that the tests use, and what the site is built with.
 INSTALLED := $(VENV)/.installed
 TESTABLE  := $(VENV)/.installed-dev
+DOCUMENTED := $(VENV)/.installed-docs
 REQUIREMENTS := setup.cfg setup.py pyproject.toml constraints.txt
 INSTALL := $(RUN) -m pip install --quiet --disable-pip-version-check \
   --constraint constraints.txt --editable
 
-.PHONY: train test test-full test-slow style install clean
+.PHONY: train test test-full test-slow style docs install clean
 
 train: $(INSTALLED)
 	$(RUN) -m cnn_jax.main --config=configs/resnet.py
@@ -32,6 +33,10 @@ style: $(TESTABLE)
 	$(RUN) -m ruff format --check .
 	$(RUN) -m ruff check .
 
+# The site, in site/; a broken link is an error.
+docs: $(DOCUMENTED)
+	$(RUN) -m mkdocs build --strict
+
 install: $(TESTABLE)
 
 $(INSTALLED): $(REQUIREMENTS)
@@ -45,5 +50,9 @@ $(TESTABLE): $(INSTALLED)
 	$(INSTALL) '.[dev]'
 	touch $@
 
+$(DOCUMENTED): $(INSTALLED)
+	$(INSTALL) '.[docs]'
+	touch $@
+
 clean:
-	rm -rf $(VENV) .cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) site .cache .pytest_cache .ruff_cache .hypothesis

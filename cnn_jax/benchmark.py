@@ -6,7 +6,7 @@
     python -m cnn_jax.benchmark --model=resnet20 --sweep_batch_size
     python -m cnn_jax.benchmark --config=configs/resnet.py:folder \\
         --config.data.dir=DIR --config.data.in_memory=false --input --peer=torch
-    python -m cnn_jax.benchmark --suite --output=docs
+    python -m cnn_jax.benchmark --suite --output=docs/measured
 
 The steps are those of the training loop and of evaluation, with augmentation, metrics
 and the update, on one batch of random images that is on the device already: no data is

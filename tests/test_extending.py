@@ -1,4 +1,4 @@
-"""The examples of docs/extending.md, as a user has them.
+"""The examples of docs/guides/extending.md, as a user has them.
 
 The files lie in a folder outside of the checkout, where the page's commands run. What
 they print is on the page, up to numbers.
@@ -20,7 +20,7 @@ from PIL import Image
 from tests.conftest import QUICK
 
 ROOT = Path(__file__).parents[1]
-PAGE = (ROOT / "docs" / "extending.md").read_text()
+PAGE = (ROOT / "docs" / "guides" / "extending.md").read_text()
 FILES = dict(re.findall(r"```python\n# (\w+\.py)\n(.*?)```", PAGE, re.DOTALL))
 SECTIONS = {
     text.splitlines()[0]: re.findall(r"```console\n(.*?)```", text, re.DOTALL)

@@ -19,7 +19,7 @@ WHOLE = {
     "analysis/test_explanation.py": "the formulas of every layer of every network",
     "test_devices.py": "several devices and several hosts",
     "test_experiments.py": "the files of experiments/",
-    "test_extending.py": "the examples of docs/extending.md",
+    "test_extending.py": "the examples of docs/guides/extending.md",
     "test_kills.py": "commands that are killed at a call that writes",
     "test_layout.py": "where tests are",
     "test_mistakes.py": "what bad input gets",
@@ -60,7 +60,7 @@ def test_what_is_listed_is_there():
     assert {Path(file) for file in WHOLE} <= FILES
 
 
-PAGES = [*(TESTS.parent / "docs").glob("*.md"), *TESTS.parent.glob("*.md")]
+PAGES = [*(TESTS.parent / "docs").rglob("*.md"), *TESTS.parent.glob("*.md")]
 # Files of the project that a page names; `<...>` and capitals are a reader's own.
 NAMED = re.compile(r"(?<![\w/.-])(?:cnn_jax|tests|configs|experiments)/[\w/]+\.py\b")
 

@@ -8,7 +8,7 @@ results then differ by rounding. XLA cannot store such programs: they are compil
 in each process, compilation cache or not.
 
 A depthwise convolution that oneDNN does not get is a sum over the places of its kernel.
-docs/cpu.md has the times, and what was tried beside.
+docs/measured/cpu.md has the times, and what was tried beside.
 """
 
 import functools

@@ -3,7 +3,7 @@
 On the CPU XLA's gradient of `reduce_window` (`select_and_scatter`) takes up to thirty
 times as long as one walk over the places of the window, and `reduce_window` itself
 twice; worse, XLA may compute it once more for every value of a matrix product that
-follows it. There, windows of floating-point numbers are spelled out (docs/cpu.md).
+follows it. There, windows of floating-point numbers are spelled out (docs/measured/cpu.md).
 """
 
 import functools
