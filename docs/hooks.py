@@ -1,16 +1,38 @@
-"""What mkdocs does beside its plugins: formulas as MathML.
+"""What mkdocs does beside its plugins: pages from elsewhere, and formulas as MathML.
 
 GitHub renders `$a+b$` and `$$a+b$$` by itself. Here they become MathML, which browsers
 draw without a script.
 """
 
 import re
+from pathlib import Path
 
 from latex2mathml.converter import convert
+from mkdocs.structure.files import File, Files
+
+ROOT = Path(__file__).parents[1]
+# Pages that lie outside of docs/, and their addresses.
+ELSEWHERE = {
+    "experiments/README.md": "measured/experiments.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "CHANGELOG.md": "changelog.md",
+}
 
 CODE = re.compile(r"(^```.*?^```|`[^`\n]+`)", re.MULTILINE | re.DOTALL)
 BLOCK = re.compile(r"\$\$(.+?)\$\$", re.DOTALL)
 INLINE = re.compile(r"(?<![\\\w$])\$(?!\s)([^$\n]+?)(?<!\s)\$(?![\w$])")
+
+
+def on_files(files: Files, config: object) -> Files:
+    """Returns the files of the site, with the pages from elsewhere."""
+    for source, address in ELSEWHERE.items():
+        # Addresses within docs/ are seen from docs/ itself.
+        text = (ROOT / source).read_text(encoding="utf-8").replace("](docs/", "](")
+        files.append(File.generated(config, address, content=text))
+    for plot in sorted((ROOT / "experiments" / "plots").glob("*.png")):
+        address = f"measured/plots/{plot.name}"
+        files.append(File.generated(config, address, abs_src_path=str(plot)))
+    return files
 
 
 def on_page_markdown(markdown: str, **_: object) -> str:
