@@ -35,7 +35,7 @@ style: $(TESTABLE)
 
 # The site, in site/; a broken link is an error.
 docs: $(DOCUMENTED)
-	$(RUN) -m mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict
 
 install: $(TESTABLE)
 
