@@ -102,15 +102,16 @@ def channels() -> Figure:
     kernel = jnp.asarray(np.stack([red, edges], axis=-1), jnp.float32)
     conv = layers.Conv(features=2, kernel_size=3, padding=0, use_bias=False)
     y = conv.apply({"params": {"kernel": kernel}}, jnp.asarray(photo)[None])[0]
-    made, ((whole, *parts),) = figure(6, width=1.65, height=1.7)
+    made, axes = figure(3, 2, width=2.3, height=2.1)
+    whole, red_map, edge_map, *parts = axes.flat
     whole.imshow(photo)
     bare(whole, "input, 80x100x3")
     for panel, name, channel in zip(
-        parts, ("red", "green", "blue"), np.moveaxis(photo, -1, 0), strict=False
+        parts, ("red", "green", "blue"), np.moveaxis(photo, -1, 0), strict=True
     ):
         picture(panel, channel, f"channel {name}", limit=1.0)
-    picture(parts[3], y[:, :, 0], "filter 1: red", signed=True)
-    picture(parts[4], y[:, :, 1], "filter 2: edges", signed=True)
+    picture(red_map, y[:, :, 0], "map of filter 1: red", signed=True)
+    picture(edge_map, y[:, :, 1], "map of filter 2: edges", signed=True)
     return made
 
 

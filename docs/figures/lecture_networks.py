@@ -218,8 +218,10 @@ def architectures() -> Figure:
         table = overview.published_table(name)
         x, y = table.macs / 1e9, table.parameters / MILLION
         axes.loglog(x, y, "o", color=BLUE)
-        axes.annotate(name, (x * 1.08, y * 1.06), fontsize=8)
-    axes.set_xlim(0.2, 40)
+        left = name in ("googlenet", "squeezenet1_1")
+        place, side = (x * (0.92 if left else 1.08), y), "right" if left else "left"
+        axes.annotate(name, place, fontsize=8, ha=side, va="center")
+    axes.set_xlim(0.13, 40)
     plain(
         axes, "one image of 224x224", "multiply-accumulates, 10^9", "parameters, 10^6"
     )
