@@ -42,5 +42,8 @@ def on_page_markdown(markdown: str, **_: object) -> str:
         parts[i] = BLOCK.sub(
             lambda found: f"\n{convert(found[1].strip(), display='block')}\n", parts[i]
         )
-        parts[i] = INLINE.sub(lambda found: convert(found[1]), parts[i])
+        # In a span: Markdown takes a line that begins with <math> for a block.
+        parts[i] = INLINE.sub(
+            lambda found: f"<span>{convert(found[1])}</span>", parts[i]
+        )
     return "".join(parts)

@@ -22,6 +22,7 @@ WHOLE = {
     "test_extending.py": "the examples of docs/guides/extending.md",
     "test_kills.py": "commands that are killed at a call that writes",
     "test_layout.py": "where tests are",
+    "test_lecture_pages.py": "the pages of docs/lecture",
     "test_mistakes.py": "what bad input gets",
     "test_package.py": "the wheel",
     "test_program.py": "the files of configs/, and every command on a run",

@@ -1,0 +1,63 @@
+"""Writes the generated tables of the lecture's pages.
+
+    python docs/figures/lecture_tables.py
+
+A page names a table by two lines, `<!-- table: NAME -->` and `<!-- end of table: NAME
+-->`. NAME is `summary MODEL`, what `cnn_jax.summary --model=MODEL --format=markdown`
+prints, or `experiment NAME`, the arms of an experiment in experiments/README.md.
+"""
+
+import re
+from pathlib import Path
+
+from cnn_jax.analysis import costs, overview, page_tables
+
+ROOT = Path(__file__).parents[2]
+PAGES = ROOT / "docs" / "lecture"
+NAMED = re.compile(r"^<!-- (table: .+) -->$", re.MULTILINE)
+# Columns of experiments/README.md that the pages leave out.
+LEFT_OUT = {"runs", "MACs", "examples/s"}
+
+
+def text(name: str) -> str:
+    """Returns the table of that name, in Markdown."""
+    kind, _, argument = name.removeprefix("table: ").partition(" ")
+    made = {"summary": summary, "experiment": experiment}
+    return made[kind](argument)
+
+
+def summary(model: str) -> str:
+    """Returns the layers of a network in its published setting.
+
+    Asterisks are escaped: Markdown would take those of a formula for emphasis.
+    """
+    table = costs.render(overview.published_table(model), "markdown")
+    return table.replace("*", r"\*")
+
+
+def experiment(name: str) -> str:
+    """Returns the arms of an experiment: accuracy, difference, interval, p-value."""
+    page = (ROOT / "experiments" / "README.md").read_text(encoding="utf-8")
+    _, begin, section = page.partition(f"<!-- {name} -->")
+    section, end, _ = section.partition(f"<!-- end of {name} -->")
+    if not begin or not end:
+        raise SystemExit(f"experiments/README.md has no section {name}")
+    table = re.findall(r"(?:^\|.*\n)+", section, re.MULTILINE)[0]
+    rows = [
+        [cell.strip().replace("+-", "±") for cell in line.strip("|\n").split("|")]
+        for line in table.splitlines()
+    ]
+    kept = [i for i, header in enumerate(rows[0]) if header not in LEFT_OUT]
+    rows[1] = ["---"] * len(rows[0])
+    return "\n".join(f"| {' | '.join(row[i] for i in kept)} |" for row in rows)
+
+
+def main() -> None:
+    for path in sorted(PAGES.glob("*.md")):
+        for name in NAMED.findall(path.read_text(encoding="utf-8")):
+            page_tables.update(path, name, text(name))
+            print(f"{path}: {name}")
+
+
+if __name__ == "__main__":
+    main()
