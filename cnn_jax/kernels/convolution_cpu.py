@@ -213,7 +213,7 @@ def input_gradient(gradient, kernel, *, size, strides, padding, dilation, groups
         if not all(part.taps for part in parts):
             shape = (len(gradient), *(part.size for part in parts), kernel.shape[-1])
             return jnp.zeros(shape, gradient.dtype)
-        taps = tuple(slice(*part.taps) for part in parts)
+        taps = tuple(part.taps for part in parts)
         return convolution(
             gradient,
             jnp.flip(kernel[taps], range(len(parts))),
@@ -243,13 +243,13 @@ class _Phase:
 
     Attributes:
       size: how many values.
-      taps: (first, end, step) of the taps that they see; None: of none.
+      taps: the slice of the taps that they see; None if they see none.
       padding: of the gradient; negative: cut off.
       dilation: distance between two of these taps.
     """
 
     size: int
-    taps: Sizes | None
+    taps: slice | None
     padding: tuple[int, int]
     dilation: int
 
@@ -272,7 +272,7 @@ def _phases(n: int, m: int, f: int, s: int, padding, d: int) -> list[_Phase]:
         found.append(
             _Phase(
                 size,
-                (taps[0], taps[-1] + 1, step),
+                slice(taps[0], taps[-1] + 1, step),
                 (-nearest, size - 1 + farthest - (m - 1)),
                 step * d // s,
             )
@@ -303,8 +303,9 @@ def filter_gradient(x, gradient, *, window, strides, padding, dilation, groups):
     # Not `scan`, whose slices would be of other shapes than the maps: XLA would compute
     # them once more instead of keeping those of the forward pass.
     def add(i: Array, kernel: Array) -> Array:
-        seen = (lax.dynamic_slice_in_dim(maps, i * few, few) for maps in (x, gradient))
-        return kernel + _swapped(*seen, window, groups, given)
+        part = lax.dynamic_slice_in_dim(x, i * few, few)
+        part_gradient = lax.dynamic_slice_in_dim(gradient, i * few, few)
+        return kernel + _swapped(part, part_gradient, window, groups, given)
 
     zeros = jnp.zeros((*window, channels // groups, features), x.dtype)
     return lax.fori_loop(0, many // few, add, zeros)

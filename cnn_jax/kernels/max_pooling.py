@@ -33,7 +33,7 @@ def window_max(
 
     Of equal ones the first has the gradient, and NaN wins over every number.
     """
-    geometry = tuple(map(tuple, (window, strides, dilation, padding)))
+    geometry = tuple(window), tuple(strides), tuple(dilation), padding
     least = _least(x.dtype)
     if not jnp.issubdtype(x.dtype, jnp.floating) or math.prod(window) > MAX_TAPS:
         return reduce_windows(x, least, lax.max, *geometry)

@@ -9,7 +9,6 @@ from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
-from jax.nn.initializers import Initializer
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
@@ -35,7 +34,7 @@ def in_frame(size: int, rank: int) -> tuple[int, ...]:
     return (1,) * (rank - 2) + (size,) * min(rank, 2)
 
 
-def identity(channels: int, noise: float = 0.0) -> Initializer:
+def identity(channels: int, noise: float = 0.0) -> initializers.Init:
     """Kernels that hand maps on: Yu and Koltun 2016, equations 4 and 5.
 
     A layer's channels stand for those of the module's input, `channels` of them, in

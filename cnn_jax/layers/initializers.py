@@ -11,9 +11,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.nn.initializers import Initializer
 from jax.typing import DTypeLike
 from jaxtyping import Array
+
+# `(key, shape, dtype=jnp.float32)` to the values. Without the sharding of the output
+# that `jax.nn.initializers.Initializer` takes too.
+Init = Callable[..., Array]
 
 # Above, what would be drawn in vain is worth more than the time to compile.
 LARGEST_BLOCK = 2**22
@@ -45,7 +48,7 @@ def draw(distribution: str, key: Array, shape: Sequence[int]) -> Array:
     return _DRAWS[distribution](key, (block,))[:size].reshape(shape)
 
 
-def variance_scaling(scale: float, mode: str, distribution: str) -> Initializer:
+def variance_scaling(scale: float, mode: str, distribution: str) -> Init:
     """Numbers of mean zero and variance scale / fan.
 
     The last two dimensions of a kernel are its input and output channels, and those
@@ -66,7 +69,7 @@ def variance_scaling(scale: float, mode: str, distribution: str) -> Initializer:
     return init
 
 
-def normal(stddev: float) -> Initializer:
+def normal(stddev: float) -> Init:
     """Numbers from a normal distribution of mean zero."""
 
     def init(key: Any, shape: Sequence[int], dtype: DTypeLike = jnp.float32) -> Array:
@@ -75,6 +78,6 @@ def normal(stddev: float) -> Initializer:
     return init
 
 
-def lecun_normal() -> Initializer:
+def lecun_normal() -> Init:
     """Variance 1 / fan_in, cut off at two standard deviations (LeCun et al. 1998)."""
     return variance_scaling(1.0, "fan_in", "truncated_normal")

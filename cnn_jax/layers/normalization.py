@@ -1,15 +1,17 @@
 """Normalization layers."""
 
+import inspect
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax.numpy as jnp
+import numpy as np
 from flax.linen.dtypes import canonicalize_dtype
 from jax import lax
-from jax.typing import ArrayLike, DTypeLike
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Float32
 
 from cnn_jax.core.errors import UserError
@@ -31,6 +33,8 @@ class Normalization(Described):
     """The explanation that normalizations with learned scale and shift share."""
 
     kind: ClassVar[str]
+    use_scale: bool
+    use_bias: bool
 
     def explain(self, in_shape: Shape, out_shape: Shape) -> tuple[str, str]:
         channels = in_shape[-1]
@@ -72,14 +76,19 @@ class BatchNorm(Normalization, nn.BatchNorm):
     use_fast_variance: bool = False
 
     @nn.compact
-    def __call__(self, x: ArrayLike, use_running_average: bool | None = None) -> Array:
+    def __call__(
+        self,
+        x: Array | np.ndarray,
+        use_running_average: bool | None = None,
+        **options: Any,
+    ) -> Array:
         """Normalizes; see linen's.
 
         Raises:
           UserError: the statistics of a batch are those of one value.
         """
         if self.has_variable(*FROZEN):
-            return self._normalized_by_running_statistics(x)
+            return self._normalized_by_running_statistics(jnp.asarray(x))
         averaged = self.use_running_average or use_running_average
         if not averaged and not self.is_initializing():
             devices = lax.axis_size(self.axis_name) if self.axis_name else 1
@@ -91,13 +100,15 @@ class BatchNorm(Normalization, nn.BatchNorm):
                     "several devices, config.model.sync_batch_norm=true."
                 )
         # The function itself: an interceptor sees one call of this module, this one.
-        return nn.BatchNorm.__call__.__wrapped__(self, x, use_running_average)
+        inherited = inspect.unwrap(nn.BatchNorm.__call__)
+        return inherited(self, x, use_running_average, **options)
 
     @nn.nowrap
-    def _normalized_by_running_statistics(self, x: ArrayLike) -> Array:
+    def _normalized_by_running_statistics(self, x: Array) -> Array:
         """The output of linen's with `use_running_average=True`, to the bit. Linen does
         not let an argument overrule the attribute."""
-        mean, var = (self.get_variable("batch_stats", name) for name in ("mean", "var"))
+        mean: Array = self.get_variable("batch_stats", "mean")
+        var: Array = self.get_variable("batch_stats", "var")
         factor, used = lax.rsqrt(var + self.epsilon), [x]
         if self.use_scale:
             used.append(self.param("scale", self.scale_init, mean.shape))
@@ -159,14 +170,22 @@ class GroupNorm(Normalization, nn.GroupNorm):
                 f"{where(self)}: {attribute}={size} does not divide {x.shape[-1]} "
                 "channels."
             )
-        channels = self.group_size or x.shape[-1] // self.num_groups
-        _check_values(self, channels * math.prod(x.shape[1:-1]))
+        grouped = self._grouped(x.shape[-1])
+        _check_values(self, grouped * math.prod(x.shape[1:-1]))
         return super().__call__(x, **options)
 
     @nn.nowrap
     def more_words(self, channels: int) -> str:
-        size = self.group_size or channels // self.num_groups
+        size = self._grouped(channels)
         return f", {channels // size} groups of {size}"
+
+    @nn.nowrap
+    def _grouped(self, channels: int) -> int:
+        """The channels of a group."""
+        if self.num_groups is not None:
+            return channels // self.num_groups
+        assert self.group_size is not None  # one of the two is set
+        return self.group_size
 
 
 def _check_values(module: nn.Module, count: int) -> None:
@@ -187,7 +206,9 @@ def channel_moments(x: Maps, epsilon: float = 1e-5) -> tuple[Moments, Moments]:
     space = tuple(range(1, x.ndim - 1))
     x = x.astype(jnp.float32)
     mean = x.mean(space, keepdims=True)
-    return mean, jnp.sqrt(jnp.var(x, space, keepdims=True, mean=mean) + epsilon)
+    # JAX's stub lacks `mean`.
+    var = jnp.var(x, space, keepdims=True, mean=mean)  # type: ignore[call-arg]
+    return mean, jnp.sqrt(var + epsilon)
 
 
 class InstanceNorm(Normalization, nn.Module):
@@ -212,12 +233,12 @@ class InstanceNorm(Normalization, nn.Module):
     def __call__(self, x: Maps) -> Maps:
         _check_values(self, math.prod(x.shape[1:-1]))
         mean, std = channel_moments(x, self.epsilon)
-        factor, bias = 1 / std, 0.0
+        factor = 1 / std
         if self.use_scale:
             factor *= self.param("scale", nn.initializers.ones, x.shape[-1:])
+        y = (x - mean) * factor
         if self.use_bias:
-            bias = self.param("bias", nn.initializers.zeros, x.shape[-1:])
-        y = (x - mean) * factor + bias
+            y += self.param("bias", nn.initializers.zeros, x.shape[-1:])
         return y.astype(self.dtype or y.dtype)
 
 

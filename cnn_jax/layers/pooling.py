@@ -29,6 +29,7 @@ from cnn_jax.layers.windows import Padding, Size, explicit, per_dimension
 
 Maps = Real[Array, "batch *space channels"]
 Out = Real[Array, "batch *out channels"]
+Sizes = tuple[int, ...]  # one a dimension in space
 
 
 def inexact_dtype(x: Array) -> DTypeLike:
@@ -254,7 +255,14 @@ class Flatten(Described, nn.Module):
         return "-", f"Flatten to 1D; {product} = {math.prod(in_shape):,}"
 
 
-def _geometry(x, window, strides, padding, dilation, ceil_mode):
+def _geometry(
+    x: Array,
+    window: Size,
+    strides: Size | None,
+    padding: Padding,
+    dilation: Size,
+    ceil_mode: bool,
+) -> tuple[Sizes, Sizes, Sizes, Pairs, Pairs]:
     """Window, strides, dilation, the padding given and that with ceil mode's rest."""
     space = x.shape[1:-1]
     window, strides, given, dilation = explicit(

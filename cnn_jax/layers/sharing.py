@@ -60,7 +60,7 @@ class LocallyConnected(ConvLike):
         positions = math.prod(out)
         shape = (*out, *self.window, per_group, self.features)
         if self.has_variable("params", "kernel"):
-            known = self.get_variable("params", "kernel").shape
+            known: tuple[int, ...] = self.get_variable("params", "kernel").shape
             if known[: len(out)] != tuple(out):
                 raise UserError(
                     f"{self.where}: has a kernel for each pixel of a map of "

@@ -70,10 +70,15 @@ def explicit_padding(
             raise unknown("padding", padding, ("SAME", "VALID"))
         else:
             entries = _entries(padding, rank, "padding")
-            pairs = tuple(per_dimension(entry, 2, "padding") for entry in entries)
+            pairs = tuple(_pair(entry) for entry in entries)
         for (n, f, s, d), pair in zip(geometry, pairs, strict=True):
             arithmetic.output_size(n, f, stride=s, padding=pair, dilation=d)
     return pairs
+
+
+def _pair(padding: Size) -> tuple[int, int]:
+    before, after = per_dimension(padding, 2, "padding")
+    return before, after
 
 
 def explicit(

@@ -17,7 +17,6 @@ from cnn_jax.core import fit, ranges
 from cnn_jax.core.errors import UserError, unknown
 from cnn_jax.core.ranges import Cells, Count, Rate
 from cnn_jax.layers import initializers
-from cnn_jax.layers.windows import Size
 from cnn_jax.models import outputs, pixel_heads, strides
 from cnn_jax.models.network import Network
 
@@ -229,7 +228,7 @@ class Classifier(Network, kw_only=True):
         return facts
 
     @property
-    def subsampling(self) -> tuple[Size, ...]:
+    def subsampling(self) -> tuple[int | tuple[int, ...], ...]:
         """Strides of the layers that subsample, in order."""
         raise NotImplementedError
 

@@ -25,6 +25,7 @@ from cnn_jax.core.errors import UserError
 from cnn_jax.core.ranges import Count, Layers
 from cnn_jax.layers import initializers
 from cnn_jax.models import maps
+from cnn_jax.models.classifier import Classifier
 from cnn_jax.models.network import Network
 from cnn_jax.models.spec import ModelSpec
 
@@ -198,7 +199,7 @@ class FCOS(Network, kw_only=True):
     output_kind: ClassVar[str] = "boxes"
 
     num_classes: Count
-    backbone: nn.Module
+    backbone: Classifier
     strides: tuple[Count, ...] = (8, 16, 32, 64, 128)
     pyramid_channels: Count = 256
     head_depth: Layers = 4
@@ -247,15 +248,16 @@ class FCOS(Network, kw_only=True):
             for x, stride in zip(found["distances"], self.strides, strict=True)
         ]
 
+        height, width = images.shape[1:3]
         outputs = {}
         for name, parts in found.items():
             rows = [x.reshape(len(x), -1, x.shape[-1]) for x in parts]
             outputs[name] = jnp.concatenate(rows, axis=1)
         own = jax.tree.map(
             lambda values: jnp.broadcast_to(values, (len(images), *values.shape)),
-            places(images.shape[1:3], self.strides),
+            places((height, width), self.strides),
         )
-        size = jnp.array(images.shape[1:3], jnp.float32)
+        size = jnp.array((height, width), jnp.float32)
         return outputs | {
             "centerness": outputs["centerness"][..., 0],
             "places": own,

@@ -73,7 +73,8 @@ class FlattenedNet(Classifier, kw_only=True):
         linear = initializers.lecun_normal()
         rectified = layers.kaiming_normal_fan_out
         for i, step in enumerate(self.plan(), start=1):
-            kind, parts = layers.Conv, {f"conv{i}": rectified}
+            kind: type[nn.Module] = layers.Conv
+            parts = {f"conv{i}": rectified}
             if i in self.flattened:
                 kind = layers.FlattenedConv
                 parts = {f"conv{i}_{j + 1}": linear for j in range(self.cascade)}

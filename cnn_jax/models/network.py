@@ -15,9 +15,6 @@ class Network(nn.Module):
     A subclass overrides a default by an attribute or a property of the same name.
 
     Attributes:
-      output_kind: the kind of the outputs: a name of `models.OUTPUTS`, or a word of a
-        user whose task has the same word.
-      gives, takes: further facts and needs; see `core.fit`.
       class_layer: the path of the layer whose outputs are the classes.
       head_modules: a regular expression for the names of the modules behind the last
         map.
@@ -30,9 +27,6 @@ class Network(nn.Module):
       predicted: the method that `predict` applies to images; None: `__call__`.
     """
 
-    output_kind: ClassVar[str] = "logits"
-    gives: ClassVar[Mapping[str, Any]] = {}
-    takes: ClassVar[Sequence[fit.Need]] = ()
     class_layer: ClassVar[tuple[str, ...]] = ("head",)
     head_modules: ClassVar[str] = "head"
     head_fields: ClassVar[tuple[str, ...]] = ()
@@ -42,11 +36,27 @@ class Network(nn.Module):
     one_picture: ClassVar[bool] = False
     predicted: ClassVar[str | None] = None
 
+    @property
+    def output_kind(self) -> str:
+        """The kind of the outputs: a name of `models.OUTPUTS`, or a user's own kind,
+        which the user's task has too."""
+        return "logits"
 
-def described(model: nn.Module) -> Network | type[Network]:
-    """Returns the model, which describes itself, or `Network` for a module of others,
-    which is described by the defaults."""
-    return model if isinstance(model, Network) else Network
+    @property
+    def gives(self) -> Mapping[str, Any]:
+        """Further facts for the other parts of a run; see `core.fit`."""
+        return {}
+
+    @property
+    def takes(self) -> Sequence[fit.Need]:
+        """Needs of the network; see `core.fit`."""
+        return ()
+
+
+def described(model: nn.Module) -> Network:
+    """Returns the model, which describes itself, or the defaults for a module of
+    others."""
+    return model if isinstance(model, Network) else Network(parent=None)
 
 
 def is_head(model: nn.Module, module: str) -> bool:

@@ -59,13 +59,13 @@ def logits(
     if head == "deeplab":
         features, *width = width
         x = drop(layers.ASPP(features, rates or RATES, conv, name="aspp")(x))
-        drop = None
     for i, features in enumerate(width, start=1):
         x = conv(features, in_frame(3, x.ndim - 2), name=f"head_conv{i}")(x)
     context = head.endswith("context")
     # As in "conv_gap" of `Classifier`: at first ReLU lets all classes pass.
     bias_init = nn.initializers.ones if context else nn.initializers.zeros
-    x = class_maps(x, classes, drop, kernel_init=kernel_init, bias_init=bias_init)
+    last = None if head == "deeplab" else drop
+    x = class_maps(x, classes, last, kernel_init=kernel_init, bias_init=bias_init)
     if context:
         x = layers.ContextModule(head == "large_context", name="context")(x)
     if x.ndim - 2 > len(size):  # of a still clip, which is one image

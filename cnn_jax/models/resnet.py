@@ -244,7 +244,7 @@ def _imagenet(
     parameters: int,
     macs: int,
     tiny: Mapping[str, Any] = TINY,
-    **values: int,
+    **values: Any,
 ) -> ModelSpec:
     """A network for ImageNet as torchvision has it; `macs` are in millions."""
     make = partial(ResNet, block=block, stage_sizes=stage_sizes, **values)

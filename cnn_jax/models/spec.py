@@ -204,7 +204,7 @@ def _default(field: dataclasses.Field) -> Any:
 def _config_type(hint: Any) -> Any:
     """The type of a config's value for a field; None where it can have none."""
     if typing.get_origin(hint) is collections.abc.Sequence:
-        hint = tuple[typing.get_args(hint)[0], ...]
+        hint = types.GenericAlias(tuple, (typing.get_args(hint)[0], ...))
     return hint if _is_plain(ranges.plain(hint)) else None
 
 

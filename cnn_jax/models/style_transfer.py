@@ -28,6 +28,7 @@ from cnn_jax.core import fit, ranges
 from cnn_jax.core.errors import UserError, unknown
 from cnn_jax.core.ranges import Count, Layers, Range
 from cnn_jax.models import maps
+from cnn_jax.models.classifier import Classifier
 from cnn_jax.models.enhancement import Enhancer, he_normal, torch_uniform
 from cnn_jax.models.network import Network
 from cnn_jax.models.spec import PHOTO, ModelSpec, Published
@@ -173,7 +174,7 @@ class Stylist(Network, kw_only=True):
         ),
     )
 
-    backbone: nn.Module
+    backbone: Classifier
     content_layers: tuple[str, ...] = ("fire5",)
     style_layers: tuple[str, ...] = ("conv1", "pool1", "fire3", "fire5", "fire7")
     mean: tuple[float, ...] = (0.0,)

@@ -21,6 +21,7 @@ from cnn_jax.core.errors import UserError
 from cnn_jax.core.ranges import Count, Layers, Rate
 from cnn_jax.layers import initializers
 from cnn_jax.models import maps
+from cnn_jax.models.classifier import Classifier
 from cnn_jax.models.network import Network
 from cnn_jax.models.spec import ModelSpec, Published
 
@@ -186,7 +187,7 @@ class UNetOn(_Segmenter, kw_only=True):
         backbone has no map of.
     """
 
-    backbone: nn.Module
+    backbone: Classifier
     decoder_width: Count = 32
     finest: Count | None = None
 

@@ -7,7 +7,7 @@ Module names: `conv1_1`, `conv1_2`, `pool1`, `conv2_1`, ..., `pool5`, `pool`,
 
 from collections.abc import Callable
 from functools import partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import flax.linen as nn
 from jaxtyping import Array, Float
@@ -136,7 +136,7 @@ TINY = {
 
 
 def _variant(
-    stage_sizes: tuple[int, ...], parameters: int, macs: int, **values: bool
+    stage_sizes: tuple[int, ...], parameters: int, macs: int, **values: Any
 ) -> ModelSpec:
     """`macs` are in millions."""
     make = partial(VGG, stage_sizes=stage_sizes, **values)

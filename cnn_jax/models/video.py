@@ -15,7 +15,7 @@ Module names: `stem`, `stage1_block1`, ..., `pool`, `head`; of C3D `conv1`, `poo
 
 from collections.abc import Callable
 from functools import partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -180,7 +180,7 @@ class VideoResNet(ClipClassifier, NormalizedClassifier, kw_only=True):
         self, kind: str, norm: layers.residual.ModuleDef, mid_features: int
     ) -> Callable[..., nn.Module]:
         """What makes a stage's convolutions."""
-        common = {"use_bias": False, "dtype": self.dtype}
+        common: dict[str, Any] = {"use_bias": False, "dtype": self.dtype}
         if kind == "2+1d":
             return partial(
                 factorized_conv, norm=norm, mid_features=mid_features, **common

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 
 from cnn_jax.tasks.classification import Classification
 from cnn_jax.tasks.metrics import Rows, Totals
+from cnn_jax.tasks.task import Batch
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class ActionRecognition(Classification):
     collected: ClassVar[tuple[str, ...]] = ("label", "video", "probabilities")
 
     def predictions(
-        self, logits: Float[Array, "batch classes"], batch: dict
+        self, logits: Float[Array, "batch classes"], batch: Batch
     ) -> dict[str, Array]:
         """As `Classification.predictions`, the `probabilities` of all classes, and the
         number of the `video`."""

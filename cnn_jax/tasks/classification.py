@@ -14,7 +14,7 @@ from cnn_jax.core.fit import Need
 from cnn_jax.core.ranges import Count, NotNegative, Range, Rate
 from cnn_jax.tasks import pictures
 from cnn_jax.tasks.metrics import Pairs, Rows, Totals, means, weighted
-from cnn_jax.tasks.task import Task
+from cnn_jax.tasks.task import Answers, Batch, Task
 
 # A larger confusion matrix is not readable as a picture.
 MAX_CONFUSION_CLASSES = 50
@@ -55,7 +55,7 @@ class Classification(Task):
     def loss(
         self,
         logits: Float[Array, "batch classes"],
-        batch: dict,
+        batch: Batch,
         auxiliary: Sequence[Float[Array, "batch classes"]] = (),
     ) -> Float[Array, ""]:
         """What training minimizes: the mean cross entropy with smoothed targets.
@@ -80,7 +80,7 @@ class Classification(Task):
         ]
         return losses[0] + self.auxiliary_weight * sum(losses[1:])
 
-    def metrics(self, logits: Float[Array, "batch classes"], batch: dict) -> Pairs:
+    def metrics(self, logits: Float[Array, "batch classes"], batch: Batch) -> Pairs:
         """Cross entropy without smoothing, accuracies and the confusion matrix.
 
         The matrix (label, prediction) has one row and column a class, and is there
@@ -116,7 +116,7 @@ class Classification(Task):
         return means(totals)
 
     def predictions(
-        self, logits: Float[Array, "batch classes"], batch: dict
+        self, logits: Float[Array, "batch classes"], batch: Batch
     ) -> dict[str, Array]:
         """For each example the class, its probability, and how wrong it is.
 
@@ -163,8 +163,8 @@ class Classification(Task):
         self,
         pictures: Sequence[np.ndarray],
         logits: Float[np.ndarray, "batch classes"],
-        k: int,
-    ) -> list[list[dict[str, object]]]:
+        k: int | None,
+    ) -> Answers:
         """For each image the k most probable classes: name and probability."""
         del pictures
         probabilities = np.asarray(jax.nn.softmax(logits), np.float64)

@@ -17,7 +17,7 @@ from cnn_jax.tasks import anchor_free, pictures
 from cnn_jax.tasks.average_precision import average_precision
 from cnn_jax.tasks.metrics import Pairs, Rows, Totals, means, weighted
 from cnn_jax.tasks.resizing import STRETCHED, Resizing
-from cnn_jax.tasks.task import Task
+from cnn_jax.tasks.task import Answers, Batch, Task
 
 Outputs = dict[str, Any]  # those of `models.fcos.FCOS`
 
@@ -52,18 +52,18 @@ class Detection(Task):
         extras.check("pycocotools", "detection", "config.task.name=detection")
 
     def loss(
-        self, outputs: Outputs, batch: dict, auxiliary: Sequence[Array] = ()
+        self, outputs: Outputs, batch: Batch, auxiliary: Sequence[Array] = ()
     ) -> Float[Array, ""]:
         """What training minimizes, over all places of this device's images."""
         del auxiliary
-        return sum(_losses(outputs, batch["label"]).values())
+        return _total(_losses(outputs, batch["label"]))
 
-    def metrics(self, outputs: Outputs, batch: dict) -> Pairs:
+    def metrics(self, outputs: Outputs, batch: Batch) -> Pairs:
         """`loss` and its three parts, the means of those of each image by itself."""
         labels = batch["label"]
         mask = batch.get("mask", jnp.ones(len(labels)))
         parts = _of_images(outputs, labels)
-        parts["loss"] = sum(parts.values())
+        parts["loss"] = _total(parts)
         return {name: weighted(values, mask) for name, values in parts.items()}
 
     def scores(self, totals: Totals, rows: Rows = ()) -> dict[str, float]:
@@ -89,12 +89,12 @@ class Detection(Task):
                 found["ap_classes"] = known
         return found
 
-    def predictions(self, outputs: Outputs, batch: dict) -> dict[str, Array]:
+    def predictions(self, outputs: Outputs, batch: Batch) -> dict[str, Array]:
         """For each example its `detections`, and as its `error` the loss."""
         parts = _of_images(outputs, batch["label"])
         return {
             "detections": self.detections(outputs),
-            "error": sum(parts.values()),
+            "error": _total(parts),
         }
 
     def summaries(
@@ -119,7 +119,7 @@ class Detection(Task):
 
     def answers(
         self, shown: Sequence[np.ndarray], outputs: Outputs, k: int | None
-    ) -> list[list[dict[str, object]]]:
+    ) -> Answers:
         """The `k` surest objects of each picture, or all that are drawn; "box" has the
         top, left, bottom and right in its pixels."""
         return [
@@ -178,6 +178,10 @@ def _parts(outputs: Outputs) -> tuple[dict[str, Array], Places, Array]:
 def _losses(outputs: Outputs, labels: Array) -> dict[str, Array]:
     found, places, _ = _parts(outputs)
     return anchor_free.losses(found, labels, places)
+
+
+def _total(parts: dict[str, Array]) -> Array:
+    return parts["classification"] + parts["box"] + parts["centerness"]
 
 
 @jax.vmap

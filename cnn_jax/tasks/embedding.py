@@ -1,6 +1,6 @@
 """Embedding: vectors by which identities that were never seen are told apart."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import ClassVar
 
@@ -13,13 +13,13 @@ from cnn_jax.core.fit import Need
 from cnn_jax.core.ranges import Count, NotNegative, Positive, Range
 from cnn_jax.tasks import embeddings, pictures, verification
 from cnn_jax.tasks.metrics import Pairs, Rows, Totals, means
-from cnn_jax.tasks.task import Task
+from cnn_jax.tasks.task import Answers, Batch, Task
 
 Outputs = dict[str, Float[Array, "batch features"]]
 
 # The losses on embeddings, the margin that each is published with, and the possible
 # ones: in radians, or distances of unit vectors, squared in the last loss.
-LOSSES = {
+LOSSES: dict[str, tuple[Callable[..., Array], float, Range]] = {
     "arcface": (embeddings.arcface, 0.5, Range(least=0, most=1.57)),
     "contrastive": (embeddings.contrastive, 1.0, Range(above=0, most=2)),
     "batch_hard_triplet": (embeddings.batch_hard_triplet, 0.2, Range(least=0, most=2)),
@@ -74,7 +74,7 @@ class Embedding(Task):
         return (*super().takes, few)
 
     def loss(
-        self, outputs: Outputs, batch: dict, auxiliary: Sequence[Array] = ()
+        self, outputs: Outputs, batch: Batch, auxiliary: Sequence[Array] = ()
     ) -> Float[Array, ""]:
         """What training minimizes, over the examples, pairs or triplets of this
         device's part of the batch."""
@@ -86,7 +86,7 @@ class Embedding(Task):
             key, given["scale"] = "cosine", self.scale
         return loss(outputs[key], batch["label"], batch.get("mask"), **given)
 
-    def metrics(self, outputs: Outputs, batch: dict) -> Pairs:
+    def metrics(self, outputs: Outputs, batch: Batch) -> Pairs:
         """In training the loss and, with "arcface", the accuracy of the nearest class.
 
         Of identities that were not trained on there are no classes: what evaluation
@@ -123,7 +123,7 @@ class Embedding(Task):
                 )
         return found
 
-    def predictions(self, outputs: Outputs, batch: dict) -> dict[str, Array]:
+    def predictions(self, outputs: Outputs, batch: Batch) -> dict[str, Array]:
         """For each example its `embedding`; errors are those of pairs (`summaries`)."""
         return {
             "embedding": outputs["embedding"],
@@ -157,8 +157,8 @@ class Embedding(Task):
         self,
         pictures: Sequence[np.ndarray],
         outputs: dict[str, np.ndarray],
-        k: int,
-    ) -> list[list[dict[str, object]]]:
+        k: int | None,
+    ) -> Answers:
         """Of each image the `k` nearest of the identities that were trained on.
 
         Raises:

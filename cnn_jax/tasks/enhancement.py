@@ -1,9 +1,9 @@
 """Enhancement: an image in, a better one out, as super-resolution and denoising do."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import jax.numpy as jnp
 import numpy as np
@@ -15,12 +15,19 @@ from cnn_jax.core.fit import Need
 from cnn_jax.core.ranges import Edge
 from cnn_jax.data import bicubic, colors
 from cnn_jax.tasks import image_quality, pictures
-from cnn_jax.tasks.metrics import Pairs, Rows, Totals, mean_of_defined, means, weighted
+from cnn_jax.tasks.metrics import (
+    Pairs,
+    Row,
+    Rows,
+    Totals,
+    mean_of_defined,
+    means,
+    weighted,
+)
 from cnn_jax.tasks.resizing import UNCHANGED, Resizing
-from cnn_jax.tasks.task import Task
+from cnn_jax.tasks.task import Answers, Batch, Task
 
 Outputs = Float[Array, "batch height width channels"]
-Row = Mapping[str, Any]  # of a batch and its predictions
 Measure = Callable[[np.ndarray, np.ndarray, int], float]
 
 LOSSES = {"l1": jnp.abs, "l2": jnp.square}
@@ -65,13 +72,13 @@ class Enhancement(Task):
         return (*super().takes, unchanged)
 
     def loss(
-        self, outputs: Outputs, batch: dict, auxiliary: Sequence[Array] = ()
+        self, outputs: Outputs, batch: Batch, auxiliary: Sequence[Array] = ()
     ) -> Float[Array, ""]:
         """The mean over all values of all pictures."""
         del auxiliary
         return self._distances(outputs, batch).mean()
 
-    def metrics(self, outputs: Outputs, batch: dict) -> Pairs:
+    def metrics(self, outputs: Outputs, batch: Batch) -> Pairs:
         """The loss; what the figures of papers are, `scores` computes."""
         mask = batch.get("mask", jnp.ones(len(outputs)))
         distances = self._distances(outputs, batch).mean((1, 2, 3))
@@ -97,7 +104,7 @@ class Enhancement(Task):
                 found |= mean_of_defined(prefix + name, values, "pictures")
         return found
 
-    def predictions(self, outputs: Outputs, batch: dict) -> dict[str, Array]:
+    def predictions(self, outputs: Outputs, batch: Batch) -> dict[str, Array]:
         """For each example the picture, 8 bits, and its mean squared error."""
         error = jnp.square(outputs - batch["label"] / 255).mean((1, 2, 3))
         rounded = jnp.round(jnp.clip(outputs, 0, 1) * 255).astype(jnp.uint8)
@@ -127,8 +134,8 @@ class Enhancement(Task):
         self,
         pictures: Sequence[np.ndarray],
         outputs: Float[np.ndarray, "batch height width channels"],
-        k: int,
-    ) -> list[list[dict[str, object]]]:
+        k: int | None,
+    ) -> Answers:
         """The size of each picture."""
         del pictures, k
         return [[{"width": o.shape[1], "height": o.shape[0]}] for o in outputs]
@@ -148,7 +155,7 @@ class Enhancement(Task):
         enlarged = bicubic.resize(colors.ycbcr(image), made.shape[:2])
         return colors.rgb(np.concatenate([made, enlarged[..., 1:]], axis=-1))
 
-    def _distances(self, outputs: Outputs, batch: dict) -> Outputs:
+    def _distances(self, outputs: Outputs, batch: Batch) -> Outputs:
         return LOSSES[self.loss_name](outputs - batch["label"] / 255)
 
     def _measured(
@@ -161,22 +168,22 @@ class Enhancement(Task):
         luma = colors.luma(of(row)), colors.luma(row["label"])
         return measure(*luma, self._border(row))
 
-    def _border(self, row: dict[str, np.ndarray]) -> int:
+    def _border(self, row: Row) -> int:
         if self.border is not None:
             return self.border
         factor = len(row["label"]) // len(row["image"])
         return factor if factor > 1 else 0
 
-    def _inside(self, row: dict[str, np.ndarray]) -> int:
+    def _inside(self, row: Row) -> int:
         """The pixels on a picture's shorter side that count."""
         return min(row["label"].shape[:2]) - 2 * self._border(row)
 
 
-def _output(row: dict[str, np.ndarray]) -> np.ndarray:
+def _output(row: Row) -> np.ndarray:
     return row["output"]
 
 
-def _input(row: dict[str, np.ndarray]) -> np.ndarray:
+def _input(row: Row) -> np.ndarray:
     """The image, as large as the picture."""
     size = row["label"].shape[:2]
     image = row["image"]

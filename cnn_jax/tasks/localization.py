@@ -3,7 +3,7 @@
 
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -14,10 +14,12 @@ from cnn_jax.core.ranges import Rate
 from cnn_jax.layers import resize_bilinear
 from cnn_jax.tasks import activation_maps, boxes, pictures
 from cnn_jax.tasks.classification import Classification
-from cnn_jax.tasks.metrics import Pairs, Rows, Totals
+from cnn_jax.tasks.metrics import Pairs, Row, Rows, Totals
 from cnn_jax.tasks.resizing import STRETCHED, Resizing
+from cnn_jax.tasks.task import Answers, Batch
 
-Outputs = dict[str, Float[Array, "batch *_ classes"]]
+# A dict of "logits" and "maps", where `Classification` has the logits themselves.
+Outputs = Any
 
 
 @dataclass(frozen=True)
@@ -39,14 +41,14 @@ class Localization(Classification):
     box_share: Rate = 0.2
 
     def loss(
-        self, outputs: Outputs, batch: dict, auxiliary: Sequence[Array] = ()
+        self, outputs: Outputs, batch: Batch, auxiliary: Sequence[Array] = ()
     ) -> Float[Array, ""]:
         """The mean cross entropy, as `Classification.loss`."""
         labels, counted = _classes(batch)
         losses = self._losses(outputs["logits"], labels, auxiliary)
         return jnp.where(counted, losses, 0).sum() / jnp.maximum(counted.sum(), 1)
 
-    def metrics(self, outputs: Outputs, batch: dict) -> Pairs:
+    def metrics(self, outputs: Outputs, batch: Batch) -> Pairs:
         """As `Classification.metrics`."""
         labels, counted = _classes(batch)
         mask = counted * batch.get("mask", 1.0)
@@ -66,8 +68,8 @@ class Localization(Classification):
             labels = np.stack([row["label"] for row in rows])
             classes = np.array([_class(row) for row in rows])
             made = [activation_maps.box(row["maps"][0], self.box_share) for row in rows]
-            made = np.repeat(np.array(made, np.float32)[:, None], labels.shape[1], 1)
-            overlaps = boxes.iou(jnp.asarray(made), jnp.asarray(labels[..., 1:]))
+            tiled = np.repeat(np.array(made, np.float32)[:, None], labels.shape[1], 1)
+            overlaps = boxes.iou(jnp.asarray(tiled), jnp.asarray(labels[..., 1:]))
             own = labels[..., 0] == classes[:, None]
             right = ((np.asarray(overlaps) >= 0.5) & own).any(-1)
             known = np.array([row["class"] for row in rows]) == classes
@@ -75,7 +77,7 @@ class Localization(Classification):
             found["top_1_localization_error"] = float(1 - (right & known).mean())
         return found
 
-    def predictions(self, outputs: Outputs, batch: dict) -> dict[str, Array]:
+    def predictions(self, outputs: Outputs, batch: Batch) -> dict[str, Array]:
         """As `Classification.predictions`, and the `maps` of the image's own class and
         of the predicted one, as large as the image."""
         labels, counted = _classes(batch)
@@ -92,7 +94,7 @@ class Localization(Classification):
         """As those of `Classification`, and over the first of the wrong images the maps
         of their own class and of the predicted one."""
         named = [
-            row | {"label": _class(row), "class": int(row["class"])} for row in worst
+            {**row, "label": _class(row), "class": int(row["class"])} for row in worst
         ]
         result = super().summaries(totals, named)
         if worst:
@@ -116,16 +118,16 @@ class Localization(Classification):
     def answers(
         self,
         pictures: Sequence[np.ndarray],
-        outputs: dict[str, np.ndarray],
-        k: int,
-    ) -> list[list[dict[str, object]]]:
+        outputs: Outputs,
+        k: int | None,
+    ) -> Answers:
         """As those of `Classification`."""
         return super().answers(pictures, outputs["logits"], k)
 
     def drawn(
         self,
         image: UInt8[np.ndarray, "height width channels"],
-        outputs: dict[str, np.ndarray],
+        outputs: Outputs,
     ) -> np.ndarray:
         """The map of the most probable class over the image, and the box that it
         makes."""
@@ -141,7 +143,7 @@ class Localization(Classification):
         )
 
 
-def _classes(batch: dict) -> tuple[Int[Array, " batch"], Bool[Array, " batch"]]:
+def _classes(batch: Batch) -> tuple[Int[Array, " batch"], Bool[Array, " batch"]]:
     """The class of each image's first box that counts, and whether there is one."""
     kinds = batch["label"][..., 0].astype(jnp.int32)
     first = jnp.argmax(kinds >= 0, axis=-1)
@@ -149,7 +151,7 @@ def _classes(batch: dict) -> tuple[Int[Array, " batch"], Bool[Array, " batch"]]:
     return jnp.maximum(label, 0), label >= 0
 
 
-def _class(row: dict[str, np.ndarray]) -> int:
+def _class(row: Row) -> int:
     """The same of one image that has such a box."""
     kinds = row["label"][:, 0]
     return int(kinds[kinds >= 0][0])

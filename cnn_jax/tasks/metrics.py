@@ -1,6 +1,7 @@
 """Metrics as (sum, count) pairs: exact for padded batches and many hosts."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -9,13 +10,15 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Num
 
 Pair = tuple[Num[Array, "..."], Num[Array, ""]]
-Pairs = Mapping[str, Pair]
+Pairs = dict[str, Pair]
 
-# Pairs added up over many batches, on the host.
-Totals = dict[str, tuple[np.ndarray | np.float64, float]]
+# Pairs added up over many batches, on the host: a float64 or an array, and a count.
+Totals = dict[str, tuple[Any, float]]
 
-# What was collected of every example of a split, by name; one dict an example.
-Rows = Sequence[Mapping[str, np.ndarray | np.generic]]
+# The collected entries of one example by name, NumPy arrays or scalars.
+Row = Mapping[str, Any]
+# One row for each example of a split.
+Rows = Sequence[Row]
 
 
 def weighted(values: Float[Array, " batch"], mask: Float[Array, " batch"]) -> Pair:
@@ -52,9 +55,8 @@ def means(totals: Totals) -> dict[str, float]:
 
 def add(totals: Totals, pairs: Mapping[str, tuple[ArrayLike, ArrayLike]]) -> Totals:
     """`totals + pairs`, in float64 on the host."""
-    pairs = jax.device_get(dict(pairs))
     result = dict(totals)
-    for name, (total, count) in pairs.items():
+    for name, (total, count) in jax.device_get(dict(pairs)).items():
         before, count_before = totals.get(name, (0.0, 0.0))
         result[name] = (
             before + np.asarray(total, np.float64),

@@ -13,7 +13,7 @@ from jaxtyping import Array, Bool, Float, UInt8
 from cnn_jax.core.ranges import Fraction, NotNegative
 from cnn_jax.tasks import pictures
 from cnn_jax.tasks.metrics import Pairs, Rows, Totals, mean_of_defined, means, weighted
-from cnn_jax.tasks.task import Answers, Task
+from cnn_jax.tasks.task import Answers, Batch, Task
 
 Logits = Float[Array, "batch outputs"]
 
@@ -44,14 +44,14 @@ class MultiLabel(Task):
     auxiliary_weight: NotNegative = 0.3
 
     def loss(
-        self, logits: Logits, batch: dict, auxiliary: Sequence[Logits] = ()
+        self, logits: Logits, batch: Batch, auxiliary: Sequence[Logits] = ()
     ) -> Float[Array, ""]:
         """The mean cross entropy over images and classes, and those of the auxiliary
         heads times `auxiliary_weight`."""
         losses = [self._losses(rows, batch).mean() for rows in (logits, *auxiliary)]
         return losses[0] + self.auxiliary_weight * sum(losses[1:])
 
-    def metrics(self, logits: Logits, batch: dict) -> Pairs:
+    def metrics(self, logits: Logits, batch: Batch) -> Pairs:
         """The cross entropy; `scores` measures the rest."""
         mask = batch.get("mask", jnp.ones(len(logits)))
         return {"loss": weighted(self._losses(logits, batch), mask)}
@@ -76,7 +76,7 @@ class MultiLabel(Task):
             found |= mean_of_defined("mean_f1", scores, "classes")
         return found
 
-    def predictions(self, logits: Logits, batch: dict) -> dict[str, Array]:
+    def predictions(self, logits: Logits, batch: Batch) -> dict[str, Array]:
         """For each example the `probabilities` of the classes, and its cross entropy as
         the `error`."""
         return {
@@ -127,7 +127,7 @@ class MultiLabel(Task):
         named = [f"{best['class']} {best['probability']:.0%}" for best in found]
         return pictures.labeled_grid([picture], [", ".join(named) or "none"])
 
-    def _losses(self, logits: Logits, batch: dict) -> Float[Array, " batch"]:
+    def _losses(self, logits: Logits, batch: Batch) -> Float[Array, " batch"]:
         """The mean cross entropy of each example over the classes."""
         labels = batch["label"].astype(jnp.float32)
         logits = logits[:, : len(self.classes)]  # a network may have more outputs

@@ -50,8 +50,10 @@ def _center_crop(file: images.Picture, shape: Shape, stored: Stored) -> Read:
 
 def _stretched(file: images.Picture, shape: Shape, stored: Stored) -> Read:
     del stored
+    height, width, channels = shape
     picture = images.read_image(file)
-    return Read(np.asarray(picture.convert("RGB")), images.stretch(picture, shape))
+    stretched = images.stretch(picture, (height, width, channels))
+    return Read(np.asarray(picture.convert("RGB")), stretched)
 
 
 def _unchanged(file: images.Picture, shape: Shape, stored: Stored) -> Read:

@@ -17,9 +17,9 @@ from cnn_jax.core.fit import Need
 from cnn_jax.core.ranges import NotNegative, Positive, Rate
 from cnn_jax.data.labels.pixels import IGNORED
 from cnn_jax.tasks import pictures
-from cnn_jax.tasks.metrics import Pairs, Rows, Totals, mean_of_defined, means
+from cnn_jax.tasks.metrics import Pairs, Row, Rows, Totals, mean_of_defined, means
 from cnn_jax.tasks.resizing import STRETCHED, Resizing
-from cnn_jax.tasks.task import Task
+from cnn_jax.tasks.task import Answers, Batch, Task
 
 Logits = Float[Array, "batch height width classes"]
 
@@ -78,7 +78,7 @@ class Segmentation(Task):
         return (*super().takes, pixels)
 
     def loss(
-        self, logits: Logits, batch: dict, auxiliary: Sequence[Logits] = ()
+        self, logits: Logits, batch: Batch, auxiliary: Sequence[Logits] = ()
     ) -> Float[Array, ""]:
         """What training minimizes: the mean over the pixels of this device that have a
         label, with smoothed targets and by the weights of their classes.
@@ -101,7 +101,7 @@ class Segmentation(Task):
         ]
         return losses[0] + self.auxiliary_weight * sum(losses[1:])
 
-    def metrics(self, logits: Logits, batch: dict) -> Pairs:
+    def metrics(self, logits: Logits, batch: Batch) -> Pairs:
         """Cross entropy without smoothing, accuracy and the confusion matrix.
 
         The matrix (label, prediction) counts pixels, and is there only in evaluation
@@ -148,7 +148,7 @@ class Segmentation(Task):
             found |= mean_of_defined("mean_iou", values, "classes")
         return found
 
-    def predictions(self, logits: Logits, batch: dict) -> dict[str, Array]:
+    def predictions(self, logits: Logits, batch: Batch) -> dict[str, Array]:
         """For each example the map of classes, and how wrong it is.
 
         `error` is the cross entropy of its wrongly classified pixels, divided by the
@@ -197,8 +197,8 @@ class Segmentation(Task):
         self,
         pictures: Sequence[np.ndarray],
         logits: Float[np.ndarray, "batch height width classes"],
-        k: int,
-    ) -> list[list[dict[str, object]]]:
+        k: int | None,
+    ) -> Answers:
         """For each image the k classes that most pixels have: name and share."""
         del pictures
         classes = logits.shape[-1]
@@ -223,13 +223,13 @@ class Segmentation(Task):
     ) -> np.ndarray:
         """The picture, and beside it its pixels in the colors of their classes."""
         height, width = picture.shape[:2]
-        mask = Image.fromarray(pictures.colored(logits.argmax(-1)))
-        mask = np.asarray(mask.resize((width, height), Image.Resampling.NEAREST))
+        small = Image.fromarray(pictures.colored(logits.argmax(-1)))
+        mask = np.asarray(small.resize((width, height), Image.Resampling.NEAREST))
         both = np.stack([picture, mask])
         return pictures.with_legend(pictures.grid([both], cell=256), self.classes)
 
     def _labels(
-        self, batch: dict
+        self, batch: Batch
     ) -> tuple[
         Int32[Array, "batch height width"],
         Bool[Array, "batch height width"],
@@ -240,14 +240,14 @@ class Segmentation(Task):
             counted &= (batch["mask"] > 0)[:, None, None]
         return jnp.where(counted, batch["label"], 0).astype(jnp.int32), counted
 
-    def _panels(self, row: dict[str, np.ndarray]) -> np.ndarray:
+    def _panels(self, row: Row) -> np.ndarray:
         """Image, label and prediction, uint8 [3, height, width, 3]."""
         image = np.broadcast_to(row["image"], (*row["label"].shape, 3))
         maps = [pictures.colored(row[key]) for key in ("label", "class")]
         return np.stack([image, *maps])
 
 
-def _wrong(row: dict[str, np.ndarray]) -> float:
+def _wrong(row: Row) -> float:
     """The share of the pixels with a label whose prediction is another."""
     counted = row["label"] != IGNORED
     return float(np.mean(row["label"][counted] != row["class"][counted]))

@@ -15,7 +15,7 @@ from cnn_jax.core.ranges import NotNegative
 from cnn_jax.tasks import pictures
 from cnn_jax.tasks.metrics import Pairs, Rows, Totals, means, weighted
 from cnn_jax.tasks.resizing import UNCHANGED, Resizing
-from cnn_jax.tasks.task import Task
+from cnn_jax.tasks.task import Answers, Batch, Task
 
 Map = Float[Array, "batch height width channels"]
 Statistics = Float[Array, "batch rows channels"]
@@ -45,7 +45,7 @@ def total_variation(picture: Map) -> Losses:
     """The mean squared difference of neighbors, side by side and one below the other:
     what noise has much of."""
     down, right = jnp.diff(picture, axis=1), jnp.diff(picture, axis=2)
-    return sum(jnp.square(d).mean((1, 2, 3)) for d in (down, right))
+    return jnp.square(down).mean((1, 2, 3)) + jnp.square(right).mean((1, 2, 3))
 
 
 # What of a map is its style.
@@ -109,13 +109,13 @@ class StyleTransfer(Task):
         return (*super().takes, one_each)
 
     def loss(
-        self, outputs: dict, batch: dict, auxiliary: Sequence[Array] = ()
+        self, outputs: dict, batch: Batch, auxiliary: Sequence[Array] = ()
     ) -> Float[Array, ""]:
         """The mean over all pictures."""
         del batch, auxiliary
         return self._losses(outputs)["loss"].mean()
 
-    def metrics(self, outputs: dict, batch: dict) -> Pairs:
+    def metrics(self, outputs: dict, batch: Batch) -> Pairs:
         """The loss and its parts, before they are weighted: `content_loss`,
         `style_loss`, `variation`. `input_loss` and `input_style_loss` are those of the
         content itself."""
@@ -136,7 +136,7 @@ class StyleTransfer(Task):
         found["improvement"] = 1 - found["loss"] / own if own else 0.0
         return found
 
-    def predictions(self, outputs: dict, batch: dict) -> dict[str, Array]:
+    def predictions(self, outputs: dict, batch: Batch) -> dict[str, Array]:
         """For each example the picture, 8 bits, and its loss."""
         del batch
         rounded = jnp.round(jnp.clip(outputs["picture"], 0, 1) * 255)
@@ -161,8 +161,8 @@ class StyleTransfer(Task):
         self,
         pictures: Sequence[np.ndarray],
         outputs: Float[np.ndarray, "batch height width 3"],
-        k: int,
-    ) -> list[list[dict[str, object]]]:
+        k: int | None,
+    ) -> Answers:
         """The size of each picture."""
         del pictures, k
         return [[{"width": o.shape[1], "height": o.shape[0]}] for o in outputs]
@@ -182,15 +182,19 @@ class StyleTransfer(Task):
         maps = outputs["style"]
         if len(weights) == 1:
             weights *= len(maps)
-        style = own = 0.0
+        zeros = jnp.zeros(len(outputs["picture"]))
+        style = own = zeros
         for weight, (seen, content, wanted) in zip(weights, maps, strict=True):
             wanted = statistics(wanted)
             style += weight * self._distance(statistics(seen), wanted)
             own += weight * self._distance(statistics(content), wanted)
         found = {
             "content_loss": sum(
-                self._distance(seen, wanted, jnp.mean)
-                for seen, wanted in outputs["content"]
+                (
+                    self._distance(seen, wanted, jnp.mean)
+                    for seen, wanted in outputs["content"]
+                ),
+                zeros,
             ),
             "style_loss": style,
             "variation": total_variation(outputs["picture"]),

@@ -196,6 +196,14 @@ def test_frozen_batch_norm_is_that_of_evaluation(attributes, dtype, x):
             np.testing.assert_array_equal(value, variables["batch_stats"][key])
 
 
+def test_batch_norm_leaves_out_masked_examples(x):
+    norm = BatchNorm(use_running_average=False, use_scale=False, use_bias=False)
+    mask = jnp.arange(8)[:, None, None, None] < 5
+    y, _ = norm.apply({}, x, mask=mask, mutable=["batch_stats"])
+    alone, _ = norm.apply({}, x[:5], mutable=["batch_stats"])
+    np.testing.assert_allclose(y[:5], alone, atol=1e-5)
+
+
 def test_single_layers_are_frozen(x):
     """Each by its entry; a frozen layer takes maps that training refuses."""
 
