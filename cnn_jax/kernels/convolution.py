@@ -251,12 +251,12 @@ _ABSTRACT = {
     filter_gradient_p: _abstract_filter_gradient,
 }
 # What each primitive is on any backend, and on the CPU.
-XLA = {
+XLA: dict[Primitive, Callable[..., Array]] = {
     convolution_p: convolution_xla.convolution,
     input_gradient_p: convolution_xla.input_gradient,
     filter_gradient_p: convolution_xla.filter_gradient,
 }
-CPU = {
+CPU: dict[Primitive, Callable[..., Array]] = {
     convolution_p: convolution_cpu.convolution,
     input_gradient_p: convolution_cpu.input_gradient,
     filter_gradient_p: convolution_cpu.filter_gradient,
