@@ -131,8 +131,8 @@ def resolve_smoke(values: Mapping[str, Any], overrides: Mapping[str, str]) -> Co
         overrides = {k: text for k, text in overrides.items() if k not in OF_CLASSES}
     if "data.name" not in overrides:
         # Those of the data that the digits stand in for have nothing to say of them.
-        known = schema(values)["data"]
-        known = {key for key, (hint, _) in known.items() if not is_place(hint)}
+        keys = schema(values)["data"]
+        known = {key for key, (hint, _) in keys.items() if not is_place(hint)}
         overrides = {
             key: text
             for key, text in overrides.items()

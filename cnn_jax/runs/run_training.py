@@ -109,12 +109,13 @@ def _prepare(config: Config, known: Path | None) -> Ready:
     said = []
     with startup.CLOCK.part("data"):
         dataset = setup.dataset(config)
+    begun = False
     if known:
         dataset = run_folder.as_known(known, config, dataset)
         run_folder.check_data(known, dataset)
-    begun = known is not None and trained.has_checkpoint(known, config)
-    if begun and (change := run_folder.other_devices(known)):
-        said.append(f"warning: {change}")
+        begun = trained.has_checkpoint(known, config)
+        if begun and (change := run_folder.other_devices(known)):
+            said.append(f"warning: {change}")
     network, loaded = None, None
     if config.model.init_from is not None and not begun:
         dataset, network, loaded, reports = trained.started(config, dataset)
@@ -132,8 +133,9 @@ def _prepare(config: Config, known: Path | None) -> Ready:
     setup.check_normalization(training)
     machine.check_memory(config, dataset.image_shape, training.state_shapes)
     if shapes:
-        drawn = training.initial and flatten_dict(training.initial["params"])
-        said.append(freezing.table(shapes, training.plan, drawn))
+        given = training.initial
+        from_file = None if given is None else flatten_dict(given.get("params", {}))
+        said.append(freezing.table(shapes, training.plan, from_file))
     return Ready(
         dataset,
         training,
