@@ -22,6 +22,10 @@ SOURCE = "source"  # the name and the folder of the run that the others start fr
 ARM_NAME = re.compile(r"[\w(][\w .,+x()=%-]*(?<! )(?<!\.)")
 
 
+# The two parts of the names of crossed arms.
+Grid = tuple[tuple[str, ...], tuple[str, ...]]
+
+
 @dataclass(frozen=True)
 class Arm:
     """One way to set the config.
@@ -41,20 +45,24 @@ class Run:
     """A run of an arm with a seed, in a folder of its own.
 
     Attributes:
-      seed: None: the config's own, of the run that the others start from.
       command: what trains it, to the end or from where it was ended.
     """
 
     arm: str
-    seed: int | None
+    seed: int
     config: Config
     workdir: Path
     command: tuple[str, ...]
 
     @property
     def name(self) -> str:
-        """As it is called on the console."""
-        return self.arm if self.seed is None else f"{self.arm}/seed{self.seed}"
+        """The run's name on the console."""
+        return self.arm if self.is_source else f"{self.arm}/seed{self.seed}"
+
+    @property
+    def is_source(self) -> bool:
+        """Whether the other runs start from this one's weights."""
+        return self.arm == SOURCE
 
 
 @dataclass(frozen=True)
@@ -77,7 +85,7 @@ class Experiment:
     source: Run | None = None
 
     @property
-    def grid(self) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
+    def grid(self) -> Grid | None:
         """The A and the B of arms called `A, B` for every A and every B."""
         pairs = [arm.name.split(", ") for arm in self.arms]
         if any(len(pair) != 2 for pair in pairs):
@@ -125,7 +133,9 @@ def load(
     make = resolve.resolve_smoke if smoke else resolve.resolve
     flags = [*(["--smoke"] if smoke else []), *(["--overwrite"] if overwrite else [])]
 
-    def command(spec: str, place: Path, name: str, given: Mapping[str, str]):
+    def command(
+        spec: str, place: Path, name: str, given: Mapping[str, str]
+    ) -> tuple[str, ...]:
         return (
             *(sys.executable, "-m", "cnn_jax.main"),
             f"--config={spec}",
@@ -142,9 +152,10 @@ def load(
             trained = _called(module.source, argument)
         if trained is not None:
             place = workdir / SOURCE
-            given = f"{path}:{trained}"
-            config = make(config_lib.values_of(given, module), {})
-            source = Run(SOURCE, None, config, place, command(given, place, SOURCE, {}))
+            own = f"{path}:{trained}"
+            config = make(config_lib.values_of(own, module), {})
+            line = command(own, place, SOURCE, {})
+            source = Run(SOURCE, config.seed, config, place, line)
             shared["model.init_from"] = str(place)
     for arm in arms:
         if both := sorted(arm.values.keys() & overrides.keys()):
@@ -196,7 +207,7 @@ def _arms(spec: str, module: Any) -> list[Arm]:
         )
     with config_lib.blamed(spec):
         found = list(_called(module.sweep, argument))
-    arms = []
+    arms: list[Arm] = []
     for pair in found:
         well_formed = (
             isinstance(pair, tuple)
@@ -256,11 +267,13 @@ def _chosen(arms: Sequence[Arm], only: str | None) -> list[Arm]:
         names = ", ".join(arm.name for arm in arms)
         raise UserError(f"--arms={only} matches no arm; there are: {names}.")
     # And what these are compared to.
-    names, wanted = {arm.name: arm for arm in arms}, set()
+    against = {arm.name: arm.against for arm in arms}
+    wanted: set[str] = set()
     for arm in matching:
-        while arm and arm.name not in wanted:
-            wanted.add(arm.name)
-            arm = names.get(arm.against)
+        name: str | None = arm.name
+        while name is not None and name not in wanted:
+            wanted.add(name)
+            name = against[name]
     return [arm for arm in arms if arm.name in wanted]
 
 

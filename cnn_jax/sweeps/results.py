@@ -34,8 +34,10 @@ def read(experiment: Experiment) -> list[Row]:
 
 def _row(run: Run) -> Row:
     found = outcome(run)
-    results = run_folder.read_results(run.workdir) if found.status == "done" else {}
-    if found.status == "done" and _metric(run) not in results:
+    if found.status != "done":
+        return Row(run, found, {})
+    results = run_folder.read_results(run.workdir) or {}
+    if _metric(run) not in results:
         path = run.workdir / "results.json"
         return Row(run, Outcome("unusable", f"{path} has no {_metric(run)}."), {})
     return Row(run, found, results)
@@ -76,7 +78,7 @@ def curves(rows: Sequence[Row], arm: str, key: str) -> dict[int, dict[int, float
 
     Runs whose record of it is damaged are left out: see `complaints`.
     """
-    found = {}
+    found: dict[int, dict[int, float]] = {}
     for row in rows:
         if row.run.arm == arm and row.outcome.status == "done":
             lines, complaint = _logged(row)
