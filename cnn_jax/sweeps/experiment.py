@@ -1,5 +1,6 @@
 """An experiment's file: a config, and the arms that change it."""
 
+import functools
 import inspect
 import re
 import shlex
@@ -20,8 +21,6 @@ SEEDS = (0, 1, 2)
 SOURCE = "source"  # the name and the folder of the run that the others start from
 # What makes a folder's name on every system.
 ARM_NAME = re.compile(r"[\w(][\w .,+x()=%-]*(?<! )(?<!\.)")
-
-
 # The two parts of the names of crossed arms.
 Grid = tuple[tuple[str, ...], tuple[str, ...]]
 
@@ -129,39 +128,21 @@ def load(
     values = config_lib.values_of(spec, module)
     arms = _arms(spec, module)
     path, argument = split_recipe(spec)
-    seeded = ("seed", *getattr(module, "SEEDED", ()))
-    make = resolve.resolve_smoke if smoke else resolve.resolve
-    flags = [*(["--smoke"] if smoke else []), *(["--overwrite"] if overwrite else [])]
-
-    def command(
-        spec: str, place: Path, name: str, given: Mapping[str, str]
-    ) -> tuple[str, ...]:
-        return (
-            *(sys.executable, "-m", "cnn_jax.main"),
-            f"--config={spec}",
-            f"--workdir={place}",
-            f"--tag=arm={name}",
-            *flags,
-            *(f"--config.{key}={text}" for key, text in given.items()),
-        )
-
-    # The user's weights take the place of the run that would make some.
+    run_of = functools.partial(_run_of, smoke=smoke, overwrite=overwrite)
     source, shared = None, dict(overrides)
-    if hasattr(module, "source") and "model.init_from" not in overrides:
-        with config_lib.blamed(spec):
-            trained = _called(module.source, argument)
-        if trained is not None:
-            place = workdir / SOURCE
-            own = f"{path}:{trained}"
-            config = make(config_lib.values_of(own, module), {})
-            line = command(own, place, SOURCE, {})
-            source = Run(SOURCE, config.seed, config, place, line)
-            shared["model.init_from"] = str(place)
+    # The user's weights take the place of the run that would make some.
+    trained = None if "model.init_from" in overrides else _trained(spec, module)
+    if trained is not None:
+        own = f"{path}:{trained}"
+        own_values = config_lib.values_of(own, module)
+        source = run_of(own, own_values, SOURCE, workdir / SOURCE, {})
+        shared["model.init_from"] = str(source.workdir)
     for arm in arms:
         if both := sorted(arm.values.keys() & overrides.keys()):
             raise UserError(
                 f"arm '{arm.name}' sets {both[0]}: leave out --config.{both[0]}."
             )
+    seeded = ("seed", *getattr(module, "SEEDED", ()))
     chosen, runs = _chosen(arms, only), []
     for arm in chosen:
         texts = shared | {k: as_text(v) for k, v in arm.values.items()}
@@ -169,11 +150,9 @@ def load(
             place = workdir / arm.name / f"seed{seed}"
             given = texts | dict.fromkeys(seeded, str(seed))
             try:
-                config = make(values, given)
+                runs.append(run_of(spec, values, arm.name, place, given))
             except UserError as error:
                 raise UserError(f"arm '{arm.name}': {error}") from error
-            line = command(spec, place, arm.name, given)
-            runs.append(Run(arm.name, seed, config, place, line))
     question = inspect.cleandoc(module.__doc__ or "").split("\n\n")[0]
     return Experiment(
         name="-".join(filter(None, [Path(path).stem, argument])),
@@ -183,6 +162,46 @@ def load(
         runs=tuple(runs),
         source=source,
     )
+
+
+def _run_of(
+    spec: str,
+    values: Mapping[str, Any],
+    arm: str,
+    place: Path,
+    given: Mapping[str, str],
+    *,
+    smoke: bool,
+    overwrite: bool,
+) -> Run:
+    """Returns the run of an arm in a folder.
+
+    Args:
+      values: of the config file `spec`.
+      given: the values that the arm, the seed and the command line set.
+
+    Raises:
+      UserError: the arm sets what nothing reads, or a value out of its range.
+    """
+    config = (resolve.resolve_smoke if smoke else resolve.resolve)(values, given)
+    command = (
+        *(sys.executable, "-m", "cnn_jax.main"),
+        f"--config={spec}",
+        f"--workdir={place}",
+        f"--tag=arm={arm}",
+        *(["--smoke"] if smoke else []),
+        *(["--overwrite"] if overwrite else []),
+        *(f"--config.{key}={text}" for key, text in given.items()),
+    )
+    return Run(arm, config.seed, config, place, command)
+
+
+def _trained(spec: str, module: Any) -> str | None:
+    """Returns the argument of the config whose run the others start from, if any."""
+    if not hasattr(module, "source"):
+        return None
+    with config_lib.blamed(spec):
+        return _called(module.source, split_recipe(spec)[1])
 
 
 def _command(spec, overrides, seeds, only, smoke) -> str:
