@@ -9,7 +9,7 @@ worker processes, so resuming needs no more than the step.
 """
 
 import functools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,7 +35,7 @@ def train_batches(
     stop_step: int,
     workers: int = 0,
     shard: tuple[int, int] = (0, 1),
-) -> Iterator[Batch]:
+) -> Generator[Batch, None, None]:
     """The batches of steps `start_step` up to, not including, `stop_step`.
 
     Args:
@@ -65,7 +65,7 @@ def eval_batches(
     workers: int = 0,
     shard: tuple[int, int] = (0, 1),
     devices: int = 1,
-) -> Iterator[Batch]:
+) -> Generator[Batch, None, None]:
     """Every example exactly once over all hosts, in order, in batches of one shape.
 
     Yields {"image", "label", "index", "mask": float32 [b]}, and of clips the number of
@@ -185,7 +185,7 @@ def check_workers(splits: Iterable[Split], workers: int) -> None:
 
 def _run(
     make: Callable[[int], Batch], start: int, stop: int, workers: int
-) -> Iterator[Batch]:
+) -> Generator[Batch, None, None]:
     if workers < 0:
         raise UserError(f"data.workers is {workers}; it must not be negative.")
     if workers and not isinstance(make.split, Arrays):

@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from pathlib import Path
@@ -30,7 +30,7 @@ CLOSE = 5
 
 def in_workers(
     make: Callable[[int], Any], start: int, stop: int, workers: int
-) -> Iterator[Any]:
+) -> Generator[Any, None, None]:
     """`make(step)` for each step in order, each made whole by one of the processes.
 
     A worker that is stopped (SIGSTOP) for two minutes while its batch is waited for

@@ -41,7 +41,7 @@ def join(address: str, count: int, number: int) -> tuple[str, str | None]:
         peers, (service, bind) = _call_roll(int(port), count), _free_port()
         for peer in peers:
             peer.send(service=service, **_self())
-        found = f"127.0.0.1:{service}", bind
+        found: tuple[str, str | None] = (f"127.0.0.1:{service}", bind)
     else:
         main, service = _report(host.strip("[]"), int(port), number)
         peers = [main]
