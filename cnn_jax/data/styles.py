@@ -3,7 +3,6 @@
 Without files they are photographs inside scikit-image and scikit-learn, no download.
 """
 
-import importlib.util
 from pathlib import Path
 
 from cnn_jax.core.errors import UserError
@@ -11,6 +10,7 @@ from cnn_jax.data import images
 from cnn_jax.data.dataset import IMAGENET_MEAN, IMAGENET_STD, Dataset
 from cnn_jax.data.labels.style import STYLE
 from cnn_jax.data.splits import Split
+from cnn_jax.data.walk import package_folder
 
 PAGODA = "china.jpg"
 # A stained section of tissue, with a texture that photographs have not.
@@ -33,9 +33,8 @@ def existing(file: str, option: str) -> str:
 def embedded(name: str) -> str:
     """The path of a picture inside a package."""
     for package, folder in (("skimage", "data"), ("sklearn", "datasets/images")):
-        # Not imported, which takes a second.
-        (root,) = importlib.util.find_spec(package).submodule_search_locations
-        if (path := Path(root) / folder / name).is_file():
+        root = package_folder(package)
+        if root and (path := root / folder / name).is_file():
             return str(path)
     raise UserError(f"neither scikit-image nor scikit-learn has {name}: set data.dir.")
 

@@ -6,7 +6,7 @@ from PIL import Image
 
 from cnn_jax import data
 from cnn_jax.core.errors import UserError
-from cnn_jax.data import images
+from cnn_jax.data import images, styles
 from cnn_jax.data.loading import eval_batches
 
 
@@ -23,6 +23,14 @@ def test_embedded_pictures():
     assert data.describe("picture_and_style", image_size=(8,)).label_kind == "style"
     few = data.load("pictures_and_styles", train_examples=2, test_examples=1, crops=3)
     assert len(few.splits["train"]) == 6
+
+
+def test_packages_without_the_picture_are_named(monkeypatch):
+    """scikit-image need not be installed."""
+    monkeypatch.setattr("cnn_jax.data.styles.package_folder", lambda name: None)
+    message = r"neither scikit-image nor scikit-learn has ihc\.png: set data\.dir"
+    with pytest.raises(UserError, match=message):
+        styles.embedded("ihc.png")
 
 
 def test_a_crop_has_the_aspect_ratio_and_at_least_half_of_the_picture():
