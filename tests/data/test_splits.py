@@ -15,6 +15,7 @@ from cnn_jax.data.splits import (
     Patches,
     Reader,
     Records,
+    Streamed,
     Varied,
 )
 
@@ -72,8 +73,10 @@ def test_images_of_sizes_of_their_own():
         (6, 9, 3),
         (12, 18, 3),
     )
-    assert split.known_labels() is None
+    assert split.known_labels() is None and isinstance(split, Streamed)
     part = split.subset(np.array([2, 0]))
+    (example,) = part.examples([1], [None])
+    assert example["image"] is made[0] and example["label"] is labels[0]
     for number, index in enumerate((2, 0)):
         np.testing.assert_array_equal(part.images[number], made[index])
         np.testing.assert_array_equal(part.labels[number], labels[index])
