@@ -13,8 +13,14 @@ from cnn_jax.data.splits import Pairs
 from cnn_jax.data.subset import FEW
 from cnn_jax.data.walk import below
 
-PHOTOS = ("astronaut.png", "chelsea.png", "coffee.png", "motorcycle_left.png")
-PHOTOS += ("rocket.jpg", "flower.jpg")
+PHOTOS = (
+    "astronaut.png",
+    "chelsea.png",
+    "coffee.png",
+    "motorcycle_left.png",
+    "rocket.jpg",
+    "flower.jpg",
+)
 
 
 def load(
@@ -46,8 +52,8 @@ def load(
         raise UserError("data.test_dir is set, and data.dir is not: set both.")
     else:
         parts = (
-            [pairs.embedded(name) for name in PHOTOS],
-            [pairs.embedded(pairs.PAGODA)],
+            [Path(pairs.embedded(name)) for name in PHOTOS],
+            [Path(pairs.embedded(pairs.PAGODA))],
         )
     counts = train_examples, test_examples
     contents = [
