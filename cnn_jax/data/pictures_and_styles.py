@@ -9,7 +9,6 @@ from cnn_jax.data import images, restoration
 from cnn_jax.data import styles as pairs
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.data.source import Source
-from cnn_jax.data.splits import Pairs
 from cnn_jax.data.subset import FEW
 from cnn_jax.data.walk import below
 
@@ -33,7 +32,7 @@ def load(
     train_examples: Examples | None = None,
     test_examples: Examples | None = None,
 ) -> Dataset:
-    """Random crops of pictures, each beside a style; see `Pairs`.
+    """Random crops of pictures, each beside a style; see `styles.Pairs`.
 
     Args:
       dir: a folder of pictures; empty: six photographs.
@@ -62,7 +61,8 @@ def load(
     ]
     size, known = images.sides(image_size), _styles(styles)
     return pairs.dataset(
-        Pairs(contents[0], known, size, each=crops), Pairs(contents[1], known, size)
+        pairs.Pairs(contents[0], known, size, each=crops),
+        pairs.Pairs(contents[1], known, size),
     )
 
 

@@ -255,66 +255,6 @@ def _cut(picture: np.ndarray, top: int, left: int, size: int, factor: int):
 
 
 @dataclass(frozen=True)
-class Pairs:
-    """Pictures beside others: images [2, height, width, 3], a content and a style.
-
-    Example i is content `i % len(contents)`; each gives `each` of them an epoch. In
-    training the content is a random crop, and so is the style, a random one of several;
-    else it is style `i % len(styles)`, and of both it is the largest centered box. The
-    label is the number of the style.
-    """
-
-    contents: tuple[str, ...]  # paths
-    styles: tuple[str, ...]
-    size: tuple[int, int]
-    each: int = 1
-    random_crop: bool = True
-
-    clips_per_video: ClassVar[int | None] = None
-    label_shape: ClassVar[Shape] = ()
-    label_type: ClassVar[np.dtype] = np.dtype(np.int32)
-
-    def __len__(self) -> int:
-        return len(self.contents) * self.each
-
-    @property
-    def image_shape(self) -> Shape:
-        return (2, *self.size, 3)
-
-    def known_labels(self) -> None:
-        return None
-
-    def subset(self, indices: np.ndarray) -> "Pairs":
-        """Those of the contents that the examples come from."""
-        kept = sorted({int(i) % len(self.contents) for i in indices})
-        return replace(self, contents=tuple(self.contents[i] for i in kept))
-
-    def examples(
-        self,
-        indices: Sequence[int] | np.ndarray,
-        rngs: Sequence[np.random.Generator | None],
-    ) -> Iterable[dict]:
-        """{"image", "label"} of each."""
-        shape = (*self.size, 3)
-        for index, rng in zip(indices, rngs, strict=True):
-            content = self.contents[int(index) % len(self.contents)]
-            if rng is None:
-                label = int(index) % len(self.styles)
-                pair = [images.fit(p, shape) for p in (content, self.styles[label])]
-            else:
-                label = int(rng.integers(len(self.styles)))
-                first = images.random_crop(content, shape, rng)
-                # One style is seen whole, as it is where it is measured.
-                second = (
-                    images.random_crop(self.styles[label], shape, rng)
-                    if len(self.styles) > 1
-                    else images.fit(self.styles[label], shape)
-                )
-                pair = [first, second]
-            yield {"image": np.stack(pair), "label": label}
-
-
-@dataclass(frozen=True)
 class Records:
     """A split that stays where it is stored; examples are decoded when asked for.
 
