@@ -34,8 +34,10 @@ class Range:
     most: int | float | None = None
     below: int | float | None = None
 
-    def __contains__(self, number: int | float) -> bool:
-        """Whether the number is finite and within the bounds."""
+    def __contains__(self, number: object) -> bool:
+        """Whether it is a number, finite and within the bounds."""
+        if not isinstance(number, int | float):
+            return False
         if isinstance(number, float):
             if not math.isfinite(number):
                 return False
