@@ -109,7 +109,7 @@ def plain(hint: Any) -> Any:
     if _is_union(hint):
         return functools.reduce(operator.or_, map(plain, parts))
     if typing.get_origin(hint) is tuple:
-        return tuple[tuple(map(plain, parts))]
+        return types.GenericAlias(tuple, tuple(map(plain, parts)))
     return hint
 
 
