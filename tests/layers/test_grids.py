@@ -13,7 +13,9 @@ from cnn_jax.layers import AdaptiveAvgPool, AdaptiveMaxPool, SpatialPyramidPool
 
 
 def apply(module, x):
-    return np.array(module.apply({}, jnp.asarray(x, jnp.float32)))
+    # One compilation rather than one for each operation.
+    run = jax.jit(lambda x: module.apply({}, x))
+    return np.array(run(jnp.asarray(x, jnp.float32)))
 
 
 @st.composite
