@@ -59,6 +59,7 @@ def torch_name(model, path):
     raise AssertionError(path)
 
 
+@pytest.mark.full
 def test_torchvisions_outputs():
     spec = importlib.util.spec_from_file_location("make", GOLDEN / "make.py")
     make = importlib.util.module_from_spec(spec)
