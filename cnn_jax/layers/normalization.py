@@ -200,7 +200,7 @@ def _check_values(module: nn.Module, count: int) -> None:
     """
     if count == 1:
         raise UserError(
-            f"{where(module)}: normalization of a single value always gives zero: use "
+            f"{where(module)}: normalization of one value always gives zero: use "
             "larger images."
         )
 
@@ -296,7 +296,9 @@ def local_response_norm(
       UserError: the size is below 1.
     """
     if size < 1:
-        raise UserError(f"local response normalization: size={size} must be above 0.")
+        raise UserError(
+            f"local response normalization over {size} channels: size must be above 0."
+        )
     squares = lax.square(x.astype(jnp.float32))
     sums = lax.reduce_window(
         squares,

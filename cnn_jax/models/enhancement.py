@@ -63,7 +63,7 @@ class Enhancer(Network, kw_only=True):
             fit.Need(
                 "picture scale",
                 {self.scale},
-                f"gives images {self.scale} times the size of its inputs",
+                f"makes images {self.scale} times as large",
                 "set config.model.scale and config.data.scale alike",
             ),
         )
