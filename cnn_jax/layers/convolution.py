@@ -269,7 +269,7 @@ class DepthwiseConv(Windowed):
     """A convolution of each channel by itself, to `multiplier` maps.
 
     It equals a `Conv` with as many groups as channels. The maps of one channel are
-    adjacent. Attributes and errors are those of `Conv`, without `features`.
+    adjacent. The layer has the attributes and errors of `Conv`, without `features`.
     """
 
     kernel_size: Size

@@ -31,8 +31,8 @@ class CoordConv(ConvLike):
     Liu et al. 2018, "An Intriguing Failing of Convolutional Neural Networks and the
     CoordConv Solution". The `coordinates` are additional input channels after the
     channels of the input, so the layer can depend on the position or learn to ignore
-    it. Groups split the channels of both together. Parameters, attributes and errors
-    are those of `Conv`, and
+    it. Groups split the channels of both together. The layer also has the parameters,
+    attributes and errors of `Conv`.
 
     Attributes:
       radius: add the distance from the center as another channel.

@@ -28,8 +28,8 @@ class SeparableConv(ConvLike):
 
     There is no non-linearity between the two convolutions (Chollet 2017, "Xception",
     section 4.7), so the first has no bias. With a window of 1, only the second is
-    applied. Modules: `depthwise`, `pointwise`. Attributes and errors are those of
-    `Conv`, and
+    applied. Modules: `depthwise`, `pointwise`. The layer also has the attributes and
+    errors of `Conv`.
 
     Attributes:
       groups: groups of the 1x1 convolution.
@@ -78,7 +78,7 @@ class FlattenedConv(ConvLike):
     weights. Each part has a bias; no non-linearity follows it. The paper replaces one
     convolution by two of these layers. Modules: `lateral` (over channels), then
     `temporal` (for clips), `vertical`, `horizontal`; dimensions with a window of 1 have
-    none. Attributes and errors are those of `Conv`, and
+    none. The layer also has the attributes and errors of `Conv`.
 
     Attributes:
       groups: groups of the 1x1 convolution.
@@ -128,7 +128,7 @@ class Conv2Plus1D(ConvLike):
     Recognition", section 3.5: a window of t x d x d becomes 1 x d x d and t x 1 x 1,
     each with its part of strides, padding and dilation. Modules: `spatial`, `norm`,
     `temporal`. If the window is 1 over time or over space, there is only one
-    convolution, `conv`. Attributes and errors are those of `Conv`, and
+    convolution, `conv`. The layer also has the attributes and errors of `Conv`.
 
     Attributes:
       kernel_size: an integer means a cube.

@@ -29,7 +29,7 @@ SHORTCUTS = ("projection", "average", "identity", "zero")
 
 
 def identity_shortcut(x: Map, features: int, strides: Size) -> Out:
-    """Option A of He et al.: every `strides`-th pixel, with zeros in new channels.
+    """Returns option A of He et al.: every `strides`-th pixel, new channels zero.
 
     Raises:
       UserError: there are fewer `features` than channels.

@@ -17,7 +17,7 @@ Out = Float[Array, "batch *out channels"]
 # A jitted function, so that `analysis.receptive_field` recognizes the call by its name.
 @partial(jax.jit, static_argnames="size")
 def resize_bilinear(x: Maps, size: tuple[int, ...]) -> Out:
-    """Bilinear (in three dimensions trilinear) interpolation to a spatial `size`.
+    """Interpolates maps to a spatial `size`, bilinearly or in 3D trilinearly.
 
     Output i of n lies at (i + 1/2) m / n - 1/2 among the m values of the input (half-
     pixel centers, as `align_corners=False` in PyTorch). It is interpolated between two

@@ -33,8 +33,8 @@ class LocallyConnected(ConvLike):
 
     LeCun 1989, "Generalization and Network Design Strategies"; Taigman et al. 2014,
     "DeepFace". The parameters are "kernel", (*out, *window, channels / groups,
-    features), and "bias", (*out, features), so they fit only one size of the input.
-    Attributes and errors are those of `Conv`, and
+    features), and "bias", (*out, features), so they fit only one size of the input. The
+    layer also has the attributes and errors of `Conv`.
 
     Attributes:
       kernel_init: initializer of each single pixel's kernel.
@@ -130,7 +130,7 @@ class DepthSharedConv(ConvLike):
     of Eigen et al. 2014). If the input has another number of channels, or with strides,
     a convolution with its own parameters comes first, like the untied layer of the
     paper. `activation` is between any two convolutions. Modules: `entry` and `shared`.
-    Attributes and errors are those of `Conv`, and
+    The layer also has the attributes and errors of `Conv`.
 
     Attributes:
       strides: strides of the first convolution.

@@ -122,8 +122,8 @@ class ConvTranspose(ConvLike):
         (n - 1) stride + dilation (f - 1) + 1 - before - after + output_padding
 
     values, as in PyTorch (`arithmetic.transposed_output_size`); padding (before, after)
-    cuts off the output. "SAME" gives n * stride values, as in TensorFlow. Other
-    attributes and errors are those of `Conv`, and
+    cuts off the output. "SAME" gives n * stride values, as in TensorFlow. The layer
+    also has the attributes and errors of `Conv`.
 
     Attributes:
       output_padding: additional values at the end. A convolution with this stride

@@ -62,7 +62,7 @@ def upsample_nearest(x: Maps, scale: int = 2) -> Out:
 
 
 def upsample_bicubic(x: Maps, scale: int) -> Out:
-    """Bicubic interpolation to `scale` times the size, with a mirrored border.
+    """Enlarges maps by `scale` with bicubic interpolation and a mirrored border.
 
     The values equal those of `data.bicubic.resize`, which are MATLAB's. An output at
     the phase p of a pixel lies (p + 1/2) / scale - 1/2 from the pixel. It weights the

@@ -23,7 +23,7 @@ from cnn_jax.models.spec import IMAGENET, ModelSpec, Published, torchvision
 class AlexNet(Classifier, kw_only=True):
     """Five convolutions, three overlapping poolings, three fully connected layers.
 
-    The defaults are those of the textbooks' table: one tower, no normalization, and a
+    The defaults follow the textbook's table: one tower, no normalization, and a
     first convolution without padding. With them, 224x224 pixels give maps of 54, 26, 12
     and 5 pixels, and the network has 50,844,008 parameters. Kernels start as in He et
     al. 2015 and biases at zero; the paper draws kernels from N(0, 0.01) and sets some

@@ -64,7 +64,7 @@ class Enhancer(Network, kw_only=True):
                 "picture scale",
                 {self.scale},
                 f"makes images {self.scale} times as large",
-                "set config.model.scale and config.data.scale alike",
+                "set config.model.scale and config.data.scale to the same value",
             ),
         )
 

@@ -211,7 +211,7 @@ class GoogLeNetBN(GoogLeNet, NormalizedClassifier, kw_only=True):
 
 
 def max_pool(x: Map, window: int, step: strides.Step, name: str) -> Out:
-    """Max pooling in ceil mode; a window larger than the map covers the whole map."""
+    """Applies max pooling in ceil mode, with windows of at most the map's size."""
     fitting = tuple(
         min(window, -(-n // d)) for n, d in zip(x.shape[1:-1], step.before, strict=True)
     )

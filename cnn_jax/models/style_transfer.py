@@ -381,7 +381,7 @@ VARIANTS = {
 
 def _stylist(make: type[Stylist], **tiny: int) -> ModelSpec:
     """Returns the spec of a network that learns a style."""
-    # The run sets the normalization to that of its data.
+    # The run sets `mean` and `std` from its data.
     return ModelSpec(
         make,
         not_keys=("backbone", "mean", "std"),

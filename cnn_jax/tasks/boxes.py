@@ -65,9 +65,9 @@ def suppress(
     beats = (iou_matrix(boxes, boxes) > threshold) & (order[:, None] < order)
     beats &= classes[:, None] == classes
 
-    # The result equals that of processing one box after the other. The first box always
+    # Gives the same result as processing one box after the other. The first box always
     # stays, so the second box is settled after one round, the third after two, and so
-    # on. Usually all boxes are settled after a few rounds: when nothing changes.
+    # on. Usually a few rounds settle all boxes: the loop ends when nothing changes.
     def changed(rounds: tuple[Array, Array]) -> Array:
         before, now = rounds
         return (before != now).any()

@@ -30,7 +30,7 @@ class Localization(Classification):
     The class of an image is the class of its first box that counts. Training uses no
     box coordinates. Images without such a box do not count.
 
-    Attributes: those of `Classification`, and
+    Attributes (in addition to those of `Classification`):
       box_share: the box is around the values above this share of the map's largest
         value; 0.2 for photos (section 3.2).
     """
