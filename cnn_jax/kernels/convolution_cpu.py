@@ -59,10 +59,9 @@ def has_onednn() -> bool:
 
 @functools.cache
 def _has_avx2() -> bool:
-    """Returns whether the processor has AVX2; without it oneDNN may hang.
+    """Returns whether the processor has AVX2.
 
-    Its implementations for older processors start nested parallel loops
-    (`_depthwise_by_onednn`).
+    oneDNN's implementations for older processors hang (see `_depthwise_by_onednn`).
     """
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as lines:

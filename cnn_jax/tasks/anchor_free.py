@@ -144,7 +144,7 @@ def detections(
       size: height and width of the input; boxes are clipped to it.
       most: the number of rows for each image.
       candidates: the number of boxes that are compared; memory grows with its square.
-      score_threshold: objects with a score up to this are left out.
+      score_threshold: objects with a score of at most this are left out.
       iou_threshold: see `boxes.suppress`.
     """
     scores = jnp.sqrt(

@@ -18,7 +18,7 @@ MOST = 100
 class AveragePrecision(NamedTuple):
     """Areas under the curves of precision over recall, interpolated at 101 points.
 
-    A value is NaN if no labeled object has the class, or any of the classes.
+    A class without labeled objects has NaN, and so has a mean over no classes.
 
     Attributes:
       ap: the mean over IoU thresholds (0.50 to 0.95 in steps of 0.05) and over the

@@ -30,7 +30,7 @@ class Classification(Task):
         (Szegedy et al. 2016).
       auxiliary_weight: the weight of the loss of each auxiliary head of the network
         (Szegedy et al. 2015: 0.3).
-      top_k: measures also whether the label is among the k best classes, for each k.
+      top_k: for each k, also measure whether the label is among the k best classes.
     """
 
     best_metric: ClassVar[str] = "accuracy"

@@ -88,10 +88,10 @@ class Embedding(Task):
         return loss(outputs[key], batch["label"], batch.get("mask"), **given)
 
     def metrics(self, outputs: Outputs, batch: Batch) -> Pairs:
-        """Returns in training the loss and, with "arcface", the accuracy.
+        """Returns the training loss and, with "arcface", the training accuracy.
 
-        Evaluation uses identities that are not among the training classes, so these
-        metrics do not apply; `scores` measures the evaluation.
+        In evaluation there are no metrics, because its identities are not among the
+        training classes; `scores` measures the evaluation.
         """
         if "mask" in batch:
             return {}
