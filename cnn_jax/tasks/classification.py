@@ -48,7 +48,7 @@ class Classification(Task):
             "classes",
             Range(least=max(self.top_k, default=0)),
             f"has config.task.top_k={self.top_k}",
-            "set config.task.top_k to at most these",
+            "set config.task.top_k to at most the number of classes",
         )
         return (*super().takes, enough)
 

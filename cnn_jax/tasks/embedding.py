@@ -69,8 +69,8 @@ class Embedding(Task):
         few = Need(
             "test examples",
             Range(most=verification.MOST),
-            "compares all test pictures with all, up to "
-            f"{verification.MOST:,} are possible",
+            "compares all pairs of test pictures, with a limit of "
+            f"{verification.MOST:,} pictures",
             f"set config.data.test_examples={verification.MOST}",
         )
         return (*super().takes, few)

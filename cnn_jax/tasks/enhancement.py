@@ -66,7 +66,7 @@ class Enhancement(Task):
         unchanged = Need(
             "normalized",
             {False},
-            "takes images with values from 0 to 1, like its target pictures",
+            "takes images with values from 0 to 1, like the target pictures",
             "set config.data.normalization=data",
         )
         return (*super().takes, unchanged)
