@@ -1,4 +1,4 @@
-"""The base class of all networks here, and its defaults for networks of others."""
+"""The base class of all networks, and its defaults for networks of users."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -12,18 +12,18 @@ from cnn_jax.core import fit
 class Network(nn.Module):
     """A network that describes itself to the other parts of a run.
 
-    A subclass overrides a default by an attribute or a property of the same name.
+    A subclass overrides a default with an attribute or property of the same name.
 
     Attributes:
       class_layer: the path of the layer whose outputs are the classes.
-      head_modules: a regular expression for the names of the modules behind the last
-        map.
-      head_fields: the fields that say which layers the head has.
-      auxiliary: whether there are auxiliary heads, for the loss in training alone.
+      head_modules: a regular expression for the names of the modules after the last
+        feature map.
+      head_fields: the fields that select the layers of the head.
+      auxiliary: whether there are auxiliary heads, used only in training.
       knows_normalization: whether the fields `mean` and `std` take the normalization
         of the data.
-      any_style: whether images are pairs of a content and a style of the user's.
-      one_picture: whether the network learns, and can change, one picture alone.
+      any_style: whether inputs are pairs of a content and a style image.
+      one_picture: whether the network learns, and can stylize, only one picture.
       predicted: the method that `predict` applies to images; None: `__call__`.
     """
 
@@ -38,8 +38,8 @@ class Network(nn.Module):
 
     @property
     def output_kind(self) -> str:
-        """The kind of the outputs: a name of `models.OUTPUTS`, or a user's own kind,
-        which the user's task has too."""
+        """The kind of the outputs: a name of `models.OUTPUTS`, or a user's own kind.
+        The user's task must have this kind too."""
         return "logits"
 
     @property
@@ -54,11 +54,10 @@ class Network(nn.Module):
 
 
 def described(model: nn.Module) -> Network:
-    """Returns the model, which describes itself, or the defaults for a module of
-    others."""
+    """Returns the model itself, or a network with the defaults for a user's module."""
     return model if isinstance(model, Network) else Network(parent=None)
 
 
 def is_head(model: nn.Module, module: str) -> bool:
-    """Whether the model's module of that name is a layer of its head."""
+    """Returns whether the module with this name belongs to the model's head."""
     return re.fullmatch(described(model).head_modules, module) is not None

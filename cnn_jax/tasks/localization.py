@@ -1,5 +1,6 @@
-"""Localization without boxes to learn from: where the map of an image's class is high
-(Zhou et al. 2016, "Learning Deep Features for Discriminative Localization")."""
+"""Weakly supervised localization: a box around the high values of the class activation
+map of an image's class, without training on boxes (Zhou et al. 2016, "Learning Deep
+Features for Discriminative Localization")."""
 
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
@@ -18,18 +19,20 @@ from cnn_jax.tasks.metrics import Pairs, Row, Rows, Totals
 from cnn_jax.tasks.resizing import STRETCHED, Resizing
 from cnn_jax.tasks.task import Answers, Batch
 
-# A dict of "logits" and "maps", where `Classification` has the logits themselves.
+# A dict of "logits" and "maps"; `Classification` has the logits alone.
 Outputs = Any
 
 
 @dataclass(frozen=True)
 class Localization(Classification):
-    """Classification by the class of an image's first box that counts; no box is
-    learned from, and no image without one.
+    """Classification that is also measured by the boxes of its class activation maps.
 
-    Attributes, beside those of `Classification`:
-      box_share: a box is around the values above this share of the map's largest; in
-        photos 0.2 (section 3.2).
+    The class of an image is the class of its first box that counts. Training uses no
+    box coordinates. Images without such a box do not count.
+
+    Attributes (in addition to those of `Classification`):
+      box_share: the box is around the values above this share of the map's largest
+        value; 0.2 for photos (section 3.2).
     """
 
     label_kind: ClassVar[str] = "boxes"
@@ -43,13 +46,13 @@ class Localization(Classification):
     def loss(
         self, outputs: Outputs, batch: Batch, auxiliary: Sequence[Array] = ()
     ) -> Float[Array, ""]:
-        """The mean cross entropy, as `Classification.loss`."""
+        """Returns the mean cross entropy, as `Classification.loss` does."""
         labels, counted = _classes(batch)
         losses = self._losses(outputs["logits"], labels, auxiliary)
         return jnp.where(counted, losses, 0).sum() / jnp.maximum(counted.sum(), 1)
 
     def metrics(self, outputs: Outputs, batch: Batch) -> Pairs:
-        """As `Classification.metrics`."""
+        """Returns `Classification.metrics` of the images that count."""
         labels, counted = _classes(batch)
         mask = counted * batch.get("mask", 1.0)
         pairs = super().metrics(outputs["logits"], {"label": labels, "mask": mask})
@@ -58,10 +61,13 @@ class Localization(Classification):
         return pairs
 
     def scores(self, totals: Totals, rows: Rows = ()) -> dict[str, float]:
-        """The means and, of an evaluation, `localization_error`: the share of images
-        whose box has an intersection over union below 1/2 with every object of their
-        class. In `top_1_localization_error` the predicted class must be right too
-        (Russakovsky et al. 2015, section 4.2)."""
+        """Returns the means and, in evaluation, the localization errors.
+
+        `localization_error` is the share of images whose box has an intersection over
+        union below 1/2 with every object of their class. For
+        `top_1_localization_error` the predicted class must be right too (Russakovsky et
+        al. 2015, section 4.2).
+        """
         found = super().scores(totals)
         rows = [row for row in rows if (row["label"][:, 0] >= 0).any()]
         if rows:
@@ -78,8 +84,11 @@ class Localization(Classification):
         return found
 
     def predictions(self, outputs: Outputs, batch: Batch) -> dict[str, Array]:
-        """As `Classification.predictions`, and the `maps` of the image's own class and
-        of the predicted one, as large as the image."""
+        """Returns `Classification.predictions` and the `maps` of two classes.
+
+        The maps are those of the image's own class and of the predicted class, resized
+        to the size of the image.
+        """
         labels, counted = _classes(batch)
         found = super().predictions(outputs["logits"], {"label": labels})
         found["error"] *= counted
@@ -91,8 +100,11 @@ class Localization(Classification):
     def summaries(
         self, totals: Totals, worst: Rows, rows: Rows = ()
     ) -> dict[str, np.ndarray]:
-        """As those of `Classification`, and over the first of the wrong images the maps
-        of their own class and of the predicted one."""
+        """Returns the pictures of `Classification`, and "maps".
+
+        "maps" shows the images with the greatest error under the maps of their own
+        class and of the predicted class.
+        """
         named = [
             {**row, "label": _class(row), "class": int(row["class"])} for row in worst
         ]
@@ -121,7 +133,7 @@ class Localization(Classification):
         outputs: Outputs,
         k: int | None,
     ) -> Answers:
-        """As those of `Classification`."""
+        """Returns the answers of `Classification`."""
         return super().answers(pictures, outputs["logits"], k)
 
     def drawn(
@@ -129,8 +141,7 @@ class Localization(Classification):
         image: UInt8[np.ndarray, "height width channels"],
         outputs: Outputs,
     ) -> np.ndarray:
-        """The map of the most probable class over the image, and the box that it
-        makes."""
+        """Returns the image under the map of the most probable class, with its box."""
         index = int(outputs["logits"].argmax())
         maps = jnp.asarray(outputs["maps"])[None, ..., index : index + 1]
         heat = np.asarray(resize_bilinear(maps, size=image.shape[:2]))[0, ..., 0]
@@ -144,7 +155,8 @@ class Localization(Classification):
 
 
 def _classes(batch: Batch) -> tuple[Int[Array, " batch"], Bool[Array, " batch"]]:
-    """The class of each image's first box that counts, and whether there is one."""
+    """Returns the class of each image's first box that counts, and whether one
+    exists."""
     kinds = batch["label"][..., 0].astype(jnp.int32)
     first = jnp.argmax(kinds >= 0, axis=-1)
     label = jnp.take_along_axis(kinds, first[:, None], axis=-1)[:, 0]
@@ -152,6 +164,6 @@ def _classes(batch: Batch) -> tuple[Int[Array, " batch"], Bool[Array, " batch"]]
 
 
 def _class(row: Row) -> int:
-    """The same of one image that has such a box."""
+    """Returns the class of an image's first box that counts; there must be one."""
     kinds = row["label"][:, 0]
     return int(kinds[kinds >= 0][0])

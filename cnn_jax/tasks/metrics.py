@@ -22,18 +22,18 @@ Rows = Sequence[Row]
 
 
 def weighted(values: Float[Array, " batch"], mask: Float[Array, " batch"]) -> Pair:
-    """The pair of a value for each example; padding has a mask of 0."""
-    # Not a product: what the network makes of padding may be NaN.
+    """Returns the pair of one value for each example; padding has a mask of 0."""
+    # `where` and not a product alone: the outputs for padding may be NaN.
     return jnp.where(mask > 0, values * mask, 0).sum(), mask.sum()
 
 
 def mean_of_defined(
     name: str, values: Sequence[float], counted: str
 ) -> dict[str, int | float]:
-    """The mean of the finite values, as `{name: mean}`.
+    """Returns the mean of the finite values, as `{name: mean}`.
 
-    Where some values are not defined (infinite or NaN), the number of the others
-    stands beside it as `<name>_<counted>`. Without any other there is no mean.
+    If some values are infinite or NaN, the result also has the number of finite values
+    as `<name>_<counted>`. If no value is finite, the result is empty.
     """
     finite = [value for value in values if np.isfinite(value)]
     if not finite:
@@ -45,7 +45,7 @@ def mean_of_defined(
 
 
 def means(totals: Totals) -> dict[str, float]:
-    """`sum / count` of every scalar metric; a confusion matrix is left out."""
+    """Returns `sum / count` of every scalar metric; arrays are left out."""
     return {
         name: float(total / count)
         for name, (total, count) in totals.items()
@@ -54,7 +54,7 @@ def means(totals: Totals) -> dict[str, float]:
 
 
 def add(totals: Totals, pairs: Mapping[str, tuple[ArrayLike, ArrayLike]]) -> Totals:
-    """`totals + pairs`, in float64 on the host."""
+    """Returns `totals + pairs`, in float64 on the host."""
     result = dict(totals)
     for name, (total, count) in jax.device_get(dict(pairs)).items():
         before, count_before = totals.get(name, (0.0, 0.0))

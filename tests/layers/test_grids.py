@@ -100,7 +100,7 @@ def test_a_grid_of_the_maps_own_size_changes_nothing(pool):
 @pytest.mark.parametrize(
     ("layer", "words"),
     [
-        (SpatialPyramidPool(()), "a pyramid has at least one"),
+        (SpatialPyramidPool(()), "a pyramid needs at least one"),
         (SpatialPyramidPool((2, 0)), "output_size=0: sizes are integers of at least 1"),
         (AdaptiveAvgPool(0), "output_size=0"),
         (AdaptiveMaxPool((2, -1)), r"output_size=\(2, -1\)"),

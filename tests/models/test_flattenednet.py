@@ -83,7 +83,7 @@ def test_dilation(assert_dilation_samples):
 @pytest.mark.parametrize(
     ("attributes", "message"),
     [
-        ({"flattened": (4,)}, "convolutions from 1 to 3"),
+        ({"flattened": (4,)}, "numbers from 1 to 3"),
         ({"cascade": 0}, "cascade=0 must be at least 1"),
         ({"width_multiplier": 0.0}, "width_multiplier=0.0 must be above 0"),
     ],
