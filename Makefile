@@ -32,6 +32,7 @@ test-slow: style
 style: $(TESTABLE)
 	$(RUN) -m ruff format --check .
 	$(RUN) -m ruff check .
+	$(RUN) -m mypy
 
 # The site, in site/; a broken link is an error.
 docs: $(DOCUMENTED)
@@ -55,4 +56,4 @@ $(DOCUMENTED): $(INSTALLED)
 	touch $@
 
 clean:
-	rm -rf $(VENV) site .cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) site .cache .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -10,7 +10,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import flax.linen as nn
 from ml_collections import ConfigDict, FrozenConfigDict
@@ -23,7 +23,7 @@ from cnn_jax.training import config as config_lib
 
 __all__ = ["Loaded", "config", "create", "load", "sweep", "train"]
 
-Recipe = str | Path | Mapping[str, Any] | ConfigDict | FrozenConfigDict
+Recipe: TypeAlias = str | Path | Mapping[str, Any] | ConfigDict | FrozenConfigDict
 
 
 def config(
@@ -41,7 +41,7 @@ def config(
       UserError: an unknown key, or a value of the wrong type or out of its range.
     """
     if isinstance(recipe, str | Path):
-        values = config_lib.load_file(str(recipe))
+        values: Mapping[str, Any] = config_lib.load_file(str(recipe))
     else:
         values = recipe if isinstance(recipe, Mapping) else recipe.to_dict()
     make = resolve.resolve_smoke if smoke else resolve.resolve
@@ -122,10 +122,6 @@ def sweep(
         smoke=smoke,
     )
     runs = experiment.incomplete(found.in_order)
-    launch, at_once = runner.launcher(
-        "local", cores_per_run=cores_per_run, address=None, num_cpus=1, num_gpus=0
-    )
-    done = len(found.in_order) - len(runs)
-    runner.train(runs, launch, workdir=workdir, at_once=at_once, done=done)
-    runner.report(found, workdir, None)
+    launched = runner.launcher("local", cores_per_run=cores_per_run)
+    runner.complete(found, runs, launched, workdir=workdir)
     return results.read(found)

@@ -64,7 +64,8 @@ def batch_sizes(text: str) -> list[int]:
     return sizes
 
 
-def main() -> None:
+def _parser() -> command.Parser:
+    """Returns a parser of the flags."""
     parser = command.Parser("benchmark", __doc__, overrides=True)
     command.add_config(parser, required=False)
     parser.add_argument(
@@ -133,6 +134,11 @@ def main() -> None:
         metavar="DIR",
         help="class folders, whose loading --suite measures too",
     )
+    return parser
+
+
+def main() -> None:
+    parser = _parser()
     flags = parser.parse()
     _check(parser, flags)
     if flags.dtype:
@@ -151,7 +157,9 @@ def main() -> None:
         images = str(flags.images) if flags.images else None
         suite.write(flags.output or Path(), protocol, images)
         return
-    request = Request(flags.config, flags.model, flags.overrides, flags.input_shape)
+    request = Request(
+        flags.config, flags.model or "", flags.overrides, flags.input_shape
+    )
     table = tables.table
     if flags.input:
         content, table = inputs.report(request.resolve(), protocol), tables.input_table

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NoReturn
 
 from tqdm import tqdm
 
@@ -39,7 +39,7 @@ class Parser(argparse.ArgumentParser):
         )
         self._overrides = overrides
 
-    def error(self, message: str) -> None:
+    def error(self, message: str) -> NoReturn:
         line = f"error: {names.text(message)} (--help lists the flags)"
         print(line, file=sys.stderr)
         raise SystemExit(2)
@@ -177,9 +177,9 @@ def shown_warnings() -> Iterator[None]:
         warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
         others, said = warnings.showwarning, set()
 
-        def show(message: Warning, category: type[Warning], *place: Any) -> None:
+        def show(message, category, *place, **options) -> None:
             if not issubclass(category, DataWarning):
-                others(message, category, *place)
+                others(message, category, *place, **options)
             elif (text := names.text(" ".join(str(message).split("\n")))) not in said:
                 said.add(text)
                 tqdm.write(f"warning: {text}", file=sys.stderr)

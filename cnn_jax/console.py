@@ -36,7 +36,7 @@ def overview() -> str:
     program = command.PROGRAM
     lines = [f"usage: {program} COMMAND [FLAGS]", ""]
     for name, module in COMMANDS.items():
-        text = importlib.import_module(f"cnn_jax.{module}").__doc__
+        text = importlib.import_module(f"cnn_jax.{module}").__doc__ or name
         lines.append(f"  {name:10} {text.splitlines()[0]}")
     lines += ["", f"{program} COMMAND --help lists the flags of a command."]
     return "\n".join(lines)

@@ -31,7 +31,8 @@ def numbers(text: str) -> tuple[int, ...]:
     return found
 
 
-def main() -> None:
+def _parser() -> command.Parser:
+    """Returns a parser of the flags."""
     parser = command.Parser("sweep", __doc__, overrides=True)
     command.add_config(parser)
     parser.add_argument(
@@ -77,6 +78,11 @@ def main() -> None:
         metavar="FILE.md",
         help="write the report into FILE.md too, between its marks for this experiment",
     )
+    return parser
+
+
+def main() -> None:
+    parser = _parser()
     flags = parser.parse()
     _check(parser, flags)
     workdir = flags.workdir or command.default_workdir(flags.config)
@@ -103,16 +109,14 @@ def main() -> None:
         for run in runs:
             print(experiment.shell_line(run.command))
         return
-    launch, at_once = runner.launcher(
+    launched = runner.launcher(
         flags.launcher,
         cores_per_run=flags.cores_per_run or 1,
         address=flags.ray_address,
         num_cpus=1.0 if flags.num_cpus is None else flags.num_cpus,
         num_gpus=flags.num_gpus or 0.0,
     )
-    done = len(found.in_order) - len(runs)
-    runner.train(runs, launch, workdir=workdir, at_once=at_once, done=done)
-    runner.report(found, workdir, flags.publish)
+    runner.complete(found, runs, launched, workdir=workdir, publish=flags.publish)
 
 
 def _check(parser: command.Parser, flags: argparse.Namespace) -> None:

@@ -1,1 +1,1 @@
-"""One recipe a file."""
+"""Recipes: each file is a config for training one family of networks."""

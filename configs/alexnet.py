@@ -1,4 +1,4 @@
-"""AlexNet: the textbooks' table, on handwritten digits enlarged to 224x224 pixels.
+"""AlexNet: the textbook's network, on handwritten digits enlarged to 224x224 pixels.
 
     python -m cnn_jax.main --config=configs/alexnet.py:small
 
@@ -6,12 +6,12 @@ reaches 98.3% in fifteen seconds on two CPU cores, and
 
     python -m cnn_jax.summary --config=configs/alexnet.py --format=markdown
 
-explains the 50,844,008 parameters of the textbooks' network row by row. Without
-`:small` it is trained as it is, ten of its thousand outputs used: three epochs take
-two and a half minutes and reach 95.0%.
+explains the 50,844,008 parameters of the textbook's network row by row. Without
+`:small` the full network is trained, with ten of its thousand outputs in use: three
+epochs take two and a half minutes and reach 95.0%.
 
-`:cifar10` has a stem for 32x32 pixels, and `:imagenet` is the network of two towers
-with the schedule of Krizhevsky et al. 2012 (section 5); neither was trained here.
+`:cifar10` has a stem for 32x32 pixels. `:imagenet` is the network with two towers and
+the schedule of Krizhevsky et al. 2012 (section 5). Neither was trained here.
 """
 
 from cnn_jax.training import recipes
@@ -32,7 +32,7 @@ def digits():
 
 
 def small():
-    """A network for 8x8 images, a quarter as wide."""
+    """A quarter of the width, for 8x8 images."""
     config = recipes.digits()
     config.model = {
         "name": "alexnet",
@@ -52,7 +52,7 @@ def cifar10():
 
 
 def imagenet():
-    """Krizhevsky et al. 2012: batches of 128, the rate divided by 10 three times."""
+    """Krizhevsky et al. 2012: batches of 128, rate divided by 10 three times."""
     config = recipes.imagenet(batch_size=128)
     config.model = {"name": "alexnet_grouped", "dtype": "bfloat16"}
     config.optimizer.learning_rate = 0.01

@@ -1,12 +1,12 @@
-"""Denoising: DnCNN (Zhang et al. 2017), for Gaussian noise.
+"""Denoising of Gaussian noise: DnCNN (Zhang et al. 2017).
 
     python -m cnn_jax.main --config=configs/denoising.py
     python -m cnn_jax.main --config=configs/denoising.py:folder \\
         --config.data.dir=DIR --config.data.test_dir=DIR
 
-The first takes the noise from digits, the second from your pictures; without
-`data.test_dir` every tenth of them is for the test. What is measured is PSNR and SSIM
-on luma, beside those of the noisy pictures.
+The first command removes noise from digits, the second from your pictures; without
+`data.test_dir` every tenth picture is for the test. The results are PSNR and SSIM on
+luma, of the outputs and of the noisy pictures.
 """
 
 from cnn_jax.training import recipes

@@ -1,10 +1,10 @@
-"""DenseNet (Huang et al. 2017): every layer sees the maps of all layers before it.
+"""DenseNet (Huang et al. 2017): every layer sees the maps of all previous layers.
 
     python -m cnn_jax.main --config=configs/densenet.py
 
 reaches 99.4% in under half a minute on two CPU cores. `:cifar10` is the paper's
-DenseNet-BC of 100 layers with a growth rate of 12 (95.49% there), `:imagenet`
-DenseNet-121; both with the paper's schedules. Neither was trained here.
+DenseNet-BC with 100 layers and a growth rate of 12 (95.49% in the paper), `:imagenet`
+is DenseNet-121; both use the paper's schedules. Neither was trained here.
 """
 
 from cnn_jax.training import recipes
@@ -27,7 +27,7 @@ def digits():
 
 
 def cifar10():
-    """Section 4.2: 300 epochs of batches of 64, divided by 10 at 1/2 and 3/4."""
+    """Section 4.2: 300 epochs, batches of 64, rate divided by 10 at 1/2 and 3/4."""
     config = recipes.cifar10(epochs=300)
     config.data.batch_size = 64
     config.model = {
@@ -44,7 +44,7 @@ def cifar10():
 
 
 def imagenet():
-    """90 epochs of batches of 256, divided by 10 at epochs 30 and 60."""
+    """90 epochs, batches of 256, rate divided by 10 at epochs 30 and 60."""
     config = recipes.imagenet()
     config.model = {"name": "densenet121", "dtype": "bfloat16"}
     config.schedule = {"name": "step", "boundaries": (1 / 3, 2 / 3)}

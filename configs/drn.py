@@ -1,10 +1,10 @@
-"""Dilated residual networks (Yu et al. 2017): resolution kept by dilation.
+"""Dilated residual networks (Yu et al. 2017): dilation keeps the resolution.
 
     python -m cnn_jax.main --config=configs/drn.py
 
 reaches 98.6% in three quarters of a minute on two CPU cores. `:cifar10` has a stem for
-32x32 pixels, `:imagenet` is DRN-C-26 with the paper's 120 epochs. Neither was trained
-here.
+32x32 pixels, and `:imagenet` is DRN-C-26 with the paper's 120 epochs. Neither was
+trained here.
 """
 
 from cnn_jax.training import recipes
@@ -12,7 +12,7 @@ from cnn_jax.training.config import choose
 
 
 def digits():
-    """One block a stage, for 8x8 images."""
+    """One block in each stage, for 8x8 images."""
     config = recipes.digits(epochs=45)
     config.model = {
         "name": "drn_c_26",

@@ -1,4 +1,4 @@
-"""Verification and identification of people who were never seen, by embeddings.
+"""Verification and identification of unseen people by embeddings.
 
     python -m cnn_jax.main --config=configs/faces.py
     python -m cnn_jax.main --config=configs/faces.py:folder --config.data.dir=DIR
@@ -9,13 +9,13 @@
     python -m cnn_jax.main --config=configs/faces.py:finetune --config.data.dir=DIR \\
         --config.model.init_from=FILE
 
-The first takes digits for people: it learns some of the ten, and tells apart the
-others. The second learns the faces in DIR/<name>/*, a quarter of the people held out,
-from scratch, and the third with a SqueezeNet 1.0 whose weights of ImageNet FILE has. On
-the ORL faces (40 people; one seed, two CPU cores) the area under the ROC curve is 0.991
-after four minutes with the second (and `data.channels=1`), and 0.994 after one and a
-half with the third; with one photo of each in the gallery, 89% and 98% of the others
-are identified.
+The first command uses digits in place of people: it trains on some of the ten digits,
+and evaluates on the others. The second trains from scratch on the faces in
+DIR/<name>/*, with a quarter of the people held out. The third starts from a SqueezeNet
+with the ImageNet weights in FILE. On the ORL faces (40 people; one seed, two CPU cores)
+the second reaches an area under the ROC curve of 0.991 in four minutes (with
+`data.channels=1`), and the third 0.994 in one and a half. With one photo of each person
+in the gallery, they identify 89% and 98% of the other photos.
 """
 
 from cnn_jax.training.config import choose, default
@@ -49,7 +49,7 @@ def folder():
 
 
 def finetune():
-    """At the aspect ratio of the ORL faces."""
+    """The aspect ratio is that of the ORL faces."""
     config = folder()
     config.data.channels = 3
     config.data.image_size = (112, 92)

@@ -1,10 +1,10 @@
-"""Flattened convolutions (Jin et al. 2014): three one-dimensional filters for one.
+"""Flattened convolutions (Jin et al. 2014): three one-dimensional filters replace one.
 
     python -m cnn_jax.main --config=configs/flattenednet.py
 
 reaches 98.1% in under twenty seconds on two CPU cores. `:cifar10` is the paper's
-network, `:imagenet` the same one on pictures of 64x64 pixels (Chrabaszcz et al. 2017).
-Neither was trained here.
+network, and `:imagenet` is this network on pictures of 64x64 pixels (Chrabaszcz et al.
+2017). Neither was trained here.
 """
 
 from cnn_jax.training import recipes
@@ -12,7 +12,7 @@ from cnn_jax.training.config import choose
 
 
 def digits():
-    """Half as wide."""
+    """Half of the width."""
     config = recipes.digits()
     config.model = {"name": "flattenednet", "width_multiplier": 0.5}
     config.optimizer = {"name": "adamw", "learning_rate": 2e-3}

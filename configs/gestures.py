@@ -1,13 +1,14 @@
-"""Gestures, told apart in photos of hands.
+"""Gestures, classified in photos of hands.
 
     python -m cnn_jax.main --config=configs/gestures.py
     python -m cnn_jax.main --config=configs/gestures.py:folder --config.data.dir=DIR
 
-The first takes the embedded digits in the place of gestures. The second reaches 98.9%
-± 0.3 (three seeds) on 2,062 photos of the sign language digits, a fifth of them held
-out, from scratch, in under two minutes on two CPU cores. The photos of a hand may lie
-on both sides of that split: for people who were never seen, make the folders DIR/train
-and DIR/test. Pictures are not mirrored, since a sign may have another meaning then.
+The first command uses the embedded digits in place of gestures. The second trains from
+scratch on your photos. On 2,062 photos of the sign language digits, with a fifth held
+out, it reaches 98.9% ± 0.3 (three seeds) in under two minutes on two CPU cores. This
+split may put photos of one person into both parts: to test on unseen people, make the
+folders DIR/train and DIR/test. Pictures are not mirrored, since a mirrored sign may
+have another meaning.
 """
 
 from cnn_jax.training import recipes
@@ -15,7 +16,7 @@ from cnn_jax.training.config import choose, default
 
 
 def digits():
-    """The embedded digits in the place of gestures."""
+    """The embedded digits in place of gestures."""
     config = recipes.digits()
     config.model.stem = "small"
     config.optimizer.weight_decay = 5e-4

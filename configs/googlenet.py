@@ -3,8 +3,8 @@
     python -m cnn_jax.main --config=configs/googlenet.py
 
 reaches 99.2% in three quarters of a minute on two CPU cores. `:cifar10` has a stem for
-32x32 pixels; both have batch normalization. `:imagenet` is the network as published.
-Neither of these two was trained here.
+32x32 pixels. These two networks have batch normalization; `:imagenet` is the network as
+published. `:cifar10` and `:imagenet` were not trained here.
 """
 
 from cnn_jax.training import recipes
@@ -12,7 +12,7 @@ from cnn_jax.training.config import choose
 
 
 def digits():
-    """A quarter as wide, for 8x8 images."""
+    """A quarter of the width, for 8x8 images."""
     config = recipes.digits()
     config.model = {"name": "googlenet_bn", "stem": "small", "width_multiplier": 0.25}
     config.optimizer.weight_decay = 5e-4

@@ -1,10 +1,10 @@
-"""Inception v3 (Szegedy et al. 2016): factorised convolutions in parallel branches.
+"""Inception v3 (Szegedy et al. 2016): factorized convolutions in parallel branches.
 
     python -m cnn_jax.main --config=configs/inception.py
 
-reaches 96.7% in a minute on two CPU cores. `:cifar10` has a stem for 32x32 pixels,
-`:imagenet` takes 299x299 pixels, smooths labels and weighs its auxiliary head by 0.4,
-as the paper does. Neither was trained here.
+reaches 96.7% in a minute on two CPU cores. `:cifar10` has a stem for 32x32 pixels.
+`:imagenet` uses 299x299 pixels, label smoothing and a weight of 0.4 for the auxiliary
+head, as in the paper. Neither was trained here.
 """
 
 from cnn_jax.training import recipes
@@ -12,7 +12,7 @@ from cnn_jax.training.config import choose
 
 
 def digits():
-    """A quarter as wide, for 8x8 images."""
+    """A quarter of the width, for 8x8 images."""
     config = recipes.digits()
     config.model = {"name": "inception_v3", "stem": "small", "width_multiplier": 0.25}
     config.model.dropout = 0.1

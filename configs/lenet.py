@@ -4,8 +4,8 @@
 
 reaches 98.6% in ten seconds on two CPU cores.
 
-On the digits, enlarged to 32x32 pixels as the paper does with its own, or on
-MNIST (`:mnist`).
+The data are the embedded digits, enlarged to 32x32 pixels as the paper does with its
+digits, or MNIST (`:mnist`).
 """
 
 from cnn_jax.training import recipes

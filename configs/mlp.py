@@ -1,12 +1,12 @@
-"""Multi-layer perceptrons: every pixel connected to every hidden unit.
+"""Multi-layer perceptrons: every pixel is connected to every hidden unit.
 
     python -m cnn_jax.main --config=configs/mlp.py
 
 reaches 98.6% in ten seconds on two CPU cores.
 
-`:lecture` is the network of 16x16 inputs, 100 hidden units and 26 outputs, with
-256*100 + 100 + 100*26 + 26 = 28,326 parameters; it is trained on the digits, at
-16x16, which leave 16 of its outputs unused.
+`:lecture` is the network with 16x16 inputs, 100 hidden units and 26 outputs, which has
+256*100 + 100 + 100*26 + 26 = 28,326 parameters. It is trained on the digits at 16x16
+pixels, which leave 16 of its outputs unused.
 """
 
 from cnn_jax.training import recipes

@@ -3,8 +3,8 @@
     python -m cnn_jax.main --config=configs/mobilenet.py
 
 reaches 95.8% in under two minutes on two CPU cores. `:cifar10` has a stem for 32x32
-pixels, `:imagenet` is the paper's network with a cosine schedule and its weight decay
-of 4e-5. Neither was trained here.
+pixels. `:imagenet` is the paper's network with the paper's weight decay of 4e-5 and a
+cosine schedule. Neither was trained here.
 """
 
 from cnn_jax.training import recipes
@@ -12,7 +12,7 @@ from cnn_jax.training.config import choose
 
 
 def digits():
-    """Half as wide, for 8x8 images."""
+    """Half of the width, for 8x8 images."""
     config = recipes.digits()
     config.model = {"name": "mobilenet_v2", "stem": "small", "width_multiplier": 0.5}
     config.optimizer.learning_rate = 0.05

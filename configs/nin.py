@@ -3,8 +3,8 @@
     python -m cnn_jax.main --config=configs/nin.py
 
 reaches 98.6% in under twenty seconds on two CPU cores. `:cifar10` is the paper's
-network, `:imagenet` the same one on pictures of 64x64 pixels (Chrabaszcz et al. 2017).
-Neither was trained here.
+network, and `:imagenet` is this network on pictures of 64x64 pixels (Chrabaszcz et al.
+2017). Neither was trained here.
 """
 
 from cnn_jax.training import recipes
@@ -12,7 +12,7 @@ from cnn_jax.training.config import choose
 
 
 def digits():
-    """A quarter as wide."""
+    """A quarter of the width."""
     config = recipes.digits()
     config.model = {"name": "nin", "width_multiplier": 0.25, "dropout": 0.2}
     config.optimizer = {"name": "adamw", "learning_rate": 2e-3}

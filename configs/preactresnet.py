@@ -3,8 +3,8 @@
     python -m cnn_jax.main --config=configs/preactresnet.py
 
 reaches 99.4% in under twenty seconds on two CPU cores. `:cifar10` is the paper's
-network of 164 layers with its schedule (94.54% there), `:imagenet` one of 50 layers.
-Neither was trained here.
+network of 164 layers with its schedule (94.54% in the paper), `:imagenet` a network of
+50 layers. Neither was trained here.
 """
 
 from cnn_jax.training import recipes
@@ -26,7 +26,7 @@ def digits():
 
 
 def cifar10():
-    """64,000 steps of 128, the rate divided by 10 at 1/2 and 3/4."""
+    """64,000 steps of 128 images, rate divided by 10 at 1/2 and 3/4."""
     config = recipes.cifar10()
     config.model = {"name": "preactresnet164"}
     config.optimizer.weight_decay = 1e-4

@@ -1,12 +1,13 @@
-"""Residual networks: digits (the default), MNIST, CIFAR-10, ImageNet, own pictures.
+"""Residual networks: digits (the default), MNIST, CIFAR-10, ImageNet, your pictures.
 
     python -m cnn_jax.main --config=configs/resnet.py
 
 reaches 99.4% in under a minute on two CPU cores. `:cifar10` is ResNet-20 with the
-schedule of He et al. 2016 (section 4.2: 91.25% after 64,000 steps; weight decay leaves
-biases and batch normalization alone here, and images are normalized by channel),
-`:imagenet` ResNet-50 v1.5 with the schedule of He et al. 2019, `:folder` takes any
-folder of pictures: `--config.data.dir=DIR`. `tfds:` sets are found in $TFDS_DATA_DIR.
+schedule of He et al. 2016 (section 4.2: 91.25% after 64,000 steps). Unlike in the
+paper, weight decay skips biases and batch normalization, and images are normalized by
+channel. `:imagenet` is ResNet-50 v1.5 with the schedule of He et al. 2019. `:folder`
+takes any folder of pictures: `--config.data.dir=DIR`. Data sets of `tfds:` must be in
+$TFDS_DATA_DIR.
 """
 
 from cnn_jax.training import recipes
@@ -30,7 +31,7 @@ def mnist():
 
 
 def cifar10():
-    """He et al. 2016: 64,000 steps of 128, the rate divided by 10 at 1/2 and 3/4."""
+    """He et al. 2016: 64,000 steps of 128 images, rate divided by 10 at 1/2 and 3/4."""
     config = recipes.cifar10()
     config.model.stem = "small"
     config.model.shortcut = "identity"

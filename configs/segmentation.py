@@ -2,24 +2,23 @@
 
     python -m cnn_jax.main --config=configs/segmentation.py
 
-is a fully convolutional ResNet-20 (Long et al. 2015) on scenes of digits. Its mean IoU
-is 0.865 after seven minutes on two CPU cores (one seed).
+trains a fully convolutional ResNet-20 (Long et al. 2015) on scenes of digits. It
+reaches a mean IoU of 0.865 in seven minutes on two CPU cores (one seed).
 
     python -m cnn_jax.main --config=configs/segmentation.py:camvid \\
         --config.data.dir=DIR --config.model.init_from=FILE
 
-is a U-Net (Ronneberger et al. 2015) on a SqueezeNet, on road scenes: pictures in
+trains a U-Net (Ronneberger et al. 2015) on a SqueezeNet on road scenes: pictures in
 DIR/train, DIR/val and DIR/test, masks in DIR/trainannot, ..., as in SegNet's copy of
-CamVid. FILE has the SqueezeNet's weights of ImageNet; without, training starts from
-scratch. On CamVid at 240x180 pixels, with 468 pictures to learn from, its mean IoU on
-the eleven classes of the test split is 0.503 after 47 minutes on two CPU cores that
-also did other things (one seed). For other pictures change `data.classes`,
-`data.ignored`, `data.image_size`.
+CamVid. FILE has the SqueezeNet's ImageNet weights; without it, training starts from
+scratch. On CamVid at 240x180 pixels, with 468 training pictures, the mean IoU on the
+eleven classes of the test split is 0.503 after 47 minutes on two busy CPU cores (one
+seed). For other pictures change `data.classes`, `data.ignored`, `data.image_size`.
 
     python -m cnn_jax.main --config=configs/segmentation.py:pets
 
-is the same network on the photos of `tfds:oxford_iiit_pet` (Parkhi et al. 2012): a pet,
-its outline, and what is behind it.
+trains this network on the photos of `tfds:oxford_iiit_pet` (Parkhi et al. 2012): the
+classes are the pet, its outline, and the background.
 """
 
 from cnn_jax.training import recipes
@@ -27,8 +26,8 @@ from cnn_jax.training.config import choose, default
 
 
 def scenes():
-    """Strokes are two to four pixels wide, so the last map has every second pixel:
-    dilation takes the place of the network's last stride."""
+    """Strokes are two to four pixels wide, so the last map keeps every second pixel:
+    dilation replaces the network's last stride."""
     config = recipes.digit_scenes(epochs=20)
     config.model = {
         "name": "resnet20",
@@ -41,7 +40,7 @@ def scenes():
 
 CAMVID = ("sky", "building", "pole", "road", "pavement", "tree", "sign", "fence")
 CAMVID += ("car", "pedestrian", "cyclist")
-# The inverse of the square root of their shares of the pixels.
+# The inverse square root of each class's share of the pixels.
 WEIGHTS = (0.4, 0.3, 1.7, 0.3, 0.7, 0.5, 1.5, 1.3, 0.7, 1.9, 1.9)
 
 
@@ -71,7 +70,7 @@ def pets():
     config.data = {"name": "tfds_masks:oxford_iiit_pet", "image_size": (128,)}
     config.data.batch_size = 32
     config.data.classes = ("pet", "background", "outline")
-    config.data.ignored = (0,)  # the first of these is 1
+    config.data.ignored = (0,)  # the classes start at 1
     config.data.crop_padding = 12
     config.data.flip = True
     config.data.jitter = 0.4

@@ -3,8 +3,8 @@
     python -m cnn_jax.main --config=configs/squeezenet.py
 
 reaches 98.9% in a minute and a half on two CPU cores. `:cifar10` has a stem for 32x32
-pixels; `:imagenet` is SqueezeNet 1.1 with the paper's rate of 0.04, which falls along a
-cosine here and along a straight line there. Neither was trained here.
+pixels. `:imagenet` is SqueezeNet 1.1 with the paper's learning rate of 0.04; it follows
+a cosine here, and a straight line in the paper. Neither was trained here.
 """
 
 from cnn_jax.training import recipes

@@ -1,4 +1,4 @@
-"""Style transfer: what one picture shows, as another is painted.
+"""Style transfer: the content of one picture in the style of another.
 
     python -m cnn_jax.main --config=configs/style_transfer.py
     python -m cnn_jax.main --config=configs/style_transfer.py:gatys \\
@@ -7,8 +7,8 @@
     python -m cnn_jax.predict --workdir=runs/style_transfer-gatys A.png --output=FOLDER
 
 learn one picture, A in the style of B (Gatys et al. 2016). FILE has the weights of a
-SqueezeNet 1.0: torchvision's of ImageNet, or a run of yours. Without it, as in the
-first line, they are random: these know colors and strokes, and little of texture.
+SqueezeNet 1.0: torchvision's ImageNet weights, or a run of yours. The first command has
+no FILE and uses random weights, which capture colors and strokes but little texture.
 
     python -m cnn_jax.main --config=configs/style_transfer.py:johnson \\
         --config.data.dir=DIR --config.data.styles=B.png --config.model.init_from=FILE
@@ -23,27 +23,27 @@ learn, from the pictures in DIR, a network that gives any picture the style of B
     python -m cnn_jax.predict --workdir=runs/style_transfer-adain A.png --style=B.png \\
         --output=FOLDER
 
-one for any style (Huang and Belongie 2017). `improvement` is how much of the content's
-own loss the picture has not.
+learn a network for any style (Huang and Belongie 2017). The score `improvement` is
+1 - loss / input_loss, where `input_loss` is the loss of the content picture itself.
 
-On two CPU cores that also did other things, one seed, with the weights of ImageNet and
-scikit-image's section of tissue as the style:
+Results on two busy CPU cores (one seed), with ImageNet weights and scikit-image's
+section of tissue as the style:
 
-* `:gatys`, scikit-learn's pagoda at 256x256 pixels: a style loss of 0.039, where the
-  content itself has 3.72, after 93 s in all. With random weights, at 128x128, it is
-  0.006 of 1.07, after 40 s of processor time;
-* `:johnson`, learned from BSD100: 0.355 on ten other pictures, where these have 4.26,
-  after 4 minutes of processor time. It then makes 256x256 pixels in 0.14 s, and with
-  the published width of 32 in 0.4 s, after 3.4 s to compile;
-* `:adain`, contents and styles from BSD100, in as much time: 0.402 of 1.32. Colors
-  come over and details are still coarse: 600 steps are few for any style.
+* `:gatys`, scikit-learn's pagoda at 256x256 pixels: the style loss is 0.039 (3.72 for
+  the content itself) after 93 s in all. With random weights, at 128x128, it is 0.006
+  (1.07) after 40 s of processor time.
+* `:johnson`, trained on BSD100: the style loss is 0.355 on ten other pictures (4.26 for
+  the contents) after 4 minutes of processor time. The network then makes 256x256 pixels
+  in 0.14 s, and with the published width of 32 in 0.4 s, after 3.4 s to compile.
+* `:adain`, contents and styles from BSD100, in as much time: 0.402 (1.32). Colors are
+  transferred; details are still coarse, because 600 steps are few for any style.
 """
 
 from cnn_jax.training.config import choose, default
 
 
 def gatys():
-    """The pixels themselves, by Adam."""
+    """Learns the pixels themselves with Adam."""
     config = default()
     config.data = {"name": "picture_and_style", "batch_size": 1}
     config.model = {"name": "pixels:squeezenet1_0"}
@@ -56,7 +56,7 @@ def gatys():
 
 
 def embedded():
-    """The same in small."""
+    """`gatys` on smaller pictures."""
     config = gatys()
     config.data.image_size = (128,)
     return config
@@ -78,7 +78,7 @@ def johnson():
 
 
 def adain():
-    """A decoder of `fire4`, by the moments of maps up to it."""
+    """A decoder of `fire4`, trained with the moments of the maps up to `fire4`."""
     config = johnson()
     config.model = {"name": "adain:squeezenet1_0", "content_layers": ("fire4",)}
     config.model.style_layers = ("conv1", "pool1", "fire2", "fire3", "fire4")

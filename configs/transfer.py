@@ -1,16 +1,16 @@
-"""Transfer learning: the head of a SqueezeNet 1.0 (Iandola et al. 2016), or more of it.
+"""Transfer learning with a SqueezeNet 1.0 (Iandola et al. 2016): head or all layers.
 
     python -m cnn_jax.main --config=configs/transfer.py:source
     python -m cnn_jax.main --config=configs/transfer.py
 
-The first learns the digits 0 to 4, and the second 5 to 9 of two examples each, by a new
-head on what the first one sees.
+The first command learns the digits 0 to 4. The second learns the digits 5 to 9 from two
+examples of each, with a new head on the features of the first network.
 
     python -m cnn_jax.main --config=configs/transfer.py:folder --config.data.dir=DIR \\
         --config.model.init_from=FILE
 
-does so with your pictures and torchvision's weights of ImageNet, as .safetensors or
-.pth, and with :finetune in place of :folder all layers are trained.
+learns a new head for your pictures on torchvision's ImageNet weights, in a .safetensors
+or .pth file. With :finetune in place of :folder all layers are trained.
 """
 
 from cnn_jax.training import recipes
@@ -36,8 +36,8 @@ def source():
 
 
 def folder():
-    """Images of 224x224 pixels, as they are: what the network makes of each is computed
-    once."""
+    """Images of 224x224 pixels without augmentation, so the frozen layers compute the
+    features of each image only once."""
     config = recipes.digits(epochs=15)
     config.data = {"name": "folder", "image_size": 224, "batch_size": 64}
     config.model.name = "squeezenet1_0"
@@ -50,7 +50,7 @@ def folder():
 
 
 def finetune():
-    """All layers, on smaller images that are shifted."""
+    """All layers, on smaller images with random shifts."""
     config = folder()
     config.data.image_size = 112
     config.data.batch_size = 32

@@ -3,8 +3,8 @@
     python -m cnn_jax.main --config=configs/vgg.py
 
 reaches 98.9% in half a minute on two CPU cores. `:cifar10` is VGG-16 with batch
-normalization and one small hidden layer; `:imagenet` VGG-16 with the paper's rate and
-decay (section 3.1). Neither was trained here.
+normalization and one small hidden layer. `:imagenet` is VGG-16 with the paper's
+learning rate and weight decay (section 3.1). Neither was trained here.
 """
 
 from cnn_jax.training import recipes
@@ -12,7 +12,7 @@ from cnn_jax.training.config import choose
 
 
 def digits():
-    """VGG-11, a quarter as wide, for 8x8 images."""
+    """VGG-11 with a quarter of the width, for 8x8 images."""
     config = recipes.digits()
     config.model = {
         "name": "vgg11_bn",

@@ -3,16 +3,16 @@
     python -m cnn_jax.main --config=configs/video.py
     python -m cnn_jax.main --config=configs/video.py --config.model.name=r2d_18
 
-The first tells all motions of the embedded clips apart after a minute on two cores
-(one seed). The label is the direction and the speed of a digit, of which a single frame
-says nothing: the network of the second, which sees each frame alone, stays at 6.8%,
-where chance is 6.3%.
+The first command classifies all motions of the embedded clips correctly after a minute
+on two cores (one seed). The label is the direction and the speed of a digit, which a
+single frame does not show. The network of the second command sees each frame alone and
+stays at 6.8%, near chance (6.3%).
 
     python -m cnn_jax.main --config=configs/video.py:clips --config.data.dir=DIR
     python -m cnn_jax.main --config=configs/video.py:volumes --config.data.dir=DIR
 
 take your clips and volumes in DIR/<class>/*. On 1,200 clips of twelve frames of moving
-digits, as GIFs, the first reaches 100% of 300 videos with
+digits, as GIFs, `:clips` reaches 100% of 300 videos with
 
     --config.data.image_size=32 --config.data.channels=1 --config.data.frames=8 \\
     --config.data.crop_area=1 --config.data.clips_per_video=3 \\
@@ -26,7 +26,7 @@ from cnn_jax.training.config import choose, default
 
 
 def moving():
-    """Eight frames of 32x32 pixels, an eighth as wide."""
+    """Eight frames of 32x32 pixels, an eighth of the width."""
     config = recipes.moving_digits()
     config.model = {"name": "r3d_18", "width": 8, "stage_sizes": (1, 1, 1, 1)}
     config.optimizer.weight_decay = 5e-4
@@ -35,7 +35,8 @@ def moving():
 
 def clips():
     """Videos in DIR/<class>/*, or DIR/<split>/<class>/*: 16 frames of 112x112 pixels
-    (Tran et al. 2018, section 4.1), of which one clip is learned and ten are tested."""
+    (Tran et al. 2018, section 4.1). Training takes one clip of each video, and testing
+    ten."""
     config = default()
     config.data = {
         "name": "clips",

@@ -1,1 +1,1 @@
-"""One ablation a file."""
+"""Ablations: each file is a config and the arms that change it."""

@@ -1,14 +1,15 @@
-"""Does a network have to look over time, and is a whole 3D window needed for that?
+"""Does a network have to combine frames, and does it need full 3D windows for this?
 
-The lecture: a 3D convolution moves in time too, where a 2D one sees each frame alone.
-Digits move in one of several ways that no single frame shows.
+The lecture: a 3D convolution also moves over time; a 2D convolution sees each frame
+alone. Here digits move in one of several ways that no single frame shows.
 
     python -m cnn_jax.sweep --config=experiments/conv3d.py
 
-On moving digits (three seeds, ten minutes on two cores): 8% by the network that sees
-each frame alone, where chance is 6%, 89% by 3D convolutions, 68% where only the first
-ones are 3D, and 47% by (2+1)D ones, which after 200 steps have learned the least. Of
-the 3D networks' seeds one is at 71%: all are still learning.
+On moving digits (three seeds, ten minutes on two cores), the network that sees each
+frame alone reaches 8% (chance is 6%). 3D convolutions reach 89%, a network with 3D
+convolutions only in its first layers 68%, and (2+1)D convolutions 47%, which have
+learned the least after 200 steps. One seed of the 3D network is at 71%: all networks
+are still learning.
 """
 
 from cnn_jax.training import recipes

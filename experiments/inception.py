@@ -1,14 +1,14 @@
 """What does each branch of an inception block add?
 
-The lecture, after Szegedy et al. 2015: windows of several sizes side by side, with 1x1
-convolutions before the large ones to save operations.
+The lecture, after Szegedy et al. 2015: windows of several sizes in parallel, with 1x1
+convolutions before the large windows to save operations.
 
     python -m cnn_jax.sweep --config=experiments/inception.py
     python -m cnn_jax.sweep --config=experiments/inception.py:cifar10
 
-On the digits (three seeds, four minutes on two cores) the 3x3 branch alone is as good
-as all of them (96.7% and 95.3%: no difference is shown) with fewer parameters; what
-sees one pixel only, 1x1 windows, stays at 34%, and pooling with 1x1 windows at 59%.
+On the digits (three seeds, four minutes on two cores), the 3x3 branch alone is as good
+as all branches (96.7% and 95.3%: no difference is shown) with fewer parameters. 1x1
+windows alone, which see only one pixel, reach 34%, and pooling with 1x1 windows 59%.
 """
 
 from cnn_jax.training import recipes

@@ -1,21 +1,21 @@
-"""Does it matter how maps are made smaller, and what stands at the end of the network?
+"""Does it matter how a network subsamples, and which head it has?
 
 The lecture: pooling and strided convolutions are similar, and both reduce parameters
-and computation; fully connected layers hold most of the parameters, overfit and depend
-on dropout, and global average pooling, a regularizer by itself, can replace them.
+and computation. Fully connected layers hold most of the parameters, overfit and depend
+on dropout. Global average pooling, which regularizes by itself, can replace them.
 
     python -m cnn_jax.sweep --config=experiments/pooling.py
     python -m cnn_jax.sweep --config=experiments/pooling.py:cifar10
 
-On the digits (three seeds, two and a half minutes on two cores) no arm differs from max
-pooling by more than chance allows: 96.1% to 98.1%, the fully connected head with 17
-times the parameters.
+On the digits (three seeds, two and a half minutes on two cores), no arm differs from
+max pooling by more than chance: 96.1% to 98.1%. The fully connected head has 17 times
+the parameters.
 
 On CIFAR-10, after one pass over 20,000 images (three seeds, 18 minutes on two busy
-cores, without the arm that does not subsample), max pooling is the best, 48%; average
-pooling gives 45% and strides 44%, which three seeds do not tell from it. Fully
-connected layers with dropout have learned least by then, 22%, and dropout costs the
-global average 2.4 points: both are more than chance.
+cores, without the arm that does not subsample), max pooling is the best with 48%.
+Average pooling reaches 45% and strides 44%; three seeds show no difference. Fully
+connected layers with dropout have learned the least by then (22%), and dropout costs
+global average pooling 2.4 points: both differences are more than chance.
 """
 
 from cnn_jax.training import recipes

@@ -1,31 +1,32 @@
-"""Which layers of a trained network are to be trained on, for how much new data?
+"""Which layers of a pretrained network should be trained, for how much new data?
 
-The lecture: with little data train the last layer only, on what a trained network makes
-of the images; with more keep the first layers and train the others; with enough start
-from the trained values and train everything.
+The lecture: with little data, train only the last layer on the features of a pretrained
+network. With more data, freeze the first layers and train the others. With enough data,
+start from the pretrained weights and train everything.
 
     python -m cnn_jax.sweep --config=experiments/transfer.py
     python -m cnn_jax.sweep --config=experiments/transfer.py:folder \\
         --config.data.dir=DIR --config.model.init_from=FILE
 
-The first trains a SqueezeNet 1.0 on the digits 0 to 4, and from there on 1, 5, 20 and
-100% of the digits 5 to 9, drawn anew for each seed. The second learns your pictures
-from torchvision's weights of ImageNet.
+The first command trains a SqueezeNet 1.0 on the digits 0 to 4, and continues on 1, 5,
+20 and 100% of the digits 5 to 9, drawn anew for each seed. The second command trains on
+your pictures from torchvision's ImageNet weights.
 
 On 2,062 photos of hand signs at 64 pixels (three seeds, 43 minutes on two busy cores,
-200 steps each) the lecture is right about little data: with 1%, 16 photos, the head or
-the last blocks reach 47%, all layers 44% and a network from scratch 27%. From 5% on
-training everything is the best: 78, 90 and 90%, the head alone 70, 82 and 87%. Smaller
-early rates are no better within 200 steps, which are too few for some seeds from
-scratch (62% +- 21 with all photos). On the digits, where the source has seen five
-others only, three seeds show no regime to be better than none, and the head alone stays
-at 84%.
+200 steps each), the lecture is right about little data: with 1%, 16 photos, training
+the head or the last blocks reaches 47%, training all layers 44%, and training from
+scratch 27%. From 5% on, training everything is the best: 78, 90 and 90% (the head
+alone: 70, 82 and 87%). Lower learning rates for early layers are no better within 200
+steps. 200 steps are too few for some seeds from scratch (62% +- 21 with all photos).
+
+On the digits, the source network has seen only five other digits. Three seeds show no
+regime to be better than training from scratch, and the head alone stays at 84%.
 """
 
 from cnn_jax.training import recipes
 from cnn_jax.training.config import choose
 
-# Which examples there are differs from seed to seed too.
+# Keys that are set to the seed: each seed also draws its own examples.
 SEEDED = ("data.subset_seed",)
 
 
@@ -60,7 +61,7 @@ def source(arg=None):
 
 
 def sweep(arg=None):
-    # A head alone bears, and needs, ten times the learning rate.
+    # A head alone tolerates, and needs, ten times the learning rate.
     rate = 10 * get_config(arg).optimizer.learning_rate
     regimes = {
         "from scratch": {"optimizer.reinitialize": ".*"},

@@ -9,13 +9,15 @@ import shutil
 import signal
 import subprocess
 import sys
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from typing import get_type_hints
 
+import jaxtyping
 import pytest
 from beartype import beartype
 from hypothesis import settings
-from jaxtyping import install_import_hook
 
 ROOT = Path(__file__).parents[1]
 
@@ -71,8 +73,29 @@ def checked(function):
         return beartype(function)
 
 
-# Shapes in signatures are checked on every call.
-install_import_hook("cnn_jax", f"{__name__}.checked")
+def jaxtyped(function=None, *, typechecker):
+    """`jaxtyping.jaxtyped`, and `beartype` alone for functions without shapes.
+
+    jaxtyping binds the arguments of each call to compare shapes. Most functions have
+    none to compare, and many of them have no annotations at all.
+    """
+    if function is None:
+        return partial(jaxtyped, typechecker=typechecker)
+    if inspect.isfunction(function):
+        try:
+            hints = get_type_hints(function)
+        except Exception:  # a name that is not defined yet: jaxtyping does without it
+            hints = {"": jaxtyping.Array}
+        if not hints:
+            return function
+        if "jaxtyping" not in str(hints) and "<locals>" not in function.__qualname__:
+            return beartype(function)
+    return with_shapes(function, typechecker=typechecker)
+
+
+# Types and shapes in signatures are checked on every call.
+with_shapes, jaxtyping.jaxtyped = jaxtyping.jaxtyped, jaxtyped
+jaxtyping.install_import_hook("cnn_jax", f"{__name__}.checked")
 
 
 # The tiers beyond `make test`, each with those before it.

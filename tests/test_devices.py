@@ -130,6 +130,25 @@ def test_a_lost_host_is_one_line_on_the_other(lost, place, start_hosts, tmp_path
     assert err.splitlines()[-1] == line and "Traceback" not in err
 
 
+@pytest.mark.full
+@pytest.mark.parametrize("told", [0, 1])
+def test_hosts_stop_together_and_go_on(told, start_hosts, tmp_path):
+    """A scheduler tells one of them, or all."""
+    workdir = tmp_path / "run"
+    flags = ["--config=configs/mlp.py", "--config.train.epochs=10000"]
+    hosts = start_hosts(*flags, f"--workdir={workdir}")
+    deadline = time.monotonic() + 200
+    while not (workdir / "metrics.jsonl").exists():
+        assert time.monotonic() < deadline and hosts[0].poll() is None
+        time.sleep(0.01)
+    hosts[told].terminate()
+    outputs = [host.communicate(timeout=120) for host in hosts]
+    assert [host.returncode for host in hosts] == [143, 143], outputs
+    assert all("Traceback" not in err for _, err in outputs)
+    (step,) = (workdir / "checkpoints").iterdir()
+    assert step.name.isdigit()
+
+
 @pytest.mark.slow
 def test_a_mistake_of_one_host_ends_both(start_hosts, tmp_path):
     """Process 0 alone looks at the folder."""

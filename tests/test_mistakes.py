@@ -372,7 +372,7 @@ def test_a_corrupt_picture(kind, train, pictures):
     assert str(path) in line
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [pytest.param(0, marks=pytest.mark.full), 2])
 def test_a_corrupt_picture_in_a_stream(workers, launch, pictures, tmp_path):
     """It is met while the run is under way, in another process."""
     path = pictures / "dog" / "3.png"
@@ -410,7 +410,9 @@ def test_pictures_that_cannot_be_predicted(kind, refused, trained, tmp_path):
     assert files(trained) == before
 
 
-@pytest.mark.parametrize("key", ["data.batch_size", "eval.batch_size"])
+@pytest.mark.parametrize(
+    "key", ["data.batch_size", pytest.param("eval.batch_size", marks=pytest.mark.full)]
+)
 def test_a_batch_that_the_devices_do_not_divide(key, run, tmp_path):
     workdir = tmp_path / "runs" / "run"
     err = run(
@@ -618,7 +620,9 @@ def test_a_finished_run_on_a_read_only_disk_can_be_used(disk, call, trained, tmp
     assert code == 1 and "Read-only file system" in the_line(err)
 
 
-@pytest.mark.parametrize("full_for", ["the log", "the checkpoints"])
+@pytest.mark.parametrize(
+    "full_for", [pytest.param("the log", marks=pytest.mark.full), "the checkpoints"]
+)
 def test_a_disk_that_fills_up_while_the_run_is_under_way(full_for, disk, launch):
     folder = disk("30m")
     often, seldom = 20, 10**6
@@ -671,7 +675,9 @@ def test_a_loss_that_is_not_finite_at_once(call, tmp_path):
     assert not (tmp_path / "run" / "results.json").exists()
 
 
-@pytest.mark.parametrize(("every", "good"), [(4, 8), (3, 9)])
+@pytest.mark.parametrize(
+    ("every", "good"), [(4, 8), pytest.param(3, 9, marks=pytest.mark.full)]
+)
 def test_a_loss_that_stops_being_finite(every, good, call, tmp_path):
     """The rate explodes at step 11: from the parameters after it no loss is finite."""
     arguments = [

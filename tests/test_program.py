@@ -96,10 +96,10 @@ ONLY_BUILT = [
     for name, arg in SPECS
     if arg in BUILT_DATA or (name, arg) in LARGE
 ]
-# One for each task that no other test here trains, and the small ones of them.
+# One for each task that no other test here trains, and the smallest of them.
 PER_TASK = ("detection.py:scenes", "localization.py:scenes", "resnet.py:digits")
 PER_TASK += ("segmentation.py:scenes", "super_resolution.py:digits", "video.py:moving")
-QUICK = ("segmentation.py:scenes", "super_resolution.py:digits", "video.py:moving")
+QUICK = ("super_resolution.py:digits",)
 
 
 def tier(spec):
@@ -503,6 +503,7 @@ TINY_STYLE = [
 ]
 
 
+@pytest.mark.full
 def test_predict_writes_the_picture_of_a_run_of_one(done, call, tmp_path):
     workdir, out = tmp_path / "run", tmp_path / "out"
     config, file = "--config=configs/style_transfer.py", embedded("china.jpg")
@@ -558,6 +559,7 @@ def people(tmp_path_factory):
     return folder
 
 
+@pytest.mark.full
 def test_verify_and_identify(done, call, trained, people, tmp_path):
     workdir, out = tmp_path / "run", "--format=json"
     done("main", "--config=configs/faces.py", "--smoke", f"--workdir={workdir}")
@@ -604,6 +606,7 @@ def test_verify_and_identify(done, call, trained, people, tmp_path):
         assert found == code and message in err and err.count("\n") == 1
 
 
+@pytest.mark.full
 def test_smoke_takes_the_flags_of_the_config_that_it_stands_in_for(call, tmp_path):
     arguments = ["--config=configs/resnet.py:folder", "--config.data.dir=/nowhere"]
     arguments += ["--config.model.stage_sizes=(1,)", f"--workdir={tmp_path / 'run'}"]
@@ -636,6 +639,7 @@ def test_smoke_takes_nothing_that_is_elsewhere(spec, flags):
     run_lib.network(config, found)
 
 
+@pytest.mark.full
 def test_a_reader_that_leaves_does_not_end_the_run(launch, tmp_path):
     """As in `python -m cnn_jax.main ... 2>&1 | head -1`."""
     process = launch(

@@ -23,6 +23,7 @@ def test_all(few, call):
     assert code == 0 and "6,998,552" in out and "published" in out
 
 
+@pytest.mark.full
 def test_all_is_written_into_a_file(few, call, tmp_path):
     path = tmp_path / "README.md"
     path.write_text(f"{overview.BEGIN}\n{overview.END}\n")

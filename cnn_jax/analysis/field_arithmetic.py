@@ -75,12 +75,12 @@ class Extent:
             field = self.phases[0].through(kernel_size, stride, before, dilation)
             return replace(self, phases=(field,), axis=axis)
         new = old // math.gcd(old, stride)
-        phases = []
+        phases: list[ReceptiveField | None] = []
         for i in range(new):
             positions = [i * stride - before + dilation * t for t in range(kernel_size)]
-            field = union(map(self.at, positions))
+            seen = union(map(self.at, positions))
             phases.append(
-                field and replace(field, stride=field.stride * (new * stride // old))
+                seen and replace(seen, stride=seen.stride * (new * stride // old))
             )
         return replace(self, phases=simplest(phases), axis=axis)
 
@@ -126,21 +126,22 @@ class Extent:
 
 
 def union(fields: Iterable[ReceptiveField | None]) -> ReceptiveField | None:
-    fields = [field for field in fields if field]
-    return reduce(ReceptiveField.union, fields) if fields else None
+    """Returns the smallest field that holds all of them; None without any."""
+    seen = [field for field in fields if field]
+    return reduce(ReceptiveField.union, seen) if seen else None
 
 
 def simplest(
     phases: Sequence[ReceptiveField | None],
 ) -> tuple[ReceptiveField | None, ...]:
     """One phase where each is the one before it, moved on by the same step."""
-    first, n = phases[0], len(phases)
-    if n == 1 or None in phases or first.stride % n:
+    seen, n = [field for field in phases if field], len(phases)
+    if n == 1 or len(seen) < n or seen[0].stride % n:
         return tuple(phases)
-    field = replace(first, stride=first.stride // n)
+    field = replace(seen[0], stride=seen[0].stride // n)
     moved = [field.through(1, padding=-i) for i in range(n)]
     same = all(
-        (a.start, a.end) == (b.start, b.end) for a, b in zip(moved, phases, strict=True)
+        (a.start, a.end) == (b.start, b.end) for a, b in zip(moved, seen, strict=True)
     )
     return (field,) if same else tuple(phases)
 

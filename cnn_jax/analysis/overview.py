@@ -63,13 +63,12 @@ class Summary:
 
 def published_table(name: str) -> costs.Table:
     """Returns the layers of the architecture `name` in its published setting."""
-    published = models.published(name)
-    model = models.create(name, num_classes=published.num_classes)
-    return costs.layer_table(model, published.input_shape)
+    model = models.create(name, num_classes=models.published(name).num_classes)
+    return costs.layer_table(model, models.published_shape(name))
 
 
 def summarize(name: str, table: costs.Table) -> Summary:
-    """The summary of the architecture `name`, which has this `published_table`."""
+    """Returns the summary of `name`, an architecture with this `published_table`."""
     features = table.features
     return Summary(
         name,
@@ -78,8 +77,8 @@ def summarize(name: str, table: costs.Table) -> Summary:
         table.training_only_parameters,
         table.macs,
         table.weighted_layers,
-        features and features.receptive_field,
-        features and features.stride,
+        features.receptive_field if features else None,
+        features.stride if features else None,
     )
 
 

@@ -9,6 +9,7 @@ known. Sums and products of single values do not count.
 import math
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import jax
 from jax.extend import core
@@ -49,8 +50,10 @@ def macs_by_scope(
 def _programs(eqn: core.JaxprEqn) -> Iterator[core.Jaxpr]:
     """The programs that an equation runs."""
     for value in jax.tree.leaves(eqn.params, is_leaf=_is_program):
-        if _is_program(value):
-            yield getattr(value, "jaxpr", value)
+        if isinstance(value, core.ClosedJaxpr):
+            yield value.jaxpr
+        elif isinstance(value, core.Jaxpr):
+            yield value
 
 
 def _is_program(value: object) -> bool:
@@ -59,7 +62,7 @@ def _is_program(value: object) -> bool:
 
 def _macs(eqn: core.JaxprEqn) -> int:
     """The multiply-accumulates of one equation, without the programs that it runs."""
-    shapes = [atom.aval for atom in (*eqn.invars, *eqn.outvars)]
+    shapes: list[Any] = [atom.aval for atom in (*eqn.invars, *eqn.outvars)]
     if eqn.primitive in convolution.XLA:
         return convolution.multiply_accumulates(eqn.primitive, *shapes)
     if eqn.primitive.name == "conv_general_dilated":

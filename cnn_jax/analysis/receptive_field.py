@@ -29,8 +29,10 @@ class UnknownOperation(TypeError):
     """An operation over space of which it is not known what its outputs see."""
 
 
-# One extent a dimension of the input in space; None is an array that sees no input.
-Extents = tuple[Extent, ...] | None
+# One extent a dimension of the input in space.
+Seen = tuple[Extent, ...]
+# None is an array that sees no input.
+Extents = Seen | None
 
 
 def trace(function: Callable, *arguments: Any) -> tuple[Any, Any]:
@@ -57,20 +59,20 @@ def of_program(jaxpr: core.Jaxpr) -> list[Extents]:
       UnknownOperation: see `trace`.
     """
     *others, x = jaxpr.invars
-    return _run(jaxpr, [None] * len(others) + [of_input(x.aval.shape)])
+    return _run(jaxpr, [None] * len(others) + [of_input(_shape(x))])
 
 
-def of_input(shape: Sequence[int]) -> Extents:
-    """Those of an input (batch, *space, channels): each value sees its own place."""
+def of_input(shape: Sequence[int]) -> Seen:
+    """The extents of an input (batch, *space, channels): each value sees its place."""
     return tuple(
         Extent((ReceptiveField(),), axis, size)
         for axis, size in enumerate(shape[1:-1], start=1)
     )
 
 
-def _join_arrays(arrays: Sequence[Extents]) -> Extents:
-    arrays = [extents for extents in arrays if extents is not None]
-    return tuple(map(join, zip(*arrays, strict=True)))
+def _join_arrays(arrays: Sequence[Extents]) -> Seen:
+    seen = [extents for extents in arrays if extents is not None]
+    return tuple(map(join, zip(*seen, strict=True)))
 
 
 # Rules, by the names of JAX's primitives. A rule takes the equation and the extents of
@@ -89,7 +91,7 @@ def _run(jaxpr: core.Jaxpr, inputs: Sequence[Extents]) -> list[Extents]:
             continue  # computed from parameters and constants alone
         name = eqn.primitive.name
         if name not in MERGED:
-            operands = list(map(_unmerged, operands))
+            operands = [seen and _unmerged(seen) for seen in operands]
         if name not in RULES:
             seeing = next(
                 atom
@@ -105,15 +107,17 @@ def _run(jaxpr: core.Jaxpr, inputs: Sequence[Extents]) -> list[Extents]:
     return [read(atom) for atom in jaxpr.outvars]
 
 
-def _unmerged(extents: Extents) -> Extents:
-    """Where windows would move over several dimensions in one, all is seen."""
-    if extents is None:
-        return None
+def _unmerged(extents: Seen) -> Seen:
+    """Returns the extents where each value sees all dimensions that an axis merges."""
     return tuple(extent.gathered(0) if extent.merged else extent for extent in extents)
 
 
 def _shapes(eqn) -> list[tuple[int, ...]]:
-    return [atom.aval.shape for atom in eqn.invars]
+    return [_shape(atom) for atom in eqn.invars]
+
+
+def _shape(atom: Any) -> tuple[int, ...]:
+    return atom.aval.shape
 
 
 def _elementwise(eqn, operands):
@@ -125,7 +129,8 @@ def _call(eqn, operands):
         return rule(eqn, operands)
     values = eqn.params.values()
     (jaxpr,) = (v for v in values if isinstance(v, core.Jaxpr | core.ClosedJaxpr))
-    return _run(getattr(jaxpr, "jaxpr", jaxpr), operands)
+    program = jaxpr.jaxpr if isinstance(jaxpr, core.ClosedJaxpr) else jaxpr
+    return _run(program, operands)
 
 
 def _spelled_out(eqn, operands):
@@ -134,8 +139,8 @@ def _spelled_out(eqn, operands):
     return _run(jax.make_jaxpr(function)(*[v.aval for v in eqn.invars]).jaxpr, operands)
 
 
-def _without(extents: Extents, shape: Sequence[int], axes: Sequence[int]) -> Extents:
-    """Where the array's `axes` are reduced and left out."""
+def _without(extents: Seen, shape: Sequence[int], axes: Sequence[int]) -> Seen:
+    """The extents where the array's `axes` are reduced and left out."""
 
     def one(extent):
         if extent.axis in axes:
@@ -292,7 +297,7 @@ def _resize(eqn, operands):
 
     Like padding, places beyond the first and the last value count.
     """
-    before, after = _shapes(eqn)[0], eqn.outvars[0].aval.shape
+    before, after = _shapes(eqn)[0], _shape(eqn.outvars[0])
     return [
         tuple(
             e if e.axis is None else e.interpolated(before[e.axis], after[e.axis])
@@ -503,7 +508,8 @@ def _rules() -> dict[str, Callable]:
 
 RULES = _rules()
 # Functions that are traced as one call, and are known by what they do.
-FUNCTIONS = {layers.resize_bilinear.__name__: _resize}
+# The types of JAX lack the name of a jitted function.
+FUNCTIONS = {layers.resize_bilinear.__name__: _resize}  # type: ignore[attr-defined]
 # Those that do not move over an axis, so that it may be `Extent.merged`.
 MERGED = {
     name

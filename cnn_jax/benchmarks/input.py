@@ -21,7 +21,7 @@ from cnn_jax import data
 from cnn_jax.benchmarks import measure, timing, torch_input, torch_peer
 from cnn_jax.benchmarks.measure import Protocol
 from cnn_jax.benchmarks.peers import NoPeer
-from cnn_jax.data.splits import Arrays
+from cnn_jax.data.splits import Arrays, Records
 from cnn_jax.training import config as config_lib
 from cnn_jax.training import loop, setup
 from cnn_jax.training.config import Config
@@ -73,7 +73,7 @@ def row(config: Config, protocol: Protocol) -> dict[str, Any]:
         torch_peer.vision("--input")
     split = data.load(config.data.name, **setup.data_options(config)).splits["train"]
     in_memory = isinstance(split, Arrays)
-    if protocol.peer and in_memory:
+    if protocol.peer and not isinstance(split, Records):
         raise NoPeer(_nothing_to_decode(config))
     batch_size, workers = config.data.batch_size, config.data.workers
     processes = 0 if in_memory else workers
@@ -91,7 +91,7 @@ def row(config: Config, protocol: Protocol) -> dict[str, Any]:
             batches=max(-(-len(split) // batch_size), FEWEST_BATCHES),
         )
         runs = [_run(ours)]
-        if protocol.peer:
+        if protocol.peer and isinstance(split, Records):
             theirs = torch_input.batches(
                 split, batch_size=batch_size, workers=workers, stop_step=ENDLESS
             )
@@ -160,12 +160,13 @@ def _memory(
     """
     take = _run(loader)
     take(warmup)
-    found = [resident_bytes()]
+    sizes = [resident_bytes()]
     marks = np.linspace(0, batches, min(batches, SAMPLES) + 1).round().astype(int)
     for steps in np.diff(marks).tolist():
         take(steps)
-        found.append(resident_bytes())
-    if None in found:
+        sizes.append(resident_bytes())
+    found = [size for size in sizes if size is not None]
+    if len(found) < len(sizes):
         return None
     return {
         "batches": batches,

@@ -200,18 +200,17 @@ def compared(times: Sequence[timing.Timing], peer: str | None) -> dict[str, Any]
         **_times("step_ms", ours),
         "peer": peer,
         **_times("peer_step_ms", theirs),
-        "ratio": theirs and ours.median_ms / theirs.median_ms,
-        "ratio_of_best": theirs and ours.best_ms / theirs.best_ms,
+        "ratio": ours.median_ms / theirs.median_ms if theirs else None,
+        "ratio_of_best": ours.best_ms / theirs.best_ms if theirs else None,
     }
 
 
 def _times(name: str, found: timing.Timing | None) -> dict[str, float | None]:
-    return {
-        name: found and found.median_ms,
-        f"{name}_best": found and found.best_ms,
-        f"{name}_p10": found and found.percentile_ms(10),
-        f"{name}_p90": found and found.percentile_ms(90),
-    }
+    keys = (name, f"{name}_best", f"{name}_p10", f"{name}_p90")
+    if found is None:
+        return dict.fromkeys(keys)
+    ends = (found.percentile_ms(10), found.percentile_ms(90))
+    return dict(zip(keys, (found.median_ms, found.best_ms, *ends), strict=True))
 
 
 def _run(program: Any, mode: str, inputs: Any, batch: Any) -> timing.Run:

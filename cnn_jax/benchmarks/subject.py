@@ -13,6 +13,7 @@ from cnn_jax.analysis import costs
 from cnn_jax.core.errors import UserError
 from cnn_jax.data import labels
 from cnn_jax.data.dataset import IMAGENET_MEAN, IMAGENET_STD, Dataset
+from cnn_jax.data.source import Description
 from cnn_jax.runs.resolve import resolve
 from cnn_jax.training import config as config_lib
 from cnn_jax.training import parallel, setup
@@ -27,15 +28,15 @@ class Request:
     """What to measure.
 
     Attributes:
-      config: `FILE.py[:ARG]`; or None, and
-      model: the name of a network, with the default recipe.
+      config: `FILE.py[:ARG]`; None takes the default recipe of `model`.
+      model: the name of a network; not read where there is a config.
       overrides: the text of values of the config.
       input_shape: of one image or clip; None: that of the config's data, or the one
         that the network was published with.
     """
 
     config: str | None = None
-    model: str | None = None
+    model: str = ""
     overrides: Mapping[str, str] = dataclasses.field(default_factory=dict)
     input_shape: tuple[int, ...] | None = None
 
@@ -122,17 +123,7 @@ def make(request: Request) -> Subject:
         augmentation cannot take such an input.
     """
     config = request.resolve()
-    if request.config:
-        known = data.describe(config.data.name, **setup.data_options(config))
-        classes, shape, label_shape, label_kind = known
-    else:
-        setting = models.published(request.model)
-        total = config.model.num_classes or setting.num_classes
-        classes = tuple(map(str, range(total)))
-        shape = request.input_shape or models.published_shape(request.model)
-        label_kind = tasks.find(config.task.name).label_kind
-        if (label_shape := labels.find(label_kind).shape(shape)) is None:
-            label_kind, label_shape = labels.CLASS.name, ()
+    classes, shape, label_shape, label_kind = _described(request, config)
     if request.input_shape:
         shape = request.input_shape
         label_shape = labels.find(label_kind).shape(shape) or label_shape
@@ -162,3 +153,18 @@ def make(request: Request) -> Subject:
         macs=table.macs,
         parameters=table.parameters,
     )
+
+
+def _described(request: Request, config: Config) -> Description:
+    """Returns the classes and shapes of the config's data, or of the named network."""
+    if request.config:
+        return data.describe(config.data.name, **setup.data_options(config))
+    published = models.published(request.model)
+    # A network that makes images has no classes.
+    count = config.model.num_classes or published.num_classes or 0
+    shape = request.input_shape or models.published_shape(request.model)
+    kind = tasks.find(config.task.name).label_kind
+    label_shape = labels.find(kind).shape(shape)
+    if label_shape is None:
+        kind, label_shape = labels.CLASS.name, ()
+    return Description(tuple(map(str, range(count))), shape, label_shape, kind)

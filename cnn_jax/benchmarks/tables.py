@@ -121,8 +121,10 @@ def samples(results: Sequence[Result]) -> str:
     )
 
 
-INPUT_HEADERS = ("data", "images", "shape", "batch", "workers", "step ms", "10-90%")
-INPUT_HEADERS += ("images/s", "per core", "memory", "largest", "growth")
+INPUT_HEADERS = (
+    *("data", "images", "shape", "batch", "workers", "step ms", "10-90%"),
+    *("images/s", "per core", "memory", "largest", "growth"),
+)
 INPUT_PEER_HEADERS = (*PEER_HEADERS[:2], "peer's images/s", *PEER_HEADERS[2:])
 
 

@@ -6,7 +6,7 @@ DataLoader import this module too, so it imports nothing that needs JAX.
 
 import io
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ AHEAD = 2  # batches that a worker makes before they are asked for: PyTorch's de
 
 def batches(
     split: Records, *, batch_size: int, workers: int, stop_step: int
-) -> Iterator[Any]:
+) -> Generator[Any, None, None]:
     """So many batches, [images uint8 (batch, height, width, channels), labels].
 
     Each epoch is shuffled, and the next one follows as in ours: no batch is smaller for
@@ -86,11 +86,15 @@ class Stored:
             indices = self.split.indices[indices].tolist()
         return [
             (
-                self.to_array(Image.open(io.BytesIO(stored.picture)).convert("RGB")),
+                self.to_array(Image.open(_file(stored.picture)).convert("RGB")),
                 stored.label,
             )
             for stored in self.split.reader.read(indices)
         ]
+
+
+def _file(picture: str | bytes) -> str | io.BytesIO:
+    return io.BytesIO(picture) if isinstance(picture, bytes) else picture
 
 
 def transform(split: Records) -> Callable[[Image.Image], np.ndarray]:

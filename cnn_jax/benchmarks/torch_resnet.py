@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from cnn_jax import layers
 from cnn_jax.benchmarks import peers
 from cnn_jax.models import resnet
 
@@ -52,7 +53,8 @@ def _block(
 ) -> tuple[Callable[[int, int, int], Any], int]:
     """What makes a block of the network, `block(channels, features, strides)`, and by
     how much its output has more channels than `features`."""
-    expansion = resnet.ResNet.blocks[model.block].expansion
+    block = layers.Bottleneck if model.block == "bottleneck" else layers.BasicBlock
+    expansion = block.expansion
     conv = torch.nn.Conv2d
 
     def basic(channels: int, features: int, strides: int) -> list[Any]:
@@ -76,11 +78,11 @@ def _block(
 
         def __init__(self, channels: int, features: int, strides: int):
             super().__init__()
-            layers = convolutions(channels, features, strides)
-            for i, layer in enumerate(layers, start=1):
+            made = convolutions(channels, features, strides)
+            for i, layer in enumerate(made, start=1):
                 self.add_module(f"conv{i}", layer)
                 self.add_module(f"bn{i}", torch.nn.BatchNorm2d(layer.out_channels))
-            self.layers = len(layers)
+            self.layers = len(made)
             self.strides, self.new = strides, features * expansion - channels
             self.downsample = None
             if model.shortcut == "projection" and (strides, self.new) != (1, 0):

@@ -67,7 +67,7 @@ class Holding:
 
     entry: Any
 
-    def __contains__(self, value: Collection[Any]) -> bool:
+    def __contains__(self, value: Any) -> bool:
         return self.entry in value
 
     def __str__(self) -> str:

@@ -8,7 +8,7 @@ others, and imports nothing that could lie in the working directory.
 import os
 import sys
 from importlib.machinery import ModuleSpec, PathFinder
-from typing import Any
+from typing import Any, TypeGuard
 
 CONFIG = "config.json"
 # Of a run's config.json in every version.
@@ -57,7 +57,7 @@ def is_own(path: str) -> bool:
     return any(path.startswith(place + os.sep) for place in OWN)
 
 
-def is_users(path: str | None) -> bool:
+def is_users(path: str | None) -> TypeGuard[str]:
     """Returns whether the path lies in one of `FOLDERS`, in no installed package."""
     return (
         path is not None
@@ -66,9 +66,12 @@ def is_users(path: str | None) -> bool:
     )
 
 
-def is_same(a: str, b: str) -> bool:
-    """Returns whether two paths are of one file."""
-    return os.path.realpath(a) == os.path.realpath(b)
+def elsewhere(spec: ModuleSpec | None, file: str) -> str | None:
+    """Returns the file of a module if it is not `file`; None without such a file."""
+    if spec is None or not spec.has_location or spec.origin is None:
+        return None
+    same = os.path.realpath(spec.origin) == os.path.realpath(file)
+    return None if same else spec.origin
 
 
 def protect() -> None:
@@ -121,10 +124,9 @@ def check(name: str, spec: ModuleSpec, path: Any = None) -> None:
     if not is_users(spec.origin):
         return
     for place in FOLDERS if path is None else path:
-        other = PathFinder.find_spec(name, [place])
-        if other and other.has_location and not is_same(other.origin, spec.origin):
+        if other := elsewhere(PathFinder.find_spec(name, [place]), spec.origin):
             raise _error(
-                f"there are two modules '{name}', {spec.origin} and {other.origin}: "
+                f"there are two modules '{name}', {spec.origin} and {other}: "
                 "rename one of them, or use each in a process of its own."
             )
 

@@ -27,11 +27,11 @@ class Origin(NamedTuple):
     Attributes:
       folder: the folder from which its modules are imported, an entry of `sys.path`.
       files: the SHA-256 of each source file that defines it, by its path below the
-        folder.
+        folder; None of a file that cannot be read.
     """
 
     folder: str
-    files: dict[str, str]
+    files: dict[str, str | None]
 
 
 def find(
@@ -87,7 +87,7 @@ def origin(name: str) -> Origin:
       UserError: as `find`.
     """
     module, found = _walk("name", name)
-    owners = [getattr(base, "__module__", None) for base in _bases(found)]
+    owners = [getattr(base, "__module__", "") for base in _bases(found)]
     folder = root(name)
     files = {}
     for part in [module, *map(sys.modules.get, owners)]:
@@ -146,8 +146,7 @@ def add(folder: str | Path) -> None:
         file = getattr(sys.modules[name], "__file__", None)
         if name == "__main__" or not guard.is_users(file):
             continue
-        other = PathFinder.find_spec(name, [place])
-        if other and other.has_location and not guard.is_same(other.origin, file):
+        if guard.elsewhere(PathFinder.find_spec(name, [place]), file):
             for loaded in [n for n in sys.modules if f"{n}.".startswith(f"{name}.")]:
                 del sys.modules[loaded]
     guard.FOLDERS.append(place)
@@ -226,8 +225,8 @@ def _import(kind: str, name: str, module: str) -> ModuleType:
         return importlib.import_module(module)
 
 
-def _missing(kind: str, name: str, top: str) -> UserError:
-    """The error for a module that is nowhere, or only in a run's folder."""
+def _missing(kind: str, name: str, top: str) -> Exception:
+    """Returns the error for a module that is nowhere, or only in a run's folder."""
     for folder in guard.REFUSED:
         spec = PathFinder.find_spec(top, [folder])
         if spec and (run := guard.run_of(folder)):
@@ -247,9 +246,13 @@ def _bases(found: Any) -> tuple[Any, ...]:
 
 def _place(error: BaseException, file: str) -> tuple[str | None, int | None]:
     """The file of the user's, and its line, in which an error came up."""
-    if isinstance(error, SyntaxError) and os.path.isfile(error.filename or ""):
+    if (
+        isinstance(error, SyntaxError)
+        and error.filename
+        and os.path.isfile(error.filename)
+    ):
         return os.path.abspath(error.filename), error.lineno
-    found = None, None
+    found: tuple[str | None, int | None] = (None, None)
     for frame, line in traceback.walk_tb(error.__traceback__):
         path = frame.f_code.co_filename
         users = os.path.isfile(path) and not guard.is_own(os.path.abspath(path))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from etils import epath
+from etils.epath.gpath import PosixGPath
 
 from cnn_jax.core.errors import UserError
 from cnn_jax.core.paths import PATH_BYTES
@@ -15,7 +16,7 @@ from cnn_jax.core.paths import PATH_BYTES
 INSIDE_BYTES = 256
 
 
-class _LiteralPath(type(epath.Path("."))):
+class _LiteralPath(PosixGPath):
     """A path of etils whose own name is no pattern.
 
     Orbax collects what it has written with `folder.glob("ocdbt.process_*")`. etils

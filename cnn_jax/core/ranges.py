@@ -34,8 +34,10 @@ class Range:
     most: int | float | None = None
     below: int | float | None = None
 
-    def __contains__(self, number: int | float) -> bool:
-        """Whether the number is finite and within the bounds."""
+    def __contains__(self, number: object) -> bool:
+        """Whether it is a number, finite and within the bounds."""
+        if not isinstance(number, int | float):
+            return False
         if isinstance(number, float):
             if not math.isfinite(number):
                 return False
@@ -107,7 +109,7 @@ def plain(hint: Any) -> Any:
     if _is_union(hint):
         return functools.reduce(operator.or_, map(plain, parts))
     if typing.get_origin(hint) is tuple:
-        return tuple[tuple(map(plain, parts))]
+        return types.GenericAlias(tuple, tuple(map(plain, parts)))
     return hint
 
 

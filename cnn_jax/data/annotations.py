@@ -177,7 +177,9 @@ def coco(file: str | Path, folder: str | Path) -> Annotations:
 
 def _coco_categories(content: Mapping[str, Any], file: Path) -> dict[Id, str]:
     """The names of a COCO file's categories, in the order of their numbers."""
-    names, ids, seen = {}, {}, {}
+    names: dict[Id, str] = {}
+    ids: dict[Id, str] = {}
+    seen: dict[str, str] = {}
     for where, entry in fields.entries(content, "categories", COCO_CATEGORY, file):
         fields.check_new(entry["id"], ids, "id", where)
         names[entry["id"]] = name = key(entry["name"])
@@ -193,7 +195,9 @@ def _coco_images(
     content: Mapping[str, Any], file: Path, folder: Path
 ) -> dict[Id, Annotated]:
     """A COCO file's images by their numbers, without objects."""
-    images, ids, seen = {}, {}, {}
+    images: dict[Id, Annotated] = {}
+    ids: dict[Id, str] = {}
+    seen: dict[str, str] = {}
     for where, entry in fields.entries(content, "images", COCO_IMAGE, file):
         path = folder / entry["file_name"]
         fields.check_new(entry["id"], ids, "id", where)
@@ -235,7 +239,7 @@ _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", re.ASCII)
 
 def _fields(
     element: ET.Element, kinds: Mapping[str, Kind], where: str
-) -> dict[str, str | float]:
+) -> dict[str, Any]:
     """The texts below an element of XML by their paths, `fields.checked`; numbers but
     for names."""
     found = {}

@@ -47,8 +47,9 @@ class Augment:
         keys = jax.vmap(self.example_key, (None, 0, 0))(
             key, batch["index"], batch["epoch"]
         )
-        size = batch["image"].shape[-3:-1]
-        batch["label"] = jax.vmap(partial(self._label, size))(keys, batch["label"])
+        height, width = batch["image"].shape[-3:-1]
+        label = partial(self._label, (height, width))
+        batch["label"] = jax.vmap(label)(keys, batch["label"])
         for step in self.steps:
             changed = jax.vmap(lambda k, image, s=step: s.image(s.key(k), image))
             batch["image"] = changed(keys, batch["image"])
@@ -86,5 +87,5 @@ def normalize(
     dtype: DTypeLike = jnp.float32,
 ) -> Float[Array, "batch *space channels"]:
     """Returns (images / 255 - mean) / std by channel, in float32, as `dtype`."""
-    mean, std = jnp.asarray(mean, jnp.float32), jnp.asarray(std, jnp.float32)
-    return ((images.astype(jnp.float32) / 255 - mean) / std).astype(dtype)
+    scaled = images.astype(jnp.float32) / 255 - jnp.asarray(mean, jnp.float32)
+    return (scaled / jnp.asarray(std, jnp.float32)).astype(dtype)

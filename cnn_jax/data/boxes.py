@@ -69,12 +69,14 @@ def inside(box: Box, size: tuple[int, int], what: str) -> Box:
     Raises `UserError`, which calls the box `what`, for a box that reaches further or is
     empty.
     """
-    limits = [float(side) for side in (*size, *size)]
-    pairs = list(zip(box, limits, strict=True))
-    part = tuple(min(max(side, 0.0), limit) for side, limit in pairs)
+    top, left, bottom, right = (
+        min(max(side, 0.0), float(limit))
+        for side, limit in zip(box, (*size, *size), strict=True)
+    )
+    part = (top, left, bottom, right)
     beyond = max(abs(a - b) for a, b in zip(box, part, strict=True))
     # In the precision that the labels have.
-    first, last = np.float32(part[:2]), np.float32(part[2:])
+    first, last = np.array([part[:2], part[2:]], np.float32)
     if beyond > ROUNDING or (last <= first).any():
         top, left, bottom, right = box
         raise UserError(

@@ -89,7 +89,7 @@ def _of_picture(path: Path, choose: Choice) -> Iterator[Image.Image]:
         most = min(MOST_FRAMES, MOST_DRAWN // (width * height))
         if picture.format == "GIF":
             _check_gif(path, most)
-        count = picture.n_frames
+        count = getattr(picture, "n_frames", 1)
         if count > most:
             raise ValueError(TOO_LONG.format(most))
         for i in choose(count):
@@ -163,12 +163,13 @@ def _numbered(container: Any, stream: Any, choose: Choice) -> Iterator[Image.Ima
         raise ValueError("none of its frames can be decoded")
     count = len(first) + sum(1 for _ in decoded)
     wanted = choose(count)
+    numbered = enumerate(first)
     if count > len(first):
         container.seek(0)
-        again = enumerate(container.decode(stream))
-        first = {i: frame for i, frame in again if i in wanted}
+        numbered = enumerate(container.decode(stream))
+    found = {i: frame for i, frame in numbered if i in wanted}
     for i in wanted:
-        yield _upright(first[i])
+        yield _upright(found[i])
 
 
 def _timed(container: Any, stream: Any, choose: Choice) -> Iterator[Image.Image]:
@@ -213,7 +214,9 @@ def _opened(path: Path) -> AbstractContextManager[Image.Image]:
 
 
 def _is_animated(picture: Image.Image) -> bool:
-    return picture.format in ("GIF", "PNG", "WEBP") and picture.is_animated
+    if picture.format not in ("GIF", "PNG", "WEBP"):
+        return False
+    return getattr(picture, "is_animated", False)
 
 
 def clips_in(folder: Path) -> Iterator[Path]:

@@ -1,5 +1,6 @@
 """The user's own clips, one folder a class."""
 
+import itertools
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -59,20 +60,13 @@ def load(
     images.check_shape(min(images.sides(image_size)), channels)
     classes, *files = labeled(dir, test_fraction, clip_files.CLIPS)
     shape = (frames, *images.sides(image_size), channels)
-    dataset = assemble(
-        *(Clips(each, shape, frame_step=frame_step) for each in files),
+    videos = subset.of(*(Clips(each, shape, frame_step=frame_step) for each in files))
+    return assemble(
+        replace(videos["train"], crop_area=crop_area, random_crop=True),
+        replace(videos["test"], clips_per_video=clips_per_video),
         classes=classes,
-        subset=subset,
         in_memory=False,
         random_crop=crop_area < 1,
-    )
-    train, test = dataset.splits.values()
-    return replace(
-        dataset,
-        splits={
-            "train": replace(train, crop_area=crop_area, random_crop=True),
-            "test": replace(test, clips_per_video=clips_per_video),
-        },
     )
 
 
@@ -84,7 +78,6 @@ class Clips(Records):
     `random_crop` the start is drawn too.
     """
 
-    image_shape: Shape
     frame_step: Count = 1
     clips_per_video: int = 1
     crop_area: float = 1.0
@@ -92,8 +85,9 @@ class Clips(Records):
     def __len__(self) -> int:
         return super().__len__() * self.clips_per_video
 
-    def known_labels(self) -> np.ndarray:
-        return super().known_labels().repeat(self.clips_per_video)
+    def known_labels(self) -> np.ndarray | None:
+        labels = super().known_labels()
+        return None if labels is None else labels.repeat(self.clips_per_video)
 
     def examples(
         self,
@@ -112,7 +106,7 @@ class Clips(Records):
         self, example: Encoded, rng: np.random.Generator | None, part: int = 0
     ) -> dict:
         image = cut(
-            example.picture,
+            example.path,
             self.image_shape,
             self.crop,
             frame_step=self.frame_step,
@@ -153,14 +147,17 @@ def cut(
             start = int(place.integers(room + 1))
         return [min(start + t * frame_step, there - 1) for t in range(count)]
 
-    box, resampled = None, []
-    for frame in clip_files.each_frame(path, choose):
-        if box is None:
-            box = images.centered_box(frame.size, image_shape, crop)
-            if crop_area < 1 and not isinstance(place, float):
-                box = images.random_crop_box(frame.size, place, (crop_area, 1.0))
-        resampled.append(images.resample(frame, tuple(shape), lambda _, b=box: b))
-    return np.stack(resampled)
+    frames = clip_files.each_frame(path, choose)
+    first = next(frames)
+    box = images.centered_box(first.size, image_shape, crop)
+    if crop_area < 1 and not isinstance(place, float):
+        box = images.random_crop_box(first.size, place, (crop_area, 1.0))
+    return np.stack(
+        [
+            images.resample(frame, tuple(shape), lambda _: box)
+            for frame in itertools.chain([first], frames)
+        ]
+    )
 
 
 FILES = Files(clip_files.CLIPS, cut)

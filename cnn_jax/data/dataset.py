@@ -12,7 +12,7 @@ import numpy as np
 from cnn_jax.core import fit, memory, names
 from cnn_jax.data import array_checks, labels
 from cnn_jax.data.labels.kind import LabelKind
-from cnn_jax.data.splits import Arrays, Shape, Split
+from cnn_jax.data.splits import Arrays, Records, Shape, Split
 from cnn_jax.data.subset import ALL, Subset
 
 MEMORY_LIMIT = 2 * 2**30  # bytes; sets up to this size are held in memory
@@ -38,7 +38,7 @@ class Dataset:
     the other parts of a run: see `core.fit`.
     """
 
-    splits: dict[str, Split]
+    splits: Mapping[str, Split]
     classes: tuple[str, ...]
     image_shape: Shape
     mean: tuple[float, ...]
@@ -50,6 +50,11 @@ class Dataset:
     mirrorable: bool = True
     gives: Mapping[str, Any] = field(default_factory=dict)
     takes: Sequence[fit.Need] = ()
+
+    @property
+    def arrays(self) -> dict[str, Arrays]:
+        """The splits that are in memory, under their roles."""
+        return {r: s for r, s in self.splits.items() if isinstance(s, Arrays)}
 
     @property
     def labels(self) -> LabelKind:
@@ -88,21 +93,21 @@ def assemble(
     for role, split in {"train": train, "test": test}.items():
         if isinstance(split, Arrays):
             array_checks.check(f"the {role} split", split, kind)
-    splits = subset.of(train, test)
+    splits: Mapping[str, Split] = subset.of(train, test)
     image_shape = train.image_shape
     if in_memory is None:
         size = sum(len(split) for split in splits.values()) * np.prod(image_shape)
         in_memory = bool(size < MEMORY_LIMIT)
     if in_memory:
-        splits = {role: into_memory(split) for role, split in splits.items()}
+        arrays = {role: into_memory(split) for role, split in splits.items()}
         counts = {"train": len(classes), "test": len(classes) + len(unseen)}
-        for role, split in splits.items():
+        for role, split in arrays.items():
             kind.check_range(split.labels, counts[role], role)
-        mean, std = channel_statistics(splits["train"].images)
+        mean, std = channel_statistics(arrays["train"].images)
+        splits = arrays
     else:
         if random_crop:
-            cropping = {"crop": EVAL_CROP, "random_crop": True}
-            splits = {role: replace(s, **cropping) for role, s in splits.items()}
+            splits = {role: _cropped(split) for role, split in splits.items()}
         mean, std = IMAGENET_MEAN[image_shape[-1]], IMAGENET_STD[image_shape[-1]]
     crop = EVAL_CROP if random_crop and not in_memory else 1.0
     return Dataset(
@@ -117,6 +122,12 @@ def assemble(
         unseen=tuple(map(names.text, unseen)),
         mirrorable=mirrorable,
     )
+
+
+def _cropped(split: Split) -> Records:
+    """Returns a split of stored pictures with random crops."""
+    assert isinstance(split, Records)  # no other split has crops of pictures
+    return replace(split, crop=EVAL_CROP, random_crop=True)
 
 
 def check_memory(count: int, shape: Shape) -> None:

@@ -9,12 +9,14 @@ import logging
 import os
 import stat
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 from PIL import Image
+from PIL.ImageFile import ImageFile
+from PIL.TiffImagePlugin import TiffImageFile
 
 from cnn_jax.core.errors import UserError
 from cnn_jax.data import pixel_values
@@ -61,8 +63,8 @@ def opened(
     picture: str | Path | bytes,
     what: str,
     unknown: str = f"not an image, or damaged (formats: {' '.join(FORMATS)})",
-    formats: Sequence[str] = FORMATS,
-) -> Iterator[Image.Image]:
+    formats: tuple[str, ...] = FORMATS,
+) -> Iterator[ImageFile]:
     """An image file, of which the header is read and checked and nothing is decoded.
 
     Any failure inside the block is blamed on the file.
@@ -85,7 +87,7 @@ def opened(
         yield image
 
 
-def _file(picture: str | Path | bytes) -> io.BufferedIOBase:
+def _file(picture: str | Path | bytes) -> io.BytesIO | io.BufferedReader:
     """A picture's file. Given a path, Pillow would map some files to memory, and a TIFF
     with the wrong size."""
     if isinstance(picture, bytes):
@@ -147,7 +149,7 @@ def check_size(size: tuple[int, int]) -> None:
         )
 
 
-def placement(image: Image.Image) -> Placement:
+def placement(image: ImageFile) -> Placement:
     """How an opened picture lies in its file."""
     orientation = _orientation(image)
     # Pillow gives the upright size of a TIFF, and the stored size of all others.
@@ -161,7 +163,7 @@ def turned(image: Image.Image, orientation: int) -> Image.Image:
 
 
 def decoded(
-    encoded: Image.Image, what: str, placed: Placement | None = None
+    encoded: ImageFile, what: str, placed: Placement | None = None
 ) -> Image.Image:
     """An opened picture as mode "L" or "RGB"; see `pixel_values.plain`.
 
@@ -174,19 +176,20 @@ def decoded(
     return pixel_values.plain(loaded(encoded, orientation), stored, what)
 
 
-def loaded(encoded: Image.Image, orientation: int) -> Image.Image:
+def loaded(encoded: ImageFile, orientation: int) -> Image.Image:
     """An opened picture, decoded as it is stored and turned by an EXIF orientation."""
     if encoded.format == "TIFF":  # which Pillow would turn by itself
         encoded.getexif()[_ORIENTATION] = 1
         encoded.load()
-        encoded = encoded.copy()  # whose size is that of its pixels
+        # The size of the copy is the size of the pixels.
+        return turned(encoded.copy(), orientation)
     encoded.load()
     return turned(encoded, orientation)
 
 
-def _orientation(image: Image.Image) -> int:
+def _orientation(image: ImageFile) -> int:
     try:
-        if image.format == "TIFF":
+        if isinstance(image, TiffImageFile):
             found = image.tag_v2.get(_ORIENTATION)
         elif image.format == "PNG" and not _ends_with_pixels(image):
             found = image.getexif().get(_ORIENTATION)
@@ -198,7 +201,7 @@ def _orientation(image: Image.Image) -> int:
     return found if found in _TURNS else 1
 
 
-def _ends_with_pixels(image: Image.Image) -> bool:
+def _ends_with_pixels(image: ImageFile) -> bool:
     """Whether a PNG has nothing behind its pixels."""
     kinds = [kind for kind, _ in pixel_values.png_chunks(image)]
     return set(kinds[kinds.index(b"IDAT") :]) <= {b"IDAT", b"IEND"}

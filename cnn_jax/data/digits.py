@@ -3,8 +3,6 @@
 E. Alpaydin, C. Kaynak, "Optical Recognition of Handwritten Digits", UCI, 1998.
 """
 
-import importlib.util
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +15,7 @@ from cnn_jax.data.dataset import Dataset, assemble, check_memory
 from cnn_jax.data.source import Source
 from cnn_jax.data.splits import Arrays
 from cnn_jax.data.subset import ALL, Subset
+from cnn_jax.data.walk import package_folder
 
 TEST_EXAMPLES = 360
 SIDE = 8  # pixels
@@ -97,9 +96,10 @@ def _read() -> tuple[np.ndarray, np.ndarray]:
 
     Not by calling it, since importing scikit-learn takes a second of every start.
     """
-    (package,) = importlib.util.find_spec("sklearn").submodule_search_locations
+    package = package_folder("sklearn")
+    assert package is not None  # the project depends on scikit-learn
     rows = np.loadtxt(
-        Path(package, "datasets", "data", "digits.csv.gz"), np.int32, delimiter=","
+        package / "datasets" / "data" / "digits.csv.gz", np.int32, delimiter=","
     )
     return rows[:, :-1].reshape(-1, SIDE, SIDE), rows[:, -1]
 

@@ -86,7 +86,9 @@ def comparable(dataset: Dataset, dir: str) -> Dataset:
 
     Raises `UserError` otherwise.
     """
-    _, counts = np.unique(dataset.splits["test"].known_labels(), return_counts=True)
+    labels = dataset.splits["test"].known_labels()
+    assert labels is not None  # folders and digits have them
+    _, counts = np.unique(labels, return_counts=True)
     if counts.max() < 2:
         raise UserError(
             f"nobody in the test split of {dir} has two pictures, so none can be "
@@ -106,7 +108,7 @@ def _digits(
     """All digits, those of some classes to train on and of the others to test on."""
     if size[0] != size[1]:
         raise UserError(f"data.image_size is {size}: the digits are square.")
-    splits = digits.load(image_size=size[0], channels=channels).splits.values()
+    splits = digits.load(image_size=size[0], channels=channels).arrays.values()
     pictures = np.concatenate([split.images for split in splits])
     labels = np.concatenate([split.labels for split in splits])
     names = [str(digit) for digit in range(10)]

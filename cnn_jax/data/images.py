@@ -57,13 +57,21 @@ def read_image(path: Picture) -> Image.Image:
     """
     if isinstance(path, Image.Image):
         return pixel_values.plain(path)
-    with decoding.opened(path, f"image {path}") as image:
-        return decoding.decoded(image, f"image {path}")
+    what = _described(path)
+    with decoding.opened(path, what) as image:
+        return decoding.decoded(image, what)
+
+
+def _described(picture: str | Path | bytes, name: str | None = None) -> str:
+    """What errors call a picture that has a `name`, or a path, or neither."""
+    if name is None and isinstance(picture, bytes):
+        return "image of a user"
+    return f"image {name or picture!s}"
 
 
 def fit(
     picture: Picture,
-    image_shape: tuple[int, int, int],
+    image_shape: tuple[int, ...],
     crop: float = 1.0,
     name: str | None = None,
 ) -> np.ndarray:
@@ -93,7 +101,7 @@ def centered_box(
 
 
 def stretch(
-    picture: Picture, image_shape: tuple[int, int, int], name: str | None = None
+    picture: Picture, image_shape: tuple[int, ...], name: str | None = None
 ) -> np.ndarray:
     """The whole picture as uint8 [height, width, channels] = `image_shape`, whatever
     its own aspect ratio."""
@@ -101,7 +109,7 @@ def stretch(
 
 
 def annotated(
-    path: str | Path, image_shape: tuple[int, int, int], size: tuple[int, int]
+    path: str | Path, image_shape: tuple[int, ...], size: tuple[int, int]
 ) -> np.ndarray:
     """`stretch` for a picture with an annotation of a `size` (width, height) in pixels.
 
@@ -146,7 +154,7 @@ def placement(path: str | Path, size: tuple[int, int]) -> decoding.Placement:
 
 def random_resized_crop(
     picture: Picture,
-    image_shape: tuple[int, int, int],
+    image_shape: tuple[int, ...],
     rng: np.random.Generator,
     name: str | None = None,
 ) -> np.ndarray:
@@ -160,7 +168,7 @@ def random_resized_crop(
 
 def random_crop(
     picture: Picture,
-    image_shape: tuple[int, int, int],
+    image_shape: tuple[int, ...],
     rng: np.random.Generator,
     name: str | None = None,
 ) -> np.ndarray:
@@ -212,7 +220,7 @@ def random_crop_box(
 
 def resample(
     picture: Picture,
-    image_shape: tuple[int, int, int],
+    image_shape: tuple[int, ...],
     choose_box: Callable[[tuple[int, int]], Box],
     name: str | None = None,
 ) -> np.ndarray:
@@ -225,8 +233,8 @@ def resample(
         image, size = pixel_values.plain(picture), picture.size
         box = choose_box(size)
     else:
-        name = name or ("of a user" if isinstance(picture, bytes) else str(picture))
-        with decoding.opened(picture, f"image {name}") as encoded:
+        what = _described(picture, name)
+        with decoding.opened(picture, what) as encoded:
             placed = decoding.placement(encoded)
             size = placed.upright
             box = choose_box(size)
@@ -234,13 +242,13 @@ def resample(
             # pixels that are needed keeps the result the same to the eye.
             spare = min((box[2] - box[0]) / width, (box[3] - box[1]) / height) / 2
             if spare >= 2:
-                smallest = [math.ceil(side / spare) for side in encoded.size]
-                encoded.draft(encoded.mode, smallest)
-            image = decoding.decoded(encoded, f"image {name}", placed)
+                across, down = (math.ceil(side / spare) for side in encoded.size)
+                encoded.draft(encoded.mode, (across, down))
+            image = decoding.decoded(encoded, what, placed)
     if image.mode != (mode := {1: "L", 3: "RGB"}[channels]):
         image = image.convert(mode)
-    across, down = image.size[0] / size[0], image.size[1] / size[1]
-    box = (box[0] * across, box[1] * down, box[2] * across, box[3] * down)
+    x, y = image.size[0] / size[0], image.size[1] / size[1]
+    box = (box[0] * x, box[1] * y, box[2] * x, box[3] * y)
     if (image.size, box) != ((width, height), (0, 0, width, height)):  # else a copy
         image = image.resize((width, height), Image.Resampling.BILINEAR, box=box)
     return np.asarray(image, np.uint8).reshape(image_shape)

@@ -9,7 +9,7 @@ worker processes, so resuming needs no more than the step.
 """
 
 import functools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,7 @@ import numpy as np
 from cnn_jax.core import extras
 from cnn_jax.core.errors import UserError
 from cnn_jax.data import shared_memory
-from cnn_jax.data.splits import Arrays, Split, Varied
+from cnn_jax.data.splits import Arrays, Split, Streamed, Varied
 from cnn_jax.data.workers import in_workers
 
 Batch = dict[str, np.ndarray]
@@ -35,7 +35,7 @@ def train_batches(
     stop_step: int,
     workers: int = 0,
     shard: tuple[int, int] = (0, 1),
-) -> Iterator[Batch]:
+) -> Generator[Batch, None, None]:
     """The batches of steps `start_step` up to, not including, `stop_step`.
 
     Args:
@@ -65,7 +65,7 @@ def eval_batches(
     workers: int = 0,
     shard: tuple[int, int] = (0, 1),
     devices: int = 1,
-) -> Iterator[Batch]:
+) -> Generator[Batch, None, None]:
     """Every example exactly once over all hosts, in order, in batches of one shape.
 
     Yields {"image", "label", "index", "mask": float32 [b]}, and of clips the number of
@@ -97,7 +97,7 @@ class _TrainBatch:
         for e in np.unique(epoch):
             order = _permutation(self.seed, int(e), len(self.split))
             index[epoch == e] = order[place[epoch == e]]
-        batch = _gather(self.split, index, self.seed, epoch)
+        batch = _gather(self.split, index, (self.seed, epoch))
         return {**batch, "epoch": epoch.astype(np.int32)}
 
 
@@ -125,9 +125,9 @@ class _EvalBatch:
 def _one(split: Varied, index: int, devices: int, host: int) -> Batch:
     """A batch of an image of its own size."""
     mask = (np.arange(devices) == 0) & (host == 0)
-    arrays = {"image": split.images[index], "label": split.labels[index]}
+    (example,) = split.examples([index], [None])
     return {
-        **{key: np.stack([value] * devices) for key, value in arrays.items()},
+        **{key: np.stack([value] * devices) for key, value in example.items()},
         "index": np.where(mask, index, -1).astype(np.int32),
         "mask": mask.astype(np.float32),
     }
@@ -139,31 +139,41 @@ def _permutation(seed: int, epoch: int, count: int) -> np.ndarray:
 
 
 def _gather(
-    split: Split,
-    index: np.ndarray,
-    seed: int | None = None,
-    epoch: np.ndarray | None = None,
+    split: Split, index: np.ndarray, training: tuple[int, np.ndarray] | None = None
 ) -> Batch:
-    """Images and labels of examples `index`; with a seed, as they are trained on."""
+    """Images and labels of examples `index`.
+
+    Args:
+      training: the seed and the epoch of each example; None in evaluation.
+    """
+    more = {}
     if isinstance(split, Arrays):
         images, labels = split.images[index], split.labels[index]
+        if split.features is not None:
+            more["features"] = split.features[index]
     else:
-        images = np.empty((len(index), *split.image_shape), np.uint8)
-        labels = np.empty((len(index), *split.label_shape), split.label_type)
-        rngs = [None] * len(index)
-        if seed is not None and split.random_crop:  # making one takes a while
-            ids = zip(epoch.tolist(), index.tolist(), strict=True)
-            rngs = [np.random.default_rng([CROP, seed, e, i]) for e, i in ids]
-        for row, example in enumerate(split.examples(index, rngs)):
-            images[row], labels[row] = example["image"], example["label"]
-        if not split.label_shape and labels.min(initial=0) < 0:
-            raise UserError("an example has no label; choose another split.")
-    batch = {"image": images, "label": labels, "index": index.astype(np.int32)}
-    if isinstance(split, Arrays) and split.features is not None:
-        batch["features"] = split.features[index]
-    if seed is None and hasattr(split, "clips_per_video"):
-        batch["video"] = (index // split.clips_per_video).astype(np.int32)
-    return batch
+        images, labels = _made(split, index, training)
+        if training is None and split.clips_per_video is not None:
+            more["video"] = (index // split.clips_per_video).astype(np.int32)
+    return {"image": images, "label": labels, "index": index.astype(np.int32), **more}
+
+
+def _made(
+    split: Streamed, index: np.ndarray, training: tuple[int, np.ndarray] | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Images and labels of examples that are made one by one."""
+    images = np.empty((len(index), *split.image_shape), np.uint8)
+    labels = np.empty((len(index), *split.label_shape), split.label_type)
+    rngs: list[np.random.Generator | None] = [None] * len(index)
+    if training and split.random_crop:  # making a generator takes a while
+        seed, epoch = training
+        ids = zip(epoch.tolist(), index.tolist(), strict=True)
+        rngs = [np.random.default_rng([CROP, seed, e, i]) for e, i in ids]
+    for row, example in enumerate(split.examples(index, rngs)):
+        images[row], labels[row] = example["image"], example["label"]
+    if not split.label_shape and labels.min(initial=0) < 0:
+        raise UserError("an example has no label; choose another split.")
+    return images, labels
 
 
 def _rows(batch_size: int, shard: tuple[int, int]) -> range:
@@ -184,8 +194,8 @@ def check_workers(splits: Iterable[Split], workers: int) -> None:
 
 
 def _run(
-    make: Callable[[int], Batch], start: int, stop: int, workers: int
-) -> Iterator[Batch]:
+    make: _TrainBatch | _EvalBatch, start: int, stop: int, workers: int
+) -> Generator[Batch, None, None]:
     if workers < 0:
         raise UserError(f"data.workers is {workers}; it must not be negative.")
     if workers and not isinstance(make.split, Arrays):

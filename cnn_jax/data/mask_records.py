@@ -5,14 +5,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from PIL import Image
+from PIL.ImageFile import ImageFile
 
 from cnn_jax.core.errors import DataWarning, UserError
 from cnn_jax.data import decoding, images, pixel_values
-from cnn_jax.data.splits import Encoded, Records, Shape
+from cnn_jax.data.splits import Encoded, Reader, Records, Shape
 
 Pair = tuple[Path, Path]
 # Formats, and compressions of TIFF, that change values; WebP has no single channel.
@@ -38,7 +39,6 @@ class MaskFiles:
     def __len__(self) -> int:
         return len(self.pairs)
 
-    @property
     def compared(self) -> int:
         """The number of examples that `aligned` compares."""
         return len(self)
@@ -52,6 +52,14 @@ class MaskFiles:
             yield Encoded(picture, Mask(mask, self.table, mask), picture)
 
 
+@runtime_checkable
+class MaskReader(Reader, Protocol):
+    """Random access to pictures and their masks."""
+
+    def compared(self) -> int:
+        """The number of examples that `aligned` compares."""
+
+
 @dataclass(frozen=True)
 class MaskRecords(Records):
     """Pictures on the disk with labels for their pixels, `Mask`; see `Records`.
@@ -63,6 +71,7 @@ class MaskRecords(Records):
     is stored.
     """
 
+    reader: MaskReader
     label_type: ClassVar[np.dtype] = np.dtype(np.uint8)
     lying: bool = False
 
@@ -76,8 +85,8 @@ class MaskRecords(Records):
         stored, table, name = example.label
         with opened(stored, name) as encoded:
             orientation = _orientation(_placed(example, encoded), self.lying)
-            mask = decoding.turned(Image.fromarray(values(encoded)), orientation)
-        mask = np.asarray(mask.resize((width, height), Image.Resampling.NEAREST))
+            upright = decoding.turned(Image.fromarray(values(encoded)), orientation)
+        mask = np.asarray(upright.resize((width, height), Image.Resampling.NEAREST))
         label = table[mask]
         if label.min() < 0:
             raise UserError(
@@ -114,7 +123,7 @@ def aligned(splits: Sequence[MaskRecords]) -> list[MaskRecords]:
     undecided, known = [], set()
     for split in splits:
         reader = split.reader
-        indices = np.linspace(0, len(reader) - 1, reader.compared).astype(int)
+        indices = np.linspace(0, len(reader) - 1, reader.compared()).astype(int)
         for example in reader.read(indices.tolist()):
             with opened(example.label.stored, example.label.name) as mask:
                 placed = _placed(example, mask)
@@ -135,7 +144,7 @@ def aligned(splits: Sequence[MaskRecords]) -> list[MaskRecords]:
     return [replace(split, lying=known == {True}) for split in splits]
 
 
-def _placed(example: Encoded, mask: Image.Image) -> _Placed:
+def _placed(example: Encoded, mask: ImageFile) -> _Placed:
     """How the files of an example lie, its mask being opened.
 
     Raises:
@@ -170,10 +179,10 @@ def _orientation(placed: _Placed, lying: bool) -> int:
 
 
 @contextmanager
-def opened(stored: str | Path | bytes, name: str) -> Iterator[Image.Image]:
+def opened(stored: str | Path | bytes, name: str) -> Iterator[ImageFile]:
     """The file of a mask, in a format that keeps its values."""
     with decoding.opened(stored, f"mask {name}") as encoded:
-        lossy = {encoded.format, encoded.info.get("compression")} & _LOSSY
+        lossy = _LOSSY & {encoded.format, encoded.info.get("compression")}
         if lossy:
             raise UserError(
                 f"mask {name} is stored as {min(lossy)}, which changes values: store "
@@ -182,7 +191,7 @@ def opened(stored: str | Path | bytes, name: str) -> Iterator[Image.Image]:
         yield encoded
 
 
-def values(encoded: Image.Image) -> np.ndarray:
+def values(encoded: ImageFile) -> np.ndarray:
     """The values of an opened mask as they are stored, uint8 [height, width]."""
     file = pixel_values.stored(encoded)
     return pixel_values.of_mask(decoding.loaded(encoded, 1), file)

@@ -12,7 +12,7 @@ from cnn_jax.data.boxes import Annotations
 from cnn_jax.data.dataset import Dataset, assemble
 from cnn_jax.data.labels.boxes import BOXES, padded
 from cnn_jax.data.source import StandIn
-from cnn_jax.data.splits import Arrays, Encoded, Records, Shape, Split
+from cnn_jax.data.splits import Encoded, Records, Shape
 from cnn_jax.data.subset import Stored
 
 # What stands in for them in a smoke run.
@@ -43,6 +43,7 @@ class BoxFiles:
 class BoxRecords(Records):
     """Pictures on the disk with boxes, `most` rows of each; see `Records`."""
 
+    reader: BoxFiles
     most: int = 1
     label_type: ClassVar[np.dtype] = BOXES.dtype
 
@@ -50,9 +51,11 @@ class BoxRecords(Records):
     def label_shape(self) -> Shape:
         return (self.most, 5)
 
-    def kept(self) -> Sequence[int] | np.ndarray:
+    def kept(self) -> Sequence[int]:
         """The indices of the split's pictures in its reader."""
-        return range(len(self.reader)) if self.indices is None else self.indices
+        if self.indices is None:
+            return range(len(self.reader))
+        return self.indices.tolist()
 
     def decoded(self, example: Encoded, rng: np.random.Generator | None) -> dict:
         del rng
@@ -60,7 +63,7 @@ class BoxRecords(Records):
         scale = np.divide(self.image_shape[:2], size)
         scaled = np.concatenate([rows[:, :1], rows[:, 1:] * np.tile(scale, 2)], axis=1)
         label = padded(scaled, self.most)
-        image = images.annotated(example.picture, self.image_shape, _turned(size))
+        image = images.annotated(example.path, self.image_shape, _turned(size))
         return {"image": image, "label": label}
 
     def check(self) -> None:
@@ -69,7 +72,7 @@ class BoxRecords(Records):
         Headers of files are read, and no picture is decoded.
         """
         for example in self.reader.read(self.kept()):
-            images.placement(example.picture, _turned(example.label[1]))
+            images.placement(example.path, _turned(example.label[1]))
 
 
 def _turned(size: np.ndarray) -> tuple[int, int]:
@@ -93,40 +96,34 @@ def with_boxes(
     images.check_shape(min(images.sides(image_size)), channels)
     shape = (*images.sides(image_size), channels)
     most = max(len(rows) for known in (train, test) for rows in known.boxes)
-    splits = {
-        role: BoxRecords(
+    splits = (
+        BoxRecords(
             BoxFiles(known.paths, known.sizes, tuple(known.labels())),
             shape,
             most=max(most, 1),
         )
-        for role, known in (("train", train), ("test", test))
-    }
-    _check_boxes(splits)
+        for known in (train, test)
+    )
+    kept = stored.of(*splits)
+    _check_boxes(kept)
     dataset = assemble(
-        **splits,
+        kept["train"],
+        kept["test"],
         classes=train.classes,
-        subset=stored,
         in_memory=stored.in_memory,
         label_kind=BOXES.name,
     )
-    _check_boxes(dataset.splits)  # of the pictures that were kept
     for split in dataset.splits.values():
         if isinstance(split, BoxRecords):  # decoding has checked pictures in memory
             split.check()
     return dataset
 
 
-def _check_boxes(splits: Mapping[str, Split]) -> None:
+def _check_boxes(splits: Mapping[str, BoxRecords]) -> None:
     """Raises `UserError` for a split where there is nothing to find."""
     for role, split in splits.items():
-        if not _has_boxes(split):
+        if not any((split.reader.boxes[i][:, 0] >= 0).any() for i in split.kept()):
             raise UserError(
                 f"no picture of the {role} split has an object with a box that counts "
                 "(difficult and crowded objects do not)."
             )
-
-
-def _has_boxes(split: Split) -> bool:
-    if isinstance(split, Arrays):
-        return bool((split.labels[..., 0] >= 0).any())
-    return any((split.reader.boxes[i][:, 0] >= 0).any() for i in split.kept())

@@ -36,8 +36,8 @@ def view(
     check(keep_pixels, keep)
     if keep_pixels == 1 and test_shift is None:
         return dataset
-    splits = dict(dataset.splits)
-    if not all(isinstance(split, Arrays) for split in splits.values()):
+    splits = dataset.arrays
+    if len(splits) < len(dataset.splits):
         raise UserError(
             "data.keep_pixels and data.test_shift change images in memory: set "
             "data.in_memory=True."

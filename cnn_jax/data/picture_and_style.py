@@ -5,7 +5,6 @@ from cnn_jax.core.ranges import Side
 from cnn_jax.data import images, styles
 from cnn_jax.data.dataset import Dataset, into_memory
 from cnn_jax.data.source import Source
-from cnn_jax.data.splits import Pairs
 
 
 def load(
@@ -24,7 +23,7 @@ def load(
     """
     content = styles.existing(file, "file") if file else styles.embedded(styles.PAGODA)
     of = styles.existing(style, "style") if style else styles.embedded(styles.TISSUE)
-    split = into_memory(Pairs((content,), (of,), images.sides(image_size)))
+    split = into_memory(styles.Pairs((content,), (of,), images.sides(image_size)))
     return styles.dataset(split, split)
 
 

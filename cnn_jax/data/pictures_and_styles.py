@@ -9,12 +9,17 @@ from cnn_jax.data import images, restoration
 from cnn_jax.data import styles as pairs
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.data.source import Source
-from cnn_jax.data.splits import Pairs
 from cnn_jax.data.subset import FEW
 from cnn_jax.data.walk import below
 
-PHOTOS = ("astronaut.png", "chelsea.png", "coffee.png", "motorcycle_left.png")
-PHOTOS += ("rocket.jpg", "flower.jpg")
+PHOTOS = (
+    "astronaut.png",
+    "chelsea.png",
+    "coffee.png",
+    "motorcycle_left.png",
+    "rocket.jpg",
+    "flower.jpg",
+)
 
 
 def load(
@@ -27,7 +32,7 @@ def load(
     train_examples: Examples | None = None,
     test_examples: Examples | None = None,
 ) -> Dataset:
-    """Random crops of pictures, each beside a style; see `Pairs`.
+    """Random crops of pictures, each beside a style; see `styles.Pairs`.
 
     Args:
       dir: a folder of pictures; empty: six photographs.
@@ -46,8 +51,8 @@ def load(
         raise UserError("data.test_dir is set, and data.dir is not: set both.")
     else:
         parts = (
-            [pairs.embedded(name) for name in PHOTOS],
-            [pairs.embedded(pairs.PAGODA)],
+            [Path(pairs.embedded(name)) for name in PHOTOS],
+            [Path(pairs.embedded(pairs.PAGODA))],
         )
     counts = train_examples, test_examples
     contents = [
@@ -56,7 +61,8 @@ def load(
     ]
     size, known = images.sides(image_size), _styles(styles)
     return pairs.dataset(
-        Pairs(contents[0], known, size, each=crops), Pairs(contents[1], known, size)
+        pairs.Pairs(contents[0], known, size, each=crops),
+        pairs.Pairs(contents[1], known, size),
     )
 
 

@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
+from PIL.ImageFile import ImageFile
+from PIL.TiffImagePlugin import TiffImageFile
 
 from cnn_jax.core.errors import DataWarning
 
@@ -40,9 +42,9 @@ class Stored(NamedTuple):
 UNKNOWN = Stored()
 
 
-def stored(encoded: Image.Image) -> Stored:
+def stored(encoded: ImageFile) -> Stored:
     """What the header says of a picture that is opened and not decoded."""
-    args = getattr(encoded, "tile", None) and encoded.tile[0].args
+    args = encoded.tile[0].args if encoded.tile else None
     rawmode, *more = (args,) if isinstance(args, str) else args or ("",)
     rawmode = str(rawmode)
     if encoded.format == "PPM" and encoded.mode != "F":
@@ -51,35 +53,34 @@ def stored(encoded: Image.Image) -> Stored:
         return Stored(rawmode, 2 ** int(rawmode[2]) - 1)
     if not encoded.mode.startswith("I"):
         return Stored(rawmode, 65535 if ";16" in rawmode else 255)
-    bits = {"PNG": _png_bits, "TIFF": _tiff_bits}.get(encoded.format, lambda _: 16)
-    known = bits(encoded)
-    return Stored(
-        rawmode,
-        2**known - 1,
-        stated=known < 16,
-        inverted=encoded.format == "TIFF" and encoded.tag_v2.get(_PHOTOMETRIC) == 0,
-    )
+    if isinstance(encoded, TiffImageFile):
+        bits, inverted = _tiff_bits(encoded), encoded.tag_v2.get(_PHOTOMETRIC) == 0
+    else:
+        bits, inverted = _png_bits(encoded) if encoded.format == "PNG" else 16, False
+    return Stored(rawmode, 2**bits - 1, stated=bits < 16, inverted=inverted)
 
 
-def png_chunks(encoded: Image.Image) -> Iterator[tuple[bytes, bytes]]:
+def png_chunks(encoded: ImageFile) -> Iterator[tuple[bytes, bytes]]:
     """The kind and the first 4 bytes of every chunk of an opened PNG."""
-    place = encoded.fp.tell()
+    file = encoded.fp
+    assert file is not None  # until the picture is closed
+    place = file.tell()
     try:
-        encoded.fp.seek(8)
-        while len(head := encoded.fp.read(12)) == 12:
+        file.seek(8)
+        while len(head := file.read(12)) == 12:
             yield head[4:8], head[8:]
-            encoded.fp.seek(int.from_bytes(head[:4]), 1)
+            file.seek(int.from_bytes(head[:4]), 1)
     finally:
-        encoded.fp.seek(place)
+        file.seek(place)
 
 
-def _png_bits(encoded: Image.Image) -> int:
+def _png_bits(encoded: ImageFile) -> int:
     """The significant bits of a gray PNG of 16 bits, by its chunk sBIT."""
     found = next((data for kind, data in png_chunks(encoded) if kind == b"sBIT"), b"")
     return found[0] if found and 0 < found[0] < 16 else 16
 
 
-def _tiff_bits(encoded: Image.Image) -> int:
+def _tiff_bits(encoded: TiffImageFile) -> int:
     """The bits of a gray TIFF, by its largest value where it states one."""
     bits = min(16, *encoded.tag_v2.get(_BITS, (16,)))
     stated = encoded.tag_v2.get(_MAX_SAMPLE_VALUE)
@@ -149,7 +150,7 @@ def _eight_bits(values: np.ndarray, mode: str, file: Stored, what: str) -> np.nd
 
 def _check_brightness(image: Image.Image, what: str) -> None:
     """Warns of colors of 16 bits, of which Pillow keeps the upper 8, that are black."""
-    most = max(high for _, high in image.getextrema()[:3])
+    most = int(np.max(image.getextrema()[:3]))
     if most < _DARK >> 8:
         _warn(what, f"16-bit values below {_DARK}, so it is nearly black; store 8 bits")
 
@@ -217,7 +218,7 @@ def _only_band(image: Image.Image) -> np.ndarray:
     """The values that all color channels have in common, of an opaque picture."""
     first = np.asarray(image.getchannel(0))
     for band in image.getbands()[1:]:
-        if band == "A" and image.getchannel("A").getextrema()[0] < 255:
+        if band == "A" and np.asarray(image.getchannel("A")).min() < 255:
             raise ValueError(
                 "it has transparent pixels, and its values must be classes"
             )

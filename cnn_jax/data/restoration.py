@@ -40,16 +40,17 @@ def pictures(
     if not dir and test_dir:
         raise UserError("data.test_dir is set, and data.dir is not: set both.")
     counts = train_examples, test_examples
-    if not dir:
-        return tuple(
-            [gray[..., None].repeat(channels, -1) for gray in pool.images[:count]]
-            for count, pool in zip(counts, digits.pools().values(), strict=True)
+    if dir:
+        train, test = (
+            [as_read(np.asarray(images.read_image(f)), channels) for f in part[:count]]
+            for part, count in zip(split(dir, test_dir), counts, strict=True)
         )
-    parts = split(dir, test_dir)
-    return tuple(
-        [as_read(np.asarray(images.read_image(f)), channels) for f in part[:count]]
-        for part, count in zip(parts, counts, strict=True)
-    )
+    else:
+        train, test = (
+            [gray[..., None].repeat(channels, -1) for gray in pool.images[:count]]
+            for pool, count in zip(digits.pools().values(), counts, strict=True)
+        )
+    return train, test
 
 
 def split(dir: str, test_dir: str) -> tuple[list[Path], list[Path]]:

@@ -27,13 +27,17 @@ def claim() -> str:
         with contextlib.suppress(OSError):
             remove_left_over(FOLDER)
             atexit.register(release, lock(FOLDER, prefix))
-    process.current_process()._config["semprefix"] = f"/{prefix}"
+    # Python has no public way to choose these names.
+    config = process.current_process()._config  # type: ignore[attr-defined]
+    config["semprefix"] = f"/{prefix}"
     return prefix
 
 
 def use(prefix: str) -> None:
     """Lets the names of all shared memory that this process makes begin so."""
-    shared_memory._make_filename = lambda: f"/{prefix}{secrets.token_hex(4)}"
+    shared_memory._make_filename = (  # type: ignore[attr-defined]
+        lambda: f"/{prefix}{secrets.token_hex(4)}"
+    )
 
 
 def lock(folder: Path, prefix: str) -> Path:

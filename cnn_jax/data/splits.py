@@ -2,13 +2,14 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
 from cnn_jax.data import images
 
 Shape = tuple[int, ...]
+Same = TypeVar("Same")
 
 
 class Encoded(NamedTuple):
@@ -21,6 +22,12 @@ class Encoded(NamedTuple):
     label: Any
     name: str
 
+    @property
+    def path(self) -> str:
+        """The path of an example that is a file."""
+        assert isinstance(self.picture, str)
+        return self.picture
+
 
 @runtime_checkable
 class Reader(Protocol):
@@ -32,6 +39,48 @@ class Reader(Protocol):
 
     def labels(self) -> np.ndarray | None:
         """int32 [n], or None where finding out means reading the whole set."""
+
+
+@runtime_checkable
+class AnySplit(Protocol):
+    """What every split has, in memory or not."""
+
+    def __len__(self) -> int: ...
+
+    @property
+    def image_shape(self) -> Shape: ...
+
+    @property
+    def label_shape(self) -> Shape: ...
+
+    @property
+    def label_type(self) -> np.dtype: ...
+
+    def known_labels(self) -> np.ndarray | None:
+        """int32 [n], or None where labels are not known or no classes of images."""
+
+    def subset(self: Same, indices: np.ndarray) -> Same:
+        """Returns the split of the examples `indices`."""
+
+
+@runtime_checkable
+class Streamed(AnySplit, Protocol):
+    """A split that makes its examples one by one, when they are asked for."""
+
+    @property
+    def random_crop(self) -> bool:
+        """Whether `examples` takes generators in training."""
+
+    @property
+    def clips_per_video(self) -> int | None:
+        """The number of consecutive examples from one video; None without videos."""
+
+    def examples(
+        self,
+        indices: Sequence[int] | np.ndarray,
+        rngs: Sequence[np.random.Generator | None],
+    ) -> Iterable[dict]:
+        """{"image", "label"} of each; without a generator, as in evaluation."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +138,9 @@ class Varied:
     images: tuple[np.ndarray, ...]
     labels: tuple[np.ndarray, ...]
 
+    random_crop: ClassVar[bool] = False
+    clips_per_video: ClassVar[int | None] = None
+
     def __len__(self) -> int:
         return len(self.images)
 
@@ -100,6 +152,10 @@ class Varied:
     def label_shape(self) -> Shape:
         return self.labels[0].shape
 
+    @property
+    def label_type(self) -> np.dtype:
+        return self.labels[0].dtype
+
     def known_labels(self) -> None:
         return None
 
@@ -108,6 +164,16 @@ class Varied:
             tuple(self.images[i] for i in indices),
             tuple(self.labels[i] for i in indices),
         )
+
+    def examples(
+        self,
+        indices: Sequence[int] | np.ndarray,
+        rngs: Sequence[np.random.Generator | None],
+    ) -> Iterable[dict]:
+        """{"image", "label"} of each."""
+        del rngs
+        for index in indices:
+            yield {"image": self.images[index], "label": self.labels[index]}
 
 
 @dataclass(frozen=True)
@@ -128,6 +194,7 @@ class Patches:
     each: int
 
     random_crop: ClassVar[bool] = True
+    clips_per_video: ClassVar[int | None] = None
     label_type: ClassVar[np.dtype] = np.dtype(np.uint8)
 
     def __len__(self) -> int:
@@ -149,7 +216,7 @@ class Patches:
     def known_labels(self) -> None:
         return None
 
-    def subset(self, indices: np.ndarray) -> "Patches":
+    def subset(self: "SomePatches", indices: np.ndarray) -> "SomePatches":
         """Those of the pictures that the examples come from."""
         kept = sorted({int(i) % len(self.images) for i in indices})
         return replace(
@@ -179,88 +246,39 @@ class Patches:
             }
 
 
+SomePatches = TypeVar("SomePatches", bound=Patches)
+
+
 def _cut(picture: np.ndarray, top: int, left: int, size: int, factor: int):
     rows = slice(top * factor, (top + size) * factor)
     return picture[rows, left * factor : (left + size) * factor]
 
 
 @dataclass(frozen=True)
-class Pairs:
-    """Pictures beside others: images [2, height, width, 3], a content and a style.
-
-    Example i is content `i % len(contents)`; each gives `each` of them an epoch. In
-    training the content is a random crop, and so is the style, a random one of several;
-    else it is style `i % len(styles)`, and of both it is the largest centered box. The
-    label is the number of the style.
-    """
-
-    contents: tuple[str, ...]  # paths
-    styles: tuple[str, ...]
-    size: tuple[int, int]
-    each: int = 1
-    random_crop: bool = True
-
-    label_shape: ClassVar[Shape] = ()
-    label_type: ClassVar[np.dtype] = np.dtype(np.int32)
-
-    def __len__(self) -> int:
-        return len(self.contents) * self.each
-
-    @property
-    def image_shape(self) -> Shape:
-        return (2, *self.size, 3)
-
-    def known_labels(self) -> None:
-        return None
-
-    def subset(self, indices: np.ndarray) -> "Pairs":
-        """Those of the contents that the examples come from."""
-        kept = sorted({int(i) % len(self.contents) for i in indices})
-        return replace(self, contents=tuple(self.contents[i] for i in kept))
-
-    def examples(
-        self,
-        indices: Sequence[int] | np.ndarray,
-        rngs: Sequence[np.random.Generator | None],
-    ) -> Iterable[dict]:
-        """{"image", "label"} of each."""
-        shape = self.image_shape[1:]
-        for index, rng in zip(indices, rngs, strict=True):
-            content = self.contents[int(index) % len(self.contents)]
-            if rng is None:
-                label = int(index) % len(self.styles)
-                pair = [images.fit(p, shape) for p in (content, self.styles[label])]
-            else:
-                label = int(rng.integers(len(self.styles)))
-                first = images.random_crop(content, shape, rng)
-                # One style is seen whole, as it is where it is measured.
-                second = (
-                    images.random_crop(self.styles[label], shape, rng)
-                    if len(self.styles) > 1
-                    else images.fit(self.styles[label], shape)
-                )
-                pair = [first, second]
-            yield {"image": np.stack(pair), "label": label}
-
-
-@dataclass(frozen=True)
 class Records:
     """A split that stays where it is stored; examples are decoded when asked for.
 
-    `image_shape` is (height, width, channels) of the decoded examples, `crop` the
-    fraction of the shorter side that evaluation keeps, `random_crop` whether
-    training takes random resized crops, `indices` the examples that the split
-    holds, in its own order (None: all).
+    `image_shape` is the shape of a decoded example, (height, width, channels) of a
+    picture, `crop` the fraction of the shorter side that evaluation keeps,
+    `random_crop` whether training takes random resized crops, `indices` the examples
+    that the split holds, in its own order (None: all).
     """
 
     reader: Reader
-    image_shape: tuple[int, int, int]
+    image_shape: Shape
     crop: float = 1.0
     random_crop: bool = False
     indices: np.ndarray | None = None
 
-    label_shape: ClassVar[Shape] = ()
     label_type: ClassVar[np.dtype] = np.dtype(np.int32)
+
+    @property
+    def label_shape(self) -> Shape:
+        return ()
+
+    @property
+    def clips_per_video(self) -> int | None:
+        return None
 
     def __len__(self) -> int:
         return len(self.reader) if self.indices is None else len(self.indices)
@@ -271,7 +289,7 @@ class Records:
             return labels
         return labels[self.indices]
 
-    def subset(self, indices: np.ndarray) -> "Records":
+    def subset(self: "SomeRecords", indices: np.ndarray) -> "SomeRecords":
         if self.indices is not None:
             indices = self.indices[indices]
         return replace(self, indices=indices)
@@ -305,4 +323,6 @@ class Records:
         return {"image": image, "label": label}
 
 
-Split = Arrays | Varied | Patches | Pairs | Records
+SomeRecords = TypeVar("SomeRecords", bound=Records)
+
+Split = Arrays | Streamed

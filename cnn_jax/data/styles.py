@@ -3,18 +3,83 @@
 Without files they are photographs inside scikit-image and scikit-learn, no download.
 """
 
-import importlib.util
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
 
 from cnn_jax.core.errors import UserError
 from cnn_jax.data import images
 from cnn_jax.data.dataset import IMAGENET_MEAN, IMAGENET_STD, Dataset
 from cnn_jax.data.labels.style import STYLE
-from cnn_jax.data.splits import Split
+from cnn_jax.data.splits import Shape, Split
+from cnn_jax.data.walk import package_folder
 
 PAGODA = "china.jpg"
 # A stained section of tissue, with a texture that photographs have not.
 TISSUE = "ihc.png"
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Pictures beside others: images [2, height, width, 3], a content and a style.
+
+    Example i is content `i % len(contents)`; an epoch has `each` examples of a content.
+    In training the content is a random crop. The style is drawn; one of several is a
+    random crop too. In evaluation the style is `i % len(styles)`, and both pictures are
+    the largest centered boxes. The label is the number of the style.
+    """
+
+    contents: tuple[str, ...]  # paths
+    styles: tuple[str, ...]
+    size: tuple[int, int]
+    each: int = 1
+    random_crop: bool = True
+
+    clips_per_video: ClassVar[int | None] = None
+    label_shape: ClassVar[Shape] = ()
+    label_type: ClassVar[np.dtype] = np.dtype(np.int32)
+
+    def __len__(self) -> int:
+        return len(self.contents) * self.each
+
+    @property
+    def image_shape(self) -> Shape:
+        return (2, *self.size, 3)
+
+    def known_labels(self) -> None:
+        return None
+
+    def subset(self, indices: np.ndarray) -> "Pairs":
+        """Returns all examples of the contents that the examples come from."""
+        kept = sorted({int(i) % len(self.contents) for i in indices})
+        return replace(self, contents=tuple(self.contents[i] for i in kept))
+
+    def examples(
+        self,
+        indices: Sequence[int] | np.ndarray,
+        rngs: Sequence[np.random.Generator | None],
+    ) -> Iterable[dict]:
+        """{"image", "label"} of each."""
+        shape = (*self.size, 3)
+        for index, rng in zip(indices, rngs, strict=True):
+            content = self.contents[int(index) % len(self.contents)]
+            if rng is None:
+                label = int(index) % len(self.styles)
+                pair = [images.fit(p, shape) for p in (content, self.styles[label])]
+            else:
+                label = int(rng.integers(len(self.styles)))
+                first = images.random_crop(content, shape, rng)
+                # One style is seen whole, as it is where it is measured.
+                second = (
+                    images.random_crop(self.styles[label], shape, rng)
+                    if len(self.styles) > 1
+                    else images.fit(self.styles[label], shape)
+                )
+                pair = [first, second]
+            yield {"image": np.stack(pair), "label": label}
 
 
 def existing(file: str, option: str) -> str:
@@ -33,9 +98,8 @@ def existing(file: str, option: str) -> str:
 def embedded(name: str) -> str:
     """The path of a picture inside a package."""
     for package, folder in (("skimage", "data"), ("sklearn", "datasets/images")):
-        # Not imported, which takes a second.
-        (root,) = importlib.util.find_spec(package).submodule_search_locations
-        if (path := Path(root) / folder / name).is_file():
+        root = package_folder(package)
+        if root and (path := root / folder / name).is_file():
             return str(path)
     raise UserError(f"neither scikit-image nor scikit-learn has {name}: set data.dir.")
 

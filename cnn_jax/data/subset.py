@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
 from cnn_jax.core.ranges import Examples, Seed, Share
-from cnn_jax.data.splits import Split
+from cnn_jax.data.splits import AnySplit
+
+SomeSplit = TypeVar("SomeSplit", bound=AnySplit)
 
 FEW = {"train_examples": 1, "test_examples": 1}
 
@@ -29,7 +31,7 @@ class Subset:
 
     cheap: ClassVar[Mapping[str, Any]] = FEW
 
-    def of(self, train: Split, test: Split) -> dict[str, Split]:
+    def of(self, train: SomeSplit, test: SomeSplit) -> dict[str, SomeSplit]:
         """Returns the parts of the two splits that are used; see `keep`."""
         return {
             "train": keep(train, self.train_examples, self.subset_seed),
@@ -56,7 +58,7 @@ ALL = Subset()
 STORED = Stored()
 
 
-def keep(split: Split, count: int | float | None, seed: int = 0) -> Split:
+def keep(split: SomeSplit, count: int | float | None, seed: int = 0) -> SomeSplit:
     """Returns the first `count` examples of a random order, or all of them if None.
 
     In that order every prefix holds the classes in the proportions of the whole,

@@ -110,7 +110,6 @@ class PreparedMasks(tfds_source.Prepared):
 
     table: np.ndarray = field(repr=False)
 
-    @property
     def compared(self) -> int:
         """The number of examples that `mask_records.aligned` compares, reading them
         whole."""

@@ -3,20 +3,18 @@
 `tfds_files` finds a set and checks its files.
 """
 
-import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from cnn_jax.core.errors import UserError, unknown
 from cnn_jax.core.paths import Place
 from cnn_jax.core.ranges import Side
-from cnn_jax.data import tfds_files
+from cnn_jax.data import decoding, tfds_files
 from cnn_jax.data.dataset import Dataset, assemble
 from cnn_jax.data.images import check_shape
 from cnn_jax.data.source import DIGITS, Description, Source, StandIn
@@ -147,9 +145,9 @@ def _keys(info: Any, title: str) -> tuple[str, str]:
         [key for key, feature in info.features.items() if type(feature) is kind]
         for kind in (tfds.features.Image, tfds.features.ClassLabel)
     )
-    supervised = info.supervised_keys or ()
+    supervised: Sequence[str] = info.supervised_keys or ()
     if len(supervised) == 2 and supervised[0] in images and supervised[1] in labels:
-        return supervised
+        return supervised[0], supervised[1]
     if len(images) == 1 and len(labels) == 1:
         return images[0], labels[0]
     raise UserError(
@@ -165,6 +163,7 @@ def check_split(split: Records, info: Any) -> None:
     are not as large as the set says.
     """
     reader = split.reader
+    assert isinstance(reader, Prepared)
     if info.file_format.value != "array_record":
         raise UserError(
             f"{reader.title} in {reader.path} is stored as {info.file_format.value}, "
@@ -179,7 +178,7 @@ def check_split(split: Records, info: Any) -> None:
         raise UserError(f"split '{reader.split}' of {reader.title} is empty.")
     (first,) = reader.read([0])
     split.decoded(first, None)
-    with Image.open(io.BytesIO(first.picture)) as image:
+    with decoding.opened(first.picture, f"image {first.name}") as image:
         stored = image.size[::-1]
     declared = info.features[reader.image_key].shape[:2]
     if any(a not in (None, b) for a, b in zip(declared, stored, strict=True)):
@@ -246,6 +245,7 @@ class Prepared:
     def read(self, indices: Sequence[int]) -> Iterator[Encoded]:
         for start in range(0, len(indices), 1024):
             some = list(indices[start : start + 1024])
+            found: Iterable[Encoded]
             try:
                 stored = self._source.__getitems__(some)
                 found = list(map(self._example, some, stored))

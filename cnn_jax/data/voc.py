@@ -62,7 +62,7 @@ def _divided(known: Annotations, fraction: float) -> tuple[Annotations, Annotati
     count = max(1, round(len(order) * fraction))
     if count >= len(order):
         raise UserError("there are too few pictures: none is left to train on.")
-    return tuple(
+    test, train = (
         Annotations(
             paths=tuple(known.paths[i] for i in part),
             sizes=known.sizes[part],
@@ -70,5 +70,6 @@ def _divided(known: Annotations, fraction: float) -> tuple[Annotations, Annotati
             exempt=tuple(known.exempt[i] for i in part),
             classes=known.classes,
         )
-        for part in (sorted(order[count:]), sorted(order[:count]))
+        for part in (sorted(order[:count]), sorted(order[count:]))
     )
+    return train, test

@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from jaxtyping import Float
@@ -87,12 +88,11 @@ def load(
 class Volumes(Records):
     """Volumes on the disk; see `Records`, and `load` for the window."""
 
-    image_shape: Shape
     window: Sequence[float] = ()
 
     def decoded(self, example: Encoded, rng: np.random.Generator | None) -> dict:
         del rng
-        image = fit(example.picture, self.image_shape, self.crop, window=self.window)
+        image = fit(example.path, self.image_shape, self.crop, window=self.window)
         return {"image": image, "label": example.label}
 
 
@@ -124,7 +124,7 @@ def fit(
     def gray(plane: np.ndarray) -> np.ndarray:
         plane = plane.astype(np.float64)
         plane = np.where(np.isfinite(plane), plane, low)
-        values = (plane - low) / max(high - low, np.finfo(np.float32).tiny)
+        values = (plane - low) / max(high - low, float(np.finfo(np.float32).tiny))
         return values.clip(0, 1).astype(np.float32) * 255
 
     wanted = np.array(image_shape[:3])
@@ -158,7 +158,7 @@ def _percentiles(voxels: np.ndarray) -> tuple[float, float]:
 
 def _resampled(
     planes: Iterable[np.ndarray],
-    shape: tuple[int, int, int],
+    shape: Shape,
     boxes: Float[np.ndarray, "3 2"],
 ) -> Float[np.ndarray, "out_depth out_height out_width"]:
     """A box (start, end) of each axis, resampled: within slices, then across them."""
@@ -221,7 +221,7 @@ def _array(path: str | Path) -> np.ndarray:
                 return _stored(member)
 
 
-def _stored(file: io.BufferedIOBase) -> np.ndarray:
+def _stored(file: IO[bytes] | io.BufferedIOBase) -> np.ndarray:
     """The array of a `.npy` file, of which the header is checked first."""
     file.seek(0)
     version = np.lib.format.read_magic(file)

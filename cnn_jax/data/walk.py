@@ -3,6 +3,7 @@
 A file counts once, by its device and inode, whatever links lead to it.
 """
 
+import importlib.util
 import os
 import warnings
 from collections.abc import Callable, Hashable, Iterable, Iterator
@@ -66,6 +67,16 @@ def visible_files(folder: Path, suffixes: Iterable[str]) -> Iterator[Path]:
 PICTURES = Kind("pictures", KINDS, partial(visible_files, suffixes=SUFFIXES))
 
 
+def package_folder(name: str) -> Path | None:
+    """Returns the folder of an installed package, None if there is none.
+
+    The package is not imported, because this may take a second.
+    """
+    spec = importlib.util.find_spec(name)
+    places = spec.submodule_search_locations if spec else None
+    return Path(places[0]) if places else None
+
+
 def folders(root: Path) -> list[Path]:
     """Returns the folders in a folder, sorted, without hidden ones and without links to
     the folder itself or to one above it.
@@ -90,7 +101,8 @@ def below(path: Path, kind: Kind = PICTURES) -> list[Path]:
     """
     if not path.is_dir() or kind.is_one(path):
         return [path]
-    found, waiting, walked, real = [], [path], set(), None
+    found: list[Path] = []
+    waiting, walked, real = [path], set(), None
     while waiting:
         folder = waiting.pop()
         if (known := identity(folder)) in walked:

@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from pathlib import Path
@@ -30,7 +30,7 @@ CLOSE = 5
 
 def in_workers(
     make: Callable[[int], Any], start: int, stop: int, workers: int
-) -> Iterator[Any]:
+) -> Generator[Any, None, None]:
     """`make(step)` for each step in order, each made whole by one of the processes.
 
     A worker that is stopped (SIGSTOP) for two minutes while its batch is waited for
@@ -141,7 +141,9 @@ def _start_worker(prefix: str, index: int, workers: int) -> None:
     del index, workers
 
     def follow() -> None:
-        multiprocessing.parent_process().join()
+        parent = multiprocessing.parent_process()
+        assert parent is not None  # this process is a worker
+        parent.join()
         os._exit(1)
 
     for number in SIGNALS:
@@ -177,7 +179,7 @@ class _Watch:
     def close(self, batches: Any) -> None:
         """Ends the workers; grain alone would wait for their next batches."""
         self._closed.set()
-        late = threading.Timer(CLOSE, lambda: [_kill(pid) for pid in self._pids()])
+        late = threading.Timer(CLOSE, self._kill_all)
         late.daemon = True
         late.start()
         try:
@@ -224,8 +226,12 @@ class _Watch:
             self.second()
 
     def _pids(self) -> list[int]:
-        children = multiprocessing.active_children()
-        return [child.pid for child in children if child.pid not in self._others]
+        pids = {child.pid for child in multiprocessing.active_children()}
+        return [pid for pid in pids - self._others if pid is not None]
+
+    def _kill_all(self) -> None:
+        for pid in self._pids():
+            _kill(pid)
 
     @staticmethod
     def _tell(text: str) -> None:

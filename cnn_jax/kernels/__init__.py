@@ -1,1 +1,1 @@
-"""How a convolution and a maximum are computed on a backend."""
+"""Backend implementations of convolution and max pooling."""

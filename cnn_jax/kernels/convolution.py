@@ -1,18 +1,18 @@
-"""How a convolution and its two gradients are computed on a backend.
+"""A convolution and its two gradients as primitives, with a backend for each platform.
 
 A convolution is the trilinear form
 
     T(x, w, g) = sum over n, o, k, c, f of  g[n, o, f] w[k, c, f] x[n, o s + k d, c]
 
 with one of its three arguments left open: `convolution` is T(x, w, .),
-`input_gradient` T(., w, g) and `filter_gradient` T(x, ., g). Each is linear in both
-of its arguments, and its derivatives are the other two. So each is a primitive of its
-own: gradients of any order, forward and backward, end at these three, and a lowering
-that makes one of them fast does so in every gradient, under `vmap`, in `scan` and in
-`cond`.
+`input_gradient` is T(., w, g) and `filter_gradient` is T(x, ., g). Each function is
+linear in both of its arguments, and its derivatives are the other two functions. So
+each one is its own primitive. Gradients of any order, forward and backward, consist of
+these three primitives. A fast lowering of a primitive speeds up every gradient, under
+`vmap`, in `scan` and in `cond`.
 
-Accelerators get `lax.conv_general_dilated` and what JAX makes of it
-(`convolution_xla`), the CPU what is faster there (`convolution_cpu`).
+Accelerators use `lax.conv_general_dilated` and its JAX gradients (`convolution_xla`);
+the CPU uses faster alternatives (`convolution_cpu`).
 """
 
 import functools
@@ -40,8 +40,11 @@ def convolution(
     dilation: Sequence[int],
     groups: int,
 ) -> Array:
-    """The convolution of (batch, *space, channels) with (*window, channels / groups,
-    features): (batch, *out, features). Padding is explicit and not negative."""
+    """Returns the convolution (batch, *out, features) of `x` with `kernel`.
+
+    `x` is (batch, *space, channels), and the kernel (*window, channels / groups,
+    features). Padding is explicit and not negative.
+    """
     return _bind(
         convolution_p,
         x,
@@ -60,8 +63,12 @@ def input_gradient(
     dilation: Sequence[int],
     groups: int,
 ) -> Array:
-    """The gradient with respect to the input, of `size` in space, of a `convolution`
-    whose output has this gradient."""
+    """Returns the gradient of a `convolution` with respect to its input.
+
+    Args:
+      gradient: the gradient with respect to the output.
+      size: the spatial size of the input.
+    """
     return _bind(
         input_gradient_p,
         gradient,
@@ -81,7 +88,7 @@ def filter_gradient(
     dilation: Sequence[int],
     groups: int,
 ) -> Array:
-    """The gradient with respect to the kernel, of size `window` in space."""
+    """Returns the gradient with respect to the kernel of spatial size `window`."""
     return _bind(
         filter_gradient_p,
         x,
@@ -92,6 +99,7 @@ def filter_gradient(
 
 
 def _geometry(strides, padding, dilation, groups) -> dict[str, Any]:
+    """Returns the parameters as hashable Python integers."""
     return {
         "strides": _integers(strides),
         "padding": tuple(map(_integers, padding)),
@@ -101,10 +109,9 @@ def _geometry(strides, padding, dilation, groups) -> dict[str, Any]:
 
 
 def _integers(values: Sequence[int]) -> Sizes:
+    """Returns the values as a tuple of Python integers."""
     return tuple(int(value) for value in values)
 
-
-# The primitives.
 
 convolution_p = Primitive("convolution")
 input_gradient_p = Primitive("convolution_input_gradient")
@@ -112,17 +119,19 @@ filter_gradient_p = Primitive("convolution_filter_gradient")
 
 
 def _bind(primitive: Primitive, a: Array, b: Array, **params: Any) -> Array:
+    """Applies a primitive to two arrays of a common dtype."""
     dtype = jnp.result_type(a, b)
     return primitive.bind(jnp.asarray(a, dtype), jnp.asarray(b, dtype), **params)
 
 
 @functools.lru_cache(maxsize=4096)
 def _compiled(primitive: Primitive, params: tuple) -> Callable:
+    """Returns a jitted function that applies a primitive."""
     return jax.jit(functools.partial(primitive.bind, **dict(params)))
 
 
 def _evaluate(primitive: Primitive, *arrays: Array, **params: Any) -> Array:
-    """A primitive outside of `jit`."""
+    """Evaluates a primitive outside of `jit`."""
     return _compiled(primitive, tuple(params.items()))(*arrays)
 
 
@@ -141,14 +150,16 @@ def _abstract_filter_gradient(x, gradient, *, window, groups, **_):
     return ShapedArray(shape, x.dtype)
 
 
-# Derivatives. Of the two arguments, the open one comes as its shape.
+# Derivatives. The argument of the derivative comes as an abstract value with a shape.
 
 
 def _size(x: Any) -> Sizes:
+    """Returns the spatial size of an abstract input."""
     return x.aval.shape[1:-1]
 
 
 def _window(kernel: Any) -> Sizes:
+    """Returns the window of an abstract kernel."""
     return kernel.aval.shape[:-2]
 
 
@@ -169,17 +180,18 @@ ad.defbilinear(
 )
 
 
-# Batching. A second batch dimension of maps joins the first one. Where the kernels
-# differ, each gets a group of channels of its own.
+# Batching. A second batch dimension of maps is merged with the first. If the kernels
+# differ, each kernel gets its own group of channels.
 
 
 def _join_batch(x: Array, axis: int) -> Array:
+    """Merges the batch dimension at `axis` with the first one."""
     x = jnp.moveaxis(x, axis, 0)
     return x.reshape(-1, *x.shape[2:])
 
 
 def _as_groups(x: Array, axis: int | None, many: int) -> Array:
-    """(many, ..., channels) at `axis` to (..., many * channels)."""
+    """Moves (many, ..., channels), with many at `axis`, to (..., many * channels)."""
     if axis is None:
         x, axis = jnp.broadcast_to(x, (many, *x.shape)), 0
     x = jnp.moveaxis(x, axis, -2)
@@ -187,11 +199,12 @@ def _as_groups(x: Array, axis: int | None, many: int) -> Array:
 
 
 def _from_groups(x: Array, many: int) -> Array:
-    """(..., many * channels) to (many, ..., channels)."""
+    """Moves (..., many * channels) to (many, ..., channels)."""
     return jnp.moveaxis(x.reshape(*x.shape[:-1], many, -1), -2, 0)
 
 
 def _many(arrays: Sequence[Array], axes: Sequence[int | None]) -> int:
+    """Returns the size of the mapped dimension."""
     return next(
         array.shape[axis]
         for array, axis in zip(arrays, axes, strict=True)
@@ -200,7 +213,7 @@ def _many(arrays: Sequence[Array], axes: Sequence[int | None]) -> int:
 
 
 def _batch_maps(function: Callable, arrays, axes, **params):
-    """For `convolution` and `input_gradient`: of maps and a kernel, maps."""
+    """Maps `convolution` or `input_gradient` over a dimension of maps or kernels."""
     (maps, kernel), (axis, kernel_axis) = arrays, axes
     many = _many(arrays, axes)
     if kernel_axis is None:
@@ -214,6 +227,7 @@ def _batch_maps(function: Callable, arrays, axes, **params):
 
 
 def _batch_filters(arrays, axes, **params):
+    """Maps `filter_gradient` over a dimension of inputs or gradients."""
     many = _many(arrays, axes)
     params["groups"] *= many
     x, gradient = (
@@ -230,12 +244,12 @@ batching.primitive_batchers[filter_gradient_p] = _batch_filters
 
 
 def multiply_accumulates(primitive: Primitive, a: Any, b: Any, out: Any) -> int:
-    """Multiply-accumulates of T, whichever of its arguments is open.
+    """Returns the multiply-accumulates of T, whichever of its arguments is open.
 
-    Each value of g is multiplied with the whole window of all channels of its group.
+    Each value of g is multiplied by the whole window of all channels of its group.
 
     Args:
-      a, b, out: the operands and the result, or anything with their shapes.
+      a, b, out: the operands and the result, or objects with their shapes.
     """
     kernel, gradient = {
         convolution_p: (b, out),
@@ -250,13 +264,13 @@ _ABSTRACT = {
     input_gradient_p: _abstract_input_gradient,
     filter_gradient_p: _abstract_filter_gradient,
 }
-# What each primitive is on any backend, and on the CPU.
-XLA = {
+# The implementation of each primitive on any backend, and on the CPU.
+XLA: dict[Primitive, Callable[..., Array]] = {
     convolution_p: convolution_xla.convolution,
     input_gradient_p: convolution_xla.input_gradient,
     filter_gradient_p: convolution_xla.filter_gradient,
 }
-CPU = {
+CPU: dict[Primitive, Callable[..., Array]] = {
     convolution_p: convolution_cpu.convolution,
     input_gradient_p: convolution_cpu.input_gradient,
     filter_gradient_p: convolution_cpu.filter_gradient,

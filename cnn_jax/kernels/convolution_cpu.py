@@ -1,14 +1,14 @@
-"""A convolution and its two gradients on the CPU, where XLA's own are slow.
+"""A convolution and its two gradients on the CPU, faster than XLA's own.
 
-XLA computes convolutions on the CPU with Eigen; the CPU build of jaxlib for Linux also
-holds oneDNN (https://github.com/uxlfoundation/oneDNN), which is faster, and which
-PyTorch uses. It is called where this version of jaxlib is known to understand the call
-(`ONEDNN_VERSIONS`), in float32. `CNN_JAX_ONEDNN=0` in the environment leaves it out;
-results then differ by rounding. XLA cannot store such programs: they are compiled again
-in each process, compilation cache or not.
+XLA computes convolutions on the CPU with Eigen. The CPU build of jaxlib for Linux also
+contains oneDNN (https://github.com/uxlfoundation/oneDNN), the faster library that
+PyTorch uses. The functions here call oneDNN in float32, if the version of jaxlib is
+known to understand the call (`ONEDNN_VERSIONS`). `CNN_JAX_ONEDNN=0` in the environment
+turns oneDNN off; results then differ by rounding. XLA cannot store programs that call
+oneDNN: each process compiles them again, with or without a compilation cache.
 
-A depthwise convolution that oneDNN does not get is a sum over the places of its kernel.
-docs/measured/cpu.md has the times, and what was tried beside.
+A depthwise convolution without oneDNN is a sum over the taps of its kernel.
+docs/measured/cpu.md has measurements, and the alternatives that were slower.
 """
 
 import functools
@@ -31,23 +31,24 @@ from jaxtyping import Array
 from cnn_jax.kernels import convolution_xla as xla
 from cnn_jax.kernels.convolution_xla import RANKS, Pairs, Sizes, output_size
 
-# XLA's encoding of the call has no promise behind it, and a mistake ends the process:
-# a version is listed here once the tests have passed with it.
+# XLA does not guarantee the encoding of the call, and a mistake ends the process. So a
+# version is listed here only after the tests have passed with it.
 ONEDNN_VERSIONS = {"0.10.2"}
 
 warnings.filterwarnings(
     "ignore", "Error writing persistent compilation cache entry.*bad_alloc"
 )
 
-# Each place of a kernel adds to the compilation's time.
+# Each tap of a kernel adds to the time of compilation.
 MAX_TAPS = 128
-# Of the maps and the gradient that a kernel's gradient is summed over: more than this
-# are taken a few examples at a time, of so many bytes (`_examples_at_once`).
+# The gradient of a kernel is summed over maps and gradient. If these have more than
+# MANY_BYTES, a few examples of about FEW_BYTES are taken at a time
+# (`_examples_at_once`).
 MANY_BYTES, FEW_BYTES, FEWEST_EXAMPLES = 4 * 2**20, 2**20, 4
 
 
 def has_onednn() -> bool:
-    """Whether convolutions on the CPU go to oneDNN."""
+    """Returns whether convolutions on the CPU use oneDNN."""
     return (
         os.environ.get("CNN_JAX_ONEDNN", "1") != "0"
         and jaxlib.__version__ in ONEDNN_VERSIONS
@@ -58,7 +59,10 @@ def has_onednn() -> bool:
 
 @functools.cache
 def _has_avx2() -> bool:
-    """Older processors get implementations that hang (`_depthwise_by_onednn`)."""
+    """Returns whether the processor has AVX2.
+
+    oneDNN's implementations for older processors hang (see `_depthwise_by_onednn`).
+    """
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as lines:
             flags = next((line for line in lines if line.startswith("flags")), "")
@@ -77,10 +81,10 @@ def onednn(
     groups: int = 1,
     kernel_axes: tuple[int, int] | None = None,
 ) -> Array:
-    """`convolution` by oneDNN.
+    """Returns the `convolution`, computed by oneDNN.
 
     Args:
-      kernel_axes: where the kernel has input channels and features; None: last.
+      kernel_axes: the kernel's axes of input channels and features; None: the last two.
     """
     x, padding = xla.without_negative(x, padding)
     rank = x.ndim - 2
@@ -88,7 +92,7 @@ def onednn(
     space = [axis for axis in range(rank + 2) if axis not in (channels, features)]
     window = [kernel.shape[axis] for axis in space]
     out = output_size(x.shape[1:-1], window, strides, padding, dilation)
-    # A message of XLA (`OneDnnConvolutionConfig`) in JSON, where integers are strings.
+    # XLA's message `OneDnnConvolutionConfig` in JSON, with integers as strings.
     maps = {"batch_dim": 0, "feature_dim": rank + 1, "spatial_dims": range(1, rank + 1)}
     config = {
         "dims": rank + 2,
@@ -121,22 +125,24 @@ def onednn(
 
 
 def _strings(value: Any) -> Any:
+    """Returns a nested message with all integers as strings."""
     if isinstance(value, dict):
         return {key: _strings(inner) for key, inner in value.items()}
     return str(value) if isinstance(value, int) else [str(inner) for inner in value]
 
 
 def _by_onednn(a: Array, b: Array) -> bool:
+    """Returns whether oneDNN can take these arrays."""
     return has_onednn() and a.dtype == jnp.float32 and 0 not in (*a.shape, *b.shape)
 
 
 def _depthwise_by_onednn(x, kernel, strides, padding, dilation) -> bool:
-    """Whether oneDNN surely has a kernel of its own for this depthwise convolution.
+    """Returns whether oneDNN surely has a kernel for this depthwise convolution.
 
-    What it falls back to (a matrix product per channel) starts parallel loops in a
-    parallel loop, for which XLA's threads wait forever. Its own kernels are for images,
-    and for windows that fit into them, with little padding and not both a stride and a
-    dilation.
+    Otherwise oneDNN falls back to a matrix product for each channel. This nests
+    parallel loops, for which XLA's threads wait forever. oneDNN's depthwise kernels are
+    for images, for windows that fit into them, for little padding, and for a stride or
+    a dilation but not both.
     """
     window = kernel.shape[:-2]
     out = output_size(x.shape[1:-1], window, strides, padding, dilation)
@@ -155,13 +161,16 @@ def _depthwise_by_onednn(x, kernel, strides, padding, dilation) -> bool:
 
 
 def _in_taps(channels: int, features: int, groups: int, window: Sequence[int]) -> bool:
-    """Whether to sum over the places of the kernel: a depthwise convolution does little
-    more than to read its maps, which is what XLA is good at; its own takes 40 times as
-    long."""
+    """Returns whether to sum over the taps of the kernel.
+
+    A depthwise convolution does little more than read its maps, which XLA does well in
+    such a sum. XLA's own depthwise convolution takes 40 times as long.
+    """
     return groups == channels == features and math.prod(window) <= MAX_TAPS
 
 
 def convolution(x, kernel, **geometry):
+    """Returns the convolution; see `kernels.convolution`."""
     if geometry["groups"] == x.shape[-1] == kernel.shape[-1]:
         function = _depthwise_convolution
     else:
@@ -170,6 +179,7 @@ def convolution(x, kernel, **geometry):
 
 
 def _depthwise_convolution(x, kernel, *, strides, padding, dilation, groups):
+    """Returns a depthwise convolution, by oneDNN or as a sum over taps if possible."""
     *window, _, features = kernel.shape
     given = {"strides": strides, "padding": padding, "dilation": dilation}
     if _depthwise_by_onednn(x, kernel, **given):
@@ -184,7 +194,10 @@ def _depthwise_convolution(x, kernel, *, strides, padding, dilation, groups):
 
 
 def input_gradient(gradient, kernel, *, size, strides, padding, dilation, groups):
-    """Phase by phase: with a stride s, inputs that lie s apart see the same taps."""
+    """Returns the input gradient, computed phase by phase.
+
+    With a stride s, inputs at a distance of s see the same taps and form a phase.
+    """
     *window, per_group, features = kernel.shape
     if not (
         _by_onednn(gradient, kernel)
@@ -210,10 +223,11 @@ def input_gradient(gradient, kernel, *, size, strides, padding, dilation, groups
     ]
 
     def phase(parts: Sequence[_Phase]) -> Array:
+        """Returns the input gradient of one phase."""
         if not all(part.taps for part in parts):
             shape = (len(gradient), *(part.size for part in parts), kernel.shape[-1])
             return jnp.zeros(shape, gradient.dtype)
-        taps = tuple(slice(*part.taps) for part in parts)
+        taps = tuple(part.taps for part in parts)
         return convolution(
             gradient,
             jnp.flip(kernel[taps], range(len(parts))),
@@ -224,6 +238,7 @@ def input_gradient(gradient, kernel, *, size, strides, padding, dilation, groups
         )
 
     def interleaved(parts: tuple[_Phase, ...], rest: Sequence[list[_Phase]]) -> Array:
+        """Returns the phases of all dimensions, interleaved."""
         if not rest:
             return phase(parts)
         found = [interleaved((*parts, part), rest[1:]) for part in rest[0]]
@@ -239,23 +254,23 @@ def input_gradient(gradient, kernel, *, size, strides, padding, dilation, groups
 
 @dataclass(frozen=True)
 class _Phase:
-    """Along a dimension: the convolution that gives every s-th value of the input.
+    """The convolution that gives every s-th value of the input, along one dimension.
 
     Attributes:
-      size: how many values.
-      taps: (first, end, step) of the taps that they see; None: of none.
-      padding: of the gradient; negative: cut off.
-      dilation: distance between two of these taps.
+      size: the number of these values.
+      taps: the slice of the taps that the values see; None if they see none.
+      padding: the padding of the gradient; negative padding cuts it off.
+      dilation: the distance between two of these taps.
     """
 
     size: int
-    taps: Sizes | None
+    taps: slice | None
     padding: tuple[int, int]
     dilation: int
 
 
 def _phases(n: int, m: int, f: int, s: int, padding, d: int) -> list[_Phase]:
-    """Those of n inputs and m outputs, with f taps, stride s and dilation d.
+    """Returns the phases of n inputs and m outputs: f taps, stride s, dilation d.
 
     Tap k takes output o to input i = o s + k d - before. So inputs i = q s + p see the
     taps with k d = p + before (modulo s), tap k at output q + (p + before - k d) / s.
@@ -272,7 +287,7 @@ def _phases(n: int, m: int, f: int, s: int, padding, d: int) -> list[_Phase]:
         found.append(
             _Phase(
                 size,
-                (taps[0], taps[-1] + 1, step),
+                slice(taps[0], taps[-1] + 1, step),
                 (-nearest, size - 1 + farthest - (m - 1)),
                 step * d // s,
             )
@@ -281,11 +296,12 @@ def _phases(n: int, m: int, f: int, s: int, padding, d: int) -> list[_Phase]:
 
 
 def filter_gradient(x, gradient, *, window, strides, padding, dilation, groups):
+    """Returns the kernel's gradient; see `kernels.convolution`."""
     channels, features, many = x.shape[-1], gradient.shape[-1], len(x)
     given = {"strides": strides, "padding": padding, "dilation": dilation}
     if _in_taps(channels, features, groups, window):
         return _depthwise_filter_gradient(x, gradient, window, given)
-    # One example would make a depthwise convolution of the one below.
+    # With one example, `_swapped` would be a depthwise convolution.
     depthwise = groups == features and (groups == channels or many == 1)
     if depthwise or not _by_onednn(x, gradient):
         return xla.filter_gradient(x, gradient, window=window, groups=groups, **given)
@@ -300,22 +316,23 @@ def filter_gradient(x, gradient, *, window, strides, padding, dilation, groups):
     if few == many:
         return _swapped(_written(x), gradient, window, groups, given)
 
-    # Not `scan`, whose slices would be of other shapes than the maps: XLA would compute
-    # them once more instead of keeping those of the forward pass.
+    # Not `scan`: its slices have other shapes than the maps, so XLA would compute the
+    # maps again instead of keeping those of the forward pass.
     def add(i: Array, kernel: Array) -> Array:
-        seen = (lax.dynamic_slice_in_dim(maps, i * few, few) for maps in (x, gradient))
-        return kernel + _swapped(*seen, window, groups, given)
+        part = lax.dynamic_slice_in_dim(x, i * few, few)
+        part_gradient = lax.dynamic_slice_in_dim(gradient, i * few, few)
+        return kernel + _swapped(part, part_gradient, window, groups, given)
 
     zeros = jnp.zeros((*window, channels // groups, features), x.dtype)
     return lax.fori_loop(0, many // few, add, zeros)
 
 
 def _examples_at_once(many: int, size: int) -> int:
-    """How many examples `_swapped` should take, a divisor of `many`, all of which have
-    `size` bytes of maps and gradients.
+    """Returns the number of examples for one call of `_swapped`, a divisor of `many`.
 
-    It reads them all for each place of the window: as many as stay in the processor's
-    cache are fastest, but a few at least, over which it sums.
+    `size` is the number of bytes of the maps and gradients of all `many` examples.
+    `_swapped` reads all of its examples for each tap of the window. It is fastest if
+    they fit in the processor's cache, but it needs a few examples to sum over.
     """
     if size <= MANY_BYTES:
         return many
@@ -325,10 +342,11 @@ def _examples_at_once(many: int, size: int) -> int:
 
 
 def _swapped(x, gradient, window, groups, given):
-    """The `filter_gradient` as a convolution in which examples are the channels.
+    """Returns the `filter_gradient` as a convolution with examples as channels.
 
-    One is moved over the other as far as the kernel is wide; stride and dilation change
-    places. Values at the end that no window reached are cut off.
+    The convolution moves the gradient over the maps, at as many positions as the window
+    has taps. Stride and dilation are swapped. Values at the end that no window reached
+    are cut off.
     """
     many, *size, channels = x.shape
     around = [
@@ -343,8 +361,8 @@ def _swapped(x, gradient, window, groups, given):
             strict=True,
         )
     ]
-    # Channels have to come last. The maps' own are one more dimension in space, of
-    # which the kernel sees one.
+    # Channels must come last. The channels of the maps become another spatial
+    # dimension, along which the kernel has size one.
     rows = x.reshape(many, -1, groups, channels // groups)
     swapped = rows.transpose(1, 3, 2, 0)
     swapped = swapped.reshape(1, *size, channels // groups, groups * many)
@@ -361,8 +379,11 @@ def _swapped(x, gradient, window, groups, given):
 
 
 def _plane_by_plane(x, gradient, window, groups, given):
-    """The `filter_gradient` as those of the window's planes: the maps that such a plane
-    sees and the planes of the gradient are so many more examples."""
+    """Returns the `filter_gradient`, computed for each plane of the window.
+
+    The planes of the maps under a plane of the window, and the planes of the gradient,
+    count as additional examples.
+    """
     first = {key: values[:1] for key, values in given.items()}
     rest = {key: values[1:] for key, values in given.items()}
     planes = gradient.reshape(-1, *gradient.shape[2:])
@@ -381,19 +402,20 @@ def _plane_by_plane(x, gradient, window, groups, given):
 
 
 def _written(x: Array) -> Array:
-    """`x`, as an array in memory.
+    """Returns `x` as an array that is written to memory.
 
-    XLA's CPU compiler computes what is cheap once more for each that reads it, within
-    the loop that transposes, whose order is the worst to do so: the transposition
-    takes ten times as long. It does not look through a condition. This one is always
-    true, which XLA does not see (it does not honour `lax.optimization_barrier` here).
+    XLA's CPU compiler repeats cheap computations in every operation that reads their
+    result. In a loop that transposes, whose order of access is the worst one, this
+    takes ten times as long. XLA does not look through a condition. The condition here
+    is always true, but XLA cannot see this. (On the CPU, XLA ignores
+    `lax.optimization_barrier`.)
     """
     bits = lax.bitcast_convert_type(x[(0,) * x.ndim], jnp.int32)
     return lax.cond(((bits | 1) & 1) == 1, lambda x: x, jnp.zeros_like, x)
 
 
 def _depthwise_filter_gradient(x, gradient, window, given):
-    """All taps in one walk over the maps."""
+    """Returns the gradient of a depthwise kernel; reads the maps once for all taps."""
     taps = _taps(x, gradient.shape[1:-1], window, **given)
     products = [tap.astype(_wide(x)) * gradient for tap in taps]
     zeros = [jnp.zeros((), _wide(x))] * len(products)
@@ -401,22 +423,22 @@ def _depthwise_filter_gradient(x, gradient, window, given):
     def add(some, others):
         return [one + other for one, other in zip(some, others, strict=True)]
 
-    # Of each example first: so long a sum in one go would be inexact.
+    # Sums each example first: one long sum would be inexact.
     sums = lax.reduce(products, zeros, add, range(1, x.ndim - 1))
     kernel = jnp.sum(jnp.stack(sums), 1).reshape(*window, 1, x.shape[-1])
     return kernel.astype(x.dtype)
 
 
 def _wide(x: Array) -> np.dtype:
-    """What sums over `x` are kept in: of half precision, single; else its own."""
+    """Returns the dtype of sums over `x`: float32 for half precision, else its own."""
     half = jnp.issubdtype(x.dtype, jnp.floating) and x.dtype.itemsize < 4
     return np.dtype(jnp.float32) if half else x.dtype
 
 
 def _taps(x, size, window, strides, padding, dilation) -> list[Array]:
-    """What each place of the kernel sees: maps of the output's size.
+    """Returns the values that each tap of the kernel sees: maps of the output's size.
 
-    The window may have fewer dimensions than the maps: then it is of their first ones.
+    If the window has fewer dimensions than the maps, it covers their first ones.
     """
     rest = (slice(None),) * (x.ndim - 1 - len(window))
     pairs = [(0, 0, 0), *((*pair, 0) for pair in padding), *((0, 0, 0) for _ in rest)]

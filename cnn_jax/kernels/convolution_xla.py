@@ -21,7 +21,7 @@ RANKS = tuple(LAYOUTS)
 def output_size(
     size: Sequence[int], window: Sequence[int], strides, padding, dilation
 ) -> Sizes:
-    """The output's size in space."""
+    """Returns the spatial size of the output."""
     return tuple(
         (n + before + after - d * (f - 1) - 1) // s + 1
         for n, f, s, (before, after), d in zip(
@@ -31,6 +31,7 @@ def output_size(
 
 
 def convolution(x, kernel, *, strides, padding, dilation, groups):
+    """Returns the convolution; see `kernels.convolution`."""
     x, padding = without_negative(x, padding)
     return lax.conv_general_dilated(
         x,
@@ -44,8 +45,11 @@ def convolution(x, kernel, *, strides, padding, dilation, groups):
 
 
 def without_negative(x: Array, padding: Pairs) -> tuple[Array, Pairs]:
-    """Negative padding done before: with some on one side and positive padding on the
-    other, XLA's convolution on the CPU reads what lies behind the image."""
+    """Applies negative padding to `x`, and returns the remaining padding.
+
+    With negative padding on one side and positive padding on the other, XLA's
+    convolution on the CPU reads memory beyond the image.
+    """
     if min(map(min, padding)) >= 0:
         return x, padding
     pairs = [(0, 0, 0), *((*pair, 0) for pair in padding), (0, 0, 0)]
@@ -53,8 +57,9 @@ def without_negative(x: Array, padding: Pairs) -> tuple[Array, Pairs]:
 
 
 def input_gradient(gradient, kernel, *, size, **params):
-    # Padding that windows can lie in as a whole would be negative in JAX's gradient
-    # (`without_negative`). Such padding belongs to the input first, and is cut off.
+    """Returns the input gradient; see `kernels.convolution`."""
+    # JAX's gradient turns padding as wide as a window into negative padding
+    # (`without_negative`). So excess padding is made a part of the input, and cut off.
     reach = [
         d * (f - 1) for f, d in zip(kernel.shape[:-2], params["dilation"], strict=True)
     ]
@@ -78,6 +83,7 @@ def input_gradient(gradient, kernel, *, size, **params):
 
 
 def filter_gradient(x, gradient, *, window, **params):
+    """Returns the kernel's gradient; see `kernels.convolution`."""
     shape = (*window, x.shape[-1] // params["groups"], gradient.shape[-1])
     kernel = jax.ShapeDtypeStruct(shape, x.dtype)
     transposed = jax.linear_transpose(lambda w: convolution(x, w, **params), kernel)

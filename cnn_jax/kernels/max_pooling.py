@@ -1,9 +1,9 @@
 """The largest value of each window, and its gradient, on any backend.
 
-On the CPU XLA's gradient of `reduce_window` (`select_and_scatter`) takes up to thirty
-times as long as one walk over the places of the window, and `reduce_window` itself
-twice; worse, XLA may compute it once more for every value of a matrix product that
-follows it. There, windows of floating-point numbers are spelled out (docs/measured/cpu.md).
+On the CPU, XLA's gradient of `reduce_window` (`select_and_scatter`) takes up to thirty
+times as long as one pass over the taps of the window, and `reduce_window` itself twice
+as long. XLA may even compute it again for every value of a following matrix product. So
+on the CPU, maxima of floating-point numbers are computed tap by tap (docs/measured/cpu.md).
 """
 
 import functools
@@ -18,7 +18,7 @@ from jaxtyping import Array
 
 from cnn_jax.kernels.windows import Pairs, reduce_windows, taps
 
-# Each place of a window adds to the compilation's time.
+# Each tap of a window adds to the time of compilation.
 MAX_TAPS = 32
 
 
@@ -29,11 +29,12 @@ def window_max(
     dilation: Sequence[int],
     padding: Pairs,
 ) -> Array:
-    """The maximum of each window of (batch, *space, channels); padding never wins.
+    """Returns the maximum of each window of (batch, *space, channels).
 
-    Of equal ones the first has the gradient, and NaN wins over every number.
+    Padding never wins, and NaN wins over every number. Among equal values the first one
+    gets the gradient.
     """
-    geometry = tuple(map(tuple, (window, strides, dilation, padding)))
+    geometry = tuple(window), tuple(strides), tuple(dilation), padding
     least = _least(x.dtype)
     if not jnp.issubdtype(x.dtype, jnp.floating) or math.prod(window) > MAX_TAPS:
         return reduce_windows(x, least, lax.max, *geometry)
@@ -46,11 +47,13 @@ def window_max(
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(1, 2, 3, 4))
 def _spelled_out(x, window, strides, dilation, padding):
+    """Returns the maximum of each window, computed tap by tap."""
     return _first_largest(_taps(x, -jnp.inf, window, strides, dilation, padding))[0]
 
 
 @_spelled_out.defjvp
 def _derivative(window, strides, dilation, padding, primals, tangents):
+    """Returns the maxima, and the tangents of the values that are the maxima."""
     (x,), (dx,) = primals, tangents
     geometry = (window, strides, dilation, padding)
     y, place = _first_largest(_taps(x, -jnp.inf, *geometry))
@@ -61,7 +64,7 @@ def _derivative(window, strides, dilation, padding, primals, tangents):
 
 
 def _first_largest(places: Sequence[Array]) -> tuple[Array, Array]:
-    """The largest of arrays, and the number of the first one that has it."""
+    """Returns the largest value over arrays, and the index of its first array."""
     y, *rest = places
     place = jnp.zeros(y.shape, jnp.int8)
     for i, tap in enumerate(rest, start=1):
@@ -72,12 +75,13 @@ def _first_largest(places: Sequence[Array]) -> tuple[Array, Array]:
 
 
 def _taps(x, fill, window, strides, dilation, padding):
+    """Returns the taps of `x`, padded with `fill`."""
     x = jnp.pad(x, [(0, 0), *padding, (0, 0)], constant_values=fill)
     return taps(x, window, strides, dilation)
 
 
 def _least(dtype):
-    """What no value of this dtype is below."""
+    """Returns the smallest value of this dtype."""
     if jnp.issubdtype(dtype, jnp.inexact):
         return -np.inf
     return int(jnp.iinfo(dtype).min)

@@ -1,4 +1,4 @@
-"""The values under a window at every place where it stands."""
+"""The values under a window at every position."""
 
 import functools
 import itertools
@@ -19,10 +19,10 @@ def taps(
     strides: Sequence[int],
     dilation: Sequence[int],
 ) -> list[Real[Array, "batch *out channels"]]:
-    """For each place in the window, in row-major order, what stands there.
+    """Returns, for each tap of the window in row-major order, the values under it.
 
-    `x` is padded already. Each tap is one slice of the whole input, so that its
-    gradient is cheap.
+    `x` is already padded. Each tap is one slice of the whole input, so its gradient is
+    cheap.
     """
     found = []
     for places in itertools.product(*(range(f) for f in window)):
@@ -45,18 +45,21 @@ def reduce_windows(
     dilation: Sequence[int],
     pairs: Pairs,
 ) -> Array:
-    """`operation` over each window of (batch, *space, channels) padded with `start`."""
+    """Returns `operation` over each window of (batch, *space, channels).
+
+    The maps are padded with `start`.
+    """
     if all(d == 1 for d in dilation):
         return lax.reduce_window(
             x,
-            # A concrete number, by which JAX knows the operation and its gradient.
+            # A NumPy constant, from which JAX knows the operation and its gradient.
             np.asarray(start, x.dtype),
             operation,
             (1, *window, 1),
             (1, *strides, 1),
             ((0, 0), *pairs, (0, 0)),
         )
-    # XLA has no gradient for the maximum of dilated windows: one slice for each
-    # place in the window instead.
+    # XLA has no gradient for the maximum of dilated windows, so this takes one slice
+    # for each tap of the window.
     x = jnp.pad(x, [(0, 0), *pairs, (0, 0)], constant_values=start)
     return functools.reduce(operation, taps(x, window, strides, dilation))

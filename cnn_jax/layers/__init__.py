@@ -1,12 +1,13 @@
-"""Layers: linen modules, channels last, one family a file.
+"""Layers: linen modules, channels last; each file defines one family.
 
-Parameters and statistics are float32. Layers that have them (convolutions, `Dense`,
-normalizations), and `FilterBank`, compute and answer in their `dtype`, though
-statistics are never reduced below float32; None promotes the input with the parameters,
-which is float32 for bfloat16 and integers too, and float64 only for float64. Layers
-without (pooling, dropout, `LocalResponseNorm`, activations) keep the dtype of their
-input, as `SqueezeExcitation` does, which is a factor; what they sum is summed in
-float32. Of integers, maxima are integers; means, norms and filters answer in float32.
+Parameters and statistics are float32. Layers with parameters (convolutions, `Dense`,
+normalizations) and `FilterBank` compute and return their `dtype`, except that
+statistics are never reduced below float32. A `dtype` of None promotes the input with
+the parameters: float32 for bfloat16 and integers too, float64 only for float64.
+
+Layers without parameters (pooling, dropout, `LocalResponseNorm`, activations) and
+`SqueezeExcitation` keep the dtype of their input; they accumulate sums in float32. For
+integers, maxima are integers; means, norms and filters are float32.
 """
 
 from cnn_jax.layers.activation import ACTIVATIONS, activation

@@ -15,10 +15,10 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
 
 
 def activation(name: str) -> Callable[[Array], Array]:
-    """The activation function called `name`.
+    """Returns the activation function called `name`.
 
     Raises:
-      UserError: there is none of that name.
+      UserError: no activation function has this name.
     """
     if name not in ACTIVATIONS:
         raise unknown("activation", name, ACTIVATIONS)

@@ -21,13 +21,13 @@ def output_size(
     dilation: int = 1,
     ceil_mode: bool = False,
 ) -> int:
-    """Length of a convolution's or pooling's output along one dimension.
+    """Returns the length of a convolution's or pooling's output along one dimension.
 
         floor((n + 2p - d(f - 1) - 1) / s) + 1
 
-    `padding` is p, or a pair (before, after) that takes the place of 2p. With
-    `ceil_mode` the division rounds up, but a last window that would start in the
-    padding after the input is left out, as in PyTorch's pooling.
+    `padding` is p, or a pair (before, after) in place of 2p. With `ceil_mode` the
+    division rounds up, but a last window that would start in the padding after the
+    input is left out, as in PyTorch's pooling.
 
     Raises:
       UserError: the kernel is longer than the padded input.
@@ -38,7 +38,7 @@ def output_size(
     if room < 0:
         raise UserError(
             f"a kernel that spans {extent} does not fit into an input of {size} "
-            f"with padding ({before}, {after})."
+            f"with padding ({before}, {after}): use a smaller kernel or larger inputs."
         )
     if not ceil_mode:
         return room // stride + 1
@@ -51,9 +51,9 @@ def output_size(
 def same_padding(
     size: int, kernel_size: int, *, stride: int = 1, dilation: int = 1
 ) -> tuple[int, int]:
-    """Zeros (before, after) that make an output of ceil(n / s), as in TensorFlow.
+    """Returns zeros (before, after) for an output of ceil(n / s), as in TensorFlow.
 
-    max((ceil(n / s) - 1) s + d(f - 1) + 1 - n, 0), an odd one at the end
+    max((ceil(n / s) - 1) s + d(f - 1) + 1 - n, 0); an odd zero goes to the end.
     """
     outputs = -(-size // stride)
     needed = (outputs - 1) * stride + dilation * (kernel_size - 1) + 1
@@ -70,24 +70,24 @@ def transposed_output_size(
     dilation: int = 1,
     output_padding: int = 0,
 ) -> int:
-    """Length of a transposed convolution's output along one dimension.
+    """Returns the length of a transposed convolution's output along one dimension.
 
         (n - 1) s - 2p + d(f - 1) + output_padding + 1
 
-    A convolution of the same stride, padding and dilation makes n values of it again.
-    That holds for s different lengths, of which this is the smallest while
-    `output_padding` is 0, and the others those up to s - 1.
+    A convolution with equal stride, padding and dilation turns this length back into n.
+    It does so for s different lengths. With `output_padding` 0 the result is the
+    shortest of them; `output_padding` up to s - 1 gives the others.
 
     Raises:
-      UserError: nothing is left of the output.
+      UserError: the output would be empty.
     """
     before, after = (padding, padding) if isinstance(padding, int) else padding
     extent = dilation * (kernel_size - 1) + 1
     length = (size - 1) * stride - before - after + extent + output_padding
     if length < 1:
         raise UserError(
-            f"padding ({before}, {after}) leaves nothing of the output of a kernel "
-            f"that spans {extent}, with stride {stride} over an input of {size}."
+            f"padding ({before}, {after}) leaves no output of a kernel that spans "
+            f"{extent}, with stride {stride} over an input of {size}: use less padding."
         )
     return length
 
@@ -100,7 +100,7 @@ def conv_parameters(
     groups: int = 1,
     use_bias: bool = True,
 ) -> int:
-    """Trainable parameters of a convolution: f * f * c_in / g * c_out + c_out."""
+    """Returns the trainable parameters: f * f * c_in / g * c_out + c_out."""
     weights = math.prod(kernel_size) * (in_features // groups) * features
     return weights + features * use_bias
 
@@ -113,12 +113,12 @@ def conv_macs(
     *,
     groups: int = 1,
 ) -> int:
-    """Multiply-accumulates of a convolution on one example.
+    """Returns the multiply-accumulates of a convolution on one example.
 
         h_out * w_out * f * f * c_in / g * c_out
 
-    `output_shape` is the output's size in space, without channels. The addition
-    of the bias is left out, as the literature does.
+    `output_shape` is the output's spatial size, without channels. Additions of the bias
+    are not counted, as in the literature.
     """
     weights = conv_parameters(
         kernel_size, in_features, features, groups=groups, use_bias=False
@@ -134,12 +134,12 @@ def transposed_macs(
     *,
     groups: int = 1,
 ) -> int:
-    """Multiply-accumulates of a transposed convolution on one example.
+    """Returns the multiply-accumulates of a transposed convolution on one example.
 
         h_in * w_in * f * f * c_in / g * c_out
 
-    Each input value is multiplied with the whole kernel, also where padding cuts the
-    product off. `conv_parameters` counts its parameters.
+    Each input value is multiplied by the whole kernel, even where padding cuts off the
+    product. `conv_parameters` counts the parameters.
     """
     return conv_macs(input_shape, kernel_size, in_features, features, groups=groups)
 
@@ -151,7 +151,7 @@ def depthwise_parameters(
     multiplier: int = 1,
     use_bias: bool = True,
 ) -> int:
-    """Trainable parameters of a depthwise convolution to m maps a channel.
+    """Returns the trainable parameters of a depthwise convolution, m maps a channel.
 
     f * f * c_in * m + c_in * m
     """
@@ -168,7 +168,7 @@ def depthwise_macs(
     *,
     multiplier: int = 1,
 ) -> int:
-    """Multiply-accumulates of a depthwise convolution on one example.
+    """Returns the multiply-accumulates of a depthwise convolution on one example.
 
     h_out * w_out * f * f * c_in * m
     """
@@ -187,11 +187,11 @@ def separable_parameters(
     multiplier: int = 1,
     use_bias: bool = True,
 ) -> int:
-    """Trainable parameters of a depthwise, then a 1x1 convolution of g groups.
+    """Returns the trainable parameters of a depthwise and then a 1x1 convolution.
 
         f * f * c_in * m + c_in * m / g * c_out + c_out
 
-    A window of 1 needs the second alone, with c_in input channels.
+    A window of 1 needs only the 1x1 convolution, with c_in input channels.
     """
     first = 0
     if math.prod(kernel_size) > 1:
@@ -213,7 +213,7 @@ def separable_macs(
     groups: int = 1,
     multiplier: int = 1,
 ) -> int:
-    """Multiply-accumulates of a depthwise, then a 1x1 convolution on one example.
+    """Returns the multiply-accumulates of a depthwise and then a 1x1 convolution.
 
     h_out * w_out * (f * f * c_in * m + c_in * m / g * c_out)
     """
@@ -235,11 +235,11 @@ def flattened_parameters(
     groups: int = 1,
     use_bias: bool = True,
 ) -> int:
-    """Trainable parameters of a flattened convolution.
+    """Returns the trainable parameters of a flattened convolution.
 
         (c_in / g + f + f) * c_out + 3 c_out
 
-    for two dimensions; one of window 1 has neither f nor a bias.
+    for two dimensions. A dimension with a window of 1 adds neither f nor a bias.
     """
     along = [f for f in kernel_size if f > 1]
     weights = in_features // groups + sum(along)
@@ -255,12 +255,12 @@ def flattened_macs(
     *,
     groups: int = 1,
 ) -> int:
-    """Multiply-accumulates of a flattened convolution on one example.
+    """Returns the multiply-accumulates of a flattened convolution on one example.
 
         (h_in * w_in * c_in / g + h_out * w_in * f + h_out * w_out * f) * c_out
 
-    for two dimensions: its parts are applied in that order. One of window 1 takes its
-    stride with the first part.
+    for two dimensions, in the order of its parts. A dimension with a window of 1 takes
+    its stride in the first part.
     """
     parts = list(zip(input_shape, output_shape, kernel_size, strict=True))
     sizes = [after if f == 1 else before for before, after, f in parts]
@@ -275,12 +275,12 @@ def flattened_macs(
 def conv2plus1d_features(
     kernel_size: Sequence[int], in_features: int, features: int, *, groups: int = 1
 ) -> int:
-    """Channels between the two parts of a (2+1)D convolution (time first).
+    """Returns the channels between the two parts of a (2+1)D convolution (time first).
 
         floor(t d d c_in c_out / (d d c_in + t c_out))
 
-    for each group: as many as make the parameters of the two parts those of the whole
-    (Tran et al. 2018, section 3.5).
+    for each group. With these, the two parts have as many parameters as the whole
+    convolution (Tran et al. 2018, section 3.5).
     """
     time, *space = kernel_size
     area = math.prod(space)
@@ -296,12 +296,13 @@ def conv2plus1d_parameters(
     groups: int = 1,
     mid_features: int | None = None,
 ) -> int:
-    """Trainable parameters of a (2+1)D convolution of m channels in between.
+    """Returns the trainable parameters of a (2+1)D convolution, m channels in between.
 
         d d c_in m / g + t m c_out / g
 
-    There are no biases, and the normalization in between is left out. None is m of
-    `conv2plus1d_features`. A window of 1 over time or space is not taken apart.
+    There are no biases, and the normalization in between is not counted. If
+    `mid_features` is None, m is `conv2plus1d_features`. A convolution with a window of
+    1 over time or space is not split.
     """
     return sum(
         conv_parameters(window, before, after, groups=groups, use_bias=False)
@@ -321,11 +322,11 @@ def conv2plus1d_macs(
     groups: int = 1,
     mid_features: int | None = None,
 ) -> int:
-    """Multiply-accumulates of a (2+1)D convolution on one example.
+    """Returns the multiply-accumulates of a (2+1)D convolution on one example.
 
         t_in * h_out * w_out * d d c_in m / g + t_out * h_out * w_out * t m c_out / g
 
-    m is that of `conv2plus1d_parameters`.
+    `conv2plus1d_parameters` explains m.
     """
     parts = _conv2plus1d(kernel_size, in_features, features, groups, mid_features)
     shapes = [(input_shape[0], *output_shape[1:]), tuple(output_shape)][-len(parts) :]
@@ -336,7 +337,7 @@ def conv2plus1d_macs(
 
 
 def _conv2plus1d(kernel_size, in_features, features, groups, mid_features):
-    """Window, input and output channels of each part."""
+    """Returns window, input and output channels of each part."""
     time, *space = kernel_size
     if time == 1 or math.prod(space) == 1:
         return [(tuple(kernel_size), in_features, features)]
@@ -359,11 +360,11 @@ def locally_connected_parameters(
     groups: int = 1,
     use_bias: bool = True,
 ) -> int:
-    """Trainable parameters of a convolution whose kernel is not shared over space.
+    """Returns the trainable parameters of a locally connected layer.
 
         h_out * w_out * (f * f * c_in / g * c_out + c_out)
 
-    Its multiply-accumulates are those of the convolution, `conv_macs`.
+    Its kernel is not shared over space. `conv_macs` counts its multiply-accumulates.
     """
     return math.prod(output_shape) * conv_parameters(
         kernel_size, in_features, features, groups=groups, use_bias=use_bias
@@ -371,10 +372,10 @@ def locally_connected_parameters(
 
 
 def dense_parameters(in_features: int, features: int, *, use_bias: bool = True) -> int:
-    """Trainable parameters of a fully connected layer: c_in * c_out + c_out."""
+    """Returns the parameters of a fully connected layer: c_in * c_out + c_out."""
     return in_features * features + features * use_bias
 
 
 def dense_macs(in_features: int, features: int) -> int:
-    """Multiply-accumulates of a fully connected layer on one vector: c_in * c_out."""
+    """Returns the multiply-accumulates of a fully connected layer on one vector."""
     return in_features * features

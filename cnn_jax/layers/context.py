@@ -1,6 +1,6 @@
-"""What gathers the surroundings of each pixel by dilation, at the map's resolution.
+"""Context modules: dilated convolutions that see a pixel's surroundings at full size.
 
-Of clips, windows are those of each frame by itself.
+For clips, all windows lie within one frame.
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,6 @@ from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
-from jax.nn.initializers import Initializer
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
@@ -21,27 +20,28 @@ from cnn_jax.layers.residual import ModuleDef
 Maps = Float[Array, "batch *space channels"]
 Out = Float[Array, "batch *space features"]
 
-# Yu and Koltun 2016, table 1: dilation of the 3x3 convolutions, and the channels of
-# their outputs, in those of the input, of both forms.
+# Yu and Koltun 2016, table 1: the dilations of the 3x3 convolutions, and the channels
+# of their outputs as multiples of the input's channels, for both forms.
 RATES = (1, 1, 2, 4, 8, 16, 1)
 BASIC = (1, 1, 1, 1, 1, 1, 1)
 LARGE = (2, 2, 4, 8, 16, 32, 32)
-# Of the large form's noise, in the values that it surrounds.
+# Standard deviation of the large form's noise, relative to the identity's weights.
 NOISE = 0.01
 
 
 def in_frame(size: int, rank: int) -> tuple[int, ...]:
-    """`size` along height and width; 1 along what is before them."""
+    """Returns `size` along height and width, and 1 along dimensions before them."""
     return (1,) * (rank - 2) + (size,) * min(rank, 2)
 
 
-def identity(channels: int, noise: float = 0.0) -> Initializer:
-    """Kernels that hand maps on: Yu and Koltun 2016, equations 4 and 5.
+def identity(channels: int, noise: float = 0.0) -> initializers.Init:
+    """Returns an initializer of kernels that pass maps on unchanged.
 
-    A layer's channels stand for those of the module's input, `channels` of them, in
-    groups of as many. In the middle of the window is C / c_out where input and output
-    stand for the same one of the C, so that the sum of a group stays what it was; all
-    else is normal with a standard deviation of `noise` times that.
+    Yu and Koltun 2016, equations 4 and 5: the module's input has C = `channels`. Each
+    layer's channels form C groups of equal size, one for each channel of the input. In
+    the middle of the window, the weight is C / c_out if the input and the output
+    channel belong to the same group, so that the sum of a group is kept. All other
+    weights are normal with a standard deviation of `noise` times C / c_out.
     """
 
     def init(key: Any, shape: Sequence[int], dtype: DTypeLike = jnp.float32) -> Array:
@@ -59,17 +59,17 @@ def identity(channels: int, noise: float = 0.0) -> Initializer:
 
 
 class ContextModule(nn.Module):
-    """Seven 3x3 convolutions of growing dilation and one of 1x1, from C maps to C (Yu
-    and Koltun 2016, "Multi-Scale Context Aggregation by Dilated Convolutions", section
-    3), here with zeros around the maps.
+    """Seven 3x3 convolutions of growing dilation and a 1x1 convolution, from C maps to
+    C maps (Yu and Koltun 2016, "Multi-Scale Context Aggregation by Dilated
+    Convolutions", section 3), with zero padding.
 
-    Each value sees 67x67 of the input. The basic form has 64 C^2 weights and 8 C
-    biases. ReLU follows all but the last, and the kernels start as the `identity`, so
-    that at first maps come out as they are, without what is negative. Module names:
-    `conv1`, ..., `conv8`.
+    Each output sees 67x67 input pixels. The basic form has 64 C^2 weights and 8 C
+    biases. ReLU follows every convolution but the last. Kernels start as the
+    `identity`, so at first the module returns its input without negative values. Module
+    names: `conv1`, ..., `conv8`.
 
     Attributes:
-      large: up to 32 times as many channels inside, whose kernels start with noise.
+      large: use up to 32 times as many channels inside; kernels start with noise.
     """
 
     large: bool = False
@@ -99,15 +99,15 @@ class ASPP(nn.Module):
     """Atrous spatial pyramid pooling (Chen et al. 2017, "Rethinking Atrous Convolution
     for Semantic Image Segmentation", section 3.3).
 
-    Side by side a 1x1 convolution, 3x3 ones of several dilations and, at every pixel
-    alike, a 1x1 convolution of the mean of the whole map; a 1x1 convolution of all of
-    them. Module names: `pointwise`, `dilated1`, ..., `pooled`, `project`.
+    Parallel branches: a 1x1 convolution, 3x3 convolutions of several dilations, and a
+    1x1 convolution of the mean of the whole map, repeated at every pixel. A 1x1
+    convolution of the concatenated branches follows. Module names: `pointwise`,
+    `dilated1`, ..., `pooled`, `project`.
 
     Attributes:
       features: channels of each convolution.
       rates: dilations of the 3x3 convolutions.
-      conv: what makes a convolution with normalization and ReLU, a partial of
-        `ConvUnit`.
+      conv: makes a convolution with normalization and ReLU, a partial of `ConvUnit`.
     """
 
     features: int

@@ -1,4 +1,4 @@
-"""Convolution over one, two or three dimensions in space, channels last."""
+"""Convolution over one, two or three spatial dimensions, channels last."""
 
 import math
 from collections.abc import Sequence, Sized
@@ -22,14 +22,13 @@ from cnn_jax.layers.windows import Padding, Size, explicit_padding, per_dimensio
 Maps = Float[Array, "batch *space channels"]
 Out = Float[Array, "batch *out features"]
 
-# He et al. 2015, "Delving Deep into Rectifiers", section 2.2, in the backward form
-# that torchvision's ResNet uses: `kaiming_normal_(mode="fan_out")`. Like PyTorch's,
-# the fan does not take groups into account.
+# He et al. 2015, "Delving Deep into Rectifiers", section 2.2, in the backward (fan-out)
+# form of torchvision's ResNet: `kaiming_normal_(mode="fan_out")`. As in PyTorch, the
+# fan ignores groups.
 kaiming_normal_fan_out = variance_scaling(2.0, "fan_out", "normal")
 
-# Keeps the variance of each map, where the kernel of a convolution has one input
-# channel: there He's formula, which knows nothing of groups, makes a map smaller by
-# the square root of their number.
+# Keeps the variance of each map for kernels with one input channel. He's formula
+# ignores groups, so it would make maps smaller by the square root of their number.
 depthwise_normal = variance_scaling(1.0, "fan_in", "normal")
 
 
@@ -42,9 +41,9 @@ def convolve(
     dilation: Sequence[int],
     groups: int,
 ) -> Float[Array, "batch *out features"]:
-    """The convolution (cross-correlation) of `x` with `kernel`.
+    """Returns the convolution (cross-correlation) of `x` with `kernel`.
 
-    `kernels.convolution` is the one place to choose how it is computed on a backend.
+    Only `kernels.convolution` chooses how a backend computes it.
     """
     return convolution.convolution(
         x, kernel, strides=strides, padding=padding, dilation=dilation, groups=groups
@@ -52,18 +51,20 @@ def convolve(
 
 
 def computation_dtype(dtype: DTypeLike | None, x: Array) -> DTypeLike:
-    """`dtype`; None is float32, which the parameters have, or float64 where `x` is.
+    """Returns `dtype`, or for None float32, or float64 if `x` is float64.
 
-    Linen's layers promote the same way.
+    Linen's layers promote the parameters' float32 in the same way.
     """
     return dtype or jnp.promote_types(x.dtype, jnp.float32)
 
 
 class Windowed(Described, nn.Module):
-    """The common part of layers with a kernel over space. They have the attributes of
-    `Conv` that it reads."""
+    """The base class of layers with a spatial kernel.
 
-    # Over how many dimensions a kernel moves whose size is one integer.
+    Subclasses have the attributes of `Conv` that the methods here read.
+    """
+
+    # The number of dimensions of a kernel whose size is one integer.
     rank: ClassVar[int] = 2
 
     @property
@@ -81,11 +82,11 @@ class Windowed(Described, nn.Module):
     def steps(
         self, x: Array, features: int, groups: int
     ) -> tuple[tuple[int, ...], ...]:
-        """Strides and dilation along each dimension.
+        """Returns strides and dilation along each dimension.
 
         Raises:
-          UserError: an attribute is impossible, `groups` does not divide the channels,
-            or input and kernel differ in the number of dimensions.
+          UserError: an attribute has an invalid value, `groups` does not divide the
+            channels, or the input and the kernel differ in their number of dimensions.
         """
         with named(self.where):
             window, channels = self.window, x.shape[-1]
@@ -117,7 +118,7 @@ class Windowed(Described, nn.Module):
     def geometry(
         self, x: Array, features: int, groups: int
     ) -> tuple[tuple[int, ...], Pairs, tuple[int, ...]]:
-        """Strides, padding and dilation along each dimension; errors are `Conv`'s."""
+        """Returns strides, padding and dilation; raises the errors of `Conv`."""
         strides, dilation = self.steps(x, features, groups)
         padding = explicit_padding(
             self.padding, x.shape[1:-1], self.window, strides, dilation, self.where
@@ -125,13 +126,14 @@ class Windowed(Described, nn.Module):
         return strides, padding, dilation
 
     def add_bias(self, y: Array, shape: tuple[int, ...]) -> Array:
-        """`y` plus the bias "bias" of that shape, if there is one."""
+        """Returns `y` plus the parameter "bias" of this shape, if there is a bias."""
         if not self.use_bias:
             return y
         bias = self.param("bias", self.bias_init, shape, jnp.float32)
         return y + bias.astype(y.dtype)
 
     def convolution(self, x: Maps, features: int, groups: int) -> Out:
+        """Applies a convolution with the parameters "kernel" and "bias"."""
         strides, padding, dilation = self.geometry(x, features, groups)
         shape = (*self.window, x.shape[-1] // groups, features)
         kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
@@ -148,7 +150,7 @@ class Windowed(Described, nn.Module):
 
     @nn.nowrap
     def groups_of(self, channels: int) -> int:
-        """The number of groups for an input of so many channels."""
+        """Returns the number of groups for an input with this number of channels."""
         return self.groups
 
     @nn.nowrap
@@ -173,8 +175,10 @@ class Windowed(Described, nn.Module):
     def explain_as(
         self, kind: str, in_shape: Shape, out_shape: Shape, places: Shape = ()
     ) -> tuple[str, str]:
-        """The explanation of a convolution of that kind, with a kernel for each of
-        `places`."""
+        """Returns the explanation of a convolution of this kind.
+
+        There is one kernel for each of `places` (locally connected layers).
+        """
         dimensions = formulas.geometry(
             in_shape[:-1], self.window, self.strides, self.padding, self.dilation
         )
@@ -197,7 +201,7 @@ class Windowed(Described, nn.Module):
         out_shape: Shape,
         places: Shape = (),
     ) -> tuple[str, str]:
-        """The explanation around the texts of the geometry and of the output sizes."""
+        """Returns the explanation, from the texts of geometry and output sizes."""
         channels, features = in_shape[-1], out_shape[-1]
         groups, window = self.groups_of(channels), formulas.by(self.window)
         words = [f"{features} filters of {window}", attributes]
@@ -219,8 +223,11 @@ class Windowed(Described, nn.Module):
 
 
 class ConvLike(Windowed):
-    """What takes the place of a `Conv`, with its attributes in its order, so that a
-    network's `conv` can be a partial of any of them."""
+    """The base class of layers that can replace a `Conv`.
+
+    They have the attributes of `Conv` in the same order, so that a network's `conv` can
+    be a partial of any of them.
+    """
 
     features: int
     kernel_size: Size
@@ -235,22 +242,22 @@ class ConvLike(Windowed):
 
 
 class Conv(ConvLike):
-    """A convolution with learned kernel "kernel" (HWIO) and bias "bias", float32.
+    """A convolution with a learned kernel "kernel" (HWIO) and bias "bias", float32.
 
     Attributes:
       features: output channels.
-      kernel_size: its length says over how many dimensions the kernel moves (3 for
-        video); an integer means a square over two.
+      kernel_size: one entry for each dimension of the kernel (three for video); an
+        integer means a square over two dimensions.
       strides: distance between two outputs.
       padding: see `windows.Padding`; `kernel_size // 2` is PyTorch's "same".
       dilation: distance between two taps of the kernel (Yu and Koltun 2016).
-      groups: channels are split in this many independent convolutions.
-      dtype: of the computation and the output; None is float32
+      groups: number of independent convolutions among which channels are split.
+      dtype: dtype of the computation and the output; None is float32
         (`computation_dtype`).
 
     Raises:
-      UserError: a size is impossible, the kernel does not fit the input or differs from
-        it in the number of dimensions, or `groups` does not divide the channels.
+      UserError: a size is invalid, the kernel does not fit the input or has another
+        number of dimensions, or `groups` does not divide the channels.
     """
 
     @nn.compact
@@ -261,8 +268,8 @@ class Conv(ConvLike):
 class DepthwiseConv(Windowed):
     """A convolution of each channel by itself, to `multiplier` maps.
 
-    The same as a `Conv` of as many groups as channels. The maps of one channel stand
-    together. Attributes and errors are those of `Conv`, without `features`.
+    It equals a `Conv` with as many groups as channels. The maps of one channel are
+    adjacent. The layer has the attributes and errors of `Conv`, without `features`.
     """
 
     kernel_size: Size

@@ -1,4 +1,4 @@
-"""Convolutions that know where they are."""
+"""Convolutions with the coordinates of each pixel as additional inputs."""
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -12,11 +12,11 @@ Out = Float[Array, "batch *out features"]
 
 
 def coordinates(space: Shape, *, radius: bool = False) -> Float[Array, "*space axes"]:
-    """The place of each pixel: a coordinate along each dimension, from -1 at the first
-    pixel to 1 at the last one; 0 where there is one pixel.
+    """Returns the coordinates of each pixel along each dimension.
 
-    With `radius` one more channel holds the distance from the center, the square root
-    of the sum of the squares.
+    They run from -1 at the first pixel to 1 at the last one, and are 0 if there is only
+    one pixel. With `radius` another channel holds the distance from the center, the
+    square root of the sum of the squares.
     """
     lines = [jnp.linspace(-1, 1, n) if n > 1 else jnp.zeros(1) for n in space]
     axes = jnp.stack(jnp.meshgrid(*lines, indexing="ij"), axis=-1)
@@ -26,16 +26,16 @@ def coordinates(space: Shape, *, radius: bool = False) -> Float[Array, "*space a
 
 
 class CoordConv(ConvLike):
-    """A convolution of the input and of the coordinates of each pixel.
+    """A convolution of the input together with the coordinates of each pixel.
 
     Liu et al. 2018, "An Intriguing Failing of Convolutional Neural Networks and the
-    CoordConv Solution". The `coordinates` are further input channels, behind those of
-    the input, so that the layer can depend on the place or learn to ignore it. With
-    groups, the channels of both together are divided. Parameters, attributes and errors
-    are those of `Conv`, and
+    CoordConv Solution". The `coordinates` are additional input channels after the
+    channels of the input, so the layer can depend on the position or learn to ignore
+    it. Groups split the channels of both together. The layer also has the parameters,
+    attributes and errors of `Conv`.
 
     Attributes:
-      radius: the distance from the center is a channel too.
+      radius: add the distance from the center as another channel.
     """
 
     radius: bool = False
@@ -59,6 +59,6 @@ class CoordConv(ConvLike):
 
     @nn.nowrap
     def _with_coordinates(self, in_shape: Shape) -> Shape:
-        """The shape of the input with the coordinates."""
+        """Returns the shape of the input with the coordinates."""
         *space, channels = in_shape
         return (*space, channels + len(space) + self.radius)

@@ -1,4 +1,4 @@
-"""Fully connected layers that look at directions alone."""
+"""Fully connected layers on unit vectors."""
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -14,10 +14,10 @@ SHORTEST = 1e-6
 
 
 def l2_normalize(x: Float[Array, "*batch features"]) -> Float[Array, "*batch features"]:
-    """Each vector divided by its Euclidean length, in float32.
+    """Returns each vector divided by its Euclidean length, in float32.
 
-    One shorter than 1e-6 is divided by that, so that zero stays zero and the gradient
-    is finite everywhere.
+    A vector shorter than 1e-6 is divided by 1e-6, so that zero stays zero and the
+    gradient is finite everywhere.
     """
     x = x.astype(jnp.float32)
     squares = jnp.sum(x * x, axis=-1, keepdims=True)
@@ -27,12 +27,12 @@ def l2_normalize(x: Float[Array, "*batch features"]) -> Float[Array, "*batch fea
 class CosineDense(FullyConnected, nn.Module):
     """The cosine of the angle between each vector and each column of `kernel`.
 
-    A fully connected layer without bias, whose input and weights are divided by their
-    lengths (Wang et al. 2017, "NormFace"; Deng et al. 2019, "ArcFace", section 2.1,
-    whose code starts from `kernel_init`). In float32.
+    It is a fully connected layer without a bias, in float32, whose input and weights
+    are divided by their lengths (Wang et al. 2017, "NormFace"; Deng et al. 2019,
+    "ArcFace", section 2.1, whose code also starts from `kernel_init`).
 
     Attributes:
-      features: columns of the kernel.
+      features: number of columns of the kernel.
     """
 
     features: int

@@ -12,7 +12,7 @@ from cnn_jax.layers.described import Described, Shape
 
 
 class FullyConnected(Described):
-    """The multiply-accumulates of a product of each vector with a matrix."""
+    """A mixin with the multiply-accumulates of a product of vectors with a matrix."""
 
     def macs(self, in_shape: Shape, out_shape: Shape) -> int:
         vectors = math.prod(out_shape[:-1])
@@ -20,8 +20,10 @@ class FullyConnected(Described):
 
 
 class Dense(FullyConnected, nn.Dense):
-    """Linen's `Dense`: x W + b over the last dimension. Parameters: `kernel` and, with
-    `use_bias`, `bias`."""
+    """Linen's `Dense`: x W + b over the last dimension.
+
+    Parameters: `kernel` and, with `use_bias`, `bias`.
+    """
 
     # Linen's field, with a type that can be checked at run time.
     promote_dtype: Callable[..., Any] = promote_dtype

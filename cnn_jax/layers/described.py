@@ -1,9 +1,9 @@
-"""The protocol by which a layer states its cost and its explanation."""
+"""The protocol with which a layer states its cost and its explanation."""
 
 Shape = tuple[int, ...]
 
-# The `jax.named_scope` of operations that by convention have no multiply-accumulates,
-# although a program computes them as products: interpolation.
+# The `jax.named_scope` of interpolations. Programs compute them as products, but by
+# convention they have no multiply-accumulates.
 UNCOUNTED = "cnn_jax-uncounted"
 
 
@@ -21,20 +21,21 @@ class Described:
             def explain(self, in_shape, out_shape):
                 return "Scale", f"one factor for each of {in_shape[-1]} channels"
 
-    Both are called outside of `apply`: they read attributes, never parameters, and
-    `nn.nowrap` keeps linen from treating them as steps of the network. Shapes are those
-    of one example, without the batch dimension. A layer without the mixin needs none:
-    its multiply-accumulates are counted from the traced program.
+    Both methods are called outside of `apply`. They read attributes, never parameters,
+    and `nn.nowrap` keeps linen from treating them as steps of the network. Shapes are
+    those of one example, without the batch dimension. A layer without this mixin works
+    too: its multiply-accumulates are counted from the traced program.
     """
 
     def macs(self, in_shape: Shape, out_shape: Shape) -> int:
-        """Multiply-accumulates on one example.
+        """Returns the multiply-accumulates on one example.
 
         By the convention of the literature, only convolutions and fully connected
-        layers have any. Normalization can be folded into the convolution before it.
+        layers have any: normalization can be folded into the preceding convolution.
         """
         return 0
 
     def explain(self, in_shape: Shape, out_shape: Shape) -> tuple[str, str]:
-        """The layer's kind, "Convolution (3x3)", and its attributes and formulas."""
+        """Returns the layer's kind, "Convolution (3x3)", and attributes with
+        formulas."""
         return type(self).__name__, ""

@@ -1,7 +1,7 @@
-"""Convolutions taken apart into smaller ones, with fewer parameters and operations.
+"""Convolutions split into smaller ones, with fewer parameters and operations.
 
-All take the place of a `Conv`: they have its attributes, so that a network's `conv` can
-be a partial of any of them.
+All can replace a `Conv`: they have its attributes, so that a network's `conv` can be a
+partial of any of them.
 """
 
 from collections.abc import Callable
@@ -26,14 +26,16 @@ Out = Float[Array, "batch *out features"]
 class SeparableConv(ConvLike):
     """A depthwise convolution, then a 1x1 convolution that mixes its maps.
 
-    Nothing stands between them, as in Chollet 2017, "Xception", section 4.7, so the
-    first has no bias. A window of 1 is the second alone. Modules: `depthwise`,
-    `pointwise`. Attributes and errors are those of `Conv`, and
+    There is no non-linearity between the two convolutions (Chollet 2017, "Xception",
+    section 4.7), so the first has no bias. With a window of 1, only the second is
+    applied. Modules: `depthwise`, `pointwise`. The layer also has the attributes and
+    errors of `Conv`.
 
     Attributes:
-      groups: of the 1x1 convolution.
+      groups: groups of the 1x1 convolution.
       multiplier: maps that the depthwise convolution makes of each channel.
-      kernel_init: of the 1x1 convolution; the depthwise one keeps each map's variance.
+      kernel_init: initializer of the 1x1 convolution; the depthwise convolution starts
+        so that it keeps each map's variance.
     """
 
     multiplier: int = 1
@@ -69,18 +71,19 @@ class SeparableConv(ConvLike):
 
 
 class FlattenedConv(ConvLike):
-    """A 1x1 convolution, then one along each dimension, every map by itself.
+    """A 1x1 convolution, then a one-dimensional convolution of each map per dimension.
 
     Jin et al. 2014, "Flattened Convolutional Neural Networks for Feedforward
-    Acceleration": a filter of c * f * f weights becomes their outer product, of
-    c + f + f weights. Each part has a bias and no non-linearity follows it. The paper
-    puts two of these layers in the place of one convolution. Modules: `lateral` (over
-    channels), then `temporal` (for clips), `vertical`, `horizontal`; none along a
-    dimension where the window is 1. Attributes and errors are those of `Conv`, and
+    Acceleration": a filter of c * f * f weights becomes an outer product of c + f + f
+    weights. Each part has a bias; no non-linearity follows it. The paper replaces one
+    convolution by two of these layers. Modules: `lateral` (over channels), then
+    `temporal` (for clips), `vertical`, `horizontal`; dimensions with a window of 1 have
+    none. The layer also has the attributes and errors of `Conv`.
 
     Attributes:
-      groups: of the 1x1 convolution.
-      kernel_init: of the 1x1 convolution; the others keep each map's variance.
+      groups: groups of the 1x1 convolution.
+      kernel_init: initializer of the 1x1 convolution; the others start so that they
+        keep each map's variance.
     """
 
     @nn.compact
@@ -89,7 +92,7 @@ class FlattenedConv(ConvLike):
         rank = len(self.window)
 
         def conv(axes, name, **attributes):
-            """A convolution that moves over `axes` as the whole one does."""
+            """Returns a convolution over `axes` with the layer's geometry."""
 
             def along(values, rest):
                 return tuple(v if i in axes else rest for i, v in enumerate(values))
@@ -124,18 +127,17 @@ class Conv2Plus1D(ConvLike):
     Tran et al. 2018, "A Closer Look at Spatiotemporal Convolutions for Action
     Recognition", section 3.5: a window of t x d x d becomes 1 x d x d and t x 1 x 1,
     each with its part of strides, padding and dilation. Modules: `spatial`, `norm`,
-    `temporal`. Where the window is 1 over time or over space there is nothing to take
-    apart, and one convolution `conv` alone. Attributes and errors are those of `Conv`,
-    and
+    `temporal`. If the window is 1 over time or over space, there is only one
+    convolution, `conv`. The layer also has the attributes and errors of `Conv`.
 
     Attributes:
       kernel_size: an integer means a cube.
-      use_bias: of the last convolution; the published network has none, since
-        normalization follows.
-      norm: what makes the normalization in between; None leaves it out, and the first
-        convolution has the bias that the last one has.
-      mid_features: channels in between; None is the number that makes as many
-        parameters as the whole convolution has, rounded down
+      use_bias: add a bias to the last convolution; the published network has none,
+        since normalization follows.
+      norm: makes the normalization in between; None leaves it out, and `use_bias`
+        then holds for the first convolution too.
+      mid_features: channels in between; None is the number with which both parts
+        together have as many parameters as the whole convolution, rounded down
         (`arithmetic.conv2plus1d_features`).
     """
 

@@ -1,11 +1,11 @@
-"""Filters written by hand: edges, Laplacian, Gaussian.
+"""Hand-made filters: edges, Laplacian, Gaussian.
 
-Before convolutional networks learned their filters, these were what vision began with,
-and what first layers learn still resembles them. As everywhere in the package, a
-filter is laid over the image as it is written here (cross-correlation, not turned by
-180 degrees). A filter ending in "_vertical" answers to vertical edges, positive where
-the left side is brighter; one ending in "_horizontal" to horizontal ones, positive
-where the upper side is.
+Computer vision began with such filters before convolutional networks learned theirs,
+and learned first layers still resemble them. As everywhere in the package, filters are
+applied as cross-correlation (not rotated by 180 degrees). A filter ending in
+"_vertical" responds to vertical edges, positive where the left side is brighter. A
+filter ending in "_horizontal" responds to horizontal edges, positive where the upper
+side is brighter.
 """
 
 from collections.abc import Sequence
@@ -25,8 +25,8 @@ from cnn_jax.layers.pooling import inexact_dtype
 # A name of `FILTERS`, or the rows of a filter.
 Filter = str | Sequence[Sequence[int | float]] | np.ndarray
 
-# What lies beyond the border, as modes of `numpy.pad`. Beside them: "VALID" has no
-# border, only windows inside the image.
+# Padding modes beyond the border, as modes of `numpy.pad`. In addition, "VALID" uses
+# only windows inside the image.
 BORDERS = {
     "SAME": "constant",  # zeros
     "edge": "edge",  # aaa|abcd|ddd, SciPy's "nearest"
@@ -36,12 +36,12 @@ BORDERS = {
 
 
 def gaussian(size: int, sigma: float) -> np.ndarray:
-    """A Gaussian of `size` by `size` pixels with sum 1, which smooths.
+    """Returns a Gaussian filter of `size` by `size` pixels with sum 1.
 
         exp(-(i^2 + j^2) / (2 sigma^2)), i and j from the center
 
     Raises:
-      UserError: an even size, which has no center, or a sigma that is not positive.
+      UserError: the size is even and so has no center, or sigma is not positive.
     """
     if size < 1 or size % 2 == 0:
         raise UserError(f"a Gaussian of size {size}: the size must be odd.")
@@ -54,7 +54,8 @@ def gaussian(size: int, sigma: float) -> np.ndarray:
 
 
 def _edges(name: str, *weights: int) -> dict[str, np.ndarray]:
-    """The two filters that smooth by `weights` along an edge and subtract across."""
+    """Returns two filters that smooth along an edge with `weights`, and subtract
+    across."""
     vertical = np.outer(weights, (1.0, 0.0, -1.0))
     return {f"{name}_vertical": vertical, f"{name}_horizontal": vertical.T}
 
@@ -80,15 +81,14 @@ def apply_filter(
     kernel: Filter,
     padding: str = "SAME",
 ) -> Float[Array, "*batch out_height out_width channels"]:
-    """One image or any number of them through a filter, each channel by itself.
+    """Applies a filter to each channel of one or more images.
 
-    Computed in float32 and returned in the images' dtype; for integers, which could not
-    hold every answer, in float32. `padding` is "VALID" or one of `BORDERS`, which keep
-    the size.
+    The result is computed in float32 and returned in the images' dtype, or in float32
+    for integer images. `padding` is "VALID" or one of `BORDERS`, which keep the size.
 
     Raises:
-      UserError: an unknown filter or padding, a filter without a center, or one that
-        does not fit the images.
+      UserError: the filter or padding is unknown, or the filter has no center or does
+        not fit the images.
     """
     *batch, height, width, channels = images.shape
     stack = images.reshape(-1, height, width, channels).astype(jnp.float32)
@@ -101,18 +101,18 @@ def gradient_magnitude(
     name: str = "sobel",
     padding: str = "SAME",
 ) -> Float[Array, "*batch out_height out_width channels"]:
-    """How strong an edge is, whatever its direction: sqrt(vertical^2 + horizontal^2).
+    """Returns the edge strength in any direction: sqrt(vertical^2 + horizontal^2).
 
-    `name` is a pair of `FILTERS`, "sobel" for instance. The dtype is that of
-    `apply_filter`. Where both answers are zero, the derivative is taken as zero.
+    `name` is a pair of `FILTERS`, such as "sobel". The dtype is as in `apply_filter`.
+    Where both responses are zero, the derivative is defined as zero.
 
     Raises:
-      UserError: an unknown pair, and what `apply_filter` raises.
+      UserError: the pair is unknown, or as in `apply_filter`.
     """
     pairs = sorted(key[: -len("_vertical")] for key in FILTERS if "_vertical" in key)
     if name not in pairs:
         raise unknown("pair of edge filters", name, pairs)
-    # In float32, for a square in float16 is soon too large.
+    # In float32, because squares soon overflow float16.
     vertical, horizontal = (
         apply_filter(images.astype(jnp.float32), f"{name}_{direction}", padding)
         for direction in ("vertical", "horizontal")
@@ -124,25 +124,25 @@ def gradient_magnitude(
 
 
 class FilterBank(Described, nn.Module):
-    """Fixed filters as a layer, or as the start of a learned one.
+    """Fixed filters as a layer, or as the initial values of a learned layer.
 
-    Every filter is applied to every channel by itself (a depthwise convolution): from
-    c channels F filters make c * F maps, those of the first channel first. Smaller
-    filters are centered in the size of the largest.
+    Every filter is applied to every channel (a depthwise convolution): F filters make
+    c * F maps of c channels, the maps of the first channel first. Smaller filters are
+    centered in the size of the largest filter.
 
-    A fixed bank has no variables at all: the optimizer, checkpoints and the count of
-    parameters never see it. A learned one has the parameter "kernel" (height, width,
-    1, c * F), float32, as a `Conv` with c groups has, and no bias.
+    A fixed bank has no variables: the optimizer, checkpoints and parameter counts do
+    not contain it. A learned bank has the parameter "kernel" (height, width, 1, c * F),
+    float32, like a `Conv` with c groups, and no bias.
 
     Attributes:
       filters: names of `FILTERS`, or rows of numbers.
       padding: as in `apply_filter`.
-      learned: the filters are where training begins, instead of constants.
-      dtype: of the computation and the output; None is float32.
+      learned: train the filters; if false, they are constants.
+      dtype: dtype of the computation and the output; None is float32.
 
     Raises:
-      UserError: no filter at all, a name that is not in a sequence, and what
-        `apply_filter` raises.
+      UserError: there is no filter, `filters` is one name and not a sequence, or as in
+        `apply_filter`.
     """
 
     filters: Sequence[Filter]
@@ -187,6 +187,7 @@ class FilterBank(Described, nn.Module):
 
 
 def _rows(kernel: Filter) -> np.ndarray:
+    """Returns the rows of a filter, which may be given by name."""
     if isinstance(kernel, str):
         if kernel not in FILTERS:
             raise unknown("filter", kernel, FILTERS)
@@ -194,19 +195,19 @@ def _rows(kernel: Filter) -> np.ndarray:
     rows = np.asarray(kernel, float)
     if rows.ndim != 2 or not all(n % 2 for n in rows.shape):
         raise UserError(
-            f"a filter of shape {rows.shape}: it has two dimensions of odd size, so "
+            f"a filter of shape {rows.shape} must have two dimensions of odd size, so "
             "that one of its numbers is the center."
         )
     return rows
 
 
 def _bank(filters: Sequence[Filter]) -> np.ndarray:
-    """The filters (height, width, filter), zeros around the smaller ones."""
+    """Returns the filters (height, width, filter), smaller ones padded with zeros."""
     if isinstance(filters, str):
         raise UserError(f"filters='{filters}' is one name: write ('{filters}',).")
     kernels = [_rows(kernel) for kernel in filters]
     if not kernels:
-        raise UserError("a bank of filters needs at least one.")
+        raise UserError("a filter bank needs at least one filter.")
     height, width = np.max([kernel.shape for kernel in kernels], axis=0)
     padded = [
         np.pad(
@@ -222,16 +223,18 @@ def _bank(filters: Sequence[Filter]) -> np.ndarray:
 
 
 def _depthwise(filters: Sequence[Filter], channels: int) -> Float[Array, "h w 1 maps"]:
+    """Returns the kernel of a depthwise convolution with the filters."""
     return jnp.asarray(np.tile(_bank(filters)[:, :, None], channels), jnp.float32)
 
 
 def _known(padding: str) -> None:
+    """Raises `UserError` for an unknown padding."""
     if padding != "VALID" and padding not in BORDERS:
         raise unknown("padding", padding, ("VALID", *BORDERS))
 
 
 def _apply(x, kernel, padding):
-    """Each channel of `x` through its part of the depthwise `kernel`."""
+    """Applies the depthwise `kernel` to `x`."""
     _known(padding)
     height, width = kernel.shape[:2]
     if padding != "VALID":
@@ -240,7 +243,7 @@ def _apply(x, kernel, padding):
     if height > x.shape[1] or width > x.shape[2]:
         raise UserError(
             f"a filter of {height}x{width} does not fit into an image of "
-            f"{x.shape[1]}x{x.shape[2]}: pad it, or take a smaller one."
+            f"{x.shape[1]}x{x.shape[2]}: use padding or a smaller filter."
         )
     ones, none = (1, 1), ((0, 0), (0, 0))
     return convolve(

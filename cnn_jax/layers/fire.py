@@ -12,16 +12,15 @@ from cnn_jax.layers.windows import Size
 class Fire(nn.Module):
     """A 1x1 convolution to few maps, then a 1x1 and a 3x3 convolution side by side.
 
-    Each convolution is followed by ReLU, and the outputs of the last two are
-    concatenated, those of the 1x1 first. Module names: `squeeze`, `expand1x1`,
-    `expand3x3`.
+    ReLU follows each convolution. The outputs of the last two are concatenated, the 1x1
+    convolution's first. Module names: `squeeze`, `expand1x1`, `expand3x3`.
 
     Attributes:
-      squeeze: channels of the first convolution; fewer than the input's save both
-        parameters and operations of the 3x3 convolution.
-      expand1x1, expand3x3: channels of the others; their sum is the output's.
-      conv: what makes a convolution, a partial of `Conv`.
-      dilation: of the 3x3 convolution.
+      squeeze: channels of the first convolution; with fewer than the input has, the 3x3
+        convolution needs fewer parameters and operations.
+      expand1x1, expand3x3: channels of the others; their sum is the output's channels.
+      conv: makes a convolution, a partial of `Conv`.
+      dilation: dilation of the 3x3 convolution.
     """
 
     squeeze: int

@@ -1,9 +1,9 @@
 """The formulas of parameters and output sizes, as text.
 
-The wording is that of textbooks: "96 filters of 11x11, stride 4, padding 0;
-(11*11*3*96) + 96 = 34,944; (224 - 11 + 2*0)/4 + 1 = 54", where the division rounds
-down. Attributes that differ from the default are named: groups, dilation, ceil mode,
-padding that is not the same at both ends.
+The wording follows textbooks: "96 filters of 11x11, stride 4, padding 0; (11*11*3*96) +
+96 = 34,944; (224 - 11 + 2*0)/4 + 1 = 54", where the division rounds down. Attributes
+that differ from the default are named: groups, dilation, ceil mode, and padding that
+differs between the ends.
 """
 
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ def geometry(
     dilation: Size,
     ceil_mode: bool = False,
 ) -> list[Dimension]:
-    """How a window moves along each dimension of an input of `space`."""
+    """Returns how a window moves along each dimension of an input of `space`."""
     parts = explicit(space, window, strides, padding, dilation)
     return [
         Dimension(n, f, s, pair, d, ceil_mode)
@@ -41,17 +41,17 @@ def geometry(
 
 
 def by(sizes: Sequence[int | str], sign: str = "x") -> str:
-    """3x3."""
+    """Returns sizes as text: 3x3."""
     return sign.join(map(str, sizes))
 
 
 def uniform(sizes: Sequence[int]) -> str:
-    """One number where all dimensions have the same."""
+    """Returns one number if all dimensions are equal, else all of them."""
     return str(sizes[0]) if len(set(sizes)) == 1 else by(sizes)
 
 
 def zeros(pairs: Sequence[tuple[int, int]]) -> str:
-    """The padding: one number where both ends have the same."""
+    """Returns the padding as text: one number if both ends are equal."""
     if all(before == after for before, after in pairs):
         return uniform([before for before, _ in pairs])
     pairs = pairs[:1] if len(set(pairs)) == 1 else pairs
@@ -59,7 +59,7 @@ def zeros(pairs: Sequence[tuple[int, int]]) -> str:
 
 
 def attributes(dimensions: Sequence[Dimension], *, padding: bool) -> str:
-    """The stride; padding (where there is some, or `padding`), dilation, ceil mode."""
+    """Returns stride, padding (if any, or if `padding`), dilation and ceil mode."""
     _, _, strides, pairs, dilation, ceil_mode = zip(*dimensions, strict=True)
     words = [f"stride {uniform(strides)}"]
     if padding or any(map(any, pairs)):
@@ -72,7 +72,7 @@ def attributes(dimensions: Sequence[Dimension], *, padding: bool) -> str:
 
 
 def sizes(dimensions: Sequence[Dimension]) -> str:
-    """(n - f + 2*p)/s + 1 = m, once for all dimensions of which it is the same."""
+    """Returns (n - f + 2*p)/s + 1 = m, once for all dimensions that are equal."""
     formulas = []
     for n, f, s, (before, after), d, ceil_mode in dict.fromkeys(dimensions):
         extent = str(f) if d == 1 else f"({d}*({f} - 1) + 1)"
@@ -91,7 +91,7 @@ def sizes(dimensions: Sequence[Dimension]) -> str:
 
 
 def weights(factors: Sequence[int | str], bias: int, total: int) -> str:
-    """(3*3*64*128) + 128 = 73,856."""
+    """Returns the formula of the parameters: (3*3*64*128) + 128 = 73,856."""
     product = by(factors, "*")
     formula = f"({product}) + {bias}" if bias else product
     return f"{formula} = {total:,}"

@@ -20,43 +20,43 @@ Out = Real[Array, "batch *out channels"]
 
 
 def adaptive_avg_pool(x: Maps, output_size: Size) -> Out:
-    """Means over a grid of `output_size` cells, whatever the input's size.
+    """Returns means over a grid of `output_size` cells, for inputs of any size.
 
-    Along a dimension of n values, cell i of m covers those from floor(i n / m) to
-    ceil((i + 1) n / m), as in PyTorch: neighbors overlap where m does not divide n.
-    Accumulated in float32.
+    Along a dimension of n values, cell i of m covers the values from floor(i n / m) to
+    ceil((i + 1) n / m), as in PyTorch. Neighboring cells overlap if m does not divide
+    n. Means are accumulated in float32.
 
     Raises:
-      UserError: an output size below 1.
+      UserError: an output size is below 1.
     """
     means = _adaptive(x.astype(jnp.float32), output_size, jnp.mean)
     return means.astype(inexact_dtype(x))
 
 
 def adaptive_max_pool(x: Maps, output_size: Size) -> Out:
-    """The largest value in each cell of `adaptive_avg_pool`'s grid."""
+    """Returns the largest value in each cell of `adaptive_avg_pool`'s grid."""
     return _adaptive(x, output_size, jnp.max)
 
 
 def spatial_pyramid_pool(
     x: Maps, levels: Sequence[int] = (4, 2, 1)
 ) -> Real[Array, "batch features"]:
-    """Grids of several sizes over the same maps, as one vector.
+    """Returns the maxima over grids of several sizes, as one vector.
 
-    Each level n is an `adaptive_max_pool` to n cells a dimension; the vector has
-    channels * sum(n ** dimensions) entries whatever the size of the maps (He et al.
-    2014, "Spatial Pyramid Pooling in Deep Convolutional Networks").
+    Each level n is an `adaptive_max_pool` to n cells along each dimension. The vector
+    has channels * sum(n ** dimensions) entries for maps of any size (He et al. 2014,
+    "Spatial Pyramid Pooling in Deep Convolutional Networks").
 
     Raises:
-      UserError: no level at all, or one below 1.
+      UserError: there is no level, or a level is below 1.
     """
     if not levels:
-        raise UserError("levels=(): a pyramid has at least one.")
+        raise UserError("levels=(): a pyramid needs at least one level.")
     return jnp.concatenate([flatten(adaptive_max_pool(x, n)) for n in levels], axis=-1)
 
 
 class _AdaptivePool(Described, nn.Module):
-    """The attribute and the words that adaptive poolings share."""
+    """The base class of adaptive poolings, with their attribute and explanation."""
 
     kind: ClassVar[str]
 
@@ -110,6 +110,7 @@ class SpatialPyramidPool(Described, nn.Module):
 
 
 def _adaptive(x, output_size, operation):
+    """Applies `operation` to each cell of a grid over the maps."""
     sizes = per_dimension(output_size, x.ndim - 2, "output_size", least=1)
     for axis, cells in enumerate(sizes, start=1):
         n = x.shape[axis]

@@ -1,14 +1,14 @@
 """Inception blocks: parallel branches over one map, concatenated channel by channel.
 
-`InceptionV1` is that of GoogLeNet (Szegedy et al. 2015, "Going Deeper with
-Convolutions", figure 2b), `InceptionA` to `InceptionE` are those of Inception-v3
-(Szegedy et al. 2016, "Rethinking the Inception Architecture for Computer Vision"),
-with the letters and channels of torchvision, where a 5x5 branch is left in A.
+`InceptionV1` is the block of GoogLeNet (Szegedy et al. 2015, "Going Deeper with
+Convolutions", figure 2b). `InceptionA` to `InceptionE` are the blocks of Inception-v3
+(Szegedy et al. 2016, "Rethinking the Inception Architecture for Computer Vision"), with
+the letters and channels of torchvision, which keeps a 5x5 branch in A.
 
-Blocks take `conv`, made once by the network: it makes a `ConvUnit` of that network's
-dtype, normalization and mode, and may scale the channels that a block asks for. All
-padding is explicit and spread with the windows by `dilation`; the pools inside a block
-are spread too.
+Blocks take `conv`, which the network makes once: it makes a `ConvUnit` with the
+network's dtype, normalization and mode, and may scale the channels that a block asks
+for. All padding is explicit. `dilation` spreads all windows and their padding,
+including the poolings inside a block.
 """
 
 from collections.abc import Callable, Sequence
@@ -37,8 +37,7 @@ class ConvUnit(nn.Module):
     Attributes:
       padding: None is dilation * (kernel_size // 2), which keeps the size of the map
         at stride 1.
-      norm: what makes a normalization; None leaves it out, and gives the convolution
-        a bias.
+      norm: makes a normalization; None leaves it out, and the convolution gets a bias.
     """
 
     features: int
@@ -76,33 +75,33 @@ class ConvUnit(nn.Module):
 
 
 class _Inception(nn.Module):
-    """What the blocks share.
+    """The base class of the blocks.
 
     Attributes:
-      conv: what makes a `ConvUnit`.
-      dilation: of all windows of the block (see `models.strides`).
+      conv: makes a `ConvUnit`.
+      dilation: dilation of all windows of the block (see `models.strides`).
     """
 
     conv: ModuleDef
     dilation: Size = 1
 
     def unit(self, x: Map, features: int, kernel_size: Size, name: str) -> Same:
-        """A convolution that keeps the size of the map."""
+        """Applies a convolution that keeps the size of the map."""
         return self.conv(features, kernel_size, dilation=self.dilation, name=name)(x)
 
     def chain(self, x: Map, name: str, *units: tuple[int, Size]) -> Same:
-        """Convolutions (features, kernel size) one behind the other: `name`_1, ..."""
+        """Applies a chain of convolutions (features, kernel size): `name`_1, ..."""
         for i, (features, kernel_size) in enumerate(units, start=1):
             x = self.unit(x, features, kernel_size, f"{name}_{i}")
         return x
 
     def pool3x3(self, kind: type[nn.Module], x: Map) -> Map:
-        """3x3 pooling of stride 1, which keeps the size of the map."""
+        """Applies 3x3 pooling of stride 1, which keeps the size of the map."""
         return kind(3, 1, padding=self.dilation, dilation=self.dilation, name="pool")(x)
 
 
 class InceptionV1(_Inception):
-    """1x1; 1x1 and 3x3; 1x1 and 5x5; 3x3 max pooling and 1x1.
+    """Branches: 1x1; 1x1 and 3x3; 1x1 and 5x5; 3x3 max pooling and 1x1.
 
     Module names: `branch1x1`, `branch3x3_reduce`, `branch3x3`, `branch5x5_reduce`,
     `branch5x5`, `pool`, `branch_pool`.
@@ -110,7 +109,7 @@ class InceptionV1(_Inception):
     Attributes:
       features: channels in the order of the paper's table 1: 1x1, 3x3 reduce, 3x3,
         5x5 reduce, 5x5, pool projection.
-      kernel5x5: window of the "5x5" branch, which is 3 in torchvision.
+      kernel5x5: window of the "5x5" branch; 3 in torchvision.
     """
 
     features: Sequence[int] = (64, 96, 128, 16, 32, 32)
@@ -134,7 +133,7 @@ class InceptionA(_Inception):
     """Figure 5, for maps of 35x35: 1x1; 1x1 and 5x5; 1x1 and two 3x3; pooling and 1x1.
 
     Attributes:
-      pool_features: channels of the pooling branch; the others make 224.
+      pool_features: channels of the pooling branch; the other branches have 224.
     """
 
     pool_features: int = 64
@@ -153,7 +152,7 @@ class InceptionA(_Inception):
 class InceptionC(_Inception):
     """Figure 6 with n = 7, for maps of 17x17: 7x7 windows as 1x7 and 7x1.
 
-    1x1; 1x1, 1x7, 7x1; 1x1 and twice 7x1, 1x7; pooling and 1x1: 768 channels.
+    Branches: 1x1; 1x1, 1x7, 7x1; 1x1 and twice 7x1, 1x7; pooling and 1x1: 768 channels.
 
     Attributes:
       inner_features: channels inside of the two long branches.
@@ -184,11 +183,12 @@ class InceptionC(_Inception):
 class InceptionE(_Inception):
     """Figure 7, for maps of 8x8: 3x3 windows as 1x3 beside 3x1, 2048 channels.
 
-    1x1; 1x1, then 1x3 beside 3x1; 1x1 and 3x3, then 1x3 beside 3x1; pooling and 1x1.
+    Branches: 1x1; 1x1, then 1x3 beside 3x1; 1x1 and 3x3, then 1x3 beside 3x1; pooling
+    and 1x1.
     """
 
     def beside(self, x: Map, name: str) -> Same:
-        """1x3 and 3x1 of the same map: `name`a, `name`b."""
+        """Applies 1x3 and 3x1 convolutions to the same map: `name`a, `name`b."""
         branches = [
             self.unit(x, 384, (1, 3), f"{name}a"),
             self.unit(x, 384, (3, 1), f"{name}b"),
@@ -209,21 +209,25 @@ class InceptionE(_Inception):
 
 
 class _Reduction(_Inception):
-    """What the blocks share that halve the map (figure 10): 3x3 windows of stride 2
-    without padding, two of convolutions and one of max pooling, side by side.
+    """The base class of blocks that halve the map (figure 10).
+
+    Their branches end in 3x3 windows of stride 2 without padding: two convolutions and
+    one max pooling.
 
     Attributes:
-      strides: of these windows; 1 where the network dilates instead.
+      strides: strides of these windows; 1 if the network dilates instead.
     """
 
     strides: Size = 2
 
     def reduce(self, x: Map, features: int, name: str) -> Out:
+        """Applies a 3x3 convolution that halves the map."""
         return self.conv(
             features, 3, self.strides, padding=0, dilation=self.dilation, name=name
         )(x)
 
     def reduce_pool(self, x: Map) -> Out:
+        """Applies a 3x3 max pooling that halves the map."""
         return MaxPool(3, self.strides, dilation=self.dilation, name="pool")(x)
 
 
@@ -258,17 +262,17 @@ class InceptionD(_Reduction):
 
 
 class AuxiliaryPool(Described, nn.Module):
-    """The input of an auxiliary head: means over 5x5 windows of stride 3.
+    """The pooling of an auxiliary head: means over 5x5 windows of stride 3.
 
-    A map that leaves fewer than `cells` of them a side, which is one smaller than
-    3 * cells + 2, is averaged over a grid of `cells` a side instead, so that the
-    layers behind fit images of any size.
+    A map smaller than 3 * cells + 2 has fewer than `cells` such windows a side. It is
+    averaged over a grid of `cells` a side instead, so that the following layers fit
+    images of any size.
 
     Attributes:
-      cells: least size of the output.
-      dilation: of the map: only every such pixel counts, so that the head sees what
-        it would in the network that takes all its strides.
-      windows: False takes the grid for maps of any size.
+      cells: the least size of the output.
+      dilation: dilation of the map. Only every `dilation`-th pixel counts, so the head
+        sees the same values as in a network without dilation.
+      windows: False uses the grid for maps of any size.
     """
 
     cells: int

@@ -12,23 +12,22 @@ from cnn_jax.layers.windows import Size, per_dimension
 
 
 class InvertedResidual(nn.Module):
-    """1x1 convolution to many channels, 3x3 depthwise, and 1x1 back to few.
+    """A 1x1 convolution to many channels, 3x3 depthwise, and 1x1 back to few channels.
 
-    All three are followed by a normalization, the first two by the activation: the
-    last is linear, since ReLU would lose what few channels hold. The shortcut joins
-    the narrow ends. Module names: `expand_conv`, `expand_norm`, `depthwise_conv`,
-    `depthwise_norm`, `project_conv`, `project_norm`.
+    Normalization follows all three, and the activation follows the first two. The last
+    convolution is linear, since ReLU would lose information of few channels. The
+    shortcut joins the ends with few channels. Module names: `expand_conv`,
+    `expand_norm`, `depthwise_conv`, `depthwise_norm`, `project_conv`, `project_norm`.
 
     Attributes:
       features: output channels.
-      conv, norm: what makes a convolution and a normalization, as in
-        `layers.residual`.
-      expand_ratio: channels of the depthwise convolution to one of the input; at 1
+      conv, norm: make a convolution and a normalization, as in `layers.residual`.
+      expand_ratio: channels of the depthwise convolution divided by the input's; with 1
         the first convolution is left out.
-      strides: of the depthwise convolution.
-      dilation: of the depthwise convolution.
-      shortcut: whether the input is added where neither stride nor channels forbid
-        it. A block that dilates in place of a stride has none to begin with.
+      strides: strides of the depthwise convolution.
+      dilation: dilation of the depthwise convolution.
+      shortcut: add the input, if the output has its shape. Set it to false in a block
+        that dilates instead of striding, because the strided block has no shortcut.
     """
 
     features: int

@@ -1,6 +1,6 @@
-"""Convolution as a matrix product, by hand: what `convolve` computes, spelled out.
+"""Convolution as an explicit matrix product.
 
-It is the reference for `convolve`, which is faster and takes less memory.
+It is the reference for `convolve`, which is faster and needs less memory.
 """
 
 import math
@@ -23,11 +23,11 @@ def patches(
     padding: Padding = "SAME",
     dilation: Size = 1,
 ) -> Float[Array, "batch *out taps channels"]:
-    """The values under the window, for each place where it stands.
+    """Returns the values under the window, for each position of the window.
 
-    The taps of the window are in row-major order. The gradient is cheap (`taps`), which
-    that of `lax.conv_general_dilated_patches` is not. The arguments are the attributes
-    of `Conv`.
+    The taps of the window are in row-major order. The gradient of `taps` is cheap,
+    unlike the gradient of `lax.conv_general_dilated_patches`. The arguments are the
+    attributes of `Conv`.
 
     Raises:
       UserError: a size is impossible, or the window does not fit the padded input.
@@ -47,11 +47,11 @@ def im2col(
     padding: Padding = "SAME",
     dilation: Size = 1,
 ) -> Float[Array, "batch weights positions"]:
-    """The matrix X of each example: a column for each place of the window.
+    """Returns the matrix X of each example: a column for each position of the window.
 
     A column holds the values under the window, in the order of a kernel's weights
-    (height, width, channels); values under several places of it are repeated.
-    Arguments and errors are those of `patches`.
+    (height, width, channels). A value under several positions is repeated. Arguments
+    and errors are those of `patches`.
     """
     values = patches(x, window, strides=strides, padding=padding, dilation=dilation)
     batch, *out, taps, channels = values.shape
@@ -67,10 +67,10 @@ def convolve_as_matrix_product(
     dilation: Size = 1,
     groups: int = 1,
 ) -> Float[Array, "batch *out features"]:
-    """What `convolve` computes: W^T X, with a column of W for each filter.
+    """Returns the result of `convolve` as W^T X, with a column of W for each filter.
 
     Chellapilla et al. 2006, "High Performance Convolutional Neural Networks for
-    Document Processing". Each group is a product of its own. The arguments are the
+    Document Processing". Each group has its own product. The arguments are the
     attributes of `Conv`; errors are those of `patches`.
     """
     window, strides, padding, dilation = explicit(

@@ -1,4 +1,4 @@
-"""How error messages say which layer they are about."""
+"""Names of layers in error messages."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,14 +9,14 @@ from cnn_jax.core.errors import UserError
 
 
 def where(module: nn.Module) -> str:
-    """The path of a module within the network; its class, if it is by itself."""
+    """Returns the path of a module within the network, or its class if it is alone."""
     path = module.path if module.scope is not None else ()  # a call without `apply`
     return "/".join(path) or type(module).__name__
 
 
 @contextmanager
 def named(name: str) -> Iterator[None]:
-    """Puts `name` in front of the user errors raised within; "" leaves them be."""
+    """Puts `name` before user errors raised in the block; "" leaves them unchanged."""
     try:
         yield
     except UserError as error:

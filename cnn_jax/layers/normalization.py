@@ -1,15 +1,17 @@
 """Normalization layers."""
 
+import inspect
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax.numpy as jnp
+import numpy as np
 from flax.linen.dtypes import canonicalize_dtype
 from jax import lax
-from jax.typing import ArrayLike, DTypeLike
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Float32
 
 from cnn_jax.core.errors import UserError
@@ -17,20 +19,22 @@ from cnn_jax.layers.described import Described, Shape
 from cnn_jax.layers.naming import where
 
 Maps = Float[Array, "batch *space channels"]
-# Over space, of which each dimension is kept with a size of one.
+# Moments over space, with a size of one in each spatial dimension.
 Moments = Float32[Array, "batch *ones channels"]
 
 # The axis over which the training step maps devices, for synchronized statistics.
 BATCH_AXIS = "batch"
 
-# The variable, collection and name, whose presence freezes a `BatchNorm`.
+# The variable (collection and name) whose presence freezes a `BatchNorm`.
 FROZEN = ("frozen", "statistics")
 
 
 class Normalization(Described):
-    """The explanation that normalizations with learned scale and shift share."""
+    """A mixin that explains normalizations with a learned scale and shift."""
 
     kind: ClassVar[str]
+    use_scale: bool
+    use_bias: bool
 
     def explain(self, in_shape: Shape, out_shape: Shape) -> tuple[str, str]:
         channels = in_shape[-1]
@@ -42,62 +46,72 @@ class Normalization(Described):
         return self.kind, f"{words}{self.more_words(channels)}; {formula}"
 
     def more_words(self, channels: int) -> str:
-        """The part of the explanation that the other normalizations do not have."""
+        """Returns a part of the explanation that only some normalizations have."""
         return ""
 
 
 class BatchNorm(Normalization, nn.BatchNorm):
     """Batch normalization (Ioffe and Szegedy 2015) over all dimensions but the last.
 
-    Linen's `BatchNorm` with the accurate variance and the constants of the CNN
-    literature: running statistics keep 0.9 of their old value (PyTorch calls that
-    momentum 0.1), epsilon 1e-5. Scale, bias and statistics are float32, and so is the
-    reduction, whatever `dtype` the computation has. The running variance is the biased
-    one, where PyTorch keeps the unbiased one.
+    It is linen's `BatchNorm` with the accurate variance and the constants of the CNN
+    literature: running statistics keep 0.9 of their old value (PyTorch's momentum 0.1),
+    and epsilon is 1e-5. Scale, bias and statistics are float32, and the reduction is
+    float32 for every `dtype` of the computation. The running variance is the biased
+    variance; PyTorch keeps the unbiased one.
 
-    `axis_name=BATCH_AXIS` averages the statistics over all devices of a training
-    step that is mapped over that axis; while initializing, no axis is needed.
+    `axis_name=BATCH_AXIS` averages the statistics over all devices of a training step
+    that is mapped over this axis. Initialization needs no axis.
 
-    A layer is frozen where the variable collection of `FROZEN` has its entry: it
-    normalizes with the running statistics and does not change them, as with
-    `use_running_average=True`. The value of the entry is not read.
+    A layer is frozen if the variable `FROZEN` exists. It then normalizes with the
+    running statistics and does not change them, as with `use_running_average=True`. The
+    value of the variable is not read.
     """
 
     kind = "Batch Normalization"
 
     momentum: float = 0.9
     epsilon: float = 1e-5
-    # mean(x^2) - mean(x)^2, as linen has it else, is percents off where the values are
-    # near each other and far from zero: in batches, and more so in small groups.
+    # Linen's default, mean(x^2) - mean(x)^2, has errors of several per cent if values
+    # are close together and far from zero: in batches, and more so in small groups.
     use_fast_variance: bool = False
 
     @nn.compact
-    def __call__(self, x: ArrayLike, use_running_average: bool | None = None) -> Array:
-        """Normalizes; see linen's.
+    def __call__(
+        self,
+        x: Array | np.ndarray,
+        use_running_average: bool | None = None,
+        **options: Any,
+    ) -> Array:
+        """Normalizes `x`; see linen's `BatchNorm`.
 
         Raises:
-          UserError: the statistics of a batch are those of one value.
+          UserError: the batch statistics would be computed from one value.
         """
         if self.has_variable(*FROZEN):
-            return self._normalized_by_running_statistics(x)
+            return self._normalized_by_running_statistics(jnp.asarray(x))
         averaged = self.use_running_average or use_running_average
         if not averaged and not self.is_initializing():
             devices = lax.axis_size(self.axis_name) if self.axis_name else 1
             if devices * math.prod(x.shape[:-1]) == 1:
                 raise UserError(
-                    f"{where(self)}: batch normalization of maps of one pixel, of one "
-                    "example a device, has one value a channel, whose variance is 0: "
-                    "take a larger config.data.batch_size or larger images, or, on "
-                    "several devices, config.model.sync_batch_norm=true."
+                    f"{where(self)}: batch normalization of maps of one pixel, with "
+                    "one example on each device, has only one value for each channel, "
+                    "so its variance is 0: use a larger config.data.batch_size or "
+                    "larger images, or, on several devices, "
+                    "config.model.sync_batch_norm=true."
                 )
-        # The function itself: an interceptor sees one call of this module, this one.
-        return nn.BatchNorm.__call__.__wrapped__(self, x, use_running_average)
+        # Unwrapped, so that an interceptor sees one call of this module.
+        inherited = inspect.unwrap(nn.BatchNorm.__call__)
+        return inherited(self, x, use_running_average, **options)
 
     @nn.nowrap
-    def _normalized_by_running_statistics(self, x: ArrayLike) -> Array:
-        """The output of linen's with `use_running_average=True`, to the bit. Linen does
-        not let an argument overrule the attribute."""
-        mean, var = (self.get_variable("batch_stats", name) for name in ("mean", "var"))
+    def _normalized_by_running_statistics(self, x: Array) -> Array:
+        """Returns the output of linen's `BatchNorm` with `use_running_average=True`.
+
+        It is equal bit for bit. In linen an argument cannot override the attribute.
+        """
+        mean: Array = self.get_variable("batch_stats", "mean")
+        var: Array = self.get_variable("batch_stats", "var")
         factor, used = lax.rsqrt(var + self.epsilon), [x]
         if self.use_scale:
             used.append(self.param("scale", self.scale_init, mean.shape))
@@ -112,8 +126,10 @@ class BatchNorm(Normalization, nn.BatchNorm):
 def batch_norm(
     train: bool, *, sync: bool = False, dtype: DTypeLike | None = None, **attributes
 ) -> Callable[..., BatchNorm]:
-    """What makes a network's `BatchNorm` layers: with the batch's statistics where
-    `train`, over all devices where `sync`."""
+    """Returns a partial that makes a network's `BatchNorm` layers.
+
+    The layers use batch statistics if `train`, computed over all devices if `sync`.
+    """
     return partial(
         BatchNorm,
         use_running_average=not train,
@@ -126,15 +142,15 @@ def batch_norm(
 class GroupNorm(Normalization, nn.GroupNorm):
     """Group normalization (Wu and He 2018): each example, each group of channels.
 
-    Linen's `GroupNorm` with PyTorch's epsilon, 1e-5. With one group it is layer
-    normalization over space and channels, with a group a channel (`group_size=1`)
-    instance normalization (Ulyanov et al. 2016).
+    It is linen's `GroupNorm` with PyTorch's epsilon, 1e-5. With one group it is layer
+    normalization over space and channels. With one channel for each group
+    (`group_size=1`) it is instance normalization (Ulyanov et al. 2016).
 
-    `group_size`, channels of a group, takes the place of `num_groups`, which linen
-    would have to be told to be None.
+    `group_size`, the channels of a group, replaces `num_groups`; unlike in linen,
+    `num_groups` need not be set to None.
 
     Raises:
-      UserError: the channels cannot be split into such groups, or a group has one
+      UserError: the channels cannot be split into such groups, or a group has only one
         value.
     """
 
@@ -159,46 +175,58 @@ class GroupNorm(Normalization, nn.GroupNorm):
                 f"{where(self)}: {attribute}={size} does not divide {x.shape[-1]} "
                 "channels."
             )
-        channels = self.group_size or x.shape[-1] // self.num_groups
-        _check_values(self, channels * math.prod(x.shape[1:-1]))
+        grouped = self._grouped(x.shape[-1])
+        _check_values(self, grouped * math.prod(x.shape[1:-1]))
         return super().__call__(x, **options)
 
     @nn.nowrap
     def more_words(self, channels: int) -> str:
-        size = self.group_size or channels // self.num_groups
+        size = self._grouped(channels)
         return f", {channels // size} groups of {size}"
+
+    @nn.nowrap
+    def _grouped(self, channels: int) -> int:
+        """Returns the number of channels of a group."""
+        if self.num_groups is not None:
+            return channels // self.num_groups
+        assert self.group_size is not None  # one of the two is set
+        return self.group_size
 
 
 def _check_values(module: nn.Module, count: int) -> None:
-    """Raises UserError where a normalization has one value, from which only the mean,
-    itself, would be subtracted."""
+    """Raises `UserError` if a normalization has only one value.
+
+    The mean would be this value, so the result would always be zero.
+    """
     if count == 1:
         raise UserError(
-            f"{where(module)}: a mean and a variance of one value leave nothing of it: "
-            "take larger images."
+            f"{where(module)}: normalization of one value always gives zero: use "
+            "larger images."
         )
 
 
 def channel_moments(x: Maps, epsilon: float = 1e-5) -> tuple[Moments, Moments]:
-    """Mean and standard deviation over space of each channel of each example.
+    """Returns mean and standard deviation over space of each channel of each example.
 
-    In float32; the deviation is sqrt(biased variance + epsilon).
+    Both are float32; the deviation is sqrt(biased variance + epsilon).
     """
     space = tuple(range(1, x.ndim - 1))
     x = x.astype(jnp.float32)
     mean = x.mean(space, keepdims=True)
-    return mean, jnp.sqrt(jnp.var(x, space, keepdims=True, mean=mean) + epsilon)
+    # JAX's stub lacks `mean`.
+    var = jnp.var(x, space, keepdims=True, mean=mean)  # type: ignore[call-arg]
+    return mean, jnp.sqrt(var + epsilon)
 
 
 class InstanceNorm(Normalization, nn.Module):
     """Instance normalization (Ulyanov et al. 2016): (x - mean) / std of each channel of
-    each example, then a scale and a bias a channel, where they are used.
+    each example, then an optional scale and bias for each channel.
 
-    The values of PyTorch's `InstanceNorm2d(affine=True)`, and of `GroupNorm` with
-    `group_size=1`. Training and evaluation are alike.
+    It has the values of PyTorch's `InstanceNorm2d(affine=True)`, and of `GroupNorm`
+    with `group_size=1`. Training and evaluation are the same.
 
     Raises:
-      UserError: a map has one pixel.
+      UserError: a map has only one pixel.
     """
 
     kind = "Instance Normalization"
@@ -212,12 +240,12 @@ class InstanceNorm(Normalization, nn.Module):
     def __call__(self, x: Maps) -> Maps:
         _check_values(self, math.prod(x.shape[1:-1]))
         mean, std = channel_moments(x, self.epsilon)
-        factor, bias = 1 / std, 0.0
+        factor = 1 / std
         if self.use_scale:
             factor *= self.param("scale", nn.initializers.ones, x.shape[-1:])
+        y = (x - mean) * factor
         if self.use_bias:
-            bias = self.param("bias", nn.initializers.zeros, x.shape[-1:])
-        y = (x - mean) * factor + bias
+            y += self.param("bias", nn.initializers.zeros, x.shape[-1:])
         return y.astype(self.dtype or y.dtype)
 
 
@@ -226,12 +254,12 @@ def adaptive_instance_norm(
     style: Float[Array, "batch *style_space channels"],
     epsilon: float = 1e-5,
 ) -> Maps:
-    """The content with the mean and standard deviation of each channel of the style.
+    """Returns the content with the mean and standard deviation of the style's channels.
 
         std(style) (content - mean(content)) / std(content) + mean(style)
 
     Huang and Belongie 2017, "Arbitrary Style Transfer in Real-time with Adaptive
-    Instance Normalization", equation 8. The two may differ in size.
+    Instance Normalization", equation 8. Content and style may differ in size.
     """
     mean, std = channel_moments(content, epsilon)
     wanted_mean, wanted_std = channel_moments(style, epsilon)
@@ -240,7 +268,7 @@ def adaptive_instance_norm(
 
 class LayerNorm(Normalization, nn.LayerNorm):
     """Layer normalization (Ba et al. 2016) over the channels of each pixel, as in
-    ConvNeXt; linen's with PyTorch's epsilon, 1e-5, and the accurate variance."""
+    ConvNeXt; linen's layer with PyTorch's epsilon, 1e-5, and the accurate variance."""
 
     kind = "Layer Normalization"
 
@@ -255,20 +283,22 @@ def local_response_norm(
     beta: float = 0.75,
     k: float = 1.0,
 ) -> Float[Array, "batch *space channels"]:
-    """Each value divided by a power of the energy of its neighbors in channels.
+    """Returns each value divided by a power of the energy of neighboring channels.
 
         x_c / (k + alpha / size * sum of x_i^2)^beta,
         i from c - floor(size / 2) to c + floor((size - 1) / 2)
 
-    Krizhevsky et al. 2012, section 3.3. As in Caffe and PyTorch, `alpha` is divided
-    by `size` (the paper's k = 2 and alpha = 1e-4 without that division are k = 2 and
-    alpha = 5e-4 here). Accumulated in float32.
+    Krizhevsky et al. 2012, section 3.3. As in Caffe and PyTorch, `alpha` is divided by
+    `size`. The paper does not divide: its k = 2 and alpha = 1e-4 are k = 2 and alpha =
+    5e-4 here. Sums are accumulated in float32.
 
     Raises:
-      UserError: a size below 1.
+      UserError: the size is below 1.
     """
     if size < 1:
-        raise UserError(f"local response normalization over {size} channels.")
+        raise UserError(
+            f"local response normalization over {size} channels: size must be above 0."
+        )
     squares = lax.square(x.astype(jnp.float32))
     sums = lax.reduce_window(
         squares,

@@ -1,10 +1,10 @@
-"""Pooling and the way from maps to vectors: functions, and modules that apply them.
+"""Pooling, and flattening of maps to vectors, as functions and modules.
 
-The modules hold no parameters. They exist so that pooling has a name in the layer
-table and in captured intermediates.
+The modules have no parameters. They give pooling a name in the layer table and in
+captured intermediates.
 
-Maxima keep the dtype of their input, integers too. Means and norms are accumulated in
-float32 and have the input's dtype, or float32 where that is an integer.
+Maxima keep the dtype of their input, also for integers. Means and norms are accumulated
+in float32 and returned in the input's dtype, or in float32 for integers.
 """
 
 import dataclasses
@@ -29,10 +29,11 @@ from cnn_jax.layers.windows import Padding, Size, explicit, per_dimension
 
 Maps = Real[Array, "batch *space channels"]
 Out = Real[Array, "batch *out channels"]
+Sizes = tuple[int, ...]  # one entry for each spatial dimension
 
 
 def inexact_dtype(x: Array) -> DTypeLike:
-    """The dtype of `x`, where that can hold a fraction; float32 for integers."""
+    """Returns the dtype of `x`, or float32 for integers, which hold no fractions."""
     return x.dtype if jnp.issubdtype(x.dtype, jnp.inexact) else jnp.float32
 
 
@@ -44,17 +45,17 @@ def max_pool(
     dilation: Size = 1,
     ceil_mode: bool = False,
 ) -> Out:
-    """The largest value of each window; padding never wins.
+    """Returns the largest value of each window; padding never wins.
 
-    `strides` None is the window itself, so that windows touch without overlap.
-    `dilation` is the distance between two values of a window: one whose gaps pass over
-    a small input, so that it holds padding alone, is 0 here and in the other poolings.
-    With `ceil_mode` a last window may reach beyond the padded input, as in Caffe and
-    PyTorch.
+    `strides` None equals the window, so that windows neither overlap nor leave gaps.
+    `dilation` is the distance between two values of a window. A dilated window that
+    contains only padding, which small inputs allow, gives 0, here and in the other
+    poolings. With `ceil_mode` a last window may reach beyond the padded input, as in
+    Caffe and PyTorch.
 
     Raises:
-      UserError: a size is impossible, the window does not fit the input, or padding is
-        as large as the window, which would leave one empty.
+      UserError: a size is invalid, the window does not fit the input, or padding is as
+        large as the window, so that a window could be empty.
     """
     window, strides, dilation, given, pairs = _geometry(
         x, window, strides, padding, dilation, ceil_mode
@@ -74,12 +75,11 @@ def avg_pool(
     ceil_mode: bool = False,
     count_include_pad: bool = True,
 ) -> Out:
-    """The mean of each window, accumulated in float32.
+    """Returns the mean of each window, accumulated in float32.
 
-    `count_include_pad` says whether padding zeros count in the mean, as in PyTorch
-    and Caffe, or only the values of the input do, as in TensorFlow; what `ceil_mode`
-    adds at the end never counts. The other arguments and errors are those of
-    `max_pool`.
+    With `count_include_pad`, padding zeros count in the mean, as in PyTorch and Caffe;
+    without it only the input's values count, as in TensorFlow. Values that `ceil_mode`
+    adds at the end never count. The other arguments and errors are those of `max_pool`.
     """
     window, strides, dilation, given, pairs = _geometry(
         x, window, strides, padding, dilation, ceil_mode
@@ -99,17 +99,17 @@ def lp_pool(
     ceil_mode: bool = False,
     p: float = 2.0,
 ) -> Out:
-    """The p-norm of each window, (sum |x|^p)^(1/p), accumulated in float32.
+    """Returns the p-norm of each window, (sum |x|^p)^(1/p), accumulated in float32.
 
-    p=1 is the sum of the absolute values, and towards infinity their maximum
-    (Sermanet et al. 2012, "Convolutional Neural Networks Applied to House Numbers
-    Digit Classification"). Values beyond the border are zeros. PyTorch's differs in
-    that it takes no absolute values for an odd p, and scales windows that `ceil_mode`
-    cuts off as if they were whole. The other arguments and errors are those of
-    `max_pool`.
+    p=1 is the sum of the absolute values; towards infinity the norm becomes their
+    maximum (Sermanet et al. 2012, "Convolutional Neural Networks Applied to House
+    Numbers Digit Classification"). Values beyond the border are zeros. PyTorch's
+    pooling differs in two ways: it takes no absolute values for an odd p, and it scales
+    windows that `ceil_mode` cuts off as if they were whole. The other arguments and
+    errors are those of `max_pool`.
 
     Raises:
-      UserError: p is below 1, where this is no norm, or infinite.
+      UserError: p is infinite or below 1, where the formula is not a norm.
     """
     if not 1 <= p < math.inf:
         raise UserError(
@@ -119,7 +119,7 @@ def lp_pool(
         x, window, strides, padding, dilation, ceil_mode
     )
     y = jnp.abs(x.astype(jnp.float32))
-    # The norm over a window is that along one dimension of those along the others.
+    # The norm over a window is a norm along one dimension of norms along the others.
     for axis in range(len(window)):
 
         def along(values, rest, axis=axis):
@@ -138,18 +138,18 @@ def lp_pool(
 
 
 def global_avg_pool(x: Maps) -> Real[Array, "batch channels"]:
-    """The mean of each map (Lin et al. 2014, "Network in Network")."""
+    """Returns the mean of each map (Lin et al. 2014, "Network in Network")."""
     means = x.mean(axis=tuple(range(1, x.ndim - 1)), dtype=jnp.float32)
     return means.astype(inexact_dtype(x))
 
 
 def flatten(x: Real[Array, "batch *features"]) -> Real[Array, "batch flat"]:
-    """All values of an example as one vector, in row-major order (H, W, C)."""
+    """Returns the values of each example as a vector, in row-major order (H, W, C)."""
     return x.reshape(x.shape[0], math.prod(x.shape[1:]))
 
 
 class _Pool(Described, nn.Module):
-    """The attributes that the pooling modules share: the arguments of `max_pool`."""
+    """The base class of poolings; its attributes are the arguments of `max_pool`."""
 
     kind: ClassVar[str]
 
@@ -160,7 +160,7 @@ class _Pool(Described, nn.Module):
     ceil_mode: bool = False
 
     def arguments(self) -> dict[str, Any]:
-        """The attributes by name, those of subclasses too."""
+        """Returns the attributes by name, including those of subclasses."""
         fields = dataclasses.fields(self)
         own = [f.name for f in fields if f.name not in ("parent", "name")]
         return {name: getattr(self, name) for name in own}
@@ -185,7 +185,7 @@ class _Pool(Described, nn.Module):
 
     @nn.nowrap
     def more_words(self) -> str:
-        """The part of the explanation that the other poolings do not have."""
+        """Returns a part of the explanation that only some poolings have."""
         return ""
 
 
@@ -254,8 +254,16 @@ class Flatten(Described, nn.Module):
         return "-", f"Flatten to 1D; {product} = {math.prod(in_shape):,}"
 
 
-def _geometry(x, window, strides, padding, dilation, ceil_mode):
-    """Window, strides, dilation, the padding given and that with ceil mode's rest."""
+def _geometry(
+    x: Array,
+    window: Size,
+    strides: Size | None,
+    padding: Padding,
+    dilation: Size,
+    ceil_mode: bool,
+) -> tuple[Sizes, Sizes, Sizes, Pairs, Pairs]:
+    """Returns window, strides, dilation, the given padding, and the padding with the
+    values that ceil mode adds."""
     space = x.shape[1:-1]
     window, strides, given, dilation = explicit(
         space,
@@ -268,8 +276,8 @@ def _geometry(x, window, strides, padding, dilation, ceil_mode):
     extents = [d * (f - 1) + 1 for f, d in zip(window, dilation, strict=True)]
     if any(max(pair) >= size for pair, size in zip(given, extents, strict=True)):
         raise UserError(
-            f"pooling window {window} is not larger than padding {given}: some windows "
-            "would be empty."
+            f"pooling window {window} is not larger than padding {given}, so some "
+            "windows would be empty: use less padding."
         )
     pairs = given
     if ceil_mode:
@@ -295,29 +303,30 @@ def _geometry(x, window, strides, padding, dilation, ceil_mode):
 
 
 def _norm(parts, p):
-    """(sum |x|^p)^(1/p) over `parts`, which are not negative.
+    """Returns (sum |x|^p)^(1/p) over `parts`, which are not negative.
 
-    Divided by the largest of them first, lest powers overflow or vanish. As the norm of
-    what is scaled is scaled as much, the scale does not change the gradient.
+    The parts are divided by their largest value first, so that powers neither overflow
+    nor vanish. The norm scales with its input, so this does not change the gradient.
     """
     largest = lax.stop_gradient(reduce(jnp.maximum, parts))
     scale = jnp.where((largest > 0) & (largest < jnp.inf), largest, 1)
     sums = sum((part / scale) ** p for part in parts)
-    # The root's derivative is infinite at zero, where the norm's is taken as zero.
+    # At zero, where the root's derivative is infinite, the derivative is defined as 0.
     zero = sums == 0
     return jnp.where(zero, 0, scale * jnp.where(zero, 1, sums) ** (1 / p))
 
 
 def _sums(x, window, strides, dilation, pairs: Pairs):
+    """Returns the sum of each window in float32."""
     return reduce_windows(
         x.astype(jnp.float32), 0.0, lax.add, window, strides, dilation, pairs
     )
 
 
 def _counts(in_shape, out_shape, window, strides, dilation, pairs: Pairs, counted):
-    """How many of each window's values are in the input or its padding `counted`.
+    """Returns how many values of each window lie in the input or its padding `counted`.
 
-    A product of one factor a dimension, known from the shapes alone.
+    The count is a product of one factor for each dimension, from the shapes alone.
     """
     factors = []
     geometry = zip(window, strides, dilation, pairs, counted, strict=True)

@@ -1,6 +1,6 @@
-"""Which input values an output of a chain of layers sees, along one dimension.
+"""Receptive fields: the input values that an output of a chain of layers sees.
 
-`arithmetic` has these names too, among the other formulas of layers.
+All are along one dimension. `arithmetic` exports these names too.
 """
 
 from collections.abc import Iterable
@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 
 def receptive_field(layers: Iterable[tuple[int, int, int]]) -> int:
-    """Input values along one dimension that one output of a chain of layers sees.
+    """Returns the number of input values, along one dimension, that one output sees.
 
         r = 1 + sum over l of (f_l - 1) d_l s_1 ... s_(l-1)
 
-    `layers` are (kernel size, stride, dilation), the first layer first. Dumoulin and
-    Visin 2016, "A guide to convolution arithmetic"; Araujo et al. 2019, "Computing
-    Receptive Fields of Convolutional Neural Networks".
+    `layers` holds (kernel size, stride, dilation) of each layer, the first layer first.
+    Dumoulin and Visin 2016, "A guide to convolution arithmetic"; Araujo et al. 2019,
+    "Computing Receptive Fields of Convolutional Neural Networks".
     """
     size, jump = 1, 1
     for kernel_size, stride, dilation in layers:
@@ -25,10 +25,10 @@ def receptive_field(layers: Iterable[tuple[int, int, int]]) -> int:
 
 @dataclass(frozen=True)
 class ReceptiveField:
-    """Which input values reach which outputs, along one dimension.
+    """The input values that reach each output, along one dimension.
 
-    Output i depends on inputs from i * stride + start to i * stride + end; those below
-    0 and behind the last one are padding. The default is that of the input itself.
+    Output i depends on the inputs from i * stride + start to i * stride + end. Inputs
+    below 0 and after the last one are padding. The default is the input itself.
     """
 
     stride: int = 1
@@ -37,7 +37,7 @@ class ReceptiveField:
 
     @property
     def size(self) -> int:
-        """Inputs that one output sees, with padding."""
+        """The number of inputs that one output sees, including padding."""
         return self.end - self.start + 1
 
     def through(
@@ -47,10 +47,10 @@ class ReceptiveField:
         padding: int | tuple[int, int] = 0,
         dilation: int = 1,
     ) -> "ReceptiveField":
-        """That of the output of a convolution or pooling over this one's outputs.
+        """Returns the receptive field after a convolution or pooling of these outputs.
 
-        Window i covers outputs i s - p to i s - p + d(f - 1); of a pair only the
-        padding before matters.
+        Window i covers outputs i s - p to i s - p + d(f - 1). If `padding` is a pair,
+        only the padding before matters.
         """
         before = padding if isinstance(padding, int) else padding[0]
         reach = dilation * (kernel_size - 1)
@@ -61,10 +61,10 @@ class ReceptiveField:
         )
 
     def union(self, other: "ReceptiveField") -> "ReceptiveField":
-        """That of the sum or concatenation of two branches.
+        """Returns the receptive field of the sum or concatenation of two branches.
 
         Raises:
-          ValueError: their strides differ, so that their outputs do not face.
+          ValueError: their strides differ, so their outputs do not match.
         """
         if self.stride != other.stride:
             raise ValueError(

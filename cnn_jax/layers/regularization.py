@@ -1,8 +1,8 @@
-"""Layers that leave something out at random while training.
+"""Layers that drop values at random in training.
 
-What stays is scaled by 1 / (1 - rate), which keeps the mean, so that evaluation needs
-no scaling: there, and at a rate of zero, these layers do nothing. Their random numbers
-come from the stream "dropout".
+Kept values are scaled by 1 / (1 - rate), which keeps the mean, so evaluation needs no
+scaling. In evaluation, and at a rate of zero, these layers do nothing. Their random
+numbers come from the stream "dropout".
 """
 
 import flax.linen as nn
@@ -14,14 +14,14 @@ from cnn_jax.core.errors import UserError
 
 
 class _LeaveOut(nn.Module):
-    """What the layers share.
+    """The base class of the layers.
 
     Attributes:
-      rate: the probability of being left out, at least 0 and below 1.
-      deterministic: whether nothing is left out, as in evaluation.
+      rate: the probability of being dropped, at least 0 and below 1.
+      deterministic: drop nothing, as in evaluation.
 
     Raises:
-      UserError: an impossible rate.
+      UserError: the rate is invalid.
     """
 
     rate: float
@@ -37,7 +37,8 @@ class _LeaveOut(nn.Module):
 
     @nn.nowrap
     def _leave_out(self, x: Array, together: tuple[int, ...]) -> Array:
-        """`x`, of which the values along the axes `together` share their fate."""
+        """Returns `x` with dropped values; values along the axes `together` are dropped
+        together."""
         if self.deterministic or self.rate == 0:
             return x
         shape = [1 if i in together else n for i, n in enumerate(x.shape)]
@@ -55,8 +56,8 @@ class Dropout(_LeaveOut):
 class SpatialDropout(_LeaveOut):
     """Whole maps are zero with probability `rate` (Tompson et al. 2015).
 
-    Neighboring pixels carry the same information, so dropping single ones removes
-    little of it.
+    Neighboring pixels carry similar information, so dropping single pixels would remove
+    little information.
     """
 
     def __call__(
@@ -66,7 +67,7 @@ class SpatialDropout(_LeaveOut):
 
 
 class StochasticDepth(_LeaveOut):
-    """A residual branch is left out for an example with probability `rate`.
+    """A residual branch is zero for an example with probability `rate`.
 
     Huang et al. 2016, "Deep Networks with Stochastic Depth".
     """

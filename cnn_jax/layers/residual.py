@@ -1,12 +1,12 @@
 """Residual blocks (He et al. 2016, "Deep Residual Learning for Image Recognition"),
-and those with pre-activation (He et al. 2016, "Identity Mappings in Deep Residual
+with and without pre-activation (He et al. 2016, "Identity Mappings in Deep Residual
 Networks").
 
-Blocks take `conv` and `norm`, made once by the network: partials of `Conv`
-(without bias) and `BatchNorm` that already know dtype and mode. They hold for images
-and, given a `conv` that makes windows over three dimensions, for clips. All padding is
-explicit, dilation * (kernel_size // 2) at both ends, as in PyTorch: at stride 2
-"SAME" has the same shape but other values.
+Blocks take `conv` and `norm`, which the network makes once: partials of `Conv` (without
+bias) and `BatchNorm` with dtype and mode already set. Blocks work on images, and on
+clips with a `conv` over three dimensions. All padding is explicit, dilation *
+(kernel_size // 2) at both ends, as in PyTorch. At stride 2, "SAME" would give the same
+shape but other values.
 """
 
 from collections.abc import Callable
@@ -29,45 +29,46 @@ SHORTCUTS = ("projection", "average", "identity", "zero")
 
 
 def identity_shortcut(x: Map, features: int, strides: Size) -> Out:
-    """Option A of He et al.: every `strides`-th pixel, new channels zero.
+    """Returns option A of He et al.: every `strides`-th pixel, new channels zero.
 
     Raises:
-      UserError: `features` are fewer than the channels.
+      UserError: there are fewer `features` than channels.
     """
     rank = x.ndim - 2
     space = (slice(None, None, s) for s in per_dimension(strides, rank))
     new = features - x.shape[-1]
     if new < 0:
         raise UserError(
-            f"an identity shortcut adds channels and takes none away, from "
+            f"an identity shortcut cannot reduce the channels, here from "
             f"{x.shape[-1]} to {features}: set shortcut='projection'."
         )
     return jnp.pad(x[:, *space], [(0, 0)] * (rank + 1) + [(0, new)])
 
 
 class _ResidualBlock(nn.Module):
-    """What the blocks share: attributes, shortcut and sum.
+    """The base class of residual blocks, with attributes, shortcut and sum.
 
     Attributes:
-      features: channels of the 3x3 convolution before `width_per_group` scales it;
-        the block's output has `expansion` times as many.
-      conv, norm: what makes a convolution and a normalization.
-      strides: of the whole block.
-      dilation: of the 3x3 convolutions up to and including the one with the stride.
-      next_dilation: of those behind it, where it differs: in a block that dilates
-        instead of striding it is larger. None is `dilation`.
-      shortcut: where strides or channels change the shape, "projection" (option B: 1x1
-        convolution and normalization), "average" (a projection without strides, behind
-        average pooling over windows as large as the strides: 2x2) or "identity"
-        (option A: no parameters). "zero" leaves it out everywhere: the block of a plain
-        network.
-      zero_init: the last normalization starts with scale zero, so that the block
-        starts as its shortcut (Goyal et al. 2017, section 5.1).
-      drop: what makes the layer that leaves the branch out at random while training
-        (`StochasticDepth`); None is no such layer.
+      features: channels of the 3x3 convolution before `width_per_group` scales it; the
+        block's output has `expansion` times as many.
+      conv, norm: make a convolution and a normalization.
+      strides: strides of the whole block.
+      dilation: dilation of the 3x3 convolutions up to and including the one with the
+        stride.
+      next_dilation: dilation of the 3x3 convolutions after it. It is larger than
+        `dilation` in a block that dilates instead of striding. None is `dilation`.
+      shortcut: the shortcut if strides or channels change the shape: "projection"
+        (option B: 1x1 convolution and normalization), "average" (a projection without
+        strides, after average pooling over windows as large as the strides: 2x2), or
+        "identity" (option A: no parameters). "zero" leaves out all shortcuts, as in a
+        plain network.
+      zero_init: the last normalization starts with scale zero, so that the block starts
+        as its shortcut (Goyal et al. 2017, section 5.1).
+      drop: makes the layer that drops the branch at random in training
+        (`StochasticDepth`); None leaves it out.
 
     Raises:
-      UserError: an unknown shortcut, or an identity to fewer channels.
+      UserError: the shortcut is unknown, or is an identity to fewer channels.
     """
 
     features: int
@@ -86,20 +87,22 @@ class _ResidualBlock(nn.Module):
         super().__post_init__()
 
     def conv3x3(self, features: int, dilation: Size, **attributes) -> nn.Module:
-        """A convolution with a window of 3 in each dimension, which keeps the size."""
+        """Returns a convolution with a window of 3 in each dimension, which keeps the
+        size."""
         return self.conv(features, 3, padding=dilation, dilation=dilation, **attributes)
 
     def last_norm(self, name: str) -> nn.Module:
+        """Returns the last normalization of the branch."""
         init = nn.initializers.zeros if self.zero_init else nn.initializers.ones
         return self.norm(scale_init=init, name=name)
 
     def keeps(self, x: Map, features: int) -> bool:
-        """Whether the block's output has the shape of `x`, however small `x` is."""
+        """Returns whether the block keeps the shape of `x`, for inputs of any size."""
         strides = per_dimension(self.strides, x.ndim - 2)
         return x.shape[-1] == features and set(strides) == {1}
 
     def shortcut_of(self, x: Map, features: int) -> Out:
-        """`x` in the shape of the block's output."""
+        """Returns `x` in the shape of the block's output."""
         if self.keeps(x, features):
             return x
         if self.shortcut == "identity":
@@ -108,7 +111,7 @@ class _ResidualBlock(nn.Module):
         return self.norm(name="shortcut_norm")(self.projection(x, features))
 
     def projection(self, x: Map, features: int) -> Out:
-        """The shortcut's convolution."""
+        """Applies the shortcut's convolution, and its average pooling if any."""
         strides = self.strides
         if self.shortcut == "average":
             x, strides = self.averaged(x), 1
@@ -117,12 +120,12 @@ class _ResidualBlock(nn.Module):
         )
 
     def averaged(self, x: Map) -> Float[Array, "batch *out channels"]:
-        """Returns means of windows, of the size of the block's output (He et al. 2019,
-        "Bag of Tricks for Image Classification with Convolutional Neural Networks",
-        ResNet-D).
+        """Returns means of windows, with the size of the block's output.
 
+        He et al. 2019, "Bag of Tricks for Image Classification with Convolutional
+        Neural Networks", ResNet-D.
         Windows are as large as the strides, or as the strides that dilation replaces.
-        The map's end cuts off the last window.
+        The last window is cut off at the end of the map.
         """
         sizes = (self.strides, self.dilation, self.next_dilation or self.dilation)
         strides, dilation, behind = (per_dimension(n, x.ndim - 2) for n in sizes)
@@ -143,7 +146,7 @@ class _ResidualBlock(nn.Module):
         )(x)
 
     def add(self, x: Map, branch: Out) -> Out:
-        """The sum of the shortcut, of `x`, and the branch."""
+        """Returns the sum of the branch and the shortcut of `x`."""
         if self.drop is not None:
             branch = self.drop(name="drop")(branch)
         if self.shortcut == "zero":
@@ -171,13 +174,13 @@ class Bottleneck(_ResidualBlock):
     """1x1, 3x3 and 1x1 convolution and a shortcut (figure 5, right).
 
     The stride is in the 3x3 convolution ("v1.5", as in torchvision and NVIDIA's
-    recipes), where the paper has it in the first 1x1.
+    recipes); the paper has it in the first 1x1 convolution.
 
     Attributes:
-      groups: of the 3x3 convolution (Xie et al. 2017, ResNeXt: the cardinality).
-      width_per_group: channels of each of its groups where `features` is 64; they
-        grow with `features` (64 with one group is the ordinary ResNet, 128 the
-        wide one of Zagoruyko and Komodakis 2016).
+      groups: groups of the 3x3 convolution (Xie et al. 2017, ResNeXt: the cardinality).
+      width_per_group: channels of each of its groups if `features` is 64; they grow
+        with `features`. With one group, 64 is the ordinary ResNet and 128 the wide
+        ResNet of Zagoruyko and Komodakis 2016.
     """
 
     groups: int = 1
@@ -199,11 +202,11 @@ class Bottleneck(_ResidualBlock):
         return self.features * self.width_per_group // 64 * self.groups
 
     def squeeze(self, x: Map) -> Out:
-        """The first 1x1 convolution."""
+        """Applies the first 1x1 convolution."""
         return self.conv(self.width, 1, padding=0, name="conv1")(x)
 
     def grouped3x3(self, x: Map) -> Out:
-        """The 3x3 convolution, which has the stride."""
+        """Applies the 3x3 convolution, which has the stride."""
         return self.conv3x3(
             self.width,
             self.dilation,
@@ -214,26 +217,27 @@ class Bottleneck(_ResidualBlock):
 
 
 class _PreActivation(_ResidualBlock):
-    """What blocks with pre-activation share (figure 4e of "Identity Mappings").
+    """The base class of blocks with pre-activation (figure 4e of "Identity Mappings").
 
-    Normalization and ReLU stand before each convolution, and nothing behind the sum:
-    a signal passes through all blocks of a stage unchanged. Where the shape changes,
-    the shortcut starts behind the first ReLU, and its projection has no
-    normalization. `zero_init` starts the last convolution at zero, since behind a
-    scale of zero the ReLU would let no gradient through.
+    Normalization and ReLU precede each convolution, and nothing follows the sum, so a
+    signal can pass all blocks of a stage unchanged. If the shape changes, the shortcut
+    starts after the first ReLU, and its projection has no normalization. `zero_init`
+    starts the last convolution at zero: after a scale of zero, ReLU would block all
+    gradients.
 
     Attributes:
-      activated: the input is normalized and activated already, as the first block's
-        is: its first convolution takes it as it is (the paper's appendix).
+      activated: the input is already normalized and activated, so the first convolution
+        takes it directly. This holds for the first block (the paper's appendix).
     """
 
     activated: bool = False
 
     def activate(self, x: Map, name: str) -> Map:
+        """Applies normalization and ReLU."""
         return nn.relu(self.norm(name=name)(x))
 
     def first(self, x: Map) -> Map:
-        """What the first convolution takes."""
+        """Returns the input of the first convolution."""
         return x if self.activated else self.activate(x, "norm1")
 
     @property

@@ -1,4 +1,4 @@
-"""Maps in another size."""
+"""Interpolation of maps to another size."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -14,14 +14,15 @@ Maps = Float[Array, "batch *space channels"]
 Out = Float[Array, "batch *out channels"]
 
 
-# A call of its own, by whose name `analysis.receptive_field` knows what it does.
+# A jitted function, so that `analysis.receptive_field` recognizes the call by its name.
 @partial(jax.jit, static_argnames="size")
 def resize_bilinear(x: Maps, size: tuple[int, ...]) -> Out:
-    """Bilinear (over three dimensions trilinear) interpolation to `size` in space.
+    """Interpolates maps to a spatial `size`, bilinearly or in 3D trilinearly.
 
-    Output i of n lies at (i + 1/2) m / n - 1/2 among the m values of the input, between
-    two of them, or beyond the last one, which it then equals: half-pixel centers, as
-    `align_corners=False` in PyTorch. Where maps shrink, nothing is averaged.
+    Output i of n lies at (i + 1/2) m / n - 1/2 among the m values of the input (half-
+    pixel centers, as `align_corners=False` in PyTorch). It is interpolated between two
+    values; beyond the first or last value it equals this value. Maps that shrink are
+    not averaged.
     """
     shape = (x.shape[0], *size, x.shape[-1])
     with jax.named_scope(UNCOUNTED):
@@ -29,10 +30,10 @@ def resize_bilinear(x: Maps, size: tuple[int, ...]) -> Out:
 
 
 class Resize(Described, nn.Module):
-    """`resize_bilinear` to a size.
+    """`resize_bilinear` as a module.
 
     Attributes:
-      size: of the output in space.
+      size: the spatial size of the output.
     """
 
     size: Sequence[int]

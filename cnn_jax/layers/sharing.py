@@ -1,8 +1,8 @@
-"""Which weights are the same: parameter sharing as a choice.
+"""Parameter sharing: layers that share weights over space, over depth, or not at all.
 
-A convolution uses one kernel at all places in space. `SHARING` has what to compare that
-with: nothing shared, or shared by several layers too. All take the attributes of
-`Conv`, so that a network's `conv` can be a partial of any of them.
+A convolution shares one kernel over all positions. `SHARING` lists alternatives for
+comparison. All take the attributes of `Conv`, so that a network's `conv` can be a
+partial of any of them.
 """
 
 import math
@@ -33,14 +33,14 @@ class LocallyConnected(ConvLike):
 
     LeCun 1989, "Generalization and Network Design Strategies"; Taigman et al. 2014,
     "DeepFace". The parameters are "kernel", (*out, *window, channels / groups,
-    features), and "bias", (*out, features), so they belong to one size of the input.
-    Attributes and errors are those of `Conv`, and
+    features), and "bias", (*out, features), so they fit only one size of the input. The
+    layer also has the attributes and errors of `Conv`.
 
     Attributes:
-      kernel_init: of each pixel's kernel by itself.
+      kernel_init: initializer of each single pixel's kernel.
 
     Raises:
-      UserError: an input of another size than the parameters'.
+      UserError: the parameters were made for another size of the input.
     """
 
     @nn.compact
@@ -60,11 +60,12 @@ class LocallyConnected(ConvLike):
         positions = math.prod(out)
         shape = (*out, *self.window, per_group, self.features)
         if self.has_variable("params", "kernel"):
-            known = self.get_variable("params", "kernel").shape
+            known: tuple[int, ...] = self.get_variable("params", "kernel").shape
             if known[: len(out)] != tuple(out):
                 raise UserError(
-                    f"{self.where}: has a kernel for each pixel of a map of "
-                    f"{known[: len(out)]}, but the input makes one of {tuple(out)}."
+                    f"{self.where}: its parameters are for an output of "
+                    f"{known[: len(out)]}, but the input gives one of {tuple(out)}: "
+                    "use inputs of the original size."
                 )
         kernel = self.param("kernel", self._init_each, shape, jnp.float32)
         y = jnp.einsum(
@@ -82,8 +83,11 @@ class LocallyConnected(ConvLike):
         return self.explain_as("Locally Connected", in_shape, out_shape, out_shape[:-1])
 
     def _init_each(self, key, shape, dtype):
-        """Kernels drawn one by one: an initializer would take places in space for
-        inputs, and make them too small."""
+        """Returns kernels that are drawn one by one.
+
+        For the whole array, an initializer would count positions as inputs and make the
+        kernels too small.
+        """
         rank = len(self.window)
         keys = jax.random.split(key, math.prod(shape[:rank]))
         kernels = jax.vmap(lambda key: self.kernel_init(key, shape[rank:], dtype))(keys)
@@ -91,18 +95,19 @@ class LocallyConnected(ConvLike):
 
 
 class Repeat(nn.Module):
-    """One block applied several times in a row, always with the same parameters.
+    """One block applied several times in a row with the same parameters.
 
     Eigen et al. 2014, "Understanding Deep Architectures Using a Recursive Convolutional
-    Network". Batch statistics are shared too: each time adds to the running ones.
+    Network". Batch statistics are shared too: each application updates the running
+    statistics.
 
     Attributes:
-      block: what makes the module, which keeps the shape of its input. Its name is
+      block: makes the module, which must keep the shape of its input. Its name is
         `block`.
-      times: how often it is applied.
+      times: number of applications.
 
     Raises:
-      UserError: a number of times below 1.
+      UserError: `times` is below 1.
     """
 
     block: Callable[..., nn.Module]
@@ -111,7 +116,7 @@ class Repeat(nn.Module):
     @nn.compact
     def __call__(self, x: Maps) -> Out:
         if self.times < 1:
-            raise UserError(f"{where(self)}: a block applied times={self.times}.")
+            raise UserError(f"{where(self)}: times={self.times} must be at least 1.")
         block = self.block(name="block")
         for _ in range(self.times):
             x = block(x)
@@ -119,21 +124,21 @@ class Repeat(nn.Module):
 
 
 class DepthSharedConv(ConvLike):
-    """A convolution applied several times in a row, always with the same parameters.
+    """A convolution applied several times in a row with the same parameters.
 
-    As deep as `times` layers, and with the parameters of one: Eigen et al. 2014, whose
-    layers are tied. Where the input has other channels, or with strides, a convolution
-    of its own comes first, as there an untied layer does. `activation` stands between
-    any two. Modules: `entry` and `shared`. Attributes and errors are those of `Conv`,
-    and
+    It is as deep as `times` layers, with the parameters of one layer (the tied layers
+    of Eigen et al. 2014). If the input has another number of channels, or with strides,
+    a convolution with its own parameters comes first, like the untied layer of the
+    paper. `activation` is between any two convolutions. Modules: `entry` and `shared`.
+    The layer also has the attributes and errors of `Conv`.
 
     Attributes:
-      strides: of the first one.
-      times: how often the shared convolution is applied.
-      activation: between two convolutions, but not behind the last one.
+      strides: strides of the first convolution.
+      times: number of applications of the shared convolution.
+      activation: the non-linearity between two convolutions; none follows the last one.
 
     Raises:
-      UserError: a number of times below 1.
+      UserError: `times` is below 1.
     """
 
     times: int = 2
@@ -142,7 +147,7 @@ class DepthSharedConv(ConvLike):
     @nn.compact
     def __call__(self, x: Maps) -> Out:
         if self.times < 1:
-            raise UserError(f"{self.where}: a convolution applied times={self.times}.")
+            raise UserError(f"{self.where}: times={self.times} must be at least 1.")
         strides, _ = self.steps(x, self.features, self.groups)
 
         def conv(strides: Size, name: str) -> Conv:
@@ -169,7 +174,7 @@ class DepthSharedConv(ConvLike):
         return x
 
 
-# Over what a layer's weights are shared.
+# What a layer's weights are shared over.
 SHARING: dict[str, Callable[..., nn.Module]] = {
     "space": Conv,
     "none": LocallyConnected,

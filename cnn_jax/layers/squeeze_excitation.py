@@ -1,4 +1,4 @@
-"""Channels weighed by what the whole map shows (Hu et al. 2018)."""
+"""Squeeze-and-excitation: channels weighted by the map's content (Hu et al. 2018)."""
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -12,21 +12,21 @@ Maps = Float[Array, "batch *space channels"]
 
 
 class SqueezeExcitation(nn.Module):
-    """Each channel times a gate between 0 and 1 that the means of all channels set.
+    """Each channel times a gate between 0 and 1, computed from the channel means.
 
         x * sigmoid(W2 relu(W1 mean(x) + b1) + b2)
 
-    Hu et al. 2018, "Squeeze-and-Excitation Networks", equations 2 to 4, for any
-    number of dimensions in space. The means and the gate are computed in float32,
-    which costs next to nothing, for they are vectors; the output has the input's
-    dtype. Module names: `pool`, `reduce`, `expand`.
+    Hu et al. 2018, "Squeeze-and-Excitation Networks", equations 2 to 4, for any number
+    of spatial dimensions. The means and the gate are computed in float32, which costs
+    little because they are vectors. The output has the input's dtype. Module names:
+    `pool`, `reduce`, `expand`.
 
     Attributes:
       reduction: the paper's r: `reduce` has channels / r units, rounded down, but at
         least one.
 
     Raises:
-      UserError: a reduction below 1.
+      UserError: `reduction` is below 1.
     """
 
     reduction: int = 16

@@ -1,8 +1,8 @@
-"""The gradients of a convolution, themselves convolutions, and the layer made of one.
+"""The gradients of a convolution as functions, and the transposed convolution.
 
-The gradient with respect to the input, from a small map to a large one, is what
-networks that draw images or segment them use to make maps larger: the transposed
-convolution.
+The transposed convolution is the gradient with respect to the input, which leads from a
+small map to a large one. Networks that generate or segment images use it to enlarge
+maps.
 """
 
 from collections.abc import Sequence
@@ -41,25 +41,25 @@ def input_gradient(
     dilation: Size = 1,
     groups: int = 1,
 ) -> Maps:
-    """The gradient of `convolve` with respect to its input of `size` in space.
+    """Returns the gradient of `convolve` with respect to its input of spatial `size`.
 
-    The "full" convolution of the output's gradient with the flipped kernel, whose
-    input and output channels change places: zeros between the gradient's values, as
-    many as the stride skipped, and around it as many as the kernel reaches, less the
-    padding.
+    It is the "full" convolution of the output's gradient with the flipped kernel, whose
+    input and output channels are swapped. The stride inserts zeros between the
+    gradient's values. Around the gradient there are as many zeros as the kernel
+    reaches, minus the padding.
 
     Args:
-      gradient: of the loss with respect to the output.
-      kernel, strides, padding, dilation, groups: those of the convolution, as `Conv`
-        has them.
+      gradient: gradient of the loss with respect to the output.
+      kernel, strides, padding, dilation, groups: those of the convolution, as in
+        `Conv`.
 
     Raises:
-      UserError: a size is impossible, or the kernel does not fit the padded input.
+      UserError: a size is invalid, or the kernel does not fit the padded input.
     """
     window, strides, padding, dilation = explicit(
         size, kernel.shape[:-2], strides, padding, dilation
     )
-    # An input of `size` may have more outputs than there are gradients: those are zero.
+    # An input of `size` may have more outputs than gradients: the others are zero.
     full = convolution_xla.output_size(size, window, strides, padding, dilation)
     missing = [m - n for m, n in zip(full, gradient.shape[1:-1], strict=True)]
     if any(missing):
@@ -85,19 +85,17 @@ def filter_gradient(
     dilation: Size = 1,
     groups: int = 1,
 ) -> Kernel:
-    """The gradient of `convolve` with respect to its kernel of size `window`.
+    """Returns the gradient of `convolve` with respect to its kernel of size `window`.
 
-    The convolution of the input with the output's gradient: one is moved over the
-    other as far as the kernel is wide, examples are what is summed over, and stride
-    and dilation change places.
+    It is the convolution of the input with the output's gradient, at as many positions
+    as the kernel has taps, summed over examples. Stride and dilation are swapped.
 
     Args:
-      gradient: of the loss with respect to the output.
-      x, strides, padding, dilation, groups: those of the convolution, as `Conv` has
-        them.
+      gradient: gradient of the loss with respect to the output.
+      x, strides, padding, dilation, groups: those of the convolution, as in `Conv`.
 
     Raises:
-      UserError: a size is impossible, or the window does not fit the padded input.
+      UserError: a size is invalid, or the window does not fit the padded input.
     """
     window, strides, padding, dilation = explicit(
         x.shape[1:-1], window, strides, padding, dilation, name="window"
@@ -116,23 +114,24 @@ def filter_gradient(
 class ConvTranspose(ConvLike):
     """A transposed convolution: the gradient of a convolution as a layer.
 
-    It maps c_in channels to `features` as the gradient of the `Conv` from `features`
-    to c_in channels of the same attributes maps them, with that one's kernel "kernel"
-    (height, width, features / groups, c_in). Along each dimension the output has
+    It maps c_in channels to `features`, like the input gradient of a `Conv` from
+    `features` to c_in channels with equal attributes. The parameter "kernel" (height,
+    width, features / groups, c_in) is the kernel of this `Conv`. Along each dimension
+    the output has
 
         (n - 1) stride + dilation (f - 1) + 1 - before - after + output_padding
 
-    values, as in PyTorch (`arithmetic.transposed_output_size`), where padding
-    (before, after) cuts the output off. "SAME" makes n * stride of them, as in
-    TensorFlow. Other attributes and errors are those of `Conv`, and
+    values, as in PyTorch (`arithmetic.transposed_output_size`); padding (before, after)
+    cuts off the output. "SAME" gives n * stride values, as in TensorFlow. The layer
+    also has the attributes and errors of `Conv`.
 
     Attributes:
-      output_padding: values more at the end. A convolution of this stride makes n
-        values of several lengths; this says which of them it was.
+      output_padding: additional values at the end. A convolution with this stride
+        turns several lengths into n values; `output_padding` selects one of them.
 
     Raises:
-      UserError: nothing is left of the output, or `output_padding` is not below stride
-        or dilation, or given with "SAME".
+      UserError: the output would be empty, or `output_padding` is not below stride or
+        dilation, or is given with "SAME".
     """
 
     output_padding: Size = 0
@@ -159,7 +158,7 @@ class ConvTranspose(ConvLike):
 
     @nn.nowrap
     def _output(self, space, strides, dilation) -> tuple[tuple[int, ...], Pairs]:
-        """The output's size and what is cut off of it."""
+        """Returns the spatial size of the output, and the padding that it is cut by."""
         extra = per_dimension(self.output_padding, len(space), "output_padding")
         for more, s, d in zip(extra, strides, dilation, strict=True):
             if more >= max(s, d):
@@ -170,11 +169,11 @@ class ConvTranspose(ConvLike):
         same = self.padding == "SAME"
         if same and any(extra):
             raise UserError(
-                'padding="SAME" makes stride times as many values as the input has; '
+                'padding="SAME" gives stride times as many values as the input has: '
                 f"leave output_padding={self.output_padding} out."
             )
-        # The convolution whose gradient this is goes from the output to the input.
-        # Where the sizes do not say the padding, any that the window fits will do.
+        # This is the gradient of a convolution from the output to the input. If the
+        # padding does not depend on the size, any size that fits the window will do.
         sizes = [
             n * s if same else d * (f - 1) + 1
             for n, f, s, d in zip(space, self.window, strides, dilation, strict=True)
@@ -231,7 +230,7 @@ class ConvTranspose(ConvLike):
 
 
 def _length(n: int, f: int, s: int, pair: tuple[int, int], d: int, extra: int) -> str:
-    """The formula of the output's length along one dimension."""
+    """Returns the formula of the output's length along one dimension."""
     before, after = pair
     size = arithmetic.transposed_output_size(
         n, f, stride=s, padding=pair, dilation=d, output_padding=extra

@@ -1,4 +1,4 @@
-"""Maps and images made larger by an integer factor."""
+"""Upsampling of maps and images by an integer factor."""
 
 import flax.linen as nn
 import jax
@@ -15,23 +15,23 @@ Out = Float[Array, "batch out_height out_width features"]
 
 
 def pixel_shuffle(x: Maps, scale: int) -> Out:
-    """Channels moved to space: scale^2 of them become scale x scale pixels of one.
+    """Moves channels to space: scale^2 channels become scale x scale pixels of one.
 
         y[n, h scale + i, w scale + j, c] = x[n, h, w, (c scale + i) scale + j]
 
-    Behind a convolution, this makes the sub-pixel convolution of Shi et al. 2016,
+    After a convolution, this makes the sub-pixel convolution of Shi et al. 2016,
     "Real-Time Single Image and Video Super-Resolution Using an Efficient Sub-Pixel
     Convolutional Neural Network", equation 4, with the channels in the order of
     `torch.nn.PixelShuffle`.
 
     Raises:
-      UserError: a scale below 1, or one whose square does not divide the channels.
+      UserError: the scale is below 1, or its square does not divide the channels.
     """
     batch, height, width, channels = x.shape
     if scale < 1 or channels % scale**2:
         raise UserError(
-            f"PixelShuffle: {channels} channels cannot become {scale}x{scale} pixels "
-            "each of some channels."
+            f"PixelShuffle: {channels} channels cannot become {scale}x{scale} pixels: "
+            "the number of channels must be a multiple of their number."
         )
     x = x.reshape(batch, height, width, -1, scale, scale)
     x = x.transpose(0, 1, 4, 2, 5, 3)
@@ -39,7 +39,7 @@ def pixel_shuffle(x: Maps, scale: int) -> Out:
 
 
 class PixelShuffle(Described, nn.Module):
-    """`pixel_shuffle` by a scale."""
+    """`pixel_shuffle` as a module."""
 
     scale: int
 
@@ -57,20 +57,20 @@ class PixelShuffle(Described, nn.Module):
 
 
 def upsample_nearest(x: Maps, scale: int = 2) -> Out:
-    """Every pixel `scale` times along height and width."""
+    """Repeats every pixel `scale` times along height and width."""
     return x.repeat(scale, 1).repeat(scale, 2)
 
 
 def upsample_bicubic(x: Maps, scale: int) -> Out:
-    """Bicubic interpolation to `scale` times the size, with a mirrored border.
+    """Enlarges maps by `scale` with bicubic interpolation and a mirrored border.
 
-    The values of `data.bicubic.resize`, which are MATLAB's. An output at the phase p of
-    a pixel lies (p + 1/2) / scale - 1/2 beside it, and takes of the pixels around it
-    what the kernel of Keys 1981 with a = -1/2 says. So all of it is one convolution of
-    scale^2 fixed kernels, and `pixel_shuffle`.
+    The values equal those of `data.bicubic.resize`, which are MATLAB's. An output at
+    the phase p of a pixel lies (p + 1/2) / scale - 1/2 from the pixel. It weights the
+    neighboring pixels by the kernel of Keys 1981 with a = -1/2. So the interpolation is
+    one convolution with scale^2 fixed kernels, and `pixel_shuffle`.
 
     Raises:
-      UserError: a scale below 1.
+      UserError: the scale is below 1.
     """
     channels = x.shape[-1]
     if scale < 1:

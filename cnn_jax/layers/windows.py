@@ -1,7 +1,7 @@
-"""How a window moves over an input: what users write, made explicit.
+"""The geometry of windows: makes sizes, strides and padding of users explicit.
 
-Convolution and pooling share it. A size that is one integer holds for every
-dimension in space; padding may be written in the five ways of `Padding`.
+Convolution and pooling share these functions. One integer is a size for all spatial
+dimensions; padding can be written in the five ways of `Padding`.
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,24 +15,25 @@ from cnn_jax.layers import arithmetic
 from cnn_jax.layers.naming import named
 
 Integer = int | np.integer
-# One integer for all dimensions, or one a dimension.
+# One integer for all dimensions, or one for each dimension.
 Size = Integer | Sequence[Integer]
-# Zeros at both ends: an integer, an integer a dimension, a pair (before, after) a
-# dimension, "VALID" (none) or "SAME" (output size ceil(n / stride), an odd zero at
-# the end, as in TensorFlow).
+# Zeros at both ends: an integer, an integer or a pair (before, after) for each
+# dimension, "VALID" (none), or "SAME" (output size ceil(n / stride), an odd zero at the
+# end, as in TensorFlow).
 Padding = Size | Sequence[Sequence[Integer]] | str
 
 
 def per_dimension(
     value: Size, rank: int, name: str = "size", *, least: int = 0
 ) -> tuple[int, ...]:
-    """`value` for each of `rank` dimensions.
+    """Returns `value` for each of `rank` dimensions.
 
-    `name` is what error messages call it.
+    Args:
+      name: the name of the value in error messages.
 
     Raises:
-      UserError: a sequence of another length, or what is not an integer of at least
-        `least`.
+      UserError: a sequence has another length, or an entry is not an integer of at
+        least `least`.
     """
     values = _entries(value, rank, name)
     if not all(isinstance(entry, Integer) and entry >= least for entry in values):
@@ -48,13 +49,14 @@ def explicit_padding(
     dilation: Sequence[int],
     where: str = "",
 ) -> Pairs:
-    """The zeros (before, after) along each dimension of an input of `sizes`.
+    """Returns the zeros (before, after) along each dimension of an input of `sizes`.
 
-    `where` names the layer in error messages.
+    Args:
+      where: the name of the layer in error messages.
 
     Raises:
-      UserError: unknown name, one entry too many or too few, a negative one, or the
-        window does not fit the padded input.
+      UserError: the padding has an unknown name, a wrong number of entries or a
+        negative entry, or the window does not fit the padded input.
     """
     rank = len(sizes)
     geometry = list(zip(sizes, window, strides, dilation, strict=True))
@@ -70,10 +72,16 @@ def explicit_padding(
             raise unknown("padding", padding, ("SAME", "VALID"))
         else:
             entries = _entries(padding, rank, "padding")
-            pairs = tuple(per_dimension(entry, 2, "padding") for entry in entries)
+            pairs = tuple(_pair(entry) for entry in entries)
         for (n, f, s, d), pair in zip(geometry, pairs, strict=True):
             arithmetic.output_size(n, f, stride=s, padding=pair, dilation=d)
     return pairs
+
+
+def _pair(padding: Size) -> tuple[int, int]:
+    """Returns the padding (before, after) of one dimension."""
+    before, after = per_dimension(padding, 2, "padding")
+    return before, after
 
 
 def explicit(
@@ -85,12 +93,13 @@ def explicit(
     *,
     name: str = "kernel_size",
 ) -> tuple[tuple[int, ...], tuple[int, ...], Pairs, tuple[int, ...]]:
-    """Window, strides, padding and dilation along each dimension of `space`.
+    """Returns window, strides, padding and dilation along each dimension of `space`.
 
-    `name` is what error messages call the window.
+    Args:
+      name: the name of the window in error messages.
 
     Raises:
-      UserError: what `per_dimension` and `explicit_padding` raise.
+      UserError: as in `per_dimension` and `explicit_padding`.
     """
     rank = len(space)
     window = per_dimension(window, rank, name, least=1)
@@ -101,7 +110,7 @@ def explicit(
 
 
 def _entries(value: Any, count: int, name: str) -> tuple[Any, ...]:
-    """Those of a sequence, or `count` times the value that is none."""
+    """Returns the entries of a sequence, or a single value `count` times."""
     entries = tuple(value) if isinstance(value, Iterable) else (value,) * count
     if len(entries) != count:
         raise UserError(

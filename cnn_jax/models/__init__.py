@@ -1,19 +1,23 @@
 """Models by name: `create("resnet20", num_classes=10, dtype="bfloat16", width=8)`.
 
-Every model is a linen module, called as `model.apply(variables, images, train)`
-with images (batch, height, width, channels), and some with clips (batch, frames,
-height, width, channels); it returns float32 logits (batch, num_classes), or with a head
-of `pixel_heads` (batch, height, width, num_classes). With head="embedding" it returns a
-dict: "embedding" (batch, embedding_features), and "cosine" (batch, num_classes) of its
-angles to the classes; with head="cam" one of "logits" and "maps". The networks of
-`enhancement` return images, and have no classes (`classifies`).
+Every model is a linen module, called as `model.apply(variables, images, train)` with
+images (batch, height, width, channels). Some models also take clips (batch, frames,
+height, width, channels). The output depends on the head:
 
-`create("my_project.nets.MyNet", ...)` makes a model of anybody's by its import path.
+* most heads: float32 logits (batch, num_classes);
+* heads of `pixel_heads`: logits (batch, height, width, num_classes);
+* "embedding": a dict of "embedding" (batch, embedding_features) and "cosine" (batch,
+  num_classes), the cosine of the angle between the embedding and each class vector;
+* "cam": a dict of "logits" and class activation "maps".
 
-`create("fcos:resnet20", num_classes=10, strides=(2, 4), width=8)` is a detector on a
-backbone, of the attributes of both; what it returns is in `fcos.FCOS`. `unet:NAME` is
-the expanding path of a U-Net on one, and `johnson:NAME` learns a style that its maps
-tell, as `style_transfer.Stylist` says.
+The networks of `enhancement` return images and have no classes (`classifies`).
+
+`create("my_project.nets.MyNet", ...)` makes a user's model by its import path.
+
+`create("fcos:resnet20", num_classes=10, strides=(2, 4), width=8)` makes a detector on a
+backbone, with the attributes of both; `fcos.FCOS` describes its outputs. `unet:NAME` is
+the expanding path of a U-Net on a backbone. `johnson:NAME` learns a style with losses
+on the feature maps of a backbone (`style_transfer.Stylist`).
 """
 
 from typing import Any
@@ -77,14 +81,14 @@ MODELS: dict[str, ModelSpec] = {
     **style_transfer.VARIANTS,
 }
 
-# Networks on the maps of another one, their backbone: "fcos:resnet18".
+# Networks on the feature maps of another network, their backbone: "fcos:resnet18".
 ON_BACKBONES: dict[str, ModelSpec] = {
     **fcos.ON_BACKBONES,
     **unet.ON_BACKBONES,
     **style_transfer.ON_BACKBONES,
 }
 
-# Fields that such a network and its backbone both have.
+# Fields that a network on a backbone has in common with its backbone.
 SHARED = {"num_classes", "dtype"}
 
 DTYPES: dict[str, DTypeLike] = {
@@ -101,16 +105,16 @@ def create(
     dtype: DTypeLike | None = None,
     **attributes: Any,
 ) -> nn.Module:
-    """Returns the model of that name; see `spec_of`.
+    """Returns the model with this name; see `spec_of`.
 
     Args:
-      num_classes: None is the number of the published network, or of the backbone.
-      dtype: of the computation, which may be a name of `DTYPES`; None is float32.
+      num_classes: None: the number of the published network, or of the backbone.
+      dtype: dtype of the computation, or its name in `DTYPES`; None is float32.
       attributes: values for keys of `attributes(name)`.
 
     Raises:
-      UserError: unknown model, attribute or dtype, an impossible value, a missing one,
-        or `num_classes` for a network without such a field.
+      UserError: the model, an attribute or the dtype is unknown; a value is invalid or
+        missing; or `num_classes` is given for a network without classes.
     """
     known, spec = _attributes(name), spec_of(name)
     if dtype is not None:
@@ -132,7 +136,7 @@ def create(
         return spec.make(**attributes)
     shared = {key: attributes[key] for key in SHARED & attributes.keys()}
     own = {key: attributes.pop(key) for key in spec.fields().keys() & attributes.keys()}
-    # Without its head it has no classes: any number is theirs.
+    # The backbone's head is not used, so any number of classes will do.
     network = _backbone(upper, backbone).make(
         **{"num_classes": 1} | shared | attributes
     )
@@ -140,12 +144,12 @@ def create(
 
 
 def _classes(name: str, spec: ModelSpec, num_classes: int | None) -> dict[str, int]:
-    """The field `num_classes`, where the model has it and does not know it itself."""
+    """Returns the field `num_classes`, if the model has the field and no default."""
     if not spec.classifies:
         if num_classes is None:
             return {}
         raise UserError(
-            f"num_classes={num_classes}: {name} has no classes: leave it out."
+            f"num_classes={num_classes}: {name} has no classes; leave num_classes out."
         )
     if num_classes is None:
         num_classes = published(name).num_classes
@@ -157,16 +161,16 @@ def _classes(name: str, spec: ModelSpec, num_classes: int | None) -> dict[str, i
 
 
 def spec_of(name: str) -> ModelSpec:
-    """Returns the spec of a model; of "fcos:resnet18" the one of `fcos`.
+    """Returns the spec of a model; for "fcos:resnet18" the spec of `fcos`.
 
     Args:
-      name: of `MODELS`, one of `ON_BACKBONES` before the name of a backbone, such as
-        "unet:resnet18", or an import path such as "my_project.nets.MyNet". The path
-        leads to a linen module class with `__call__(self, x, train)`, to a
-        `functools.partial` of one, or to a `ModelSpec`.
+      name: a name of `MODELS`, a name of `ON_BACKBONES` before the name of a backbone,
+        such as "unet:resnet18", or an import path such as "my_project.nets.MyNet". The
+        path leads to a linen module class with `__call__(self, x, train)`, to a
+        `functools.partial` of such a class, or to a `ModelSpec`.
 
     Raises:
-      UserError: there is no such model.
+      UserError: no such model exists.
     """
     upper, _ = parts(name)
     if upper:
@@ -175,12 +179,13 @@ def spec_of(name: str) -> ModelSpec:
 
 
 def _found(kind: str, name: str, known: dict[str, ModelSpec]) -> ModelSpec:
+    """Returns the spec of a known model, or of a module at an import path."""
     found = imports.find(kind, name, known)
     return found if isinstance(found, ModelSpec) else ModelSpec(found)
 
 
 def _backbone(upper: str, name: str) -> ModelSpec:
-    """The spec of a network that `upper` can be built on."""
+    """Returns the spec of a network on which `upper` can be built."""
     known = {name: spec for name, spec in MODELS.items() if _has_image_maps(spec)}
     found = _found(f"backbone of {upper}", name, known)
     if not _has_image_maps(found):
@@ -192,11 +197,12 @@ def _backbone(upper: str, name: str) -> ModelSpec:
 
 
 def _has_image_maps(spec: ModelSpec) -> bool:
+    """Returns whether the model makes feature maps of images, not of clips."""
     return issubclass(spec.module, Classifier) and not spec.module.takes_clips
 
 
 def parts(name: str) -> tuple[str, str]:
-    """("fcos", "resnet18") of "fcos:resnet18", and ("", "resnet18") of "resnet18"."""
+    """Splits "fcos:resnet18" into ("fcos", "resnet18"), "resnet18" into ("", ...)."""
     upper, _, backbone = name.rpartition(":")
     return upper, backbone
 
@@ -211,7 +217,7 @@ def published_shape(name: str) -> tuple[int, ...]:
     """Returns the published shape of one example, channels last.
 
     Raises:
-      UserError: nobody published one.
+      UserError: the shape is not published.
     """
     shape = published(name).input_shape
     if shape is None:
@@ -225,9 +231,9 @@ def published_shape(name: str) -> tuple[int, ...]:
 def attributes(name: str) -> dict[str, tuple[Any, Any]]:
     """Returns (type, default) of every attribute of `name` that a config may set.
 
-    The values are plain: str, int, float, bool, None and tuples of them. The default is
-    `dataclasses.MISSING` where the model has none. A model on a backbone has the
-    attributes of its backbone too, without those of the backbone's head.
+    The values are plain: str, int, float, bool, None and tuples of these. An attribute
+    without a default has `dataclasses.MISSING`. A model on a backbone also has the
+    attributes of its backbone, except for those of the backbone's head.
 
     Raises:
       UserError: unknown model.
@@ -244,16 +250,16 @@ _attributes = attributes  # for functions with an argument of that name
 
 
 def classifies(name: str) -> bool:
-    """Whether the model `name` has classes, and makes no images."""
+    """Returns whether the model `name` has classes; others return images."""
     return spec_of(name).classifies
 
 
 def features(
     model: nn.Module, variables: Any, images: Float[Array, "batch *space channels"]
 ) -> Float[Array, "batch *out features"]:
-    """The last map of a convolutional network, before its head, in evaluation.
+    """Returns the last feature map of a convolutional network in evaluation mode.
 
-    Its size is that of the images divided by the model's `output_stride`.
+    Its size is the size of the images divided by the model's `output_stride`.
     """
     _, state = model.apply(variables, images, train=False, mutable=["intermediates"])
     (maps,) = state["intermediates"]["features"]
@@ -261,5 +267,5 @@ def features(
 
 
 def has_map(model: nn.Module) -> bool:
-    """Whether `features` finds a map in the model."""
+    """Returns whether `features` finds a feature map in the model."""
     return isinstance(model, Classifier)

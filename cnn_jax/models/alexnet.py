@@ -1,5 +1,5 @@
 """AlexNet (Krizhevsky et al. 2012, "ImageNet Classification with Deep Convolutional
-Neural Networks"), as textbooks draw it, as published, and in one tower.
+Neural Networks"): the textbook's table, as published, and in one tower.
 
 Module names: `conv1`, `pool1`, `conv2`, `pool2`, `conv3`, `conv4`, `conv5`, `pool3`,
 `flatten`, `fc1`, `fc2`, `head`; with local response normalization `norm1`, `norm2`.
@@ -23,24 +23,27 @@ from cnn_jax.models.spec import IMAGENET, ModelSpec, Published, torchvision
 class AlexNet(Classifier, kw_only=True):
     """Five convolutions, three overlapping poolings, three fully connected layers.
 
-    The defaults are the textbooks' table: one tower, no normalization, and a first
-    convolution without padding, so that 224x224 pixels give maps of 54, 26, 12, 5 and
-    50,844,008 parameters. Kernels start as in He et al. 2015 and biases at zero,
-    where the paper draws from N(0, 0.01) and sets some biases to one. See
-    `Classifier` for other heads; `head_width` scales the fully connected layers.
+    The defaults follow the textbook's table: one tower, no normalization, and a
+    first convolution without padding. With them, 224x224 pixels give maps of 54, 26, 12
+    and 5 pixels, and the network has 50,844,008 parameters. Kernels start as in He et
+    al. 2015 and biases at zero; the paper draws kernels from N(0, 0.01) and sets some
+    biases to one. See `Classifier` for other heads; `head_width` scales the fully
+    connected layers.
 
     Attributes:
-      channels: of the five convolutions.
-      padding: zeros around the images; 2 gives maps of 55 from 224x224 pixels, the
-        published number, and 6x6 at the end.
-      groups: of `conv2`, `conv4` and `conv5`: the paper's two towers, one a GPU.
-      local_response_norm: after the ReLU of `conv1` and `conv2` (section 3.3).
+      channels: channels of the five convolutions.
+      padding: zeros around the images; 2 gives the published maps of 55 from 224x224
+        pixels, and 6x6 at the end.
+      groups: groups of `conv2`, `conv4` and `conv5`: the paper's two towers, one for
+        each GPU.
+      local_response_norm: add local response normalization after the ReLU of `conv1`
+        and `conv2` (section 3.3).
       stem: "imagenet", or "small" for images of 32x32 and below: `conv1` is 3x3 with
         stride 1, and poolings have a padding of 1, which halves maps of any size.
       width_multiplier: scales `channels`, rounded to a multiple of `groups`.
 
     Raises:
-      UserError: an attribute's value that makes no network, or an image too small.
+      UserError: an attribute has an invalid value, or the image is too small.
     """
 
     head: str = "flatten_fc"
@@ -56,7 +59,7 @@ class AlexNet(Classifier, kw_only=True):
         if len(self.channels) != 5:
             raise UserError(
                 f"channels={tuple(self.channels)} needs five entries, "
-                "one a convolution."
+                "one for each convolution."
             )
 
     @property
@@ -87,7 +90,7 @@ class AlexNet(Classifier, kw_only=True):
         def norm(i, x):
             if not self.local_response_norm:
                 return x
-            # The paper's constants; its sum is not divided by the 5 channels.
+            # The paper's constants. The paper does not divide the sum by 5 channels.
             return layers.LocalResponseNorm(5, 5 * 1e-4, 0.75, 2.0, name=f"norm{i}")(x)
 
         def pool(i, x, step):
@@ -100,7 +103,7 @@ class AlexNet(Classifier, kw_only=True):
         else:
             x = conv(1, x, 11, first[0], self.padding)
         x = pool(1, norm(1, x), pool1)
-        # Between two poolings nothing strides, but dilation is that of the next.
+        # Layers between two poolings have no stride, but the next pooling's dilation.
         inner = lambda step: strides.Step(before=step.before)  # noqa: E731
         x = conv(2, x, 5, inner(pool2), 2, self.groups)
         x = pool(2, norm(2, x), pool2)
@@ -115,9 +118,9 @@ class OneWeirdTrick(AlexNet, kw_only=True):
     """The network of Krizhevsky 2014, "One weird trick for parallelizing convolutional
     neural networks": one tower without normalization, and fewer channels.
 
-    As torchvision has it, in geometry and in its 256 channels of `conv4` (the paper's
-    384), with 61,100,840 parameters; but the dropout is behind the hidden layers, as
-    in Krizhevsky et al. 2012, where torchvision has it before them.
+    Geometry and the 256 channels of `conv4` (384 in the paper) are torchvision's, with
+    61,100,840 parameters. Dropout follows the hidden layers, as in Krizhevsky et al.
+    2012; torchvision has it before them.
     """
 
     default_head_grid: ClassVar[int | None] = 6
@@ -127,7 +130,8 @@ class OneWeirdTrick(AlexNet, kw_only=True):
 
 
 def _names(_: AlexNet) -> Rules:
-    # Behind convolutions 1, 2 and 5 there is a pooling beside the ReLU.
+    """Returns the rules for torchvision's names."""
+    # Convolutions 1, 2 and 5 are followed by a pooling in addition to the ReLU.
     index = {1: 0, 2: 3, 3: 6, 4: 8, 5: 10}
     return (
         (r"conv(\d)", lambda i: f"features.{index[i]}"),

@@ -1,4 +1,4 @@
-"""What all networks share: heads, and strides turned to dilation."""
+"""The base class of classifiers: heads, and output strides by dilation."""
 
 import dataclasses
 import itertools
@@ -17,22 +17,21 @@ from cnn_jax.core import fit, ranges
 from cnn_jax.core.errors import UserError, unknown
 from cnn_jax.core.ranges import Cells, Count, Rate
 from cnn_jax.layers import initializers
-from cnn_jax.layers.windows import Size
 from cnn_jax.models import outputs, pixel_heads, strides
 from cnn_jax.models.network import Network
 
 Maps = Float[Array, "batch *space channels"]
-# One row of classes an image or clip, and with those of `pixel_heads` one a pixel.
-# With the head "embedding" two vectors an image.
+# Logits for each image or clip, or for each pixel with a head of `pixel_heads`. The
+# heads "embedding" and "cam" return dicts.
 Logits = Float[Array, "batch *pixels classes"] | dict[str, Float[Array, "batch _"]]
 
-# torchvision leaves most classifiers at PyTorch's default, uniform in
-# +-1/sqrt(fan_in); the bias starts at zero here.
+# torchvision leaves most classifiers at PyTorch's default, uniform in +-1/sqrt(fan_in);
+# here the bias starts at zero.
 head_init = initializers.variance_scaling(1 / 3, "fan_in", "uniform")
 # He et al. 2015, for fully connected layers followed by ReLU.
 hidden_init = initializers.variance_scaling(2.0, "fan_in", "normal")
 
-# What makes logits of the last map, and the attributes that are its own.
+# The heads, each with the attributes that belong to it.
 HEADS: dict[str, tuple[str, ...]] = {
     "gap": (),
     "conv_gap": (),
@@ -46,11 +45,11 @@ HEADS: dict[str, tuple[str, ...]] = {
     "cam": (),
 }
 OF_HEADS = tuple(dict.fromkeys(itertools.chain(*HEADS.values())))
-# The collection of variables that holds the last map where it was computed before.
+# The variable collection for a last map that was computed before.
 CACHED = "cached"
-# Fields for the layers behind the last map, which a backbone has no use for.
+# Fields of the layers after the last map. A backbone does not use these layers.
 NOT_OF_BACKBONES = ("head", *OF_HEADS, "dropout", "auxiliary", "auxiliary_dropout")
-# The kind of output of each head, and which heads to take for a kind.
+# The kind of output of each head, and the heads to set for each kind.
 KINDS = dict.fromkeys(HEADS, "logits") | dict.fromkeys(pixel_heads.WIDTHS, "maps")
 KINDS |= {"embedding": "embedding", "cam": "class_maps"}
 CHANGES = {
@@ -61,21 +60,22 @@ MAY_BE_EMPTY = {"head_width", "flattened", "filters"}
 
 
 def cached(features: Maps | None) -> dict[str, Any]:
-    """Returns the variables with which a network applies its head to `features`.
+    """Returns the variables with which a network applies only its head to `features`.
 
-    The layers before the head are traced but, as nothing uses them, not compiled.
+    The layers before the head are traced but not compiled, because nothing uses their
+    results.
     """
     return {} if features is None else {CACHED: {"features": features}}
 
 
 def scaled(channels: int, multiplier: float, divisor: int = 1) -> int:
-    """`channels * multiplier`, rounded to a multiple of `divisor`, at least one.
+    """Returns `channels * multiplier`, rounded to a multiple of `divisor`.
 
-    Rounding never takes away more than a tenth (the rule of MobileNet's reference
-    implementation).
+    The result is at least `divisor`. Rounding never takes away more than a tenth (the
+    rule of MobileNet's reference implementation).
 
     Raises:
-      UserError: a multiplier of zero or below, or one that is no finite number.
+      UserError: the multiplier is not positive and finite.
     """
     if not 0 < multiplier < math.inf:
         raise UserError(f"width_multiplier={multiplier} must be above 0 and finite.")
@@ -85,65 +85,70 @@ def scaled(channels: int, multiplier: float, divisor: int = 1) -> int:
 
 
 class Classifier(Network, kw_only=True):
-    """A network from images to float32 logits, one row an image or one a pixel, or to
-    embeddings.
+    """A network from images to float32 logits (for each image or pixel) or embeddings.
 
-    A subclass says in `subsampling` which strides it takes, makes the maps with the
-    steps of `plan()`, and ends with `classify`. The last map is sown as "features"
-    into the collection "intermediates"; `models.features` returns it.
+    A subclass lists its strides in `subsampling`, takes the steps of `plan()` while it
+    computes feature maps, and ends with `classify`. The last feature map is sown as
+    "features" into the collection "intermediates"; `models.features` returns it.
 
     Attributes:
-      head: what follows the last map. "gap": global average pooling, then one fully
-        connected layer (Lin et al. 2014; He et al. 2016). "conv_gap": a 1x1
-        convolution to one map a class, ReLU, then global average pooling (Lin et al.
-        2014; Iandola et al. 2016). "flatten_fc": the map as one vector, then fully
-        connected layers (Krizhevsky et al. 2012). "pyramid": spatial pyramid pooling
-        in place of the flattening (He et al. 2014). "fcn": a 1x1 convolution to one
-        map a class, interpolated to the input's size: logits of every pixel (Long et
-        al. 2015, whose FCN-32s this is at an output stride of 32), behind 3x3
-        convolutions of `head_width` channels. "deeplab": atrous spatial pyramid pooling
-        first (`layers.ASPP`; Chen et al. 2017). "context" and "large_context": the maps
-        of "fcn" and a context module (`layers.ContextModule`; Yu and Koltun 2016)
-        before they are interpolated. "embedding": the map as one vector, dropout, one
-        fully connected layer to the embedding, and batch normalization without a scale
-        (Deng et al. 2019, "ArcFace", section 3.1). The output is a dict: "embedding",
-        of no certain length, and "cosine", of the angles between it and a vector a
-        class. "cam": a 1x1 convolution to one map a class, without a bias, and "logits"
-        that are the means of these "maps" (Zhou et al. 2016, equations 1 and 2).
+      head: the layers after the last feature map, one of
+        "gap": global average pooling, then one fully connected layer (Lin et al. 2014;
+          He et al. 2016).
+        "conv_gap": a 1x1 convolution to one map for each class, ReLU, then global
+          average pooling (Lin et al. 2014; Iandola et al. 2016).
+        "flatten_fc": the map as one vector, then fully connected layers (Krizhevsky et
+          al. 2012).
+        "pyramid": spatial pyramid pooling in place of the flattening (He et al. 2014).
+        "fcn": 3x3 convolutions of `head_width` channels, then a 1x1 convolution to one
+          map for each class, interpolated to the input's size: logits of every pixel
+          (Long et al. 2015; at an output stride of 32 this is FCN-32s).
+        "deeplab": atrous spatial pyramid pooling, then the layers of "fcn"
+          (`layers.ASPP`; Chen et al. 2017).
+        "context", "large_context": "fcn" with a context module before the interpolation
+          (`layers.ContextModule`; Yu and Koltun 2016).
+        "embedding": the map as one vector, dropout, one fully connected layer to the
+          embedding, and batch normalization without a scale (Deng et al. 2019,
+          "ArcFace", section 3.1). The output is a dict: "embedding", which is not
+          normalized to unit length, and "cosine", the cosines of the angles between the
+          embedding and one vector for each class.
+        "cam": a 1x1 convolution without a bias to one map for each class. The output is
+          a dict: these "maps", and their means as "logits" (Zhou et al. 2016, equations
+          1 and 2).
       head_width: units of the hidden layers of "flatten_fc" and "pyramid"; None is
-        the architecture's own, or (4096, 4096), as in the papers. Channels of the 3x3
-        convolutions of "fcn", each with normalization, if the network has any, and
-        ReLU; None is (). "deeplab" has those of the pyramid before them; None is
-        (256, 256).
-      head_grid: "flatten_fc" and "embedding" first average the map over a grid of so
-        many cells a side, so that the network takes images of any size; 1 is global
-        average pooling, None the architecture's own, or the map as it is.
+        the architecture's own, or (4096, 4096), as in the papers. For "fcn": channels
+        of the 3x3 convolutions, each with ReLU and with normalization if the network
+        has any; None is (). For "deeplab": the channels of the pyramid, then those of
+        the 3x3 convolutions; None is (256, 256).
+      head_grid: "flatten_fc" and "embedding" first average the map over a grid with
+        this many cells a side, so that the network takes images of any size. 1 is
+        global average pooling. None is the architecture's own grid, or no averaging.
       pyramid_levels: cells a side of each grid of "pyramid"; None is (4, 2, 1).
-      aspp_rates: dilations of the 3x3 convolutions side by side in "deeplab"; None is
+      aspp_rates: dilations of the parallel 3x3 convolutions of "deeplab"; None is
         (12, 24, 36), for an output stride of 8.
-      embedding_features: entries of the embedding; None is 512.
-      dropout: rate of the dropout before the last layer, and behind each hidden one
-        (Srivastava et al. 2014), or behind the pyramid of "deeplab".
-      output_stride: pixels of the input to one of the last map; see
-        `models.strides`. None is the architecture's own.
+      embedding_features: length of the embedding; None is 512.
+      dropout: rate of the dropout before the last layer and after each hidden layer
+        (Srivastava et al. 2014), or after the pyramid of "deeplab".
+      output_stride: input pixels for one pixel of the last map; see `models.strides`.
+        None is the architecture's own.
 
     Raises:
-      UserError: an attribute's value that makes no network.
+      UserError: an attribute has an invalid value.
     """
 
     default_head_width: ClassVar[tuple[int, ...]] = (4096, 4096)
     default_head_grid: ClassVar[int | None] = None
-    # Whether it takes clips; where it does, images are still clips.
+    # Whether the network takes clips; if so, images become still clips.
     takes_clips: ClassVar[bool] = False
     takes: ClassVar[tuple[fit.Need, ...]] = (
         fit.Need("image rank", {2}, "takes images", "take one for clips"),
     )
-    # Networks with auxiliary heads have a field of this name; an annotation here would
-    # make that field their first one.
+    # Networks with auxiliary heads have a field with this name. An annotation here
+    # would make it the first field of these networks.
     auxiliary = False
-    # What auxiliary heads return, of `models.OUTPUTS`.
+    # The kind of output of auxiliary heads, a name of `models.OUTPUTS`.
     auxiliary_kind: ClassVar[str] = "logits"
-    # Whether there is dropout before the last layer of the heads without hidden ones.
+    # Whether heads without hidden layers have dropout before their last layer.
     head_dropout: ClassVar[bool] = True
     head_modules: ClassVar[str] = (
         r"aspp|head(_conv\d+)?|context|fc\d+|embedding(_norm)?"
@@ -151,9 +156,9 @@ class Classifier(Network, kw_only=True):
     head_fields: ClassVar[tuple[str, ...]] = ("head", *OF_HEADS)
     # Possible values of `stem`.
     stems: ClassVar[tuple[str, ...]] = ("imagenet", "small")
-    # The only stem of a network without such a field.
+    # The stem of networks without a field `stem`.
     stem = "imagenet"
-    # Whether batch statistics are those of all devices.
+    # Whether batch statistics are computed over all devices.
     sync_batch_norm = False
 
     num_classes: Count
@@ -195,20 +200,21 @@ class Classifier(Network, kw_only=True):
         super().__post_init__()
 
     def validate(self) -> None:
-        """Raises UserError for values of a subclass's attributes that make no network.
+        """Raises `UserError` for invalid values of a subclass's attributes.
 
-        Numbers are known to be in the ranges of their types by then, tuples to have
-        entries, unless `MAY_BE_EMPTY` has their names, and `stem` to be right.
+        By then numbers are known to be within the ranges of their types, tuples not to
+        be empty (except for names in `MAY_BE_EMPTY`), and `stem` to be valid.
         """
 
     def _check_numbers(self) -> None:
+        """Raises `UserError` for empty tuples and for numbers out of their ranges."""
         for field in dataclasses.fields(self):
             if getattr(self, field.name) == () and field.name not in MAY_BE_EMPTY:
                 raise UserError(f"{field.name}=() needs at least one entry.")
         ranges.check_fields(self)
 
     def check(self, field: str, known) -> None:
-        """Raises UserError unless the attribute's value is one of `known`."""
+        """Raises `UserError` unless the attribute's value is among `known`."""
         if getattr(self, field) not in known:
             raise unknown(field, getattr(self, field), known)
 
@@ -229,12 +235,12 @@ class Classifier(Network, kw_only=True):
         return facts
 
     @property
-    def subsampling(self) -> tuple[Size, ...]:
+    def subsampling(self) -> tuple[int | tuple[int, ...], ...]:
         """Strides of the layers that subsample, in order."""
         raise NotImplementedError
 
     def plan(self, rank: int = 2) -> list[strides.Step]:
-        """The steps of the layers in `subsampling`."""
+        """Returns the steps of the layers in `subsampling`."""
         return strides.plan(self.subsampling, self.output_stride, rank)
 
     def classify(
@@ -247,15 +253,16 @@ class Classifier(Network, kw_only=True):
         *,
         size: Sequence[int],
     ) -> Logits:
-        """The head, to be called once, at the end of a compact `__call__`.
+        """Applies the head. Call it once, at the end of a compact `__call__`.
 
         Module names: `pool`, `flatten` or `pyramid`, `fc1`, `fc2`, ..., or `embedding`
-        and `embedding_norm`, `head`; see `pixel_heads.logits` for its heads.
+        and `embedding_norm`, `head`; `pixel_heads.logits` names the modules of its
+        heads.
 
         Args:
-          x: the last map. The variable "features" of the collection "cached" takes its
-            place, if there is one.
-          size: of the network's input in space.
+          x: the last feature map. If the collection "cached" has a variable "features",
+            this variable takes its place.
+          size: the spatial size of the network's input.
         """
         if self.has_variable(CACHED, "features"):
             x = self.get_variable(CACHED, "features")
@@ -268,8 +275,8 @@ class Classifier(Network, kw_only=True):
                 self.num_classes,
                 drop_last,
                 kernel_init=head_init,
-                # Alike for all classes, so that at first ReLU lets all of them pass:
-                # a class that it shuts off for every image never comes back.
+                # Equal biases of one for all classes, so that at first ReLU lets all
+                # classes pass. A class that ReLU blocks for every image never recovers.
                 bias_init=nn.initializers.ones,
             )
             return layers.GlobalAvgPool(name="pool")(activation(x))
@@ -307,7 +314,7 @@ class Classifier(Network, kw_only=True):
                 kernel_init=head_init,
                 name="embedding",
             )(drop_last(x.astype(jnp.float32)))
-            # Where all maps are positive, so would be all cosines without it.
+            # Without it, positive feature maps would make all cosines positive.
             norm = layers.batch_norm(train, sync=self.sync_batch_norm, use_scale=False)
             x = norm(name="embedding_norm")(x)
             cosine = layers.CosineDense(self.num_classes, name="head")(x)
@@ -328,19 +335,19 @@ class Classifier(Network, kw_only=True):
         )
 
     def head_conv(self, train: bool) -> Callable[..., nn.Module]:
-        """What makes a convolution of a head, with normalization and ReLU."""
+        """Returns a partial that makes a head's convolution, with norm and ReLU."""
         return partial(layers.ConvUnit, norm=self.head_norm(train), dtype=self.dtype)
 
     def head_norm(self, train: bool) -> Callable[..., nn.Module] | None:
-        """What makes a normalization of a head; None: there is none."""
+        """Returns a partial that makes a head's normalization, or None without one."""
         return None
 
     def auxiliary_logits(
         self, name: str, head: nn.Module, x: Maps, train: bool
     ) -> None:
-        """Sows the logits that `head` makes of `x`, for the loss in training alone.
+        """Sows the logits that `head` computes from `x`, for the training loss.
 
-        They go into the collection "auxiliary"; evaluation does not compute them.
+        They go into the collection "auxiliary". Evaluation does not compute them.
         """
         if self.is_initializing():
             head(x)
@@ -348,7 +355,7 @@ class Classifier(Network, kw_only=True):
             self.sow("auxiliary", name, head(x))
 
     def dropout_layer(self, train: bool, **attributes) -> Callable[[Array], Array]:
-        """What applies dropout of the model's rate; nothing at a rate of zero."""
+        """Returns a function that applies dropout; the identity at a rate of zero."""
         if not self.dropout:
             return lambda x: x
         return lambda x: layers.Dropout(
@@ -360,14 +367,14 @@ class NormalizedClassifier(Classifier, kw_only=True):
     """A classifier with batch normalization.
 
     Attributes:
-      sync_batch_norm: batch statistics over all devices, for a training step that
-        is mapped over the axis "batch".
+      sync_batch_norm: compute batch statistics over all devices; for a training step
+        that is mapped over the axis "batch".
     """
 
     sync_batch_norm: bool = False
 
     def norm(self, train: bool, **attributes) -> Callable[..., nn.Module]:
-        """What makes a normalization layer."""
+        """Returns a partial that makes a normalization layer."""
         return layers.batch_norm(
             train, sync=self.sync_batch_norm, dtype=self.dtype, **attributes
         )

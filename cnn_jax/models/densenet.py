@@ -1,7 +1,7 @@
 """DenseNet (Huang et al. 2017, "Densely Connected Convolutional Networks").
 
-The variant BC: bottlenecks, and transitions that compress. Module names: `stem`,
-`denseblock1_layer1`, ..., `transition1`, ..., `norm`, `pool`, `head`.
+The variant is BC: with bottlenecks and compression in the transitions. Module names:
+`stem`, `denseblock1_layer1`, ..., `transition1`, ..., `norm`, `pool`, `head`.
 """
 
 import re
@@ -23,10 +23,10 @@ Map = Float[Array, "batch height width channels"]
 
 
 class DenseLayer(nn.Module):
-    """`growth_rate` new channels behind those of the input.
+    """A layer that appends `growth_rate` new channels to its input.
 
     Pre-activation order: normalization, ReLU, 1x1 convolution to `bottleneck` times
-    `growth_rate` channels, normalization, ReLU, 3x3 convolution of `dilation`.
+    `growth_rate` channels, normalization, ReLU, dilated 3x3 convolution.
     """
 
     growth_rate: int
@@ -51,7 +51,7 @@ class DenseLayer(nn.Module):
 
 
 class Transition(nn.Module):
-    """Normalization, ReLU, 1x1 convolution, and 2x2 average pooling that halves."""
+    """Normalization, ReLU, 1x1 convolution, and 2x2 average pooling with stride 2."""
 
     features: int
     step: strides.Step
@@ -70,14 +70,14 @@ class Transition(nn.Module):
 
 
 class DenseNet(NormalizedClassifier, kw_only=True):
-    """Each layer sees the maps of all layers before it in its block.
+    """A network whose layers see the maps of all previous layers in their block.
 
-    Convolutions start as in He et al. 2015 (`kaiming_normal_fan_out`). Channels are
-    scaled by `growth_rate` and `init_features`, depth by `block_sizes`. The paper's
-    DenseNet-BC for CIFAR-10 with 100 layers is growth_rate=12, init_features=24,
-    block_sizes=(16, 16, 16), stem="small", but for the normalization and ReLU behind
-    the first convolution, which it has on ImageNet alone. See `Classifier` for other
-    heads.
+    Convolutions start as in He et al. 2015 (`kaiming_normal_fan_out`). `growth_rate`
+    and `init_features` scale the channels, `block_sizes` the depth. The paper's
+    DenseNet-BC with 100 layers for CIFAR-10 is growth_rate=12, init_features=24,
+    block_sizes=(16, 16, 16), stem="small", with one difference: the paper has no
+    normalization and ReLU after the first convolution on CIFAR-10. See `Classifier` for
+    other heads.
 
     Attributes:
       growth_rate: channels that each layer adds.
@@ -85,13 +85,13 @@ class DenseNet(NormalizedClassifier, kw_only=True):
       block_sizes: layers of each dense block; between two blocks, a transition halves
         the map.
       bottleneck: channels between a layer's two convolutions, in growth rates.
-      compression: of the channels that a transition gets, the part that it hands on,
-        rounded down.
+      compression: the share of its input channels that a transition returns, rounded
+        down.
       stem: "imagenet", a 7x7 convolution and a 3x3 max pooling of stride 2 each, or
         "small", a 3x3 convolution of stride 1, for images of 32x32 and below.
 
     Raises:
-      UserError: an attribute's value that makes no network.
+      UserError: an attribute has an invalid value.
     """
 
     growth_rate: Count = 32
@@ -104,7 +104,7 @@ class DenseNet(NormalizedClassifier, kw_only=True):
     @property
     def subsampling(self) -> tuple[int, ...]:
         stem = (2, 2) if self.stem == "imagenet" else ()
-        # One step a block: its transition's, and none behind the last.
+        # One step for each block: its transition's stride; the last block has none.
         return (*stem, *(2,) * (len(self.block_sizes) - 1), 1)
 
     @nn.compact
@@ -134,6 +134,7 @@ class DenseNet(NormalizedClassifier, kw_only=True):
 
 
 def _names(_: DenseNet) -> Rules:
+    """Returns the rules for torchvision's names."""
     return (
         ("stem/conv", "features.conv0"),
         ("stem/norm", "features.norm0"),
@@ -147,7 +148,7 @@ def _names(_: DenseNet) -> Rules:
 
 
 def _of_old_files(state: State) -> State:
-    """torchvision's old files have norm.1 and conv.1 for norm1 and conv1."""
+    """Returns the names of torchvision's old files (norm.1) as today's (norm1)."""
     old = re.compile(r"(denselayer\d+\.(?:norm|conv))\.(\d\.)")
     return {old.sub(r"\1\2", key): value for key, value in state.items()}
 

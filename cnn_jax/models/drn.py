@@ -14,10 +14,10 @@ from cnn_jax.core.ranges import Count, Layers
 from cnn_jax.models.classifier import Logits, NormalizedClassifier
 from cnn_jax.models.spec import IMAGENET, ModelSpec, Published
 
-# Channels of each stage, in widths; the distance of its kernels' taps.
+# Channels of each stage, in multiples of `width`; dilation of each stage.
 CHANNELS = (1, 2, 4, 8, 16, 32, 32, 32)
 DILATION = (1, 1, 1, 1, 2, 4, 2, 1)
-# Stages that halve the map, and those without shortcuts.
+# Stages that halve the map; stages without shortcuts.
 HALVING = (2, 3, 4)
 DEGRIDDING = (7, 8)
 
@@ -40,23 +40,23 @@ class Stem(nn.Module):
 
 
 class DRN(NormalizedClassifier, kw_only=True):
-    """A residual network that keeps its maps large; see `Classifier`.
+    """A residual network that keeps its feature maps large; see `Classifier`.
 
-    DRN-C of the paper: where ResNet halves the map for the fourth and fifth time,
-    this network dilates by 2 and 4 and stays at an output stride of 8; two more
-    stages, of dilation 2 and 1 and without shortcuts, smooth away the grids that
-    dilation leaves. There is no max pooling. All blocks are basic ones, and
-    convolutions start as in He et al. 2015.
+    This is DRN-C of the paper. Where ResNet halves the map for the fourth and fifth
+    time, DRN dilates by 2 and 4 and stays at an output stride of 8. Two more stages
+    with dilations of 2 and 1, without shortcuts, remove the grid patterns that dilation
+    causes. There is no max pooling. All blocks are basic blocks, and convolutions start
+    as in He et al. 2015.
 
     Attributes:
       stage_sizes: blocks of each of the eight stages.
-      width: channels of the first stage; the eight have 1, 2, 4, 8, 16, 32, 32 and 32
-        times as many.
-      stem: "imagenet", a 7x7 convolution, or "small", a 3x3 convolution and no stride
-        in stage 2, for images of 32x32 and below: an output stride of 4.
+      width: channels of the first stage; the eight stages have 1, 2, 4, 8, 16, 32, 32
+        and 32 times as many.
+      stem: "imagenet", a 7x7 convolution, or "small" for images of 32x32 and below: a
+        3x3 convolution and no stride in stage 2, so an output stride of 4.
 
     Raises:
-      UserError: an attribute's value that makes no network.
+      UserError: an attribute has an invalid value.
     """
 
     stage_sizes: tuple[Layers, ...]
@@ -66,13 +66,13 @@ class DRN(NormalizedClassifier, kw_only=True):
     def validate(self) -> None:
         if len(self.stage_sizes) != len(CHANNELS):
             raise UserError(
-                f"stage_sizes={tuple(self.stage_sizes)} needs eight entries, one a "
-                "stage."
+                f"stage_sizes={tuple(self.stage_sizes)} needs eight entries, one for "
+                "each stage."
             )
 
     @property
     def subsampling(self) -> tuple[int, ...]:
-        """One entry a stage."""
+        """The stride of each stage."""
         skipped = 2 if self.stem == "small" else None
         return tuple(
             2 if stage in HALVING and stage != skipped else 1

@@ -1,10 +1,10 @@
 """Networks from images to better images: super-resolution and denoising.
 
-Called as `model.apply(variables, images, train)`, with images (batch, height, width,
-channels) of any size and values from 0 to 1; they return float32 images (batch, scale *
-height, scale * width, channels) in the same units, which are not cut off at 0 and 1.
-`model.scale` is 1 for denoising. Padding is zeros. The last convolution, and what it is
-added to, are computed in float32, whatever `dtype` the others have.
+Networks are called as `model.apply(variables, images, train)`, with images (batch,
+height, width, channels) of any size and values from 0 to 1. They return float32 images
+(batch, scale * height, scale * width, channels) in the same units, not clipped to 0 and
+1. `model.scale` is 1 for denoising. Padding is zeros. The last convolution and the
+addition to an image are computed in float32, whatever `dtype` the other layers have.
 """
 
 from collections.abc import Callable
@@ -31,7 +31,7 @@ Better = Float32[Array, "batch out_height out_width channels"]
 he_normal = initializers.variance_scaling(2.0, "fan_in", "normal")
 # PyTorch's default, uniform in +-1/sqrt(fan_in).
 torch_uniform = initializers.variance_scaling(1 / 3, "fan_in", "uniform")
-# Of a layer whose result is added to an image: training starts at that image.
+# For a layer whose output is added to an image: training starts with that image.
 zeros = nn.initializers.zeros_init()
 
 # The mean red, green and blue of DIV2K's training images, as in the code of EDSR.
@@ -42,10 +42,10 @@ class Enhancer(Network, kw_only=True):
     """A network from images to images.
 
     Attributes:
-      dtype: of the computation; None is float32.
+      dtype: dtype of the computation; None is float32.
 
     Raises:
-      UserError: an attribute's value that makes no network.
+      UserError: an attribute has an invalid value.
     """
 
     output_kind: ClassVar[str] = "picture"
@@ -58,50 +58,50 @@ class Enhancer(Network, kw_only=True):
 
     @property
     def takes(self) -> tuple[fit.Need, ...]:
-        """The data's pictures must be as large as the network's."""
+        """The data's target pictures must have the size of the network's outputs."""
         return (
             fit.Need(
                 "picture scale",
                 {self.scale},
                 f"makes images {self.scale} times as large",
-                "set config.model.scale and config.data.scale alike",
+                "set config.model.scale and config.data.scale to the same value",
             ),
         )
 
 
 class SuperResolution(Enhancer, kw_only=True):
-    """A network that makes images larger.
+    """A network that enlarges images.
 
     Attributes:
       scale: the factor.
-      residual: what the network makes is added to the bicubically enlarged image, where
-        training starts (Kim et al. 2016, "Accurate Image Super-Resolution Using Very
-        Deep Convolutional Networks", section 3.1). Else it makes the whole image, as in
-        the papers of the networks here.
+      residual: add the output to the bicubically enlarged image, with which training
+        starts (Kim et al. 2016, "Accurate Image Super-Resolution Using Very Deep
+        Convolutional Networks", section 3.1). If false, the network makes the whole
+        image, as in the papers of the networks here.
     """
 
     scale: Cells = 2
     residual: bool = False
 
     def enlarged(self, images: Maps) -> Better:
-        """The images by bicubic interpolation."""
+        """Returns the images enlarged by bicubic interpolation."""
         return layers.upsample_bicubic(images.astype(jnp.float32), self.scale)
 
     def last_conv(self, features: int, kernel_size: int, name: str) -> layers.Conv:
-        """The convolution that takes float32, and makes what `finish` is given."""
+        """Returns the last convolution, in float32; its output goes to `finish`."""
         init = zeros if self.residual else torch_uniform
         return layers.Conv(features, kernel_size, kernel_init=init, name=name)
 
     def finish(self, x: Better, images: Maps) -> Better:
-        """The result, where the network made `x` of `images`."""
+        """Returns the result of the network from its last output `x`."""
         return x + self.enlarged(images) if self.residual else x
 
 
 class ThreeLayers(SuperResolution, kw_only=True):
-    """A network of two hidden layers.
+    """A network with two hidden layers.
 
     Attributes:
-      widths: their channels.
+      widths: channels of the hidden layers.
     """
 
     widths: tuple[Count, ...] = (64, 32)
@@ -109,17 +109,18 @@ class ThreeLayers(SuperResolution, kw_only=True):
     def __post_init__(self):
         if len(self.widths) != 2:
             raise UserError(
-                f"widths={tuple(self.widths)} needs two entries, one a hidden layer."
+                f"widths={tuple(self.widths)} needs two entries, one for each hidden "
+                "layer."
             )
         super().__post_init__()
 
 
 class SRCNN(ThreeLayers, kw_only=True):
-    """Three convolutions on the bicubically enlarged image (Dong et al. 2014, "Learning
-    a Deep Convolutional Network for Image Super-Resolution").
+    """SRCNN: three convolutions on the bicubically enlarged image (Dong et al. 2014,
+    "Learning a Deep Convolutional Network for Image Super-Resolution").
 
-    The 9-1-5 network, which on one channel has the paper's 8,032 weights, and 97
-    biases. Hidden kernels start as in He et al. 2015, where the paper draws them from
+    This is the 9-1-5 network. On one channel it has the paper's 8,032 weights, and 97
+    biases. Hidden kernels start as in He et al. 2015; the paper draws them from
     N(0, 0.001^2). Module names: `conv1`, `conv2`, `conv3`.
     """
 
@@ -134,12 +135,12 @@ class SRCNN(ThreeLayers, kw_only=True):
 
 
 class ESPCN(ThreeLayers, kw_only=True):
-    """Convolutions on the small image, the last one to all pixels of the large one (Shi
-    et al. 2016, "Real-Time Single Image and Video Super-Resolution Using an Efficient
-    Sub-Pixel Convolutional Neural Network").
+    """ESPCN: convolutions on the small image; the last one predicts all pixels of the
+    large image (Shi et al. 2016, "Real-Time Single Image and Video Super-Resolution
+    Using an Efficient Sub-Pixel Convolutional Neural Network").
 
-    The 5-3-3 network with tanh. Kernels start as PyTorch's do. Module names: `conv1`,
-    `conv2`, `conv3`, `shuffle`.
+    This is the 5-3-3 network with tanh. Kernels start as PyTorch's do. Module names:
+    `conv1`, `conv2`, `conv3`, `shuffle`.
     """
 
     @nn.compact
@@ -153,12 +154,13 @@ class ESPCN(ThreeLayers, kw_only=True):
 
 
 class ResidualBlock(nn.Module):
-    """ResNet's block without normalization: two convolutions of 3x3 with ReLU between
-    them, scaled, and added to their input. Module names: `conv1`, `conv2`.
+    """A residual block without normalization: conv, ReLU, conv, scaling, addition.
+
+    Convolutions are 3x3. Module names: `conv1`, `conv2`.
 
     Attributes:
       conv: makes a convolution.
-      scaling: of what is added.
+      scaling: the factor of the branch.
     """
 
     conv: Callable[..., nn.Module]
@@ -172,21 +174,21 @@ class ResidualBlock(nn.Module):
 
 
 class EDSR(SuperResolution, kw_only=True):
-    """Residual blocks without normalization on the small image, then sub-pixel
+    """EDSR: residual blocks without normalization on the small image, then sub-pixel
     convolutions (Lim et al. 2017, "Enhanced Deep Residual Networks for Single Image
     Super-Resolution").
 
-    The paper's baseline; its EDSR has depth 32, 256 features and a residual scaling of
-    0.1. The mean of DIV2K's images is taken off the input, and added to the output
-    unless it is `residual`. Each factor of 2 in `scale` is a sub-pixel convolution of
-    its own, and what is left is another. Kernels start as PyTorch's do. Module names:
-    `stem`, `block1`, ..., `trunk` for the convolution behind the blocks, `upsample1`,
-    `shuffle1`, ..., `head`.
+    The defaults are the paper's baseline; its full EDSR has depth 32, 256 features and
+    a residual scaling of 0.1. The mean of DIV2K's images is subtracted from the input,
+    and added to the output unless `residual` is set. Each factor of 2 in `scale` has
+    its own sub-pixel convolution, and the remaining factor has another. Kernels start
+    as PyTorch's do. Module names: `stem`, `block1`, ..., `trunk` (the convolution after
+    the blocks), `upsample1`, `shuffle1`, ..., `head`.
 
     Attributes:
-      depth: residual blocks.
-      features: channels of the maps.
-      residual_scaling: of what each block adds.
+      depth: number of residual blocks.
+      features: channels of the feature maps.
+      residual_scaling: the factor of each block's branch.
     """
 
     depth: Layers = 16
@@ -210,26 +212,27 @@ class EDSR(SuperResolution, kw_only=True):
 
 
 def _factors(scale: int) -> tuple[int, ...]:
-    """2 as often as it divides the scale, and the rest: (2, 2) for 4, (3,) for 3."""
+    """Returns the factors of the steps: (2, 2) for 4, (2, 3) for 6, (3,) for 3."""
     if scale % 2 == 0:
         return (2, *_factors(scale // 2))
     return (scale,) if scale > 1 else ()
 
 
 class DnCNN(Enhancer, kw_only=True):
-    """Convolutions that find the noise, which is taken off the image (Zhang et al.
-    2017, "Beyond a Gaussian Denoiser: Residual Learning of Deep CNN for Image
-    Denoising").
+    """DnCNN: convolutions that predict the noise, which is subtracted from the image
+    (Zhang et al. 2017, "Beyond a Gaussian Denoiser: Residual Learning of Deep CNN for
+    Image Denoising").
 
-    DnCNN-S: 3x3 kernels without biases, batch normalization behind all but the first
-    and the last, ReLU behind all but the last. Kernels start as in He et al. 2015, the
-    last one at zero. Module names: `conv1`, `conv2`, `norm2`, ..., `conv17`.
+    This is DnCNN-S: 3x3 kernels without biases. All convolutions except the first and
+    the last have batch normalization; all except the last have ReLU. Kernels start as
+    in He et al. 2015, the last kernel at zero. Module names: `conv1`, `conv2`, `norm2`,
+    ..., `conv17`.
 
     Attributes:
-      depth: convolutions, at least two.
-      features: channels of the maps.
-      sync_batch_norm: batch statistics over all devices, for a training step that is
-        mapped over the axis "batch".
+      depth: number of convolutions, at least two.
+      features: channels of the feature maps.
+      sync_batch_norm: compute batch statistics over all devices; for a training step
+        that is mapped over the axis "batch".
     """
 
     scale: ClassVar[int] = 1

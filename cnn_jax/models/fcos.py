@@ -25,23 +25,24 @@ from cnn_jax.core.errors import UserError
 from cnn_jax.core.ranges import Count, Layers
 from cnn_jax.layers import initializers
 from cnn_jax.models import maps
+from cnn_jax.models.classifier import Classifier
 from cnn_jax.models.network import Network
 from cnn_jax.models.spec import ModelSpec
 
 Images = Float[Array, "batch height width channels"]
 Map = Float[Array, "batch _height _width _channels"]
-# Of all places of all levels: "logits" [batch, places, classes], "distances" [batch,
-# places, 4], "centerness" [batch, places]; and alike in each row "places" and "size".
+# Over all places of all levels: "logits" [batch, places, classes], "distances" [batch,
+# places, 4], "centerness" [batch, places]. "places" and "size" are equal in each row.
 Outputs = dict[str, Any]
 
-# Channels of a group of the heads' normalizations: 32 groups of the usual 256.
+# Channels of a group in the group normalizations of the heads: 32 groups of 256.
 GROUP = 8
-# An object is for the level whose stride is at least an eighth of the distance from a
-# place to the box's farthest side: 64, 128, ... pixels for 8, 16, ... (section 3.2).
+# A level learns an object at a place if the distance to the box's farthest side is at
+# most 8 times the level's stride: 64, 128, ... pixels for 8, 16, ... (section 3.2).
 REACH = 8
-# Of any class at any place, before training (Lin et al. 2017, "Focal Loss for Dense
-# Object Detection", section 4.1), which keeps the many places without an object from
-# swamping the first steps.
+# The probability of each class at each place before training (Lin et al. 2017, "Focal
+# Loss for Dense Object Detection", section 4.1). Without it, the many places without an
+# object would dominate the first steps.
 PRIOR = 0.01
 
 _pyramid_init = initializers.variance_scaling(1.0, "fan_in", "uniform")
@@ -49,13 +50,13 @@ _head_init = initializers.normal(0.01)
 
 
 class Places(NamedTuple):
-    """Where the outputs of a detector are, level after level, rows from the top.
+    """The places of a detector's outputs, level after level, rows from the top.
 
     Attributes:
-      centers: (y, x) in pixels of the input, whose left upper corner is (0, 0).
-      strides: pixels from one place of the level to the next.
-      reaches: the least and the largest distance, in pixels, from the place to the
-        farthest side of the boxes that it is for.
+      centers: (y, x) in pixels of the input, whose top left corner is (0, 0).
+      strides: the distance between neighboring places of the level, in pixels.
+      reaches: the least and the greatest distance, in pixels, from the place to the
+        farthest side of a box that the place learns.
     """
 
     centers: Float32[np.ndarray, "places 2"]
@@ -64,9 +65,9 @@ class Places(NamedTuple):
 
 
 def places(size: tuple[int, int], strides: Sequence[int]) -> Places:
-    """The places of the levels of these strides, for an input (height, width).
+    """Returns the places of levels with these strides, for an input (height, width).
 
-    A level has ceil(size / stride) places along each dimension, in the middles of the
+    A level has ceil(size / stride) places along each dimension. They are the middles of
     squares of `stride` pixels (Tian et al. 2019, section 3.1).
     """
     parts = []
@@ -82,16 +83,16 @@ def places(size: tuple[int, int], strides: Sequence[int]) -> Places:
 
 
 class FeaturePyramid(nn.Module):
-    """Maps of as many channels at each stride, each of which has seen all coarser ones.
+    """A feature pyramid: maps with equal channels at each stride, from coarse to fine.
 
-    A 1x1 convolution of each map of the backbone, to which the sum above is added,
-    enlarged by two (nearest neighbors); then a 3x3 convolution (figure 3 of Lin et al.
-    2017). Strides beyond the backbone's are made of the coarsest level by 3x3
-    convolutions of stride 2, with ReLU between them (P6 and P7 of FCOS).
+    Each map of the backbone passes a 1x1 convolution. The coarser sum, enlarged by two
+    (nearest neighbors), is added. A 3x3 convolution follows (figure 3 of Lin et al.
+    2017). Levels beyond the backbone's come from the coarsest level by 3x3 convolutions
+    of stride 2, with ReLU between them (P6 and P7 of FCOS).
 
     Attributes:
-      strides: of the levels, each twice the one before.
-      channels: of the levels.
+      strides: strides of the levels; each is twice the previous one.
+      channels: channels of each level.
     """
 
     strides: Sequence[int]
@@ -100,11 +101,11 @@ class FeaturePyramid(nn.Module):
 
     @nn.compact
     def __call__(self, given: maps.Maps) -> list[Map]:
-        """The levels, the finest first.
+        """Returns the levels, the finest first.
 
         Args:
-          given: the maps of the strides that the backbone has, by stride; a map is as
-            large as the next coarser one, times two, or one less.
+          given: the backbone's maps, by stride. The side of a map is twice the side of
+            the next coarser map, or one pixel less.
         """
         conv = partial(
             layers.Conv, self.channels, kernel_init=_pyramid_init, dtype=self.dtype
@@ -126,11 +127,12 @@ class FeaturePyramid(nn.Module):
 
 
 class Tower(nn.Module):
-    """3x3 convolutions, each with group normalization and ReLU, and a 3x3 convolution
-    for each output behind them; the same for all levels.
+    """3x3 convolutions with group normalization and ReLU, then one for each output.
+
+    All levels share the weights.
 
     Attributes:
-      depth: convolutions before those of the outputs.
+      depth: convolutions before the output convolutions.
       outputs: channels and initial bias of each output, by name.
     """
 
@@ -140,7 +142,7 @@ class Tower(nn.Module):
 
     @nn.compact
     def __call__(self, levels: Sequence[Map]) -> dict[str, list[Map]]:
-        """For each output its maps, float32, one a level."""
+        """Returns for each output its float32 maps, one for each level."""
         channels = levels[0].shape[-1]
         conv = partial(
             layers.Conv,
@@ -170,35 +172,34 @@ class Tower(nn.Module):
 
 
 class FCOS(Network, kw_only=True):
-    """At every place of every level the class of an object, if there is one, and the
-    distances to the sides of its box.
+    """A detector: for each place of each level a class and the sides of a box.
 
-    The improved version of the authors' later release, as torchvision has it: group
-    normalization in the heads, centerness beside the distances, which are outputs of
-    ReLU in units of the level's stride (without a learned scale). With a ResNet-50 for
-    91 classes it has 32,322,720 parameters: torchvision's 32,269,600 and the 53,120 of
-    the batch normalizations, which torchvision keeps fixed and does not count.
+    This is the improved version of the authors' later release, as in torchvision: group
+    normalization in the heads, centerness beside the distances, and distances from ReLU
+    in units of the level's stride (without a learned scale). With a ResNet-50 for 91
+    classes it has 32,322,720 parameters. These are torchvision's 32,269,600 plus 53,120
+    of the batch normalizations, which torchvision freezes and does not count.
 
     Attributes:
-      num_classes: of objects; there is none for the background.
-      backbone: a network for classification (`Classifier`), whose head is not used.
-      strides: of the levels, each twice the one before, in pixels of the input. The
-        backbone must have maps of the first ones, from the first to its last; those
-        beyond are made in the pyramid.
-      pyramid_channels: of all levels and of the heads, a multiple of 8.
-      head_depth: convolutions of each of the two heads before those of the outputs.
+      num_classes: number of object classes, without a class for the background.
+      backbone: a network for classification (`Classifier`); its head is not used.
+      strides: strides of the levels in pixels of the input; each is twice the previous
+        one. The backbone must have maps at the first strides, up to its last map. The
+        pyramid makes the levels beyond.
+      pyramid_channels: channels of all levels and of the heads, a multiple of 8.
+      head_depth: convolutions of each head before the output convolutions.
 
     Raises:
-      UserError: an attribute's value that makes no network, or strides that are not
-        those of the backbone.
+      UserError: an attribute has an invalid value, or `strides` do not match the
+        strides of the backbone.
     """
 
-    # Of other classes, it starts afresh.
+    # For other classes, this layer starts with new weights.
     class_layer: ClassVar[tuple[str, ...]] = ("classification", "logits")
     output_kind: ClassVar[str] = "boxes"
 
     num_classes: Count
-    backbone: nn.Module
+    backbone: Classifier
     strides: tuple[Count, ...] = (8, 16, 32, 64, 128)
     pyramid_channels: Count = 256
     head_depth: Layers = 4
@@ -210,8 +211,8 @@ class FCOS(Network, kw_only=True):
         ranges.check_fields(self)
         if not strides or not doubled:
             raise UserError(
-                f"strides={strides} must be one or more, each twice the one before, "
-                "such as (8, 16, 32)."
+                f"strides={strides} must be one or more numbers, each twice the "
+                "previous one, such as (8, 16, 32)."
             )
         if self.pyramid_channels % GROUP:
             raise UserError(
@@ -222,17 +223,17 @@ class FCOS(Network, kw_only=True):
 
     @nn.compact
     def __call__(self, images: Images, train: bool) -> Outputs:
-        """What the detector sees in the images.
+        """Returns the outputs for all places.
 
         Returns:
           Arrays over the places of all levels, in the order of `places`, float32:
-            "logits" [batch, places, classes]: of each class.
-            "distances" [batch, places, 4]: in pixels, at least zero, from the place to
-              the top, left, bottom and right side of the box.
+            "logits" [batch, places, classes]: logits of each class.
+            "distances" [batch, places, 4]: distances in pixels, at least zero, from the
+              place to the top, left, bottom and right side of the box.
             "centerness" [batch, places]: logits of how near the place is to the
               middle of the box (equation 3).
-          And "places", the `Places`, and "size", the input's height and width, with a
-            row for each image.
+          Also "places", the `Places`, and "size", the input's height and width, with
+            one row for each image.
         """
         levels = FeaturePyramid(
             self.strides, self.pyramid_channels, self.dtype, name="pyramid"
@@ -247,15 +248,16 @@ class FCOS(Network, kw_only=True):
             for x, stride in zip(found["distances"], self.strides, strict=True)
         ]
 
+        height, width = images.shape[1:3]
         outputs = {}
         for name, parts in found.items():
             rows = [x.reshape(len(x), -1, x.shape[-1]) for x in parts]
             outputs[name] = jnp.concatenate(rows, axis=1)
         own = jax.tree.map(
             lambda values: jnp.broadcast_to(values, (len(images), *values.shape)),
-            places(images.shape[1:3], self.strides),
+            places((height, width), self.strides),
         )
-        size = jnp.array(images.shape[1:3], jnp.float32)
+        size = jnp.array((height, width), jnp.float32)
         return outputs | {
             "centerness": outputs["centerness"][..., 0],
             "places": own,
@@ -263,15 +265,15 @@ class FCOS(Network, kw_only=True):
         }
 
     def _maps(self, images: Images, train: bool) -> maps.Maps:
-        """The backbone's maps of `strides`, each of ceil(size / stride) pixels."""
+        """Returns the backbone's maps of `strides`, of ceil(size / stride) pixels."""
         known = maps.by_stride(self.backbone, images, train)
         last, size = max(known), images.shape[1:-1]
         wanted = [stride for stride in self.strides if stride <= last]
         if not wanted or wanted[-1] != last or not set(wanted) <= known.keys():
             raise UserError(
                 f"strides={tuple(self.strides)} must begin with one of the backbone's "
-                f"own and pass its last; on images of {size[0]}x{size[1]} its maps "
-                f"have the strides {', '.join(map(str, known))}."
+                f"strides and reach its last one; on images of {size[0]}x{size[1]} its "
+                f"maps have the strides {', '.join(map(str, known))}."
             )
         return {stride: maps.whole(known[stride], size, stride) for stride in wanted}
 

@@ -22,29 +22,28 @@ CHANNELS = (96, 128, 256)
 
 
 class FlattenedNet(Classifier, kw_only=True):
-    """Three 5x5 convolutions, each with ReLU and 2x2 maximum pooling, and two hidden
-    layers of 256 units, with filters taken apart into one-dimensional ones.
+    """Three 5x5 convolutions, each with ReLU and 2x2 max pooling, and two hidden layers
+    of 256 units. Filters can be split into one-dimensional filters.
 
-    The sizes of the layers are the paper's as we remember them: check them before you
+    The sizes of the layers are not checked against the paper: check them before you
     compare with its figures.
 
-    In the place of a convolution stands a cascade of `layers.FlattenedConv`, with
-    biases and without non-linearities between them, whose output has the size of the
-    convolution's (figure 2 of the paper). That takes 10 and 8 times fewer parameters
-    in the second and third.
-    Kernels start so that a cascade keeps the variance as one convolution does that
-    starts as in He et al. 2015. See `Classifier` for other heads.
+    A cascade of `layers.FlattenedConv` replaces a convolution. It has biases, no
+    non-linearities in between, and the output size of the convolution (figure 2 of the
+    paper). The second and third convolution then have 10 and 8 times fewer parameters.
+    Kernels start so that a cascade keeps the variance, as one convolution does with the
+    initialization of He et al. 2015. See `Classifier` for other heads.
 
     Attributes:
-      flattened: the convolutions, from 1 to 3, that are taken apart. By default the
-        first stays whole: over three channels, a cascade of two would have more
-        parameters than it. () is the paper's baseline, with full convolutions.
-      cascade: flattened layers in the place of each convolution; the paper chose two
-        by cross-validation.
+      flattened: the convolutions, from 1 to 3, that are replaced. By default the first
+        one is not: on three channels, a cascade of two would have more parameters. ()
+        is the paper's baseline with full convolutions.
+      cascade: flattened layers in place of each convolution; the paper chose two by
+        cross-validation.
       width_multiplier: scales the channels of the convolutions, rounded.
 
     Raises:
-      UserError: an attribute's value that makes no network, or an image too small.
+      UserError: an attribute has an invalid value, or the image is too small.
     """
 
     default_head_width: ClassVar[tuple[int, ...]] = (256, 256)
@@ -58,7 +57,7 @@ class FlattenedNet(Classifier, kw_only=True):
     def validate(self) -> None:
         if not set(self.flattened) <= {1, 2, 3}:
             raise UserError(
-                f"flattened={tuple(self.flattened)} must be convolutions from 1 to 3."
+                f"flattened={tuple(self.flattened)} must be numbers from 1 to 3."
             )
 
     @property
@@ -73,7 +72,8 @@ class FlattenedNet(Classifier, kw_only=True):
         linear = initializers.lecun_normal()
         rectified = layers.kaiming_normal_fan_out
         for i, step in enumerate(self.plan(), start=1):
-            kind, parts = layers.Conv, {f"conv{i}": rectified}
+            kind: type[nn.Module] = layers.Conv
+            parts = {f"conv{i}": rectified}
             if i in self.flattened:
                 kind = layers.FlattenedConv
                 parts = {f"conv{i}_{j + 1}": linear for j in range(self.cascade)}

@@ -3,7 +3,7 @@ with batch normalization.
 
 Module names: `conv1`, `pool1`, `conv2`, `conv3`, `pool2`, `inception3a`,
 `inception3b`, `pool3`, `inception4a` to `inception4e`, `pool4`, `inception5a`,
-`inception5b`, `pool`, `head`, and `norm1`, `norm2`, `aux1`, `aux2` where there are any.
+`inception5b`, `pool`, `head`; in some variants also `norm1`, `norm2`, `aux1`, `aux2`.
 """
 
 from functools import partial
@@ -55,13 +55,13 @@ AUXILIARY = {"4a": "aux1", "4d": "aux2"}
 
 
 class AuxiliaryHead(nn.Module):
-    """Logits of a map inside the network: `pool`, `conv`, `fc1`, `fc2`.
+    """An auxiliary head on a map inside the network: `pool`, `conv`, `fc1`, `fc2`.
 
     Attributes:
-      pool: what makes a small map of the one it gets.
-      conv: what makes a convolution.
+      pool: makes the layer that reduces the map.
+      conv: makes a convolution.
       hidden: units of the first of the two fully connected layers.
-      dropout: rate of the dropout between the two.
+      dropout: rate of the dropout between the two layers.
     """
 
     num_classes: int
@@ -87,29 +87,31 @@ class AuxiliaryHead(nn.Module):
 class GoogLeNet(Classifier, kw_only=True):
     """Three convolutions and nine inception blocks, as published.
 
-    Biases and local response normalization, no batch normalization; pooling rounds up
-    (Caffe's), so that 224x224 pixels give maps of 112, 56, 28, 14 and 7, and a window
-    larger than a map sees all of it. With 1000 classes it has 6,998,552 parameters,
-    and 13,378,280 with the auxiliary heads, as in Caffe. Kernels start as in He et al.
-    2015 in the forward form: without normalization, its blocks that squeeze channels
-    would make values grow in the other.
+    It has biases and local response normalization, and no batch normalization. Pooling
+    rounds sizes up (as Caffe does), so 224x224 pixels give maps of 112, 56, 28, 14 and
+    7 pixels. A window larger than the map covers the whole map. With 1000 classes the
+    network has 6,998,552 parameters, and 13,378,280 with the auxiliary heads, as in
+    Caffe. Kernels start as in He et al. 2015 in the forward (fan-in) form. Without
+    normalization, the backward form would make values grow in blocks that reduce the
+    channels.
 
     See `Classifier` for other heads.
 
     Attributes:
-      auxiliary: two heads on the outputs of `inception4a` and `inception4d`, for the
-        loss in training alone (see `Classifier.auxiliary_logits`): 5x5 average pooling
-        of stride 3, 1x1 convolution, two fully connected layers. Maps below 14x14, as
-        images below 224x224 leave them, are averaged over a grid of 4x4 cells instead,
-        so that the weights fit all of them; see `layers.AuxiliaryPool`.
-      auxiliary_dropout: between the two fully connected layers of such a head.
+      auxiliary: add two auxiliary heads on the outputs of `inception4a` and
+        `inception4d`, for the training loss (see `Classifier.auxiliary_logits`): 5x5
+        average pooling of stride 3, 1x1 convolution, two fully connected layers. Images
+        below 224x224 give maps below 14x14. These are averaged over a grid of 4x4 cells
+        instead, so that the weights always fit; see `layers.AuxiliaryPool`.
+      auxiliary_dropout: rate of the dropout between the two fully connected layers of
+        an auxiliary head.
       stem: "imagenet", a 7x7 convolution and a 3x3 max pooling of stride 2 each, or
         "small", for images of 32x32 and below: a 3x3 convolution of stride 1.
       width_multiplier: scales the channels of all convolutions, and the hidden layers
         of the auxiliary heads.
 
     Raises:
-      UserError: an attribute's value that makes no network.
+      UserError: an attribute has an invalid value.
     """
 
     kernel5x5: ClassVar[int] = 5
@@ -126,15 +128,15 @@ class GoogLeNet(Classifier, kw_only=True):
         return (2,) * (5 if self.stem == "imagenet" else 3)
 
     def unit(self, train: bool) -> layers.inception.ModuleDef:
-        """What makes a convolution."""
+        """Returns a partial that makes a convolution."""
         return partial(layers.ConvUnit, kernel_init=hidden_init, dtype=self.dtype)
 
     def response_norm(self, x: Map, name: str) -> Map:
-        """What stands beside the first two poolings."""
+        """Applies the normalization after the first pooling and before the second."""
         return layers.LocalResponseNorm(name=name)(x)
 
     def auxiliary_pool(self, dilation: Size) -> layers.inception.ModuleDef:
-        """What an auxiliary head begins with, on a map of such a dilation."""
+        """Returns a partial that makes an auxiliary head's pooling at a dilation."""
         return partial(layers.AuxiliaryPool, 4, dilation)
 
     @nn.compact
@@ -184,11 +186,12 @@ class GoogLeNet(Classifier, kw_only=True):
 
 
 class GoogLeNetBN(GoogLeNet, NormalizedClassifier, kw_only=True):
-    """GoogLeNet with batch normalization, as torchvision has it.
+    """GoogLeNet with batch normalization, as in torchvision.
 
-    No biases, no local response normalization, 3x3 windows in the "5x5" branches, a
-    last max pooling of 2x2, and 4x4 cells of any map for the auxiliary heads. With 1000
-    classes it has 6,624,904 parameters, 13,004,888 with the auxiliary heads.
+    It has no biases, no local response normalization, 3x3 windows in the "5x5"
+    branches, and a last max pooling of 2x2. The auxiliary heads average any map over
+    4x4 cells. With 1000 classes it has 6,624,904 parameters, and 13,004,888 with the
+    auxiliary heads.
     """
 
     kernel5x5: ClassVar[int] = 3
@@ -208,7 +211,7 @@ class GoogLeNetBN(GoogLeNet, NormalizedClassifier, kw_only=True):
 
 
 def max_pool(x: Map, window: int, step: strides.Step, name: str) -> Out:
-    """Max pooling in ceil mode; a window larger than the map sees all of it."""
+    """Applies max pooling in ceil mode, with windows of at most the map's size."""
     fitting = tuple(
         min(window, -(-n // d)) for n, d in zip(x.shape[1:-1], step.before, strict=True)
     )
@@ -216,6 +219,7 @@ def max_pool(x: Map, window: int, step: strides.Step, name: str) -> Out:
 
 
 def _names(_: GoogLeNetBN) -> Rules:
+    """Returns the rules for torchvision's names."""
     branches = {
         "branch1x1": "branch1",
         "branch3x3_reduce": "branch2.0",

@@ -1,5 +1,5 @@
 """Inception-v3 (Szegedy et al. 2016, "Rethinking the Inception Architecture for
-Computer Vision"), as torchvision has it.
+Computer Vision"), as in torchvision.
 
 Module names: `conv1a`, `conv2a`, `conv2b`, `pool1`, `conv3b`, `conv4a`, `pool2`,
 `mixed5b` to `mixed5d`, `mixed6a` to `mixed6e`, `aux`, `mixed7a` to `mixed7c`, `pool`,
@@ -30,11 +30,11 @@ Map = Float[Array, "batch height width channels"]
 
 
 class AuxiliaryHead(nn.Module):
-    """Logits of a map inside the network: `pool`, `conv0`, `conv1`, `fc`.
+    """An auxiliary head on a map inside the network: `pool`, `conv0`, `conv1`, `fc`.
 
     Attributes:
-      conv: what makes a convolution.
-      dilation: of the map; see `layers.AuxiliaryPool`.
+      conv: makes a convolution.
+      dilation: dilation of the map; see `layers.AuxiliaryPool`.
     """
 
     num_classes: int
@@ -53,26 +53,26 @@ class AuxiliaryHead(nn.Module):
 class InceptionV3(NormalizedClassifier, kw_only=True):
     """Five convolutions and eleven inception blocks, with batch normalization.
 
-    Made for images of 299x299, which give maps of 35, 17 and 8; the least it takes is
-    75x75. With 1000 classes it has 27,161,264 parameters, 3,326,696 of them in the
-    auxiliary head. Convolutions start as in He et al. 2015
-    (`kaiming_normal_fan_out`). See `Classifier` for other heads.
+    Images of 299x299 give maps of 35, 17 and 8 pixels; the smallest images are 75x75.
+    With 1000 classes it has 27,161,264 parameters, 3,326,696 of them in the auxiliary
+    head. Convolutions start as in He et al. 2015 (`kaiming_normal_fan_out`). See
+    `Classifier` for other heads.
 
     Attributes:
-      auxiliary: a head on the output of `mixed6e`, for the loss in training alone (see
-        `Classifier.auxiliary_logits`): 5x5 average pooling of stride 3, 1x1
+      auxiliary: add an auxiliary head on the output of `mixed6e`, for the training loss
+        (see `Classifier.auxiliary_logits`): 5x5 average pooling of stride 3, 1x1
         convolution, 5x5 convolution without padding, global average pooling, fully
-        connected layer. Maps below 17x17, as images below 299x299 leave them, are
-        averaged over a grid of 5x5 cells instead, so that the 5x5 convolution always
-        fits; see `layers.AuxiliaryPool`.
+        connected layer. Images below 299x299 give maps below 17x17. These are averaged
+        over a grid of 5x5 cells instead, so that the 5x5 convolution always fits; see
+        `layers.AuxiliaryPool`.
       stem: "imagenet", a convolution and two 3x3 max poolings of stride 2 each, all
-        without padding, or "small", for images of 32x32 and below: neither strides nor
+        without padding, or "small", for images of 32x32 and below: no strides, no
         poolings, and a padding of 1 around all 3x3 windows, so that the first block
-        sees maps as large as the image.
+        gets maps as large as the image.
       width_multiplier: scales the channels of all convolutions.
 
     Raises:
-      UserError: an attribute's value that makes no network, or an image too small.
+      UserError: an attribute has an invalid value, or the image is too small.
     """
 
     dropout: Rate = 0.5
@@ -125,9 +125,9 @@ class InceptionV3(NormalizedClassifier, kw_only=True):
         conv: layers.inception.ModuleDef,
         steps: Sequence[strides.Step],
     ) -> Float[Array, "batch out_height out_width out_channels"]:
-        """The layers before the first block; `steps` are theirs, none if small."""
+        """Applies the layers before the first block; `steps` is empty if small."""
         first, pool1, pool2 = steps or (strides.Step(),) * 3
-        # None keeps the size of the map.
+        # A padding of None keeps the size of the map.
         padding = 0 if steps else None
         x = conv(
             32,
@@ -149,7 +149,8 @@ class InceptionV3(NormalizedClassifier, kw_only=True):
 
 
 def _names(_: InceptionV3) -> Rules:
-    # Kernel sizes are a part of the names.
+    """Returns the rules for torchvision's names."""
+    # torchvision's names contain the kernel sizes.
     convs = {
         "conv1a": "Conv2d_1a_3x3",
         "conv2a": "Conv2d_2a_3x3",

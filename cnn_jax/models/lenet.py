@@ -20,14 +20,14 @@ POOLS = {"avg": layers.AvgPool, "max": layers.MaxPool}
 class LeNet5(Classifier, kw_only=True):
     """Two convolutions with pooling, then three fully connected layers.
 
-    On 32x32x1 images with 10 classes it has 61,706 parameters. As everywhere
-    today, the second convolution sees all maps, pooling has no parameters, and the
-    output is linear, where the paper has a table of connections, a trainable
-    scale and radial basis functions. Weights start as in LeCun et al. 1998
+    On 32x32x1 images with 10 classes it has 61,706 parameters. Three things follow
+    today's practice and not the paper: the second convolution sees all maps (the paper
+    has a table of connections), pooling has no parameters (a trainable scale), and the
+    output is linear (radial basis functions). Weights start as in LeCun et al. 1998
     (variance 1/fan_in), biases at zero. Module names: `conv1`, `pool1`, `conv2`,
     `pool2`, `flatten`, `fc1`, `fc2`, `head`; see `Classifier` for other heads.
 
-    The first fully connected layer takes as many inputs as the image leaves. The
+    The size of the image determines the inputs of the first fully connected layer. The
     5x5 kernels need 32x32 images, or `padding`:
 
         32x32    (0, 0)    maps of 28, 14, 10, 5    61,706 parameters
@@ -40,7 +40,7 @@ class LeNet5(Classifier, kw_only=True):
       pool: "avg", as in the paper, or "max".
 
     Raises:
-      UserError: an unknown name, or an image too small for the padding.
+      UserError: a name is unknown, or the image is too small for the padding.
     """
 
     default_head_width: ClassVar[tuple[int, ...]] = (120, 84)
@@ -55,7 +55,8 @@ class LeNet5(Classifier, kw_only=True):
         self.check("pool", POOLS)
         if len(self.padding) != 2:
             raise UserError(
-                f"padding={tuple(self.padding)} needs two entries, one a convolution."
+                f"padding={tuple(self.padding)} needs two entries, one for each "
+                "convolution."
             )
 
     @property

@@ -1,5 +1,5 @@
-"""The maps inside a network for classification: the last one of each stride, or those
-behind modules."""
+"""Feature maps inside a network for classification: the last map of each stride, or the
+outputs of named modules."""
 
 import itertools
 import math
@@ -20,28 +20,28 @@ Maps = dict[int, Map]
 
 
 def by_stride(backbone: Classifier, images: Images, train: bool) -> Maps:
-    """The last map of each stride that a network makes on the way to its head.
+    """Returns the last feature map of each stride before a network's head.
 
-    To be called where the network is bound: in a method of a module that holds it, or
-    in a function under `nn.apply` or `nn.init`. The heads, auxiliary ones too, are not
-    applied, and while initializing their parameters are not made.
+    Call it where the network is bound: in a method of a module that holds the network,
+    or in a function under `nn.apply` or `nn.init`. Heads, including auxiliary heads,
+    are not applied and get no parameters.
 
-    A map counts if one of the network's own layers (its direct submodules) takes or
-    gives it, or its head takes it. So the last of a stride is the one behind the
-    non-linearity, where that is no layer itself, and strides inside of a stem have
-    none.
+    A map counts if it is an input or output of one of the network's own layers (its
+    direct submodules), or the input of its head. So the last map of a stride usually
+    follows the non-linearity, even if the non-linearity is no layer. Maps inside of a
+    stem do not count.
 
     Args:
-      train: as for the network; its batch statistics are updated if it is.
+      train: passed to the network; if true, its batch statistics are updated.
 
     Returns:
-      Maps by stride, the pixels of the images to one of the map, the largest map first.
-      It is the one of the strides in the network's `plan` that is nearest to the ratio
-      of the sizes, which is exact where layers pad. Of small images, layers that do not
-      may leave so little that a stride is passed over.
+      Maps by stride (input pixels for one map pixel), the largest map first. The stride
+      is the one of the network's `plan` that is nearest to the ratio of the sizes. The
+      ratio is exact for layers with padding. Layers without padding may shrink small
+      images so much that a stride is skipped.
 
     Raises:
-      UserError: images smaller than the stride of the network's last map.
+      UserError: the images are smaller than the stride of the network's last map.
     """
     steps = (step.strides[-1] for step in backbone.plan())
     strides = list(itertools.accumulate(steps, operator.mul, initial=1))
@@ -49,8 +49,8 @@ def by_stride(backbone: Classifier, images: Images, train: bool) -> Maps:
     if min(size) < strides[-1]:
         raise UserError(
             f"images of {size[0]}x{size[1]} are too small for "
-            f"{type(backbone).__name__}: one pixel of its last map is {strides[-1]} of "
-            "theirs."
+            f"{type(backbone).__name__}: one pixel of its last map covers "
+            f"{strides[-1]} of their pixels. Use larger images."
         )
     found: Maps = {}
 
@@ -62,11 +62,11 @@ def by_stride(backbone: Classifier, images: Images, train: bool) -> Maps:
         path, name = context.module.path, context.method_name
         if path == backbone.path and name == "classify":
             record(args[0])
-            return args[0]  # which the network returns in place of logits
+            return args[0]  # the network returns the map in place of logits
         if path == backbone.path and name == "auxiliary_logits":
             return None
         own_layer = path[:-1] == backbone.path and path and name == "__call__"
-        if own_layer and found:  # the first layer takes the images
+        if own_layer and found:  # the input of the first layer is the image
             record(args[0])
         output = method(*args, **options)
         if own_layer:
@@ -81,19 +81,19 @@ def by_stride(backbone: Classifier, images: Images, train: bool) -> Maps:
 def by_name(
     backbone: Classifier, images: Images, names: Sequence[str]
 ) -> dict[str, Map]:
-    """What modules of a network make on the way to its head, in evaluation.
+    """Returns the outputs of a network's modules before its head, in evaluation mode.
 
-    To be called as `by_stride`.
+    Call it as `by_stride`.
 
     Args:
       names: paths of modules in the network, such as `fire5` or `layer2_block1/conv1`.
 
     Returns:
-      The maps, in the order of the names, as the module gives them: behind a
-      convolution they are those before its non-linearity.
+      The outputs in the order of the names. The output of a convolution is taken before
+      its non-linearity.
 
     Raises:
-      UserError: there is no such module, or it makes no map.
+      UserError: a module does not exist or does not return a feature map.
     """
     found: dict[str, Map] = {}
 
@@ -121,10 +121,10 @@ def by_name(
 def whole(
     x: Float[Array, "batch _height _width channels"], size: tuple[int, ...], stride: int
 ) -> Float[Array, "batch _rows _columns channels"]:
-    """A map of ceil(size / stride) pixels, of images of `size`.
+    """Returns the map resized to ceil(size / stride) pixels, for images of `size`.
 
-    Where layers do not pad, maps lack some pixels of those that the images have room
-    for; the middles of the others are where they would be.
+    Without padding, layers return fewer pixels than images of `size` have room for. The
+    resized map covers the image completely.
     """
     full = tuple(math.ceil(n / stride) for n in size)
     return x if x.shape[1:3] == full else layers.resize_bilinear(x, size=full)

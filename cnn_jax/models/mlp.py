@@ -1,4 +1,4 @@
-"""The multi-layer perceptron: what convolutional networks improve upon."""
+"""The multi-layer perceptron, the baseline for convolutional networks."""
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -24,7 +24,7 @@ class MLP(Network):
       activation: a name of `layers.ACTIVATIONS`.
 
     Raises:
-      UserError: unknown activation.
+      UserError: the activation is unknown, or an attribute has an invalid value.
     """
 
     num_classes: Count

@@ -33,19 +33,20 @@ STAGES = (
 class MobileNetV2(NormalizedClassifier, kw_only=True):
     """Seventeen inverted residual blocks between a 3x3 and a 1x1 convolution.
 
-    Convolutions have no bias and start as in He et al. 2015, the depthwise ones so that
-    they keep the variance of each map (as He et al. would have it, for all maps
-    together, they start so small that a step of gradient descent turns them over), the
-    head from N(0, 0.01). See `Classifier` for other heads.
+    Convolutions have no bias and start as in He et al. 2015. Depthwise convolutions
+    start so that they keep the variance of each map: with the initialization of He et
+    al. for all maps together, they would be so small that a single gradient step
+    changes them completely. The head starts from N(0, 0.01). See `Classifier` for other
+    heads.
 
     Attributes:
       stem: "imagenet", or "small" for images of 32x32 and below: the first
         convolution and the second stage have stride 1.
-      width_multiplier: scales the channels of all layers but the last convolution,
-        which it only makes wider, to multiples of 8 (section 6.1).
+      width_multiplier: scales the channels of all layers, to multiples of 8. The last
+        convolution only gets wider, never narrower (section 6.1).
 
     Raises:
-      UserError: an attribute's value that makes no network.
+      UserError: an attribute has an invalid value.
     """
 
     dropout: Rate = 0.2
@@ -97,11 +98,12 @@ class MobileNetV2(NormalizedClassifier, kw_only=True):
         return self.classify(x, train, nn.relu6, head_init=init, size=size)
 
 
-# Blocks of each stage.
+# The number of blocks of each stage.
 BLOCKS = tuple(size for _, _, size, _ in STAGES)
 
 
 def _names(_: MobileNetV2) -> Rules:
+    """Returns the rules for torchvision's names."""
     last = 1 + sum(BLOCKS)
 
     def inside(stage: int, block: int, layer: str, kind: str) -> str:
@@ -120,8 +122,8 @@ def _names(_: MobileNetV2) -> Rules:
     )
 
 
-# Names of timm's layers: outside of blocks, and in blocks of the first stage and of
-# the others.
+# timm's layer names: outside of blocks, in the first stage's block, and in the blocks
+# of the other stages.
 TIMM = {
     "conv_stem": "features.0.0",
     "bn1": "features.0.1",
@@ -135,7 +137,10 @@ TIMM_OTHERS |= {"conv_pwl": "2", "bn3": "3"}
 
 
 def _of_timm(state: State) -> State:
-    """timm counts the stages from 0, and the blocks of each stage."""
+    """Returns timm's names as torchvision's.
+
+    timm counts stages from 0, and the blocks within each stage.
+    """
 
     def renamed(key: str) -> str:
         module, _, leaf = key.rpartition(".")

@@ -1,4 +1,4 @@
-"""The base class of all networks here, and its defaults for networks of others."""
+"""The base class of all networks, and its defaults for networks of users."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -12,27 +12,21 @@ from cnn_jax.core import fit
 class Network(nn.Module):
     """A network that describes itself to the other parts of a run.
 
-    A subclass overrides a default by an attribute or a property of the same name.
+    A subclass overrides a default with an attribute or property of the same name.
 
     Attributes:
-      output_kind: the kind of the outputs: a name of `models.OUTPUTS`, or a word of a
-        user whose task has the same word.
-      gives, takes: further facts and needs; see `core.fit`.
       class_layer: the path of the layer whose outputs are the classes.
-      head_modules: a regular expression for the names of the modules behind the last
-        map.
-      head_fields: the fields that say which layers the head has.
-      auxiliary: whether there are auxiliary heads, for the loss in training alone.
+      head_modules: a regular expression for the names of the modules after the last
+        feature map.
+      head_fields: the fields that select the layers of the head.
+      auxiliary: whether there are auxiliary heads, used only in training.
       knows_normalization: whether the fields `mean` and `std` take the normalization
         of the data.
-      any_style: whether images are pairs of a content and a style of the user's.
-      one_picture: whether the network learns, and can change, one picture alone.
+      any_style: whether inputs are pairs of a content and a style image.
+      one_picture: whether the network learns, and can stylize, only one picture.
       predicted: the method that `predict` applies to images; None: `__call__`.
     """
 
-    output_kind: ClassVar[str] = "logits"
-    gives: ClassVar[Mapping[str, Any]] = {}
-    takes: ClassVar[Sequence[fit.Need]] = ()
     class_layer: ClassVar[tuple[str, ...]] = ("head",)
     head_modules: ClassVar[str] = "head"
     head_fields: ClassVar[tuple[str, ...]] = ()
@@ -42,13 +36,28 @@ class Network(nn.Module):
     one_picture: ClassVar[bool] = False
     predicted: ClassVar[str | None] = None
 
+    @property
+    def output_kind(self) -> str:
+        """The kind of the outputs: a name of `models.OUTPUTS`, or a user's own kind.
+        The user's task must have this kind too."""
+        return "logits"
 
-def described(model: nn.Module) -> Network | type[Network]:
-    """Returns the model, which describes itself, or `Network` for a module of others,
-    which is described by the defaults."""
-    return model if isinstance(model, Network) else Network
+    @property
+    def gives(self) -> Mapping[str, Any]:
+        """Further facts for the other parts of a run; see `core.fit`."""
+        return {}
+
+    @property
+    def takes(self) -> Sequence[fit.Need]:
+        """Needs of the network; see `core.fit`."""
+        return ()
+
+
+def described(model: nn.Module) -> Network:
+    """Returns the model itself, or a network with the defaults for a user's module."""
+    return model if isinstance(model, Network) else Network(parent=None)
 
 
 def is_head(model: nn.Module, module: str) -> bool:
-    """Whether the model's module of that name is a layer of its head."""
+    """Returns whether the module with this name belongs to the model's head."""
     return re.fullmatch(described(model).head_modules, module) is not None

@@ -1,7 +1,7 @@
 """Network in network (Lin et al. 2014, "Network In Network").
 
-Module names, those of the authors' release: `conv1`, `cccp1`, `cccp2`, `pool1`,
-`conv2`, `cccp3`, `cccp4`, `pool2`, `conv3`, `cccp5`, `head` (its cccp6), `pool`.
+Module names, as in the authors' release: `conv1`, `cccp1`, `cccp2`, `pool1`,
+`conv2`, `cccp3`, `cccp4`, `pool2`, `conv3`, `cccp5`, `head` (cccp6), `pool`.
 """
 
 from typing import ClassVar
@@ -17,21 +17,24 @@ from cnn_jax.models.spec import CIFAR, ModelSpec, Published
 
 
 class NIN(Classifier, kw_only=True):
-    """The network for CIFAR-10: three convolutions, each followed by two 1x1
-    convolutions, which are a small perceptron at every pixel, and no fully connected
-    layer: the last perceptron ends in one map a class, whose means are the logits.
+    """Three convolutions, each followed by two 1x1 convolutions, without a fully
+    connected layer.
+
+    This is the paper's network for CIFAR-10. The 1x1 convolutions act as a small
+    perceptron at every pixel. The last one returns one map for each class, and the
+    means of the maps are the logits.
 
     On 32x32x3 images with 10 classes it has 966,986 parameters. Convolutions have
-    biases and are followed by ReLU; poolings are 3x3 with stride 2 and let a last
-    window reach beyond the map (Caffe's ceil mode). Kernels start as in He et al.
-    2015. Dropout of rate `dropout` is behind the poolings, not before the head. See
-    `Classifier` for other heads.
+    biases and are followed by ReLU. Poolings are 3x3 with stride 2, and the last window
+    may reach beyond the map (Caffe's ceil mode). Kernels start as in He et al. 2015.
+    Dropout follows the poolings, and does not precede the head. See `Classifier` for
+    other heads.
 
     Attributes:
       width_multiplier: scales the channels of all layers, rounded.
 
     Raises:
-      UserError: an attribute's value that makes no network, or an image too small.
+      UserError: an attribute has an invalid value, or the image is too small.
     """
 
     head_dropout: ClassVar[bool] = False

@@ -1,10 +1,10 @@
 """Names of layers in the weight files of other libraries.
 
-A family's rules translate paths of modules here, such as "stage1_block1/conv1", into
-torchvision's, such as "layer1.0.conv1". A rule is a regular expression for the whole
-path, and the name in torchvision: a string, or a function of the expression's groups
-(groups of digits are passed as integers). Indices of layers in torchvision's sequences
-(`features.10`) count layers without parameters too, so they follow from the network's
+Each family has rules that translate paths of modules, such as "stage1_block1/conv1",
+into torchvision's names, such as "layer1.0.conv1". A rule is a regular expression for
+the whole path, and the name in torchvision: a string, or a function of the expression's
+groups (groups of digits become integers). Indices in torchvision's sequences
+(`features.10`) also count layers without parameters, so they depend on the network's
 attributes.
 """
 
@@ -18,23 +18,24 @@ State = Mapping[str, Any]
 
 
 def _as_it_is(state: State) -> State:
+    """Returns the state dict unchanged."""
     return state
 
 
 @dataclass(frozen=True)
 class OtherNames:
-    """Names of a network's layers in torchvision's files, and in timm's.
+    """The names of a network's layers in files of torchvision and timm.
 
     Attributes:
       rules: a function from a network to the rules for its layers.
       head: torchvision's name of the layer `head`.
-      auxiliary: torchvision's names of the auxiliary heads, by the names here. A
-        network with auxiliary heads can be made with `auxiliary=False`.
-      backbone: the names of the network inside of this one, without its head, whose
-        names in the file begin with "backbone."; None where there is none.
-      model: torchvision's name of the network; None is the name here.
+      auxiliary: torchvision's names of the auxiliary heads, by our names. A network
+        with auxiliary heads can be made with `auxiliary=False`.
+      backbone: the names of the network inside of this one, without its head; its
+        names in files begin with "backbone."; None without such a network.
+      model: torchvision's name of the network; None is our name.
       renamed: a function from a state dict of timm, or of an old torchvision, to the
-        same arrays by torchvision's names of today, in torchvision's shapes.
+        same arrays with torchvision's current names and shapes.
     """
 
     rules: Callable[[Any], Rules]
@@ -45,7 +46,7 @@ class OtherNames:
     renamed: Callable[[State], State] = _as_it_is
 
     def translate(self, model: Any, path: str) -> str | None:
-        """Returns torchvision's name of a module of `model`; None where it has none."""
+        """Returns torchvision's name of a module of `model`; None if it has no name."""
         for pattern, name in (("head", self.head), *self.rules(model)):
             if match := re.fullmatch(pattern, path):
                 if isinstance(name, str):
@@ -54,8 +55,10 @@ class OtherNames:
         return None
 
     def whole(self, state: State) -> State:
-        """Returns a state dict of the backbone alone, without its head, by the names
-        that it has in this network's files; other state dicts as they are."""
+        """Adds the prefix "backbone." to a state dict of the backbone alone.
+
+        The backbone's head is dropped. Other state dicts are returned unchanged.
+        """
         if self.backbone is None or any(key.startswith("backbone.") for key in state):
             return state
         head = f"{self.backbone.head}."
@@ -63,7 +66,7 @@ class OtherNames:
 
 
 def behind(prefix: str, rules: Rules) -> Rules:
-    """Returns the rules of a network that is the part `prefix` of another one."""
+    """Returns the rules for a network that is the part `prefix` of another network."""
 
     def longer(name: str | Callable[..., str]) -> Callable[..., str]:
         return lambda *groups: (
@@ -74,5 +77,5 @@ def behind(prefix: str, rules: Rules) -> Rules:
 
 
 def dots(path: str) -> str:
-    """Returns a path of modules as PyTorch writes it."""
+    """Returns a path of modules in PyTorch's notation."""
     return path.replace("/", ".")

@@ -1,4 +1,4 @@
-"""Kinds of output, and a model as a part of a run."""
+"""Kinds of model output, and the model as a part of a run."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ from cnn_jax.models.network import described
 
 @dataclass(frozen=True)
 class Output:
-    """A kind of output.
+    """A kind of model output.
 
     Attributes:
-      name: what a model's and a task's `output_kind` say.
-      words: the output in an error.
-      advice: which networks to take for such an output.
+      name: the value of `output_kind` of models and tasks.
+      words: a description of the output for error messages.
+      advice: how to get this kind of output, for error messages.
     """
 
     name: str
@@ -59,20 +59,20 @@ OUTPUTS = {
 
 
 def output_kind(model: nn.Module) -> str:
-    """Returns the kind of a model's output: a name of `OUTPUTS`, or a user's word."""
+    """Returns a model's kind of output: a name of `OUTPUTS`, or a user's own."""
     return described(model).output_kind
 
 
 def kind_of(name: str) -> Output:
-    """Returns the kind of output of a name; a user's own kind has its name as words."""
+    """Returns the kind of output with this name, also for a user's own kind."""
     return OUTPUTS.get(name, Output(name, name))
 
 
 def fact(name: str, changes: Mapping[str, str] | None = None) -> fit.Fact:
-    """Returns the fact "output kind" of a model that returns outputs of a kind.
+    """Returns the fact "output kind" of a model with outputs of this kind.
 
     Args:
-      changes: for other kinds, how to make the model return them.
+      changes: for each other kind, how to make the model return it.
     """
     return fit.Fact(name, f"gives {kind_of(name).words}", changes or {})
 
@@ -81,7 +81,7 @@ def part(name: str, model: nn.Module) -> fit.Part:
     """Returns a model as a part of a run.
 
     Args:
-      name: what errors call the model.
+      name: the name of the model in error messages.
     """
     own = described(model)
     gives = {"output kind": fact(own.output_kind), **own.gives}

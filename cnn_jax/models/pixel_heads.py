@@ -1,6 +1,6 @@
-"""Heads that make a row of logits a pixel, of the last map or of one before it.
+"""Heads that return a row of logits for each pixel.
 
-The functions are to be called in a compact method, to whose module the layers belong.
+Call these functions in a compact method; their layers belong to its module.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,15 +19,15 @@ Maps = Float[Array, "batch *space channels"]
 ClassMaps = Float[Array, "batch *space classes"]
 Drop = Callable[[Array], Array]
 
-# The heads, and the channels of their 3x3 convolutions (of "deeplab" those of the
-# pyramid first, as in torchvision).
+# The heads, with the default channels of their 3x3 convolutions. The first entry of
+# "deeplab" is the channels of the pyramid, as in torchvision.
 WIDTHS: dict[str, tuple[int, ...]] = {
     "fcn": (),
     "deeplab": (256, 256),
     "context": (),
     "large_context": (),
 }
-# Chen et al. 2017, section 4.1: (6, 12, 18), doubled at an output stride of 8.
+# Chen et al. 2017, section 4.1: (6, 12, 18), doubled for an output stride of 8.
 RATES = (12, 24, 36)
 
 
@@ -43,32 +43,32 @@ def logits(
     width: Sequence[int] | None = None,
     rates: Sequence[int] | None = None,
 ) -> Float[Array, "batch *pixels classes"]:
-    """The head's, of the pixels of an input of `size` in space.
+    """Returns the logits of a head for the pixels of an input of the spatial `size`.
 
     Module names: `aspp`, `head_conv1`, ..., `head`, `context`, `resize`.
 
     Args:
-      head: of `WIDTHS`; see `Classifier`.
-      conv: what makes a convolution with normalization and ReLU, a partial of
-        `ConvUnit`.
-      drop: dropout, before the last layer or behind the pyramid.
-      kernel_init: of the last layer, or the one before the context module.
+      head: a name of `WIDTHS`; see `Classifier`.
+      conv: makes a convolution with normalization and ReLU, a partial of `ConvUnit`.
+      drop: applies dropout, before the last layer or after the pyramid.
+      kernel_init: initializer of the last layer, or of the layer before the context
+        module.
       width, rates: see `Classifier.head_width` and `Classifier.aspp_rates`.
     """
     width = WIDTHS[head] if width is None else width
     if head == "deeplab":
         features, *width = width
         x = drop(layers.ASPP(features, rates or RATES, conv, name="aspp")(x))
-        drop = None
     for i, features in enumerate(width, start=1):
         x = conv(features, in_frame(3, x.ndim - 2), name=f"head_conv{i}")(x)
     context = head.endswith("context")
-    # As in "conv_gap" of `Classifier`: at first ReLU lets all classes pass.
+    # As for "conv_gap" in `Classifier`: at first ReLU lets all classes pass.
     bias_init = nn.initializers.ones if context else nn.initializers.zeros
-    x = class_maps(x, classes, drop, kernel_init=kernel_init, bias_init=bias_init)
+    last = None if head == "deeplab" else drop
+    x = class_maps(x, classes, last, kernel_init=kernel_init, bias_init=bias_init)
     if context:
         x = layers.ContextModule(head == "large_context", name="context")(x)
-    if x.ndim - 2 > len(size):  # of a still clip, which is one image
+    if x.ndim - 2 > len(size):  # a still clip, made from one image
         x = x.mean(1)
     return layers.Resize(tuple(size), name="resize")(x)
 
@@ -76,7 +76,7 @@ def logits(
 def class_maps(
     x: Maps, classes: int, drop: Drop | None = None, **attributes: Any
 ) -> ClassMaps:
-    """Dropout and a 1x1 convolution, `head`, to one float32 map a class."""
+    """Applies dropout and the 1x1 convolution `head` to get a float32 map a class."""
     x = x.astype(jnp.float32)
     window = (1,) * (x.ndim - 2)
     head = layers.Conv(classes, window, name="head", **attributes)
@@ -84,8 +84,9 @@ def class_maps(
 
 
 class AuxiliaryHead(nn.Module):
-    """`logits` of the head "fcn" on a map inside the network, with a 3x3 convolution to
-    a quarter of the channels, as in torchvision.
+    """The head "fcn" on a map inside the network, for the training loss.
+
+    Its 3x3 convolution has a quarter of the map's channels, as in torchvision.
 
     Attributes:
       dropout: rate of the dropout before the last layer.

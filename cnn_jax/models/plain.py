@@ -1,8 +1,8 @@
-"""A plain network whose parts can be exchanged: what the ablations change.
+"""A plain network with exchangeable parts, for ablations.
 
-Stages of alike layers, each layer followed by batch normalization and ReLU, with
-subsampling between the stages. Module names: `filters`, `stage1_layer1`, `norm` inside
-it, `pool1`, ...; see `Classifier` for the head's.
+It has stages of equal layers with subsampling between the stages. Each layer is
+followed by batch normalization and ReLU. Module names: `filters`, `stage1_layer1` (with
+`norm` inside), `pool1`, ...; `Classifier` names the modules of the head.
 """
 
 import dataclasses
@@ -28,7 +28,7 @@ from cnn_jax.models.spec import CIFAR, ModelSpec, unpublished
 Maps = Float[Array, "batch height width channels"]
 Out = Float[Array, "batch out_height out_width features"]
 
-# Convolutions that a layer may be, all with the attributes of `Conv`.
+# The possible convolutions of a layer, all with the attributes of `Conv`.
 CONVOLUTIONS = {
     "conv": layers.Conv,
     "locally_connected": layers.LocallyConnected,
@@ -39,14 +39,14 @@ CONVOLUTIONS = {
 LAYERS = (*CONVOLUTIONS, "fire", "inception")
 SUBSAMPLE = ("max", "average", "strided", "none")
 POOLS = {"max": layers.MaxPool, "average": layers.AvgPool}
-BRANCHES = {"1x1": 1, "3x3": 3, "5x5": 5, "pool": 1}  # and their windows
+BRANCHES = {"1x1": 1, "3x3": 3, "5x5": 5, "pool": 1}  # with their kernel sizes
 
 
 class ConvNorm(nn.Module):
     """A convolution and its normalization: `conv`, `norm`.
 
     Attributes:
-      kind: of the convolution: a class with the attributes of `Conv`.
+      kind: the class of the convolution, with the attributes of `Conv`.
       padding: None keeps the size of the map at stride 1.
     """
 
@@ -87,29 +87,31 @@ class PlainNet(NormalizedClassifier, kw_only=True):
       layer: "conv"; "locally_connected", whose kernels are not shared over space;
         "separable" or "flattened" convolutions; "bottleneck", a 1x1 convolution to
         `reduction` times the channels and ReLU before the convolution (Szegedy et al.
-        2015); "fire" (Iandola et al. 2016), which squeezes to `reduction` times the
-        channels; or "inception", `branches` side by side with the channels split
-        evenly.
-      kernel_size: of the convolutions, odd; "fire" and "inception" have their own.
-      dilations: of each layer in order, or one for all; of "conv" and "bottleneck".
-      subsample: between two stages: "max" or "average" pooling of 2x2, "strided", the
-        next stage's first layer with stride 2, or "none".
-      shared: all layers of a stage but those that change the number of channels have
-        the same kernel (Eigen et al. 2014), but a normalization each: of "conv", with
-        one dilation for all.
-      reduction: channels of the 1x1 convolution in "bottleneck" and "fire", and before
-        the 3x3 and 5x5 ones of "inception", as a share of the input's; None, there
-        only, leaves these out.
-      branches: of "inception": of "1x1", "3x3", "5x5", and "pool", 3x3 maximum pooling
-        and a 1x1 convolution.
-      filters: the images go through these hand-made filters first (names of
-        `layers.FILTERS`), and are normalized.
-      random_filters: the same with so many 3x3 filters, drawn from N(0, 1/9), always
-        the same ones.
-      learn_filters: the filters are where learning begins, instead of constants.
+        2015); "fire" (Iandola et al. 2016), which reduces to `reduction` times the
+        channels; or "inception", parallel `branches` that share the channels evenly.
+      kernel_size: kernel size of the convolutions, odd; "fire" and "inception" have
+        their own.
+      dilations: the dilation of each layer in order, or one for all layers; for "conv"
+        and "bottleneck".
+      subsample: the subsampling between stages: "max" or "average" pooling of 2x2,
+        "strided" (the first layer of the next stage has stride 2), or "none".
+      shared: share one kernel among all layers of a stage that keep the number of
+        channels; each layer has its own normalization (Eigen et al. 2014). For "conv",
+        with one dilation for all layers.
+      reduction: channels of the 1x1 convolutions in "bottleneck" and "fire", and before
+        the 3x3 and 5x5 convolutions of "inception", as a share of the input's channels.
+        None leaves the 1x1 convolutions out, for "inception" only.
+      branches: branches of "inception": "1x1", "3x3", "5x5", and "pool" (3x3 max
+        pooling and a 1x1 convolution).
+      filters: hand-made filters (names of `layers.FILTERS`) that are applied to the
+        images first, and followed by batch normalization.
+      random_filters: the number of additional random 3x3 filters, drawn from N(0, 1/9)
+        with a fixed seed.
+      learn_filters: learn the filters; these are their initial values. If false, they
+        are constants.
 
     Raises:
-      UserError: an attribute's value that makes no network.
+      UserError: an attribute has an invalid value.
     """
 
     default_head_width: ClassVar[tuple[int, ...]] = (128,)
@@ -141,13 +143,15 @@ class PlainNet(NormalizedClassifier, kw_only=True):
         count = self.depth * len(self.widths)
         if len(self.dilations) not in (1, count):
             raise UserError(
-                f"dilations={tuple(self.dilations)} must be one for all layers or one "
-                f"for each of the {count}."
+                f"dilations={tuple(self.dilations)} must be one number for all layers, "
+                f"or one for each of the {count} layers."
             )
         if self.reduction is None and self.layer in ("bottleneck", "fire"):
             raise UserError(f"layer={self.layer} needs a reduction, such as 0.25.")
         if self.shared and len(self.dilations) > 1:
-            raise UserError("shared=True: layers with one kernel have one dilation.")
+            raise UserError(
+                "shared=True: layers with a shared kernel have one dilation; give one."
+            )
         plain = {field.name: field.default for field in dataclasses.fields(PlainNet)}
         for name, owners in {
             "kernel_size": tuple(CONVOLUTIONS),
@@ -163,8 +167,8 @@ class PlainNet(NormalizedClassifier, kw_only=True):
                 )
         if self.subsample == "strided" and self.layer not in CONVOLUTIONS:
             raise UserError(
-                f"subsample=strided strides a stage's first convolution, and "
-                f"layer={self.layer} has several: pool instead."
+                "subsample=strided needs a stage that begins with one convolution, "
+                f"which layer={self.layer} has not: pool instead."
             )
         if self.learn_filters and not (self.filters or self.random_filters):
             raise UserError("learn_filters=True needs filters or random_filters.")
@@ -213,7 +217,7 @@ class PlainNet(NormalizedClassifier, kw_only=True):
         return self.classify(x, train, size=size)
 
     def _layer(self, x: Maps, width: int, at: dict, unit: Any, name: str) -> Out:
-        """One layer and its ReLU."""
+        """Applies one layer and its ReLU."""
         reduced = max(round(x.shape[-1] * (self.reduction or 1)), 1)
         if self.layer == "fire":
             conv = partial(unit, kind=layers.Conv)
@@ -229,7 +233,10 @@ class PlainNet(NormalizedClassifier, kw_only=True):
         return nn.relu(unit(width, self.kernel_size, kind, name=name, **at)(x))
 
     def _inception(self, x, width, dilation, unit, reduced, name) -> Out:
-        """The branches, concatenated; the first ones get what cannot be split."""
+        """Applies the branches and concatenates their outputs.
+
+        The first branches get the channels that cannot be split evenly.
+        """
         count, outputs = len(self.branches), []
         for i, branch in enumerate(self.branches):
             features = width // count + (i < width % count)
@@ -250,7 +257,7 @@ class PlainNet(NormalizedClassifier, kw_only=True):
         return jnp.concatenate(outputs, axis=-1)
 
     def _tied(self, x, width, at, shared, stage, train, name) -> tuple[Out, Any]:
-        """A layer with the stage's shared kernel, and a normalization of its own."""
+        """Applies a layer with the stage's shared kernel and its own normalization."""
         if shared is None:
             padding = tuple(self.kernel_size // 2 * d for d in at["dilation"])
             shared = layers.Conv(
@@ -270,10 +277,10 @@ TINY = {"widths": (4, 8), "depth": 2}
 VARIANTS = {
     "plain": ModelSpec(
         PlainNet,
-        unpublished(CIFAR, 10, "nobody: it is what the experiments change"),
+        unpublished(CIFAR, 10, "nobody: the experiments change its parts"),
         tiny=TINY,
     ),
-    # Yu and Koltun 2016: the context module behind a front end, here a small one.
+    # Yu and Koltun 2016: the context module after a front end, here a small one.
     "context_net": ModelSpec(
         partial(PlainNet, head="context"),
         unpublished(

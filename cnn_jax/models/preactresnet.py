@@ -1,7 +1,7 @@
 """Residual networks with pre-activation (He et al. 2016, "Identity Mappings in Deep
 Residual Networks").
 
-Module names: those of `resnet`, and `norm` behind the last block.
+Module names: as in `resnet`, and `norm` after the last block.
 """
 
 from functools import partial
@@ -18,12 +18,13 @@ from cnn_jax.models.spec import CIFAR, IMAGENET, ModelSpec, unpublished
 class PreActResNet(ResNet, kw_only=True):
     """A residual network whose blocks normalize and activate before they convolve.
 
-    What `ResNet` is, with the attributes of `ResNet`, but for the blocks and the
-    normalization and ReLU after the last one. The stem ends with its activation,
-    which the first block takes as it is, branch and shortcut both (the paper's
-    appendix); so on ImageNet do the authors of the paper's ResNet-200
-    (fb.resnet.torch), where other implementations put a second normalization behind
-    the stem's pooling (128 more parameters) or the only one (as many parameters).
+    It equals `ResNet`, with the same attributes, except for the blocks and the
+    normalization and ReLU after the last block. The stem ends with its activation. The
+    branch and the shortcut of the first block both take this activation without
+    another normalization (the paper's appendix). On ImageNet this is the ResNet-200 of
+    the paper's authors (fb.resnet.torch). Some implementations add a second
+    normalization after the stem's pooling (128 more parameters); others have only that
+    one (as many parameters as here).
     """
 
     blocks: ClassVar[dict[str, type[nn.Module]]] = {
@@ -41,7 +42,7 @@ class PreActResNet(ResNet, kw_only=True):
 
 
 def _variant(block: str, sizes: tuple[int, ...], **values: Any) -> ModelSpec:
-    """A network for ImageNet, or with the small stem for CIFAR-10 (table 2)."""
+    """Returns a network for ImageNet, or with the small stem for CIFAR-10 (table 2)."""
     setting = (CIFAR, 10) if "stem" in values else (IMAGENET, 1000)
     make = partial(PreActResNet, block=block, stage_sizes=sizes, **values)
     published = unpublished(*setting, "He et al. 2016, Identity Mappings")

@@ -1,6 +1,6 @@
-"""Residual networks: He et al. 2016, and their wide and grouped descendants.
+"""Residual networks (He et al. 2016), and wide and grouped variants.
 
-Version 1.5, like torchvision's: a bottleneck's stride is in its 3x3 convolution.
+This is version 1.5, as in torchvision: the stride of a bottleneck is in its 3x3 layer.
 Module names: `stem` (with `conv`, `norm`, or the deep stem's `conv1`, `norm1`, ...),
 `stage1_block1`, ..., `aux`, `pool`, `head`.
 """
@@ -67,38 +67,38 @@ class Stem(nn.Module):
 
 
 class ResNet(NormalizedClassifier, kw_only=True):
-    """A residual network for classification; see `Classifier` for what all share.
+    """A residual network for classification; see `Classifier` for the heads.
 
-    Parameters and statistics are float32, and so are head and logits; all else is
-    computed in `dtype`. Convolutions start as in He et al. 2015
-    (`kaiming_normal_fan_out`), normalizations at scale one.
+    Parameters, batch statistics, the head and the logits are float32. All other layers
+    compute in `dtype`. Convolutions start as in He et al. 2015
+    (`kaiming_normal_fan_out`), normalizations with a scale of one.
 
     Attributes:
-      stage_sizes: blocks of each stage. A stage halves the map (but the first) and
+      stage_sizes: blocks of each stage. Each stage except the first halves the map and
         doubles the channels.
       block: "basic" or "bottleneck".
       width: channels of the first stage's 3x3 convolutions, and of the stem.
       stem: "imagenet", a 7x7 convolution and a 3x3 max pooling of stride 2 each;
-        "deep", with three 3x3 convolutions in place of the 7x7 one, the first two of
-        half the channels (He et al. 2019, ResNet-C); or "small", a 3x3 convolution of
-        stride 1, for images of 32x32 and below.
-      shortcut: where a block changes the shape, "projection" (option B of He et
-        al.), "average" (2x2 average pooling before the projection, which skips no
-        pixels then: He et al. 2019, ResNet-D) or "identity" (option A, which the paper
-        uses on CIFAR-10: pixels skipped, channels padded with zeros). "zero" leaves out
-        all shortcuts, which is the paper's plain network.
-      groups, width_per_group: of bottlenecks; see `layers.Bottleneck`.
+        "deep", with three 3x3 convolutions in place of the 7x7 convolution, the first
+        two with half the channels (He et al. 2019, ResNet-C); or "small", a 3x3
+        convolution of stride 1, for images of 32x32 and below.
+      shortcut: the shortcut of blocks that change the shape: "projection" (option B of
+        He et al.); "average", a 2x2 average pooling before the projection, which then
+        skips no pixels (He et al. 2019, ResNet-D); or "identity" (option A, which the
+        paper uses on CIFAR-10: pixels are skipped, and channels padded with zeros).
+        "zero" leaves out all shortcuts, which gives the paper's plain network.
+      groups, width_per_group: for bottlenecks; see `layers.Bottleneck`.
       zero_init_residual: each block starts as its shortcut (Goyal et al. 2017).
-      stochastic_depth: while training, the last block's branch is left out with
-        this probability, those before it with one that grows linearly from zero
-        (Huang et al. 2016, equation 4).
-      auxiliary: beside a head of `pixel_heads`, another one on the map of the stage
-        before the last, for the loss in training alone (Zhao et al. 2017, "Pyramid
-        Scene Parsing Network", section 3.3; `pixel_heads.AuxiliaryHead`).
-      auxiliary_dropout: before the last layer of that one.
+      stochastic_depth: the probability with which training drops the last block's
+        branch. For earlier blocks it grows linearly from zero (Huang et al. 2016,
+        equation 4).
+      auxiliary: add an auxiliary head on the map of the second last stage, for the
+        training loss; for heads of `pixel_heads` (Zhao et al. 2017, "Pyramid Scene
+        Parsing Network", section 3.3; `pixel_heads.AuxiliaryHead`).
+      auxiliary_dropout: rate of the dropout before the auxiliary head's last layer.
 
     Raises:
-      UserError: an attribute's value that makes no network.
+      UserError: an attribute has an invalid value.
     """
 
     blocks: ClassVar[dict[str, type[nn.Module]]] = {
@@ -144,8 +144,8 @@ class ResNet(NormalizedClassifier, kw_only=True):
             self.stochastic_depth or self.zero_init_residual
         ):
             raise UserError(
-                "stochastic_depth and zero_init_residual leave the shortcuts alone, "
-                "and shortcut='zero' has none."
+                "stochastic_depth and zero_init_residual need shortcuts, and "
+                "shortcut='zero' has none: set another shortcut."
             )
 
     @property
@@ -202,7 +202,7 @@ class ResNet(NormalizedClassifier, kw_only=True):
         return self.classify(self.last_activation(x, norm), train, size=size)
 
     def block_attributes(self, index: int, train: bool) -> dict[str, Any]:
-        """What block `index` of all, from 0, has of its own."""
+        """Returns the attributes of block `index`, counted from 0 over all stages."""
         if not self.stochastic_depth:
             return {}
         rate = self.stochastic_depth * (index + 1) / sum(self.stage_sizes)
@@ -211,11 +211,12 @@ class ResNet(NormalizedClassifier, kw_only=True):
     def last_activation(
         self, x: Float[Array, "batch height width features"], norm: Any
     ) -> Float[Array, "batch height width features"]:
-        """What follows the last block: nothing."""
+        """Returns the output of the last block unchanged; subclasses activate it."""
         return x
 
 
 def _names(_: ResNet) -> Rules:
+    """Returns the rules for torchvision's names."""
     block = r"stage(\d)_block(\d+)"
     return (
         ("stem/conv", "conv1"),
@@ -232,7 +233,7 @@ TINY = {"stem": "small", "width": 4, "stage_sizes": (1, 1)}
 
 
 def _cifar(size: int, published: Published) -> ModelSpec:
-    """He et al. 2016, section 4.2: 6 size + 2 layers for CIFAR-10."""
+    """Returns a network with 6 size + 2 layers for CIFAR-10 (He et al. 2016, 4.2)."""
     sizes = (size, size, size)
     make = partial(ResNet, block="basic", width=16, stem="small", stage_sizes=sizes)
     return ModelSpec(make, published, tiny=TINY)
@@ -244,9 +245,9 @@ def _imagenet(
     parameters: int,
     macs: int,
     tiny: Mapping[str, Any] = TINY,
-    **values: int,
+    **values: Any,
 ) -> ModelSpec:
-    """A network for ImageNet as torchvision has it; `macs` are in millions."""
+    """Returns a network for ImageNet as in torchvision; `macs` are in millions."""
     make = partial(ResNet, block=block, stage_sizes=stage_sizes, **values)
     return ModelSpec(make, torchvision(parameters, macs), NAMES, tiny=tiny)
 

@@ -1,9 +1,9 @@
 """FCN (Long et al. 2015, "Fully Convolutional Networks for Semantic Segmentation") and
 DeepLabv3 (Chen et al. 2017, "Rethinking Atrous Convolution for Semantic Image
-Segmentation") on a ResNet-50, as torchvision has them.
+Segmentation") on a ResNet-50, as in torchvision.
 
-Maps are an eighth of the input's size, and there is an auxiliary head. See `resnet` for
-the modules, and `pixel_heads` for the heads.
+Feature maps have an eighth of the input's size, and there is an auxiliary head.
+`resnet` names the modules, and `pixel_heads` describes the heads.
 """
 
 import dataclasses
@@ -17,6 +17,7 @@ from cnn_jax.models.spec import ModelSpec, torchvision
 
 
 def _fcn_names(model: resnet.ResNet) -> Rules:
+    """Returns the rules for torchvision's names of FCN."""
     index = {"conv": 0, "norm": 1}
     unit = "head_conv1/(conv|norm)"
     return (
@@ -28,13 +29,14 @@ def _fcn_names(model: resnet.ResNet) -> Rules:
 
 
 def _deeplab_names(model: resnet.ResNet) -> Rules:
+    """Returns the rules for torchvision's names of DeepLabv3."""
     index = {"conv": 0, "norm": 1}
     rates = model.aspp_rates or pixel_heads.RATES
 
     def branch(name: str, v: str) -> str:
         if name == "project":
             return f"classifier.0.project.{index[v]}"
-        if name == "pooled":  # behind the pooling
+        if name == "pooled":  # the layers after the pooling
             return f"classifier.0.convs.{len(rates) + 1}.{index[v] + 1}"
         number = 0 if name == "pointwise" else int(name.removeprefix("dilated"))
         return f"classifier.0.convs.{number}.{index[v]}"
@@ -49,8 +51,11 @@ def _deeplab_names(model: resnet.ResNet) -> Rules:
 def _resnet50(
     head: str, names: Callable[[Any], Rules], parameters: int, macs: int, **values: Any
 ) -> ModelSpec:
-    """torchvision's figures count the auxiliary head, on 65x65 pixels, since it is
-    computed in evaluation too."""
+    """Returns a network on a ResNet-50.
+
+    torchvision's multiply-accumulates include the auxiliary head on 65x65 pixels,
+    because torchvision computes this head in evaluation too.
+    """
     in_head = 65 * 65 * 256 * (9 * 1024 + 21)
     published = torchvision(
         parameters,

@@ -1,6 +1,6 @@
-"""`ModelSpec`: what is known about a model beside its code.
+"""`ModelSpec`: the facts about a model beside its code.
 
-Each family's file lists its models in `VARIANTS`, name by name; `models.MODELS`
+The file of each family lists its models by name in `VARIANTS`; `models.MODELS`
 collects them.
 """
 
@@ -30,12 +30,12 @@ GRAY_PATCH = (48, 48, 1)
 RGB_PATCH = (48, 48, 3)
 PHOTO = (256, 256, 3)
 
-# Mean and standard deviation of images from -1 to 1, as TensorFlow's networks expect.
+# Mean and standard deviation that scale images to [-1, 1], as TensorFlow's networks do.
 FROM_TENSORFLOW = ((0.5,) * 3, (0.5,) * 3)
 
 PLAIN = (str, int, float, bool, types.NoneType, Ellipsis)
-# Fields that are no config keys: linen's own, and the number of classes, which
-# `models.create` is given by itself.
+# Fields that are no config keys: linen's own fields, and the number of classes, which
+# is a separate argument of `models.create`.
 NOT_KEYS = ("parent", "name", "num_classes")
 
 
@@ -44,14 +44,14 @@ class Published:
     """A network in the setting in which it was published.
 
     Attributes:
-      input_shape: of one example, channels last; None where nobody published one.
-      num_classes: of the data set; None for a network that makes images.
-      parameters: trainable ones; None where nobody published a figure.
+      input_shape: the shape of one example, channels last; None if not published.
+      num_classes: the classes of the data set; None for a network that makes images.
+      parameters: the number of trainable parameters; None if not published.
       macs: multiply-accumulates on one example in evaluation, rounded to millions;
-        None likewise.
+        None if not published.
       source: who published the figures.
       auxiliary: whether `parameters` includes the heads that only training uses.
-      auxiliary_macs: those of these heads, where `macs` includes them.
+      auxiliary_macs: the multiply-accumulates of these heads, if `macs` includes them.
     """
 
     input_shape: Shape | None = None
@@ -72,8 +72,10 @@ def torchvision(
     auxiliary: bool = False,
     note: str = "",
 ) -> Published:
-    """Returns figures of torchvision's table of weights, whose "GFLOPS" count
-    multiply-accumulates."""
+    """Returns the figures of torchvision's table of weights.
+
+    Its "GFLOPS" are multiply-accumulates.
+    """
     return Published(
         input_shape,
         num_classes,
@@ -85,29 +87,28 @@ def torchvision(
 
 
 def unpublished(input_shape: Shape, num_classes: int, source: str) -> Published:
-    """Returns a setting in which nobody published figures."""
+    """Returns a setting for which nobody published figures."""
     return Published(input_shape, num_classes, source=source)
 
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """A model, ours or anybody's.
+    """A model, ours or a user's.
 
     Attributes:
       make: a linen module class with `__call__(x, train)`, or a `functools.partial` of
-        one with the values of the variant's own fields.
-      published: the published setting, and its figures.
-      names: names of its layers in the weight files of other libraries; None where
-        they have no such network.
-      normalization: mean and standard deviation, per channel, that the published
-        weights expect images to be normalized with, for values from 0 to 1; None is
-        those of ImageNet.
-      tiny: attributes with which tests build a network that is small in every respect.
-      tiny_shape: shape of an example for the tiny network.
-      not_keys: fields with plain values that the run sets, and no config.
+        such a class with the values of the variant's own fields.
+      published: the published setting, with its figures.
+      names: names of the layers in weight files of other libraries; None if these
+        libraries have no such network.
+      normalization: mean and standard deviation of each channel, for values from 0 to
+        1, that the published weights expect; None is ImageNet's.
+      tiny: attributes with which tests build a small network.
+      tiny_shape: the shape of an example for the tiny network.
+      not_keys: fields with plain values that the run sets, not the config.
 
     Raises:
-      UserError: `make` is no such class.
+      UserError: `make` is not such a class or partial.
     """
 
     make: Any
@@ -131,17 +132,17 @@ class ModelSpec:
 
     @property
     def module(self) -> type[nn.Module]:
-        """The class."""
+        """The module class."""
         return _taken_apart(self.make)[0]
 
     @property
     def values(self) -> Mapping[str, Any]:
-        """Values of the variant's own fields."""
+        """The values of the variant's own fields."""
         return _taken_apart(self.make)[1]
 
     @property
     def classifies(self) -> bool:
-        """Whether the model has classes."""
+        """Returns whether the model has classes."""
         return "num_classes" in self.fields()
 
     def fields(self) -> dict[str, Any]:
@@ -155,9 +156,9 @@ class ModelSpec:
     def keys(self) -> dict[str, tuple[Any, Any]]:
         """Returns (type, default) of every field that a config may set.
 
-        Configs hold str, int, float, bool, None and tuples of them: fields of other
-        types keep their defaults. The exception is `dtype`, which configs have by name.
-        The default of a field without one is `MISSING`.
+        Configs hold str, int, float, bool, None and tuples of these. Fields of other
+        types keep their defaults. One exception is `dtype`, which configs set by name.
+        A field without a default has `MISSING`.
 
         Raises:
           UserError: a field of another type has no default.
@@ -186,29 +187,32 @@ class ModelSpec:
 
 
 def _taken_apart(make: Any) -> tuple[Any, Mapping[str, Any], tuple[Any, ...]]:
-    """The class, and the keywords and positional arguments of a partial."""
+    """Returns the class, and the keywords and positional arguments of a partial."""
     if isinstance(make, functools.partial):
         return make.func, make.keywords, make.args
     return make, {}, ()
 
 
 def _path(module: type) -> str:
+    """Returns the import path of a class."""
     return f"{module.__module__}.{module.__qualname__}"
 
 
 def _default(field: dataclasses.Field) -> Any:
+    """Returns the default of a field, or `MISSING`."""
     factory = field.default_factory
     return field.default if factory is MISSING else factory()
 
 
 def _config_type(hint: Any) -> Any:
-    """The type of a config's value for a field; None where it can have none."""
+    """Returns the type of a config's value for a field; None if there is none."""
     if typing.get_origin(hint) is collections.abc.Sequence:
-        hint = tuple[typing.get_args(hint)[0], ...]
+        hint = types.GenericAlias(tuple, (typing.get_args(hint)[0], ...))
     return hint if _is_plain(ranges.plain(hint)) else None
 
 
 def _is_plain(hint: Any) -> bool:
+    """Returns whether all parts of a type can be held in a config."""
     if typing.get_origin(hint) in (typing.Union, types.UnionType, tuple):
         return all(map(_is_plain, typing.get_args(hint)))
     return hint in PLAIN

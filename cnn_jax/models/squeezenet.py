@@ -1,8 +1,8 @@
 """SqueezeNet (Iandola et al. 2016, "SqueezeNet: AlexNet-level accuracy with 50x fewer
 parameters and <0.5MB model size").
 
-Module names: `conv1`, `pool1`, `fire2`, ..., `fire9`, with poolings named by the layer
-before them, `head` (the paper's conv10), `pool`.
+Module names: `conv1`, `pool1`, `fire2`, ..., `fire9`, `head` (the paper's conv10),
+`pool`. Poolings have the number of the layer before them.
 """
 
 from functools import partial
@@ -28,19 +28,21 @@ class SqueezeNet(Classifier, kw_only=True):
     """A convolution, eight fire modules with three overlapping poolings, and a 1x1
     convolution to the classes.
 
-    Poolings are 3x3 with stride 2 and let a last window reach beyond the map
-    (Caffe's ceil mode). Kernels start as in He et al. 2015, the last from N(0, 0.01)
-    as in the authors' release. See `Classifier` for other heads.
+    Poolings are 3x3 with stride 2, and the last window may reach beyond the map
+    (Caffe's ceil mode). Kernels start as in He et al. 2015, the last kernel from
+    N(0, 0.01) as in the authors' release. See `Classifier` for other heads.
 
     Attributes:
-      stem_channels, stem_kernel: of `conv1`, which has stride 2 and no padding.
-      pool_after: layers with a pooling behind them, 1 for `conv1`, 2 for `fire2`, ....
+      stem_channels, stem_kernel: channels and kernel size of `conv1`, which has stride
+        2 and no padding.
+      pool_after: layers that are followed by a pooling: 1 for `conv1`, 2 for `fire2`,
+        and so on.
       stem: "imagenet", or "small" for images of 32x32 and below: `conv1` is 3x3 with
         stride 1 and padding 1, and there is no first pooling.
       width_multiplier: scales the channels of all layers, rounded.
 
     Raises:
-      UserError: an attribute's value that makes no network, or an image too small.
+      UserError: an attribute has an invalid value, or the image is too small.
     """
 
     head: str = "conv_gap"
@@ -61,7 +63,7 @@ class SqueezeNet(Classifier, kw_only=True):
 
     @property
     def pools(self) -> tuple[int, ...]:
-        """`pool_after` without what `stem` leaves out."""
+        """`pool_after` without the pooling that a small stem leaves out."""
         after = tuple(sorted(set(self.pool_after)))
         return after[1:] if self.stem == "small" else after
 
@@ -114,7 +116,9 @@ class SqueezeNet(Classifier, kw_only=True):
 
 
 def _names(model: SqueezeNet) -> Rules:
-    def index(layer: int) -> int:  # of a fire module, behind convolution and ReLU
+    """Returns the rules for torchvision's names."""
+
+    def index(layer: int) -> int:  # a fire module's, after convolution and ReLU
         return layer + sum(pool < layer for pool in set(model.pool_after))
 
     return (
@@ -130,7 +134,7 @@ VARIANTS = {
     "squeezenet1_0": ModelSpec(
         SqueezeNet, torchvision(1_248_424, 819), NAMES, tiny=TINY
     ),
-    # The authors' later version: 2.4 times fewer operations, slightly fewer parameters.
+    # The authors' later version, with 2.4 times fewer operations.
     "squeezenet1_1": ModelSpec(
         partial(SqueezeNet, stem_channels=64, stem_kernel=3, pool_after=(1, 3, 5)),
         torchvision(1_235_496, 349),

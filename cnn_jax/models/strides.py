@@ -1,11 +1,11 @@
-"""Where a network subsamples, and where it dilates instead.
+"""Output strides: where a network subsamples, and where it dilates instead.
 
-A network for classification makes its maps smaller step by step. To keep them at an
-`output_stride`, the steps beyond it take stride 1, and all layers behind such a step
-have their windows spread by the stride that was left out (Chen et al. 2017,
-"Rethinking Atrous Convolution", section 3.1; torchvision's
-`replace_stride_with_dilation`). With the same weights, the larger map then holds the
-smaller one's values at every second (fourth, ...) pixel.
+A network for classification reduces its feature maps step by step. To keep an
+`output_stride`, later steps take stride 1, and all layers after such a step get the
+skipped stride as an additional dilation (Chen et al. 2017, "Rethinking Atrous
+Convolution", section 3.1; torchvision's `replace_stride_with_dilation`). With the same
+weights, the larger map holds the values of the smaller map at every second (fourth,
+...) pixel.
 """
 
 import math
@@ -26,10 +26,10 @@ class Step:
     """One subsampling layer of a network; each entry is for one dimension.
 
     Attributes:
-      strides: that it takes: 1 where it dilates instead.
-      skipped: that it would take: 1 where it strides.
-      before: dilation of the layers before it, and its own.
-      after: dilation of the layers behind it.
+      strides: the strides that the layer takes; 1 if it dilates instead.
+      skipped: the strides that dilation replaces; 1 if the layer strides.
+      before: dilation of the layer itself and of the layers before it.
+      after: dilation of the layers after it.
     """
 
     strides: tuple[int, ...] = (1, 1)
@@ -41,12 +41,12 @@ class Step:
         return tuple(b * s for b, s in zip(self.before, self.skipped, strict=True))
 
     def rest(self) -> "Step":
-        """That of the layers behind, none of which subsamples."""
+        """Returns the step of the following layers, which do not subsample."""
         ones = (1,) * len(self.before)
         return Step(ones, ones, self.after)
 
     def padding(self, padding: Size) -> tuple[int, ...]:
-        """`padding` of a layer of this step, spread as far as its window."""
+        """Returns the `padding` of a layer of this step, scaled by its dilation."""
         sizes = per_dimension(padding, len(self.before))
         return tuple(p * d for p, d in zip(sizes, self.before, strict=True))
 
@@ -54,10 +54,10 @@ class Step:
 def plan(
     strides: Sequence[Size], output_stride: int | None = None, rank: int = 2
 ) -> list[Step]:
-    """The steps of a network whose subsampling layers have these strides, in order.
+    """Returns the steps of a network whose subsampling layers have these strides.
 
-    A stride is an integer or, over `rank` dimensions, a tuple, whose last entry is
-    the one that counts towards `output_stride`; None lets every layer stride.
+    A stride is an integer, or a tuple over `rank` dimensions. The last entry of a tuple
+    counts towards `output_stride`. An `output_stride` of None lets every layer stride.
     """
     ones = (1,) * rank
     total, before, steps = 1, ones, []
@@ -84,13 +84,13 @@ def pool(
     name: str | None = None,
     **attributes,
 ) -> Float[Array, "batch *out channels"]:
-    """A pooling layer of a step: `kind` is `layers.MaxPool` or one of its like.
+    """Applies a pooling layer of a step; `kind` is `layers.MaxPool` or similar.
 
-    Where the network dilates, the window may reach beyond the end of the input, so
-    that the map has a value for each that the strided network has, and keeps the
-    input's size as far as the strided one's map reaches. Otherwise 2x2 windows would
-    lose a row each time; so, where they divide the input evenly, the map's size is
-    that of the input divided by the output stride.
+    If the network dilates, the window may reach beyond the end of the input. So the map
+    has a value for each value of the strided network, and keeps the input's size as far
+    as the strided network's map reaches. Otherwise 2x2 windows would lose a row each
+    time. If the windows divide the input evenly, the size of the map is the size of the
+    input divided by the output stride.
     """
     rank = len(step.strides)
     window, zeros = per_dimension(window, rank), per_dimension(padding, rank)
@@ -108,7 +108,7 @@ def pool(
         step.before,
         strict=True,
     ):
-        # Every `each`-th value is one of the strided network's `outputs`.
+        # Every `each`-th value belongs to the strided network, which has `outputs`.
         each, stride = d * skipped, taken * skipped
         outputs = arithmetic.output_size(
             math.ceil(size / d), kernel, stride=stride, padding=p, ceil_mode=ceil_mode
@@ -119,7 +119,7 @@ def pool(
         given.append((p * d, p * d))
         beyond.append((0, max(last + d * (kernel - 1) + 1 - size - 2 * p * d, 0)))
     if issubclass(kind, AvgPool) and attributes.get("count_include_pad", True):
-        # Zeros around the input count in the mean, what lies beyond them does not.
+        # Zeros of the padding count in the mean; zeros beyond the padding do not.
         x = jnp.pad(x, [(0, 0), *given, (0, 0)])
         attributes["count_include_pad"] = False
     else:

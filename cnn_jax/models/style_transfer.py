@@ -1,16 +1,17 @@
 """Networks that give one picture the style of another.
 
-`Johnson` is a network from images to images, as those of `enhancement` are. The others
-hold a network for classification, the `backbone`, whose maps say what style and content
-are; its weights come from `config.model.init_from`, and it is not trained:
+`Johnson` is a network from images to images, like the networks of `enhancement`. The
+other networks hold a network for classification, the `backbone`. Its feature maps
+measure style and content. Its weights come from `config.model.init_from` and are not
+trained:
 
-* `Pixels`: the picture itself is what is learned (Gatys et al. 2016, "Image Style
-  Transfer Using Convolutional Neural Networks");
-* `FeedForward`: a `Johnson`, for one style (Johnson et al. 2016, "Perceptual Losses for
-  Real-Time Style Transfer and Super-Resolution");
-* `Adaptive`: a decoder of maps that have the statistics of a style's, for any style
-  (Huang and Belongie 2017, "Arbitrary Style Transfer in Real-time with Adaptive
-  Instance Normalization").
+* `Pixels` learns the picture itself (Gatys et al. 2016, "Image Style Transfer Using
+  Convolutional Neural Networks");
+* `FeedForward` is a `Johnson` for one style (Johnson et al. 2016, "Perceptual Losses
+  for Real-Time Style Transfer and Super-Resolution");
+* `Adaptive` decodes feature maps that get the statistics of any style (Huang and
+  Belongie 2017, "Arbitrary Style Transfer in Real-time with Adaptive Instance
+  Normalization").
 """
 
 import math
@@ -28,24 +29,26 @@ from cnn_jax.core import fit, ranges
 from cnn_jax.core.errors import UserError, unknown
 from cnn_jax.core.ranges import Count, Layers, Range
 from cnn_jax.models import maps
+from cnn_jax.models.classifier import Classifier
 from cnn_jax.models.enhancement import Enhancer, he_normal, torch_uniform
 from cnn_jax.models.network import Network
 from cnn_jax.models.spec import PHOTO, ModelSpec, Published
 
 Maps = Float[Array, "batch height width channels"]
 Pairs = Float[Array, "batch 2 height width channels"]
-# Contents, or pairs of a content and a style.
+# Content images, or pairs of a content and a style.
 Given = Float[Array, "batch *pair height width channels"]
 Picture = Float32[Array, "batch height width channels"]
 Outputs = dict[str, Any]
 
 
 class ReflectedConv(nn.Module):
-    """A convolution on maps that are mirrored at their borders, without the outermost
-    pixel twice, and not padded by zeros. Module name: `conv`.
+    """A convolution with reflection padding, which does not repeat the border pixel.
+
+    Module name: `conv`.
 
     Attributes:
-      features, kernel_size, strides, dtype: those of `layers.Conv`.
+      features, kernel_size, strides, dtype: see `layers.Conv`.
     """
 
     features: int
@@ -60,8 +63,8 @@ class ReflectedConv(nn.Module):
         least = min(x.shape[1:3])
         if least <= edge:
             raise UserError(
-                f"maps of {least} pixels cannot be mirrored by {edge}: take larger "
-                "images."
+                f"maps of {least} pixels cannot be mirrored by {edge} pixels: take "
+                "larger images."
             )
         x = jnp.pad(x, ((0, 0), (edge, edge), (edge, edge), (0, 0)), mode="reflect")
         return layers.Conv(
@@ -76,8 +79,10 @@ class ReflectedConv(nn.Module):
 
 
 class NormalizedBlock(nn.Module):
-    """Two 3x3 convolutions with instance normalization, ReLU between them, added to
-    their input. Module names: `conv1`, `norm1`, `conv2`, `norm2`."""
+    """A residual block: two 3x3 convolutions with instance normalization.
+
+    ReLU is between them. Module names: `conv1`, `norm1`, `conv2`, `norm2`.
+    """
 
     dtype: DTypeLike | None = None
 
@@ -93,11 +98,12 @@ class Johnson(Enhancer, kw_only=True):
     """The image transformation network of Johnson et al. 2016, as in PyTorch's example
     fast_neural_style.
 
-    9x9, 3x3 and 3x3 convolutions, the last two with stride 2, residual blocks, then
-    nearest neighbors of twice the size and 3x3 convolutions, twice, and a 9x9
-    convolution to the image. Instance normalization (Ulyanov et al. 2016) and ReLU
-    behind all but the last. All padding mirrors, and blocks keep the size, where the
-    paper's crop. It takes images of any size, and answers in it.
+    The layers are 9x9, 3x3 and 3x3 convolutions, the last two with stride 2; residual
+    blocks; twice a nearest-neighbor enlargement by two with a 3x3 convolution; and a
+    9x9 convolution to the image. All convolutions except the last have instance
+    normalization (Ulyanov et al. 2016) and ReLU. All padding is reflection padding.
+    Blocks keep the size of the map; the paper's blocks crop it. The output has the size
+    of the image, which may be any size.
 
     Module names: `conv1`, `norm1`, ..., `norm3`, `block1`, ..., `upconv1`, `upnorm1`,
     `upconv2`, `upnorm2`, `head`.
@@ -105,7 +111,7 @@ class Johnson(Enhancer, kw_only=True):
     Attributes:
       width: channels of the first convolution; the next two have two and four times as
         many.
-      depth: residual blocks.
+      depth: number of residual blocks.
     """
 
     scale: ClassVar[int] = 1
@@ -115,7 +121,7 @@ class Johnson(Enhancer, kw_only=True):
 
     @nn.compact
     def __call__(self, images: Maps, train: bool) -> Picture:
-        del train  # instance normalization is the same
+        del train  # instance normalization is the same in evaluation
         size, width = images.shape[1:3], self.width
         conv = partial(ReflectedConv, dtype=self.dtype)
         norm = partial(layers.InstanceNorm, dtype=self.dtype)
@@ -130,50 +136,50 @@ class Johnson(Enhancer, kw_only=True):
         for i, features in enumerate((2 * width, width), start=1):
             x = conv(features, 3, name=f"upconv{i}")(layers.upsample_nearest(x))
             x = nn.relu(norm(name=f"upnorm{i}")(x))
-        x = x[:, : size[0], : size[1]]  # of sizes that 4 does not divide
+        x = x[:, : size[0], : size[1]]  # crops sizes that 4 does not divide
         return ReflectedConv(images.shape[-1], 9, name="head")(x.astype(jnp.float32))
 
 
 class Stylist(Network, kw_only=True):
-    """What the networks that learn a style share.
+    """The base class of networks that learn a style.
 
-    Called with pairs [batch, 2, height, width, 3] of a content and a style, normalized
-    as the backbone expects, it returns a dict of
+    The input is pairs [batch, 2, height, width, 3] of a content and a style, normalized
+    as the backbone expects. The output is a dict:
 
-      "picture" [batch, height, width, 3]: values from 0 to 1, not cut off there;
-      "content": for each of `content_layers` a pair of maps, of the picture and what
-        they should be;
-      "style": for each of `style_layers` the maps of the picture, of the content and of
-        the style.
+      "picture" [batch, height, width, 3]: values from 0 to 1, not clipped;
+      "content": for each of `content_layers` a pair of feature maps, of the picture and
+        its target;
+      "style": for each of `style_layers` the feature maps of the picture, of the
+        content and of the style.
 
-    `stylized` makes the picture alone, which is what subclasses differ in.
+    `stylized` makes the picture alone; subclasses differ in this method.
 
     Attributes:
-      backbone: a network for classification (`Classifier`), whose head is not used.
-      content_layers, style_layers: names of its modules; see `maps.by_name`.
-      mean, std: what images were shifted and divided by, of values from 0 to 1.
+      backbone: a network for classification (`Classifier`); its head is not used.
+      content_layers, style_layers: names of backbone modules; see `maps.by_name`.
+      mean, std: the normalization of the images, for values from 0 to 1.
 
     Raises:
-      UserError: the backbone has no such module.
+      UserError: the backbone has no module with such a name.
     """
 
     output_kind: ClassVar[str] = "stylized"
-    # Whether `stylized` takes pairs, and not contents alone.
+    # Whether `stylized` takes pairs; if not, it takes contents alone.
     any_style: ClassVar[bool] = False
-    # Pictures are made from normalized images: `mean` and `std` are those of the data.
+    # Images are normalized: `mean` and `std` are set to the normalization of the data.
     knows_normalization: ClassVar[bool] = True
-    # The method that makes the picture alone, without maps to compare it by.
+    # The method that makes the picture alone, without feature maps for the loss.
     predicted: ClassVar[str] = "stylized"
     takes: ClassVar[tuple[fit.Need, ...]] = (
         fit.Need(
             "frozen modules",
             fit.Holding("backbone"),
-            "compares pictures by the maps of its backbone, which must not be trained",
+            "compares pictures by the maps of its backbone, which must be frozen",
             "set config.optimizer.freeze=backbone",
         ),
     )
 
-    backbone: nn.Module
+    backbone: Classifier
     content_layers: tuple[str, ...] = ("fire5",)
     style_layers: tuple[str, ...] = ("conv1", "pool1", "fire3", "fire5", "fire7")
     mean: tuple[float, ...] = (0.0,)
@@ -189,7 +195,7 @@ class Stylist(Network, kw_only=True):
 
     @property
     def gives(self) -> dict[str, fit.Fact]:
-        """How many style layers there are, for the task's weights."""
+        """The number of style layers, for the task's weights."""
         count = len(self.style_layers)
         return {"style layers": fit.Fact(count, f"has {count} style layers")}
 
@@ -209,28 +215,28 @@ class Stylist(Network, kw_only=True):
         }
 
     def maps(self, images: Maps) -> dict[str, Array]:
-        """The backbone's, in float32, by the names of its modules."""
+        """Returns the backbone's feature maps in float32, by module name."""
         names = dict.fromkeys((*self.content_layers, *self.style_layers))
         found = maps.by_name(self.backbone, images, tuple(names))
         return {name: x.astype(jnp.float32) for name, x in found.items()}
 
     def target(self, content: Maps, style: Maps) -> Maps:
-        """What a map of the picture should be, given those of content and style."""
+        """Returns the target of a feature map of the picture."""
         del style
         return content
 
     def stylized(self, given: Given, train: bool) -> Picture:
-        """The picture, of contents or, with `any_style`, of pairs."""
+        """Returns the pictures for contents or, with `any_style`, for pairs."""
         raise NotImplementedError
 
     def shown(self, normalized: Maps) -> Picture:
-        """Images in values from 0 to 1."""
+        """Returns the images without normalization, in values from 0 to 1."""
         x = normalized.astype(jnp.float32)
         return x * jnp.array(self.std) + jnp.array(self.mean)
 
 
 class Canvas(layers.Described, nn.Module):
-    """What is added to images, or takes their place. Parameter: `pixels`."""
+    """Learned pixels that are added to the image or replace it. Parameter: `pixels`."""
 
     start: str
 
@@ -241,12 +247,13 @@ class Canvas(layers.Described, nn.Module):
 
 
 class Pixels(Stylist, kw_only=True):
-    """The content and what is added to it, which is all that is learned, in units of
-    the normalized image. Module name: `canvas`.
+    """A picture whose pixels are learned, as a change of the content or from noise.
+
+    Pixels are in units of the normalized image. Module name: `canvas`.
 
     Attributes:
-      start: "content": nothing is added at first; "noise": the picture is noise at
-        first, and the content no part of it.
+      start: "content" starts with the content image, to which learned pixels are added;
+        "noise" starts with noise, without the content image.
     """
 
     one_picture: ClassVar[bool] = True
@@ -274,10 +281,10 @@ class Pixels(Stylist, kw_only=True):
 
 
 class FeedForward(Stylist, kw_only=True):
-    """A `Johnson`, whose module name is `network`.
+    """A `Johnson`. Its module name is `network`.
 
     Attributes:
-      network_width, network_depth: its own.
+      network_width, network_depth: `width` and `depth` of the `Johnson`.
     """
 
     network_width: Count = 32
@@ -295,14 +302,15 @@ class FeedForward(Stylist, kw_only=True):
 
 
 class Decoder(nn.Module):
-    """From maps to images, as a mirrored VGG: nearest neighbors of twice the size as
-    often as it takes, between 3x3 convolutions with ReLU, without normalization of
-    channels, which would take the style away. Since maps of networks are large or
-    small, they are divided by their root mean square. Module names: `conv1`, `conv2`,
-    ..., `head`.
+    """A decoder from feature maps to images, like a mirrored VGG.
+
+    3x3 convolutions with ReLU alternate with nearest-neighbor enlargements by two.
+    There is no normalization of channels, which would remove the style. The scale of
+    feature maps depends on the backbone, so they are first divided by their root mean
+    square. Module names: `conv1`, `conv2`, ..., `head`.
 
     Attributes:
-      size: of the images.
+      size: height and width of the images.
     """
 
     size: Sequence[int]
@@ -324,14 +332,14 @@ class Decoder(nn.Module):
 
 
 class Adaptive(Stylist, kw_only=True):
-    """A `Decoder` of the content's map with the statistics of the style's.
+    """A `Decoder` of the content's feature map with the statistics of the style.
 
-    The first of `content_layers` is the one that is decoded, and all are to have the
+    The first of `content_layers` is decoded. The targets of all content layers have the
     statistics of the style (equation 12). Module name: `decoder`.
 
     Attributes:
-      alpha: how much of the style: 0 is the content as the decoder makes it (equation
-        14).
+      alpha: the strength of the style; 0 decodes the content without the style
+        (equation 14).
     """
 
     any_style: ClassVar[bool] = True
@@ -372,7 +380,8 @@ VARIANTS = {
 
 
 def _stylist(make: type[Stylist], **tiny: int) -> ModelSpec:
-    # The run sets the normalization to that of its data.
+    """Returns the spec of a network that learns a style."""
+    # The run sets `mean` and `std` from its data.
     return ModelSpec(
         make,
         not_keys=("backbone", "mean", "std"),

@@ -1,9 +1,8 @@
 """U-Net (Ronneberger et al. 2015, "U-Net: Convolutional Networks for Biomedical Image
 Segmentation"), and its expanding path on the maps of other networks.
 
-Module names: `down1` (`conv1`, `norm1`, `conv2`, `norm2`), `down2`, ...; `up4` (by the
-level, or by the stride of the maps that it makes), with `enlarge` and alike; `head`,
-`resize`.
+Module names: `down1` (`conv1`, `norm1`, `conv2`, `norm2`), `down2`, ...; `up4`, ...
+(the level, or the stride of its maps) with `enlarge` and `convs`; `head`, `resize`.
 """
 
 import itertools
@@ -21,6 +20,7 @@ from cnn_jax.core.errors import UserError
 from cnn_jax.core.ranges import Count, Layers, Rate
 from cnn_jax.layers import initializers
 from cnn_jax.models import maps
+from cnn_jax.models.classifier import Classifier
 from cnn_jax.models.network import Network
 from cnn_jax.models.spec import ModelSpec, Published
 
@@ -28,18 +28,18 @@ Images = Float[Array, "batch height width channels"]
 Map = Float[Array, "batch _height _width _channels"]
 Logits = Float32[Array, "batch height width classes"]
 
-# Section 3.1: a standard deviation of sqrt(2 / N), N the inputs of a neuron. For
-# `enlarge`, which has no ReLU, N counts the four outputs of each input in their place.
+# Section 3.1: a standard deviation of sqrt(2 / N) for N inputs of a neuron. `enlarge`
+# has no ReLU; its N counts the four outputs of each input instead.
 conv_init = initializers.variance_scaling(2.0, "fan_in", "normal")
 head_init = initializers.variance_scaling(1 / 3, "fan_in", "uniform")
 
 
 class DoubleConv(nn.Module):
-    """Two 3x3 convolutions, each with ReLU, and batch normalization if `norm`.
+    """Two 3x3 convolutions, each with optional batch normalization and ReLU.
 
     Attributes:
-      features: channels of both.
-      norm: what makes a normalization layer; None: there is none.
+      features: channels of both convolutions.
+      norm: makes a normalization layer; None: no normalization.
     """
 
     features: int
@@ -65,8 +65,10 @@ class DoubleConv(nn.Module):
 
 
 class Up(nn.Module):
-    """A step of the expanding path: the map enlarged by two, the contracting path's map
-    of that size beside it, and two convolutions.
+    """A step of the expanding path: enlarge, concatenate, and two convolutions.
+
+    The map is enlarged by two and concatenated to the contracting path's map of the
+    same size.
 
     Attributes:
       features: channels of the enlarged map, and of the result.
@@ -78,8 +80,10 @@ class Up(nn.Module):
 
     @nn.compact
     def __call__(self, x: Map, skip: Map) -> Map:
-        """A map of the size of `skip`, which has twice the pixels of `x` a side, or one
-        less."""
+        """Returns a map of the size of `skip`.
+
+        A side of `skip` is twice the side of `x`, or one pixel less.
+        """
         x = layers.ConvTranspose(
             self.features, 2, 2, dtype=self.dtype, kernel_init=conv_init, name="enlarge"
         )(x)
@@ -89,7 +93,7 @@ class Up(nn.Module):
 
 
 class _Segmenter(Network, kw_only=True):
-    """What U-Nets have in common.
+    """The base class of U-Nets.
 
     Attributes:
       dropout: rate of the dropout on the map at the bottom and before the logits.
@@ -106,16 +110,17 @@ class _Segmenter(Network, kw_only=True):
         super().__post_init__()
 
     def norm(self, train: bool) -> Callable[..., nn.Module] | None:
-        """What makes a normalization layer."""
+        """Returns a partial that makes a normalization layer."""
         return layers.batch_norm(train, sync=self.sync_batch_norm, dtype=self.dtype)
 
     def dropped(self, x: Array, train: bool) -> Array:
+        """Applies dropout."""
         if not self.dropout:
             return x
         return layers.Dropout(self.dropout, deterministic=not train)(x)
 
     def logits(self, x: Map, images: Images, train: bool) -> Logits:
-        """Of every pixel, interpolated where the map has fewer."""
+        """Returns the logits of every pixel, interpolated from smaller maps."""
         x = layers.Conv(self.num_classes, 1, kernel_init=head_init, name="head")(
             self.dropped(x.astype(jnp.float32), train)
         )
@@ -124,22 +129,23 @@ class _Segmenter(Network, kw_only=True):
 
 
 class UNet(_Segmenter, kw_only=True):
-    """The contracting path: pairs of 3x3 convolutions with poolings between them,
-    channels doubling; the expanding path back (figure 1).
+    """A contracting path with doubling channels, and an expanding path (figure 1).
 
-    Convolutions are padded, so that every pixel gets logits; the paper's are not, and
-    images are mirrored around the border. Without batch normalization the layers are
-    the paper's.
+    The contracting path has pairs of 3x3 convolutions with poolings between them.
+
+    Convolutions are padded, so every pixel gets logits. The paper's convolutions are
+    not padded, and its images are mirrored at the border. Without batch normalization
+    the layers are those of the paper.
 
     Attributes:
-      width: channels of the first pair.
-      depth: poolings.
-      batch_norm: whether convolutions have batch normalization.
+      width: channels of the first pair of convolutions.
+      depth: number of poolings.
+      batch_norm: add batch normalization to the convolutions.
       sync_batch_norm: see `NormalizedClassifier`.
 
     Raises:
-      UserError: an attribute's value that makes no network, or images of fewer than
-        2^depth pixels a side.
+      UserError: an attribute has an invalid value, or a side of the images has fewer
+        than 2^depth pixels.
     """
 
     width: Count = 64
@@ -171,22 +177,23 @@ class UNet(_Segmenter, kw_only=True):
 
 
 class UNetOn(_Segmenter, kw_only=True):
-    """The expanding path on the maps of a network for classification, from its last to
-    that of its finest stride, and logits interpolated from there.
+    """The expanding path of a U-Net on the feature maps of a classification network.
+
+    The path runs from the last map to the map of the stride `finest`. The logits are
+    interpolated from there.
 
     Attributes:
-      backbone: the network (`Classifier`), whose head is not used.
-      decoder_width: channels of the finest map of the expanding path; each coarser one
+      backbone: the network (`Classifier`); its head is not used.
+      decoder_width: channels of the finest map of the expanding path; each coarser map
         has twice as many.
-      finest: the stride of the finest map in use; None is the finest that the backbone
-        has.
+      finest: the stride of the finest map in use; None is the backbone's finest.
 
     Raises:
-      UserError: an attribute's value that makes no network, or a `finest` that the
-        backbone has no map of.
+      UserError: an attribute has an invalid value, or the backbone has no map of the
+        stride `finest`.
     """
 
-    backbone: nn.Module
+    backbone: Classifier
     decoder_width: Count = 32
     finest: Count | None = None
 
@@ -204,7 +211,7 @@ class UNetOn(_Segmenter, kw_only=True):
         if any(b != 2 * a for a, b in itertools.pairwise(strides)):
             raise UserError(
                 f"the strides of the backbone's maps, {', '.join(map(str, strides))}, "
-                "are not each twice the one before, as a U-Net needs them."
+                "must each be twice the previous one: take another backbone."
             )
         *skips, x = [maps.whole(known[n], size, n) for n in strides]
         x = self.dropped(x, train)
@@ -215,7 +222,7 @@ class UNetOn(_Segmenter, kw_only=True):
 
     @property
     def sync_batch_norm(self) -> bool:
-        """The backbone's, which has none without batch normalization."""
+        """The backbone's value; false for backbones without batch normalization."""
         return self.backbone.sync_batch_norm
 
 

@@ -2,12 +2,12 @@
 Image Recognition").
 
 Module names: `conv1_1`, `conv1_2`, `pool1`, `conv2_1`, ..., `pool5`, `pool`,
-`flatten`, `fc1`, `fc2`, `head`; with batch normalization `norm1_1`, ....
+`flatten`, `fc1`, `fc2`, `head`; with batch normalization also `norm1_1`, ....
 """
 
 from collections.abc import Callable
 from functools import partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import flax.linen as nn
 from jaxtyping import Array, Float
@@ -24,22 +24,22 @@ from cnn_jax.models.spec import ModelSpec, torchvision
 class VGG(NormalizedClassifier, kw_only=True):
     """Stages of 3x3 convolutions, each with a 2x2 maximum pooling at its end.
 
-    Convolutions have biases, before batch normalization too, as in torchvision, and
+    Convolutions have biases, also before batch normalization, as in torchvision. They
     start as in He et al. 2015. The map is averaged over 7x7 cells before the fully
     connected layers, which changes nothing at 224x224 pixels. See `Classifier` for
     other heads.
 
     Attributes:
       stage_sizes: convolutions of each stage.
-      width: channels of the first stage; each stage has twice as many as the one
-        before, up to eight times `width`.
-      batch_norm: between convolution and ReLU.
-      stem: "imagenet", or "small" for images of 32x32 and below: without `pool1` and
-        `pool2`. With it, `head_grid` may be the last map's size, 4 for 32x32 pixels
-        and 1 for 8x8: 7x7 cells of a smaller map repeat its values.
+      width: channels of the first stage; each stage doubles the channels, up to eight
+        times `width`.
+      batch_norm: add batch normalization between convolution and ReLU.
+      stem: "imagenet", or "small" for images of 32x32 and below, without `pool1` and
+        `pool2`. With the small stem, set `head_grid` to the last map's size (4 for
+        32x32 pixels, 1 for 8x8): 7x7 cells would only repeat values of smaller maps.
 
     Raises:
-      UserError: an attribute's value that makes no network, or an image too small.
+      UserError: an attribute has an invalid value, or the image is too small.
     """
 
     default_head_grid: ClassVar[int | None] = 7
@@ -55,7 +55,7 @@ class VGG(NormalizedClassifier, kw_only=True):
         sizes = tuple(self.stage_sizes)
         if self.stem == "small" and len(sizes) < 3:
             raise UserError(
-                f"stage_sizes={sizes}: stem=small takes more than two stages."
+                f"stage_sizes={sizes}: stem=small needs more than two stages."
             )
 
     def head_norm(self, train: bool) -> Callable[..., nn.Module] | None:
@@ -94,6 +94,7 @@ class VGG(NormalizedClassifier, kw_only=True):
 
 
 def _names(model: VGG) -> Rules:
+    """Returns the rules for torchvision's names."""
     each = 3 if model.batch_norm else 2  # convolution, normalization, ReLU
 
     def index(stage: int, layer: int) -> int:
@@ -115,7 +116,7 @@ TIMM = {
 
 
 def _of_timm(state: State) -> State:
-    """timm's fully connected layers are convolutions."""
+    """Returns torchvision's names; timm's fully connected layers are convolutions."""
     found = {}
     for key, value in state.items():
         module, _, leaf = key.rpartition(".")
@@ -136,9 +137,9 @@ TINY = {
 
 
 def _variant(
-    stage_sizes: tuple[int, ...], parameters: int, macs: int, **values: bool
+    stage_sizes: tuple[int, ...], parameters: int, macs: int, **values: Any
 ) -> ModelSpec:
-    """`macs` are in millions."""
+    """Returns a network as in torchvision; `macs` are in millions."""
     make = partial(VGG, stage_sizes=stage_sizes, **values)
     return ModelSpec(make, torchvision(parameters, macs), NAMES, tiny=TINY)
 

@@ -2,20 +2,20 @@
 Spatiotemporal Convolutions for Action Recognition") and C3D (Tran et al. 2015,
 "Learning Spatiotemporal Features with 3D Convolutional Networks").
 
-They take clips (batch, depth, height, width, channels), frames along the depth.
-Images (batch, height, width, channels) they take as well, each as a still clip, its
-one frame repeated (Carreira and Zisserman 2017, section 2.4: "boring" videos): a
-convenience, so that they train on image sets too. All of them mix what the frames
-hold, but for `r2d_18`, which only averages over them at its end: the f-R2D of Tran et
-al. 2018, to compare the others with.
+The input is clips (batch, depth, height, width, channels) with frames along the depth.
+Images (batch, height, width, channels) are accepted too, for training on image sets:
+each becomes a still clip that repeats one frame (Carreira and Zisserman 2017, section
+2.4: "boring" videos). All networks except `r2d_18` combine information over frames.
+`r2d_18` only averages over the frames at its end: it is the f-R2D of Tran et al. 2018,
+a baseline for the others.
 
-Module names: `stem`, `stage1_block1`, ..., `pool`, `head`; of C3D `conv1`, `pool1`,
+Module names: `stem`, `stage1_block1`, ..., `pool`, `head`; for C3D `conv1`, `pool1`,
 `conv2`, `pool2`, `conv3a`, `conv3b`, `pool3`, ..., `pool5`, `fc1`, `fc2`, `head`.
 """
 
 from collections.abc import Callable
 from functools import partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -37,14 +37,14 @@ Maps = Float[Array, "batch out_depth out_height out_width features"]
 
 
 def conv3d(features: int, kernel_size: Size, **attributes) -> nn.Module:
-    """A convolution over depth, height and width; one size holds for all three."""
+    """Returns a convolution over depth, height and width, with one size for all."""
     return layers.Conv(features, per_dimension(kernel_size, 3), **attributes)
 
 
 def frame_conv(
     features: int, kernel_size: Size, *, padding: Size, **attributes
 ) -> nn.Module:
-    """A convolution within each frame."""
+    """Returns a convolution within each frame."""
     window = (1, *per_dimension(kernel_size, 3)[1:])
     padding = (0, *per_dimension(padding, 3)[1:])
     return layers.Conv(features, window, padding=padding, **attributes)
@@ -58,7 +58,10 @@ def factorized_conv(
     mid_features: int,
     **attributes,
 ) -> nn.Module:
-    """A convolution within each frame and one over time; a 1x1x1 one as it is."""
+    """Returns a convolution within each frame, then one over time.
+
+    A 1x1x1 convolution is not factorized.
+    """
     if kernel_size == 1:
         return conv3d(features, kernel_size, **attributes)
     return layers.Conv2Plus1D(
@@ -66,7 +69,7 @@ def factorized_conv(
     )
 
 
-# What the convolutions of a stage may be.
+# The possible convolutions of a stage.
 CONVS = ("3d", "2d", "2+1d")
 
 
@@ -96,14 +99,14 @@ class ClipClassifier(Classifier, kw_only=True):
     """A classifier of clips, or of images as still clips.
 
     Attributes:
-      width: channels of the first layers, which all others are multiples of.
+      width: channels of the first layers; all other widths are multiples of it.
       stem: "imagenet", for frames of 112x112 as published, or "small", for 32x32 and
         below, which leaves out the first subsampling.
-      frames: of the clip that is made of an image, None is 16; clips come with their
-        own number.
+      frames: number of frames of a clip that is made from an image; None is 16. Clips
+        have their own number.
 
     Raises:
-      UserError: an attribute's value that makes no network.
+      UserError: an attribute has an invalid value.
     """
 
     takes_clips: ClassVar[bool] = True
@@ -114,16 +117,17 @@ class ClipClassifier(Classifier, kw_only=True):
     frames: Cells | None = None
 
     def as_clips(self, x: Images) -> Clips:
-        """Clips as they are, images as still clips.
+        """Returns clips unchanged, and images as still clips.
 
         Raises:
-          UserError: neither clips nor images, or clips of another length than `frames`.
+          UserError: the input is neither clips nor images, or the clips have another
+            length than `frames`.
         """
         if x.ndim == 5:
             if self.frames not in (None, x.shape[1]):
                 raise UserError(
-                    f"frames={self.frames} is the length of clips that are made of "
-                    f"images; these clips have {x.shape[1]}: leave it out."
+                    f"frames={self.frames} is the length of clips that are made from "
+                    f"images; these clips have {x.shape[1]} frames: leave frames out."
                 )
             return x
         if x.ndim != 4:
@@ -136,22 +140,21 @@ class ClipClassifier(Classifier, kw_only=True):
 
 
 class VideoResNet(ClipClassifier, NormalizedClassifier, kw_only=True):
-    """A residual network of basic blocks over clips; torchvision's is the same.
+    """A residual network of basic blocks over clips, as in torchvision.
 
     See `Classifier` and `ClipClassifier` for further attributes. Convolutions start as
-    in He et al. 2015 (`kaiming_normal_fan_out`). The stem of stride (1, 2, 2) has no
-    pooling behind it; with `stem` "small" it is a 3x3x3 convolution of stride 1.
-    `output_stride` counts pixels; where a stage dilates instead of striding, it
-    does so in time too.
+    in He et al. 2015 (`kaiming_normal_fan_out`). The stem has stride (1, 2, 2) and no
+    pooling; with `stem` "small" it is a 3x3x3 convolution of stride 1. `output_stride`
+    counts pixels. If a stage dilates instead of striding, it also dilates in time.
 
     Attributes:
-      stage_sizes: blocks of each stage. A stage halves the map (but the first) and
+      stage_sizes: blocks of each stage. Each stage except the first halves the map and
         doubles the channels.
-      stage_convs: the convolutions of each stage. "3d": 3x3x3. "2d": 1x3x3, within
-        each frame, and then the stage keeps the number of frames. "2+1d": 1x3x3,
-        normalization and ReLU, 3x1x1, with as many channels in between as make the
-        parameters of 3x3x3 (`layers.Conv2Plus1D`), both of a block as many as its
-        first. The first entry holds for the stem too.
+      stage_convs: the convolutions of each stage. "3d": 3x3x3. "2d": 1x3x3, within each
+        frame; the stage keeps the number of frames. "2+1d": 1x3x3, normalization and
+        ReLU, 3x1x1 (`layers.Conv2Plus1D`). The channels in between give the number of
+        parameters of a 3x3x3 convolution; both convolutions of a block have the number
+        of its first. The first entry also applies to the stem.
     """
 
     stage_sizes: tuple[Layers, ...] = (2, 2, 2, 2)
@@ -163,13 +166,13 @@ class VideoResNet(ClipClassifier, NormalizedClassifier, kw_only=True):
                 raise unknown("convolution in stage_convs", kind, CONVS)
         if len(self.stage_convs) != len(self.stage_sizes):
             raise UserError(
-                f"stage_convs={tuple(self.stage_convs)} and "
-                f"stage_sizes={tuple(self.stage_sizes)} need one entry a stage."
+                f"stage_convs={tuple(self.stage_convs)} and stage_sizes="
+                f"{tuple(self.stage_sizes)} need one entry for each stage."
             )
 
     @property
     def subsampling(self) -> tuple[tuple[int, int, int], ...]:
-        """The stem's and one a stage."""
+        """The strides of the stem and of each stage."""
         first = (1, 1, 1) if self.stem == "small" else (1, 2, 2)
         stages = [
             (1, 2, 2) if kind == "2d" else (2, 2, 2) for kind in self.stage_convs[1:]
@@ -179,8 +182,8 @@ class VideoResNet(ClipClassifier, NormalizedClassifier, kw_only=True):
     def conv(
         self, kind: str, norm: layers.residual.ModuleDef, mid_features: int
     ) -> Callable[..., nn.Module]:
-        """What makes a stage's convolutions."""
-        common = {"use_bias": False, "dtype": self.dtype}
+        """Returns a partial that makes a stage's convolutions."""
+        common: dict[str, Any] = {"use_bias": False, "dtype": self.dtype}
         if kind == "2+1d":
             return partial(
                 factorized_conv, norm=norm, mid_features=mid_features, **common
@@ -195,7 +198,7 @@ class VideoResNet(ClipClassifier, NormalizedClassifier, kw_only=True):
         x = Stem(
             self.width,
             (3, 3, 3) if self.stem == "small" else (3, 7, 7),
-            # torchvision's network has 45 channels within the stem.
+            # torchvision's factorized stem has 45 channels in between.
             self.conv(self.stage_convs[0], norm, max(1, 45 * self.width // 64)),
             norm,
             first,
@@ -223,15 +226,15 @@ class VideoResNet(ClipClassifier, NormalizedClassifier, kw_only=True):
 class C3D(ClipClassifier, kw_only=True):
     """Eight 3x3x3 convolutions with five poolings, then three fully connected layers.
 
-    On 16x112x112x3 clips with 487 classes (Sports-1M) it has 79,991,015 parameters.
-    The first pooling leaves the frames alone, and the last is padded in space, so that
-    512 maps of 1x4x4 reach the first fully connected layer: with 16 frames. Of
-    shorter clips, a pooling that finds a single frame left keeps it. `stem` "small"
-    leaves out the first two poolings. Convolutions and fully connected layers start as
-    in He et al. 2015. See `Classifier` and `ClipClassifier` for further attributes.
+    On 16x112x112x3 clips with 487 classes (Sports-1M) it has 79,991,015 parameters. The
+    first pooling keeps the number of frames, and the last pooling is padded in space.
+    So with 16 frames, 512 maps of 1x4x4 reach the first fully connected layer. A
+    pooling keeps a single remaining frame of shorter clips. `stem` "small" leaves out
+    the first two poolings. Convolutions and fully connected layers start as in He et
+    al. 2015. See `Classifier` and `ClipClassifier` for further attributes.
     """
 
-    # Names of the convolutions of each stage, and their channels in widths.
+    # Names of the convolutions of each stage, and their channels in multiples of width.
     stages: ClassVar[dict[tuple[str, ...], int]] = {
         ("1",): 1,
         ("2",): 2,
@@ -245,7 +248,7 @@ class C3D(ClipClassifier, kw_only=True):
 
     @property
     def subsampling(self) -> tuple[tuple[int, int, int], ...]:
-        """Strides, and windows, of the poolings; of a stage without, ones."""
+        """The strides and windows of the poolings; ones for stages without pooling."""
         ones = (1, 1, 1)
         first = (ones, ones) if self.stem == "small" else ((1, 2, 2), (2, 2, 2))
         return (*first, (2, 2, 2), (2, 2, 2), (2, 2, 2))
@@ -267,7 +270,7 @@ class C3D(ClipClassifier, kw_only=True):
                 )(x)
                 x = nn.relu(x)
             if max(window) > 1:
-                # Frames left where all poolings so far took strides.
+                # The frames that would be left if all poolings so far had strides.
                 depth = -(-x.shape[1] // step.before[0])
                 window = (min(window[0], depth), *window[1:])
                 padding = (0, 1, 1) if stage == len(self.stages) else 0
@@ -279,8 +282,9 @@ class C3D(ClipClassifier, kw_only=True):
 
 
 def _names(model: VideoResNet) -> Rules:
+    """Returns the rules for torchvision's names."""
     block = r"stage(\d)_block(\d+)"
-    # A (2+1)D convolution is a sequence of its own, but for the stem's.
+    # torchvision's (2+1)D convolution is a nested sequence, except in the stem.
     part = {"spatial": 0, "norm": 1, "temporal": 3}
     parts = "(spatial|norm|temporal)"
     factorized = model.stage_convs[0] == "2+1d"
@@ -306,6 +310,7 @@ TINY = {"stem": "small", "width": 4, "frames": 2}
 def _resnet(
     stage_convs: tuple[str, ...], published: Published, names: OtherNames | None = NAMES
 ) -> ModelSpec:
+    """Returns the spec of a residual network over clips."""
     make = partial(VideoResNet, stage_convs=stage_convs)
     return ModelSpec(make, published, names, tiny=TINY | {"stage_sizes": (1, 1, 1, 1)})
 

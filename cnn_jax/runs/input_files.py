@@ -9,6 +9,7 @@ import numpy as np
 from cnn_jax import data
 from cnn_jax.core.errors import UserError
 from cnn_jax.data import images
+from cnn_jax.data.splits import Arrays
 from cnn_jax.models.network import described
 from cnn_jax.tasks.resizing import Read, Resizing
 from cnn_jax.training import config as config_lib
@@ -55,15 +56,18 @@ def styled(
         return beside
     if not described(model).one_picture:
         return read
-    ((own, _),) = setup.dataset(config).splits["test"].images
+    split = setup.dataset(config).splits["test"]
+    assert isinstance(split, Arrays)  # its only example: the picture and its style
+    ((own, _),) = split.images
 
     def only_its_own(file: images.Picture) -> Read:
         content = images.fit(file, own.shape)
         if not np.array_equal(content, own):
+            given = file if isinstance(file, str | Path) else "the picture given"
             raise UserError(
                 f"the run in {workdir} changed one picture, "
                 f"{config.data.file or 'an embedded one'}, and can change no other: "
-                f"{file} needs a run of its own."
+                f"{given} needs a run of its own."
             )
         return Read(content, content)
 

@@ -27,6 +27,9 @@ BATCH = 32
 # an array of the network's own shape.
 Given = Picture | np.ndarray
 
+# A function of the variables and a batch of images, uint8.
+Forward = Callable[[Any, np.ndarray], Any]
+
 
 class Loaded:
     """A trained run.
@@ -112,23 +115,30 @@ class Loaded:
     ) -> Iterator[tuple[np.ndarray, Any]]:
         """Yields of each image its pixels, as answers are drawn on them, and the
         network's outputs. All images are read before anything is computed."""
-        images, resizing = _several(images), self.task.resizing
-        given = []
-        for image in images:
-            read = self._given(image)
-            # Pictures of many sizes, which may be large, are read again.
-            given.append(read.network if resizing.one_size else None)
+        several, resizing = _several(images), self.task.resizing
         if resizing.one_size:
+            given = [self._given(image).network for image in several]
             rows = self._batches(given, self._forward)
+            found: Iterator = zip(several, given, rows, strict=True)
         else:
-            rows = (
-                row
-                for image in images
-                for row in self._batches([self._given(image).network], self._forward)
-            )
-        for image, network, row in zip(images, given, rows, strict=True):
+            for image in several:
+                self._given(image)
+            found = self._one_by_one(several)
+        for image, network, row in found:
             drawn = network if resizing.drawn_on_image else self._given(image).drawn
             yield drawn, row
+
+    def _one_by_one(
+        self, images: Iterable[Given]
+    ) -> Iterator[tuple[Given, np.ndarray, Any]]:
+        """Yields each image as given and as the network takes it, and its outputs.
+
+        Pictures of many sizes may be large: only one is held at a time.
+        """
+        for image in images:
+            network = self._given(image).network
+            (row,) = self._batches([network], self._forward)
+            yield image, network, row
 
     def _given(self, image: Given) -> Read:
         if isinstance(image, np.ndarray):
@@ -145,9 +155,7 @@ class Loaded:
             check_regular(Path(image))
         return self._read(image)
 
-    def _batches(
-        self, given: Sequence[np.ndarray], function: Callable[[Any, jax.Array], Any]
-    ) -> Iterator[Any]:
+    def _batches(self, given: Sequence[np.ndarray], function: Forward) -> Iterator[Any]:
         """Yields the rows of a function of the variables and images, batch by batch."""
         size = min(len(given), BATCH)
         for start in range(0, len(given), size or 1):
@@ -160,7 +168,7 @@ class Loaded:
                 yield jax.tree.map(lambda rows, i=number: rows[i], found)
 
     @functools.cached_property
-    def _forward(self) -> Callable[[Any, jax.Array], Any]:
+    def _forward(self) -> Forward:
         method = described(self.model).predicted
 
         @jax.jit
@@ -171,7 +179,7 @@ class Loaded:
         return forward
 
     @functools.cached_property
-    def _features(self) -> Callable[[Any, jax.Array], Any]:
+    def _features(self) -> Forward:
         @jax.jit
         def features(variables: Any, batch: jax.Array) -> jax.Array:
             return models.features(self.model, variables, self.network.normalize(batch))
@@ -216,8 +224,9 @@ def load(
 
 
 def _several(images: Given | Iterable[Given]) -> list[Given]:
-    one = isinstance(images, str | Path | bytes | Image.Image | np.ndarray)
-    return [images] if one else list(images)
+    if isinstance(images, str | Path | bytes | Image.Image | np.ndarray):
+        return [images]
+    return list(images)
 
 
 def _as_picture(array: np.ndarray) -> Image.Image:

@@ -81,12 +81,12 @@ def _probe(
             labels.append(batch["label"][real])
         found[role] = np.concatenate(rows), np.concatenate(labels)
     predict = probe.PROBES[kind](*found["train"])
-    features, labels = found["test"]
+    features, truth = found["test"]
     console.show(
         {
             "features": features.shape[-1],
-            "examples": len(labels),
-            f"{kind}/accuracy": float((predict(features) == labels).mean()),
+            "examples": len(truth),
+            f"{kind}/accuracy": float((predict(features) == truth).mean()),
         },
         output,
     )

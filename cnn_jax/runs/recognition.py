@@ -84,7 +84,7 @@ def identify(
     table = verification.cosine_similarities(vectors)[: len(files), len(files) :]
     answers = []
     for number, (row, target) in enumerate(zip(table, targets, strict=True)):
-        nearest = {}
+        nearest: dict[str, float] = {}
         for i in np.argsort(-row, kind="stable"):
             nearest.setdefault(names[i], float(row[i]))
         found = [
@@ -93,8 +93,8 @@ def identify(
             if cosine >= threshold
         ]
         best = int(row.argmax())
-        nobody = {"identity": None, "cosine": float(row[best])}
-        answers.append(found or [nobody])
+        nobody = [{"identity": None, "cosine": float(row[best])}]
+        answers.append(found or nobody)
         if target:
             label = f"{names[best] if found else 'nobody'}, {row[best]:.2f}"
             _draw(target, shown, (number, len(files) + best), label)

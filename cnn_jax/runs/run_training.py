@@ -120,8 +120,9 @@ def _prepare(config: Config, saved: Saved | None) -> Ready:
     setup.check_normalization(training)
     machine.check_memory(config, dataset.image_shape, training.state_shapes)
     if shapes:
-        drawn = training.initial and flatten_dict(training.initial["params"])
-        said.append(freezing.table(shapes, training.plan, drawn))
+        given = training.initial
+        from_file = None if given is None else flatten_dict(given.get("params", {}))
+        said.append(freezing.table(shapes, training.plan, from_file))
     return Ready(
         dataset,
         training,

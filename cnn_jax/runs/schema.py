@@ -1,6 +1,6 @@
 """Which keys a config has: those that the functions and models it names read."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from cnn_jax import data, models, tasks
@@ -53,8 +53,9 @@ def _task(name: str) -> Keys:
 
 
 def _optimizer(name: str) -> Keys:
-    shared = (optimizers.make, freezing.make, freezing.kept)
-    return merged("optimizer", NAME, *map(keywords, (*shared, optimizers.find(name))))
+    readers: list[Callable] = [optimizers.make, freezing.make, freezing.kept]
+    readers.append(optimizers.find(name))
+    return merged("optimizer", NAME, *map(keywords, readers))
 
 
 def _schedule(name: str) -> Keys:

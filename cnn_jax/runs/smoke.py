@@ -28,14 +28,14 @@ def smoke(values: dict[str, Any], name: str | None = None) -> dict[str, Any]:
     """
     given = values["data"]
     source, set_name = data.source(given["name"])
+    used, title, size = source, given["name"], source.embedded
+    more: dict[str, Any] = {}
     stand_in = source.stand_in_for(*set_name)
     if stand_in:
         used, title = data.SOURCES[stand_in.name], stand_in.name
         size, more = stand_in.image_size, dict(stand_in.options)
         if not given.get("channels"):
             more["channels"] = stand_in.channels
-    else:
-        used, title, size, more = source, given["name"], source.embedded, {}
     known = used.options() | augmentations.options(given.get("augmentations", ()))
     keys = known.keys() - (used.places() if size else ())
     small = {"name": title, "batch_size": min(given.get("batch_size", 8), 8)}

@@ -58,7 +58,7 @@ def restore(content: Mapping[str, Any], workdir: Path) -> list[str]:
       UserError: the code is not found, or the user has not signed where it is.
     """
     names, changed = _names(content), []
-    signed = names and _is_signed(content["code"])
+    signed = bool(names) and _is_signed(content["code"])
     for name, kept in names.items():
         folder, files = kept["folder"], kept["files"]
         here = imports.root(name)
@@ -107,7 +107,7 @@ def _texts(value: Any) -> Iterator[str]:
             yield from _texts(element)
 
 
-def _changed(folder: str, files: Mapping[str, str]) -> list[str]:
+def _changed(folder: str, files: Mapping[str, str | None]) -> list[str]:
     return [
         file
         for file, known in files.items()

@@ -1,5 +1,6 @@
 """An experiment's file: a config, and the arms that change it."""
 
+import functools
 import inspect
 import re
 import shlex
@@ -19,6 +20,8 @@ SEEDS = (0, 1, 2)
 SOURCE = "source"  # the name and the folder of the run that the others start from
 # What makes a folder's name on every system.
 ARM_NAME = re.compile(r"[\w(][\w .,+x()=%-]*(?<! )(?<!\.)")
+# The two parts of the names of crossed arms.
+Grid = tuple[tuple[str, ...], tuple[str, ...]]
 
 
 @dataclass(frozen=True)
@@ -40,20 +43,24 @@ class Run:
     """A run of an arm with a seed, in a folder of its own.
 
     Attributes:
-      seed: None: the config's own, of the run that the others start from.
       command: what trains it, to the end or from where it was ended.
     """
 
     arm: str
-    seed: int | None
+    seed: int
     config: Config
     workdir: Path
     command: tuple[str, ...]
 
     @property
     def name(self) -> str:
-        """As it is called on the console."""
-        return self.arm if self.seed is None else f"{self.arm}/seed{self.seed}"
+        """The run's name on the console."""
+        return self.arm if self.is_source else f"{self.arm}/seed{self.seed}"
+
+    @property
+    def is_source(self) -> bool:
+        """Whether the other runs start from this one's weights."""
+        return self.arm == SOURCE
 
 
 @dataclass(frozen=True)
@@ -76,7 +83,7 @@ class Experiment:
     source: Run | None = None
 
     @property
-    def grid(self) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
+    def grid(self) -> Grid | None:
         """The A and the B of arms called `A, B` for every A and every B."""
         pairs = [arm.name.split(", ") for arm in self.arms]
         if any(len(pair) != 2 for pair in pairs):
@@ -120,36 +127,21 @@ def load(
     values = config_lib.values_of(spec, module)
     arms = _arms(spec, module)
     path, argument = split_recipe(spec)
-    seeded = ("seed", *getattr(module, "SEEDED", ()))
-    make = resolve.resolve_smoke if smoke else resolve.resolve
-    flags = [*(["--smoke"] if smoke else []), *(["--overwrite"] if overwrite else [])]
-
-    def command(spec: str, place: Path, name: str, given: Mapping[str, str]):
-        return (
-            *(sys.executable, "-m", "cnn_jax.main"),
-            f"--config={spec}",
-            f"--workdir={place}",
-            f"--tag=arm={name}",
-            *flags,
-            *(f"--config.{key}={text}" for key, text in given.items()),
-        )
-
-    # The user's weights take the place of the run that would make some.
+    run_of = functools.partial(_run_of, smoke=smoke, overwrite=overwrite)
     source, shared = None, dict(overrides)
-    if hasattr(module, "source") and "model.init_from" not in overrides:
-        with config_lib.blamed(spec):
-            trained = _called(module.source, argument)
-        if trained is not None:
-            place = workdir / SOURCE
-            given = f"{path}:{trained}"
-            config = make(config_lib.values_of(given, module), {})
-            source = Run(SOURCE, None, config, place, command(given, place, SOURCE, {}))
-            shared["model.init_from"] = str(place)
+    # The user's weights take the place of the run that would make some.
+    trained = None if "model.init_from" in overrides else _trained(spec, module)
+    if trained is not None:
+        own = f"{path}:{trained}"
+        own_values = config_lib.values_of(own, module)
+        source = run_of(own, own_values, SOURCE, workdir / SOURCE, {})
+        shared["model.init_from"] = str(source.workdir)
     for arm in arms:
         if both := sorted(arm.values.keys() & overrides.keys()):
             raise UserError(
                 f"arm '{arm.name}' sets {both[0]}: leave out --config.{both[0]}."
             )
+    seeded = ("seed", *getattr(module, "SEEDED", ()))
     chosen, runs = _chosen(arms, only), []
     for arm in chosen:
         texts = shared | {k: as_text(v) for k, v in arm.values.items()}
@@ -157,11 +149,9 @@ def load(
             place = workdir / arm.name / f"seed{seed}"
             given = texts | dict.fromkeys(seeded, str(seed))
             try:
-                config = make(values, given)
+                runs.append(run_of(spec, values, arm.name, place, given))
             except UserError as error:
                 raise UserError(f"arm '{arm.name}': {error}") from error
-            line = command(spec, place, arm.name, given)
-            runs.append(Run(arm.name, seed, config, place, line))
     question = inspect.cleandoc(module.__doc__ or "").split("\n\n")[0]
     return Experiment(
         name="-".join(filter(None, [Path(path).stem, argument])),
@@ -171,6 +161,46 @@ def load(
         runs=tuple(runs),
         source=source,
     )
+
+
+def _run_of(
+    spec: str,
+    values: Mapping[str, Any],
+    arm: str,
+    place: Path,
+    given: Mapping[str, str],
+    *,
+    smoke: bool,
+    overwrite: bool,
+) -> Run:
+    """Returns the run of an arm in a folder.
+
+    Args:
+      values: of the config file `spec`.
+      given: the values that the arm, the seed and the command line set.
+
+    Raises:
+      UserError: the arm sets what nothing reads, or a value out of its range.
+    """
+    config = (resolve.resolve_smoke if smoke else resolve.resolve)(values, given)
+    command = (
+        *(sys.executable, "-m", "cnn_jax.main"),
+        f"--config={spec}",
+        f"--workdir={place}",
+        f"--tag=arm={arm}",
+        *(["--smoke"] if smoke else []),
+        *(["--overwrite"] if overwrite else []),
+        *(f"--config.{key}={text}" for key, text in given.items()),
+    )
+    return Run(arm, config.seed, config, place, command)
+
+
+def _trained(spec: str, module: Any) -> str | None:
+    """Returns the argument of the config whose run the others start from, if any."""
+    if not hasattr(module, "source"):
+        return None
+    with config_lib.blamed(spec):
+        return _called(module.source, split_recipe(spec)[1])
 
 
 def _command(spec, overrides, seeds, only, smoke) -> str:
@@ -195,7 +225,7 @@ def _arms(spec: str, module: Any) -> list[Arm]:
         )
     with config_lib.blamed(spec):
         found = list(_called(module.sweep, argument))
-    arms = []
+    arms: list[Arm] = []
     for pair in found:
         well_formed = (
             isinstance(pair, tuple)
@@ -255,11 +285,13 @@ def _chosen(arms: Sequence[Arm], only: str | None) -> list[Arm]:
         names = ", ".join(arm.name for arm in arms)
         raise UserError(f"--arms={only} matches no arm; there are: {names}.")
     # And what these are compared to.
-    names, wanted = {arm.name: arm for arm in arms}, set()
+    against = {arm.name: arm.against for arm in arms}
+    wanted: set[str] = set()
     for arm in matching:
-        while arm and arm.name not in wanted:
-            wanted.add(arm.name)
-            arm = names.get(arm.against)
+        name: str | None = arm.name
+        while name is not None and name not in wanted:
+            wanted.add(name)
+            name = against[name]
     return [arm for arm in arms if arm.name in wanted]
 
 

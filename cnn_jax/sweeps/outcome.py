@@ -79,7 +79,7 @@ def outcome(run: Run) -> Outcome:
     if code in STOPPED:
         return Outcome("stopped")
     if code:
-        return Outcome("failed", _reason(lines, code))
+        return Outcome("failed", _reason(lines or [], code))
     if problem:
         return Outcome("unusable", " ".join(problem.split("\n")))
     if code == 0:

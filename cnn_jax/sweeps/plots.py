@@ -41,6 +41,7 @@ def by_arm(axes: Any, experiment: Experiment, rows: Sequence[Row], summaries) ->
 
 def crossed(axes: Any, experiment: Experiment, rows: Sequence[Row], summaries) -> None:
     """The metric of crossed arms: a place for each row of the grid, a line a column."""
+    assert experiment.grid  # else nobody draws them crossed
     across, lines = experiment.grid
     found = {s.arm: s for s in summaries}
     for number, line in enumerate(lines):

@@ -12,7 +12,7 @@ from cnn_jax.analysis.costs import memory_text
 from cnn_jax.core import disk, records
 from cnn_jax.core.errors import UserError
 from cnn_jax.sweeps import plots, results, statistics
-from cnn_jax.sweeps.experiment import Experiment
+from cnn_jax.sweeps.experiment import Experiment, Grid
 from cnn_jax.sweeps.results import Row
 from cnn_jax.sweeps.statistics import Difference
 from cnn_jax.training import machine
@@ -61,7 +61,9 @@ def summarize(experiment: Experiment, rows: Sequence[Row]) -> list[Summary]:
         for arm, base in against.items()
         if base is not None
     }
-    p_values = statistics.holm([d and d.p_value for d in differences.values()])
+    p_values = statistics.holm(
+        [found.p_value if found else None for found in differences.values()]
+    )
     corrected = dict(zip(differences, p_values, strict=True))
     summaries = []
     for arm, found in values.items():
@@ -140,17 +142,17 @@ def _tables(
 ) -> list[str]:
     """A row an arm and, where arms are crossed, a row and a column a value."""
     tables = [table(experiment, summaries, format)]
-    if experiment.grid:
-        tables.append(cross_table(experiment, summaries, format))
+    if grid := experiment.grid:
+        metric = results.main_metric(experiment)
+        tables.append(cross_table(grid, metric, summaries, format))
     return tables
 
 
 def cross_table(
-    experiment: Experiment, summaries: Sequence[Summary], format: str
+    grid: Grid, metric: str, summaries: Sequence[Summary], format: str
 ) -> str:
-    """The metric of the arms of a grid."""
-    metric = results.main_metric(experiment)
-    rows, columns = experiment.grid
+    """Returns a table of the metric with a row and a column for each part of a name."""
+    rows, columns = grid
     found = {s.arm: _plus_minus(metric, s.mean, s.deviation) for s in summaries}
     lines = [[row, *(found[f"{row}, {column}"] for column in columns)] for row in rows]
     return tabulate(
@@ -176,7 +178,8 @@ def table(experiment: Experiment, summaries: Sequence[Summary], format: str) -> 
     ]
     lines = []
     for s in summaries:
-        line = [s.arm, s.seeds, _plus_minus(metric, s.mean, s.deviation), "", "", ""]
+        line: list[Any] = [s.arm, s.seeds]
+        line += [_plus_minus(metric, s.mean, s.deviation), "", "", ""]
         if s.difference:
             line[3] = _signed(metric, s.difference.mean)
             if not to:
@@ -207,18 +210,20 @@ def _words(experiment: Experiment, summaries: Sequence[Summary]) -> str:
     metric, lines = results.main_metric(experiment), []
     tests = sum(s.p_value is not None for s in summaries)
     for s in summaries:
-        d, base = s.difference, s.against
+        d, base, p_value = s.difference, s.against, s.p_value
         if d is None:
             continue
         amount = _amount(metric, abs(d.mean))
         direction = "above" if d.mean > 0 else "below"
         if d.seeds == 1:
             said = f"{amount} {direction} {base} with one seed, which may be chance"
-        elif d.p_value is None and d.mean == 0:
-            said = f"the same as {base} with every seed"
-        elif d.p_value is None:
-            said = f"{amount} {direction} {base} with every seed; no test is possible"
-        elif s.p_value < SIGNIFICANT:
+        elif d.p_value is None or p_value is None:
+            said = (
+                f"{amount} {direction} {base} with every seed; no test is possible"
+                if d.mean
+                else f"the same as {base} with every seed"
+            )
+        elif p_value < SIGNIFICANT:
             ends = sorted((abs(d.low), abs(d.high)))
             said = (
                 f"{amount} {direction} {base} (95% interval: "
@@ -228,7 +233,7 @@ def _words(experiment: Experiment, summaries: Sequence[Summary]) -> str:
             said = (
                 f"{amount} {direction} {base} (95% interval: {_interval(metric, d)}), "
                 f"which by itself would count, but among {tests} comparisons may be "
-                f"chance (p = {_p_text(s.p_value)})"
+                f"chance (p = {_p_text(p_value)})"
             )
         else:
             said = (

@@ -74,7 +74,7 @@ def curves(rows: Sequence[Row], arm: str, key: str) -> dict[int, dict[int, float
 
     Runs whose record of it is damaged are left out: see `complaints`.
     """
-    found = {}
+    found: dict[int, dict[int, float]] = {}
     for row in rows:
         if row.run.arm == arm and row.outcome.status == "done":
             lines, complaint = _logged(row)

@@ -29,12 +29,20 @@ Launch = Callable[[Sequence[Run], Sequence[object]], Iterator[Event]]
 def launcher(
     name: str,
     *,
-    cores_per_run: int,
-    address: str | None,
-    num_cpus: float,
-    num_gpus: float,
+    cores_per_run: int = 1,
+    address: str | None = None,
+    num_cpus: float = 1.0,
+    num_gpus: float = 0.0,
 ) -> tuple[Launch, int | None]:
-    """What gets runs done, and how many at a time (None: the launcher knows).
+    """Returns a function that gets runs done, and how many runs it does at a time.
+
+    The number is None for Ray, which decides itself.
+
+    Args:
+      name: "local" or "ray".
+      cores_per_run: processor cores for each local run on a CPU.
+      address: of a Ray cluster, HOST:PORT; None starts a local one.
+      num_cpus, num_gpus: what a run asks of Ray.
 
     Raises:
       UserError: the machine or the cluster is not there, or is too small.
@@ -47,6 +55,30 @@ def launcher(
         return launch, None
     places = local.slots(cores_per_run)
     return functools.partial(local.launch, places=places), len(places)
+
+
+def complete(
+    experiment: Experiment,
+    runs: Sequence[Run],
+    launched: tuple[Launch, int | None],
+    *,
+    workdir: Path,
+    publish: Path | None = None,
+) -> None:
+    """Gets the missing runs of an experiment done, and reports on all of them.
+
+    Args:
+      runs: the missing runs.
+      launched: as `launcher` returns it.
+      workdir, publish: see `train` and `report`.
+
+    Raises:
+      Stopped, UserError: as `train` and `report`.
+    """
+    launch, at_once = launched
+    done = len(experiment.in_order) - len(runs)
+    train(runs, launch, workdir=workdir, at_once=at_once, done=done)
+    report(experiment, workdir, publish)
 
 
 def train(
@@ -68,8 +100,8 @@ def train(
       Stopped: a signal came; the runs under way have saved their state.
       UserError: the run that the others start from failed.
     """
-    first = [run for run in runs if run.seed is None]
-    rest = [run for run in runs if run.seed is not None]
+    first = [run for run in runs if run.is_source]
+    rest = [run for run in runs if not run.is_source]
     workdir.mkdir(parents=True, exist_ok=True)
     with (
         _alone(workdir),
@@ -79,7 +111,7 @@ def train(
         for together in filter(None, (first, rest)):
             for run, outcome in launch(together, stopped):
                 board.show(run, outcome)
-                if run.seed is None and outcome and outcome.status in BAD:
+                if run.is_source and outcome and outcome.status in BAD:
                     raise UserError(
                         f"the run that all arms start from, {run.workdir}, failed: "
                         f"{outcome.reason}"

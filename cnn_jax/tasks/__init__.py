@@ -1,4 +1,4 @@
-"""Tasks: one a file, each a subclass of `Task`."""
+"""Tasks: each file defines one subclass of `Task`, listed in `TASKS`."""
 
 from cnn_jax.core import imports
 from cnn_jax.core.errors import UserError
@@ -30,7 +30,8 @@ def find(name: str) -> type[Task]:
     """Returns a task by its name in `TASKS`, or by its import path.
 
     Raises:
-      UserError: there is none, or what is there is no complete subclass of `Task`.
+      UserError: no such task exists, or the name leads to something other than a
+        subclass of `Task` that defines every abstract method.
     """
     task = imports.find("task", name, TASKS)
     if not (isinstance(task, type) and issubclass(task, Task)):

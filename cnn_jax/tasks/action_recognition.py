@@ -1,4 +1,4 @@
-"""Action recognition: classification of videos by several clips of each."""
+"""Action recognition: classification of videos from several clips of each video."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -10,33 +10,39 @@ from jaxtyping import Array, Float
 
 from cnn_jax.tasks.classification import Classification
 from cnn_jax.tasks.metrics import Rows, Totals
+from cnn_jax.tasks.task import Batch
 
 
 @dataclass(frozen=True)
 class ActionRecognition(Classification):
-    """As `Classification`, which measures clips, and the accuracies of videos.
+    """Classification of clips that also measures the accuracy on whole videos.
 
-    What a network says of a video is the mean of its probabilities over the video's
-    clips (Carreira and Zisserman 2017; Tran et al. 2018, section 4.1). Examples of data
-    without videos are one each.
+    The probabilities of a video are the mean of the probabilities of its clips
+    (Carreira and Zisserman 2017; Tran et al. 2018, section 4.1). If the data have no
+    videos, each example counts as one video.
     """
 
     best_metric: ClassVar[str] = "video_accuracy"
     collected: ClassVar[tuple[str, ...]] = ("label", "video", "probabilities")
 
     def predictions(
-        self, logits: Float[Array, "batch classes"], batch: dict
+        self, logits: Float[Array, "batch classes"], batch: Batch
     ) -> dict[str, Array]:
-        """As `Classification.predictions`, the `probabilities` of all classes, and the
-        number of the `video`."""
+        """Returns `Classification.predictions`, all `probabilities` and the `video`.
+
+        `video` is the number of the video that a clip comes from.
+        """
         return super().predictions(logits, batch) | {
             "probabilities": jax.nn.softmax(logits),
             "video": batch.get("video", batch.get("index", jnp.arange(len(logits)))),
         }
 
     def scores(self, totals: Totals, rows: Rows = ()) -> dict[str, float]:
-        """The means over clips and, of an evaluation, `video_accuracy` and
-        `video_top_k_accuracy`, over videos."""
+        """Returns the means over clips and, in evaluation, the scores of videos.
+
+        The scores of videos are `video_accuracy` and, for each k of `top_k`,
+        `video_top_<k>_accuracy`.
+        """
         found = super().scores(totals)
         if rows:
             labels, chances = videos(rows)
@@ -52,7 +58,7 @@ class ActionRecognition(Classification):
 def videos(
     rows: Rows,
 ) -> tuple[np.ndarray, Float[np.ndarray, "videos classes"]]:
-    """The label of each video, and its probabilities: the mean over its clips."""
+    """Returns each video's label, and its probabilities averaged over its clips."""
     numbers = np.array([row["video"] for row in rows])
     _, first, member = np.unique(numbers, return_index=True, return_inverse=True)
     labels = np.array([row["label"] for row in rows])[first]

@@ -1,4 +1,4 @@
-"""Boxes and pictures of class activation maps, which networks with head="cam" return.
+"""Boxes and pictures from the class activation maps of networks with head="cam".
 
 Zhou et al. 2016, "Learning Deep Features for Discriminative Localization".
 """
@@ -10,11 +10,12 @@ Map = Float[np.ndarray, "height width"]
 
 
 def box(heat: Map, share: float) -> tuple[int, int, int, int]:
-    """Top, left, bottom and right of the largest connected region of values above a
-    `share` of the largest one (section 3.2); pixels that share a corner are connected.
+    """Returns the top, left, bottom and right of the largest region of high values.
 
-    Bottom and right are the first ones outside. It is the whole map where no value is
-    above zero.
+    A region is a connected set of values above `share` times the largest value
+    (section 3.2). Pixels that share a corner are connected. Bottom and right are the
+    first row and column outside of the region. If no value is above zero, the box is
+    the whole map.
     """
     from scipy import ndimage
 
@@ -29,7 +30,8 @@ def box(heat: Map, share: float) -> tuple[int, int, int, int]:
 def overlay(
     image: UInt8[np.ndarray, "height width channels"], heat: Map
 ) -> UInt8[np.ndarray, "height width 3"]:
-    """The map over its image, half and half: from blue, its least value, to red."""
+    """Returns image and map blended half and half; blue is the least value, red the
+    greatest."""
     from matplotlib import colormaps
 
     low, high = heat.min(), heat.max()

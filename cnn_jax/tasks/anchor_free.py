@@ -1,9 +1,9 @@
-"""Learning and finding objects place by place, as FCOS does (Tian et al. 2019, "FCOS:
-Fully Convolutional One-Stage Object Detection").
+"""Anchor-free detection, as in FCOS: targets, losses and decoding at each place (Tian
+et al. 2019, "FCOS: Fully Convolutional One-Stage Object Detection").
 
 The labels of an image are rows (class, top, left, bottom, right) in pixels of the
-network's input. Rows that only fill up have the class -1. An object that is not to be
-learned nor counted (difficult, or a crowd) has the class -2 - c, if c is what it is.
+network's input. Padding rows have the class -1. An object of class c that is neither
+learned nor counted (it is difficult, or a crowd) has the class -2 - c.
 """
 
 from typing import NamedTuple
@@ -20,20 +20,21 @@ from cnn_jax.tasks import boxes
 Labels = Float[Array, "batch most 5"]
 Outputs = dict[str, Float[Array, "batch places *_"]]
 
-# From the middle of a box, in strides: places farther off do not learn it.
+# The distance of a place from the middle of a box, in strides, up to which the place
+# learns the box.
 RADIUS = 1.5
-# Of the focal loss: weight of the places with an object, and exponent.
+# Parameters of the focal loss: the weight of places with an object, and the exponent.
 ALPHA, GAMMA = 0.25, 2.0
 
 
 class Targets(NamedTuple):
-    """What each place is to say.
+    """The targets of each place.
 
     Attributes:
-      classes: of its object; -1 without one.
-      distances: to the top, left, bottom and right side of the object's box, in pixels;
-        without an object to those of some box or other.
-      centerness: from 0 at a side to 1 in the middle; 0 without an object.
+      classes: the class of the place's object; -1 without an object.
+      distances: the distances to the top, left, bottom and right side of the object's
+        box, in pixels; without an object the distances to an arbitrary box.
+      centerness: from 0 at a side of the box to 1 in its middle; 0 without an object.
     """
 
     classes: Int32[Array, "*batch places"]
@@ -42,12 +43,13 @@ class Targets(NamedTuple):
 
 
 def assign(labels: Float[Array, "most 5"], places: Places) -> Targets:
-    """The object that each place is to find in an image.
+    """Assigns an object of an image to each place.
 
-    A box is for the places inside of it that are less than 1.5 strides from its middle
-    along both axes (the authors' center sampling) and whose distance to its farthest
-    side is within the level's `reaches`. Of several boxes a place has the smallest
-    (section 3.2), the first of equal ones.
+    A place inside a box learns the box if two conditions hold. It is less than 1.5
+    strides away from the middle of the box along both axes (the authors' center
+    sampling). Its distance to the farthest side is within the level's `reaches`. If
+    several boxes qualify, the place learns the smallest (section 3.2), and the first
+    among equally small boxes.
     """
     kinds, corners = labels[:, 0], labels[:, None, 1:]
     centers = jnp.asarray(places.centers)
@@ -77,7 +79,7 @@ def assign(labels: Float[Array, "most 5"], places: Places) -> Targets:
 
 
 def centerness(distances: Float[Array, "*shape 4"]) -> Float[Array, "*shape"]:
-    """How near a place inside a box is to its middle (equation 3); outside 0."""
+    """Returns how near a place is to the middle of its box (equation 3); 0 outside."""
     pairs = jnp.stack([distances[..., :2], distances[..., 2:]])
     least, most = pairs.min(0), pairs.max(0)
     ratios = jnp.where(least > 0, least / jnp.where(least > 0, most, 1), 0)
@@ -87,17 +89,19 @@ def centerness(distances: Float[Array, "*shape 4"]) -> Float[Array, "*shape"]:
 def losses(
     outputs: Outputs, labels: Labels, places: Places
 ) -> dict[str, Float[Array, ""]]:
-    """What training minimizes the sum of, each divided by the number of places of the
-    batch that have an object (equation 2), or by one.
+    """Returns the parts of the loss; training minimizes their sum.
 
-    "classification": focal loss of every class at every place (Lin et al. 2017, "Focal
-    Loss for Dense Object Detection", equation 5, with its alpha of 0.25 and gamma of
-    2). Where there is an object: "box", 1 - GIoU of its box (Rezatofighi et al. 2019),
-    and "centerness", binary cross entropy.
+    Each part is divided by the number of places of the batch that have an object
+    (equation 2), or by one if there are none.
+
+    "classification" is the focal loss of every class at every place (Lin et al. 2017,
+    "Focal Loss for Dense Object Detection", equation 5, with its alpha of 0.25 and
+    gamma of 2). Two parts count only places with an object: "box" is 1 - GIoU of the
+    box (Rezatofighi et al. 2019), and "centerness" is a binary cross entropy.
     """
     targets = jax.vmap(assign, (0, None))(labels, places)
     positive = targets.classes >= 0
-    # No class at all where there is none.
+    # A place without an object has the class -1, and so a row of zeros.
     wanted = jax.nn.one_hot(targets.classes, outputs["logits"].shape[-1])
     overlap = boxes.giou(
         boxes_at(places, outputs["distances"]), boxes_at(places, targets.distances)
@@ -129,18 +133,18 @@ def detections(
     score_threshold: float = 0.05,
     iou_threshold: float = 0.6,
 ) -> Float[Array, "batch most 6"]:
-    """The objects that the network finds, the surest first.
+    """Returns the objects that the network detects, those with the best scores first.
 
-    Rows (class, top, left, bottom, right, score), those that fill up (-1, 0, 0, 0, 0,
-    0). A score is the geometric mean of the probabilities of the class and of the
-    centerness. Of the best `candidates` of an image, in all classes and levels, each
-    class keeps those that non-maximum suppression leaves.
+    Rows are (class, top, left, bottom, right, score); padding rows are (-1, 0, 0, 0,
+    0, 0). A score is the geometric mean of the probability of the class and the
+    centerness. The best `candidates` of an image over all classes and levels go
+    through non-maximum suppression, class by class.
 
     Args:
-      size: height and width of the input, to which boxes are cut.
-      most: rows of an image.
-      candidates: boxes that are compared; memory grows with their square.
-      score_threshold: objects of smaller scores are left out.
+      size: height and width of the input; boxes are clipped to it.
+      most: the number of rows for each image.
+      candidates: the number of boxes that are compared; memory grows with its square.
+      score_threshold: objects with a score of at most this are left out.
       iou_threshold: see `boxes.suppress`.
     """
     scores = jnp.sqrt(
@@ -158,7 +162,7 @@ def detections(
         rows = jnp.column_stack([kinds, corners, best])
         nothing = jnp.array([-1.0, 0, 0, 0, 0, 0])
         rows = jnp.where(kept[:, None], rows, nothing)
-        # Those that are kept, in their order, and then the others.
+        # The boxes that are kept, in their order, come first.
         rows = rows[jnp.argsort(~kept, stable=True)][:most]
         missing = jnp.tile(nothing, (most - len(rows), 1))
         return jnp.concatenate([rows, missing])
@@ -169,7 +173,7 @@ def detections(
 def boxes_at(
     places: Places, distances: Float[Array, "*batch places 4"]
 ) -> Float[Array, "*batch places 4"]:
-    """The boxes whose sides are so far from the places."""
+    """Returns the boxes whose sides are at these distances from the places."""
     return jnp.concatenate(
         [
             places.centers - distances[..., :2],

@@ -1,5 +1,5 @@
-"""How good detections are, as COCO counts it (Lin et al. 2014, "Microsoft COCO: Common
-Objects in Context")."""
+"""The average precision of detections, as COCO computes it (Lin et al. 2014, "Microsoft
+COCO: Common Objects in Context")."""
 
 import contextlib
 import io
@@ -11,20 +11,21 @@ from jaxtyping import Float
 
 from cnn_jax.core import extras
 
-# As in COCO's `maxDets`: of an image and class, the surest detections count.
+# COCO's `maxDets`: only the best detections of a class in an image count.
 MOST = 100
 
 
 class AveragePrecision(NamedTuple):
     """Areas under the curves of precision over recall, interpolated at 101 points.
 
-    NaN is the value of what no labeled object has.
+    A class without labeled objects has NaN, and so has a mean over no classes.
 
     Attributes:
-      ap: mean over the IoU, from 0.50 in steps of 0.05 to 0.95, from which on a
-        detection is right, and over the classes that occur. COCO's main number.
-      ap50, ap75: mean over the classes at an IoU of 0.50 and of 0.75.
-      by_class: at 0.50, of each class.
+      ap: the mean over IoU thresholds (0.50 to 0.95 in steps of 0.05) and over the
+        classes that occur. A detection is right from the threshold on. This is COCO's
+        main number.
+      ap50, ap75: the mean over the classes at an IoU threshold of 0.50 and of 0.75.
+      by_class: the average precision of each class at an IoU threshold of 0.50.
     """
 
     ap: float
@@ -36,16 +37,17 @@ class AveragePrecision(NamedTuple):
 def average_precision(
     detections: Sequence[np.ndarray], labels: Sequence[np.ndarray], num_classes: int
 ) -> AveragePrecision:
-    """The average precision of what was found in some images, by pycocotools.
+    """Returns the average precision of detections in some images, by pycocotools.
 
     Args:
       detections: for each image rows (class, top, left, bottom, right, score) in any
-        order; those of negative classes fill up. The best 100 of a class count.
-      labels: for each image rows (class, top, left, bottom, right); those of the class
-        -1 fill up. With the class -2 - c, an object of class c need not be found:
-        detections that match it count neither way, as many as there are (COCO's
-        crowds: the share of the detection that lies inside takes the place of IoU).
-      num_classes: of which some may occur nowhere.
+        order; rows of a negative class are padding. The best 100 of a class count.
+      labels: for each image rows (class, top, left, bottom, right); rows of the class
+        -1 are padding. A row of the class -2 - c marks an object of class c that need
+        not be found: any number of detections may match it, and these count neither as
+        right nor as wrong (COCO's crowds: the share of the detection that lies inside
+        takes the place of IoU).
+      num_classes: the number of classes; some of them may occur nowhere.
     """
     truth, found = [], []
     for image, (rows, marked) in enumerate(zip(detections, labels, strict=True)):
@@ -70,7 +72,7 @@ def average_precision(
         evaluation.params.maxDets = [MOST]
         evaluation.evaluate()
         evaluation.accumulate()
-    # [IoU thresholds, recalls, classes]; -1 of classes without an object.
+    # [IoU thresholds, recalls, classes]; -1 for classes without an object.
     precision = evaluation.eval["precision"][..., 0, 0]
     precision = np.where(precision < 0, np.nan, precision).mean(1)
     return AveragePrecision(
@@ -79,6 +81,7 @@ def average_precision(
 
 
 def _entry(image: int, kind: float, box: np.ndarray) -> dict[str, Any]:
+    """Returns COCO's annotation of one box."""
     top, left, bottom, right = box.tolist()
     height, width = bottom - top, right - left
     return {
@@ -91,12 +94,12 @@ def _entry(image: int, kind: float, box: np.ndarray) -> dict[str, Any]:
 
 
 def _coco(entries: list[dict[str, Any]], images: int, num_classes: int) -> Any:
-    """Entries as an index of pycocotools."""
+    """Returns the entries as an index of pycocotools."""
     coco = extras.need("pycocotools.coco", "detection", "average precision").COCO()
     coco.dataset = {
         "images": [{"id": image} for image in range(images)],
         "categories": [{"id": kind} for kind in range(num_classes)],
-        # An annotation of id 0 would pass as none.
+        # pycocotools takes an annotation with the id 0 for no match.
         "annotations": [entry | {"id": i} for i, entry in enumerate(entries, start=1)],
     }
     coco.createIndex()
@@ -104,6 +107,6 @@ def _coco(entries: list[dict[str, Any]], images: int, num_classes: int) -> Any:
 
 
 def _mean(values: np.ndarray) -> float:
-    """Without those that are NaN; NaN if all are."""
+    """Returns the mean of the values that are not NaN; NaN if all values are NaN."""
     known = values[~np.isnan(values)]
     return float(known.mean()) if known.size else float("nan")

@@ -1,7 +1,7 @@
-"""Boxes: their overlap, and which of many say the same.
+"""Boxes: areas, overlaps, and non-maximum suppression.
 
-A box is (top, left, bottom, right) in pixels, measured to its edges: that of one pixel
-has a height and a width of one. A box whose bottom is not below its top is empty.
+A box is (top, left, bottom, right) in pixels, measured to its edges: a box around one
+pixel has a height and a width of one. A box whose bottom is not below its top is empty.
 """
 
 import jax
@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 
 def areas(boxes: Float[Array, "*shape 4"]) -> Float[Array, "*shape"]:
-    """Height times width; zero of an empty box."""
+    """Returns height times width; zero for an empty box."""
     sides = jnp.maximum(boxes[..., 2:] - boxes[..., :2], 0)
     return sides[..., 0] * sides[..., 1]
 
@@ -19,25 +19,25 @@ def areas(boxes: Float[Array, "*shape 4"]) -> Float[Array, "*shape"]:
 def iou(
     a: Float[Array, "*shape 4"], b: Float[Array, "*shape 4"]
 ) -> Float[Array, "*shape"]:
-    """Intersection over union of each box with its counterpart; of two empty ones 0."""
+    """Returns the intersection over union of each pair; 0 for two empty boxes."""
     return _over(*_intersection_and_union(a, b))
 
 
 def iou_matrix(
     a: Float[Array, "rows 4"], b: Float[Array, "columns 4"]
 ) -> Float[Array, "rows columns"]:
-    """`iou` of each box of `a` with each of `b`."""
+    """Returns the `iou` of each box of `a` with each box of `b`."""
     return jax.vmap(jax.vmap(iou, (None, 0)), (0, None))(a, b)
 
 
 def giou(
     a: Float[Array, "*shape 4"], b: Float[Array, "*shape 4"]
 ) -> Float[Array, "*shape"]:
-    """Generalized intersection over union, from -1 to 1.
+    """Returns the generalized intersection over union, from -1 to 1.
 
-    IoU less the share of the smallest box around both that neither covers (Rezatofighi
-    et al. 2019, "Generalized Intersection over Union", algorithm 1), so that boxes
-    which are apart have a gradient too.
+    GIoU is IoU minus the share of the enclosing box that neither box covers
+    (Rezatofighi et al. 2019, "Generalized Intersection over Union", algorithm 1). So
+    boxes that do not overlap have a gradient too.
     """
     intersection, union = _intersection_and_union(a, b)
     hull = areas(
@@ -54,20 +54,20 @@ def suppress(
     classes: Int[Array, " boxes"],
     threshold: float,
 ) -> Bool[Array, " boxes"]:
-    """Which boxes stay in non-maximum suppression, class by class.
+    """Returns which boxes non-maximum suppression keeps, class by class.
 
     Args:
-      boxes: the best ones first.
-      threshold: a box goes if its IoU with a better one of its class that stays is
-        above it.
+      boxes: the boxes, sorted from the best to the worst.
+      threshold: a box is removed if its IoU with a better kept box of its class is
+        above the threshold.
     """
     order = jnp.arange(len(boxes))
     beats = (iou_matrix(boxes, boxes) > threshold) & (order[:, None] < order)
     beats &= classes[:, None] == classes
 
-    # What one box after the other would come to: the first box stays in any case, so
-    # that after one round the second is right for good, then the third, .... Mostly
-    # all are after a few rounds; and when nothing changes any more, all are.
+    # Gives the same result as processing one box after the other. The first box always
+    # stays, so the second box is settled after one round, the third after two, and so
+    # on. Usually a few rounds settle all boxes: the loop ends when nothing changes.
     def changed(rounds: tuple[Array, Array]) -> Array:
         before, now = rounds
         return (before != now).any()
@@ -82,6 +82,7 @@ def suppress(
 
 
 def _intersection_and_union(a: Array, b: Array) -> tuple[Array, Array]:
+    """Returns the areas of intersection and union of each pair of boxes."""
     intersection = areas(
         jnp.concatenate(
             [jnp.maximum(a[..., :2], b[..., :2]), jnp.minimum(a[..., 2:], b[..., 2:])],
@@ -92,5 +93,5 @@ def _intersection_and_union(a: Array, b: Array) -> tuple[Array, Array]:
 
 
 def _over(a: Array, b: Array) -> Array:
-    """a / b, and zero with a gradient of zero where b is zero."""
+    """Returns a / b; where b is zero, zero with a gradient of zero."""
     return jnp.where(b > 0, a / jnp.where(b > 0, b, 1), 0)

@@ -1,4 +1,4 @@
-"""Classification of images or clips: one label each."""
+"""Classification of images or clips with one label each."""
 
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
@@ -14,7 +14,7 @@ from cnn_jax.core.fit import Need
 from cnn_jax.core.ranges import Count, NotNegative, Range, Rate
 from cnn_jax.tasks import pictures
 from cnn_jax.tasks.metrics import Pairs, Rows, Totals, means, weighted
-from cnn_jax.tasks.task import Task
+from cnn_jax.tasks.task import Answers, Batch, Task
 
 # A larger confusion matrix is not readable as a picture.
 MAX_CONFUSION_CLASSES = 50
@@ -26,11 +26,11 @@ class Classification(Task):
 
     Attributes:
       classes: the names of the classes; the label is an index into them.
-      label_smoothing: share of the target spread over all classes
+      label_smoothing: the share of the target that is spread over all classes
         (Szegedy et al. 2016).
-      auxiliary_weight: of the loss of each auxiliary head that the network has
+      auxiliary_weight: the weight of the loss of each auxiliary head of the network
         (Szegedy et al. 2015: 0.3).
-      top_k: further accuracies: whether the label is among the k best.
+      top_k: for each k, also measure whether the label is among the k best classes.
     """
 
     best_metric: ClassVar[str] = "accuracy"
@@ -48,19 +48,19 @@ class Classification(Task):
             "classes",
             Range(least=max(self.top_k, default=0)),
             f"has config.task.top_k={self.top_k}",
-            "set config.task.top_k to at most these",
+            "set config.task.top_k to at most the number of classes",
         )
         return (*super().takes, enough)
 
     def loss(
         self,
         logits: Float[Array, "batch classes"],
-        batch: dict,
+        batch: Batch,
         auxiliary: Sequence[Float[Array, "batch classes"]] = (),
     ) -> Float[Array, ""]:
-        """What training minimizes: the mean cross entropy with smoothed targets.
+        """Returns the mean cross entropy with smoothed targets.
 
-        That of the logits of `auxiliary` heads is added, times `auxiliary_weight`.
+        The loss of each auxiliary head is added, times `auxiliary_weight`.
         """
         return self._losses(logits, batch["label"], auxiliary).mean()
 
@@ -70,7 +70,7 @@ class Classification(Task):
         labels: Int[Array, " batch"],
         auxiliary: Sequence[Float[Array, "batch classes"]],
     ) -> Float[Array, " batch"]:
-        """That of each example."""
+        """Returns the loss of each example."""
         targets = optax.smooth_labels(
             jax.nn.one_hot(labels, logits.shape[-1]), self.label_smoothing
         )
@@ -80,18 +80,19 @@ class Classification(Task):
         ]
         return losses[0] + self.auxiliary_weight * sum(losses[1:])
 
-    def metrics(self, logits: Float[Array, "batch classes"], batch: dict) -> Pairs:
-        """Cross entropy without smoothing, accuracies and the confusion matrix.
+    def metrics(self, logits: Float[Array, "batch classes"], batch: Batch) -> Pairs:
+        """Returns cross entropy without smoothing, accuracies and confusion matrix.
 
-        The matrix (label, prediction) has one row and column a class, and is there
-        only in evaluation (where batches have a mask) of few enough classes.
+        The confusion matrix has the shape (label, prediction). It is computed only in
+        evaluation (where batches have a mask), for up to `MAX_CONFUSION_CLASSES`
+        classes.
         """
         labels = batch["label"]
         mask = batch.get("mask", jnp.ones(len(labels)))
         losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
-        # How many classes score at least as high as the label: ties count against
-        # it, so a network whose outputs are all alike is not called right. With NaN
-        # no class does, the label's own included.
+        # How many classes score at least as high as the label. Ties count against the
+        # label, so a network with equal outputs for all classes is not called right.
+        # If the logits are NaN, no class counts, not even the label's own.
         own = jnp.take_along_axis(logits, labels[:, None], axis=-1)
         rank = (logits >= own).sum(axis=-1)
         pairs = {"loss": weighted(losses, mask)}
@@ -111,17 +112,17 @@ class Classification(Task):
         return pairs
 
     def scores(self, totals: Totals, rows: Rows = ()) -> dict[str, float]:
-        """The means of all metrics; the confusion matrix has none."""
+        """Returns the means of all metrics; the confusion matrix has no mean."""
         del rows
         return means(totals)
 
     def predictions(
-        self, logits: Float[Array, "batch classes"], batch: dict
+        self, logits: Float[Array, "batch classes"], batch: Batch
     ) -> dict[str, Array]:
-        """For each example the class, its probability, and how wrong it is.
+        """Returns for each example the class, its probability and its error.
 
-        `error` is the cross entropy of a wrongly classified example and 0 for a
-        right one: the examples of greatest error are shown.
+        `error` is the cross entropy of a wrongly classified example, and 0 for a right
+        one. Evaluation shows the examples with the greatest error.
         """
         probabilities = jax.nn.softmax(logits)
         predicted = logits.argmax(-1)
@@ -135,12 +136,12 @@ class Classification(Task):
     def summaries(
         self, totals: Totals, worst: Rows, rows: Rows = ()
     ) -> dict[str, np.ndarray]:
-        """Pictures of an evaluation, uint8 (height, width, 3), by name.
+        """Returns pictures of an evaluation, uint8 (height, width, 3), by name.
 
         Args:
-          totals: the sums of `metrics`.
-          worst: the examples of greatest error: rows of the batch and of
-            `predictions` in one dict each.
+          totals: the summed pairs of `metrics`.
+          worst: the examples with the greatest error; each is one dict with the
+            entries of the batch and of `predictions`.
         """
         del rows
         result = {}
@@ -163,9 +164,9 @@ class Classification(Task):
         self,
         pictures: Sequence[np.ndarray],
         logits: Float[np.ndarray, "batch classes"],
-        k: int,
-    ) -> list[list[dict[str, object]]]:
-        """For each image the k most probable classes: name and probability."""
+        k: int | None,
+    ) -> Answers:
+        """Returns the k most probable classes of each image: name and probability."""
         del pictures
         probabilities = np.asarray(jax.nn.softmax(logits), np.float64)
         return [
@@ -181,7 +182,7 @@ class Classification(Task):
         image: UInt8[np.ndarray, "*depth height width channels"],
         logits: np.ndarray,
     ) -> np.ndarray:
-        """The image, or the frames of the clip, with its most probable class."""
+        """Returns the image, or a clip's frames, above the most probable class."""
         ((best,),) = self.answers([image], logits[None], 1)
         label = f"{best['class']}, {best['probability']:.0%}"
         return pictures.labeled_grid([image], [label])

@@ -1,5 +1,4 @@
-"""Detection: the boxes of the objects in an image, and their classes, as FCOS learns
-them."""
+"""Detection: boxes and classes of the objects in an image, learned as in FCOS."""
 
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
@@ -17,21 +16,23 @@ from cnn_jax.tasks import anchor_free, pictures
 from cnn_jax.tasks.average_precision import average_precision
 from cnn_jax.tasks.metrics import Pairs, Rows, Totals, means, weighted
 from cnn_jax.tasks.resizing import STRETCHED, Resizing
-from cnn_jax.tasks.task import Task
+from cnn_jax.tasks.task import Answers, Batch, Task
 
-Outputs = dict[str, Any]  # those of `models.fcos.FCOS`
+Outputs = dict[str, Any]  # the outputs of `models.fcos.FCOS`
 
-# More classes than this have no average precision of their own in the results.
+# With more classes than this, the results list no average precision for each class.
 MAX_NAMED_CLASSES = 20
 SHOWN = 0.5  # the least score of a box in a picture, as in most demonstrations
 
 
 @dataclass(frozen=True)
 class Detection(Task):
-    """Focal loss, GIoU and centerness (`anchor_free.losses`), and COCO's metrics.
+    """Detection with focal loss, GIoU and centerness, measured by COCO's metrics.
+
+    `anchor_free.losses` defines the three parts of the loss.
 
     Attributes:
-      classes: the names of the classes; there is none for the background.
+      classes: the names of the classes, without a class for the background.
       score_threshold, iou_threshold, most: see `anchor_free.detections`.
     """
 
@@ -52,24 +53,27 @@ class Detection(Task):
         extras.check("pycocotools", "detection", "config.task.name=detection")
 
     def loss(
-        self, outputs: Outputs, batch: dict, auxiliary: Sequence[Array] = ()
+        self, outputs: Outputs, batch: Batch, auxiliary: Sequence[Array] = ()
     ) -> Float[Array, ""]:
-        """What training minimizes, over all places of this device's images."""
+        """Returns the loss over all places of this device's images."""
         del auxiliary
-        return sum(_losses(outputs, batch["label"]).values())
+        return _total(_losses(outputs, batch["label"]))
 
-    def metrics(self, outputs: Outputs, batch: dict) -> Pairs:
-        """`loss` and its three parts, the means of those of each image by itself."""
+    def metrics(self, outputs: Outputs, batch: Batch) -> Pairs:
+        """Returns `loss` and its three parts, computed for each single image."""
         labels = batch["label"]
         mask = batch.get("mask", jnp.ones(len(labels)))
         parts = _of_images(outputs, labels)
-        parts["loss"] = sum(parts.values())
+        parts["loss"] = _total(parts)
         return {name: weighted(values, mask) for name, values in parts.items()}
 
     def scores(self, totals: Totals, rows: Rows = ()) -> dict[str, float]:
-        """The means and, of an evaluation, `ap`, `ap50` and `ap75`, and of each class,
-        if there are few, `ap50/<class>`; see `average_precision`. Where not all classes
-        have objects, `ap_classes` says how many the means are over."""
+        """Returns the means and, in evaluation, `ap`, `ap50` and `ap75`.
+
+        With at most `MAX_NAMED_CLASSES` classes, `ap50/<class>` is added for each
+        class. If some classes have no objects, `ap_classes` is the number of classes
+        in the means. See `average_precision`.
+        """
         found = means(totals)
         if rows:
             precision = average_precision(
@@ -82,25 +86,25 @@ class Detection(Task):
             if len(self.classes) <= MAX_NAMED_CLASSES:
                 for name, value in zip(self.classes, by_class, strict=True):
                     named[f"ap50/{name}"] = float(value)
-            # Of what no labeled object has, nothing can be said.
+            # Average precision is not defined for classes without a labeled object.
             found |= {name: v for name, v in named.items() if np.isfinite(v)}
             known = int(np.isfinite(by_class).sum())
             if 0 < known < len(by_class):
                 found["ap_classes"] = known
         return found
 
-    def predictions(self, outputs: Outputs, batch: dict) -> dict[str, Array]:
-        """For each example its `detections`, and as its `error` the loss."""
+    def predictions(self, outputs: Outputs, batch: Batch) -> dict[str, Array]:
+        """Returns `detections` for each example, and its loss as `error`."""
         parts = _of_images(outputs, batch["label"])
         return {
             "detections": self.detections(outputs),
-            "error": sum(parts.values()),
+            "error": _total(parts),
         }
 
     def summaries(
         self, totals: Totals, worst: Rows, rows: Rows = ()
     ) -> dict[str, np.ndarray]:
-        """Labels and, beside them, detections of the examples of greatest error."""
+        """Returns labels and detections side by side, for the greatest errors."""
         del totals, rows
         if not worst:
             return {}
@@ -119,9 +123,12 @@ class Detection(Task):
 
     def answers(
         self, shown: Sequence[np.ndarray], outputs: Outputs, k: int | None
-    ) -> list[list[dict[str, object]]]:
-        """The `k` surest objects of each picture, or all that are drawn; "box" has the
-        top, left, bottom and right in its pixels."""
+    ) -> Answers:
+        """Returns the objects of each picture, those with the best scores first.
+
+        There are at most `k` objects; None: those with a score of at least `SHOWN`.
+        "box" holds top, left, bottom and right in pixels of the picture.
+        """
         return [
             [
                 {
@@ -138,7 +145,7 @@ class Detection(Task):
     def drawn(
         self, picture: UInt8[np.ndarray, "height width channels"], outputs: Outputs
     ) -> np.ndarray:
-        """The picture with the boxes of the objects whose score is 0.5 at least."""
+        """Returns the picture with the boxes of all objects that score at least 0.5."""
         one = jax.tree.map(lambda leaf: np.asarray(leaf)[None], outputs)
         (found,) = self._in_pictures([picture], one)
         return pictures.with_boxes(picture, _sure(found), self.classes)
@@ -146,13 +153,14 @@ class Detection(Task):
     def _in_pictures(
         self, shown: Sequence[np.ndarray], outputs: Outputs
     ) -> Float[np.ndarray, "batch most 6"]:
-        """The detections in the pixels of the pictures that were stretched."""
+        """Returns the detections in the pixels of the pictures before resizing."""
         found = np.array(_detected(self, outputs))
         sizes = np.array([picture.shape[:2] for picture in shown], np.float32)
         found[..., 1:5] *= np.tile(sizes / outputs["size"], 2)[:, None]
         return found
 
     def detections(self, outputs: Outputs) -> Float[Array, "batch most 6"]:
+        """Returns the detections of each image; see `anchor_free.detections`."""
         found, places, size = _parts(outputs)
         return anchor_free.detections(
             found,
@@ -164,27 +172,34 @@ class Detection(Task):
         )
 
 
-# Compiled once, and not for every picture.
+# At module level, so that it compiles once and not for every picture.
 _detected = jax.jit(Detection.detections, static_argnums=0)
 
 
 def _parts(outputs: Outputs) -> tuple[dict[str, Array], Places, Array]:
-    """What differs from image to image; places and size, which are the same in all."""
+    """Returns the outputs of each image, and the shared places and input size."""
     found = dict(outputs)
     same = found.pop("places"), found.pop("size")
     return found, *jax.tree.map(lambda rows: rows[0], same)
 
 
 def _losses(outputs: Outputs, labels: Array) -> dict[str, Array]:
+    """Returns the parts of the loss over all images."""
     found, places, _ = _parts(outputs)
     return anchor_free.losses(found, labels, places)
 
 
+def _total(parts: dict[str, Array]) -> Array:
+    """Returns the sum of the three parts of the loss."""
+    return parts["classification"] + parts["box"] + parts["centerness"]
+
+
 @jax.vmap
 def _of_images(outputs: Outputs, labels: Array) -> dict[str, Array]:
-    """The parts of the loss, for each image by itself."""
+    """Returns the parts of the loss for each single image."""
     return _losses(jax.tree.map(lambda leaf: leaf[None], outputs), labels[None])
 
 
 def _sure(rows: np.ndarray) -> np.ndarray:
+    """Returns the detections with a score of at least `SHOWN`."""
     return rows[rows[:, 5] >= SHOWN]

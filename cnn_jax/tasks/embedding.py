@@ -1,6 +1,6 @@
-"""Embedding: vectors by which identities that were never seen are told apart."""
+"""Embedding: vectors that tell apart identities which training never saw."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import ClassVar
 
@@ -13,31 +13,33 @@ from cnn_jax.core.fit import Need
 from cnn_jax.core.ranges import Count, NotNegative, Positive, Range
 from cnn_jax.tasks import embeddings, pictures, verification
 from cnn_jax.tasks.metrics import Pairs, Rows, Totals, means
-from cnn_jax.tasks.task import Task
+from cnn_jax.tasks.task import Answers, Batch, Task
 
 Outputs = dict[str, Float[Array, "batch features"]]
 
-# The losses on embeddings, the margin that each is published with, and the possible
-# ones: in radians, or distances of unit vectors, squared in the last loss.
-LOSSES = {
+# Each loss on embeddings with its published margin and the range of its margin. Margins
+# are angles in radians (arcface), distances of unit vectors (contrastive, batch hard)
+# or squared distances (semi-hard).
+LOSSES: dict[str, tuple[Callable[..., Array], float, Range]] = {
     "arcface": (embeddings.arcface, 0.5, Range(least=0, most=1.57)),
     "contrastive": (embeddings.contrastive, 1.0, Range(above=0, most=2)),
     "batch_hard_triplet": (embeddings.batch_hard_triplet, 0.2, Range(least=0, most=2)),
     "semi_hard_triplet": (embeddings.semi_hard_triplet, 0.2, Range(least=0, most=4)),
 }
-PAIRS = 8  # of each kind, to be shown
+PAIRS = 8  # of each kind in the pictures
 
 
 @dataclass(frozen=True)
 class Embedding(Task):
-    """Losses of embeddings, and verification and identification by their cosines.
+    """Losses on embeddings; verification and identification by cosine similarity.
 
     Attributes:
-      classes: the names of the identities to train on.
+      classes: the names of the identities in the training data.
       loss_name: one of `LOSSES`.
-      margin: of the loss; None: its own.
-      scale: of the cosines, for "arcface".
-      photos: pictures of each identity in the gallery, for identification.
+      margin: the margin of the loss; None: its published margin.
+      scale: the factor of the cosines, for "arcface".
+      photos: the number of pictures of each identity in the gallery, for
+        identification.
     """
 
     best_metric: ClassVar[str] = "auc"
@@ -63,21 +65,20 @@ class Embedding(Task):
 
     @property
     def takes(self) -> tuple[Need, ...]:
-        """The needs of every task, and test pictures few enough to be compared."""
+        """The needs of every task, and a limit on the number of test pictures."""
         few = Need(
             "test examples",
             Range(most=verification.MOST),
-            "compares all test pictures with all, up to "
-            f"{verification.MOST:,} are possible",
+            "compares all pairs of test pictures, with a limit of "
+            f"{verification.MOST:,} pictures",
             f"set config.data.test_examples={verification.MOST}",
         )
         return (*super().takes, few)
 
     def loss(
-        self, outputs: Outputs, batch: dict, auxiliary: Sequence[Array] = ()
+        self, outputs: Outputs, batch: Batch, auxiliary: Sequence[Array] = ()
     ) -> Float[Array, ""]:
-        """What training minimizes, over the examples, pairs or triplets of this
-        device's part of the batch."""
+        """Returns the loss over the examples, pairs or triplets of this device."""
         del auxiliary
         loss, margin, _ = LOSSES[self.loss_name]
         given = {"margin": margin if self.margin is None else self.margin}
@@ -86,11 +87,11 @@ class Embedding(Task):
             key, given["scale"] = "cosine", self.scale
         return loss(outputs[key], batch["label"], batch.get("mask"), **given)
 
-    def metrics(self, outputs: Outputs, batch: dict) -> Pairs:
-        """In training the loss and, with "arcface", the accuracy of the nearest class.
+    def metrics(self, outputs: Outputs, batch: Batch) -> Pairs:
+        """Returns the training loss and, with "arcface", the training accuracy.
 
-        Of identities that were not trained on there are no classes: what evaluation
-        measures is in `scores`.
+        In evaluation there are no metrics, because its identities are not among the
+        training classes; `scores` measures the evaluation.
         """
         if "mask" in batch:
             return {}
@@ -101,12 +102,15 @@ class Embedding(Task):
         return pairs
 
     def scores(self, totals: Totals, rows: Rows = ()) -> dict[str, float]:
-        """Of an evaluation those of `verification.verification_scores` over all pairs
-        and, where identities have more than `photos` pictures, `rank_1` and, with every
-        second of these in the gallery alone, those of `verification.open_set_scores`.
+        """Returns the scores of verification and identification, in evaluation.
+
+        `verification.verification_scores` is computed over all pairs. If some
+        identities have more than `photos` pictures, `rank_1` is added, and
+        `verification.open_set_scores` with every second of these identities in the
+        gallery.
 
         Raises:
-          UserError: as `verification.check_count`.
+          UserError: there are too many pictures; see `verification.check_count`.
         """
         found = means(totals)
         if rows:
@@ -123,8 +127,11 @@ class Embedding(Task):
                 )
         return found
 
-    def predictions(self, outputs: Outputs, batch: dict) -> dict[str, Array]:
-        """For each example its `embedding`; errors are those of pairs (`summaries`)."""
+    def predictions(self, outputs: Outputs, batch: Batch) -> dict[str, Array]:
+        """Returns the `embedding` of each example.
+
+        `error` is zero: errors are properties of pairs (see `summaries`).
+        """
         return {
             "embedding": outputs["embedding"],
             "error": jnp.zeros(len(outputs["embedding"])),
@@ -133,8 +140,11 @@ class Embedding(Task):
     def summaries(
         self, totals: Totals, worst: Rows, rows: Rows = ()
     ) -> dict[str, np.ndarray]:
-        """The ROC curve, and the pairs on which it fails first: "impostors" that are
-        most alike, and "mates" that are least alike."""
+        """Returns the ROC curve and the hardest pairs.
+
+        "impostors" are the most similar pairs of different identities, and "mates" the
+        least similar pairs of one identity.
+        """
         del totals, worst
         if not rows:
             return {}
@@ -157,19 +167,19 @@ class Embedding(Task):
         self,
         pictures: Sequence[np.ndarray],
         outputs: dict[str, np.ndarray],
-        k: int,
-    ) -> list[list[dict[str, object]]]:
-        """Of each image the `k` nearest of the identities that were trained on.
+        k: int | None,
+    ) -> Answers:
+        """Returns for each image the `k` nearest identities of the training data.
 
         Raises:
-          UserError: the loss has learned vectors alone, and no identities.
+          UserError: the loss is not "arcface", so the network has no identities.
         """
         del pictures
         if self.loss_name != "arcface":
             raise UserError(
-                f"a run with task.loss_name={self.loss_name} compares pictures, and "
-                "knows no identities of its own: use --verify, or --identify and "
-                "--gallery."
+                f"a run with task.loss_name={self.loss_name} learns to compare "
+                "pictures, and knows no identities of its own: use --verify, or "
+                "--identify and --gallery."
             )
         return [
             [
@@ -184,7 +194,7 @@ class Embedding(Task):
         image: UInt8[np.ndarray, "height width channels"],
         outputs: dict[str, np.ndarray],
     ) -> np.ndarray:
-        """The image with the nearest of the identities that were trained on."""
+        """Returns the image above the nearest identity of the training data."""
         one = {name: value[None] for name, value in outputs.items()}
         ((best,),) = self.answers([image], one, 1)
         label = f"{best['identity']} {best['cosine']:.2f}"
@@ -192,14 +202,14 @@ class Embedding(Task):
 
 
 def _compared(rows: Rows) -> tuple[np.ndarray, np.ndarray]:
-    """Similarities of all pairs, and identities."""
+    """Returns the similarities of all pairs, and the identity of each picture."""
     vectors = np.stack([row["embedding"] for row in rows])
     labels = np.array([row["label"] for row in rows])
     return verification.cosine_similarities(vectors), labels
 
 
 def _curve(similarities: np.ndarray, labels: np.ndarray):
-    """The ROC curve of all pairs, and their indices."""
+    """Returns the ROC curve of all pairs, and the indices of the pairs."""
     first, second = verification.all_pairs(len(labels))
     genuine = labels[first] == labels[second]
     return verification.roc(similarities[first, second], genuine), (first, second)

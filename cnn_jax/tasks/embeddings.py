@@ -1,8 +1,8 @@
-"""Losses of embeddings: vectors in which the same identity is near itself.
+"""Losses on embeddings: vectors in which pictures of one identity are close together.
 
-All are means over the examples, pairs or anchors that count, and zero where none does.
-`mask` is 0 for rows that are padding, which count nowhere; None: there are none.
-Distances are those of the embeddings divided by their lengths, from 0 to 2.
+Every loss is the mean over the examples, pairs or anchors that count, and zero if none
+count. `mask` is 0 for padding rows, which never count; None: there are no padding rows.
+Distances are between embeddings of unit length, from 0 to 2.
 """
 
 import math
@@ -20,7 +20,7 @@ Mask = Float[Array, " batch"] | None
 Matrix = Float[Array, "batch batch"]
 Relation = Bool[Array, "batch batch"]
 
-# Below it a root has no gradient, which would grow without bound.
+# The gradient of a square root grows without bound near zero; below this it is cut off.
 EPSILON = 1e-12
 
 
@@ -31,15 +31,15 @@ def arcface_logits(
     scale: float = 64.0,
     margin: float = 0.5,
 ) -> Float[Array, "batch classes"]:
-    """Logits with an additive angular margin (Deng et al. 2019, "ArcFace", equation 3).
+    """Returns logits with an additive angular margin.
 
-    They are scale * cos(theta), and for the label's class scale * cos(theta + margin).
-    Where theta + margin is above pi, where the cosine would grow again, it is
-    scale * (cos(theta) - margin * sin(margin)), as in the authors' code: so the logit
-    falls with the angle everywhere.
+    Deng et al. 2019, "ArcFace", equation 3: scale * cos(theta), and for the label's
+    class scale * cos(theta + margin). Where theta + margin is above pi, the cosine
+    would grow again. There the logit is scale * (cos(theta) - margin * sin(margin)), as
+    in the authors' code, so that it falls with the angle everywhere.
 
     Args:
-      cosine: of the angles theta between embeddings and classes.
+      cosine: the cosines of the angles theta between embeddings and classes.
       margin: in radians, at most pi / 2.
     """
     own = jnp.take_along_axis(cosine, labels[:, None], axis=1)
@@ -61,7 +61,7 @@ def arcface(
     scale: float = 64.0,
     margin: float = 0.5,
 ) -> Float[Array, ""]:
-    """Softmax cross entropy of `arcface_logits`."""
+    """Returns the softmax cross entropy of `arcface_logits`."""
     logits = arcface_logits(cosine, labels, scale=scale, margin=margin)
     losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
     return _mean(losses, _counted(labels, mask))
@@ -70,10 +70,10 @@ def arcface(
 def contrastive(
     embeddings: Embeddings, labels: Labels, mask: Mask = None, *, margin: float = 1.0
 ) -> Float[Array, ""]:
-    """Over all pairs of the batch (Hadsell et al. 2006, equation 4).
+    """Returns the contrastive loss over all pairs of the batch.
 
-    A pair at distance d costs d^2 / 2 where the identities are the same, and
-    max(0, margin - d)^2 / 2 where they differ.
+    Hadsell et al. 2006, equation 4: a pair at distance d costs d^2 / 2 if the
+    identities are the same, and max(0, margin - d)^2 / 2 if they differ.
     """
     squares = squared_distances(embeddings)
     same, different = _relations(labels, mask)
@@ -84,11 +84,13 @@ def contrastive(
 def batch_hard_triplet(
     embeddings: Embeddings, labels: Labels, mask: Mask = None, *, margin: float = 0.2
 ) -> Float[Array, ""]:
-    """Hermans et al. 2017, "In Defense of the Triplet Loss", batch hard.
+    """Returns the batch-hard triplet loss.
 
-    Every example is an anchor, with the farthest of its identity and the nearest of
-    another: max(0, margin + d(anchor, positive) - d(anchor, negative)). Those for which
-    the batch lacks one of the two count not.
+    Hermans et al. 2017, "In Defense of the Triplet Loss": every example is an anchor.
+    Its positive is the farthest example of its identity, and its negative the nearest
+    example of another identity. The loss is
+    max(0, margin + d(anchor, positive) - d(anchor, negative)). Anchors without a
+    positive or a negative in the batch do not count.
     """
     distances = _root(squared_distances(embeddings))
     same, different = _relations(labels, mask)
@@ -102,12 +104,13 @@ def batch_hard_triplet(
 def semi_hard_triplet(
     embeddings: Embeddings, labels: Labels, mask: Mask = None, *, margin: float = 0.2
 ) -> Float[Array, ""]:
-    """Schroff et al. 2015, "FaceNet", section 3, over all positive pairs.
+    """Returns the semi-hard triplet loss over all positive pairs.
 
-    Of every anchor and every other example of its identity, at the squared distance p,
-    the negative is the nearest one that is farther than the positive, or, where none
-    is, the farthest one (as in TensorFlow Addons). With the squared distance n to it
-    the triplet costs max(0, margin + p - n).
+    Schroff et al. 2015, "FaceNet", section 3: p is the squared distance between an
+    anchor and another example of its identity, the positive. The negative is the
+    nearest example of another identity that is farther from the anchor than the
+    positive. If there is no such example, the negative is the farthest one (as in
+    TensorFlow Addons). With its squared distance n, the loss is max(0, margin + p - n).
     """
     squares = squared_distances(embeddings)
     same, different = _relations(labels, mask)
@@ -123,22 +126,27 @@ def semi_hard_triplet(
 
 
 def squared_distances(embeddings: Embeddings) -> Matrix:
-    """Between all pairs of embeddings divided by their lengths, from 0 to 4."""
+    """Returns the squared distances, from 0 to 4, of all pairs of unit vectors.
+
+    The embeddings are divided by their lengths first.
+    """
     unit = l2_normalize(embeddings)
     cosines = jnp.matmul(unit, unit.T, precision="highest")
     return jnp.maximum(2 - 2 * cosines, 0)
 
 
 def _root(squares: Matrix) -> Matrix:
+    """Returns the square roots, with a finite gradient at zero."""
     return jnp.sqrt(jnp.maximum(squares, EPSILON))
 
 
 def _counted(labels: Labels, mask: Mask) -> Bool[Array, " batch"]:
+    """Returns which rows are not padding."""
     return jnp.ones(len(labels), bool) if mask is None else mask > 0
 
 
 def _relations(labels: Labels, mask: Mask) -> tuple[Relation, Relation]:
-    """Which pairs are of the same identity, and which of different ones."""
+    """Returns which pairs have the same identity, and which have different ones."""
     counted = _counted(labels, mask)
     both = counted[:, None] & counted & ~jnp.eye(len(labels), dtype=bool)
     equal = labels[:, None] == labels
@@ -148,4 +156,5 @@ def _relations(labels: Labels, mask: Mask) -> tuple[Relation, Relation]:
 def _mean(
     values: Float[Array, "*shape"], counted: Bool[Array, "*shape"]
 ) -> Float[Array, ""]:
+    """Returns the mean of the values that count; zero if none count."""
     return jnp.where(counted, values, 0).sum() / jnp.maximum(counted.sum(), 1)

@@ -1,9 +1,9 @@
-"""Enhancement: an image in, a better one out, as super-resolution and denoising do."""
+"""Enhancement: an image in, a better picture out (super-resolution, denoising)."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import jax.numpy as jnp
 import numpy as np
@@ -15,12 +15,19 @@ from cnn_jax.core.fit import Need
 from cnn_jax.core.ranges import Edge
 from cnn_jax.data import bicubic, colors
 from cnn_jax.tasks import image_quality, pictures
-from cnn_jax.tasks.metrics import Pairs, Rows, Totals, mean_of_defined, means, weighted
+from cnn_jax.tasks.metrics import (
+    Pairs,
+    Row,
+    Rows,
+    Totals,
+    mean_of_defined,
+    means,
+    weighted,
+)
 from cnn_jax.tasks.resizing import UNCHANGED, Resizing
-from cnn_jax.tasks.task import Task
+from cnn_jax.tasks.task import Answers, Batch, Task
 
 Outputs = Float[Array, "batch height width channels"]
-Row = Mapping[str, Any]  # of a batch and its predictions
 Measure = Callable[[np.ndarray, np.ndarray, int], float]
 
 LOSSES = {"l1": jnp.abs, "l2": jnp.square}
@@ -28,14 +35,14 @@ LOSSES = {"l1": jnp.abs, "l2": jnp.square}
 
 @dataclass(frozen=True)
 class Enhancement(Task):
-    """The distance to the picture that the image was, in values from 0 to 1.
+    """The distance between the output and the target picture, in values from 0 to 1.
 
     Attributes:
-      classes: none.
+      classes: empty.
       loss_name: "l1", the mean absolute difference (Lim et al. 2017), or "l2", the mean
-        squared one (Dong et al. 2014).
-      border: pixels that PSNR and SSIM leave out on each side; None: as many as the
-        picture is times as large as the image, and none where they are as large.
+        squared difference (Dong et al. 2014).
+      border: the number of pixels that PSNR and SSIM leave out on each side; None: the
+        factor of enlargement, or 0 if the output is as large as the image.
     """
 
     best_metric: ClassVar[str] = "psnr"
@@ -59,32 +66,33 @@ class Enhancement(Task):
         unchanged = Need(
             "normalized",
             {False},
-            "takes images with values from 0 to 1, as its pictures have them",
+            "takes images with values from 0 to 1, like the target pictures",
             "set config.data.normalization=data",
         )
         return (*super().takes, unchanged)
 
     def loss(
-        self, outputs: Outputs, batch: dict, auxiliary: Sequence[Array] = ()
+        self, outputs: Outputs, batch: Batch, auxiliary: Sequence[Array] = ()
     ) -> Float[Array, ""]:
-        """The mean over all values of all pictures."""
+        """Returns the mean over all values of all pictures."""
         del auxiliary
         return self._distances(outputs, batch).mean()
 
-    def metrics(self, outputs: Outputs, batch: dict) -> Pairs:
-        """The loss; what the figures of papers are, `scores` computes."""
+    def metrics(self, outputs: Outputs, batch: Batch) -> Pairs:
+        """Returns the loss; `scores` computes PSNR and SSIM."""
         mask = batch.get("mask", jnp.ones(len(outputs)))
         distances = self._distances(outputs, batch).mean((1, 2, 3))
         return {"loss": weighted(distances, mask)}
 
     def scores(self, totals: Totals, rows: Rows = ()) -> dict[str, float]:
-        """The loss and, of an evaluation, the means over its pictures of `psnr` (dB)
-        and `ssim` on luma, beside `input_psnr` and `input_ssim` of the images
-        themselves, enlarged by bicubic interpolation where they are smaller.
+        """Returns the loss and, in evaluation, the mean `psnr` (dB) and `ssim` on luma.
 
-        A picture that is too small has neither, and one that equals its target has no
-        PSNR, which would be infinite: `psnr_pictures` and so on say how many have one,
-        where not all do.
+        `input_psnr` and `input_ssim` measure the input images, enlarged by bicubic
+        interpolation if they are smaller than the target.
+
+        PSNR and SSIM are not defined for pictures that are too small, and PSNR is
+        infinite for a picture that equals its target. If some pictures have no value,
+        `psnr_pictures`, `ssim_pictures` and so on give the number of pictures that do.
         """
         found = means(totals)
         measures = {
@@ -97,8 +105,8 @@ class Enhancement(Task):
                 found |= mean_of_defined(prefix + name, values, "pictures")
         return found
 
-    def predictions(self, outputs: Outputs, batch: dict) -> dict[str, Array]:
-        """For each example the picture, 8 bits, and its mean squared error."""
+    def predictions(self, outputs: Outputs, batch: Batch) -> dict[str, Array]:
+        """Returns the output picture in 8 bits and its mean squared error."""
         error = jnp.square(outputs - batch["label"] / 255).mean((1, 2, 3))
         rounded = jnp.round(jnp.clip(outputs, 0, 1) * 255).astype(jnp.uint8)
         return {"output": rounded, "error": error}
@@ -106,13 +114,12 @@ class Enhancement(Task):
     def summaries(
         self, totals: Totals, worst: Rows, rows: Rows = ()
     ) -> dict[str, np.ndarray]:
-        """Side by side the image, what the network made of it and the picture that it
-        was, of the examples of greatest error."""
+        """Returns input, output and target side by side, for the greatest errors."""
         del totals, rows
         if not worst:
             return {}
         labels = [
-            "{:.2f} dB, of the image {:.2f}".format(
+            "{:.2f} dB; input {:.2f} dB".format(
                 *(
                     self._measured(row, of, image_quality.psnr, 1)
                     for of in (_output, _input)
@@ -127,9 +134,9 @@ class Enhancement(Task):
         self,
         pictures: Sequence[np.ndarray],
         outputs: Float[np.ndarray, "batch height width channels"],
-        k: int,
-    ) -> list[list[dict[str, object]]]:
-        """The size of each picture."""
+        k: int | None,
+    ) -> Answers:
+        """Returns the size of each picture."""
         del pictures, k
         return [[{"width": o.shape[1], "height": o.shape[0]}] for o in outputs]
 
@@ -138,8 +145,11 @@ class Enhancement(Task):
         image: UInt8[np.ndarray, "height width *channels"],
         output: Float[np.ndarray, "out_height out_width out_channels"],
     ) -> np.ndarray:
-        """The picture that the network made. Where it made luma alone of a colored
-        image, its colors are the image's, enlarged."""
+        """Returns the output picture.
+
+        If the network outputs only luma and the image has colors, the colors are those
+        of the image, enlarged.
+        """
         made = np.rint(output.clip(0, 1) * 255).astype(np.uint8)
         if made.shape[-1] == 3:
             return made
@@ -148,36 +158,38 @@ class Enhancement(Task):
         enlarged = bicubic.resize(colors.ycbcr(image), made.shape[:2])
         return colors.rgb(np.concatenate([made, enlarged[..., 1:]], axis=-1))
 
-    def _distances(self, outputs: Outputs, batch: dict) -> Outputs:
+    def _distances(self, outputs: Outputs, batch: Batch) -> Outputs:
+        """Returns the distance of each output value to the target."""
         return LOSSES[self.loss_name](outputs - batch["label"] / 255)
 
     def _measured(
         self, row: Row, of: Callable[[Row], np.ndarray], measure: Measure, least: int
     ) -> float:
-        """A measure of the luma of a picture; NaN if fewer than `least` pixels a side
-        are inside of the border."""
+        """Returns a measure of the luma of a picture; NaN for a picture that has fewer
+        than `least` pixels a side inside of the border."""
         if self._inside(row) < least:
             return math.nan
         luma = colors.luma(of(row)), colors.luma(row["label"])
         return measure(*luma, self._border(row))
 
-    def _border(self, row: dict[str, np.ndarray]) -> int:
+    def _border(self, row: Row) -> int:
+        """Returns the width of the border in pixels."""
         if self.border is not None:
             return self.border
         factor = len(row["label"]) // len(row["image"])
         return factor if factor > 1 else 0
 
-    def _inside(self, row: dict[str, np.ndarray]) -> int:
-        """The pixels on a picture's shorter side that count."""
+    def _inside(self, row: Row) -> int:
+        """Returns the shorter side of the picture without the border, in pixels."""
         return min(row["label"].shape[:2]) - 2 * self._border(row)
 
 
-def _output(row: dict[str, np.ndarray]) -> np.ndarray:
+def _output(row: Row) -> np.ndarray:
     return row["output"]
 
 
-def _input(row: dict[str, np.ndarray]) -> np.ndarray:
-    """The image, as large as the picture."""
+def _input(row: Row) -> np.ndarray:
+    """Returns the input image, resized to the size of the target."""
     size = row["label"].shape[:2]
     image = row["image"]
     return image if image.shape[:2] == size else bicubic.resize(image, size)

@@ -1,7 +1,8 @@
-"""How near one image is to another, as papers on restoring images measure it.
+"""PSNR and SSIM, as papers on image restoration measure them.
 
-On the luma of 8-bit images (`data.colors.luma`), without a border of as many pixels as
-the image was made larger by: what lies there depends on how each network pads.
+Both are computed on the luma of 8-bit images (`data.colors.luma`). A border is left out
+because its pixels depend on the network's padding; its width in pixels is the factor by
+which the image was enlarged.
 """
 
 import math
@@ -13,45 +14,46 @@ from cnn_jax.core import extras
 from cnn_jax.core.errors import UserError
 
 PEAK = 255.0
-WINDOW = 11  # of SSIM
+WINDOW = 11  # the side of SSIM's window, in pixels
 
 Plane = Real[np.ndarray, "height width"]
 
 
 def psnr(a: Plane, b: Plane, border: int) -> float:
-    """Peak signal-to-noise ratio in dB, 10 log10(255^2 / mean((a - b)^2)), of values
-    from 0 to 255; infinite where the images are the same.
+    """Returns the peak signal-to-noise ratio in dB, for values from 0 to 255.
+
+    PSNR = 10 log10(255^2 / mean((a - b)^2)); infinite if the images are equal.
 
     Args:
-      border: pixels that are left out on each side.
+      border: the number of pixels that are left out on each side.
 
     Raises:
-      UserError: the border leaves nothing.
+      UserError: the border leaves no pixels.
     """
     error = np.mean((_inside(a, border) - _inside(b, border)) ** 2)
     return 10 * math.log10(PEAK**2 / error) if error else math.inf
 
 
 def ssim(a: Plane, b: Plane, border: int) -> float:
-    """Structural similarity of values from 0 to 255 (Wang et al. 2004, "Image Quality
-    Assessment: From Error Visibility to Structural Similarity", equation 13).
+    """Returns the structural similarity of values from 0 to 255.
 
-    Its mean over all places of an 11x11 Gaussian window of standard deviation 1.5 that
-    lie inside the image, with K1 = 0.01 and K2 = 0.03.
+    Wang et al. 2004, "Image Quality Assessment: From Error Visibility to Structural
+    Similarity", equation 13: the mean over all positions of an 11x11 Gaussian window
+    inside the image, with a standard deviation of 1.5, K1 = 0.01 and K2 = 0.03.
 
     Args:
-      border: pixels that are left out on each side.
+      border: the number of pixels that are left out on each side.
 
     Raises:
-      UserError: the border leaves less than the window.
+      UserError: the border leaves less than one window.
     """
-    # Not at the top: the library loads for a fifth of a second.
+    # Imported here because the library takes a fifth of a second to load.
     metrics = extras.need("skimage.metrics", "enhancement", "structural similarity")
     return float(
         metrics.structural_similarity(
             _inside(a, border, WINDOW),
             _inside(b, border, WINDOW),
-            gaussian_weights=True,  # of 11x11, cut off at 3.5 standard deviations
+            gaussian_weights=True,  # an 11x11 window, cut off at 3.5 sigma
             sigma=1.5,
             use_sample_covariance=False,
             data_range=PEAK,
@@ -60,12 +62,12 @@ def ssim(a: Plane, b: Plane, border: int) -> float:
 
 
 def _inside(image: Plane, border: int, least: int = 1) -> np.ndarray:
-    """The image without its border, in float64."""
+    """Returns the image without its border, in float64."""
     height, width = image.shape
     if min(height, width) - 2 * border < least:
         raise UserError(
             f"an image of {height}x{width} without a border of {border} pixels is "
-            f"smaller than {least}x{least}: it cannot be compared."
+            f"smaller than {least}x{least}: it cannot be compared. Use larger images."
         )
     inner = image[border : height - border, border : width - border]
     return inner.astype(np.float64)

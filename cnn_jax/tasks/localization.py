@@ -1,9 +1,10 @@
-"""Localization without boxes to learn from: where the map of an image's class is high
-(Zhou et al. 2016, "Learning Deep Features for Discriminative Localization")."""
+"""Weakly supervised localization: a box around the high values of the class activation
+map of an image's class, without training on boxes (Zhou et al. 2016, "Learning Deep
+Features for Discriminative Localization")."""
 
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -14,20 +15,24 @@ from cnn_jax.core.ranges import Rate
 from cnn_jax.layers import resize_bilinear
 from cnn_jax.tasks import activation_maps, boxes, pictures
 from cnn_jax.tasks.classification import Classification
-from cnn_jax.tasks.metrics import Pairs, Rows, Totals
+from cnn_jax.tasks.metrics import Pairs, Row, Rows, Totals
 from cnn_jax.tasks.resizing import STRETCHED, Resizing
+from cnn_jax.tasks.task import Answers, Batch
 
-Outputs = dict[str, Float[Array, "batch *_ classes"]]
+# A dict of "logits" and "maps"; `Classification` has the logits alone.
+Outputs = Any
 
 
 @dataclass(frozen=True)
 class Localization(Classification):
-    """Classification by the class of an image's first box that counts; no box is
-    learned from, and no image without one.
+    """Classification that is also measured by the boxes of its class activation maps.
 
-    Attributes, beside those of `Classification`:
-      box_share: a box is around the values above this share of the map's largest; in
-        photos 0.2 (section 3.2).
+    The class of an image is the class of its first box that counts. Training uses no
+    box coordinates. Images without such a box do not count.
+
+    Attributes (in addition to those of `Classification`):
+      box_share: the box is around the values above this share of the map's largest
+        value; 0.2 for photos (section 3.2).
     """
 
     label_kind: ClassVar[str] = "boxes"
@@ -39,15 +44,15 @@ class Localization(Classification):
     box_share: Rate = 0.2
 
     def loss(
-        self, outputs: Outputs, batch: dict, auxiliary: Sequence[Array] = ()
+        self, outputs: Outputs, batch: Batch, auxiliary: Sequence[Array] = ()
     ) -> Float[Array, ""]:
-        """The mean cross entropy, as `Classification.loss`."""
+        """Returns the mean cross entropy, as `Classification.loss` does."""
         labels, counted = _classes(batch)
         losses = self._losses(outputs["logits"], labels, auxiliary)
         return jnp.where(counted, losses, 0).sum() / jnp.maximum(counted.sum(), 1)
 
-    def metrics(self, outputs: Outputs, batch: dict) -> Pairs:
-        """As `Classification.metrics`."""
+    def metrics(self, outputs: Outputs, batch: Batch) -> Pairs:
+        """Returns `Classification.metrics` of the images that count."""
         labels, counted = _classes(batch)
         mask = counted * batch.get("mask", 1.0)
         pairs = super().metrics(outputs["logits"], {"label": labels, "mask": mask})
@@ -56,18 +61,21 @@ class Localization(Classification):
         return pairs
 
     def scores(self, totals: Totals, rows: Rows = ()) -> dict[str, float]:
-        """The means and, of an evaluation, `localization_error`: the share of images
-        whose box has an intersection over union below 1/2 with every object of their
-        class. In `top_1_localization_error` the predicted class must be right too
-        (Russakovsky et al. 2015, section 4.2)."""
+        """Returns the means and, in evaluation, the localization errors.
+
+        `localization_error` is the share of images whose box has an intersection over
+        union below 1/2 with every object of their class. For
+        `top_1_localization_error` the predicted class must be right too (Russakovsky et
+        al. 2015, section 4.2).
+        """
         found = super().scores(totals)
         rows = [row for row in rows if (row["label"][:, 0] >= 0).any()]
         if rows:
             labels = np.stack([row["label"] for row in rows])
             classes = np.array([_class(row) for row in rows])
             made = [activation_maps.box(row["maps"][0], self.box_share) for row in rows]
-            made = np.repeat(np.array(made, np.float32)[:, None], labels.shape[1], 1)
-            overlaps = boxes.iou(jnp.asarray(made), jnp.asarray(labels[..., 1:]))
+            tiled = np.repeat(np.array(made, np.float32)[:, None], labels.shape[1], 1)
+            overlaps = boxes.iou(jnp.asarray(tiled), jnp.asarray(labels[..., 1:]))
             own = labels[..., 0] == classes[:, None]
             right = ((np.asarray(overlaps) >= 0.5) & own).any(-1)
             known = np.array([row["class"] for row in rows]) == classes
@@ -75,9 +83,12 @@ class Localization(Classification):
             found["top_1_localization_error"] = float(1 - (right & known).mean())
         return found
 
-    def predictions(self, outputs: Outputs, batch: dict) -> dict[str, Array]:
-        """As `Classification.predictions`, and the `maps` of the image's own class and
-        of the predicted one, as large as the image."""
+    def predictions(self, outputs: Outputs, batch: Batch) -> dict[str, Array]:
+        """Returns `Classification.predictions` and the `maps` of two classes.
+
+        The maps are those of the image's own class and of the predicted class, resized
+        to the size of the image.
+        """
         labels, counted = _classes(batch)
         found = super().predictions(outputs["logits"], {"label": labels})
         found["error"] *= counted
@@ -89,10 +100,13 @@ class Localization(Classification):
     def summaries(
         self, totals: Totals, worst: Rows, rows: Rows = ()
     ) -> dict[str, np.ndarray]:
-        """As those of `Classification`, and over the first of the wrong images the maps
-        of their own class and of the predicted one."""
+        """Returns the pictures of `Classification`, and "maps".
+
+        "maps" shows the images with the greatest error under the maps of their own
+        class and of the predicted class.
+        """
         named = [
-            row | {"label": _class(row), "class": int(row["class"])} for row in worst
+            {**row, "label": _class(row), "class": int(row["class"])} for row in worst
         ]
         result = super().summaries(totals, named)
         if worst:
@@ -116,19 +130,18 @@ class Localization(Classification):
     def answers(
         self,
         pictures: Sequence[np.ndarray],
-        outputs: dict[str, np.ndarray],
-        k: int,
-    ) -> list[list[dict[str, object]]]:
-        """As those of `Classification`."""
+        outputs: Outputs,
+        k: int | None,
+    ) -> Answers:
+        """Returns the answers of `Classification`."""
         return super().answers(pictures, outputs["logits"], k)
 
     def drawn(
         self,
         image: UInt8[np.ndarray, "height width channels"],
-        outputs: dict[str, np.ndarray],
+        outputs: Outputs,
     ) -> np.ndarray:
-        """The map of the most probable class over the image, and the box that it
-        makes."""
+        """Returns the image under the map of the most probable class, with its box."""
         index = int(outputs["logits"].argmax())
         maps = jnp.asarray(outputs["maps"])[None, ..., index : index + 1]
         heat = np.asarray(resize_bilinear(maps, size=image.shape[:2]))[0, ..., 0]
@@ -141,15 +154,16 @@ class Localization(Classification):
         )
 
 
-def _classes(batch: dict) -> tuple[Int[Array, " batch"], Bool[Array, " batch"]]:
-    """The class of each image's first box that counts, and whether there is one."""
+def _classes(batch: Batch) -> tuple[Int[Array, " batch"], Bool[Array, " batch"]]:
+    """Returns the class of each image's first box that counts, and whether one
+    exists."""
     kinds = batch["label"][..., 0].astype(jnp.int32)
     first = jnp.argmax(kinds >= 0, axis=-1)
     label = jnp.take_along_axis(kinds, first[:, None], axis=-1)[:, 0]
     return jnp.maximum(label, 0), label >= 0
 
 
-def _class(row: dict[str, np.ndarray]) -> int:
-    """The same of one image that has such a box."""
+def _class(row: Row) -> int:
+    """Returns the class of an image's first box that counts; there must be one."""
     kinds = row["label"][:, 0]
     return int(kinds[kinds >= 0][0])

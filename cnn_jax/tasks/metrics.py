@@ -1,6 +1,7 @@
 """Metrics as (sum, count) pairs: exact for padded batches and many hosts."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -9,28 +10,30 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Num
 
 Pair = tuple[Num[Array, "..."], Num[Array, ""]]
-Pairs = Mapping[str, Pair]
+Pairs = dict[str, Pair]
 
-# Pairs added up over many batches, on the host.
-Totals = dict[str, tuple[np.ndarray | np.float64, float]]
+# Pairs added up over many batches, on the host: a float64 or an array, and a count.
+Totals = dict[str, tuple[Any, float]]
 
-# What was collected of every example of a split, by name; one dict an example.
-Rows = Sequence[Mapping[str, np.ndarray | np.generic]]
+# The collected entries of one example by name, NumPy arrays or scalars.
+Row = Mapping[str, Any]
+# One row for each example of a split.
+Rows = Sequence[Row]
 
 
 def weighted(values: Float[Array, " batch"], mask: Float[Array, " batch"]) -> Pair:
-    """The pair of a value for each example; padding has a mask of 0."""
-    # Not a product: what the network makes of padding may be NaN.
+    """Returns the pair of one value for each example; padding has a mask of 0."""
+    # `where` and not a product alone: the outputs for padding may be NaN.
     return jnp.where(mask > 0, values * mask, 0).sum(), mask.sum()
 
 
 def mean_of_defined(
     name: str, values: Sequence[float], counted: str
 ) -> dict[str, int | float]:
-    """The mean of the finite values, as `{name: mean}`.
+    """Returns the mean of the finite values, as `{name: mean}`.
 
-    Where some values are not defined (infinite or NaN), the number of the others
-    stands beside it as `<name>_<counted>`. Without any other there is no mean.
+    If some values are infinite or NaN, the result also has the number of finite values
+    as `<name>_<counted>`. If no value is finite, the result is empty.
     """
     finite = [value for value in values if np.isfinite(value)]
     if not finite:
@@ -42,7 +45,7 @@ def mean_of_defined(
 
 
 def means(totals: Totals) -> dict[str, float]:
-    """`sum / count` of every scalar metric; a confusion matrix is left out."""
+    """Returns `sum / count` of every scalar metric; arrays are left out."""
     return {
         name: float(total / count)
         for name, (total, count) in totals.items()
@@ -51,10 +54,9 @@ def means(totals: Totals) -> dict[str, float]:
 
 
 def add(totals: Totals, pairs: Mapping[str, tuple[ArrayLike, ArrayLike]]) -> Totals:
-    """`totals + pairs`, in float64 on the host."""
-    pairs = jax.device_get(dict(pairs))
+    """Returns `totals + pairs`, in float64 on the host."""
     result = dict(totals)
-    for name, (total, count) in pairs.items():
+    for name, (total, count) in jax.device_get(dict(pairs)).items():
         before, count_before = totals.get(name, (0.0, 0.0))
         result[name] = (
             before + np.asarray(total, np.float64),

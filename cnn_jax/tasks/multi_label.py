@@ -1,4 +1,4 @@
-"""Multi-label classification: any number of classes an image."""
+"""Multi-label classification: an image has any number of classes."""
 
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
@@ -13,17 +13,17 @@ from jaxtyping import Array, Bool, Float, UInt8
 from cnn_jax.core.ranges import Fraction, NotNegative
 from cnn_jax.tasks import pictures
 from cnn_jax.tasks.metrics import Pairs, Rows, Totals, mean_of_defined, means, weighted
-from cnn_jax.tasks.task import Answers, Task
+from cnn_jax.tasks.task import Answers, Batch, Task
 
 Logits = Float[Array, "batch outputs"]
 
-# More classes than this have no average precision of their own in the results.
+# With more classes than this, the results list no average precision for each class.
 MAX_NAMED_CLASSES = 50
 
 
 @dataclass(frozen=True)
 class MultiLabel(Task):
-    """Sigmoid cross entropy of each class, average precision and F1.
+    """Sigmoid cross entropy for each class, measured by average precision and F1.
 
     The label of an image is a row of 0 and 1, one for each class.
 
@@ -44,24 +44,29 @@ class MultiLabel(Task):
     auxiliary_weight: NotNegative = 0.3
 
     def loss(
-        self, logits: Logits, batch: dict, auxiliary: Sequence[Logits] = ()
+        self, logits: Logits, batch: Batch, auxiliary: Sequence[Logits] = ()
     ) -> Float[Array, ""]:
-        """The mean cross entropy over images and classes, and those of the auxiliary
-        heads times `auxiliary_weight`."""
+        """Returns the mean cross entropy over images and classes.
+
+        The loss of each auxiliary head is added, times `auxiliary_weight`.
+        """
         losses = [self._losses(rows, batch).mean() for rows in (logits, *auxiliary)]
         return losses[0] + self.auxiliary_weight * sum(losses[1:])
 
-    def metrics(self, logits: Logits, batch: dict) -> Pairs:
-        """The cross entropy; `scores` measures the rest."""
+    def metrics(self, logits: Logits, batch: Batch) -> Pairs:
+        """Returns the cross entropy; `scores` measures the rest."""
         mask = batch.get("mask", jnp.ones(len(logits)))
         return {"loss": weighted(self._losses(logits, batch), mask)}
 
     def scores(self, totals: Totals, rows: Rows = ()) -> dict[str, float]:
-        """The loss and, for an evaluation, `mean_average_precision` over the classes
-        that some image has (Everingham et al. 2010, "The PASCAL VOC Challenge", section
-        4.2, without interpolation), that of each class, if there are few, as
-        `ap/<class>`, and `mean_f1` at the threshold over the classes that are labeled
-        or predicted anywhere."""
+        """Returns the loss and, in evaluation, average precision and F1.
+
+        `mean_average_precision` is the mean over the classes that occur in some label
+        (Everingham et al. 2010, "The PASCAL VOC Challenge", section 4.2, without
+        interpolation). With at most `MAX_NAMED_CLASSES` classes, `ap/<class>` is added
+        for each class. `mean_f1` at the threshold is the mean over the classes that
+        occur in some label or prediction.
+        """
         found = means(totals)
         if rows:
             labels = np.stack([row["label"] for row in rows]) > 0
@@ -76,9 +81,8 @@ class MultiLabel(Task):
             found |= mean_of_defined("mean_f1", scores, "classes")
         return found
 
-    def predictions(self, logits: Logits, batch: dict) -> dict[str, Array]:
-        """For each example the `probabilities` of the classes, and its cross entropy as
-        the `error`."""
+    def predictions(self, logits: Logits, batch: Batch) -> dict[str, Array]:
+        """Returns the `probabilities` of the classes, and the loss as `error`."""
         return {
             "probabilities": jax.nn.sigmoid(logits[:, : len(self.classes)]),
             "error": self._losses(logits, batch),
@@ -87,7 +91,7 @@ class MultiLabel(Task):
     def summaries(
         self, totals: Totals, worst: Rows, rows: Rows = ()
     ) -> dict[str, np.ndarray]:
-        """The images of greatest error with their labels and the predicted classes."""
+        """Returns the images with the greatest error, their labels and predictions."""
         del totals, rows
         if not worst:
             return {}
@@ -105,7 +109,10 @@ class MultiLabel(Task):
         logits: Float[np.ndarray, "batch outputs"],
         k: int | None,
     ) -> Answers:
-        """The `k` most probable classes of each picture, or all at the threshold."""
+        """Returns the `k` most probable classes of each picture.
+
+        None: all classes with a probability of at least `threshold`.
+        """
         del pictures
         chances = np.asarray(jax.nn.sigmoid(logits[:, : len(self.classes)]))
         return [
@@ -122,18 +129,19 @@ class MultiLabel(Task):
         picture: UInt8[np.ndarray, "*depth height width channels"],
         logits: Float[np.ndarray, " outputs"],
     ) -> np.ndarray:
-        """The picture with the classes at the threshold."""
+        """Returns the picture above its predicted classes and their probabilities."""
         (found,) = self.answers([picture], logits[None], None)
         named = [f"{best['class']} {best['probability']:.0%}" for best in found]
         return pictures.labeled_grid([picture], [", ".join(named) or "none"])
 
-    def _losses(self, logits: Logits, batch: dict) -> Float[Array, " batch"]:
-        """The mean cross entropy of each example over the classes."""
+    def _losses(self, logits: Logits, batch: Batch) -> Float[Array, " batch"]:
+        """Returns the mean cross entropy of each example over the classes."""
         labels = batch["label"].astype(jnp.float32)
         logits = logits[:, : len(self.classes)]  # a network may have more outputs
         return optax.sigmoid_binary_cross_entropy(logits, labels).mean(-1)
 
     def _names(self, chosen: np.ndarray) -> str:
+        """Returns the names of the chosen classes."""
         return " ".join(self.classes[i] for i in np.flatnonzero(chosen)) or "none"
 
 
@@ -141,18 +149,18 @@ def average_precision(
     labels: Bool[np.ndarray, "n classes"],
     scores: Float[np.ndarray, "n classes"],
 ) -> Float[np.ndarray, " classes"]:
-    """The average precision of each class: the mean precision at its own images.
+    """Returns the average precision of each class; NaN for a class without an image.
 
         AP = sum over thresholds n of (R[n] - R[n-1]) P[n]
 
-    with the precision P and the recall R of the images at or above a threshold. NaN for
-    a class that no image has.
+    P and R are the precision and the recall of the images that score at or above a
+    threshold.
     """
     found = np.full(labels.shape[1], np.nan)
     for i in np.flatnonzero(labels.any(0)):
         order = np.argsort(-scores[:, i], kind="stable")
         ranked, own = scores[order, i], labels[order, i]
-        # Images of one score are above a threshold together.
+        # Images with equal scores pass a threshold together.
         last = np.append(ranked[1:] != ranked[:-1], True)
         hits, counts = np.cumsum(own)[last], np.flatnonzero(last) + 1
         found[i] = np.diff(hits, prepend=0) @ (hits / counts) / own.sum()
@@ -162,7 +170,9 @@ def average_precision(
 def f1(
     labels: Bool[np.ndarray, "n classes"], predicted: Bool[np.ndarray, "n classes"]
 ) -> Float[np.ndarray, " classes"]:
-    """The F1 score of each class, the harmonic mean of precision and recall. NaN for a
-    class that is neither labeled nor predicted."""
+    """Returns the F1 score of each class: the harmonic mean of precision and recall.
+
+    NaN for a class that is neither labeled nor predicted.
+    """
     both, either = (labels & predicted).sum(0), labels.sum(0) + predicted.sum(0)
     return np.where(either > 0, 2 * both / np.maximum(either, 1), np.nan)

@@ -1,6 +1,6 @@
 """Pictures for TensorBoard, as uint8 arrays (height, width, 3).
 
-Matplotlib is imported where it draws: it takes half a second.
+Matplotlib is imported inside of functions because the import takes half a second.
 """
 
 import colorsys
@@ -16,23 +16,23 @@ from cnn_jax.core.names import plain, short, text
 
 Picture = UInt8[np.ndarray, "height width 3"]
 Composed = UInt8[np.ndarray, "whole_height whole_width 3"]
-# (height, width, channels), or clips (frames, height, width, channels); their sizes may
-# differ, which a type with names for the dimensions would not allow.
+# (height, width, channels), or clips (frames, height, width, channels). Sizes may
+# differ, so the type does not name the dimensions.
 Images = Sequence[np.ndarray]
 MOST_FRAMES = 16
 
 
 def grid(images: Images, cell: int = 96) -> Composed:
-    """Images of 1 or 3 channels side by side with a thin border; clips as strips.
+    """Returns images of 1 or 3 channels side by side, with a thin border.
 
-    Small ones are enlarged by a whole factor to about `cell` pixels, pixel by
-    pixel, so that what the network sees is what is shown.
+    Clips become strips of frames. Small images are enlarged by a whole factor to about
+    `cell` pixels without interpolation, so the pixels are those that the network sees.
     """
     return _arranged([_strip(image, cell) for image in images], _frames(images))
 
 
 def labeled_grid(images: Images, labels: Sequence[str], cell: int = 128) -> Composed:
-    """`grid` with a line of text under each image, cut to its width."""
+    """Returns `grid` with one line of text under each image, cut to its width."""
     font = ImageFont.load_default(size=12)
     cells = []
     for image, label in zip(images, map(text, labels), strict=True):
@@ -51,19 +51,21 @@ def labeled_grid(images: Images, labels: Sequence[str], cell: int = 128) -> Comp
 
 
 def _frames(images: Images) -> int:
-    """How many images wide the widest is."""
+    """Returns the width of the widest entry, in images: 1, or the frames of a clip."""
     return max(len(_shown(len(i))) if i.ndim == 4 else 1 for i in images)
 
 
 def _shown(frames: int) -> list[int]:
-    """The frames of a clip, or slices of a volume, that are shown: of many, the middles
-    of `MOST_FRAMES` equal parts."""
+    """Returns the frames of a clip, or slices of a volume, to show.
+
+    If there are many, these are the middles of `MOST_FRAMES` equal parts.
+    """
     count = min(frames, MOST_FRAMES)
     return [(2 * i + 1) * frames // (2 * count) for i in range(count)]
 
 
 def _arranged(cells: Sequence[np.ndarray], wide: int) -> Composed:
-    """Pictures in about as many rows as columns of images, each being `wide` images."""
+    """Returns the cells in a grid, about square if each cell is `wide` images wide."""
     columns = ceil(sqrt(len(cells) / wide))
     height, width = (max(c.shape[axis] for c in cells) + 2 for axis in (0, 1))
     rows = ceil(len(cells) / columns)
@@ -75,7 +77,7 @@ def _arranged(cells: Sequence[np.ndarray], wide: int) -> Composed:
 
 
 def _strip(image: np.ndarray, cell: int) -> Picture:
-    """An image enlarged, or the frames of a clip, from left to right."""
+    """Returns an image enlarged, or the frames of a clip from left to right."""
     if image.ndim == 3:
         return np.asarray(_enlarged(image, cell))
     frames = [np.asarray(_enlarged(image[i], cell)) for i in _shown(len(image))]
@@ -85,6 +87,7 @@ def _strip(image: np.ndarray, cell: int) -> Picture:
 
 
 def _enlarged(image: np.ndarray, cell: int) -> Image.Image:
+    """Returns an RGB image, enlarged by a whole factor to at most `cell` pixels."""
     if image.shape[-1] == 1:
         image = image[..., 0]
     picture = Image.fromarray(image).convert("RGB")
@@ -95,10 +98,10 @@ def _enlarged(image: np.ndarray, cell: int) -> Image.Image:
 
 
 def _palette() -> UInt8[np.ndarray, "256 3"]:
-    """The colors of classes in PASCAL VOC (Everingham et al. 2010).
+    """Returns the colors of PASCAL VOC for classes (Everingham et al. 2010).
 
-    The bits of a class are dealt out to red, green and blue, from the highest bit of
-    a color down: 0 is black, 255 nearly white.
+    The bits of the class index go to red, green and blue in turn, from the highest bit
+    of a color down: class 0 is black, class 255 nearly white.
     """
     left = np.arange(256)
     colors = np.zeros((256, 3), np.int64)
@@ -113,12 +116,12 @@ PALETTE = _palette()
 
 
 def colored(labels: Integer[np.ndarray, "height width"]) -> Picture:
-    """A map of classes in the colors of `PALETTE`."""
+    """Returns a map of classes in the colors of `PALETTE`."""
     return PALETTE[labels.astype(np.int64) % len(PALETTE)]
 
 
 def with_legend(picture: Picture, classes: Sequence[str]) -> Composed:
-    """The picture, and below it which class has which color."""
+    """Returns the picture above a legend with the color of each class."""
     font, row = ImageFont.load_default(size=12), 20
     classes = [short(name) for name in classes]
     spaces = [int(font.getlength(name)) + 34 for name in classes]
@@ -144,7 +147,7 @@ def with_legend(picture: Picture, classes: Sequence[str]) -> Composed:
 def compared(
     images: Images, pairs: Sequence[tuple[int, int]], labels: Sequence[str]
 ) -> Composed:
-    """Pairs of images side by side, one text each; `pairs` are indices of images."""
+    """Returns pairs of images side by side, one text each; `pairs` holds indices."""
     return labeled_grid(
         [np.stack([images[first], images[second]]) for first, second in pairs], labels
     )
@@ -156,16 +159,17 @@ def with_boxes(
     classes: Sequence[str],
     cell: int = 480,
 ) -> Composed:
-    """The image with boxes, a color a class, and the names of their classes.
+    """Returns the image with boxes and class names; each class has its own color.
 
     A small image is enlarged by a whole factor to about `cell` pixels. The names stand
     above the boxes or, where there is no room, inside.
 
     Args:
-      rows: (class, top, left, bottom, right) in pixels of the image, and a score, if
-        any. The class -1 fills up; -2 - c is one of class c that does not count, whose
-        name stands in brackets. Earlier rows are drawn over later ones.
-      classes: names of the classes.
+      rows: (class, top, left, bottom, right) in pixels of the image, optionally with a
+        score. Rows of the class -1 are padding. A row of the class -2 - c is an object
+        of class c that does not count; its name is in brackets. Earlier rows are drawn
+        over later ones.
+      classes: the names of the classes.
     """
     picture, font = _enlarged(image, cell), ImageFont.load_default(size=12)
     factor = picture.width // image.shape[1]
@@ -183,7 +187,7 @@ def with_boxes(
             text += f" {sides[4]:.2f}"
         labels.append((top, left, text, color))
     height = 16
-    for top, left, text, color in labels:  # no lines through them
+    for top, left, text, color in labels:  # after the boxes: no line crosses a name
         width = round(font.getlength(text)) + 4
         y = max(top - height if top >= height else top, 0)
         x = max(min(left, picture.width - width), 0)
@@ -193,17 +197,17 @@ def with_boxes(
 
 
 def _bright(index: int) -> tuple[int, int, int]:
-    """A color that is never gray or dark, unlike those of nearby classes."""
+    """Returns a bright color; the colors of neighboring classes differ clearly."""
     hue = index * 0.618 % 1  # steps of the golden ratio
     red, green, blue = colorsys.hsv_to_rgb(hue, 0.7, 1)
     return round(red * 255), round(green * 255), round(blue * 255)
 
 
 def confusion_matrix(matrix: np.ndarray, classes: Sequence[str]) -> Picture:
-    """Counts by label (row) and prediction (column), colored by the row's share.
+    """Returns counts by label (row) and prediction (column), colored by row share.
 
-    Outputs of the network beyond the classes, of which there may be a thousand, are one
-    column together.
+    The network may have outputs beyond the classes (ImageNet's thousand, for example).
+    They share one column.
     """
     from matplotlib.figure import Figure
 
@@ -241,9 +245,9 @@ def roc_curve(
     tar: Float[np.ndarray, " points"],
     impostors: int,
 ) -> Picture:
-    """True accept rate over false accept rate, this one on a logarithmic axis.
+    """Returns the ROC curve: true accept rate over false accept rate (logarithmic).
 
-    The axis begins at one false accept among all `impostors`; the rate of none at all
+    The horizontal axis begins at one false accept among all `impostors`. A rate of zero
     is drawn there too.
     """
     from matplotlib.figure import Figure
@@ -262,7 +266,7 @@ def roc_curve(
 
 
 def _drawn(figure: Any) -> Picture:
-    """A figure of Matplotlib's as pixels."""
+    """Returns the pixels of a Matplotlib figure."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     canvas = FigureCanvasAgg(figure)

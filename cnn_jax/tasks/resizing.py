@@ -1,4 +1,4 @@
-"""How `predict` makes an image of the network's size from a user's file."""
+"""How `predict` turns a user's file into an image for the network."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,29 +11,29 @@ from cnn_jax.data.splits import Shape
 
 
 class Read(NamedTuple):
-    """The picture, clip or volume of a file, uint8.
+    """The picture, clip or volume of a file in two forms, uint8.
 
     Attributes:
-      drawn: as answers are drawn on it.
-      network: as the network takes it.
+      drawn: the form on which answers are drawn.
+      network: the form that the network takes.
     """
 
     drawn: np.ndarray
     network: np.ndarray
 
 
-# What the data source makes of a file: an image of the network's shape.
+# Reads a file as the data source does: an image of the network's shape.
 Stored = Callable[[images.Picture], np.ndarray]
 
 
 @dataclass(frozen=True)
 class Resizing:
-    """One way from a file to an image.
+    """A way to turn a file into an image.
 
     Attributes:
-      read: `(file, image_shape, stored)` to the `Read`.
-      one_size: whether all images have the network's size, and can make a batch.
-      drawn_on_image: whether answers are drawn on the image itself, so that the file
+      read: a function of `(file, image_shape, stored)` that returns a `Read`.
+      one_size: whether all images have the network's size, so that they form a batch.
+      drawn_on_image: whether answers are drawn on the network's image, so that the file
         need not be read again.
     """
 
@@ -50,8 +50,10 @@ def _center_crop(file: images.Picture, shape: Shape, stored: Stored) -> Read:
 
 def _stretched(file: images.Picture, shape: Shape, stored: Stored) -> Read:
     del stored
+    height, width, channels = shape
     picture = images.read_image(file)
-    return Read(np.asarray(picture.convert("RGB")), images.stretch(picture, shape))
+    stretched = images.stretch(picture, (height, width, channels))
+    return Read(np.asarray(picture.convert("RGB")), stretched)
 
 
 def _unchanged(file: images.Picture, shape: Shape, stored: Stored) -> Read:
@@ -60,10 +62,10 @@ def _unchanged(file: images.Picture, shape: Shape, stored: Stored) -> Read:
     return Read(picture, restoration.as_read(picture, shape[-1]))
 
 
-# The largest centered box of the image's aspect ratio, as in evaluation; of clips and
-# volumes whatever the data source takes.
+# The largest centered box of the image's aspect ratio, as in evaluation. Clips and
+# volumes are cropped as the data source does.
 CENTER_CROP = Resizing(_center_crop, drawn_on_image=True)
-# The whole picture, whatever its aspect ratio.
+# The whole picture; its aspect ratio may change.
 STRETCHED = Resizing(_stretched)
-# Every picture is an image of a size of its own.
+# Every picture keeps its own size.
 UNCHANGED = Resizing(_unchanged, one_size=False)

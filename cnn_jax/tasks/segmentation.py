@@ -1,5 +1,5 @@
-"""Semantic segmentation: one label a pixel (Long et al. 2015, "Fully Convolutional
-Networks for Semantic Segmentation")."""
+"""Semantic segmentation: one label for each pixel (Long et al. 2015, "Fully
+Convolutional Networks for Semantic Segmentation")."""
 
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
@@ -17,34 +17,35 @@ from cnn_jax.core.fit import Need
 from cnn_jax.core.ranges import NotNegative, Positive, Rate
 from cnn_jax.data.labels.pixels import IGNORED
 from cnn_jax.tasks import pictures
-from cnn_jax.tasks.metrics import Pairs, Rows, Totals, mean_of_defined, means
+from cnn_jax.tasks.metrics import Pairs, Row, Rows, Totals, mean_of_defined, means
 from cnn_jax.tasks.resizing import STRETCHED, Resizing
-from cnn_jax.tasks.task import Task
+from cnn_jax.tasks.task import Answers, Batch, Task
 
 Logits = Float[Array, "batch height width classes"]
 
-# A larger confusion matrix is not readable as a picture, nor is a longer list.
+# Larger confusion matrices are not readable as pictures, nor longer lists of classes.
 MANY_CLASSES = 50
 
 
 @dataclass(frozen=True)
 class Segmentation(Task):
-    """Softmax cross entropy, accuracy and intersection over union, by pixels.
+    """Softmax cross entropy, accuracy and intersection over union of pixels.
 
-    Pixels whose label is 255 (`data.labels.pixels.IGNORED`) count nowhere.
+    Pixels with the label 255 (`data.labels.pixels.IGNORED`) do not count.
 
     Attributes:
       classes: the names of the classes; labels are indices into them.
-      label_smoothing: share of the target spread over all classes
+      label_smoothing: the share of the target that is spread over all classes
         (Szegedy et al. 2016).
-      class_weights: of the cross entropy of each class's pixels, such as the inverse
-        of their share, so that rare classes count (Eigen and Fergus 2015); empty: all
-        alike. The loss is divided by the sum of the weights, as in PyTorch.
-      auxiliary_weight: of the loss of an auxiliary head that the network has
+      class_weights: the weight of each class in the cross entropy, such as the inverse
+        of its share of the pixels, so that rare classes count (Eigen and Fergus 2015);
+        empty: equal weights. The loss is divided by the sum of the weights, as in
+        PyTorch.
+      auxiliary_weight: the weight of the loss of the network's auxiliary head
         (torchvision: 0.5).
 
     Raises:
-      UserError: other than one weight for each class.
+      UserError: the number of class weights is not the number of classes.
     """
 
     best_metric: ClassVar[str] = "mean_iou"
@@ -68,7 +69,7 @@ class Segmentation(Task):
 
     @property
     def takes(self) -> tuple[Need, ...]:
-        """The needs of every task, and auxiliary heads for pixels too."""
+        """The needs of every task, and per-pixel outputs from auxiliary heads."""
         pixels = Need(
             "auxiliary output",
             {self.output_kind},
@@ -78,12 +79,12 @@ class Segmentation(Task):
         return (*super().takes, pixels)
 
     def loss(
-        self, logits: Logits, batch: dict, auxiliary: Sequence[Logits] = ()
+        self, logits: Logits, batch: Batch, auxiliary: Sequence[Logits] = ()
     ) -> Float[Array, ""]:
-        """What training minimizes: the mean over the pixels of this device that have a
-        label, with smoothed targets and by the weights of their classes.
+        """Returns the mean cross entropy over this device's labeled pixels.
 
-        That of the logits of `auxiliary` heads is added, times `auxiliary_weight`.
+        Targets are smoothed, and pixels have the weights of their classes. The loss of
+        each auxiliary head is added, times `auxiliary_weight`.
         """
         labels, counted = self._labels(batch)
         targets = optax.smooth_labels(
@@ -92,7 +93,7 @@ class Segmentation(Task):
         weights = counted.astype(jnp.float32)
         if self.class_weights:
             weights *= jnp.array(self.class_weights)[labels]
-        # All weights are zero only where no pixel has a label.
+        # All weights are zero only if no pixel has a label.
         total = weights.sum()
         total = jnp.where(total > 0, total, 1)
         losses = [
@@ -101,12 +102,13 @@ class Segmentation(Task):
         ]
         return losses[0] + self.auxiliary_weight * sum(losses[1:])
 
-    def metrics(self, logits: Logits, batch: dict) -> Pairs:
-        """Cross entropy without smoothing, accuracy and the confusion matrix.
+    def metrics(self, logits: Logits, batch: Batch) -> Pairs:
+        """Returns cross entropy without smoothing, accuracy and confusion matrix.
 
-        The matrix (label, prediction) counts pixels, and is there only in evaluation
-        (where batches have a mask): `scores` makes the intersections and unions of it.
-        Counts are integers: in float32 they would be exact up to 16.8 million pixels.
+        The confusion matrix (label, prediction) counts pixels. It is computed only in
+        evaluation (where batches have a mask); `scores` derives intersections and
+        unions from it. The counts are integers, because float32 counts exactly only up
+        to 16.8 million pixels.
         """
         labels, counted = self._labels(batch)
         losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
@@ -118,18 +120,21 @@ class Segmentation(Task):
         }
         if "mask" in batch:
             classes = logits.shape[-1]
-            # A place beyond the end is one that `bincount` drops.
+            # `bincount` drops pixels that do not count: their place is beyond the end.
             place = jnp.where(counted, labels * classes + predicted, classes**2)
             matrix = jnp.bincount(place.ravel(), length=classes**2)
             pairs["confusion"] = (matrix.reshape(classes, classes), count)
         return pairs
 
     def scores(self, totals: Totals, rows: Rows = ()) -> dict[str, float]:
-        """The means and, of an evaluation, `mean_iou`: intersection over union of the
-        pixels of a class and those predicted as it, in all images together, averaged
-        over the classes that a label or a prediction has (`mean_iou_classes` counts
-        these, if they are not all); and that of each of these, if there are few,
-        `iou/<class>`."""
+        """Returns the means and, in evaluation, `mean_iou`.
+
+        The IoU of a class is the intersection over union of the pixels of the class and
+        the pixels predicted as the class, over all images together. `mean_iou` is the
+        mean over the classes that occur in a label or a prediction. If some classes do
+        not occur, `mean_iou_classes` is the number of classes in the mean. With at most
+        `MANY_CLASSES` classes, `iou/<class>` is added for each class that occurs.
+        """
         del rows
         found = means(totals)
         if "confusion" in totals:
@@ -148,11 +153,12 @@ class Segmentation(Task):
             found |= mean_of_defined("mean_iou", values, "classes")
         return found
 
-    def predictions(self, logits: Logits, batch: dict) -> dict[str, Array]:
-        """For each example the map of classes, and how wrong it is.
+    def predictions(self, logits: Logits, batch: Batch) -> dict[str, Array]:
+        """Returns for each example the map of predicted classes and the `error`.
 
-        `error` is the cross entropy of its wrongly classified pixels, divided by the
-        number of all that have a label: the examples of greatest error are shown.
+        `error` is the summed cross entropy of the wrongly classified pixels, divided by
+        the number of labeled pixels. Evaluation shows the examples with the greatest
+        error.
         """
         labels, counted = self._labels(batch)
         predicted = logits.argmax(-1)
@@ -167,15 +173,15 @@ class Segmentation(Task):
     def summaries(
         self, totals: Totals, worst: Rows, rows: Rows = ()
     ) -> dict[str, np.ndarray]:
-        """Pictures of an evaluation, uint8 (height, width, 3), by name.
+        """Returns pictures of an evaluation, uint8 (height, width, 3), by name.
 
-        "segmentation" has each example's image, label and prediction side by side;
-        "confusion" has per cent of the pixels of each label.
+        "segmentation" has each example's image, label and prediction side by side.
+        "confusion" has the confusion matrix in per cent of the pixels of each label.
 
         Args:
-          totals: the sums of `metrics`.
-          worst: the examples of greatest error: rows of the batch and of
-            `predictions` in one dict each.
+          totals: the summed pairs of `metrics`.
+          worst: the examples with the greatest error; each is one dict with the
+            entries of the batch and of `predictions`.
         """
         del rows
         result = {}
@@ -197,9 +203,9 @@ class Segmentation(Task):
         self,
         pictures: Sequence[np.ndarray],
         logits: Float[np.ndarray, "batch height width classes"],
-        k: int,
-    ) -> list[list[dict[str, object]]]:
-        """For each image the k classes that most pixels have: name and share."""
+        k: int | None,
+    ) -> Answers:
+        """Returns the k most frequent classes of each image, with their pixel share."""
         del pictures
         classes = logits.shape[-1]
         maps = np.asarray(logits.argmax(-1)).reshape(len(logits), -1)
@@ -221,33 +227,33 @@ class Segmentation(Task):
         picture: UInt8[np.ndarray, "height width 3"],
         logits: Float[np.ndarray, "map_height map_width classes"],
     ) -> np.ndarray:
-        """The picture, and beside it its pixels in the colors of their classes."""
+        """Returns the picture beside its pixels in the colors of their classes."""
         height, width = picture.shape[:2]
-        mask = Image.fromarray(pictures.colored(logits.argmax(-1)))
-        mask = np.asarray(mask.resize((width, height), Image.Resampling.NEAREST))
+        small = Image.fromarray(pictures.colored(logits.argmax(-1)))
+        mask = np.asarray(small.resize((width, height), Image.Resampling.NEAREST))
         both = np.stack([picture, mask])
         return pictures.with_legend(pictures.grid([both], cell=256), self.classes)
 
     def _labels(
-        self, batch: dict
+        self, batch: Batch
     ) -> tuple[
         Int32[Array, "batch height width"],
         Bool[Array, "batch height width"],
     ]:
-        """Labels, 0 where there is none, and which pixels count."""
+        """Returns labels (0 for pixels that do not count), and which pixels count."""
         counted = batch["label"] != IGNORED
         if "mask" in batch:
             counted &= (batch["mask"] > 0)[:, None, None]
         return jnp.where(counted, batch["label"], 0).astype(jnp.int32), counted
 
-    def _panels(self, row: dict[str, np.ndarray]) -> np.ndarray:
-        """Image, label and prediction, uint8 [3, height, width, 3]."""
+    def _panels(self, row: Row) -> np.ndarray:
+        """Returns image, label and prediction, uint8 [3, height, width, 3]."""
         image = np.broadcast_to(row["image"], (*row["label"].shape, 3))
         maps = [pictures.colored(row[key]) for key in ("label", "class")]
         return np.stack([image, *maps])
 
 
-def _wrong(row: dict[str, np.ndarray]) -> float:
-    """The share of the pixels with a label whose prediction is another."""
+def _wrong(row: Row) -> float:
+    """Returns the share of the labeled pixels that are classified wrongly."""
     counted = row["label"] != IGNORED
     return float(np.mean(row["label"][counted] != row["class"][counted]))

@@ -1,4 +1,4 @@
-"""Style transfer: what a picture shows, as another is painted."""
+"""Style transfer: the content of one picture in the style of another."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass
@@ -15,7 +15,7 @@ from cnn_jax.core.ranges import NotNegative
 from cnn_jax.tasks import pictures
 from cnn_jax.tasks.metrics import Pairs, Rows, Totals, means, weighted
 from cnn_jax.tasks.resizing import UNCHANGED, Resizing
-from cnn_jax.tasks.task import Task
+from cnn_jax.tasks.task import Answers, Batch, Task
 
 Map = Float[Array, "batch height width channels"]
 Statistics = Float[Array, "batch rows channels"]
@@ -23,11 +23,11 @@ Losses = Float[Array, " batch"]
 
 
 def gram_matrix(x: Map) -> Float[Array, "batch channels channels"]:
-    """How often channels are large at the same places, wherever these are.
+    """Returns the Gram matrix: how strongly channels are large at the same places.
 
         G[c, d] = sum over places of x[c] x[d] / (height width channels)
 
-    Johnson et al. 2016, equation 3.
+    Johnson et al. 2016, equation 3. The positions of the places do not matter.
     """
     _, height, width, channels = x.shape
     flat = x.reshape(len(x), -1, channels)
@@ -36,19 +36,19 @@ def gram_matrix(x: Map) -> Float[Array, "batch channels channels"]:
 
 
 def moments(x: Map) -> Float[Array, "batch 2 channels"]:
-    """Mean and standard deviation of each channel (Huang and Belongie 2017, equation
-    13)."""
+    """Returns the mean and the standard deviation of each channel (Huang and Belongie
+    2017, equation 13)."""
     return jnp.concatenate(layers.channel_moments(x), axis=1)[:, :, 0]
 
 
 def total_variation(picture: Map) -> Losses:
-    """The mean squared difference of neighbors, side by side and one below the other:
-    what noise has much of."""
+    """Returns the mean squared difference of vertical and horizontal neighbors, which
+    noise makes large."""
     down, right = jnp.diff(picture, axis=1), jnp.diff(picture, axis=2)
-    return sum(jnp.square(d).mean((1, 2, 3)) for d in (down, right))
+    return jnp.square(down).mean((1, 2, 3)) + jnp.square(right).mean((1, 2, 3))
 
 
-# What of a map is its style.
+# The statistics of a feature map that describe its style.
 STATISTICS: dict[str, Callable[[Map], Statistics]] = {
     "gram": gram_matrix,
     "moments": moments,
@@ -57,20 +57,22 @@ STATISTICS: dict[str, Callable[[Map], Statistics]] = {
 
 @dataclass(frozen=True)
 class StyleTransfer(Task):
-    """The distance of a picture to the content of one and the style of another, in maps
-    of a network.
+    """The distance of a picture to the content of one picture and the style of another.
+
+    All distances are between feature maps of a pretrained network.
 
     Attributes:
-      classes: none.
-      content_weight: of the mean squared differences of maps, summed over layers.
-      style_weight: of the squared distances of the statistics of maps, summed over
-        layers.
-      layer_weights: of each style layer in that sum, or one for all.
-      variation_weight: of `total_variation`.
-      statistics: "gram", `gram_matrix`, or "moments".
-      relative: these distances are divided by what they would be to nothing but zeros,
-        so that layers count alike, and weights hold for any network; else they are
-        those of Johnson et al. 2016.
+      classes: empty.
+      content_weight: the weight of the mean squared differences of feature maps, summed
+        over layers.
+      style_weight: the weight of the squared distances of the statistics of feature
+        maps, summed over layers.
+      layer_weights: the weight of each style layer in that sum, or one for all layers.
+      variation_weight: the weight of `total_variation`.
+      statistics: "gram" (`gram_matrix`) or "moments".
+      relative: divide each distance by the distance of the target to zero. Then all
+        layers count alike, and the weights hold for any network. If false, distances
+        are as in Johnson et al. 2016.
     """
 
     best_metric: ClassVar[str] = "improvement"
@@ -93,12 +95,12 @@ class StyleTransfer(Task):
         if not self.content_weight + style + self.variation_weight > 0:
             raise UserError(
                 "config.task.content_weight, .style_weight, .layer_weights and "
-                ".variation_weight leave no loss to learn from: set one above 0."
+                ".variation_weight are all zero, so there is no loss: set one above 0."
             )
 
     @property
     def takes(self) -> tuple[Need, ...]:
-        """The needs of every task, and as many style layers as there are weights."""
+        """The needs of every task, and as many style layers as layer weights."""
         count = len(self.layer_weights)
         one_each = Need(
             "style layers",
@@ -109,16 +111,18 @@ class StyleTransfer(Task):
         return (*super().takes, one_each)
 
     def loss(
-        self, outputs: dict, batch: dict, auxiliary: Sequence[Array] = ()
+        self, outputs: dict, batch: Batch, auxiliary: Sequence[Array] = ()
     ) -> Float[Array, ""]:
-        """The mean over all pictures."""
+        """Returns the mean loss over all pictures."""
         del batch, auxiliary
         return self._losses(outputs)["loss"].mean()
 
-    def metrics(self, outputs: dict, batch: dict) -> Pairs:
-        """The loss and its parts, before they are weighted: `content_loss`,
-        `style_loss`, `variation`. `input_loss` and `input_style_loss` are those of the
-        content itself."""
+    def metrics(self, outputs: dict, batch: Batch) -> Pairs:
+        """Returns the loss and its unweighted parts.
+
+        The parts are `content_loss`, `style_loss` and `variation`. `input_loss` and
+        `input_style_loss` are the losses of the content picture itself.
+        """
         mask = batch.get("mask", jnp.ones(len(outputs["picture"])))
         losses = self._losses(outputs)
         content = batch["image"][:, 0].astype(jnp.float32) / 255
@@ -127,17 +131,19 @@ class StyleTransfer(Task):
         return {name: weighted(values, mask) for name, values in losses.items()}
 
     def scores(self, totals: Totals, rows: Rows = ()) -> dict[str, float]:
-        """The means of `metrics`, and `improvement`, how much of the content's own loss
-        the picture has not: 1 is all, and nothing done is 0, as where the content has
-        no loss."""
+        """Returns the means of `metrics` and `improvement`.
+
+        `improvement` is 1 - loss / input_loss: 1 if no loss is left, 0 if the picture
+        is as far from the goal as the content picture. It is 0 if `input_loss` is 0.
+        """
         del rows
         found = means(totals)
         own = found["input_loss"]
         found["improvement"] = 1 - found["loss"] / own if own else 0.0
         return found
 
-    def predictions(self, outputs: dict, batch: dict) -> dict[str, Array]:
-        """For each example the picture, 8 bits, and its loss."""
+    def predictions(self, outputs: dict, batch: Batch) -> dict[str, Array]:
+        """Returns for each example the output picture in 8 bits, and its loss."""
         del batch
         rounded = jnp.round(jnp.clip(outputs["picture"], 0, 1) * 255)
         return {
@@ -148,8 +154,7 @@ class StyleTransfer(Task):
     def summaries(
         self, totals: Totals, worst: Rows, rows: Rows = ()
     ) -> dict[str, np.ndarray]:
-        """Side by side the content, the style and the picture, of those of greatest
-        loss."""
+        """Returns content, style and output side by side, for the greatest losses."""
         del totals, rows
         if not worst:
             return {}
@@ -161,9 +166,9 @@ class StyleTransfer(Task):
         self,
         pictures: Sequence[np.ndarray],
         outputs: Float[np.ndarray, "batch height width 3"],
-        k: int,
-    ) -> list[list[dict[str, object]]]:
-        """The size of each picture."""
+        k: int | None,
+    ) -> Answers:
+        """Returns the size of each picture."""
         del pictures, k
         return [[{"width": o.shape[1], "height": o.shape[0]}] for o in outputs]
 
@@ -172,25 +177,29 @@ class StyleTransfer(Task):
         image: UInt8[np.ndarray, "height width *channels"],
         output: Float[np.ndarray, "out_height out_width 3"],
     ) -> np.ndarray:
-        """The picture that the network made."""
+        """Returns the output picture."""
         del image
         return np.rint(output.clip(0, 1) * 255).astype(np.uint8)
 
     def _losses(self, outputs: dict[str, Any]) -> dict[str, Losses]:
-        """The loss of each example, and its parts."""
+        """Returns the loss of each example and the parts of the loss."""
         statistics, weights = STATISTICS[self.statistics], self.layer_weights
         maps = outputs["style"]
         if len(weights) == 1:
             weights *= len(maps)
-        style = own = 0.0
+        zeros = jnp.zeros(len(outputs["picture"]))
+        style = own = zeros
         for weight, (seen, content, wanted) in zip(weights, maps, strict=True):
             wanted = statistics(wanted)
             style += weight * self._distance(statistics(seen), wanted)
             own += weight * self._distance(statistics(content), wanted)
         found = {
             "content_loss": sum(
-                self._distance(seen, wanted, jnp.mean)
-                for seen, wanted in outputs["content"]
+                (
+                    self._distance(seen, wanted, jnp.mean)
+                    for seen, wanted in outputs["content"]
+                ),
+                zeros,
             ),
             "style_loss": style,
             "variation": total_variation(outputs["picture"]),
@@ -206,7 +215,7 @@ class StyleTransfer(Task):
     def _distance(
         self, seen: Array, wanted: Array, over: Callable[..., Array] = jnp.sum
     ) -> Losses:
-        """Of each example."""
+        """Returns the squared distance for each example."""
         axes = tuple(range(1, seen.ndim))
         distance = over(jnp.square(seen - wanted), axes)
         if not self.relative:

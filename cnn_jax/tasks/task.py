@@ -19,7 +19,7 @@ from cnn_jax.tasks.resizing import CENTER_CROP, Resizing
 Batch = Mapping[str, Array]
 Answers = list[list[dict[str, Any]]]
 
-MOST_NUMBERS = 16  # of an output, to be listed in an answer
+MOST_NUMBERS = 16  # an answer lists the numbers of an output up to this size
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,8 @@ class Task(ABC):
     """A task: the loss, the metrics, and the answers and pictures made from outputs.
 
     A subclass is a frozen dataclass. It must define `best_metric`, `loss` and
-    `metrics`; all else has a default. Its keyword-only fields are the keys of
-    `config.task`, with their ranges in their types:
+    `metrics`; all other methods have a default. Its keyword-only fields are the keys
+    of `config.task`; their types state the allowed ranges:
 
         @dataclass(frozen=True)
         class Counting(Task):
@@ -39,26 +39,27 @@ class Task(ABC):
             def loss(self, outputs, batch, auxiliary=()): ...
             def metrics(self, outputs, batch): ...
 
-    Loss, metrics and predictions are traced by JAX; all other methods get NumPy arrays.
-    `outputs` are what the model returns, an array or a tree of arrays, batch first.
-    `batch` has uint8 "image"s and their "label"s; in evaluation also a float "mask",
-    which is 0 for the rows that fill up the last batch.
+    JAX traces `loss`, `metrics` and `predictions`; all other methods get NumPy arrays.
+    `outputs` are the model's outputs: an array or a tree of arrays, batch first.
+    `batch` holds uint8 "image"s and their "label"s. In evaluation it also holds a
+    float "mask", which is 0 for the rows that pad the last batch.
 
     Attributes:
-      classes: the names of the data's classes; empty where the data have none.
-      best_metric: the score by which checkpoints are compared: the greatest is best.
-      label_kind: the kind of label that is learned, the name of a kind of
-        `data.labels`.
-      output_kind: the kind of output that is taken, one of `models.OUTPUTS`.
+      classes: the names of the data's classes; empty if the data have no classes.
+      best_metric: the score that compares checkpoints; the greatest is the best.
+      label_kind: the kind of label that the task learns, a name in `data.labels`.
+      output_kind: the kind of model output that the task takes, one of
+        `models.OUTPUTS`.
       gives: further facts for the other parts of a run; see `core.fit`.
       collected: the entries of batches and `predictions` that `scores` and `summaries`
-        need of every example, where no sum will do.
-      resizing: how `predict` makes an image of a user's file; see `tasks.resizing`.
-      answered: how many answers `predict` gives for a picture; None: as many as the
-        task is sure of.
-      shares: the entries of answers that are shares, and shown in per cent.
-      embeds: whether outputs have an "embedding" by which pictures can be compared
-        (`predict --verify` and `--identify`).
+        need for every example, because a sum is not enough.
+      resizing: how `predict` resizes an image from a user's file; see
+        `tasks.resizing`.
+      answered: the number of answers that `predict` gives for a picture; None: all
+        answers that the task is sure of.
+      shares: the entries of answers that are fractions, shown in per cent.
+      embeds: whether outputs have an "embedding", by which `predict --verify` and
+        `--identify` compare pictures.
     """
 
     label_kind: ClassVar[str] = "class"
@@ -77,13 +78,13 @@ class Task(ABC):
     @property
     @abstractmethod
     def best_metric(self) -> str:
-        """The score by which checkpoints are compared. Set it as a class attribute."""
+        """The score that compares checkpoints. Set it as a class attribute."""
 
     @abstractmethod
     def loss(
         self, outputs: Any, batch: Batch, auxiliary: Sequence[Any] = (), /
     ) -> Float[Array, ""]:
-        """The number that training minimizes: the mean over this device's examples.
+        """Returns the training loss: the mean over this device's examples.
 
         Args:
           auxiliary: the outputs of the network's auxiliary heads; empty in evaluation.
@@ -91,14 +92,15 @@ class Task(ABC):
 
     @abstractmethod
     def metrics(self, outputs: Any, batch: Batch, /) -> Pairs:
-        """Metrics of a batch as pairs (sum, count), which are added up over batches.
+        """Returns the metrics of a batch as pairs (sum, count).
 
-        `metrics.weighted(values, mask)` makes the pair of a value for each example.
+        The pairs are added up over batches. `metrics.weighted(values, mask)` makes a
+        pair from one value for each example.
         """
 
     @property
     def takes(self) -> tuple[Need, ...]:
-        """The needs of the task; see `core.fit`. A subclass adds its own to these."""
+        """The needs of the task; see `core.fit`. A subclass adds its own needs."""
         label, output = self.label_kind, kinds.kind_of(self.output_kind)
         return (
             Need("label kind", {label}, f"learns {labels.find(label).described}"),
@@ -109,25 +111,28 @@ class Task(ABC):
         """Returns the task as a part of a run.
 
         Args:
-          name: what errors call the task.
+          name: the name of the task in error messages.
         """
         return Part(name, self.gives, self.takes)
 
     # ---------------------------------------------------------------------- evaluation
 
     def scores(self, totals: Totals, rows: Rows = (), /) -> dict[str, float]:
-        """Scores of a split. Default: the mean of every metric.
+        """Returns the scores of a split. Default: the mean of every metric.
 
         Args:
-          totals: the sums of `metrics`.
+          totals: the summed pairs of `metrics`.
           rows: the `collected` entries of every example, in order; empty in training.
         """
         del rows
         return means(totals)
 
     def predictions(self, outputs: Any, batch: Batch, /) -> dict[str, Array]:
-        """Entries of each example, batch first. The entry "error" chooses the examples
-        that are shown. Default: "error" alone, the loss of each example by itself."""
+        """Returns entries for each example, batch first.
+
+        The entry "error" selects the examples that evaluation shows. Default: "error"
+        alone, the loss of each single example.
+        """
 
         def alone(outputs: Any, batch: Batch) -> Float[Array, ""]:
             return self.loss(*jax.tree.map(lambda leaf: leaf[None], (outputs, batch)))
@@ -137,12 +142,12 @@ class Task(ABC):
     def summaries(
         self, totals: Totals, worst: Rows, rows: Rows = (), /
     ) -> dict[str, UInt8[np.ndarray, "_height _width 3"]]:
-        """Pictures of an evaluation by name, for TensorBoard. Default: none.
+        """Returns pictures of an evaluation by name, for TensorBoard. Default: none.
 
         Args:
           totals, rows: see `scores`.
-          worst: the examples of greatest error, one dict of the batch's and the
-            predictions' entries each.
+          worst: the examples with the greatest error; each is one dict with the
+            entries of the batch and of `predictions`.
         """
         del totals, worst, rows
         return {}
@@ -152,10 +157,14 @@ class Task(ABC):
     def answers(
         self, pictures: Sequence[np.ndarray], outputs: Any, k: int | None, /
     ) -> Answers:
-        """At most `k` answers to each picture, the surest first; None: all sure ones.
+        """Returns the answers for each picture, the most certain first.
 
-        An answer is a dict of plain values. Default: the numbers of the picture's
-        outputs, or of a large output its shape, as one answer.
+        An answer is a dict of plain values. Default: one answer with the numbers of
+        the picture's outputs, or with the shape of a large output.
+
+        Args:
+          k: the greatest number of answers; None: all answers that the task is sure
+            of.
         """
         del k
         named = outputs if isinstance(outputs, Mapping) else {"output": outputs}
@@ -167,8 +176,10 @@ class Task(ABC):
     def drawn(
         self, picture: UInt8[np.ndarray, "*depth height width channels"], output: Any, /
     ) -> np.ndarray:
-        """The picture that `predict` writes, uint8 (height, width, 3). Default: the
-        picture, or the frames of a clip, above the first answer."""
+        """Returns the picture that `predict` writes, uint8 (height, width, 3).
+
+        Default: the picture, or the frames of a clip, above the first answer.
+        """
         one = jax.tree.map(lambda leaf: np.asarray(leaf)[None], output)
         (answers,) = self.answers([picture], one, 1)
         said = [
@@ -177,13 +188,14 @@ class Task(ABC):
         return pictures.labeled_grid([picture], [", ".join(said)])
 
     def class_name(self, index: int | np.integer) -> str:
-        """The name of a class, or of an output beyond the data's classes."""
+        """Returns the name of a class, or of an output beyond the data's classes."""
         index = int(index)
         return self.classes[index] if index < len(self.classes) else f"output {index}"
 
 
 def _listed(rows: Any, number: int) -> str | list[float]:
-    """The numbers of one row of outputs to six digits, or the shapes of a large row."""
+    """Returns the numbers of one row of outputs to six digits; for a large row its
+    shapes."""
     leaves = [np.asarray(leaf)[number] for leaf in jax.tree.leaves(rows)]
     if sum(leaf.size for leaf in leaves) > MOST_NUMBERS:
         return " and ".join("x".join(map(str, leaf.shape)) for leaf in leaves)

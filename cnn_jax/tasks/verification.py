@@ -1,9 +1,9 @@
-"""How well embeddings tell identities apart: verification and identification.
+"""Verification and identification: how well embeddings tell identities apart.
 
-Verification compares two pictures and says whether they show the same identity: of
-genuine pairs they do, of impostor pairs not. Identification compares a picture, the
-probe, with a gallery of known ones. A similarity is the cosine of the angle between two
-embeddings.
+Verification compares two pictures and decides whether they show the same identity. They
+do in genuine pairs, and do not in impostor pairs. Identification compares a picture
+(the probe) with a gallery of known pictures. A similarity is the cosine of the angle
+between two embeddings.
 """
 
 from collections.abc import Sequence
@@ -21,14 +21,14 @@ Indices = Int[np.ndarray, " pairs"]
 Points = Float[np.ndarray, " points"]
 
 RATES = (0.1, 0.01, 0.001)
-MOST = 10_000  # pictures: all their pairs take about two GiB
+MOST = 10_000  # pictures; the similarities of all their pairs take about two GiB
 
 
 def cosine_similarities(embeddings: Embeddings) -> Similarities:
-    """Between all pairs of n embeddings: n^2 numbers.
+    """Returns the cosine similarities of all pairs of n embeddings: n^2 numbers.
 
-    An embedding that is no finite number is at -1 from all others, and one of zeros
-    at 0.
+    An embedding with a NaN or an infinite value has a similarity of -1 to all others,
+    and an embedding of zeros a similarity of 0.
     """
     finite = np.isfinite(embeddings).all(1)
     embeddings = np.where(finite[:, None], embeddings, 0)
@@ -40,28 +40,29 @@ def cosine_similarities(embeddings: Embeddings) -> Similarities:
 
 
 def check_count(n: int) -> None:
-    """Raises `UserError` for more pictures than can be compared with each other."""
+    """Raises `UserError` if the pictures are too many to compare all pairs."""
     if n > MOST:
         raise UserError(
-            f"{n:,} pictures are too many to compare all with all: up to {MOST:,} are "
-            f"possible, for example with data.test_examples={MOST}."
+            f"{n:,} pictures are too many to compare all with all: the limit is "
+            f"{MOST:,}. Set, for example, data.test_examples={MOST}."
         )
 
 
 def all_pairs(n: int) -> tuple[Indices, Indices]:
-    """The indices i < j of all n (n - 1) / 2 pairs."""
+    """Returns the indices i < j of all n (n - 1) / 2 pairs."""
     return np.triu_indices(n, 1)
 
 
 @dataclass(frozen=True)
 class Roc:
-    """How many pairs are accepted, at each threshold of the similarity.
+    """A ROC curve: the share of accepted pairs at each threshold of the similarity.
 
     Attributes:
-      far: the share of impostor pairs at or above the threshold (false accept rate).
-      tar: that of genuine pairs (true accept rate).
-      thresholds: falling, from infinity, which accepts none, to one that accepts all.
-      impostors: how many impostor pairs there are.
+      far: the false accept rate, the share of impostor pairs at or above the threshold.
+      tar: the true accept rate, the share of genuine pairs at or above the threshold.
+      thresholds: falling, from infinity (accepts no pair) to a threshold that accepts
+        all pairs.
+      impostors: the number of impostor pairs.
     """
 
     far: Points
@@ -71,16 +72,21 @@ class Roc:
 
     @property
     def auc(self) -> float:
-        """The area under the curve: the probability that a genuine pair is more alike
-        than an impostor one, ties counting half."""
+        """The area under the curve.
+
+        It is the probability that a genuine pair is more similar than an impostor pair;
+        ties count half.
+        """
         from sklearn.metrics import auc
 
         return float(auc(self.far, self.tar))
 
     @property
     def equal_error_rate(self) -> float:
-        """Where as large a share of impostors is accepted as of genuine pairs refused;
-        between two thresholds on the line between their points."""
+        """The error rate where the false accept rate equals the false reject rate.
+
+        Between two thresholds it is interpolated linearly.
+        """
         excess = self.far + self.tar - 1  # from -1 to 1, never falling
         after = int(np.argmax(excess >= 0))
         before = after - 1
@@ -88,26 +94,26 @@ class Roc:
         return float(self.far[before] + weight * (self.far[after] - self.far[before]))
 
     def tar_at(self, far: float) -> float:
-        """The largest true accept rate of all thresholds at which the false accept
-        rate is at most `far`."""
+        """Returns the largest true accept rate over all thresholds with a false accept
+        rate of at most `far`."""
         return float(self.tar[self.far <= far].max())
 
     def best_accuracy(self) -> tuple[float, float]:
-        """The largest balanced accuracy, (tar + 1 - far) / 2, and its threshold.
+        """Returns the best balanced accuracy, (tar + 1 - far) / 2, and its threshold.
 
-        Genuine and impostor pairs count half each, however many there are: as in
-        Labeled Faces in the Wild, which has as many of one as of the other (Huang et
-        al. 2007). The threshold is chosen on the pairs themselves.
+        Genuine and impostor pairs count half each, whatever their numbers. Labeled
+        Faces in the Wild has equal numbers of both (Huang et al. 2007). The threshold
+        is chosen on the evaluated pairs themselves.
         """
         balanced = (self.tar + 1 - self.far) / 2
-        best = 1 + int(np.argmax(balanced[1:]))  # the first accepts none
+        best = 1 + int(np.argmax(balanced[1:]))  # the first threshold accepts no pair
         return float(balanced[best]), float(self.thresholds[best])
 
 
 def roc(
     similarities: Float[np.ndarray, " pairs"], genuine: Bool[np.ndarray, " pairs"]
 ) -> Roc:
-    """The curve of pairs with these similarities.
+    """Returns the ROC curve of pairs with these similarities.
 
     Raises:
       UserError: there is no genuine pair, or no impostor pair.
@@ -123,10 +129,10 @@ def roc(
 
 
 def verification_scores(curve: Roc, rates: Sequence[float] = RATES) -> dict[str, float]:
-    """Numbers of the curve by name.
+    """Returns the numbers of the curve by name.
 
-    `auc`, `equal_error_rate`, `balanced_accuracy` and its `threshold`, and for each of
-    `rates` that allows at least one false accept, `tar_at_far_<rate>`.
+    They are `auc`, `equal_error_rate`, `balanced_accuracy` and its `threshold`, and
+    `tar_at_far_<rate>` for each of `rates` that allows at least one false accept.
     """
     accuracy, threshold = curve.best_accuracy()
     return {
@@ -142,7 +148,7 @@ def verification_scores(curve: Roc, rates: Sequence[float] = RATES) -> dict[str,
 
 
 def gallery(identities: Identities, photos: int = 1) -> Bool[np.ndarray, " n"]:
-    """Which pictures are the first `photos` of their identity, in their order."""
+    """Returns which pictures are among the first `photos` of their identity."""
     enrolled = np.zeros(len(identities), bool)
     for identity in np.unique(identities):
         enrolled[np.flatnonzero(identities == identity)[:photos]] = True
@@ -152,11 +158,11 @@ def gallery(identities: Identities, photos: int = 1) -> Bool[np.ndarray, " n"]:
 def rank_1(
     similarities: Similarities, identities: Identities, photos: int = 1
 ) -> float:
-    """Closed-set identification: the share of probes whose nearest picture in the
-    gallery is one of their own identity.
+    """Returns the rank-1 rate of closed-set identification.
 
-    The gallery holds the first `photos` of every identity, and all others are probes. A
-    tie with another identity counts as wrong.
+    It is the share of probes whose nearest picture in the gallery has their own
+    identity. The gallery holds the first `photos` pictures of every identity; all other
+    pictures are probes. A tie with another identity counts as wrong.
 
     Raises:
       UserError: no identity has more than `photos` pictures.
@@ -165,7 +171,7 @@ def rank_1(
     right, _ = _candidates(similarities, identities, ~enrolled, enrolled)
     if not len(right):
         raise UserError(
-            f"no identity has more than {photos} pictures: nobody is left to identify."
+            f"no identity has more than {photos} pictures: no probe is left."
         )
     return float(right.mean())
 
@@ -178,20 +184,24 @@ def open_set_scores(
     photos: int = 1,
     rates: Sequence[float] = RATES,
 ) -> dict[str, float]:
-    """Open-set identification, where a probe may be of nobody in the gallery.
+    """Returns the scores of open-set identification, where a probe may be unknown.
 
-    The gallery holds the first `photos` of each identity in `known`; all others of
-    those are mated probes, and all pictures of the other identities non-mated ones. A
-    probe whose nearest picture in the gallery is at or above the threshold raises an
-    alarm. With the false positive identification rate (FPIR), the share of non-mated
-    probes that do, the detection and identification rate (DIR) is the share of mated
-    ones that do, for their own identity (Phillips et al. 2011; Grother and Ngan 2014,
-    NIST IR 8009: one less the FNIR at rank 1).
+    The gallery holds the first `photos` pictures of each identity in `known`. The other
+    pictures of these identities are mated probes. All pictures of all other identities
+    are non-mated probes. A probe raises an alarm if its nearest picture in the gallery
+    is at or above the threshold. The false positive identification rate (FPIR) is the
+    share of non-mated probes that raise an alarm. The detection and identification rate
+    (DIR) is the share of mated probes that raise an alarm for their own identity
+    (Phillips et al. 2011; Grother and Ngan 2014, NIST IR 8009: DIR is 1 minus the FNIR
+    at rank 1).
+
+    Args:
+      rates: rates of false alarms, below 1.
 
     Returns:
-      For each of `rates`, which are below 1, that allows at least one false alarm,
-      `dir_at_fpir_<rate>` and `threshold_at_fpir_<rate>`: of all thresholds with at
-      most that FPIR the lowest, and the DIR there.
+      For each of `rates` that allows at least one false alarm,
+      `threshold_at_fpir_<rate>`, the lowest threshold with at most this FPIR, and
+      `dir_at_fpir_<rate>`, the DIR at this threshold.
 
     Raises:
       UserError: there are no mated or no non-mated probes.
@@ -221,7 +231,8 @@ def _candidates(
     probes: Bool[np.ndarray, " n"],
     enrolled: Bool[np.ndarray, " n"],
 ) -> tuple[Bool[np.ndarray, " probes"], Float[np.ndarray, " probes"]]:
-    """Of each probe, whether its nearest in the gallery is its own, and how near."""
+    """Returns for each probe whether its nearest picture in the gallery has its own
+    identity, and the similarity to this picture."""
     table = similarities[probes][:, enrolled]
     own = identities[probes][:, None] == identities[enrolled]
     best_own = np.where(own, table, -np.inf).max(1, initial=-np.inf)
@@ -234,8 +245,11 @@ def hardest(
     genuine: Bool[np.ndarray, " pairs"],
     count: int,
 ) -> tuple[Int[np.ndarray, " impostors"], Int[np.ndarray, " mates"]]:
-    """Which impostor pairs are most alike, and which genuine ones least: indices of up
-    to `count` of each, the worst first."""
+    """Returns the indices of the hardest pairs, the worst first.
+
+    They are the `count` most similar impostor pairs and the `count` least similar
+    genuine pairs.
+    """
     impostor, mate = np.flatnonzero(~genuine), np.flatnonzero(genuine)
     most = impostor[np.argsort(-similarities[impostor], kind="stable")]
     least = mate[np.argsort(similarities[mate], kind="stable")]

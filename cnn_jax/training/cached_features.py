@@ -12,7 +12,7 @@ import numpy as np
 from cnn_jax import models
 from cnn_jax.core.errors import UserError
 from cnn_jax.data.dataset import MEMORY_LIMIT, Dataset
-from cnn_jax.data.splits import Arrays
+from cnn_jax.data.splits import Arrays, Split
 from cnn_jax.models.network import is_head
 from cnn_jax.training import startup
 from cnn_jax.training.dependence import dependent
@@ -91,24 +91,26 @@ def with_features(
         raise UserError(f"config.train.cache_features=true is not possible: {reason}.")
     if reason:
         return dataset, None
+    splits: dict[str, Split] = {}
+    size = 0
     with startup.CLOCK.part("maps"):
-        splits = {
-            role: cached(network.model, network.normalize, variables, split)
-            for role, split in dataset.splits.items()
-        }
-    size = sum(split.features.nbytes for split in splits.values())
+        for role, split in dataset.splits.items():
+            assert isinstance(split, Arrays)  # others are an obstacle
+            maps = maps_of(network.model, network.normalize, variables, split)
+            splits[role] = dataclasses.replace(split, features=maps)
+            size += maps.nbytes
     return dataclasses.replace(dataset, splits=splits), (
         f"the maps before the head are computed once: {size / 2**20:,.1f} MiB"
     )
 
 
-def cached(
+def maps_of(
     model: nn.Module,
     normalize: Callable[[jax.Array], jax.Array],
     variables: Any,
     split: Arrays,
-) -> Arrays:
-    """The split with the map before the head of each example as its `features`."""
+) -> np.ndarray:
+    """Returns the map before the head of each example."""
 
     @jax.jit
     def compute(variables: Any, images: jax.Array) -> jax.Array:
@@ -120,4 +122,4 @@ def cached(
         missing = BATCH - len(images)
         padded = np.pad(images, [(0, missing)] + [(0, 0)] * (images.ndim - 1))
         parts.append(np.asarray(compute(variables, padded))[: len(images)])
-    return dataclasses.replace(split, features=np.concatenate(parts))
+    return np.concatenate(parts)

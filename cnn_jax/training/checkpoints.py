@@ -274,7 +274,7 @@ def checksums(tree: Any) -> dict[str, int]:
     leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
     return {
         jax.tree_util.keystr(path, simple=True, separator="/"): zlib.crc32(
-            np.ascontiguousarray(_on_host(leaf)).reshape(-1).view(np.uint8)
+            np.ascontiguousarray(_on_host(leaf)).reshape(-1).view(np.uint8).data
         )
         for path, leaf in leaves
     }

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, Any, NewType, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 from ml_collections import ConfigDict, FrozenConfigDict
 
@@ -31,7 +31,7 @@ Config: TypeAlias = FrozenConfigDict
 
 # A length of training in steps. A parameter `every: Duration` is written in a
 # config as any one of `every_steps`, `every_epochs` and `every_examples`.
-Duration = NewType("Duration", int)
+Duration: TypeAlias = Annotated[int, "duration"]
 MOST_STEPS = 2**31 - 1  # the state counts its steps with 32 bits
 UNITS = {
     "steps": Annotated[int, Range(least=0, most=MOST_STEPS)],
@@ -67,7 +67,7 @@ def keywords(function: Callable) -> dict[str, Key]:
     A `Duration` parameter becomes one key for each unit; the first one takes the
     parameter's default, which is in steps.
     """
-    keys = {}
+    keys: dict[str, Key] = {}
     for name, key in core_keys.keywords(function).items():
         if key.hint == Duration:
             keys |= duration_keys(name, key.default)
@@ -112,6 +112,7 @@ def load_module(spec: str) -> ModuleType:
         raise UserError(f"config file '{path}' is not a Python file, NAME.py.")
     imports.add(file.parent)
     module_spec = importlib.util.spec_from_file_location(file.stem, file)
+    assert module_spec and module_spec.loader  # as every file of Python has
     module = importlib.util.module_from_spec(module_spec)
     with blamed(spec):
         module_spec.loader.exec_module(module)
@@ -213,7 +214,7 @@ def as_dict(config: Config) -> dict[str, Any]:
 
 def flat(config: Config) -> dict[str, Any]:
     """`{"optimizer.learning_rate": 0.1, ...}`, keys in order."""
-    rows = {}
+    rows: dict[str, Any] = {}
     for group, values in sorted(as_dict(config).items()):
         if isinstance(values, dict):
             rows |= {f"{group}.{key}": value for key, value in sorted(values.items())}

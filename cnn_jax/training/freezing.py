@@ -102,7 +102,7 @@ class Plan:
     @property
     def starts(self) -> tuple[int, ...]:
         """The steps after which more parameters are trained than before."""
-        return tuple(sorted({part.start for part in self.parts.values()} - {None, 0}))
+        return tuple(sorted({p.start for p in self.parts.values() if p.start}))
 
     def phase(self, step: int) -> Phase:
         """What is trained after `step` steps."""
@@ -267,7 +267,7 @@ def table(
       loaded: the parameters that start from a file; None: there is none.
     """
     parts = plan.parts if plan else dict.fromkeys(shapes, Part())
-    rows, sums = [], Counter()
+    rows, sums = [], Counter[str]()
     for module in dict.fromkeys(path[0] for path in shapes):
         counts: Counter[str] = Counter()
         inside = [path for path in shapes if path[0] == module]
@@ -277,14 +277,15 @@ def table(
             counts["loaded"] += size * (path in (loaded or ()))
             counts["trained"] += size * (parts[path].start is not None)
         sums += counts
-        trained = {parts[path] for path in inside if parts[path].start is not None}
-        starts = sorted({part.start for part in trained})
+        ways = {parts[path] for path in inside}
+        starts = {way.start for way in ways if way.start is not None}
+        rates = {way.rate for way in ways if way.start is not None}
         rows.append(
             [
                 module,
                 *_counts(counts, loaded),
-                ", ".join(f"{start:,}" for start in starts),
-                ", ".join(f"{rate:.3g}" for rate in sorted({p.rate for p in trained})),
+                ", ".join(f"{start:,}" for start in sorted(starts)),
+                ", ".join(f"{rate:.3g}" for rate in sorted(rates)),
             ]
         )
     rows.append(["all", *_counts(sums, loaded), "", ""])

@@ -2,7 +2,7 @@
 
 import contextlib
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,7 +25,7 @@ from cnn_jax.training.setup import Training
 from cnn_jax.training.signals import Signals, Stopped, stop_signals
 from cnn_jax.training.state import State, parameter_count, stream
 
-Batches = Iterator[Mapping[str, np.ndarray]]
+Batches = Generator[Mapping[str, np.ndarray], None, None]
 
 PICTURES = 16  # augmented training images to show
 
@@ -205,7 +205,8 @@ class _Run:
           NonFinite: one of them is not a finite number.
         """
         training, progress = self._training, self._progress
-        task, others = training.network.task, {}
+        task = training.network.task
+        others: dict[str, float] = {}
         for role in sorted(self._splits.keys() - {"train", "test"}):
             found = self._evaluated(role, state)
             scores = task.scores(found.totals, found.rows)
@@ -247,7 +248,7 @@ class _Run:
 
 
 def _due(step: int, every: int | None) -> bool:
-    return bool(every) and step % every == 0
+    return every is not None and every > 0 and step % every == 0
 
 
 def _first_inputs(split: Split, training: Training) -> list[np.ndarray]:

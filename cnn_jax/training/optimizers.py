@@ -115,11 +115,13 @@ def planned(
     def of_part(part: freezing.Part) -> optax.GradientTransformation:
         if part == freezing.Part():
             return of_rate(schedule)
+        start = part.start
+        assert start is not None  # parts that are never trained are in no group
         # The optimizer of a frozen part does not count the steps.
-        return of_rate(lambda count: part.rate * schedule(count + part.start))
+        return of_rate(lambda count: part.rate * schedule(count + start))
 
     groups = plan.groups() if plan else {freezing.Part(): "all"}
-    if len(groups) == 1:
+    if plan is None or len(groups) == 1:
         (optimizer,) = map(of_part, groups)
     else:
         optimizer = grouped(
@@ -168,7 +170,8 @@ def grouped(
         return {g: optimizers[g].init(part) for g, part in split(params).items()}
 
     def update(grads: Any, state: Any, params: Any) -> tuple[Any, dict[str, Any]]:
-        changes, state, params = {}, dict(state), split(params)
+        changes: dict[tuple[str, ...], Any] = {}
+        state, params = dict(state), split(params)
         for g, part in split(grads).items():
             change, state[g] = optimizers[g].update(part, state[g], params[g])
             changes |= flatten_dict(change)

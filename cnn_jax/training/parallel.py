@@ -31,7 +31,7 @@ def initialize() -> None:
     Raises:
       UserError: no such cluster is around, or the others cannot be reached.
     """
-    if jax.config.jax_platforms == "cpu":
+    if jax.config.values["jax_platforms"] == "cpu":
         jax.config.update("jax_cpu_collectives_implementation", "gloo")
     address, count, number = _find_cluster()
     service, bind = roll_call.join(address, count, number)
@@ -63,7 +63,7 @@ def _find_cluster() -> tuple[str, int, int]:
             cluster_detection_method=None,
             initialization_timeout=roll_call.SECONDS,
         )
-        if None in (address, count, number):
+        if address is None or count is None or number is None:
             raise ValueError("none is found.")
     except (ValueError, RuntimeError, OSError, KeyError) as error:
         raise UserError(

@@ -44,7 +44,7 @@ class Progress:
     def __init__(self, saved: Mapping[str, Any], best_metric: str):
         self._begun = time.perf_counter() - saved.get("seconds", 0.0)
         self._best_metric = best_metric
-        self._totals = {
+        self._totals: metrics.Totals = {
             name: (np.float64(total), count)
             for name, (total, count) in saved.get("totals", {}).items()
         }

@@ -94,7 +94,7 @@ def mnist(epochs: int = 10) -> ConfigDict:
     return config
 
 
-def cifar10(epochs: int = 100) -> ConfigDict:
+def cifar10(epochs: float | int = 100) -> ConfigDict:
     """32x32 photos, shifted and mirrored (He et al. 2016, section 4.2)."""
     config = default()
     config.data.name = "tfds:cifar10"

@@ -4,16 +4,17 @@ Process 0 listens at the coordinator's address and calls the roll: no process wa
 inside JAX for one that never comes. JAX's coordination service gets a port of its own.
 """
 
-import contextlib
 import json
 import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 from typing import Any
 
 from cnn_jax.core.errors import UserError
-from cnn_jax.training import hosts
+from cnn_jax.training import hosts, relay
 from cnn_jax.training.hosts import Peer
 
 SECONDS = 300  # for all processes to start; a scheduler starts them one after another
@@ -41,7 +42,7 @@ def join(address: str, count: int, number: int) -> tuple[str, str | None]:
         peers, (service, bind) = _call_roll(int(port), count), _free_port()
         for peer in peers:
             peer.send(service=service, **_self())
-        found = f"127.0.0.1:{service}", bind
+        found: tuple[str, str | None] = (f"127.0.0.1:{service}", bind)
     else:
         main, service = _report(host.strip("[]"), int(port), number)
         peers = [main]
@@ -138,32 +139,21 @@ def _report(host: str, port: int, number: int) -> tuple[Peer, int]:
 
 
 def _relay(host: str, port: int) -> int:
-    """A local port that leads to JAX's coordination service.
+    """Returns a local port that leads to JAX's coordination service.
 
-    JAX aborts the process in the moment in which its connection to the service closes.
-    The relay keeps it open for longer than `hosts.Watch` takes.
+    JAX aborts a process as soon as its connection to the service closes. The relay
+    keeps the connection open for longer than `hosts.Watch` takes. It ends with this
+    process, however this process ends.
     """
-    listener = socket.create_server(("127.0.0.1", 0))
-
-    def pump(source: socket.socket, sink: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while data := source.recv(65536):
-                sink.sendall(data)
-        time.sleep(hosts.SILENT_SECONDS)
-        for end in (source, sink):
-            end.close()
-
-    def accept() -> None:
-        while True:
-            inside, _ = listener.accept()
-            try:
-                outside = socket.create_connection((host, port), timeout=5)
-            except OSError:
-                inside.close()  # JAX tries again
-                continue
-            outside.settimeout(None)
-            for ends in ((inside, outside), (outside, inside)):
-                threading.Thread(target=pump, args=ends, daemon=True).start()
-
-    threading.Thread(target=accept, daemon=True, name="relay").start()
-    return listener.getsockname()[1]
+    held, _ = os.pipe()  # the system closes the other end with this process
+    command = [sys.executable, "-I", relay.__file__, host, str(port)]
+    command.append(str(hosts.SILENT_SECONDS))
+    process = subprocess.Popen(
+        command, stdin=held, stdout=subprocess.PIPE, start_new_session=True
+    )
+    os.close(held)
+    assert process.stdout
+    with process.stdout as said:
+        local = int(said.readline())
+    threading.Thread(target=process.wait, daemon=True, name="relay").start()
+    return local

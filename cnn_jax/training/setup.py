@@ -239,7 +239,7 @@ def training(network: Network, examples: int) -> Training:
     parallel.check_batch_sizes(config)
     sizes = {"batch_size": batch_size, "examples": examples}
     steps = config_lib.steps_in(config.train, "", **sizes)
-    if steps < 1:
+    if steps is None or steps < 1:
         raise UserError("config.train asks for no step at all.")
     schedule = schedules.planned(config, steps, **sizes)
     if config.optimizer.reinitialize is not None and config.model.init_from is None:

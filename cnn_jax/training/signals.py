@@ -55,7 +55,7 @@ def stop_signals(said: str = "after this step", *, hosts: int = 1) -> Iterator[S
       said: when it stops, as the console is told.
     """
     received = Signals()
-    before = {}
+    before: dict[int, Any] = {}
     alone = hosts == 1
     numbers = [signal.SIGINT, signal.SIGHUP] + [signal.SIGTERM] * alone
     # `nohup`, and a shell that starts a job in the background, have some ignored.
@@ -77,5 +77,5 @@ def stop_signals(said: str = "after this step", *, hosts: int = 1) -> Iterator[S
     try:
         yield received
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for caught, handler in before.items():
+            signal.signal(caught, handler)

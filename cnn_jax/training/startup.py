@@ -64,9 +64,10 @@ def use_cache() -> None:
     import jax
 
     config, environment = jax.config, os.environ
-    if not config.jax_enable_compilation_cache:
+    given = config.values
+    if not given["jax_enable_compilation_cache"]:
         return
-    if config.jax_compilation_cache_dir or "JAX_COMPILATION_CACHE_DIR" in environment:
+    if given["jax_compilation_cache_dir"] or "JAX_COMPILATION_CACHE_DIR" in environment:
         return
     try:
         folder = cache_folder()
@@ -160,9 +161,11 @@ class Clock:
         self._running, self._seconds, self._spans = False, {}, []
         return {"seconds": time.perf_counter() - self._begun} | parts
 
-    def _event(self, event: str, start: float, end: float, **_: object) -> None:
+    def _event(
+        self, event: str, start_time: float, end_time: float, **_: str | int
+    ) -> None:
         if self._running and event.startswith(COMPILATION):
-            self._spans.append((start, end))
+            self._spans.append((start_time, end_time))
 
 
 def union(spans: list[tuple[float, float]]) -> float:

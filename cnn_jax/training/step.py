@@ -71,7 +71,7 @@ def make_train_step(
         statistics = lax.pmean(updated.get("batch_stats", {}), AXIS)
         statistics = phase.keep(statistics, state.batch_stats)
         ema = state.ema
-        if ema is not None:
+        if ema_decay is not None:
             # The first averages reach back no further than the run does; else they
             # would be mostly what the network was initialized with.
             decay = jnp.minimum(ema_decay, (1 + state.step) / (10 + state.step))

@@ -1,7 +1,6 @@
 """Networks that start from weights of others."""
 
-import dataclasses
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,12 +12,11 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from cnn_jax import models
 from cnn_jax.core.errors import UserError
-from cnn_jax.models.network import described, is_head
+from cnn_jax.models.network import described
 from cnn_jax.weights import torch_names, torch_weights, weight_files
+from cnn_jax.weights.file_keys import Keys, left_out
 from cnn_jax.weights.torch_weights import Entry
 from cnn_jax.weights.weight_files import Weights
-
-Shapes = Mapping[str, tuple[int, ...]]
 
 # How the names of a backbone's parameters begin.
 INSIDE = "params/backbone/"
@@ -70,119 +68,52 @@ def fit(
       UserError: torchvision, whose names they have, has no such network; an entry is
         missing, left over or of another shape; or nothing is left of them.
     """
-    ours = weights.facts is not None
     _, backbone = models.parts(name)
     if backbone != name and not any(key.startswith(INSIDE) for key in weights.arrays):
         return _fit_backbone(weights, path, name, model, input_shape)
-    names = models.spec_of(name).names if ours else torch_names.family(name)
-    auxiliary = names.auxiliary if names else {}
-    if not ours:
-        arrays = names.whole(names.renamed(weights.arrays))
-        weights = dataclasses.replace(weights, arrays=arrays)
+    ours, facts = weights.facts is not None, weights.facts or {}
+    arrays: Mapping[str, Any] = weights.arrays
+    if ours:
+        names = models.spec_of(name).names
+    else:
+        names = torch_names.family(name)
+        arrays = names.whole(names.renamed(arrays))
     # With another head than its architecture has, what comes before it is the same.
     own_head = with_own_head(name, model)
-    published = _entries(ours, name, own_head, input_shape)
-    entries = published
+    published = entries = _entries(ours, name, own_head, input_shape)
     if own_head != model:
         try:
             entries = _entries(ours, name, model, input_shape)
         except UserError:  # torchvision has no names for such a head
             entries = []
-
-    last = described(model).class_layer
-
-    def is_last(path: Sequence[str]) -> bool:
-        """Whether an entry belongs to the layer whose outputs are classes."""
-        return tuple(path[1 : 1 + len(last)]) == last
-
-    def in_head(path: Sequence[str]) -> bool:
-        return is_head(model, path[1]) or is_last(path)
-
-    def key_of(entry: Entry) -> str:
-        return entry.key if ours else entry.name
-
-    def shape_of(entry: Entry) -> tuple[int, ...]:
-        return entry.shape if ours else entry.torch_shape
-
-    def module_of(key: str) -> str | None:
-        """The head, or the auxiliary head, that an entry of the file belongs to."""
-        if ours:
-            path = tuple(key.split("/"))
-            if in_head(path):
-                return "head"
-            return path[1] if path[1] in auxiliary else None
-        if key in head_keys:
-            return "head"
-        inside = [m for m, theirs in auxiliary.items() if key.startswith(f"{theirs}.")]
-        return inside[0] if inside else None
-
-    last_keys = {key_of(e) for e in [*published, *entries] if is_last(e.path)}
-    head_keys = {key_of(e) for e in [*published, *entries] if in_head(e.path)}
+    auxiliary = names.auxiliary if names else {}
+    keys = Keys(ours, model, auxiliary, [*published, *entries])
     found = {
         key: value.shape
-        for key, value in weights.arrays.items()
+        for key, value in arrays.items()
         if not key.endswith(f".{torch_weights.COUNTS}")
     }
-    in_file = {module_of(key) for key in found} - {None}
-    heads = {key_of(e): shape_of(e) for e in entries if in_head(e.path)}
-    theirs = {key: shape for key, shape in found.items() if module_of(key) == "head"}
-    classes_at = -1 if ours else 0
-    in_model = {
-        "head" if in_head(e.path) else e.path[1] for e in entries or published
-    } & {"head", *auxiliary}
-    left_out, reasons = set(), []
-    if "head" not in in_file:
-        left_out.add("head")
-        if "head" in in_model:
-            reasons.append("the head, which is not in the file")
-    elif (ours or own_head != model) and not _alike(
-        heads, theirs, last_keys, classes_at
-    ):
-        left_out.add("head")
-        here = f"head={model.head}" if models.has_map(model) else "of another size"
-        reasons.append(f"the head, which is {here} here")
+    same_head = (not ours and own_head == model) or keys.heads_alike(entries, found)
     entries = entries or published
-    head = next(
-        (e for e in entries if is_last(e.path) and e.path[-1] == "kernel"), None
-    )
-    if head and "head" not in left_out and key_of(head) in found:
-        count, ours_count = found[key_of(head)][classes_at], head.shape[-1]
-        known = (weights.facts or {}).get("classes")
-        others = classes and known and list(classes) != list(known)
-        if count != ours_count or others:
-            left_out |= {"last", *(in_file | in_model) - {"head"}}
-            names = _names({"head", *in_model & auxiliary.keys()})
-            reasons.append(
-                f"{names}: {count} classes in the file, {ours_count} here"
-                if count != ours_count
-                else f"{names}: the file's classes are others"
-            )
-    if only := (in_file ^ in_model) & auxiliary.keys():
-        left_out |= only
-        place = "the network" if only & in_file else "the file"
-        reasons.append(f"{_names(only)}: not in {place}")
-
-    def stays(key: str, module: str | None) -> bool:
-        return module not in left_out and not ("last" in left_out and key in last_keys)
-
-    wanted = [e for e in entries if stays(key_of(e), module_of(key_of(e)))]
-    found = {key: shape for key, shape in found.items() if stays(key, module_of(key))}
+    others = None
+    if same_head:
+        others = keys.other_classes(entries, found, facts.get("classes"), classes)
+    left = left_out(keys, entries, found, same_head, others)
+    wanted = [e for e in entries if not left.has(keys.of(e))]
+    found = {key: shape for key, shape in found.items() if not left.has(key)}
     what = name
-    if ours and weights.facts.get("model", name) != name:
-        what = f"{name}, but of {weights.facts['model']}"
+    if facts.get("model", name) != name:
+        what = f"{name}, but of {facts['model']}"
     try:
-        torch_weights.check(what, {key_of(e): shape_of(e) for e in wanted}, found)
-        flat = {}
-        for entry in wanted:
-            key = key_of(entry)
-            value = torch_weights.as_float32(key, weights.arrays[key])
-            flat[entry.path] = value if ours else entry.from_torch(value)
+        torch_weights.check(what, {keys.of(e): keys.shape_of(e) for e in wanted}, found)
+        flat = {e.path: keys.value_of(e, arrays[keys.of(e)]) for e in wanted}
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
+    reasons = "; ".join(left.reasons)
     if not flat:
-        raise UserError(f"{path}: nothing of it fits {name}: {'; '.join(reasons)}.")
+        raise UserError(f"{path}: nothing of it fits {name}: {reasons}.")
     parameters = sum(v.size for key, v in flat.items() if key[0] == "params")
-    rest = f"; left out: {'; '.join(reasons)}" if reasons else ""
+    rest = f"; left out: {reasons}" if reasons else ""
     return Loaded(
         unflatten_dict(flat),
         f"{len(flat)} of {len(entries)} entries ({parameters:,} parameters) start from "
@@ -228,23 +159,6 @@ def _entries(
     return [Entry(path, "", leaf.shape) for path, leaf in flatten_dict(shapes).items()]
 
 
-def _alike(
-    ours: Shapes, theirs: Shapes, last: Collection[str], classes_at: int
-) -> bool:
-    """Whether heads differ in no more than the number of classes (layer `last`)."""
-
-    def without_classes(key: str, shape: tuple[int, ...]) -> list[int]:
-        sizes = list(shape)
-        if key in last:
-            del sizes[classes_at]
-        return sizes
-
-    return ours.keys() == theirs.keys() and all(
-        without_classes(key, ours[key]) == without_classes(key, theirs[key])
-        for key in ours
-    )
-
-
 def with_own_head(name: str, model: nn.Module) -> nn.Module:
     """Returns `model` with the head of the architecture `name`, and without an
     auxiliary head if the architecture has none."""
@@ -253,10 +167,6 @@ def with_own_head(name: str, model: nn.Module) -> nn.Module:
     if own.get("auxiliary") is False:
         fields["auxiliary"] = False
     return model.clone(**fields)
-
-
-def _names(modules: set[str]) -> str:
-    return ", ".join(sorted(modules, key=lambda module: (module != "head", module)))
 
 
 def convert(name: str, path: Path, output: Path, *, overwrite: bool) -> str:

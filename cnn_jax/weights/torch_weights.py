@@ -335,7 +335,9 @@ def _shapes(
     The map is the last map that a layer of the same module made, if the `Dense` gets as
     many values as it has.
     """
-    order, last, flattened = [], {}, {}
+    order: list[Path] = []
+    last: dict[Path, tuple[int, ...]] = {}
+    flattened: dict[Path, tuple[int, ...]] = {}
 
     def record(next_method, args, kwargs, context):
         output = next_method(*args, **kwargs)

@@ -272,7 +272,7 @@ def _restored(path: Path) -> dict[str, np.ndarray]:
 def _checksums(arrays: Mapping[str, np.ndarray]) -> dict[str, int]:
     """CRC-32 of every array's bytes."""
     return {
-        key: zlib.crc32(np.ascontiguousarray(value).reshape(-1).view(np.uint8))
+        key: zlib.crc32(np.ascontiguousarray(value).reshape(-1).view(np.uint8).data)
         for key, value in arrays.items()
     }
 

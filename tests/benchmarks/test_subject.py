@@ -45,6 +45,7 @@ def test_a_network_for_pixels_by_name():
         (Request(config="none.py"), "no config file"),
         (Request(model="lenet5", input_shape=(8, 8, 1)), "does not fit into an input"),
         (Request(model="lenet5", overrides={"model.pool": "x"}), "unknown pool"),
+        (Request(model="srcnn"), "learns a picture"),  # it has no classes
     ],
 )
 def test_what_cannot_be_measured(request_, words):

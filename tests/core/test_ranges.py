@@ -36,6 +36,11 @@ def test_numbers_within_and_outside(hint, good, bad):
             ranges.check("x", value, hint)
 
 
+def test_only_numbers_are_in_a_range():
+    assert 1 in Range() and 0.5 in Range()
+    assert "1" not in Range() and None not in Range()
+
+
 @pytest.mark.parametrize(
     ("value", "hint", "words"),
     [

@@ -175,3 +175,17 @@ def pictures(tmp_path, write):
     for i in range(12):
         write(tmp_path / "pictures" / f"{i:02}.png", size=(21 + i, 30))
     return tmp_path / "pictures"
+
+
+@pytest.fixture
+def painted(tmp_path):
+    """`painted(name, size)`: the path of a picture of noise."""
+
+    def make(name, size=(12, 8)):
+        width, height = size
+        rng = np.random.default_rng(sum(name.encode()))
+        noise = rng.integers(0, 256, (height, width, 3), np.uint8)
+        Image.fromarray(noise).save(tmp_path / name)
+        return str(tmp_path / name)
+
+    return make

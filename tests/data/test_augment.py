@@ -132,7 +132,7 @@ def test_the_frames_of_a_clip_are_augmented_alike():
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.integers(0, 2**16), st.integers(0, 6), st.booleans())
+@given(st.integers(0, 2**16), st.sampled_from([0, 1, 6]), st.booleans())
 def test_boxes_move_with_what_they_are_around(seed, padding, flip):
     """Beside pictures of the boxes, filled, which are augmented as images are."""
     rng = np.random.default_rng(seed)

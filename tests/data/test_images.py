@@ -128,6 +128,11 @@ def test_a_damaged_file_is_named(tmp_path, damage):
         images.fit(path.read_bytes(), (8, 8, 3), name="7 of a set")
 
 
+def test_a_damaged_picture_without_a_path_is_called_a_users():
+    with pytest.raises(UserError, match=r"^image of a user: not an image, or damaged"):
+        images.read_image(b"abc")
+
+
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(UserError, match=r"nothing\.png: there is no such file"):
         images.read_image(tmp_path / "nothing.png")

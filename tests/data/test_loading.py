@@ -254,7 +254,8 @@ def test_workers_need_their_library(monkeypatch):
     """Where there is something to load."""
     monkeypatch.setitem(sys.modules, "grain", None)
     check_workers([numbered(3)], 2)
-    varied = Varied((), ())
+    image = np.zeros((2, 2, 1), np.uint8)
+    varied = Varied((image,), (image,))
     check_workers([varied], 0)
     with pytest.raises(UserError, match=r"config.data.workers needs the package grain"):
         check_workers([numbered(3), varied], 2)

@@ -4,17 +4,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from cnn_jax.data import images
 from cnn_jax.data.loading import train_batches
 from cnn_jax.data.splits import (
     Arrays,
     Encoded,
-    Pairs,
     Patches,
     Reader,
     Records,
+    Streamed,
     Varied,
 )
 
@@ -72,8 +71,10 @@ def test_images_of_sizes_of_their_own():
         (6, 9, 3),
         (12, 18, 3),
     )
-    assert split.known_labels() is None
+    assert split.known_labels() is None and isinstance(split, Streamed)
     part = split.subset(np.array([2, 0]))
+    (example,) = part.examples([1], [None])
+    assert example["image"] is made[0] and example["label"] is labels[0]
     for number, index in enumerate((2, 0)):
         np.testing.assert_array_equal(part.images[number], made[index])
         np.testing.assert_array_equal(part.labels[number], labels[index])
@@ -124,61 +125,6 @@ def test_a_patch_may_be_the_whole_picture():
     split = Patches(made, labels, size=6, each=1)
     (found,) = split.examples([3], [np.random.default_rng(0)])  # 9 x 6 pixels
     assert found["image"].shape == (6, 6, 3)
-
-
-# ---------------------------------------------------------------------------- pairs
-
-
-@pytest.fixture
-def painted(tmp_path):
-    """`painted(name, size)`: the path of a picture of noise."""
-
-    def make(name, size=(12, 8)):
-        width, height = size
-        rng = np.random.default_rng(sum(name.encode()))
-        noise = rng.integers(0, 256, (height, width, 3), np.uint8)
-        Image.fromarray(noise).save(tmp_path / name)
-        return str(tmp_path / name)
-
-    return make
-
-
-def test_pairs_to_evaluate_are_centered_boxes(painted):
-    contents = tuple(painted(f"c{i}.png") for i in range(3))
-    styles = tuple(painted(f"s{i}.png") for i in range(2))
-    split = Pairs(contents, styles, (8, 8), each=2)
-    assert (len(split), split.image_shape, split.label_shape) == (6, (2, 8, 8, 3), ())
-    found = list(split.examples(range(6), [None] * 6))
-    assert [row["label"] for row in found] == [0, 1, 0, 1, 0, 1]
-    for number, row in enumerate(found):
-        content, style = row["image"]
-        expected = images.fit(contents[number % 3], (8, 8, 3))
-        np.testing.assert_array_equal(content, expected)
-        np.testing.assert_array_equal(style, images.fit(styles[number % 2], (8, 8, 3)))
-
-
-@pytest.mark.parametrize("count", [1, 3])
-def test_pairs_to_train_on_are_crops(count, painted):
-    """A style that is the only one is seen whole, as it is where it is measured."""
-    content = painted("c.png")
-    styles = tuple(painted(f"s{i}.png") for i in range(count))
-    split = Pairs((content,), styles, (8, 8), each=20)
-    rngs = [np.random.default_rng(i) for i in range(20)]
-    found = list(split.examples(range(20), rngs))
-    crops = {row["image"][0].tobytes() for row in found}
-    assert len(crops) == 20
-    assert {row["label"] for row in found} == set(range(count))
-    shown = {row["image"][1].tobytes() for row in found}
-    assert (len(shown) == 1) == (count == 1)
-    if count == 1:
-        assert shown == {images.fit(styles[0], (8, 8, 3)).tobytes()}
-
-
-def test_a_part_of_pairs(painted):
-    contents = tuple(painted(f"c{i}.png") for i in range(3))
-    split = Pairs(contents, (painted("s.png"),), (8, 8), each=4)
-    part = split.subset(np.array([0, 3, 2, 5]))
-    assert part.contents == (contents[0], contents[2]) and len(part) == 8
 
 
 # -------------------------------------------------------------------------- records

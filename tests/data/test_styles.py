@@ -6,8 +6,47 @@ from PIL import Image
 
 from cnn_jax import data
 from cnn_jax.core.errors import UserError
-from cnn_jax.data import images
+from cnn_jax.data import images, styles
 from cnn_jax.data.loading import eval_batches
+from cnn_jax.data.styles import Pairs
+
+
+def test_pairs_to_evaluate_are_centered_boxes(painted):
+    contents = tuple(painted(f"c{i}.png") for i in range(3))
+    drawn = tuple(painted(f"s{i}.png") for i in range(2))
+    split = Pairs(contents, drawn, (8, 8), each=2)
+    assert (len(split), split.image_shape, split.label_shape) == (6, (2, 8, 8, 3), ())
+    found = list(split.examples(range(6), [None] * 6))
+    assert [row["label"] for row in found] == [0, 1, 0, 1, 0, 1]
+    for number, row in enumerate(found):
+        content, style = row["image"]
+        expected = images.fit(contents[number % 3], (8, 8, 3))
+        np.testing.assert_array_equal(content, expected)
+        np.testing.assert_array_equal(style, images.fit(drawn[number % 2], (8, 8, 3)))
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_pairs_to_train_on_are_crops(count, painted):
+    """A style that is the only one is seen whole, as it is where it is measured."""
+    content = painted("c.png")
+    drawn = tuple(painted(f"s{i}.png") for i in range(count))
+    split = Pairs((content,), drawn, (8, 8), each=20)
+    rngs = [np.random.default_rng(i) for i in range(20)]
+    found = list(split.examples(range(20), rngs))
+    crops = {row["image"][0].tobytes() for row in found}
+    assert len(crops) == 20
+    assert {row["label"] for row in found} == set(range(count))
+    shown = {row["image"][1].tobytes() for row in found}
+    assert (len(shown) == 1) == (count == 1)
+    if count == 1:
+        assert shown == {images.fit(drawn[0], (8, 8, 3)).tobytes()}
+
+
+def test_a_part_of_pairs(painted):
+    contents = tuple(painted(f"c{i}.png") for i in range(3))
+    split = Pairs(contents, (painted("s.png"),), (8, 8), each=4)
+    part = split.subset(np.array([0, 3, 2, 5]))
+    assert part.contents == (contents[0], contents[2]) and len(part) == 8
 
 
 def test_embedded_pictures():
@@ -23,6 +62,14 @@ def test_embedded_pictures():
     assert data.describe("picture_and_style", image_size=(8,)).label_kind == "style"
     few = data.load("pictures_and_styles", train_examples=2, test_examples=1, crops=3)
     assert len(few.splits["train"]) == 6
+
+
+def test_packages_without_the_picture_are_named(monkeypatch):
+    """scikit-image need not be installed."""
+    monkeypatch.setattr("cnn_jax.data.styles.package_folder", lambda name: None)
+    message = r"neither scikit-image nor scikit-learn has ihc\.png: set data\.dir"
+    with pytest.raises(UserError, match=message):
+        styles.embedded("ihc.png")
 
 
 def test_a_crop_has_the_aspect_ratio_and_at_least_half_of_the_picture():

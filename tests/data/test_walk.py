@@ -19,6 +19,7 @@ from cnn_jax.data.walk import (
     check_regular,
     folders,
     once,
+    package_folder,
     visible_files,
 )
 
@@ -224,3 +225,8 @@ def test_every_source_of_classes_refuses_shared_files(tmp_path, name):
     os.link(tmp_path / f"train/a/own.{suffix}", tmp_path / f"test/a/link.{suffix}")
     with pytest.raises(UserError, match="would be trained on and tested"):
         data.load(name, dir=str(tmp_path))
+
+
+def test_folders_of_packages_are_found_without_importing_them():
+    assert package_folder("sklearn").joinpath("__init__.py").is_file()
+    assert package_folder("no_such_package") is None

@@ -156,7 +156,7 @@ def test_phases_are_the_gradient_tap_by_tap(stride, dilation, taps, padding):
     for start, phase in enumerate(phases):
         if not phase.taps:
             continue
-        weights = kernel[slice(*phase.taps)][::-1]
+        weights = kernel[phase.taps][::-1]
         before, after = phase.padding
         padded = np.zeros(max(before, 0) + outputs + max(after, 0), int)
         padded[max(before, 0) : max(before, 0) + outputs] = gradient

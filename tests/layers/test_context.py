@@ -55,7 +55,14 @@ def test_parameters():
         assert sum(sizes) == 64 * classes**2 + 8 * classes
 
 
-@pytest.mark.parametrize("space", [(9,), (20, 17), (2, 20, 17)])
+@pytest.mark.parametrize(
+    "space",
+    [
+        pytest.param((9,), marks=pytest.mark.full),
+        (20, 17),
+        pytest.param((2, 20, 17), marks=pytest.mark.full),
+    ],
+)
 @pytest.mark.parametrize("large", [False, True])
 def test_at_first_maps_come_out_as_they_are(large, space):
     """Without what is negative; the large form's noise is small."""
@@ -69,7 +76,15 @@ def test_at_first_maps_come_out_as_they_are(large, space):
         np.testing.assert_array_equal(y, expected)
 
 
-@pytest.mark.parametrize(("before", "after"), [(3, 6), (6, 12), (12, 12), (12, 3)])
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (3, 6),
+        pytest.param(6, 12, marks=pytest.mark.full),
+        pytest.param(12, 12, marks=pytest.mark.full),
+        (12, 3),
+    ],
+)
 def test_the_identity_of_equation_5(before, after):
     """Written out, with C = 3."""
     kernel = context.identity(3)(jax.random.key(0), (3, 3, before, after))

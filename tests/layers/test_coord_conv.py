@@ -22,7 +22,10 @@ def test_coordinates():
     np.testing.assert_array_equal(coordinates((1, 2))[0], [[0, -1], [0, 1]])
 
 
-@pytest.mark.parametrize("space", [(7,), (6, 5), (4, 5, 3)])
+@pytest.mark.parametrize(
+    "space",
+    [(6, 5), *(pytest.param(s, marks=pytest.mark.full) for s in [(7,), (4, 5, 3)])],
+)
 @pytest.mark.parametrize("radius", [False, True])
 def test_it_is_the_convolution_of_input_and_coordinates(space, radius):
     attributes = {

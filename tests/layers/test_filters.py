@@ -39,7 +39,9 @@ def run(image, kernel, padding="symmetric"):
 
 
 def images(least=3):
-    shape = st.tuples(st.integers(least, 9), st.integers(least, 9))
+    # Few shapes: each compiles.
+    sides = [(3, 3), (3, 8), (5, 4), (9, 9)]
+    shape = st.sampled_from([s for s in sides if min(s) >= least])
     return arrays.arrays(np.float32, shape, elements=st.floats(-8, 8, width=16))
 
 

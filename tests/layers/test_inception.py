@@ -32,7 +32,7 @@ WINDOWS = {
 REDUCTIONS = (layers.InceptionB, layers.InceptionD)
 
 
-@pytest.mark.parametrize("dilation", [1, 2])
+@pytest.mark.parametrize("dilation", [pytest.param(1, marks=pytest.mark.full), 2])
 @pytest.mark.parametrize("kind", WINDOWS)
 def test_windows_of_the_branches(kind, dilation):
     # A value that is no number shows in every output whose window it is in.

@@ -26,7 +26,9 @@ IMAGE = [[1, 4, 6, 3], [1, 8, 9, 7], [2, 9, 1, 2], [3, 4, 4, 3]]
 
 
 def apply(module, x):
-    return np.array(module.apply({}, jnp.asarray(x, jnp.float32)))
+    # One compilation rather than one for each operation.
+    run = jax.jit(lambda x: module.apply({}, x))
+    return np.array(run(jnp.asarray(x, jnp.float32)))
 
 
 @pytest.mark.parametrize(

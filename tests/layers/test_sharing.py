@@ -108,7 +108,9 @@ def test_locally_connected_belongs_to_one_size():
     y, variables = jax.jit(layer.init_with_output)(KEY, jnp.zeros((1, 4, 4, 1)))
     assert y.dtype == jnp.bfloat16
     assert variables["params"]["kernel"].dtype == jnp.float32
-    with pytest.raises(UserError, match=r"map of \(4, 4\), but the input makes.*5, 4"):
+    with pytest.raises(
+        UserError, match=r"output of \(4, 4\), but the input gives.*5, 4"
+    ):
         layer.apply(variables, jnp.zeros((1, 5, 4, 1)))
 
 

@@ -154,7 +154,7 @@ def test_transposed_convolution(geometries, integers, data, seed):
     bias = integers(seed + 2, g.features)
     expected = scattered(x, kernel, g.strides, g.pairs, g.dilation, g.groups, extra)
     if 0 in expected.shape:
-        with pytest.raises(UserError, match="leaves nothing"):
+        with pytest.raises(UserError, match="leaves no output"):
             jax.eval_shape(layer.init, jax.random.key(0), x)
         return
     params = jax.eval_shape(layer.init, jax.random.key(0), x)["params"]
@@ -208,7 +208,7 @@ def test_computes_in_dtype_with_float32_parameters():
 @pytest.mark.parametrize(
     ("layer", "message"),
     [
-        (ConvTranspose(2, 3, padding=4), r"padding \(4, 4\) leaves nothing"),
+        (ConvTranspose(2, 3, padding=4), r"padding \(4, 4\) leaves no output"),
         (ConvTranspose(2, 3, padding=0, output_padding=1), "must be below stride"),
         (ConvTranspose(2, 3, 2, 0, output_padding=-1), "output_padding=-1: .*least 0"),
         (ConvTranspose(2, 3, 2, output_padding=1), "leave output_padding"),

@@ -108,6 +108,7 @@ def test_small_stem_takes_8x8_images(name, output_of):
     assert [sizes[f"pool{i}"] for i in (1, 2, 3)] == [16, 8, 4]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("head", ["gap", "conv_gap", "flatten_fc", "pyramid"])
 @pytest.mark.parametrize("name", NAMES)
 def test_heads(name, head, output_of):

@@ -59,6 +59,7 @@ def torch_name(model, path):
     raise AssertionError(path)
 
 
+@pytest.mark.full
 def test_torchvisions_outputs():
     spec = importlib.util.spec_from_file_location("make", GOLDEN / "make.py")
     make = importlib.util.module_from_spec(spec)
@@ -220,7 +221,7 @@ def test_attributes_of_both():
         ("fcos:r3d_18", {}, "unknown backbone of fcos 'r3d_18'"),
         ("fcos:resnet18", {"head": "gap"}, "attribute of fcos:resnet18 'head'"),
         ("fcos:resnet18", {"strides": ()}, r"strides=\(\) must be one or more"),
-        ("fcos:resnet18", {"strides": (8, 32)}, "each twice the one before"),
+        ("fcos:resnet18", {"strides": (8, 32)}, "each twice the previous one"),
         ("fcos:resnet18", {"strides": (0, 0)}, "must be at least 1"),
         ("fcos:resnet18", {"pyramid_channels": 12}, "must be a multiple of 8"),
         ("fcos:resnet18", {"head_depth": 0}, "head_depth=0 must be at least 1"),

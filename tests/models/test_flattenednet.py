@@ -1,5 +1,7 @@
 """The flattened network against its baseline, heads and dilation."""
 
+import functools
+
 import pytest
 
 from cnn_jax import models
@@ -9,6 +11,7 @@ from cnn_jax.core.errors import UserError
 CIFAR = (32, 32, 3)
 
 
+@functools.cache
 def rows(**attributes):
     model = models.create("flattenednet", num_classes=10, **attributes)
     return costs.layer_table(model, CIFAR)
@@ -61,6 +64,7 @@ def test_parameters_of_a_cascade():
     assert parameters("conv2", cascade=2) == (96 + 128 + 2 * (5 + 5 + 3)) * 128
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("head", ["gap", "conv_gap", "flatten_fc", "pyramid"])
 def test_heads(head, output_of):
     model = models.create(
@@ -79,7 +83,7 @@ def test_dilation(assert_dilation_samples):
 @pytest.mark.parametrize(
     ("attributes", "message"),
     [
-        ({"flattened": (4,)}, "convolutions from 1 to 3"),
+        ({"flattened": (4,)}, "numbers from 1 to 3"),
         ({"cascade": 0}, "cascade=0 must be at least 1"),
         ({"width_multiplier": 0.0}, "width_multiplier=0.0 must be above 0"),
     ],

@@ -110,7 +110,19 @@ def test_filled_as_elsewhere():
     assert_same({"x": x}, {"x": theirs.inputs((2, 3, 4, 4))})
 
 
-@pytest.mark.parametrize("name", torch_names.FAMILIES)
+# Of these, a smaller variant is tested quickly.
+DEEP = ("resnet34", "resnet101", "resnet152", "wide_resnet50_2", "wide_resnet101_2")
+DEEP += ("resnext101_32x8d", "vgg13", "vgg16", "vgg19")
+DEEP += ("vgg13_bn", "vgg16_bn", "vgg19_bn", "mc3_18")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.full) if name in DEEP else name
+        for name in torch_names.FAMILIES
+    ],
+)
 def test_names_and_shapes(name):
     """Of every entry, without any values."""
     expected = golden(THEIRS[name])

@@ -65,6 +65,7 @@ def test_multiply_accumulates_of_the_papers_blocks():
         assert abs(sum(row.macs for row in rows) / 1e6 - millions) < 1, block
 
 
+@pytest.mark.full
 def test_multiply_accumulates_as_torchvisions():
     assert costs("googlenet_bn").macs == pytest.approx(1.498e9, rel=0.001)
 

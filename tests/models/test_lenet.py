@@ -110,7 +110,7 @@ def test_dilation_keeps_the_map_large(assert_dilation_samples):
 
 @pytest.mark.parametrize("padding", [(0,), (0, 0, 0)])
 def test_one_padding_a_convolution(padding):
-    with pytest.raises(UserError, match="needs two entries, one a convolution"):
+    with pytest.raises(UserError, match="needs two entries, one for each convolution"):
         LeNet5(num_classes=3, padding=padding)
 
 

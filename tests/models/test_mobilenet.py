@@ -13,7 +13,10 @@ IMAGENET = (224, 224, 3)
 # model of that `width_mult`, and the operations in table 4 of the paper.
 @pytest.mark.parametrize(
     ("width", "parameters", "gmacs"),
-    [(1.0, 3_504_872, 0.301), (1.4, 6_108_776, 0.585)],
+    [
+        (1.0, 3_504_872, 0.301),
+        pytest.param(1.4, 6_108_776, 0.585, marks=pytest.mark.full),
+    ],
 )
 def test_counts(width, parameters, gmacs):
     model = models.create("mobilenet_v2", num_classes=1000, width_multiplier=width)
@@ -26,7 +29,7 @@ def test_counts(width, parameters, gmacs):
     ("stem", "sizes"),
     [
         ("imagenet", [32, 32, 16, 8, 4, 4, 2, 2]),
-        ("small", [64, 64, 64, 32, 16, 16, 8, 8]),
+        pytest.param("small", [64, 64, 64, 32, 16, 16, 8, 8], marks=pytest.mark.full),
     ],
 )
 def test_table_2(stem, sizes):
@@ -42,6 +45,7 @@ def test_table_2(stem, sizes):
     assert shapes["last_conv"][2] == 1280
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("head", ["gap", "conv_gap", "flatten_fc", "pyramid"])
 def test_heads_and_8x8_images(head, output_of):
     model = models.create(

@@ -38,9 +38,9 @@ def tiny(name, num_classes=4, **attributes):
 DISTINCT = list({tiny(name): name for name in reversed(CLASSIFIERS)}.values())[::-1]
 CONVOLUTIONAL = [name for name in DISTINCT if "head" in models.attributes(name)]
 LARGE = [name for name in CONVOLUTIONAL if "stem" in models.attributes(name)]
-# One without batch normalization, one with auxiliary heads, one of clips, and the
-# usual one. The others have the same head from the same class.
-QUICK = ("vgg11", "googlenet", "resnet20", "r3d_18")
+# One without batch normalization, one of clips, and the usual one. The others have the
+# same head from the same class.
+QUICK = ("vgg11", "resnet20", "r3d_18")
 
 
 def by_tier(names):

@@ -186,7 +186,9 @@ def timm_names(name, keys):
     return found
 
 
-@pytest.mark.parametrize("name", ["vgg11_bn", "mobilenet_v2"])
+@pytest.mark.parametrize(
+    "name", ["vgg11_bn", pytest.param("mobilenet_v2", marks=pytest.mark.full)]
+)
 def test_timms_names(name, tmp_path):
     small = {"vgg11_bn": {"width": 4, "head_width": (6, 5)}}
     small["mobilenet_v2"] = {"width_multiplier": 0.1}

@@ -60,7 +60,7 @@ def test_the_head_of_deeplab(run):
     np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("large", [False, True])
+@pytest.mark.parametrize("large", [False, pytest.param(True, marks=pytest.mark.full)])
 def test_a_context_module_behind_the_scores(run, large):
     variables, x, logits = run(created("large_context" if large else "context"))
     head = variables["params"]["head"]
@@ -152,6 +152,7 @@ def test_the_auxiliary_head_is_on_the_stage_before_the_last(random_variables):
     }
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("name", "parameters"),
     # torchvision 0.28, without and with `aux_loss`.
@@ -168,6 +169,7 @@ def test_parameters(name, parameters):
         assert table.parameters + table.training_only_parameters == expected
 
 
+@pytest.mark.full
 def test_rates_of_a_dilated_network():
     """The first block of a stage that dilates keeps the distance of the one before."""
     model = models.create("deeplabv3_resnet50")

@@ -22,11 +22,11 @@ def variables_of(model, shape):
         # last block; a block's first has the channels of its input.
         ("preactresnet", 1000, 11_687_720),
         # As timm's resnetv2_50.
-        ("preactresnet50", 1000, 25_549_352),
+        pytest.param("preactresnet50", 1000, 25_549_352, marks=pytest.mark.full),
         # Both 1.7M in Zagoruyko and Komodakis 2016, table 5; to the last parameter
         # those of pytorchcv's preresnet110_cifar10 and preresnet164bn_cifar10.
-        ("preactresnet110", 10, 1_730_522),
-        ("preactresnet164", 10, 1_703_258),
+        pytest.param("preactresnet110", 10, 1_730_522, marks=pytest.mark.full),
+        pytest.param("preactresnet164", 10, 1_703_258, marks=pytest.mark.full),
     ],
 )
 def test_parameters(name, num_classes, parameters):
@@ -68,7 +68,7 @@ def test_last_map_is_activated(random_variables):
 @pytest.mark.parametrize(
     ("attributes", "natural", "output_stride", "size"),
     [
-        ({"stage_sizes": (1, 1, 2)}, 16, 4, 35),
+        pytest.param({"stage_sizes": (1, 1, 2)}, 16, 4, 35, marks=pytest.mark.full),
         ({"stage_sizes": (1, 2, 1), "block": "bottleneck", "stem": "small"}, 4, 1, 21),
     ],
 )
@@ -91,6 +91,7 @@ def test_dilated_network_equals_the_strided_one_sampled(
     np.testing.assert_allclose(dilated[:, ::every, ::every], strided, atol=1e-5 * scale)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("head", HEADS)
 def test_heads_on_small_images(head, head_shapes):
     model = models.create(

@@ -65,6 +65,7 @@ def test_small_stem_takes_8x8_images(name, output_of):
     assert sizes["fire9/squeeze"] == 8
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("head", ["gap", "conv_gap", "flatten_fc", "pyramid"])
 @pytest.mark.parametrize("name", NAMES)
 def test_heads(name, head, output_of):
@@ -75,7 +76,7 @@ def test_heads(name, head, output_of):
 @pytest.mark.parametrize(
     ("name", "attributes", "output_stride", "size"),
     [
-        ("squeezenet1_0", {}, 4, 75),
+        pytest.param("squeezenet1_0", {}, 4, 75, marks=pytest.mark.full),
         ("squeezenet1_1", {"stem": "small"}, 1, 21),
     ],
 )

@@ -77,7 +77,13 @@ def test_any_size(size, dtype):
         assert len(found["content"]) == 1 and len(found["style"]) == 2
 
 
-@pytest.mark.parametrize("kind", style_transfer.ON_BACKBONES)
+@pytest.mark.parametrize(
+    "kind",
+    [
+        kind if kind == "pixels" else pytest.param(kind, marks=pytest.mark.full)
+        for kind in style_transfer.ON_BACKBONES
+    ],
+)
 def test_outputs_are_maps_of_the_backbone(kind):
     model, variables, outputs = first(kind)
     backbone = {"params": variables["params"]["backbone"]}
@@ -109,6 +115,7 @@ def test_the_picture_alone(kind):
     np.testing.assert_allclose(found, outputs["picture"], atol=1e-5)
 
 
+@pytest.mark.full
 def test_where_pixels_start():
     _, variables, outputs = first("pixels")
     shown = pairs()[:, 0] * jnp.array(STD) + jnp.array(MEAN)
@@ -120,6 +127,7 @@ def test_where_pixels_start():
     assert (found[0] == found[1]).all()
 
 
+@pytest.mark.full
 def test_no_style_is_the_content_decoded():
     """And of a style alone the content does not matter but for its places."""
     model, variables, outputs = first("adain")

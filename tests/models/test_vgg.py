@@ -16,13 +16,13 @@ TINY = {"width": 2, "head_width": (8,)}
     ("name", "parameters", "gmacs"),
     [
         ("vgg11", 132_863_336, 7.609),
-        ("vgg13", 133_047_848, 11.308),
-        ("vgg16", 138_357_544, 15.47),
-        ("vgg19", 143_667_240, 19.632),
+        pytest.param("vgg13", 133_047_848, 11.308, marks=pytest.mark.full),
+        pytest.param("vgg16", 138_357_544, 15.47, marks=pytest.mark.full),
+        pytest.param("vgg19", 143_667_240, 19.632, marks=pytest.mark.full),
         ("vgg11_bn", 132_868_840, 7.609),
-        ("vgg13_bn", 133_053_736, 11.308),
-        ("vgg16_bn", 138_365_992, 15.47),
-        ("vgg19_bn", 143_678_248, 19.632),
+        pytest.param("vgg13_bn", 133_053_736, 11.308, marks=pytest.mark.full),
+        pytest.param("vgg16_bn", 138_365_992, 15.47, marks=pytest.mark.full),
+        pytest.param("vgg19_bn", 143_678_248, 19.632, marks=pytest.mark.full),
     ],
 )
 def test_counts(name, parameters, gmacs):
@@ -61,6 +61,7 @@ def test_small_stem_leaves_out_two_poolings(output_of):
     assert shapes["pool"] == (1, 1, 16)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("head", ["gap", "conv_gap", "flatten_fc", "pyramid"])
 @pytest.mark.parametrize("name", ["vgg11", "vgg11_bn"])
 def test_heads(name, head, output_of):
@@ -71,7 +72,7 @@ def test_heads(name, head, output_of):
 @pytest.mark.parametrize(
     ("name", "attributes", "output_stride", "size"),
     [
-        ("vgg11_bn", {}, 8, 75),
+        pytest.param("vgg11_bn", {}, 8, 75, marks=pytest.mark.full),
         ("vgg11", {"stem": "small"}, 1, 21),
     ],
 )

@@ -34,9 +34,30 @@ def features_of(model, variables, x):
         ("r3d_18", 400, 33_371_472, 40.697, (16, 16, 8, 4, 2)),
         # No one has published a count: the kernels are ResNet-18's, of 11,689,512
         # parameters with 1000 classes; and the stem's map is not pooled.
-        ("r2d_18", 400, 11_689_512 - 600 * 513, 27.601, (16, 16, 16, 16, 16)),
-        ("mc3_18", 400, 11_695_440, 43.343, (16, 16, 16, 16, 16)),
-        ("r2plus1d_18", 400, 31_505_325, 40.519, (16, 16, 8, 4, 2)),
+        pytest.param(
+            "r2d_18",
+            400,
+            11_689_512 - 600 * 513,
+            27.601,
+            (16, 16, 16, 16, 16),
+            marks=pytest.mark.full,
+        ),
+        pytest.param(
+            "mc3_18",
+            400,
+            11_695_440,
+            43.343,
+            (16, 16, 16, 16, 16),
+            marks=pytest.mark.full,
+        ),
+        pytest.param(
+            "r2plus1d_18",
+            400,
+            31_505_325,
+            40.519,
+            (16, 16, 8, 4, 2),
+            marks=pytest.mark.full,
+        ),
     ],
 )
 def test_residual_networks(name, num_classes, parameters, gmacs, depths):
@@ -106,9 +127,33 @@ def test_names():
 @pytest.mark.parametrize(
     ("name", "attributes", "natural", "output_stride", "depth_strides", "clip"),
     [
-        ("r3d_18", {"stage_sizes": (1, 2)}, 4, 1, (2, 1), (3, 11, 11, 1)),
-        ("mc3_18", {"stage_sizes": (1, 1)}, 4, 2, (1, 1), (3, 11, 11, 1)),
-        ("r2plus1d_18", {"stage_sizes": (1, 1)}, 4, 2, (2, 1), (3, 11, 11, 1)),
+        pytest.param(
+            "r3d_18",
+            {"stage_sizes": (1, 2)},
+            4,
+            1,
+            (2, 1),
+            (3, 11, 11, 1),
+            marks=pytest.mark.full,
+        ),
+        pytest.param(
+            "mc3_18",
+            {"stage_sizes": (1, 1)},
+            4,
+            2,
+            (1, 1),
+            (3, 11, 11, 1),
+            marks=pytest.mark.full,
+        ),
+        pytest.param(
+            "r2plus1d_18",
+            {"stage_sizes": (1, 1)},
+            4,
+            2,
+            (2, 1),
+            (3, 11, 11, 1),
+            marks=pytest.mark.full,
+        ),
         ("c3d", {"stem": "small"}, 8, 2, (8, 2), (8, 16, 16, 1)),
     ],
 )
@@ -233,7 +278,7 @@ def test_head_grid_of_clips():
     [
         ("r3d_18", {"stem": "cifar"}, "stem 'cifar'"),
         ("r3d_18", {"stage_convs": ("4d",)}, "convolution in stage_convs '4d'"),
-        ("r3d_18", {"stage_sizes": (1, 1)}, "need one entry a stage"),
+        ("r3d_18", {"stage_sizes": (1, 1)}, "need one entry for each stage"),
         ("mc3_18", {"frames": 0}, "frames=0 must be at least 1"),
         ("c3d", {"width": 0}, "width=0 must be at least 1"),
         ("c3d", {"output_stride": 64}, "own is 32"),

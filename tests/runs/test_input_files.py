@@ -115,3 +115,5 @@ def test_a_run_of_one_picture_takes_no_other(content, photo, monkeypatch):
     other, _ = photo("other.png", (8, 8, 3))
     with pytest.raises(UserError, match=r"runs/x changed one picture, mine\.png"):
         only(other)
+    with pytest.raises(UserError, match="no other: the picture given needs a run"):
+        only(other.read_bytes())

@@ -136,6 +136,17 @@ def test_what_is_trained_of_a_run_that_starts_from_weights(
     assert f"start from {made.workdir}" in capsys.readouterr().out
 
 
+def test_a_run_that_takes_the_batch_statistics_of_weights_alone(
+    trained_with, made, values, tmp_path, capsys
+):
+    options = {"reinitialize": ".*/(kernel|bias|scale)"}
+    config = resolve(values(model={"init_from": str(made.workdir)}, optimizer=options))
+    runs.train(config, tmp_path / "run", overwrite=False)
+    (((training, *_), _),) = trained_with
+    assert training.initial.keys() == {"batch_stats"}
+    assert "from the file" in capsys.readouterr().out
+
+
 def test_other_hosts_write_nothing(trained_with, values, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(parallel, "is_main_host", lambda: False)
     runs.train(resolve(values()), tmp_path / "run", overwrite=False)

@@ -169,7 +169,7 @@ def test_runs_that_start_from_another(tmp_path):
     path.write_text(FROM_SOURCE)
     found = load(path, seeds=(4,))
     source, first = found.in_order[:2]
-    assert source is found.source and source.name == "source" and source.seed is None
+    assert source is found.source and source.name == "source" and source.is_source
     assert (
         source.config.data.classes == (0, 1) and str(source.workdir) == "sweep/source"
     )

@@ -123,7 +123,10 @@ def test_arms_that_are_crossed(make, tmp_path):
         for row in rows
     ]
     summaries = report.summarize(found, rows)
-    lines = report.cross_table(found, summaries, "github").splitlines()
+    grid = (("1%", "5%"), ("head", "all"))
+    assert found.grid == grid
+    table = report.cross_table(grid, "test/accuracy", summaries, "github")
+    lines = table.splitlines()
     cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
     assert cells[0] == ["test/accuracy", "head", "all"]
     assert cells[2:] == [["1%", "60.00% +- 14.14", "10.00%"], ["5%", "", ""]]

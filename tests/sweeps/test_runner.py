@@ -62,7 +62,7 @@ def test_a_failed_run_does_not_stop_the_others(train, capsys):
 
 
 def test_the_run_that_others_start_from_is_the_first(train):
-    runs = [run_of("a"), run_of("source", None), run_of("b")]
+    runs = [run_of("a"), run_of("source"), run_of("b")]
     assert train(runs) == ["source", "a/seed0", "b/seed0"]
 
 
@@ -71,7 +71,7 @@ def test_without_the_run_that_others_start_from_there_are_none(tmp_path):
     launch = launching({"source": FAILED}, started)
     with pytest.raises(UserError, match="start from, sweep/source, failed: the loss"):
         runner.train(
-            [run_of("a"), run_of("source", None)],
+            [run_of("a"), run_of("source")],
             launch,
             workdir=tmp_path,
             at_once=1,
@@ -167,6 +167,18 @@ def test_the_launcher_of_a_cluster(monkeypatch):
         "num_cpus": 2.0,
         "num_gpus": 0.5,
     }
+
+
+def test_the_missing_runs_are_done_and_all_are_reported(monkeypatch, tmp_path, capsys):
+    runs = (run_of("a"), run_of("b"))
+    experiment = Experiment("width", "", "", (), runs)
+    reported = []
+    monkeypatch.setattr(runner, "report", lambda *given: reported.append(given))
+    started = []
+    launched = launching({}, started), 1
+    runner.complete(experiment, runs[1:], launched, workdir=tmp_path)
+    assert started == ["b/seed0"] and reported == [(experiment, tmp_path, None)]
+    assert "(2/2 done" in capsys.readouterr().err
 
 
 def test_there_is_nothing_to_report(monkeypatch, tmp_path):

@@ -82,15 +82,15 @@ def test_the_head_learns_the_same(name, dataset):
         )
         split = dataset.splits["train"]
         if cache:
-            split = cached_features.cached(model, scale, now.variables(), split)
-            assert len(split.features) == COUNT
+            maps = cached_features.maps_of(model, scale, now.variables(), split)
+            assert len(maps) == COUNT
         now = parallel.replicate(now)
         for number in range(3):
             index = np.arange(number * 20, number * 20 + 20, dtype=np.int32)
             batch = {"image": split.images[index], "label": split.labels[index]}
             batch |= {"index": index, "epoch": np.zeros(20, np.int32)}
             if cache:
-                batch["features"] = split.features[index]
+                batch["features"] = maps[index]
                 # The images themselves are not looked at any more.
                 batch["image"] = np.zeros_like(batch["image"])
             now, pairs = step(now, parallel.put_batch(batch))

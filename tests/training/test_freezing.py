@@ -112,7 +112,7 @@ def test_paths_are_in_the_networks_order():
     assert expected == PATHS
 
 
-@pytest.mark.parametrize("ema_decay", [None, 0.9])
+@pytest.mark.parametrize("ema_decay", [pytest.param(None, marks=pytest.mark.full), 0.9])
 def test_what_rests_stays_to_the_bit(ema_decay):
     plan = plan_of(freeze=".*1")
     first, *_, last = trained(sgd(), plan, ema_decay=ema_decay)

@@ -1,13 +1,23 @@
 """The processes of a run meet: who is missing is named."""
 
+import ctypes
 import os
+import select
 import socket
+import subprocess
+import sys
 import threading
 
 import pytest
 
 from cnn_jax.core.errors import UserError
 from cnn_jax.training import roll_call
+
+# Of a service whose listening socket is the standard input.
+ANSWER = (
+    "import socket; s, _ = socket.socket(fileno=0).accept(); s.recv(100); "
+    "s.sendall(b'answer')"
+)
 
 
 def free_port():
@@ -86,17 +96,17 @@ def test_one_process_needs_no_others():
     assert roll_call.join("127.0.0.1:1", 1, 0) == ("127.0.0.1:1", None)
 
 
-def test_the_relay_outlives_the_service():
+def test_a_service_is_reached_while_python_waits():
+    """JAX waits for answers while it holds the interpreter's lock."""
     with socket.create_server(("127.0.0.1", 0)) as service:
         port = roll_call._relay("127.0.0.1", service.getsockname()[1])
-        inside = socket.create_connection(("127.0.0.1", port))
-        outside, _ = service.accept()
-    inside.sendall(b"question")
-    assert outside.recv(100) == b"question"
-    outside.sendall(b"answer")
-    assert inside.recv(100) == b"answer"
-    outside.close()
-    inside.settimeout(0.2)
-    with pytest.raises(TimeoutError):
-        inside.recv(100)
-    inside.close()
+        answer = subprocess.Popen([sys.executable, "-c", ANSWER], stdin=service)
+        with socket.create_connection(("127.0.0.1", port)) as inside:
+            inside.setblocking(False)
+            # `PyDLL` keeps the lock, as JAX does.
+            descriptor, text = inside.fileno(), ctypes.create_string_buffer(100)
+            ctypes.PyDLL(None).send(descriptor, b"question", 8, 0)
+            poll = (ctypes.c_int * 2)(descriptor, select.POLLIN)
+            assert ctypes.PyDLL(None).poll(poll, 1, 10_000) == 1
+            assert ctypes.PyDLL(None).recv(descriptor, text, 100, 0) == 6
+        assert text.value == b"answer" and answer.wait() == 0

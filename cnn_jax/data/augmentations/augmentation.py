@@ -13,6 +13,7 @@ from cnn_jax.data.labels.kind import LabelKind, Move
 Image = UInt8[Array, "*depth height width channels"]
 
 
+@dataclasses.dataclass(frozen=True)
 class Augmentation:
     """A random change of the images to train on, inside the compiled step.
 

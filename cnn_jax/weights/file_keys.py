@@ -1,0 +1,186 @@
+"""Which entries of a file of weights a network takes: all but those of other heads."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import flax.linen as nn
+import numpy as np
+
+from cnn_jax import models
+from cnn_jax.models.network import described, is_head
+from cnn_jax.weights import torch_weights
+from cnn_jax.weights.torch_weights import Entry
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+class Keys:
+    """How a file names the entries of a network, and the part that each belongs to.
+
+    A part is "head", the name of an auxiliary head, or None for all the rest.
+
+    Args:
+      ours: the file has our variables; else torchvision's.
+      auxiliary: torchvision's names of the auxiliary heads, by the names here.
+      entries: all that the file may have.
+    """
+
+    def __init__(
+        self,
+        ours: bool,
+        model: nn.Module,
+        auxiliary: Mapping[str, str],
+        entries: Sequence[Entry],
+    ):
+        self._ours, self.model, self._auxiliary = ours, model, auxiliary
+        self._class_layer = described(model).class_layer
+        self._classes_at = -1 if ours else 0
+        self.last = {self.of(e) for e in entries if self._is_last(e.path)}
+        self._head = {self.of(e) for e in entries if self._in_head(e.path)}
+
+    def of(self, entry: Entry) -> str:
+        """Returns the entry's name in the file."""
+        return entry.key if self._ours else entry.name
+
+    def shape_of(self, entry: Entry) -> tuple[int, ...]:
+        """Returns the entry's shape in the file."""
+        return entry.shape if self._ours else entry.torch_shape
+
+    def value_of(self, entry: Entry, stored: np.ndarray) -> np.ndarray:
+        """Returns the network's value of an entry, float32.
+
+        Raises:
+          UserError: the file has no numbers there.
+        """
+        value = torch_weights.as_float32(self.of(entry), stored)
+        return value if self._ours else entry.from_torch(value)
+
+    def _is_last(self, path: Sequence[str]) -> bool:
+        """Whether an entry belongs to the layer whose outputs are classes."""
+        return tuple(path[1 : 1 + len(self._class_layer)]) == self._class_layer
+
+    def _in_head(self, path: Sequence[str]) -> bool:
+        return is_head(self.model, path[1]) or self._is_last(path)
+
+    def part(self, key: str) -> str | None:
+        """Returns the part that an entry of the file belongs to."""
+        if self._ours:
+            path = tuple(key.split("/"))
+            if self._in_head(path):
+                return "head"
+            return path[1] if path[1] in self._auxiliary else None
+        if key in self._head:
+            return "head"
+        names = self._auxiliary.items()
+        return next((m for m, theirs in names if key.startswith(f"{theirs}.")), None)
+
+    def parts(self, keys: Iterable[str]) -> set[str]:
+        """Returns the parts that some entries of the file belong to."""
+        return {part for key in keys if (part := self.part(key))}
+
+    def heads_alike(self, entries: Sequence[Entry], found: Shapes) -> bool:
+        """Whether the heads differ in no more than the number of classes."""
+        ours = {self.of(e): self.shape_of(e) for e in entries if self._in_head(e.path)}
+        theirs = {
+            key: shape for key, shape in found.items() if self.part(key) == "head"
+        }
+
+        def without_classes(key: str, shape: tuple[int, ...]) -> list[int]:
+            sizes = list(shape)
+            if key in self.last:
+                del sizes[self._classes_at]
+            return sizes
+
+        return ours.keys() == theirs.keys() and all(
+            without_classes(key, ours[key]) == without_classes(key, theirs[key])
+            for key in ours
+        )
+
+    def other_classes(
+        self,
+        entries: Sequence[Entry],
+        found: Shapes,
+        theirs: Sequence[str] | None,
+        ours: Sequence[str] | None,
+    ) -> str | None:
+        """Returns how the classes of the file differ from the network's; None if they
+        do not, or if the file has no last layer.
+
+        Args:
+          theirs, ours: the names of the classes, where they are known.
+        """
+        kernels = (
+            e for e in entries if self._is_last(e.path) and e.path[-1] == "kernel"
+        )
+        kernel = next(kernels, None)
+        shape = found.get(self.of(kernel)) if kernel else None
+        if kernel is None or not shape:
+            return None
+        count, ours_count = shape[self._classes_at], kernel.shape[-1]
+        if count != ours_count:
+            return f"{count} classes in the file, {ours_count} here"
+        if ours and theirs and list(ours) != list(theirs):
+            return "the file's classes are others"
+        return None
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """What of a file a network does not take.
+
+    Attributes:
+      parts: the parts of which all entries are left out.
+      entries: the names of single entries in the file.
+      reasons: why.
+    """
+
+    keys: Keys
+    parts: set[str]
+    entries: set[str]
+    reasons: list[str]
+
+    def has(self, key: str) -> bool:
+        """Whether an entry of the file is left out."""
+        return self.keys.part(key) in self.parts or key in self.entries
+
+
+def left_out(
+    keys: Keys,
+    entries: Sequence[Entry],
+    found: Shapes,
+    same_head: bool,
+    others: str | None,
+) -> LeftOut:
+    """Returns what is left out of the entries `found` in a file.
+
+    Args:
+      same_head: the heads differ in no more than the number of classes.
+      others: how the classes differ; None: they do not.
+    """
+    in_file, in_model = keys.parts(found), keys.parts(map(keys.of, entries))
+    parts: set[str] = set()
+    single: set[str] = set()
+    reasons = []
+    if "head" not in in_file:
+        parts.add("head")
+        if "head" in in_model:
+            reasons.append("the head, which is not in the file")
+    elif not same_head:
+        parts.add("head")
+        model = keys.model
+        here = f"head={model.head}" if models.has_map(model) else "of another size"
+        reasons.append(f"the head, which is {here} here")
+    elif others:
+        # An auxiliary head is of the same classes.
+        parts |= (in_file | in_model) - {"head"}
+        single = keys.last
+        reasons.append(f"{_names({'head'} | in_model)}: {others}")
+    if only := (in_file ^ in_model) - {"head"}:
+        parts |= only
+        place = "the network" if only & in_file else "the file"
+        reasons.append(f"{_names(only)}: not in {place}")
+    return LeftOut(keys, parts, single, reasons)
+
+
+def _names(modules: set[str]) -> str:
+    return ", ".join(sorted(modules, key=lambda module: (module != "head", module)))
