@@ -1,7 +1,8 @@
 """Runs that are killed at random places end as runs that were left alone.
 
 Each test kills one run at one place, runs the same command again and compares all that
-is left with what the undisturbed run has left. `docs/measured/reliability.md` has the counts.
+is left with what the undisturbed run has left. `docs/measured/reliability.md` has the
+counts.
 
     python -m pytest tests/test_kills.py --slow -n 2
     python -m pytest tests/test_kills.py --slow -n 2 -k "streamed-1"

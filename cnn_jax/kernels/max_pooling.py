@@ -3,7 +3,8 @@
 On the CPU, XLA's gradient of `reduce_window` (`select_and_scatter`) takes up to thirty
 times as long as one pass over the taps of the window, and `reduce_window` itself twice
 as long. XLA may even compute it again for every value of a following matrix product. So
-on the CPU, maxima of floating-point numbers are computed tap by tap (docs/measured/cpu.md).
+on the CPU, maxima of floating-point numbers are computed tap by tap
+(docs/measured/cpu.md).
 """
 
 import functools
