@@ -18,7 +18,10 @@ def page(title: str, introduction: str, parts: Iterable[str]) -> str:
 
 def filled(text: str) -> str:
     """Returns a paragraph in lines of at most 100 characters."""
-    return textwrap.fill(text, 100, break_long_words=False, break_on_hyphens=False)
+    # Code stays on one line.
+    text = re.sub(r"`[^`]*`", lambda code: code[0].replace(" ", "\0"), text)
+    lines = textwrap.fill(text, 100, break_long_words=False, break_on_hyphens=False)
+    return lines.replace("\0", " ")
 
 
 def table(
