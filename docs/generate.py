@@ -15,13 +15,20 @@ from pathlib import Path
 DOCS = Path(__file__).resolve().parent
 sys.path.insert(0, str(DOCS.parent))
 
-from docs.generators import commands, config_keys, layers, networks  # noqa: E402
+from docs.generators import (  # noqa: E402
+    commands,
+    config_keys,
+    errors,
+    layers,
+    networks,
+)
 
 PAGES: dict[str, tuple[str, Callable[[], str]]] = {
     "config_keys": ("reference/config_keys.md", config_keys.page),
     "commands": ("reference/commands.md", commands.page),
     "layers": ("reference/layers.md", layers.page),
     "networks": ("reference/networks.md", networks.page),
+    "errors": ("errors.md", errors.page),
 }
 
 

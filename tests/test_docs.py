@@ -21,7 +21,7 @@ from cnn_jax.runs.resolve import resolve, resolve_smoke
 from cnn_jax.sweeps import experiment
 from cnn_jax.training import config as config_lib
 from docs import generate
-from docs.generators import networks
+from docs.generators import errors, messages, networks
 from tests import pages
 from tests.pages import DOCS, PAGES, PLACEHOLDER, ROOT, SPOKEN, name_of
 
@@ -48,6 +48,40 @@ def test_the_page_of_networks_is_current_but_for_its_table():
 
 
 # ------------------------------------------------------------ pages and links
+
+
+CODE = '''
+class Odd(UserError):
+    """A class of the user's mistakes."""
+
+
+def check(path, count, reason=None):
+    where = f" in {reason}" if reason else ""
+    if count:
+        raise Odd(f"{path} has {count / 2:,.1f} rows{where}: remove {NAMED}.")
+    parser.error("--a goes with --b")
+    warnings.warn(DataWarning("it is " + ("odd" if count else "even")))
+    raise UserError(str(reason))
+
+
+NAMED = "some"
+'''
+
+
+def test_messages_are_collected(tmp_path):
+    (tmp_path / "odd.py").write_text(CODE)
+    found = [(m.kind, m.function, m.text) for m in messages.collect(tmp_path)]
+    assert found == [
+        ("error", "check", "PATH has N rows[ in REASON]: remove some."),
+        ("flags", "check", "--a goes with --b"),
+        ("warning", "check", "it is [odd / even]"),
+    ]
+
+
+def test_a_message_needs_a_group():
+    new = messages.Message("core/new.py", "check", "it is wrong.", "error")
+    with pytest.raises(errors.Ungrouped, match="which group of docs/errors.md"):
+        errors.group_of(new)
 
 
 class Loader(yaml.SafeLoader):
