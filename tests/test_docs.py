@@ -80,7 +80,7 @@ def test_messages_are_collected(tmp_path):
 
 def test_a_message_needs_a_group():
     new = messages.Message("core/new.py", "check", "it is wrong.", "error")
-    with pytest.raises(errors.Ungrouped, match="which group of docs/errors.md"):
+    with pytest.raises(errors.Ungrouped, match="which group of docs"):
         errors.group_of(new)
 
 

@@ -386,7 +386,7 @@ def _written(x: Array) -> Array:
     XLA's CPU compiler computes what is cheap once more for each that reads it, within
     the loop that transposes, whose order is the worst to do so: the transposition
     takes ten times as long. It does not look through a condition. This one is always
-    true, which XLA does not see (it does not honour `lax.optimization_barrier` here).
+    true, which XLA does not see (it does not honor `lax.optimization_barrier` here).
     """
     bits = lax.bitcast_convert_type(x[(0,) * x.ndim], jnp.int32)
     return lax.cond(((bits | 1) & 1) == 1, lambda x: x, jnp.zeros_like, x)
