@@ -25,7 +25,7 @@ class Localization(Classification):
     """Classification by the class of an image's first box that counts; no box is
     learned from, and no image without one.
 
-    Attributes:
+    Attributes, beside those of `Classification`:
       box_share: a box is around the values above this share of the map's largest; in
         photos 0.2 (section 3.2).
     """

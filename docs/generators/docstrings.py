@@ -48,7 +48,10 @@ def _own(thing: Any) -> dict[str, str]:
     found: dict[str, str] = {}
     for section in SECTIONS:
         block = re.search(
-            rf"^{section}:\n((?:[ \t]+\S.*\n?|\n)*)", _lines(thing), re.MULTILINE
+            # "Attributes: those of `Classification`, and" is a beginning too.
+            rf"^{section}\b.*\n((?:[ \t]+\S.*\n?|\n)*)",
+            _lines(thing),
+            re.MULTILINE,
         )
         for names, text in _entries(block[1]) if block else ():
             found |= dict.fromkeys(names.split(", "), text)
