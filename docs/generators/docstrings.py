@@ -3,6 +3,7 @@
 import inspect
 import re
 import sys
+import textwrap
 from typing import Any
 
 SECTIONS = ("Args", "Attributes")
@@ -60,7 +61,7 @@ def _own(thing: Any) -> dict[str, str]:
 
 def _entries(block: str) -> list[tuple[str, str]]:
     """The entries of a section: their names and texts."""
-    lines = inspect.cleandoc(block).splitlines()
+    lines = textwrap.dedent(block).splitlines()
     found: list[tuple[str, str]] = []
     for line in lines:
         entry = ENTRY.fullmatch(line)
