@@ -74,14 +74,16 @@ def collect(package: Path = PACKAGE) -> list[Message]:
 
 def _derived(files: dict[str, ast.Module], names: set[str]) -> set[str]:
     """The names, and those of all classes that are derived from them."""
+    bases = {
+        node.name: {_name(base) for base in node.bases}
+        for tree in files.values()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef)
+    }
     known, before = set(names), set()
     while known != before:
         before = set(known)
-        for tree in files.values():
-            for node in ast.walk(tree):
-                if isinstance(node, ast.ClassDef):
-                    bases = {_name(base) for base in node.bases}
-                    known |= {node.name} if bases & known else set()
+        known |= {name for name, theirs in bases.items() if theirs & known}
     return known
 
 
