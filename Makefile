@@ -33,6 +33,7 @@ style: $(TESTABLE)
 	$(RUN) -m ruff format --check .
 	$(RUN) -m ruff check .
 	$(RUN) -m mypy
+	$(RUN) -m codespell_lib README.md CONTRIBUTING.md docs cnn_jax tests configs experiments
 
 # The site, in site/; a broken link is an error.
 docs: $(DOCUMENTED)

@@ -17,6 +17,7 @@ FILES = {path.relative_to(TESTS) for path in TESTS.rglob("test_*.py")}
 # Tests of more than one module, and what they are about.
 WHOLE = {
     "analysis/test_explanation.py": "the formulas of every layer of every network",
+    "test_docs.py": "the pages of the project, and the commands on them",
     "test_devices.py": "several devices and several hosts",
     "test_experiments.py": "the files of experiments/",
     "test_extending.py": "the examples of docs/guides/extending.md",

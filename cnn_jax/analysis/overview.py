@@ -108,46 +108,44 @@ def render(summaries: Sequence[Summary], format: str = "table") -> str:
         raise unknown("format", format, costs.FORMATS)
     if format == "json":
         return strict_json.dumps(as_json(summaries), indent=2)
-    headers = ["network", "input", "parameters", "in training only", "macs"]
-    headers += ["weighted layers", "receptive field", "output stride"]
-    headers += ["published parameters", "difference", "published macs", "difference"]
-    rows = []
-    for summary in summaries:
-        published = summary.published
-        parameters = _or_dash(published.parameters, "{:,}")
-        macs = published.macs and published.macs // MILLION
-        row = [
-            summary.name,
-            costs.field_text(published.input_shape),
-            f"{summary.parameters:,}",
-            f"{summary.training_only_parameters:,}",
-            f"{summary.macs:,}",
-            summary.weighted_layers,
-            costs.field_text(summary.receptive_field),
-            costs.field_text(summary.output_stride),
-            f"{parameters} in all" if published.auxiliary else parameters,
-            _or_dash(summary.parameter_difference, "{:+,}"),
-            _or_dash(macs, "{:,} M"),
-            _or_dash(summary.macs_difference, "{:+,}"),
-        ]
-        row[3] = row[3] if summary.training_only_parameters else ""
-        rows.append([*row, published.source] if format == "markdown" else row)
-    if format == "markdown":
-        headers.append("published by")
-    right, left = ("right",), ("left",)
+    headers = ["network", "input", "parameters", "published parameters", "macs"]
+    headers += ["weighted layers", "receptive field / stride", "published by"]
+    columns = len(headers) if format == "markdown" else len(headers) - 1
     return tabulate(
-        rows,
-        headers=headers,
+        [_row(summary)[:columns] for summary in summaries],
+        headers=headers[:columns],
         tablefmt=costs.FORMATS[format],
-        colalign=left * 2 + right * 10 + left * (len(headers) - 12),
+        colalign=[*["left"] * 2, *["right"] * 5, "left"][:columns],
         disable_numparse=True,
     )
 
 
-def _or_dash(value: int | None, format: str) -> str:
-    if value is None:
-        return "-"
-    return format.format(value) if value else "0"
+def _row(summary: Summary) -> list[str]:
+    """The cells of a network. Differences are shown where there are some."""
+    published = summary.published
+    training_only = summary.training_only_parameters
+    field = costs.field_text(summary.receptive_field)
+    parameters = "-"
+    if published.parameters is not None:
+        parameters = f"{published.parameters:,}{' in all' * published.auxiliary}"
+        parameters += _difference(summary.parameter_difference)
+    return [
+        summary.name,
+        costs.field_text(published.input_shape),
+        f"{summary.parameters:,}"
+        + (f" + {training_only:,} in training" if training_only else ""),
+        parameters,
+        f"{summary.macs:,}{_difference(summary.macs_difference)}",
+        str(summary.weighted_layers),
+        field
+        if field == "-"
+        else f"{field} / {costs.field_text(summary.output_stride)}",
+        published.source,
+    ]
+
+
+def _difference(value: int | None) -> str:
+    return f" (differs by {value:+,})" if value else ""
 
 
 def update(path: Path, table: str) -> None:

@@ -17,7 +17,7 @@ STRENGTHS = 10.0 ** np.arange(-4, 3)
 
 
 def linear(features: Features, labels: Labels) -> Callable[[Features], Labels]:
-    """Logistic regression on standardised features: a linear probe.
+    """Logistic regression on standardized features: a linear probe.
 
     The strength of the regularization is the best of `STRENGTHS` in five-fold
     cross-validation of the training examples (as many folds as the smallest class has

@@ -10,7 +10,7 @@ from typing import Any
 VERSION = 2
 # By the version that brought the new name: values of keys, `{key: {old: new}}`.
 RENAMED: dict[int, dict[str, dict[Any, Any]]] = {
-    2: {"task.name": {"localisation": "localization"}},
+    2: {"task.name": {"localisation": "localization"}},  # codespell:ignore
 }
 
 

@@ -1,4 +1,33 @@
-"""Which keys a config has: those that the functions and models it names read."""
+"""Which keys a config has: those that the functions and models it names read.
+
+The following keys are no parameters of one function.
+
+Attributes:
+  seed: the number from which initial weights, the order of the examples, augmentation
+    and dropout are drawn.
+  data.name: the data source: a name of `data.SOURCES`, such as `digits` or
+    `tfds:cifar10`, or an import path.
+  data.augmentations: import paths of further augmentations.
+  model.name: the network: a name of `models.MODELS`, a network on a backbone such as
+    `unet:resnet18`, or an import path.
+  model.num_classes: the number of outputs; None: the number of classes of the data.
+  model.init_from: weights to start from: a run's folder, a weight file, a folder of
+    `convert`, another Orbax checkpoint, or `hf:REPOSITORY`.
+  model.dtype: the type of the computation: `float32`, `bfloat16` or `float16`; None:
+    `float32`.
+  task.name: the task: a name of `tasks.TASKS`, or an import path.
+  optimizer.name: the optimizer: a name of `optimizers.OPTIMIZERS`, or an import path.
+  schedule.name: the schedule: a name of `schedules.SCHEDULES`, or an import path.
+  train.steps: the length of the run.
+  train.cache_features: whether the last feature maps of frozen layers are computed once
+    and kept in memory; None: wherever this gives the same results.
+  train.log_every: how often training metrics are logged.
+  eval.every: how often the test split is evaluated and a checkpoint is saved. The last
+    step always is.
+  eval.batch_size: examples a batch of an evaluation; None: `data.batch_size`.
+  checkpoint.every: how often a checkpoint is saved between evaluations; None: never.
+  checkpoint.keep: how many of the newest checkpoints are kept, beside the best one.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any

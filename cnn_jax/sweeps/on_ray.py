@@ -82,7 +82,7 @@ def launch(
 def train(command: Sequence[str], log: str, folder: str) -> int:
     """What a worker does: executes a run's command and returns its exit code.
 
-    Cancelled by the sweep (KeyboardInterrupt), it has the run save its state and end.
+    Canceled by the sweep (KeyboardInterrupt), it has the run save its state and end.
     """
     with open(log, "ab") as file:
         process = subprocess.Popen(

@@ -28,6 +28,11 @@ def sgd(
 ) -> optax.GradientTransformation:
     """Gradient descent with momentum; decay is part of the gradient (L2).
 
+    Args:
+      momentum: the rate of the moving sum of gradients; 0: no momentum.
+      nesterov: use Nesterov's momentum.
+      weight_decay: the weights times this number are added to the gradient.
+
     Raises:
       UserError: Nesterov's momentum without a momentum.
     """
@@ -49,7 +54,15 @@ def adamw(
     eps: Positive = 1e-8,
     weight_decay: NotNegative = 0.01,
 ) -> optax.GradientTransformation:
-    """Adam with decay apart from the gradient (Loshchilov and Hutter 2019)."""
+    """Adam with decay apart from the gradient (Loshchilov and Hutter 2019).
+
+    Args:
+      b1: the rate of the moving average of the gradient.
+      b2: the rate of the moving average of the squared gradient.
+      eps: added to the denominator.
+      weight_decay: each step subtracts the weights times this number and the learning
+        rate.
+    """
     return optax.adamw(
         schedule, b1, b2, eps, weight_decay=weight_decay, mask=decay_mask
     )
@@ -67,6 +80,12 @@ def lion(
     Chen et al. 2023, "Symbolic Discovery of Optimization Algorithms", algorithm 2. The
     authors advise a learning rate 3 to 10 times smaller than AdamW's, and a weight
     decay larger by the same factor.
+
+    Args:
+      b1: the rate of the interpolation whose sign is the step.
+      b2: the rate of the moving average of the gradient.
+      weight_decay: each step subtracts the weights times this number and the learning
+        rate.
     """
     return optax.lion(schedule, b1, b2, weight_decay=weight_decay, mask=decay_mask)
 
@@ -140,9 +159,12 @@ def make(
 ) -> optax.GradientTransformation:
     """`optimizer` on gradients whose global norm is at most `clip_norm`.
 
-    `learning_rate` (the schedule's peak; 0 changes the batch statistics alone) and
-    `ema_decay` (the rate of the moving average of the parameters, which evaluation then
-    uses) are read by the loop.
+    Args:
+      learning_rate: the schedule's peak; 0 changes the batch statistics alone. The loop
+        reads it.
+      clip_norm: the largest global norm of the gradient; None: no limit.
+      ema_decay: the rate of the moving average of the parameters, which evaluation then
+        uses; None: no average. The loop reads it.
     """
     del learning_rate, ema_decay
     if clip_norm is None:

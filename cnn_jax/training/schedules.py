@@ -18,6 +18,9 @@ Schedule = Callable[[int | jax.Array], jax.Array]
 def constant(peak: float, steps: int, *, warmup: Duration = 0) -> Schedule:
     """`peak` throughout, after a linear warm-up from 0.
 
+    Args:
+      warmup: the length of the warm-up.
+
     Raises:
       UserError: the warm-up is as long as the run.
     """
@@ -32,6 +35,10 @@ def cosine(
     end_factor: Annotated[float, Range(least=0, most=1)] = 0.0,
 ) -> Schedule:
     """Half a cosine from `peak` to `peak * end_factor` (Loshchilov and Hutter 2017).
+
+    Args:
+      warmup: the length of the warm-up.
+      end_factor: the last learning rate as a share of the peak.
 
     Raises:
       UserError: as `constant`.
@@ -52,6 +59,11 @@ def step(
 
     Boundaries are fractions of the whole run: (0.5, 0.75) is the schedule of
     He et al. (2016) for CIFAR-10.
+
+    Args:
+      warmup: the length of the warm-up.
+      boundaries: fractions of the run, in ascending order.
+      factor: the factor of the learning rate at each boundary.
 
     Raises:
       UserError: as `constant`, or boundaries that do not ascend.

@@ -47,7 +47,7 @@ def inputs(draw):
     return x, *rng.standard_normal((2, channels))
 
 
-def standardised(x, axes):
+def standardized(x, axes):
     mean = x.mean(axes, keepdims=True)
     variance = ((x - mean) ** 2).mean(axes, keepdims=True)
     return (x - mean) / np.sqrt(variance + EPSILON)
@@ -79,7 +79,7 @@ def test_batch_norm_matches_its_formula(case):
     stats = {"mean": mean, "var": variance}
 
     y, updates = run(BatchNorm(use_running_average=False), x, params, batch_stats=stats)
-    close(y, standardised(x, axes) * scale + bias)
+    close(y, standardized(x, axes) * scale + bias)
     close(updates["batch_stats"]["mean"], 0.9 * mean + 0.1 * x.mean(axes))
     close(updates["batch_stats"]["var"], 0.9 * variance + 0.1 * x.var(axes))
 
@@ -96,12 +96,12 @@ def test_layer_and_group_norm_match_their_formulas(case):
     channels = x.shape[-1]
 
     y, _ = run(LayerNorm(), x, params)
-    close(y, standardised(x, -1) * scale + bias)
+    close(y, standardized(x, -1) * scale + bias)
 
     for size in (size for size in (1, 2, 3, channels) if channels % size == 0):
         groups = [x[..., i : i + size] for i in range(0, channels, size)]
         axes = tuple(range(1, x.ndim))
-        expected = np.concatenate([standardised(g, axes) for g in groups], -1)
+        expected = np.concatenate([standardized(g, axes) for g in groups], -1)
         for norm in (GroupNorm(channels // size), GroupNorm(group_size=size)):
             y, _ = run(norm, x, params)
             close(y, expected * scale + bias)
@@ -132,7 +132,7 @@ def test_bfloat16_keeps_float32_statistics(norm):
     y, variables = norm.init_with_output(jax.random.key(0), x)
     assert y.dtype == jnp.bfloat16
     assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
-    expected = standardised(np.array(x, float), (1, 2, 3))
+    expected = standardized(np.array(x, float), (1, 2, 3))
     np.testing.assert_allclose(y.astype(float), expected, rtol=0.01)
 
 
@@ -165,7 +165,7 @@ def test_batch_norm_far_from_zero(axis_name):
     shards = x.reshape(2, 4, 4, 4, 3) if axis_name else x[None]
     y, updates = jax.vmap(apply, axis_name=BATCH_AXIS)(shards)
     exact = x.astype(float)
-    expected = standardised(exact, (0, 1, 2))
+    expected = standardized(exact, (0, 1, 2))
     np.testing.assert_allclose(y.reshape(x.shape), expected, atol=1e-3)
     for shard in updates["batch_stats"]["var"]:
         variance = 0.9 + 0.1 * exact.var((0, 1, 2))
@@ -254,11 +254,11 @@ def test_instance_norm_matches_its_formula(case):
     params = {"scale": scale, "bias": bias}
     space = tuple(range(1, x.ndim - 1))
     y, _ = run(InstanceNorm(), x, params)
-    close(y, standardised(x, space) * scale + bias)
+    close(y, standardized(x, space) * scale + bias)
     group, _ = run(GroupNorm(group_size=1), x, params)
     close(y, group)
     plain = InstanceNorm(use_scale=False, use_bias=False)
-    close(run(plain, x, {})[0], standardised(x, space))
+    close(run(plain, x, {})[0], standardized(x, space))
     for found, expected in zip(
         channel_moments(jnp.asarray(x, jnp.float32)),
         (x.mean(space), np.sqrt(x.var(space) + EPSILON)),
@@ -278,14 +278,14 @@ def test_adain_gives_the_moments_of_the_style(case, side):
     space = tuple(range(1, content.ndim - 1))
     mean = style.mean(space, keepdims=True)
     std = np.sqrt(style.var(space, keepdims=True) + EPSILON)
-    close(y, standardised(content, space) * std + mean)
+    close(y, standardized(content, space) * std + mean)
 
 
 @pytest.mark.parametrize("norm", [LayerNorm(), GroupNorm(1), GroupNorm(group_size=2)])
 def test_values_near_each_other(norm):
     x = np.array([[[100, 100.25]]])
     y, _ = run(norm, x, {"scale": np.ones(2), "bias": np.zeros(2)})
-    np.testing.assert_allclose(y, standardised(x, -1), rtol=1e-5)
+    np.testing.assert_allclose(y, standardized(x, -1), rtol=1e-5)
 
 
 def test_group_norm_is_one_layer():

@@ -24,10 +24,11 @@ def old(tmp_path):
 
 
 def test_names_of_version_1():
-    given = {"seed": 0, "task": {"name": "localisation"}, "data": {"name": "digits"}}
+    task = {"name": "localisation"}  # codespell:ignore
+    given = {"seed": 0, "task": task, "data": {"name": "digits"}}
     found = migration.migrated(given, 1)
     assert found == {**given, "task": {"name": "localization"}}
-    assert given["task"]["name"] == "localisation"
+    assert given["task"]["name"] == "localisation"  # codespell:ignore
     assert migration.migrated(found, migration.VERSION) == found
 
 

@@ -1,0 +1,1 @@
+"""What `docs/generate.py` writes: one page of the reference a file."""
