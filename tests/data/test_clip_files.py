@@ -225,5 +225,5 @@ def test_frames_are_in_memory_one_at_a_time(tmp_path):
 def test_what_is_no_file(tmp_path):
     for name in ("a.gif", "a.mp4"):
         os.mkfifo(tmp_path / name)
-        with pytest.raises(UserError, match="it is no regular file"):
+        with pytest.raises(UserError, match="it is not a regular file"):
             clip_files.frames(tmp_path / name, everything)

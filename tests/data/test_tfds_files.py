@@ -214,7 +214,7 @@ def test_features_in_their_former_form(folder):
     [
         (b"dark\n", "has 1 class names, 1 of them different, and .* 2 classes"),
         (b"dark\ndark\n", "has 2 class names, 1 of them different"),
-        (b"", "has 0 names"),
+        (b"", "has 0 class names"),
         (b"dark\nl\xefght\n", "is damaged: 'utf-8' codec"),
     ],
 )
