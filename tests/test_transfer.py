@@ -259,7 +259,7 @@ def test_the_config_starts_from_its_own_source(done, call, tmp_path):
     done("main", f"{config}:source", "--smoke", f"--workdir={source}")
     flags = ["--smoke", f"--config.model.init_from={source}", f"--workdir={workdir}"]
     out = done("main", config, *flags)
-    assert "left out: head: the file's classes have other names" in out
+    assert "left out: head: the file's classes are not the network's" in out
     assert config_json.read(workdir).dataset.classes == ("5", "6", "7", "8", "9")
     before, after = variables(source, "best"), variables(workdir)
     for key, value in before.items():

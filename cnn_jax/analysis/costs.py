@@ -93,7 +93,7 @@ class Table(Sequence):
 
     @property
     def training_only_parameters(self) -> int:
-        """The number of trainable parameters of auxiliary heads, used in training only."""
+        """The trainable parameters of auxiliary heads, which only training uses."""
         return sum(row.parameters for row in self.rows if row.training_only)
 
     @property

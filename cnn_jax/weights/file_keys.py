@@ -125,7 +125,7 @@ class Keys:
         if count != ours_count:
             return f"{count} classes in the file, {ours_count} here"
         if ours and theirs and list(ours) != list(theirs):
-            return "the file's classes have other names or another order"
+            return "the file's classes are not the network's"
         return None
 
 

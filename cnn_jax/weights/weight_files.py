@@ -371,7 +371,7 @@ def write_file(
 
 @contextlib.contextmanager
 def _replacing(path: Path) -> Iterator[Path]:
-    """Yields a new path, whose content then replaces `path`, completely or not at all."""
+    """Yields a temporary path that then replaces `path`, completely or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     # The name does not contain the path's own name, which may have the maximal length.
     new = path.with_name(f".cnn_jax-{os.getpid()}.tmp")

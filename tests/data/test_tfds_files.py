@@ -298,7 +298,7 @@ def test_labels_and_pictures_other_than_declared(folder):
     feature(folder, "image", "image", shape={"dimensions": ["-1", "-1", "4"]})
     assert "features.json is damaged: Acceptable `channels` for" in one_line(folder)
     feature(folder, "image", "image", encodingFormat="png")
-    assert "images of 4 channels" in one_line(folder)
+    assert "images with 4 channels" in one_line(folder)
     feature(folder, "image", "image", shape={"dimensions": ["-1", "-1", "3"]})
     changed(
         folder / "features.json",

@@ -71,7 +71,7 @@ def test_all_of_a_networks_own_weights():
     ("classes", "words"),
     [
         (["a", "b", "c", "d"], "head: 3 classes in the file, 4 here"),
-        (["b", "a", "c"], "head: the file's classes have other names"),
+        (["b", "a", "c"], "head: the file's classes are not the network's"),
     ],
 )
 def test_a_head_of_other_classes_is_left_out(classes, words):
@@ -347,7 +347,7 @@ def test_a_detector_of_other_classes():
     for classes, words in (
         ("abc", None),
         ("ab", "head: 3 classes in the file, 2 here"),
-        ("abd", "head: the file's classes have other names"),
+        ("abd", "head: the file's classes are not the network's"),
     ):
         model = detector(len(classes))
         found = pretrained.fit(weights, "x", name, model, size, list(classes))
