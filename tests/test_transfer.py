@@ -133,7 +133,7 @@ def test_the_normalization_travels(source, done, call, tmp_path):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (["--config.model.name=resnet20"], "not those of resnet20, but of plain"),
+        (["--config.model.name=resnet20"], "not belong to resnet20, but to plain"),
         (["--config.model.widths=(4, 9)"], "has the shape"),
         (["--config.model.init_from=configs"], "configs is not a folder of weights"),
         (["--config.optimizer.reinitialize=x"], "reinitialize=x matches no parameter"),

@@ -46,8 +46,8 @@ def linear(features: Features, labels: Labels) -> Callable[[Features], Labels]:
 def nearest(features: Features, labels: Labels) -> Callable[[Features], Labels]:
     """Returns a k-nearest-neighbors probe (Wu et al. 2018, section 3.4).
 
-    The 20 nearest training examples by cosine similarity s vote with weights exp(s /
-    0.07). See `linear` for the arguments and the result.
+    The 20 nearest training examples vote, each with the weight exp(s / 0.07) for a
+    cosine similarity of s. See `linear` for the arguments and the result.
     """
     from sklearn.neighbors import KNeighborsClassifier
 

@@ -21,7 +21,7 @@ OWN |= {os.path.realpath(place) for place in OWN}
 TRUSTED = OWN | {os.path.dirname(PACKAGE), os.path.dirname(os.path.realpath(PACKAGE))}
 # Folders of the user's code: the working directory, and the folders of config files.
 FOLDERS: list[str] = []
-# Folders of runs that were to be put on `sys.path`, but were not.
+# Folders of runs that are kept off `sys.path`.
 REFUSED: list[str] = []
 
 

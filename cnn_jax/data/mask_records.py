@@ -102,8 +102,8 @@ class MaskRecords(Records):
         label = table[mask]
         if label.min() < 0:
             raise UserError(
-                f"mask {name} has the value {mask[label < 0][0]}, which is no class: "
-                "name more of data.classes, or add it to data.ignored."
+                f"mask {name} has the value {mask[label < 0][0]}, which is not a "
+                "class: add names to data.classes, or the value to data.ignored."
             )
         image = images.stretch(example.picture, self.image_shape, example.name)
         return {"image": image, "label": label.astype(np.uint8)}

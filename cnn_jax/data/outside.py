@@ -87,12 +87,12 @@ def _check_arrays(where: str, split: Arrays, dataset: Dataset, role: str) -> Non
     array_checks.check(where, split, dataset.labels)
     if split.image_shape != dataset.image_shape:
         raise UserError(
-            f"{where}: images have the shape {split.image_shape}; image_shape says "
+            f"{where}: images have the shape {split.image_shape}; image_shape states "
             f"{dataset.image_shape}."
         )
     if split.label_shape != dataset.label_shape:
         raise UserError(
-            f"{where}: labels have the shape {split.label_shape}; label_shape says "
+            f"{where}: labels have the shape {split.label_shape}; label_shape states "
             f"{dataset.label_shape}."
         )
     unseen = dataset.unseen if role != "train" else ()

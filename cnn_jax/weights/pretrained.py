@@ -110,7 +110,7 @@ def fit(
     found = {key: shape for key, shape in found.items() if not left.has(key)}
     what = name
     if facts.get("model", name) != name:
-        what = f"{name}, but of {facts['model']}"
+        what = f"{name}, but to {facts['model']}"
     try:
         torch_weights.check(what, {keys.of(e): keys.shape_of(e) for e in wanted}, found)
         flat = {e.path: keys.value_of(e, arrays[keys.of(e)]) for e in wanted}
@@ -149,7 +149,7 @@ def _fit_backbone(
     return Loaded(
         unflatten_dict(kept),
         f"{len(kept)} of {len(known)} entries ({parameters:,} parameters) start from "
-        f"{path}: those of the backbone {backbone}, without its head",
+        f"{path}: the backbone {backbone}, without its head",
     )
 
 

@@ -286,7 +286,7 @@ def check(what: str, expected: Mapping[str, Any], found: Mapping[str, Any]) -> N
         )
     if complaints:
         raise UserError(
-            f"the weights are not those of {what}: {'; '.join(complaints)}."
+            f"the weights do not belong to {what}: {'; '.join(complaints)}."
         )
 
 

@@ -149,7 +149,7 @@ def test_weights_that_do_not_fit(change, words):
 def test_weights_of_another_network_are_named():
     weights = weights_of(plain(), name="resnet20")
     del weights.arrays["params/stage1_layer1/conv/kernel"]
-    with pytest.raises(UserError, match="not those of plain, but of resnet20"):
+    with pytest.raises(UserError, match="not belong to plain, but to resnet20"):
         fit(weights, plain())
 
 
@@ -174,7 +174,7 @@ def test_our_weights_of_a_backbone():
     assert found.keys() == expected.keys() != set()
     for key, value in expected.items():
         np.testing.assert_array_equal(found[key], value)
-    assert "those of the backbone plain, without its head" in loaded.report
+    assert "the backbone plain, without its head" in loaded.report
 
 
 class Theirs(nn.Module):
