@@ -140,7 +140,7 @@ def test_a_folder_is_replaced_on_request_only(call, refused, file, tmp_path):
     assert {p.name for p in tmp_path.iterdir()} == {file.name, "weights"}
     (folder / "weights.json").unlink()
     line = refused(*arguments, "--overwrite")
-    assert "no folder of weights" in line and "weights.json" in line
+    assert "not a folder of weights" in line and "weights.json" in line
     arguments[-1] = f"--output={file}"
     assert "is a file, not a folder" in refused(*arguments, "--overwrite")
 
@@ -154,7 +154,7 @@ def test_a_folder_is_replaced_on_request_only(call, refused, file, tmp_path):
         (["--model=squeezenet1_0"], ["features.0.weight", "(64, 3, 3, 3)", "96, 3, 7"]),
         (["--weights=none.safetensors"], ["no weights at none.safetensors"]),
         (["--weights=README.md"], ["README.md", ".safetensors, .pth, .pt"]),
-        (["--weights=tests"], ["tests is no folder of weights", "weights.json"]),
+        (["--weights=tests"], ["tests is not a folder of weights", "weights.json"]),
         (["--workdir=runs/x"], ["--workdir, or --model and --weights"]),
     ],
 )
@@ -265,7 +265,7 @@ def test_torch_files(suffix, call, squeezenet, refused, tmp_path):
     file.write_bytes(file.read_bytes()[:-5000])
     assert "cannot be read as weights" in refused(*arguments, "--overwrite")
     torch.save([1, 2], file)
-    assert "holds a list and no state dict" in refused(*arguments, "--overwrite")
+    assert "holds a list, and not a state dict" in refused(*arguments, "--overwrite")
 
 
 # ----------------------------------------------------------------------- init_from
@@ -472,7 +472,7 @@ def test_two_devices_start_from_it_too(call, resnet, run, tmp_path):
         (["--config.model.stem=imagenet"], ["conv1.weight", "(4, 1, 7, 7)"]),
         (["--config.model.stage_sizes=(1, 2)"], ["layer2.1.conv1.weight", "missing"]),
         (["--config.model.init_from=x.pth"], ["no weights at x.pth"]),
-        (["--config.model.init_from=tests"], ["no folder of weights"]),
+        (["--config.model.init_from=tests"], ["not a folder of weights"]),
         (["--config.model.init_form=x"], ["'config.model.init_from'?"]),
     ],
 )

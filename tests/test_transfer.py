@@ -133,9 +133,9 @@ def test_the_normalization_travels(source, done, call, tmp_path):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (["--config.model.name=resnet20"], "not those of resnet20, but of plain"),
+        (["--config.model.name=resnet20"], "not belong to resnet20, but to plain"),
         (["--config.model.widths=(4, 9)"], "has the shape"),
-        (["--config.model.init_from=configs"], "configs is no folder of weights"),
+        (["--config.model.init_from=configs"], "configs is not a folder of weights"),
         (["--config.optimizer.reinitialize=x"], "reinitialize=x matches no parameter"),
         (["--config.optimizer.train_only=x"], "train_only=x matches no parameter"),
     ],
@@ -259,7 +259,7 @@ def test_the_config_starts_from_its_own_source(done, call, tmp_path):
     done("main", f"{config}:source", "--smoke", f"--workdir={source}")
     flags = ["--smoke", f"--config.model.init_from={source}", f"--workdir={workdir}"]
     out = done("main", config, *flags)
-    assert "left out: head: the file's classes are others" in out
+    assert "left out: head: the file's classes are not the network's" in out
     assert config_json.read(workdir).dataset.classes == ("5", "6", "7", "8", "9")
     before, after = variables(source, "best"), variables(workdir)
     for key, value in before.items():

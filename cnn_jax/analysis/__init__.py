@@ -1,1 +1,1 @@
-"""What a network is made of and what it costs."""
+"""Analysis of networks: layers, costs and receptive fields."""

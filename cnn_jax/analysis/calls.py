@@ -1,4 +1,4 @@
-"""Which modules a network calls, and which of them are its layers."""
+"""The modules that a network calls, and the layers among them."""
 
 import contextlib
 import itertools
@@ -25,17 +25,16 @@ class Call:
     """One call of a module, by another module or by the user.
 
     Attributes:
+      module: the module.
       method: the name of the method.
       scope: the name of the `jax.named_scope` around its operations.
-      lifted: it is part of a program inside of the network's, such as that of `nn.scan`
-        or `nn.remat`, which may run several times, or never.
-      leaf: it calls no other module.
-      in_shape, out_shape: for one example; None where it takes or returns something
-        other than an array.
-      output: the index of its output among `Recorder.outputs`; None where it has none.
-      memory: bytes of the output for one example; 0 where it is the output of a call
-        before.
-      unchanged: the output is the input itself.
+      lifted: whether it is part of an inner program, such as that of `nn.scan` or
+        `nn.remat`, which may run several times or never.
+      leaf: whether it calls no other module.
+      in_shape, out_shape: for one example; None if the input or output is not an array.
+      output: the index of its output in `Recorder.outputs`; None if it is not there.
+      memory: bytes of the output for one example; 0 if an earlier call has returned it.
+      unchanged: whether the output is the input itself.
     """
 
     module: nn.Module
@@ -51,7 +50,7 @@ class Call:
 
     @property
     def described(self) -> bool:
-        """Whether the layer's own formulas hold for this call."""
+        """Whether the layer's own formulas are valid for this call."""
         return (
             isinstance(self.module, Described)
             and self.method == "__call__"
@@ -62,7 +61,7 @@ class Call:
 
 @dataclass
 class _Open:
-    """A call that has not ended."""
+    """A call that has not returned yet."""
 
     path: Path
     lifted: bool
@@ -70,17 +69,17 @@ class _Open:
 
 
 class Recorder:
-    """Notes the calls of all modules, in the order in which they end.
+    """A recorder of the calls of all modules, in the order in which they return.
 
-    The methods that a module calls of itself belong to the call around them.
+    If a module calls another method of its own, this is part of the outer call.
 
     Attributes:
-      calls: those of the last recording.
-      outputs: the arrays that they returned, except from lifted calls, whose arrays
-        exist inside of the lifted program alone.
+      calls: the calls of the last recording.
+      outputs: the arrays that the calls returned. Lifted calls are left out, because
+        their arrays exist only inside the lifted program.
       types: the class of each module that was used, by its path.
-      scope: matches `UNCOUNTED` and `Call.scope` of this recorder alone: JAX keeps
-        traced programs, with the scopes of the recorder that saw them.
+      scope: matches `UNCOUNTED` and the `Call.scope`s of this recorder only. JAX caches
+        traced programs, whose scopes may come from another recorder.
     """
 
     def __init__(self):
@@ -99,7 +98,7 @@ class Recorder:
 
     @contextlib.contextmanager
     def recording(self) -> Iterator[None]:
-        """Where modules are called; what was recorded before is dropped."""
+        """Records the calls of modules in the block, and forgets earlier recordings."""
         self._clear()
         with nn.intercept_methods(self._record):
             yield
@@ -113,8 +112,9 @@ class Recorder:
         if context.method_name == "setup":
             return method(*args, **kwargs)
         if self._open and self._open[-1].path == path:
-            # The module inside of one that `nn.scan` and the like made. Other methods
-            # may be traced elsewhere, to learn the shape of a parameter.
+            # `nn.scan` and similar functions wrap the module in another one of the same
+            # path. Other methods may be traced elsewhere, to find the shape of a
+            # parameter.
             if context.method_name == "__call__":
                 self._open[-1].lifted |= lifted
             return method(*args, **kwargs)
@@ -149,7 +149,7 @@ class Recorder:
         return output
 
     def _new_bytes(self, output: Any) -> int:
-        """The bytes of those arrays that no call returned before."""
+        """Returns the bytes of the arrays that no earlier call has returned."""
         arrays = [a for a in jax.tree.leaves(output) if _shape(a) is not None]
         new = {id(a): a for a in arrays if id(a) not in self._seen}
         self._seen |= new
@@ -165,16 +165,16 @@ def layers(
     own: Collection[Path],
     macs: Mapping[str | None, int],
 ) -> list[Call]:
-    """The calls of layers.
+    """Returns the calls of layers.
 
-    Layers are modules with parameters of their own; modules that call no other module
-    and make an array of an array; and modules that multiply matrices themselves, such
-    as attention.
+    Layers are modules with parameters of their own, modules that call no other module
+    and map an array to another array, and modules that multiply matrices themselves,
+    such as attention.
 
     Args:
       own: the paths of modules with parameters; see `own_parameters`.
       macs: the multiply-accumulates of the program by `Call.scope`. A lifted call that
-        is not part of the program, since JAX traced it more than once, is left out.
+        is not in it is left out: JAX traced it more than once.
     """
 
     def is_layer(call: Call) -> bool:
@@ -190,9 +190,9 @@ def layers(
 
 
 def own_parameters(params: Any, modules: Collection[Path]) -> dict[Path, int]:
-    """How many parameters each of `modules` has itself.
+    """Returns how many parameters each of `modules` has itself, by path.
 
-    A parameter belongs to the innermost module that its path is inside of.
+    A parameter belongs to the innermost module around its path.
     """
     own: dict[Path, int] = {}
     for path, value in flatten_dict(nn.unbox(params)).items():

@@ -1,8 +1,8 @@
-"""What a model costs: its layers with shapes, parameters, operations and memory.
+"""The cost of a model: its layers with shapes, parameters, operations and memory.
 
-Nothing is computed: shapes and receptive fields come from tracing, so that a large
-network costs no memory. Multiply-accumulates come from the formulas of the layers
-(`layers.Described`), or, for layers that have none, from the traced program.
+Nothing is computed: shapes and receptive fields come from tracing, so even a large
+network needs no memory. Multiply-accumulates come from the layers' formulas
+(`layers.Described`), or from the traced program for layers without formulas.
 """
 
 import dataclasses
@@ -25,25 +25,26 @@ Shape = tuple[int, ...]
 
 @dataclasses.dataclass(frozen=True)
 class Layer:
-    """One row: one call of a layer.
+    """One row of a table: one call of a layer.
 
     Attributes:
       name: the path of the module, as in the parameters: "stage1_block1/conv1".
       type: the module's class.
-      output_shape: for one example, without the batch dimension.
-      parameters: trainable ones (the collection "params"); a layer that is called
-        several times has them in its first row.
-      macs: multiply-accumulates on one example in evaluation.
+      output_shape: the shape for one example, without the batch dimension.
+      parameters: the number of trainable parameters (the collection "params"). If a
+        layer is called several times, only its first row counts them.
+      macs: multiply-accumulates for one example in evaluation.
       memory: bytes of the output for one example, in the dtype of the computation.
-      receptive_field: input pixels that one output sees, in theory, along each
-        dimension; None where an operation before it is not known.
-      stride: input pixels from one output to the next, along each dimension; None
-        where all outputs see the same, as behind global pooling.
-      offset: the first input pixel that the first output sees; below 0 is padding.
-      training_only: the layer belongs to a head that evaluation leaves out.
+      receptive_field: the theoretical number of input pixels that one output depends
+        on, along each dimension; None if an earlier operation is unknown.
+      stride: input pixels from one output to the next, along each dimension; None if
+        all outputs have the same field, as after global pooling.
+      offset: the first input pixel in the field of the first output; negative values
+        are padding.
+      training_only: whether the layer belongs to a head that evaluation leaves out.
       kind: the layer in words: "Convolution (3x3)".
       explanation: its attributes, and the formulas of its parameters and shape.
-      traced: the multiply-accumulates were counted from the traced program.
+      traced: whether the multiply-accumulates were counted in the traced program.
     """
 
     name: str
@@ -66,9 +67,10 @@ class Table(Sequence):
     """The layers of a model, in the order in which they are applied.
 
     Attributes:
-      rows: the input, the layers of evaluation, then those that only training uses.
-      features: the map before the head (`models.features`); None where the model has
-        none.
+      rows: the input, the layers of evaluation, then the layers that only training
+        uses.
+      features: the feature map before the head (`models.features`); None if the model
+        has none.
     """
 
     rows: tuple[Layer, ...]
@@ -86,22 +88,22 @@ class Table(Sequence):
 
     @property
     def parameters(self) -> int:
-        """Trainable parameters that evaluation uses."""
+        """The number of trainable parameters that evaluation uses."""
         return sum(row.parameters for row in self.rows if not row.training_only)
 
     @property
     def training_only_parameters(self) -> int:
-        """Trainable parameters that only training uses: those of auxiliary heads."""
+        """The trainable parameters of auxiliary heads, which only training uses."""
         return sum(row.parameters for row in self.rows if row.training_only)
 
     @property
     def macs(self) -> int:
-        """Multiply-accumulates on one example in evaluation."""
+        """Multiply-accumulates for one example in evaluation."""
         return sum(row.macs for row in self.rows)
 
     @property
     def traced(self) -> bool:
-        """Whether some of the multiply-accumulates were counted from the program."""
+        """Whether some multiply-accumulates were counted in the traced program."""
         return any(row.traced for row in self.rows)
 
     @property
@@ -111,25 +113,27 @@ class Table(Sequence):
 
     @property
     def weighted_layers(self) -> int:
-        """Calls of convolutions and fully connected layers in evaluation, which give
-        ResNet-50 and its like their names; those of shortcuts do not count."""
+        """The number of convolutions and fully connected layers in evaluation.
+
+        Networks such as ResNet-50 are named after it. Layers of shortcuts do not count.
+        """
         return sum(row.macs > 0 and "shortcut" not in row.name for row in self.rows)
 
 
 def layer_table(model: nn.Module, input_shape: Sequence[int]) -> Table:
-    """The input and all layers of `model`, any linen module.
+    """Returns the input and all layers of `model`, any linen module.
 
-    `calls.layers` says which modules are layers. Those that pass on their input in
-    evaluation, as dropout does, are none. The parameters of all rows add up to the
-    model's.
+    `calls.layers` defines which modules are layers. Modules that return their input in
+    evaluation, such as dropout, are not layers. The parameters of all rows add up to
+    the parameters of the model.
 
     Args:
       model: called as `model.apply(variables, x, train=False)`.
-      input_shape: of one example, (height, width, channels).
+      input_shape: the shape of one example, such as (height, width, channels).
     """
     initial, evaluation = calls.Recorder(), calls.Recorder()
 
-    # Functions of their own, since JAX caches traces by function.
+    # New functions for each table, because JAX caches traces by function.
     def init(key, x):
         with initial.recording():
             return model.init(key, x, train=False)
@@ -138,7 +142,7 @@ def layer_table(model: nn.Module, input_shape: Sequence[int]) -> Table:
         with evaluation.recording():
             _, state = model.apply(variables, x, train=False, mutable=["intermediates"])
         maps = state.get("intermediates", {}).get("features", ())
-        if not isinstance(maps, tuple):  # of a module that is called "features"
+        if not isinstance(maps, tuple):  # the output of a module named "features"
             maps = ()
         return [*evaluation.outputs, *(m for m in maps if hasattr(m, "shape"))]
 
@@ -162,7 +166,7 @@ def layer_table(model: nn.Module, input_shape: Sequence[int]) -> Table:
         path = call.module.path
         if path in left and path not in evaluation.types:
             rows.append(_training_only(_row(call, left.pop(path), {})))
-    # Parameters that other modules read, without a call of their owner.
+    # Parameters of modules that are not called themselves.
     rows += [_uncalled(path, types[path], size) for path, size in left.items()]
     features = None
     if len(outputs) > len(evaluation.outputs):
@@ -180,7 +184,7 @@ def _input(x: jax.ShapeDtypeStruct) -> Layer:
 
 
 def explain_input(shape: Shape) -> str:
-    """The input in words: "RGB image", "clip of 16 RGB images"."""
+    """Returns the input in words: "Input RGB image", "Input clip of 16 RGB images"."""
     colors = {1: "grayscale", 3: "RGB"}.get(shape[-1], f"{shape[-1]}-channel")
     if len(shape) == 4:
         return f"Input clip of {shape[0]} {colors} images"
@@ -213,7 +217,7 @@ def _row(call: calls.Call, parameters: int, macs: Mapping[str | None, int]) -> L
 
 
 def _training_only(row: Layer) -> Layer:
-    """The row of a layer that evaluation leaves out: it costs parameters alone."""
+    """Returns the row of a layer that evaluation leaves out: only parameters count."""
     return dataclasses.replace(row, macs=0, memory=0, training_only=True, traced=False)
 
 
@@ -238,14 +242,14 @@ def _bytes(array: Any) -> int:
 
 
 def totals(table: Table) -> tuple[int, int]:
-    """Parameters that evaluation uses, and multiply-accumulates."""
+    """Returns the parameters that evaluation uses, and the multiply-accumulates."""
     return table.parameters, table.macs
 
 
 def as_json(table: Table) -> dict[str, Any]:
-    """The table as `json.dumps` takes it: {"layers": [...], "parameters": N, ...}.
+    """Returns the table for `json.dumps`: {"layers": [...], "parameters": N, ...}.
 
-    Each layer has the attributes of `Layer`, memory as "activation_bytes".
+    Each layer has the attributes of `Layer`, but its memory is "activation_bytes".
     """
     return {
         "layers": [_json_row(row) for row in table],
@@ -271,25 +275,25 @@ def _json_row(row: Layer) -> dict[str, Any]:
 
 
 def whole_or_float(stride: Fraction | None) -> int | float | None:
-    """A stride for JSON; below 1 where maps are larger than the input."""
+    """Returns a stride for JSON; it is below 1 if maps are larger than the input."""
     if stride is None:
         return None
     return int(stride) if stride.denominator == 1 else float(stride)
 
 
-# Marks rows whose multiply-accumulates were counted from the traced program.
+# Marks rows whose multiply-accumulates were counted in the traced program.
 TRACED = " (traced)"
 FOOTNOTE = "\n\n(traced): multiply-accumulates counted from the traced program"
 FORMATS = {"table": "simple", "markdown": "pipe", "json": "json"}
 
 
 def render(table: Table, format: str = "table") -> str:
-    """The table as text: "table" for a terminal, "markdown" or "json".
+    """Returns the table as text: "table" for a terminal, "markdown" or "json".
 
-    Markdown reads like the tables of textbooks, with an explanation of each row.
+    Markdown resembles the tables of textbooks, with an explanation of each row.
 
     Raises:
-      UserError: another format.
+      UserError: the format is unknown.
     """
     if format not in FORMATS:
         raise unknown("format", format, FORMATS)
@@ -329,14 +333,14 @@ def render(table: Table, format: str = "table") -> str:
 
 
 def shape_text(shape: Shape) -> str:
-    """(224, 224, 3), 1000 for a vector, and a dash where there is no array."""
+    """Returns "(224, 224, 3)", "1000" for a vector, or a dash without an array."""
     if not shape:
         return "-"
     return str(shape[0]) if len(shape) == 1 else str(shape)
 
 
 def field_text(sizes: Sequence[Any] | None) -> str:
-    """195, or 11x195x195 where the dimensions differ, or a dash."""
+    """Returns "195", "11x195x195" if the dimensions differ, or a dash."""
     if sizes is None or None in sizes:
         return "-"
     sizes = sizes[:1] if len(set(sizes)) == 1 else sizes
@@ -344,7 +348,7 @@ def field_text(sizes: Sequence[Any] | None) -> str:
 
 
 def memory_text(size: int) -> str:
-    """Bytes as text: 1.1 MiB."""
+    """Returns a number of bytes as text, such as "1.1 MiB"."""
     if size < 2**10:
         return f"{size} B"
     return f"{size / 2**20:,.1f} MiB" if size >= 2**20 else f"{size / 2**10:.1f} KiB"

@@ -1,4 +1,4 @@
-"""What the values of an array see of a network's input, and how that combines."""
+"""Arithmetic of receptive fields along one dimension of a network's input."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -11,17 +11,19 @@ from cnn_jax.layers.arithmetic import ReceptiveField
 
 @dataclass(frozen=True)
 class Extent:
-    """What the values of an array see of one dimension of the input.
+    """The receptive fields of an array's values, along one dimension of the input.
 
     Attributes:
-      phases: the field of the value at position i along `axis` is that of output
-        i // n of phase i % n, for n phases. Convolution and pooling need one; where
-        maps grow, neighbors differ. None is a phase that sees nothing.
-      axis: of the array, along which the field moves; None is an array whose values
-        all see output 0 of the only phase.
-      size: of the whole dimension of the input.
-      whole: the values see all of it; `phases` then only say how positions lie.
-      merged: (n, m) where the axis holds several dimensions, as in a matrix of pixels:
+      phases: with n phases, the field of the value at position i along `axis` is the
+        field of output i // n of phase i % n. Convolution and pooling need one phase.
+        After upsampling, neighbors have different phases. None is a phase whose values
+        do not depend on the input.
+      axis: the array's axis along which the field moves; None if all values have the
+        field of output 0 of the only phase.
+      size: the size of the input's whole dimension.
+      whole: whether the values depend on the whole dimension; `phases` then only relate
+        positions to the input.
+      merged: (n, m) if the axis holds several dimensions, as in a matrix of pixels:
         index j stands for position j // m % n.
     """
 
@@ -32,14 +34,14 @@ class Extent:
     merged: tuple[int, int] | None = None
 
     def at(self, position: int) -> ReceptiveField | None:
-        """The field of the value at `position`, as that of output 0."""
+        """Returns the field of the value at `position`, in the form of output 0."""
         turn, phase = divmod(position, len(self.phases))
         field = self.phases[phase]
         return field and field.through(1, padding=-turn)
 
     @property
     def stride(self) -> Fraction | None:
-        """Input values from one position to the next; None: all see the same."""
+        """Input values from one position to the next; None if they share one field."""
         strides = [field.stride for field in self.phases if field]
         if self.axis is None or not strides:
             return None
@@ -47,14 +49,14 @@ class Extent:
 
     @property
     def receptive_field(self) -> int:
-        """Input values that one value sees, the most of all phases."""
+        """The number of input values in the largest field of all phases."""
         if self.whole:
             return self.size
         return max((field.size for field in self.phases if field), default=0)
 
     @property
     def offset(self) -> int:
-        """The first input value that the value at position 0 sees."""
+        """The first input value in the field of position 0."""
         return 0 if self.whole or not self.phases[0] else self.phases[0].start
 
     def window(
@@ -65,9 +67,10 @@ class Extent:
         dilation: int = 1,
         axis: int | None = None,
     ) -> "Extent":
-        """That of windows over this one's positions, along `axis` of the new array.
+        """Returns the extent of windows over the positions, along a new array's `axis`.
 
-        Window i covers positions i s - before + d t, t from 0 to f - 1.
+        Window i covers positions i s - before + d t, for t from 0 to f - 1, where s is
+        the stride, d the dilation and f the kernel size.
         """
         axis = self.axis if axis is None else axis
         old = len(self.phases)
@@ -85,16 +88,18 @@ class Extent:
         return replace(self, phases=simplest(phases), axis=axis)
 
     def interpolated(self, before: int, after: int) -> "Extent":
-        """That of `after` values, each linear in its two neighbors of `before`."""
+        """Returns the extent of `after` values, linearly interpolated from `before`."""
         if before == after:
             return self
         common, old = math.gcd(before, after), len(self.phases)
         before, after = before // common, after // common
-        # Where the phases of this one and the places between its values repeat.
+        # After this many turns, the phases and the places between values repeat
+        # together.
         turns = old // math.gcd(old, before)
         phases = []
         for i in range(after * turns):
-            # (i + 1/2) before / after - 1/2, and whether that is a value's own place.
+            # The place (i + 1/2) before / after - 1/2, and whether it lies between two
+            # values.
             low, rest = divmod((2 * i + 1) * before - after, 2 * after)
             field = union([self.at(low), self.at(low + 1) if rest else None])
             stride = before * turns // old
@@ -102,21 +107,21 @@ class Extent:
         return replace(self, phases=simplest(phases))
 
     def repeated(self, times: int, axis: int) -> "Extent":
-        """That of an array with each position `times` times in a row."""
+        """Returns the extent of an array with each position repeated `times` times."""
         if times == 1:
             return replace(self, axis=axis)
         phases = [field for field in self.phases for _ in range(times)]
         return replace(self, phases=simplest(phases), axis=axis)
 
     def dilated(self, by: int) -> "Extent":
-        """That of an array with `by` - 1 constants between any two positions."""
+        """Returns the extent with `by` - 1 constants between any two positions."""
         phases = []
         for field in self.phases:
             phases += [field, *(None,) * (by - 1)]
         return replace(self, phases=tuple(phases))
 
     def gathered(self, positions: int) -> "Extent":
-        """That of values which depend on all `positions` of the axis."""
+        """Returns the extent of values that depend on all `positions` of the axis."""
         if self.axis is None:
             return self
         if self.merged:
@@ -126,7 +131,7 @@ class Extent:
 
 
 def union(fields: Iterable[ReceptiveField | None]) -> ReceptiveField | None:
-    """Returns the smallest field that holds all of them; None without any."""
+    """Returns the smallest field that contains all fields; None if there are none."""
     seen = [field for field in fields if field]
     return reduce(ReceptiveField.union, seen) if seen else None
 
@@ -134,7 +139,7 @@ def union(fields: Iterable[ReceptiveField | None]) -> ReceptiveField | None:
 def simplest(
     phases: Sequence[ReceptiveField | None],
 ) -> tuple[ReceptiveField | None, ...]:
-    """One phase where each is the one before it, moved on by the same step."""
+    """Returns one phase if each phase is the previous one, shifted by the same step."""
     seen, n = [field for field in phases if field], len(phases)
     if n == 1 or len(seen) < n or seen[0].stride % n:
         return tuple(phases)
@@ -147,14 +152,14 @@ def simplest(
 
 
 def everywhere(field: ReceptiveField | None, size: int, whole: bool = False) -> Extent:
-    """That of values which all see `field`."""
+    """Returns the extent of values that all have the same `field`."""
     if whole or (field and field.start <= 0 and field.end >= size - 1):
         return Extent((ReceptiveField(1, 0, size - 1),), None, size, True)
     return Extent((field and replace(field, stride=1),), None, size)
 
 
 def join(extents: Sequence[Extent]) -> Extent:
-    """That of values computed from values of all these arrays at the same place."""
+    """Returns the extent of values that combine these arrays at the same position."""
     first = extents[0]
     if all(extent == first for extent in extents):
         return first
@@ -165,7 +170,8 @@ def join(extents: Sequence[Extent]) -> Extent:
     places = {(extent.axis, extent.merged) for extent in moving}
     if len(places) > 1:
         return everywhere(None, first.size, True)
-    # A field that stays, or strides that differ, reach any distance from a position.
+    # If a field does not move, or if strides differ, fields reach any distance from a
+    # position.
     strides = {extent.stride for extent in moving} - {None}
     if whole or len(moving) < len(extents) or len(strides) > 1:
         return replace(moving[0], whole=True)

@@ -1,4 +1,4 @@
-"""All architectures in one table: what they cost, beside what others published."""
+"""One table of all architectures: their costs, beside the published ones."""
 
 import dataclasses
 from collections.abc import Iterable, Sequence
@@ -16,21 +16,21 @@ from cnn_jax.models.spec import Published
 
 MILLION = 10**6
 
-# The lines of a file between which `update` writes the table.
+# The table is written between these two lines of a file.
 NAME = "summary --all"
 BEGIN, END = page_tables.lines(NAME)
 
 
 @dataclasses.dataclass(frozen=True)
 class Summary:
-    """One architecture, in the setting in which it was published.
+    """One architecture in its published setting.
 
     Attributes:
-      name: as in `models.MODELS`.
-      published: its setting, and the figures of others.
+      name: the name in `models.MODELS`.
+      published: the published setting and figures.
       parameters, training_only_parameters, macs, weighted_layers: see `costs.Table`.
-      receptive_field, output_stride: of the map before the head, along each dimension;
-        None for a network without maps.
+      receptive_field, output_stride: of the feature map before the head, along each
+        dimension; None for a network without feature maps.
     """
 
     name: str
@@ -44,7 +44,10 @@ class Summary:
 
     @property
     def parameter_difference(self) -> int | None:
-        """Parameters counted like the published ones, less those; None without any."""
+        """The number of parameters minus the published one; None if none is published.
+
+        Auxiliary heads count if they count in the published figure.
+        """
         if self.published.parameters is None:
             return None
         ours = self.parameters
@@ -54,7 +57,10 @@ class Summary:
 
     @property
     def macs_difference(self) -> int | None:
-        """The same of multiply-accumulates, ours rounded as the published ones are."""
+        """The multiply-accumulates minus the published ones; None if there are none.
+
+        They are rounded to millions first, like the published ones.
+        """
         if self.published.macs is None:
             return None
         ours = self.macs + self.published.auxiliary_macs
@@ -68,7 +74,7 @@ def published_table(name: str) -> costs.Table:
 
 
 def summarize(name: str, table: costs.Table) -> Summary:
-    """Returns the summary of `name`, an architecture with this `published_table`."""
+    """Returns the summary of the architecture `name`, given its `published_table`."""
     features = table.features
     return Summary(
         name,
@@ -83,8 +89,11 @@ def summarize(name: str, table: costs.Table) -> Summary:
 
 
 def as_json(summaries: Iterable[Summary]) -> list[dict[str, Any]]:
-    """Objects with the attributes of `Summary`, the published figures, and their
-    differences, ready for `json.dumps`."""
+    """Returns the summaries for `json.dumps`.
+
+    Each object has the attributes of `Summary`, the published figures, and the
+    differences.
+    """
     rows = []
     for summary in summaries:
         row = dataclasses.asdict(summary)
@@ -99,10 +108,10 @@ def as_json(summaries: Iterable[Summary]) -> list[dict[str, Any]]:
 
 
 def render(summaries: Sequence[Summary], format: str = "table") -> str:
-    """The table as text: "table" for a terminal, "markdown" or "json".
+    """Returns the table as text: "table" for a terminal, "markdown" or "json".
 
     Raises:
-      UserError: another format.
+      UserError: the format is unknown.
     """
     if format not in costs.FORMATS:
         raise unknown("format", format, costs.FORMATS)
@@ -152,6 +161,6 @@ def update(path: Path, table: str) -> None:
     """Writes the table into a file, between the lines `BEGIN` and `END`.
 
     Raises:
-      UserError: the file does not have these two lines.
+      UserError: the file does not contain these two lines.
     """
     page_tables.update(path, NAME, table)

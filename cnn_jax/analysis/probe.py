@@ -1,7 +1,7 @@
-"""How much a network's features say, without training it any further.
+"""Probes: how well simple classifiers work on a network's features.
 
-The features are those of the last map, averaged over space. What is fitted to the
-training examples' features is scikit-learn's.
+The network is not trained further. The features are the last feature map, averaged over
+space. The classifiers are fitted to the training examples by scikit-learn.
 """
 
 from collections.abc import Callable
@@ -17,11 +17,18 @@ STRENGTHS = 10.0 ** np.arange(-4, 3)
 
 
 def linear(features: Features, labels: Labels) -> Callable[[Features], Labels]:
-    """Logistic regression on standardized features: a linear probe.
+    """Returns a linear probe: logistic regression on standardized features.
 
-    The strength of the regularization is the best of `STRENGTHS` in five-fold
-    cross-validation of the training examples (as many folds as the smallest class has
-    examples, where these are fewer, and a strength of 1 where that is one).
+    The regularization strength is the best of `STRENGTHS` in five-fold cross-validation
+    on the training examples. If the smallest class has fewer than five examples, there
+    are only as many folds. If it has one example, the strength is 1.
+
+    Args:
+      features: the features of the training examples.
+      labels: their classes.
+
+    Returns:
+      A function from features to predicted classes.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import GridSearchCV
@@ -37,8 +44,11 @@ def linear(features: Features, labels: Labels) -> Callable[[Features], Labels]:
 
 
 def nearest(features: Features, labels: Labels) -> Callable[[Features], Labels]:
-    """The vote of the 20 nearest examples by cosine similarity s, each with the weight
-    exp(s / 0.07) (Wu et al. 2018, section 3.4)."""
+    """Returns a k-nearest-neighbors probe (Wu et al. 2018, section 3.4).
+
+    The 20 nearest training examples vote, each with the weight exp(s / 0.07) for a
+    cosine similarity of s. See `linear` for the arguments and the result.
+    """
     from sklearn.neighbors import KNeighborsClassifier
 
     return (

@@ -1,9 +1,9 @@
-"""Multiply-accumulates of a traced program, by the parts of it that have a name.
+"""Multiply-accumulates of a traced program, by named scope.
 
-Matrix products and convolutions count, wherever they stand in the program: inside of
-`jit`, `remat`, custom derivatives, `scan` (as often as it runs) and `cond` (the branch
-with the most). The body of a `while` counts once, since its number of turns is not
-known. Sums and products of single values do not count.
+Matrix products and convolutions count, also inside `jit`, `remat`, custom derivatives,
+`scan` (times its length) and `cond` (the branch with the most). The body of a `while`
+counts once, because its number of iterations is unknown. Elementwise sums and products
+do not count.
 """
 
 import math
@@ -20,16 +20,16 @@ from cnn_jax.kernels import convolution
 def macs_by_scope(
     jaxpr: core.Jaxpr, scope: re.Pattern[str], outer: str | None = None
 ) -> dict[str | None, int]:
-    """The multiply-accumulates inside of each `jax.named_scope`.
+    """Returns the multiply-accumulates inside each `jax.named_scope`.
 
     Args:
-      scope: matches the names of the scopes to tell apart. An equation belongs to the
-        innermost such scope around it.
-      outer: the scope around the program as a whole.
+      scope: matches the names of the scopes to distinguish. An equation belongs to the
+        innermost matching scope around it.
+      outer: the scope around the whole program.
 
     Returns:
-      A number for each scope that holds an equation. The key None has the equations
-      outside of all scopes.
+      The number for each scope that contains an equation. The key None has the
+        equations outside of all scopes.
     """
     counts: dict[str | None, int] = {}
     for eqn in jaxpr.eqns:
@@ -48,7 +48,7 @@ def macs_by_scope(
 
 
 def _programs(eqn: core.JaxprEqn) -> Iterator[core.Jaxpr]:
-    """The programs that an equation runs."""
+    """Yields the programs that an equation runs."""
     for value in jax.tree.leaves(eqn.params, is_leaf=_is_program):
         if isinstance(value, core.ClosedJaxpr):
             yield value.jaxpr
@@ -61,7 +61,7 @@ def _is_program(value: object) -> bool:
 
 
 def _macs(eqn: core.JaxprEqn) -> int:
-    """The multiply-accumulates of one equation, without the programs that it runs."""
+    """Returns the multiply-accumulates of one equation, without its inner programs."""
     shapes: list[Any] = [atom.aval for atom in (*eqn.invars, *eqn.outvars)]
     if eqn.primitive in convolution.XLA:
         return convolution.multiply_accumulates(eqn.primitive, *shapes)
@@ -75,11 +75,11 @@ def _macs(eqn: core.JaxprEqn) -> int:
 
 
 def _convolution(params, x, kernel, out) -> int:
-    """The multiply-accumulates of a convolution.
+    """Returns the multiply-accumulates of a convolution.
 
-    Each value of the output is a sum over the whole window, padding included. In a
-    transposed convolution (`lhs_dilation` above 1) each value of the input is
-    multiplied with the whole window instead: zeros between the values cost nothing.
+    Each output value is a sum over the whole window, padding included. In a transposed
+    convolution (`lhs_dilation` above 1), each input value is multiplied by the whole
+    window instead: the zeros between the values cost nothing.
     """
     numbers = params["dimension_numbers"]
     batch, _, *space = numbers.out_spec

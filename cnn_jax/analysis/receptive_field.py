@@ -1,13 +1,13 @@
-"""Theoretical receptive fields of the maps of a network, whatever its graph.
+"""Theoretical receptive fields of a network's feature maps, for any graph.
 
-The field of a value is the part of the input that it can depend on. Along each
-dimension in space it is an interval, `arithmetic.ReceptiveField`, which moves on with
-the position in the map. These intervals are carried through the operations that JAX
-traces, so that branches, sums, concatenation, dilation and pooling need no description
-of the network. Araujo et al. 2019, "Computing Receptive Fields of Convolutional Neural
-Networks", derive them from the graph of layers.
+The field of a value is the part of the input that it can depend on. Along each spatial
+dimension it is an interval, `arithmetic.ReceptiveField`, which moves with the position
+in the map. These intervals are propagated through the operations that JAX traces. So
+branches, sums, concatenation, dilation and pooling need no description of the network.
+Araujo et al. 2019, "Computing Receptive Fields of Convolutional Neural Networks",
+derive the fields from the graph of layers.
 
-The field is theoretical: it counts padding, and may be larger than the input.
+The field is theoretical: it includes padding, and may be larger than the input.
 """
 
 import math
@@ -26,34 +26,34 @@ from cnn_jax.layers.arithmetic import ReceptiveField
 
 
 class UnknownOperation(TypeError):
-    """An operation over space of which it is not known what its outputs see."""
+    """The error for an operation over space without a rule for receptive fields."""
 
 
-# One extent a dimension of the input in space.
+# One extent for each spatial dimension of the input.
 Seen = tuple[Extent, ...]
-# None is an array that sees no input.
+# None is an array that does not depend on the input.
 Extents = Seen | None
 
 
 def trace(function: Callable, *arguments: Any) -> tuple[Any, Any]:
-    """The outputs of `function(*arguments)`: their shapes, and their `Extents`.
+    """Returns the outputs of `function(*arguments)`: their shapes and their `Extents`.
 
-    The last argument is the input, (batch, *space, channels). Nothing is computed,
-    so arguments may be `jax.ShapeDtypeStruct`s.
+    The last argument is the input, (batch, *space, channels). Nothing is computed, so
+    arguments may be `jax.ShapeDtypeStruct`s.
 
     Returns:
-      The tree of the outputs' `ShapeDtypeStruct`s, and a list with the extents of
-      each of its leaves.
+      The tree of the outputs' `ShapeDtypeStruct`s, and a list with the extents of each
+        of its leaves.
 
     Raises:
-      UnknownOperation: an operation over space that has no rule here.
+      UnknownOperation: an operation over space has no rule.
     """
     closed, shapes = jax.make_jaxpr(function, return_shape=True)(*arguments)
     return shapes, of_program(closed.jaxpr)
 
 
 def of_program(jaxpr: core.Jaxpr) -> list[Extents]:
-    """The extents of the outputs of a program whose last argument is the input.
+    """Returns the extents of the outputs of a program whose last argument is the input.
 
     Raises:
       UnknownOperation: see `trace`.
@@ -63,7 +63,10 @@ def of_program(jaxpr: core.Jaxpr) -> list[Extents]:
 
 
 def of_input(shape: Sequence[int]) -> Seen:
-    """The extents of an input (batch, *space, channels): each value sees its place."""
+    """Returns the extents of an input (batch, *space, channels) itself.
+
+    The field of each value is the value.
+    """
     return tuple(
         Extent((ReceptiveField(),), axis, size)
         for axis, size in enumerate(shape[1:-1], start=1)
@@ -75,8 +78,8 @@ def _join_arrays(arrays: Sequence[Extents]) -> Seen:
     return tuple(map(join, zip(*seen, strict=True)))
 
 
-# Rules, by the names of JAX's primitives. A rule takes the equation and the extents of
-# its operands, at least one of which sees the input, and returns those of its outputs.
+# Rules for JAX's primitives. A rule takes the equation and the extents of its operands,
+# at least one of which depends on the input. It returns the extents of the outputs.
 
 
 def _run(jaxpr: core.Jaxpr, inputs: Sequence[Extents]) -> list[Extents]:
@@ -99,8 +102,8 @@ def _run(jaxpr: core.Jaxpr, inputs: Sequence[Extents]) -> list[Extents]:
                 if extents is not None
             )
             raise UnknownOperation(
-                f"it is not known what the outputs of the operation {name} on "
-                f"{seeing.aval.str_short()} see of it: give it a rule in "
+                f"the receptive field of the operation {name} on "
+                f"{seeing.aval.str_short()} is unknown: add a rule to "
                 "cnn_jax/analysis/receptive_field.py"
             )
         known.update(zip(eqn.outvars, RULES[name](eqn, operands), strict=True))
@@ -108,7 +111,10 @@ def _run(jaxpr: core.Jaxpr, inputs: Sequence[Extents]) -> list[Extents]:
 
 
 def _unmerged(extents: Seen) -> Seen:
-    """Returns the extents where each value sees all dimensions that an axis merges."""
+    """Returns extents without merged axes.
+
+    Each value of a merged axis is assumed to depend on all of its positions.
+    """
     return tuple(extent.gathered(0) if extent.merged else extent for extent in extents)
 
 
@@ -134,13 +140,13 @@ def _call(eqn, operands):
 
 
 def _spelled_out(eqn, operands):
-    """A primitive of `kernels.convolution`, as what it is on any backend."""
+    """Returns the extents of a `kernels.convolution` primitive, from its XLA form."""
     function = partial(convolution.XLA[eqn.primitive], **eqn.params)
     return _run(jax.make_jaxpr(function)(*[v.aval for v in eqn.invars]).jaxpr, operands)
 
 
 def _without(extents: Seen, shape: Sequence[int], axes: Sequence[int]) -> Seen:
-    """The extents where the array's `axes` are reduced and left out."""
+    """Returns the extents after the array's `axes` are reduced and removed."""
 
     def one(extent):
         if extent.axis in axes:
@@ -182,7 +188,7 @@ def _convolution(eqn, operands):
     p, (x_shape, kernel_shape) = eqn.params, _shapes(eqn)
     lhs, rhs, out = p["dimension_numbers"]
     extents, kernel = operands
-    if kernel is not None:  # computed from the input, which values of x meet
+    if kernel is not None:  # a kernel that depends on the input
         kernel = _without(kernel, kernel_shape, range(len(kernel_shape)))
         extents = _join_arrays([extents, kernel])
 
@@ -249,10 +255,13 @@ def _broadcast_in_dim(eqn, operands):
 
 def _reshape(eqn, operands):
     old, new = _shapes(eqn)[0], eqn.params["new_sizes"]
-    last = len(new) - 1  # channels: what is moved there is no map any more
+    last = len(new) - 1  # the channels, where a moved dimension is not a map
 
     def place(extent):
-        """(axis, n, m) of the new array; see `Extent.merged`. None: no single axis."""
+        """Returns (axis, n, m) of the new array; see `Extent.merged`.
+
+        None: no single axis holds the dimension.
+        """
         a = extent.axis
         if a is None:
             return None
@@ -279,7 +288,7 @@ def _reshape(eqn, operands):
                 return replace(extent, axis=b, merged=(n, inner))
             return replace(extent, merged=None).repeated(inner, axis=b)
         if extent.merged is None:
-            # Parts of the axis, as in moving space to depth.
+            # The new axis holds groups of positions, as in space-to-depth.
             inner = math.prod(old[a + 1 :])
             for b in range(1, last):
                 behind = math.prod(new[b + 1 :])
@@ -293,9 +302,10 @@ def _reshape(eqn, operands):
 
 
 def _resize(eqn, operands):
-    """`layers.resize_bilinear`: of the values on both sides of each output's place.
+    """Returns the extents of `layers.resize_bilinear`.
 
-    Like padding, places beyond the first and the last value count.
+    Each output depends on the values on both sides of its place. Places outside of the
+    first and the last value count, like padding.
     """
     before, after = _shapes(eqn)[0], _shape(eqn.outvars[0])
     return [
@@ -423,10 +433,10 @@ def _concatenate(eqn, operands):
 
 
 def _cells(parts, positions: int, axis: int) -> Extent:
-    """That of pieces which follow each other along `axis`, whatever each one sees.
+    """Returns the extent of pieces that are concatenated along `axis`.
 
-    Every position is a phase of its own: the cells of adaptive pooling may differ in
-    size, and at a border that mirrors the map the field moves backwards.
+    Every position is a phase of its own: the cells of adaptive pooling may have
+    different sizes, and at a mirrored border the field moves backward.
     """
     fields: list[ReceptiveField | None] = [None] * positions
     for extent, start, length in parts:
@@ -459,15 +469,19 @@ def _gather(eqn, operands):
 
     if indices is not None:
         raise UnknownOperation(
-            "the operation gather takes places in the input that depend on the input"
+            "the receptive field of the operation gather is unknown: its indices "
+            "depend on the input"
         )
     return [tuple(map(one, extents))]
 
 
 def _cond(eqn, operands):
-    """Of what is another program on each platform, the one for those not named."""
+    """Returns the extents of the default branch if the branches are for platforms."""
     if eqn.params.get("branches_platforms") is None:
-        raise UnknownOperation("the operation cond depends on the input")
+        raise UnknownOperation(
+            "the receptive field of the operation cond is unknown: its branch depends "
+            "on the input"
+        )
     return _run(eqn.params["branches"][-1].jaxpr, operands[1:])
 
 
@@ -507,10 +521,10 @@ def _rules() -> dict[str, Callable]:
 
 
 RULES = _rules()
-# Functions that are traced as one call, and are known by what they do.
-# The types of JAX lack the name of a jitted function.
+# Functions that are traced as one call and have a rule of their own. The types of JAX
+# lack the name of a jitted function.
 FUNCTIONS = {layers.resize_bilinear.__name__: _resize}  # type: ignore[attr-defined]
-# Those that do not move over an axis, so that it may be `Extent.merged`.
+# Operations that do not move along an axis, so an axis may be `Extent.merged`.
 MERGED = {
     name
     for name, rule in RULES.items()

@@ -1,1 +1,1 @@
-"""What every room uses: errors, names, paths, ranges of numbers, small files."""
+"""Code that every room uses: errors, names, paths, ranges of numbers, small files."""

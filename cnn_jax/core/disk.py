@@ -1,4 +1,4 @@
-"""Errors of a disk that is full or may not be written, as one line for the user."""
+"""One-line errors for a disk that is full or not writable."""
 
 import contextlib
 import errno
@@ -12,21 +12,21 @@ ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
 @contextlib.contextmanager
 def writing(what: object) -> Iterator[None]:
-    """Names what could not be written when the disk refuses a write of the block.
+    """Turns a write error of the block into a `UserError` that names the path.
 
-    The system's own error of a write has no path, and libraries raise errors of other
-    types that hold the system's words.
+    The system's error for a failed write has no path. Libraries raise errors of other
+    types, but these contain the system's error text.
 
     Args:
-      what: a path, or words that end with one.
+      what: a path, or words that end with a path.
 
     Raises:
-      UserError: the disk is full, read-only or not the user's.
+      UserError: the disk is full or read-only, or the user has no permission.
     """
     try:
         yield
     except UserError:
-        raise  # it says more
+        raise  # it is more specific
     except Exception as error:
         for number in ERRORS:
             reason = os.strerror(number)

@@ -1,14 +1,14 @@
-"""Errors that are the user's to mend: one clear line, no traceback."""
+"""Errors that the user can fix: one clear line, no traceback."""
 
 import difflib
 from collections.abc import Iterable
 
 
 class UserError(Exception):
-    """A mistake in what the user asked for or in the files that they gave.
+    """A mistake in the user's request or in the user's files.
 
-    Commands print its text after `error: ` and leave with exit code 1. The text
-    says what is wrong, where, and what to do about it.
+    Commands print its text after `error: ` and exit with code 1. The text says what is
+    wrong, where, and what to do about it.
     """
 
 
@@ -22,7 +22,7 @@ class DataWarning(UserWarning):
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
-    """The error for a name that is not among `known`, the nearest one suggested."""
+    """Returns the error for a name that is not in `known`, with the nearest one."""
     known = sorted(known)
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     suggestion = f" Did you mean '{near[0]}'?" if near else ""

@@ -1,4 +1,4 @@
-"""Packages that one feature alone needs. Each is in an extra of this package."""
+"""Optional packages that only one feature needs, each in an extra of this package."""
 
 import importlib
 import importlib.util
@@ -9,12 +9,12 @@ from cnn_jax.core.errors import UserError
 
 
 def check(module: str, extra: str, what: str) -> None:
-    """Raises UserError, which names the extra, unless a module is installed.
+    """Raises `UserError`, which names the extra, unless a module is installed.
 
     Args:
-      module: of the package that the extra brings; it is not imported.
-      extra: as setup.cfg calls it: "video".
-      what: needs the package: "clip a.mp4".
+      module: the module's name; it is not imported.
+      extra: the extra's name in setup.cfg, such as "video".
+      what: the thing that needs the module, such as "clip a.mp4".
     """
     package = module.partition(".")[0]
     if not sys.modules.get(package) and importlib.util.find_spec(package) is None:
@@ -24,10 +24,10 @@ def check(module: str, extra: str, what: str) -> None:
 
 
 def need(module: str, extra: str, what: str) -> ModuleType:
-    """Returns the module, imported.
+    """Imports and returns a module; see `check` for the arguments.
 
     Raises:
-      UserError: it is not installed (see `check`), or cannot be imported.
+      UserError: the module is not installed, or it cannot be imported.
     """
     check(module, extra, what)
     try:

@@ -1,12 +1,12 @@
-"""The check that the parts of a run fit each other. Each part gives and takes facts.
+"""The check that the parts of a run fit each other. Each part has facts and needs.
 
     data = Part("config.data.name=clips", {"frame rate": 12})
     task = Part("config.task.name=my.Task", {}, (Need("frame rate", {25, 30}),))
     check([data, task])
 
 raises an error: "config.task.name=my.Task takes frame rate 25 or 30, and
-config.data.name=clips has frame rate 12." A fact is known by its name alone, so that
-anybody's part can add facts and needs.
+config.data.name=clips has frame rate 12." Facts are identified by their names alone, so
+a user's part can add facts and needs of its own.
 """
 
 from collections.abc import Collection, Container, Iterator, Mapping, Sequence
@@ -21,9 +21,10 @@ class Fact:
     """A value that a part gives, with words for errors.
 
     Attributes:
-      value: what needs are compared with.
+      value: the value that needs are compared with.
       words: the predicate of a sentence about the part: "has one label a pixel".
-      changes: for other values, how to make the part give them: "take head=fcn".
+      changes: for other values, the change that makes the part give them: "take
+        head=fcn".
     """
 
     value: Any
@@ -33,13 +34,13 @@ class Fact:
 
 @dataclass(frozen=True)
 class Need:
-    """A requirement of a part. A need of a fact that no part gives is not checked.
+    """A requirement of a part. It is not checked if no part gives its fact.
 
     Attributes:
       fact: the fact's name.
-      accepted: the values that fit: a set, a `ranges.Range`, or `AllBut`, `Holding`.
+      accepted: the accepted values: a set, a `ranges.Range`, `AllBut` or `Holding`.
       words: the predicate of a sentence about the part: "learns one label a pixel".
-      advice: what the user can do, unless the fact's own `changes` say so.
+      advice: the advice to the user, unless the fact's own `changes` give one.
     """
 
     fact: str
@@ -63,7 +64,7 @@ class AllBut:
 
 @dataclass(frozen=True)
 class Holding:
-    """Accepts every collection that holds `entry`."""
+    """Accepts every collection that contains `entry`."""
 
     entry: Any
 
@@ -76,12 +77,12 @@ class Holding:
 
 @dataclass(frozen=True)
 class Part:
-    """One part of a run, with the facts that it gives and takes.
+    """One part of a run, with its facts and its needs.
 
     Attributes:
-      name: what errors call it, such as "config.data.name=digits".
+      name: the part's name in errors, such as "config.data.name=digits".
       gives: values, or `Fact`s, by the facts' names.
-      takes: the part's needs; the first that is not met is reported.
+      takes: the part's needs; the first one that is not met is reported.
     """
 
     name: str
@@ -90,10 +91,10 @@ class Part:
 
 
 def check(parts: Sequence[Part]) -> None:
-    """Raises UserError unless every given fact is one that all parts accept.
+    """Raises `UserError` unless every fact is accepted by all parts that need it.
 
-    The error names the part that takes something else, the part that gives the fact,
-    and what to do.
+    The error names the part with the need, the part that gives the fact, and what to
+    do.
     """
     for taker in parts:
         for need in taker.takes:
@@ -125,6 +126,6 @@ def _words(accepted: Container[Any]) -> str:
 
 
 def either(words: Sequence[str]) -> str:
-    """The words as "a, b or c"."""
+    """Returns the words as "a, b or c"."""
     *rest, last = words
     return f"{', '.join(rest)} or {last}" if rest else last

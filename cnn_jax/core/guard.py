@@ -1,6 +1,6 @@
-"""What may be imported: nothing that lies in a run's folder.
+"""The guard of imports: no module in a run's folder is imported.
 
-People hand on runs: a config and checkpoints. Whoever evaluates a run of another person
+People share runs: a config and checkpoints. Someone who evaluates another person's run
 must not execute a `numpy.py` that came with it. This module is imported before all
 others, and imports nothing that could lie in the working directory.
 """
@@ -11,32 +11,33 @@ from importlib.machinery import ModuleSpec, PathFinder
 from typing import Any, TypeGuard
 
 CONFIG = "config.json"
-# Of a run's config.json in every version.
+# Keys of a run's config.json, in every version.
 KEYS = {"config", "config_hash", "dataset", "versions", "git_commit"}
 PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-# Of Python and of this package: nobody looks for runs there, nor above.
+# Folders of Python and of this package. No run is looked for in them or above them.
 OWN = {sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix, PACKAGE}
 OWN |= {os.path.realpath(place) for place in OWN}
-# A checkout from which this code is executed is trusted, also if it is a run's folder.
+# The checkout of this code is trusted, even if it is also a run's folder.
 TRUSTED = OWN | {os.path.dirname(PACKAGE), os.path.dirname(os.path.realpath(PACKAGE))}
-# Folders of the user's code: the working directory, and those of config files.
+# Folders of the user's code: the working directory, and the folders of config files.
 FOLDERS: list[str] = []
-# Folders of runs that are not on `sys.path`, though they were meant to be.
+# Folders of runs that are kept off `sys.path`.
 REFUSED: list[str] = []
 
 
 def is_runs(content: Any) -> bool:
-    """Returns whether the value is that of a run's config.json, of any version.
+    """Returns whether a value is the content of a run's config.json, of any version.
 
-    Damage may have spoiled some of the keys.
+    Some of the keys may be missing, because the file may be damaged.
     """
     return isinstance(content, dict) and len(content.keys() & KEYS) >= 3
 
 
 def run_of(path: str) -> str | None:
-    """Returns the run's folder that the path lies in, or is; None if there is none.
+    """Returns the run's folder that is or contains the path; None if there is none.
 
-    Symbolic links are followed: neither they nor their targets may lie in one.
+    Symbolic links are followed: neither the link nor its target may lie in a run's
+    folder.
     """
     try:
         places = {os.path.abspath(path), os.path.realpath(path)}
@@ -58,7 +59,7 @@ def is_own(path: str) -> bool:
 
 
 def is_users(path: str | None) -> TypeGuard[str]:
-    """Returns whether the path lies in one of `FOLDERS`, in no installed package."""
+    """Returns whether the path lies in `FOLDERS`, but not in an installed package."""
     return (
         path is not None
         and not is_own(path)
@@ -67,7 +68,7 @@ def is_users(path: str | None) -> TypeGuard[str]:
 
 
 def elsewhere(spec: ModuleSpec | None, file: str) -> str | None:
-    """Returns the file of a module if it is not `file`; None without such a file."""
+    """Returns the file of a module if it differs from `file`; otherwise None."""
     if spec is None or not spec.has_location or spec.origin is None:
         return None
     same = os.path.realpath(spec.origin) == os.path.realpath(file)
@@ -75,36 +76,37 @@ def elsewhere(spec: ModuleSpec | None, file: str) -> str | None:
 
 
 def protect() -> None:
-    """Takes the folders of runs off `sys.path`, and keeps their modules out for good.
+    """Removes run folders from `sys.path`, and blocks their modules from now on.
 
-    The first act of the package: `python -m` has put the working directory first.
+    The package calls it first, because `python -m` puts the working directory first on
+    `sys.path`.
     """
     given, standard = sys.path[:], os.path.dirname(os.__file__)
-    # To read a config.json takes modules, which the folders could replace.
+    # Reading a config.json imports modules, which these folders could replace.
     sys.path[:] = [standard, os.path.join(standard, "lib-dynload")]
     refused = [entry for entry in given if isinstance(entry, str) and run_of(entry)]
     sys.path[:] = [entry for entry in given if entry not in refused]
     REFUSED.extend(map(os.path.abspath, refused))
     if refused or run_of(""):
-        # Processes that this one starts, workers too, would search them again.
+        # Otherwise child processes, such as workers, would search these folders again.
         os.environ["PYTHONSAFEPATH"] = "1"
         kept = os.environ.get("PYTHONPATH", "").split(os.pathsep)
         kept = [entry for entry in kept if entry and not run_of(entry)]
         os.environ["PYTHONPATH"] = os.pathsep.join(kept)
-    _error("")  # loads the class while nothing can be in its way
+    _error("")  # imports the class while no other module can replace it
     if Guard not in sys.meta_path:
         sys.meta_path.insert(0, Guard)
 
 
 class Guard:
-    """Asks Python's finders for each module, and refuses what they must not find."""
+    """A finder that asks Python's other finders, and refuses modules of runs."""
 
     @classmethod
     def find_spec(cls, name: str, path: Any = None, target: Any = None):
         """Returns the module's spec, or None.
 
         Raises:
-          UserError: the module lies in a run's folder, or there are two of its name.
+          UserError: the module lies in a run's folder, or two modules have its name.
         """
         for finder in sys.meta_path[sys.meta_path.index(cls) + 1 :]:
             spec = finder.find_spec(name, path, target)
@@ -115,7 +117,13 @@ class Guard:
 
 
 def check(name: str, spec: ModuleSpec, path: Any = None) -> None:
-    """Raises UserError unless the module that was found may be imported."""
+    """Raises `UserError` unless a module may be imported.
+
+    Args:
+      name: the module's name.
+      spec: the spec that Python's finders found.
+      path: the search path of the package around the module, if any.
+    """
     # Namespace packages and built-in modules execute no file.
     if not spec.has_location or spec.origin is None or is_own(spec.origin):
         return
@@ -146,7 +154,7 @@ def _error(text: str) -> Exception:
 
 
 def _holds_run(folder: str) -> bool:
-    """Returns whether the folder's config.json is a run's, or cannot be ruled out."""
+    """Returns whether a folder's config.json belongs to a run, or may belong to one."""
     path = os.path.join(folder, CONFIG)
     if not os.path.isfile(path):
         return False

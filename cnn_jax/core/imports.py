@@ -1,4 +1,4 @@
-"""Things by name: ours, or anybody's by import path."""
+"""Lookup of objects by name, among the built-in ones or by an import path."""
 
 import contextlib
 import difflib
@@ -17,17 +17,17 @@ from typing import Any, NamedTuple
 from cnn_jax.core import guard
 from cnn_jax.core.errors import UserError, unknown
 
-# The import paths that led to a thing in this process.
+# The import paths that `find` followed in this process.
 FOLLOWED: set[str] = set()
 
 
 class Origin(NamedTuple):
-    """Where a thing came from.
+    """The source of an object.
 
     Attributes:
       folder: the folder from which its modules are imported, an entry of `sys.path`.
-      files: the SHA-256 of each source file that defines it, by its path below the
-        folder; None of a file that cannot be read.
+      files: the SHA-256 of each source file that defines the object, by its path
+        relative to the folder; None for a file that cannot be read.
     """
 
     folder: str
@@ -42,18 +42,19 @@ def find(
     accepts: Callable[[Any], bool] | None = None,
     wanted: str = "",
 ) -> Any:
-    """Returns `known[name]`, or what the import path `name` leads to.
+    """Returns `known[name]`, or the object at the import path `name`.
 
     Args:
-      kind: what the thing is called in an error: "model", "task".
+      kind: the kind of the object in errors, such as "model" or "task".
       name: one of `known`, or a path such as "my_project.nets.MyNet".
-      accepts: whether a thing from outside is one of the kind. Nothing is called
-        before.
-      wanted: what `accepts` accepts, for the error: "a subclass of flax.linen.Module".
+      accepts: returns whether an object from outside is of this kind. The object is not
+        called before this check.
+      wanted: the kind that `accepts` accepts, for the error: "a subclass of
+        flax.linen.Module".
 
     Raises:
-      UserError: the name is not known, or the path leads to nothing, to a module that
-        fails or may not be imported, or to a thing of another kind.
+      UserError: the name is not known; the path leads to nothing, or to an object of
+        another kind; or its module fails or may not be imported.
     """
     if name in known:
         return known[name]
@@ -63,7 +64,7 @@ def find(
     if accepts is not None and not accepts(found):
         what = "module" if isinstance(found, ModuleType) else type(found).__name__
         raise UserError(
-            f"{kind} '{name}' is no {kind} (its type is {what}): it must be {wanted}."
+            f"{kind} '{name}' has the wrong type, {what}: it must be {wanted}."
         )
     FOLLOWED.add(name)
     return found
@@ -78,13 +79,13 @@ def is_path(name: str) -> bool:
 
 
 def origin(name: str) -> Origin:
-    """Returns where the thing at an import path came from; imports it if need be.
+    """Returns the source of the object at an import path, after importing it if needed.
 
-    Its files are the module that the path names, and those of the same folder that
-    define the thing and, of a class, what it inherits from.
+    Its files are the module in the path, and the modules in the same folder that define
+    the object or, for a class, its base classes.
 
     Raises:
-      UserError: as `find`.
+      UserError: see `find`.
     """
     module, found = _walk("name", name)
     owners = [getattr(base, "__module__", "") for base in _bases(found)]
@@ -100,7 +101,7 @@ def origin(name: str) -> Origin:
 def root(name: str) -> str | None:
     """Returns the folder from which an import path is imported; None if there is none.
 
-    It executes nothing: only the module's file is looked for.
+    No code is executed: only the module's file is searched for.
 
     Raises:
       UserError: the module may not be imported.
@@ -127,14 +128,13 @@ def digest(file: str | Path) -> str | None:
 
 
 def add(folder: str | Path) -> None:
-    """Makes the modules in a folder importable, after all that are installed.
+    """Makes the modules in a folder importable, after all installed modules.
 
-    Nothing is added that lies in a run's folder. Where the folder has a module of the
-    name of one that was imported from another folder of the user's, the next import of
-    that name is an error.
+    A folder inside a run's folder is not added. If a module of the same name was
+    imported from another folder of the user, the next import of this name is an error.
     """
     place = os.path.abspath(folder)
-    importlib.invalidate_caches()  # files may be newer than what was seen of a folder
+    importlib.invalidate_caches()  # files may be newer than the caches
     if guard.run_of(place):
         guard.REFUSED.append(place)
         return
@@ -154,11 +154,13 @@ def add(folder: str | Path) -> None:
 
 @contextlib.contextmanager
 def blamed(what: str, file: str | Path = "") -> Iterator[None]:
-    """Says of what fails within that the user's code is wrong, and where.
+    """Turns an error of the block into a `UserError` that names the user's code.
+
+    The error names the file and the line, if they are known.
 
     Args:
-      what: is said to have failed: "config file 'a.py'".
-      file: is not named again if the fault is in it.
+      what: the subject of the error, such as "config file 'a.py'".
+      file: the file that `what` names. If the error is in it, it is not named again.
     """
     try:
         yield
@@ -175,19 +177,22 @@ def blamed(what: str, file: str | Path = "") -> Iterator[None]:
 
 
 def called(kind: str, name: str) -> AbstractContextManager[None]:
-    """Blames the code at an import path for what fails within; ours is not blamed."""
+    """Returns a context that blames errors on the code at an import path.
+
+    Errors of built-in objects are not changed.
+    """
     if is_path(name):
         return blamed(f"{kind} '{name}'")
     return contextlib.nullcontext()
 
 
 def _walk(kind: str, name: str) -> tuple[ModuleType, Any]:
-    """The module that an import path names, and what the path leads to."""
+    """Returns the module that an import path names, and the object that it leads to."""
     top, *parts = name.split(".")
     if top in sys.stdlib_module_names:
         raise UserError(
             f"{kind} '{name}': '{top}' is a module of Python's standard library, which "
-            f"has no {kind}. A module of your own needs another name."
+            f"has no {kind}. Give your own module another name."
         )
     if _spec(top, None) is None:
         raise _missing(kind, name, top)
@@ -211,9 +216,13 @@ def _walk(kind: str, name: str) -> tuple[ModuleType, Any]:
 
 
 def _spec(path: str, parent: ModuleSpec | None) -> ModuleSpec | None:
-    """The spec of a module, not executed; `parent` is that of its package."""
+    """Returns the spec of a module without executing it.
+
+    Args:
+      parent: the spec of the package around the module, if any.
+    """
     if parent is None:
-        with contextlib.suppress(ValueError):  # a module that was made by hand
+        with contextlib.suppress(ValueError):  # a module without a spec
             return importlib.util.find_spec(path)
         return None
     places = parent.submodule_search_locations
@@ -226,7 +235,7 @@ def _import(kind: str, name: str, module: str) -> ModuleType:
 
 
 def _missing(kind: str, name: str, top: str) -> Exception:
-    """Returns the error for a module that is nowhere, or only in a run's folder."""
+    """Returns the error for a module that does not exist, or lies in a run's folder."""
     for folder in guard.REFUSED:
         spec = PathFinder.find_spec(top, [folder])
         if spec and (run := guard.run_of(folder)):
@@ -245,7 +254,7 @@ def _bases(found: Any) -> tuple[Any, ...]:
 
 
 def _place(error: BaseException, file: str) -> tuple[str | None, int | None]:
-    """The file of the user's, and its line, in which an error came up."""
+    """Returns the user's file and the line in which an error occurred."""
     if (
         isinstance(error, SyntaxError)
         and error.filename

@@ -1,4 +1,4 @@
-"""Config keys: the keyword-only parameters of whatever reads them."""
+"""Config keys: the keyword-only parameters of the functions that read them."""
 
 import dataclasses
 import inspect
@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 
 from cnn_jax.core.errors import UserError
 
-REQUIRED = dataclasses.MISSING  # in place of a default, as dataclasses have it
+REQUIRED = dataclasses.MISSING  # stands for "no default", as in dataclasses
 
 
 class Key(NamedTuple):
-    """What a config key may hold, and its value where the config has none."""
+    """The type hint of a config key, and its default value."""
 
     hint: Any
     default: Any = REQUIRED
@@ -22,8 +22,8 @@ def keywords(function: Callable) -> dict[str, Key]:
     """Returns the keyword-only parameters of a function or class, by name.
 
     Raises:
-      UserError: a parameter has no type hint, which says what its key may hold, or the
-        hints cannot be read.
+      UserError: a parameter has no type hint, which defines the values of its key, or
+        the hints cannot be read.
     """
     parameters = {
         name: parameter
@@ -41,8 +41,8 @@ def keywords(function: Callable) -> dict[str, Key]:
     for name, parameter in parameters.items():
         if name not in hints:
             raise UserError(
-                f"{path}: '{name}' needs a type hint, which says what its config key "
-                "may hold."
+                f"{path}: '{name}' needs a type hint, which defines the values of its "
+                "config key."
             )
         empty = parameter.default is parameter.empty
         keys[name] = Key(hints[name], REQUIRED if empty else parameter.default)

@@ -1,4 +1,4 @@
-"""Whether something fits in this machine's memory, asked before it is made."""
+"""Checks that something fits in this machine's memory, before it is allocated."""
 
 import math
 import os
@@ -6,12 +6,13 @@ from pathlib import Path
 
 from cnn_jax.core.errors import UserError
 
-# What a container may use, by control groups of version 2 and 1; "max" is no limit.
+# The memory limit of a container, in control groups of version 2 and 1; "max" means no
+# limit.
 LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
 def total() -> int | float:
-    """Bytes of memory that this machine has, or this container may use."""
+    """Returns the memory of this machine, or the limit of this container, in bytes."""
     found = [math.inf]
     if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
         found.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
@@ -24,16 +25,17 @@ def total() -> int | float:
 
 
 def check(needed: int, what: str, change: str, most: int | float | None = None) -> None:
-    """Raises UserError for something that needs more bytes than there are.
+    """Raises `UserError` if something needs more bytes than are available.
 
     Args:
-      what: needs the memory, such as "a batch of 512 images".
-      change: what to do about it.
-      most: bytes that there are; None: `total()`.
+      needed: the number of bytes.
+      what: the thing that needs the memory, such as "a batch of 512 images".
+      change: the advice to the user.
+      most: the available bytes; None: `total()`.
     """
     most = total() if most is None else most
     if needed > most:
         raise UserError(
             f"{what} would take {needed / 2**30:,.1f} GiB of memory, and there are "
-            f"{most / 2**30:,.1f} GiB: {change}."
+            f"only {most / 2**30:,.1f} GiB: {change}."
         )

@@ -1,4 +1,4 @@
-"""Names of files, folders and classes, as text."""
+"""Names of files, folders and classes, converted to text."""
 
 import hashlib
 import os
@@ -7,11 +7,11 @@ import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
-# Control characters, parts of characters, and what ends a line or a paragraph.
+# Unicode categories: control characters, surrogates, line and paragraph separators.
 ESCAPED = ("Cc", "Cs", "Zl", "Zp")
-# Python's stand-ins for the bytes of a file's name that are not UTF-8.
+# Python's surrogates for the bytes of a file name that are not UTF-8.
 FOREIGN_BYTES = re.compile("[\udc80-\udcff]+")
-LONGEST = 40  # characters of a name in a picture
+LONGEST = 40  # characters of a name in a figure
 
 
 def text(name: str | os.PathLike, escaped: Sequence[str] = ESCAPED) -> str:
@@ -20,7 +20,7 @@ def text(name: str | os.PathLike, escaped: Sequence[str] = ESCAPED) -> str:
     Bytes that are not UTF-8 become escapes, `caf\xe9`, and so do control characters.
 
     Args:
-      escaped: categories of characters that become escapes.
+      escaped: the Unicode categories of characters that become escapes.
     """
     name = os.fspath(name)
     if name.isprintable():
@@ -44,21 +44,21 @@ def text(name: str | os.PathLike, escaped: Sequence[str] = ESCAPED) -> str:
 
 
 def key(name: str | os.PathLike) -> str:
-    """Returns the same text for all spellings of a name.
+    """Returns the same text for all Unicode spellings of a name.
 
-    File systems and archives store an accented letter as one character (NFC) or as a
+    File systems and archives store an accented letter as one character (NFC), or as a
     letter and its accent (NFD).
     """
     return unicodedata.normalize("NFC", text(name))
 
 
 def digest(path: str | os.PathLike) -> bytes:
-    """Returns a hash of a file's name, of the bytes that the disk has."""
+    """Returns a hash of a file's name, from the bytes that the disk stores."""
     return hashlib.sha256(os.fsencode(Path(path).name)).digest()
 
 
 def short(name: str) -> str:
-    """Returns the text of a name, with at most `LONGEST` characters, for a picture."""
+    """Returns the text of a name for a figure, with at most `LONGEST` characters."""
     shown, half = text(name), LONGEST // 2 - 2
     return shown if len(shown) <= LONGEST else f"{shown[:half]}...{shown[-half:]}"
 

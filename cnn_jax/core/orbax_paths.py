@@ -1,4 +1,4 @@
-"""Paths of checkpoints, as Orbax and TensorStore take them."""
+"""Paths of checkpoints in the form that Orbax and TensorStore accept."""
 
 import glob
 import os
@@ -12,16 +12,16 @@ from etils.epath.gpath import PosixGPath
 from cnn_jax.core.errors import UserError
 from cnn_jax.core.paths import PATH_BYTES
 
-# The longest path below a checkpoint's folder that Orbax writes, with some to spare.
+# Bytes reserved for the longest path that Orbax writes below a checkpoint's folder.
 INSIDE_BYTES = 256
 
 
 class _LiteralPath(PosixGPath):
-    """A path of etils whose own name is no pattern.
+    """An etils path whose own name is not treated as a pattern.
 
-    Orbax collects what it has written with `folder.glob("ocdbt.process_*")`. etils
-    takes the folder's name for a part of the pattern: nothing is found in `lr=[0.1]`,
-    and the checkpoint is saved without its arrays.
+    Orbax collects its files with `folder.glob("ocdbt.process_*")`. etils treats the
+    folder's name as part of the pattern, so nothing is found in `lr=[0.1]`, and the
+    checkpoint is saved without its arrays.
     """
 
     def glob(self, pattern: str) -> Iterator[Any]:
@@ -34,14 +34,14 @@ def orbax_path(path: Path) -> epath.Path:
     """Returns the absolute path, without links and `..`, for Orbax to write or read.
 
     Raises:
-      UserError: TensorStore would write to another place, or nowhere.
+      UserError: TensorStore cannot write to this path, or would write to another one.
     """
     real = os.path.realpath(path)
     for part in ("\\", "gs:/"):
         if part in f"{real}/":
             raise UserError(
-                f"checkpoints cannot be kept in {real}: a folder's name holds "
-                f"'{part.rstrip('/')}', which TensorStore takes for something else. "
+                f"checkpoints cannot be kept in {real}: a folder's name contains "
+                f"'{part.rstrip('/')}', which has another meaning for TensorStore. "
                 "Choose another folder."
             )
     try:
@@ -54,7 +54,7 @@ def orbax_path(path: Path) -> epath.Path:
     if size + INSIDE_BYTES > PATH_BYTES:
         raise UserError(
             f"checkpoints cannot be kept in {real[:20]}...: the path has {size:,} "
-            f"bytes, and {PATH_BYTES - INSIDE_BYTES:,} are the most. Choose a shorter "
-            "one."
+            f"bytes, and the limit is {PATH_BYTES - INSIDE_BYTES:,}. Choose a shorter "
+            "path."
         )
     return _LiteralPath(real)

@@ -1,4 +1,4 @@
-"""Paths as users write them, in a flag or in a config."""
+"""Paths that users write in a flag or in a config."""
 
 import os
 import re
@@ -9,9 +9,9 @@ from typing import Annotated, Any
 from cnn_jax.core.errors import UserError
 
 URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
-# `PATH.py` or `PATH.py:ARG`. A folder's name may hold a colon too.
+# `PATH.py` or `PATH.py:ARG`. A folder's name may contain a colon too.
 RECIPE = re.compile(r"(.*?\.py)(?::(.*))?", re.DOTALL)
-# The type of a config key that holds a path of the user's.
+# The type of a config key that holds a path of the user's files.
 _PLACE = object()
 Place = Annotated[str, _PLACE]
 # Linux's limits, in bytes; other systems have the same or larger ones.
@@ -19,7 +19,7 @@ NAME_BYTES, PATH_BYTES = 255, 4095
 
 
 def is_place(hint: Any) -> bool:
-    """Returns whether a type hint is `Place`, or one of its alternatives is."""
+    """Returns whether a type hint is `Place`, or has `Place` as an alternative."""
     parts = typing.get_args(hint)
     if typing.get_origin(hint) is Annotated:
         return any(fact is _PLACE for fact in parts[1:])
@@ -40,7 +40,7 @@ def expanded(text: str) -> str:
             f"'{text}' is a URL: give a path on a local or mounted disk instead."
         )
     if "\0" in text:
-        raise UserError(f"the path {text!r} holds a NUL character.")
+        raise UserError(f"the path {text!r} contains a NUL character: remove it.")
     path = os.path.expanduser(text)
     if path[0] == "~" and not os.path.lexists(path):
         user = path[1:].partition("/")[0]
@@ -53,17 +53,17 @@ def expanded(text: str) -> str:
 
 
 def check_length(path: Path) -> None:
-    """Raises UserError if no file system takes so long a path."""
+    """Raises `UserError` if the path or a name in it is too long for file systems."""
     for name in path.parts:
         if (size := len(os.fsencode(name))) > NAME_BYTES:
             raise UserError(
-                f"the name '{name[:20]}...' has {size} bytes, and a file system takes "
-                f"{NAME_BYTES}: choose a shorter one."
+                f"the name '{name[:20]}...' has {size} bytes, and file systems allow "
+                f"{NAME_BYTES}: choose a shorter name."
             )
     if (size := len(os.fsencode(path))) > PATH_BYTES:
         raise UserError(
-            f"the path '{str(path)[:20]}...' has {size:,} bytes, and the system takes "
-            f"{PATH_BYTES:,}: choose a shorter one."
+            f"the path '{str(path)[:20]}...' has {size:,} bytes, and the system allows "
+            f"{PATH_BYTES:,}: choose a shorter path."
         )
 
 

@@ -1,10 +1,10 @@
-"""The numbers that a parameter may be, as a part of its type hint.
+"""The allowed range of a number, as a part of its type hint.
 
     def sgd(schedule, *, momentum: Annotated[float, Range(least=0, below=1)] = 0.9): ...
 
-A config is checked against the hints of what reads it, a model against those of its
-attributes. A float must be finite in any case, and above or below a bound as a float32
-too, in which it is computed.
+Configs are checked against the hints of the functions that read them, and models
+against the hints of their attributes. A float must always be finite. An exclusive bound
+must also hold after rounding to float32, in which the number is used.
 """
 
 import dataclasses
@@ -24,9 +24,9 @@ from cnn_jax.core.errors import UserError
 
 @dataclass(frozen=True)
 class Range:
-    """Bounds of a number: `least` and `most` are possible, `above` and `below` not.
+    """Bounds of a number: `least` and `most` are allowed, `above` and `below` are not.
 
-    `Range()` says that every finite number has a meaning.
+    `Range()` accepts every finite number.
     """
 
     least: int | float | None = None
@@ -35,7 +35,7 @@ class Range:
     below: int | float | None = None
 
     def __contains__(self, number: object) -> bool:
-        """Whether it is a number, finite and within the bounds."""
+        """Returns whether an object is a finite number within the bounds."""
         if not isinstance(number, int | float):
             return False
         if isinstance(number, float):
@@ -66,12 +66,12 @@ MANY = 10**6  # more channels, classes or cells than any network has
 
 Count = Annotated[int, Range(least=1, most=MANY)]
 Layers = Annotated[int, Range(least=1, most=1000)]
-Cells = Annotated[int, Range(least=1, most=1024)]  # of a kernel or a grid, a side
-Channels = Annotated[int, Range(least=1, most=3)]  # of an image: 1 or 3
+Cells = Annotated[int, Range(least=1, most=1024)]  # the side of a kernel or of a grid
+Channels = Annotated[int, Range(least=1, most=3)]  # channels of an image: 1 or 3
 Edge = Annotated[int, Range(least=0, most=1024)]  # pixels around an image
-Side = Annotated[int, Range(least=1, most=2**16)]  # of an image, in pixels
+Side = Annotated[int, Range(least=1, most=2**16)]  # the side of an image in pixels
 Index = Annotated[int, Range(least=0, most=2**31 - 1)]
-Level = Annotated[int, Range(least=0, most=255)]  # of gray, in 8 bits
+Level = Annotated[int, Range(least=0, most=255)]  # a gray level in 8 bits
 Examples = Annotated[int, Range(least=1, most=2**31 - 1)]
 Seed = Annotated[int, Range(least=0, most=2**32 - 1)]
 Rate = Annotated[float, Range(least=0, below=1)]
@@ -83,10 +83,10 @@ Number = Annotated[float, Range()]
 
 
 def check(name: str, value: Any, hint: Any) -> None:
-    """Raises UserError unless the numbers of `value` lie in the ranges of its hint.
+    """Raises `UserError` unless the numbers of `value` lie in the ranges of its hint.
 
     Args:
-      name: what the user sets the value with, such as `config.optimizer.momentum`.
+      name: the setting of the value in errors, such as `config.optimizer.momentum`.
     """
     for number, bounds in _numbers(value, hint):
         if number not in bounds:
@@ -96,13 +96,13 @@ def check(name: str, value: Any, hint: Any) -> None:
 
 
 def check_fields(instance: Any) -> None:
-    """Raises UserError unless the fields of a dataclass lie in their ranges."""
+    """Raises `UserError` unless the fields of a dataclass lie in their ranges."""
     for field in dataclasses.fields(instance):
         check(field.name, getattr(instance, field.name), field.type)
 
 
 def plain(hint: Any) -> Any:
-    """The hint without ranges."""
+    """Returns the hint without ranges."""
     if typing.get_origin(hint) is Annotated:
         return plain(typing.get_args(hint)[0])
     parts = typing.get_args(hint)
@@ -114,7 +114,7 @@ def plain(hint: Any) -> Any:
 
 
 def bounds_of(hint: Any) -> Iterator[Range | None]:
-    """The range of each kind of number in a hint; None for a kind without one."""
+    """Yields the range of each number type in a hint, None if it has no range."""
     if typing.get_origin(hint) is Annotated:
         kind, *facts = typing.get_args(hint)
         found = [fact for fact in facts if isinstance(fact, Range)]
@@ -127,7 +127,7 @@ def bounds_of(hint: Any) -> Iterator[Range | None]:
 
 
 def _numbers(value: Any, hint: Any) -> Iterator[tuple[int | float, Range]]:
-    """Each number in a value, with its range."""
+    """Yields each number in a value, with its range."""
     if isinstance(value, tuple | list):
         for part in typing.get_args(hint) if _is_union(hint) else (hint,):
             if typing.get_origin(part) is tuple:
@@ -135,7 +135,7 @@ def _numbers(value: Any, hint: Any) -> Iterator[tuple[int | float, Range]]:
                     yield from _numbers(entry, typing.get_args(part)[0])
     elif type(value) in (int, float):
         parts = typing.get_args(hint) if _is_union(hint) else (hint,)
-        # An integer stands for a float where the hint has no integers.
+        # An integer may be given for a float if the hint has no integers.
         for kind in (type(value), float):
             for part in parts:
                 if plain(part) is kind:

@@ -1,4 +1,4 @@
-"""Small files of a program: written whole, read within bounds, checked for damage."""
+"""Small files of a program: written completely, size-limited, checked for damage."""
 
 import json
 import os
@@ -14,13 +14,13 @@ MAX_BYTES = 2**27
 
 
 class Damaged(UserError):
-    """A file does not hold what was written into it."""
+    """The error for a file whose content is not what was written."""
 
 
 def check_regular(path: Path) -> None:
-    """Raises UserError for what exists and is no regular file.
+    """Raises `UserError` if the path exists and is not a regular file.
 
-    A program that opens a FIFO waits until another one writes into it.
+    A program that opens a FIFO would wait until another program writes into it.
     """
     try:
         mode = os.stat(path).st_mode
@@ -34,24 +34,27 @@ def read_bytes(path: Path) -> bytes:
     """Returns the content of a regular file of at most `MAX_BYTES`.
 
     Raises:
-      FileNotFoundError: there is none.
-      UserError: the path is something else, or the file is larger.
+      FileNotFoundError: there is no such file.
+      UserError: the path is not a regular file, or the file is too large.
     """
     check_regular(path)
     with path.open("rb") as file:
         content = file.read(MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
-        raise UserError(f"{path} has more than {MAX_BYTES / 1e6:,.0f} MB.")
+        raise UserError(
+            f"{path} has more than {MAX_BYTES / 1e6:,.0f} MB, which is too large for "
+            "such a file: move it away."
+        )
     return content
 
 
 def read_json(path: Path) -> Any:
-    """Returns the value that a JSON file holds.
+    """Returns the content of a JSON file.
 
     Raises:
-      FileNotFoundError: there is none.
+      FileNotFoundError: there is no such file.
       Damaged: the file is not JSON, or too deeply nested.
-      UserError: as `read_bytes`.
+      UserError: see `read_bytes`.
     """
     content = read_bytes(path)
     try:
@@ -69,10 +72,10 @@ def checksum(value: Any) -> str:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes the whole file or, when that fails, none of it.
+    """Writes a JSON file completely or, if this fails, not at all.
 
     Raises:
-      UserError: the disk refuses.
+      UserError: the disk is full or not writable.
     """
     temporary = path.with_suffix(".tmp")
     try:

@@ -1,4 +1,4 @@
-"""JSON for people and their programs: numbers that JSON lacks are null."""
+"""Strict JSON (RFC 8259): numbers that JSON lacks become null."""
 
 import json
 import math
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def dumps(value: Any, indent: int | None = None) -> str:
-    """The value as JSON (RFC 8259), in which NaN and infinities become null."""
+    """Returns the value as JSON (RFC 8259); NaN and infinities become null."""
     return json.dumps(_finite(value), indent=indent, allow_nan=False)
 
 

@@ -1,4 +1,4 @@
-"""Sources of data, labels, augmentation and loading."""
+"""Data sources, labels, augmentation and loading."""
 
 from typing import Any
 
@@ -50,40 +50,42 @@ SOURCES: dict[str, Source] = {
         tfds_masks.SOURCE,
     )
 }
-# Config keys of all sources that hold places of the user's files.
+# The config keys of all sources that hold paths of the user's files.
 PLACES = {key for source in SOURCES.values() for key in source.places()}
 
 
 def load(name: str, **options: Any) -> Dataset:
     """Returns the data set `name`: one of `SOURCES`, `tfds:NAME`, or an import path.
 
-    Raises `UserError` for an unknown name or option, and as the source does.
+    Raises `UserError` for an unknown name or option, and the errors of the source.
     """
     found, set_name = source(name)
     return found.load(*set_name, **options)
 
 
 def describe(name: str, **options: Any) -> Description:
-    """Returns the classes and the shapes of a data set, without its images.
+    """Returns the classes and the shapes of a data set, without reading its images.
 
-    A TFDS set that is not prepared is described by TFDS itself.
+    TFDS itself describes a TFDS set that is not prepared.
     """
     found, set_name = source(name)
     return found.describe(*set_name, **options)
 
 
 def options(name: str) -> dict[str, Key]:
-    """Returns the options that `load(name, ...)` takes: {option: (hint, default)}."""
+    """Returns the options of `load(name, ...)`, as {option: (type hint, default)}."""
     return source(name)[0].options()
 
 
 def source(name: str) -> tuple[Source, list[str]]:
-    """Returns the source of a data set, and the set's own name if the source is named.
+    """Returns the data source of `name`, and the set's own name if the source is
+    `named`.
 
     Args:
-      name: one of `SOURCES`; with a set's name after a colon for some of them; or the
-        import path of a `Source`, or of a function that returns a `Dataset`. The
-        keyword-only arguments of the function are config keys.
+      name: one of `SOURCES`; some sources need a set's name after a colon
+        (`tfds:cifar10`). Or the import path of a `Source`, or of a function that
+        returns a `Dataset`. The keyword-only arguments of the function become config
+        keys.
 
     Raises:
       UserError: there is no such source.
@@ -94,7 +96,8 @@ def source(name: str) -> tuple[Source, list[str]]:
         return ours, [set_name]
     if ours and ours.named:
         raise UserError(
-            f"data set '{name}' names no set: '{kind}:NAME', as in 'tfds:cifar10'."
+            f"data.name='{name}' lacks the name of a set: write '{kind}:NAME', as in "
+            "'tfds:cifar10'."
         )
     known = {f"{s.name}:NAME" if s.named else s.name: s for s in SOURCES.values()}
     if colon:

@@ -1,5 +1,7 @@
-"""Labeled boxes as others store them: Pascal VOC (Everingham et al. 2010) and COCO
-(Lin et al. 2014)."""
+"""Labeled boxes in the formats of Pascal VOC and COCO.
+
+Pascal VOC: Everingham et al. 2010. COCO: Lin et al. 2014.
+"""
 
 import codecs
 import re
@@ -52,27 +54,30 @@ def pascal_voc(
     classes: Sequence[str] | None = None,
     splits: Sequence[str] | None = None,
 ) -> dict[str, Annotations]:
-    """The splits of a folder with `Annotations/NAME.xml` and `JPEGImages/NAME.jpg`.
+    """Returns the splits of a folder in the format of Pascal VOC.
 
-    Splits are the files `ImageSets/Main/{train,val,trainval,test}.txt` that are there,
-    a name a line; without any, all that is annotated is one split, "all". Pixels count
-    from 1 in these files, and a box has its last ones too: with xmin = xmax it is one
-    pixel wide. A box that reaches beyond its image by up to a pixel is cut off.
+    The folder holds `Annotations/NAME.xml` and `JPEGImages/NAME.jpg`. Splits are the
+    existing files `ImageSets/Main/{train,val,trainval,test}.txt`, with one name per
+    line. Without such files, all annotated pictures are one split, "all". Pixel
+    coordinates in these files start at 1, and a box includes its last pixels: a box
+    with xmin = xmax is one pixel wide. A box that reaches beyond its image by up to one
+    pixel is cut off.
 
     Args:
-      classes: names; None: all that occur, sorted.
-      splits: which of them to read; None: all.
+      classes: the names of the classes; None: all names that occur, sorted.
+      splits: the splits to read; None: all splits.
 
     Raises:
-      UserError: with the names of the file and its entry, for a file that is missing or
-        cannot be read, no XML or without the fields that it needs, for an unknown
-        class, for a box that is empty or outside of its image, for boxes that are
-        fractions of their images, and for a name that is twice in a list; and for a
-        split that is not there.
+      UserError: a file is missing, unreadable, not XML or without a required field; a
+        class is unknown; a box is empty or outside of its image; all boxes are
+        fractions of their images; a name occurs twice in a list; or a split does not
+        exist. The error names the file and its entry.
     """
     root = Path(dir).expanduser()
     if not (root / "Annotations").is_dir():
-        raise UserError(f"{root} has no folder Annotations: it is no Pascal VOC set.")
+        raise UserError(
+            f"{root} has no folder Annotations, so it is not a Pascal VOC set."
+        )
     annotated = by_name(visible_files(root / "Annotations", [".xml"]))
     lists = {
         split: path
@@ -107,9 +112,9 @@ def pascal_voc(
 
 
 def _listed(path: Path, annotated: Collection[str]) -> list[str]:
-    """The names in a list of Pascal VOC, each in `annotated`, and there once.
+    """Returns the names in a list of Pascal VOC, spelled as by `names.key`.
 
-    They are spelled as `names.key` does.
+    Raises `UserError` for a name that is not in `annotated`, or that is listed twice.
     """
     names: dict[str, str] = {}
     content = fields.read(path)
@@ -121,7 +126,7 @@ def _listed(path: Path, annotated: Collection[str]) -> list[str]:
         line = line.strip()
         if not line:
             continue
-        # In the lists of one class, a second column says whether it is there.
+        # In the lists of one class, a second column says whether the class is present.
         if (name := key(line)) not in annotated:
             name = key(line.split()[0])
         if name not in annotated:
@@ -136,21 +141,20 @@ def _listed(path: Path, annotated: Collection[str]) -> list[str]:
 
 
 def coco(file: str | Path, folder: str | Path) -> Annotations:
-    """The boxes of a COCO file, such as `annotations/instances_val2017.json`.
+    """Returns the boxes of a COCO file, such as `annotations/instances_val2017.json`.
 
-    Classes are its categories in the order of their numbers. Segmentations are not
-    read. Boxes of no height or no width, of which COCO has a few, are left out. A box
-    that reaches beyond its image by up to a pixel is cut off.
+    Classes are the file's categories in the order of their ids. Segmentations are not
+    read. Boxes with zero height or width are left out; COCO has a few. A box that
+    reaches beyond its image by up to one pixel is cut off.
 
     Args:
-      folder: of the pictures, such as `val2017`.
+      folder: the folder of the pictures, such as `val2017`.
 
     Raises:
-      UserError: with the names of the file and its entry, for a file that is missing or
-        cannot be read, no JSON or without the fields that it needs, for two images or
-        categories of one name or number, for an image or category that is not listed,
-        for a box outside of its image, and for boxes that are fractions of their
-        images.
+      UserError: a file is missing, unreadable, not JSON or without a required field;
+        two images or categories have the same name or id; an image or category is not
+        listed; a box is outside of its image; or all boxes are fractions of their
+        images. The error names the file and its entry.
     """
     file, folder = Path(file).expanduser(), Path(folder).expanduser()
     content = fields.checked(fields.read_json(file), COCO, str(file))
@@ -161,8 +165,8 @@ def coco(file: str | Path, folder: str | Path) -> Annotations:
             if entry[name] not in known:
                 listed = "images" if known is images else "categories"
                 raise UserError(
-                    f"{where}: {name} is {fields.shown(entry[name])}, which is no id "
-                    f"among the file's {listed}."
+                    f"{where}: {name} is {fields.shown(entry[name])}, which is not an "
+                    f"id among the file's {listed}."
                 )
         left, top, width, height = map(float, entry["bbox"])
         if width and height:
@@ -176,7 +180,7 @@ def coco(file: str | Path, folder: str | Path) -> Annotations:
 
 
 def _coco_categories(content: Mapping[str, Any], file: Path) -> dict[Id, str]:
-    """The names of a COCO file's categories, in the order of their numbers."""
+    """Returns the names of a COCO file's categories by their ids, in order."""
     names: dict[Id, str] = {}
     ids: dict[Id, str] = {}
     seen: dict[str, str] = {}
@@ -186,7 +190,7 @@ def _coco_categories(content: Mapping[str, Any], file: Path) -> dict[Id, str]:
         fields.check_new(name, seen, "name", where)
         if isinstance(entry["id"], str) != isinstance(next(iter(names)), str):
             raise UserError(
-                f"{where}: the ids of categories must all be numbers, or all be texts."
+                f"{where}: the ids of categories must be all numbers or all texts."
             )
     return {number: names[number] for number in sorted(names)}
 
@@ -194,7 +198,7 @@ def _coco_categories(content: Mapping[str, Any], file: Path) -> dict[Id, str]:
 def _coco_images(
     content: Mapping[str, Any], file: Path, folder: Path
 ) -> dict[Id, Annotated]:
-    """A COCO file's images by their numbers, without objects."""
+    """Returns a COCO file's images by their ids, still without objects."""
     images: dict[Id, Annotated] = {}
     ids: dict[Id, str] = {}
     seen: dict[str, str] = {}
@@ -208,11 +212,11 @@ def _coco_images(
 
 
 def _voc_image(source: Path, picture: Path) -> Annotated:
-    """The annotations of one picture, of a file of Pascal VOC."""
+    """Returns the annotations of one picture from its Pascal VOC file."""
     try:
         root = ET.fromstring(fields.read(source))
     except ET.ParseError as error:
-        raise UserError(f"{source} is no XML: {error}.") from None
+        raise UserError(f"{source} is not XML: {error}.") from None
     except (LookupError, ValueError) as error:
         raise UserError(
             f"{source} has an encoding that cannot be read ({error}): save it as UTF-8."
@@ -240,8 +244,10 @@ _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", re.ASCII)
 def _fields(
     element: ET.Element, kinds: Mapping[str, Kind], where: str
 ) -> dict[str, Any]:
-    """The texts below an element of XML by their paths, `fields.checked`; numbers but
-    for names."""
+    """Returns the texts below an XML element by their paths; see `fields.checked`.
+
+    Texts that are numbers are converted, except names.
+    """
     found = {}
     for path in kinds:
         elements = element.findall(path)

@@ -1,4 +1,4 @@
-"""What the arrays of a split in memory must be."""
+"""Checks of the arrays of a split in memory."""
 
 from typing import Any
 
@@ -12,10 +12,10 @@ IMAGES = "uint8 [n, height, width, channels], or [n, frames, height, width, chan
 
 
 def check(where: str, split: Arrays, kind: LabelKind) -> None:
-    """Raises UserError unless images and labels have types and shapes that fit.
+    """Raises `UserError` unless images and labels have matching types and shapes.
 
     Args:
-      where: what errors call the split.
+      where: the split's name in errors.
     """
     images, labels = split.images, split.labels
     if not (_is(images, np.uint8) and images.ndim in (4, 5)):

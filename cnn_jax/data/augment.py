@@ -18,11 +18,11 @@ from cnn_jax.data.augmentations.augmentation import Augmentation
 
 @dataclass(frozen=True)
 class Augment:
-    """Augmentations one after the other, a pure function of (key, epoch, index).
+    """A sequence of augmentations, a pure function of (key, epoch, index).
 
     Attributes:
-      label_kind: what a label is, the name of a kind of `labels`. Labels that lie in
-        the image move with it.
+      label_kind: the name of the label kind; see `labels`. Labels with positions in the
+        image move with it.
       steps: the augmentations, in order.
     """
 
@@ -31,15 +31,17 @@ class Augment:
 
     @property
     def changes(self) -> bool:
-        """Whether it does anything."""
+        """Whether there are any augmentations."""
         return bool(self.steps)
 
     def __call__(
         self, key: Key[Array, ""], batch: Mapping[str, Array]
     ) -> dict[str, Array]:
-        """Returns the batch with its "image", and a "label" that lies in it, augmented.
+        """Returns the batch with its "image" augmented, and its "label" moved with it.
 
-        `key` belongs to the run; "index" and "epoch" are those of the batch.
+        Args:
+          key: the run's key; the key of each example is derived from it.
+          batch: "image", "label", "index" and "epoch", as in `loading.train_batches`.
         """
         batch = dict(batch)
         if not self.changes:
@@ -72,7 +74,7 @@ class Augment:
 
 
 def make(config: Mapping[str, Any], label_kind: str) -> Augment:
-    """Returns the augmentation that config group `data` turns on."""
+    """Returns the augmentations that config group `data` turns on."""
     steps = (
         augmentation(**{key: config[key] for key in keywords(augmentation)})
         for augmentation in augmentations.find(config["augmentations"])
@@ -86,6 +88,10 @@ def normalize(
     std: Sequence[float],
     dtype: DTypeLike = jnp.float32,
 ) -> Float[Array, "batch *space channels"]:
-    """Returns (images / 255 - mean) / std by channel, in float32, as `dtype`."""
+    """Returns (images / 255 - mean) / std per channel, computed in float32.
+
+    Args:
+      dtype: the type of the result.
+    """
     scaled = images.astype(jnp.float32) / 255 - jnp.asarray(mean, jnp.float32)
     return (scaled / jnp.asarray(std, jnp.float32)).astype(dtype)

@@ -1,9 +1,10 @@
-"""Bicubic resizing as the papers on super-resolution have it: MATLAB's `imresize`.
+"""Bicubic resizing as in the papers on super-resolution: MATLAB's `imresize`.
 
-The figures of papers hold for its values. Other libraries have others: the kernels of
-OpenCV, and of PyTorch without `antialias=True`, have a = -0.75 where this one has -0.5,
-and do not average where they shrink. Those of Pillow, and of PyTorch with it, are the
-same, but end at the border, where this mirrors the image.
+Published results depend on its exact values, and other libraries differ. The kernels of
+OpenCV, and of PyTorch without `antialias=True`, use a = -0.75 instead of -0.5, and do
+not average where they shrink. The kernels of Pillow, and of PyTorch with
+`antialias=True`, are the same, but they stop at the border, where `imresize` mirrors
+the image.
 """
 
 import math
@@ -27,23 +28,23 @@ SUPPORT = 4.0  # pixels that the kernel covers
 
 
 def resize(image: Image, to: int | float | tuple[int, int]) -> Out:
-    """The image in another size, by MATLAB's `imresize(image, to)`.
+    """Returns the image in another size, as MATLAB's `imresize(image, to)`.
 
     Along each dimension, output i of n lies at (i + 1/2) / s - 1/2 among the m pixels
     of the image, where s = n / m is the scale. It is the mean of the pixels around that
-    place, weighted by the kernel (`cubic`), which where s < 1 is 1 / s times as wide.
-    The image is mirrored at its border, with the border's pixels twice.
+    position, weighted by the kernel (`cubic`). If s < 1, the kernel is 1 / s times as
+    wide. The image is mirrored at its border, and the border pixels appear twice.
 
-    The dimension of the smaller scale comes first, the height where both are alike.
-    That matters for uint8 alone: as MATLAB does, values are rounded, halves up, and cut
-    off at 0 and 255 behind each dimension. Floating-point images are not cut off, so
-    that values may leave the range of the image's at edges; they keep their dtype.
+    The dimension with the smaller scale comes first, or the height if both are equal.
+    The order matters for uint8 only: as in MATLAB, values are rounded (halves up) and
+    clipped to 0..255 after each dimension. Floating-point images keep their dtype and
+    are not clipped, so values near edges may leave the image's range.
 
     Args:
-      to: the scale of both dimensions, whose sizes are rounded up, or (height, width).
+      to: the scale of both dimensions (sizes are rounded up), or (height, width).
 
     Raises:
-      UserError: a size or a scale of zero or below.
+      UserError: a size or a scale is not positive.
     """
     height, width = image.shape[:2]
     if isinstance(to, tuple):
@@ -52,22 +53,28 @@ def resize(image: Image, to: int | float | tuple[int, int]) -> Out:
         size = math.ceil(height * to), math.ceil(width * to)
         scales = float(to), float(to)
     if min(scales) <= 0:
-        raise UserError(f"an image of {height}x{width} cannot be resized to {to}.")
+        raise UserError(
+            f"an image of {height}x{width} cannot be resized to {to}: sizes and scales "
+            "must be positive."
+        )
     for axis in sorted((0, 1), key=lambda axis: scales[axis]):
         lines = np.moveaxis(image, axis, 0)
         flat = lines.reshape(len(lines), -1).astype(np.float64)
         flat = _weights(len(lines), size[axis], scales[axis]) @ flat
         if image.dtype == np.uint8:
             np.clip(flat, 0, 255, out=flat)
-            flat += 0.5  # rounds, as the conversion cuts the fraction off
+            flat += 0.5  # the conversion to uint8 then rounds
         flat = flat.astype(image.dtype).reshape(-1, *lines.shape[1:])
         image = np.moveaxis(flat, 0, axis)
     return np.ascontiguousarray(image)
 
 
 def cubic(x: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
-    """The kernel of Keys 1981, "Cubic Convolution Interpolation for Digital Image
-    Processing", equation 15: that of a = -1/2, zero from |x| = 2 on."""
+    """Returns the values of the bicubic kernel with a = -1/2; zero for |x| >= 2.
+
+    Equation 15 of Keys 1981, "Cubic Convolution Interpolation for Digital Image
+    Processing".
+    """
     x = np.abs(x)
     near = 1.5 * x**3 - 2.5 * x**2 + 1
     far = -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2
@@ -75,8 +82,8 @@ def cubic(x: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
 
 
 def _weights(before: int, after: int, scale: float) -> Any:
-    """What each of `after` outputs takes of `before` pixels, as a sparse matrix."""
-    # Not at the top: it takes a tenth of a second, which no other part needs.
+    """Returns the sparse matrix [after, before] that maps pixels to resized pixels."""
+    # The import takes a tenth of a second, so it is not at the top of the file.
     from scipy import sparse
 
     shrink = min(scale, 1.0)

@@ -1,4 +1,4 @@
-"""Boxes of pictures, and what makes them fit to be labels."""
+"""Boxes of objects in pictures, and their checks."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ import numpy as np
 from cnn_jax.core.errors import UserError, unknown
 from cnn_jax.data.walk import finder
 
-# Pixels that a box may reach beyond its image, and is cut off.
+# A box may reach beyond its image by this many pixels; the rest is cut off.
 ROUNDING = 1
 
 Box = tuple[float, float, float, float]  # top, left, bottom, right
@@ -18,16 +18,16 @@ Box = tuple[float, float, float, float]  # top, left, bottom, right
 
 @dataclass(frozen=True)
 class Annotations:
-    """The boxes of some images; the i-th entries belong together.
+    """The boxes of some images; the i-th entries of all fields belong together.
 
     Attributes:
-      paths: of the images.
+      paths: the paths of the images.
       sizes: int32 [n, 2], height and width of the images in pixels.
       boxes: for each image float32 [boxes, 5]: class, top, left, bottom, right, in
         pixels from the image's upper left corner to the box's edges.
-      exempt: for each image bool [boxes]: which ones are not to be counted, "difficult"
-        in Pascal VOC and "iscrowd" in COCO.
-      classes: names; a class is an index into them.
+      exempt: for each image bool [boxes]: whether the evaluation ignores the box;
+        "difficult" in Pascal VOC and "iscrowd" in COCO.
+      classes: the names of the classes; a class is an index into them.
     """
 
     paths: tuple[str, ...]
@@ -37,8 +37,7 @@ class Annotations:
     classes: tuple[str, ...]
 
     def labels(self) -> list[np.ndarray]:
-        """`boxes` as tasks take them: with the class -2 - c in the place of c where
-        they are exempt."""
+        """Returns `boxes` as labels: an exempt box of class c has the class -2 - c."""
         marked = []
         for boxes, exempt in zip(self.boxes, self.exempt, strict=True):
             kinds = np.where(exempt, -2 - boxes[:, 0], boxes[:, 0])
@@ -47,27 +46,34 @@ class Annotations:
 
 
 class Object(NamedTuple):
-    """A box with the name of its class, and whether it is not to be counted."""
+    """A box with the name of its class.
+
+    Attributes:
+      exempt: whether the evaluation ignores the box.
+    """
 
     name: str
-    box: Box  # inside of its image
+    box: Box  # inside the image
     exempt: bool
 
 
 class Annotated(NamedTuple):
     """A picture and its objects."""
 
-    where: str  # the file, or the entry of a file, that has its annotations
+    where: str  # the file, or the entry of a file, with the annotations
     path: Path
     size: tuple[int, int]  # height, width
     objects: list[Object]
 
 
 def inside(box: Box, size: tuple[int, int], what: str) -> Box:
-    """A box without what reaches beyond its image by up to `ROUNDING`.
+    """Returns the box, cut off at the edges of its image of `size` (height, width).
 
-    Raises `UserError`, which calls the box `what`, for a box that reaches further or is
-    empty.
+    Args:
+      what: the box's name in errors.
+
+    Raises `UserError` if the box is empty, or reaches beyond its image by more than
+    `ROUNDING` pixels.
     """
     top, left, bottom, right = (
         min(max(side, 0.0), float(limit))
@@ -75,19 +81,23 @@ def inside(box: Box, size: tuple[int, int], what: str) -> Box:
     )
     part = (top, left, bottom, right)
     beyond = max(abs(a - b) for a, b in zip(box, part, strict=True))
-    # In the precision that the labels have.
+    # Compared in the precision of the labels.
     first, last = np.array([part[:2], part[2:]], np.float32)
     if beyond > ROUNDING or (last <= first).any():
         top, left, bottom, right = box
         raise UserError(
             f"{what} from ({left:g}, {top:g}) to ({right:g}, {bottom:g}) is empty, or "
-            f"not inside of the image of {size[1]}x{size[0]} pixels (width x height)."
+            f"not inside the image of {size[1]}x{size[0]} pixels (width x height)."
         )
     return part
 
 
 def check_pixels(images: Iterable[Annotated], source: Path) -> None:
-    """Raises `UserError` where all boxes lie in the first pixel of larger images."""
+    """Raises `UserError` if all coordinates are fractions instead of pixels.
+
+    This is assumed if all coordinates are at most 1, and all images are larger than
+    that.
+    """
     annotated = [image for image in images if image.objects]
     if annotated and all(
         max(o.box) <= 1 < min(image.size) for image in annotated for o in image.objects
@@ -99,9 +109,9 @@ def check_pixels(images: Iterable[Annotated], source: Path) -> None:
 
 
 def assembled(images: Iterable[Annotated], classes: Sequence[str]) -> Annotations:
-    """The annotations of some images.
+    """Returns the annotations of some images.
 
-    Raises `UserError` for a picture that is missing, and for an unknown class.
+    Raises `UserError` for a missing picture, and for an unknown class.
     """
     images, index = list(images), {name: i for i, name in enumerate(classes)}
     boxes, paths, find = [], [], finder()

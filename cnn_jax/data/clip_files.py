@@ -1,5 +1,8 @@
-"""The frames of a clip as it is stored: a folder of pictures, an animated picture, or a
-video file, which PyAV decodes (extra `video`)."""
+"""The frames of a stored clip.
+
+A clip is a folder of pictures, an animated picture, or a video file. PyAV decodes video
+files (extra `video`).
+"""
 
 import itertools
 import re
@@ -16,37 +19,40 @@ from cnn_jax.data.walk import PICTURES, Kind, folders, visible_files
 
 ANIMATED = (".gif", ".webp", ".png", ".apng")
 VIDEOS = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm")
-# Pillow draws an animation from its first frame on, to show a later one.
+# Pillow decodes all earlier frames of an animation to show a later one.
 MOST_FRAMES = 2**15
-MOST_DRAWN = 2**34  # pixels, of all frames together
+MOST_DRAWN = 2**34  # pixels of all frames together
 TOO_LONG = (
-    "it has more than {} frames, which is the most for its size: make it shorter or "
-    "smaller, or store it as a video"
+    "it has more than {} frames, the limit for its size: make it shorter or smaller, "
+    "or store it as a video"
 )
-# Of FFmpeg's formats those of `VIDEOS`. Others are lists of files and of addresses.
+# The formats of `VIDEOS` in FFmpeg. Some other formats are lists of files and URLs.
 _CONTAINERS = "avi,matroska,webm,mov,mp4,mpeg,mpegts,mpegvideo,m4v"
-_HELD = 2**26  # pixels of a video without times that are in memory
-# Of how many frames there are, the numbers of those that are wanted, ascending.
+_HELD = 2**26  # pixels of a video without timestamps that are kept in memory
+# From the number of frames: the indices of the chosen frames, ascending.
 Choice = Callable[[int], Sequence[int]]
 
 
 def frames(path: str | Path, choose: Choice) -> list[Image.Image]:
-    """The frames that `choose` picks of a clip, upright, in mode "L" or "RGB".
+    """Returns the frames of a clip that `choose` picks, upright, in mode "L" or "RGB".
 
-    The frames of a folder are its pictures by name, numbers in it by value: 9 stands
-    before 10. Those of a video file are what it shows at the times that it has frames
-    for. Durations do not count.
+    The frames of a folder are its pictures, sorted by name with numbers by value: 9
+    comes before 10. The frames of a video file are the pictures that it shows at the
+    timestamps of its packets. Durations are ignored.
+
+    Args:
+      choose: returns the indices of the wanted frames, ascending, from their number.
 
     Raises:
-      UserError: with the path, a clip that is missing, damaged, too large, without
-        frames or with frames of several sizes, a still picture, and a video file
-        without PyAV.
+      UserError: with the path, if the clip is missing, damaged, too large, a still
+        picture or without frames; if its frames have several sizes; or if PyAV is not
+        installed for a video file.
     """
     return list(each_frame(path, choose))
 
 
 def each_frame(path: str | Path, choose: Choice) -> Iterator[Image.Image]:
-    """`frames`, one after the other, so that one at a time is in memory."""
+    """Yields the `frames` one by one, so that only one frame at a time is in memory."""
     path = Path(path)
     with _blamed(path):
         if path.is_dir():
@@ -74,7 +80,7 @@ def _of_folder(path: Path, choose: Choice) -> Iterator[Image.Image]:
 
 
 def _in_time(frame: Path) -> list[str | int]:
-    """The name of a frame, to sort by: text and numbers in turn."""
+    """Returns a sort key of a frame's file name: text and numbers in turn."""
     parts = re.split(r"(\d+)", frame.name)
     return [int(part) if i % 2 else part for i, part in enumerate(parts)]
 
@@ -83,7 +89,7 @@ def _of_picture(path: Path, choose: Choice) -> Iterator[Image.Image]:
     with _opened(path) as picture:
         if not _is_animated(picture):
             raise ValueError(
-                "it is a still picture, and the frames of a clip belong in a folder"
+                "it is a still picture: put the frames of a clip in a folder"
             )
         width, height = picture.size
         most = min(MOST_FRAMES, MOST_DRAWN // (width * height))
@@ -99,9 +105,9 @@ def _of_picture(path: Path, choose: Choice) -> Iterator[Image.Image]:
 
 
 def _check_gif(path: Path, most: int) -> None:
-    """Raises `ValueError` for a GIF of more than `most` frames.
+    """Raises `ValueError` if a GIF has more than `most` frames.
 
-    Pillow counts them ten times as slowly, and to the end.
+    Pillow takes ten times as long to count them, and always counts to the end.
     """
 
     def skip_blocks() -> None:
@@ -136,7 +142,7 @@ def _of_video(path: Path, choose: Choice) -> Iterator[Image.Image]:
         "max_pixels": str(decoding.MOST_PIXELS),
     }
     with ExitStack() as stack:
-        # FFmpeg would take some names for addresses.
+        # FFmpeg would read some file names as URLs.
         file = stack.enter_context(open(path, "rb"))
         try:
             container = stack.enter_context(av.open(file, options=options))
@@ -148,14 +154,14 @@ def _of_video(path: Path, choose: Choice) -> Iterator[Image.Image]:
             raise ValueError("there is no video in it")
         stream = container.streams.video[0]
         decoding.check_size((stream.width, stream.height))
-        if container.format.name == "avi":  # which has no times of what is shown
+        if container.format.name == "avi":  # AVI files have no timestamps
             yield from _numbered(container, stream, choose)
         else:
             yield from _timed(container, stream, choose)
 
 
 def _numbered(container: Any, stream: Any, choose: Choice) -> Iterator[Image.Image]:
-    """The frames of a video by their numbers."""
+    """Yields the chosen frames of a video by their numbers."""
     held = max(1, _HELD // max(1, stream.width * stream.height))
     decoded = container.decode(stream)
     first = list(itertools.islice(decoded, held))
@@ -173,14 +179,14 @@ def _numbered(container: Any, stream: Any, choose: Choice) -> Iterator[Image.Ima
 
 
 def _timed(container: Any, stream: Any, choose: Choice) -> Iterator[Image.Image]:
-    """The frames of a video by the times at which they are shown."""
+    """Yields the chosen frames of a video by their timestamps."""
     packets = (p for p in container.demux(stream) if p.size)
-    # What shows none of its own, a packet may, leaves the one before it in place.
+    # A packet may have no frame of its own; then the frame before it stays visible.
     times = sorted({p.pts for p in packets if p.pts is not None})
     if not times:
-        raise ValueError("its frames have no times")
+        raise ValueError("its frames have no timestamps")
     moments = [times[i] for i in choose(len(times))]
-    container.seek(moments[0], stream=stream)  # to a frame that needs no other
+    container.seek(moments[0], stream=stream)  # to a key frame
     found, shown = 0, None
     for frame in container.decode(stream):
         while found < len(moments) and moments[found] < frame.pts:
@@ -196,7 +202,10 @@ def _timed(container: Any, stream: Any, choose: Choice) -> Iterator[Image.Image]
 
 
 def _upright(frame: Any) -> Image.Image:
-    """A frame of PyAV, turned as the file says: telephones write it so."""
+    """Returns a frame of PyAV as an upright picture.
+
+    Phones store the rotation in the file instead of turning the pixels.
+    """
     picture = frame.to_image()
     turned = frame.rotation % 360
     return picture.rotate(turned, expand=True) if turned else picture
@@ -220,13 +229,13 @@ def _is_animated(picture: Image.Image) -> bool:
 
 
 def clips_in(folder: Path) -> Iterator[Path]:
-    """The clips in a folder, by name: files of one each, and folders of frames."""
+    """Yields the clips in a folder, sorted by name: files, and folders of frames."""
     of_frames = (path for path in folders(folder) if any(PICTURES.found(path)))
     yield from sorted([*visible_files(folder, ANIMATED + VIDEOS), *of_frames])
 
 
 def is_clip(folder: Path) -> bool:
-    """Whether a folder holds the frames of a clip, and not clips."""
+    """Returns whether a folder holds the frames of one clip, and not several clips."""
     first = next(iter(PICTURES.found(folder)), None)
     if first is None:
         return False
@@ -235,8 +244,11 @@ def is_clip(folder: Path) -> bool:
 
 
 def identity(clip: Path) -> tuple:
-    """Returns what a clip is on the disk. A folder is its first frame, its last frame
-    and their number, so that a folder of links is the clip that the links lead to."""
+    """Returns the identity of a clip on the disk, equal for two paths to the same clip.
+
+    The identity of a folder consists of its first frame, its last frame and the number
+    of frames. So a folder of links equals the clip that the links lead to.
+    """
     frames = list(PICTURES.found(clip)) if clip.is_dir() else [clip]
     return walk.identity(frames[0]), walk.identity(frames[-1]), len(frames)
 

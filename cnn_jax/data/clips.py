@@ -1,4 +1,4 @@
-"""The user's own clips, one folder a class."""
+"""The user's own clips, in one folder per class."""
 
 import itertools
 import math
@@ -32,30 +32,31 @@ def load(
     crop_area: Share = images.CROP_AREA[0],
     test_fraction: Fraction = 0.2,
 ) -> Dataset:
-    """Clips of the videos in `dir/<class>/*`, or `dir/<split>/<class>/*`.
+    """Returns clips of the videos in `dir/<class>/*`, or `dir/<split>/<class>/*`.
 
     A video is a folder of frames, an animated picture, or a video file; see
-    `clip_files.frames`. Classes, splits and what is ignored are those of `folder.load`.
-    Training takes a clip from a random start and a random box of all its frames, as
-    `images.random_resized_crop`; testing takes evenly spaced clips and the box of
+    `clip_files.frames`. Classes, splits and ignored files follow `folder.load`.
+    Training takes a clip from a random start, and a random box of all its frames, as
+    `images.random_resized_crop`. Testing takes evenly spaced clips, and the box of
     `images.fit`. A video that is too short for a clip repeats its last frame. Videos
     are decoded anew for every clip, by `data.workers` processes.
 
     Args:
       subset: how many videos are used.
       dir: the folder.
-      image_size: of each frame, a side in pixels, or (height, width).
+      image_size: the size of each frame, a side in pixels or (height, width).
       channels: 3 for RGB, 1 for gray.
-      frames: of a clip.
-      frame_step: frames of the video from one frame of a clip to the next.
-      clips_per_video: that a video is tested on, in the middles of as many equal parts
-        of the starts that it has.
-      crop_area: the least share of a frame that a box to train on covers; 1: boxes are
-        those of testing. A box that is enlarged enlarges motion too.
-      test_fraction: between 0 and 1; not used where there is a test split.
+      frames: the number of frames in a clip.
+      frame_step: the number of video frames from one frame of a clip to the next.
+      clips_per_video: how many clips of each video are tested. The possible starts are
+        divided into this number of equal parts, and each clip starts in the middle of
+        its part.
+      crop_area: the smallest share of a frame's area that a training box covers; 1:
+        training uses the boxes of testing. A box that is enlarged enlarges motion too.
+      test_fraction: between 0 and 1; ignored if there is a test split.
 
     Raises:
-      UserError: as `folder.load`; a video that cannot be read, while training.
+      UserError: see `folder.load`; also if a video cannot be read, during training.
     """
     images.check_shape(min(images.sides(image_size)), channels)
     classes, *files = labeled(dir, test_fraction, clip_files.CLIPS)
@@ -72,10 +73,10 @@ def load(
 
 @dataclass(frozen=True)
 class Clips(Records):
-    """Clips of videos on the disk; see `Records`, and `load` for the attributes.
+    """A split of clips of videos on the disk; see `Records`, and `load` for attributes.
 
     Example i is clip `i % clips_per_video` of video `i // clips_per_video`. With
-    `random_crop` the start is drawn too.
+    `random_crop`, the start of the clip is random too.
     """
 
     frame_step: Count = 1
@@ -94,7 +95,7 @@ class Clips(Records):
         indices: Sequence[int] | np.ndarray,
         rngs: Sequence[np.random.Generator | None],
     ) -> Iterable[dict]:
-        """{"image": uint8 [frames, height, width, channels], "label": int} of each."""
+        """Yields {"image": uint8 [frames, height, width, channels], "label": int}."""
         videos, parts = np.divmod(indices, self.clips_per_video)
         if self.indices is not None:
             videos = self.indices[videos]
@@ -125,23 +126,24 @@ def cut(
     place: float | np.random.Generator = 0.5,
     crop_area: float = 1.0,
 ) -> Clip:
-    """A clip of a video, uint8 [frames, height, width, channels] = `image_shape`.
+    """Returns a clip of a video, uint8 [frames, height, width, channels].
 
     Args:
+      image_shape: the shape of the clip.
       crop: the fraction of the shorter side that is kept (see `images.fit`).
       frame_step, crop_area: see `load`.
-      place: where among the possible starts the clip begins, from 0 to 1; or a
-        generator, which draws the start and then, with a `crop_area` below 1, the box.
+      place: the clip's start among the possible starts, from 0 to 1; or a generator,
+        which draws the start and then, with a `crop_area` below 1, the box.
 
     Raises:
-      UserError: as `clip_files.frames`.
+      UserError: see `clip_files.frames`.
     """
     count, *shape = image_shape
 
     def choose(there: int) -> list[int]:
         room = max(there - ((count - 1) * frame_step + 1), 0)
         if isinstance(place, float):
-            # Of an even number of starts, the one before the middle.
+            # With an even number of starts, the middle is the start before it.
             start = max(math.ceil((room + 1) * place - 1e-6) - 1, 0)
         else:
             start = int(place.integers(room + 1))

@@ -1,4 +1,4 @@
-"""The user's pictures with boxes around objects, as COCO has them."""
+"""The user's pictures with boxes around objects, in the format of COCO."""
 
 from cnn_jax.core.errors import UserError
 from cnn_jax.core.paths import Place
@@ -20,19 +20,19 @@ def load(
     train_split: str = "train2017",
     test_split: str = "val2017",
 ) -> Dataset:
-    """A folder as COCO has it: pictures in `dir/<split>`, and boxes in
-    `dir/annotations/instances_<split>.json`.
+    """Returns pictures in `dir/<split>` with boxes in COCO's format.
 
-    Pictures are stretched to `image_size`, and boxes with them.
+    The boxes are in `dir/annotations/instances_<split>.json`. Pictures are stretched to
+    `image_size`, and their boxes with them.
 
     Args:
       stored, dir, image_size, channels: see `voc.load`.
-      train_split, test_split: names of the splits.
+      train_split, test_split: the names of the splits.
 
     Raises:
-      UserError: as `annotations.coco`, for splits of different classes, a picture in
-        both splits, a split without boxes, and a picture whose size is not the size in
-        its annotation.
+      UserError: see `annotations.coco`; also if the splits have different classes, a
+        picture is in both splits, a split has no boxes, or a picture has another size
+        than its annotation states.
     """
     root = existing(dir)
     train, test = (

@@ -1,4 +1,4 @@
-"""The user's own pictures, listed in a CSV file with their classes."""
+"""The user's own pictures, listed with their classes in a CSV file."""
 
 import csv
 import io
@@ -22,7 +22,7 @@ TRAIN = "train"
 
 
 class Row(NamedTuple):
-    """A picture of the table; `where` is its file and line, for errors."""
+    """One picture of the table; `where` is the file and the line, for errors."""
 
     path: str
     label: str
@@ -41,31 +41,34 @@ def load(
     channels: Channels = 3,
     test_fraction: Fraction = 0.2,
 ) -> Dataset:
-    """Pictures in the rows of a table, to classify.
+    """Returns the pictures that a table lists, to classify.
 
     Args:
-      stored: how many pictures are used, and where they are held; those on the disk are
-        cropped at random while training.
-      file: the table, in UTF-8, with commas between its columns and their names in the
-        first line.
-      path_column: of the pictures' paths, relative to the table's folder.
-      label_column: of their classes, which are sorted as those of `folder.load`.
-      split_column: of "train" or "test" (or "val", "validation", "valid"); empty: every
-        class gives a `test_fraction`, chosen by the names of the files alone.
+      stored: how many pictures are used, and where they are held; pictures on the disk
+        are cropped at random in training.
+      file: the table, in UTF-8, with commas between the columns and the columns' names
+        in the first line.
+      path_column: the column of the pictures' paths, relative to the table's folder.
+      label_column: the column of the classes, which are sorted as in `folder.load`.
+      split_column: the column of "train" or "test" (or "val", "validation", "valid");
+        empty: the test gets a `test_fraction` of every class, chosen by the file names
+        alone.
       image_size: pixels on a side; pictures are scaled and cropped to a square.
       channels: 3 for RGB, 1 for gray.
-      test_fraction: between 0 and 1; not used where there is a split column.
+      test_fraction: between 0 and 1; ignored if there is a split column.
 
     Raises:
-      UserError: with the line, for a picture that is missing or there twice, an empty
-        field, an unknown split, and a class without pictures to train on; also for a
-        table that cannot be read, has no such columns, or has less than two classes.
+      UserError: a picture is missing or listed twice, a field is empty, a split is
+        unknown, or a class has no training pictures; the error names the line. Also if
+        the table cannot be read, lacks a column, or has fewer than two classes.
     """
     check_shape(image_size, channels)
     rows = read(file, path_column, label_column, split_column)
     classes = folder.sort_classes({row.label for row in rows})
     if len(classes) < 2:
-        raise UserError(f"{file} has one class, '{classes[0]}'; there must be two.")
+        raise UserError(
+            f"{file} has only one class, '{classes[0]}'; there must be at least two."
+        )
     if split_column:
         train, test = _by_column(file, rows)
     else:
@@ -88,10 +91,10 @@ def read(file: str, path: str, label: str, split: str) -> list[Row]:
     """Returns the rows of a table, given the names of its columns.
 
     Raises:
-      UserError: as `load`.
+      UserError: see `load`.
     """
     if not file:
-        raise UserError("data.file is not set: the CSV file that lists the pictures.")
+        raise UserError("data.file is not set: set it to the CSV file of the pictures.")
     columns = {"path_column": path, "label_column": label, "split_column": split}
     known: dict[tuple[int, int], str] = {}
     rows = []
@@ -116,7 +119,7 @@ def read(file: str, path: str, label: str, split: str) -> list[Row]:
 
 
 def _lines(file: str, columns: dict[str, str]) -> list[tuple[int, dict[str, str]]]:
-    """Returns the number and the fields, without spaces around them, of each row."""
+    """Returns each row's line number and its fields, without surrounding spaces."""
     try:
         text = fields.read(Path(file)).decode("utf-8-sig")
         reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
@@ -144,7 +147,7 @@ def _lines(file: str, columns: dict[str, str]) -> list[tuple[int, dict[str, str]
 
 
 def _by_column(file: str, rows: Sequence[Row]) -> tuple[folder.Labeled, folder.Labeled]:
-    """Returns what the split column says to train on and to test on."""
+    """Returns the training pictures and the test pictures, by the split column."""
     for row in rows:
         if row.split not in (TRAIN, *folder.TEST_NAMES):
             raise UserError(

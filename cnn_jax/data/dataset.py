@@ -1,4 +1,4 @@
-"""What every source of data returns: a `Dataset` of two splits and its facts."""
+"""The type of a loaded data set: `Dataset`, with its splits and its facts."""
 
 import math
 import os
@@ -16,26 +16,34 @@ from cnn_jax.data.splits import Arrays, Records, Shape, Split
 from cnn_jax.data.subset import ALL, Subset
 
 MEMORY_LIMIT = 2 * 2**30  # bytes; sets up to this size are held in memory
-EVAL_CROP = 224 / 256  # of the shorter side, where training takes random crops
+EVAL_CROP = 224 / 256  # share of the shorter side; training takes random crops
 
-# Of ImageNet's training pictures, values in 0..1; for gray the mean over channels.
+# Statistics of ImageNet's training pictures, for values in 0..1; for gray images the
+# mean over the channels.
 IMAGENET_MEAN = {1: (0.449,), 3: (0.485, 0.456, 0.406)}
 IMAGENET_STD = {1: (0.226,), 3: (0.229, 0.224, 0.225)}
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Two splits under their roles, "train" and "test", and what they have in common.
+    """Two splits, "train" and "test", and the facts that they share.
 
-    `image_shape` is (height, width, channels) of the images in a batch, (frames,
-    height, width, channels) of clips, (depth, ...) of volumes; `label_kind` names the
-    kind `labels`, and `label_shape` is the shape of a label, () of one class an image.
-    `mean` and `std` are per channel, of pixel values scaled to 0..1; `crop` is the
-    fraction of the shorter side that the evaluation transform keeps (see `images.fit`).
-    `unseen` are the names of further classes, whose examples are all in the test split;
-    their labels follow those of `classes`. `mirrorable` says whether a mirrored image
-    keeps its label. `gives` and `takes` are further facts and needs of a source, for
-    the other parts of a run: see `core.fit`.
+    Attributes:
+      splits: the splits by role, "train" and "test".
+      classes: the names of the classes; a label is an index into them.
+      image_shape: (height, width, channels) of the images in a batch, (frames, height,
+        width, channels) of clips, or (depth, height, width, channels) of volumes.
+      mean, std: the mean and the standard deviation of each channel, for pixel values
+        scaled to 0..1.
+      crop: the fraction of the shorter side that the evaluation transform keeps (see
+        `images.fit`).
+      label_shape: the shape of one label; () for one class per image.
+      label_kind: the name of the label kind, `labels`.
+      unseen: the names of further classes. All of their examples are in the test split,
+        and their labels follow those of `classes`.
+      mirrorable: whether a mirrored image keeps its label.
+      gives, takes: further facts and needs of the source, for the other parts of a run;
+        see `core.fit`.
     """
 
     splits: Mapping[str, Split]
@@ -53,12 +61,12 @@ class Dataset:
 
     @property
     def arrays(self) -> dict[str, Arrays]:
-        """The splits that are in memory, under their roles."""
+        """The splits that are held in memory, by role."""
         return {r: s for r, s in self.splits.items() if isinstance(s, Arrays)}
 
     @property
     def labels(self) -> LabelKind:
-        """What its labels are."""
+        """The label kind of the data set."""
         return labels.find(self.label_kind)
 
 
@@ -77,17 +85,17 @@ def assemble(
     """Returns the data set of a source: cut to size, and in memory if it fits.
 
     Args:
-      train, test: the two splits, whole.
-      classes: names; a label is an index into them.
-      unseen: names of further classes, that the test split alone may have.
+      train, test: the two whole splits.
+      classes: the names of the classes; a label is an index into them.
+      unseen: the names of further classes that only the test split may have.
       subset: how many examples are kept, and which ones.
       in_memory: True, False, or None for "if it needs less than 2 GiB".
-      random_crop: where the set stays on disk, train on random resized crops and
-        evaluate on the center of slightly larger pictures.
+      random_crop: if the set stays on disk, training takes random resized crops, and
+        evaluation takes the center of slightly larger pictures.
       label_kind, mirrorable: see `Dataset`.
 
-    Raises `UserError` for an example without a valid label, and for arrays of other
-    types or shapes than `array_checks.check` says.
+    Raises `UserError` for an example without a valid label, and for arrays whose type
+    or shape `array_checks.check` refuses.
     """
     kind = labels.find(label_kind)
     for role, split in {"train": train, "test": test}.items():
@@ -125,13 +133,18 @@ def assemble(
 
 
 def _cropped(split: Split) -> Records:
-    """Returns a split of stored pictures with random crops."""
-    assert isinstance(split, Records)  # no other split has crops of pictures
+    """Returns the split with random crops in training."""
+    assert isinstance(split, Records)  # no other split can crop stored pictures
     return replace(split, crop=EVAL_CROP, random_crop=True)
 
 
 def check_memory(count: int, shape: Shape) -> None:
-    """Raises UserError for more images than fit in memory."""
+    """Raises `UserError` if the images do not fit in memory.
+
+    Args:
+      count: the number of images.
+      shape: the shape of one image.
+    """
     memory.check(
         count * math.prod(shape),
         f"{count:,} images of {'x'.join(map(str, shape))}",
@@ -141,9 +154,9 @@ def check_memory(count: int, shape: Shape) -> None:
 
 
 def into_memory(split: Split) -> Arrays:
-    """Decodes a whole split with the evaluation transform.
+    """Returns a whole split in memory, decoded with the evaluation transform.
 
-    Raises UserError where it does not fit.
+    Raises `UserError` if the split does not fit in memory.
     """
     if isinstance(split, Arrays):
         return split
@@ -160,8 +173,8 @@ def into_memory(split: Split) -> Arrays:
             arrays.images[row], arrays.labels[row] = example["image"], example["label"]
 
     starts = range(0, len(split), 256)
-    # Pillow decodes without holding the interpreter's lock, but for small images
-    # the lock is most of the work, and more threads only wait for it.
+    # Pillow releases the interpreter lock while it decodes. For small images most of
+    # the work holds the lock, so more threads would only wait.
     threads = 1 if np.prod(split.image_shape[:2]) < 64 * 64 else os.cpu_count()
     with ThreadPoolExecutor(threads) as pool:
         try:
@@ -176,10 +189,14 @@ def into_memory(split: Split) -> Arrays:
 def channel_statistics(
     images: np.ndarray,
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation per channel of uint8 [n, ..., c], in units of 255.
+    """Returns the mean and the standard deviation of each channel, divided by 255.
 
-    Counted exactly, so the result does not depend on the machine. A channel that
-    never changes has the standard deviation of one gray level, 1 / 255.
+    The statistics are computed from exact integer counts, so they are the same on every
+    machine. A channel with a single value gets the standard deviation of one gray
+    level, 1 / 255.
+
+    Args:
+      images: uint8 [n, ..., channels].
     """
     counts = np.zeros((images.shape[-1], 256), np.int64)
     for start in range(0, len(images), 4096):
@@ -189,7 +206,7 @@ def channel_statistics(
     values = np.arange(256)
     total = int(counts[0].sum())
     mean, std = [], []
-    for count in counts:  # in whole numbers of any size, up to the last division
+    for count in counts:  # exact integers of any size until the division
         first, second = int(count @ values), int(count @ values**2)
         mean.append(first / total / 255)
         variance = (second * total - first**2) / total**2

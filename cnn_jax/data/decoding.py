@@ -1,7 +1,7 @@
-"""Files of images: which formats are decoded, how large they may be, which way is up.
+"""Image files: the accepted formats, the size limit, and the EXIF orientation.
 
-Pillow knows dozens of formats, some of which start other programs. Only the documented
-ones are tried.
+Pillow can open dozens of formats, and for some of them it starts other programs. Only
+the documented formats are tried.
 """
 
 import io
@@ -22,11 +22,12 @@ from cnn_jax.core.errors import UserError
 from cnn_jax.data import pixel_values
 
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
-# Pillow takes four bytes a pixel: 512 MiB. Cameras have up to 108 million pixels.
+# Pillow needs up to four bytes per pixel, so this is 512 MiB. Cameras have up to 108
+# million pixels.
 MOST_PIXELS = 2**27
 
 _ORIENTATION = 0x0112  # the EXIF tag
-# What turns a picture upright, by its EXIF orientation.
+# The transposition that turns a picture upright, by its EXIF orientation.
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -39,15 +40,19 @@ _TURNS = {
 
 # Photos with broken EXIF data are common (ImageNet has some) and harmless.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
-# Pillow logs what it also raises.
+# Pillow logs an error that it also raises.
 logging.getLogger("PIL").setLevel(logging.CRITICAL)
-# `check_size` has a limit of its own.
+# `check_size` applies a limit of its own.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
 class Placement(NamedTuple):
-    """How a picture lies in its file: the size (width, height) that is stored, and the
-    EXIF orientation, 1 to 8, where 1 is upright."""
+    """How a picture is stored in its file.
+
+    Attributes:
+      stored: the size (width, height) of the stored pixels.
+      orientation: the EXIF orientation, 1 to 8; 1 is upright.
+    """
 
     stored: tuple[int, int]
     orientation: int
@@ -65,18 +70,18 @@ def opened(
     unknown: str = f"not an image, or damaged (formats: {' '.join(FORMATS)})",
     formats: tuple[str, ...] = FORMATS,
 ) -> Iterator[ImageFile]:
-    """An image file, of which the header is read and checked and nothing is decoded.
+    """Yields an opened image file. Its header is read and checked; no pixel is decoded.
 
-    Any failure inside the block is blamed on the file.
+    Any error inside the `with` block is reported as an error of the file.
 
     Args:
-      picture: a path, or an encoded file.
-      what: what errors call the file, such as "image cat.png".
-      unknown: what the file is where Pillow finds none of the formats.
-      formats: names of Pillow's, some of `FORMATS`.
+      picture: a path, or the bytes of an image file.
+      what: the file's name in errors, such as "image cat.png".
+      unknown: the error's text if the file is in none of the formats.
+      formats: Pillow's names of formats, some of `FORMATS`.
 
     Raises:
-      UserError: the file is missing, no image, damaged or too large.
+      UserError: the file is missing, not an image, damaged or too large.
     """
     with (
         blamed(what, unknown),
@@ -88,8 +93,11 @@ def opened(
 
 
 def _file(picture: str | Path | bytes) -> io.BytesIO | io.BufferedReader:
-    """A picture's file. Given a path, Pillow would map some files to memory, and a TIFF
-    with the wrong size."""
+    """Returns the opened file of a picture.
+
+    Pillow gets an open file and not a path, because it would map some files to memory,
+    and a TIFF file with the wrong size.
+    """
     if isinstance(picture, bytes):
         return io.BytesIO(picture)
     return open(regular(picture), "rb")
@@ -97,13 +105,13 @@ def _file(picture: str | Path | bytes) -> io.BytesIO | io.BufferedReader:
 
 @contextmanager
 def blamed(what: str, unknown: str = "not an image, or damaged") -> Iterator[None]:
-    """Turns any error of the block into a `UserError` of one line about the file.
+    """Turns any error of the block into a one-line `UserError` about the file.
 
     Decoders raise nearly every kind of exception on damaged files.
 
     Args:
-      what: the file.
-      unknown: what the file is, where Pillow does not know it.
+      what: the file's name in errors.
+      unknown: the error's text if Pillow does not recognize the file.
     """
     try:
         yield
@@ -125,51 +133,54 @@ def blamed(what: str, unknown: str = "not an image, or damaged") -> Iterator[Non
 
 
 def regular(path: str | Path) -> str | Path:
-    """The path of a regular file. Opening a pipe or a device may wait without end.
+    """Returns the path if it is a regular file.
+
+    Other files are refused because opening a pipe or a device may block forever.
 
     Raises:
       OSError: there is no such file.
-      ValueError: the path is something else.
+      ValueError: the path is a folder, a pipe, a socket or a device.
     """
     mode = os.stat(path).st_mode
     if stat.S_ISDIR(mode):
         raise ValueError("it is a folder")
     if not stat.S_ISREG(mode):
-        raise ValueError("it is no regular file, but a pipe, a socket or a device")
+        raise ValueError("it is not a regular file, but a pipe, a socket or a device")
     return path
 
 
 def check_size(size: tuple[int, int]) -> None:
-    """Raises `ValueError` for a picture of too many pixels."""
+    """Raises `ValueError` if a picture of `size` (width, height) is too large."""
     width, height = size
     if width * height > MOST_PIXELS:
         raise ValueError(
-            f"it has {width}x{height} pixels, and at most {MOST_PIXELS} are read: make "
-            "it smaller"
+            f"it has {width}x{height} pixels, and the limit is {MOST_PIXELS}: make it "
+            "smaller"
         )
 
 
 def placement(image: ImageFile) -> Placement:
-    """How an opened picture lies in its file."""
+    """Returns how an opened picture is stored in its file."""
     orientation = _orientation(image)
-    # Pillow gives the upright size of a TIFF, and the stored size of all others.
+    # Pillow's `size` is the upright size for TIFF, and the stored size for all other
+    # formats.
     swapped = image.format == "TIFF" and orientation >= 5
     return Placement(image.size[::-1] if swapped else image.size, orientation)
 
 
 def turned(image: Image.Image, orientation: int) -> Image.Image:
-    """A picture of an EXIF orientation, turned upright."""
+    """Returns the picture turned upright, given its EXIF orientation."""
     return image.transpose(_TURNS[orientation]) if orientation > 1 else image
 
 
 def decoded(
     encoded: ImageFile, what: str, placed: Placement | None = None
 ) -> Image.Image:
-    """An opened picture as mode "L" or "RGB"; see `pixel_values.plain`.
+    """Returns an opened picture in mode "L" or "RGB"; see `pixel_values.plain`.
 
     Args:
-      what: what warnings call the file.
-      placed: how the picture is taken to lie in its file; None: as the file says.
+      what: the file's name in warnings.
+      placed: how the picture is stored in its file; None: as the file says.
     """
     orientation = (placed or placement(encoded)).orientation
     stored = pixel_values.stored(encoded)
@@ -177,8 +188,8 @@ def decoded(
 
 
 def loaded(encoded: ImageFile, orientation: int) -> Image.Image:
-    """An opened picture, decoded as it is stored and turned by an EXIF orientation."""
-    if encoded.format == "TIFF":  # which Pillow would turn by itself
+    """Returns an opened picture, decoded and turned by an EXIF orientation."""
+    if encoded.format == "TIFF":  # Pillow would turn a TIFF by itself
         encoded.getexif()[_ORIENTATION] = 1
         encoded.load()
         # The size of the copy is the size of the pixels.
@@ -196,12 +207,12 @@ def _orientation(image: ImageFile) -> int:
         else:
             # Pillow decodes a whole PNG to look for EXIF data behind its pixels.
             found = Image.Image.getexif(image).get(_ORIENTATION)
-    except Exception:  # EXIF data that cannot be read says nothing
+    except Exception:  # unreadable EXIF data is ignored
         return 1
     return found if found in _TURNS else 1
 
 
 def _ends_with_pixels(image: ImageFile) -> bool:
-    """Whether a PNG has nothing behind its pixels."""
+    """Returns whether no other chunk follows the pixels of a PNG."""
     kinds = [kind for kind, _ in pixel_values.png_chunks(image)]
     return set(kinds[kinds.index(b"IDAT") :]) <= {b"IDAT", b"IEND"}

@@ -1,4 +1,4 @@
-"""Noisy pictures beside the clean ones that they were."""
+"""Noisy pictures as images, and the clean pictures as labels."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,19 +27,20 @@ def load(
     train_examples: Examples | None = None,
     test_examples: Examples | None = None,
 ) -> Dataset:
-    """Pictures with Gaussian noise, rounded to 8 bits.
+    """Returns pictures with Gaussian noise, rounded to 8 bits, beside the clean
+    pictures.
 
-    That of the patches to train on is drawn anew each time; in evaluation it is always
-    the same.
+    In training, a patch gets new noise in every epoch. In evaluation, the noise of a
+    picture is always the same.
 
     Args:
-      dir, test_dir, channels, patches, train_examples, test_examples: as those of
+      dir, test_dir, channels, patches, train_examples, test_examples: see
         `super_resolution.load`.
-      noise: its standard deviation, in gray levels of 255.
-      image_size: side of the patches to train on.
+      noise: the standard deviation of the noise, in gray levels (0 to 255).
+      image_size: the side of the training patches in pixels.
 
     Raises:
-      UserError: as `super_resolution.load`.
+      UserError: see `super_resolution.load`.
     """
     images.check_shape(image_size, channels)
     if not dir:
@@ -66,7 +67,11 @@ SOURCE = Source("denoising", load, cheap=FEW, embedded=digits.SIDE)
 
 @dataclass(frozen=True)
 class NoisyPatches(Patches):
-    """Patches of pictures, and the same with noise of a standard deviation."""
+    """Patches of pictures with Gaussian noise; the labels are the clean patches.
+
+    Attributes:
+      noise: the standard deviation of the noise, in gray levels (0 to 255).
+    """
 
     noise: float = 0.0
 
@@ -75,7 +80,10 @@ class NoisyPatches(Patches):
         indices: Sequence[int] | np.ndarray,
         rngs: Sequence[np.random.Generator | None],
     ):
-        """As `Patches.examples`; without a generator an example's noise is its own."""
+        """Yields the examples of `Patches.examples` with noise.
+
+        Without a generator, the noise depends on the example's index alone.
+        """
         examples = super().examples(indices, rngs)
         for index, example, rng in zip(indices, examples, rngs, strict=True):
             rng = rng or np.random.default_rng([int(index)])
@@ -84,6 +92,6 @@ class NoisyPatches(Patches):
 
 
 def add_noise(picture: Picture, noise: float, rng: np.random.Generator) -> Picture:
-    """The picture with Gaussian noise, rounded and cut off at 0 and 255."""
+    """Returns the picture with Gaussian noise, rounded and clipped to 0..255."""
     values = picture + rng.normal(0, noise, picture.shape)
     return np.rint(values.clip(0, 255)).astype(np.uint8)

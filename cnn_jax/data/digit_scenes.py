@@ -1,7 +1,7 @@
 """Scenes of handwritten digits on larger canvases, with a label for every pixel.
 
-The digits are the real ones of `digits`. Each scene is drawn from its split and its
-number alone, so that it is the same on every machine and however many there are.
+The digits are those of `digits`. Each scene depends only on its split and its index, so
+it is the same on every machine, whatever the number of scenes.
 """
 
 from typing import Annotated, NamedTuple
@@ -25,16 +25,17 @@ SPLITS = {"train": 0, "test": 1}
 LABELED = (PIXELS.name, BOXES.name)
 
 MOST_DIGITS = 4
-# A digit's side is from a sixth to a half of the canvas, 8 to 24 pixels of 48.
+# A digit's side is between 1/6 and 1/2 of the canvas: 8 to 24 pixels of 48.
 SMALLEST, LARGEST = 6, 2
-TRIES = 50  # to find a digit a place beside the others
-STROKE = 128  # of 255: from here on, an enlarged digit's pixel is a part of it
-# Gray levels: of the background's four corners, of the digits, of the noise on both.
+TRIES = 50  # attempts to place a digit beside the others
+# Pixels of an enlarged digit from this gray level on, of 255, belong to its stroke.
+STROKE = 128
+# Gray levels of the background's four corners, of the digits, and of the noise.
 BACKGROUND, INK, NOISE = (0, 128), (144, 255), 16
 
 
 class Placed(NamedTuple):
-    """A digit's place in a scene: which one it is, and the square that it fills."""
+    """The place of a digit in a scene: its index in the pool, and its square."""
 
     digit: int
     top: int
@@ -51,23 +52,24 @@ def load(
     labels: str = PIXELS.name,
     most_digits: Layers = MOST_DIGITS,
 ) -> Dataset:
-    """Scenes of up to four digits; training and test scenes share no digit.
+    """Returns scenes of up to four digits; training and test scenes share no digit.
 
     Digits are resampled bilinearly to random sizes, and their squares do not overlap.
-    They are lighter than what is behind them, a gradient between random gray levels;
-    over both lies weak noise. A label is a uint8: 0 for the background, and for the
-    strokes of a digit one more than the digit. So the pixels of a stroke are easily
-    told from the background, and their class by the whole digit only.
+    They are lighter than the background, which is a gradient between random gray
+    levels. Weak noise is added to both. A label is uint8: 0 for the background, and the
+    digit plus one for its strokes. So the strokes are easy to separate from the
+    background, but their class depends on the whole digit.
 
     Args:
-      image_size: pixels on a side; digits grow with it.
-      channels: 1, or 3 for the same gray three times.
-      train_examples, test_examples: how many scenes; fewer are the first of more.
-      labels: "pixels", or "boxes": rows (digit, top, left, bottom, right), each the
-        tight box around the pixels of a digit's strokes, in pixels from the image's
-        upper left corner to the box's edges; rows without a digit are (-1, 0, 0, 0, 0).
-        There are ten classes then, without one for the background.
-      most_digits: in a scene; at least one.
+      image_size: pixels on a side; digits scale with it.
+      channels: 1, or 3 for three copies of the gray channel.
+      train_examples, test_examples: the number of scenes. A smaller number gives the
+        first scenes of a larger one.
+      labels: "pixels", or "boxes": rows (digit, top, left, bottom, right), the tight
+        box around the pixels of each digit's strokes, in pixels from the image's upper
+        left corner to the box's edges. Padding rows are (-1, 0, 0, 0, 0). With "boxes"
+        there are ten classes, without the background.
+      most_digits: the largest number of digits in a scene; at least one.
     """
     if labels not in LABELED:
         raise unknown("data.labels", labels, LABELED)
@@ -101,9 +103,9 @@ class Scene(NamedTuple):
     """A scene and its labels.
 
     Attributes:
-      gray: uint8 [size, size].
-      pixels: uint8 [size, size], the class of each.
-      boxes: float32 [most_digits, 5], see `load`.
+      gray: the image, uint8 [size, size].
+      pixels: the class of each pixel, uint8 [size, size].
+      boxes: float32 [most_digits, 5]; see `load`.
     """
 
     gray: np.ndarray
@@ -127,7 +129,7 @@ def _scene(rng: np.random.Generator, size: int, pool: digits.Pool, most: int) ->
         label = pool.labels[placed.digit]
         pixels[rows, columns][stroke >= STROKE] = label + 1
         ys, xs = np.nonzero(stroke >= STROKE)
-        if len(ys):  # in a very small square, nothing may be left of the stroke
+        if len(ys):  # in a very small square, the stroke may vanish
             top, left = placed.top + ys.min(), placed.left + xs.min()
             bottom, right = placed.top + ys.max() + 1, placed.left + xs.max() + 1
             boxes[number] = label, top, left, bottom, right
@@ -137,12 +139,14 @@ def _scene(rng: np.random.Generator, size: int, pool: digits.Pool, most: int) ->
 
 
 def _places(rng: np.random.Generator, size: int, known: int, most: int) -> list[Placed]:
-    """Up to `most` squares that do not overlap, of digits below `known`; one without
-    room is left out."""
+    """Returns up to `most` squares that do not overlap, each for a digit below `known`.
+
+    A square that finds no place is left out.
+    """
     count = int(rng.integers(1, most, endpoint=True))
     sides = rng.integers(size // SMALLEST, size // LARGEST, count, endpoint=True)
     placed: list[Placed] = []
-    for side in sorted(sides.tolist(), reverse=True):  # large ones while there is room
+    for side in sorted(sides.tolist(), reverse=True):  # large squares first
         digit = int(rng.integers(known))
         for _ in range(TRIES):
             top, left = rng.integers(0, size - side, 2, endpoint=True).tolist()
@@ -159,10 +163,10 @@ def _places(rng: np.random.Generator, size: int, known: int, most: int) -> list[
 
 
 def _gradient(rng: np.random.Generator, size: int) -> np.ndarray:
-    """int32 [size, size]: bilinear between random gray levels at the corners."""
+    """Returns a bilinear gradient of random gray levels, int32 [size, size]."""
     (a, b), (c, d) = rng.integers(*BACKGROUND, (2, 2), endpoint=True)
     x = np.arange(size, dtype=np.int32)
     y, last = x[:, None], size - 1
     upper, lower = a * (last - x) + b * x, c * (last - x) + d * x
-    # In whole numbers, which are the same on every machine.
+    # Integer arithmetic gives the same result on every machine.
     return (upper * (last - y) + lower * y) // last**2

@@ -1,4 +1,5 @@
-"""The 1,797 handwritten digits inside scikit-learn: 8x8, 17 gray levels, no download.
+"""The 1,797 handwritten digits in scikit-learn: 8x8 pixels, 17 gray levels, no
+download.
 
 E. Alpaydin, C. Kaynak, "Optical Recognition of Handwritten Digits", UCI, 1998.
 """
@@ -22,7 +23,7 @@ SIDE = 8  # pixels
 
 
 class Pool(NamedTuple):
-    """Digits as they are stored: uint8 [n, 8, 8], and their labels, [n]."""
+    """Stored digits: images uint8 [n, 8, 8], and labels [n]."""
 
     images: np.ndarray
     labels: np.ndarray
@@ -35,15 +36,17 @@ def load(
     channels: Channels = 1,
     classes: tuple[Index, ...] = tuple(range(10)),
 ) -> Dataset:
-    """1,437 digits to train on and 360 to test on, always the same, stratified.
+    """Returns 1,437 training digits and 360 test digits.
+
+    The split is fixed and stratified by class.
 
     Args:
-      subset: how many of them are used.
-      image_size: pixels on a side; other than 8, resampled bilinearly.
-      channels: 1, or 3 for the same gray three times.
-      classes: only these digits; the first one's label is 0.
+      subset: how many examples are used, and which ones.
+      image_size: pixels on a side; sizes other than 8 are resampled bilinearly.
+      channels: 1, or 3 for three copies of the gray channel.
+      classes: use only these digits; the first one gets label 0.
 
-    Raises `UserError` unless the classes are two digits at least, each once.
+    Raises `UserError` unless the classes are at least two different digits.
     """
     images.check_shape(image_size, channels)
     if len(set(classes)) < max(len(classes), 2) or not set(classes) <= set(range(10)):
@@ -76,7 +79,7 @@ SOURCE = Source("digits", load, takes=Subset, embedded=SIDE, perturbed=True)
 
 
 def pools() -> dict[str, Pool]:
-    """The digits of "train" and of "test", which other sources draw from too."""
+    """Returns the digits of "train" and of "test". Other sources draw from them too."""
     values, labels = _read()
     gray = np.rint(values * (255 / 16)).astype(np.uint8)
     parts = zip(("train", "test"), _split(labels), strict=True)
@@ -84,7 +87,7 @@ def pools() -> dict[str, Pool]:
 
 
 def _only(pool: Pool, classes: tuple[int, ...]) -> Pool:
-    """The digits of these classes, which are numbered anew."""
+    """Returns the digits of the given classes; a label is an index into `classes`."""
     number = np.full(10, -1, pool.labels.dtype)
     number[list(classes)] = np.arange(len(classes))
     (kept,) = np.where(number[pool.labels] >= 0)
@@ -92,9 +95,10 @@ def _only(pool: Pool, classes: tuple[int, ...]) -> Pool:
 
 
 def _read() -> tuple[np.ndarray, np.ndarray]:
-    """The images, [1797, 8, 8] from 0 to 16, and the labels, as `load_digits` has them.
+    """Returns the images, [1797, 8, 8] with values 0 to 16, and the labels.
 
-    Not by calling it, since importing scikit-learn takes a second of every start.
+    The values are those of scikit-learn's `load_digits`. The file is read directly
+    because importing scikit-learn takes a second at every start.
     """
     package = package_folder("sklearn")
     assert package is not None  # the project depends on scikit-learn
@@ -105,12 +109,16 @@ def _read() -> tuple[np.ndarray, np.ndarray]:
 
 
 def _split(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Indices to train and to test on: scikit-learn's `train_test_split` with
-    `stratify=labels` and `random_state=0`."""
+    """Returns the indices of the training examples and of the test examples.
+
+    They equal scikit-learn's `train_test_split` with `stratify=labels` and
+    `random_state=0`.
+    """
     rng = np.random.RandomState(0)
     counts = np.bincount(labels)
-    # Each class's share of the examples to train on; those that rounding down leaves
-    # out come from the classes that it took most from, drawn where these are many.
+    # Each class gets its share of the training examples, rounded down. The examples
+    # that are missing then come from the classes that lost most by rounding, drawn at
+    # random among equals.
     shares = counts * (1 - TEST_EXAMPLES / len(labels))
     wanted = np.floor(shares).astype(int)
     lost = shares - wanted

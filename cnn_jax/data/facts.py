@@ -1,4 +1,4 @@
-"""Facts of a data set for the other parts of a run; see `core.fit`."""
+"""The facts of a data set that other parts of a run need; see `core.fit`."""
 
 from cnn_jax.core.fit import Fact, Part
 from cnn_jax.data.dataset import Dataset
@@ -7,10 +7,10 @@ from cnn_jax.data.dataset import Dataset
 def part(name: str, dataset: Dataset) -> Part:
     """Returns the data set as a part of a run.
 
-    Counts of examples are given for the splits that are there.
+    The numbers of examples are given for the existing splits only.
 
     Args:
-      name: what errors call the data.
+      name: the data set's name in errors.
     """
     *space, _ = dataset.image_shape
     label, side, classes = dataset.label_kind, min(space[-2:]), len(dataset.classes)

@@ -1,4 +1,4 @@
-"""What the fields of other programs' files may hold; an error names entry and field."""
+"""Checks of fields in other programs' files; errors name the entry and the field."""
 
 import json
 import re
@@ -12,18 +12,18 @@ import numpy as np
 from cnn_jax.core.errors import UserError
 from cnn_jax.data.walk import check_regular
 
-LARGEST_SIDE = 1_000_000  # of a picture, in pixels
+LARGEST_SIDE = 1_000_000  # the largest side of a picture, in pixels
 _LARGEST_FLOAT = float(np.finfo(np.float64).max)
 _UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # control and surrogate
 
 
 class Kind(NamedTuple):
-    """What a field holds.
+    """The values that a field may hold.
 
     Attributes:
-      expected: what its values must be, in words.
-      accepts: whether a value is one.
-      optional: the field may be absent.
+      expected: the accepted values, in words.
+      accepts: returns whether a value is accepted.
+      optional: whether the field may be absent.
     """
 
     expected: str
@@ -32,7 +32,8 @@ class Kind(NamedTuple):
 
 
 def _is_number(value: Any) -> bool:
-    # A comparison, because whole numbers of JSON may be too large for a float.
+    # A comparison instead of a conversion: whole numbers of JSON may be too large for a
+    # float.
     number = isinstance(value, int | float) and not isinstance(value, bool)
     return number and -_LARGEST_FLOAT <= value <= _LARGEST_FLOAT
 
@@ -81,13 +82,14 @@ FLAG = Kind("0 or 1", lambda value: isinstance(value, int | float) and value in 
 
 
 def checked(entry: Any, kinds: Mapping[str, Kind], where: str) -> dict[str, Any]:
-    """Returns `entry`, a dictionary whose fields are of the `kinds` under their names.
+    """Returns `entry`, a dictionary with a field of each kind.
 
     Args:
-      where: what an error calls the entry.
+      kinds: the kinds of the fields, by name.
+      where: the entry's name in errors.
 
-    Raises `UserError` for an entry that is no dictionary, and for a field that is
-    missing or of another kind.
+    Raises `UserError` if the entry is not a dictionary, or if a field is missing or has
+    a value of another kind.
     """
     if not isinstance(entry, dict):
         raise UserError(
@@ -108,7 +110,13 @@ def checked(entry: Any, kinds: Mapping[str, Kind], where: str) -> dict[str, Any]
 def entries(
     entry: Mapping[str, Any], name: str, kinds: Mapping[str, Kind], file: Path
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The dictionaries of a list in a file, `checked`, each after what errors call it.
+    """Yields (name in errors, dictionary) of each entry in a list, after `checked`.
+
+    Args:
+      entry: the dictionary that holds the list.
+      name: the field of the list.
+      kinds: the kinds of the fields of each dictionary.
+      file: the file's name in errors.
 
     Raises `UserError` as `checked`.
     """
@@ -123,9 +131,14 @@ def _has_id(item: Any) -> bool:
 
 
 def check_new(value: Any, seen: dict[Any, str], name: str, where: str) -> None:
-    """Adds a value that no other entry may have to `seen`.
+    """Adds a value to `seen`; each value may occur in one entry only.
 
-    Raises `UserError` where an earlier entry has it.
+    Args:
+      seen: the entry of each earlier value.
+      name: the value's name in errors.
+      where: the entry's name in errors.
+
+    Raises `UserError` if an earlier entry has the same value.
     """
     if value in seen:
         raise UserError(f"{where}: {name} is {shown(value)}, as in {seen[value]}.")
@@ -133,7 +146,7 @@ def check_new(value: Any, seen: dict[Any, str], name: str, where: str) -> None:
 
 
 def shown(value: Any) -> str:
-    """A value as errors show it, in one short line."""
+    """Returns a value in one short line, for errors."""
     return _short.repr(value)
 
 
@@ -142,10 +155,10 @@ _short.maxlevel, _short.maxstring, _short.maxother = 2, 60, 60
 
 
 def read_json(path: Path) -> Any:
-    """The content of a JSON file in UTF-8, -16 or -32.
+    """Returns the content of a JSON file in UTF-8, UTF-16 or UTF-32.
 
-    Raises `UserError` for a file that cannot be read or is no JSON, and for a key that
-    an object has twice.
+    Raises `UserError` if the file cannot be read or is not JSON, or if an object has a
+    key twice.
     """
     try:
         return json.loads(read(path), object_pairs_hook=_unique)
@@ -155,7 +168,7 @@ def read_json(path: Path) -> Any:
         reason = "it is not text in UTF-8"
     except ValueError as error:
         reason = str(error)
-    raise UserError(f"{path} is no JSON file: {reason}.")
+    raise UserError(f"{path} is not a JSON file: {reason}.")
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -168,7 +181,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def read(path: Path) -> bytes:
-    """The content of a file. Raises `UserError` where it cannot be read."""
+    """Returns the content of a file. Raises `UserError` if it cannot be read."""
     try:
         check_regular(path)
         return path.read_bytes()

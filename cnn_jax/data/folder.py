@@ -1,4 +1,4 @@
-"""The user's own pictures, one folder a class."""
+"""The user's own pictures, in one folder per class."""
 
 import warnings
 from collections.abc import Callable, Hashable, Iterator, Sequence
@@ -19,10 +19,11 @@ from cnn_jax.data.splits import Encoded, Records
 from cnn_jax.data.subset import STORED, Stored
 from cnn_jax.data.walk import PICTURES, Kind, folders, in_both, once
 
-TEST_NAMES = ("test", "val", "validation", "valid")  # the first that is there
+TEST_NAMES = ("test", "val", "validation", "valid")  # the first existing name is used
 
 Labeled = list[tuple[str, str]]  # (class, path of a picture)
-Found = dict[Hashable, tuple[str, str]]  # the same, by what it is on the disk
+# (class, path of a picture), by the picture's identity on the disk
+Found = dict[Hashable, tuple[str, str]]
 
 
 def load(
@@ -33,24 +34,24 @@ def load(
     channels: Channels = 3,
     test_fraction: Fraction = 0.2,
 ) -> Dataset:
-    """Pictures in `dir/<class>/*`, or `dir/<split>/<class>/*`, to classify.
+    """Returns pictures in `dir/<class>/*`, or `dir/<split>/<class>/*`, to classify.
 
-    Splits are the folders `train` and `test` (or `val`, `validation`, `valid`).
-    Without them every class gives a fixed `test_fraction` of its pictures, chosen by
-    their names alone. Classes are sorted by name, as numbers where all are numbers.
-    Hidden files, other files, and folders inside class folders are ignored. A file
-    counts once, whatever links lead to it.
+    Splits are the folders `train` and `test` (or `val`, `validation`, `valid`). Without
+    them, a fixed `test_fraction` of every class is for testing, chosen by the file
+    names alone. Classes are sorted by name, or by value if all are numbers. Hidden
+    files, other files, and folders inside class folders are ignored. A file counts
+    once, even if several links lead to it.
 
     Args:
       stored: how many pictures are used, and where they are held.
       dir: the folder.
       image_size: pixels on a side; pictures are scaled and cropped to a square.
       channels: 3 for RGB, 1 for gray.
-      test_fraction: between 0 and 1; not used where there is a test split.
+      test_fraction: between 0 and 1; ignored if there is a test split.
 
-    Raises `UserError` for a folder that is missing, or holds no such pictures, for a
-    file in two classes or in both splits, for a link that leads nowhere, and for a
-    picture that cannot be read (while training, if pictures are not held in memory).
+    Raises `UserError` if the folder is missing or holds no such pictures, if a file is
+    in two classes or in both splits, if a link is broken, and if a picture cannot be
+    read (during training, unless pictures are held in memory).
     """
     check_shape(image_size, channels)
     classes, train, test = labeled(dir, test_fraction)
@@ -71,7 +72,10 @@ SOURCE = Source("folder", load, takes=Stored, stand_in=DIGITS, perturbed=True)
 def labeled(
     dir: str, test_fraction: float, kind: Kind = PICTURES
 ) -> tuple[list[str], "Files", "Files"]:
-    """The classes under `dir`, and what of a kind there is to train on and to test on.
+    """Returns the classes under `dir`, and readers of the training and test files.
+
+    Args:
+      kind: the kind of files or folders to find.
 
     Raises `UserError` as `load`.
     """
@@ -91,16 +95,20 @@ def find(
     split: Callable[[Labeled], tuple[Labeled, Labeled]],
     kind: Kind = PICTURES,
 ) -> tuple[Labeled, Labeled]:
-    """Returns the pictures, or the things of another kind, under `dir`: those to train
-    on and those to test on.
+    """Returns the training and the test files of a kind under `dir`, by class.
 
-    `split` divides them where no folders do. A class of the test split is spelled as in
-    the training split.
+    A class of the test split is spelled as in the training split.
+
+    Args:
+      split: divides the files if there are no folders of splits.
+
+    Returns:
+      Two lists of (class, path).
     """
     root = existing(dir, holds=kind.name)
     named = {path.name.lower(): path for path in folders(root)}
     inner = folders(named["train"]) if "train" in named else []
-    if all(map(kind.is_one, inner)):  # then "train" is a class, if it is there
+    if all(map(kind.is_one, inner)):  # then a folder "train" is a class
         return split(list(_in_classes(root, kind).values()))
     train = _in_classes(named["train"], kind)
     tested = next((named[name] for name in TEST_NAMES if name in named), None)
@@ -117,7 +125,7 @@ def find(
 
 
 def warn_unread(splits: Sequence[Path]) -> None:
-    """Warns of the folders beside those of `splits` that are called as splits are."""
+    """Warns of folders that have the name of a split, but are not among `splits`."""
     for place in dict.fromkeys(folder.parent for folder in splits):
         for path in folders(place):
             if path.name.lower() in ("train", *TEST_NAMES) and path not in splits:
@@ -127,9 +135,16 @@ def warn_unread(splits: Sequence[Path]) -> None:
 
 
 def existing(dir: str, option: str = "dir", holds: str = "pictures") -> Path:
-    """The folder that an option of the data names. Raises `UserError` without one."""
+    """Returns the folder that a config key in group `data` names.
+
+    Raises `UserError` if the key is not set or the folder does not exist.
+
+    Args:
+      option: the key.
+      holds: what the folder should hold, for the error.
+    """
     if not dir:
-        raise UserError(f"data.{option} is not set: the folder that holds the {holds}.")
+        raise UserError(f"data.{option} is not set: set it to the folder of {holds}.")
     root = Path(dir).expanduser()
     if not root.is_dir():
         missing = "is not a folder" if root.exists() else "does not exist"
@@ -138,13 +153,17 @@ def existing(dir: str, option: str = "dir", holds: str = "pictures") -> Path:
 
 
 def sort_classes(names: set[str]) -> list[str]:
-    """Sorted; if all are whole numbers, by value: "2" before "10"."""
+    """Returns the names, sorted; by value if all are whole numbers: "2" before "10"."""
     numbers = all(name.isdecimal() for name in names)
     return sorted(names, key=lambda name: (int(name) if numbers else 0, name))
 
 
 def _in_classes(root: Path, kind: Kind, allow_empty: bool = False) -> Found:
-    """All of a kind in the class folders of `root`, at least one in each of two."""
+    """Returns all files of a kind in the class folders of `root`, by identity.
+
+    Raises `UserError` unless there are two classes, each with at least one file, or if
+    a file is in two classes.
+    """
     found: Found = {}
     named = folders(root)
     _check_spelling(named)
@@ -158,18 +177,19 @@ def _in_classes(root: Path, kind: Kind, allow_empty: bool = False) -> Found:
         for both in found.keys() & paths.keys():
             raise UserError(
                 f"{found[both][1]} and {paths[both]} are the same file, in two "
-                "classes: take it out of one of them."
+                "classes: remove it from one of them."
             )
         found |= {key: (name, str(path)) for key, path in paths.items()}
     if not found:
         loose = ", not directly in it" if any(kind.found(root)) else ""
         raise UserError(
-            f"{root} holds no {kind.name} to learn from: they belong in "
+            f"{root} holds no {kind.name} to learn from: put them into "
             f"{root / '<class>'}{loose}."
         )
     if len(named) < 2:
         raise UserError(
-            f"{root} holds one class, '{named[0].name}'; there must be at least two."
+            f"{root} holds only one class, '{named[0].name}'; there must be at least "
+            "two."
         )
     return found
 
@@ -181,14 +201,14 @@ def _check_spelling(named: Sequence[Path]) -> None:
         other = known.setdefault(names.key(folder.name), folder)
         if other is not folder:
             raise UserError(
-                f"{folder.parent} has two folders of one name, {other.name!a} and "
-                f"{folder.name!a}, in different Unicode normal forms: move their "
-                "content into one."
+                f"{folder.parent} has two folders with the same name, {other.name!a} "
+                f"and {folder.name!a}, in different Unicode normal forms: move their "
+                "content into one folder."
             )
 
 
 def _deeper(folder: Path, kind: Kind) -> str:
-    """A hint for what lies one level too deep."""
+    """Returns a hint for an error if the files lie one folder level too deep."""
     if any(any(kind.found(inner)) for inner in folders(folder)):
         return f" Its subfolders do: is {folder} the data.dir, or a split?"
     return ""
@@ -197,12 +217,12 @@ def _deeper(folder: Path, kind: Kind) -> str:
 def divided(
     found: Labeled, test_fraction: float, kind: Kind = PICTURES
 ) -> tuple[Labeled, Labeled]:
-    """Returns what to train on and what to test on.
+    """Returns the training files and the test files.
 
-    Each class is divided by a hash of the file names, whatever else there is.
+    Each class is divided by a hash of its file names alone.
 
     Raises:
-      UserError: no class has two, so none can be set aside.
+      UserError: no class has two files, so there is nothing to test on.
     """
     by_class: dict[str, list[str]] = {}
     for name, path in found:
@@ -215,14 +235,14 @@ def divided(
         train += [(name, path) for path in sorted(paths[count:])]
     if not test:
         raise UserError(
-            f"no class has two {kind.name}, so none can be set aside for the test."
+            f"no class has two {kind.name}, so there are none to test on: add some."
         )
     return train, test
 
 
 @dataclass(frozen=True)
 class Files:
-    """Pictures, or what else has a path of its own."""
+    """A reader of files with classes, such as pictures."""
 
     paths: Sequence[str]
     targets: np.ndarray
@@ -239,7 +259,7 @@ class Files:
 
 
 def files(found: Labeled, classes: list[str]) -> Files:
-    """A reader of what was found; a label is the index of its class in `classes`."""
+    """Returns a reader of the files; a label is the index of a class in `classes`."""
     number = {name: i for i, name in enumerate(classes)}
     targets = np.array([number[name] for name, _ in found], np.int32)
     return Files([path for _, path in found], targets)

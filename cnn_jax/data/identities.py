@@ -1,5 +1,7 @@
-"""The user's own pictures of people, one folder each: trained on some, tested on
-others."""
+"""The user's own pictures of people, in one folder per person.
+
+The people in the test split are not in the training split.
+"""
 
 import hashlib
 from collections.abc import Iterable
@@ -28,28 +30,28 @@ def load(
     channels: Channels = 3,
     test_identities: Annotated[int, Range(least=2)] | Fraction = 0.25,
 ) -> Dataset:
-    """Pictures in `dir/<identity>/*`, or `dir/<split>/<identity>/*`, to recognize.
+    """Returns pictures in `dir/<identity>/*`, or in `dir/<split>/<identity>/*`.
 
-    Without a folder they are the digits: 0 to 9 as ten identities.
+    Without a folder, the data are the digits: 0 to 9 are ten identities.
 
-    No identity is in both splits: `Dataset.classes` are those of the training split,
-    and `Dataset.unseen` those of the test split, whose labels follow. Splits are
-    folders as those of `folder.load`; without them `test_identities` are chosen by a
-    hash of their names, so that an identity more moves at most one other where they are
-    a number. While training, pictures are not cropped at random: those of faces are
-    aligned.
+    No identity is in both splits. `Dataset.classes` are the training identities and
+    `Dataset.unseen` the test identities, whose labels follow. Splits are folders as in
+    `folder.load`. Without them, a hash of the names chooses the test identities. If
+    `test_identities` is a number of identities, a new identity thus moves at most one
+    other identity to another split. Training does not crop pictures at random, because
+    pictures of faces are aligned.
 
     Args:
       stored: how many pictures are used, and where they are held.
       dir, channels: see `folder.load`.
-      image_size: a side in pixels, or (height, width). Pictures of another shape lose
-        as much of their longer side as that takes, the same on both ends.
-      test_identities: how many, or, below 1, which share of all. Not used where there
-        is a test split.
+      image_size: a side in pixels, or (height, width). Pictures with another aspect
+        ratio are cropped at both ends of their longer side.
+      test_identities: the number of test identities or, below 1, their share of all
+        identities. Ignored if there is a test split.
 
-    Raises `UserError` as `folder.load`, for fewer than two identities to train on, an
-    identity in both splits, and a test split without two pictures of one identity or
-    without two identities.
+    Raises `UserError` as `folder.load`; also for fewer than two training identities,
+    for an identity in both splits, and for a test split without two pictures of one
+    identity or without two identities.
     """
     size = sides(image_size)
     check_shape(min(size), channels)
@@ -61,8 +63,8 @@ def load(
     )
     if both := set(classes) & set(unseen):
         raise UserError(
-            f"'{min(both)}' is in the training and in the test split of {dir}; those "
-            "who are tested must not be trained on."
+            f"'{min(both)}' is in the training and in the test split of {dir}; no "
+            "identity may be in both."
         )
     shape = (*size, channels)
     names = [*classes, *unseen]
@@ -81,23 +83,23 @@ SOURCE = Source("identities", load, takes=Stored, embedded=digits.SIDE)
 
 
 def comparable(dataset: Dataset, dir: str) -> Dataset:
-    """The data set, if its test split has two pictures of one identity, and two of
-    different ones.
+    """Returns the data set if its test pictures can be compared.
 
-    Raises `UserError` otherwise.
+    Raises `UserError` unless two test pictures show one identity, and two show
+    different ones.
     """
     labels = dataset.splits["test"].known_labels()
-    assert labels is not None  # folders and digits have them
+    assert labels is not None  # labels of folders and digits are known
     _, counts = np.unique(labels, return_counts=True)
     if counts.max() < 2:
         raise UserError(
-            f"nobody in the test split of {dir} has two pictures, so none can be "
-            "compared with another."
+            f"nobody in the test split of {dir} has two pictures, so there are no "
+            "pictures of one identity to compare."
         )
     if len(counts) < 2:
         raise UserError(
-            f"the test split of {dir} has pictures of one identity alone, so none can "
-            "be compared with another's."
+            f"the test split of {dir} has pictures of only one identity, so there are "
+            "no different identities to compare."
         )
     return dataset
 
@@ -105,7 +107,7 @@ def comparable(dataset: Dataset, dir: str) -> Dataset:
 def _digits(
     size: tuple[int, int], channels: int, test_identities: int | float, subset: Subset
 ) -> Dataset:
-    """All digits, those of some classes to train on and of the others to test on."""
+    """Returns all digits; some classes are for training, and the others for testing."""
     if size[0] != size[1]:
         raise UserError(f"data.image_size is {size}: the digits are square.")
     splits = digits.load(image_size=size[0], channels=channels).arrays.values()
@@ -128,7 +130,7 @@ def _digits(
 
 
 def split(pictures: Labeled, test_identities: int | float) -> tuple[Labeled, Labeled]:
-    """Those of the identities to train on, and of those to test on.
+    """Returns the pictures of the training identities and of the test identities.
 
     Raises `UserError` as `tested`.
     """
@@ -140,13 +142,12 @@ def split(pictures: Labeled, test_identities: int | float) -> tuple[Labeled, Lab
 
 
 def tested(names: Iterable[str], count: int | float) -> set[str]:
-    """The identities to test on, by a hash of their names.
+    """Returns the test identities, chosen by a hash of their names.
 
     Args:
-      count: how many or, below 1, which share.
+      count: the number of test identities or, below 1, their share.
 
-    Raises `UserError` unless at least two identities are left to train on and two to
-    test on.
+    Raises `UserError` unless there are at least two training and two test identities.
     """
     order = sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())
     given = count
@@ -154,7 +155,7 @@ def tested(names: Iterable[str], count: int | float) -> set[str]:
         count = max(2, round(count * len(order)))
     if not 2 <= count <= len(order) - 2:
         raise UserError(
-            f"data.test_identities={given} of {len(order)} identities: at "
-            "least two must be tested and two trained on."
+            f"data.test_identities={given} of {len(order)} identities: the training "
+            "and the test split need at least two identities each."
         )
     return set(order[:count])

@@ -1,10 +1,9 @@
 """From an encoded picture to the uint8 array that a network is given.
 
-Every picture is cut out once and resampled once: a box of the picture goes to
-the (height, width) of the network's input with Pillow's bilinear filter, which
-averages over the covered pixels when it shrinks. Evaluation takes the largest
-centered box of the input's aspect ratio, or a fraction of it; training takes a
-random one.
+Every picture is cropped once and resampled once: a box of the picture is resized to the
+(height, width) of the network's input with Pillow's bilinear filter, which averages
+over the covered pixels when it shrinks. Evaluation takes the largest centered box of
+the input's aspect ratio, or a fraction of it. Training takes a random box.
 """
 
 import math
@@ -28,7 +27,7 @@ CROP_RATIO = (3 / 4, 4 / 3)  # width / height
 
 
 def check_shape(image_size: int, channels: int) -> None:
-    """Raises `UserError` unless the two make the shape of an image."""
+    """Raises `UserError` unless the two make a valid shape of an image."""
     if image_size < 1:
         raise UserError(f"data.image_size is {image_size}; it must be at least 1.")
     if channels not in (1, 3):
@@ -36,9 +35,9 @@ def check_shape(image_size: int, channels: int) -> None:
 
 
 def sides(image_size: tuple[int, ...]) -> tuple[int, int]:
-    """(height, width) of one number, that of both, or two.
+    """Returns (height, width), given one number for both sides, or two numbers.
 
-    Raises `UserError` for others.
+    Raises `UserError` for other tuples.
     """
     if len(image_size) not in (1, 2) or min(image_size) < 1:
         raise UserError(
@@ -49,11 +48,15 @@ def sides(image_size: tuple[int, ...]) -> tuple[int, int]:
 
 
 def read_image(path: Picture) -> Image.Image:
-    """The picture at `path`, upright as its EXIF data says, in mode "L" or "RGB".
+    """Returns a picture, upright according to its EXIF data, in mode "L" or "RGB".
 
-    Transparent parts become white; 16-bit gray becomes 8-bit. Raises `UserError`
-    with the path where the file is missing, no image, damaged or too large. Encoded
-    and decoded pictures are read likewise.
+    Transparent parts become white; 16-bit gray becomes 8-bit.
+
+    Args:
+      path: a path, the bytes of an image file, or a decoded picture.
+
+    Raises `UserError` with the path if the file is missing, not an image, damaged or
+    too large.
     """
     if isinstance(path, Image.Image):
         return pixel_values.plain(path)
@@ -63,7 +66,7 @@ def read_image(path: Picture) -> Image.Image:
 
 
 def _described(picture: str | Path | bytes, name: str | None = None) -> str:
-    """What errors call a picture that has a `name`, or a path, or neither."""
+    """Returns the name of a picture in errors: its `name`, its path, or a default."""
     if name is None and isinstance(picture, bytes):
         return "image of a user"
     return f"image {name or picture!s}"
@@ -75,12 +78,17 @@ def fit(
     crop: float = 1.0,
     name: str | None = None,
 ) -> np.ndarray:
-    """The evaluation transform: uint8 [height, width, channels] = `image_shape`.
+    """Returns a picture with the evaluation transform, uint8 of the shape
+    `image_shape`.
 
-    Takes the largest centered box of the aspect ratio of `image_shape`, each side
-    times `crop`, and resamples it. For a square that is the same as "resize the
-    shorter side to size / crop, then crop the center". Gray or RGB by the channel
-    count. `name` is what a `UserError` calls the picture, for one without a path.
+    Takes the largest centered box of the aspect ratio of `image_shape`, scales each
+    side of the box by `crop`, and resamples it. For a square this equals "resize the
+    shorter side to size / crop, then crop the center".
+
+    Args:
+      image_shape: (height, width, channels); 1 channel is gray, 3 are RGB.
+      crop: the fraction of each side of the box that is kept.
+      name: the picture's name in errors, if it has no path.
     """
 
     return resample(
@@ -91,7 +99,7 @@ def fit(
 def centered_box(
     size: tuple[int, int], image_shape: tuple[int, ...], crop: float = 1.0
 ) -> Box:
-    """The box of `fit` in a picture of `size` (width, height)."""
+    """Returns the box that `fit` takes from a picture of `size` (width, height)."""
     width, height = size
     aspect = image_shape[-2] / image_shape[-3]
     box_width = min(width, height * aspect) * crop
@@ -103,18 +111,23 @@ def centered_box(
 def stretch(
     picture: Picture, image_shape: tuple[int, ...], name: str | None = None
 ) -> np.ndarray:
-    """The whole picture as uint8 [height, width, channels] = `image_shape`, whatever
-    its own aspect ratio."""
+    """Returns the whole picture resized to `image_shape`, uint8.
+
+    The aspect ratio of the picture is not kept.
+    """
     return resample(picture, image_shape, lambda size: (0, 0, *size), name)
 
 
 def annotated(
     path: str | Path, image_shape: tuple[int, ...], size: tuple[int, int]
 ) -> np.ndarray:
-    """`stretch` for a picture with an annotation of a `size` (width, height) in pixels.
+    """Returns `stretch` of a picture whose annotation is in pixels of `size`.
 
-    The picture is taken as it is stored if only its stored size, before it is turned
-    upright, is that of the annotation.
+    The picture is not turned upright if `size` equals its stored size and not its
+    upright size.
+
+    Args:
+      size: (width, height) of the picture according to its annotation.
 
     Raises:
       UserError: the picture has another size.
@@ -128,10 +141,14 @@ def annotated(
 
 
 def placement(path: str | Path, size: tuple[int, int]) -> decoding.Placement:
-    """How a picture lies in its file, with an annotation of `size` (width, height).
+    """Returns how a picture is stored in its file, after a comparison with its
+    annotation.
 
-    Reads no more than the file's header, and warns where the sizes do not tell whether
-    the annotation is of the upright picture.
+    Reads only the file's header. Warns if the sizes do not tell whether the annotation
+    belongs to the upright picture.
+
+    Args:
+      size: (width, height) of the picture according to its annotation.
 
     Raises:
       UserError: the picture has another size.
@@ -140,13 +157,14 @@ def placement(path: str | Path, size: tuple[int, int]) -> decoding.Placement:
         placed = decoding.placement(image)
     if size not in (placed.upright, placed.stored):
         raise UserError(
-            "image {} cannot be read: its annotation is of {}x{} pixels, and it has "
+            "image {} cannot be read: its annotation is for {}x{} pixels, and it has "
             "{}x{}.".format(path, *size, *placed.upright)
         )
     if placed.orientation > 1 and placed.upright == placed.stored:
         text = (
             f"image {path} is turned by its EXIF orientation, and its size does not "
-            "tell whether its annotation is: the annotation is taken as upright."
+            "tell whether its annotation is turned too: the annotation is taken as "
+            "upright."
         )
         warnings.warn(DataWarning(text), stacklevel=2)
     return placed
@@ -158,10 +176,11 @@ def random_resized_crop(
     rng: np.random.Generator,
     name: str | None = None,
 ) -> np.ndarray:
-    """The training transform for photos: a random box, resampled to `image_shape`.
+    """Returns a picture with the training transform for photos, a random resized crop.
 
-    The box covers 8% to 100% of the picture's area with a ratio of width to
-    height between 3/4 and 4/3 (log-uniform), as in Szegedy et al. 2015.
+    A random box is resampled to `image_shape`. It covers 8% to 100% of the picture's
+    area, and its ratio of width to height lies between 3/4 and 4/3 (log-uniform), as in
+    Szegedy et al. 2015.
     """
     return resample(picture, image_shape, lambda size: random_crop_box(size, rng), name)
 
@@ -172,9 +191,9 @@ def random_crop(
     rng: np.random.Generator,
     name: str | None = None,
 ) -> np.ndarray:
-    """A random box of the aspect ratio of `image_shape`, resampled to it.
+    """Returns a random box of the aspect ratio of `image_shape`, resampled to it.
 
-    Its sides are from half of those of the largest such box to all of them.
+    The sides of the box are between half and all of the largest possible box.
     """
 
     def box(size: tuple[int, int]) -> Box:
@@ -195,11 +214,15 @@ def random_crop_box(
     rng: np.random.Generator,
     crop_area: tuple[float, float] = CROP_AREA,
 ) -> Box:
-    """A box of random area and ratio inside a picture of `size` (width, height).
+    """Returns a box of random area and ratio inside a picture of `size` (width,
+    height).
 
-    `crop_area` are the least and the greatest share of the picture that it covers.
-    Draws up to ten times; if no box fits (a very long picture), the largest
-    centered one whose ratio is allowed.
+    Draws up to ten times. If no box fits, as in a very long picture, the largest
+    centered box with an allowed ratio is returned.
+
+    Args:
+      crop_area: the smallest and the largest share of the picture's area that the box
+        covers.
     """
     width, height = size
     low, high = (math.log(ratio) for ratio in CROP_RATIO)
@@ -224,9 +247,12 @@ def resample(
     choose_box: Callable[[tuple[int, int]], Box],
     name: str | None = None,
 ) -> np.ndarray:
-    """A box of the picture as uint8 [height, width, channels] = `image_shape`.
+    """Returns a box of the picture, resampled to uint8 [height, width, channels].
 
-    `choose_box` is given the picture's upright size (width, height).
+    Args:
+      image_shape: (height, width, channels).
+      choose_box: returns the box from the picture's upright size (width, height).
+      name: the picture's name in errors, if it has no path.
     """
     height, width, channels = image_shape
     if isinstance(picture, Image.Image):
@@ -238,8 +264,8 @@ def resample(
             placed = decoding.placement(encoded)
             size = placed.upright
             box = choose_box(size)
-            # A JPEG decodes faster at 1/2, 1/4 or 1/8 of its size. Twice the
-            # pixels that are needed keeps the result the same to the eye.
+            # A JPEG decodes faster at 1/2, 1/4 or 1/8 of its size. With at least twice
+            # the needed pixels on a side, the result looks the same.
             spare = min((box[2] - box[0]) / width, (box[3] - box[1]) / height) / 2
             if spare >= 2:
                 across, down = (math.ceil(side / spare) for side in encoded.size)

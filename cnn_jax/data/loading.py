@@ -1,11 +1,14 @@
-"""Batches of a split, each a pure function of the seed and the step.
+"""Batches of a split. Each batch is a pure function of the seed and the step.
 
-Training walks through an endless sequence of positions; step s takes positions
-s * batch_size up to (s + 1) * batch_size. Position p stands for example
-permutation(seed, epoch)[p % n] in epoch p // n, where n is the length of the
-split: every epoch sees each example once, none is dropped, and a batch may span
-two epochs. Nothing depends on what ran before, nor on the number of hosts or of
-worker processes, so resuming needs no more than the step.
+Training walks through an endless sequence of positions p. Step s takes `batch_size`
+positions, starting at s * batch_size. In a split of n examples, position p stands for
+
+    epoch = p // n
+    example = permutation(seed, epoch)[p % n]
+
+So every epoch uses each example once, no example is dropped, and a batch may span two
+epochs. A batch does not depend on earlier batches, nor on the number of hosts or worker
+processes, so resuming needs only the step.
 """
 
 import functools
@@ -22,7 +25,8 @@ from cnn_jax.data.workers import in_workers
 
 Batch = dict[str, np.ndarray]
 
-# Streams of random numbers; first, because NumPy takes trailing zeros for nothing.
+# Streams of random numbers. They come first in a seed, because NumPy ignores trailing
+# zeros.
 ORDER, CROP = 1, 2
 
 
@@ -36,21 +40,21 @@ def train_batches(
     workers: int = 0,
     shard: tuple[int, int] = (0, 1),
 ) -> Generator[Batch, None, None]:
-    """The batches of steps `start_step` up to, not including, `stop_step`.
+    """Returns the batches of steps `start_step` up to, not including, `stop_step`.
 
     Args:
-      batch_size: examples a step over all hosts.
-      seed: not negative; decides the order and the random crops of `Records`.
-      workers: processes that read `Records`; 0: decode in this one. A split in
-        memory needs none and ignores it.
-      shard: (this host, number of hosts); a host gets its contiguous rows.
+      batch_size: the number of examples per step over all hosts.
+      seed: not negative; it determines the order of the examples and the random crops.
+      workers: the number of processes that load examples; 0: examples are decoded in
+        this process. A split in memory ignores it.
+      shard: (index of this host, number of hosts); a host gets contiguous rows.
 
     Yields {"image": uint8 [b, *image_shape], "label", "index", "epoch": int32 [b]} with
-    b = batch_size / number of hosts; labels that are more than a class are [b, ...] as
-    in `Arrays`. Where the split has features, they are "features". Close the iterator
-    to end the workers early.
+    b = batch_size / number of hosts. Labels other than classes have the shape [b, ...]
+    and the type of `Arrays`. A split with features also yields "features". Close the
+    iterator to end the workers early.
 
-    Raises `UserError` for a batch size that the hosts do not divide.
+    Raises `UserError` if the batch size is not divisible by the number of hosts.
     """
     if seed < 0:
         raise UserError(f"the seed is {seed}; it must not be negative.")
@@ -66,14 +70,15 @@ def eval_batches(
     shard: tuple[int, int] = (0, 1),
     devices: int = 1,
 ) -> Generator[Batch, None, None]:
-    """Every example exactly once over all hosts, in order, in batches of one shape.
+    """Returns every example exactly once over all hosts, in batches of one shape.
 
-    Yields {"image", "label", "index", "mask": float32 [b]}, and of clips the number of
-    their "video", int32 [b]. Rows that fill up the last batch are black images with
-    labels of 0, index -1 and mask 0. All hosts get the same number of batches.
+    The examples are in order. Yields {"image", "label", "index", "mask": float32 [b]};
+    clips also have "video", the index of their video, int32 [b]. The last batch is
+    padded with black images of label 0, index -1 and mask 0. All hosts get the same
+    number of batches.
 
-    Images of sizes of their own make a batch each, on the first host; the other rows of
-    its `devices` fill up.
+    Each image of a `Varied` split makes a batch of its own, on the first host. The rows
+    of the other `devices` are padding.
     """
     if isinstance(split, Varied):
         return (_one(split, i, devices, shard[0]) for i in range(len(split)))
@@ -123,7 +128,7 @@ class _EvalBatch:
 
 
 def _one(split: Varied, index: int, devices: int, host: int) -> Batch:
-    """A batch of an image of its own size."""
+    """Returns the batch of one image of a `Varied` split."""
     mask = (np.arange(devices) == 0) & (host == 0)
     (example,) = split.examples([index], [None])
     return {
@@ -141,7 +146,7 @@ def _permutation(seed: int, epoch: int, count: int) -> np.ndarray:
 def _gather(
     split: Split, index: np.ndarray, training: tuple[int, np.ndarray] | None = None
 ) -> Batch:
-    """Images and labels of examples `index`.
+    """Returns the images and labels of the examples `index`.
 
     Args:
       training: the seed and the epoch of each example; None in evaluation.
@@ -161,18 +166,18 @@ def _gather(
 def _made(
     split: Streamed, index: np.ndarray, training: tuple[int, np.ndarray] | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Images and labels of examples that are made one by one."""
+    """Returns the images and labels of examples that are made one by one."""
     images = np.empty((len(index), *split.image_shape), np.uint8)
     labels = np.empty((len(index), *split.label_shape), split.label_type)
     rngs: list[np.random.Generator | None] = [None] * len(index)
-    if training and split.random_crop:  # making a generator takes a while
+    if training and split.random_crop:  # making generators is slow
         seed, epoch = training
         ids = zip(epoch.tolist(), index.tolist(), strict=True)
         rngs = [np.random.default_rng([CROP, seed, e, i]) for e, i in ids]
     for row, example in enumerate(split.examples(index, rngs)):
         images[row], labels[row] = example["image"], example["label"]
     if not split.label_shape and labels.min(initial=0) < 0:
-        raise UserError("an example has no label; choose another split.")
+        raise UserError("an example has no label: choose another split.")
     return images, labels
 
 
@@ -188,7 +193,7 @@ def _rows(batch_size: int, shard: tuple[int, int]) -> range:
 
 
 def check_workers(splits: Iterable[Split], workers: int) -> None:
-    """Raises UserError if processes are to load splits, and their library is absent."""
+    """Raises `UserError` if worker processes are needed and grain is not installed."""
     if workers and any(not isinstance(split, Arrays) for split in splits):
         extras.check("grain", "input", "config.data.workers")
 
@@ -199,7 +204,7 @@ def _run(
     if workers < 0:
         raise UserError(f"data.workers is {workers}; it must not be negative.")
     if workers and not isinstance(make.split, Arrays):
-        # The start after a kill removes what was left, also if no step is missing.
+        # A start after a kill removes leftover shared memory, even if no step is left.
         shared_memory.claim()
         if workers := min(workers, max(0, stop - start)):
             return in_workers(make, start, stop, workers)

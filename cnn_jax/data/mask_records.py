@@ -1,4 +1,4 @@
-"""Pictures and their masks in pairs of files, decoded together."""
+"""Pairs of picture files and mask files, decoded together."""
 
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,13 +16,18 @@ from cnn_jax.data import decoding, images, pixel_values
 from cnn_jax.data.splits import Encoded, Reader, Records, Shape
 
 Pair = tuple[Path, Path]
-# Formats, and compressions of TIFF, that change values; WebP has no single channel.
+# Formats, and compressions of TIFF, that change values. WebP has no single channel.
 _LOSSY = {"JPEG", "MPO", "WEBP", "jpeg", "tiff_jpeg", "webp"}
 
 
 class Mask(NamedTuple):
-    """A stored mask: a path or the bytes of an image file, the class of each value, and
-    what errors call it."""
+    """A stored mask.
+
+    Attributes:
+      stored: the path or the bytes of an image file.
+      table: the class of each value; see `masks.class_table`.
+      name: the mask's name in errors.
+    """
 
     stored: str | bytes
     table: np.ndarray
@@ -31,7 +36,12 @@ class Mask(NamedTuple):
 
 @dataclass(frozen=True)
 class MaskFiles:
-    """Pictures and their masks; `table` has the class of each value, -1 for none."""
+    """A reader of picture files and mask files.
+
+    Attributes:
+      pairs: the paths of each picture and its mask.
+      table: the class of each value of a mask, -1 for none.
+    """
 
     pairs: tuple[Pair, ...]
     table: np.ndarray = field(repr=False)
@@ -40,7 +50,7 @@ class MaskFiles:
         return len(self.pairs)
 
     def compared(self) -> int:
-        """The number of examples that `aligned` compares."""
+        """Returns the number of examples that `aligned` compares."""
         return len(self)
 
     def labels(self) -> None:
@@ -57,18 +67,20 @@ class MaskReader(Reader, Protocol):
     """Random access to pictures and their masks."""
 
     def compared(self) -> int:
-        """The number of examples that `aligned` compares."""
+        """Returns the number of examples that `aligned` compares."""
 
 
 @dataclass(frozen=True)
 class MaskRecords(Records):
-    """Pictures on the disk with labels for their pixels, `Mask`; see `Records`.
+    """A split of pictures on the disk with masks; see `Records`.
 
-    Pictures are turned upright, as their EXIF data says, and so are their masks. A mask
-    without an orientation of its own is upright already if it has the size of the
+    Pictures are turned upright by their EXIF orientation, and so are their masks. A
+    mask without an orientation of its own is already upright if it has the size of the
     upright picture. If it has the size of the stored picture, it is turned like the
-    picture. `lying` decides where these sizes are equal: the mask lies as the picture
-    is stored.
+    picture. If both sizes are equal, `lying` decides.
+
+    Attributes:
+      lying: whether such a mask is oriented like the stored picture, and not upright.
     """
 
     reader: MaskReader
@@ -90,15 +102,15 @@ class MaskRecords(Records):
         label = table[mask]
         if label.min() < 0:
             raise UserError(
-                f"mask {name} has the value {mask[label < 0][0]}, which is no class: "
-                "name more of data.classes, or add it to data.ignored."
+                f"mask {name} has the value {mask[label < 0][0]}, which is not a "
+                "class: add names to data.classes, or the value to data.ignored."
             )
         image = images.stretch(example.picture, self.image_shape, example.name)
         return {"image": image, "label": label.astype(np.uint8)}
 
 
 class _Placed(NamedTuple):
-    """How a picture and its mask lie in their files."""
+    """How a picture and its mask are stored in their files."""
 
     picture: decoding.Placement
     mask: decoding.Placement
@@ -112,10 +124,10 @@ class _Placed(NamedTuple):
 
 
 def aligned(splits: Sequence[MaskRecords]) -> list[MaskRecords]:
-    """The splits of one set, of which the headers of pictures and masks are compared.
+    """Returns the splits of one set, after a comparison of pictures and masks.
 
-    Where sizes do not tell if a mask is upright, it lies as the other masks of the set
-    do whose pictures are turned.
+    Only the headers of the files are compared. If sizes do not tell whether a mask is
+    upright, it is assumed to be oriented like the set's other masks of turned pictures.
 
     Raises:
       UserError: a mask has another size than its picture, or a file cannot be read.
@@ -145,10 +157,10 @@ def aligned(splits: Sequence[MaskRecords]) -> list[MaskRecords]:
 
 
 def _placed(example: Encoded, mask: ImageFile) -> _Placed:
-    """How the files of an example lie, its mask being opened.
+    """Returns how the files of an example are stored, given its opened mask.
 
     Raises:
-      UserError: they have different sizes.
+      UserError: the picture and the mask have different sizes.
     """
     with decoding.opened(example.picture, f"image {example.name}") as picture:
         placed = _Placed(decoding.placement(picture), decoding.placement(mask))
@@ -158,7 +170,7 @@ def _placed(example: Encoded, mask: ImageFile) -> _Placed:
     if placed.mask.upright not in sizes:
         raise UserError(
             "mask {} has {}x{} pixels (width x height), and image {} has {}x{}: a mask "
-            "has the size of its picture.".format(
+            "must have the size of its picture.".format(
                 example.label.name,
                 *placed.mask.upright,
                 example.name,
@@ -169,7 +181,7 @@ def _placed(example: Encoded, mask: ImageFile) -> _Placed:
 
 
 def _orientation(placed: _Placed, lying: bool) -> int:
-    """The EXIF orientation by which a mask is turned upright."""
+    """Returns the EXIF orientation by which a mask is turned upright."""
     picture, mask = placed
     if mask.orientation > 1:
         return mask.orientation
@@ -180,18 +192,18 @@ def _orientation(placed: _Placed, lying: bool) -> int:
 
 @contextmanager
 def opened(stored: str | Path | bytes, name: str) -> Iterator[ImageFile]:
-    """The file of a mask, in a format that keeps its values."""
+    """Yields the opened file of a mask, if its format keeps all values."""
     with decoding.opened(stored, f"mask {name}") as encoded:
         lossy = _LOSSY & {encoded.format, encoded.info.get("compression")}
         if lossy:
             raise UserError(
                 f"mask {name} is stored as {min(lossy)}, which changes values: store "
-                "masks losslessly, such as PNG."
+                "masks in a lossless format such as PNG."
             )
         yield encoded
 
 
 def values(encoded: ImageFile) -> np.ndarray:
-    """The values of an opened mask as they are stored, uint8 [height, width]."""
+    """Returns the stored values of an opened mask, uint8 [height, width]."""
     file = pixel_values.stored(encoded)
     return pixel_values.of_mask(decoding.loaded(encoded, 1), file)

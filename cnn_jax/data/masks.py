@@ -1,4 +1,4 @@
-"""The user's pictures with a label for every pixel."""
+"""The user's pictures with masks: a class label for every pixel."""
 
 from collections.abc import Hashable, Sequence
 from pathlib import Path
@@ -33,29 +33,29 @@ def load(
     test_split: str = "test",
     mask_folder: str = "{split}annot",
 ) -> Dataset:
-    """Pictures in `dir/<split>`, and masks of the same names in other folders.
+    """Returns pictures in `dir/<split>`, and masks of the same names in other folders.
 
-    A mask is a picture of one channel, gray or with a palette, whose values are
-    classes: those that are not ignored, in their order. One of single bits has the
-    values 0 and 1. Pictures are stretched to `image_size`, and masks take the value
-    that is nearest. A picture and its mask have the same size, upright or as they are
-    stored; see `MaskRecords`.
+    A mask is a picture with one channel, gray or with a palette. Its values are
+    classes: all values that are not ignored, in ascending order. A 1-bit mask has the
+    values 0 and 1. Pictures are stretched to `image_size`, and masks with
+    nearest-neighbor sampling. A mask must have the size of its picture, either upright
+    or as stored; see `MaskRecords`.
 
     Args:
       stored: how many pictures are used, and where they are held.
       dir: the folder.
       image_size: a side in pixels, or (height, width).
       channels: 3 for RGB, 1 for gray.
-      classes: their names; empty: the values themselves, as far as they go in the
-        training masks.
-      ignored: values of masks, beside 255, whose pixels have no class.
-      train_split, test_split: folders of pictures, several with + between them.
-      mask_folder: of a split's masks.
+      classes: the names of the classes; empty: the values themselves, up to the largest
+        value in the training masks.
+      ignored: values of masks, in addition to 255, whose pixels have no class.
+      train_split, test_split: folders of pictures; join several with +.
+      mask_folder: the folder of a split's masks.
 
     Raises:
-      UserError: a folder or a mask that is missing, two masks of one name, a picture
-        in both splits, a mask of another size than its picture or in a lossy format, a
-        value without a class, or masks of one class only.
+      UserError: a folder or a mask is missing; two masks have one name; a picture is in
+        both splits; a mask has another size than its picture or a lossy format; a value
+        has no class; or the training masks have only one class.
     """
     images.check_shape(min(images.sides(image_size)), channels)
     root = existing(dir)
@@ -83,11 +83,11 @@ SOURCE = Source("masks", load, takes=Stored, stand_in=StandIn("digit_scenes"))
 
 
 def with_masks(train: MaskRecords, test: MaskRecords, **options: Any) -> Dataset:
-    """`assemble` for splits of masks.
+    """Returns the data set of two splits with masks; see `assemble`.
 
     Raises:
-      UserError: as `assemble` and `mask_records.aligned`, or all masks to train on, as
-        far as they are in memory, are of one class.
+      UserError: see `assemble` and `mask_records.aligned`; also if all training masks
+        that are in memory have one class.
     """
     splits = mask_records.aligned((train, test))
     dataset = assemble(*splits, label_kind=PIXELS.name, **options)
@@ -95,34 +95,37 @@ def with_masks(train: MaskRecords, test: MaskRecords, **options: Any) -> Dataset
     found = np.unique(kept.labels) if isinstance(kept, Arrays) else range(2)
     if len(dataset.classes) < 2 or sum(value != IGNORED for value in found) < 2:
         raise UserError(
-            f"the masks to train on have one class alone: a mask's value {IGNORED} is "
-            "of no class, so two classes are 0 and 1, and not 0 and 255."
+            f"the training masks have only one class: the value {IGNORED} of a mask "
+            "means no class, so store two classes as 0 and 1, and not as 0 and 255."
         )
     return dataset
 
 
 def known_values(ignored: tuple[int, ...]) -> list[int]:
-    """Those of masks that are classes, in their order.
+    """Returns the values of masks that are classes, in ascending order.
 
     Raises `UserError` for an ignored value that no mask can have.
     """
     for value in ignored:
         if not 0 <= value <= 255:
             raise UserError(
-                f"data.ignored has {value}: a mask's values are from 0 to 255."
+                f"data.ignored has {value}; the values of masks are from 0 to 255."
             )
     return [value for value in range(IGNORED) if value not in ignored]
 
 
 def class_table(classes: Sequence[str], ignored: tuple[int, ...]) -> np.ndarray:
-    """int16 [256]: the class of each value of a mask; `IGNORED`, or -1 for none.
+    """Returns the class of each value of a mask, int16 [256].
+
+    The entry of a value without a class is -1, and that of an ignored value `IGNORED`.
 
     Raises `UserError` as `known_values` does, and for more classes than values.
     """
     known = known_values(ignored)
     if len(classes) > len(known):
         raise UserError(
-            f"data.classes has {len(classes)} names for {len(known)} values of masks."
+            f"data.classes has {len(classes)} names, and masks have only {len(known)} "
+            "values: remove names."
         )
     table = np.full(256, -1, np.int16)
     table[known[: len(classes)]] = range(len(classes))
@@ -131,7 +134,7 @@ def class_table(classes: Sequence[str], ignored: tuple[int, ...]) -> np.ndarray:
 
 
 def _pairs(root: Path, splits: Sequence[str], mask_folder: str) -> list[Pair]:
-    """The pictures of some splits, each once, and their masks."""
+    """Returns the pictures of some splits and their masks, each picture once."""
     pairs: dict[Hashable, Pair] = {}
     for split in splits:
         folders = [root / split, root / mask_folder.replace("{split}", split)]
@@ -154,11 +157,14 @@ def _pairs(root: Path, splits: Sequence[str], mask_folder: str) -> list[Pair]:
 
 
 def _occurring(pairs: Sequence[Pair], known: Sequence[int]) -> Sequence[int]:
-    """Of the values that are classes those up to the largest in the masks."""
+    """Returns the class values up to the largest one that occurs in the masks."""
     found = np.zeros(256, bool)
     for _, mask in pairs:
         with mask_records.opened(mask, str(mask)) as encoded:
             found[np.unique(mask_records.values(encoded))] = True
     if not found[known].any():
-        raise UserError("no pixel of the training masks has a class.")
+        raise UserError(
+            "no pixel of the training masks has a class: all values are ignored "
+            "(data.ignored, and 255)."
+        )
     return known[: int(np.flatnonzero(found[known]).max()) + 1]

@@ -1,8 +1,8 @@
-"""Clips of a handwritten digit that moves; the label is its direction and speed.
+"""Clips of a moving handwritten digit; the label is its direction and speed.
 
-A single frame says nothing about it: the digit leaves the canvas at one side and
-comes back at the other, so that its place in every frame is uniform, whatever the
-motion, and which digit it is, and its size, are drawn for themselves.
+A single frame does not reveal the label. The digit leaves the canvas at one side and
+returns at the other, so its place in every frame is uniformly distributed, whatever the
+motion. The digit and its size are drawn independently of the motion.
 """
 
 from typing import Annotated
@@ -18,7 +18,7 @@ from cnn_jax.data.source import Source
 from cnn_jax.data.splits import Arrays
 from cnn_jax.data.subset import FEW
 
-# Rows and columns of a step.
+# Rows and columns of one step.
 DIRECTIONS = {
     "right": (0, 1),
     "down right": (1, 1),
@@ -30,16 +30,16 @@ DIRECTIONS = {
     "up right": (-1, 1),
 }
 SPLITS = {"train": 0, "test": 1}
-SPEEDS = {"slow": 1, "fast": 2}  # pixels a frame
-# What a label stands for: rows and columns that the digit moves by in each frame.
+SPEEDS = {"slow": 1, "fast": 2}  # pixels per frame
+# The motion of each label: the rows and columns that the digit moves per frame.
 MOTIONS = {
     f"{direction}, {speed}": (pixels * down, pixels * right)
     for direction, (down, right) in DIRECTIONS.items()
     for speed, pixels in SPEEDS.items()
 }
-# A digit's side, in eighths of the canvas: 12 to 20 pixels of 32.
+# A digit's side in eighths of the canvas: 12 to 20 pixels of 32.
 SMALLEST, LARGEST = 3, 5
-# Gray levels: of the digit, and of the noise on all, which is another in each frame.
+# Gray levels of the digit and of the noise, which is new in each frame.
 INK, NOISE = (112, 255), 32
 LEAST_SIZE = 16
 
@@ -52,16 +52,17 @@ def load(
     train_examples: Examples = 2000,
     test_examples: Examples = 400,
 ) -> Dataset:
-    """Clips, uint8 [frames, image_size, image_size, channels], of one of 16 `MOTIONS`.
+    """Returns clips, uint8 [frames, image_size, image_size, channels], of 16 `MOTIONS`.
 
-    Training and test clips share no digit. Each clip is drawn from its split and its
-    number alone.
+    Training and test clips share no digit. Each clip depends only on its split and its
+    index.
 
     Args:
-      image_size: pixels on a side of each frame; the digit grows with it.
-      frames: of each clip.
-      channels: 1, or 3 for the same gray three times.
-      train_examples, test_examples: how many clips; fewer are the first of more.
+      image_size: pixels on a side of each frame; the digit scales with it.
+      frames: the number of frames of each clip.
+      channels: 1, or 3 for three copies of the gray channel.
+      train_examples, test_examples: the number of clips. A smaller number gives the
+        first clips of a larger one.
     """
     images.check_shape(image_size, channels)
     shape = (frames, image_size, image_size, channels)
@@ -87,7 +88,7 @@ SOURCE = Source("moving_digits", load, cheap=FEW, embedded=32, files=user_clips.
 def _clip(
     rng: np.random.Generator, frames: int, size: int, pool: digits.Pool
 ) -> tuple[np.ndarray, int]:
-    """A clip, uint8 [frames, size, size], and its label."""
+    """Returns a clip, uint8 [frames, size, size], and its label."""
     label = int(rng.integers(len(MOTIONS)))
     step = np.array(list(MOTIONS.values())[label])
     start = rng.integers(0, size, 2)

@@ -1,4 +1,4 @@
-"""The user's pictures with boxes around objects: what sources of them share."""
+"""The user's pictures with boxes around objects, shared by the sources of boxes."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,13 +15,19 @@ from cnn_jax.data.source import StandIn
 from cnn_jax.data.splits import Encoded, Records, Shape
 from cnn_jax.data.subset import Stored
 
-# What stands in for them in a smoke run.
+# The embedded data that stands in for these sources in a smoke run.
 SCENES = StandIn("digit_scenes", {"labels": BOXES.name})
 
 
 @dataclass(frozen=True)
 class BoxFiles:
-    """Pictures, their sizes (height, width), and boxes in their pixels."""
+    """A reader of pictures with boxes.
+
+    Attributes:
+      paths: the paths of the pictures.
+      sizes: the heights and widths of the pictures in pixels, [n, 2].
+      boxes: the rows (class, top, left, bottom, right) of each picture, in its pixels.
+    """
 
     paths: tuple[str, ...]
     sizes: np.ndarray
@@ -41,7 +47,12 @@ class BoxFiles:
 
 @dataclass(frozen=True)
 class BoxRecords(Records):
-    """Pictures on the disk with boxes, `most` rows of each; see `Records`."""
+    """A split of pictures on the disk with boxes; see `Records`.
+
+    Attributes:
+      reader: the pictures and their boxes.
+      most: the number of rows in a label; see `labels.boxes.padded`.
+    """
 
     reader: BoxFiles
     most: int = 1
@@ -52,7 +63,7 @@ class BoxRecords(Records):
         return (self.most, 5)
 
     def kept(self) -> Sequence[int]:
-        """The indices of the split's pictures in its reader."""
+        """Returns the indices of the split's pictures in its reader."""
         if self.indices is None:
             return range(len(self.reader))
         return self.indices.tolist()
@@ -67,16 +78,16 @@ class BoxRecords(Records):
         return {"image": image, "label": label}
 
     def check(self) -> None:
-        """Raises `UserError` for a picture of another size than its annotation.
+        """Raises `UserError` for a picture whose size differs from its annotation.
 
-        Headers of files are read, and no picture is decoded.
+        Only the headers of the files are read.
         """
         for example in self.reader.read(self.kept()):
             images.placement(example.path, _turned(example.label[1]))
 
 
 def _turned(size: np.ndarray) -> tuple[int, int]:
-    """(width, height) of (height, width)."""
+    """Returns (width, height), given (height, width)."""
     height, width = map(int, size)
     return width, height
 
@@ -91,7 +102,8 @@ def with_boxes(
     """Returns the data set of annotated pictures, which are stretched to `image_size`.
 
     Raises:
-      UserError: a split has no boxes, or a picture another size than its annotation.
+      UserError: a split has no boxes, or a picture has another size than its annotation
+        states.
     """
     images.check_shape(min(images.sides(image_size)), channels)
     shape = (*images.sides(image_size), channels)
@@ -114,16 +126,16 @@ def with_boxes(
         label_kind=BOXES.name,
     )
     for split in dataset.splits.values():
-        if isinstance(split, BoxRecords):  # decoding has checked pictures in memory
+        if isinstance(split, BoxRecords):  # into_memory has checked the sizes
             split.check()
     return dataset
 
 
 def _check_boxes(splits: Mapping[str, BoxRecords]) -> None:
-    """Raises `UserError` for a split where there is nothing to find."""
+    """Raises `UserError` for a split without any object to find."""
     for role, split in splits.items():
         if not any((split.reader.boxes[i][:, 0] >= 0).any() for i in split.kept()):
             raise UserError(
                 f"no picture of the {role} split has an object with a box that counts "
-                "(difficult and crowded objects do not)."
+                "(difficult and crowded objects do not count)."
             )

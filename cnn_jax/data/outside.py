@@ -1,4 +1,4 @@
-"""Data sources from outside of the package, and what is checked of their data."""
+"""Data sources from outside of the package, and the checks of their data."""
 
 import functools
 import inspect
@@ -15,21 +15,20 @@ from cnn_jax.data.splits import Arrays
 
 
 def source(name: str, found: Any) -> Source:
-    """Returns what an import path leads to as a source whose data are checked.
+    """Returns the object at an import path as a source whose data are checked.
 
     Args:
       name: the import path.
-      found: a `Source`, or a function with the return type `Dataset`. The config of a
-        run that came from elsewhere may name any installed function, so no other one
-        is called.
+      found: a `Source`, or a function with the return type `Dataset`. Other functions
+        are not called: a config from elsewhere may name any installed function.
 
     Raises:
-      UserError: it is neither.
+      UserError: the object is neither.
     """
     if not isinstance(found, Source) and not _returns_data(found):
         raise UserError(
             f"data set '{name}' is {found!r}; it must be a Source, or a function with "
-            "the return type of a data set: def load(...) -> Dataset."
+            "the return type Dataset: def load(...) -> Dataset."
         )
     made = found if isinstance(found, Source) else Source(name, found)
 
@@ -54,10 +53,10 @@ def _returns_data(found: Any) -> bool:
 
 
 def check(name: str, dataset: Any) -> None:
-    """Raises UserError unless a data set from outside is what training takes.
+    """Raises `UserError` unless training can use a data set from outside.
 
     Args:
-      name: what errors call the data set.
+      name: the data set's name in errors.
     """
     if not isinstance(dataset, Dataset):
         raise UserError(
@@ -88,12 +87,12 @@ def _check_arrays(where: str, split: Arrays, dataset: Dataset, role: str) -> Non
     array_checks.check(where, split, dataset.labels)
     if split.image_shape != dataset.image_shape:
         raise UserError(
-            f"{where}: images have the shape {split.image_shape}; image_shape says "
+            f"{where}: images have the shape {split.image_shape}; image_shape states "
             f"{dataset.image_shape}."
         )
     if split.label_shape != dataset.label_shape:
         raise UserError(
-            f"{where}: labels have the shape {split.label_shape}; label_shape says "
+            f"{where}: labels have the shape {split.label_shape}; label_shape states "
             f"{dataset.label_shape}."
         )
     unseen = dataset.unseen if role != "train" else ()

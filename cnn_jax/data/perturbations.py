@@ -1,4 +1,4 @@
-"""The same images with less information, or in other places: for experiments."""
+"""Images with fewer pixels or shifted content, for experiments."""
 
 from dataclasses import replace
 
@@ -23,15 +23,16 @@ def view(
     keep: str = "grid",
     test_shift: Side | None = None,
 ) -> Dataset:
-    """A data set as an experiment shows it to the network.
+    """Returns the data set with the perturbations of an experiment.
 
     Args:
-      keep_pixels, keep: the share of the pixels that is left, and which ones; see
+      keep_pixels, keep: the share of the pixels that is kept, and which pixels; see
         `subsample`.
-      test_shift: adds a split "shifted": the test images moved by up to so many pixels;
-        see `shift`. A run is measured on it at its end.
+      test_shift: adds a split "shifted" with the test images moved by up to this many
+        pixels; see `shift`. A run is also evaluated on it at its end.
 
-    Raises `UserError` for images that are not in memory, as `subsample` and `shift` do.
+    Raises `UserError` if the images are not in memory, and the errors of `subsample`
+    and `shift`.
     """
     check(keep_pixels, keep)
     if keep_pixels == 1 and test_shift is None:
@@ -59,32 +60,32 @@ def view(
 def viewed_shape(
     image_shape: Shape, *, keep_pixels: float = 1.0, keep: str = "grid", **_: object
 ) -> Shape:
-    """The shape of images of `image_shape` in a `view`."""
+    """Returns the shape that `view` gives to images of `image_shape`."""
     check(keep_pixels, keep)
     *space, channels = image_shape
     return (*(kept_size(size, keep_pixels, keep) for size in space), channels)
 
 
 def check(keep_pixels: float, keep: str) -> None:
-    """Raises `UserError` unless the two say which pixels to keep."""
+    """Raises `UserError` unless `keep_pixels` and `keep` have valid values."""
     ranges.check("data.keep_pixels", keep_pixels, Share)
     if keep not in KEEP:
         raise unknown("data.keep", keep, KEEP)
 
 
 def kept_size(size: int, keep_pixels: float, keep: str) -> int:
-    """Of `size` pixels on a side, how many `subsample` leaves."""
+    """Returns how many of `size` pixels on a side `subsample` keeps."""
     if keep == "random":
         return size
     return max(round(size * keep_pixels**0.5), 1)
 
 
 def subsample(images: Images, keep_pixels: float, keep: str) -> np.ndarray:
-    """A share of the pixels, the same ones of every image.
+    """Returns a share of the pixels, the same ones in every image.
 
-    "grid" keeps rows and columns at equal distances, as a stride does, and makes the
-    image smaller. "random" draws the pixels once for all images and leaves the others
-    black, in the image's own size.
+    "grid" keeps equally spaced rows and columns, as a stride does, and makes the image
+    smaller. "random" draws the pixels once for all images and makes all other pixels
+    black; the image keeps its size.
 
     Raises `UserError` as `check` does.
     """
@@ -94,7 +95,7 @@ def subsample(images: Images, keep_pixels: float, keep: str) -> np.ndarray:
         return images
     if keep == "grid":
         rows, columns = (
-            # The middle of each of as many parts.
+            # The middle of each of `n` equal parts.
             ((np.arange(n) + 0.5) * (size / n)).astype(int)
             for size in (height, width)
             for n in [kept_size(size, keep_pixels, keep)]
@@ -108,10 +109,11 @@ def subsample(images: Images, keep_pixels: float, keep: str) -> np.ndarray:
 
 
 def shift(images: Images, most: int) -> Images:
-    """Each image moved by up to `most` pixels up or down, and left or right.
+    """Returns the images, each moved vertically and horizontally by up to `most`
+    pixels.
 
-    The i-th image is always moved in the same way, by at least one pixel; what comes in
-    from outside is black.
+    The shift depends on the image's index alone and is never zero. Pixels from outside
+    of the image are black.
     """
     moved = np.zeros_like(images)
     height, width = images.shape[1:3]
@@ -124,7 +126,8 @@ def shift(images: Images, most: int) -> Images:
         rng, distances = np.random.default_rng([index]), np.zeros(2, int)
         while not distances.any():
             distances = rng.integers(-most, most, 2, endpoint=True)
-        # Along each dimension: where what stays comes from, and where it goes.
+        # The remaining pixels along each dimension: their place in the old image and in
+        # the new one.
         sources, targets = zip(
             *(
                 (slice(max(-d, 0), n - max(d, 0)), slice(max(d, 0), n - max(-d, 0)))

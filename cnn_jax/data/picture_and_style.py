@@ -1,4 +1,4 @@
-"""One picture beside the one whose style it is to have."""
+"""One content picture, paired with one style picture."""
 
 from cnn_jax.core.paths import Place
 from cnn_jax.core.ranges import Side
@@ -10,16 +10,16 @@ from cnn_jax.data.source import Source
 def load(
     *, file: Place = "", style: Place = "", image_size: tuple[Side, ...] = (256,)
 ) -> Dataset:
-    """One picture beside one style, to train and to test on alike.
+    """Returns one content picture and one style picture, for training and for testing.
 
     Args:
-      file: the picture; empty: a pagoda.
-      style: the picture whose style it is; empty: a section of tissue.
-      image_size: of both, a side or (height, width): of each the largest centered box
-        of that aspect ratio.
+      file: the content picture; empty: a pagoda.
+      style: the style picture; empty: a section of tissue.
+      image_size: the size of both pictures, a side in pixels or (height, width); each
+        is cut to the largest centered box of this aspect ratio.
 
     Raises:
-      UserError: a file that is missing or no picture.
+      UserError: a file is missing or not a picture.
     """
     content = styles.existing(file, "file") if file else styles.embedded(styles.PAGODA)
     of = styles.existing(style, "style") if style else styles.embedded(styles.TISSUE)

@@ -1,4 +1,4 @@
-"""Random crops of pictures, each beside a style."""
+"""Content pictures in random crops, each paired with a style picture."""
 
 from pathlib import Path
 
@@ -32,18 +32,19 @@ def load(
     train_examples: Examples | None = None,
     test_examples: Examples | None = None,
 ) -> Dataset:
-    """Random crops of pictures, each beside a style; see `styles.Pairs`.
+    """Returns random crops of content pictures, each with a style; see `styles.Pairs`.
 
     Args:
-      dir: a folder of pictures; empty: six photographs.
-      test_dir: a folder of pictures to test on; empty: every tenth one of `dir`.
-      styles: a picture, or a folder of them; empty: a section of tissue.
-      image_size: of all, a side or (height, width).
-      crops: that each picture gives an epoch.
-      train_examples, test_examples: use only so many pictures, the first ones.
+      dir: a folder of content pictures; empty: six photographs.
+      test_dir: a folder of content pictures to test on; empty: every tenth picture of
+        `dir`.
+      styles: a style picture, or a folder of them; empty: a section of tissue.
+      image_size: the size of all pictures, a side in pixels or (height, width).
+      crops: how many crops each picture gives in an epoch.
+      train_examples, test_examples: use only the first so many pictures.
 
     Raises:
-      UserError: a folder without pictures, or a style that is missing.
+      UserError: a folder has no pictures, or a style is missing.
     """
     if dir:
         parts = restoration.split(dir, test_dir)

@@ -1,4 +1,4 @@
-"""What the values of a stored picture mean, and how they become 8 bits."""
+"""The meaning of a stored picture's values, and their conversion to 8 bits."""
 
 import warnings
 from collections.abc import Iterator
@@ -11,26 +11,26 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from cnn_jax.core.errors import DataWarning
 
-# Tags of TIFF.
+# TIFF tags.
 _BITS, _PHOTOMETRIC, _MAX_SAMPLE_VALUE = 258, 262, 281
-# A picture of 16 bits that never reaches 1/16 of white looks black.
+# A 16-bit picture looks black if it never reaches 1/16 of white.
 _DARK = 2**12
 _ADVICE = (
-    "if they have fewer bits, store 8 bits, or state the number (sBIT of PNG, "
+    "if the values have fewer bits, store 8 bits, or state their number (sBIT of PNG, "
     "MaxSampleValue of TIFF)"
 )
-_STRIP = 2**22  # pixels that are blended at a time, so that large pictures fit
+_STRIP = 2**22  # pixels blended at a time, to limit the memory
 
 
 class Stored(NamedTuple):
-    """What the header of a file says of its values.
+    """The facts about a file's values in its header.
 
     Attributes:
-      rawmode: Pillow's name of how the values are stored, such as "L;4".
+      rawmode: Pillow's name for the storage of the values, such as "L;4".
       highest: the largest value that the file can have, before Pillow scales it.
-      stated: whether the values have fewer bits than their place in the file, and the
-        file says so. Pillow does not scale these.
-      inverted: whether 0 is white, and Pillow does not invert the values.
+      stated: whether the file states that its values have fewer bits than their
+        storage. Pillow does not scale these values.
+      inverted: whether 0 is white and Pillow does not invert the values.
     """
 
     rawmode: str = ""
@@ -43,7 +43,7 @@ UNKNOWN = Stored()
 
 
 def stored(encoded: ImageFile) -> Stored:
-    """What the header says of a picture that is opened and not decoded."""
+    """Returns the facts about a picture's values in its header, without decoding it."""
     args = encoded.tile[0].args if encoded.tile else None
     rawmode, *more = (args,) if isinstance(args, str) else args or ("",)
     rawmode = str(rawmode)
@@ -61,9 +61,9 @@ def stored(encoded: ImageFile) -> Stored:
 
 
 def png_chunks(encoded: ImageFile) -> Iterator[tuple[bytes, bytes]]:
-    """The kind and the first 4 bytes of every chunk of an opened PNG."""
+    """Yields the type and the first 4 bytes of every chunk of an opened PNG."""
     file = encoded.fp
-    assert file is not None  # until the picture is closed
+    assert file is not None  # it is open until the picture is closed
     place = file.tell()
     try:
         file.seek(8)
@@ -75,13 +75,13 @@ def png_chunks(encoded: ImageFile) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _png_bits(encoded: ImageFile) -> int:
-    """The significant bits of a gray PNG of 16 bits, by its chunk sBIT."""
+    """Returns the significant bits of a 16-bit gray PNG, from its sBIT chunk."""
     found = next((data for kind, data in png_chunks(encoded) if kind == b"sBIT"), b"")
     return found[0] if found and 0 < found[0] < 16 else 16
 
 
 def _tiff_bits(encoded: TiffImageFile) -> int:
-    """The bits of a gray TIFF, by its largest value where it states one."""
+    """Returns the bits of a gray TIFF, from its largest value if it states one."""
     bits = min(16, *encoded.tag_v2.get(_BITS, (16,)))
     stated = encoded.tag_v2.get(_MAX_SAMPLE_VALUE)
     most = max(stated) if isinstance(stated, tuple) else stated
@@ -91,14 +91,14 @@ def _tiff_bits(encoded: TiffImageFile) -> int:
 def plain(
     image: Image.Image, file: Stored = UNKNOWN, what: str = "an image"
 ) -> Image.Image:
-    """The same picture in mode "L" or "RGB": 8 bits, opaque on white, no palette.
+    """Returns the picture in mode "L" or "RGB": 8 bits, opaque on white, no palette.
 
     Args:
-      file: what the header of its file says.
-      what: what warnings call the file.
+      file: the facts in the file's header.
+      what: the file's name in warnings.
 
     Raises:
-      ValueError: its values are no colors.
+      ValueError: its values are not colors.
     """
     clear = image.info.get("transparency")
     if image.mode in ("L", "RGB") and clear is None and ";16" not in file.rawmode:
@@ -112,15 +112,15 @@ def plain(
     if ";16" in file.rawmode:
         _check_brightness(image, what)
     if image.mode == "CMYK" and image.format == "JPEG" and "adobe" not in image.info:
-        _warn(what, "CMYK without Adobe's marker, so it may appear inverted; store RGB")
+        _warn(what, "CMYK without Adobe's marker, so it may look inverted; store RGB")
     if image.mode in ("1", "L") and isinstance(clear, int):
         gray = np.asarray(image.convert("L"))
-        if image.mode == "L":  # Pillow scales the values, and not the transparent one
+        if image.mode == "L":  # Pillow scales all values but the transparent one
             clear = (clear & file.highest) * 255 // file.highest
         return _whitened(gray, gray == clear)
     if image.mode == "RGB" and isinstance(clear, tuple):
         colors = np.asarray(image)
-        # Of 16 bits, Pillow keeps the upper 8.
+        # Pillow keeps the upper 8 of 16 bits.
         clear = [c >> 8 if file.highest == 65535 else c & 255 for c in clear]
         return _whitened(colors, (colors == clear).all(-1))
     if image.has_transparency_data:
@@ -129,14 +129,14 @@ def plain(
 
 
 def _eight_bits(values: np.ndarray, mode: str, file: Stored, what: str) -> np.ndarray:
-    """The values of 16 or 32 bits as 8 bits. Pillow's own conversion clips them."""
+    """Returns 16-bit or 32-bit values as 8 bits. Pillow's own conversion clips them."""
     least, most = int(values.min()), int(values.max())
     white = file.highest if file.stated and most <= file.highest else 65535
     of_32_bits = mode == "I" and (not file.rawmode or "32" in file.rawmode)
     if of_32_bits and most <= 255 and white == 65535:
-        white = 255  # 32-bit files often hold 8
+        white = 255  # 32-bit files often hold 8-bit values
     if least < 0 or most > white:
-        _warn(what, f"values from {least} to {most}: beyond 0 to {white} they are cut")
+        _warn(what, f"values from {least} to {most}: they are clipped to 0 to {white}")
     elif white == 65535 and 0 < most < _DARK:
         _warn(
             what, f"16-bit values of at most {most}, so it is nearly black; {_ADVICE}"
@@ -149,7 +149,7 @@ def _eight_bits(values: np.ndarray, mode: str, file: Stored, what: str) -> np.nd
 
 
 def _check_brightness(image: Image.Image, what: str) -> None:
-    """Warns of colors of 16 bits, of which Pillow keeps the upper 8, that are black."""
+    """Warns if a 16-bit color picture is nearly black. Pillow keeps the high bytes."""
     most = int(np.max(image.getextrema()[:3]))
     if most < _DARK >> 8:
         _warn(what, f"16-bit values below {_DARK}, so it is nearly black; store 8 bits")
@@ -160,7 +160,7 @@ def _warn(what: str, has: str) -> None:
 
 
 def _whitened(values: np.ndarray, clear: np.ndarray | None) -> Image.Image:
-    """A picture whose transparent pixels become white."""
+    """Returns a picture whose transparent pixels, marked by `clear`, are white."""
     if clear is not None and clear.any():
         values = values.copy()
         values[clear] = 255
@@ -168,7 +168,7 @@ def _whitened(values: np.ndarray, clear: np.ndarray | None) -> Image.Image:
 
 
 def _on_white(image: Image.Image) -> Image.Image:
-    """A picture whose alpha channel, or its palette's, is blended with white."""
+    """Returns a picture blended with white by its alpha channel or its palette's."""
     width, height = image.size
     blended = Image.new("L" if image.mode in ("LA", "La") else "RGB", image.size)
     rows = max(1, _STRIP // width)
@@ -184,11 +184,11 @@ def _on_white(image: Image.Image) -> Image.Image:
 
 
 def of_mask(image: Image.Image, file: Stored) -> np.ndarray:
-    """The values of a mask as its file stores them, uint8 [height, width].
+    """Returns the values of a mask as its file stores them, uint8 [height, width].
 
-    The mask is gray or has a palette, or its color channels are equal. Bits are 0 and
-    1. Pillow scales values of 2 and 4 bits, and those of a PGM, to the range of 8 or 16
-    bits, which is undone.
+    The mask is gray or has a palette, or its color channels are equal. A 1-bit mask has
+    the values 0 and 1. Pillow scales 2-bit and 4-bit values, and the values of a PGM,
+    to the range of 8 or 16 bits; this function undoes the scaling.
 
     Raises:
       ValueError: the mask has colors, is transparent, or has a value beyond 255.
@@ -215,7 +215,7 @@ def of_mask(image: Image.Image, file: Stored) -> np.ndarray:
 
 
 def _only_band(image: Image.Image) -> np.ndarray:
-    """The values that all color channels have in common, of an opaque picture."""
+    """Returns the values that all color channels of an opaque picture share."""
     first = np.asarray(image.getchannel(0))
     for band in image.getbands()[1:]:
         if band == "A" and np.asarray(image.getchannel("A")).min() < 255:

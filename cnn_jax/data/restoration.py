@@ -1,4 +1,4 @@
-"""Pictures made worse, beside what they were: what sources of them share."""
+"""Degraded pictures paired with the originals, shared by the restoration sources."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,12 +14,14 @@ from cnn_jax.data.splits import Patches, Varied
 from cnn_jax.data.walk import below, check_apart
 
 Picture = np.ndarray  # uint8 [height, width, channels]
-TEST_SHARE = 10  # one picture in so many is for the test, where no folder is
+TEST_SHARE = 10  # one in ten pictures is a test picture if there is no test_dir
 
 
 def as_read(pixels: np.ndarray, channels: int) -> Picture:
-    """A picture, gray [height, width] or RGB, as a network of so many channels sees it:
-    its luma, or three colors."""
+    """Returns a gray [height, width] or RGB picture with the given number of channels.
+
+    One channel is the luma of the picture; a gray picture is repeated in all channels.
+    """
     if pixels.ndim == 2:
         return pixels[..., None].repeat(channels, -1)
     return pixels if channels == 3 else colors.luma(pixels)[..., None]
@@ -32,10 +34,15 @@ def pictures(
     train_examples: int | None,
     test_examples: int | None,
 ) -> tuple[list[Picture], list[Picture]]:
-    """Returns the first pictures to learn from and to test on, or as many digits.
+    """Returns the training pictures and the test pictures; without `dir`, the digits.
+
+    Args:
+      dir, test_dir: see `split`.
+      channels: 1 for luma, 3 for RGB.
+      train_examples, test_examples: use only the first so many pictures.
 
     Raises:
-      UserError: as `split`, and for a `test_dir` without a `dir`.
+      UserError: see `split`; also if `test_dir` is set without `dir`.
     """
     if not dir and test_dir:
         raise UserError("data.test_dir is set, and data.dir is not: set both.")
@@ -54,12 +61,14 @@ def pictures(
 
 
 def split(dir: str, test_dir: str) -> tuple[list[Path], list[Path]]:
-    """The pictures to learn from and those to test on: those of `test_dir`, or every
-    tenth one of `dir`, or at least its last.
+    """Returns the files of the training pictures and of the test pictures.
+
+    The test pictures are those of `test_dir`; without it, every tenth picture of `dir`,
+    or its last one if there are fewer than ten.
 
     Raises:
-      UserError: a folder without pictures, or with one alone that must be two, or a
-        picture that is in both folders.
+      UserError: a folder has no pictures; `dir` has only one picture and there is no
+        `test_dir`; or a picture is in both folders.
     """
     files = _files(dir, "dir")
     if test_dir:
@@ -67,7 +76,10 @@ def split(dir: str, test_dir: str) -> tuple[list[Path], list[Path]]:
         check_apart(files, tested, named_twice=Path(dir) == Path(test_dir))
         return files, tested
     if len(files) < 2:
-        raise UserError(f"data.dir {dir} holds one picture: none is left to test.")
+        raise UserError(
+            f"data.dir {dir} holds only one picture, so none is left to test on: add "
+            "pictures, or set data.test_dir."
+        )
     rest = files[TEST_SHARE - 1 :: TEST_SHARE] or files[-1:]
     chosen = set(rest)
     return [file for file in files if file not in chosen], rest
@@ -87,7 +99,12 @@ def patches(
     each: int,
     make: Callable[..., Patches],
 ) -> Patches:
-    """Returns patches of pairs (image, target), as `make` makes them.
+    """Returns a split of patches, made by `make` from pairs (image, target).
+
+    Args:
+      size: the side of a patch in pixels of the image.
+      each: how many patches each picture gives in an epoch.
+      make: `Patches`, or a function with the same arguments.
 
     Raises:
       UserError: a picture is smaller than a patch.
@@ -95,15 +112,15 @@ def patches(
     least = min(min(image.shape[:2]) for image, _ in pairs)
     if least < size:
         raise UserError(
-            f"data.image_size is {size}, and a picture to train on has {least} pixels "
-            "on a side: take a smaller one."
+            f"data.image_size is {size}, and a training picture has only {least} "
+            "pixels on a side: set data.image_size lower."
         )
     small, large = zip(*pairs, strict=True)
     return make(images=small, labels=large, size=size, each=each)
 
 
 def dataset(train: Patches, test: Sequence[tuple[Picture, Picture]]) -> Dataset:
-    """Returns the data set of patches to learn from and whole pairs to test on."""
+    """Returns the data set of training patches and whole test pairs (image, target)."""
     channels = train.image_shape[-1]
     worse, pictures = zip(*test, strict=True)
     return Dataset(

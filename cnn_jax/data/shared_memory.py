@@ -1,10 +1,10 @@
-"""Names for shared memory, so that what a killed run left behind can be removed.
+"""Names of shared memory that let a later run remove the leftovers of a killed run.
 
-Workers hand batches over in shared memory, and wait for each other at semaphores.
-Linux keeps both when all processes of a run are killed at once. Their names hold a
-token of the run's main process, which holds a lock on a file of that name as long as
-it lives; the kernel releases the lock. A process id would not do: it is given again,
-and is another process in another container.
+Workers hand over batches in shared memory, and wait for each other at semaphores. Linux
+keeps both if all processes of a run are killed at once. Their names contain a token of
+the run's main process. This process holds a lock on a file with the token in its name
+as long as it lives, and the kernel then releases the lock. A process id cannot be the
+token: ids are reused, and other containers have the same ids.
 """
 
 import atexit
@@ -16,12 +16,15 @@ import secrets
 from multiprocessing import process, shared_memory
 from pathlib import Path
 
-FOLDER = Path("/dev/shm")  # where Linux has them; elsewhere nothing is removed
+FOLDER = Path("/dev/shm")  # where Linux keeps them; on other systems nothing is removed
 
 
 @functools.cache
 def claim() -> str:
-    """Removes what dead processes left; returns the prefix of this one's names."""
+    """Removes the leftovers of dead processes, and returns the prefix of this process.
+
+    Names of this process's shared memory and semaphores start with the prefix.
+    """
     prefix = f"cnn_jax_{secrets.token_hex(4)}_"
     if FOLDER.is_dir():
         with contextlib.suppress(OSError):
@@ -34,16 +37,17 @@ def claim() -> str:
 
 
 def use(prefix: str) -> None:
-    """Lets the names of all shared memory that this process makes begin so."""
+    """Makes the names of all shared memory of this process start with `prefix`."""
     shared_memory._make_filename = (  # type: ignore[attr-defined]
         lambda: f"/{prefix}{secrets.token_hex(4)}"
     )
 
 
 def lock(folder: Path, prefix: str) -> Path:
-    """The file that says that the owner of the prefix lives: this process, to its end.
+    """Returns the owner's file, locked until the end of this process.
 
-    Removing what is left over in this very moment may remove it: then it is made anew.
+    The lock says that the owner of the prefix lives. Another process that removes
+    leftovers may delete the file before it is locked; then the file is made again.
     """
     path = folder / f"{prefix}owner"
     while True:
@@ -55,9 +59,10 @@ def lock(folder: Path, prefix: str) -> Path:
 
 
 def release(owner: Path) -> None:
-    """Removes the owner's file, unless it leads to memory that is left over.
+    """Removes the owner's file, unless shared memory of its prefix is left.
 
-    A worker that is killed as it makes some tells nobody; the next start removes it.
+    A worker that is killed may leave shared memory that nobody else knows of; the next
+    start finds it by the owner's file and removes it.
     """
     prefix = owner.name.removesuffix("owner")
     if all(path == owner for path in owner.parent.glob(f"{prefix}*")):
@@ -65,7 +70,7 @@ def release(owner: Path) -> None:
 
 
 def remove_left_over(folder: Path) -> None:
-    """Removes what this user's dead processes left in the folder."""
+    """Removes the leftovers of this user's dead processes in the folder."""
     for owner in folder.glob("cnn_jax_*_owner"):
         with contextlib.suppress(OSError), owner.open("rb") as file:
             if os.fstat(file.fileno()).st_uid != os.getuid():
@@ -75,4 +80,4 @@ def remove_left_over(folder: Path) -> None:
             for path in folder.glob(f"*{prefix}*"):
                 if path != owner:
                     path.unlink(missing_ok=True)
-            owner.unlink()  # last: it leads to the others
+            owner.unlink()  # last, because it leads to the others

@@ -1,4 +1,4 @@
-"""The type of a data source: the function that loads it, and what is known before."""
+"""The type of a data source: its loader, and the facts that need no loading."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -17,12 +17,12 @@ from cnn_jax.data.subset import Subset
 
 
 class Files(NamedTuple):
-    """How the user's own files become images of a source, to predict.
+    """The user's own files that a source can read, for `predict`.
 
     Attributes:
-      kind: which files, or folders, they are.
-      read: `(path, image_shape, crop, ...)`, and options of the source; uint8 of
-        `image_shape`.
+      kind: the kind of files or folders.
+      read: `(path, image_shape, crop, ...)`, with options of the source, returns uint8
+        of `image_shape`.
     """
 
     kind: walk.Kind
@@ -33,7 +33,7 @@ PICTURES = Files(walk.PICTURES, images.fit)
 
 
 class Description(NamedTuple):
-    """What is known of a data set without its images; see `Dataset`."""
+    """The facts of a data set that are known without its images; see `Dataset`."""
 
     classes: tuple[str, ...]
     image_shape: Shape
@@ -42,13 +42,13 @@ class Description(NamedTuple):
 
 
 class StandIn(NamedTuple):
-    """The embedded data that a smoke run uses in place of a source of the user's files.
+    """The embedded data that a smoke run uses instead of the user's files.
 
     Attributes:
-      name: of the embedded source.
+      name: the name of the embedded source.
       options: values of its keys.
-      image_size: pixels on a side, where a config has no `data.image_size`.
-      channels: of its images, where a config has no `data.channels`.
+      image_size: pixels on a side, if a config has no `data.image_size`.
+      channels: the number of channels, if a config has no `data.channels`.
     """
 
     name: str = "digits"
@@ -62,26 +62,28 @@ DIGITS = StandIn()
 
 @dataclass(frozen=True)
 class Source:
-    """A source of data, and what is known of it before it is loaded.
+    """A source of data, and the facts that are known before it is loaded.
 
     Its config keys are the keyword-only arguments of `loader`, the fields of `takes`
-    and, where it may be perturbed, the options of `perturbations.view`.
+    and, if it may be perturbed, the options of `perturbations.view`.
 
     Attributes:
-      name: the source in a config, `data.name`.
-      loader: makes the `Dataset`. Its positional arguments are the set's name, if the
-        source is `named`, and the values of `takes`, if it takes any.
-      takes: the keys that sources of whole sets share, `Subset` or `Stored`.
-      named: a config names one of its sets too, as in `tfds:cifar10`.
-      describer: the `Description` of what `loader` would make, from the name and all
-        keys, without reading examples.
-      cheap: without a `describer`, the values of keys with which the source is loaded
-        to be described, beside `takes.cheap`.
-      embedded: of a source whose images need no files of the user's, their size.
+      name: the source's name in a config, `data.name`.
+      loader: returns the `Dataset`. Its positional arguments are the set's name, if the
+        source is `named`, and an instance of `takes`, if there is one.
+      takes: the class of the keys that sources of whole sets share, `Subset` or
+        `Stored`.
+      named: whether a config also names one of its sets, as in `tfds:cifar10`.
+      describer: returns the `Description` of the data set that `loader` would return,
+        from the set's name and all keys, without reading examples.
+      cheap: without a `describer`, the source is loaded for its description with these
+        values of keys, in addition to `takes.cheap`.
+      embedded: the size of the images, if the source needs no files of the user.
       stand_in: the embedded data for a smoke run; None: the source's own data.
-      stand_ins: the same for some of its sets, by name.
+      stand_ins: the embedded data that stand in for some of its sets, by the sets'
+        names.
       files: the user's files that `predict` takes.
-      perturbed: experiments may show the images with less information.
+      perturbed: whether experiments may show the images with less information.
     """
 
     name: str
@@ -97,24 +99,25 @@ class Source:
     perturbed: bool = False
 
     def options(self) -> dict[str, Key]:
-        """Returns the keys of the source."""
+        """Returns the config keys of the source."""
         taken = keywords(self.takes) if self.takes else {}
         view = keywords(perturbations.view) if self.perturbed else {}
         return keywords(self.loader) | taken | view
 
     def places(self) -> set[str]:
-        """Returns the keys that hold places of the user's files."""
+        """Returns the config keys that hold paths of the user's files."""
         return {key for key, (hint, _) in self.options().items() if is_place(hint)}
 
     def stand_in_for(self, *set_name: str) -> StandIn | None:
-        """Returns the embedded data that a smoke run uses in place of a data set."""
+        """Returns the embedded data that a smoke run uses instead of a data set."""
         return self.stand_ins.get(":".join(set_name), self.stand_in)
 
     def load(self, *set_name: str, **options: Any) -> Dataset:
         """Returns the data set.
 
         Raises:
-          UserError: an option is unknown or out of its range, and as the loader.
+          UserError: an option is unknown or out of its range; also the errors of the
+            loader.
         """
         known = self.options()
         for option, value in options.items():
@@ -126,7 +129,7 @@ class Source:
         return perturbations.view(self._loaded(set_name, options), **view)
 
     def describe(self, *set_name: str, **options: Any) -> Description:
-        """Returns what is known of the data set without its images."""
+        """Returns the facts of the data set that are known without its images."""
         if self.describer:
             own = self._of(self.loader, options)
             found = self.describer(*set_name, **own)
@@ -149,5 +152,5 @@ class Source:
 
     @staticmethod
     def _of(reader: Callable, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Returns the options that a function or class reads."""
+        """Returns the options that a function or class takes."""
         return {key: options[key] for key in keywords(reader).keys() & options.keys()}

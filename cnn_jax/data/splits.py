@@ -1,4 +1,4 @@
-"""The splits of a data set: examples in memory, on the disk, or cut out of pictures."""
+"""The splits of a data set: in memory, on the disk, or patches of pictures."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -13,9 +13,12 @@ Same = TypeVar("Same")
 
 
 class Encoded(NamedTuple):
-    """One stored example: a path or the bytes of an image file, its label and name.
+    """One stored example: an image file, its label and its name.
 
-    A label is a class or, for the splits of other kinds, what these make theirs of.
+    Attributes:
+      picture: the path or the bytes of an image file.
+      label: a class, or the value that a split of another kind needs to make its label.
+      name: the example's name in errors.
     """
 
     picture: str | bytes
@@ -24,7 +27,7 @@ class Encoded(NamedTuple):
 
     @property
     def path(self) -> str:
-        """The path of an example that is a file."""
+        """The path of the example's file."""
         assert isinstance(self.picture, str)
         return self.picture
 
@@ -38,12 +41,12 @@ class Reader(Protocol):
     def read(self, indices: Sequence[int]) -> Iterable[Encoded]: ...
 
     def labels(self) -> np.ndarray | None:
-        """int32 [n], or None where finding out means reading the whole set."""
+        """Returns the labels, int32 [n]; None if they require reading the whole set."""
 
 
 @runtime_checkable
 class AnySplit(Protocol):
-    """What every split has, in memory or not."""
+    """The interface of every split, in memory or not."""
 
     def __len__(self) -> int: ...
 
@@ -57,19 +60,19 @@ class AnySplit(Protocol):
     def label_type(self) -> np.dtype: ...
 
     def known_labels(self) -> np.ndarray | None:
-        """int32 [n], or None where labels are not known or no classes of images."""
+        """Returns each image's class, int32 [n]; None if unknown or of another kind."""
 
     def subset(self: Same, indices: np.ndarray) -> Same:
-        """Returns the split of the examples `indices`."""
+        """Returns the split that has only the examples `indices`."""
 
 
 @runtime_checkable
 class Streamed(AnySplit, Protocol):
-    """A split that makes its examples one by one, when they are asked for."""
+    """The interface of a split that makes its examples one by one, on demand."""
 
     @property
     def random_crop(self) -> bool:
-        """Whether `examples` takes generators in training."""
+        """Whether `examples` uses random generators in training."""
 
     @property
     def clips_per_video(self) -> int | None:
@@ -80,23 +83,27 @@ class Streamed(AnySplit, Protocol):
         indices: Sequence[int] | np.ndarray,
         rngs: Sequence[np.random.Generator | None],
     ) -> Iterable[dict]:
-        """{"image", "label"} of each; without a generator, as in evaluation."""
+        """Yields {"image", "label"} of each index.
+
+        Args:
+          rngs: one generator per example; None: the example as in evaluation.
+        """
 
 
 @dataclass(frozen=True)
 class Arrays:
     """A split in memory; the i-th label belongs to the i-th image.
 
-    `images` are uint8 [n, height, width, channels], or clips [n, frames, height,
-    width, channels]. `labels` are, by the kind that `Dataset.label_kind` names,
+    `images` are uint8 [n, height, width, channels], or clips [n, frames, height, width,
+    channels]. The type of `labels` depends on `Dataset.label_kind`:
 
     * class: int32 [n];
-    * pixels: uint8 [n, height, width], `IGNORED` where a pixel has none;
+    * pixels: uint8 [n, height, width], `IGNORED` for pixels without a class;
     * boxes: float32 [n, most, 5], rows (class, top, left, bottom, right) in pixels;
-      the class of a row that only fills up is -1;
+      padding rows have the class -1;
     * picture: uint8 [n, factor * height, factor * width, channels].
 
-    `features`, if any, are what a network made of each image.
+    `features`, if given, are a network's output for each image.
     """
 
     images: np.ndarray
@@ -128,11 +135,10 @@ class Arrays:
 
 @dataclass(frozen=True)
 class Varied:
-    """A split in memory whose images have sizes of their own, to be evaluated one by
-    one as they are.
+    """A split in memory whose images have different sizes, evaluated one by one.
 
-    `images` and `labels` are those of `Arrays`, one at a time; `image_shape` is that
-    of the first.
+    Each entry of `images` and `labels` is one image or label of `Arrays`. `image_shape`
+    and `label_shape` are the shapes of the first example.
     """
 
     images: tuple[np.ndarray, ...]
@@ -170,7 +176,7 @@ class Varied:
         indices: Sequence[int] | np.ndarray,
         rngs: Sequence[np.random.Generator | None],
     ) -> Iterable[dict]:
-        """{"image", "label"} of each."""
+        """Yields {"image", "label"} of each index."""
         del rngs
         for index in indices:
             yield {"image": self.images[index], "label": self.labels[index]}
@@ -178,14 +184,14 @@ class Varied:
 
 @dataclass(frozen=True)
 class Patches:
-    """Patches at random places of pictures in memory, to train on.
+    """A split of patches at random places of pictures in memory, for training.
 
-    Example i is a patch of picture `i % len(images)`; each picture gives `each` of them
-    an epoch. The label is the same place of the picture's label, which is a whole
-    number of times as large.
+    Example i is a patch of picture `i % len(images)`; each picture gives `each` patches
+    in an epoch. The label is the patch at the same place of the picture's label, which
+    is larger than the picture by a whole factor.
 
-    `images` and `labels` are uint8 [height, width, channels], `size` is a patch's side
-    in pixels of the image.
+    `images` and `labels` are uint8 [height, width, channels]; `size` is the side of a
+    patch in pixels of the image.
     """
 
     images: tuple[np.ndarray, ...]
@@ -217,7 +223,7 @@ class Patches:
         return None
 
     def subset(self: "SomePatches", indices: np.ndarray) -> "SomePatches":
-        """Those of the pictures that the examples come from."""
+        """Returns the split of all pictures that the examples `indices` come from."""
         kept = sorted({int(i) % len(self.images) for i in indices})
         return replace(
             self,
@@ -230,7 +236,12 @@ class Patches:
         indices: Sequence[int] | np.ndarray,
         rngs: Sequence[np.random.Generator | None],
     ) -> Iterable[dict]:
-        """{"image", "label"} of each; without a generator, of the picture's middle."""
+        """Yields {"image", "label"} of each index.
+
+        Args:
+          rngs: one generator per example, which draws the patch's place; None: the
+            center.
+        """
         for index, rng in zip(indices, rngs, strict=True):
             number = int(index) % len(self.images)
             image, label = self.images[number], self.labels[number]
@@ -256,12 +267,15 @@ def _cut(picture: np.ndarray, top: int, left: int, size: int, factor: int):
 
 @dataclass(frozen=True)
 class Records:
-    """A split that stays where it is stored; examples are decoded when asked for.
+    """A split that stays on the disk; its examples are decoded on demand.
 
-    `image_shape` is the shape of a decoded example, (height, width, channels) of a
-    picture, `crop` the fraction of the shorter side that evaluation keeps,
-    `random_crop` whether training takes random resized crops, `indices` the examples
-    that the split holds, in its own order (None: all).
+    Attributes:
+      reader: random access to the stored examples.
+      image_shape: the shape of a decoded example, (height, width, channels) of a
+        picture.
+      crop: the fraction of the shorter side that evaluation keeps.
+      random_crop: whether training takes random resized crops.
+      indices: the examples that the split holds, in its own order; None: all.
     """
 
     reader: Reader
@@ -295,9 +309,10 @@ class Records:
         return replace(self, indices=indices)
 
     def example(self, index: int, rng: np.random.Generator | None) -> dict:
-        """{"image": uint8 [height, width, channels], "label": int}.
+        """Returns {"image": uint8 [height, width, channels], "label": int}.
 
-        `rng` draws the training crop; None means the evaluation transform.
+        Args:
+          rng: draws the training crop; None: the evaluation transform.
         """
         return next(iter(self.examples([index], [rng])))
 
@@ -306,7 +321,7 @@ class Records:
         indices: Sequence[int] | np.ndarray,
         rngs: Sequence[np.random.Generator | None],
     ) -> Iterable[dict]:
-        """`example` for many indices, read from the disk together."""
+        """Yields `example` of each index; they are read from the disk together."""
         if self.indices is not None:
             indices = self.indices[np.asarray(indices)]
         stored = self.reader.read([int(i) for i in indices])
@@ -314,7 +329,7 @@ class Records:
             yield self.decoded(example, rng)
 
     def decoded(self, example: Encoded, rng: np.random.Generator | None) -> dict:
-        """A stored example, as `example` returns it."""
+        """Returns a stored example in the form that `example` returns."""
         picture, label, name = example
         if rng is None or not self.random_crop:
             image = images.fit(picture, self.image_shape, self.crop, name)

@@ -1,6 +1,7 @@
-"""Pairs of a content and a style: what sources of them share.
+"""Pairs of a content picture and a style picture, shared by the style sources.
 
-Without files they are photographs inside scikit-image and scikit-learn, no download.
+The default pictures are photographs inside scikit-image and scikit-learn, so nothing is
+downloaded.
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,18 +19,19 @@ from cnn_jax.data.splits import Shape, Split
 from cnn_jax.data.walk import package_folder
 
 PAGODA = "china.jpg"
-# A stained section of tissue, with a texture that photographs have not.
+# A stained section of tissue. Its texture is unlike that of photographs.
 TISSUE = "ihc.png"
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """Pictures beside others: images [2, height, width, 3], a content and a style.
+    """A split of picture pairs: images [2, height, width, 3], a content and a style.
 
-    Example i is content `i % len(contents)`; an epoch has `each` examples of a content.
-    In training the content is a random crop. The style is drawn; one of several is a
-    random crop too. In evaluation the style is `i % len(styles)`, and both pictures are
-    the largest centered boxes. The label is the number of the style.
+    Example i has content `i % len(contents)`; an epoch has `each` examples of each
+    content. In training, the content is a random crop, and the style is drawn at
+    random. The style is a random crop too if there are several styles. In evaluation,
+    the style is `i % len(styles)`, and both pictures are cut to the largest centered
+    box. The label is the index of the style.
     """
 
     contents: tuple[str, ...]  # paths
@@ -53,7 +55,7 @@ class Pairs:
         return None
 
     def subset(self, indices: np.ndarray) -> "Pairs":
-        """Returns all examples of the contents that the examples come from."""
+        """Returns all examples of the contents that the examples `indices` show."""
         kept = sorted({int(i) % len(self.contents) for i in indices})
         return replace(self, contents=tuple(self.contents[i] for i in kept))
 
@@ -62,7 +64,7 @@ class Pairs:
         indices: Sequence[int] | np.ndarray,
         rngs: Sequence[np.random.Generator | None],
     ) -> Iterable[dict]:
-        """{"image", "label"} of each."""
+        """Yields {"image": uint8 [2, height, width, 3], "label": int} of each index."""
         shape = (*self.size, 3)
         for index, rng in zip(indices, rngs, strict=True):
             content = self.contents[int(index) % len(self.contents)]
@@ -72,7 +74,7 @@ class Pairs:
             else:
                 label = int(rng.integers(len(self.styles)))
                 first = images.random_crop(content, shape, rng)
-                # One style is seen whole, as it is where it is measured.
+                # A single style is not cropped: evaluation shows it whole too.
                 second = (
                     images.random_crop(self.styles[label], shape, rng)
                     if len(self.styles) > 1
@@ -83,10 +85,13 @@ class Pairs:
 
 
 def existing(file: str, option: str) -> str:
-    """Returns the path of a picture, which can be read.
+    """Returns the path of a picture after reading the picture once.
+
+    Args:
+      option: the config key in group `data` that names the file, for errors.
 
     Raises:
-      UserError: there is none.
+      UserError: the picture does not exist or cannot be read.
     """
     path = Path(file).expanduser()
     if not path.is_file():
@@ -96,7 +101,7 @@ def existing(file: str, option: str) -> str:
 
 
 def embedded(name: str) -> str:
-    """The path of a picture inside a package."""
+    """Returns the path of a picture inside scikit-image or scikit-learn."""
     for package, folder in (("skimage", "data"), ("sklearn", "datasets/images")):
         root = package_folder(package)
         if root and (path := root / folder / name).is_file():
@@ -105,8 +110,11 @@ def embedded(name: str) -> str:
 
 
 def dataset(train: Split, test: Split) -> Dataset:
-    """Returns the data set, normalized as most weights expect, until those of a run say
-    how."""
+    """Returns the data set, normalized with the statistics of ImageNet.
+
+    Most pretrained weights expect them. A run whose weights state another normalization
+    uses that one.
+    """
     return Dataset(
         splits={"train": train, "test": test},
         classes=(),

@@ -1,4 +1,4 @@
-"""How many examples of a set are used: the keys of all sources that hold whole sets."""
+"""The config keys of sources that hold whole sets: how many examples are used."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,13 +16,13 @@ FEW = {"train_examples": 1, "test_examples": 1}
 
 @dataclass(frozen=True, kw_only=True)
 class Subset:
-    """Which examples of a source's whole splits are used.
+    """How many examples of a source's whole splits are used, and which ones.
 
     Attributes:
-      train_examples, test_examples: use only that many or, below 1, only that share of
-        them (1.0: all), classes in proportion.
-      subset_seed: another number takes other examples to train on.
-      cheap: the values with which a source is loaded to be described.
+      train_examples, test_examples: use only this number of examples or, below 1, this
+        share of them (1.0: all), with the classes in proportion.
+      subset_seed: another seed selects other training examples.
+      cheap: the values with which a source is loaded for its description.
     """
 
     train_examples: Examples | Share | None = None
@@ -41,12 +41,12 @@ class Subset:
 
 @dataclass(frozen=True, kw_only=True)
 class Stored(Subset):
-    """The same for a set on the disk.
+    """The keys of a set on the disk.
 
     Attributes:
-      in_memory: hold all decoded pictures in memory; None: if they need less than
-        2 GiB. Otherwise they are read, and of some sources cropped at random, while
-        training.
+      in_memory: hold all decoded pictures in memory; None: if they need less than 2
+        GiB. Otherwise pictures are read during training, and some sources crop them at
+        random.
     """
 
     in_memory: bool | None = None
@@ -61,14 +61,15 @@ STORED = Stored()
 def keep(split: SomeSplit, count: int | float | None, seed: int = 0) -> SomeSplit:
     """Returns the first `count` examples of a random order, or all of them if None.
 
-    In that order every prefix holds the classes in the proportions of the whole,
-    so smaller selections lie inside larger ones and balanced sets stay balanced.
-    (Sets are only shuffled where the labels are not known without reading them all, or
-    are no classes of whole images.)
+    Every prefix of the order has the classes in the same proportions as the whole
+    split. So a smaller selection is part of a larger one, and balanced sets stay
+    balanced. If the labels are unknown without reading the set, or are not classes of
+    whole images, the order is only shuffled.
 
     Args:
-      count: a whole number of them, or a float: a share, rounded, of one at least.
-      seed: of the order.
+      count: the number of examples (int), or their share (float), which is rounded to
+        at least one example.
+      seed: the seed of the order.
     """
     if count is None:
         return split

@@ -1,4 +1,4 @@
-"""Small pictures beside the large ones that they were."""
+"""Downscaled pictures as images, and the original pictures as labels."""
 
 from typing import Annotated
 
@@ -24,20 +24,23 @@ def load(
     train_examples: Examples | None = None,
     test_examples: Examples | None = None,
 ) -> Dataset:
-    """Pictures made smaller, by MATLAB's bicubic `imresize` as in the literature.
+    """Returns downscaled pictures beside the originals.
+
+    Pictures are downscaled by MATLAB's bicubic `imresize`, as in the literature.
 
     Args:
-      dir: a folder of pictures to learn from; empty: the 8x8 digits.
-      test_dir: a folder of pictures to test on; empty: every tenth one of `dir`.
-      scale: how many times smaller. Pictures lose what it does not divide.
+      dir: a folder of training pictures; empty: the 8x8 digits.
+      test_dir: a folder of test pictures; empty: every tenth picture of `dir`.
+      scale: the factor of the downscaling. Pictures are first cropped to a multiple of
+        it.
       channels: 1 for luma (see `colors.luma`), 3 for RGB.
-      image_size: side of the patches to train on, in pixels of the small picture;
-        of the digits, whole ones are taken.
-      patches: that each picture gives an epoch, at random places.
-      train_examples, test_examples: use only so many pictures, the first ones.
+      image_size: the side of the training patches, in pixels of the downscaled picture;
+        the digits are used whole.
+      patches: how many patches each picture gives in an epoch, at random places.
+      train_examples, test_examples: use only the first so many pictures.
 
     Raises:
-      UserError: a folder without pictures, or one that is too small for a patch.
+      UserError: a folder has no pictures, or a picture is too small for a patch.
     """
     images.check_shape(image_size, channels)
 
@@ -47,14 +50,14 @@ def load(
         least = min(picture.shape[:2])
         if least < scale:
             raise UserError(
-                f"data.scale is {scale}, and a picture has {least} pixels on a side: "
-                "take a smaller one."
+                f"data.scale is {scale}, and a picture has only {least} pixels on a "
+                "side: set data.scale lower."
             )
         height, width = (side // scale * scale for side in picture.shape[:2])
         picture = picture[:height, :width]
         return bicubic.resize(picture, 1 / scale), picture
 
-    if not dir:  # a picture is a patch
+    if not dir:  # a whole digit is a patch
         image_size, patches = digits.SIDE // scale, 1
     train, test = restoration.pictures(
         dir, test_dir, channels, train_examples, test_examples

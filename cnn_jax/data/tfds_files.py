@@ -1,11 +1,11 @@
 """The files of a prepared TFDS set, checked before TFDS itself reads them.
 
 A set is found by its folder, `data_dir/name[/config]/version`, as TFDS lays it out.
-TFDS itself would try to download a set that is not there.
+TFDS itself would try to download a missing set.
 
 A set's metadata names the Python classes of its features, and TFDS imports the module
-of a class that it does not know. Data must not choose what is imported, so a set with
-other classes than TFDS's own is refused.
+of a class that it does not know. Data must not choose which code is imported, so a set
+with classes other than TFDS's own is refused.
 """
 
 import json
@@ -41,20 +41,21 @@ CLASSES = frozenset(
         "video_feature.Video",
     )
 )
-# The fields of a feature that name its class, and the ones that hold JSON as a text.
+# The JSON fields that name a feature's class, and the JSON fields whose text is JSON
+# itself.
 _CLASS_FIELDS = ("pythonClassName", "python_class_name", "type")
 _JSON_FIELDS = ("json", "content")
-# A set of TFDS itself. For the name of another set, TFDS downloads code.
+# Names of TFDS's own sets. For other names, TFDS would download code.
 _NAME = re.compile(r"\w+(/[\w.+-]+)?(:[\d.]+)?")
-# Names of shards; other fields of a format would compute something.
+# Templates of shard names. Other format fields could compute something.
 _TEMPLATE = re.compile(r"([\w.@-]|\{[A-Z_]+\})*")
 
 
 def known(name: str, data_dir: str | None) -> Any:
-    """What TFDS has to say of a set, prepared or not.
+    """Returns TFDS's description of a set, which need not be prepared.
 
-    Raises `UserError` for one that is neither prepared nor known to it, and for one
-    that is damaged.
+    Raises `UserError` if the set is neither prepared nor known to TFDS, or if it is
+    damaged.
     """
     import tensorflow_datasets as tfds
 
@@ -64,7 +65,7 @@ def known(name: str, data_dir: str | None) -> Any:
         if not _NAME.fullmatch(name):
             raise
         try:
-            # A folder that is not there keeps TFDS from looking for prepared sets.
+            # With a folder that does not exist, TFDS does not search for prepared sets.
             return tfds.builder(name, data_dir=os.devnull).info
         except Exception:
             raise unprepared from None
@@ -72,7 +73,7 @@ def known(name: str, data_dir: str | None) -> Any:
 
 
 def find(name: str, data_dir: str | None) -> Path:
-    """The folder of a prepared set, in its newest version if none is named."""
+    """Returns the folder of a prepared set, by default of its newest version."""
     root = Path(
         data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
     ).expanduser()
@@ -108,7 +109,7 @@ def _not_prepared(set_name: str, root: Path, prepared: list[str]) -> str:
     )
     return (
         f"tfds:{set_name} is not prepared: {where}. Set TFDS_DATA_DIR or "
-        "data.data_dir to where it is, or prepare it on any machine with TensorFlow: "
+        "data.data_dir to its folder, or prepare it on any machine with TensorFlow: "
         f"tfds build {set_name} --file_format=array_record --data_dir={root}"
     )
 
@@ -120,8 +121,8 @@ def _version_number(version: str) -> tuple[int, ...]:
 def builder(path: Path) -> Any:
     """Returns TFDS's own reader of the prepared set in the folder `path`.
 
-    Raises `UserError` with the name of the file for metadata that is missing or
-    damaged, or names a class that is none of `CLASSES`.
+    Raises `UserError` with the file's name if the metadata is missing or damaged, or if
+    it names a class that is not in `CLASSES`.
     """
     from google.protobuf import json_format
     from tensorflow_datasets.core import read_only_builder
@@ -153,9 +154,11 @@ def _object(path: Path) -> dict:
 
 
 def _feature(described: Any, source: Path) -> Any:
-    """TFDS's description of a feature, from its JSON of today or of before TFDS 4.3.
+    """Returns TFDS's description of a feature, from JSON of any TFDS version.
 
-    Raises `UserError` for a class that is none of `CLASSES`, at any depth.
+    TFDS 4.3 changed the format.
+
+    Raises `UserError` if a class at any depth is not in `CLASSES`.
     """
     import tensorflow_datasets as tfds
     from google.protobuf import json_format
@@ -165,18 +168,18 @@ def _feature(described: Any, source: Path) -> Any:
         for name in _class_names(described):
             if name not in CLASSES:
                 raise UserError(
-                    f"{source} names the class {fields.shown(name)}, which is no "
+                    f"{source} names the class {fields.shown(name)}, which is not a "
                     "feature of TensorFlow Datasets itself: it is not imported."
                 )
         if "type" in described:
             return tfds.features.FeatureConnector.from_json(described).to_proto()
         found = json_format.ParseDict(described, feature_pb2.Feature())
-        tfds.features.FeatureConnector.from_proto(found)  # what fails is in this file
+        tfds.features.FeatureConnector.from_proto(found)  # errors are this file's
         return found
 
 
 def _class_names(described: Any) -> Iterator[str]:
-    """All names of classes in the JSON of a feature."""
+    """Yields all names of classes in the JSON of a feature."""
     if isinstance(described, list):
         for inner in described:
             yield from _class_names(inner)
@@ -191,12 +194,14 @@ def _class_names(described: Any) -> Iterator[str]:
 
 
 def _check_features(info: Any, path: Path) -> None:
-    """Raises `UserError` for features without names, and for class names that do not
-    fit; TFDS leaves out names that it cannot read without a word."""
+    """Raises `UserError` for features without names and for invalid class names.
+
+    TFDS silently ignores class names that it cannot read.
+    """
     import tensorflow_datasets as tfds
 
     if not isinstance(info.features, tfds.features.FeaturesDict):
-        raise UserError(f"{path}: its examples are no dictionaries of features.")
+        raise UserError(f"{path}: its examples are not dictionaries of features.")
     for key, feature in info.features.items():
         if isinstance(feature, tfds.features.ClassLabel | tfds.features.LabeledImage):
             _check_classes(feature, key, path)
@@ -204,7 +209,7 @@ def _check_features(info: Any, path: Path) -> None:
 
 def _check_classes(feature: Any, key: str, path: Path) -> None:
     count = feature.num_classes
-    # A mask's classes may be without names and number.
+    # The classes of a mask may have neither names nor a number.
     if isinstance(count, int) and not 1 <= count <= MOST_CLASSES:
         raise UserError(
             f"{path}: feature '{key}' has {count} classes; it must have from 1 to "
@@ -218,14 +223,21 @@ def _check_classes(feature: Any, key: str, path: Path) -> None:
     names = [name.strip() for name in names if name.strip()]
     if names != feature.names or len(set(names)) != count:
         raise UserError(
-            f"{file} has {len(names)} names of classes, {len(set(names))} of them "
+            f"{file} has {len(names)} class names, {len(set(names))} of them "
             f"different, and feature '{key}' has {count} classes."
         )
 
 
 def check_shards(split: Any, path: Path, title: str) -> None:
-    """Raises `UserError` for a shard of a split that is missing, damaged, or of another
-    number of examples than its metadata says."""
+    """Raises `UserError` if a shard of a split is missing or damaged.
+
+    A shard must have the number of examples that the metadata states.
+
+    Args:
+      split: TFDS's description of the split.
+      path: the folder of the set.
+      title: the set's name in errors.
+    """
     with damaged(path / "dataset_info.json"):
         shards = split.file_instructions
     for shard in shards:
@@ -241,7 +253,7 @@ def check_shards(split: Any, path: Path, title: str) -> None:
 
 
 def _count(file: Path) -> int:
-    """The number of examples in a shard."""
+    """Returns the number of examples in a shard."""
     from array_record.python import array_record_module
 
     with damaged(file):
@@ -254,7 +266,7 @@ def _count(file: Path) -> int:
 
 @contextmanager
 def damaged(what: str | Path) -> Iterator[None]:
-    """Raises `UserError` for whatever fails within: `what` is damaged.
+    """Turns any error of the block into a `UserError`: `what` is damaged.
 
     TFDS and the libraries below it raise nearly every kind of exception.
     """

@@ -26,20 +26,23 @@ def load(
     classes: tuple[str, ...] = (),
     ignored: tuple[Level, ...] = (),
 ) -> Dataset:
-    """The prepared set `name[/config][:version]`, for segmentation: one image in color
-    and one mask an example. What a mask's values mean, `masks.load` says.
+    """Returns the prepared set `name[/config][:version]`, for segmentation.
+
+    Each example has one color image and one mask. `masks.load` explains the values of
+    masks.
 
     Args:
-      stored: how many examples are used, and where they are held; sets of many sizes
-        are not held in memory unless it says so.
+      stored: how many examples are used, and where they are held. By default, sets with
+        images of many sizes are not held in memory.
       data_dir, train_split, test_split: see `tfds_source.load`.
       image_size: a side in pixels, or (height, width), to which pictures and masks are
-        stretched; None: the set's own, if all have the same.
-      classes: their names, in the order of the masks' values; empty: those that the set
-        itself has.
-      ignored: values of masks, beside 255, whose pixels have no class.
+        stretched; None: the set's own size, if all images have the same.
+      classes: the names of the classes, in the order of the masks' values; empty: the
+        names that the set itself has.
+      ignored: values of masks, in addition to 255, whose pixels have no class.
 
-    Raises `UserError` as `tfds_source.load` does, and where nobody names the classes.
+    Raises `UserError` as `tfds_source.load` does, and if neither `classes` nor the set
+    names the classes.
     """
     path = tfds_files.find(name, data_dir)
     info = tfds_files.builder(path).info
@@ -83,9 +86,9 @@ def describe(
     classes: tuple[str, ...] = (),
     **_: object,
 ) -> Description:
-    """Returns what is known of a set, prepared or known to TFDS.
+    """Returns the facts of a set without its examples.
 
-    Raises `UserError` for one that is neither.
+    Raises `UserError` if the set is neither prepared nor known to TFDS.
     """
     info = tfds_files.known(name, data_dir)
     facts = _facts(info, f"tfds:{name}", image_size, classes)
@@ -105,14 +108,19 @@ SOURCE = Source(
 
 @dataclass(frozen=True)
 class PreparedMasks(tfds_source.Prepared):
-    """Reads the encoded images and masks of one split; `table` has the class of each
-    value of a mask."""
+    """A reader of the encoded images and masks of one split.
+
+    Attributes:
+      table: the class of each value of a mask; see `masks.class_table`.
+    """
 
     table: np.ndarray = field(repr=False)
 
     def compared(self) -> int:
-        """The number of examples that `mask_records.aligned` compares, reading them
-        whole."""
+        """Returns the number of examples that `mask_records.aligned` compares.
+
+        It is small because each of them is read whole.
+        """
         return min(len(self), 64)
 
     def labels(self) -> None:
@@ -126,7 +134,7 @@ class PreparedMasks(tfds_source.Prepared):
 
 
 class Facts(NamedTuple):
-    """What is known of a set without its examples."""
+    """The facts of a set that are known without its examples."""
 
     image_key: str
     mask_key: str
@@ -148,13 +156,13 @@ def _facts(
     masks_found = [key for key, feature in pictures.items() if feature.shape[-1] == 1]
     if len(images_found) != 1 or len(masks_found) != 1:
         raise UserError(
-            f"{title} is no set for segmentation, with one image of three channels and "
-            f"one mask of one; it has {', '.join(sorted(info.features))}."
+            f"{title} is not a set for segmentation, with one image of three channels "
+            f"and one mask of one; it has {', '.join(sorted(info.features))}."
         )
     mask = pictures[masks_found[0]]
     own = tuple(mask.names) if getattr(mask, "num_classes", None) else ()
     if not (classes or own):
-        raise UserError(f"{title} has no names of its masks' values: set data.classes.")
+        raise UserError(f"{title} has no names of mask classes: set data.classes.")
     size = None if image_size is None else images.sides(image_size)
     shape = tfds_source.image_shape(pictures[images_found[0]], size, title)
     return Facts(images_found[0], masks_found[0], classes or own, shape)

@@ -31,18 +31,19 @@ def load(
     test_split: str = "test",
     image_size: Side | None = None,
 ) -> Dataset:
-    """The prepared set `name[/config][:version]`, for image classification.
+    """Returns the prepared set `name[/config][:version]`, for image classification.
 
     Args:
-      stored: how many examples are used, and where they are held. Sets of many sizes
-        are not held in memory unless it says so. Sets with an `image_size` that stay on
-        disk are cropped at random while training.
-      data_dir: where sets are prepared; None: $TFDS_DATA_DIR, or TFDS's default.
-      train_split, test_split: splits or parts of them, as in "train[:90%]".
-      image_size: pixels on a side; None: the set's own size, if all have the same.
+      stored: how many examples are used, and where they are held. By default, sets with
+        images of many sizes are not held in memory. Sets with an `image_size` that stay
+        on disk are cropped at random in training.
+      data_dir: the folder of prepared sets; None: $TFDS_DATA_DIR, or TFDS's default.
+      train_split, test_split: splits or parts of splits, such as "train[:90%]".
+      image_size: pixels on a side; None: the set's own size, if all images have the
+        same.
 
-    Raises `UserError` for a set that is not prepared, not in the format
-    array_record, or not one for image classification, and for an unknown split.
+    Raises `UserError` if the set is not prepared, not in the format array_record, or
+    not for image classification, or if a split is unknown.
     """
     path = tfds_files.find(name, data_dir)
     info = tfds_files.builder(path).info
@@ -88,9 +89,9 @@ def describe(
     image_size: Side | None = None,
     **_: object,
 ) -> Description:
-    """Returns what is known of a set, prepared or known to TFDS.
+    """Returns the facts of a set without its examples.
 
-    Raises `UserError` for one that is neither.
+    Raises `UserError` if the set is neither prepared nor known to TFDS.
     """
     info, title = tfds_files.known(name, data_dir), f"tfds:{name}"
     image_key, label_key = _keys(info, title)
@@ -117,16 +118,16 @@ def _sides(image_size: int | None) -> tuple[int, int] | None:
 def image_shape(
     feature: Any, size: tuple[int, int] | None, title: str
 ) -> tuple[int, int, int]:
-    """(height, width, channels) of the images of a feature, in a size of their own or
-    `size`.
+    """Returns (height, width, channels) of a feature's images, in `size` or their own.
 
-    Raises `UserError` where they have none of their own, or it is none, and for images
-    of other values than pictures have.
+    Raises `UserError` if there is no `size` and the images have several sizes, if the
+    size is not valid, and if the images are not pictures of uint8 or uint16 with 1 or 3
+    channels.
     """
     *own, channels = feature.shape
     if feature.np_dtype not in (np.uint8, np.uint16) or channels not in (None, 1, 3):
         raise UserError(
-            f"{title} has images of {channels} channels of {feature.np_dtype}; they "
+            f"{title} has images with {channels} channels of {feature.np_dtype}; they "
             "must have 1 or 3 channels of uint8 or uint16."
         )
     if None in own and size is None:
@@ -138,7 +139,7 @@ def image_shape(
 
 
 def _keys(info: Any, title: str) -> tuple[str, str]:
-    """The names of the image and the class label among the set's features."""
+    """Returns the names of the image and the class label among the set's features."""
     import tensorflow_datasets as tfds
 
     images, labels = (
@@ -151,16 +152,16 @@ def _keys(info: Any, title: str) -> tuple[str, str]:
     if len(images) == 1 and len(labels) == 1:
         return images[0], labels[0]
     raise UserError(
-        f"{title} is no set for image classification, with one image and one class "
+        f"{title} is not a set for image classification, with one image and one class "
         f"label; it has {', '.join(sorted(info.features))}."
     )
 
 
 def check_split(split: Records, info: Any) -> None:
-    """Reads the first example of a split of a prepared set.
+    """Checks a split of a prepared set, and reads its first example.
 
-    Raises `UserError` for a split that cannot be read, has no examples, or whose images
-    are not as large as the set says.
+    Raises `UserError` if the split cannot be read or has no examples, or if its images
+    do not have the size that the set states.
     """
     reader = split.reader
     assert isinstance(reader, Prepared)
@@ -174,7 +175,7 @@ def check_split(split: Records, info: Any) -> None:
     except (KeyError, ValueError, AssertionError):
         raise unknown(f"split of {reader.title}", reader.split, info.splits) from None
     tfds_files.check_shards(found, Path(reader.path), reader.title)
-    if found.num_examples < 1:  # of "train[5:2]" it is negative
+    if found.num_examples < 1:  # it is negative for "train[5:2]"
         raise UserError(f"split '{reader.split}' of {reader.title} is empty.")
     (first,) = reader.read([0])
     split.decoded(first, None)
@@ -190,7 +191,7 @@ def check_split(split: Records, info: Any) -> None:
 
 @dataclass(frozen=True)
 class Prepared:
-    """Reads the encoded images of one split; opened anew in every process.
+    """A reader of the encoded images of one split, opened anew in every process.
 
     Raises `UserError` with the name of the shard for an example that cannot be read.
     """
@@ -214,11 +215,11 @@ class Prepared:
             )
 
     def _encoded(self) -> tuple[str, ...]:
-        """The features that are files of images."""
+        """Returns the names of the features that are image files."""
         return (self.image_key,)
 
     def _label(self, stored: Any, name: str) -> Any:
-        """The label of `Encoded`, from the stored feature; -1 for none."""
+        """Returns the label of an `Encoded` example; -1 means that there is none."""
         label = int(stored)
         if not -1 <= label < self.classes:
             raise UserError(
@@ -250,7 +251,7 @@ class Prepared:
                 stored = self._source.__getitems__(some)
                 found = list(map(self._example, some, stored))
             except Exception:
-                found = map(self._alone, some)  # to say which one is damaged
+                found = map(self._alone, some)  # to find the damaged example
             yield from found
 
     def _alone(self, index: int) -> Encoded:
@@ -261,14 +262,14 @@ class Prepared:
         name = self._name(index)
         picture = stored[self.image_key]
         if not isinstance(picture, bytes):
-            raise ValueError(f"its feature '{self.image_key}' is no encoded image")
+            raise ValueError(f"its feature '{self.image_key}' is not an encoded image")
         return Encoded(picture, self._label(stored[self.label_key], name), name)
 
     def _name(self, index: int) -> str:
         return f"{index} of {self.title}, split '{self.split}'"
 
     def _shard(self, index: int) -> str:
-        """The file that has an example."""
+        """Returns the file that holds an example."""
         shards = self._source.dataset_info.splits[self.split].file_instructions
         for shard in shards:
             if index < shard.take:

@@ -1,4 +1,4 @@
-"""The user's pictures with boxes around objects, as Pascal VOC has them."""
+"""The user's pictures with boxes around objects, in the format of Pascal VOC."""
 
 from cnn_jax.core import names
 from cnn_jax.core.errors import UserError
@@ -23,23 +23,23 @@ def load(
     test_split: str = "test",
     test_fraction: Fraction = 0.2,
 ) -> Dataset:
-    """A folder as Pascal VOC has it; see `annotations.pascal_voc`.
+    """Returns the pictures and boxes of a folder; see `annotations.pascal_voc`.
 
-    Pictures are stretched to `image_size`, and boxes with them.
+    Pictures are stretched to `image_size`, and their boxes with them.
 
     Args:
       stored: how many pictures are used, and where they are held.
       dir: the folder.
       image_size: a side in pixels, or (height, width).
       channels: 3 for RGB, 1 for gray.
-      train_split, test_split: of the folder's `ImageSets/Main`.
-      test_fraction: where the folder has no splits, the share of its pictures, chosen
-        by their names alone, that is for the test.
+      train_split, test_split: names of lists in the folder's `ImageSets/Main`.
+      test_fraction: if the folder has no lists, the share of its pictures that is for
+        testing, chosen by the file names alone.
 
     Raises:
-      UserError: as `annotations.pascal_voc`, for a split that is not there, a picture
-        in both splits, a split without boxes, and a picture whose size is not the size
-        in its annotation.
+      UserError: see `annotations.pascal_voc`; also if a split does not exist, a picture
+        is in both splits, a split has no boxes, or a picture has another size than its
+        annotation states.
     """
     found = annotations.pascal_voc(existing(dir), splits=(train_split, test_split))
     if set(found) == {"all"}:
@@ -54,14 +54,17 @@ SOURCE = Source("voc", load, takes=Stored, stand_in=objects.SCENES)
 
 
 def _divided(known: Annotations, fraction: float) -> tuple[Annotations, Annotations]:
-    """Those to train on and to test on, by a hash of the pictures' names."""
+    """Returns the training pictures and the test pictures, by a hash of their names."""
     order = sorted(
         range(len(known.paths)),
         key=lambda i: names.digest(known.paths[i]),
     )
     count = max(1, round(len(order) * fraction))
     if count >= len(order):
-        raise UserError("there are too few pictures: none is left to train on.")
+        raise UserError(
+            "there are too few pictures, so none is left to train on: add pictures, or "
+            "set data.test_fraction lower."
+        )
     test, train = (
         Annotations(
             paths=tuple(known.paths[i] for i in part),

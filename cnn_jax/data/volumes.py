@@ -1,4 +1,4 @@
-"""The user's own volumes, such as scans of a body, one folder a class."""
+"""The user's own volumes, such as medical scans, in one folder per class."""
 
 import gzip
 import io
@@ -32,11 +32,11 @@ VOLUMES = Kind(
     " ".join(suffix[1:] for suffix in SUFFIXES),
     lambda folder: visible_files(folder, SUFFIXES),
 )
-# Of a volume that is read: 512 x 512 x 1024.
+# Limits of a volume: 512 x 512 x 1024 voxels.
 MOST_VOXELS = 2**28
 MOST_ON_A_SIDE = 2**14
-MOST_BEFORE_DATA = 2**26  # bytes of a NIfTI file: its header and extensions
-# Of a volume without a window of the user's: a few stray voxels do not count.
+MOST_BEFORE_DATA = 2**26  # bytes of a NIfTI file before its voxels: header, extensions
+# The default window of a volume. Percentiles ignore a few extreme voxels.
 PERCENTILES = (0.5, 99.5)
 
 
@@ -48,22 +48,22 @@ def load(
     window: tuple[Number, ...] = (),
     test_fraction: Fraction = 0.2,
 ) -> Dataset:
-    """Volumes in `dir/<class>/*`, or `dir/<split>/<class>/*`, gray, to classify.
+    """Returns gray volumes in `dir/<class>/*`, or `dir/<split>/<class>/*`, to classify.
 
-    They are arrays [depth, height, width] in `.npy` files, or alone in `.npz` files, or
-    NIfTI, `.nii` and `.nii.gz` (extra `volumes`). See `fit` for what becomes of them.
-    Classes, splits and what is ignored are those of `folder.load`.
+    A volume is an array [depth, height, width] in a `.npy` file, the only array in a
+    `.npz` file, or a NIfTI file, `.nii` or `.nii.gz` (extra `volumes`). `fit` says how
+    volumes are resampled. Classes, splits and ignored files follow `folder.load`.
 
     Args:
       stored: how many volumes are used, and where they are held.
       dir: the folder.
       image_size: voxels on a side, or (depth, height, width).
-      window: (low, high), the intensities that become black and white, and all beyond
-        them with them; empty: the percentiles 0.5 and 99.5 of each volume.
+      window: (low, high), the intensities that become black and white; intensities
+        outside are clipped. Empty: the percentiles 0.5 and 99.5 of each volume.
       test_fraction: see `folder.load`.
 
     Raises:
-      UserError: as `folder.load`, and for a window that is none.
+      UserError: see `folder.load`; also if `window` is not valid.
     """
     if len(image_size) not in (1, 3):
         raise UserError(
@@ -86,7 +86,7 @@ def load(
 
 @dataclass(frozen=True)
 class Volumes(Records):
-    """Volumes on the disk; see `Records`, and `load` for the window."""
+    """A split of volumes on the disk; see `Records`, and `load` for `window`."""
 
     window: Sequence[float] = ()
 
@@ -103,22 +103,22 @@ def fit(
     *,
     window: Sequence[float] = (),
 ) -> np.ndarray:
-    """A volume as uint8 [depth, height, width, 1] = `image_shape`.
+    """Returns a volume as uint8 [depth, height, width, 1] = `image_shape`.
 
-    The largest centered box of the aspect ratio of `image_shape`, measured in the
-    file's own millimeters where it has them, is resampled as pictures are: linearly,
-    and averaging where it shrinks.
+    The largest centered box with the aspect ratio of `image_shape` is resampled
+    linearly, with averaging where it shrinks. The aspect ratio is measured in
+    millimeters if the file states the size of its voxels.
 
     Args:
       crop: the fraction of each side of the box that is kept.
-      window: see `load`. What is not finite counts as the lowest of all.
+      window: see `load`. Values that are not finite count as the lowest value.
 
     Raises:
-      UserError: as `read`.
+      UserError: see `read`.
     """
     voxels, spacing = read(path)
     if voxels.dtype.kind == "f" and not np.isfinite(voxels).any():
-        raise UserError(f"volume {path} has no finite value.")
+        raise UserError(f"volume {path} has no finite value: remove the file.")
     low, high = window or _percentiles(voxels)
 
     def gray(plane: np.ndarray) -> np.ndarray:
@@ -131,7 +131,8 @@ def fit(
     extent = np.multiply(voxels.shape, spacing)
     sides = wanted * (extent / wanted).min() * crop / spacing
     start = (voxels.shape - sides) / 2
-    # Rounding may put a side outside, by less than Pillow allows.
+    # Rounding may put a side of the box slightly outside, and Pillow refuses such
+    # boxes.
     boxes = np.stack([start, start + sides], axis=1)
     boxes = boxes.clip(0, np.array(voxels.shape)[:, None])
     resampled = _resampled(map(gray, voxels), image_shape[:3], boxes)
@@ -139,7 +140,11 @@ def fit(
 
 
 def _percentiles(voxels: np.ndarray) -> tuple[float, float]:
-    """`np.percentile` of the finite values as float64, with one copy as they are."""
+    """Returns the `PERCENTILES` of the finite values, equal to those of
+    `np.percentile`.
+
+    Only one copy of the values is made, in their own type.
+    """
     if voxels.dtype.kind == "f":
         values = voxels[np.isfinite(voxels)]
     else:
@@ -161,7 +166,13 @@ def _resampled(
     shape: Shape,
     boxes: Float[np.ndarray, "3 2"],
 ) -> Float[np.ndarray, "out_depth out_height out_width"]:
-    """A box (start, end) of each axis, resampled: within slices, then across them."""
+    """Returns a box of the volume, resampled: first within slices, then across them.
+
+    Args:
+      planes: the slices, float32 [height, width].
+      shape: (depth, height, width) of the result.
+      boxes: the start and the end of the box along each axis, in voxels.
+    """
     depth, height, width = shape
     (near, far), (top, bottom), (left, right) = boxes.tolist()
 
@@ -177,15 +188,16 @@ def _resampled(
 
 
 def read(path: str | Path) -> tuple[np.ndarray, tuple[float, ...]]:
-    """A volume [depth, height, width] and the distance of its voxels along each axis.
+    """Returns a volume [depth, height, width] and the voxel spacing along each axis.
 
-    The values have the type of the file. The axes of a NIfTI file are turned so that
-    depth goes up from the feet, height to the front of the body and width to its right,
-    in millimeters. Axes of a single voxel beyond three are dropped.
+    The values have the type of the file. The axes of a NIfTI file are flipped and
+    reordered: depth points upward from the feet, height to the front of the body, and
+    width to its right. Its spacing is in millimeters. Further axes of a single voxel
+    are dropped.
 
     Raises:
-      UserError: with the path, for a file that is missing, damaged, too large or no
-        volume, and for NIfTI without nibabel.
+      UserError: the file is missing, damaged, too large or not a volume, or nibabel is
+        not installed for NIfTI. The error names the path.
     """
     with decoding.blamed(f"volume {path}"):
         decoding.regular(path)
@@ -197,15 +209,15 @@ def read(path: str | Path) -> tuple[np.ndarray, tuple[float, ...]]:
 
 
 def _check(shape: Shape, dtype: np.dtype) -> None:
-    """Raises `ValueError` unless a header is that of a volume which can be read."""
+    """Raises `ValueError` unless a volume of this shape and type can be read."""
     if dtype.kind not in "biuf":
         raise ValueError(f"it holds values of type {dtype}")
     if len(shape) < 3 or any(side != 1 for side in shape[3:]) or min(shape) < 1:
         raise ValueError(f"its shape is {shape}, not (depth, height, width)")
     if math.prod(shape) > MOST_VOXELS or max(shape) > MOST_ON_A_SIDE:
         raise ValueError(
-            f"its shape is {shape}, and volumes of at most {MOST_VOXELS} voxels, "
-            f"{MOST_ON_A_SIDE} on a side, are read: make it smaller"
+            f"its shape is {shape}, and the limit is {MOST_VOXELS} voxels, "
+            f"{MOST_ON_A_SIDE} on a side: make it smaller"
         )
 
 
@@ -222,7 +234,7 @@ def _array(path: str | Path) -> np.ndarray:
 
 
 def _stored(file: IO[bytes] | io.BufferedIOBase) -> np.ndarray:
-    """The array of a `.npy` file, of which the header is checked first."""
+    """Returns the array of a `.npy` file, after a check of its header."""
     file.seek(0)
     version = np.lib.format.read_magic(file)
     if version == (1, 0):
@@ -236,7 +248,7 @@ def _stored(file: IO[bytes] | io.BufferedIOBase) -> np.ndarray:
 
 def _nifti(path: str | Path) -> tuple[np.ndarray, tuple[float, ...]]:
     nibabel = extras.need("nibabel", "volumes", f"volume {path}")
-    # It logs what it also raises, and every header that it mends.
+    # Nibabel logs the errors that it also raises, and every header that it repairs.
     logging.getLogger("nibabel.global").setLevel(logging.CRITICAL)
     opener = gzip.open if str(path).lower().endswith(".gz") else open
     with opener(path, "rb") as file:
@@ -244,8 +256,8 @@ def _nifti(path: str | Path) -> tuple[np.ndarray, tuple[float, ...]]:
     kinds = nibabel.Nifti1Image, nibabel.Nifti2Image
     kind = next((k for k in kinds if k.header_class.may_contain_header(start)), None)
     if kind is None:
-        raise ValueError("it has no header of NIfTI")
-    # Without the extensions behind it, which may state any length.
+        raise ValueError("it has no NIfTI header")
+    # The extensions after the header are left out: they may state any length.
     header = kind.header_class(start[: kind.header_class.sizeof_hdr])
     _check(header.get_data_shape(), header.get_data_dtype())
     if not 0 <= header.get_data_offset() <= MOST_BEFORE_DATA:

@@ -1,6 +1,7 @@
-"""The walk through folders of the user's files: every source and command uses it.
+"""The walk through folders of the user's files, for all sources and commands.
 
-A file counts once, by its device and inode, whatever links lead to it.
+A file is identified by its device and inode, so it counts once even if several links
+lead to it.
 """
 
 import importlib.util
@@ -14,26 +15,26 @@ from typing import NamedTuple
 from cnn_jax.core import names
 from cnn_jax.core.errors import DataWarning, UserError
 
-KINDS = "bmp gif jpeg jpg pgm png ppm tif tiff webp"  # in upper case too
+KINDS = "bmp gif jpeg jpg pgm png ppm tif tiff webp"  # also in upper case
 SUFFIXES = frozenset(f".{kind}" for kind in KINDS.split())
 HIDDEN = (".", "__", "@")  # .git, __MACOSX, @eaDir
 
 
 def identity(path: str | Path) -> tuple[int, int]:
-    """Returns what a file or folder is on the disk: device and inode."""
+    """Returns the identity of a file or folder on the disk: its device and inode."""
     found = os.stat(path)
     return found.st_dev, found.st_ino
 
 
 class Kind(NamedTuple):
-    """What the user's folders hold.
+    """A kind of files or folders that the user's folders hold.
 
     Attributes:
-      name: what errors call it, in the plural.
-      stored: its file formats.
-      found: the things of the kind in a folder, in order.
-      is_one: whether a folder is one itself.
-      identity: equal for two paths of the same thing on the disk.
+      name: the kind in errors, in the plural.
+      stored: the file formats of the kind.
+      found: returns the paths of the kind in a folder, in order.
+      is_one: returns whether a folder itself is one of the kind.
+      identity: returns equal values for two paths of the same thing on the disk.
     """
 
     name: str
@@ -46,10 +47,10 @@ class Kind(NamedTuple):
 def visible_files(folder: Path, suffixes: Iterable[str]) -> Iterator[Path]:
     """Yields the regular files in a folder that end in one of `suffixes`, sorted.
 
-    Pipes, sockets and devices are passed over with a warning: to open one may take
+    Pipes, sockets and devices are skipped with a warning: opening one may block
     forever.
 
-    Raises `UserError` for a link that leads nowhere.
+    Raises `UserError` for a broken link.
     """
     endings = tuple(suffixes)
     for entry in _entries(folder):
@@ -68,7 +69,7 @@ PICTURES = Kind("pictures", KINDS, partial(visible_files, suffixes=SUFFIXES))
 
 
 def package_folder(name: str) -> Path | None:
-    """Returns the folder of an installed package, None if there is none.
+    """Returns the folder of an installed package, or None if it is not installed.
 
     The package is not imported, because this may take a second.
     """
@@ -78,10 +79,12 @@ def package_folder(name: str) -> Path | None:
 
 
 def folders(root: Path) -> list[Path]:
-    """Returns the folders in a folder, sorted, without hidden ones and without links to
-    the folder itself or to one above it.
+    """Returns the folders in a folder, sorted.
 
-    Raises `UserError` for a link that leads nowhere.
+    Hidden folders are left out, and so are links to the folder itself or to a folder
+    above it.
+
+    Raises `UserError` for a broken link.
     """
     found = []
     for entry in _entries(root):
@@ -94,8 +97,10 @@ def folders(root: Path) -> list[Path]:
 
 
 def below(path: Path, kind: Kind = PICTURES) -> list[Path]:
-    """Returns the path itself, if it is of a kind or no folder, or else everything of
-    the kind in it and the folders in it, each thing once.
+    """Returns everything of a kind in the folder `path` and in all folders below it.
+
+    Each thing is returned once. If the path is not a folder, or is one of the kind
+    itself, only the path is returned.
 
     Raises `UserError` as `visible_files`.
     """
@@ -109,7 +114,7 @@ def below(path: Path, kind: Kind = PICTURES) -> list[Path]:
             continue
         if folder != path and folder.is_symlink():
             real = real or _unlinked(path)
-            if known in real:  # the walk comes there without the link
+            if known in real:  # the walk also reaches it without the link
                 continue
         walked.add(known)
         here = dict.fromkeys(kind.found(folder))
@@ -119,7 +124,7 @@ def below(path: Path, kind: Kind = PICTURES) -> list[Path]:
 
 
 def _unlinked(root: Path) -> set[tuple[int, int]]:
-    """The identities of a folder and of all below it that no link leads to."""
+    """Returns the identities of a folder and of all folders below it, without links."""
     found, waiting = set(), [root]
     while waiting:
         folder = waiting.pop()
@@ -129,24 +134,25 @@ def _unlinked(root: Path) -> set[tuple[int, int]]:
 
 
 def once(paths: Iterable[Path], kind: Kind = PICTURES) -> dict[Hashable, Path]:
-    """Returns the different things among `paths`, in their order, by their identity.
+    """Returns the distinct things among `paths` by their identity, in order.
 
-    Of several paths to a thing the first is kept, or the first that is no link.
+    If several paths lead to one thing, the first path that is not a link is kept, or
+    else the first path.
     """
     found: dict[Hashable, Path] = {}
     for path in paths:
         key = kind.identity(path)
         known = found.get(key)
         if known is None or (known.is_symlink() and not path.is_symlink()):
-            found.pop(key, None)  # in the order of `paths`
+            found.pop(key, None)  # keeps the order of `paths`
             found[key] = path
     return found
 
 
 def by_name(paths: Iterable[Path]) -> dict[str, Path]:
-    """Returns the paths by the key of their names without suffix (see `names.key`).
+    """Returns the paths by their names without suffix, as `names.key` spells them.
 
-    Raises `UserError` for two files of one name.
+    Raises `UserError` for two files with the same name.
     """
     found: dict[str, Path] = {}
     for path in paths:
@@ -156,9 +162,9 @@ def by_name(paths: Iterable[Path]) -> dict[str, Path]:
 
 
 def finder() -> Callable[[Path], Path | None]:
-    """Returns a function that gives the stored file of a path, None if there is none.
+    """Returns a function that returns the existing file of a path, or None.
 
-    The file's name may be in another Unicode normal form.
+    It also finds a file whose name is in another Unicode normal form.
     """
     listed: dict[Path, dict[str, Path]] = {}
 
@@ -183,8 +189,8 @@ def check_apart(
     """Raises `UserError` if a file is in both splits.
 
     Args:
-      named_twice: the options name a folder or a split for both roles. The test may
-        then read the same paths, with a warning.
+      named_twice: whether the options name the same folder or split for both roles.
+        Then the test may read the same paths, with a warning.
     """
     known = {identity(path): Path(path) for path in train}
     for path in map(Path, test):
@@ -192,28 +198,26 @@ def check_apart(
         if same is not None and not (named_twice and same == path):
             raise in_both(same, path)
     if named_twice:
-        text = "the test reads pictures that are trained on: set other data to test on."
+        text = "the test reads the training pictures: set other data to test on."
         warnings.warn(DataWarning(text), stacklevel=2)
 
 
 def in_both(train: str | Path, test: str | Path) -> UserError:
-    """The error for a file that is in the training split and in the test split."""
+    """Returns the error for a file that is in the training and in the test split."""
     paths = f"{train} and {test} are the same file, which" if train != test else train
     return UserError(
-        f"{paths} would be trained on and tested: take it out of one of the splits."
+        f"{paths} is in the training and in the test split: remove it from one of them."
     )
 
 
 def check_regular(path: Path) -> None:
-    """Raises `UserError` for a pipe, a socket or a device, which may never end."""
+    """Raises `UserError` for a pipe, a socket or a device: reading it may never end."""
     if path.exists() and not (path.is_file() or path.is_dir()):
-        raise UserError(
-            f"{path} is a pipe, a socket or a device: name a file that is stored."
-        )
+        raise UserError(f"{path} is a pipe, a socket or a device: name a regular file.")
 
 
 def _entries(folder: Path) -> list[os.DirEntry]:
-    """What is in a folder, sorted by name."""
+    """Returns the entries of a folder, sorted by name."""
     try:
         with os.scandir(folder) as found:
             return sorted(found, key=lambda entry: entry.name)
@@ -222,7 +226,7 @@ def _entries(folder: Path) -> list[os.DirEntry]:
 
 
 def _type(entry: os.DirEntry, path: Path) -> str:
-    """Returns "file", "folder" or "special", for a link the type of its target."""
+    """Returns "file", "folder" or "special"; for a link, the type of its target."""
     try:
         if entry.is_file():
             return "file"

@@ -1,4 +1,4 @@
-"""Worker processes that load batches, and what can happen to them."""
+"""Worker processes that load batches, and the handling of their failures."""
 
 import contextlib
 import functools
@@ -21,7 +21,7 @@ from cnn_jax.data import shared_memory
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 TRACKER_QUIET = "ignore:resource_tracker:UserWarning"
-# In seconds of waiting for a batch. A slow disk is waited for without a limit.
+# In seconds of waiting for a batch. A slow disk has no time limit.
 NOTICE = 10
 SLOW = 60
 STOPPED = 120
@@ -31,25 +31,27 @@ CLOSE = 5
 def in_workers(
     make: Callable[[int], Any], start: int, stop: int, workers: int
 ) -> Generator[Any, None, None]:
-    """`make(step)` for each step in order, each made whole by one of the processes.
+    """Yields `make(step)` for each step in order; one worker makes each whole batch.
 
-    A worker that is stopped (SIGSTOP) for two minutes while its batch is waited for
-    is ended; one that is slow is not.
+    A worker that is stopped (SIGSTOP) while the run waits two minutes for its batch is
+    killed. A slow worker is not.
 
     Raises:
       UserError: a worker raised it, died, or was stopped.
     """
-    # Here and not above: grain takes a second to import.
+    # Grain takes a second to import, so this is not at the top.
     grain = extras.need("grain", "input", "config.data.workers")
     from absl import flags
 
-    if not flags.FLAGS.is_parsed():  # grain reads its own from there
+    if not flags.FLAGS.is_parsed():  # grain reads its own flags there
         flags.FLAGS.mark_as_parsed()
-    # Batches that were on their way when a run ends early lie in shared memory that
-    # Python's resource tracker frees, with a warning. It starts with our options.
+    # If a run ends early, unread batches remain in shared memory. Python's resource
+    # tracker frees them with a warning. The tracker process starts with this process's
+    # warning options.
     if TRACKER_QUIET not in sys.warnoptions:
         sys.warnoptions.append(TRACKER_QUIET)
-    # The thread that starts it gets its signals back, and so would the workers.
+    # The thread that starts the tracker gets its signals unblocked, and so would the
+    # workers.
     resource_tracker.ensure_running()
     prefix = shared_memory.claim()
     batches = iter(
@@ -80,7 +82,7 @@ def in_workers(
         raise UserError(
             watch.ended
             or "a worker process that loads data died; if nothing above says why, "
-            "memory ran out: try fewer data.workers."
+            "memory ran out: set data.workers lower."
         ) from None
     finally:
         watch.close(batches)
@@ -88,9 +90,10 @@ def in_workers(
 
 @dataclass(frozen=True)
 class _Outcome:
-    """A batch and the texts of its warnings, for the main process to show.
+    """A function that returns a batch with its warnings or its error.
 
-    An error that a worker raises would lose its type, so it is returned too.
+    The main process shows the warnings. An error that a worker raises would lose its
+    type, so it is returned instead.
     """
 
     make: Callable[[int], Any]
@@ -107,10 +110,11 @@ class _Outcome:
 
 
 def _first(batches: Iterator[Any]) -> Any:
-    """The first batch, None if there is none.
+    """Returns the first batch, or None if there is none.
 
-    The workers start with it, and inherit the mask: signals to the whole group reach
-    them only once they know to ignore them. This thread goes on to receive them.
+    The workers start with the first batch and inherit the signal mask. Signals to the
+    whole process group reach them only after they have chosen to ignore them. The
+    calling thread still receives signals.
     """
     answer: queue.SimpleQueue = queue.SimpleQueue()
 
@@ -129,14 +133,14 @@ def _first(batches: Iterator[Any]) -> Any:
 
 
 def _start_worker(prefix: str, index: int, workers: int) -> None:
-    """Leaves the end of a worker to the process that reads from it.
+    """Lets the main process decide when a worker ends.
 
-    Ctrl-C and a scheduler's SIGTERM reach every process; the main one decides what
-    they mean, and may need more batches before it stops. If it is killed, nobody
-    tells the worker, so it watches for that itself.
+    Ctrl-C and a scheduler's SIGTERM reach every process. The main process decides what
+    they mean, and may need more batches before it stops, so workers ignore them. A
+    worker also watches its parent process, and exits if the parent is killed.
 
     Args:
-      prefix: of the names of the worker's shared memory.
+      prefix: the prefix of the names of the worker's shared memory.
     """
     del index, workers
 
@@ -153,10 +157,10 @@ def _start_worker(prefix: str, index: int, workers: int) -> None:
 
 
 class _Watch:
-    """Watches the workers while a batch is waited for: who is stopped, who is slow.
+    """A thread that looks for stopped and slow workers while the run waits for a batch.
 
     Attributes:
-      ended: why a worker was ended, None while none was.
+      ended: why a worker was killed; None if none was.
     """
 
     def __init__(self) -> None:
@@ -169,6 +173,7 @@ class _Watch:
 
     @contextlib.contextmanager
     def waiting(self) -> Iterator[None]:
+        """Marks the block as a wait for a batch."""
         self._seconds = self._stopped = 0
         self._waits = True
         try:
@@ -188,10 +193,9 @@ class _Watch:
             late.cancel()
 
     def second(self) -> None:
-        """Looks at the workers, once a second.
+        """Checks the workers; called once a second.
 
-        Seconds are counted by this process: a job that is suspended as a whole counts
-        none.
+        This process counts the seconds itself: a suspended job counts none.
         """
         if not self._waits:
             return
@@ -204,7 +208,7 @@ class _Watch:
         if self._stopped == 1:
             self._tell(
                 f"the process {names}, which loads data, is stopped; it goes on after "
-                f"`kill -CONT {names}`, or else the run ends in {STOPPED} s"
+                f"`kill -CONT {names}`, otherwise the run ends in {STOPPED} s"
             )
         elif self._stopped > STOPPED:
             self.ended = (
@@ -218,7 +222,7 @@ class _Watch:
             self._told = True
             self._tell(
                 f"no batch came for {SLOW} s; reading is slow, or waits for a file. "
-                "The run waits on"
+                "The run keeps waiting"
             )
 
     def _run(self) -> None:
@@ -239,7 +243,7 @@ class _Watch:
 
 
 def _is_stopped(pid: int) -> bool:
-    """Whether a process is stopped by a signal; False where /proc does not tell."""
+    """Returns whether a signal has stopped a process; False if there is no /proc."""
     try:
         status = Path(f"/proc/{pid}/stat").read_text()
     except OSError:

@@ -1,1 +1,1 @@
-"""Weights of other libraries, in and out."""
+"""Import and export of weights of other libraries."""

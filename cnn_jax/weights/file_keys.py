@@ -1,4 +1,4 @@
-"""Which entries of a file of weights a network takes: all but those of other heads."""
+"""The entries of a weights file that a network takes: all but those of other heads."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,14 +15,15 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 
 class Keys:
-    """How a file names the entries of a network, and the part that each belongs to.
+    """The names of a network's entries in a file, and the part of each entry.
 
-    A part is "head", the name of an auxiliary head, or None for all the rest.
+    A part is "head", the name of an auxiliary head, or None for all other entries.
 
     Args:
-      ours: the file has our variables; else torchvision's.
-      auxiliary: torchvision's names of the auxiliary heads, by the names here.
-      entries: all that the file may have.
+      ours: whether the file has this package's variables; otherwise torchvision's.
+      model: the network.
+      auxiliary: torchvision's names of the auxiliary heads, by their names here.
+      entries: all entries that the file may have.
     """
 
     def __init__(
@@ -49,14 +50,17 @@ class Keys:
     def value_of(self, entry: Entry, stored: np.ndarray) -> np.ndarray:
         """Returns the network's value of an entry, float32.
 
+        Args:
+          stored: the value in the file.
+
         Raises:
-          UserError: the file has no numbers there.
+          UserError: the stored value has no floating-point numbers.
         """
         value = torch_weights.as_float32(self.of(entry), stored)
         return value if self._ours else entry.from_torch(value)
 
     def _is_last(self, path: Sequence[str]) -> bool:
-        """Whether an entry belongs to the layer whose outputs are classes."""
+        """Returns whether an entry belongs to the layer that outputs the classes."""
         return tuple(path[1 : 1 + len(self._class_layer)]) == self._class_layer
 
     def _in_head(self, path: Sequence[str]) -> bool:
@@ -75,11 +79,11 @@ class Keys:
         return next((m for m, theirs in names if key.startswith(f"{theirs}.")), None)
 
     def parts(self, keys: Iterable[str]) -> set[str]:
-        """Returns the parts that some entries of the file belong to."""
+        """Returns the parts that the given entries of the file belong to."""
         return {part for key in keys if (part := self.part(key))}
 
     def heads_alike(self, entries: Sequence[Entry], found: Shapes) -> bool:
-        """Whether the heads differ in no more than the number of classes."""
+        """Returns whether the heads differ at most in the number of classes."""
         ours = {self.of(e): self.shape_of(e) for e in entries if self._in_head(e.path)}
         theirs = {
             key: shape for key, shape in found.items() if self.part(key) == "head"
@@ -103,11 +107,12 @@ class Keys:
         theirs: Sequence[str] | None,
         ours: Sequence[str] | None,
     ) -> str | None:
-        """Returns how the classes of the file differ from the network's; None if they
-        do not, or if the file has no last layer.
+        """Returns how the classes of the file and of the network differ, or None.
+
+        None: they are the same, or the file has no last layer.
 
         Args:
-          theirs, ours: the names of the classes, where they are known.
+          theirs, ours: the names of the file's and the network's classes, if known.
         """
         kernels = (
             e for e in entries if self._is_last(e.path) and e.path[-1] == "kernel"
@@ -120,18 +125,19 @@ class Keys:
         if count != ours_count:
             return f"{count} classes in the file, {ours_count} here"
         if ours and theirs and list(ours) != list(theirs):
-            return "the file's classes are others"
+            return "the file's classes are not the network's"
         return None
 
 
 @dataclass(frozen=True)
 class LeftOut:
-    """What of a file a network does not take.
+    """The entries of a file that a network does not take.
 
     Attributes:
-      parts: the parts of which all entries are left out.
-      entries: the names of single entries in the file.
-      reasons: why.
+      keys: the names of the entries.
+      parts: the parts whose entries are all left out.
+      entries: the names of further entries in the file that are left out.
+      reasons: the reasons, for a report.
     """
 
     keys: Keys
@@ -140,7 +146,7 @@ class LeftOut:
     reasons: list[str]
 
     def has(self, key: str) -> bool:
-        """Whether an entry of the file is left out."""
+        """Returns whether an entry of the file is left out."""
         return self.keys.part(key) in self.parts or key in self.entries
 
 
@@ -151,11 +157,11 @@ def left_out(
     same_head: bool,
     others: str | None,
 ) -> LeftOut:
-    """Returns what is left out of the entries `found` in a file.
+    """Returns which of the entries `found` in a file are left out.
 
     Args:
-      same_head: the heads differ in no more than the number of classes.
-      others: how the classes differ; None: they do not.
+      same_head: whether the heads differ at most in the number of classes.
+      others: how the classes differ; None if they do not.
     """
     in_file, in_model = keys.parts(found), keys.parts(map(keys.of, entries))
     parts: set[str] = set()
@@ -171,7 +177,7 @@ def left_out(
         here = f"head={model.head}" if models.has_map(model) else "of another size"
         reasons.append(f"the head, which is {here} here")
     elif others:
-        # An auxiliary head is of the same classes.
+        # Auxiliary heads have the same classes as the head.
         parts |= (in_file | in_model) - {"head"}
         single = keys.last
         reasons.append(f"{_names({'head'} | in_model)}: {others}")

@@ -1,4 +1,4 @@
-"""Networks that start from weights of others."""
+"""Networks that start from pretrained weights of others."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from cnn_jax.weights.file_keys import Keys, left_out
 from cnn_jax.weights.torch_weights import Entry
 from cnn_jax.weights.weight_files import Weights
 
-# How the names of a backbone's parameters begin.
+# The prefix of the names of a backbone's parameters.
 INSIDE = "params/backbone/"
 
 
@@ -27,7 +27,8 @@ class Loaded:
     """Weights for a part of a network.
 
     Attributes:
-      variables: nested dicts as in the network's own, without what is left out.
+      variables: nested dicts like the network's variables, without the left-out
+        entries.
       report: one line that says what was loaded and what was left out.
     """
 
@@ -38,7 +39,10 @@ class Loaded:
 def load(
     path: Path, name: str, model: nn.Module, input_shape: tuple[int, ...]
 ) -> Loaded:
-    """`fit` for the weights of a file or folder: see `weight_files.read`."""
+    """Returns the weights of a file or folder for `model`.
+
+    See `weight_files.read` for the path, and `fit` for the other arguments.
+    """
     return fit(weight_files.read(path), path, name, model, input_shape)
 
 
@@ -50,23 +54,25 @@ def fit(
     input_shape: tuple[int, ...],
     classes: Sequence[str] | None = None,
 ) -> Loaded:
-    """The part of the weights that `model` has.
+    """Returns the part of the weights that `model` has.
 
-    The last layer and the auxiliary heads are left out where the weights are of
-    other classes or another number of them, the whole head where `model` has another
-    one, and auxiliary heads where only one of the two has them. All else must match.
-    Of a network on a backbone, weights may be the backbone's alone; for torchvision's
-    segmentation networks they may be those of its classification networks.
+    The last layer and the auxiliary heads are left out if the weights have other
+    classes, or another number of classes. The whole head is left out if `model` has
+    another kind of head. Auxiliary heads are left out if only one side has them. All
+    other entries must match. A network on a backbone also accepts the weights of the
+    backbone alone. torchvision's segmentation networks also accept the weights of
+    torchvision's classification networks.
 
     Args:
-      path: where the weights come from.
-      name: of the model, in `models.MODELS`.
-      input_shape: of one example.
-      classes: the model's, by name, where it matters that they are the weights' own.
+      path: the source of the weights, for reports and errors.
+      name: the model's name in `models.MODELS`.
+      input_shape: the shape of one example.
+      classes: the names of the model's classes. If given, they must be the classes of
+        the weights, or the last layer is left out.
 
     Raises:
-      UserError: torchvision, whose names they have, has no such network; an entry is
-        missing, left over or of another shape; or nothing is left of them.
+      UserError: the weights have torchvision's names, and torchvision has no such
+        network; an entry is missing, left over or of another shape; or nothing fits.
     """
     _, backbone = models.parts(name)
     if backbone != name and not any(key.startswith(INSIDE) for key in weights.arrays):
@@ -78,13 +84,14 @@ def fit(
     else:
         names = torch_names.family(name)
         arrays = names.whole(names.renamed(arrays))
-    # With another head than its architecture has, what comes before it is the same.
+    # If the model has another head than its architecture, the entries before the head
+    # are the same.
     own_head = with_own_head(name, model)
     published = entries = _entries(ours, name, own_head, input_shape)
     if own_head != model:
         try:
             entries = _entries(ours, name, model, input_shape)
-        except UserError:  # torchvision has no names for such a head
+        except UserError:  # torchvision has no such head
             entries = []
     auxiliary = names.auxiliary if names else {}
     keys = Keys(ours, model, auxiliary, [*published, *entries])
@@ -103,7 +110,7 @@ def fit(
     found = {key: shape for key, shape in found.items() if not left.has(key)}
     what = name
     if facts.get("model", name) != name:
-        what = f"{name}, but of {facts['model']}"
+        what = f"{name}, but to {facts['model']}"
     try:
         torch_weights.check(what, {keys.of(e): keys.shape_of(e) for e in wanted}, found)
         flat = {e.path: keys.value_of(e, arrays[keys.of(e)]) for e in wanted}
@@ -111,7 +118,7 @@ def fit(
         raise UserError(f"{path}: {error}") from error
     reasons = "; ".join(left.reasons)
     if not flat:
-        raise UserError(f"{path}: nothing of it fits {name}: {reasons}.")
+        raise UserError(f"{path}: no entry fits {name}: {reasons}.")
     parameters = sum(v.size for key, v in flat.items() if key[0] == "params")
     rest = f"; left out: {reasons}" if reasons else ""
     return Loaded(
@@ -128,9 +135,9 @@ def _fit_backbone(
     model: nn.Module,
     input_shape: tuple[int, ...],
 ) -> Loaded:
-    """Weights of a network for the one that `model` has inside, without its head."""
+    """Returns weights of the backbone inside `model`, without the backbone's head."""
     _, backbone = models.parts(name)
-    image = input_shape[-3:]  # of one, where there are pairs
+    image = input_shape[-3:]  # the shape of one image, if examples are pairs
     loaded = fit(weights, path, backbone, model.backbone, image).variables
     known = {entry.path for entry in _entries(True, name, model, input_shape)}
     flat = {
@@ -142,14 +149,17 @@ def _fit_backbone(
     return Loaded(
         unflatten_dict(kept),
         f"{len(kept)} of {len(known)} entries ({parameters:,} parameters) start from "
-        f"{path}: those of the backbone {backbone}, without its head",
+        f"{path}: the backbone {backbone}, without its head",
     )
 
 
 def _entries(
     ours: bool, name: str, model: nn.Module, input_shape: tuple[int, ...]
 ) -> list[Entry]:
-    """Parameters and statistics of `model`; without torchvision's names if `ours`."""
+    """Returns the parameters and statistics of `model`.
+
+    If `ours`, they have no torchvision names.
+    """
     if not ours:
         return torch_weights.entries_of(name, model, input_shape)
     images = jax.ShapeDtypeStruct((1, *input_shape), jnp.float32)
@@ -160,8 +170,10 @@ def _entries(
 
 
 def with_own_head(name: str, model: nn.Module) -> nn.Module:
-    """Returns `model` with the head of the architecture `name`, and without an
-    auxiliary head if the architecture has none."""
+    """Returns `model` with the head of the architecture `name`.
+
+    The auxiliary head is removed if the architecture has none.
+    """
     own = models.spec_of(name).fields()
     fields = {field: own[field] for field in described(model).head_fields}
     if own.get("auxiliary") is False:
@@ -176,8 +188,8 @@ def convert(name: str, path: Path, output: Path, *, overwrite: bool) -> str:
       One line that says what was written.
 
     Raises:
-      UserError: torchvision has no such network, the file cannot be read or is not
-        that network's, or the folder cannot be written.
+      UserError: torchvision has no such network, the file cannot be read or belongs to
+        another network, or the folder cannot be written.
     """
     names = torch_names.family(name)
     weight_files.check_folder(output, overwrite=overwrite)

@@ -4,7 +4,7 @@ from cnn_jax import models
 from cnn_jax.core.errors import UserError
 from cnn_jax.models.other_names import OtherNames
 
-# The variables of a layer.
+# The names of a layer's variables.
 LEAVES = {
     ("params", "kernel"): "weight",
     ("params", "scale"): "weight",
@@ -13,7 +13,7 @@ LEAVES = {
     ("batch_stats", "var"): "running_var",
 }
 
-# Our models that torchvision has too.
+# The models that torchvision has too.
 FAMILIES: dict[str, OtherNames] = {
     name: spec.names for name, spec in models.MODELS.items() if spec.names
 }

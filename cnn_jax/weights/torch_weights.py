@@ -1,10 +1,9 @@
-"""Weights of the networks that torchvision has too, from its names and layouts.
+"""Conversion of weights between torchvision's names and layouts and this package's.
 
-A state dict of PyTorch is a flat dict of arrays: kernels (out, in, ...), statistics
-beside the parameters, and for each batch normalization a count of batches. Here
-kernels are (..., in, out), and parameters and statistics are two trees. A model's
-spec knows the names; everything else follows from the shapes that the network itself
-has.
+A PyTorch state dict is a flat dict of arrays: kernels (out, in, ...), statistics beside
+the parameters, and a count of batches for each batch normalization. Here, kernels are
+(..., in, out), and parameters and statistics are two trees. A model's spec has the
+names. All else follows from the shapes of the network itself.
 """
 
 import math
@@ -26,20 +25,20 @@ from cnn_jax.weights import torch_names
 State = Mapping[str, Any]
 Path = tuple[str, ...]
 
-# The collection of the counts, which no module of ours reads.
+# The collection of the counts of batches, which no module here reads.
 COUNTS = "num_batches_tracked"
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One parameter or statistic on both sides.
+    """One parameter or statistic, here and in torchvision.
 
     Attributes:
-      path: here: ("params", "stem", "conv", "kernel").
-      name: in torchvision's state dict: "conv1.weight".
-      shape: here.
-      rows: size (height, width, channels) of the map whose values, one after the
-        other, are the rows of a fully connected kernel; None where there is no map.
+      path: the path here: ("params", "stem", "conv", "kernel").
+      name: the name in torchvision's state dict: "conv1.weight".
+      shape: the shape here.
+      rows: the size (height, width, channels) of the feature map whose flattened values
+        are the rows of a fully connected kernel; None if there is no such map.
     """
 
     path: Path
@@ -56,7 +55,11 @@ class Entry:
         return (*self.shape[:-3:-1], *self.shape[:-2])
 
     def from_torch(self, value: np.ndarray) -> np.ndarray:
-        """OIHW to HWIO, OIDHW to DHWIO, OI to IO; rows from (C, H, W) to (H, W, C)."""
+        """Returns a value of torchvision in the layout of this package.
+
+        OIHW becomes HWIO, OIDHW becomes DHWIO, OI becomes IO. Rows change from (C, H,
+        W) to (H, W, C) order.
+        """
         if value.ndim < 2:
             return value
         if self.rows is not None:
@@ -66,7 +69,7 @@ class Entry:
         return np.ascontiguousarray(np.moveaxis(value, (1, 0), (-2, -1)))
 
     def to_torch(self, value: np.ndarray) -> np.ndarray:
-        """The opposite of `from_torch`."""
+        """Returns a value in torchvision's layout; the inverse of `from_torch`."""
         if value.ndim < 2:
             return value
         value = np.moveaxis(value, (-2, -1), (1, 0))
@@ -76,32 +79,35 @@ class Entry:
 
 
 def from_torch(name: str, state: State, **attributes: Any) -> dict[str, Any]:
-    """The variables of the network `name` that a state dict of torchvision holds.
+    """Returns the variables of the network `name`, given a state dict of torchvision.
 
     The result has the collections "params" and "batch_stats", float32, and
-    "num_batches_tracked", each normalization's count of batches: `model.apply` does
-    not read it, and `to_torch` writes it back.
+    "num_batches_tracked", the count of batches of each normalization. `model.apply`
+    does not read the counts; `to_torch` writes them back.
 
     Args:
-      name: of `models.MODELS`.
-      state: arrays or tensors by torchvision's or timm's names; see `tidy`.
-      attributes: of the network, where they are not its defaults. The numbers of
-        classes and of the images' channels are those of the state dict, and so is
-        whether there are auxiliary heads.
+      name: a name in `models.MODELS`.
+      state: arrays or tensors with torchvision's or timm's names; see `tidy`.
+      attributes: attributes of the network other than its defaults. The numbers of
+        classes and of image channels come from the state dict, and so does the presence
+        of auxiliary heads.
 
     Raises:
-      UserError: torchvision has no such network, or an entry is missing, left over, of
-        another shape or no floating-point number.
+      UserError: torchvision has no such network; or an entry is missing, left over, of
+        another shape or without floating-point numbers.
     """
     state = torch_names.family(name).renamed(tidy(state))
     variables = translate(name, state, **attributes)
-    # JAX has no 64 bits for the counts.
+    # The counts stay in NumPy, because they have 64 bits.
     arrays = {k: v for k, v in variables.items() if k != COUNTS}
     return variables | jax.tree.map(jnp.asarray, arrays)
 
 
 def translate(name: str, state: State, **attributes: Any) -> dict[str, Any]:
-    """`from_torch` for a tidy state dict with torchvision's names, in NumPy."""
+    """Returns NumPy variables for a tidy state dict with torchvision's names.
+
+    See `from_torch` for the arguments.
+    """
     model = model_of(name, state, **attributes)
     entries = entries_of(name, model)
     channels = np.shape(state.get(entries[0].name, ()))[1:2]
@@ -120,21 +126,21 @@ def translate(name: str, state: State, **attributes: Any) -> dict[str, Any]:
 def to_torch(
     name: str, variables: Mapping[str, Any], **attributes: Any
 ) -> dict[str, np.ndarray]:
-    """The state dict of torchvision for the variables of the network `name`.
+    """Returns torchvision's state dict for the variables of the network `name`.
 
-    Counts of batches that the variables do not have are zero.
+    Counts of batches that the variables lack become zero.
 
     Args:
-      name: of `models.MODELS`.
-      variables: {"params": ..., "batch_stats": ...}, as they come from `from_torch`,
-        from `init` or from training.
-      attributes: of the network, where they are not its defaults.
+      name: a name in `models.MODELS`.
+      variables: {"params": ..., "batch_stats": ...}, from `from_torch`, `init` or
+        training.
+      attributes: attributes of the network other than its defaults.
 
     Returns:
       NumPy arrays by torchvision's names.
 
     Raises:
-      UserError: as `from_torch`.
+      UserError: see `from_torch`.
     """
     family, params = torch_names.family(name), variables["params"]
     found = {"num_classes": 1000}
@@ -150,15 +156,17 @@ def to_torch(
 
 
 def model_of(name: str, state: State, **attributes: Any) -> nn.Module:
-    """The network `name` for the variables that `from_torch` returns."""
+    """Returns the network `name` for the variables that `from_torch` returns."""
     return models.create(name, **(attributes_of(name, state) | attributes))
 
 
 def attributes_of(name: str, state: State) -> dict[str, Any]:
-    """What a tidy state dict says of its network: the number of classes, and whether
-    it has auxiliary heads."""
+    """Returns the attributes of a network that a tidy state dict determines.
+
+    They are the number of classes, and whether there are auxiliary heads.
+    """
     family = torch_names.family(name)
-    # Without a head, `check` says which entries there should be.
+    # If there is no head, `check` reports the missing entries later.
     head = state.get(f"{family.head}.weight", np.empty(1000))
     found = {"num_classes": len(head)}
     if family.auxiliary:
@@ -170,7 +178,7 @@ def attributes_of(name: str, state: State) -> dict[str, Any]:
 def state_of(
     entries: Sequence[Entry], variables: Mapping[str, Any]
 ) -> dict[str, np.ndarray]:
-    """`to_torch` for a network whose entries are known."""
+    """Returns torchvision's state dict for variables, given the network's entries."""
     known = {"/".join(path): value for path, value in flatten_dict(variables).items()}
     counts = counts_of(entries)
     check(
@@ -189,10 +197,10 @@ def state_of(
 def entries_of(
     name: str, model: nn.Module, input_shape: tuple[int, ...] | None = None
 ) -> list[Entry]:
-    """Every parameter and statistic of `model`, a network `name`.
+    """Returns every parameter and statistic of `model`, a network `name`.
 
     Args:
-      input_shape: of one example; None is that of torchvision's.
+      input_shape: the shape of one example; None: the published one.
 
     Raises:
       UserError: torchvision has no such network, or none with such attributes.
@@ -204,7 +212,10 @@ def entries_of(
 def entries_with(
     names: OtherNames, name: str, model: nn.Module, input_shape: tuple[int, ...]
 ) -> list[Entry]:
-    """Returns the same for a network that has these names; see `entries_of`."""
+    """Returns every parameter and statistic of a network with the given names.
+
+    See `entries_of` for the other arguments.
+    """
     shapes, maps = _shapes(model, input_shape)
     entries = []
     for path, shape in shapes.items():
@@ -212,8 +223,8 @@ def entries_with(
         module = names.translate(model, "/".join(modules))
         if module is None:
             raise UserError(
-                f"torchvision's {name} has nothing like {'/'.join(modules)}: its names "
-                "are those of the network with the architecture's own head and norms."
+                f"torchvision's {name} has nothing like {'/'.join(modules)}: it only "
+                "has names for the architecture's own head and norms."
             )
         rows = maps.get(tuple(modules)) if variable == "kernel" else None
         leaf_name = torch_names.LEAVES[collection, variable]
@@ -226,8 +237,7 @@ def entries_with(
 def unlike_published(
     name: str, entries: Sequence[Entry], num_classes: int
 ) -> str | None:
-    """How the entries differ from those of torchvision's own network; None if they do
-    not."""
+    """Returns how the entries differ from torchvision's network, or None."""
     published = entries_of(name, models.create(name, num_classes=num_classes))
     shapes = {entry.name: entry.torch_shape for entry in entries}
     for entry in published:
@@ -240,9 +250,11 @@ def unlike_published(
 def _with_channels(
     name: str, model: nn.Module, entries: list[Entry], channels: tuple[int, ...]
 ) -> list[Entry]:
-    """Those for images with as many channels as the first convolution was made for.
+    """Returns the entries for images with the channels of the first convolution.
 
-    Where it is not there, `channels` is empty.
+    Args:
+      channels: the number of channels, as a tuple; empty if there is no such
+        convolution.
     """
     shape = models.published_shape(name)
     if channels in ((), shape[-1:]):
@@ -251,10 +263,10 @@ def _with_channels(
 
 
 def check(what: str, expected: Mapping[str, Any], found: Mapping[str, Any]) -> None:
-    """Raises UserError unless the same keys have the same shapes.
+    """Raises `UserError` unless the same keys have the same shapes.
 
     Args:
-      what: the entries are those of `what`.
+      what: the network that the `expected` entries belong to, for the error.
     """
     missing = [key for key in expected if key not in found]
     left_over = [key for key in found if key not in expected]
@@ -274,7 +286,7 @@ def check(what: str, expected: Mapping[str, Any], found: Mapping[str, Any]) -> N
         )
     if complaints:
         raise UserError(
-            f"the weights are not those of {what}: {'; '.join(complaints)}."
+            f"the weights do not belong to {what}: {'; '.join(complaints)}."
         )
 
 
@@ -283,10 +295,10 @@ def _more(keys: Sequence[str]) -> str:
 
 
 def tidy(state: State) -> dict[str, np.ndarray]:
-    """Returns a state dict as PyTorch's `state_dict()` returns it, in NumPy.
+    """Returns a state dict in the form of PyTorch's `state_dict()`, in NumPy.
 
-    Taken off are the dict around it, where it is the entry "state_dict" or "model" of
-    a whole checkpoint, and the prefix "module." of `DataParallel`.
+    If it is the entry "state_dict" or "model" of a whole checkpoint, the dict around it
+    is removed. The prefix "module." of `DataParallel` is removed too.
     """
     for key in ("state_dict", "model"):
         if isinstance(state.get(key), Mapping):
@@ -298,7 +310,7 @@ def tidy(state: State) -> dict[str, np.ndarray]:
 
 
 def as_numpy(value: Any) -> np.ndarray:
-    """An array or a tensor as NumPy has it; bfloat16 tensors become float32."""
+    """Returns an array or tensor as a NumPy array; bfloat16 tensors become float32."""
     if hasattr(value, "detach"):
         value = value.detach().cpu()
         value = value.float() if value.is_floating_point() else value
@@ -306,17 +318,17 @@ def as_numpy(value: Any) -> np.ndarray:
 
 
 def as_float32(key: str, value: np.ndarray) -> np.ndarray:
-    """Raises UserError unless the entry `key` has floating-point numbers."""
+    """Returns an entry as float32. Raises `UserError` if it has other numbers."""
     if not jnp.issubdtype(value.dtype, jnp.floating):
         raise UserError(
-            f"{key} has values of type {value.dtype}: these are no weights, or "
-            "quantized ones."
+            f"{key} has values of type {value.dtype}: weights must be floating-point "
+            "numbers, and not quantized."
         )
     return value.astype(np.float32, copy=False)
 
 
 def counts_of(entries: Iterable[Entry]) -> dict[str, Path]:
-    """By torchvision's name, where the count of each batch normalization is here."""
+    """Returns the path here of each count of batches, by torchvision's name."""
     counts = {}
     for entry in entries:
         collection, *modules, variable = entry.path
@@ -329,11 +341,11 @@ def counts_of(entries: Iterable[Entry]) -> dict[str, Path]:
 def _shapes(
     model: nn.Module, input_shape: tuple[int, ...]
 ) -> tuple[dict[Path, tuple[int, ...]], dict[Path, tuple[int, ...]]]:
-    """Shapes of the variables, in the order in which the network makes them; and by
-    path of a `Dense` that of the map flattened for it.
+    """Returns the shapes of the variables, and the shapes of flattened feature maps.
 
-    The map is the last map that a layer of the same module made, if the `Dense` gets as
-    many values as it has.
+    The variables are in the order in which the network makes them. The feature maps are
+    those that are flattened for a `Dense`, by its path. It is the last feature map of a
+    layer in the same module, if the `Dense` takes as many values as the map has.
     """
     order: list[Path] = []
     last: dict[Path, tuple[int, ...]] = {}
@@ -350,7 +362,7 @@ def _shapes(
             if math.prod(shape) == args[0].shape[-1] > shape[-1]:
                 flattened[*above, name] = shape
         elif not isinstance(context.module, layers.Flatten):
-            # A vector that is not a flattened map has its values in no map's order.
+            # The values of a vector that is not a flattened map are in no map's order.
             last[above] = output.shape[1:] if output.ndim > 2 else (0,)
         return output
 

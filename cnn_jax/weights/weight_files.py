@@ -1,6 +1,6 @@
-"""Weights that are stored: PyTorch's state dicts, and trees of our variables.
+"""Stored weights: state dicts of PyTorch, and trees of this package's variables.
 
-Of a file of PyTorch's only tensors are read: nothing that it holds is executed.
+From a PyTorch file only tensors are read: no code in it is executed.
 """
 
 import contextlib
@@ -30,18 +30,21 @@ from cnn_jax.weights.torch_weights import tidy
 # The content of a folder: the facts as JSON, and an Orbax checkpoint.
 FACTS, VARIABLES = "weights.json", "variables"
 HUB = "hf:"
-# Where other programs' checkpoints have the variables.
+# The names of the tree with the variables in other programs' checkpoints.
 TREES = ("ema", "state", "default", "model")
 
-# Times the size of an archive. PyTorch does not compress.
+# The largest unpacked size, as a multiple of the archive's size. PyTorch does not
+# compress.
 MOST_UNPACKED = 100
 
 SAFE_TORCH = 2, 6
 
 
 class Normalization(NamedTuple):
-    """What a network's images are shifted and divided by, per channel, of values from
-    0 to 1."""
+    """The normalization of a network's images: (image - mean) / std per channel.
+
+    The values of images are from 0 to 1.
+    """
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -49,13 +52,16 @@ class Normalization(NamedTuple):
 
 @dataclass(frozen=True)
 class Weights:
-    """What is stored.
+    """The content of a stored file or folder.
 
     Attributes:
-      arrays: with `facts` by the paths of our variables, "params/stem/conv/kernel",
-        without by torchvision's or timm's names and in their layouts.
-      facts: what is said of the weights as variables of ours, such as the "model".
-      normalization: that of the images that they were trained on, where it is said.
+      arrays: with `facts`, by the paths of this package's variables,
+        "params/stem/conv/kernel"; without `facts`, by torchvision's or timm's names and
+        in their layouts.
+      facts: the facts about weights in the form of this package's variables, such as
+        the "model"; None for weights of other libraries.
+      normalization: the normalization of the images that the weights were trained on,
+        if stated.
     """
 
     arrays: dict[str, np.ndarray]
@@ -64,15 +70,15 @@ class Weights:
 
 
 def read(path: Path | str) -> Weights:
-    """Weights from where they are stored.
+    """Returns stored weights.
 
     Args:
-      path: a .safetensors, .pth or .pt file with torchvision's or timm's names, a
-        folder of `convert`, an Orbax checkpoint that has "params", or, of the Hugging
-        Face hub, "hf:OWNER/NAME" or "hf:OWNER/NAME@REVISION".
+      path: a .safetensors, .pth or .pt file with torchvision's or timm's names; a
+        folder written by `convert`; an Orbax checkpoint with "params"; or, from the
+        Hugging Face hub, "hf:OWNER/NAME" or "hf:OWNER/NAME@REVISION".
 
     Raises:
-      UserError: there is no such thing, or it cannot be read.
+      UserError: the path does not exist, or cannot be read.
     """
     if str(path).startswith(HUB):
         return _read_hub(str(path).removeprefix(HUB))
@@ -82,10 +88,10 @@ def read(path: Path | str) -> Weights:
     if path.is_dir():
         return _read_folder(path)
     if not path.is_file():
-        raise UserError(f"{path} is no regular file, but a pipe or a device.")
+        raise UserError(f"{path} is not a regular file, but a pipe or a device.")
     if path.suffix not in _READERS:
         raise UserError(
-            f"{path} is no file of weights by its name: {', '.join(_READERS)}."
+            f"{path} does not have the name of a weights file: {', '.join(_READERS)}."
         )
     state = tidy(_READERS[path.suffix](path))
     metadata = _metadata(path) if path.suffix == ".safetensors" else {}
@@ -95,10 +101,14 @@ def read(path: Path | str) -> Weights:
 def normalization_of(
     facts: Mapping[str, Any], place: Path | str
 ) -> Normalization | None:
-    """The normalization that "mean" and "std" state; None where they state nothing.
+    """Returns the normalization that "mean" and "std" state, or None.
+
+    Args:
+      facts: may have the numbers "mean" and "std" per channel.
+      place: the source of the facts, for the error.
 
     Raises:
-      UserError: with the place of the facts, numbers that are no normalization.
+      UserError: the numbers are not a normalization.
     """
     try:
         mean, std = (tuple(map(float, facts[key])) for key in ("mean", "std"))
@@ -111,13 +121,13 @@ def normalization_of(
     ):
         raise UserError(
             f"{place} states a normalization by mean {mean} and std {std}, which is "
-            "none: it is damaged, or states something else."
+            "not valid: it is damaged, or states something else."
         )
     return Normalization(mean, std)
 
 
 def _metadata(path: Path) -> dict[str, Any]:
-    """What `write_file` put into the header, as JSON."""
+    """Returns the facts that `write_file` put into the header, decoded from JSON."""
     with safetensors.safe_open(path, framework="np") as file:
         metadata = file.metadata() or {}
     found = {}
@@ -128,7 +138,7 @@ def _metadata(path: Path) -> dict[str, Any]:
 
 
 def _read_hub(name: str) -> Weights:
-    """The weights of a repository of the hub, as timm stores them."""
+    """Returns the weights of a repository on the hub, in timm's format."""
     huggingface_hub = extras.need("huggingface_hub", "hf", f"{HUB}{name}")
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
@@ -148,7 +158,7 @@ def _read_hub(name: str) -> Weights:
             file = fetch("pytorch_model.bin")
         config = json.loads(fetch("config.json").read_text(encoding="utf-8"))
         facts = config.get("pretrained_cfg", {})
-    except Exception as error:  # it has dozens
+    except Exception as error:  # the library raises dozens of types
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise UserError(f"{HUB}{name} cannot be fetched: {reason[0]}") from error
     state = (_read_safetensors if file.suffix == ".safetensors" else _read_torch)(file)
@@ -160,7 +170,7 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
         with safetensors.safe_open(path, framework="np") as file:
             return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except (safetensors.SafetensorError, AttributeError, TypeError) as error:
-        # NumPy has none of the types of 8 bits and below.
+        # NumPy has no floating-point types of 8 bits or fewer.
         raise _unreadable(path, error) from error
 
 
@@ -170,25 +180,28 @@ def _read_torch(path: Path) -> Mapping[str, Any]:
     except ImportError:
         raise UserError(
             f"{path} needs PyTorch to be read: `pip install torch`, or save the "
-            "weights as .safetensors where there is one."
+            "weights as .safetensors where PyTorch is installed."
         ) from None
     if tuple(map(int, torch.__version__.split(".")[:2])) < SAFE_TORCH:
         raise UserError(
             f"{path} needs PyTorch 2.6 or later to be read, and {torch.__version__} is "
-            "installed: files may run code in earlier ones (CVE-2025-32434)."
+            "installed: files may run code in earlier versions (CVE-2025-32434)."
         )
     try:
         _check_archive(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever the bytes provoke
+    except Exception as error:  # damaged bytes cause errors of many types
         raise _unreadable(path, error) from error
     if not isinstance(state, Mapping) or not all(isinstance(k, str) for k in state):
-        raise UserError(f"{path} holds a {type(state).__name__} and no state dict.")
+        raise UserError(
+            f"{path} holds a {type(state).__name__}, and not a state dict: save the "
+            "state dict alone."
+        )
     return state
 
 
 def _check_archive(path: Path) -> None:
-    """Raises `ValueError` for an archive that unpacks to far more than its size."""
+    """Raises `ValueError` if an archive would unpack to far more than its size."""
     if not zipfile.is_zipfile(path):
         return
     with zipfile.ZipFile(path) as archive:
@@ -221,7 +234,7 @@ def _read_folder(path: Path) -> Weights:
     except (KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path / FACTS} is damaged ({error}).") from error
     arrays = _restored(path / VARIABLES)
-    # A flipped byte in array data restores silently.
+    # Orbax restores array data with a flipped byte without an error.
     if damaged := checksums ^ set(_checksums(arrays).items()):
         raise UserError(
             f"{path} is damaged: the checksum of {min(damaged)[0]} is wrong."
@@ -230,22 +243,22 @@ def _read_folder(path: Path) -> Weights:
 
 
 def _read_orbax(path: Path) -> Weights:
-    """A checkpoint whose tree, or a tree in it, has "params"."""
+    """Returns the weights of a checkpoint whose tree, or a subtree, has "params"."""
     items = [path, *(path / name for name in TREES)]
     places = [place for place in items if (place / "_METADATA").exists()]
     if not places:
         raise UserError(
-            f"{path} is no folder of weights: neither a run's (it would have a "
-            f"config.json), nor one of `python -m cnn_jax.convert` ({FACTS}), nor an "
-            "Orbax checkpoint (_METADATA)."
+            f"{path} is not a folder of weights: it is neither a run's folder (with "
+            f"config.json), nor written by `python -m cnn_jax.convert` (with {FACTS}), "
+            "nor an Orbax checkpoint (with _METADATA)."
         )
     arrays = _restored(places[0])
     prefixes = ["", *(f"{name}/" for name in TREES)]
     prefixes += [f"{outer}{name}" for outer in prefixes[1:] for name in prefixes[1:]]
     found = [p for p in prefixes if any(k.startswith(f"{p}params/") for k in arrays)]
     if not found:
-        raise UserError(f"the Orbax checkpoint {path} has no 'params' in it.")
-    # Averages are what evaluation uses.
+        raise UserError(f"the Orbax checkpoint {path} has no 'params'.")
+    # Averaged parameters are preferred, because evaluation uses them.
     averages = [prefix for prefix in found if prefix.endswith("ema/")]
     prefix = (averages or found)[0]
     kinds = tuple(f"{prefix}{kind}/" for kind in ("params", "batch_stats"))
@@ -256,7 +269,7 @@ def _read_orbax(path: Path) -> Weights:
 
 
 def _restored(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of an Orbax checkpoint, by path."""
+    """Returns the arrays of an Orbax checkpoint, by path."""
     try:
         with ocp.PyTreeCheckpointer() as checkpointer:
             tree = checkpointer.restore(orbax_path(path))
@@ -265,12 +278,12 @@ def _restored(path: Path) -> dict[str, np.ndarray]:
             for key, value in flatten_dict(tree, sep="/").items()
             if hasattr(value, "shape")
         }
-    except Exception as error:  # Orbax has many
+    except Exception as error:  # Orbax raises many types
         raise _unreadable(path, error) from error
 
 
 def _checksums(arrays: Mapping[str, np.ndarray]) -> dict[str, int]:
-    """CRC-32 of every array's bytes."""
+    """Returns the CRC-32 of every array's bytes."""
     return {
         key: zlib.crc32(np.ascontiguousarray(value).reshape(-1).view(np.uint8).data)
         for key, value in arrays.items()
@@ -278,21 +291,21 @@ def _checksums(arrays: Mapping[str, np.ndarray]) -> dict[str, int]:
 
 
 def digest(path: Path) -> str:
-    """The SHA-256 of a file."""
+    """Returns the SHA-256 of a file in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def check_folder(path: Path, *, overwrite: bool) -> None:
-    """Raises UserError unless a folder of weights may be written at `path`."""
+    """Raises `UserError` unless a folder of weights may be written at `path`."""
     if path.exists() and not path.is_dir():
         raise UserError(f"--output={path} is a file, not a folder.")
     if not path.is_dir() or not any(path.iterdir()):
         return
     if not (path / FACTS).exists():
         raise UserError(
-            f"--output={path} is not empty and no folder of weights (it has no "
-            f"{FACTS}): take another one."
+            f"--output={path} is not empty and not a folder of weights (it has no "
+            f"{FACTS}): choose another folder."
         )
     if not overwrite:
         raise UserError(f"--output={path} is not empty; --overwrite replaces it.")
@@ -301,7 +314,7 @@ def check_folder(path: Path, *, overwrite: bool) -> None:
     if others or not isinstance(facts, dict) or "checksums" not in facts:
         raise UserError(
             f"--output={path} holds {others[0] if others else FACTS}, which "
-            "`convert` did not write: take another folder."
+            "`convert` did not write: choose another folder."
         )
 
 
@@ -312,10 +325,10 @@ def write_folder(
     *,
     overwrite: bool,
 ) -> None:
-    """Writes {"params", "batch_stats"} as Orbax has it, and `facts` beside them.
+    """Writes {"params", "batch_stats"} as an Orbax checkpoint, and `facts` beside it.
 
     Raises:
-      UserError: as `check_folder`, or the disk cannot be written.
+      UserError: see `check_folder`; also if the disk is not writable.
     """
     check_folder(path, overwrite=overwrite)
     arrays = flatten_dict(variables, sep="/")
@@ -328,7 +341,7 @@ def write_folder(
 
 
 def check_file(path: Path, *, overwrite: bool) -> None:
-    """Raises UserError unless a file of weights may be written at `path`."""
+    """Raises `UserError` unless a file of weights may be written at `path`."""
     if path.suffix != ".safetensors":
         raise UserError(f"--output={path} must be a .safetensors file.")
     if path.is_dir():
@@ -344,23 +357,23 @@ def write_file(
     *,
     overwrite: bool,
 ) -> None:
-    """Writes a state dict, and `facts` into its header.
+    """Writes a state dict, with `facts` in the file's header.
 
     Raises:
-      UserError: as `check_file`, or the disk cannot be written.
+      UserError: see `check_file`; also if the disk is not writable.
     """
     check_file(path, overwrite=overwrite)
     with _replacing(path) as new:
-        # PyTorch's own reader wants to know where the tensors come from.
+        # PyTorch's own reader expects the origin of the tensors.
         metadata = {"format": "pt", **facts}
         safetensors.numpy.save_file(dict(state), new, metadata=metadata)
 
 
 @contextlib.contextmanager
 def _replacing(path: Path) -> Iterator[Path]:
-    """A path beside `path`; what is written there takes its place, or nothing does."""
+    """Yields a temporary path that then replaces `path`, completely or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Not after the path's own name, which may be as long as a name can be.
+    # The name does not contain the path's own name, which may have the maximal length.
     new = path.with_name(f".cnn_jax-{os.getpid()}.tmp")
     old = path.with_name(f".cnn_jax-{os.getpid()}.old")
     try:

@@ -120,7 +120,7 @@ def test_update_replaces_what_is_between_the_marks(tmp_path):
 def test_update_needs_marks(tmp_path):
     path = tmp_path / "README.md"
     path.write_text("no marks")
-    with pytest.raises(UserError, match="has no lines"):
+    with pytest.raises(UserError, match="lacks the lines"):
         overview.update(path, "new")
     assert path.read_text() == "no marks"
 

@@ -32,6 +32,8 @@ def test_all_but_the_table_stays(before, old, tmp_path):
 def test_a_page_without_a_place(page, tmp_path):
     path = tmp_path / "page.md"
     path.write_text(page)
-    with pytest.raises(UserError, match=r"page\.md has no lines '<!-- table -->' and"):
+    with pytest.raises(
+        UserError, match=r"page\.md lacks the lines '<!-- table -->' and"
+    ):
         page_tables.update(path, "table", "new")
     assert path.read_text() == page

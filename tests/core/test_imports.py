@@ -98,7 +98,7 @@ def test_what_leads_nowhere(name, words, project):
 def test_a_thing_of_another_kind_is_not_called(project):
     write(project / "nets_c.py", "def net():\n    raise ValueError\n")
     for name, words in (
-        ("nets_c.net", "is no model (its type is function): it must be a class."),
+        ("nets_c.net", "has the wrong type, function: it must be a class."),
         ("package_a.nets", "is a module"),
     ):
         with pytest.raises(UserError) as error:

@@ -45,6 +45,6 @@ def test_what_fits_and_what_does_not():
 def test_images_of_no_machine_are_refused_at_once(name, options, monkeypatch):
     monkeypatch.setattr(memory, "total", lambda: 2**33)
     begun = time.perf_counter()
-    with pytest.raises(UserError, match=r"GiB of memory, and there are 8\.0 GiB"):
+    with pytest.raises(UserError, match=r"GiB of memory, and there are only 8\.0 GiB"):
         data.load(name, **options)
     assert time.perf_counter() - begun < 20

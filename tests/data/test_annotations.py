@@ -142,7 +142,7 @@ def test_names_with_spaces(voc):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (xml(CAT)[:-9], r"c\.xml is no XML: .*line"),
+        (xml(CAT)[:-9], r"c\.xml is not XML: .*line"),
         (xml(CAT).replace("cat", "cta"), "c.xml: unknown class 'cta'. Did you mean"),
         (xml(CAT).replace("<name>cat</name>", ""), r"c\.xml: object\[0\] has no name"),
         (xml(CAT).replace("xmax", "x"), r"c\.xml: object\[0\] has no bndbox/xmax"),
@@ -159,7 +159,7 @@ def test_names_with_spaces(voc):
             xml(CAT).replace("6.5", "1"),
             r"\(10, 1\) is empty, or not inside .* of 20x16",
         ),
-        (xml(CAT).replace("<xmin>3", "<xmin>-1"), "not inside of the image"),
+        (xml(CAT).replace("<xmin>3", "<xmin>-1"), "not inside the image"),
         (None, r"train\.txt: line 3 is 'c', and no file in Annotations has"),
     ],
 )
@@ -237,8 +237,8 @@ def test_coco(coco_file):
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("image_id", 11, r"json: annotations\[0\]: image_id is 11, which is no id"),
-        ("category_id", 4, "is 4, which is no id among the file's categories"),
+        ("image_id", 11, r"json: annotations\[0\]: image_id is 11, which is not an id"),
+        ("category_id", 4, "is 4, which is not an id among the file's categories"),
         ("bbox", [2, 1, 8], r"\[0\]: bbox is \[2, 1, 8\]; it must be four finite"),
         (
             "bbox",
@@ -265,7 +265,7 @@ def test_files_that_are_no_coco(coco_file, tmp_path):
     ):
         coco(path, pictures)
     for text, message in {
-        "{": r"instances\.json is no JSON file: Expecting",
+        "{": r"instances\.json is not a JSON file: Expecting",
         "[]": r"instances\.json is \[\]; it must be an object with images, annotations",
         "{}": r"instances\.json has no images",
     }.items():

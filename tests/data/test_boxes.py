@@ -20,9 +20,7 @@ def test_what_reaches_beyond_an_image_by_a_pixel_is_cut_off():
         (8, 8, 8 + 1e-9, 9),  # empty in the precision of labels
         (1e308, 0, np.inf, 2),
     ]:
-        with pytest.raises(
-            UserError, match=r"x from .* is empty, or not inside of the"
-        ):
+        with pytest.raises(UserError, match=r"x from .* is empty, or not inside the"):
             boxes.inside(tuple(map(float, box)), (10, 20), "x")
 
 

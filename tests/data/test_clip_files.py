@@ -145,7 +145,7 @@ def test_mistakes_are_one_line(animated, write, tmp_path, monkeypatch):
         "sizes": "several sizes, 8x8 and 9x8",
         "a.gif": "neither an animation nor a video",
         "b.gif": "cannot be read",
-        "still.png": "a still picture, and the frames of a clip belong in a folder",
+        "still.png": "a still picture: put the frames of a clip in a folder",
     }
     if "av" in sys.modules or pytest.importorskip("av"):
         mistakes["a.mp4"] = "cannot be read: Invalid data found"
@@ -225,5 +225,5 @@ def test_frames_are_in_memory_one_at_a_time(tmp_path):
 def test_what_is_no_file(tmp_path):
     for name in ("a.gif", "a.mp4"):
         os.mkfifo(tmp_path / name)
-        with pytest.raises(UserError, match="it is no regular file"):
+        with pytest.raises(UserError, match="it is not a regular file"):
             clip_files.frames(tmp_path / name, everything)

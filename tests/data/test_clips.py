@@ -162,7 +162,7 @@ def test_mistakes_are_one_line(videos, write):
         ({"crop_area": 0.0}, "crop_area=0.0"),
         ({"image_size": (1, 2, 3)}, "image_size is"),
         ({"dir": str(videos / "jump")}, "holds no clips to learn from"),
-        ({"dir": ""}, "the folder that holds the clips"),
+        ({"dir": ""}, "set it to the folder of clips"),
     ):
         with pytest.raises(UserError, match=message):
             load("clips", **options(videos) | change)
@@ -171,7 +171,7 @@ def test_mistakes_are_one_line(videos, write):
         load("clips", **options(videos))
     write(videos / "nothing" / "0.png"), write(videos / "nothing" / "1.png")
     split = load("clips", **options(videos)).splits["train"]
-    with pytest.raises(UserError, match="a still picture, and the frames of a clip"):
+    with pytest.raises(UserError, match="a still picture: put the frames of a clip"):
         list(train_batches(split, batch_size=17, seed=0, start_step=0, stop_step=1))
 
 

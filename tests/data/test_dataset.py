@@ -62,7 +62,7 @@ def test_options_can_be_written_to_a_config():
 @pytest.mark.parametrize("name", ["digit", "digits:x", "tfds", "imagenet", ""])
 def test_unknown_names(name):
     with pytest.raises(
-        UserError, match=r"identities, masks, .*, tfds:NAME|names no set"
+        UserError, match=r"identities, masks, .*, tfds:NAME|lacks the name of a set"
     ):
         data.options(name)
     with pytest.raises(UserError):

@@ -84,7 +84,7 @@ def test_split_folders(tmp_path, write):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"test_identities": 7}, "test_identities=7 of 8 identities: at least"),
+        ({"test_identities": 7}, "test_identities=7 of 8 identities: the training"),
         ({"test_identities": 0}, "test_identities=0 must be at least 2"),
         ({"test_identities": 1}, "test_identities=1 must be at least 2"),
         ({"test_identities": 0.9}, r"test_identities=0\.9 of 8"),
@@ -111,7 +111,7 @@ def test_one_person_is_nobody_to_tell_apart_from(tmp_path, write):
         for i in range(count):
             write(tmp_path / name / f"{i}.png")
     assert len(load("identities", dir=str(tmp_path)).splits["test"].labels) == 11
-    with pytest.raises(UserError, match="pictures of one identity alone"):
+    with pytest.raises(UserError, match="pictures of only one identity"):
         load("identities", dir=str(tmp_path), test_examples=3)
 
 

@@ -85,7 +85,7 @@ IMAGES, LABELS = np.zeros((6, 4, 4, 3), np.uint8), np.array([0, 1] * 3, np.int32
             r"images are float32 \[6, 4, 4, 3\]; they must be uint8 \[n, height",
         ),
         (changed(images=IMAGES[..., 0]), r"images are uint8 \[6, 4, 4\]; they must"),
-        (changed(images=IMAGES[:, :2]), r"the shape \(2, 4, 3\); image_shape says"),
+        (changed(images=IMAGES[:, :2]), r"the shape \(2, 4, 3\); image_shape states"),
         (
             changed(labels=LABELS.astype(np.int64)),
             r"labels are int64 \[6\]; one label an image must be int32 \[n\]",
@@ -96,7 +96,7 @@ IMAGES, LABELS = np.zeros((6, 4, 4, 3), np.uint8), np.array([0, 1] * 3, np.int32
         (changed(labels=LABELS - 1), r"\(-1 to 0 for 2 classes\)"),
         (
             replace(changed(labels=IMAGES[..., 0]), label_kind="pixels"),
-            r"labels have the shape \(4, 4\); label_shape says \(\)",
+            r"labels have the shape \(4, 4\); label_shape states \(\)",
         ),
         (
             replace(load(), label_kind="boxes"),

@@ -220,7 +220,11 @@ def test_values_of_masks_are_those_of_the_file():
 @pytest.mark.parametrize(
     ("picture", "kind", "message"),
     [
-        (RAMP, "JPEG", "stored as JPEG, which changes values: store masks losslessly"),
+        (
+            RAMP,
+            "JPEG",
+            "stored as JPEG, which changes values: store masks in a lossless",
+        ),
         (RAMP, "WEBP", "stored as WEBP, which changes values"),
         (RAMP.astype(np.uint16) * 10, "PNG", "has the value 260, and classes are from"),
         (RAMP.astype(np.int32) - 1, "TIFF", "has the value -1"),

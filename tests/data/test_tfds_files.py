@@ -67,7 +67,7 @@ def test_other_content(folder, name, content):
 def test_truncated_and_missing_files(folder, name):
     path = folder / name
     path.write_text(path.read_text()[:-20])
-    assert f"{path} is no JSON file" in one_line(folder)
+    assert f"{path} is not a JSON file" in one_line(folder)
     path.unlink()
     if name == "features.json":
         assert f"{path} cannot be read: No such file" in one_line(folder)
@@ -212,9 +212,9 @@ def test_features_in_their_former_form(folder):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"dark\n", "has 1 names of classes, 1 of them different, and .* 2 classes"),
-        (b"dark\ndark\n", "has 2 names of classes, 1 of them different"),
-        (b"", "has 0 names"),
+        (b"dark\n", "has 1 class names, 1 of them different, and .* 2 classes"),
+        (b"dark\ndark\n", "has 2 class names, 1 of them different"),
+        (b"", "has 0 class names"),
         (b"dark\nl\xefght\n", "is damaged: 'utf-8' codec"),
     ],
 )
@@ -298,10 +298,10 @@ def test_labels_and_pictures_other_than_declared(folder):
     feature(folder, "image", "image", shape={"dimensions": ["-1", "-1", "4"]})
     assert "features.json is damaged: Acceptable `channels` for" in one_line(folder)
     feature(folder, "image", "image", encodingFormat="png")
-    assert "images of 4 channels" in one_line(folder)
+    assert "images with 4 channels" in one_line(folder)
     feature(folder, "image", "image", shape={"dimensions": ["-1", "-1", "3"]})
     changed(
         folder / "features.json",
         lambda content: nested(content["featuresDict"]["features"]["label"]),
     )
-    assert "its examples are no dictionaries of features" in one_line(folder)
+    assert "its examples are not dictionaries of features" in one_line(folder)

@@ -53,12 +53,12 @@ def test_names_that_the_set_has(prepared_masks):
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("halves", {}, r"no names of its masks' values: set data\.classes"),
+        ("halves", {}, r"no names of mask classes: set data\.classes"),
         ("halves", {"classes": ("a",), "in_memory": True}, "has the value 1, which is"),
         ("named", {"image_size": None}, r"many sizes: set data\.image_size"),
         ("named", {"test_split": "test"}, "unknown split .* 'test'"),
         ("none", {}, "is not prepared"),
-        ("", {}, "names no set: 'tfds_masks:NAME'"),
+        ("", {}, "lacks the name of a set: write 'tfds_masks:NAME'"),
     ],
 )
 def test_mistakes_are_one_line(prepared_masks, name, options, message):
@@ -68,5 +68,5 @@ def test_mistakes_are_one_line(prepared_masks, name, options, message):
 
 
 def test_a_set_without_masks(prepared):
-    with pytest.raises(UserError, match=r"no set for segmentation.*image, label"):
+    with pytest.raises(UserError, match=r"not a set for segmentation.*image, label"):
         load("shapes", prepared)

@@ -97,7 +97,7 @@ def test_photos_of_many_sizes(prepared, monkeypatch):
         ("shapes", {"image_size": 8, "train_split": "train[5:2]"}, "' of .* is empty"),
         ("shapes", {}, r"many sizes: set data\.image_size"),
         ("shapes", {"image_size": -1}, "image_size=-1 must be at least 1"),
-        ("", {}, "names no set"),
+        ("", {}, "lacks the name of a set"),
     ],
 )
 def test_mistakes_are_one_line(prepared, name, options, message):
@@ -136,6 +136,6 @@ def test_damaged_sets_are_one_line(prepared, tmp_path):
     }
     (folder / "features.json").write_text(json.dumps(features))
     with pytest.raises(
-        UserError, match=r"no set for image classification.*image, label"
+        UserError, match=r"not a set for image classification.*image, label"
     ):
         load("tfds:shapes", **options)

@@ -61,7 +61,9 @@ def test_nothing_to_be_found_in_the_test_split(cells, in_memory):
 def test_pictures_in_both_splits(cells):
     _lists(cells, trainval="0123", val="34")
     options = {"dir": str(cells), "in_memory": False}
-    with pytest.raises(UserError, match=r"3\.jpg would be trained on and tested"):
+    with pytest.raises(
+        UserError, match=r"3\.jpg is in the training and in the test split"
+    ):
         data.load("voc", **options, test_split="val")
     both = data.load("voc", **options, test_split="trainval").splits
     assert len(both["test"]) == 4

@@ -149,11 +149,11 @@ def test_a_file_in_both_splits_is_refused(tree, tmp_path):
     for dir, message in ((test, "03.png and .* are the same file"), (tree, "inner")):
         with pytest.raises(UserError, match=message):
             check_apart(below(tree), below(dir)[-1:], named_twice=False)
-    with pytest.raises(UserError, match="would be trained on and tested"):
+    with pytest.raises(UserError, match="is in the training and in the test split"):
         restoration.split(str(tree), str(tree / "inner"))
-    with pytest.raises(UserError, match="would be trained on and tested"):
+    with pytest.raises(UserError, match="is in the training and in the test split"):
         restoration.split(str(tree), str(test))
-    with pytest.warns(DataWarning, match="that are trained on"):
+    with pytest.warns(DataWarning, match="test reads the training pictures"):
         restoration.split(str(tree), str(tree))
 
 
@@ -196,7 +196,7 @@ def test_a_file_in_train_and_test_or_in_two_classes_is_refused(pets, write):
     (root / "train/latest").symlink_to(".")
     assert len(data.load("folder", **options).splits["train"]) == 15
     (root / "test/dog/link.jpg").symlink_to(root / "train/dog/1.jpg")
-    with pytest.raises(UserError, match="would be trained on and tested"):
+    with pytest.raises(UserError, match="is in the training and in the test split"):
         data.load("folder", **options)
     (root / "test/dog/link.jpg").unlink()
     os.link(root / "train/cat/1.png", root / "train/dog/1.png")
@@ -223,7 +223,7 @@ def test_every_source_of_classes_refuses_shared_files(tmp_path, name):
             (tmp_path / split / label).mkdir(parents=True)
             (tmp_path / split / label / f"own.{suffix}").touch()
     os.link(tmp_path / f"train/a/own.{suffix}", tmp_path / f"test/a/link.{suffix}")
-    with pytest.raises(UserError, match="would be trained on and tested"):
+    with pytest.raises(UserError, match="is in the training and in the test split"):
         data.load(name, dir=str(tmp_path))
 
 

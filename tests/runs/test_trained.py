@@ -107,7 +107,7 @@ def test_a_run_may_start_from_a_run(made, values):
     assert f"start from {made.workdir}" in report and "left" not in report
     others = dataclasses.replace(made.dataset, classes=tuple("abcdefghij"))
     _, _, variables, (report,) = trained.started(config, others)
-    assert "head: the file's classes are others" in report
+    assert "head: the file's classes are not the network's" in report
     assert "head" not in variables["params"]
 
 

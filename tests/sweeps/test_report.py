@@ -215,7 +215,7 @@ def test_a_page_without_a_place_for_it(tmp_path):
     from cnn_jax.analysis import page_tables
 
     (tmp_path / "page.md").write_text("nothing")
-    with pytest.raises(UserError, match="no lines '<!-- rates -->'"):
+    with pytest.raises(UserError, match="lacks the lines '<!-- rates -->'"):
         page_tables.update(Path(tmp_path / "page.md"), "rates", "text")
 
 

@@ -57,7 +57,7 @@ def test_other_classes(keys):
     said = keys.other_classes(ENTRIES, more, None, None)
     assert said == "7 classes in the file, 3 here"
     assert keys.other_classes(ENTRIES, found, "abc", "abc") is None
-    assert "others" in keys.other_classes(ENTRIES, found, "abc", "abd")
+    assert "not the network" in keys.other_classes(ENTRIES, found, "abc", "abd")
 
 
 def test_no_last_layer_or_a_single_number_has_no_other_classes(keys):

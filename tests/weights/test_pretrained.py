@@ -71,7 +71,7 @@ def test_all_of_a_networks_own_weights():
     ("classes", "words"),
     [
         (["a", "b", "c", "d"], "head: 3 classes in the file, 4 here"),
-        (["b", "a", "c"], "head: the file's classes are others"),
+        (["b", "a", "c"], "head: the file's classes are not the network's"),
     ],
 )
 def test_a_head_of_other_classes_is_left_out(classes, words):
@@ -149,7 +149,7 @@ def test_weights_that_do_not_fit(change, words):
 def test_weights_of_another_network_are_named():
     weights = weights_of(plain(), name="resnet20")
     del weights.arrays["params/stage1_layer1/conv/kernel"]
-    with pytest.raises(UserError, match="not those of plain, but of resnet20"):
+    with pytest.raises(UserError, match="not belong to plain, but to resnet20"):
         fit(weights, plain())
 
 
@@ -157,7 +157,7 @@ def test_nothing_of_the_weights_fits():
     """Neither network has a layer before its head."""
     line = models.create("mlp", num_classes=3, hidden=())
     weights = weights_of(line, "mlp")
-    with pytest.raises(UserError, match="nothing of it fits mlp: head: 3 classes"):
+    with pytest.raises(UserError, match="no entry fits mlp: head: 3 classes"):
         fit(weights, models.create("mlp", num_classes=4, hidden=()), "mlp")
 
 
@@ -174,7 +174,7 @@ def test_our_weights_of_a_backbone():
     assert found.keys() == expected.keys() != set()
     for key, value in expected.items():
         np.testing.assert_array_equal(found[key], value)
-    assert "those of the backbone plain, without its head" in loaded.report
+    assert "the backbone plain, without its head" in loaded.report
 
 
 class Theirs(nn.Module):
@@ -347,7 +347,7 @@ def test_a_detector_of_other_classes():
     for classes, words in (
         ("abc", None),
         ("ab", "head: 3 classes in the file, 2 here"),
-        ("abd", "head: the file's classes are others"),
+        ("abd", "head: the file's classes are not the network's"),
     ):
         model = detector(len(classes))
         found = pretrained.fit(weights, "x", name, model, size, list(classes))

@@ -1,4 +1,4 @@
-"""Augmentations of the images to train on. Each stands in its own file."""
+"""Augmentations of the training images, one file each."""
 
 import inspect
 from collections.abc import Sequence
@@ -12,17 +12,18 @@ from cnn_jax.data.augmentations.flip import Flip
 from cnn_jax.data.augmentations.light import Light
 from cnn_jax.data.augmentations.rotation import Rotation
 
-# In the order in which they are applied.
+# The built-in augmentations, in the order of their application.
 BUILT_IN: tuple[type[Augmentation], ...] = (Crop, Flip, Rotation, Light)
-# The key that names further ones, by their import paths.
+# The key `data.augmentations`: import paths of further augmentations.
 NAMES = Key(tuple[str, ...], ())
 
 
 def find(names: Sequence[str] = ()) -> list[type[Augmentation]]:
-    """Returns all augmentations of a config: ours, and those at import paths.
+    """Returns all augmentations of a config: the built-in ones, and those at import
+    paths.
 
     Raises:
-      UserError: a path leads to no augmentation.
+      UserError: a path does not lead to an augmentation.
     """
     found = list(BUILT_IN)
     for name in names:
@@ -37,21 +38,21 @@ def find(names: Sequence[str] = ()) -> list[type[Augmentation]]:
 
 
 def options(names: Sequence[str] = ()) -> dict[str, Key]:
-    """Returns the keys of config group `data` that augmentations read.
+    """Returns the keys of config group `data` that the augmentations read.
 
     Args:
-      names: further augmentations, `data.augmentations`.
+      names: import paths of further augmentations, `data.augmentations`.
 
     Raises:
-      UserError: as `find`, and where two augmentations read the same key.
+      UserError: see `find`; also if two augmentations read the same key.
     """
     known: dict[str, Key] = {"augmentations": NAMES}
     for kind in find(names):
         own = keywords(kind)
         if both := own.keys() & known.keys():
             raise UserError(
-                f"the augmentation {kind.__qualname__} has a key '{min(both)}', which "
-                "is taken: rename it."
+                f"augmentation {kind.__qualname__} has a key '{min(both)}', which "
+                "another augmentation uses: rename it."
             )
         known |= own
     return known

@@ -1,4 +1,4 @@
-"""The types of an augmentation: a pure function of a key, with its config keys."""
+"""The base classes of augmentations: pure functions of a random key."""
 
 import dataclasses
 import zlib
@@ -15,7 +15,7 @@ Image = UInt8[Array, "*depth height width channels"]
 
 @dataclasses.dataclass(frozen=True)
 class Augmentation:
-    """A random change of the images to train on, inside the compiled step.
+    """A random change of the training images, inside the compiled step.
 
     A subclass is a frozen dataclass. Its keyword-only fields are keys of the config
     group `data`, with their ranges in their type hints:
@@ -28,35 +28,35 @@ class Augmentation:
                 inverted = jax.random.bernoulli(key, self.inverted)
                 return jnp.where(inverted, 255 - image, image)
 
-    An example gets the same change wherever in a batch, on whichever device or host it
-    lies. All frames of a clip, or slices of a volume, are changed alike.
+    The change of an example does not depend on its place in the batch, nor on its
+    device or host. All frames of a clip, or slices of a volume, get the same change.
     """
 
     @property
     def on(self) -> bool:
-        """Whether the values change anything."""
+        """Whether the values of the fields change anything."""
         return True
 
     def key(self, example: Key[Array, ""]) -> Key[Array, ""]:
-        """Returns the augmentation's own key, from that of an example in an epoch."""
+        """Returns the augmentation's own key, derived from the key of an example."""
         name = type(self).__qualname__.encode()
         return jax.random.fold_in(example, zlib.crc32(name))
 
     def image(self, key: Key[Array, ""], image: Image) -> Image:
-        """Returns the changed image, of the same shape."""
+        """Returns the changed image, with the same shape."""
         raise NotImplementedError
 
     def moves(self, key: Key[Array, ""], size: tuple[int, int]) -> tuple[Move, ...]:
-        """Returns what is done to labels that lie in an image of `size`: nothing."""
+        """Returns the moves of pixels in an image of `size`; none by default."""
         del key, size
         return ()
 
     def takes(self, labels: LabelKind) -> bool:
-        """Returns whether images with labels of a kind can be changed."""
+        """Returns whether images with labels of this kind can be changed."""
         return labels.recolorable
 
     def needs(self, labels: LabelKind) -> tuple[Need, ...]:
-        """Returns what the augmentation takes of data with labels of a kind."""
+        """Returns the needs for data with labels of this kind; see `core.fit`."""
         if self.takes(labels):
             return ()
         _, off = self.settings()
@@ -68,7 +68,7 @@ class Augmentation:
         return Part(on, takes=self.needs(labels))
 
     def settings(self) -> tuple[str, str]:
-        """Returns what turned it on, "config.data.flip=True", and how to undo this."""
+        """Returns what turned it on ("config.data.flip=True"), and how to undo this."""
         changed = {
             f"config.data.{field.name}": (getattr(self, field.name), field.default)
             for field in dataclasses.fields(self)
@@ -83,7 +83,7 @@ class Augmentation:
 
 
 class Movement(Augmentation):
-    """An augmentation that moves pixels. Labels that lie in the image move with it."""
+    """An augmentation that moves pixels, and labels with positions in the image."""
 
     def moved(
         self,
@@ -94,13 +94,13 @@ class Movement(Augmentation):
         factor: int = 1,
         nearest: bool = False,
     ) -> Image:
-        """Returns a moved image or other picture; see `labels.kind.Move`."""
+        """Returns the moved image, or another moved picture; see `labels.kind.Move`."""
         raise NotImplementedError
 
     def points(
         self, key: Key[Array, ""], points: Float[Array, "n 2"], *, size: tuple[int, int]
     ) -> Float[Array, "n 2"]:
-        """Returns where points (row, column) of an image of `size` go, in pixels."""
+        """Returns the new positions of points (row, column) of an image of `size`."""
         raise NotImplementedError
 
     def image(self, key: Key[Array, ""], image: Image) -> Image:

@@ -1,4 +1,4 @@
-"""A crop at a random place of the image with an edge of black."""
+"""A crop at a random place of the image, after black padding."""
 
 from dataclasses import dataclass
 
@@ -14,11 +14,11 @@ from cnn_jax.data.labels.kind import LabelKind
 
 @dataclass(frozen=True, kw_only=True)
 class Crop(Movement):
-    """A crop of the original size.
+    """A crop at a random place of the padded image, with the image's original size.
 
     Attributes:
-      crop_padding: pixels of black added on each side before the crop (4 for CIFAR in
-        He et al. 2016); 0: no crop.
+      crop_padding: black pixels added on each side before the crop (4 for CIFAR in He
+        et al. 2016); 0: no crop.
     """
 
     crop_padding: Edge = 0
@@ -31,7 +31,7 @@ class Crop(Movement):
         return jax.random.split(example)[0]
 
     def start(self, key: Key[Array, ""]) -> Int32[Array, "2"]:
-        """Returns the padded image's rows above and columns left of the crop."""
+        """Returns the crop's upper left corner (row, column) in the padded image."""
         return jax.random.randint(key, (2,), 0, 2 * self.crop_padding + 1)
 
     def moved(
@@ -43,7 +43,7 @@ class Crop(Movement):
         factor: int = 1,
         nearest: bool = False,
     ) -> Image:
-        del nearest  # no pixel is mixed with another
+        del nearest  # pixels are not interpolated
         p = self.crop_padding * factor
         whole = ((0, 0),) * (image.ndim - 3)
         padding = (*whole, (p, p), (p, p), (0, 0))

@@ -1,4 +1,4 @@
-"""A mirror image."""
+"""Random mirroring of left and right."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from cnn_jax.data.labels.kind import LabelKind
 
 @dataclass(frozen=True, kw_only=True)
 class Flip(Movement):
-    """Left and right exchanged with probability 1/2.
+    """A mirror image, left and right exchanged, with probability 1/2.
 
     Attributes:
       flip: whether images are mirrored.
@@ -45,7 +45,7 @@ class Flip(Movement):
         factor: int = 1,
         nearest: bool = False,
     ) -> Image:
-        del outside, factor, nearest  # the same pixels, in another order
+        del outside, factor, nearest  # pixels only change their order
         return jnp.where(self.mirrored(key), image[..., ::-1, :], image)
 
     def points(

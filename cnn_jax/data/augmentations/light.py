@@ -1,4 +1,4 @@
-"""Another brightness, contrast and saturation."""
+"""Random brightness, contrast and saturation."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -13,11 +13,12 @@ from cnn_jax.data.augmentations.augmentation import Augmentation, Image
 
 @dataclass(frozen=True, kw_only=True)
 class Light(Augmentation):
-    """Images in another light, as by torchvision's `ColorJitter`.
+    """Random brightness, contrast and saturation, as in torchvision's `ColorJitter`.
 
     Attributes:
-      jitter: brightness, contrast and, of colors, saturation are multiplied with
-        factors from 1 - jitter to 1 + jitter (0.4 for ImageNet in many recipes).
+      jitter: brightness, contrast and, for color images, saturation are multiplied by
+        random factors between 1 - jitter and 1 + jitter (0.4 for ImageNet in many
+        recipes).
     """
 
     jitter: Annotated[float, Range(least=0, most=1)] = 0.0
@@ -40,11 +41,11 @@ def relit(
     contrast: Float[Array, ""] | float,
     saturation: Float[Array, ""] | float,
 ) -> Image:
-    """Returns an image with other brightness, contrast and saturation.
+    """Returns an image with another brightness, contrast and saturation.
 
-    One after the other, its distances to black, to its mean luma and, of colors, to
-    each pixel's own luma are multiplied, as by Pillow's `ImageEnhance`. A factor of 1
-    changes nothing.
+    Three steps multiply the distance of each pixel value to black, to the image's mean
+    luma, and, for color images, to the pixel's own luma, as in Pillow's `ImageEnhance`.
+    A factor of 1 changes nothing.
     """
     x = jnp.clip(image.astype(jnp.float32) * brightness, 0, 255)
     mean = _luma(x).mean()
@@ -56,7 +57,7 @@ def relit(
 
 
 def _luma(x: Float[Array, "*size channels"]) -> Float[Array, "*size 1"]:
-    """Returns the luma of ITU-R BT.601; a gray image is its own."""
+    """Returns the luma (ITU-R BT.601); a gray image is returned as it is."""
     if x.shape[-1] != 3:
         return x
     return (x * jnp.array([0.299, 0.587, 0.114])).sum(-1, keepdims=True)

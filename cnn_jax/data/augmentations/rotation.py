@@ -1,4 +1,4 @@
-"""A rotation about the middle of the image."""
+"""A random rotation about the center of the image."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -14,10 +14,10 @@ from cnn_jax.data.augmentations.augmentation import Image, Movement
 
 @dataclass(frozen=True, kw_only=True)
 class Rotation(Movement):
-    """A rotation in the image's plane, by a uniform angle to either side.
+    """A rotation in the image plane, by a uniformly drawn angle in both directions.
 
-    Images are resampled bilinearly, with black around them, and labels of pixels take
-    the nearest one.
+    Images are resampled bilinearly, with black outside of the image. Pixel labels take
+    the nearest pixel.
 
     Attributes:
       rotation: the largest angle in degrees; 0: no rotation.
@@ -63,12 +63,12 @@ def rotated(
 
     Args:
       outside: the value of pixels from outside of the image.
-      nearest: take the nearest pixel in place of bilinear interpolation.
+      nearest: take the nearest pixel instead of bilinear interpolation.
     """
     *_, height, width, channels = image.shape
     middle = (jnp.array([height, width], jnp.float32) - 1) / 2
     grid = jnp.stack(jnp.meshgrid(*map(jnp.arange, (height, width)), indexing="ij"), -1)
-    # Where each pixel comes from.
+    # The place in the image that each pixel comes from.
     places = jnp.moveaxis((grid - middle) @ _matrix(angle).T + middle, -1, 0)
 
     def plane(values: Float[Array, "height width"]) -> Float[Array, "height width"]:
@@ -83,7 +83,7 @@ def rotated(
 
 
 def _matrix(angle: Float[Array, ""] | float) -> Float[Array, "2 2"]:
-    """Returns the matrix from places in the rotated image to those in the image."""
+    """Returns the matrix from places in the rotated image to places in the image."""
     radians = jnp.deg2rad(angle)
     cos, sin = jnp.cos(radians), jnp.sin(radians)
     return jnp.array([[cos, sin], [-sin, cos]])

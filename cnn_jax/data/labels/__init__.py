@@ -1,4 +1,4 @@
-"""Label kinds: what the labels of a data set are. Each stands in its own file."""
+"""Label kinds: the types of labels that data sets have, one file each."""
 
 from cnn_jax.core import imports
 from cnn_jax.core.errors import UserError
@@ -16,12 +16,14 @@ KINDS: dict[str, LabelKind] = {
 
 
 def find(name: str) -> LabelKind:
-    """Returns the label kind of a name, or at an import path.
+    """Returns the label kind with a name, or at an import path.
 
     Raises:
-      UserError: there is none.
+      UserError: there is no such label kind.
     """
     found = imports.find("label kind", name, KINDS)
     if not isinstance(found, LabelKind):
-        raise UserError(f"'{name}' is {found!r}; it must be an object of LabelKind.")
+        raise UserError(
+            f"label kind '{name}' is {found!r}; it must be an instance of LabelKind."
+        )
     return found

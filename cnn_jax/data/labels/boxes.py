@@ -1,4 +1,4 @@
-"""Boxes around the objects of an image."""
+"""The label kind of bounding boxes around the objects of an image."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,14 +7,15 @@ import numpy as np
 
 from cnn_jax.data.labels.kind import LabelKind, Move, Shape
 
-LEAST = 2.0  # pixels: a box that was cut to a side below it has left the image
+LEAST = 2.0  # pixels; a box that is cut off to a shorter side has left the image
 
 
 class Boxes(LabelKind):
     """Labels float32 [n, most, 5]: rows (class, top, left, bottom, right) in pixels.
 
-    The class of a row that only fills up is -1; see `padded`. An augmentation moves the
-    corners of a box; the new box is the one around them, cut off at the image's edges.
+    Padding rows have the class -1; see `padded`. An augmentation moves the corners of a
+    box. The new box is the smallest one around the moved corners, cut off at the
+    image's edges.
     """
 
     name = "boxes"
@@ -30,11 +31,14 @@ class Boxes(LabelKind):
         return labels[..., 0][labels[..., 0] >= 0]
 
     def moved(self, label: Any, moves: Sequence[Move], size: tuple[int, int]) -> Any:
-        """Rows of which the image's edges leave less than `LEAST` pixels a side lose
-        their class."""
+        """Returns the boxes after the moves.
+
+        A row loses its class if the image's edges cut a side of its box to less than
+        `LEAST` pixels.
+        """
         if not moves:
             return label
-        import jax.numpy as jnp  # not above: reading data needs no JAX
+        import jax.numpy as jnp  # not at the top: reading data needs no JAX
 
         boxes, cut = label[:, 1:], jnp.zeros(len(label), bool)
         for move in moves:
@@ -59,7 +63,7 @@ BOXES = Boxes()
 
 
 def padded(rows: np.ndarray, most: int) -> np.ndarray:
-    """Returns rows [n, 5] as float32 [most, 5], filled up with (-1, 0, 0, 0, 0)."""
+    """Returns rows [n, 5] as float32 [most, 5], padded with (-1, 0, 0, 0, 0)."""
     label = np.zeros((most, 5), np.float32)
     label[:, 0] = -1
     label[: len(rows)] = rows
@@ -72,7 +76,7 @@ def _corners(boxes: Any) -> Any:
 
 
 def _around(corners: Any) -> Any:
-    """Returns the boxes [n, 4] around corners [4 n, 2]."""
+    """Returns the boxes [n, 4] around the corners [4 n, 2] of each box."""
     import jax.numpy as jnp
 
     corners = corners.reshape(-1, 4, 2)

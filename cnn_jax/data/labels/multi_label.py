@@ -1,4 +1,4 @@
-"""Any number of classes for each image."""
+"""The label kind of any number of classes for each image."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from cnn_jax.data.labels.kind import LabelKind, Shape
 
 
 class MultiLabel(LabelKind):
-    """Labels uint8 [n, classes], 1 for each class that an image has, and else 0."""
+    """Labels uint8 [n, classes]: 1 for each class that an image has, otherwise 0."""
 
     name = "multi_label"
     described = "any number of classes an image"
@@ -22,7 +22,7 @@ class MultiLabel(LabelKind):
         if labels.shape[-1] != classes or labels.max(initial=0) > 1:
             raise UserError(
                 f"the labels of the {role} split must be 0 or 1 for each of the "
-                f"{classes} classes; they are {labels.shape[-1]} numbers of up to "
+                f"{classes} classes; they are {labels.shape[-1]} numbers up to "
                 f"{labels.max(initial=0)}."
             )
 

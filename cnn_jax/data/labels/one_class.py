@@ -1,4 +1,4 @@
-"""One class for each image."""
+"""The label kind of one class for each image."""
 
 import numpy as np
 

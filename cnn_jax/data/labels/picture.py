@@ -1,4 +1,4 @@
-"""A picture as the target of each image."""
+"""The label kind of a target picture for each image."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,8 +11,8 @@ from cnn_jax.data.labels.kind import LabelKind, Move, Shape
 class Picture(LabelKind):
     """Labels uint8 [n, factor * height, factor * width, channels].
 
-    A target has the values that the image would have, so images cannot be recolored
-    alone.
+    The target shows the same content as the image, so changing the colors of the image
+    alone would make them disagree.
     """
 
     name = "picture"

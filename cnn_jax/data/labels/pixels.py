@@ -1,4 +1,4 @@
-"""One class for each pixel."""
+"""The label kind of one class for each pixel."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,13 +7,13 @@ import numpy as np
 
 from cnn_jax.data.labels.kind import LabelKind, Move, Shape
 
-IGNORED = 255  # the label of a pixel that belongs to no class, or to no image
+IGNORED = 255  # the label of a pixel without a class, or outside of the image
 
 
 class Pixels(LabelKind):
     """Labels uint8 [n, height, width]; a pixel without a class is `IGNORED`.
 
-    Pixels that an augmentation brings in from outside of the image are `IGNORED`.
+    Pixels that an augmentation moves in from outside of the image are `IGNORED` too.
     """
 
     name = "pixels"

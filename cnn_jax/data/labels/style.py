@@ -1,4 +1,4 @@
-"""A style beside each picture."""
+"""The label kind of pairs of a content and a style."""
 
 import numpy as np
 
@@ -6,8 +6,10 @@ from cnn_jax.data.labels.kind import LabelKind, Shape
 
 
 class Style(LabelKind):
-    """Labels int32 [n], the number of the style; images are pairs [n, 2, ...] of a
-    content and a style, which are not augmented."""
+    """Labels int32 [n], the index of the style.
+
+    Images are pairs [n, 2, ...] of a content and a style. They are not augmented.
+    """
 
     name = "style"
     described = "a style beside each picture"

@@ -34,7 +34,7 @@ def test_classes_out_of_range(name):
 def test_a_kind_from_outside():
     path = "cnn_jax.data.labels.pixels.PIXELS"
     assert labels.find(path) is labels.PIXELS
-    with pytest.raises(UserError, match="must be an object of LabelKind"):
+    with pytest.raises(UserError, match="must be an instance of LabelKind"):
         labels.find("cnn_jax.data.labels.pixels.IGNORED")
     with pytest.raises(UserError, match="unknown label kind 'pixel'"):
         labels.find("pixel")
