@@ -1,4 +1,4 @@
-"""Optimizers: optax chains with the field's conventions for weight decay."""
+"""Optimizers: optax chains with the usual conventions for weight decay."""
 
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any
@@ -14,7 +14,7 @@ from cnn_jax.training import freezing
 from cnn_jax.training.config import Config, arguments
 from cnn_jax.training.schedules import Schedule
 
-# Weight decay leaves biases, normalization and pixels alone (He et al. 2019, "Bag of
+# Weight decay skips biases, normalization and optimized pixels (He et al. 2019, "Bag of
 # Tricks", section 3.1).
 NOT_DECAYED = {"bias", "scale", "pixels"}
 
@@ -26,10 +26,10 @@ def sgd(
     nesterov: bool = False,
     weight_decay: NotNegative = 0.0,
 ) -> optax.GradientTransformation:
-    """Gradient descent with momentum; decay is part of the gradient (L2).
+    """Gradient descent with momentum; weight decay is added to the gradient (L2).
 
     Raises:
-      UserError: Nesterov's momentum without a momentum.
+      UserError: if `nesterov` is true and `momentum` is 0.
     """
     if nesterov and not momentum:
         raise UserError(
@@ -49,7 +49,7 @@ def adamw(
     eps: Positive = 1e-8,
     weight_decay: NotNegative = 0.01,
 ) -> optax.GradientTransformation:
-    """Adam with decay apart from the gradient (Loshchilov and Hutter 2019)."""
+    """Adam with decoupled weight decay (Loshchilov and Hutter 2019)."""
     return optax.adamw(
         schedule, b1, b2, eps, weight_decay=weight_decay, mask=decay_mask
     )
@@ -62,10 +62,10 @@ def lion(
     b2: Rate = 0.99,
     weight_decay: NotNegative = 0.0,
 ) -> optax.GradientTransformation:
-    """The sign of an interpolated momentum, with decay apart from the gradient.
+    """Lion: the sign of an interpolated momentum, with decoupled weight decay.
 
     Chen et al. 2023, "Symbolic Discovery of Optimization Algorithms", algorithm 2. The
-    authors advise a learning rate 3 to 10 times smaller than AdamW's, and a weight
+    authors recommend a learning rate 3 to 10 times smaller than AdamW's, and a weight
     decay larger by the same factor.
     """
     return optax.lion(schedule, b1, b2, weight_decay=weight_decay, mask=decay_mask)
@@ -79,10 +79,10 @@ OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
 
 
 def find(name: str) -> Callable[..., optax.GradientTransformation]:
-    """Returns an optimizer by name: one of `OPTIMIZERS`, or a function of a user's.
+    """Returns an optimizer by name: one of `OPTIMIZERS`, or a function of the user's.
 
     Raises:
-      UserError: there is none.
+      UserError: if there is no such optimizer.
     """
     wanted = "a function of a schedule that returns an optax.GradientTransformation"
     return imports.find("optimizer", name, OPTIMIZERS, accepts=callable, wanted=wanted)
@@ -91,13 +91,15 @@ def find(name: str) -> Callable[..., optax.GradientTransformation]:
 def planned(
     group: Config, schedule: Schedule, plan: freezing.Plan | None
 ) -> optax.GradientTransformation:
-    """Returns the optimizer of a config's group, for all that a plan ever trains.
+    """Returns the optimizer of a config, for all parameters that a plan ever trains.
 
     Args:
-      plan: how each parameter is trained; None: every parameter alike.
+      group: the config's group `optimizer`.
+      schedule: the learning rate at each step.
+      plan: how each parameter is trained; None trains every parameter alike.
 
     Raises:
-      UserError: the optimizer of a user's fails, or returns something else.
+      UserError: if a user's optimizer fails, or returns no optax transformation.
     """
     of_name = find(group.name)
     options = arguments(group, of_name)
@@ -116,8 +118,8 @@ def planned(
         if part == freezing.Part():
             return of_rate(schedule)
         start = part.start
-        assert start is not None  # parts that are never trained are in no group
-        # The optimizer of a frozen part does not count the steps.
+        assert start is not None  # `plan.groups()` leaves out parts never trained
+        # An optimizer does not count the steps while its part is frozen.
         return of_rate(lambda count: part.rate * schedule(count + start))
 
     groups = plan.groups() if plan else {freezing.Part(): "all"}
@@ -138,11 +140,11 @@ def make(
     clip_norm: Positive | None = None,
     ema_decay: Rate | None = None,
 ) -> optax.GradientTransformation:
-    """`optimizer` on gradients whose global norm is at most `clip_norm`.
+    """Returns `optimizer` with gradients clipped to the global norm `clip_norm`.
 
-    `learning_rate` (the schedule's peak; 0 changes the batch statistics alone) and
-    `ema_decay` (the rate of the moving average of the parameters, which evaluation then
-    uses) are read by the loop.
+    Other functions read `learning_rate`, the peak of the schedule (0 updates only the
+    batch statistics), and `ema_decay`, the decay of the moving average of the
+    parameters. With `ema_decay`, evaluation uses the average.
     """
     del learning_rate, ema_decay
     if clip_norm is None:
@@ -154,10 +156,13 @@ def grouped(
     optimizers: Mapping[str, optax.GradientTransformation],
     group_of: Callable[[tuple[str, ...]], str],
 ) -> optax.GradientTransformation:
-    """Each parameter by the optimizer of its group, which its path tells.
+    """Returns an optimizer that updates each group with the group's own optimizer.
 
-    A group rests, and so does its optimizer's count of steps, where there are no
-    gradients for it.
+    If a group has no gradients, it does not change, and its optimizer counts no step.
+
+    Args:
+      optimizers: an optimizer for each group.
+      group_of: a function from a parameter's path to the name of its group.
     """
 
     def split(tree: Any) -> dict[str, Any]:
@@ -181,8 +186,10 @@ def grouped(
 
 
 def decay_mask(params: Any) -> Any:
-    """Returns True where weight decay applies: to parameters of more than one
-    dimension whose name is none of `NOT_DECAYED`."""
+    """Returns a tree that is True for the parameters that weight decay applies to.
+
+    They have more than one dimension and a name not in `NOT_DECAYED`.
+    """
 
     def decayed(path: tuple, leaf: Any) -> bool:
         return path[-1].key not in NOT_DECAYED and leaf.ndim > 1

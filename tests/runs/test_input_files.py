@@ -1,4 +1,4 @@
-"""The user's files, as a run's network takes them."""
+"""Readers that turn the user's files into inputs of a run's network."""
 
 from pathlib import Path
 from types import SimpleNamespace

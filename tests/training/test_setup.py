@@ -166,7 +166,7 @@ def test_the_augmentation_is_that_of_the_labels(training_of):
         ({"optimizer": {"momentum": 1.5}}, r"optimizer\.momentum"),
         (
             {"optimizer": {"reinitialize": "head"}},
-            r"reinitialize draws anew what config\.model\.init_from would give",
+            r"reinitialize replaces parameters from config\.model\.init_from",
         ),
         ({"optimizer": {"freeze": ".*"}}, "leave no parameter to train"),
     ],
