@@ -53,7 +53,7 @@ def test_a_bad_line_does_not_stop_a_run(bad, path):
     assert left == path.read_bytes() == (LINES[0] + LINES[1]).encode()
     assert complaint == (
         f"{path} differs from what the run wrote: "
-        "1 line cannot be read, and will be left out."
+        "1 line cannot be read and will be removed."
     )
 
 
