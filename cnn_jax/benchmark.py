@@ -13,8 +13,8 @@ metrics and the parameter update. The input is one batch of random images that i
 already on the device, so no data is loaded. GFLOP/s count two operations for each
 multiply-accumulate of the layer table (`cnn_jax.summary`), and three times as many in
 training. "of peak" divides them by the GFLOP/s of a large matrix product in the same
-dtype, measured just before. Memory is the peak that the device recorded; without such
-a record it is the compiler's estimate.
+dtype, measured just before. Memory is the peak that the device recorded or, if it
+records none, the compiler's estimate.
 
 --peer also times another implementation of the network, with the same weights. The two
 take turns, a few steps each. The peer is PyTorch, or plain Flax as in flax's ImageNet
@@ -125,7 +125,7 @@ def _parser() -> command.Parser:
         "--seconds",
         type=command.count,
         default=60,
-        help="stop after so many seconds and three samples (default: 60)",
+        help="seconds after which three samples are enough (default: 60)",
     )
     parser.add_argument("--format", choices=["table", "json"], default="table")
     parser.add_argument(

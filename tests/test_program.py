@@ -516,7 +516,7 @@ def test_predict_writes_the_picture_of_a_run_of_one(done, call, tmp_path):
     assert made.shape == (32, 32, 3)
     assert 0 < np.abs(made.astype(int) - content).mean() < 20  # after two steps
     for flags, message in (
-        ([embedded("coffee.png")], "changed one picture, an embedded one"),
+        ([embedded("coffee.png")], "trained to change one picture, an embedded one"),
         ([file, f"--style={file}"], "has one fixed style"),
     ):
         code, _, err = call("predict", f"--workdir={workdir}", *flags)

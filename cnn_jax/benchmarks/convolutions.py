@@ -127,7 +127,7 @@ def rows(protocol: Protocol) -> Iterator[Row]:
 
 
 def markdown(found: list[Row]) -> str:
-    """Returns a table with a row per kind and mode: times and ratios to ours."""
+    """Returns a table with a row per kind and mode: times, and ratios of ours."""
     lines = []
     for row in found:
         times = row["step_ms"]

@@ -188,12 +188,12 @@ def _memory_columns(memory: dict[str, int] | None) -> list[str]:
 
 
 def _range(values: Sequence[int]) -> str:
-    """`3-20`, or `3` where all are the same."""
+    """Returns the range of numbers, `3-20`, or `3` if all are equal."""
     return "-".join(map(str, sorted({min(values), max(values)})))
 
 
 def _three_digits(value: int | float) -> str:
-    """Of what follows the point, no more than makes three digits."""
+    """Returns a number with three significant digits, or with all integer digits."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 

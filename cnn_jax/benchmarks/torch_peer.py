@@ -44,10 +44,7 @@ def vision(purpose: str) -> Any:
     module()
     try:
         import torchvision
-    except (
-        ImportError,
-        RuntimeError,
-    ) as error:  # RuntimeError: built for another PyTorch
+    except (ImportError, RuntimeError) as error:  # RuntimeError: another PyTorch
         raise NoPeer(
             f"--peer=torch needs torchvision for {purpose}: python -m pip install "
             "torchvision."

@@ -89,9 +89,7 @@ def show(
             *(_text(row.get(key), key in shares) for key in keys),
         ]
         for path, rows in zip(files, answers, strict=True)
-        for number, row in enumerate(
-            rows or [{}]
-        )  # a picture without answers has a row too
+        for number, row in enumerate(rows or [{}])  # also if there is no answer
     ]
     table = tabulate(
         lines,

@@ -47,9 +47,8 @@ def crossed(axes: Any, experiment: Experiment, rows: Sequence[Row], summaries) -
     for number, line in enumerate(lines):
         known = [(i, found[f"{name}, {line}"]) for i, name in enumerate(across)]
         known = [(i, s) for i, s in known if s.mean is not None]
-        shift = 0.06 * (
-            number - (len(lines) - 1) / 2
-        )  # so that error bars do not overlap
+        # Error bars must not overlap.
+        shift = 0.06 * (number - (len(lines) - 1) / 2)
         axes.errorbar(
             [i + shift for i, _ in known],
             [s.mean for _, s in known],

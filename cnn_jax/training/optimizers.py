@@ -26,7 +26,7 @@ def sgd(
     nesterov: bool = False,
     weight_decay: NotNegative = 0.0,
 ) -> optax.GradientTransformation:
-    """Gradient descent with momentum; weight decay is added to the gradient (L2).
+    """Returns gradient descent with momentum, and L2 weight decay in the gradient.
 
     Raises:
       UserError: if `nesterov` is true and `momentum` is 0.
@@ -49,7 +49,7 @@ def adamw(
     eps: Positive = 1e-8,
     weight_decay: NotNegative = 0.01,
 ) -> optax.GradientTransformation:
-    """Adam with decoupled weight decay (Loshchilov and Hutter 2019)."""
+    """Returns Adam with decoupled weight decay (Loshchilov and Hutter 2019)."""
     return optax.adamw(
         schedule, b1, b2, eps, weight_decay=weight_decay, mask=decay_mask
     )
@@ -62,7 +62,7 @@ def lion(
     b2: Rate = 0.99,
     weight_decay: NotNegative = 0.0,
 ) -> optax.GradientTransformation:
-    """Lion: the sign of an interpolated momentum, with decoupled weight decay.
+    """Returns Lion: the sign of an interpolated momentum, decoupled weight decay.
 
     Chen et al. 2023, "Symbolic Discovery of Optimization Algorithms", algorithm 2. The
     authors recommend a learning rate 3 to 10 times smaller than AdamW's, and a weight

@@ -10,7 +10,10 @@ from cnn_jax.training.config import choose, default
 
 
 def digits(epochs: int = 30) -> ConfigDict:
-    """8x8 scans of handwritten digits: runs of about a minute, without a download."""
+    """Returns the config for 8x8 handwritten digits.
+
+    A run takes about a minute, and needs no download.
+    """
     config = default()
     config.data.batch_size = 64
     config.data.crop_padding = 1
@@ -21,7 +24,10 @@ def digits(epochs: int = 30) -> ConfigDict:
 
 
 def digit_scenes(epochs: int = 8) -> ConfigDict:
-    """Segmentation of 48x48 scenes of digits: runs of one to three minutes."""
+    """Returns the config for the segmentation of 48x48 scenes of digits.
+
+    A run takes one to three minutes.
+    """
     config = default()
     config.data.name = "digit_scenes"
     config.data.batch_size = 32
@@ -35,7 +41,10 @@ def digit_scenes(epochs: int = 8) -> ConfigDict:
 
 
 def moving_digits(epochs: int = 6) -> ConfigDict:
-    """Motion of a digit in clips of 8 frames: runs of about a minute."""
+    """Returns the config for the motion of a digit in clips of 8 frames.
+
+    A run takes about a minute.
+    """
     config = default()
     config.data.name = "moving_digits"
     config.data.batch_size = 32
@@ -46,7 +55,7 @@ def moving_digits(epochs: int = 6) -> ConfigDict:
 
 
 def few_digits(steps: int = 400) -> ConfigDict:
-    """256 training digits at 16x16 pixels, for experiments.
+    """Returns the config for 256 training digits at 16x16 pixels, for experiments.
 
     They are too few to learn without errors, so the arms of an experiment can differ.
     """
@@ -63,7 +72,7 @@ def few_digits(steps: int = 400) -> ConfigDict:
 
 
 def some_digits(classes: tuple[int, ...]) -> ConfigDict:
-    """Some of the ten digits at 16x16 pixels, for a small SqueezeNet 1.0.
+    """Returns the config for some digits at 16x16 pixels and a small SqueezeNet 1.0.
 
     A run on other digits can start from its layers.
     """
@@ -77,7 +86,14 @@ def some_digits(classes: tuple[int, ...]) -> ConfigDict:
 
 
 def restoration(data: str, epochs: int = 20) -> ConfigDict:
-    """ "super_resolution" or "denoising" of digits: runs of under a minute."""
+    """Returns the config for the restoration of digits.
+
+    A run takes under a minute.
+
+    Args:
+      data: "super_resolution" or "denoising".
+      epochs: the length of the run.
+    """
     config = default()
     config.data = {"name": data, "batch_size": 32}
     config.task = {"name": "enhancement"}
@@ -89,7 +105,7 @@ def restoration(data: str, epochs: int = 20) -> ConfigDict:
 
 
 def mnist(epochs: int = 10) -> ConfigDict:
-    """28x28 scans of handwritten digits, shifted at random."""
+    """Returns the config for MNIST: 28x28 digits, shifted at random."""
     config = default()
     config.data.name = "tfds:mnist"
     config.data.crop_padding = 2
@@ -99,7 +115,10 @@ def mnist(epochs: int = 10) -> ConfigDict:
 
 
 def cifar10(epochs: float | int = 100) -> ConfigDict:
-    """32x32 photos, shifted and mirrored at random (He et al. 2016, section 4.2)."""
+    """Returns the config for CIFAR-10: 32x32 photos, shifted and mirrored at random.
+
+    He et al. 2016, section 4.2.
+    """
     config = default()
     config.data.name = "tfds:cifar10"
     config.data.crop_padding = 4
@@ -112,7 +131,7 @@ def cifar10(epochs: float | int = 100) -> ConfigDict:
 
 
 def short_cifar10(epochs: float | int = 10) -> ConfigDict:
-    """CIFAR-10 for experiments: a plain network, trained for a few epochs."""
+    """Returns the config for short CIFAR-10 experiments with a plain network."""
     config = cifar10(epochs)
     config.model = {"name": "plain", "widths": (32, 64, 128)}
     config.optimizer.weight_decay = 5e-4
@@ -126,7 +145,7 @@ def experiment(argument: str | None) -> ConfigDict:
 
 
 def imagenet(batch_size: int = 256, epochs: int = 90) -> ConfigDict:
-    """ImageNet with random crops of 224x224 pixels.
+    """Returns the config for ImageNet with random crops of 224x224 pixels.
 
     Momentum with a learning rate of 0.1 per 256 images of a batch, warm-up and cosine
     decay (Goyal et al. 2017; He et al. 2019).

@@ -133,9 +133,7 @@ def _report(host: str, port: int, number: int) -> tuple[Peer, int]:
                 ) from error
             time.sleep(0.1)
     connection.sendall(json.dumps({"number": number, **_self()}).encode() + b"\n")
-    connection.settimeout(
-        SECONDS + 30
-    )  # process 0 has the shorter timeout, and decides
+    connection.settimeout(SECONDS + 30)  # process 0 must time out first
     try:
         facts = json.loads(connection.makefile("rb").readline(10_000))
     except (OSError, ValueError) as error:

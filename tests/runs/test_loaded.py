@@ -51,7 +51,7 @@ def test_a_style_for_a_network_that_takes_none(made, write_digits):
 def test_pictures_of_which_the_run_saw_a_part(values, tmp_path, few_digits):
     config = resolve(values(data={"keep_pixels": 0.5}))
     config_json.describe(tmp_path, config, few_digits, {})
-    with pytest.raises(UserError, match=r"sees a part .* \(data\.keep_pixels\)"):
+    with pytest.raises(UserError, match=r"on a part of .* \(data\.keep_pixels\)"):
         loaded.load(tmp_path)
 
 

@@ -47,7 +47,7 @@ def test_a_probe_needs_weights(made, values):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"label_kind": "pixels"}, "these have one label a pixel"),
+        ({"label_kind": "pixels"}, "these images have"),
         ({"classes": ("a",)}, "needs at least two classes"),
         ({"unseen": ("c",)}, "only identities without training images"),
     ],
