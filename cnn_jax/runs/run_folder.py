@@ -197,7 +197,7 @@ def other_devices(saved: Saved) -> str | None:
         return None
     return (
         f"the run in {saved.workdir} began with a device count of {count} and resumes "
-        f"with {now}: its results may differ in rounding from a run on {count}."
+        f"with {now}: its results will not be bit-identical to a run on {count}."
     )
 
 

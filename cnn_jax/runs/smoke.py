@@ -17,10 +17,10 @@ OF_CLASSES = {"task.class_weights", "model.num_classes"}
 def smoke(values: dict[str, Any], name: str | None = None) -> dict[str, Any]:
     """Returns the values of a config, shrunk to a few steps on a few examples.
 
-    The model, the task and the optimizer stay. A data source that needs files is
-    replaced by embedded data with the same kind of labels and the same channels and
-    image size, up to `LARGEST` (some networks for 224x224 pixels need at least 67 or
-    75). The keys in `OF_CLASSES` are then left out.
+    The model, the task and the optimizer stay. A data source of this package that needs
+    files is replaced by embedded data with the same kind of labels, channels and image
+    size, up to `LARGEST` (some networks for 224x224 pixels need at least 67 or 75). The
+    keys in `OF_CLASSES` are then left out.
 
     Args:
       values: the config file's values, as nested dicts.
