@@ -2,7 +2,7 @@
 
 from cnn_jax.core import guard
 
-guard.protect()  # before any import that a file in a run's folder could answer
+guard.protect()  # before any import that could find a module in a run's folder
 
 __version__ = "0.1.0"
 
@@ -11,7 +11,7 @@ __all__ = [*API, "__version__"]
 
 
 def __getattr__(name: str):
-    """Returns a function of `cnn_jax.api`; JAX is imported as one is asked for."""
+    """Returns a name of `cnn_jax.api`, which imports JAX on first use."""
     if name not in API:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from cnn_jax import api

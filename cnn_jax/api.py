@@ -1,11 +1,11 @@
-"""The package from Python: train, load a run, make a network, sweep.
+"""The Python API: train a config, load a run, create a network, run a sweep.
 
     import cnn_jax
 
     cnn_jax.train("configs/mlp.py", "runs/mlp", overrides={"train.epochs": 5})
     cnn_jax.load("runs/mlp").predict("digit.png")
 
-`import cnn_jax` offers these functions without the seconds that JAX takes to import.
+`import cnn_jax` is fast: JAX is imported when one of these functions is first used.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,13 +32,13 @@ def config(
     """Returns the resolved config of a recipe.
 
     Args:
-      recipe: a config file, "configs/resnet.py" or "configs/resnet.py:cifar10", or a
-        config, such as `get_config` of one returns.
+      recipe: a config file such as "configs/resnet.py" or "configs/resnet.py:cifar10",
+        or a config such as the file's `get_config` returns.
       overrides: values by dotted key: `{"optimizer.learning_rate": 0.05}`.
-      smoke: shrinks the config to a few steps on a few embedded examples.
+      smoke: if True, shrinks the config to a few steps on a few embedded examples.
 
     Raises:
-      UserError: an unknown key, or a value of the wrong type or out of its range.
+      UserError: if a key is unknown, or a value has the wrong type or is out of range.
     """
     if isinstance(recipe, str | Path):
         values: Mapping[str, Any] = config_lib.load_file(str(recipe))
@@ -58,30 +58,32 @@ def train(
     smoke: bool = False,
     tags: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """Trains a recipe in a run's folder, to the end, or from where it was ended.
+    """Trains a run to its end, and resumes it if it was interrupted.
 
     Args:
       recipe, overrides, smoke: see `config`.
       workdir: the run's folder. A complete run is not trained again.
-      overwrite: removes the run in the folder first.
+      overwrite: if True, first removes the run in the folder.
       tags: names and values for TensorBoard's HParams table and config.json.
 
     Returns:
-      The results of the run, as results.json keeps them.
+      The results of the run, as in results.json.
 
     Raises:
-      UserError: a mistake in the config or the data, found before the folder is
-        touched; or the folder holds another run.
+      UserError: if the config or the data is wrong, or the folder holds a run of
+        another config. The folder is not changed then.
     """
     made = config(recipe, overrides, smoke=smoke)
     return train_run(made, Path(workdir), overwrite=overwrite, tags=tags)
 
 
 def create(name: str, **attributes: Any) -> nn.Module:
-    """Returns the model of a name, such as "resnet18", or of an import path.
+    """Returns the model with a name such as "resnet18", or with an import path.
 
     Args:
-      attributes: `num_classes`, `dtype` and those of the model: see `models.create`.
+      name: the model's name or import path.
+      attributes: `num_classes`, `dtype` and other attributes of the model; see
+        `models.create`.
     """
     return models.create(name, **attributes)
 
@@ -96,21 +98,21 @@ def sweep(
     smoke: bool = False,
     cores_per_run: int = 1,
 ) -> list[results.Row]:
-    """Trains the arms of an experiment on this machine, and writes report.md.
+    """Trains the arms of an experiment on this machine, and writes the report.
 
     Args:
       file: an experiment's file, "experiments/pooling.py" or "PATH.py:ARG".
       workdir: the sweep's folder. Complete runs are not trained again.
-      overrides, smoke: see `config`; for all arms.
+      overrides, smoke: see `config`; they hold for all arms.
       seeds: the seeds of each arm.
-      arms: a regular expression for names of arms; None: all of them.
-      cores_per_run: processor cores for each run on a CPU.
+      arms: a regular expression that selects arms by name; None selects all arms.
+      cores_per_run: CPU cores for each run.
 
     Returns:
       A row for each run: the run, its outcome and its results.
 
     Raises:
-      UserError: as the command `sweep`.
+      UserError: if the experiment or its config is wrong, or a run fails.
     """
     workdir = Path(workdir)
     found = experiment.load(

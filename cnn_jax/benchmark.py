@@ -1,4 +1,4 @@
-"""Measures how fast a network trains and infers here, and how fast its data comes.
+"""Measures the speed and memory of a network's training and inference, or of its input.
 
     python -m cnn_jax.benchmark --config=configs/resnet.py
     python -m cnn_jax.benchmark --model=resnet50 --batch_sizes=32,128 --dtype=bfloat16
@@ -8,42 +8,44 @@
         --config.data.dir=DIR --config.data.in_memory=false --input --peer=torch
     python -m cnn_jax.benchmark --suite --output=docs/measured
 
-The steps are those of the training loop and of evaluation, with augmentation, metrics
-and the update, on one batch of random images that is on the device already: no data is
-loaded. GFLOP/s count two operations for each multiply-accumulate of the layer table
-(`cnn_jax.summary`), three times as many in training; their share is that of what a
-large matrix product in the same dtype reached just before. Memory is the device's own
-record where it has one, else what the compiler says.
+The benchmark times the steps of the training loop and of evaluation, with augmentation,
+metrics and the parameter update. The input is one batch of random images that is
+already on the device, so no data is loaded. GFLOP/s count two operations for each
+multiply-accumulate of the layer table (`cnn_jax.summary`), and three times as many in
+training. "of peak" divides them by the GFLOP/s of a large matrix product in the same
+dtype, measured just before. Memory is the peak that the device recorded or, if it
+records none, the compiler's estimate.
 
---peer times another code for the same network, from the same weights, a few steps of
-each in turn: PyTorch, or plain Flax as in flax's ImageNet example (residual networks).
-The ratio is our median time divided by the peer's. Peers get normalized images; ours
-are uint8, and normalized, augmented and scored within the step. Where other programs
-run beside PyTorch on a CPU, set OMP_WAIT_POLICY=passive: its threads wait for each
-other busily, and lose most of their time when something else wants one of the cores.
+--peer also times another implementation of the network, with the same weights. The two
+take turns, a few steps each. The peer is PyTorch, or plain Flax as in flax's ImageNet
+example (residual networks only). The ratio is our median time divided by the peer's.
+The peer gets normalized images; our step gets uint8 images, and normalizes, augments
+and scores them itself. If other programs run on the CPU beside PyTorch, set
+OMP_WAIT_POLICY=passive: PyTorch's threads wait for each other in a busy loop, and
+become slow when another program needs one of the cores.
 
---sweep_batch_size tries 1, 2, 4 ... images a device until they do not fit.
+--sweep_batch_size tries 1, 2, 4, ... images per device until a batch does not fit.
 
---input times what feeds training instead: the batches of the config's training split,
-read, decoded and cropped at random by the training loop's own loader, in
-`config.data.workers` processes, without a network or a device. Images/s per core are
-those of each process that decodes: the workers, or this one where there are none.
-Resident memory, of this process and the workers, is watched over an epoch (50 batches,
-if these are more) before that: the first of a hundred samples, the largest, and by how
-much the last exceeds the first. With --peer=torch torchvision's ImageFolder and
-PyTorch's DataLoader take turns with ours over the same pictures, with as many workers,
-up to the same uint8 arrays; of a `tfds:` set they get the same encoded bytes. A set in
-memory leaves nothing to decode: it is timed without a peer, and in this process. A
-sample is one batch, or with workers eight for each, which is what both loaders together
-make ahead.
+--input times the data loading alone, without a network or a device. The training loop's
+own loader reads, decodes and randomly crops the training images of the config, in
+`config.data.workers` processes. "per core" is images/s per decoding process: the
+workers, or this process if there are none. Before the timing, the resident memory of
+this process and its workers is sampled up to a hundred times over one epoch (at least
+50 batches). The table has the first sample, the largest, and the growth from the first
+to the last. With --peer=torch, torchvision's ImageFolder and PyTorch's DataLoader load
+the same images into uint8 arrays, with as many workers, in turns with ours. For a
+`tfds:` data set the peer decodes the same encoded bytes. A data set in memory has
+nothing to decode: it is timed in this process, without a peer. A timed sample is one
+batch; with workers it is eight batches per worker, as many as both loaders together
+prepare ahead.
 
---suite measures a fixed list of networks, and how time and memory grow, and writes
-benchmarks.md, benchmarks.json and growth.png; with --images=DIR, a folder with a folder
-of pictures for each class as `config.data.dir` takes it, the input of those pictures at
-224x224 pixels too, without workers and with two.
+--suite measures a fixed list of networks, and how time and memory grow. It writes
+benchmarks.md, benchmarks.json and growth.png. With --images=DIR it also measures the
+loading of the images in DIR at 224x224 pixels, without workers and with two. DIR has
+one folder of images per class, like `config.data.dir`.
 
-Compile times are those of an empty compilation cache unless JAX_COMPILATION_CACHE_DIR
-is set.
+Compile times are measured with an empty compilation cache, unless
+JAX_COMPILATION_CACHE_DIR is set.
 """
 
 import argparse
@@ -57,7 +59,7 @@ from cnn_jax.training import startup
 
 
 def batch_sizes(text: str) -> list[int]:
-    """`32,128` as a list of positive numbers."""
+    """Returns `32,128` as a list of positive integers."""
     sizes = [int(size) for size in text.split(",")]
     if min(sizes) < 1:
         raise argparse.ArgumentTypeError("write them as 32,128, each at least 1")
@@ -65,22 +67,26 @@ def batch_sizes(text: str) -> list[int]:
 
 
 def _parser() -> command.Parser:
-    """Returns a parser of the flags."""
+    """Returns the parser of the flags."""
     parser = command.Parser("benchmark", __doc__, overrides=True)
     command.add_config(parser, required=False)
     parser.add_argument(
-        "--model", metavar="NAME", help="a network by name, with the default recipe"
+        "--model",
+        metavar="NAME",
+        help="a network's name; it is measured with the default config",
     )
-    parser.add_argument("--suite", action="store_true", help="a fixed list of networks")
     parser.add_argument(
-        "--input", action="store_true", help="time the loading of --config's data"
+        "--suite", action="store_true", help="measure a fixed list of networks"
+    )
+    parser.add_argument(
+        "--input", action="store_true", help="time the loading of the config's data"
     )
     sizes = parser.add_mutually_exclusive_group()
     sizes.add_argument(
         "--batch_sizes",
         type=batch_sizes,
         metavar="N[,N...]",
-        help="images a step, over all devices (default: the config's)",
+        help="images per step, over all devices (default: the config's)",
     )
     sizes.add_argument(
         "--sweep_batch_size",
@@ -88,23 +94,23 @@ def _parser() -> command.Parser:
         nargs="?",
         const=2**20,
         metavar="MOST",
-        help="find the fastest and the largest that fits, up to MOST",
+        help="find the fastest batch size and the largest that fits, up to MOST",
     )
     parser.add_argument(
         "--input_shape",
         type=input_shape,
         metavar="[T,]H,W,C",
-        help="of --model: as it was published; of --config: that of its data",
+        help="input shape (default: as published, or that of the config's data)",
     )
     parser.add_argument(
         "--dtype",
         choices=["float32", "bfloat16"],
-        help="of the computation (default: the config's, or float32)",
+        help="dtype of the computation (default: the config's, or float32)",
     )
     parser.add_argument(
         "--peer",
         choices=["torch", "flax_example"],
-        help="time another code for the same too",
+        help="also time another implementation of the network",
     )
     parser.add_argument(
         "--repeats", type=command.count, default=20, help="timed samples (default: 20)"
@@ -113,26 +119,26 @@ def _parser() -> command.Parser:
         "--warmup",
         type=command.count,
         default=3,
-        help="samples before those (default: 3)",
+        help="samples before the timed ones (default: 3)",
     )
     parser.add_argument(
         "--seconds",
         type=command.count,
         default=60,
-        help="a slow step is repeated for so long only, but three times (default: 60)",
+        help="seconds after which three samples are enough (default: 60)",
     )
     parser.add_argument("--format", choices=["table", "json"], default="table")
     parser.add_argument(
         "--output",
         type=command.path,
         metavar="DIR",
-        help="where --suite writes (default: .)",
+        help="folder for the files of --suite (default: .)",
     )
     parser.add_argument(
         "--images",
         type=command.path,
         metavar="DIR",
-        help="class folders, whose loading --suite measures too",
+        help="one folder of images per class; --suite also times their loading",
     )
     return parser
 
@@ -144,7 +150,7 @@ def main() -> None:
     if flags.dtype:
         flags.overrides["model.dtype"] = flags.dtype
     if flags.peer == "torch":
-        # Else JAX takes most of a GPU's memory at its start.
+        # By default JAX takes most of a GPU's memory when it starts.
         os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
     startup.use_huge_pages()
@@ -180,7 +186,7 @@ def main() -> None:
 
 
 def _check(parser: command.Parser, flags: argparse.Namespace) -> None:
-    """Ends with an error where flags contradict each other."""
+    """Ends the command with an error if flags contradict each other."""
     if [flags.config is None, flags.model is None, not flags.suite].count(False) != 1:
         parser.error("give one of --config, --model and --suite")
     if flags.model and "model.name" in flags.overrides:

@@ -1,4 +1,4 @@
-"""What the commands share: flags, config overrides, and how they end."""
+"""The flags, config overrides and error handling that all commands share."""
 
 import argparse
 import contextlib
@@ -28,7 +28,7 @@ MACHINE_ERRORS |= {errno.ENOMEM}
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse with one line for a mistake, and `--config.a.b=value` on request."""
+    """An `ArgumentParser` with one-line errors and, on request, config overrides."""
 
     def __init__(self, module: str, description: str, *, overrides: bool = False):
         super().__init__(
@@ -40,12 +40,13 @@ class Parser(argparse.ArgumentParser):
         self._overrides = overrides
 
     def error(self, message: str) -> NoReturn:
+        """Prints the mistake as one line on stderr, and ends with exit code 2."""
         line = f"error: {names.text(message)} (--help lists the flags)"
         print(line, file=sys.stderr)
         raise SystemExit(2)
 
     def parse(self, argv: Sequence[str] | None = None) -> argparse.Namespace:
-        """The flags; `.overrides` holds the text of each `--config.a.b=value`."""
+        """Returns the flags; `.overrides` has the text of each `--config.a.b=value`."""
         rest, overrides = [], {}
         arguments = iter(sys.argv[1:] if argv is None else argv)
         for argument in arguments:
@@ -64,20 +65,20 @@ class Parser(argparse.ArgumentParser):
 
 
 def program(module: str) -> str:
-    """Returns how this command was called: `cnn-jax train` or `python -m ...`."""
+    """Returns how the user called this command: `cnn-jax train` or `python -m ...`."""
     own = sys.argv[0].startswith(f"{PROGRAM} ")
     return sys.argv[0] if own else f"python -m cnn_jax.{module}"
 
 
 def count(text: str) -> int:
-    """A flag's number of at least 1."""
+    """Returns the number of a flag, which must be at least 1."""
     if (number := int(text)) < 1:
         raise argparse.ArgumentTypeError("it must be at least 1")
     return number
 
 
 def path(text: str) -> Path:
-    """Returns the path that a flag names, `~` expanded."""
+    """Returns the path that a flag names, with `~` expanded."""
     try:
         return Path(paths.expanded(text))
     except UserError as error:
@@ -85,24 +86,24 @@ def path(text: str) -> Path:
 
 
 def recipe(text: str) -> str:
-    """Returns `FILE.py[:ARG]`, `~` expanded."""
+    """Returns `FILE.py[:ARG]`, with `~` expanded."""
     file, argument = paths.split_recipe(text)
     return ":".join(filter(None, [str(path(file)), argument]))
 
 
 def add_config(parser: Parser, *, required: bool = True) -> None:
-    """The flag `--config`."""
+    """Adds the flag `--config`."""
     parser.add_argument(
         "--config",
         required=required,
         type=recipe,
         metavar="FILE.py[:ARG]",
-        help="the recipe; any of its values is set with --config.GROUP.KEY=VALUE",
+        help="the config file; --config.GROUP.KEY=VALUE changes any of its values",
     )
 
 
 def load_config(flags: argparse.Namespace, *, smoke: bool = False):
-    """The resolved config that the flags describe."""
+    """Returns the resolved config that the flags describe."""
     from cnn_jax.runs import resolve
     from cnn_jax.training import config
 
@@ -111,10 +112,10 @@ def load_config(flags: argparse.Namespace, *, smoke: bool = False):
 
 
 def runs() -> ModuleType:
-    """Returns `cnn_jax.runs`, with compiled programs kept from start to start.
+    """Returns the module `cnn_jax.runs`, and turns on the compilation cache.
 
-    It takes a second to import, and may start the process again: ask for it when the
-    flags are known to be right, before anything is done.
+    The import takes a second, and the process may be started again with huge pages.
+    Call this after the flags are checked and before any work is done.
     """
     startup.use_huge_pages()
     from cnn_jax import runs
@@ -125,20 +126,20 @@ def runs() -> ModuleType:
 
 
 def default_workdir(spec: str) -> Path:
-    """`runs/<config name>[-<arg>]`."""
+    """Returns the folder `runs/<config name>[-<arg>]`."""
     file, argument = paths.split_recipe(spec)
     name = "-".join(filter(None, [Path(file).stem, argument]))
     return Path("runs") / name.replace("/", "-")
 
 
 def run(main: Callable[[], None]) -> None:
-    """Runs a command. A user's mistake is one line on stderr and exit code 1."""
-    # Orbax and its event loops log the tracebacks of errors that are also raised.
+    """Runs a command. A `UserError` becomes one line on stderr and exit code 1."""
+    # Orbax and its event loops also log the traceback of every error that they raise.
     for name in ("absl", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     sys.unraisablehook = _unraisable
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a terminal may lack characters
+        if isinstance(stream, io.TextIOWrapper):  # the terminal may not be UTF-8
             stream.reconfigure(errors="backslashreplace")
     try:
         with contextlib.suppress(FileNotFoundError):  # the folder was removed
@@ -149,17 +150,17 @@ def run(main: Callable[[], None]) -> None:
     except UserError as error:
         _fail(str(error))
     except BrokenPipeError:
-        # The reader of our output left (`... | head`): nothing to say to it.
+        # The reader of our output has ended (`... | head`), so nothing can be printed.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from None
     except OSError as error:
-        # Of the machine, not of the program; the rest are bugs and show a traceback.
+        # Errors of the machine are one line; other errors are bugs: show the traceback.
         if error.errno not in MACHINE_ERRORS:
             raise
         place = f" ({error.filename})" if error.filename else ""
         _fail(f"{error.strerror}{place}")
     except (MemoryError, RuntimeError) as error:
-        # JAX says so where a device has no room.
+        # JAX raises a RuntimeError when a device has no memory left.
         if isinstance(error, RuntimeError) and "RESOURCE_EXHAUSTED" not in str(error):
             raise
         reason = (str(error).splitlines() or [""])[0]
@@ -173,7 +174,7 @@ def shown_warnings() -> Iterator[None]:
     """Prints each `DataWarning` of the block once, as one line on stderr."""
     with warnings.catch_warnings():
         warnings.simplefilter("always", DataWarning)
-        # Matplotlib draws a box for a character that its font lacks.
+        # Matplotlib draws a box for a missing character: no warning is needed.
         warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
         others, said = warnings.showwarning, set()
 
@@ -189,10 +190,10 @@ def shown_warnings() -> Iterator[None]:
 
 
 def _unraisable(info: Any) -> None:
-    """Shows what was raised where nobody can catch it, but for TensorStore's echo.
+    """Shows an error that no code can catch, except a known one of TensorStore.
 
-    After a read or write that failed, its threads still call on an event loop that
-    Orbax has closed; the failure itself is reported by then.
+    After a failed read or write, TensorStore's threads still call an event loop that
+    Orbax has closed. The failure itself has been reported by then.
     """
     if "Event loop is closed" not in str(info.exc_value):
         sys.__unraisablehook__(info)

@@ -1,6 +1,6 @@
-"""`cnn-jax COMMAND`: the commands of the package as one program.
+"""The program `cnn-jax COMMAND`, which runs the commands of the package.
 
-It imports no more than the command that was asked for.
+It imports only the module of the command.
 """
 
 import importlib
@@ -10,7 +10,7 @@ import cnn_jax
 from cnn_jax import command
 from cnn_jax.core.errors import unknown
 
-# The module of each command.
+# The module of each command, by the command's name.
 COMMANDS = {"train": "main"} | {
     name: name
     for name in ("evaluate", "predict", "summary", "sweep", "benchmark", "convert")
@@ -32,7 +32,7 @@ def main() -> None:
 
 
 def overview() -> str:
-    """Returns the commands with a line on each."""
+    """Returns the usage line and a line about each command."""
     program = command.PROGRAM
     lines = [f"usage: {program} COMMAND [FLAGS]", ""]
     for name, module in COMMANDS.items():

@@ -1,24 +1,25 @@
-"""Translates weights from torchvision's names and layouts, and back.
+"""Translates weights between torchvision's names and layouts and ours.
 
     python -m cnn_jax.convert --model=resnet18 --weights=resnet18.pth --output=weights
     python -m cnn_jax.convert --workdir=runs/resnet --output=resnet.safetensors
 
-The first writes a folder: a checkpoint of Orbax, {"params", "batch_stats"}, and
-weights.json, which says of what. A network starts from it, or from the file itself,
-with --config.model.init_from=PATH. The second takes a trained run's checkpoint; the
-file is a state dict that torchvision's network of that name loads.
+The first command reads a file of torchvision's and writes a folder: an Orbax checkpoint
+with `params` and `batch_stats`, and weights.json, which names the model. A run starts
+from this folder, or from torchvision's file itself, with
+--config.model.init_from=PATH. The second command exports a trained run's checkpoint as
+a state dict, which torchvision's network of the same name loads.
 """
 
 from typing import Any
 
 from cnn_jax import command
 
-# Imported when they are asked for: they bring JAX with them.
+# These functions need JAX, so they are imported on first use.
 LIBRARY = ("from_torch", "to_torch")
 
 
 def __getattr__(name: str) -> Any:
-    """The functions of `LIBRARY`."""
+    """Returns a function of `LIBRARY`."""
     if name not in LIBRARY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from cnn_jax.weights import torch_weights
@@ -28,25 +29,27 @@ def __getattr__(name: str) -> Any:
 
 def main() -> None:
     parser = command.Parser("convert", __doc__)
-    parser.add_argument("--model", metavar="NAME", help="a network by name")
+    parser.add_argument("--model", metavar="NAME", help="a network's name")
     parser.add_argument(
-        "--weights", type=command.path, help="its weights: .safetensors, .pth or .pt"
+        "--weights",
+        type=command.path,
+        help="the network's weights: .safetensors, .pth or .pt",
     )
     parser.add_argument("--workdir", type=command.path, help="a trained run's folder")
     parser.add_argument(
         "--checkpoint",
         default="best",
         metavar="best|last|STEP",
-        help="of --workdir; default: best",
+        help="the run's checkpoint (default: best)",
     )
     parser.add_argument(
         "--output",
         type=command.path,
         required=True,
-        help="a folder; with --workdir, a .safetensors file",
+        help="the folder to write; with --workdir, the .safetensors file",
     )
     parser.add_argument(
-        "--overwrite", action="store_true", help="replace what is at --output"
+        "--overwrite", action="store_true", help="replace an existing --output"
     )
     flags = parser.parse()
     if flags.workdir and (flags.model or flags.weights):

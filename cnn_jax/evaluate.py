@@ -1,4 +1,4 @@
-"""Prints how good a trained network, or its features, are.
+"""Evaluates a trained network on a split of its data, or probes its features.
 
     python -m cnn_jax.evaluate --workdir=runs/resnet
     python -m cnn_jax.evaluate --workdir=runs/resnet --split=train --checkpoint=last
@@ -6,10 +6,11 @@
     python -m cnn_jax.evaluate --config=configs/transfer.py:folder \\
         --config.data.dir=DIR --config.model.init_from=WEIGHTS --probe=linear
 
-The first two print the metrics of a run's checkpoint on a split of its data. With
---probe the head is not used: what the last map says, averaged over space, is measured
-on the test examples by a linear classifier (logistic regression) or by the nearest
-neighbors among the training examples; of a run, or of any weights on any data.
+The first two commands print the metrics of a run's checkpoint. --probe measures the
+features without the head: the last feature maps, averaged over space. It fits a linear
+classifier (logistic regression) or a nearest-neighbor classifier to the features of the
+training examples, and prints its accuracy on the test examples. --probe works on a
+run's checkpoint (--workdir), and on any weights and data (--config).
 """
 
 from cnn_jax import command
@@ -19,23 +20,29 @@ def main() -> None:
     parser = command.Parser("evaluate", __doc__, overrides=True)
     parser.add_argument("--workdir", type=command.path, help="the run's folder")
     command.add_config(parser, required=False)
-    parser.add_argument("--split", help="default: test")
+    parser.add_argument("--split", help="the split to evaluate (default: test)")
     parser.add_argument(
-        "--checkpoint", metavar="best|last|STEP", help="of --workdir; default: best"
+        "--checkpoint",
+        metavar="best|last|STEP",
+        help="the run's checkpoint (default: best)",
     )
-    parser.add_argument("--probe", choices=["linear", "knn"])
+    parser.add_argument(
+        "--probe",
+        choices=["linear", "knn"],
+        help="measure the features with this classifier",
+    )
     parser.add_argument("--format", choices=["table", "json"], default="table")
     flags = parser.parse()
     if bool(flags.workdir) == bool(flags.config):
         parser.error("give --workdir, or --config and --probe")
     if flags.config and not flags.probe:
-        parser.error("--config goes with --probe; a run is evaluated with --workdir")
+        parser.error("--config goes with --probe; --workdir evaluates a run")
     if flags.overrides and not flags.config:
         parser.error("--config.GROUP.KEY=VALUE goes with --config")
     if flags.config and flags.checkpoint:
         parser.error("--checkpoint goes with --workdir")
     if flags.probe and flags.split:
-        parser.error("--probe measures on the test split: leave out --split")
+        parser.error("--probe always measures on the test split: leave out --split")
 
     runs = command.runs()
     checkpoint = flags.checkpoint or "best"

@@ -4,13 +4,13 @@
     python -m cnn_jax.main --config=configs/resnet.py:cifar10 --workdir=runs/mine
     python -m cnn_jax.main --config=configs/resnet.py --config.train.epochs=5
 
-The same command again resumes a run that was ended, or prints the result of a
-complete one. --mode=eval evaluates the run's best checkpoint.
+Running the same command again resumes an interrupted run. If the run is complete, the
+command prints its result. --mode=eval evaluates the run's best checkpoint.
 
-Compiled programs are kept in ~/.cache/cnn_jax for the next start, here and by
-evaluate and predict, but for those that call oneDNN, which XLA cannot store.
-JAX_COMPILATION_CACHE_DIR=FOLDER keeps them elsewhere, JAX_ENABLE_COMPILATION_CACHE=0
-nowhere.
+Compiled programs are cached in ~/.cache/cnn_jax, so that the next start of main,
+evaluate or predict is faster. (XLA cannot store programs that call oneDNN.)
+JAX_COMPILATION_CACHE_DIR=FOLDER moves the cache, JAX_ENABLE_COMPILATION_CACHE=0 turns
+it off.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from cnn_jax import command
 
 
 def tag(text: str) -> tuple[str, str]:
-    """`NAME=VALUE` as a pair."""
+    """Returns the name and the value of `NAME=VALUE`."""
     name, equals, value = text.partition("=")
     if not name or not equals:
         raise argparse.ArgumentTypeError("write it as NAME=VALUE")
@@ -34,19 +34,24 @@ def main() -> None:
         type=command.path,
         help="the run's folder (default: runs/<config>[-<arg>])",
     )
-    parser.add_argument("--mode", choices=["train", "eval"], default="train")
     parser.add_argument(
-        "--overwrite", action="store_true", help="remove the run that is in the folder"
+        "--mode",
+        choices=["train", "eval"],
+        default="train",
+        help="train, or evaluate the best checkpoint (default: train)",
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="remove the run in the folder first"
     )
     parser.add_argument(
         "--smoke",
         action="store_true",
-        help="shrink the config to a few steps on a few embedded digits",
+        help="shrink the config to a few steps on a few embedded images",
     )
     parser.add_argument(
         "--distributed",
         action="store_true",
-        help="join the other hosts of this run (Slurm, Open MPI, Kubernetes, TPU)",
+        help="train with other hosts (Slurm, Open MPI, Kubernetes, Cloud TPU)",
     )
     parser.add_argument(
         "--tag",
@@ -54,12 +59,12 @@ def main() -> None:
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="stands in TensorBoard's HParams table and config.json; may be repeated",
+        help="a tag for config.json and TensorBoard's HParams table; may be repeated",
     )
     flags = parser.parse()
     workdir = flags.workdir or command.default_workdir(flags.config)
     if flags.smoke and not flags.workdir:
-        # A trial of its own, made anew each time.
+        # Every smoke run starts again, in a folder of its own.
         workdir = workdir.with_name(f"{workdir.name}-smoke")
         flags.overwrite = flags.mode == "train"
     runs = command.runs()

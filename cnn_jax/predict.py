@@ -1,4 +1,4 @@
-"""Says what is in pictures, by a run's checkpoint.
+"""Predicts with a trained run: classes, boxes, masks, enhanced or stylized images.
 
     python -m cnn_jax.predict --workdir=runs/resnet picture.png
     python -m cnn_jax.predict --workdir=runs/resnet folder --top_k=3 --format=json
@@ -8,11 +8,12 @@
     python -m cnn_jax.predict --workdir=runs/faces --verify A.png B.png
     python -m cnn_jax.predict --workdir=runs/faces --gallery=FOLDER --identify A.png
 
-With --output FOLDER gets a picture of each result: the classes, a colored mask, boxes,
-the enhanced picture, the one in the style of a run, or of --style, or the two that were
-compared. A run of clips or volumes takes such, of a longer video the middle. A run of
-configs/faces.py also says whether two pictures show the same identity, and whom of a
-gallery, FOLDER/<name>/* or FOLDER/<name>.png, they show.
+--output=FOLDER writes an image of each result: the input with its classes, a colored
+mask or boxes, the enhanced or stylized image, or the two compared images side by side.
+A run on video clips or volumes takes clips or volumes; of a longer video it takes the
+middle. A run of configs/faces.py can also compare identities: --verify says whether two
+images show the same identity, --identify finds the identity of each image in a gallery,
+FOLDER/<name>/* or FOLDER/<name>.png.
 """
 
 from cnn_jax import command
@@ -24,32 +25,56 @@ def main() -> None:
         "--workdir", type=command.path, required=True, help="the run's folder"
     )
     parser.add_argument(
-        "images", nargs="+", type=command.path, metavar="IMAGE_OR_FOLDER"
+        "images",
+        nargs="+",
+        type=command.path,
+        metavar="IMAGE_OR_FOLDER",
+        help="image files and folders of images",
     )
     parser.add_argument(
-        "--top_k", type=int, help="answers a picture; default: 5, or all sure objects"
+        "--top_k",
+        type=int,
+        help="answers per image (default: 5; all confident ones if an image can hold "
+        "several objects or labels)",
     )
     parser.add_argument(
-        "--checkpoint", default="best", metavar="best|last|STEP", help="default: best"
+        "--checkpoint",
+        default="best",
+        metavar="best|last|STEP",
+        help="the run's checkpoint (default: best)",
     )
     parser.add_argument(
         "--output",
         type=command.path,
         metavar="FOLDER",
-        help="gets a picture of each result",
+        help="write an image of each result into this folder",
     )
     parser.add_argument(
-        "--style", type=command.path, metavar="PICTURE", help="for a run of any style"
+        "--style",
+        type=command.path,
+        metavar="PICTURE",
+        help="the style image, for a network that takes any style",
     )
     parser.add_argument(
-        "--verify", action="store_true", help="whether two pictures are of the same"
+        "--verify",
+        action="store_true",
+        help="say whether two images show the same identity",
     )
     parser.add_argument(
-        "--identify", action="store_true", help="whom of the --gallery they show"
+        "--identify",
+        action="store_true",
+        help="find the identity of each image in --gallery",
     )
-    parser.add_argument("--gallery", type=command.path, metavar="FOLDER")
     parser.add_argument(
-        "--threshold", type=float, help="least cosine of the same identity"
+        "--gallery",
+        type=command.path,
+        metavar="FOLDER",
+        help="images of known identities, for --identify",
+    )
+    parser.add_argument(
+        "--threshold",
+        type=float,
+        help="smallest cosine similarity that counts as the same identity",
     )
     parser.add_argument("--format", choices=["table", "json"], default="table")
     flags = parser.parse()
@@ -83,16 +108,16 @@ def main() -> None:
 
 
 def _check(parser: command.Parser, flags) -> None:
-    """Ends with an error where flags contradict each other."""
+    """Ends the command with an error if flags contradict each other."""
     if flags.top_k is not None and flags.top_k < 1:
         parser.error(f"--top_k={flags.top_k} must be at least 1")
     if flags.verify and (flags.identify or len(flags.images) != 2):
-        parser.error("--verify compares two pictures")
+        parser.error("--verify compares two pictures: give two files")
     if flags.identify != (flags.gallery is not None):
         parser.error("--identify and --gallery=FOLDER go together")
     compares = flags.verify or flags.identify
     if compares and flags.style:
-        parser.error("--style is not for --verify and --identify")
+        parser.error("--style is not for --verify or --identify: leave it out")
     if flags.threshold is not None and not compares:
         parser.error("--threshold goes with --verify or --identify")
 

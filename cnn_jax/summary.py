@@ -13,11 +13,11 @@ from cnn_jax.core.errors import UserError
 
 
 def input_shape(text: str) -> tuple[int, ...]:
-    """`224,224,3` as a tuple of three positive numbers, or four for clips."""
+    """Returns `224,224,3` as a tuple of three sizes, or four for clips."""
     sizes = tuple(int(size) for size in text.split(","))
     if len(sizes) not in (3, 4) or min(sizes) < 1:
         raise argparse.ArgumentTypeError(
-            "write it as HEIGHT,WIDTH,CHANNELS: 224,224,3, or with FRAMES before them"
+            "write it as [FRAMES,]HEIGHT,WIDTH,CHANNELS, for example 224,224,3"
         )
     return sizes
 
@@ -26,30 +26,34 @@ def main() -> None:
     parser = command.Parser("summary", __doc__, overrides=True)
     command.add_config(parser, required=False)
     parser.add_argument(
-        "--model", metavar="NAME", help="a network by name or import path"
+        "--model", metavar="NAME", help="a network's name or import path"
     )
     parser.add_argument(
-        "--all", action="store_true", help="our networks, beside published figures"
+        "--all",
+        action="store_true",
+        help="all networks of the package, beside their published figures",
     )
     parser.add_argument(
-        "--num_classes", type=int, help="outputs of --model: as it was published"
+        "--num_classes",
+        type=int,
+        help="number of outputs of --model (default: as published)",
     )
     parser.add_argument(
         "--input_shape",
         type=input_shape,
         metavar="[T,]H,W,C",
-        help="of --model: as it was published; of --config: that of its data",
+        help="input shape (default: as published, or that of the config's data)",
     )
     parser.add_argument(
         "--format",
         choices=["table", "markdown", "json"],
-        help="markdown explains every layer; table is the default",
+        help="markdown also explains every layer (default: table)",
     )
     parser.add_argument(
         "--update",
         type=command.path,
         metavar="FILE",
-        help="with --all: write the table into FILE, in Markdown, between its marks",
+        help="with --all: replace the Markdown table between the marks in FILE",
     )
     flags = parser.parse()
     if [flags.config is None, flags.model is None, not flags.all].count(False) != 1:
@@ -59,7 +63,7 @@ def main() -> None:
     if flags.config and flags.num_classes:
         parser.error("with --config, set --config.model.num_classes")
     if flags.all and (flags.num_classes or flags.input_shape):
-        parser.error("--all takes each network as published; set these with --model")
+        parser.error("--all takes each network as published: use --model to set these")
     if flags.update and (flags.format or not flags.all):
         parser.error("--update goes with --all, and writes Markdown")
     format = flags.format or "table"
@@ -79,6 +83,7 @@ def main() -> None:
 
 
 def _all(format: str, path: Path | None) -> None:
+    """Prints the table of all networks, or writes it into the file `path`."""
     from cnn_jax import models
     from cnn_jax.analysis import overview
 
@@ -95,7 +100,7 @@ def _all(format: str, path: Path | None) -> None:
 
 
 def _named(flags: argparse.Namespace):
-    """The network that --model names, and its input shape."""
+    """Returns the network that --model names, and its input shape."""
     from cnn_jax import models
 
     model = models.create(flags.model, num_classes=flags.num_classes)
@@ -103,7 +108,7 @@ def _named(flags: argparse.Namespace):
 
 
 def _configured(flags: argparse.Namespace):
-    """The network that --config describes, and its input shape."""
+    """Returns the network that --config describes, and its input shape."""
     from cnn_jax import data
     from cnn_jax.training import setup
 

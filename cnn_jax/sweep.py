@@ -5,15 +5,16 @@
     python -m cnn_jax.sweep --config=experiments/pooling.py --config.train.epochs=5
     python -m cnn_jax.sweep --config=experiments/pooling.py --report_only
 
-Every run is one of `python -m cnn_jax.main`, in WORKDIR/<arm>/seed<k>, with its log in
-log.txt there. The same command again does what is missing; seeds or arms added later
-add runs. WORKDIR gets report.md, results.csv and pictures, and
-`tensorboard --logdir=WORKDIR` compares the runs.
+Every run is a run of `python -m cnn_jax.main` in the folder WORKDIR/<arm>/seed<k>, with
+its output in log.txt. Running the same command again trains only the missing runs, so
+seeds and arms can be added later. The sweep writes report.md, results.csv and plots
+into WORKDIR; `tensorboard --logdir=WORKDIR` compares the runs.
 
-On this machine one run at a time has each GPU, or each group of --cores_per_run
-processors. --launcher=ray sends runs to a Ray cluster whose machines share WORKDIR; a
-run whose machine dies goes on elsewhere from its checkpoint. --dry_run prints one
-command a run, for other schedulers; run so, --report_only shows the results.
+On this machine each GPU trains one run at a time; without a GPU, each group of
+--cores_per_run processors does. --launcher=ray sends the runs to a Ray cluster whose
+machines share WORKDIR. If a machine dies, its run continues on another machine from the
+last checkpoint. --dry_run prints one command per run, for other schedulers; when these
+runs are complete, --report_only writes the report.
 """
 
 import argparse
@@ -22,17 +23,17 @@ from cnn_jax import command
 
 
 def numbers(text: str) -> tuple[int, ...]:
-    """`0,1,2` as different whole numbers."""
+    """Returns `0,1,2` as a tuple of distinct integers, none of them negative."""
     found = tuple(int(number) for number in text.split(","))
     if len(set(found)) < len(found) or min(found) < 0:
         raise argparse.ArgumentTypeError(
-            "write them as 0,1,2: each once, none negative"
+            "write them as 0,1,2, each once and none negative"
         )
     return found
 
 
 def _parser() -> command.Parser:
-    """Returns a parser of the flags."""
+    """Returns the parser of the flags."""
     parser = command.Parser("sweep", __doc__, overrides=True)
     command.add_config(parser)
     parser.add_argument(
@@ -43,40 +44,59 @@ def _parser() -> command.Parser:
     parser.add_argument(
         "--arms",
         metavar="REGEX",
-        help="only arms whose name matches, and those that they are compared to",
+        help="train only the arms whose names match, and the arms they are compared to",
     )
     parser.add_argument(
-        "--seeds", type=numbers, default=(0, 1, 2), help="default: 0,1,2"
+        "--seeds",
+        type=numbers,
+        default=(0, 1, 2),
+        metavar="N[,N...]",
+        help="the seeds of each arm (default: 0,1,2)",
     )
-    parser.add_argument("--launcher", choices=["local", "ray"], default="local")
+    parser.add_argument(
+        "--launcher",
+        choices=["local", "ray"],
+        default="local",
+        help="train on this machine, or on a Ray cluster (default: local)",
+    )
     parser.add_argument(
         "--cores_per_run",
         type=command.count,
-        help="of a CPU, for each run (default: 1)",
+        help="CPU cores for each run (default: 1)",
     )
     parser.add_argument(
-        "--ray_address", metavar="HOST:PORT", help="of a cluster (default: a local one)"
+        "--ray_address",
+        metavar="HOST:PORT",
+        help="address of the Ray cluster (default: start a local one)",
     )
     parser.add_argument(
-        "--num_cpus", type=float, help="that a run asks of Ray (default: 1)"
+        "--num_cpus",
+        type=float,
+        help="CPUs that each run requests from Ray (default: 1)",
     )
     parser.add_argument(
-        "--num_gpus", type=float, help="that a run asks of Ray (default: 0)"
+        "--num_gpus",
+        type=float,
+        help="GPUs that each run requests from Ray (default: 0)",
     )
     parser.add_argument(
         "--smoke", action="store_true", help="shrink every run to a few steps"
     )
     parser.add_argument(
-        "--dry_run", action="store_true", help="print one command for each missing run"
+        "--dry_run",
+        action="store_true",
+        help="print the command of each missing run, and train nothing",
     )
     parser.add_argument(
-        "--report_only", action="store_true", help="only write the report again"
+        "--report_only",
+        action="store_true",
+        help="write the report again, and train nothing",
     )
     parser.add_argument(
         "--publish",
         type=command.path,
         metavar="FILE.md",
-        help="write the report into FILE.md too, between its marks for this experiment",
+        help="also write the report into FILE.md, between this experiment's marks",
     )
     return parser
 
@@ -120,7 +140,7 @@ def main() -> None:
 
 
 def _check(parser: command.Parser, flags: argparse.Namespace) -> None:
-    """Ends with an error where flags contradict each other."""
+    """Ends the command with an error if flags contradict each other."""
     if flags.dry_run and (flags.report_only or flags.publish):
         parser.error("--dry_run trains nothing and writes no report")
     if flags.launcher == "ray" and flags.cores_per_run is not None:
@@ -129,7 +149,7 @@ def _check(parser: command.Parser, flags: argparse.Namespace) -> None:
         if flags.launcher == "local" and getattr(flags, name) is not None:
             parser.error(f"--{name} goes with --launcher=ray")
     if "seed" in flags.overrides:
-        parser.error("seeds are set with --seeds=0,1,2")
+        parser.error("a sweep sets the seeds itself: use --seeds=0,1,2")
 
 
 if __name__ == "__main__":

@@ -79,7 +79,7 @@ def test_table_of_a_model_by_name(call):
         (["--model=mlp", "--output=x"], 2, "--output goes with --suite"),
         (["--model=mlp", "--sweep_batch_size=0"], 2, "--sweep_batch_size"),
         (["--model=mlp", "--sweep_batch_size", "--batch_sizes=2"], 2, "not allowed"),
-        (["--model=mlp", "--peer=flax_example"], 1, "no mlp"),
+        (["--model=mlp", "--peer=flax_example"], 1, "not mlp"),
         (
             ["--model=resnet20", "--config.model.head=conv_gap", "--peer=flax_example"],
             1,

@@ -127,7 +127,7 @@ def pictures(tmp_path):
         # Values.
         (
             ["--config.train.steps=5", "--config.train.epochs=1"],
-            ["config.train sets steps and epochs", "given twice"],
+            ["config.train sets steps and epochs", "the same length in two units"],
         ),
         (["--config.train.steps=0"], ["no step at all"]),
         (["--config.train.epochs=-1"], ["epochs=-1.0", "at least 0"]),
@@ -696,7 +696,7 @@ def test_a_loss_that_stops_being_finite(every, good, call, tmp_path):
         "the loss is nan at step 12." in line or "the loss is inf at step 12." in line
     )
     checkpoints = tmp_path / "run" / "checkpoints"
-    assert f"last good checkpoint is that of step {good} in {checkpoints}" in line
+    assert f"last good checkpoint is of step {good} in {checkpoints}" in line
     assert (checkpoints / str(good) / "state").is_dir()
     # From it the same command gets as far again.
     code, _, err = call("main", *arguments)
@@ -718,7 +718,7 @@ def test_a_checkpoint_with_the_broken_parameters_is_not_called_good(call, tmp_pa
     )
     assert code == 1
     line = the_line(err)
-    assert "at step 12." in line and "good checkpoint is that of step 11" not in line
+    assert "at step 12." in line and "good checkpoint is of step 11" not in line
 
 
 def test_the_last_results_are_json(trained):

@@ -469,7 +469,7 @@ def test_predict_writes_pictures(trained, call, done, tmp_path):
     (tmp_path / "file").touch()
     for where, name, message in (
         (tmp_path / "in", "new", "would both be written to"),
-        (files[0], "in", "has the pictures themselves"),
+        (files[0], "in", "holds the input pictures"),
         (files[0], "file", "is a file: name a folder"),
     ):
         code, found, err = call("predict", run, where, f"--output={tmp_path / name}")
@@ -517,8 +517,8 @@ def test_predict_writes_the_picture_of_a_run_of_one(done, call, tmp_path):
     assert made.shape == (32, 32, 3)
     assert 0 < np.abs(made.astype(int) - content).mean() < 20  # after two steps
     for flags, message in (
-        ([embedded("coffee.png")], "changed one picture, an embedded one"),
-        ([file, f"--style={file}"], "knows no style but its own"),
+        ([embedded("coffee.png")], "trained to change one picture, an embedded one"),
+        ([file, f"--style={file}"], "has one fixed style"),
     ):
         code, _, err = call("predict", f"--workdir={workdir}", *flags)
         assert code == 1 and message in err and err.count("\n") == 1

@@ -1,1 +1,1 @@
-"""How fast networks train and infer here, and beside other codes."""
+"""Benchmarks of training, inference and input, beside other implementations."""

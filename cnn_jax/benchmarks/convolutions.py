@@ -1,7 +1,7 @@
-"""A convolution of each kind by itself: ours, plain Flax's and PyTorch's, in turns.
+"""Times single convolutions of each kind: ours, plain Flax's and PyTorch's.
 
-A network hides what one layer costs. Here are the kinds that a CNN is made of, each
-once, with as many channels as the middle of a ResNet has.
+A network hides the cost of one layer. These are the convolutions that CNNs are made of,
+with as many channels as the middle of a ResNet has.
 """
 
 from collections.abc import Iterator
@@ -21,13 +21,13 @@ from cnn_jax.benchmarks.peers import NoPeer
 
 Row = dict[str, Any]
 
-# Names of the contestants; a row has None for one that is not here.
+# Names of the implementations; a row has None for one that is not installed.
 OURS, FLAX, TORCH = NAMES = ("cnn_jax", "flax", "torch")
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A convolution over maps of `size`, from so many channels to as many."""
+    """A convolution over feature maps of `size`, from `channels` to `channels`."""
 
     name: str
     window: int = 3
@@ -41,11 +41,11 @@ class Kind:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of the input: (batch, *space, channels)."""
+        """The shape of the input: (batch, *space, channels)."""
         return (self.batch_size, *self.size, self.channels)
 
     def flax(self, ours: bool) -> nn.Module:
-        """The layer of `cnn_jax.layers`, or flax.linen's."""
+        """Returns the layer of `cnn_jax.layers`, or flax.linen's."""
         room, groups = (layers, "groups") if ours else (nn, "feature_group_count")
         dilation = "dilation" if ours else "kernel_dilation"
         window, same = (self.window,) * len(self.size), self._padding
@@ -61,7 +61,7 @@ class Kind:
         )
 
     def torch(self, torch: Any) -> Any:
-        """PyTorch's layer."""
+        """Returns PyTorch's layer."""
         kind = "ConvTranspose" if self.transposed else "Conv"
         options = {"output_padding": self.stride - 1} if self.transposed else {}
         return getattr(torch.nn, f"{kind}{len(self.size)}d")(
@@ -96,9 +96,10 @@ KINDS = (
 
 
 def rows(protocol: Protocol) -> Iterator[Row]:
-    """{"kind", "input_shape", "mode", "step_ms": {name: median or None}}.
+    """Yields {"kind", "input_shape", "mode", "step_ms": {name: median or None}}.
 
-    "infer" is the convolution; "train" is that and both of its gradients.
+    The mode "infer" is the convolution; "train" is the convolution and its gradients
+    with respect to the input and the kernel.
     """
     library = _torch()
     for kind in KINDS:
@@ -126,7 +127,7 @@ def rows(protocol: Protocol) -> Iterator[Row]:
 
 
 def markdown(found: list[Row]) -> str:
-    """A line a kind and mode, with the ratio of our time to each other's."""
+    """Returns a table with a row per kind and mode: times, and ratios of ours."""
     lines = []
     for row in found:
         times = row["step_ms"]
@@ -150,7 +151,7 @@ def _text(value: float | None) -> str:
 
 
 def dtype() -> str:
-    """What the backend trains in."""
+    """Returns the dtype of training on the backend."""
     return "float32" if jax.default_backend() == "cpu" else "bfloat16"
 
 
@@ -179,7 +180,7 @@ def _in_jax(kind: Kind, mode: str, *, ours: bool) -> timing.Run:
 
 
 def _torch() -> Any:
-    """PyTorch, or None where it cannot be compared with."""
+    """Returns the module `torch`, or None if it cannot be compared."""
     try:
         return torch_peer.library()
     except NoPeer:

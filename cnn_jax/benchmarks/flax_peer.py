@@ -1,11 +1,11 @@
-"""Residual networks as flax's ImageNet example has them, to be timed beside ours.
+"""Residual networks as in flax's ImageNet example, to be timed beside ours.
 
-The layers are linen's own, `nn.Conv` and `nn.BatchNorm`, and the step is that of
+The layers are linen's `nn.Conv` and `nn.BatchNorm`. The step is the one of
 https://github.com/google/flax/tree/main/examples/imagenet: cross entropy of one-hot
-labels, weight decay as a part of the loss, momentum by optax, accuracy, one `jax.jit`
-with the old state donated. Its names are ours, so that our weights fit. Strided
-convolutions are padded as ours are, where the example has "SAME": with the same
-weights the outputs are the same.
+labels, weight decay as a part of the loss, optax's momentum, accuracy, and one
+`jax.jit` that donates the old state. Parameter names are ours, so that our weights fit.
+Strided convolutions are padded like ours instead of the example's "SAME", so that the
+outputs are equal for equal weights.
 """
 
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ TOLERANCE = 2e-2
 
 
 class Block(nn.Module):
-    """A residual block of `layers`, (kernel size, features, strides, groups) each."""
+    """A residual block of `layers`, each (kernel size, features, strides, groups)."""
 
     layers: tuple[tuple[int, int, int, int], ...]
     conv: Any
@@ -65,7 +65,7 @@ class Block(nn.Module):
 
 
 class ResNet(nn.Module):
-    """The residual network that `model` is."""
+    """A plain linen copy of the residual network `model`."""
 
     model: resnet.ResNet
 
@@ -120,6 +120,7 @@ class Stem(nn.Module):
 
 
 def _layers(model: resnet.ResNet, stage: int, strides: int) -> tuple:
+    """Returns the layers of a block, as `Block` takes them."""
     features = model.width * 2**stage
     if model.block == "basic":
         return (3, features, strides, 1), (3, features, 1, 1)
@@ -135,26 +136,27 @@ class Peer:
     """A network in plain linen with our weights, and its steps on one device.
 
     Raises:
-      NoPeer: it is no residual network, or one with attributes unknown here.
-      ValueError: its outputs are not ours.
+      NoPeer: if the network is not residual, or has attributes that the peer lacks.
+      ValueError: if its outputs differ from ours.
     """
 
     def __init__(self, subject: Subject, variables: Mapping[str, Any]):
         """
         Args:
+          subject: the network to copy.
           variables: the weights.
         """
         model = subject.network.model
         if type(model) is not resnet.ResNet:
             raise NoPeer(
-                "--peer=flax_example has residual networks, and no "
+                "--peer=flax_example has only residual networks, not "
                 f"{subject.config.model.name}."
             )
         peers.check_residual(model, "flax_example")
         peers.check_one_device("flax_example")
         self._optimizer = subject.config.optimizer
         if self._optimizer.name != "sgd":
-            raise NoPeer("--peer=flax_example has the optimizer sgd only.")
+            raise NoPeer("--peer=flax_example has only the optimizer sgd.")
         self._variables = variables
         self.network = ResNet(model.clone(parent=None))
         shape = subject.network.image_shape
@@ -164,13 +166,13 @@ class Peer:
         peers.check_outputs(self.logits(images), expected, TOLERANCE)
 
     def logits(self, images: np.ndarray) -> jax.Array:
-        """Those of the network in evaluation, of normalized images."""
+        """Returns the logits of normalized images in evaluation mode."""
         return jax.jit(partial(self.network.apply, train=False))(
             self._variables, images
         )
 
     def train(self, images: np.ndarray, labels: np.ndarray) -> timing.Run:
-        """Steps of training on one batch of normalized images."""
+        """Returns a run of training steps on one batch of normalized images."""
         config, network = self._optimizer, self.network
         optimizer = optax.sgd(
             config.learning_rate, config.momentum or None, config.nesterov
@@ -204,7 +206,7 @@ class Peer:
             accuracy = jnp.mean(jnp.argmax(logits, -1) == labels)
             return (params, statistics, momentum, key), (loss, accuracy)
 
-        # Copies, since the step takes the memory of its arguments.
+        # The step donates its arguments, so it gets copies.
         variables = jax.tree.map(jnp.array, dict(self._variables))
         params, statistics = variables["params"], variables["batch_stats"]
         held = [(params, statistics, optimizer.init(params), jax.random.key(0))]
@@ -218,7 +220,7 @@ class Peer:
         return run
 
     def infer(self, images: np.ndarray) -> timing.Run:
-        """Steps of inference on one batch of normalized images."""
+        """Returns a run of inference steps on one batch of normalized images."""
         apply = jax.jit(partial(self.network.apply, train=False))
         variables, images = jax.device_put((self._variables, images))
 

@@ -1,4 +1,4 @@
-"""How time and memory of training grow with batch, depth, image size and examples."""
+"""Measures how time and memory grow with batch, depth, image size and examples."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +17,7 @@ from cnn_jax.data.splits import Arrays
 
 Row = dict[str, Any]
 
-# The base: a CIFAR ResNet-20 at batch 128; along each axis one thing changes.
+# The base is a CIFAR ResNet-20 at batch size 128; each axis changes one value.
 SIZE, BATCH = 32, 128
 BATCHES = (16, 32, 64, 128, 256, 512)
 DEPTHS = (20, 32, 44, 56, 110)
@@ -27,7 +27,7 @@ LOADED = 20  # batches
 
 
 def request(depth: int = 20, size: int = SIZE, batch_size: int = BATCH) -> Request:
-    """A CIFAR ResNet of `depth` layers on images of `size`."""
+    """Returns a request for a CIFAR ResNet of `depth` layers on images of `size`."""
     return Request(
         model=f"resnet{depth}",
         input_shape=(size, size, 3),
@@ -43,8 +43,10 @@ AXES: dict[str, tuple[Sequence[int], Callable[[int], Request]]] = {
 
 
 def rows(protocol: Protocol) -> Iterator[Row]:
-    """{"axis", "value", "step_ms", "memory_bytes", "share_of_peak"}: a training step,
-    or, along "examples", the loading of its batch."""
+    """Yields {"axis", "value", "step_ms", "memory_bytes", "share_of_peak"}.
+
+    A row measures a training step; along the axis "examples", the loading of a batch.
+    """
     for axis, (values, request_of) in AXES.items():
         for value in values:
             (result,) = measure(make(request_of(value)), protocol, ["train"])
@@ -60,7 +62,7 @@ def rows(protocol: Protocol) -> Iterator[Row]:
 
 
 def loading_row(examples: int) -> Row:
-    """How long a batch takes to be gathered from so many examples in memory."""
+    """Measures the time to gather a batch from `examples` examples in memory."""
     split = Arrays(
         np.zeros((examples, SIZE, SIZE, 3), np.uint8), np.zeros(examples, np.int32)
     )
@@ -85,12 +87,12 @@ def loading_row(examples: int) -> Row:
 
 
 def exponent(values: Sequence[int], results: Sequence[int | float]) -> float:
-    """The power of `values` that `results` grow with: the slope in logarithms."""
+    """Returns the power of `values` that `results` grow with: the slope in log-log."""
     return float(np.polyfit(np.log(values), np.log(results), 1)[0])
 
 
 def by_axis(found: Sequence[Row]) -> dict[str, list[Row]]:
-    """The rows of each axis."""
+    """Returns the rows of each axis."""
     axes: dict[str, list[Row]] = {}
     for row in found:
         axes.setdefault(row["axis"], []).append(row)
@@ -98,7 +100,7 @@ def by_axis(found: Sequence[Row]) -> dict[str, list[Row]]:
 
 
 def markdown(found: Sequence[Row]) -> str:
-    """A line an axis: how fast time and memory grow, and the share of the peak."""
+    """Returns a table with a row per axis: growth of time, memory, share of peak."""
     lines = []
     for axis, points in by_axis(found).items():
         values = [point["value"] for point in points]
@@ -134,7 +136,7 @@ def markdown(found: Sequence[Row]) -> str:
 
 
 def plot(found: Sequence[Row], path: Path) -> None:
-    """Time and memory along each axis, both in logarithms."""
+    """Plots time and memory along each axis, on log-log axes, into a file."""
     from matplotlib.figure import Figure
 
     axes = by_axis(found)

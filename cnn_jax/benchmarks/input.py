@@ -1,8 +1,8 @@
-"""How fast the training pictures of a config come, without a network or a device.
+"""Measures how fast a config's training images load, without a network or a device.
 
-What is timed is the training loop's own loader: pictures are read, decoded, cropped at
-random, resampled and put into batches by as many processes as `data.workers` says. A
-set that is held in memory is decoded already; of it, batches are gathered.
+The training loop's own loader is timed. It reads, decodes, randomly crops and resamples
+images, and puts them into batches, in `data.workers` processes. A data set in memory is
+already decoded, so the loader only gathers batches.
 """
 
 import collections
@@ -26,48 +26,48 @@ from cnn_jax.training import config as config_lib
 from cnn_jax.training import loop, setup
 from cnn_jax.training.config import Config
 
-# More steps than are ever taken: the batches do not end, as no epoch ends training.
+# More steps than are ever taken, so that the batches do not end.
 ENDLESS = 2**31 - 1
-# Batches of each worker that are ready when nobody takes any: two in its queue and two
-# in this process's (`per_worker_buffer_size`), and one on its way to each of these.
+# Batches that a worker prepares while no batch is taken: two in its queue, two in this
+# process's queue (`per_worker_buffer_size`), and one on the way to each queue.
 AHEAD = 6
-# Memory is watched for an epoch, but never over fewer batches, and so often.
+# Memory is sampled `SAMPLES` times over an epoch, but at least over these batches.
 FEWEST_BATCHES, SAMPLES = 50, 100
 
 
 def report(config: Config, protocol: Protocol) -> dict[str, Any]:
-    """{"device", "versions", "results": [row]}; see `row`.
+    """Returns {"device", "versions", "results": [row]}; see `row`.
 
     Raises:
-      UserError: as `row` does.
+      UserError: as `row`.
     """
     return described([row(config, protocol)], protocol)
 
 
 def described(rows: list[dict[str, Any]], protocol: Protocol) -> dict[str, Any]:
-    """The rows with what they were measured on."""
+    """Returns the rows with the machine and the versions."""
     content = measure.described(rows, protocol)
     content["versions"] |= versions(protocol.peer)
     return content
 
 
 def versions(peer: str | None) -> dict[str, str | None]:
-    """Of the packages that read pictures; torchvision's where it was timed."""
+    """Returns the versions of packages that read images; torchvision's if timed."""
     version = importlib.metadata.version
     found: dict[str, str | None] = {name: version(name) for name in ("pillow", "grain")}
     return found | {"torchvision": version("torchvision") if peer else None}
 
 
 def row(config: Config, protocol: Protocol) -> dict[str, Any]:
-    """The measurement of a config's training split.
+    """Returns the measurement of a config's training split.
 
-    Times are milliseconds a batch. `cores` is the number of processes that decode, the
-    workers or else this one, and `images_per_second_per_core` is per each of those.
-    `ratio` is our time / the peer's. `memory` is that of `_memory`, ours alone.
+    Times are milliseconds per batch. `cores` is the number of decoding processes: the
+    workers, or this process without workers. `ratio` is our time divided by the peer's.
+    `memory` is the result of `_memory` for our loader.
 
     Raises:
-      UserError: there is no such data; a picture is damaged; the peer is not installed
-        or has nothing to decode.
+      UserError: if there is no such data, an image is damaged, or the peer is not
+        installed or has nothing to decode.
     """
     if protocol.peer:
         torch_peer.vision("--input")
@@ -77,9 +77,9 @@ def row(config: Config, protocol: Protocol) -> dict[str, Any]:
         raise NoPeer(_nothing_to_decode(config))
     batch_size, workers = config.data.batch_size, config.data.workers
     processes = 0 if in_memory else workers
-    # Workers go on while it is the other's turn, until they are so far ahead. The
-    # sample at the beginning of a turn, which is not timed, takes what is ready, and
-    # lasts until the other's workers have come to rest.
+    # During the other loader's turn, workers prepare batches ahead. The first sample of
+    # a turn, which is not timed, takes these batches, and lasts until the other
+    # loader's workers are idle.
     steps = (AHEAD + torch_input.AHEAD) * processes or 1
     arguments = config_lib.arguments(config.data, loop.batches)
     with contextlib.ExitStack() as stack:
@@ -130,18 +130,19 @@ def row(config: Config, protocol: Protocol) -> dict[str, Any]:
 
 
 def _nothing_to_decode(config: Config) -> str:
+    """Returns the error for a peer on data that is not stored as images."""
     name = config.data.name
     hint = ""
     if "in_memory" in data.options(name):
         hint = "; --config.data.in_memory=false leaves it on the disk"
     return (
-        f"--peer=torch compares the decoding of pictures, and {name} is held in "
-        f"memory, decoded{hint}."
+        f"--peer=torch compares the decoding of images, but {name} is held in memory, "
+        f"already decoded{hint}."
     )
 
 
 def _run(batches: Iterator[Any]) -> timing.Run:
-    """Takes batches and drops them, as `timing` asks for steps."""
+    """Returns a run that takes batches and drops them."""
 
     def take(steps: int) -> None:
         collections.deque(itertools.islice(batches, steps), maxlen=0)
@@ -152,11 +153,12 @@ def _run(batches: Iterator[Any]) -> timing.Run:
 def _memory(
     loader: Iterator[Any], *, warmup: int, batches: int
 ) -> dict[str, int] | None:
-    """Resident memory while so many batches come, after `warmup` others.
+    """Samples the resident memory during `batches` batches, after `warmup` others.
 
-    {"batches", "samples", "first_bytes", "largest_bytes", "last_bytes",
-    "growth_bytes"}, the growth being from the first sample to the last; None where the
-    system does not say.
+    Returns:
+      {"batches", "samples", "first_bytes", "largest_bytes", "last_bytes",
+      "growth_bytes"}, with the growth from the first sample to the last; None if the
+      system does not report memory.
     """
     take = _run(loader)
     take(warmup)
@@ -179,9 +181,9 @@ def _memory(
 
 
 def resident_bytes() -> int | None:
-    """Memory of this process and of its workers that is in RAM; None if not on Linux.
+    """Returns the resident memory of this process and its workers; None if unknown.
 
-    Pages that several processes share count in each of them.
+    Pages that several processes share count once per process.
     """
     workers = [process.pid for process in multiprocessing.active_children()]
     try:

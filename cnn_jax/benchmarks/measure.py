@@ -1,4 +1,4 @@
-"""One result of a benchmark: a network, a mode, a batch size."""
+"""Measures a network in a mode, with a batch size."""
 
 import importlib.metadata
 import os
@@ -16,12 +16,12 @@ from cnn_jax.benchmarks.subject import Request, Subject, make
 from cnn_jax.core.errors import UserError
 from cnn_jax.training import machine, parallel
 
-# Other codes for the same network, by name; see `torch_peer.Peer`.
+# Other implementations of the network, by name; see `torch_peer.Peer`.
 PEERS = {"torch": torch_peer.Peer, "flax_example": flax_peer.Peer}
 
 
 class DoesNotFit(UserError):
-    """The batch needs more memory than there is."""
+    """The batch needs more memory than the device has."""
 
     def __init__(self, batch_size: int):
         super().__init__(
@@ -32,13 +32,13 @@ class DoesNotFit(UserError):
 
 @dataclass(frozen=True)
 class Protocol:
-    """How it is measured.
+    """How to measure.
 
     Attributes:
-      repeats: timed samples.
-      warmup: samples before those.
-      seconds: after so long three samples of each are enough.
-      peer: of `PEERS`, or None.
+      repeats: the number of timed samples.
+      warmup: the number of samples before the timed ones.
+      seconds: the time after which three samples of each program are enough.
+      peer: a name in `PEERS`, or None.
     """
 
     repeats: int = 20
@@ -50,11 +50,14 @@ class Protocol:
 def report(
     requests: Sequence[Request], protocol: Protocol, modes: Sequence[str] = timing.MODES
 ) -> dict[str, Any]:
-    """{"device", "versions", "results": [...], ...}, a result for each request and
-    mode; see `_result`.
+    """Measures requests in each mode.
+
+    Returns:
+      {"device", "versions", "results": [...]}, with a result for each request and
+      mode; see `_result`.
 
     Raises:
-      UserError: as `subject.make` does; a batch does not fit; the peer is not
+      UserError: as `subject.make`; also if a batch does not fit, or the peer is not
         installed or has no such network.
     """
     results = []
@@ -64,7 +67,7 @@ def report(
 
 
 def described(results: Sequence[dict[str, Any]], protocol: Protocol) -> dict[str, Any]:
-    """The results with what they were measured on."""
+    """Returns the results with the machine and the versions."""
     return {
         "device": machine.description(),
         "versions": _versions(protocol.peer),
@@ -75,14 +78,19 @@ def described(results: Sequence[dict[str, Any]], protocol: Protocol) -> dict[str
 def sweep(
     request: Request, protocol: Protocol, most: int
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Batches of 1, 2, 4 ... images a device, as long as they fit in the memory.
+    """Measures batches of 1, 2, 4, ... images per device, as long as they fit.
 
     Args:
-      most: images in a batch, at the most.
+      request: the network to measure.
+      protocol: how to measure.
+      most: the largest batch size to try.
 
     Returns:
-      the results, and {"best": {mode: batch size with the most images/s}, "largest":
-      the largest that fits, "does_not_fit": the smallest tried that does not, or None}.
+      The results, and {"best": {mode: batch size with the most images/s}, "largest":
+      the largest size that fits, "does_not_fit": the smallest that does not, or None}.
+
+    Raises:
+      UserError: as `report`.
     """
     results, refused, largest = [], None, None
     size = jax.device_count()
@@ -107,11 +115,11 @@ def sweep(
 def measure(
     subject: Subject, protocol: Protocol, modes: Sequence[str] = timing.MODES
 ) -> list[dict[str, Any]]:
-    """The results of a subject.
+    """Returns the results of a subject, one for each mode.
 
     Raises:
-      DoesNotFit: the batch is too large for the memory.
-      UserError: the peer is not installed or has no such network.
+      DoesNotFit: if the batch is too large for the memory.
+      UserError: if the peer is not installed or has no such network.
     """
     state, peer = jax.device_get(subject.fresh_state()), None
     if protocol.peer:
@@ -123,11 +131,18 @@ def measure(
 def _result(
     subject: Subject, mode: str, state: Any, peer: Any, peak: float, protocol: Protocol
 ) -> dict[str, Any]:
-    """Times in milliseconds a step; FLOP/s in 1e9; `ratio` is our time / the peer's.
+    """Returns the measurement of a subject in a mode.
+
+    Times are milliseconds per step, rates are GFLOP/s, and `ratio` is our time divided
+    by the peer's.
 
     Args:
-      state: a fresh one, on the host.
-      peak: of a matrix product, in GFLOP/s.
+      subject: the network and its steps.
+      mode: "train" or "infer".
+      state: a state before the first step, on the host.
+      peer: the peer's network, or None.
+      peak: the speed of a matrix product, in GFLOP/s.
+      protocol: how to measure.
     """
     rows = subject.batch(mode)
     memory = Memory()
@@ -194,7 +209,7 @@ def _result(
 
 
 def compared(times: Sequence[timing.Timing], peer: str | None) -> dict[str, Any]:
-    """Milliseconds a step, ours and then the peer's; `ratio` is ours / the peer's."""
+    """Returns our and the peer's milliseconds per step, and `ratio`, ours / theirs."""
     ours, theirs = times[0], times[1] if peer else None
     return {
         **_times("step_ms", ours),
@@ -206,6 +221,7 @@ def compared(times: Sequence[timing.Timing], peer: str | None) -> dict[str, Any]
 
 
 def _times(name: str, found: timing.Timing | None) -> dict[str, float | None]:
+    """Returns the median, best and percentiles of times; None without times."""
     keys = (name, f"{name}_best", f"{name}_p10", f"{name}_p90")
     if found is None:
         return dict.fromkeys(keys)
@@ -214,7 +230,7 @@ def _times(name: str, found: timing.Timing | None) -> dict[str, float | None]:
 
 
 def _run(program: Any, mode: str, inputs: Any, batch: Any) -> timing.Run:
-    """Our step as `timing` takes it; in training each goes on from the one before."""
+    """Returns a run of our steps; each training step continues from the last one."""
     held = [inputs]
 
     def train(steps: int) -> None:
@@ -233,16 +249,16 @@ def _run(program: Any, mode: str, inputs: Any, batch: Any) -> timing.Run:
 
 
 class Memory:
-    """Memory in use on the first device, watched from here on."""
+    """A watch on the memory in use on the first device."""
 
     def __init__(self) -> None:
         self._before = machine.peak_memory() or 0
 
     def peak(self, program: Any) -> tuple[int, str]:
-        """Bytes at the most, and who says so.
+        """Returns the peak memory in bytes, and its source.
 
-        "device": the device's own record, where it has been broken since. Else
-        "compiler": what the compiled `program` says that it needs.
+        The source is "device" if the device's recorded peak has grown since the watch
+        began; otherwise it is "compiler", the estimate for the compiled `program`.
         """
         after = machine.peak_memory() or 0
         if after > self._before:
@@ -251,14 +267,16 @@ class Memory:
 
 
 def _bytes(program: Any) -> int:
-    """Arguments and temporary values of a program on one device, by its compiler."""
+    """Returns the compiler's estimate of a program's memory on one device."""
     analysis = program.memory_analysis()
     return analysis.temp_size_in_bytes + analysis.argument_size_in_bytes
 
 
 def _available_bytes() -> int:
-    """Of the memory of a device; on a CPU, where too large a program would be killed,
-    what the machine has free."""
+    """Returns the memory of a device; on a CPU the free memory of the machine.
+
+    A CPU program that needs more would be killed.
+    """
     if limit := machine.memory_stats().get("bytes_limit"):
         return limit
     try:
@@ -270,7 +288,7 @@ def _available_bytes() -> int:
 
 
 def warn_unsteady(what: str, hint: str = "") -> None:
-    """Says on stderr that the times of a result cannot be trusted much."""
+    """Warns on stderr that the times of a result vary much."""
     print(
         f"warning: {what}: times vary; if other programs run on this machine, raise "
         f"--repeats{hint}.",
@@ -279,7 +297,7 @@ def warn_unsteady(what: str, hint: str = "") -> None:
 
 
 def _versions(peer: str | None) -> dict[str, str | None]:
-    """Of Python and the packages that decide the speed; torch's where it was timed."""
+    """Returns the versions of Python and the packages; torch's only if it was timed."""
     version = importlib.metadata.version
     packages = {name: version(name) for name in ("jax", "jaxlib", "flax", "optax")}
     torch = version("torch") if peer == "torch" else None

@@ -1,4 +1,4 @@
-"""What the peers share: which networks they have, and how they say that they do not."""
+"""Checks that the peers share: networks, devices and outputs."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ import numpy as np
 from cnn_jax.core.errors import UserError
 from cnn_jax.models import resnet
 
-# Values of attributes with which a peer can build a residual network.
+# The attribute values with which the peers can build a residual network.
 KNOWN = {
     "head": ("gap",),
     "output_stride": (None,),
@@ -19,11 +19,11 @@ KNOWN = {
 
 
 class NoPeer(UserError):
-    """The peer is not installed here, or has no such network."""
+    """The peer is not installed, or has no such network."""
 
 
 def check_residual(model: resnet.ResNet, peer: str) -> None:
-    """Raises NoPeer for an attribute that the peers do not know."""
+    """Raises NoPeer if the peers do not know the value of an attribute."""
     for field, known in KNOWN.items():
         if (found := getattr(model, field)) not in known:
             raise NoPeer(
@@ -33,13 +33,13 @@ def check_residual(model: resnet.ResNet, peer: str) -> None:
 
 
 def check_one_device(peer: str) -> None:
-    """Raises NoPeer where there are several devices."""
+    """Raises NoPeer if JAX uses several devices."""
     if (devices := jax.device_count()) > 1:
         raise NoPeer(f"--peer={peer} compares on one device, and JAX uses {devices}.")
 
 
 def check_outputs(found: Any, expected: Any, tolerance: float) -> None:
-    """Raises ValueError where logits differ by more than a share of the largest."""
+    """Raises ValueError if logits differ by more than `tolerance` of the largest."""
     found, expected = np.asarray(found), np.asarray(expected)
     error = np.abs(found - expected).max() / np.abs(expected).max()
     if not error <= tolerance:

@@ -1,4 +1,4 @@
-"""What is measured: the network and the steps of a config, on random images."""
+"""The subject of a benchmark: a config's network and steps, on random images."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -19,20 +19,21 @@ from cnn_jax.training import config as config_lib
 from cnn_jax.training import parallel, setup
 from cnn_jax.training.config import Config
 
-# The length of training, which the schedule asks for, is of no matter to the speed.
+# The number of training examples; the schedule needs it, the speed does not.
 EXAMPLES = 50_000
 
 
 @dataclass(frozen=True)
 class Request:
-    """What to measure.
+    """A request to measure a network.
 
     Attributes:
-      config: `FILE.py[:ARG]`; None takes the default recipe of `model`.
-      model: the name of a network; not read where there is a config.
-      overrides: the text of values of the config.
-      input_shape: of one image or clip; None: that of the config's data, or the one
-        that the network was published with.
+      config: the config file, `FILE.py[:ARG]`; None takes the default config with
+        `model`.
+      model: the name of a network; ignored if there is a config.
+      overrides: texts of config values, by dotted key.
+      input_shape: the shape of one image or clip; None takes the shape of the config's
+        data, or the network's published shape.
     """
 
     config: str | None = None
@@ -41,7 +42,7 @@ class Request:
     input_shape: tuple[int, ...] | None = None
 
     def resolve(self) -> Config:
-        """The whole config."""
+        """Returns the resolved config."""
         if self.config:
             values = config_lib.load_file(self.config)
         else:
@@ -53,19 +54,22 @@ class Request:
         return resolve(values, self.overrides)
 
     def at(self, batch_size: int) -> "Request":
-        """The same with batches of so many images."""
+        """Returns the request with another batch size."""
         size = {"data.batch_size": str(batch_size)}
         return dataclasses.replace(self, overrides={**self.overrides, **size})
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A config's network and training, as a run would have them.
+    """A config's network and training, as in a run.
 
     Attributes:
-      dtype: of the computation.
-      macs: multiply-accumulates on one image in evaluation.
-      parameters: trainable ones that evaluation uses.
+      config: the resolved config.
+      network: the network.
+      training: how the network is trained.
+      dtype: the dtype of the computation.
+      macs: the multiply-accumulates for one image in evaluation.
+      parameters: the number of trainable parameters that evaluation uses.
     """
 
     config: Config
@@ -77,21 +81,21 @@ class Subject:
 
     @property
     def batch_size(self) -> int:
-        """Images a step, over all devices."""
+        """Images per step, over all devices."""
         return self.config.data.batch_size
 
     def fresh_state(self) -> Any:
-        """That before the first step."""
+        """Returns the state before the first step."""
         return self.training.fresh_state()
 
     def step(self, mode: str) -> Any:
-        """The mapped step: the training loop's, or evaluation's."""
+        """Returns the step of training or of evaluation, mapped over the devices."""
         if mode == "infer":
             return self.network.eval_step()
         return self.training.step()
 
     def batch(self, mode: str) -> dict[str, np.ndarray]:
-        """Random images and labels, on the host, as the loader of `mode` makes them."""
+        """Returns random images and labels on the host, like the loader of `mode`."""
         rng, size = np.random.default_rng(0), self.batch_size
         shape = (size, *self.network.image_shape)
         classes = len(self.network.task.classes)
@@ -107,19 +111,19 @@ class Subject:
         return rows | {"epoch": np.zeros(size, np.int32)}
 
     def inputs(self, mode: str, state: Any) -> Any:
-        """What the step of `mode` takes beside the batch, on the devices."""
+        """Returns the first argument of the step of `mode`, on the devices."""
         return parallel.replicate(state if mode == "train" else state.variables())
 
     def normalized(self, images: np.ndarray) -> np.ndarray:
-        """Images as the network takes them, in float32."""
+        """Returns normalized float32 images."""
         return np.asarray(jax.jit(self.network.normalize)(images))
 
 
 def make(request: Request) -> Subject:
-    """What a request asks for.
+    """Returns the subject of a request.
 
     Raises:
-      UserError: there is no such config, network or data, or the network or the
+      UserError: if there is no such config, network or data, or if the network or the
         augmentation cannot take such an input.
     """
     config = request.resolve()
@@ -160,7 +164,7 @@ def _described(request: Request, config: Config) -> Description:
     if request.config:
         return data.describe(config.data.name, **setup.data_options(config))
     published = models.published(request.model)
-    # A network that makes images has no classes.
+    # A network that outputs images has no classes.
     count = config.model.num_classes or published.num_classes or 0
     shape = request.input_shape or models.published_shape(request.model)
     kind = tasks.find(config.task.name).label_kind

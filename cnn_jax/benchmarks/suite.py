@@ -1,4 +1,4 @@
-"""A fixed list of networks, measured beside every peer that is there."""
+"""Measures a fixed list of networks beside every installed peer."""
 
 import dataclasses
 import importlib.util
@@ -19,7 +19,7 @@ NAME = "benchmarks"
 
 
 def cifar(model: str, batch_size: int, **attributes: Any) -> Request:
-    """A network on images of 32x32 with ten classes."""
+    """Returns a request for a network on 32x32 images with ten classes."""
     values = {"num_classes": 10} | attributes
     return dataclasses.replace(
         imagenet(model, batch_size, **values), input_shape=(32, 32, 3)
@@ -27,7 +27,7 @@ def cifar(model: str, batch_size: int, **attributes: Any) -> Request:
 
 
 def imagenet(model: str, batch_size: int, **attributes: Any) -> Request:
-    """A network on inputs as it was published with."""
+    """Returns a request for a network with its published input shape."""
     overrides = {f"model.{key}": str(value) for key, value in attributes.items()}
     return Request(model=model, overrides=overrides).at(batch_size)
 
@@ -62,21 +62,24 @@ ACCELERATOR = tuple(
     )
 )
 
-WORKERS = (0, 2)  # processes that decode, where input is measured
+WORKERS = (0, 2)  # numbers of decoding processes to measure input with
 
 
 def networks() -> tuple[Request, ...]:
-    """Those for the backend."""
+    """Returns the requests for the backend."""
     return CPU if jax.default_backend() == "cpu" else ACCELERATOR
 
 
 def write(folder: Path, protocol: measure.Protocol, images: str | None = None) -> None:
-    """Measures, and writes benchmarks.md, benchmarks.json and growth.png.
+    """Measures the suite, and writes benchmarks.md, benchmarks.json and growth.png.
 
     Args:
-      protocol: with a peer: networks beside that one only; without: beside every one
-        that is installed. Convolutions have no choice: flax and PyTorch, if there.
-      images: class folders of pictures, whose loading is measured too; None: none is.
+      folder: the folder for the files.
+      protocol: how to measure. Networks are compared with its peer, or with all
+        installed peers if it names none. Single convolutions are always compared with
+        flax and, if installed, PyTorch.
+      images: a folder with one folder of images per class, whose loading is measured
+        too; None measures no loading.
     """
     folder.mkdir(parents=True, exist_ok=True)
     peers = [protocol.peer] if protocol.peer else installed()
@@ -109,8 +112,11 @@ def write(folder: Path, protocol: measure.Protocol, images: str | None = None) -
 def input_rows(
     images: str, protocol: measure.Protocol, peers: Sequence[str]
 ) -> Iterator[dict[str, Any]]:
-    """The loading of the pictures in class folders, beside torchvision's if that is
-    among `peers` and installed, with each number of `WORKERS`; see `input.row`."""
+    """Yields the measurements of loading images, one for each number of `WORKERS`.
+
+    They are compared with torchvision if "torch" is among `peers` and torchvision is
+    installed; see `input.row`.
+    """
     options = {"name": "folder", "dir": images, "image_size": "224", "batch_size": "64"}
     for workers in WORKERS:
         values = options | {"in_memory": "false", "workers": str(workers)}
@@ -128,7 +134,7 @@ def input_rows(
 
 
 def installed() -> list[str]:
-    """The peers that are installed here."""
+    """Returns the names of the installed peers."""
     return [
         name
         for name in measure.PEERS
@@ -139,7 +145,7 @@ def installed() -> list[str]:
 def beside(
     request: Request, protocol: measure.Protocol, peers: Sequence[str]
 ) -> list[dict[str, Any]]:
-    """The results of a network beside each peer that has it, or alone."""
+    """Returns the results of a network beside each peer that has it, or alone."""
     subject, results = make(request), []
     for peer in peers:
         try:
@@ -164,34 +170,36 @@ def beside(
 PAGE = """\
 # Benchmarks
 
-Written by `python -m cnn_jax.benchmark --suite`, whose `--help` says what is measured.
-The figures are in `{name}.json` too.
+Written by `python -m cnn_jax.benchmark --suite`; its `--help` says what is measured.
+`{name}.json` has the same figures.
 
 {machine}
 * {protocol}
 
-A ratio is our time divided by the peer's, both in the same run and taking turns: below
-1 we are faster. `torch` is PyTorch, channels last, with as many threads, on a GPU
-compiled and under autocast; `flax_example` is plain Flax, with the step of flax's
-ImageNet example.
+A ratio is our time divided by the peer's time. Both are measured in the same run, in
+turns; below 1 we are faster. "ratio" compares medians, "of the best" the shortest
+times. `torch` is PyTorch in the channels-last layout with as many threads; in bfloat16
+it runs under autocast, and on a GPU it is compiled. `flax_example` is plain Flax with
+the training step of flax's ImageNet example.
 
 {results}
 {input}
 ## Convolutions by kind
 
-One layer from 64 channels to 64, alone: "infer" is the convolution, "train" that and
-both of its gradients, in {dtype}. `flax` is flax.linen's layer, which leaves all of it
-to XLA.
+A single layer from 64 to 64 channels, in {dtype}. "infer" is the convolution; "train"
+is the convolution and its gradients with respect to the input and the kernel. `flax` is
+flax.linen's layer, which leaves all computation to XLA.
 
 {convolutions}
 
 ## Growth
 
-Of a CIFAR ResNet in training, along one axis at a time. Where time grows with the
-exponent 1 and the share of the peak stays, arithmetic limits; where the share falls,
-memory does; an exponent below 1 is a fixed cost that larger work hides. Memory is what
-the step needs; along the number of examples it is that of the images, and the time that
-of gathering a batch.
+The training step of a CIFAR ResNet, along one axis at a time. An exponent is the power
+of the axis that time or memory grows with. If time has the exponent 1 and the share of
+the peak stays, arithmetic limits the speed; if the share falls, memory access limits
+it. An exponent below 1 shows a fixed cost that larger work hides. "memory" is the
+memory that the step needs. Along the number of examples, "memory" is the size of the
+images and "ms" the time to gather a batch.
 
 {growth}
 
@@ -202,13 +210,14 @@ of gathering a batch.
 INPUT = """
 ## Input
 
-The pictures of `--images=DIR`, from the disk to batches of uint8 arrays: decoded,
-cropped at random and resampled by the training loop's loader, without a network. The
-peer is torchvision's `ImageFolder` with PyTorch's `DataLoader`, over the same pictures
-with as many workers.
-"Per core" is per process that decodes: the workers, or one where there are none. Memory
-is what this process and the workers have in RAM, at the beginning of an epoch (of 50
-batches, if these are more), at the most, and by how much it grew until the end.
+The training loop's loader reads the images of `--images=DIR` from the disk, decodes
+them, crops them at random and resamples them to batches of uint8 arrays, without a
+network. The peer is torchvision's `ImageFolder` with PyTorch's `DataLoader`, over the
+same images with as many workers.
+"per core" is images/s per decoding process: the workers, or one process without
+workers. "memory" is the resident memory of this process and the workers at the
+beginning of an epoch (of at least 50 batches), "largest" the largest during the epoch,
+and "growth" the change from its beginning to its end.
 {samples}.
 
 {table}
@@ -216,10 +225,10 @@ batches, if these are more), at the most, and by how much it grew until the end.
 
 
 def page(content: dict[str, Any]) -> str:
-    """benchmarks.md."""
+    """Returns the content of benchmarks.md."""
     machine = tables.machine(content)
     if content["device"]["platform"] == "cpu":
-        machine.append("accelerators are not measured yet: none was at hand")
+        machine.append("accelerators are not measured yet: none was available")
     return PAGE.format(
         name=NAME,
         machine="\n".join(f"* {line}" for line in machine),
@@ -233,7 +242,7 @@ def page(content: dict[str, Any]) -> str:
 
 
 def input_section(found: list[dict[str, Any]]) -> str:
-    """That of benchmarks.md; nothing where no input was measured."""
+    """Returns the section about input; "" if no input was measured."""
     if not found:
         return ""
     return INPUT.format(

@@ -1,4 +1,4 @@
-"""A benchmark's results as tables."""
+"""Tables of a benchmark's results."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +12,7 @@ Result = dict[str, Any]
 
 
 def table(report: dict[str, Any]) -> str:
-    """The results of one network, a row each, with what they were measured on."""
+    """Returns the results of one network, a row each, and the machine and protocol."""
     results = report["results"]
     first = results[0]
     headers = ["mode", "batch", "compile s", *HEADERS]
@@ -52,7 +52,7 @@ def table(report: dict[str, Any]) -> str:
 
 
 def markdown(results: Sequence[Result]) -> str:
-    """The results of several networks, a row each, in Markdown."""
+    """Returns the results of several networks, a row each, in Markdown."""
     headers = ["network", "input", "dtype", "batch", "mode", *HEADERS, "peer"]
     rows = [
         [
@@ -75,7 +75,7 @@ PEER_HEADERS = ("peer's ms", "peer's 10-90%", "ratio", "of the best")
 
 
 def columns(result: Result) -> list[str]:
-    """Those of `HEADERS`."""
+    """Returns the cells under `HEADERS`."""
     return [
         f"{result['step_ms']:.2f}",
         f"{result['step_ms_p10']:.2f}-{result['step_ms_p90']:.2f}",
@@ -87,7 +87,7 @@ def columns(result: Result) -> list[str]:
 
 
 def peer_columns(result: Result) -> list[str]:
-    """Those of `PEER_HEADERS`."""
+    """Returns the cells under `PEER_HEADERS`."""
     return [
         f"{result['peer_step_ms']:.2f}",
         f"{result['peer_step_ms_p10']:.2f}-{result['peer_step_ms_p90']:.2f}",
@@ -97,27 +97,27 @@ def peer_columns(result: Result) -> list[str]:
 
 
 def machine(report: dict[str, Any]) -> list[str]:
-    """What it was measured on, and with which versions."""
+    """Returns a line about the machine and a line about the versions."""
     versions = ", ".join(f"{k} {v}" for k, v in report["versions"].items() if v)
     return [machine_lib.text(report["device"]), versions]
 
 
 def protocol(results: Sequence[Result]) -> str:
-    """How it was measured."""
+    """Returns a line about the samples and the peak."""
     peaks = [result["matmul_gflops_per_second"] for result in results]
     return f"{samples(results)}; peak of a matrix product: {max(peaks):,.0f} GFLOP/s"
 
 
 def samples(results: Sequence[Result]) -> str:
-    """How many were taken, and of how many steps."""
+    """Returns a phrase about the number of samples and their steps."""
     repeats, steps = (
         _range([result[key] for result in results])
         for key in ("repeats", "steps_per_repeat")
     )
     return (
         f"samples: {results[0]['warmup']} to warm up, {repeats} timed, of {steps} "
-        f"step{'' if steps == '1' else 's'} each, their median and where the middle "
-        "80% lie"
+        f"step{'' if steps == '1' else 's'} each; shown are the median and the range "
+        "of the middle 80%"
     )
 
 
@@ -129,7 +129,7 @@ INPUT_PEER_HEADERS = (*PEER_HEADERS[:2], "peer's images/s", *PEER_HEADERS[2:])
 
 
 def input_table(report: dict[str, Any]) -> str:
-    """The loading of one config's pictures, with what it was measured on."""
+    """Returns the loading of one config's images, and the machine and protocol."""
     (result,) = report["results"]
     lines = [
         f"input of {result['data']}"
@@ -140,8 +140,8 @@ def input_table(report: dict[str, Any]) -> str:
     if memory := result["memory"]:
         lines += [
             f"memory: the first of {memory['samples']} samples over "
-            f"{memory['batches']:,} batches, and the largest; growth: from the first "
-            "to the last"
+            f"{memory['batches']:,} batches; largest: the largest of them; growth: "
+            "from the first to the last"
         ]
     if result["peer"]:
         lines += [f"peer: {result['peer']}"]
@@ -149,7 +149,7 @@ def input_table(report: dict[str, Any]) -> str:
 
 
 def input_markdown(results: Sequence[Result]) -> str:
-    """The loading of pictures, a row each, in Markdown."""
+    """Returns the loading of images, a row each, in Markdown."""
     return _input_rows(results, "github")
 
 
@@ -188,12 +188,12 @@ def _memory_columns(memory: dict[str, int] | None) -> list[str]:
 
 
 def _range(values: Sequence[int]) -> str:
-    """`3-20`, or `3` where all are the same."""
+    """Returns the range of numbers, `3-20`, or `3` if all are equal."""
     return "-".join(map(str, sorted({min(values), max(values)})))
 
 
 def _three_digits(value: int | float) -> str:
-    """Of what follows the point, no more than makes three digits."""
+    """Returns a number with three significant digits, or with all integer digits."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 

@@ -1,8 +1,8 @@
-"""How long steps take, beside each other, and what the device could do.
+"""Times steps in turns, and measures the peak of the device.
 
-Steps that are compared take turns, so that what else the machine does meanwhile slows
-all of them alike. On a CPU each step is waited for. An accelerator is given several at
-once, as the training loop does: else it would wait for the host between two.
+Compared programs take turns, so that other load on the machine slows all of them alike.
+On a CPU the timer waits for each step. An accelerator gets several steps at once, as in
+the training loop; otherwise it would wait for the host between two steps.
 """
 
 import math
@@ -15,46 +15,46 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-# Does so many steps, one after the other, and returns when the last is done.
+# A function that does a number of steps and returns when the last one is done.
 Run = Callable[[int], None]
 
 MODES = ("train", "infer")
-TURN = 5  # samples of one program before it is the next one's turn
-FEWEST = 3  # samples, however long they take
-# Rows of the square matrices whose product is taken for the peak of the device.
+TURN = 5  # samples of a program in one turn
+FEWEST = 3  # samples that are taken even if they are slow
+# Rows of the square matrices whose product measures the peak of the device.
 PEAK_SIZE = {"cpu": 1024, "gpu": 8192, "tpu": 8192}
 PEAK_PRODUCTS = 10
 
 
 def steps_at_once() -> int:
-    """How many steps are waited for together."""
+    """Returns the number of steps in a sample."""
     return 1 if jax.default_backend() == "cpu" else 10
 
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds a step, of each sample."""
+    """The seconds per step of each sample."""
 
     seconds: tuple[float, ...]
 
     @property
     def median_ms(self) -> float:
-        """In milliseconds, as all others here."""
+        """The median time per step, in milliseconds."""
         return 1e3 * statistics.median(self.seconds)
 
     @property
     def best_ms(self) -> float:
-        """The shortest: what other programs disturbed the least."""
+        """The shortest time, which other programs disturbed the least."""
         return 1e3 * min(self.seconds)
 
     def percentile_ms(self, percent: int) -> float:
-        """The time that `percent` of the samples do not exceed."""
+        """Returns the milliseconds that `percent` of the samples do not exceed."""
         ordered = sorted(self.seconds)
         return 1e3 * ordered[max(math.ceil(len(ordered) * percent / 100) - 1, 0)]
 
     @property
     def steady(self) -> bool:
-        """Whether the times are near each other: those of a machine of one's own."""
+        """Whether the times are close together, as on an otherwise idle machine."""
         return self.percentile_ms(90) < 1.5 * self.percentile_ms(10)
 
 
@@ -66,14 +66,16 @@ def alternate(
     steps: int = 1,
     seconds: int | float = math.inf,
 ) -> list[Timing]:
-    """Times each of `runs` `repeats` times, a few samples of each at its turn.
+    """Times each of `runs` `repeats` times, a few samples per turn.
 
     Args:
-      warmup: samples of each that come before all others and are not timed. Where
-        there are several runs, a further one at the beginning of each turn is not timed
-        either: it finds the processor's caches and threads as the others left them.
-      steps: of a sample.
-      seconds: when all together took as long as this, three samples of each are enough.
+      runs: the programs to time.
+      repeats: the number of timed samples of each program.
+      warmup: the number of samples of each program before the timed ones. With several
+        programs, the first sample of each turn is not timed either, since it finds the
+        processor's caches and threads as another program left them.
+      steps: the number of steps in a sample.
+      seconds: the total time after which three samples of each program are enough.
     """
     found: list[list[float]] = [[] for _ in runs]
     start = time.perf_counter()
@@ -94,10 +96,10 @@ def alternate(
 
 
 def matmul_peak(dtype: DTypeLike) -> float:
-    """GFLOP/s of a product of large square matrices of `dtype`, on all devices.
+    """Returns the GFLOP/s of a product of large square matrices, on all devices.
 
-    The best of some products on one device, times the number of devices; those of a
-    CPU are virtual and share its cores.
+    It is the best of some products on one device, times the number of devices. Virtual
+    devices of a CPU share its cores and count as one.
     """
     n = PEAK_SIZE.get(jax.default_backend(), 8192)
     product = jax.jit(jnp.matmul)
@@ -114,11 +116,11 @@ def matmul_peak(dtype: DTypeLike) -> float:
 
 
 def flops(macs: int, batch_size: int, mode: str) -> int:
-    """Floating-point operations of a step, from the multiply-accumulates of one image.
+    """Returns the floating-point operations of a step, from the MACs of one image.
 
-    Two for each multiply-accumulate; training counts as three times the forward pass,
-    since each layer has two gradients, that of its input and that of its kernel, of as
-    many operations as the layer itself. All else (normalization, activations, the
-    optimizer) is not counted.
+    Each multiply-accumulate (MAC) counts as two operations. Training counts as three
+    times the forward pass, since each layer's gradients with respect to its input and
+    its kernel need as many operations as the layer itself. Normalization, activations
+    and the optimizer are not counted.
     """
     return 2 * macs * batch_size * (3 if mode == "train" else 1)

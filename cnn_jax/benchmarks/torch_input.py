@@ -1,7 +1,7 @@
-"""The same pictures through torchvision and PyTorch's DataLoader, beside our loader.
+"""Loads the same images with torchvision and PyTorch's DataLoader.
 
-Both are imported where they are used: they are no dependencies. The processes of a
-DataLoader import this module too, so it imports nothing that needs JAX.
+Both libraries are imported only when they are used, since they are no dependencies. The
+processes of a DataLoader import this module too, so it imports nothing that needs JAX.
 """
 
 import io
@@ -17,40 +17,40 @@ from PIL import Image
 from cnn_jax.data.folder import Files
 from cnn_jax.data.splits import Records
 
-AHEAD = 2  # batches that a worker makes before they are asked for: PyTorch's default
+AHEAD = 2  # batches that a worker prepares ahead, PyTorch's default
 
 
 def batches(
     split: Records, *, batch_size: int, workers: int, stop_step: int
 ) -> Generator[Any, None, None]:
-    """So many batches, [images uint8 (batch, height, width, channels), labels].
+    """Yields batches [images uint8 (batch, height, width, channels), labels].
 
-    Each epoch is shuffled, and the next one follows as in ours: no batch is smaller for
-    being an epoch's last, and no worker waits between two epochs.
+    Each epoch is shuffled, and epochs follow each other as in our loader: the last
+    batch of an epoch is not smaller, and no worker waits between two epochs.
     """
     import torch
 
-    # As in the processes of a DataLoader, and as ours.
+    # Processes of a DataLoader use one thread too, and so does our loader.
     torch.set_num_threads(1)
     pictures = dataset(split)
     yield from torch.utils.data.DataLoader(
         pictures,
         batch_size,
-        # What `shuffle=True` makes, for more than one epoch.
+        # This is the sampler of `shuffle=True`, over more than one epoch.
         sampler=torch.utils.data.RandomSampler(
             pictures, num_samples=batch_size * stop_step
         ),
         num_workers=workers,
         prefetch_factor=AHEAD if workers else None,
-        # A process that is forked from one with JAX's threads may wait forever.
+        # A process forked from a process with JAX's threads may wait forever.
         multiprocessing_context="spawn" if workers else None,
     )
 
 
 def dataset(split: Records) -> Any:
-    """The examples of a split, as (image, label).
+    """Returns a PyTorch data set of the examples of a split, (image, label).
 
-    Class folders are torchvision's `ImageFolder`.
+    Class folders become torchvision's `ImageFolder`.
     """
     from torchvision.datasets import ImageFolder
 
@@ -61,18 +61,18 @@ def dataset(split: Records) -> Any:
     found = ImageFolder(
         Path(split.reader.paths[0]).parents[1],
         transform(split),
-        # Neither those of the test split, nor what is no picture to us.
+        # Leave out the test split, and files that our loader does not read.
         is_valid_file=lambda path: os.path.normpath(path) in paths,
         allow_empty=True,
     )
     if len(found) != len(split):
-        raise ValueError(f"the peer has {len(found)} pictures and not {len(split)}")
+        raise ValueError(f"the peer has {len(found)} images and not {len(split)}")
     return found
 
 
 @dataclass(frozen=True)
 class Stored:
-    """The encoded pictures of a TFDS set, decoded as `ImageFolder` does."""
+    """The encoded images of a TFDS data set, decoded as `ImageFolder` does."""
 
     split: Records
     to_array: Callable[[Image.Image], np.ndarray]
@@ -81,7 +81,7 @@ class Stored:
         return len(self.split)
 
     def __getitems__(self, indices: Sequence[int]) -> list[tuple[np.ndarray, int]]:
-        """What a DataLoader calls, to read the records of a batch together."""
+        """Reads the records of a batch together; a DataLoader calls this."""
         if self.split.indices is not None:
             indices = self.split.indices[indices].tolist()
         return [
@@ -98,11 +98,11 @@ def _file(picture: str | bytes) -> str | io.BytesIO:
 
 
 def transform(split: Records) -> Callable[[Image.Image], np.ndarray]:
-    """A picture as uint8 (height, width[, channels]).
+    """Returns a function from an image to a uint8 array (height, width[, channels]).
 
-    Cropped at random where we do that, else of the size that it has. An array and not
-    torchvision's `PILToTensor`, which would move the channels to the front: ours stay
-    last, and the copying would count against PyTorch.
+    The function crops at random if our loader does, and otherwise keeps the image size.
+    It does not use torchvision's `PILToTensor`, which would move the channels to the
+    front. Our channels stay last, and the copy would count against PyTorch.
     """
     from torchvision import transforms
 

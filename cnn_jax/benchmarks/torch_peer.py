@@ -1,8 +1,9 @@
 """The same networks in PyTorch, to be timed beside ours. PyTorch is no dependency.
 
-Residual networks are built here, with torchvision's names of the layers, so that the
-weights are translated as `convert` does. Others come from torchvision, where it is
-installed. A peer starts with our weights, and is refused unless its outputs are ours.
+This package builds residual networks with torchvision's names of the layers, so that
+`convert` can translate the weights. Other networks come from torchvision, if it is
+installed. A peer starts with our weights; if its outputs differ from ours, it raises an
+error.
 """
 
 import contextlib
@@ -30,7 +31,7 @@ AUXILIARY_WEIGHT = 0.3
 
 
 def module() -> Any:
-    """The module `torch`. Raises NoPeer where it is not installed."""
+    """Returns the module `torch`. Raises NoPeer if it is not installed."""
     try:
         import torch
     except ImportError as error:
@@ -39,11 +40,11 @@ def module() -> Any:
 
 
 def vision(purpose: str) -> Any:
-    """The module `torchvision`. Raises NoPeer where that, or PyTorch, is missing."""
+    """Returns the module `torchvision`. Raises NoPeer if it or PyTorch is missing."""
     module()
     try:
         import torchvision
-    except (ImportError, RuntimeError) as error:  # RuntimeError: of another PyTorch
+    except (ImportError, RuntimeError) as error:  # RuntimeError: another PyTorch
         raise NoPeer(
             f"--peer=torch needs torchvision for {purpose}: python -m pip install "
             "torchvision."
@@ -52,17 +53,17 @@ def vision(purpose: str) -> Any:
 
 
 def library() -> Any:
-    """The module `torch`, with as many threads as there are processors.
+    """Returns the module `torch`, set to as many threads as there are processors.
 
     Raises:
-      NoPeer: it is not installed, or not for the device that JAX uses.
+      NoPeer: if it is not installed, or not built for the device that JAX uses.
     """
     torch = module()
     backend = jax.default_backend()
     if backend not in ("cpu", "gpu"):
         raise NoPeer(f"--peer=torch compares on a CPU or a GPU, not on a {backend}.")
     if backend == "gpu" and not torch.cuda.is_available():
-        raise NoPeer("this PyTorch finds no GPU, and JAX uses one: install another.")
+        raise NoPeer("PyTorch finds no GPU, but JAX uses one: install another PyTorch.")
     peers.check_one_device("torch")
     torch.set_num_threads(machine.cores())
     return torch
@@ -71,22 +72,23 @@ def library() -> Any:
 class Peer:
     """A network in PyTorch with our weights, and its steps.
 
-    Channels are last in memory, as ours are, and where `dtype` is not float32 the steps
-    run under autocast. On a GPU the network is compiled. The optimizer is the config's,
-    without its schedule, clipping and moving averages; PyTorch decays biases and
-    normalization too.
+    Channels are last in memory, like ours. If `dtype` is not float32, the steps run
+    under autocast. On a GPU the network is compiled. The optimizer is the config's,
+    without schedule, clipping and moving averages. PyTorch also applies weight decay to
+    biases and normalization.
 
     Attributes:
       network: the `torch.nn.Module`, not compiled.
 
     Raises:
-      NoPeer: PyTorch is not installed, or has no such network.
-      ValueError: its outputs are not ours.
+      NoPeer: if PyTorch is not installed, or has no such network.
+      ValueError: if its outputs differ from ours.
     """
 
     def __init__(self, subject: Subject, variables: Mapping[str, Any]):
         """
         Args:
+          subject: the network to copy.
           variables: the weights.
         """
         self._torch = torch = library()
@@ -109,12 +111,12 @@ class Peer:
             self._compiled = torch.compile(self.network)
 
     def images(self, images: np.ndarray) -> Any:
-        """(batch, height, width, channels) as a tensor for the network."""
+        """Returns (batch, height, width, channels) as a tensor for the network."""
         tensor = self._torch.from_numpy(np.moveaxis(images, -1, 1).copy())
         return tensor.to(self._device, memory_format=self._memory_format)
 
     def logits(self, images: np.ndarray) -> np.ndarray:
-        """Those of the network in evaluation, in float32, of normalized images."""
+        """Returns the float32 logits of normalized images in evaluation mode."""
         self.network.eval()
         with self._torch.inference_mode():
             return self.network(self.images(images)).float().cpu().numpy()
@@ -125,7 +127,7 @@ class Peer:
         variables: Mapping[str, Any],
         input_shape: tuple[int, ...],
     ) -> None:
-        """Raises ValueError unless parameters and outputs are those of our network."""
+        """Raises ValueError unless parameter count and outputs equal our network's."""
         ours = sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
         theirs = sum(p.numel() for p in self.network.parameters())
         if ours != theirs:
@@ -138,7 +140,7 @@ class Peer:
         peers.check_outputs(self.logits(images), expected, TOLERANCE[self._device])
 
     def train(self, images: np.ndarray, labels: np.ndarray) -> timing.Run:
-        """Steps of training on one batch of normalized images."""
+        """Returns a run of training steps on one batch of normalized images."""
         torch = self._torch
         x = self.images(images)
         y = torch.from_numpy(labels.astype(np.int64)).to(self._device)
@@ -168,7 +170,7 @@ class Peer:
         return run
 
     def infer(self, images: np.ndarray) -> timing.Run:
-        """Steps of inference on one batch of normalized images."""
+        """Returns a run of inference steps on one batch of normalized images."""
         x = self.images(images)
 
         def run(steps: int) -> None:
@@ -207,14 +209,14 @@ def build(
     variables: Mapping[str, Any],
     input_shape: tuple[int, ...],
 ) -> Any:
-    """Our network `name` as a `torch.nn.Module` with its weights, in float32.
+    """Returns our network `name` as a float32 `torch.nn.Module` with our weights.
 
     Raises:
-      NoPeer: there is no such network in PyTorch.
+      NoPeer: if there is no such network in PyTorch.
     """
     torch = library()
     if type(model) is resnet.ResNet:
-        # All residual networks have the names of torchvision's.
+        # All residual networks use torchvision's parameter names.
         names = resnet.NAMES
         network = torch_resnet.build(torch, model, input_shape[-1])
     elif name in torch_names.FAMILIES:
@@ -229,25 +231,26 @@ def build(
     entries = torch_weights.entries_with(names, name, model, input_shape)
     state = torch_weights.state_of(entries, variables)
     try:
-        # A copy: the arrays of JAX are not writable.
+        # Copies are needed, because JAX's arrays are not writable.
         network.load_state_dict(
             {key: torch.tensor(np.array(value)) for key, value in state.items()}
         )
     except RuntimeError as error:
         raise NoPeer(
-            f"--peer=torch: torchvision's {name} is another network than this one, of "
-            f"{input_shape}: {' '.join(str(error).split())[:200]}"
+            f"--peer=torch: torchvision's {name} differs from this network for inputs "
+            f"of {input_shape}: {' '.join(str(error).split())[:200]}"
         ) from error
     return network
 
 
 def _residual() -> set[str]:
+    """Returns the names of the residual networks."""
     families = torch_names.FAMILIES
     return {name for name, names in families.items() if names is resnet.NAMES}
 
 
 def _torchvision(torch: Any, name: str, model: Any) -> Any:
-    """torchvision's network, with our number of classes and rate of dropout."""
+    """Returns torchvision's network with our number of classes and dropout rate."""
     torchvision = vision(f"{name} (residual networks do without)")
     options = {}
     names = torch_names.family(name)

@@ -9,13 +9,15 @@ from cnn_jax.models import resnet
 
 
 def build(torch: Any, model: resnet.ResNet, channels: int) -> Any:
-    """A residual network of our attributes, for images of so many channels.
+    """Returns a residual network in PyTorch with our network's attributes.
 
     Args:
-      torch: the module.
+      torch: the module `torch`.
+      model: our network.
+      channels: the number of channels of the images.
 
     Raises:
-      NoPeer: an attribute that it does not know.
+      NoPeer: if our network has an attribute that PyTorch's lacks.
     """
     peers.check_residual(model, "torch")
     small, width = model.stem == "small", model.width
@@ -51,8 +53,10 @@ def build(torch: Any, model: resnet.ResNet, channels: int) -> Any:
 def _block(
     torch: Any, model: resnet.ResNet
 ) -> tuple[Callable[[int, int, int], Any], int]:
-    """What makes a block of the network, `block(channels, features, strides)`, and by
-    how much its output has more channels than `features`."""
+    """Returns a function `block(channels, features, strides)` and its expansion.
+
+    The output of a block has `expansion * features` channels.
+    """
     block = layers.Bottleneck if model.block == "bottleneck" else layers.BasicBlock
     expansion = block.expansion
     conv = torch.nn.Conv2d

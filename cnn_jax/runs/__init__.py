@@ -1,4 +1,4 @@
-"""A run's folder, and what commands do with it."""
+"""The folder of a run, and the actions of the commands on it."""
 
 from cnn_jax.runs.export import export_weights
 from cnn_jax.runs.loaded import Loaded, load

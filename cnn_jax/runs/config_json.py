@@ -1,4 +1,4 @@
-"""config.json: written as a run begins, and read by later commands."""
+"""Writes config.json when a run begins, and reads it for later commands."""
 
 import contextlib
 import importlib.metadata
@@ -22,9 +22,9 @@ from cnn_jax.training.config import Config
 
 PACKAGES = ["cnn_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy"]
 PACKAGES += ["tensorflow-datasets", "grain"]
-# The keys of config.json in versions that kept no checksum.
+# The keys of config.json in old versions, which wrote no checksum.
 UNCHECKED = guard.KEYS | {"tags", "device"}
-_MENDED = "The command that trained the run writes it again."
+_MENDED = "Run the training command again: it rewrites the file."
 
 
 def describe(
@@ -32,7 +32,7 @@ def describe(
 ) -> None:
     """Writes config.json: the resolved config, tags, data, versions and the commit.
 
-    What is left of a run whose removal was interrupted is removed before.
+    If the removal of an old run was interrupted, this function first completes it.
     """
     workdir.mkdir(parents=True, exist_ok=True)
     removal.finish(workdir)
@@ -53,16 +53,16 @@ def describe(
 
 
 def _before(workdir: Path) -> dict[str, Any]:
-    """The content of config.json where a run goes on; `{}` where it begins."""
+    """Returns the content of config.json if the run resumes; `{}` if it begins."""
     with contextlib.suppress(UserError):
         return description(workdir)
     return {}
 
 
 def _checksum(content: Mapping[str, Any]) -> str:
-    """The checksum of config.json, without the places of the user's files.
+    """Returns the checksum of config.json, without the paths of the user's files.
 
-    Users move their files, and change the places by hand.
+    Users move their files and then edit these paths by hand.
     """
     config = {
         f"{group}.{key}": value
@@ -76,12 +76,12 @@ def _checksum(content: Mapping[str, Any]) -> str:
 
 
 class Saved(NamedTuple):
-    """What the config.json of a run says.
+    """The content of a run's config.json.
 
     Attributes:
       config: the resolved config; the user's code that it names can be imported.
-      dataset: the data that the run was trained on, without the examples.
-      content: the whole file.
+      dataset: the data set that the run was trained on, without the examples.
+      content: the content of the whole file.
       workdir: the run's folder.
     """
 
@@ -92,20 +92,20 @@ class Saved(NamedTuple):
 
     @property
     def device_count(self) -> int | None:
-        """The number of devices that the run began on; None if it is not known."""
+        """The number of devices that the run began on; None if it is unknown."""
         device = self.content.get("device")
         return device.get("count") if isinstance(device, dict) else None
 
 
 def read(workdir: Path) -> Saved:
-    """Returns what the config.json of the run in a folder says.
+    """Reads the config.json of the run in a folder.
 
-    Warns of the user's code that has changed since the run began.
+    Warns if the user's code has changed since the run began.
 
     Raises:
-      Damaged: the file is not what the run wrote.
-      UserError: there is no such file, or another program's; no run can have its
-        config or its data; or the user's code is not found.
+      Damaged: if the file differs from what the run wrote.
+      UserError: if the file is missing or belongs to another program, if its config or
+        data set is not valid, or if the user's code is not found.
     """
     content = description(workdir)
     for text in user_code.restore(content, workdir):
@@ -117,7 +117,7 @@ def read(workdir: Path) -> Saved:
         raise
     except ValueError as error:
         raise _not_a_runs(workdir, str(error)) from error
-    except Exception as error:  # whatever values of wrong types provoke
+    except Exception as error:  # values of wrong types can cause any error
         raise _not_a_runs(workdir, f"{type(error).__name__}: {error}") from error
 
 
@@ -126,8 +126,8 @@ def _resolved(content: Mapping[str, Any]) -> Config:
     version = content.get("schema", 1)
     if version > migration.VERSION:
         raise UserError(
-            f"the run is of a newer version of cnn_jax: its config has schema "
-            f"{version}, and this version reads up to {migration.VERSION}."
+            f"a newer version of cnn_jax wrote this run (config schema {version}), and "
+            f"this version reads up to schema {migration.VERSION}: update cnn_jax."
         )
     config = migration.migrated(content["config"], version)
     return resolve(config, any_number=True)
@@ -137,8 +137,8 @@ def description(workdir: Path) -> dict[str, Any]:
     """Returns the content of a run's config.json.
 
     Raises:
-      Damaged: the file is not what was written.
-      UserError: there is none, or it is another program's.
+      Damaged: if the file differs from what the run wrote.
+      UserError: if the file is missing or belongs to another program.
     """
     path = workdir / removal.CONFIG
     try:
@@ -157,7 +157,7 @@ def description(workdir: Path) -> dict[str, Any]:
 
 
 def _is_intact(content: Mapping[str, Any]) -> bool:
-    """Returns whether the content of config.json is as it was written."""
+    """Returns whether config.json has the content that the run wrote."""
     if not all(isinstance(content.get(key), dict) for key in ("config", "dataset")):
         return False
     if "checksum" not in content:
@@ -166,6 +166,7 @@ def _is_intact(content: Mapping[str, Any]) -> bool:
 
 
 def _not_a_runs(workdir: Path, reason: str = "") -> UserError:
+    """Returns the error for a config.json that is not the file of a run."""
     reason = f" ({reason})" if reason else ""
     return UserError(
         f"{workdir / removal.CONFIG} is not the config.json of a run{reason}."
@@ -173,13 +174,13 @@ def _not_a_runs(workdir: Path, reason: str = "") -> UserError:
 
 
 def is_damaged_one_of(workdir: Path, config: Config) -> bool:
-    """Returns whether a damaged config.json still says that it is of `config`."""
+    """Returns whether the readable part of a damaged config.json matches `config`."""
     text = records.read_bytes(workdir / removal.CONFIG)
     if f'"config_hash": "{config_lib.hash_of(config)}"'.encode() in text:
         return True
     try:
         theirs = _resolved(json.loads(text))
-    except Exception:  # whatever the damage provokes
+    except Exception:  # damage can cause any error
         return False
     return config_lib.identity(theirs) == config_lib.identity(config)
 
@@ -192,7 +193,7 @@ def _version(package: str) -> str | None:
 
 
 def _git_commit() -> str | None:
-    """The commit of the code that runs, `-dirty` when files were changed since."""
+    """Returns the git commit of the package, with `-dirty` if files were changed."""
     try:
         return subprocess.run(
             ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],

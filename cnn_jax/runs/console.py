@@ -1,4 +1,4 @@
-"""What commands print about a run, on the main host."""
+"""Prints the output of commands about a run, on the main host only."""
 
 import shlex
 import sys
@@ -13,13 +13,13 @@ from cnn_jax.training import parallel
 
 
 def say(text: str, *, to_stderr: bool = False) -> None:
-    """Prints a text at once; the other hosts print nothing."""
+    """Prints a text and flushes it; the other hosts print nothing."""
     if parallel.is_main_host():
         print(text, file=sys.stderr if to_stderr else sys.stdout, flush=True)
 
 
 def show(result: Mapping[str, Any], output: str) -> None:
-    """Prints numbers with their names, as a "table" or in "json"."""
+    """Prints names and numbers, as a "table" or as "json"."""
     say(strict_json.dumps(result) if output == "json" else as_table(result))
 
 
@@ -30,7 +30,7 @@ def show_results(results: Mapping[str, Any], workdir: Path) -> None:
 
 
 def as_table(values: Mapping[str, Any]) -> str:
-    """Returns the numbers among the values with their names, one a line."""
+    """Returns a table of the names and the values that are numbers, one per line."""
     rows = [
         (key, f"{value:,}" if isinstance(value, int) else f"{value:,.4f}")
         for key, value in values.items()

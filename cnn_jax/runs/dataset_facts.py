@@ -1,4 +1,4 @@
-"""What a run's config.json says about the data that the run was trained on."""
+"""The facts about a run's data set that config.json keeps."""
 
 import json
 import math
@@ -10,11 +10,11 @@ from cnn_jax.core.errors import UserError
 from cnn_jax.data import labels
 from cnn_jax.data.dataset import Dataset
 
-MAX_VALUES = 2**33  # of an image
+MAX_VALUES = 2**33  # largest number of values in an image
 
 
 def of(dataset: Dataset) -> dict[str, Any]:
-    """Returns the facts of a data set, as JSON keeps them."""
+    """Returns the facts about a data set, with the types that JSON keeps."""
     facts = {
         "classes": dataset.classes,
         "image_shape": dataset.image_shape,
@@ -34,7 +34,7 @@ def dataset(facts: Mapping[str, Any]) -> Dataset:
     """Returns a data set with these facts and no examples.
 
     Raises:
-      ValueError: a fact is missing, or of a wrong type; the text names the fact.
+      ValueError: if a fact is missing or has a wrong type; the text names the fact.
     """
     values = {"label_shape": [], "label_kind": labels.CLASS.name, **facts}
     for name, is_valid in _VALID.items():

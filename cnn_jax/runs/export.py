@@ -1,4 +1,4 @@
-"""A run's weights in the format of another library."""
+"""Exports a run's weights in torchvision's format."""
 
 import json
 from pathlib import Path
@@ -12,10 +12,10 @@ from cnn_jax.weights import torch_weights, weight_files
 def export_weights(
     workdir: Path, path: Path, *, checkpoint: str, overwrite: bool
 ) -> str:
-    """Writes a run's checkpoint as a state dict with torchvision's names.
+    """Writes a run's checkpoint as a state dict with torchvision's parameter names.
 
     Returns:
-      One line that says what was written.
+      A line that says what was written, and perhaps a warning on a second line.
     """
     weight_files.check_file(path, overwrite=overwrite)
     saved = config_json.read(workdir)
@@ -48,6 +48,6 @@ def export_weights(
     ):
         report += (
             f"\nwarning: torchvision's own {config.model.name} does not load it, since "
-            f"this run's network is another one: {other}"
+            f"this run's network differs: {other}"
         )
     return report

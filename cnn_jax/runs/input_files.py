@@ -1,4 +1,4 @@
-"""The user's files, as a run's network takes them."""
+"""Readers that turn the user's files into inputs of a run's network."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -41,10 +41,10 @@ def styled(
     read: Callable[[images.Picture], Read],
     style: images.Picture | None,
 ) -> Callable[[images.Picture], Read]:
-    """Returns a reader that also puts the picture `style` beside the content.
+    """Returns a reader that stacks the style image onto the content image.
 
-    Without a style it is `read`. For a network of one picture the reader raises
-    `UserError` for every picture but the one that the run has changed.
+    Without a style image it returns `read`. If the network was trained on a single
+    picture, the reader raises `UserError` for any other picture.
     """
     if style is not None:
         painted = images.read_image(style)
@@ -57,7 +57,7 @@ def styled(
     if not described(model).one_picture:
         return read
     split = setup.dataset(config).splits["test"]
-    assert isinstance(split, Arrays)  # its only example: the picture and its style
+    assert isinstance(split, Arrays)  # it has one example: the picture and its style
     ((own, _),) = split.images
 
     def only_its_own(file: images.Picture) -> Read:
@@ -65,9 +65,9 @@ def styled(
         if not np.array_equal(content, own):
             given = file if isinstance(file, str | Path) else "the picture given"
             raise UserError(
-                f"the run in {workdir} changed one picture, "
+                f"the run in {workdir} was trained to change one picture, "
                 f"{config.data.file or 'an embedded one'}, and can change no other: "
-                f"{given} needs a run of its own."
+                f"train another run for {given}."
             )
         return Read(content, content)
 

@@ -1,4 +1,4 @@
-"""A trained run that is ready for images: its network and a checkpoint's variables."""
+"""A trained run, ready to predict: its network with a checkpoint's variables."""
 
 import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -23,11 +23,11 @@ from cnn_jax.training.config import Config
 
 BATCH = 32
 
-# An encoded or decoded picture, uint8 [height, width] or [height, width, channels], or
-# an array of the network's own shape.
+# An image file or a decoded image; or an array, uint8 [height, width],
+# [height, width, channels] or of the network's own input shape.
 Given = Picture | np.ndarray
 
-# A function of the variables and a batch of images, uint8.
+# A function of the variables and a batch of uint8 images.
 Forward = Callable[[Any, np.ndarray], Any]
 
 
@@ -37,11 +37,11 @@ class Loaded:
     Attributes:
       config: the run's resolved config.
       model: a linen module, called as `model.apply(variables, images, train=False)`
-        with float32 images that `network.normalize` makes of uint8.
-      variables: of the checkpoint, as evaluation applies them.
+        with float32 images; `network.normalize` makes them from uint8 images.
+      variables: the checkpoint's variables that evaluation uses.
       classes: the names of the classes.
-      task: says what outputs mean.
-      step: the number of steps after which the checkpoint was saved.
+      task: the task, which interprets the outputs.
+      step: the number of training steps after which the checkpoint was saved.
     """
 
     def __init__(
@@ -71,24 +71,24 @@ class Loaded:
         return self.network.task.classes
 
     def preprocess(self, image: Given) -> np.ndarray:
-        """Returns an image as the network takes it, uint8: see `tasks.resizing`.
+        """Returns an image as the network's uint8 input; see `tasks.resizing`.
 
         Args:
-          image: a file or an array; of a run of clips or volumes, a clip or volume.
+          image: a file or an array. A run on clips or volumes takes clips or volumes.
 
         Raises:
-          UserError: the image cannot be read, or has another shape.
+          UserError: if the image cannot be read, or has another shape.
         """
         return self._given(image).network
 
     def predict(
         self, images: Given | Sequence[Given], top_k: int | None = None
     ) -> list[list[dict[str, Any]]]:
-        """Returns the task's answers to each image, the surest first.
+        """Returns the task's answers for each image, the most confident first.
 
         Args:
-          images: one image, or several: see `preprocess`.
-          top_k: at most so many answers an image; None: the task's own number.
+          images: one image, or several; see `preprocess`.
+          top_k: the largest number of answers per image; None takes the task's default.
         """
         answers = []
         for picture, outputs in self.outputs(images):
@@ -97,15 +97,17 @@ class Loaded:
         return answers
 
     def features(self, images: Given | Sequence[Given]) -> np.ndarray:
-        """Returns the last map before the head of each image, float32
-        [images, *space, features]; of images of sizes of their own, one at a time.
+        """Returns the last feature maps before the head, float32
+        [images, *space, features].
+
+        If images keep their own sizes, pass one image at a time.
 
         Raises:
-          UserError: the network has no such map.
+          UserError: if the network has no feature maps before its head.
         """
         if not models.has_map(self.model):
             name = self.config.model.name
-            raise UserError(f"{name} has no map before its head: it has no features.")
+            raise UserError(f"{name} has no feature maps before its head.")
         given = [self._given(image).network for image in _several(images)]
         rows = self._batches(given, self._features)
         return np.stack([np.asarray(row, np.float32) for row in rows])
@@ -113,8 +115,11 @@ class Loaded:
     def outputs(
         self, images: Given | Iterable[Given]
     ) -> Iterator[tuple[np.ndarray, Any]]:
-        """Yields of each image its pixels, as answers are drawn on them, and the
-        network's outputs. All images are read before anything is computed."""
+        """Yields, for each image, the uint8 image to draw answers on and the outputs.
+
+        All images are read once before anything is computed, so that an unreadable
+        image raises `UserError` early.
+        """
         several, resizing = _several(images), self.task.resizing
         if resizing.one_size:
             given = [self._given(image).network for image in several]
@@ -131,9 +136,9 @@ class Loaded:
     def _one_by_one(
         self, images: Iterable[Given]
     ) -> Iterator[tuple[Given, np.ndarray, Any]]:
-        """Yields each image as given and as the network takes it, and its outputs.
+        """Yields each image as given, its network input and its outputs.
 
-        Pictures of many sizes may be large: only one is held at a time.
+        Images that keep their own sizes may be large: only one is held at a time.
         """
         for image in images:
             network = self._given(image).network
@@ -141,14 +146,15 @@ class Loaded:
             yield image, network, row
 
     def _given(self, image: Given) -> Read:
+        """Reads an image, and checks its shape."""
         if isinstance(image, np.ndarray):
             shape = self.network.image_shape
             if image.dtype == np.uint8 and image.shape == shape:
                 return Read(image, image)
             if len(shape) != 3:
                 raise UserError(
-                    f"the run takes files, or uint8 arrays of {shape}, and this one is "
-                    f"{image.dtype} of {image.shape}."
+                    f"the run takes files, or uint8 arrays of shape {shape}; this one "
+                    f"is {image.dtype} of shape {image.shape}."
                 )
             image = _as_picture(image)
         elif isinstance(image, str | Path):
@@ -156,11 +162,11 @@ class Loaded:
         return self._read(image)
 
     def _batches(self, given: Sequence[np.ndarray], function: Forward) -> Iterator[Any]:
-        """Yields the rows of a function of the variables and images, batch by batch."""
+        """Applies a function to images in batches, and yields its outputs per image."""
         size = min(len(given), BATCH)
         for start in range(0, len(given), size or 1):
             batch = np.stack(given[start : start + size])
-            # One shape for all batches, one compilation.
+            # The last batch is padded, so that one compilation serves all batches.
             missing = np.zeros((size - len(batch), *batch.shape[1:]), batch.dtype)
             padded = np.concatenate([batch, missing])
             found = jax.device_get(function(self.variables, padded))
@@ -193,12 +199,13 @@ def load(
     """Returns the trained run in a folder.
 
     Args:
+      workdir: the run's folder.
       checkpoint: "best", "last" or a number of steps.
-      style: the picture whose style images get, where the network takes any.
+      style: the style image, for a network that takes any style.
 
     Raises:
-      UserError: the folder is not a run's, or has no such checkpoint; the run cannot
-        see pictures as it was trained; or its network needs a style, or takes none.
+      UserError: if the folder holds no run or no such checkpoint, if new images cannot
+        be prepared as in training, or if the style is missing or not accepted.
     """
     workdir = Path(workdir)
     if isinstance(style, str | Path):
@@ -207,15 +214,15 @@ def load(
     config, dataset = saved.config, saved.dataset
     if config.data.get("keep_pixels", 1) < 1:
         raise UserError(
-            f"the run in {workdir} sees a part of the pixels of its own images "
-            "(data.keep_pixels): it cannot see pictures as it was trained."
+            f"the run in {workdir} was trained on a part of each image's pixels "
+            "(data.keep_pixels), so it cannot predict on other images."
         )
     network = setup.network(config, dataset)
     if (style is not None) != described(network.model).any_style:
         raise UserError(
-            f"the run in {workdir} knows no style but its own: leave out --style."
+            f"the run in {workdir} has one fixed style: leave out --style."
             if style is not None
-            else f"the run in {workdir} takes any style: set --style=PICTURE."
+            else f"the run in {workdir} needs a style image: set --style=PICTURE."
         )
     read = input_files.reader(config, dataset, network.task.resizing)
     read = input_files.styled(workdir, config, network.model, read, style)
@@ -230,10 +237,10 @@ def _several(images: Given | Iterable[Given]) -> list[Given]:
 
 
 def _as_picture(array: np.ndarray) -> Image.Image:
-    """Returns an array of pixels as a picture.
+    """Returns an array of pixels as a Pillow image.
 
     Raises:
-      UserError: it is not uint8 [height, width] or [height, width, 1 or 3].
+      UserError: if the array is not uint8 [height, width] or [height, width, 1 or 3].
     """
     if array.ndim == 3 and array.shape[-1] == 1:
         array = array[..., 0]

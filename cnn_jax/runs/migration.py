@@ -1,21 +1,21 @@
-"""Configs of runs of earlier versions, as this version writes them.
+"""Migrates configs of earlier versions to the schema of this version.
 
-config.json holds the version of its schema; a file without one is of version 1. Each
-version that renames a key, or a value of one, adds an entry to `RENAMED`.
+config.json states the version of its schema; a file without a version has version 1. A
+version that renames a key or a value of a key adds an entry to `RENAMED`.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
 VERSION = 2
-# By the version that brought the new name: values of keys, `{key: {old: new}}`.
+# The renamed values `{key: {old: new}}`, by the version that introduced the new name.
 RENAMED: dict[int, dict[str, dict[Any, Any]]] = {
     2: {"task.name": {"localisation": "localization"}},  # codespell:ignore
 }
 
 
 def migrated(config: Mapping[str, Any], version: int) -> dict[str, Any]:
-    """Returns a config of a version as one of this version, both as nested dicts."""
+    """Returns a config of `version` in this version's schema, both as nested dicts."""
     found = {
         key: dict(value) if isinstance(value, Mapping) else value
         for key, value in config.items()

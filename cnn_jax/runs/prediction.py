@@ -1,4 +1,4 @@
-"""What a run's network makes of the user's pictures."""
+"""Predicts on the user's files with a run's network."""
 
 import os
 from collections.abc import Collection, Sequence
@@ -16,7 +16,7 @@ from cnn_jax.core.errors import UserError
 from cnn_jax.data.walk import below
 from cnn_jax.runs import config_json, loaded
 
-LONGEST_NAME = 255  # bytes, of a file
+LONGEST_NAME = 255  # bytes in the name of a file
 
 
 def predict(
@@ -29,19 +29,21 @@ def predict(
     drawings: Path | None = None,
     style: Path | None = None,
 ) -> None:
-    """Prints what the task says of each picture.
+    """Prints the task's answers for each picture.
 
     Args:
-      paths: pictures, and folders of them; of a run of clips or volumes, such.
-      top_k: at most so many things are said of each; None: the task's own number.
+      workdir: the run's folder.
+      paths: pictures and folders of pictures. A run on clips or volumes takes clips or
+        volumes instead.
+      top_k: the largest number of answers per picture; None takes the task's default.
+      checkpoint: "best", "last" or a number of steps.
       output: "table" or "json".
-      drawings: a folder that gets the task's own picture of each, `NAME.png`, in
-        folders as they are in those of `paths`.
+      drawings: a folder for the task's drawing of each result, `NAME.png`. Subfolders
+        of `paths` are kept.
       style: see `loaded.load`.
 
     Raises:
-      UserError: as `loaded.load`, or the folder is a file, holds some of the
-        pictures, or would get two of one name.
+      UserError: as `loaded.load` and `targets_of`.
     """
     found = files_in(workdir, paths)
     files = [file for file, _ in found]
@@ -65,10 +67,13 @@ def show(
     output: str,
     shares: Collection[str] = (),
 ) -> None:
-    """Prints the answers to each file, as a "table" or in "json".
+    """Prints the answers for each file, as a "table" or as "json".
 
     Args:
-      shares: the entries of answers that a table has in per cent.
+      files: the files.
+      answers: a list of answers for each file.
+      output: "table" or "json".
+      shares: the entries of answers that the table shows as percentages.
     """
     if output == "json":
         found = [
@@ -84,7 +89,7 @@ def show(
             *(_text(row.get(key), key in shares) for key in keys),
         ]
         for path, rows in zip(files, answers, strict=True)
-        for number, row in enumerate(rows or [{}])  # a picture with nothing in it too
+        for number, row in enumerate(rows or [{}])  # also if there is no answer
     ]
     table = tabulate(
         lines,
@@ -96,7 +101,7 @@ def show(
 
 
 def _text(value: Any, is_share: bool) -> str:
-    """An answer in the table."""
+    """Returns one value of an answer, as the table shows it."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
@@ -107,11 +112,15 @@ def _text(value: Any, is_share: bool) -> str:
 
 
 def files_in(workdir: Path, paths: Sequence[Path]) -> list[tuple[Path, Path]]:
-    """The pictures, or what else the run takes: the paths themselves, or what is in
-    them and the folders below; and the place of each in its path.
+    """Returns the files that the run takes (pictures, clips or volumes) in `paths`.
+
+    A path is a file, or a folder that is searched with its subfolders.
+
+    Returns:
+      Pairs of a file and its place below its path.
 
     Raises:
-      UserError: there are none in a path.
+      UserError: if a path has no such file.
     """
     name = config_json.read(workdir).config.data.name
     kind = data.source(name)[0].files.kind
@@ -127,14 +136,15 @@ def files_in(workdir: Path, paths: Sequence[Path]) -> list[tuple[Path, Path]]:
 
 
 def targets_of(files: Sequence[tuple[Path, Path]], drawings: Path) -> list[Path]:
-    """Where the picture of each file is written.
+    """Returns the path of the drawing for each file.
 
     Args:
-      files: as `files_in` returns them.
+      files: the result of `files_in`.
+      drawings: the folder for the drawings.
 
     Raises:
-      UserError: the folder is a file, holds some of the files, or would get two
-        pictures of one name.
+      UserError: if `drawings` is a file or holds some of the files, or if two drawings
+        would have the same path.
     """
     if drawings.exists() and not drawings.is_dir():
         raise UserError(f"--output={drawings} is a file: name a folder.")
@@ -142,15 +152,17 @@ def targets_of(files: Sequence[tuple[Path, Path]], drawings: Path) -> list[Path]
     for file, place in files:
         target = drawings / place.parent / f"{place.stem}.png"
         if len(os.fsencode(target.name)) > LONGEST_NAME:
-            raise UserError(f"the name of {file} is too long for a picture of it.")
+            raise UserError(
+                f"the name of {file} is too long to name a drawing: rename it."
+            )
         if target in targets:
             raise UserError(
                 f"{targets[target]} and {file} would both be written to {target}: "
-                "predict them one after the other, into two folders."
+                "predict them separately, into two folders."
             )
         if target.parent.resolve() == file.parent.resolve():
             raise UserError(
-                f"--output={drawings} has the pictures themselves: take another folder."
+                f"--output={drawings} holds the input pictures: take another folder."
             )
         targets[target] = file
     return list(targets)

@@ -1,4 +1,4 @@
-"""How good the features of a run, or of other weights, are."""
+"""Measures the quality of the features of a run or of other weights."""
 
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from cnn_jax.training.setup import Network
 
 
 def probe_run(workdir: Path, *, kind: str, checkpoint: str, output: str) -> None:
-    """Prints how good the features of a run's checkpoint are, on its data."""
+    """Prints the probe's accuracy on the features of a run's checkpoint."""
     saved = config_json.read(workdir)
     dataset = run_folder.as_known(saved, setup.dataset(saved.config))
     run_folder.check_data(saved, dataset)
@@ -27,18 +27,17 @@ def probe_run(workdir: Path, *, kind: str, checkpoint: str, output: str) -> None
 
 
 def probe_weights(config: Config, *, kind: str, output: str) -> None:
-    """Prints how good the features of `config.model.init_from` are, on the config's
-    data.
+    """Prints the probe's accuracy on the features of `config.model.init_from`.
 
     Raises:
-      UserError: it is not set, or does not fit.
+      UserError: if `init_from` is not set, or the weights do not fit.
     """
     if config.model.init_from is None:
         raise UserError("--probe needs weights: set --config.model.init_from=PATH.")
     dataset, network, loaded, reports = trained.started(config, setup.dataset(config))
     for line in reports:
-        console.say(line, to_stderr=True)  # stdout may be read as JSON
-    # The head is drawn from the seed, and not used.
+        console.say(line, to_stderr=True)  # stdout may be parsed as JSON
+    # Variables that the weights lack (the head) are drawn from the seed.
     fresh = network.fresh_state(loaded)
     _probe(kind, dataset, network, fresh.variables(), output)
 
@@ -50,21 +49,23 @@ def _probe(
     variables: Any,
     output: str,
 ) -> None:
+    """Fits a probe to the training features, and prints its test accuracy."""
     if dataset.label_kind != "class":
         raise UserError(
-            "--probe takes one label an image, and these have "
+            "--probe needs one class label per image, and these images have "
             f"{dataset.labels.described}."
         )
     if not models.has_map(network.model):
         raise UserError(
-            f"--probe takes the last map, and {network.config.model.name} has none."
+            "--probe needs feature maps before the head, and "
+            f"{network.config.model.name} has none."
         )
     if len(dataset.classes) < 2:
-        raise UserError("--probe needs two classes at least.")
+        raise UserError("--probe needs at least two classes.")
     if dataset.unseen:
         raise UserError(
-            "--probe takes the same classes for training and test, and nobody in this "
-            "test split was trained on."
+            "--probe needs the same classes in the training and test splits; this test "
+            "split has only identities without training images."
         )
 
     @jax.jit

@@ -1,4 +1,4 @@
-"""Whether pictures show the same identity, and whom, by a run's embeddings."""
+"""Verifies and identifies the identities in pictures with a run's embeddings."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,12 +26,16 @@ def verify(
     """Prints whether two pictures show the same identity.
 
     Args:
-      drawings: a folder that gets the two side by side, `A-B.png`.
-      threshold: the least cosine of the same identity; None: the one that was best on
-        the run's test pairs.
+      workdir: the run's folder.
+      pair: the files of the two pictures.
+      checkpoint: "best", "last" or a number of steps.
+      output: "table" or "json".
+      drawings: a folder for the two pictures side by side, `A-B.png`.
+      threshold: the smallest cosine similarity that counts as the same identity; None
+        takes the best threshold on the run's test pairs.
 
     Raises:
-      UserError: as `prediction.predict`, or the run has no embeddings.
+      UserError: as `prediction.predict`, or if the run has no embeddings.
     """
     place = Path(f"{pair[0].stem}-{pair[1].stem}.png")
     targets = drawings and targets_of([(file, place) for file in pair[:1]], drawings)
@@ -61,16 +65,22 @@ def identify(
     drawings: Path | None = None,
     threshold: float | None = None,
 ) -> None:
-    """Prints whom of a gallery each picture shows.
+    """Prints the identities of a gallery that each picture resembles most.
 
     Args:
-      drawings: a folder that gets each beside the nearest picture of the gallery.
-      gallery: a folder with a folder of pictures, or one picture, of each identity.
-      threshold: who is less alike is nobody of the gallery; None: the one at which one
-        in ten of the run's test pictures of others raised a false alarm.
+      workdir: the run's folder.
+      paths: pictures and folders of pictures.
+      gallery: a folder with one picture, or one folder of pictures, per identity.
+      top_k: the largest number of identities per picture.
+      checkpoint: "best", "last" or a number of steps.
+      output: "table" or "json".
+      drawings: a folder for each picture beside the nearest picture of the gallery.
+      threshold: the smallest cosine similarity of a match; below it, a picture shows
+        nobody of the gallery. None takes the run's threshold at a false positive
+        identification rate (FPIR) of 0.1 on its test pictures.
 
     Raises:
-      UserError: as `prediction.predict`, or the run has no embeddings.
+      UserError: as `prediction.predict`, or if the run has no embeddings.
     """
     probes, enrolled = (files_in(workdir, where) for where in (paths, [gallery]))
     targets = targets_of(probes, drawings) if drawings else [None] * len(probes)
@@ -104,7 +114,7 @@ def identify(
 def _draw(
     target: Path, shown: Sequence[np.ndarray], pair: tuple[int, int], label: str
 ) -> None:
-    """Writes two of the pictures that the network saw side by side."""
+    """Draws two of the network's inputs side by side into a file."""
     target.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(pictures.compared(shown, [pair], [label])).save(target)
 
@@ -112,13 +122,12 @@ def _draw(
 def _embeddings(
     workdir: Path, files: Sequence[Path], checkpoint: str
 ) -> tuple[list[np.ndarray], np.ndarray, int]:
-    """The pictures as the network sees them, one vector each, and the step of the
-    checkpoint."""
+    """Returns the pictures as the network's inputs, their embeddings and the step."""
     run = loaded.load(workdir, checkpoint)
     if not run.task.embeds:
         raise UserError(
-            f"the run in {workdir} has no embeddings: one of "
-            "--config=configs/faces.py has."
+            f"the run in {workdir} has no embeddings: train one with "
+            "--config=configs/faces.py."
         )
     shown, vectors = [], []
     for picture, found in run.outputs(files):
@@ -128,18 +137,17 @@ def _embeddings(
 
 
 def _threshold(workdir: Path, step: int, name: str) -> float:
-    """Returns a threshold that was measured on the run's test pictures after `step`
-    steps.
+    """Returns a threshold that the run measured on its test split after `step` steps.
 
     Raises:
-      UserError: none was measured, or the record of it is damaged.
+      UserError: if the run measured no threshold, or the record is damaged.
     """
     config = config_json.read(workdir).config
     with trained.reader(workdir, config) as checkpoints:
         scores = checkpoints.scores(step)
     if scores:
         rows = [{"step": step, **scores}]
-    else:  # of a version that kept the scores in metrics.jsonl alone
+    else:  # an old version, which kept scores only in metrics.jsonl
         rows, _ = metrics_log.read(workdir)
     for row in rows:
         found = row.get(f"test/{name}")

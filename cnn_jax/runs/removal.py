@@ -1,7 +1,8 @@
-"""What a run writes into its folder, and its removal for `--overwrite`.
+"""Removes a run's files from its folder, for `--overwrite`.
 
-A kill at any moment leaves the old run whole, or a folder in which the same command
-starts anew: the first act hides config.json, the next run's config.json is the last.
+If the process is killed at any moment, either the old run is still complete, or running
+the same command again starts the new run. The first action hides config.json; the last
+one writes the config.json of the next run.
 """
 
 import contextlib
@@ -19,20 +20,20 @@ FILES = ("results.json", "metrics.jsonl", "events.out.tfevents.*")
 TEMPORARY = ("config.tmp", "results.tmp", "metrics.tmp")
 CHECKPOINTS = "checkpoints"
 STEP = re.compile(r"\d+(\.orbax-checkpoint-tmp.*)?")
-# Holds the config.json of a run from the first act of its removal to the last.
+# A folder that holds the old run's config.json during the removal.
 HIDDEN = ".overwritten"
 
 
 def found(workdir: Path) -> list[Path]:
-    """Returns what lies in the folder under the names of what a run writes."""
+    """Returns the paths in the folder that have the names of a run's files."""
     names = (CONFIG, *FILES, CHECKPOINTS)
     return sorted(path for name in names for path in workdir.glob(name))
 
 
 def check(workdir: Path) -> None:
-    """Raises UserError unless `remove` may empty the folder of a run.
+    """Raises UserError unless the folder holds a run, which `remove` may remove.
 
-    A damaged config.json does not say whose it is; a run's checkpoints do.
+    If config.json is damaged, checkpoints prove that the folder holds a run.
     """
     present = found(workdir)
     if not present or under_way(workdir):
@@ -55,7 +56,7 @@ def check(workdir: Path) -> None:
 
 
 def remove(workdir: Path) -> None:
-    """Removes the run in the folder, if there is one, and nothing else.
+    """Removes the run in the folder, if there is one, and no other file.
 
     Raises:
       UserError: as `check`.
@@ -68,12 +69,12 @@ def remove(workdir: Path) -> None:
 
 
 def under_way(workdir: Path) -> bool:
-    """Returns whether a removal has begun, and no other run since."""
+    """Returns whether a removal has begun and no new run has been written since."""
     return (workdir / HIDDEN / CONFIG).exists() and not (workdir / CONFIG).exists()
 
 
 def finish(workdir: Path) -> None:
-    """Removes the rest of a run whose removal has begun."""
+    """Completes the removal of a run, if one has begun."""
     if not under_way(workdir):
         return
     for name in (*FILES, *TEMPORARY):
@@ -84,19 +85,19 @@ def finish(workdir: Path) -> None:
             step.unlink()
         else:
             shutil.rmtree(step)
-    with contextlib.suppress(OSError):  # absent, a link, or with files of others
+    with contextlib.suppress(OSError):  # missing, a link, or with other files in it
         (workdir / CHECKPOINTS).rmdir()
 
 
 def forget(workdir: Path) -> None:
-    """Ends a removal: call it when the next run's config.json is written."""
+    """Ends a removal. Call this after the next run's config.json is written."""
     (workdir / HIDDEN / CONFIG).unlink(missing_ok=True)
     with contextlib.suppress(OSError):
         (workdir / HIDDEN).rmdir()
 
 
 def _steps(workdir: Path) -> Iterator[Path]:
-    """The folders of Orbax's steps, half-written ones too."""
+    """Yields the folders of Orbax's steps, half-written ones included."""
     directory = workdir / CHECKPOINTS
     if directory.is_dir():
         yield from (p for p in sorted(directory.iterdir()) if STEP.fullmatch(p.name))

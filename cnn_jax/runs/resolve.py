@@ -1,7 +1,7 @@
-"""From what a config file and the command line say to every value that a run uses.
+"""Resolves a config: merges the file with the command line, and fills in defaults.
 
-Here an unknown key, a key that nothing reads and a value of the wrong type are
-found, before anything is built.
+Unknown keys, keys that nothing reads and values of a wrong type raise an error here,
+before anything is built.
 """
 
 import difflib
@@ -20,7 +20,7 @@ from cnn_jax.training.config import REQUIRED, UNITS, Config, Key, default
 from cnn_jax.weights.weight_files import HUB
 
 GROUPS = tuple(key for key in default() if key != "seed")
-# As `ranges.check`: what the value is called, the value, its type hint.
+# A function like `ranges.check`: takes the value's name, the value and its type hint.
 Check = Callable[[str, Any, Any], None]
 
 
@@ -34,12 +34,13 @@ def resolve(
 
     Args:
       values: the config file's values, as nested dicts.
-      overrides: from the command line: `{"optimizer.learning_rate": "0.05"}`.
-      any_number: accept numbers out of their ranges, for runs of older versions.
+      overrides: texts from the command line: `{"optimizer.learning_rate": "0.05"}`.
+      any_number: if True, accepts numbers out of their ranges, for runs of older
+        versions.
 
     Raises:
-      UserError: an unknown key or one that nothing reads, a value of the wrong
-        type or out of its range, a missing value, or one duration given in two units.
+      UserError: if a key is unknown or nothing reads it, if a value is missing, has a
+        wrong type or is out of its range, or if a duration is given in two units.
     """
     values, overrides = _in_groups(values, overrides or {})
     values, overrides = _with_augmentations(values, overrides)
@@ -54,15 +55,15 @@ def resolve(
 
 
 def resolve_smoke(values: Mapping[str, Any], overrides: Mapping[str, str]) -> Config:
-    """Resolves a config in small: a few steps on a few embedded digits.
+    """Resolves a shrunken config: a few steps on a few embedded images.
 
     Raises:
-      UserError: as `resolve`, for the whole config too.
+      UserError: as `resolve`, for the unshrunken config too.
     """
     whole = resolve(values, overrides)
     values, overrides = _with_augmentations(values, overrides)
     own, values = values["data"]["name"], smoke(values, overrides.get("data.name"))
-    # Lengths within a run become a step each.
+    # Warm-up and gradual unfreezing become one step each.
     steps = max(values["train"]["steps"], 1 + len(whole.optimizer.unfreeze))
     values["train"] = values["train"] | {"steps": steps}
     for group, length in (("schedule", "warmup_"), ("optimizer", "unfreeze_every_")):
@@ -76,7 +77,7 @@ def resolve_smoke(values: Mapping[str, Any], overrides: Mapping[str, str]) -> Co
     if values["data"]["name"] != own:
         overrides = {k: text for k, text in overrides.items() if k not in OF_CLASSES}
     if "data.name" not in overrides:
-        # The places of the data that the digits stand in for are not read.
+        # Paths of the replaced data are not read.
         keys = schema(values)["data"]
         known = {key for key, (hint, _) in keys.items() if not is_place(hint)}
         overrides = {
@@ -90,10 +91,10 @@ def resolve_smoke(values: Mapping[str, Any], overrides: Mapping[str, str]) -> Co
 def _in_groups(
     values: Mapping[str, Any], overrides: Mapping[str, str]
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """Returns the values with every group, and the overrides.
+    """Returns copies of the values, with every group, and of the overrides.
 
     Raises:
-      UserError: either names a group that no config has, or has a value for a group.
+      UserError: if a group is unknown, or a group is set to a value.
     """
     values = {
         key: dict(value) if isinstance(value, Mapping) else value
@@ -116,10 +117,10 @@ def _in_groups(
 def _with_names(
     values: Mapping[str, Any], overrides: Mapping[str, str]
 ) -> tuple[dict[str, Any], dict[str, str], dict[str, Keys]]:
-    """Moves the names of things to the values, and returns the keys that these read.
+    """Moves the overrides `GROUP.name` into the values, and returns the known keys.
 
-    Where the command line replaces a thing of the file, the file's values stay for the
-    keys that the new thing reads too.
+    If the command line replaces a model, optimizer, ... of the file, the file's values
+    stay for the keys that the replacement also reads.
     """
     values, overrides, replaced = dict(values), dict(overrides), set()
     for group in GROUPS:
@@ -135,6 +136,7 @@ def _with_names(
 
 
 def _seed(values: Mapping[str, Any], overrides: Mapping[str, str], check: Check) -> int:
+    """Returns the checked seed."""
     seed = values.get("seed", 0)
     if "seed" in overrides:
         seed = parsed("seed", overrides["seed"], Key(int))
@@ -150,7 +152,7 @@ def _group(
     overrides: Mapping[str, str],
     check: Check,
 ) -> dict[str, Any]:
-    """Returns the value of each known key of a group, checked."""
+    """Returns the checked value of each known key of a group."""
     given, from_line = dict(values[group]), {}
     for override, text in overrides.items():
         owner, _, key = override.partition(".")
@@ -182,7 +184,7 @@ def _group(
 def _with_augmentations(
     values: Mapping[str, Any], overrides: Mapping[str, str]
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """Moves the names of augmentations, which decide on keys, to the values."""
+    """Moves the override of `data.augmentations`, which adds keys, into the values."""
     values, overrides = dict(values), dict(overrides)
     text = overrides.pop("data.augmentations", None)
     if text is not None:
@@ -192,6 +194,7 @@ def _with_augmentations(
 
 
 def _nothing_reads(group: str, key: str, known, values) -> UserError:
+    """Returns the error for a key that nothing reads, with the nearest known key."""
     near = difflib.get_close_matches(key, known, n=1, cutoff=0.6)
     suggestion = f" Did you mean 'config.{group}.{near[0]}'?" if near else ""
     name = values[group].get("name")
@@ -203,7 +206,11 @@ def _nothing_reads(group: str, key: str, known, values) -> UserError:
 
 
 def _one_unit_each(group: str, given: dict, from_line: dict, known) -> None:
-    """Of a duration, the command line's unit takes the place of the file's."""
+    """Lets a duration's unit on the command line replace the file's unit.
+
+    Raises:
+      UserError: if the file or the command line gives a duration in two units.
+    """
     for key in known:
         if not key.endswith("steps"):
             continue
@@ -213,18 +220,18 @@ def _one_unit_each(group: str, given: dict, from_line: dict, known) -> None:
             chosen = [unit for unit in units if source.get(unit) is not None]
             if len(chosen) > 1:
                 raise UserError(
-                    f"config.{group} sets {' and '.join(chosen)}: one length, "
-                    "given twice. Set one of them."
+                    f"config.{group} sets {' and '.join(chosen)}, the same length in "
+                    "two units. Set one of them."
                 )
             if chosen:
-                # An explicit None also keeps the default's unit out.
+                # An explicit None also turns off a default in another unit.
                 given.update({unit: None for unit in units if unit != chosen[0]})
                 break
 
 
 def _check_place(key: str, value: Any) -> Any:
-    """Returns the value, and of a path its expanded form."""
-    # An empty place of data is one that is not set.
+    """Returns a path with `~` expanded, and any other value as it is."""
+    # An empty path of the data counts as not set.
     is_set = value is not None and (value != "" or key == "model.init_from")
     if not is_set or value.startswith(HUB):
         return value

@@ -1,4 +1,4 @@
-"""Evaluation of a run's checkpoint on a split of its data."""
+"""Evaluates a run's checkpoint on a split of its data."""
 
 from pathlib import Path
 
@@ -20,14 +20,22 @@ def evaluate(
     """Prints the metrics of a run's checkpoint on a split of its data.
 
     Args:
-      expected: the config that the run should be of; None: whatever it is of.
+      workdir: the run's folder.
+      split: the name of the split.
+      checkpoint: "best", "last" or a number of steps.
+      output: "table" or "json".
+      expected: the config that the run must have; None accepts any config.
+
+    Raises:
+      UserError: if the folder holds no run of `expected`, or there is no such split or
+        checkpoint, or the data has changed.
     """
     run_folder.check_place(workdir)
     saved = config_json.read(workdir)
     config = saved.config
     if expected is not None:
         run_folder.check_config(saved, expected)
-        config = expected  # its data may lie elsewhere by now
+        config = expected  # the path of its data may have changed
     with trained.reader(workdir, config) as checkpoints:
         step = trained.chosen_step(checkpoints, checkpoint)
         dataset = run_folder.as_known(saved, setup.dataset(config))

@@ -1,4 +1,4 @@
-"""A run's folder: what it is a run of, and what came of it."""
+"""The folder of a run: its config, its results, and checks before it is used."""
 
 import contextlib
 import dataclasses
@@ -21,16 +21,17 @@ from cnn_jax.training import config as config_lib
 from cnn_jax.training import machine
 from cnn_jax.training.config import Config
 
-PATIENCE = 30  # seconds to wait for another process in the folder
+PATIENCE = 30  # seconds to wait for another process that uses the folder
 
 
 class Begun(NamedTuple):
     """A run that has begun in a folder.
 
     Attributes:
-      saved: what its config.json says; None where that file is damaged.
-      results: the results of a complete run; None before, and where they are damaged.
-      damage: a line for each damaged file. Training mends all of them.
+      saved: the content of its config.json; None if the file is damaged.
+      results: the results of a complete run; None if it is not complete or the file is
+        damaged.
+      damage: a line for each damaged file. Training rewrites these files.
     """
 
     saved: Saved | None
@@ -42,8 +43,8 @@ def begun(workdir: Path, config: Config) -> Begun | None:
     """Returns the run of `config` in the folder; None if there is none yet.
 
     Raises:
-      UserError: the folder holds a run of another config (the differing keys are
-        named), or no run but files of one's names.
+      UserError: if the folder holds a run of another config (the text names the
+        differing keys), or files with the names of a run's files but no run.
     """
     check_place(workdir)
     user_code.check_place(workdir)
@@ -56,14 +57,14 @@ def begun(workdir: Path, config: Config) -> Begun | None:
         if config_json.is_damaged_one_of(workdir, config):
             return Begun(None, None, [str(error)])
         raise UserError(
-            f"{workdir / removal.CONFIG} is damaged, and what is left of it does not "
-            "name this config: take another --workdir, or --overwrite this one."
+            f"{workdir / removal.CONFIG} is damaged, and its readable part does not "
+            "match this config: take another --workdir, or --overwrite this one."
         ) from error
     check_config(saved, config)
     try:
         return Begun(saved, read_results(workdir, saved.content.get("config_hash")), [])
     except Damaged as error:
-        line = f"{error} The last checkpoint gives the results again."
+        line = f"{error} It is computed again from the last checkpoint."
         return Begun(saved, None, [line])
 
 
@@ -84,7 +85,7 @@ def check_overwrite(workdir: Path) -> None:
 
 
 def overwrite(workdir: Path) -> None:
-    """Removes the run in the folder, if there is one, and nothing else.
+    """Removes the run in the folder, if there is one, and no other file.
 
     Raises:
       UserError: as `check_overwrite`.
@@ -95,7 +96,7 @@ def overwrite(workdir: Path) -> None:
 
 
 def check_place(workdir: Path) -> None:
-    """Raises UserError for what cannot be a run's folder, whatever is in it."""
+    """Raises UserError if the path cannot be the folder of a run."""
     paths.check_length(workdir)
     if workdir.exists() and not workdir.is_dir():
         raise UserError(f"--workdir={workdir} is a file, not a folder.")
@@ -109,15 +110,17 @@ def check_place(workdir: Path) -> None:
 
 @contextlib.contextmanager
 def reserved(workdir: Path, say: Callable[[str], None]) -> Iterator[None]:
-    """Keeps other processes out of the run's folder while this one trains in it.
+    """Locks the run's folder, so that no other process trains in it.
 
-    Another one that is there may be saving its state before it ends: it is waited for.
+    If another process holds the lock, it may be saving its state before it ends, so
+    this function waits up to `PATIENCE` seconds.
 
     Args:
-      say: tells the user of the wait.
+      workdir: the run's folder.
+      say: a function that tells the user about the wait.
 
     Raises:
-      UserError: it does not end, or the folder is a file.
+      UserError: if the other process does not end, or the path is a file.
     """
     check_place(workdir)
     workdir.mkdir(parents=True, exist_ok=True)
@@ -129,7 +132,7 @@ def reserved(workdir: Path, say: Callable[[str], None]) -> Iterator[None]:
                 break
             except BlockingIOError:
                 if second == 0:
-                    say(f"another process trains in {workdir}: waiting for its end")
+                    say(f"another process trains in {workdir}: waiting until it ends")
                 if second == PATIENCE:
                     raise UserError(
                         f"another process trains in {workdir}: end it, or take another "
@@ -146,7 +149,8 @@ def reserved(workdir: Path, say: Callable[[str], None]) -> Iterator[None]:
 def check_space(workdir: Path, state_bytes: int, keep: int) -> None:
     """Raises UserError unless the disk has room for the run's checkpoints.
 
-    They are the best one, the `keep` newest, and the one that is being written.
+    At most `keep + 2` exist at once: the `keep` newest, the best, and the one that is
+    being written.
     """
     place = workdir.absolute()
     while not place.exists():
@@ -155,14 +159,17 @@ def check_space(workdir: Path, state_bytes: int, keep: int) -> None:
     if free < needed:
         raise UserError(
             f"the disk of {workdir} has {free / 1e6:,.1f} MB free, and the checkpoints "
-            f"of this run need {needed / 1e6:,.1f} MB: take another --workdir, or make "
-            "room."
+            f"of this run need {needed / 1e6:,.1f} MB: take another --workdir, or free "
+            "some space."
         )
 
 
 def as_known(saved: Saved, dataset: Dataset) -> Dataset:
-    """Returns a run's data with the normalization that the run began with, if it came
-    from the weights that the run started from."""
+    """Returns a run's data with the normalization that the run began with.
+
+    It differs from the data's own only if it came from the weights of
+    `config.model.init_from`.
+    """
     config = saved.config
     if config.model.init_from is None or config.data.normalization is not None:
         return dataset
@@ -171,7 +178,7 @@ def as_known(saved: Saved, dataset: Dataset) -> Dataset:
 
 
 def check_data(saved: Saved, dataset: Dataset) -> None:
-    """Raises UserError if the data is not what the run in the folder began with."""
+    """Raises UserError if the data differs from the data that the run began with."""
     ours, theirs = (
         known | {"classes": [names.key(name) for name in known["classes"]]}
         for known in (dataset_facts.of(dataset), saved.content["dataset"])
@@ -179,7 +186,7 @@ def check_data(saved: Saved, dataset: Dataset) -> None:
     if lines := config_lib.differences(ours, theirs):
         raise UserError(
             f"the data has changed since the run in {saved.workdir} began: "
-            f"{'; '.join(lines)}. Take another --workdir, or the data as it was."
+            f"{'; '.join(lines)}. Take another --workdir, or restore the old data."
         )
 
 
@@ -189,13 +196,13 @@ def other_devices(saved: Saved) -> str | None:
     if count is None or count == now:
         return None
     return (
-        f"the run in {saved.workdir} began on a device count of {count} and goes on "
-        f"with {now}: its results are no longer, to the bit, those of {count}."
+        f"the run in {saved.workdir} began with a device count of {count} and resumes "
+        f"with {now}: its results will not be bit-identical to a run on {count}."
     )
 
 
 def write_results(workdir: Path, results: Mapping[str, Any]) -> None:
-    """Writes results.json, with a checksum."""
+    """Writes the results and their checksum into results.json."""
     seal = {"checksum": records.checksum(results)}
     records.write_json(workdir / "results.json", {**results, **seal})
 
@@ -203,14 +210,15 @@ def write_results(workdir: Path, results: Mapping[str, Any]) -> None:
 def read_results(
     workdir: Path, config_hash: str | None = None
 ) -> dict[str, Any] | None:
-    """Returns the content of results.json; None while the run is not complete.
+    """Returns the content of results.json; None if the run is not complete.
 
     Args:
-      config_hash: the one in the run's config.json, if results.json should repeat it.
+      workdir: the run's folder.
+      config_hash: the hash in the run's config.json; None does not compare it.
 
     Raises:
-      Damaged: the file is not what the run wrote. The run's last checkpoint gives the
-        same results again.
+      Damaged: if the file differs from what the run wrote. The results can be computed
+        again from the last checkpoint.
     """
     path = workdir / "results.json"
     try:
@@ -220,7 +228,7 @@ def read_results(
     if not isinstance(results, dict) or type(results.get("step")) is not int:
         raise Damaged(f"{path} is not the results.json of a run.")
     sealed, known = "checksum" in results, results.pop("checksum", None)
-    # Versions without a checksum wrote numbers, and the hash of the config.
+    # Old versions wrote no checksum, only numbers and the hash of the config.
     if sealed:
         whole = known == records.checksum(results)
     else:
@@ -230,7 +238,7 @@ def read_results(
         raise Damaged(f"{path} is damaged (its checksum is wrong).")
     theirs = results.get("config_hash")
     if theirs and config_hash and theirs != config_hash:
-        raise Damaged(f"{path} is that of another run.")
+        raise Damaged(f"{path} belongs to another run.")
     return results
 
 

@@ -1,4 +1,4 @@
-"""Training in a run's folder, from a config to its results."""
+"""Trains a run in its folder, from the config to the results."""
 
 import contextlib
 import dataclasses
@@ -21,12 +21,15 @@ from cnn_jax.training.setup import Training
 
 
 class Ready(NamedTuple):
-    """All that a run needs before it touches its folder.
+    """The parts of a run, made before its folder is touched.
 
     Attributes:
-      table: the layers of the network.
+      dataset: the data.
+      training: how the network is trained.
+      table: the layer table of the network.
       said: lines for the console.
-      trained_parameters: how many are ever trained; None: all of them.
+      trained_parameters: the number of parameters that are not frozen throughout; None
+        if no parameter is frozen.
     """
 
     dataset: Dataset
@@ -43,17 +46,19 @@ def train(
     overwrite: bool = False,
     tags: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """Trains to the end in the folder, or says that this was done before.
+    """Trains a run to its end, or reports that it is complete already.
 
     Args:
-      tags: names and values that stand beside those of the config.
+      config: the resolved config.
+      workdir: the run's folder.
+      overwrite: if True, first removes the run in the folder.
+      tags: names and values that TensorBoard shows beside those of the config.
 
     Returns:
-      The results of the run, as results.json keeps them.
+      The results of the run, as in results.json.
 
     Raises:
-      UserError: everything that can be wrong with the config or the data is found
-        before the folder is touched.
+      UserError: if the config or the data is wrong. The folder is not changed then.
     """
     startup.CLOCK.begin()
     begun = None
@@ -65,7 +70,7 @@ def train(
         console.say(f"The run in {workdir} is complete; --overwrite starts it again.")
         console.show_results(begun.results, workdir)
         return begun.results
-    # Where config.json is damaged, the data and the weights give its facts again.
+    # If config.json is damaged, its facts come again from the data and the weights.
     ready = _prepare(config, begun.saved if begun else None)
     with _opened(workdir, ready, overwrite, tags or {}):
         damage = begun.damage if begun else []
@@ -88,10 +93,11 @@ def train(
 
 
 def _prepare(config: Config, saved: Saved | None) -> Ready:
-    """Makes the parts of the run of a config.
+    """Makes the parts of a run.
 
     Args:
-      saved: the config.json of the run, if it has begun.
+      config: the resolved config.
+      saved: the config.json of the run; None if it has not begun.
     """
     said = []
     with startup.CLOCK.part("data"):
@@ -137,6 +143,7 @@ def _prepare(config: Config, saved: Saved | None) -> Ready:
 
 
 def _headline(dataset: Dataset, training: Training, table: costs.Table) -> str:
+    """Returns the line that introduces a run on the console."""
     config = training.config
     return (
         f"{config.model.name} on {config.data.name}: {table.parameters:,} "
@@ -151,7 +158,7 @@ def _headline(dataset: Dataset, training: Training, table: costs.Table) -> str:
 def _opened(
     workdir: Path, ready: Ready, overwrite: bool, tags: Mapping[str, str]
 ) -> Iterator[None]:
-    """Keeps the folder for this run, and writes what it is a run of."""
+    """Locks the folder for this run, and writes config.json into it."""
     config = ready.training.config
     with contextlib.ExitStack() as stack:
         if parallel.is_main_host():
@@ -161,7 +168,7 @@ def _opened(
             stack.enter_context(run_folder.reserved(workdir, console.say))
             if overwrite:
                 run_folder.overwrite(workdir)
-            else:  # another process may have begun one since
+            else:  # another process may have begun a run since
                 run_folder.begun(workdir, config)
             config_json.describe(workdir, config, ready.dataset, tags)
         parallel.wait_for_all("folder")

@@ -1,4 +1,4 @@
-"""Which keys a config has: those that the functions and models it names read.
+"""The keys of a config: the keys that the chosen functions and models read.
 
 The following keys are no parameters of one function.
 
@@ -47,7 +47,7 @@ def merged(group: str, *readers: Mapping[str, Key]) -> Keys:
     """Returns the keys of a group that several readers share.
 
     Raises:
-      TypeError: two of them read one key, and disagree on its type or default.
+      TypeError: if two readers disagree on the type or default of a key.
     """
     keys: Keys = {}
     for reader in readers:
@@ -92,7 +92,7 @@ def _schedule(name: str) -> Keys:
 
 
 def _check_ours() -> None:
-    """Raises TypeError where readers of our own things disagree."""
+    """Raises TypeError if readers within the package disagree on a key."""
     for source in data.SOURCES.values():
         _data(source.options())
     for keys, names in (
@@ -111,7 +111,7 @@ def schema(values: Mapping[str, Any]) -> dict[str, Keys]:
     """Returns the keys of each group, given the names chosen in `values`.
 
     Raises:
-      UserError: an unknown name, or an import path that leads to no such thing.
+      UserError: if a name is unknown, or an import path leads to no such object.
     """
 
     def chosen(group: str) -> str:
@@ -138,11 +138,11 @@ def schema(values: Mapping[str, Any]) -> dict[str, Keys]:
             | {"batch_size": Key(Examples | None, None)},
             "checkpoint": duration_keys("every") | {"keep": Key(Count, 1)},
         }
-    except TypeError as error:  # of a thing of a user's
-        raise UserError(f"{error}: rename the one that is yours.") from error
+    except TypeError as error:  # one of the readers is the user's
+        raise UserError(f"{error}: rename the key in your code.") from error
 
 
 def augmentations_in(group: Mapping[str, Any]) -> tuple[str, ...]:
-    """The import paths of augmentations in the values of the group `data`."""
+    """Returns the import paths of augmentations in the values of the group `data`."""
     names = group.get("augmentations", augmentations.NAMES.default)
     return values_lib.checked("data.augmentations", names, augmentations.NAMES.hint)

@@ -1,4 +1,4 @@
-"""A config in small: a few steps on a few examples that need no files."""
+"""Shrinks a config to a smoke run: a few steps on a few embedded examples."""
 
 import typing
 from collections.abc import Mapping
@@ -8,23 +8,23 @@ from cnn_jax import data
 from cnn_jax.core import ranges
 from cnn_jax.data import augmentations
 
-LARGEST = 96  # pixels on a side
+LARGEST = 96  # largest side of an image, in pixels
 EXAMPLES = {"train_examples": 40, "test_examples": 20}
-# Values that hold for data of so many classes alone.
+# Values that depend on the number of classes.
 OF_CLASSES = {"task.class_weights", "model.num_classes"}
 
 
 def smoke(values: dict[str, Any], name: str | None = None) -> dict[str, Any]:
     """Returns the values of a config, shrunk to a few steps on a few examples.
 
-    The model, the task and the optimizer stay as they are, and so does a source of
-    embedded data. The other sources of ours give way to embedded data with labels of
-    the same kind, with the channels and, up to `LARGEST`, the size of the config's own
-    images (networks for 224x224 take no less than 67 or 75); `OF_CLASSES` are left out.
+    The model, the task and the optimizer stay. A data source of this package that needs
+    files is replaced by embedded data with the same kind of labels, channels and image
+    size, up to `LARGEST` (some networks for 224x224 pixels need at least 67 or 75). The
+    keys in `OF_CLASSES` are then left out.
 
     Args:
-      values: of the config file, as nested dicts.
-      name: the source that the command line puts in place of all these.
+      values: the config file's values, as nested dicts.
+      name: the data source that the command line names; None if it names none.
     """
     given = values["data"]
     source, set_name = data.source(given["name"])
@@ -58,7 +58,7 @@ def smoke(values: dict[str, Any], name: str | None = None) -> dict[str, Any]:
 
 
 def without(values: Mapping[str, Any], keys: set[str]) -> dict[str, Any]:
-    """Returns the values of a config without some `GROUP.KEY`s."""
+    """Returns the values of a config without the keys `GROUP.KEY` in `keys`."""
     return {
         group: {k: v for k, v in given.items() if f"{group}.{k}" not in keys}
         if isinstance(given, Mapping)
@@ -68,7 +68,7 @@ def without(values: Mapping[str, Any], keys: set[str]) -> dict[str, Any]:
 
 
 def _small(size: int | tuple[int, ...], hint: Any) -> int | tuple[int, ...]:
-    """Returns the longer side, `LARGEST` at most, as a key of this type has it."""
+    """Returns the longer side, at most `LARGEST`, with the type of the config key."""
     side = min(max(size) if isinstance(size, tuple) else size, LARGEST)
     plain = ranges.plain(hint)
     kinds = {typing.get_origin(kind) for kind in (plain, *typing.get_args(plain))}

@@ -1,4 +1,4 @@
-"""Trained runs, read from their folders, and other weights that a run starts from."""
+"""Reads trained runs from their folders, and the weights that a run starts from."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ from cnn_jax.weights.weight_files import Normalization, Weights
 
 
 def has_checkpoint(workdir: Path, config: Config) -> bool:
-    """Returns whether a run of the config has a checkpoint in the folder."""
+    """Returns whether the folder has a checkpoint of a run of the config."""
     if not (workdir / "checkpoints").is_dir():
         return False
     with reader(workdir, config) as checkpoints:
@@ -29,10 +29,10 @@ def has_checkpoint(workdir: Path, config: Config) -> bool:
 
 
 def reader(workdir: Path, config: Config) -> Checkpoints:
-    """Returns the checkpoints in a run's folder, to be read.
+    """Opens the checkpoints in a run's folder for reading.
 
     Raises:
-      UserError: there are none.
+      UserError: if the folder has no checkpoints.
     """
     directory = workdir / "checkpoints"
     if not directory.is_dir():
@@ -42,7 +42,11 @@ def reader(workdir: Path, config: Config) -> Checkpoints:
 
 
 def chosen_step(checkpoints: Checkpoints, name: str) -> int:
-    """Returns the step of the checkpoint called `best`, `last` or by its step."""
+    """Returns the step of the checkpoint `name`: "best", "last" or a step.
+
+    Raises:
+      UserError: if there is no such checkpoint.
+    """
     steps = checkpoints.steps()
     if not steps:
         raise UserError(
@@ -59,7 +63,7 @@ def chosen_step(checkpoints: Checkpoints, name: str) -> int:
 
 
 def restore(checkpoints: Checkpoints, step: int, network: setup.Network) -> Any:
-    """Returns the variables that evaluation applies, on every device."""
+    """Returns a checkpoint's variables for evaluation, replicated on all devices."""
     like = network.state_shapes
     if like.ema is not None:
         return checkpoints.restore(step, {"ema": like.ema})[0]["ema"]
@@ -69,13 +73,15 @@ def restore(checkpoints: Checkpoints, step: int, network: setup.Network) -> Any:
 def variables_of(
     workdir: Path, network: setup.Network, checkpoint: str
 ) -> tuple[int, Any]:
-    """Returns the step of a checkpoint, and the variables that evaluation applies.
+    """Returns the step of a checkpoint, and its variables for evaluation.
 
     Args:
+      workdir: the run's folder.
+      network: the run's network.
       checkpoint: "best", "last" or a number of steps.
 
     Raises:
-      UserError: there is no such checkpoint.
+      UserError: if there is no such checkpoint.
     """
     with reader(workdir, network.config) as checkpoints:
         step = chosen_step(checkpoints, checkpoint)
@@ -83,10 +89,10 @@ def variables_of(
 
 
 def weights(workdir: Path, checkpoint: str = "best") -> Weights:
-    """Returns the variables that evaluation applies, of a run's checkpoint.
+    """Returns the weights of a run's checkpoint, as evaluation uses them.
 
     Raises:
-      UserError: the folder is not a run's, or has no such checkpoint.
+      UserError: if the folder holds no run, or has no such checkpoint.
     """
     saved = config_json.read(workdir)
     config, dataset = saved.config, saved.dataset
@@ -100,13 +106,13 @@ def weights(workdir: Path, checkpoint: str = "best") -> Weights:
 
 
 def initial(config: Config) -> Weights:
-    """Returns the weights of `config.model.init_from`: a run's, or of a file.
+    """Returns the weights of `config.model.init_from`, a run's folder or a file.
 
     A file with torchvision's names that does not state its normalization is assumed
     to come from torchvision.
 
     Raises:
-      UserError: there is no such thing, or it cannot be read.
+      UserError: if the path does not exist or cannot be read.
     """
     place = config.model.init_from
     if (Path(place) / "config.json").exists():
@@ -125,8 +131,8 @@ def started(
     """Makes the network of a run that starts from `config.model.init_from`.
 
     Returns:
-      The data as the weights expect it, the network, the variables that it has from
-      the weights, and lines for the console.
+      The data with the normalization that the weights expect, the network, the
+      variables from the weights, and lines for the console.
 
     Raises:
       UserError: as `initial` and `pretrained.fit`.
@@ -149,8 +155,11 @@ def started(
 def normalized(
     dataset: Dataset, config: Config, initial: Weights
 ) -> tuple[Dataset, str | None]:
-    """Returns the data as the weights expect it, and a warning where the config sets
-    another normalization."""
+    """Returns the data with the normalization that the weights expect.
+
+    Returns:
+      The data, and a warning if the config sets another normalization.
+    """
     expected = initial.normalization
     if expected is None or len(expected.mean) != dataset.image_shape[-1]:
         return dataset, None
@@ -161,8 +170,8 @@ def normalized(
         return dataset, None
     return dataset, (
         f"{config.model.init_from} expects images normalized by mean "
-        f"{_short(expected.mean)} and standard deviation {_short(expected.std)}, and "
-        f"config.data.normalization={config.data.normalization} means "
+        f"{_short(expected.mean)} and standard deviation {_short(expected.std)}, but "
+        f"config.data.normalization={config.data.normalization} uses "
         f"{_short(given.mean)} and {_short(given.std)}."
     )
 

@@ -1,9 +1,9 @@
-"""Code of the user's that a run needs: where it came from, and whether it changed.
+"""Records and finds the user's code that a run needs.
 
-A config names code by its import path. config.json keeps, for each path, the folder it
-was imported from and the checksums of its files, so that later commands find it. A
-config.json from elsewhere could name any folder: a folder is put on the path only if
-the record of it is signed by this user's own key.
+A config names code by its import path. For each import path, config.json keeps the
+folder that the code was imported from and the checksums of its files, so that later
+commands find the code. A config.json from a stranger could name any folder. Therefore a
+folder is added to the import path only if this user's own key has signed the record.
 """
 
 import contextlib
@@ -26,13 +26,14 @@ KEY_BYTES = 32
 
 
 def record(config: Config, before: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Returns what config.json keeps of the import paths in a config.
+    """Returns the record of the import paths in a config, for config.json.
 
-    It is `{}` without any, else `{"code": {"names": {PATH: {"folder": FOLDER,
-    "files": {FILE: SHA-256}}}, "signature": ...}}`.
+    The record is `{"code": {"names": {PATH: {"folder": FOLDER, "files": {FILE:
+    SHA-256}}}, "signature": ...}}`, or `{}` if the config has no import paths.
 
     Args:
-      before: the content of config.json when the run began. The checksums in it stay.
+      config: the resolved config.
+      before: the content of config.json when the run began; its checksums are kept.
     """
     known = _names(before or {})
     names = {}
@@ -40,7 +41,7 @@ def record(config: Config, before: Mapping[str, Any] | None = None) -> dict[str,
         folder, files = imports.origin(name)
         if name in known:
             files = known[name]["files"]
-        # Installed packages are found without help.
+        # Installed packages are found without a folder.
         own = not folder or guard.is_own(folder)
         names[name] = {"folder": None if own else folder, "files": files}
     if not names:
@@ -52,10 +53,11 @@ def restore(content: Mapping[str, Any], workdir: Path) -> list[str]:
     """Makes the code that a run uses importable, and returns warnings.
 
     Args:
-      content: of the run's config.json.
+      content: the content of the run's config.json.
+      workdir: the run's folder.
 
     Raises:
-      UserError: the code is not found, or the user has not signed where it is.
+      UserError: if the code is not found, or this user has not signed its folder.
     """
     names, changed = _names(content), []
     signed = bool(names) and _is_signed(content["code"])
@@ -76,22 +78,22 @@ def restore(content: Mapping[str, Any], workdir: Path) -> list[str]:
 
 
 def check_place(workdir: Path) -> None:
-    """Raises UserError if code that was imported lies in the folder of a run to be.
+    """Raises UserError if imported user code lies in the folder of the run.
 
-    It could not be imported there again.
+    Later commands could not import it: a run's folder is never on the import path.
     """
     place = Path(os.path.abspath(workdir))
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None)
         if guard.is_users(file) and Path(file).is_relative_to(place):
             raise UserError(
-                f"--workdir={workdir} holds the code of this run, {file}, and nothing "
-                f"in a run's folder is imported ('{name}'): take another --workdir."
+                f"--workdir={workdir} holds the code of this run, {file}, and code in "
+                f"a run's folder is never imported ('{name}'): take another --workdir."
             )
 
 
 def paths_in(config: Config) -> list[str]:
-    """Returns the import paths in a config that this process has followed, in order."""
+    """Returns the import paths in a config that this process has imported, in order."""
     texts = (
         text for value in config_lib.flat(config).values() for text in _texts(value)
     )
@@ -100,6 +102,7 @@ def paths_in(config: Config) -> list[str]:
 
 
 def _texts(value: Any) -> Iterator[str]:
+    """Yields the strings in a value, lists included."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, list):
@@ -108,6 +111,7 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def _changed(folder: str, files: Mapping[str, str | None]) -> list[str]:
+    """Returns the files whose checksums differ from the recorded ones."""
     return [
         file
         for file, known in files.items()
@@ -116,11 +120,12 @@ def _changed(folder: str, files: Mapping[str, str | None]) -> list[str]:
 
 
 def _how_to_find(name: str, folder: str | None, workdir: Path, *, signed: bool) -> str:
+    """Returns the error text for code that was not found."""
     text = f"the run in {workdir} uses '{name}'"
     if not folder:
         return f"{text}: install the package {name.partition('.')[0]}."
     if signed:
-        return f"{text} of {folder}, where it is no more: set PYTHONPATH to its folder."
+        return f"{text}, which is no longer in {folder}: set PYTHONPATH to its folder."
     return (
         f"{text}, and its folder ({folder}) is not searched, since this user did not "
         "train the run: start in the project's folder, or set PYTHONPATH to it. Code "
@@ -129,9 +134,9 @@ def _how_to_find(name: str, folder: str | None, workdir: Path, *, signed: bool) 
 
 
 def _names(content: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """The record of each import path in a config.json; `{}` if there is no such record.
+    """Returns the record of each import path in a config.json; `{}` without records.
 
-    The file may be anybody's: what has another form is left out.
+    The file may come from a stranger, so records of another form are left out.
     """
     code = content.get("code")
     names = code.get("names") if isinstance(code, dict) else None
@@ -148,11 +153,12 @@ def _names(content: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def _is_below(file: str) -> bool:
-    """Whether a relative path stays below its folder."""
+    """Returns whether a relative path stays below its folder."""
     return "\0" not in file and not os.path.isabs(file) and ".." not in Path(file).parts
 
 
 def _is_signed(code: Mapping[str, Any]) -> bool:
+    """Returns whether this user's key has signed the record."""
     ours = _signature(code["names"])
     theirs = code.get("signature")
     return (
@@ -163,7 +169,7 @@ def _is_signed(code: Mapping[str, Any]) -> bool:
 
 
 def _signature(names: Mapping[str, Any]) -> str | None:
-    """Of a record, by the user's key; None without a key."""
+    """Returns the signature of a record with the user's key; None without a key."""
     key = _key()
     if key is None:
         return None
@@ -172,7 +178,10 @@ def _signature(names: Mapping[str, Any]) -> str | None:
 
 
 def _key() -> bytes | None:
-    """The user's key, made once. None if it cannot be kept, or others could read it."""
+    """Returns the user's key, made on first use.
+
+    Returns None if the key cannot be stored, or if other users could read it.
+    """
     with contextlib.suppress(OSError, RuntimeError):  # RuntimeError: there is no home
         path = startup.cache_folder().with_name("key")
         if not path.exists():
@@ -184,7 +193,7 @@ def _key() -> bytes | None:
 
 
 def _make(path: Path) -> None:
-    """Writes a key, unless another process is first."""
+    """Writes a new key, unless another process has written one first."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     temporary = path.with_name(f"key.{secrets.token_hex(8)}")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL

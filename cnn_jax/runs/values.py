@@ -1,4 +1,4 @@
-"""Values of config keys: from the text of a command line, and of the right type."""
+"""Parses and checks the values of config keys."""
 
 import ast
 import contextlib
@@ -13,7 +13,11 @@ from cnn_jax.core.keys import Key
 
 
 def parsed(key: str, text: str, expected: Key) -> Any:
-    """The value that the text from the command line stands for."""
+    """Returns the value of a text from the command line.
+
+    Raises:
+      UserError: if the text is no value of the expected type.
+    """
     alternatives = _alternatives(expected.hint)
     if text.lower() == "none" and type(None) in alternatives:
         return None
@@ -24,7 +28,7 @@ def parsed(key: str, text: str, expected: Key) -> Any:
     try:
         value = ast.literal_eval(literal)
     except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError):
-        # Names without quotes: my_project.nets.Layer, or several with commas.
+        # Names need no quotes: my_project.nets.Layer, or several with commas.
         if not any(typing.get_args(kind)[0] is str for kind in tuples):
             raise _wrong_type(key, text, expected.hint) from None
         value = tuple(name.strip() for name in text.split(",")) if text else ()
@@ -32,7 +36,11 @@ def parsed(key: str, text: str, expected: Key) -> Any:
 
 
 def checked(key: str, value: Any, hint: Any) -> Any:
-    """The value, lists as tuples and whole numbers as floats where one is meant."""
+    """Returns a value of the type `hint`; converts lists to tuples, ints to floats.
+
+    Raises:
+      UserError: if the value has another type.
+    """
     if isinstance(value, list):
         value = tuple(value)
     alternatives = _alternatives(hint)
@@ -43,16 +51,19 @@ def checked(key: str, value: Any, hint: Any) -> Any:
 
 
 def _as_type(value: Any, kind: Any) -> Any:
-    """The value as one of `kind`: a plain type, or a tuple of any length of one.
+    """Returns the value as `kind`, a plain type or a tuple of any length of one type.
 
-    Every element is looked at, where beartype takes one at random.
+    Every element is checked; beartype would check one element at random.
+
+    Raises:
+      TypeError: if the value has another type.
     """
     if typing.get_origin(kind) is tuple:
         if not isinstance(value, tuple):
             raise TypeError
         return tuple(_as_type(element, typing.get_args(kind)[0]) for element in value)
     if kind is float and type(value) is int:
-        # An integer beyond all floats is out of every range.
+        # An integer too large for a float becomes infinity, which every range refuses.
         return float(value) if abs(value) < 2**1000 else math.inf
     if type(value) is not kind:
         raise TypeError
@@ -60,13 +71,14 @@ def _as_type(value: Any, kind: Any) -> Any:
 
 
 def _alternatives(hint: Any) -> tuple[Any, ...]:
-    """The members of a union, or the one type that the hint is."""
+    """Returns the members of a union type; otherwise the type itself."""
     hint = ranges.plain(hint)
     union = typing.get_origin(hint) in (typing.Union, types.UnionType)
     return typing.get_args(hint) if union else (hint,)
 
 
 def _wrong_type(key: str, value: Any, hint: Any) -> UserError:
+    """Returns the error for a value of a wrong type."""
     hint = ranges.plain(hint)
     kind = hint.__name__ if isinstance(hint, type) else str(hint)
     return UserError(

@@ -1,6 +1,6 @@
-"""Sweeps: an experiment's arms, the runs of each with several seeds, and what came of
-them.
+"""Sweeps: the runs of an experiment's arms with several seeds, and their comparison.
 
-`experiment` makes runs of an experiment's file, `local` and `on_ray` get them done,
-`results` reads what they left, `statistics` compares it, `report` and `plots` show it.
+`experiment` reads an experiment's file and makes its runs, `local` and `on_ray` train
+them, `results` reads their results, `statistics` compares them, `report` and `plots`
+present them.
 """

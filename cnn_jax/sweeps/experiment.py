@@ -1,4 +1,4 @@
-"""An experiment's file: a config, and the arms that change it."""
+"""Reads an experiment's file: a config, and the arms that change it."""
 
 import functools
 import inspect
@@ -17,20 +17,21 @@ from cnn_jax.training import config as config_lib
 from cnn_jax.training.config import Config
 
 SEEDS = (0, 1, 2)
-SOURCE = "source"  # the name and the folder of the run that the others start from
-# What makes a folder's name on every system.
+SOURCE = "source"  # name and folder of the run whose weights the others start from
+# Names that are valid folder names on every system.
 ARM_NAME = re.compile(r"[\w(][\w .,+x()=%-]*(?<! )(?<!\.)")
-# The two parts of the names of crossed arms.
+# The first and the second parts of the names of crossed arms.
 Grid = tuple[tuple[str, ...], tuple[str, ...]]
 
 
 @dataclass(frozen=True)
 class Arm:
-    """One way to set the config.
+    """An arm of an experiment: one setting of the config.
 
     Attributes:
-      values: what differs, by dotted key.
-      against: the arm that it is compared to; None: it is compared to no other.
+      name: the arm's name.
+      values: the config values that the arm sets, by dotted key.
+      against: the name of the arm that it is compared to; None if there is none.
     """
 
     name: str
@@ -40,10 +41,14 @@ class Arm:
 
 @dataclass(frozen=True)
 class Run:
-    """A run of an arm with a seed, in a folder of its own.
+    """A run of an arm with a seed, in its own folder.
 
     Attributes:
-      command: what trains it, to the end or from where it was ended.
+      arm: the name of the arm.
+      seed: the seed.
+      config: the resolved config.
+      workdir: the run's folder.
+      command: the command that trains or resumes the run.
     """
 
     arm: str
@@ -54,12 +59,12 @@ class Run:
 
     @property
     def name(self) -> str:
-        """The run's name on the console."""
+        """The name of the run on the console."""
         return self.arm if self.is_source else f"{self.arm}/seed{self.seed}"
 
     @property
     def is_source(self) -> bool:
-        """Whether the other runs start from this one's weights."""
+        """Whether the other runs start from the weights of this run."""
         return self.arm == SOURCE
 
 
@@ -68,11 +73,13 @@ class Experiment:
     """The runs of a sweep, arm by arm.
 
     Attributes:
-      name: of its file, and the argument.
+      name: the name of the file, and its argument.
       question: the first paragraph of the file's docstring.
-      command: what makes such a sweep.
-      source: the run whose weights the others start from, if there is one; of the
-        command line's values it has none.
+      command: the command that repeats the sweep.
+      arms: the arms.
+      runs: the runs of all arms, without the source.
+      source: the run whose weights the others start from, or None. The command line's
+        config values do not apply to it.
     """
 
     name: str
@@ -84,7 +91,7 @@ class Experiment:
 
     @property
     def grid(self) -> Grid | None:
-        """The A and the B of arms called `A, B` for every A and every B."""
+        """All A and all B if the arms are named `A, B` for every A and B; or None."""
         pairs = [arm.name.split(", ") for arm in self.arms]
         if any(len(pair) != 2 for pair in pairs):
             return None
@@ -95,7 +102,7 @@ class Experiment:
 
     @property
     def in_order(self) -> tuple[Run, ...]:
-        """All runs, the one that the others start from first."""
+        """All runs, beginning with the source."""
         return (*([self.source] if self.source else []), *self.runs)
 
 
@@ -109,19 +116,21 @@ def load(
     smoke: bool = False,
     overwrite: bool = False,
 ) -> Experiment:
-    """The experiment of a file, `PATH.py` or `PATH.py:ARG`.
+    """Returns the experiment of a file.
 
     Args:
-      workdir: the sweep's folder; a run's is `<workdir>/<arm>/seed<k>`.
-      overrides: of the config, for all arms: `{"train.epochs": "5"}`.
-      only: a regular expression: the arms whose name it is found in, and those that
-        they are compared to.
-      smoke: a few steps on a few embedded examples each.
-      overwrite: runs start anew.
+      spec: the file, `PATH.py` or `PATH.py:ARG`.
+      workdir: the sweep's folder; a run's folder is `<workdir>/<arm>/seed<k>`.
+      overrides: texts of config values for all arms: `{"train.epochs": "5"}`.
+      seeds: the seeds of each arm.
+      only: a regular expression that selects arms by name, together with the arms that
+        they are compared to; None selects all arms.
+      smoke: if True, shrinks each run to a few steps on a few embedded examples.
+      overwrite: if True, runs start again.
 
     Raises:
-      UserError: the file is no experiment, an arm sets what nothing reads, or `only`
-        matches none.
+      UserError: if the file is no experiment, an arm sets a key that nothing reads, or
+        `only` matches no arm.
     """
     module = config_lib.load_module(spec)
     values = config_lib.values_of(spec, module)
@@ -129,7 +138,7 @@ def load(
     path, argument = split_recipe(spec)
     run_of = functools.partial(_run_of, smoke=smoke, overwrite=overwrite)
     source, shared = None, dict(overrides)
-    # The user's weights take the place of the run that would make some.
+    # Weights that the user names replace the source run.
     trained = None if "model.init_from" in overrides else _trained(spec, module)
     if trained is not None:
         own = f"{path}:{trained}"
@@ -176,11 +185,16 @@ def _run_of(
     """Returns the run of an arm in a folder.
 
     Args:
-      values: of the config file `spec`.
+      spec: the config file.
+      values: the config file's values.
+      arm: the name of the arm.
+      place: the run's folder.
       given: the values that the arm, the seed and the command line set.
+      smoke: whether the run is shrunk.
+      overwrite: whether the run starts again.
 
     Raises:
-      UserError: the arm sets what nothing reads, or a value out of its range.
+      UserError: if the arm sets a key that nothing reads, or a value out of its range.
     """
     config = (resolve.resolve_smoke if smoke else resolve.resolve)(values, given)
     command = (
@@ -196,7 +210,7 @@ def _run_of(
 
 
 def _trained(spec: str, module: Any) -> str | None:
-    """Returns the argument of the config whose run the others start from, if any."""
+    """Returns the argument of the config of the source run; None without one."""
     if not hasattr(module, "source"):
         return None
     with config_lib.blamed(spec):
@@ -204,7 +218,7 @@ def _trained(spec: str, module: Any) -> str | None:
 
 
 def _command(spec, overrides, seeds, only, smoke) -> str:
-    """The sweep's own command, without what only says where and how it runs."""
+    """Returns the sweep's command, without flags for its folder and launcher."""
     return shell_line(
         [
             *("python", "-m", "cnn_jax.sweep", f"--config={spec}"),
@@ -217,6 +231,7 @@ def _command(spec, overrides, seeds, only, smoke) -> str:
 
 
 def _arms(spec: str, module: Any) -> list[Arm]:
+    """Returns the arms of an experiment's file, checked."""
     path, argument = split_recipe(spec)
     if not hasattr(module, "sweep"):
         raise UserError(
@@ -235,14 +250,14 @@ def _arms(spec: str, module: Any) -> list[Arm]:
         )
         if not well_formed:
             raise UserError(
-                f"sweep() of '{path}' must yield a name, a dict of config values and, "
-                "if it is not to be compared to the first arm, the name of another "
-                f"one; got {pair!r}."
+                f"sweep() of '{path}' must yield a name, a dict of config values and "
+                "optionally the name of the arm to compare to (by default the first); "
+                f"got {pair!r}."
             )
         name, values, *given = pair
         if not ARM_NAME.fullmatch(name):
             raise UserError(
-                f"sweep() of '{path}': the arm's name '{name}' cannot be a folder's: "
+                f"sweep() of '{path}': the arm's name '{name}' is no folder name: "
                 "use letters, digits, spaces and . , + - _ = % ( )."
             )
         names = [arm.name for arm in arms]
@@ -255,11 +270,11 @@ def _arms(spec: str, module: Any) -> list[Arm]:
                 "arm before it."
             )
         if "seed" in values:
-            raise UserError(f"arm '{name}' sets the seed, which every arm shares.")
+            raise UserError(f"arm '{name}' sets the seed: use --seeds=0,1,2.")
         if name == SOURCE:
             raise UserError(
-                f"sweep() of '{path}': an arm cannot be called '{SOURCE}', as the run "
-                "that arms start from is."
+                f"sweep() of '{path}': an arm cannot be called '{SOURCE}', the name of "
+                "the run that arms start from."
             )
         arms.append(Arm(name, dict(values), against))
     if not arms:
@@ -268,12 +283,13 @@ def _arms(spec: str, module: Any) -> list[Arm]:
 
 
 def _called(function: Any, argument: str) -> Any:
-    """What a function of the file says of its argument, if it takes one."""
+    """Calls a function of the file, with the argument if it takes one."""
     takes = bool(inspect.signature(function).parameters)
     return function(argument) if takes and argument else function()
 
 
 def _chosen(arms: Sequence[Arm], only: str | None) -> list[Arm]:
+    """Returns the arms that `only` selects, and the arms they are compared to."""
     if only is None:
         return list(arms)
     try:
@@ -284,7 +300,6 @@ def _chosen(arms: Sequence[Arm], only: str | None) -> list[Arm]:
     if not matching:
         names = ", ".join(arm.name for arm in arms)
         raise UserError(f"--arms={only} matches no arm; there are: {names}.")
-    # And what these are compared to.
     against = {arm.name: arm.against for arm in arms}
     wanted: set[str] = set()
     for arm in matching:
@@ -296,18 +311,18 @@ def _chosen(arms: Sequence[Arm], only: str | None) -> list[Arm]:
 
 
 def as_text(value: Any) -> str:
-    """A config value as it is written on the command line."""
+    """Returns a config value as text for the command line."""
     if value is None or isinstance(value, bool):
         return str(value).lower()
     return value if isinstance(value, str) else repr(value)
 
 
 def incomplete(runs: Sequence[Run]) -> list[Run]:
-    """The runs that are still to be done, or to be done to the end.
+    """Returns the runs that are not complete.
 
     Raises:
-      UserError: a run's folder holds one of another config, so its arm is not what it
-        was: the keys that differ are named.
+      UserError: if a run's folder holds a run of another config, so that the arm has
+        changed; the text names the differing keys.
     """
     missing = []
     for run in runs:
@@ -315,11 +330,11 @@ def incomplete(runs: Sequence[Run]) -> list[Run]:
             begun = run_folder.begun(run.workdir, run.config)
         except UserError as error:
             raise UserError(f"arm '{run.arm}' has changed: {error}") from error
-        if begun is None or begun.results is None:  # training mends damaged results
+        if begun is None or begun.results is None:  # training rewrites damaged results
             missing.append(run)
     return missing
 
 
 def shell_line(command: Sequence[str]) -> str:
-    """The command as a shell takes it."""
+    """Returns a command as a line for a shell."""
     return shlex.join(command)

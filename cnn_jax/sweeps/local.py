@@ -1,4 +1,4 @@
-"""Runs on this machine: one at a time for each accelerator or group of cores."""
+"""Trains runs on this machine, one at a time per accelerator or group of cores."""
 
 import ctypes
 import os
@@ -14,21 +14,21 @@ from cnn_jax.sweeps import outcome
 from cnn_jax.sweeps.experiment import Run
 from cnn_jax.sweeps.outcome import Outcome
 
-# What a launcher tells of a run: that it was started, or what became of it.
+# A run and its outcome when it has ended; None when it has started.
 Event = tuple[Run, Outcome | None]
 
-PATIENCE = 0.1  # seconds between two looks at the processes
+PATIENCE = 0.1  # seconds between two polls of the processes
 DEVICES = "import jax; d = jax.local_devices(); print(d[0].platform, len(d))"
 PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
 
 
 @dataclass(frozen=True)
 class Slot:
-    """A part of the machine that one run has for itself.
+    """A part of the machine, for one run at a time.
 
     Attributes:
-      cores: processors; empty: all of them.
-      environment: variables that show it its accelerator.
+      cores: the processors; empty means all of them.
+      environment: environment variables that select the accelerator.
     """
 
     cores: tuple[int, ...] = ()
@@ -36,13 +36,13 @@ class Slot:
 
 
 def slots(cores_per_run: int = 1) -> list[Slot]:
-    """The parts of this machine.
+    """Returns the slots of this machine.
 
-    GPUs make one each. A TPU's cores belong to one process at a time, and so to one
-    run. Without accelerators each group of `cores_per_run` processors makes one.
+    Each GPU is a slot. A TPU is a single slot, since one process at a time can use it.
+    Without accelerators each group of `cores_per_run` processors is a slot.
 
     Raises:
-      UserError: there are fewer processors than that.
+      UserError: if the machine has fewer than `cores_per_run` processors.
     """
     platform, count = _devices()
     if platform in ("gpu", "cuda", "rocm"):
@@ -55,12 +55,12 @@ def slots(cores_per_run: int = 1) -> list[Slot]:
         ]
     if platform != "cpu":
         return [Slot()]
-    if not hasattr(os, "sched_getaffinity"):  # not Linux: nothing can be divided
+    if not hasattr(os, "sched_getaffinity"):  # not Linux: processors cannot be assigned
         return [Slot()]
     cores = sorted(os.sched_getaffinity(0))
     if cores_per_run > len(cores):
         raise UserError(
-            f"--cores_per_run={cores_per_run}: there are {len(cores)} processors."
+            f"--cores_per_run={cores_per_run}: there are only {len(cores)} processors."
         )
     groups = len(cores) // cores_per_run
     return [
@@ -70,9 +70,9 @@ def slots(cores_per_run: int = 1) -> list[Slot]:
 
 
 def _devices() -> tuple[str, int]:
-    """The platform and the number of JAX's devices.
+    """Returns the platform and the number of JAX's devices.
 
-    Asked of another process: this one would take an accelerator's memory for itself.
+    Another process asks JAX, because this one would reserve the accelerator's memory.
     """
     if os.environ.get("JAX_PLATFORMS") == "cpu":
         return "cpu", 1
@@ -89,11 +89,16 @@ def _devices() -> tuple[str, int]:
 def launch(
     runs: Sequence[Run], stopped: Sequence[object], places: Sequence[Slot]
 ) -> Iterator[Event]:
-    """Runs all, as many at once as there are slots, and tells of each start and end.
+    """Trains all runs, as many at once as there are slots.
 
     Args:
-      stopped: empty, until the runs under way are to save their state and end; no
-        further one is started then.
+      runs: the runs to train.
+      stopped: empty while the sweep goes on. When it gets an element, the current runs
+        save their state and end, and no other run is started.
+      places: the slots of the machine.
+
+    Yields:
+      Each run with None when it starts, and with its outcome when it ends.
     """
     waiting, free = list(runs), list(places)
     under_way: list[tuple[Run, Slot, subprocess.Popen]] = []
@@ -123,6 +128,7 @@ def launch(
 
 
 def _start(run: Run, slot: Slot) -> subprocess.Popen:
+    """Starts the process of a run in a slot."""
     with outcome.begin_log(run).open("ab") as log:
         return subprocess.Popen(
             run.command,
@@ -130,15 +136,18 @@ def _start(run: Run, slot: Slot) -> subprocess.Popen:
             stdout=log,
             stderr=subprocess.STDOUT,
             env=os.environ | slot.environment,
-            # A terminal's Ctrl-C is for the sweep, which tells its runs.
+            # A terminal's Ctrl-C must reach only the sweep, which ends its runs.
             start_new_session=True,
             preexec_fn=tied(slot.cores),
         )
 
 
 def tied(cores: Sequence[int] = ()) -> Callable[[], None]:
-    """What a new process does before its program starts: keep to `cores`, and be told
-    to save its state and end (SIGTERM) should this process die."""
+    """Returns a `preexec_fn` that ties a new process to this process.
+
+    The new process runs on `cores` only. If this process dies, the new process gets
+    SIGTERM, so that it saves its state and ends.
+    """
     libc = ctypes.CDLL(None) if sys.platform == "linux" else None
     parent = os.getpid()
 
@@ -147,7 +156,7 @@ def tied(cores: Sequence[int] = ()) -> Callable[[], None]:
             os.sched_setaffinity(0, cores)
         if libc:
             libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-            if os.getppid() != parent:  # it died before this
+            if os.getppid() != parent:  # the parent died before prctl
                 os.kill(os.getpid(), signal.SIGTERM)
 
     return prepare

@@ -1,4 +1,4 @@
-"""Runs on a Ray cluster, whose machines share the sweep's folder."""
+"""Trains runs on a Ray cluster whose machines share the sweep's folder."""
 
 import os
 import signal
@@ -13,22 +13,24 @@ from cnn_jax.sweeps import outcome
 from cnn_jax.sweeps.experiment import Run
 from cnn_jax.sweeps.local import PATIENCE, Event, tied
 
-RETRIES = 3  # of a run whose worker died
+RETRIES = 3  # restarts of a run whose worker has died
 
 
 def connect(address: str | None) -> Any:
-    """The module `ray`, connected: to the cluster at `address`, or to a new one on this
-    machine.
+    """Connects to a Ray cluster and returns the module `ray`.
+
+    Args:
+      address: the cluster's address, HOST:PORT; None starts a cluster on this machine.
 
     Raises:
-      UserError: Ray is not installed, or there is no cluster at the address.
+      UserError: if Ray is not installed, or there is no cluster at the address.
     """
     ray = extras.need("ray", "ray", "--launcher=ray")
     try:
         ray.init(
             address=address or "local",
             log_to_driver=False,
-            # Workers find the package where this process did, in no run's folder.
+            # Workers import the package from the same folder, but never a run's.
             runtime_env={
                 "env_vars": {"PYTHONPATH": "" if guard.run_of("") else os.getcwd()}
             },
@@ -49,17 +51,23 @@ def launch(
     num_cpus: float,
     num_gpus: float,
 ) -> Iterator[Event]:
-    """Hands all runs to the cluster, and tells of the end of each.
+    """Trains all runs on the cluster.
 
-    A run whose worker or machine dies is handed out again, and goes on from its newest
+    If a worker or machine dies, its run is submitted again and resumes from its newest
     checkpoint.
 
     Args:
-      stopped: empty, until the runs under way are to save their state and end.
-      num_cpus, num_gpus: that a run asks of a machine.
+      runs: the runs to train.
+      stopped: empty while the sweep goes on. When it gets an element, the current runs
+        save their state and end.
+      ray: the module `ray`, connected.
+      num_cpus, num_gpus: the CPUs and GPUs that a run requests.
+
+    Yields:
+      Each run with None when it is submitted, and with its outcome when it ends.
 
     Raises:
-      UserError: no machine of the cluster has so many.
+      UserError: if no machine of the cluster has so many CPUs and GPUs.
     """
     _check(ray, num_cpus, num_gpus)
     task = ray.remote(num_cpus=num_cpus, num_gpus=num_gpus, max_retries=RETRIES)(train)
@@ -80,9 +88,9 @@ def launch(
 
 
 def train(command: Sequence[str], log: str, folder: str) -> int:
-    """What a worker does: executes a run's command and returns its exit code.
+    """Executes a run's command in a worker, and returns its exit code.
 
-    Canceled by the sweep (KeyboardInterrupt), it has the run save its state and end.
+    If the sweep cancels it (KeyboardInterrupt), the run saves its state and ends.
     """
     with open(log, "ab") as file:
         process = subprocess.Popen(
@@ -94,7 +102,7 @@ def train(command: Sequence[str], log: str, folder: str) -> int:
             preexec_fn=tied(),
         )
     try:
-        # Not `wait`, which Ray cannot interrupt.
+        # Ray cannot interrupt `wait`, so poll.
         while process.poll() is None:
             time.sleep(PATIENCE)
     finally:
@@ -104,7 +112,7 @@ def train(command: Sequence[str], log: str, folder: str) -> int:
 
 
 def _result(ray: Any, reference: Any) -> tuple[int, str]:
-    """The exit code of a run's command, and what went wrong with Ray."""
+    """Returns the exit code of a run's command, and an error of Ray or ""."""
     try:
         return ray.get(reference), ""
     except (ray.exceptions.TaskCancelledError, KeyboardInterrupt):
@@ -114,6 +122,7 @@ def _result(ray: Any, reference: Any) -> tuple[int, str]:
 
 
 def _check(ray: Any, num_cpus: float, num_gpus: float) -> None:
+    """Raises UserError unless some machine has the CPUs and GPUs for a run."""
     machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     sizes = [(m.get("CPU", 0), m.get("GPU", 0)) for m in machines]
     if not any(cpus >= num_cpus and gpus >= num_gpus for cpus, gpus in sizes):

@@ -1,4 +1,4 @@
-"""How a run's process ended, and the log that it leaves in the run's folder."""
+"""The outcome of a run, and the log of its process in the run's folder."""
 
 import re
 import signal
@@ -13,19 +13,19 @@ from cnn_jax.runs import run_folder
 from cnn_jax.sweeps.experiment import Run, shell_line
 
 LOG = "log.txt"
-# The last line that a launcher writes.
+# The last line of a log, which the launcher writes.
 EXIT = re.compile(r"\[exit code (-?\d+)\]")
 STOPPED = {128 + signal.SIGTERM, 128 + signal.SIGINT, 128 + signal.SIGHUP}
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a run.
+    """The outcome of a run.
 
     Attributes:
-      status: "done", "failed", "stopped" (it can go on), "unfinished" (it is under way,
-        or its process was killed together with the sweep), "unusable" (what lies in
-        its folder is damaged, or is not the run's) or "missing".
+      status: "done", "failed", "stopped" (it can resume), "unfinished" (it is running,
+        or its process was killed together with the sweep), "unusable" (its folder is
+        damaged or holds another run) or "missing".
       reason: why a run failed or is unusable, in one line; empty otherwise.
       results: the results of a run that is done.
     """
@@ -36,7 +36,7 @@ class Outcome:
 
 
 def begin_log(run: Run) -> Path:
-    """The log of a run, with the command that is about to write into it."""
+    """Writes the run's command into its log, and returns the log's path."""
     run.workdir.mkdir(parents=True, exist_ok=True)
     path = run.workdir / LOG
     records.check_regular(path)
@@ -45,10 +45,12 @@ def begin_log(run: Run) -> Path:
 
 
 def end_log(run: Run, code: int, error: str = "") -> Outcome:
-    """Notes the exit code in the log, and says what it means.
+    """Writes the exit code into the log, and returns the outcome of the run.
 
     Args:
-      error: of the launcher, where it is not the run that failed.
+      run: the run.
+      code: the exit code of its process.
+      error: the launcher's error, if the launcher and not the run failed.
     """
     said = f"error: {error}\n" * bool(error) + f"[exit code {code}]\n"
     _append(run.workdir / LOG, said)
@@ -64,7 +66,7 @@ def _append(path: Path, text: str) -> None:
 
 
 def outcome(run: Run) -> Outcome:
-    """What became of a run, from what lies in its folder."""
+    """Returns the outcome of a run, from the files in its folder."""
     begun, problem = None, ""
     try:
         begun = run_folder.begun(run.workdir, run.config)
@@ -89,7 +91,10 @@ def outcome(run: Run) -> Outcome:
 
 
 def _logged(run: Run) -> tuple[int | None, list[str] | None]:
-    """The exit code that ends a run's log and the lines before; None without them."""
+    """Returns the exit code at the end of a run's log and the lines before it.
+
+    Both are None without a log; the exit code is None if the log does not end with it.
+    """
     try:
         records.check_regular(run.workdir / LOG)
         text = (run.workdir / LOG).read_text(encoding="utf-8", errors="replace")
@@ -101,7 +106,7 @@ def _logged(run: Run) -> tuple[int | None, list[str] | None]:
 
 
 def _reason(lines: Sequence[str], code: int) -> str:
-    """The error that a log ends with."""
+    """Returns the reason for an exit code, from the last lines of a log."""
     if code < 0:
         try:
             name = signal.Signals(-code).name

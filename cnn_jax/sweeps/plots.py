@@ -1,4 +1,4 @@
-"""A sweep's results as pictures."""
+"""Plots of a sweep's results."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,7 +18,7 @@ Draw = Callable[[Any, Experiment, Sequence[Row], Sequence["Summary"]], None]
 
 
 def by_arm(axes: Any, experiment: Experiment, rows: Sequence[Row], summaries) -> None:
-    """The metric of each arm: mean and standard deviation, each seed a dot."""
+    """Plots the metric of each arm: mean, standard deviation and each seed."""
     metric = results.main_metric(experiment)
     for place, s in enumerate(summaries):
         values = list(results.by_seed(rows, s.arm, metric).values())
@@ -40,14 +40,15 @@ def by_arm(axes: Any, experiment: Experiment, rows: Sequence[Row], summaries) ->
 
 
 def crossed(axes: Any, experiment: Experiment, rows: Sequence[Row], summaries) -> None:
-    """The metric of crossed arms: a place for each row of the grid, a line a column."""
-    assert experiment.grid  # else nobody draws them crossed
+    """Plots the metric of crossed arms: the grid's rows along x, a line per column."""
+    assert experiment.grid  # callers check this
     across, lines = experiment.grid
     found = {s.arm: s for s in summaries}
     for number, line in enumerate(lines):
         known = [(i, found[f"{name}, {line}"]) for i, name in enumerate(across)]
         known = [(i, s) for i, s in known if s.mean is not None]
-        shift = 0.06 * (number - (len(lines) - 1) / 2)  # bars beside each other
+        # Error bars must not overlap.
+        shift = 0.06 * (number - (len(lines) - 1) / 2)
         axes.errorbar(
             [i + shift for i, _ in known],
             [s.mean for _, s in known],
@@ -64,7 +65,7 @@ def crossed(axes: Any, experiment: Experiment, rows: Sequence[Row], summaries) -
 
 
 def curves(axes: Any, experiment: Experiment, rows: Sequence[Row], summaries) -> None:
-    """The metric over the steps: mean and, as a band, the standard deviation."""
+    """Plots the metric over the steps: mean, and standard deviation as a band."""
     metric = results.main_metric(experiment)
     for place, s in enumerate(summaries):
         found = list(results.curves(rows, s.arm, metric).values())
@@ -99,7 +100,7 @@ def curves(axes: Any, experiment: Experiment, rows: Sequence[Row], summaries) ->
 
 
 def against(cost: str, label: str) -> Draw:
-    """What draws the metric of each arm against a cost, on a logarithmic axis."""
+    """Returns a function that plots the metric against a cost, on a log axis."""
 
     def draw(axes: Any, experiment: Experiment, rows: Sequence[Row], summaries) -> None:
         metric = results.main_metric(experiment)
@@ -143,7 +144,11 @@ DRAWINGS: dict[str, tuple[str, Draw]] = {
 def write(
     experiment: Experiment, rows: Sequence[Row], summaries, folder: Path
 ) -> list[tuple[str, str]]:
-    """Draws all of `DRAWINGS`: what each shows, and its file's name in the folder."""
+    """Writes all plots into a folder.
+
+    Returns:
+      A pair of a caption and a file name for each plot.
+    """
     written, drawings = [], dict(DRAWINGS)
     if experiment.grid:
         drawings = {"grid": ("The metric of the arms, crossed", crossed)} | drawings
@@ -158,8 +163,14 @@ def write(
 def overview(
     experiment: Experiment, rows: Sequence[Row], summaries, folder: Path
 ) -> tuple[str, str]:
-    """Arms side by side with curves or, where arms are crossed, with these, in `plots/`
-    of the folder."""
+    """Writes one figure with two plots into `plots/` of the folder.
+
+    The first plot shows the metric of each arm. The second one shows the metric over
+    the steps or, if the arms are crossed, the metric of the crossed arms.
+
+    Returns:
+      The caption, and the path below the folder.
+    """
     figure, both = _figure(2, len(summaries))
     second = crossed if experiment.grid else curves
     for axes, draw in zip(both, (by_arm, second), strict=True):
@@ -172,7 +183,8 @@ def overview(
 
 
 def _figure(columns: int, arms: int) -> tuple[Any, Sequence[Any]]:
-    # Here and not above: Matplotlib takes half a second to import.
+    """Returns a figure and its axes."""
+    # Matplotlib takes half a second to import, so it is imported here.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -182,7 +194,7 @@ def _figure(columns: int, arms: int) -> tuple[Any, Sequence[Any]]:
     return figure, [figure.add_subplot(1, columns, i + 1) for i in range(columns)]
 
 
-# Beyond ten arms colors come again.
+# Colors repeat after ten arms; line styles then tell the arms apart.
 DASHES = ("-", "--", ":", "-.")
 
 

@@ -1,4 +1,4 @@
-"""A sweep's table in words: report.md."""
+"""Writes the report of a sweep, report.md."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,22 +19,24 @@ from cnn_jax.training import machine
 
 FILE = "report.md"
 SIGNIFICANT = 0.05
-# Metrics that are shares, shown in percent; differences of them are in points.
+# Metrics shown in percent; their differences are in percentage points.
 SHARES = ("accuracy", "iou")
 
 
 @dataclass(frozen=True)
 class Summary:
-    """An arm's complete runs together.
+    """A summary of an arm's complete runs.
 
     Attributes:
-      seeds: how many are complete.
-      mean, deviation: of the metric; the deviation is None of one run.
-      against: the arm that it is compared to.
-      difference: to that arm; None where there is none, and without common seeds.
-      p_value: of the difference, corrected for the number of arms.
-      others: mean and deviation of the same metric on further splits, as of moved
-        images; by its name.
+      arm: the name of the arm.
+      seeds: the number of complete runs.
+      mean, deviation: the mean and the standard deviation of the metric; the deviation
+        is None for a single run.
+      against: the name of the arm that it is compared to, or None.
+      difference: the difference to that arm; None without one or without common seeds.
+      p_value: the p-value of the difference, corrected for the number of arms.
+      others: mean and standard deviation of the same metric on further splits (such as
+        shifted images), by name.
       costs: the means of parameters, macs, examples_per_second, peak_memory_bytes.
     """
 
@@ -50,7 +52,7 @@ class Summary:
 
 
 def summarize(experiment: Experiment, rows: Sequence[Row]) -> list[Summary]:
-    """One summary an arm, in their order."""
+    """Returns a summary per arm, in the order of the arms."""
     metric = results.main_metric(experiment)
     values = {
         arm.name: results.by_seed(rows, arm.name, metric) for arm in experiment.arms
@@ -101,7 +103,7 @@ def write(experiment: Experiment, rows: Sequence[Row], folder: Path) -> str:
 
 
 def section(experiment: Experiment, rows: Sequence[Row], folder: Path) -> str:
-    """The page as a section of another one, with its picture in `folder`."""
+    """Returns the report as a section of another page, and writes its plot."""
     summaries = summarize(experiment, rows)
     picture = plots.overview(experiment, rows, summaries, folder)
     return "\n\n".join(_page(experiment, rows, summaries, [picture], level=2))
@@ -114,7 +116,7 @@ def _page(
     pictures: Sequence[tuple[str, str]],
     level: int,
 ) -> list[str]:
-    """Paragraphs; pictures are pairs of what they show and where they lie."""
+    """Returns the report's paragraphs; `pictures` are pairs of caption and path."""
     heading = "#" * level
     parts = [
         f"{heading} {experiment.name}",
@@ -140,7 +142,7 @@ def _page(
 def _tables(
     experiment: Experiment, summaries: Sequence[Summary], format: str
 ) -> list[str]:
-    """A row an arm and, where arms are crossed, a row and a column a value."""
+    """Returns the table of arms and, if the arms are crossed, the cross table."""
     tables = [table(experiment, summaries, format)]
     if grid := experiment.grid:
         metric = results.main_metric(experiment)
@@ -151,7 +153,7 @@ def _tables(
 def cross_table(
     grid: Grid, metric: str, summaries: Sequence[Summary], format: str
 ) -> str:
-    """Returns a table of the metric with a row and a column for each part of a name."""
+    """Returns a table of the metric with the rows and columns of the grid."""
     rows, columns = grid
     found = {s.arm: _plus_minus(metric, s.mean, s.deviation) for s in summaries}
     lines = [[row, *(found[f"{row}, {column}"] for column in columns)] for row in rows]
@@ -165,7 +167,7 @@ def cross_table(
 
 
 def table(experiment: Experiment, summaries: Sequence[Summary], format: str) -> str:
-    """A row an arm."""
+    """Returns the table of arms, one row per arm."""
     metric = results.main_metric(experiment)
     bases = list(dict.fromkeys(s.against for s in summaries if s.against))
     to = f" to {bases[0]}" if len(bases) == 1 else ""
@@ -206,7 +208,7 @@ def table(experiment: Experiment, summaries: Sequence[Summary], format: str) -> 
 
 
 def _words(experiment: Experiment, summaries: Sequence[Summary]) -> str:
-    """What the intervals allow to say of each arm, a line each."""
+    """Returns a line per arm that says whether it differs from its base arm."""
     metric, lines = results.main_metric(experiment), []
     tests = sum(s.p_value is not None for s in summaries)
     for s in summaries:
@@ -232,12 +234,12 @@ def _words(experiment: Experiment, summaries: Sequence[Summary]) -> str:
         elif d.p_value < SIGNIFICANT:
             said = (
                 f"{amount} {direction} {base} (95% interval: {_interval(metric, d)}), "
-                f"which by itself would count, but among {tests} comparisons may be "
-                f"chance (p = {_p_text(p_value)})"
+                f"significant by itself, but not among {tests} comparisons "
+                f"(p = {_p_text(p_value)})"
             )
         else:
             said = (
-                f"no difference to {base} is shown (95% interval: "
+                f"no significant difference to {base} (95% interval: "
                 f"{_interval(metric, d)})"
             )
         lines.append(f"* {s.arm}: {said}.")
@@ -245,7 +247,7 @@ def _words(experiment: Experiment, summaries: Sequence[Summary]) -> str:
 
 
 def _conditions(experiment: Experiment, rows: Sequence[Row]) -> str:
-    """Seeds, length, and what it ran on, as the complete runs noted it."""
+    """Returns a line about the seeds, data, steps, devices and versions of the runs."""
     seeds = sorted({run.seed for run in experiment.runs})
     steps = sorted({row.results["step"] for row in rows if row.results})
     parts = [
@@ -259,13 +261,13 @@ def _conditions(experiment: Experiment, rows: Sequence[Row]) -> str:
     known = {_machine(row.run.workdir) for row in rows if row.results} - {""}
     return (
         "; ".join([*parts, *sorted(known)])
-        + ". After +- stands the standard "
-        + ("deviation over seeds; differences are paired by seed.")
+        + ". Values after ± are standard "
+        + ("deviations over seeds; differences are paired by seed.")
     )
 
 
 def _machine(workdir: Path) -> str:
-    """The devices and the versions of a run; "" where its config.json lacks them."""
+    """Returns the device and the versions of a run; "" if config.json lacks them."""
     try:
         content = records.read_json(workdir / "config.json")
         versions = content["versions"]
@@ -282,7 +284,7 @@ def _is_share(metric: str) -> bool:
 
 
 def value_text(metric: str, value: float) -> str:
-    """A metric's value."""
+    """Returns a metric's value as text."""
     return f"{value:.2%}" if _is_share(metric) else f"{value:.4g}"
 
 
@@ -293,8 +295,8 @@ def _plus_minus(metric: str, mean: float | None, deviation: float | None) -> str
     if deviation is None:
         return text
     if _is_share(metric):
-        return f"{text} +- {100 * deviation:.2f}"
-    return f"{text} +- {deviation:.2g}"
+        return f"{text} ± {100 * deviation:.2f}"
+    return f"{text} ± {deviation:.2g}"
 
 
 def _p_text(p_value: float) -> str:

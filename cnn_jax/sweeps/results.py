@@ -1,4 +1,4 @@
-"""What the runs of a sweep left behind, as a table."""
+"""Reads the results of a sweep's runs, and writes results.csv."""
 
 import csv
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ CSV = "results.csv"
 
 @dataclass(frozen=True)
 class Row:
-    """A run, what became of it and, if it is done, its results."""
+    """A run, its outcome and, if it is done, its results."""
 
     run: Run
     outcome: Outcome
@@ -27,7 +27,7 @@ class Row:
 
 
 def read(experiment: Experiment) -> list[Row]:
-    """A row for each run, in the experiment's order."""
+    """Returns a row for each run, in the experiment's order."""
     return [_row(run) for run in experiment.runs]
 
 
@@ -44,12 +44,12 @@ def _metric(run: Run) -> str:
 
 
 def main_metric(experiment: Experiment) -> str:
-    """The metric that arms are compared by: that of the task, on the test examples."""
+    """Returns the metric that compares arms: the task's metric on the test split."""
     return _metric(experiment.runs[0])
 
 
 def other_splits(rows: Sequence[Row], metric: str) -> list[str]:
-    """The same metric on further splits: `shifted/accuracy` for `test/accuracy`."""
+    """Returns the same metric on further splits, such as `shifted/accuracy`."""
     name = metric.partition("/")[2]
     found = {
         key
@@ -61,7 +61,7 @@ def other_splits(rows: Sequence[Row], metric: str) -> list[str]:
 
 
 def by_seed(rows: Sequence[Row], arm: str, key: str) -> dict[int, float]:
-    """A result of an arm's complete runs."""
+    """Returns a result of an arm's complete runs, by seed."""
     return {
         row.run.seed: float(row.results[key])
         for row in rows
@@ -70,9 +70,10 @@ def by_seed(rows: Sequence[Row], arm: str, key: str) -> dict[int, float]:
 
 
 def curves(rows: Sequence[Row], arm: str, key: str) -> dict[int, dict[int, float]]:
-    """A metric over the steps: {seed: {step: value}} of an arm's complete runs.
+    """Returns a metric over the steps of an arm's complete runs.
 
-    Runs whose record of it is damaged are left out: see `complaints`.
+    The form is {seed: {step: value}}. Runs with a damaged metrics.jsonl are left out;
+    see `complaints`.
     """
     found: dict[int, dict[int, float]] = {}
     for row in rows:
@@ -97,7 +98,7 @@ def complaints(rows: Sequence[Row]) -> list[str]:
 
 
 def _logged(row: Row) -> tuple[list[dict[str, Any]], str | None]:
-    """The rows of a run's metrics.jsonl, and what is wrong with the file."""
+    """Returns the rows of a run's metrics.jsonl, and a line about damage or None."""
     try:
         crc = row.results.get("metrics_checksum")
         return metrics_log.read(row.run.workdir, crc)
@@ -108,7 +109,10 @@ def _logged(row: Row) -> tuple[list[dict[str, Any]], str | None]:
 
 
 def write_csv(path: Path, rows: Sequence[Row]) -> None:
-    """`arm`, `seed`, `status`, costs, every final metric; an empty cell is unknown."""
+    """Writes a row per run: arm, seed, status, costs and every final metric.
+
+    Cells of unknown values are empty.
+    """
     names = {key for row in rows for key, v in row.results.items() if _number(v)}
     metrics = sorted(names - {*COSTS})
     temporary = path.with_suffix(".tmp")

@@ -1,4 +1,4 @@
-"""What the sweep command does: get runs done, show how far they are, report."""
+"""Runs a sweep: trains the runs, shows their progress, writes the report."""
 
 import contextlib
 import fcntl
@@ -34,18 +34,18 @@ def launcher(
     num_cpus: float = 1.0,
     num_gpus: float = 0.0,
 ) -> tuple[Launch, int | None]:
-    """Returns a function that gets runs done, and how many runs it does at a time.
+    """Returns a function that trains runs, and the number of runs it trains at a time.
 
     The number is None for Ray, which decides itself.
 
     Args:
       name: "local" or "ray".
-      cores_per_run: processor cores for each local run on a CPU.
-      address: of a Ray cluster, HOST:PORT; None starts a local one.
-      num_cpus, num_gpus: what a run asks of Ray.
+      cores_per_run: CPU cores for each local run.
+      address: the address of a Ray cluster, HOST:PORT; None starts a local one.
+      num_cpus, num_gpus: the CPUs and GPUs that a run requests from Ray.
 
     Raises:
-      UserError: the machine or the cluster is not there, or is too small.
+      UserError: if the cluster cannot be reached, or the machine is too small.
     """
     if name == "ray":
         ray = on_ray.connect(address)
@@ -65,11 +65,12 @@ def complete(
     workdir: Path,
     publish: Path | None = None,
 ) -> None:
-    """Gets the missing runs of an experiment done, and reports on all of them.
+    """Trains the missing runs of an experiment, and reports on all runs.
 
     Args:
+      experiment: the experiment.
       runs: the missing runs.
-      launched: as `launcher` returns it.
+      launched: the result of `launcher`.
       workdir, publish: see `train` and `report`.
 
     Raises:
@@ -89,23 +90,25 @@ def train(
     at_once: int | None,
     done: int,
 ) -> None:
-    """Gets the runs done, whatever becomes of each but of one that others start from.
+    """Trains the runs. A failed run ends the sweep only if others start from it.
 
     Args:
-      workdir: the sweep's folder, which belongs to one process at a time.
-      at_once: how many runs are under way together, for the time that is left.
-      done: runs that were complete before.
+      runs: the runs to train.
+      launch: a function that trains runs, as from `launcher`.
+      workdir: the sweep's folder, locked for one process at a time.
+      at_once: the number of runs at a time, to estimate the remaining time.
+      done: the number of runs that were complete before.
 
     Raises:
-      Stopped: a signal came; the runs under way have saved their state.
-      UserError: the run that the others start from failed.
+      Stopped: if a signal ended the sweep; the current runs have saved their state.
+      UserError: if the run that the others start from failed.
     """
     first = [run for run in runs if run.is_source]
     rest = [run for run in runs if not run.is_source]
     workdir.mkdir(parents=True, exist_ok=True)
     with (
         _alone(workdir),
-        stop_signals("when the runs under way have saved their state") as stopped,
+        stop_signals("when the current runs have saved their state") as stopped,
         Board(done, len(runs), at_once) as board,
     ):
         for together in filter(None, (first, rest)):
@@ -118,7 +121,8 @@ def train(
                     )
     if stopped:
         print(
-            f"{stopped[0].name}: the same command goes on from here.", file=sys.stderr
+            f"{stopped[0].name}: run the same command again to continue.",
+            file=sys.stderr,
         )
         raise Stopped(128 + stopped[0])
 
@@ -127,11 +131,13 @@ def report(experiment: Experiment, workdir: Path, publish: Path | None) -> None:
     """Writes the report and prints its table.
 
     Args:
-      publish: a page that has the experiment's section too.
+      experiment: the experiment.
+      workdir: the sweep's folder.
+      publish: a page to write the report into as a section; None for no page.
 
     Raises:
-      UserError: no run is there, the page has no place for the section, or (when all
-        is written) some runs are not complete.
+      UserError: if there is no run, or the page has no place for the section. Also,
+        after everything is written, if some runs are not complete.
     """
     rows = results.read(experiment)
     if all(row.outcome.status == "missing" for row in rows):
@@ -152,14 +158,14 @@ def report(experiment: Experiment, workdir: Path, publish: Path | None) -> None:
 
 
 class Board:
-    """How many runs are done, under way and failed, and how long the rest may take.
+    """A display of the numbers of complete, running and failed runs and the time left.
 
-    A line at the bottom of a terminal; elsewhere a line for each run that ends.
+    On a terminal it is a line at the bottom; elsewhere a line for each run that ends.
 
     Args:
-      done: runs that were complete before.
-      todo: runs to do.
-      at_once: how many are under way together; None: as many as were started.
+      done: the number of runs that were complete before.
+      todo: the number of runs to train.
+      at_once: the number of runs at a time; None counts the running ones.
     """
 
     def __init__(self, done: int, todo: int, at_once: int | None):
@@ -183,7 +189,7 @@ class Board:
         self._bar.close()
 
     def show(self, run: Run, outcome: Outcome | None) -> None:
-        """A run was started, or this became of it."""
+        """Shows that a run has started (None) or ended with an outcome."""
         if outcome is None:
             self._started[run.name] = time.monotonic()
             self._count()
@@ -204,6 +210,7 @@ class Board:
         tqdm.write(text, file=sys.stderr)
 
     def _count(self) -> str:
+        """Updates the counts on the display, and returns them as text."""
         parts = [
             f"{self._done}/{self._total} done",
             f"{len(self._started)} running",
@@ -220,12 +227,14 @@ class Board:
 
 @contextlib.contextmanager
 def _alone(workdir: Path) -> Iterator[None]:
-    """Keeps a second sweep out of the folder."""
+    """Locks the folder, so that no other sweep trains in it."""
     lock = os.open(workdir, os.O_RDONLY)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
     except BlockingIOError:
-        raise UserError(f"another sweep is under way in {workdir}.") from None
+        raise UserError(
+            f"another sweep runs in {workdir}: wait until it ends."
+        ) from None
     finally:
         os.close(lock)

@@ -1,7 +1,7 @@
-"""Differences between arms that were trained with the same seeds.
+"""Statistics of the differences between arms that were trained with the same seeds.
 
-With the same seed, two arms see the same examples in the same order, so what is
-compared is a seed's result in one arm with that seed's result in the other.
+With the same seed, two arms see the same examples in the same order. Therefore the
+results of two arms are compared seed by seed.
 """
 
 import math
@@ -10,19 +10,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-LEVEL = 0.95  # of the confidence intervals
+LEVEL = 0.95  # level of the confidence intervals
 
 
 @dataclass(frozen=True)
 class Difference:
-    """An arm's metric minus the base arm's, over the seeds that both have.
+    """An arm's metric minus the base arm's metric, over their common seeds.
 
     Attributes:
-      seeds: how many both have.
-      mean: of the differences.
-      low, high: the 95% confidence interval of their mean; infinite with one seed.
-      p_value: two-sided, of no difference; None with one seed, and where the
-        differences are all the same, which says nothing of how they vary.
+      seeds: the number of common seeds.
+      mean: the mean of the differences.
+      low, high: the 95% confidence interval of the mean; infinite with one seed.
+      p_value: the two-sided p-value of no difference; None with one seed, or if all
+        differences are equal, since their variance is then unknown.
     """
 
     seeds: int
@@ -35,11 +35,15 @@ class Difference:
 def paired_difference(
     values: Mapping[int, float], base: Mapping[int, float]
 ) -> Difference | None:
-    """Student's paired t-test of two arms' metrics by seed; None without common seeds.
+    """Returns Student's paired t-test of two arms' metrics; None without common seeds.
 
-    The interval is mean +- t s / sqrt(n), with s the standard deviation of the n
-    differences and t the quantile of Student's distribution with n - 1 degrees of
+    The confidence interval is mean ± t s / sqrt(n), with s the standard deviation of
+    the n differences and t the quantile of Student's distribution with n - 1 degrees of
     freedom.
+
+    Args:
+      values: the metric of the arm, by seed.
+      base: the metric of the base arm, by seed.
     """
     # SciPy's statistics take half a second to import.
     from scipy import stats
@@ -52,7 +56,7 @@ def paired_difference(
     if n == 1:
         return Difference(n, mean, -math.inf, math.inf, None)
     error = float(differences.std(ddof=1)) / math.sqrt(n)
-    # Rounding alone leaves an error of some 1e-17 between equal differences.
+    # Rounding leaves an error of about 1e-17 between equal differences.
     if error <= 1e-12 * float(np.abs(differences).max()):
         return Difference(n, mean, mean, mean, None)
     reach = float(stats.t.ppf((1 + LEVEL) / 2, n - 1)) * error
@@ -61,10 +65,11 @@ def paired_difference(
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
-    """P-values corrected for there being several of them (Holm 1979, step down).
+    """Returns p-values corrected for multiple comparisons (Holm 1979, step-down).
 
-    Below a level, they keep the chance of any false claim among all below that level.
-    None stays None, and counts as no test.
+    If each arm with a corrected p-value below a level is called different, the
+    probability of any false claim is at most that level. None stays None, and counts as
+    no test.
     """
     tested = sorted((p, i) for i, p in enumerate(p_values) if p is not None)
     corrected: list[float | None] = [None] * len(p_values)
@@ -76,5 +81,5 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
 
 
 def spread(values: Sequence[float]) -> float | None:
-    """The standard deviation, with n - 1; None of a single value."""
+    """Returns the sample standard deviation (n - 1); None for a single value."""
     return float(np.std(values, ddof=1)) if len(values) > 1 else None

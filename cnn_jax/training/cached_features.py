@@ -1,4 +1,4 @@
-"""The maps before the head, computed once where all that is before it rests."""
+"""Caches the feature maps before the head if all layers before it are frozen."""
 
 import dataclasses
 from collections.abc import Callable
@@ -25,18 +25,25 @@ BATCH = 64
 def obstacle(
     model: nn.Module, plan: Plan | None, dataset: Dataset, *, augmented: bool
 ) -> str | None:
-    """Why the maps before the head are not the same in every epoch, or cannot be kept;
-    None: they are and can.
+    """Returns the reason why the feature maps before the head cannot be cached.
+
+    They can be cached if they are the same in every epoch and fit in memory.
 
     Args:
+      model: the network.
+      plan: how each parameter is trained; None trains every parameter.
+      dataset: the data.
       augmented: whether training changes the images.
+
+    Returns:
+      The reason in words; None if the feature maps can be cached.
     """
     if plan is None or not all(is_head(model, p[0]) for p in plan.ever().trained):
         return "more than the head is trained"
     if not models.has_map(model):
-        return "the network has no map before its head"
+        return "the network has no feature maps before its head"
     if model.auxiliary:
-        return "auxiliary heads look at other maps"
+        return "auxiliary heads use other feature maps"
     if augmented:
         return "images are augmented"
     if not all(isinstance(split, Arrays) for split in dataset.splits.values()):
@@ -46,16 +53,16 @@ def obstacle(
         lambda x: model.init(jax.random.key(0), x, train=False), images
     )
     if _random(model, variables, images):
-        return "the network draws at random before its head"
+        return "the network uses random numbers before its head"
     maps = jax.eval_shape(lambda v, x: models.features(model, v, x), variables, images)
     size = maps.size * maps.dtype.itemsize * sum(map(len, dataset.splits.values()))
     if size > MEMORY_LIMIT:
-        return f"the maps would need {size / 2**30:.1f} GiB"
+        return f"the feature maps would need {size / 2**30:.1f} GiB"
     return None
 
 
 def _random(model: nn.Module, variables: Any, images: Any) -> bool:
-    """Returns whether the map before the head depends on random numbers in training."""
+    """Returns whether the feature maps depend on random numbers in training."""
 
     def features(key: jax.Array, variables: Any, images: Any) -> dict[str, Any]:
         _, state = model.apply(
@@ -71,11 +78,14 @@ def _random(model: nn.Module, variables: Any, images: Any) -> bool:
 def with_features(
     training: Training, dataset: Dataset, variables: Any
 ) -> tuple[Dataset, str | None]:
-    """Returns the data with the map before the head of each example, and a line that
-    says so, if these are the same in every epoch; else the data, and None.
+    """Adds the feature maps before the head to each example, if they can be cached.
+
+    Returns:
+      The data with the feature maps and a line for the console; the data as it was and
+      None if the feature maps are not cached.
 
     Raises:
-      UserError: `config.train.cache_features` asks for it, and it cannot be.
+      UserError: if `config.train.cache_features` is true and caching is not possible.
     """
     wanted = training.config.train.cache_features
     if wanted is False or (wanted is None and training.plan is None):
@@ -95,12 +105,12 @@ def with_features(
     size = 0
     with startup.CLOCK.part("maps"):
         for role, split in dataset.splits.items():
-            assert isinstance(split, Arrays)  # others are an obstacle
+            assert isinstance(split, Arrays)  # checked by `obstacle`
             maps = maps_of(network.model, network.normalize, variables, split)
             splits[role] = dataclasses.replace(split, features=maps)
             size += maps.nbytes
     return dataclasses.replace(dataset, splits=splits), (
-        f"the maps before the head are computed once: {size / 2**20:,.1f} MiB"
+        f"the feature maps before the head are cached: {size / 2**20:,.1f} MiB"
     )
 
 
@@ -110,7 +120,7 @@ def maps_of(
     variables: Any,
     split: Arrays,
 ) -> np.ndarray:
-    """Returns the map before the head of each example."""
+    """Returns the feature maps before the head, [examples, *space, features]."""
 
     @jax.jit
     def compute(variables: Any, images: jax.Array) -> jax.Array:

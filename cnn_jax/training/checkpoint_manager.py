@@ -1,6 +1,7 @@
-"""Orbax's manager of checkpoints, with three faults mended.
+"""Orbax's checkpoint manager, with three problems solved.
 
-Scores have a checksum, a kill leaves no step half deleted, and a full disk ends a save.
+Scores have a checksum, a killed process leaves no half-deleted step, and a full disk
+ends a save with an error instead of blocking it.
 """
 
 import contextlib
@@ -15,17 +16,17 @@ from cnn_jax.core.errors import UserError
 from cnn_jax.core.orbax_paths import orbax_path
 from cnn_jax.training import checkpoint_notes, parallel
 
-TEMPORARY = ".orbax-checkpoint-tmp"  # in the name of a folder: it is no step
+TEMPORARY = ".orbax-checkpoint-tmp"  # marks folders that are no complete step
 
 
 class Manager(ocp.CheckpointManager):
-    """Orbax's manager of the checkpoints in a folder.
+    """An Orbax manager of the checkpoints in a folder.
 
     Args:
       directory: the folder; it need not exist.
-      read_only: nothing is written. Otherwise the folder is made, and steps that a kill
-        has left half written or half deleted are removed.
-      options: further ones of `CheckpointManagerOptions`.
+      read_only: if True, writes nothing. Otherwise creates the folder, and removes
+        steps that a killed process left half written or half deleted.
+      options: other options of `CheckpointManagerOptions`.
     """
 
     def __init__(self, directory: Path, *, read_only: bool, **options: Any):
@@ -38,22 +39,22 @@ class Manager(ocp.CheckpointManager):
             options=ocp.CheckpointManagerOptions(
                 read_only=read_only,
                 create=not read_only,
-                # Threads wait up to five minutes for a folder that is made in the
-                # background, even if making it has failed.
+                # Threads would wait up to five minutes for a folder that is created in
+                # the background, even if its creation has failed.
                 async_options=ocp.options.AsyncOptions(
                     create_directories_asynchronously=False
                 ),
                 **options,
             ),
         )
-        # Orbax's own option `todelete_subdir` renames, but never deletes.
+        # Orbax's own option `todelete_subdir` renames a step but never deletes it.
         self._checkpoint_deleter = deleter
 
     def metrics(self, step: int) -> Any:
-        """Returns the scores of a step; None without any, and where they are damaged.
+        """Returns the scores of a step; None if it has none or they are damaged.
 
-        They come from the notes, because Orbax's own file of them has no checksum.
-        Orbax asks for all of them as it starts.
+        The scores come from the notes, because Orbax's own file has no checksum. Orbax
+        calls this method for every step when it starts.
         """
         try:
             scores = checkpoint_notes.read(Path(self.directory) / str(step)).scores
@@ -64,7 +65,7 @@ class Manager(ocp.CheckpointManager):
 
 
 class _Deleter:
-    """Deletes steps, in Orbax's thread: a rename and then the rest."""
+    """A deleter of steps for Orbax's thread: it renames a folder, then removes it."""
 
     def __init__(self, directory: Path):
         self._directory = directory
@@ -90,8 +91,8 @@ class _Deleter:
             return
         for path in self._directory.glob(f"[0-9]*{TEMPORARY}*"):
             if path.is_dir() and not path.is_symlink():
-                # A thread of a save that has failed may still write there.
+                # A thread of a failed save may still write into the folder.
                 shutil.rmtree(path, ignore_errors=True)
 
     def close(self) -> None:
-        """Does nothing: each deletion has ended when its call returns."""
+        """Does nothing: every deletion is complete when its call returns."""

@@ -1,6 +1,6 @@
-"""What a checkpoint keeps beside the state, with a checksum of all of it.
+"""The notes that a checkpoint keeps beside the state, with a checksum.
 
-Orbax stores the notes as JSON, and so each flipped bit would be believed.
+Orbax stores the notes as JSON without a checksum, so a flipped bit would go unnoticed.
 """
 
 from collections.abc import Mapping
@@ -9,17 +9,17 @@ from typing import Any, NamedTuple
 
 from cnn_jax.core import records
 
-FILE = Path("progress", "metadata")  # in the folder of a step
+FILE = Path("progress", "metadata")  # below the folder of a step
 
 
 class Notes(NamedTuple):
-    """What stands beside the state of a step.
+    """The notes beside the state of a step.
 
     Attributes:
-      progress: how far the run has come.
-      checksums: of the leaves of the state, by path.
-      scores: the step's evaluation, {} without one; None in checkpoints of versions
-        that left the scores to Orbax.
+      progress: the progress of the run; see `Progress.saved`.
+      checksums: the CRC-32 of each leaf of the state, by path.
+      scores: the scores of the step's evaluation; {} without an evaluation; None in old
+        checkpoints, where Orbax alone keeps the scores.
     """
 
     progress: dict[str, Any]
@@ -32,7 +32,7 @@ def sealed(
     checksums: Mapping[str, int],
     scores: Mapping[str, float],
 ) -> dict[str, Any]:
-    """Returns the notes as they are stored."""
+    """Returns the notes with their checksum, as they are stored."""
     content = {**progress, "checksums": dict(checksums), "scores": dict(scores)}
     return content | {"checksum": records.checksum(content)}
 
@@ -41,12 +41,12 @@ def read(step: Path) -> Notes:
     """Returns the notes in the folder of a step.
 
     Raises:
-      FileNotFoundError: there are none; the step may be half deleted.
-      Damaged: the notes are not what was written.
+      FileNotFoundError: if there are no notes; the step may be half deleted.
+      Damaged: if the notes differ from what was written.
     """
     content = records.read_json(step / FILE)
     whole = isinstance(content, dict) and isinstance(content.get("checksums"), dict)
-    # One damaged key of the two does not make the notes those of an old version.
+    # Notes of an old version have neither key. If one is missing, they are damaged.
     if whole and {"checksum", "scores"} & content.keys():
         known = content.pop("checksum", None)
         whole = "scores" in content and known == records.checksum(content)

@@ -1,8 +1,8 @@
-"""Checkpoints: Orbax, with what it does not do for us.
+"""Saves and restores checkpoints with Orbax, and detects damage.
 
-Beside the state stands a checksum of every leaf, because a flipped byte in array
-data restores silently. A listed step may be damaged, or half deleted by an older
-version, so the newest whole one is found by reading it.
+A checkpoint keeps a checksum of every leaf, because Orbax restores a flipped byte in
+array data silently. A listed step may be damaged, or half deleted by an older version.
+Therefore the newest complete checkpoint is found by reading it.
 """
 
 import contextlib
@@ -26,15 +26,15 @@ from cnn_jax.training.checkpoint_manager import Manager
 
 
 class Checkpoints:
-    """The checkpoints of a run: the best and the last `keep` of them.
+    """The checkpoints of a run: the best one and the `keep` newest.
 
-    Use it in a `with` block: leaving it waits for the save that is under way.
+    Use it in a `with` block: the end of the block waits for the save in progress.
 
     Args:
-      directory: where they are, or will be.
-      best_metric: the metric (higher is better) that makes one the best.
-      keep: how many of the newest to keep.
-      read_only: nothing is written, and nothing that is left over is cleaned up.
+      directory: the folder of the checkpoints.
+      best_metric: the metric that decides which checkpoint is best; higher is better.
+      keep: the number of newest checkpoints to keep.
+      read_only: if True, writes nothing and removes no leftovers.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Checkpoints:
 
         def score(metrics: Mapping[str, Any]) -> float:
             value = metrics.get(best_metric)
-            # No number is what damage leaves in files without a checksum.
+            # In old files, without a checksum, damage may leave another type.
             return value if isinstance(value, int | float) else -math.inf
 
         policy = checkpoint_managers.AnyPreservationPolicy(
@@ -64,7 +64,7 @@ class Checkpoints:
                 self.directory,
                 read_only=read_only,
                 preservation_policy=None if read_only else policy,
-                best_fn=score,  # without it, metrics are not written
+                best_fn=score,  # Orbax writes metrics only with this
             )
 
     def __enter__(self) -> "Checkpoints":
@@ -81,6 +81,7 @@ class Checkpoints:
                 self._manager.close()
 
     def _writing(self) -> contextlib.AbstractContextManager[None]:
+        """Turns errors of writing into a `UserError`."""
         return disk.writing(f"checkpoints to {self.directory}")
 
     def save(
@@ -90,16 +91,22 @@ class Checkpoints:
         progress: Mapping[str, Any],
         metrics: Mapping[str, float] | None,
     ) -> None:
-        """Starts to save; the state may be changed as soon as this returns.
+        """Starts a save. The caller may change the state when this returns.
+
+        Args:
+          step: the number of training steps so far.
+          state: the state to save.
+          progress: the progress of the run; see `Progress.saved`.
+          metrics: the scores of the step's evaluation; None without one.
 
         Raises:
-          UserError: this save cannot be written, or an earlier one could not.
+          UserError: if this save or an earlier one cannot be written.
         """
         tree = parallel.to_global(serialization.to_state_dict(state))
         noted = checkpoint_notes.sealed(progress, checksums(tree), metrics or {})
         with self._writing():
             if step in self._manager.all_steps():
-                # Damaged, or the run would have gone on from it.
+                # A damaged one: the run would have resumed from it otherwise.
                 self._manager.delete(step)
             self._manager.save(
                 step,
@@ -112,22 +119,22 @@ class Checkpoints:
             )
 
     def steps(self) -> list[int]:
-        """The steps that seem to have a checkpoint, in order."""
+        """Returns the steps that Orbax lists, in order; some may be damaged."""
         return sorted(self._manager.all_steps())
 
     def best_step(self) -> int | None:
-        """The step of the best evaluation, of equally good ones the latest.
+        """Returns the step with the best evaluation, the latest of equally good ones.
 
         Raises:
-          UserError: the scores of a checkpoint are damaged, and no newer one says
-            which is the best.
+          UserError: if the scores of a checkpoint are damaged, and no newer checkpoint
+            says which one is best.
         """
         scores, damage, best = {}, None, None
         for step in self.steps():
             try:
                 noted = self._noted(step)
             except FileNotFoundError:
-                continue  # half deleted: as if not there
+                continue  # half deleted
             except UserError as error:
                 damage, best = error, None
                 continue
@@ -137,22 +144,23 @@ class Checkpoints:
                 scores[step] = value
         if damage and best not in scores:
             raise UserError(
-                f"{damage} Which checkpoint is the best is not known: choose another "
-                "one by its step."
+                f"{damage} The best checkpoint is therefore unknown: choose a "
+                "checkpoint by its step."
             )
         if damage:
             return best
         return max(scores, key=lambda step: (scores[step], step), default=None)
 
     def scores(self, step: int) -> dict[str, float]:
-        """Returns the step's evaluation; {} without one, and of old versions.
+        """Returns the scores of a step; {} if it has none or is of an old version.
 
         Raises:
-          UserError: it is damaged.
+          UserError: if the notes of the step are damaged.
         """
         return self._noted(step).scores or {}
 
     def _noted(self, step: int) -> checkpoint_notes.Notes:
+        """Returns the notes of a step."""
         try:
             return checkpoint_notes.read(self.directory / str(step))
         except records.Damaged as error:
@@ -161,7 +169,7 @@ class Checkpoints:
             ) from error
 
     def _damaged(self, steps: Sequence[int]) -> Iterator[str]:
-        """What is damaged in the notes of steps."""
+        """Yields a line for each step whose notes are damaged."""
         for step in steps:
             try:
                 self._noted(step)
@@ -171,9 +179,9 @@ class Checkpoints:
                 yield str(error)
 
     def _without_old(self, steps: Sequence[int]) -> list[int]:
-        """Deletes the old ones among the steps before the newest.
+        """Deletes the old steps among those before the newest.
 
-        A kill between the end of a save and the deletion leaves some.
+        A process that is killed between a save and the deletion leaves old steps.
 
         Returns:
           The steps that are kept.
@@ -183,7 +191,7 @@ class Checkpoints:
         try:
             best = self.best_step()
         except UserError:
-            return [*steps]  # it may be any of them
+            return [*steps]  # any of them may be the best
         old = {*steps[: max(0, len(steps) + 1 - self._keep)]} - {best}
         with self._writing():
             for step in sorted(old):
@@ -191,13 +199,19 @@ class Checkpoints:
         return [step for step in steps if step not in old]
 
     def restore_newest(self, like: Any) -> tuple[Any, dict[str, Any], list[str]]:
-        """State and progress of the newest whole checkpoint, None where there is none.
+        """Restores the newest complete checkpoint.
 
-        The third result says of each newer one why it was passed over, and which
-        older ones are damaged. Old steps that a killed run has left are deleted.
+        It also deletes old steps that a killed run has left.
+
+        Args:
+          like: a state of the same structure, or its shapes.
+
+        Returns:
+          The state (None if there is no checkpoint), the progress, and a line for each
+          damaged checkpoint: newer ones that were skipped, and older ones.
 
         Raises:
-          UserError: there are checkpoints, but none can be read.
+          UserError: if there are checkpoints, but none can be read.
         """
         complaints = []
         steps = self.steps()
@@ -219,10 +233,14 @@ class Checkpoints:
         return None, {}, []
 
     def restore(self, step: int, like: Any) -> tuple[Any, dict[str, Any]]:
-        """The checkpoint of a step: a tree like `like` (a part of a state will do).
+        """Returns the state of a step, with the structure of `like`, and the progress.
+
+        Args:
+          step: the step of the checkpoint.
+          like: a state or a part of one, or its shapes.
 
         Raises:
-          UserError: it is damaged, or holds something else.
+          UserError: if the checkpoint is damaged, or has another structure.
         """
         target = serialization.to_state_dict(like)
         sharding = parallel.global_sharding()
@@ -231,7 +249,7 @@ class Checkpoints:
         )
         try:
             noted = self._noted(step)
-            # A fresh reader: the manager's own keeps to the handlers it saved with.
+            # The manager itself reads only with the handlers of its saves.
             with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as reader:
                 restored = reader.restore(
                     orbax_path(self.directory) / str(step),
@@ -270,7 +288,7 @@ class Checkpoints:
 
 
 def checksums(tree: Any) -> dict[str, int]:
-    """CRC-32 of every leaf's bytes, by its path."""
+    """Returns the CRC-32 of every leaf's bytes, by path."""
     leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
     return {
         jax.tree_util.keystr(path, simple=True, separator="/"): zlib.crc32(
@@ -281,5 +299,5 @@ def checksums(tree: Any) -> dict[str, int]:
 
 
 def _on_host(leaf: jax.Array) -> np.ndarray:
-    """The value of a replicated array, of which every host has a copy."""
+    """Returns the value of a replicated array; every host has a copy."""
     return np.asarray(leaf.addressable_data(0))

@@ -1,8 +1,8 @@
-"""Configs: defaults, loading from a file, and what the values mean.
+"""Configs: defaults, loading from a file, durations and identity.
 
 A config key is a keyword-only argument of the function that reads it, or an
-attribute of the model that is built from it. So the signatures are the schema, and
-`runs.resolve` checks a config against them.
+attribute of the model. The signatures are thus the schema, and `runs.resolve` checks a
+config against them.
 """
 
 import hashlib
@@ -32,7 +32,7 @@ Config: TypeAlias = FrozenConfigDict
 # A length of training in steps. A parameter `every: Duration` is written in a
 # config as any one of `every_steps`, `every_epochs` and `every_examples`.
 Duration: TypeAlias = Annotated[int, "duration"]
-MOST_STEPS = 2**31 - 1  # the state counts its steps with 32 bits
+MOST_STEPS = 2**31 - 1  # the state counts steps in an int32
 UNITS = {
     "steps": Annotated[int, Range(least=0, most=MOST_STEPS)],
     "epochs": Annotated[float, Range(least=0, most=MOST_STEPS)],
@@ -42,9 +42,9 @@ RECIPES = (("configs",), ("experiments",))  # folders that come with the package
 
 
 def default() -> ConfigDict:
-    """The config that every recipe starts from: a ResNet-20 on the digits."""
-    # Types are checked when the config is resolved, against what reads them, and
-    # not against the first value that a key happened to have.
+    """Returns the config that every recipe starts from: a ResNet-20 on the digits."""
+    # Types are checked against the readers' signatures when the config is resolved, and
+    # not against the first value of a key.
     return ConfigDict(
         {
             "seed": 0,
@@ -62,10 +62,10 @@ def default() -> ConfigDict:
 
 
 def keywords(function: Callable) -> dict[str, Key]:
-    """The config keys that `function` reads: its keyword-only parameters.
+    """Returns the config keys that `function` reads: its keyword-only parameters.
 
-    A `Duration` parameter becomes one key for each unit; the first one takes the
-    parameter's default, which is in steps.
+    A `Duration` parameter becomes one key for each unit. The key in steps takes the
+    parameter's default.
     """
     keys: dict[str, Key] = {}
     for name, key in core_keys.keywords(function).items():
@@ -77,7 +77,7 @@ def keywords(function: Callable) -> dict[str, Key]:
 
 
 def duration_keys(name: str, default_steps: Any = REQUIRED) -> dict[str, Key]:
-    """The keys `<name>_steps`, `<name>_epochs` and `<name>_examples`."""
+    """Returns the keys `<name>_steps`, `<name>_epochs` and `<name>_examples`."""
     prefix = f"{name}_" if name else ""
     keys = {prefix + unit: Key(kind | None, None) for unit, kind in UNITS.items()}
     if default_steps is not REQUIRED:
@@ -86,19 +86,19 @@ def duration_keys(name: str, default_steps: Any = REQUIRED) -> dict[str, Key]:
 
 
 def load_file(spec: str) -> dict[str, Any]:
-    """The values of a config file, `PATH.py` or `PATH.py:ARG`, as nested dicts.
+    """Returns the values of a config file, `PATH.py[:ARG]`, as nested dicts.
 
     Raises:
-      UserError: the file is missing or broken, or does not know the argument.
+      UserError: if the file is missing or fails, or does not know the argument.
     """
     return values_of(spec, load_module(spec))
 
 
 def load_module(spec: str) -> ModuleType:
-    """The config file itself, executed. Modules beside it can be imported.
+    """Executes a config file and returns its module. It can import files beside it.
 
     Raises:
-      UserError: the file is missing or broken.
+      UserError: if the file is missing or fails.
     """
     path, _ = split_recipe(spec)
     file = found(path)
@@ -112,7 +112,7 @@ def load_module(spec: str) -> ModuleType:
         raise UserError(f"config file '{path}' is not a Python file, NAME.py.")
     imports.add(file.parent)
     module_spec = importlib.util.spec_from_file_location(file.stem, file)
-    assert module_spec and module_spec.loader  # as every file of Python has
+    assert module_spec and module_spec.loader  # every Python file has them
     module = importlib.util.module_from_spec(module_spec)
     with blamed(spec):
         module_spec.loader.exec_module(module)
@@ -120,10 +120,13 @@ def load_module(spec: str) -> ModuleType:
 
 
 def found(path: str) -> Path:
-    """Returns a path as it is or, where nothing is there, that of the recipe or
-    experiment of this name that came with the package."""
+    """Returns the path of a config file.
+
+    If the path does not exist, the recipe or experiment of this name that comes with
+    the package takes its place.
+    """
     package = Path(cnn_jax.__file__).parent
-    roots = [package]  # of an installed package; in a checkout, they lie beside it
+    roots = [package]  # an installed package holds them; a checkout has them beside it
     if (package.parent / "setup.cfg").is_file():
         roots.append(package.parent)
     if Path(path).parts[:1] in RECIPES and not Path(path).exists():
@@ -134,10 +137,10 @@ def found(path: str) -> Path:
 
 
 def values_of(spec: str, module: ModuleType) -> dict[str, Any]:
-    """What `get_config` of a loaded config file returns, as nested dicts.
+    """Returns the result of a config file's `get_config`, as nested dicts.
 
     Raises:
-      UserError: it fails, or does not know the argument.
+      UserError: if `get_config` fails, or does not know the argument.
     """
     path, argument = split_recipe(spec)
     with blamed(spec):
@@ -150,13 +153,17 @@ def values_of(spec: str, module: ModuleType) -> dict[str, Any]:
 
 
 def blamed(spec: str) -> AbstractContextManager[None]:
-    """Says of what fails within that the config file is wrong, and where."""
+    """Turns an error in the block into a `UserError` about the config file."""
     path, _ = split_recipe(spec)
     return imports.blamed(f"config file '{path}'", found(path))
 
 
 def choose(recipes: Mapping[str, Callable[[], ConfigDict]], argument: str | None):
-    """The recipe that a config file's argument names; None names the first one."""
+    """Returns the recipe that a config file's argument names; None takes the first.
+
+    Raises:
+      UserError: if no recipe has this name.
+    """
     if argument is None:
         argument = next(iter(recipes))
     if argument not in recipes:
@@ -165,12 +172,21 @@ def choose(recipes: Mapping[str, Callable[[], ConfigDict]], argument: str | None
 
 
 def steps_in(group: Config, name: str, *, batch_size: int, examples: int) -> int | None:
-    """A duration in steps, from whichever unit the config gives; None if none.
+    """Returns a duration in steps, from the unit that the config gives.
 
     An epoch is `examples / batch_size` steps. Parts of a step are rounded up.
 
+    Args:
+      group: the config group that holds the keys `<name>_steps`, ...
+      name: the name of the duration; "" for the keys `steps`, `epochs`, `examples`.
+      batch_size: examples per step.
+      examples: training examples per epoch.
+
+    Returns:
+      The number of steps; None if the config gives no unit.
+
     Raises:
-      UserError: it is more than `MOST_STEPS`, or as many epochs.
+      UserError: if the duration is more than `MOST_STEPS` steps or epochs.
     """
     prefix = f"{name}_" if name else ""
     given = {unit: group[prefix + unit] for unit in UNITS}
@@ -182,21 +198,23 @@ def steps_in(group: Config, name: str, *, batch_size: int, examples: int) -> int
         steps = -(-given["examples"] // batch_size)
     else:
         return None
-    # The number of the epoch, from which pictures are augmented, has 32 bits too.
+    # Augmentation derives its keys from the number of the epoch, also an int32.
     if max(steps, steps * batch_size // examples) > MOST_STEPS:
         raise UserError(
             f"the length {prefix}{'/'.join(u for u in given if given[u] is not None)} "
             f"of the config is {steps:,} steps of {batch_size:,} examples: it must be "
-            f"at most {MOST_STEPS:,} steps, and at most as many epochs."
+            f"at most {MOST_STEPS:,} steps and at most as many epochs."
         )
     return steps
 
 
 def arguments(group: Config, function: Callable, **sizes: int) -> dict[str, Any]:
-    """The part of a resolved group that `function` reads, as keyword arguments.
+    """Returns the values in a resolved group that `function` reads, by keyword.
 
     Args:
-      sizes: `batch_size` and `examples`, needed where `function` takes durations.
+      group: a group of a resolved config.
+      function: the function to be called with the values.
+      sizes: `batch_size` and `examples`, needed if `function` takes durations.
     """
     result = {}
     for name, key in core_keys.keywords(function).items():
@@ -208,12 +226,12 @@ def arguments(group: Config, function: Callable, **sizes: int) -> dict[str, Any]
 
 
 def as_dict(config: Config) -> dict[str, Any]:
-    """A resolved config as plain nested dicts, as JSON keeps it."""
+    """Returns a resolved config as nested dicts, with the types that JSON keeps."""
     return json.loads(json.dumps(config.to_dict()))
 
 
 def flat(config: Config) -> dict[str, Any]:
-    """`{"optimizer.learning_rate": 0.1, ...}`, keys in order."""
+    """Returns a config as `{"optimizer.learning_rate": 0.1, ...}`, sorted by key."""
     rows: dict[str, Any] = {}
     for group, values in sorted(as_dict(config).items()):
         if isinstance(values, dict):
@@ -223,15 +241,15 @@ def flat(config: Config) -> dict[str, Any]:
     return rows
 
 
-# Where the data lies, and how many processes read it, does not change a result.
+# The path of the data and the number of reading processes do not change a result.
 NOT_IDENTITY = {"data.dir", "data.data_dir", "data.workers"}
-# The keys of augmentations that count in the identity of a run even where they are off.
-# Newer ones count where they are on, so that older runs keep their identity.
+# The keys of augmentations that are part of a run's identity even if they are off.
+# Newer augmentations count only if they are on, so that older runs keep their identity.
 ALWAYS_IDENTITY = {"data.crop_padding", "data.flip", "data.jitter"}
 
 
 def identity(config: Config) -> dict[str, Any]:
-    """`flat` without what may differ between two parts of one run."""
+    """Returns `flat(config)` without the keys that may change when a run resumes."""
     off = {
         f"data.{key}": list(default) if isinstance(default, tuple) else default
         for key, (_, default) in augmentations.options().items()
@@ -245,13 +263,18 @@ def identity(config: Config) -> dict[str, Any]:
 
 
 def hash_of(config: Config) -> str:
-    """Twelve hexadecimal digits that differ whenever a value of `identity` does."""
+    """Returns a hash of `identity(config)`, twelve hexadecimal digits."""
     text = json.dumps(identity(config), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:
-    """Lines such as `optimizer.learning_rate: 0.1 (now 0.05)`, both flat."""
+    """Returns lines such as `optimizer.learning_rate: 0.1 (now 0.05)`.
+
+    Args:
+      ours: the new config, flat; its values follow "now".
+      theirs: the old config, flat.
+    """
     return [
         f"{key}: {theirs.get(key, 'absent')!r} (now {ours.get(key, 'absent')!r})"
         for key in sorted({*ours, *theirs})
@@ -259,5 +282,5 @@ def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]
     ]
 
 
-# All keys that hold a path.
+# All keys whose value is a path.
 PATHS = {*(f"data.{key}" for key in data.PLACES), "model.init_from"}

@@ -1,4 +1,4 @@
-"""Which outputs of a traced function depend on its first argument."""
+"""Finds the outputs of a traced function that depend on its first argument."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,12 +10,12 @@ from jax.interpreters.partial_eval import dce_jaxpr
 def dependent(function: Callable[..., dict], *args: Any) -> set:
     """Returns the keys of the outputs that depend on the first argument.
 
-    Nothing is computed. A program inside of the function's, as `nn.remat` and `nn.scan`
-    make them, is looked into.
+    The function is traced, not executed. Inner programs, such as `nn.remat` and
+    `nn.scan` make, are traced too.
 
     Args:
-      function: returns a flat dict of arrays.
-      args: arrays or their shapes; the first is one array.
+      function: a function that returns a flat dict of arrays.
+      args: arrays or their shapes; the first is a single array.
     """
     traced, shapes = jax.make_jaxpr(function, return_shape=True)(*args)
     found = set()

@@ -1,4 +1,4 @@
-"""Evaluation: every example of a split once, on all devices."""
+"""Evaluates every example of a split once, on all devices."""
 
 import heapq
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,18 +11,18 @@ from cnn_jax.tasks import metrics
 from cnn_jax.tasks.metrics import Rows, Totals
 from cnn_jax.training import parallel
 
-# How many of the examples of greatest error are kept to be shown.
+# The number of examples with the largest errors that are kept to be shown.
 WORST = 16
 
 
 class Evaluation(NamedTuple):
-    """What became of the examples of a split.
+    """The result of the evaluation of a split.
 
     Attributes:
-      totals: sums of the metrics over all hosts.
-      worst: this host's examples whose `error` in `predictions` is greatest, worst
-        first: one dict each with the rows of the batch and of the predictions.
-      rows: what was collected of each example, on all hosts, in order.
+      totals: the metrics' sums and counts over all hosts.
+      worst: this host's examples with the largest `error` in the predictions, the
+        worst first. Each is a dict of the rows of the batch and of the predictions.
+      rows: the collected entries of each example of all hosts, in order.
     """
 
     totals: Totals
@@ -36,12 +36,13 @@ def evaluate(
     batches: Iterable[Mapping[str, np.ndarray]],
     collected: Sequence[str] = (),
 ) -> Evaluation:
-    """Every example of `batches`, evaluated.
+    """Evaluates every example of `batches`.
 
     Args:
       eval_step: `(variables, batch) -> metrics, predictions`, mapped over devices.
-      batches: this host's, padded to one size and masked.
-      collected: the entries of batches and predictions to be kept of every example.
+      variables: the model's variables, replicated on this host's devices.
+      batches: this host's batches, padded to one size and masked.
+      collected: the entries of batches and predictions to keep for every example.
     """
     totals: Totals = {}
     kept: list[tuple[int, dict]] = []
@@ -68,7 +69,7 @@ def evaluate(
                 if len(worst) > WORST:
                     heapq.heappop(worst)
 
-    # The results of a batch are fetched while the next one is computed.
+    # The results of a batch are fetched while the next batch is computed.
     for rows, on_devices in parallel.prefetch(batches):
         outputs = eval_step(variables, on_devices)
         parallel.hold_back(outputs)

@@ -1,7 +1,7 @@
-"""Transfer learning: which parameters are trained, from which step, and how fast.
+"""Transfer learning: freezing, gradual unfreezing and learning rates per layer.
 
 A pattern is a regular expression for the path of a module or of a parameter, such as
-`head`, `layer4/.*` or `.*/bias`. What matches is meant with all that is inside of it.
+`head`, `layer4/.*` or `.*/bias`. A module that matches stands for all parameters in it.
 """
 
 import math
@@ -27,8 +27,12 @@ Path = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Part:
-    """How a parameter is trained: from which step (None: never), and at which share of
-    the learning rate."""
+    """How a parameter is trained.
+
+    Attributes:
+      start: the step from which it is trained; None if it is never trained.
+      rate: the factor on the learning rate.
+    """
 
     start: int | None = 0
     rate: float = 1.0
@@ -36,13 +40,13 @@ class Part:
 
 @dataclass(frozen=True)
 class Phase:
-    """The parameters that are trained during some of the steps, and those that rest."""
+    """The trained and the frozen (`resting`) parameters during a part of the steps."""
 
     trained: frozenset[Path] = frozenset()
     resting: frozenset[Path] = frozenset()
 
     def split(self, params: Any) -> tuple[Any, Any]:
-        """The parameters that are trained, and the others."""
+        """Splits the parameters into the trained and the frozen ones."""
         if not self.resting:
             return params, {}
         flat = flatten_dict(params)
@@ -50,9 +54,9 @@ class Phase:
         return unflatten_dict(flat), unflatten_dict(rest)
 
     def rests(self, module: Path) -> bool:
-        """Whether nothing that is inside the module is trained.
+        """Returns whether a module is frozen: no parameter in it is trained.
 
-        One without parameters rests where the module around it does.
+        A module without parameters is frozen if the module around it is.
         """
         for depth in range(len(module), 0, -1):
             if any(path[:depth] == module[:depth] for path in self.trained):
@@ -62,7 +66,7 @@ class Phase:
         return False
 
     def keep(self, new: Any, old: Any) -> Any:
-        """`new` parameters or statistics, but the `old` ones of what rests."""
+        """Returns the `new` variables, with the `old` ones of frozen modules."""
         if not self.resting:
             return new
         old = flatten_dict(old)
@@ -87,7 +91,7 @@ EVERYTHING = Phase()
 
 
 def join(trained: Any, rest: Any) -> Any:
-    """The parameters that `Phase.split` parted."""
+    """Joins the parameters that `Phase.split` separated."""
     if not rest:
         return trained
     return unflatten_dict(flatten_dict(trained) | flatten_dict(rest))
@@ -95,7 +99,7 @@ def join(trained: Any, rest: Any) -> Any:
 
 @dataclass(frozen=True)
 class Plan:
-    """How each parameter is trained, by its path, in the network's order."""
+    """How each parameter is trained, by path, in the network's order."""
 
     parts: Mapping[Path, Part]
 
@@ -105,7 +109,7 @@ class Plan:
         return tuple(sorted({p.start for p in self.parts.values() if p.start}))
 
     def phase(self, step: int) -> Phase:
-        """What is trained after `step` steps."""
+        """Returns the trained and frozen parameters after `step` steps."""
         trained = {
             path
             for path, part in self.parts.items()
@@ -114,11 +118,11 @@ class Plan:
         return Phase(frozenset(trained), frozenset(self.parts.keys() - trained))
 
     def ever(self) -> Phase:
-        """What is trained at some time: what the optimizer has memory for."""
+        """Returns the parameters that are ever trained: they have optimizer state."""
         return self.phase(max(self.starts, default=0))
 
     def groups(self) -> dict[Part, str]:
-        """Names for the ways in which parameters are trained."""
+        """Returns a name for each distinct `Part` that is trained."""
         found = dict.fromkeys(p for p in self.parts.values() if p.start is not None)
         return {part: str(number) for number, part in enumerate(found)}
 
@@ -132,28 +136,30 @@ def make(
     unfreeze_every: Duration = 0,
     layer_decay: Share = 1.0,
 ) -> Plan | None:
-    """What the options ask for; None: every parameter is trained alike.
+    """Returns the plan of training; None if every parameter is trained alike.
 
     Args:
-      known: returns the paths of the parameters, in the network's order.
-      train_only: a pattern: all that is trained.
-      freeze: a pattern: what is not trained, of what `train_only` leaves.
-      unfreeze: patterns: what is frozen at first, group after group.
-      unfreeze_every: length of the time until the first group is trained too, then the
-        second and so on (Howard and Ruder 2018, section 3.3).
-      layer_decay: the last of the network's parts has the whole learning rate, the one
-        before it this share of it, and so on (Clark et al. 2020; Bao et al. 2022).
+      known: a function that returns the parameters' paths, in the network's order.
+      train_only: a pattern for the parameters to train; the others are frozen.
+      freeze: a pattern for further parameters to freeze.
+      unfreeze: patterns for groups of parameters that are frozen at first.
+      unfreeze_every: the time until the first group is trained, then from each group to
+        the next (gradual unfreezing: Howard and Ruder 2018, section 3.3).
+      layer_decay: the factor on the learning rate from each part of the network to the
+        part before it (Clark et al. 2020; Bao et al. 2022). The last part has the full
+        learning rate.
 
     Raises:
-      UserError: a pattern that is no regular expression or matches nothing, nothing to
-        train, or a value without meaning.
+      UserError: if a pattern is no regular expression or matches nothing, if no
+        parameter is left to train, or if only one of `unfreeze` and `unfreeze_every` is
+        set.
     """
     if not (train_only or freeze or unfreeze or unfreeze_every or layer_decay != 1):
         return None
     if bool(unfreeze) != bool(unfreeze_every):
         raise UserError(
-            "config.optimizer.unfreeze names what is trained later, and "
-            "config.optimizer.unfreeze_every_steps (or _epochs) how much: set both."
+            "config.optimizer.unfreeze names the parameters to train later, and "
+            "config.optimizer.unfreeze_every_steps (or _epochs) says when: set both."
         )
     paths = known()
     starts: dict[Path, int | None] = dict.fromkeys(paths, 0)
@@ -176,7 +182,10 @@ def make(
 
 
 def _depths(paths: Sequence[Path]) -> dict[str, int]:
-    """How many parts come before each; a normalization is one with what it follows."""
+    """Returns the depth of each part of the network, counted in parts with a kernel.
+
+    A part without a kernel, such as a normalization, has the depth of the part before.
+    """
     depths: dict[str, int] = {}
     for module in dict.fromkeys(path[0] for path in paths):
         names = {path[-1] for path in paths if path[0] == module}
@@ -191,12 +200,12 @@ def kept(
     *,
     reinitialize: str | None = None,
 ) -> Mapping[str, Any]:
-    """The variables of a file without those that the run draws anew.
+    """Returns the variables of a file that the run starts from.
 
     Args:
-      variables: nested dicts by collection.
+      variables: the file's variables, nested dicts by collection.
       known: the paths of all parameters of the network.
-      reinitialize: a pattern: what starts from the seed though the file has it.
+      reinitialize: a pattern for the parameters to draw from the seed instead.
 
     Raises:
       UserError: as `matching`.
@@ -210,10 +219,10 @@ def kept(
 
 
 def matching(option: str, pattern: str, paths: Sequence[Path]) -> set[Path]:
-    """The paths that the pattern of an option of the optimizer's means.
+    """Returns the paths that match the pattern of an optimizer option.
 
     Raises:
-      UserError: it is no regular expression, or matches none.
+      UserError: if the pattern is no regular expression, or matches no path.
     """
     try:
         compiled = re.compile(pattern)
@@ -241,7 +250,7 @@ def matching(option: str, pattern: str, paths: Sequence[Path]) -> set[Path]:
 def shapes_of(
     model: nn.Module, image_shape: tuple[int, ...]
 ) -> dict[Path, tuple[int, ...]]:
-    """The parameters' shapes by path, in the order in which the network makes them."""
+    """Returns the parameters' shapes by path, in the order of the network."""
     order: list[Path] = []
 
     def init(images: Any) -> Any:
@@ -261,10 +270,12 @@ def table(
     plan: Plan | None,
     loaded: Collection[Path] | None,
 ) -> str:
-    """The network's parts: what they start from, and what is trained of them.
+    """Returns a table of the network's parts: parameters, loaded, trained, rates.
 
     Args:
-      loaded: the parameters that start from a file; None: there is none.
+      shapes: the parameters' shapes by path.
+      plan: how each parameter is trained; None trains every parameter alike.
+      loaded: the paths of the parameters that start from a file; None without a file.
     """
     parts = plan.parts if plan else dict.fromkeys(shapes, Part())
     rows, sums = [], Counter[str]()
@@ -302,5 +313,6 @@ def table(
 
 
 def _counts(counts: Mapping[str, int], loaded: Collection[Path] | None) -> list[str]:
+    """Returns the cells of a row that count parameters."""
     keys = ["all", *(["loaded"] if loaded is not None else []), "trained"]
     return [f"{counts[key]:,}" for key in keys]

@@ -1,10 +1,10 @@
 """The processes of a run on several hosts watch each other.
 
-JAX ends the others a minute after a process was killed, with a traceback, or at once
-and with an abort where process 0, its coordinator, is gone. So each process has a
-connection to process 0, which the kernel closes as a process ends, however it ends:
-the others learn of it within a second, say which one it was and leave. `roll_call`
-makes the connections.
+If a process is killed, JAX ends the others a minute later with a traceback. If process
+0, its coordinator, is gone, JAX aborts the others at once. Therefore each process keeps
+a connection to process 0. The kernel closes the connection when a process ends for any
+reason. The other processes notice it within a second, print which process has ended,
+and end too. `roll_call` makes the connections.
 """
 
 import contextlib
@@ -19,37 +19,37 @@ from typing import Any, NoReturn
 
 from cnn_jax.core.errors import UserError
 
-BEAT_SECONDS = 5.0  # between two signs of life
-# A process that is stopped, swaps or holds Python's lock is given two minutes.
+BEAT_SECONDS = 5.0  # between two heartbeats
+# A process may be stopped, swap or hold Python's lock for up to two minutes.
 SILENT_BEATS = 24
 SILENT_SECONDS = SILENT_BEATS * BEAT_SECONDS
-# A mistake that all processes find is told by each of them, in its own words.
+# If all processes find the same mistake, each has time to print its own error.
 FAREWELL_BEATS = 2
-NOTICE_SECONDS = 2.0  # a connection that broke is noticed by then
+NOTICE_SECONDS = 2.0  # time to notice a broken connection
 AGAIN = (
-    "Start the same command again on every host: it goes on from the last checkpoint."
+    "Start the same command again on every host: it resumes from the last checkpoint."
 )
 
 
 class Peer:
-    """Another process: a connection, and what is known of its other end."""
+    """Another process of the run, and the connection to it."""
 
     def __init__(self, connection: socket.socket, number: int, host: str, pid: int):
         self.connection = connection
         self.number = number
         self.text = f"process {number} (PID {pid} on host {host})"
-        self.silent = 0  # beats since it was heard last
+        self.silent = 0  # heartbeats since its last message
         self.leaving: str | None = None  # "well", "failed"
-        self.left = 0  # beats since it said that it failed
+        self.left = 0  # heartbeats since it reported its failure
         self._received = b""
 
     def send(self, **message: Any) -> None:
-        """Sends a message, or a sign of life; a broken connection is noticed later."""
+        """Sends a message or, without one, a heartbeat. Ignores a broken connection."""
         with contextlib.suppress(OSError):
             self.connection.send(json.dumps(message).encode() + b"\n")
 
     def receive(self) -> list[Mapping[str, Any]] | None:
-        """The messages that came; None when the process has ended."""
+        """Returns the messages that have arrived; None if the process has ended."""
         try:
             data = self.connection.recv(65536)
         except BlockingIOError:
@@ -64,10 +64,10 @@ class Peer:
 
 
 class Watch:
-    """Ends this process, with one line, when a peer is gone.
+    """A watch that ends this process with one line when a peer is gone.
 
     Args:
-      peers: all other processes for process 0, and process 0 for the others.
+      peers: in process 0 all other processes, in the others process 0.
     """
 
     def __init__(self, peers: list[Peer]):
@@ -80,23 +80,24 @@ class Watch:
             self._selector.register(peer.connection, selectors.EVENT_READ, peer)
 
     def start(self) -> None:
+        """Starts the thread of the watch."""
         threading.Thread(target=self._run, daemon=True, name="hosts").start()
 
     def leave(self, how: str) -> None:
-        """Tells the peers that this process ends: "well" or "failed"."""
+        """Tells the peers how this process ends: "well" or "failed"."""
         self._leaving = how
         for peer in list(self._peers):
             peer.send(leaving=how)
 
     def blame(self) -> None:
-        """Ends this process with a line if a peer has failed: it is the cause."""
+        """Ends this process with a line that names a failed peer, if there is one."""
         for peer in list(self._peers):
             if peer.leaving == "failed":
                 self._end(f"{peer.text} ended with an error: see its output.")
 
     def _run(self) -> None:
-        # Beats are counted and not seconds: a job that is suspended and goes on an hour
-        # later has heard nobody for an hour.
+        # Heartbeats are counted, not seconds: a job that is suspended and continued an
+        # hour later has received no message for an hour.
         due = time.monotonic() + BEAT_SECONDS
         while True:
             for key, _ in self._selector.select(max(0.0, due - time.monotonic())):
@@ -106,7 +107,7 @@ class Watch:
                 self.beat()
 
     def hear(self, peer: Peer) -> None:
-        """Reads what a peer sent."""
+        """Reads the messages of a peer, and ends this process if the peer is gone."""
         messages = peer.receive()
         if messages is None:
             self._selector.unregister(peer.connection)
@@ -122,7 +123,7 @@ class Watch:
                 self._end(message["end"])
 
     def beat(self) -> None:
-        """Sends a sign of life, and counts for how long each peer sent none."""
+        """Sends a heartbeat, and counts how long each peer has been silent."""
         for peer in self._peers:
             peer.send()
             peer.silent += 1
@@ -137,21 +138,22 @@ class Watch:
                 self.blame()
 
     def _end(self, text: str) -> NoReturn:
-        self._ending.acquire()  # by one thread, and for good
+        """Tells the peers to end, prints the reason, and ends this process."""
+        self._ending.acquire()  # only one thread ends the process
         for peer in self._peers:
             peer.send(end=text)
         if self._leaving != "failed":
             with contextlib.suppress(OSError):
                 os.write(2, f"error: {text} {AGAIN}\n".encode())
-        # The main thread waits within JAX for a peer that does not come.
+        # The main thread may wait inside JAX for a missing peer, so exit at once.
         os._exit(1)
 
 
-_watch: Watch | None = None  # this process is one of a run, to its end
+_watch: Watch | None = None  # a process belongs to one run until it ends
 
 
 def watch(peers: list[Peer]) -> None:
-    """Watches the other processes of the run until this one ends."""
+    """Watches the other processes of the run until this process ends."""
     global _watch
     _watch = Watch(peers)
     _watch.start()
@@ -159,14 +161,14 @@ def watch(peers: list[Peer]) -> None:
 
 @contextlib.contextmanager
 def farewell() -> Iterator[None]:
-    """Tells the other processes how the block ended; without others, does nothing.
+    """Tells the other processes how the block ended; does nothing without others.
 
-    An error whose cause is the loss of another process is not shown: the line about
-    the process is.
+    If an error was caused by the loss of another process, a line about that process is
+    printed instead of the error.
     """
     try:
         yield
-    except SystemExit:  # with its state saved, as the others
+    except SystemExit:  # all processes have saved their state
         _leave("well")
         raise
     except BaseException as error:

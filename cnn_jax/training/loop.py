@@ -1,4 +1,4 @@
-"""The training loop. There is one; tasks, models and data are its arguments."""
+"""The training loop: the only one, for all tasks, models and data sets."""
 
 import contextlib
 import signal
@@ -27,7 +27,7 @@ from cnn_jax.training.state import State, parameter_count, stream
 
 Batches = Generator[Mapping[str, np.ndarray], None, None]
 
-PICTURES = 16  # augmented training images to show
+PICTURES = 16  # number of augmented training images to show
 
 
 def batches(
@@ -39,11 +39,15 @@ def batches(
     batch_size: Examples,
     workers: Annotated[int, Range(least=0, most=1024)] = 0,
 ) -> Batches:
-    """This host's rows of the training batches of steps `start` to `stop`.
+    """Yields this host's rows of the training batches of steps `start` to `stop`.
 
     Args:
-      batch_size: examples a step, over all devices of all hosts.
-      workers: processes that load and decode, for data that is not in memory.
+      split: the training split.
+      seed: the seed of the run.
+      start: the first step.
+      stop: the step after the last.
+      batch_size: examples per step, over all devices of all hosts.
+      workers: processes that read and decode data that is not in memory.
     """
     return loading.train_batches(
         split,
@@ -57,7 +61,7 @@ def batches(
 
 
 def eval_batches(split: Split, config: Config) -> Batches:
-    """This host's rows of every example of a split, padded and masked."""
+    """Yields this host's rows of the batches of a split, padded and masked."""
     return loading.eval_batches(
         split,
         batch_size=config.eval.batch_size or config.data.batch_size,
@@ -78,15 +82,18 @@ def train(
     """Trains to the end, from the newest checkpoint if there is one.
 
     Args:
-      table: the layers, in Markdown, to stand in TensorBoard.
-      tags: to stand there beside the values of the config.
+      training: how the network is trained.
+      dataset: the data.
+      workdir: the run's folder.
+      table: the layer table in Markdown, for TensorBoard.
+      tags: names and values that TensorBoard shows beside those of the config.
 
     Returns:
-      The results: flat, as they go into results.json.
+      The results, as a flat dict for results.json.
 
     Raises:
-      Stopped: a signal came; the state is saved.
-      UserError: the loss is not finite, or the disk cannot be written.
+      Stopped: if a signal ended the run; the state is saved.
+      UserError: if the loss is not finite, or the disk cannot be written.
     """
     best_metric = f"test/{training.network.task.best_metric}"
     with (
@@ -124,7 +131,7 @@ def train(
 
 
 class _Run:
-    """A run under way: what its steps add up to, show and save."""
+    """The steps of a run: training, evaluation, logs and checkpoints."""
 
     def __init__(
         self,
@@ -146,7 +153,7 @@ class _Run:
         """Trains from the state to the last step.
 
         Raises:
-          Stopped: a signal came; the state is saved.
+          Stopped: if a signal ended the run; the state is saved.
         """
         training, progress, report = self._training, self._progress, self._report
         config, start = training.config, int(state.step)
@@ -187,22 +194,25 @@ class _Run:
                 if stopping:
                     break
         if step < training.steps:
-            if not saving:  # the signal ended the wait for the next batch
+            if not saving:  # a signal ended the wait for the next batch
                 progress.drain()
                 self._save(step, state)
             number = stopped[0] if stopped else signal.SIGTERM
             report.say(
-                f"{number.name}: saved step {step} of {training.steps}; the "
-                "same command goes on from there."
+                f"{number.name}: saved step {step} of {training.steps}; run the same "
+                "command again to resume."
             )
             raise Stopped(128 + number)
         return state
 
     def results(self, state: State) -> dict[str, Any]:
-        """Returns the results of the run, which has ended with this state.
+        """Returns the results of a complete run.
+
+        Args:
+          state: the state after the last step.
 
         Raises:
-          NonFinite: one of them is not a finite number.
+          NonFinite: if a result or a variable is not finite.
         """
         training, progress = self._training, self._progress
         task = training.network.task
@@ -227,12 +237,13 @@ class _Run:
         )
 
     def _evaluated(self, role: str, state: State) -> Evaluation:
+        """Evaluates a split."""
         loaded = eval_batches(self._splits[role], self._training.config)
         collected = self._training.network.task.collected
         return evaluate(self._eval_step, state.variables(), loaded, collected)
 
     def _tested(self, step: int, state: State) -> dict[str, float]:
-        """Returns the scores of the test split."""
+        """Evaluates the test split, and returns its scores."""
         found = self._evaluated("test", state)
         scores = self._report.evaluation(step, found, state.params)
         self._progress.tested(step, scores)
@@ -241,6 +252,7 @@ class _Run:
     def _save(
         self, step: int, state: State, scores: dict[str, float] | None = None
     ) -> None:
+        """Saves a checkpoint, with the scores if they can make it the best one."""
         best = scores and np.isfinite(scores[self._best_metric])
         noted = self._progress.saved() | {"log": self._report.mark()}
         self._checkpoints.save(step, state, noted, scores if best else None)
@@ -248,11 +260,12 @@ class _Run:
 
 
 def _due(step: int, every: int | None) -> bool:
+    """Returns whether `step` is a multiple of `every`; None or 0 means never."""
     return every is not None and every > 0 and step % every == 0
 
 
 def _first_inputs(split: Split, training: Training) -> list[np.ndarray]:
-    """Returns the first images of the run as training sees them, not normalized."""
+    """Returns the first augmented training images of the run, uint8."""
     config, hosts = training.config, parallel.host_shard()[1]
     few = min(config.data.batch_size, PICTURES * hosts)
     with contextlib.closing(
@@ -265,14 +278,14 @@ def _first_inputs(split: Split, training: Training) -> list[np.ndarray]:
 
 @contextlib.contextmanager
 def _explained(checkpoints: Checkpoints) -> Iterator[None]:
-    """Says of a loss that is not finite what can be done about it."""
+    """Turns `NonFinite` into a `UserError` that suggests what to do."""
     try:
         yield
     except NonFinite as error:
-        # The checkpoint of the step before gives this very loss.
+        # A checkpoint of the step before would reproduce the same loss.
         steps = [step for step in checkpoints.steps() if step < error.step - 1]
         good = (
-            f"The last good checkpoint is that of step {steps[-1]} in "
+            f"The last good checkpoint is of step {steps[-1]} in "
             f"{checkpoints.directory}."
             if steps
             else "There is no good checkpoint."

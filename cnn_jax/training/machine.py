@@ -1,4 +1,4 @@
-"""The machine of a run: devices, processors and memory."""
+"""The machine that a run uses: devices, processors and memory."""
 
 import math
 import os
@@ -13,7 +13,10 @@ from cnn_jax.training.config import Config
 
 
 def description() -> dict[str, Any]:
-    """{"platform", "kind", "count"} of JAX's devices, {"processor", "cores"}."""
+    """Returns facts about JAX's devices and the processor.
+
+    The keys are "platform", "kind" and "count" of the devices, "processor" and "cores".
+    """
     device = jax.devices()[0]
     return {
         "platform": device.platform,
@@ -25,7 +28,7 @@ def description() -> dict[str, Any]:
 
 
 def text(found: dict[str, Any]) -> str:
-    """A description in words: `1 x cpu; 2 cores of AMD EPYC`."""
+    """Returns a `description()` in words: `1 x cpu; 2 cores of AMD EPYC`."""
     return (
         f"{found['count']} x {found['kind']}; {found['cores']} core"
         f"{'s' * (found['cores'] > 1)} of {found['processor']}"
@@ -33,30 +36,32 @@ def text(found: dict[str, Any]) -> str:
 
 
 def cores() -> int:
-    """How many processors this process may use."""
+    """Returns the number of processors that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def memory_stats() -> dict[str, int]:
-    """Of the first device's memory; empty where the backend keeps none (a CPU)."""
+    """Returns the memory statistics of the first device; empty on a CPU."""
     return jax.local_devices()[0].memory_stats() or {}
 
 
 def peak_memory() -> int | None:
-    """The most bytes in use on the first device so far; None where nobody counts."""
+    """Returns the peak memory of the first device in bytes; None if it is unknown."""
     return memory_stats().get("peak_bytes_in_use")
 
 
 def check_memory(config: Config, image_shape: Shape, state: Any) -> None:
     """Raises UserError unless a batch and the state fit in memory.
 
-    The batch is on the host and, also normalized in float32, on the devices. Maps and
-    gradients, which take more, are left to the backend.
+    A batch is counted once as uint8 on the host, and on the devices as uint8 and as
+    float32. Feature maps and gradients take more memory; the backend reports these.
 
     Args:
-      state: arrays, or their shapes.
+      config: the resolved config.
+      image_shape: the shape of an image.
+      state: the arrays of the state, or their shapes.
     """
     kept = jax.tree.leaves(state)
     size = sum(leaf.size * leaf.dtype.itemsize for leaf in kept)
@@ -75,7 +80,7 @@ def check_memory(config: Config, image_shape: Shape, state: Any) -> None:
 
 
 def _processor() -> str:
-    """The name of the processor."""
+    """Returns the name of the processor."""
     try:
         with open("/proc/cpuinfo") as lines:
             for line in lines:

@@ -1,4 +1,4 @@
-"""metrics.jsonl: written line by line, taken back to a step, and read."""
+"""Writes, rewinds and reads metrics.jsonl."""
 
 import json
 import zlib
@@ -12,15 +12,15 @@ FILE = "metrics.jsonl"
 
 
 class MetricsLog:
-    """The lines of a run's metrics, each on the disk before the next one.
+    """A writer of a run's metrics.jsonl.
 
     Attributes:
-      complaint: what was found damaged in the lines of a run that goes on, or None.
+      complaint: a line about damage in the file of a run that resumes; None without.
 
     Args:
       workdir: the run's folder.
-      step: where the run goes on from; the lines of later steps are taken back.
-      mark: what `mark` gave to the checkpoint of that step.
+      step: the step from which the run resumes; lines of later steps are removed.
+      mark: the result of `mark` that the checkpoint of that step holds.
     """
 
     def __init__(self, workdir: Path, step: int, mark: Mapping[str, int] | None):
@@ -31,18 +31,18 @@ class MetricsLog:
         self._file = path.open("a", encoding="utf-8")
 
     def write(self, line: str) -> None:
-        """Appends a line, given without its end."""
+        """Appends a line; `line` has no newline."""
         with disk.writing(self._path):
             self._file.write(f"{line}\n")
         text = f"{line}\n".encode()
         self._bytes, self._crc = self._bytes + len(text), zlib.crc32(text, self._crc)
 
     def mark(self) -> dict[str, int]:
-        """Returns the size and the CRC-32 of all lines so far."""
+        """Returns the size and the CRC-32 of all lines so far, "bytes" and "crc32"."""
         return {"bytes": self._bytes, "crc32": self._crc}
 
     def flush(self) -> None:
-        """Brings the lines to the disk."""
+        """Flushes the lines to the disk."""
         with disk.writing(self._path):
             self._file.flush()
 
@@ -55,17 +55,22 @@ class MetricsLog:
 def rewind(
     path: Path, step: int, mark: Mapping[str, int] | None = None
 ) -> tuple[bytes, str | None]:
-    """Takes the lines of later steps, and those that cannot be read, from the file.
+    """Removes unreadable lines and the lines after `step` from the file.
+
+    Args:
+      path: the path of metrics.jsonl.
+      step: the step from which the run resumes.
+      mark: the file's size and CRC-32 at that step; None if unknown.
 
     Returns:
-      What is left, and a line about damage to what stood there at `step`.
+      The remaining content, and a line about damage to the lines up to `step` or None.
     """
     records.check_regular(path)
     content = path.read_bytes() if path.exists() else b""
     kept, bad = [], 0
     for line in content.splitlines(keepends=True):
         if not line.endswith(b"\n"):
-            continue  # a process was killed as it wrote
+            continue  # a process was killed while it wrote this line
         row = _row(line)
         if row is None:
             bad += 1
@@ -78,11 +83,11 @@ def rewind(
     else:
         whole = not bad
     if step and not whole:
-        reason = "lines have changed, or are missing."
+        reason = "lines have changed or are missing."
         if bad:
             lines = "line" if bad == 1 else "lines"
-            reason = f"{bad} {lines} cannot be read, and will be left out."
-        complaint = f"{path} is not as the run wrote it: {reason}"
+            reason = f"{bad} {lines} cannot be read and will be removed."
+        complaint = f"{path} differs from what the run wrote: {reason}"
     left = b"".join(kept)
     if left != content:
         temporary = path.with_suffix(".tmp")
@@ -93,13 +98,14 @@ def rewind(
 
 
 def read(workdir: Path, crc: str | None = None) -> tuple[list[dict], str | None]:
-    """Returns the rows that can be read, and a line about damage or None.
+    """Returns the readable rows, and a line about damage or None.
 
     Args:
-      crc: the checksum of the whole file, where it is known.
+      workdir: the run's folder.
+      crc: the CRC-32 of the whole file, hexadecimal; None if unknown.
 
     Raises:
-      UserError: the file is not a regular one, or too large.
+      UserError: if the file is not a regular file, or too large.
     """
     path = workdir / FILE
     try:
@@ -111,12 +117,12 @@ def read(workdir: Path, crc: str | None = None) -> tuple[list[dict], str | None]
     if bad := len(lines) - len(rows):
         return rows, f"{path} is damaged: {bad} of {len(lines)} lines cannot be read."
     if crc is not None and crc != f"{zlib.crc32(content):08x}":
-        return rows, f"{path} is not as the run wrote it (its checksum is wrong)."
+        return rows, f"{path} differs from what the run wrote (its checksum is wrong)."
     return rows, None
 
 
 def _row(line: bytes) -> dict[str, Any] | None:
-    """The metrics in a line; None for what is not a line of ours."""
+    """Returns the metrics in a line; None if the line is not valid."""
     try:
         row = json.loads(line.decode("utf-8"))
     except (ValueError, RecursionError):

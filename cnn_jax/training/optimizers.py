@@ -1,4 +1,4 @@
-"""Optimizers: optax chains with the field's conventions for weight decay."""
+"""Optimizers: optax chains with the usual conventions for weight decay."""
 
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any
@@ -14,7 +14,7 @@ from cnn_jax.training import freezing
 from cnn_jax.training.config import Config, arguments
 from cnn_jax.training.schedules import Schedule
 
-# Weight decay leaves biases, normalization and pixels alone (He et al. 2019, "Bag of
+# Weight decay skips biases, normalization and optimized pixels (He et al. 2019, "Bag of
 # Tricks", section 3.1).
 NOT_DECAYED = {"bias", "scale", "pixels"}
 
@@ -26,7 +26,7 @@ def sgd(
     nesterov: bool = False,
     weight_decay: NotNegative = 0.0,
 ) -> optax.GradientTransformation:
-    """Gradient descent with momentum; decay is part of the gradient (L2).
+    """Returns gradient descent with momentum, and L2 weight decay in the gradient.
 
     Args:
       momentum: the rate of the moving sum of gradients; 0: no momentum.
@@ -34,7 +34,7 @@ def sgd(
       weight_decay: the weights times this number are added to the gradient.
 
     Raises:
-      UserError: Nesterov's momentum without a momentum.
+      UserError: if `nesterov` is true and `momentum` is 0.
     """
     if nesterov and not momentum:
         raise UserError(
@@ -54,7 +54,7 @@ def adamw(
     eps: Positive = 1e-8,
     weight_decay: NotNegative = 0.01,
 ) -> optax.GradientTransformation:
-    """Adam with decay apart from the gradient (Loshchilov and Hutter 2019).
+    """Returns Adam with decoupled weight decay (Loshchilov and Hutter 2019).
 
     Args:
       b1: the rate of the moving average of the gradient.
@@ -75,10 +75,10 @@ def lion(
     b2: Rate = 0.99,
     weight_decay: NotNegative = 0.0,
 ) -> optax.GradientTransformation:
-    """The sign of an interpolated momentum, with decay apart from the gradient.
+    """Returns Lion: the sign of an interpolated momentum, decoupled weight decay.
 
     Chen et al. 2023, "Symbolic Discovery of Optimization Algorithms", algorithm 2. The
-    authors advise a learning rate 3 to 10 times smaller than AdamW's, and a weight
+    authors recommend a learning rate 3 to 10 times smaller than AdamW's, and a weight
     decay larger by the same factor.
 
     Args:
@@ -98,10 +98,10 @@ OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
 
 
 def find(name: str) -> Callable[..., optax.GradientTransformation]:
-    """Returns an optimizer by name: one of `OPTIMIZERS`, or a function of a user's.
+    """Returns an optimizer by name: one of `OPTIMIZERS`, or a function of the user's.
 
     Raises:
-      UserError: there is none.
+      UserError: if there is no such optimizer.
     """
     wanted = "a function of a schedule that returns an optax.GradientTransformation"
     return imports.find("optimizer", name, OPTIMIZERS, accepts=callable, wanted=wanted)
@@ -110,13 +110,15 @@ def find(name: str) -> Callable[..., optax.GradientTransformation]:
 def planned(
     group: Config, schedule: Schedule, plan: freezing.Plan | None
 ) -> optax.GradientTransformation:
-    """Returns the optimizer of a config's group, for all that a plan ever trains.
+    """Returns the optimizer of a config, for all parameters that a plan ever trains.
 
     Args:
-      plan: how each parameter is trained; None: every parameter alike.
+      group: the config's group `optimizer`.
+      schedule: the learning rate at each step.
+      plan: how each parameter is trained; None trains every parameter alike.
 
     Raises:
-      UserError: the optimizer of a user's fails, or returns something else.
+      UserError: if a user's optimizer fails, or returns no optax transformation.
     """
     of_name = find(group.name)
     options = arguments(group, of_name)
@@ -135,8 +137,8 @@ def planned(
         if part == freezing.Part():
             return of_rate(schedule)
         start = part.start
-        assert start is not None  # parts that are never trained are in no group
-        # The optimizer of a frozen part does not count the steps.
+        assert start is not None  # `plan.groups()` leaves out parts never trained
+        # An optimizer does not count the steps while its part is frozen.
         return of_rate(lambda count: part.rate * schedule(count + start))
 
     groups = plan.groups() if plan else {freezing.Part(): "all"}
@@ -157,7 +159,7 @@ def make(
     clip_norm: Positive | None = None,
     ema_decay: Rate | None = None,
 ) -> optax.GradientTransformation:
-    """`optimizer` on gradients whose global norm is at most `clip_norm`.
+    """Returns `optimizer` with gradients clipped to the global norm `clip_norm`.
 
     Args:
       learning_rate: the schedule's peak; 0 changes the batch statistics alone. The loop
@@ -176,10 +178,13 @@ def grouped(
     optimizers: Mapping[str, optax.GradientTransformation],
     group_of: Callable[[tuple[str, ...]], str],
 ) -> optax.GradientTransformation:
-    """Each parameter by the optimizer of its group, which its path tells.
+    """Returns an optimizer that updates each group with the group's own optimizer.
 
-    A group rests, and so does its optimizer's count of steps, where there are no
-    gradients for it.
+    If a group has no gradients, it does not change, and its optimizer counts no step.
+
+    Args:
+      optimizers: an optimizer for each group.
+      group_of: a function from a parameter's path to the name of its group.
     """
 
     def split(tree: Any) -> dict[str, Any]:
@@ -203,8 +208,10 @@ def grouped(
 
 
 def decay_mask(params: Any) -> Any:
-    """Returns True where weight decay applies: to parameters of more than one
-    dimension whose name is none of `NOT_DECAYED`."""
+    """Returns a tree that is True for the parameters that weight decay applies to.
+
+    They have more than one dimension and a name not in `NOT_DECAYED`.
+    """
 
     def decayed(path: tuple, leaf: Any) -> bool:
         return path[-1].key not in NOT_DECAYED and leaf.ndim > 1

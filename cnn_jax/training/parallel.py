@@ -1,8 +1,8 @@
-"""Devices and hosts: the only file that knows how many there are.
+"""Devices and hosts. No other file knows how many there are.
 
-A step is written for one device, with collectives over the axis `"batch"`, and
-mapped over this host's devices. The state is one replicated array a leaf, the
-batch is split over the devices.
+A step is written for one device, with collectives over the axis `"batch"`, and mapped
+over this host's devices. Each leaf of the state is one replicated array; a batch is
+split over the devices.
 """
 
 import os
@@ -12,7 +12,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax._src.clusters import ClusterEnv  # there is no public way to ask
+from jax._src.clusters import ClusterEnv  # JAX has no public function for this
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
@@ -24,12 +24,12 @@ AXIS = "batch"
 
 
 def initialize() -> None:
-    """Joins this process to the others of a run on several hosts.
+    """Joins this process to the other processes of a run on several hosts.
 
-    Slurm, Open MPI, Kubernetes and Cloud TPU are found by JAX itself.
+    JAX detects Slurm, Open MPI, Kubernetes and Cloud TPU.
 
     Raises:
-      UserError: no such cluster is around, or the others cannot be reached.
+      UserError: if JAX detects no cluster, or the other processes cannot be reached.
     """
     if jax.config.values["jax_platforms"] == "cpu":
         jax.config.update("jax_cpu_collectives_implementation", "gloo")
@@ -42,7 +42,7 @@ def initialize() -> None:
             number,
             coordinator_bind_address=bind,
             initialization_timeout=roll_call.SECONDS,
-            # JAX's own watch aborts the process: it comes after ours.
+            # JAX's own timeout aborts the process, so it must be longer than ours.
             heartbeat_timeout_seconds=round(3 * hosts.SILENT_SECONDS),
         )
     except (ValueError, RuntimeError) as error:
@@ -53,7 +53,7 @@ def initialize() -> None:
 
 
 def _find_cluster() -> tuple[str, int, int]:
-    """The coordinator's address, the number of processes, and this one's number."""
+    """Returns the coordinator's address, the number of processes and our index."""
     try:
         address, count, number, _ = ClusterEnv.auto_detect_unset_distributed_params(
             os.environ.get("JAX_COORDINATOR_ADDRESS"),
@@ -64,7 +64,7 @@ def _find_cluster() -> tuple[str, int, int]:
             initialization_timeout=roll_call.SECONDS,
         )
         if address is None or count is None or number is None:
-            raise ValueError("none is found.")
+            raise ValueError("it found none.")
     except (ValueError, RuntimeError, OSError, KeyError) as error:
         raise UserError(
             "--distributed needs a cluster that JAX can find (Slurm, Open MPI, "
@@ -74,7 +74,7 @@ def _find_cluster() -> tuple[str, int, int]:
 
 
 def check_batch_size(name: str, batch_size: int) -> None:
-    """Raises UserError unless the devices divide the batch evenly."""
+    """Raises UserError unless the batch size is a multiple of the device count."""
     devices = jax.device_count()
     if batch_size < 1:
         raise UserError(f"config.{name}={batch_size} must be at least 1.")
@@ -87,42 +87,42 @@ def check_batch_size(name: str, batch_size: int) -> None:
 
 
 def check_batch_sizes(config: Config) -> None:
-    """Raises UserError unless the devices divide the config's batches evenly."""
+    """Raises UserError unless all batch sizes are multiples of the device count."""
     check_batch_size("data.batch_size", config.data.batch_size)
     if config.eval.batch_size is not None:
         check_batch_size("eval.batch_size", config.eval.batch_size)
 
 
 def is_main_host() -> bool:
-    """Whether this process writes what is written once: logs, pictures, results."""
+    """Returns whether this process writes the logs, pictures and results."""
     return jax.process_index() == 0
 
 
 def wait_for_all(name: str) -> None:
-    """Returns when every host has come here; what the main one wrote is there."""
+    """Waits until every host calls it; the main host's earlier files then exist."""
     if jax.process_count() > 1:
         multihost_utils.sync_global_devices(name)
 
 
 def host_shard() -> tuple[int, int]:
-    """This host's number and the number of hosts, for loading its rows only."""
+    """Returns this host's index and the number of hosts, to load only its rows."""
     return jax.process_index(), jax.process_count()
 
 
 def host_devices() -> int:
-    """How many devices this host has."""
+    """Returns the number of devices of this host."""
     return jax.local_device_count()
 
 
 def gather_rows(rows: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
-    """The rows of all hosts, on each of them."""
+    """Gathers the rows of all hosts on every host."""
     if jax.process_count() == 1:
         return rows
     return multihost_utils.process_allgather(dict(rows), tiled=True)
 
 
 def train_step(step: Callable) -> Callable:
-    """Maps `step(state, batch) -> state, metrics`; the old state is donated."""
+    """Maps `step(state, batch) -> state, metrics`, and donates the old state."""
     return jax.pmap(
         step,
         axis_name=AXIS,
@@ -133,7 +133,7 @@ def train_step(step: Callable) -> Callable:
 
 
 def eval_step(step: Callable) -> Callable:
-    """Maps `step(variables, batch) -> metrics, predictions` (a row an example)."""
+    """Maps `step(variables, batch) -> metrics, predictions` (a row per example)."""
     return jax.pmap(step, axis_name=AXIS, in_axes=(None, 0), out_axes=(None, 0))
 
 
@@ -142,7 +142,7 @@ def _sharding(spec: PartitionSpec) -> NamedSharding:
 
 
 def put_batch(batch: Mapping[str, np.ndarray]) -> dict[str, jax.Array]:
-    """This host's rows, split over its devices: (rows, ...) to (devices, rows, ...)."""
+    """Splits this host's rows over its devices: (rows, ...) to (devices, rows, ...)."""
     devices = jax.local_device_count()
     rows = {
         key: value.reshape(devices, -1, *value.shape[1:])
@@ -152,14 +152,14 @@ def put_batch(batch: Mapping[str, np.ndarray]) -> dict[str, jax.Array]:
 
 
 def take_rows(outputs: Any) -> Any:
-    """The opposite of `put_batch`, on the host: (devices, rows, ...) to (rows, ...)."""
+    """Undoes `put_batch`, on the host: (devices, rows, ...) to (rows, ...)."""
     return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), jax.device_get(outputs))
 
 
 def prefetch(
     batches: Iterable[Mapping[str, np.ndarray]], size: int = 2
 ) -> Iterator[tuple[Mapping[str, np.ndarray], dict[str, jax.Array]]]:
-    """Each batch, on the host and on the devices; `size` are sent ahead of use."""
+    """Yields each batch, on the host and on the devices, and sends `size` ahead."""
     iterator = iter(batches)
     with startup.CLOCK.part("data"):
         queue = [(batch, put_batch(batch)) for batch in islice(iterator, size)]
@@ -169,12 +169,12 @@ def prefetch(
 
 
 def replicate(tree: Any) -> Any:
-    """The same values on every device of this host."""
+    """Copies the values to every device of this host."""
     return jax.device_put(tree, _sharding(PartitionSpec()))
 
 
 def to_global(tree: Any) -> Any:
-    """Replicated values as arrays that span all hosts, as checkpoints need them."""
+    """Turns replicated values into arrays over all hosts, as checkpoints need."""
     if jax.process_count() == 1:
         return tree
     mesh = Mesh(np.array(jax.devices()), (AXIS,))
@@ -182,12 +182,12 @@ def to_global(tree: Any) -> Any:
 
 
 def global_sharding() -> NamedSharding:
-    """Replicated over every device of every host: how a checkpoint is restored."""
+    """Returns the sharding of a restored checkpoint: replicated over all devices."""
     return NamedSharding(Mesh(np.array(jax.devices()), (AXIS,)), PartitionSpec())
 
 
 def to_local(tree: Any) -> Any:
-    """The opposite of `to_global`: replicated over this host's devices."""
+    """Undoes `to_global`: returns values replicated over this host's devices."""
     if jax.process_count() == 1:
         return tree
     mesh = Mesh(np.array(jax.devices()), (AXIS,))
@@ -198,20 +198,20 @@ def to_local(tree: Any) -> Any:
 
 
 def hold_back(outputs: Any) -> None:
-    """Waits for `outputs` where running ahead of the devices would deadlock.
+    """Waits for `outputs` if dispatching further steps could deadlock.
 
-    Several virtual devices of one CPU share its threads: collectives of two
-    steps that are under way at once wait for each other for ever.
+    Virtual devices of one CPU share its threads. The collectives of two steps that run
+    at once would wait for each other forever.
     """
     if jax.local_device_count() > 1 and jax.default_backend() == "cpu":
         jax.block_until_ready(outputs)
 
 
 def any_host(flag: bool, step: int) -> bool:
-    """Whether `flag` is set on any host, so that all of them stop at the same step.
+    """Returns whether `flag` is set on any host, so that all hosts stop at one step.
 
-    With several hosts, JAX's preemption service decides: it agrees on a step after
-    any host was told to end.
+    With several hosts JAX's preemption service decides: after a host receives SIGTERM,
+    the hosts agree on a step.
     """
     if jax.process_count() == 1:
         return flag

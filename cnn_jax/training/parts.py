@@ -1,9 +1,10 @@
-"""The parts of a run, as `core.fit` compares them.
+"""Checks with `core.fit` that the parts of a run fit each other.
 
-Facts that ours give, by their names:
+The parts of this package state these facts:
 
-* data (`data.facts`): label kind, image rank (2, of clips and volumes 3), shorter side,
-  classes, mirrorable, normalized, training examples, test examples, picture scale;
+* data (`data.facts`): label kind, image rank (2; 3 for clips and volumes), shorter
+  side, classes, mirrorable, normalized, training examples, test examples, picture
+  scale;
 * models (`models.outputs`): output kind, auxiliary output, style layers;
 * the plan of training: frozen modules.
 """
@@ -38,8 +39,10 @@ def check(config: Config, dataset: Dataset, model: nn.Module, task: Task) -> Non
 
 
 def check_outputs(config: Config, dataset: Dataset, model: nn.Module) -> None:
-    """Raises UserError where a model of the user's fails, or returns no logits for the
-    classes of the data although its `output_kind` says so."""
+    """Raises UserError if a user's model fails, or its logits have a wrong shape.
+
+    Logits are expected unless the model's `output_kind` says otherwise.
+    """
     name, classes = config.model.name, len(dataset.classes)
     if not imports.is_path(name):
         return
@@ -53,20 +56,20 @@ def check_outputs(config: Config, dataset: Dataset, model: nn.Module) -> None:
     if shape is None or len(shape) != 2 or shape[1] < classes:
         given = f"the shape {list(shape[1:])}" if shape else f"type {type(found)}"
         raise UserError(
-            f"config.model.name={name} returns outputs of {given} an image; logits for "
-            f"the {classes} classes of config.data.name={config.data.name} have the "
-            f"shape [{classes}]. The field num_classes of a model gets this number."
+            f"config.model.name={name} returns outputs of {given} per image; logits "
+            f"for the {classes} classes of config.data.name={config.data.name} have "
+            f"the shape [{classes}]. The model's field num_classes gets this number."
         )
 
 
 def check_plan(config: Config, model: nn.Module, plan: freezing.Plan | None) -> None:
-    """Raises UserError unless the model can be trained as planned."""
+    """Raises UserError unless the plan freezes what the model needs frozen."""
     name = f"config.model.name={config.model.name}"
     fit.check([outputs.part(name, model), frozen(plan)])
 
 
 def frozen(plan: freezing.Plan | None) -> Part:
-    """The modules at the top of the network that are never trained, nor in part."""
+    """Returns the top-level modules that the plan freezes completely, as a part."""
     modules: frozenset[str] = frozenset()
     if plan is not None:
         phase = plan.ever()

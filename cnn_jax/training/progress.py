@@ -1,4 +1,4 @@
-"""How far a run has come: metrics since the last log line, speed, best result."""
+"""The progress of a run: metrics since the last log line, speed, best result."""
 
 import time
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from cnn_jax.tasks.metrics import means
 
 
 class NonFinite(Exception):
-    """The loss, or another number of a run, became infinite or not a number."""
+    """The loss or another number of a run is infinite or NaN."""
 
     def __init__(self, step: int, value: float, name: str = "the loss"):
         super().__init__(f"{name} is {value} at step {step}")
@@ -21,7 +21,7 @@ class NonFinite(Exception):
 
 
 def check_ended(step: int, results: Mapping[str, int | float], variables: Any) -> None:
-    """Raises NonFinite unless the results of a run and its variables are finite."""
+    """Raises NonFinite unless all results and variables of a run are finite."""
     for name, value in results.items():
         if isinstance(value, float) and not np.isfinite(value):
             raise NonFinite(step, value, name)
@@ -31,14 +31,14 @@ def check_ended(step: int, results: Mapping[str, int | float], variables: Any) -
 
 
 class Progress:
-    """Counts steps without waiting for them.
+    """A counter of metrics and time that does not wait for the steps.
 
-    What a step returns stays on the devices until it is drained. A checkpoint holds
-    all of this, so the log of a resumed run is the log of one that was left alone.
+    The metrics of a step stay on the devices until `drain` fetches them. A checkpoint
+    holds the progress, so a resumed run writes the same log as an uninterrupted one.
 
     Args:
-      saved: what `saved()` gave to the checkpoint that the run goes on from.
-      best_metric: the one (higher is better) that decides which result is the best.
+      saved: the result of `saved()` in the checkpoint that the run resumes from.
+      best_metric: the metric that decides which result is best; higher is better.
     """
 
     def __init__(self, saved: Mapping[str, Any], best_metric: str):
@@ -49,15 +49,15 @@ class Progress:
             for name, (total, count) in saved.get("totals", {}).items()
         }
         self._pending: list[tuple[int, Any]] = []
-        # When the running measurement of speed began; None while it rests.
+        # When the current measurement of speed began; None while it is paused.
         self._clock: float | None = None
-        # Examples and seconds: since the last log line, and of all steps before.
+        # Examples and seconds: since the last log line, and before it.
         self._recent = np.zeros(2)
         self._measured = np.array(saved.get("measured", [0, 0.0]), np.float64)
         self.results: dict[str, float] = dict(saved.get("results", {}))
 
     def saved(self) -> dict[str, Any]:
-        """The content of a checkpoint, as JSON. Drain first."""
+        """Returns the progress for a checkpoint, as JSON values. Call `drain` first."""
         return {
             "seconds": self.seconds(),
             "totals": {
@@ -69,30 +69,30 @@ class Progress:
         }
 
     def seconds(self) -> float:
-        """Time spent on the run, compilation and evaluation included."""
+        """Returns the seconds spent on the run, with compilation and evaluation."""
         return time.perf_counter() - self._begun
 
     def examples_per_second(self) -> float | None:
-        """Training speed, compilation and evaluation left out; None if not known."""
+        """Returns the training speed without compilation and evaluation, or None."""
         examples, seconds = self._measured + self._recent
         return float(examples / seconds) if examples else None
 
     def add(self, step: int, pairs: Any, examples: int) -> None:
-        """Notes what a step returned."""
+        """Adds the metrics of a step, `pairs` of a sum and a count."""
         self._pending.append((step, pairs))
         if self._clock is None:
-            # The first step after a rest compiles, or fills the pipeline: what it
-            # took says nothing of the speed.
+            # The first step after a pause compiles or fills the pipeline, so its time
+            # is not counted.
             jax.block_until_ready(pairs)
             self._clock = time.perf_counter()
         else:
             self._recent[0] += examples
 
     def drain(self) -> None:
-        """Waits for the steps that are under way and adds up their metrics.
+        """Waits for the dispatched steps, and adds up their metrics.
 
         Raises:
-          NonFinite: the loss of a step is not a finite number.
+          NonFinite: if the loss of a step is not finite.
         """
         for step, pairs in jax.device_get(self._pending):
             total, count = pairs["objective"]
@@ -106,11 +106,11 @@ class Progress:
             self._clock = now
 
     def rest(self) -> None:
-        """Stops the measurement of speed until the next step. Drain first."""
+        """Pauses the measurement of speed until the next step. Call `drain` first."""
         self._clock = None
 
     def row(self) -> dict[str, float]:
-        """The means since the last row; the next one starts anew. Drain first."""
+        """Returns the means since the last row, and resets them. Call `drain` first."""
         found = means(self._totals)
         values = {f"train/{name}": value for name, value in found.items()}
         examples, seconds = self._recent
@@ -122,16 +122,17 @@ class Progress:
         return values
 
     def tested(self, step: int, scores: Mapping[str, float]) -> None:
-        """Notes an evaluation. Of equally good ones the latest is the best; one that
-        is not a number is worse than any other.
+        """Adds an evaluation to the results.
+
+        The latest of equally good evaluations is the best one; NaN is the worst score.
 
         Raises:
-          UserError: it lacks the metric by which checkpoints are compared.
+          UserError: if the scores lack the metric that compares checkpoints.
         """
         if self._best_metric not in scores:
             raise UserError(
-                f"{self._best_metric} cannot be measured: nothing in the test split "
-                "counts for it. Look at its labels, and at data.test_examples."
+                f"{self._best_metric} cannot be measured: no label in the test split "
+                "counts for it. Check its labels and config.data.test_examples."
             )
         best, score = f"best/{self._best_metric}", scores[self._best_metric]
         record = {best: score, "best/step": step}

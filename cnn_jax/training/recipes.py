@@ -1,7 +1,7 @@
-"""What configs have in common: data, augmentation and length of a run, by data set.
+"""Recipes that configs share: data, augmentation and length of a run, by data set.
 
-Each function returns a config that lacks nothing; a config file sets the model and
-whatever else its paper did otherwise.
+Each function returns a complete config. A config file sets the model, and the values
+that its paper chose differently.
 """
 
 from ml_collections import ConfigDict
@@ -10,7 +10,10 @@ from cnn_jax.training.config import choose, default
 
 
 def digits(epochs: int = 30) -> ConfigDict:
-    """8x8 scans of handwritten digits: runs of about a minute, without a download."""
+    """Returns the config for 8x8 handwritten digits.
+
+    A run takes about a minute, and needs no download.
+    """
     config = default()
     config.data.batch_size = 64
     config.data.crop_padding = 1
@@ -21,7 +24,10 @@ def digits(epochs: int = 30) -> ConfigDict:
 
 
 def digit_scenes(epochs: int = 8) -> ConfigDict:
-    """Segmentation of 48x48 scenes of digits: runs of one to three minutes."""
+    """Returns the config for the segmentation of 48x48 scenes of digits.
+
+    A run takes one to three minutes.
+    """
     config = default()
     config.data.name = "digit_scenes"
     config.data.batch_size = 32
@@ -35,7 +41,10 @@ def digit_scenes(epochs: int = 8) -> ConfigDict:
 
 
 def moving_digits(epochs: int = 6) -> ConfigDict:
-    """How a digit moves through a clip of 8 frames: runs of about a minute."""
+    """Returns the config for the motion of a digit in clips of 8 frames.
+
+    A run takes about a minute.
+    """
     config = default()
     config.data.name = "moving_digits"
     config.data.batch_size = 32
@@ -46,8 +55,10 @@ def moving_digits(epochs: int = 6) -> ConfigDict:
 
 
 def few_digits(steps: int = 400) -> ConfigDict:
-    """256 digits to train on, at 16x16 pixels: too few to learn without errors, so that
-    the arms of an experiment can differ."""
+    """Returns the config for 256 training digits at 16x16 pixels, for experiments.
+
+    They are too few to learn without errors, so the arms of an experiment can differ.
+    """
     config = digits()
     config.data.image_size = 16
     config.data.train_examples = 256
@@ -61,20 +72,28 @@ def few_digits(steps: int = 400) -> ConfigDict:
 
 
 def some_digits(classes: tuple[int, ...]) -> ConfigDict:
-    """Some of the ten digits at 16x16 pixels, for a small SqueezeNet 1.0, whose layers
-    can then learn others."""
+    """Returns the config for some digits at 16x16 pixels and a small SqueezeNet 1.0.
+
+    A run on other digits can start from its layers.
+    """
     config = digits()
     config.data.image_size = 16
     config.data.classes = classes
     config.model = {"name": "squeezenet1_0", "stem": "small", "width_multiplier": 0.25}
-    config.model.head = "gap"  # on its own head's ReLU some classes are lost for good
+    config.model.head = "gap"  # its own head ends in a ReLU, which can silence classes
     config.optimizer = {"name": "adamw", "learning_rate": 2e-3}
     return config
 
 
 def restoration(data: str, epochs: int = 20) -> ConfigDict:
-    """Better pictures, of digits: "super_resolution" or "denoising"; runs of under a
-    minute."""
+    """Returns the config for the restoration of digits.
+
+    A run takes under a minute.
+
+    Args:
+      data: "super_resolution" or "denoising".
+      epochs: the length of the run.
+    """
     config = default()
     config.data = {"name": data, "batch_size": 32}
     config.task = {"name": "enhancement"}
@@ -86,6 +105,7 @@ def restoration(data: str, epochs: int = 20) -> ConfigDict:
 
 
 def mnist(epochs: int = 10) -> ConfigDict:
+    """Returns the config for MNIST: 28x28 digits, shifted at random."""
     config = default()
     config.data.name = "tfds:mnist"
     config.data.crop_padding = 2
@@ -95,7 +115,10 @@ def mnist(epochs: int = 10) -> ConfigDict:
 
 
 def cifar10(epochs: float | int = 100) -> ConfigDict:
-    """32x32 photos, shifted and mirrored (He et al. 2016, section 4.2)."""
+    """Returns the config for CIFAR-10: 32x32 photos, shifted and mirrored at random.
+
+    He et al. 2016, section 4.2.
+    """
     config = default()
     config.data.name = "tfds:cifar10"
     config.data.crop_padding = 4
@@ -108,7 +131,7 @@ def cifar10(epochs: float | int = 100) -> ConfigDict:
 
 
 def short_cifar10(epochs: float | int = 10) -> ConfigDict:
-    """CIFAR-10 for experiments: a plain network, trained for a few epochs."""
+    """Returns the config for short CIFAR-10 experiments with a plain network."""
     config = cifar10(epochs)
     config.model = {"name": "plain", "widths": (32, 64, 128)}
     config.optimizer.weight_decay = 5e-4
@@ -117,13 +140,16 @@ def short_cifar10(epochs: float | int = 10) -> ConfigDict:
 
 
 def experiment(argument: str | None) -> ConfigDict:
-    """What experiments begin with: the digits, or by argument `cifar10`."""
+    """Returns the base config of experiments: `digits` (default) or `cifar10`."""
     return choose({"digits": few_digits, "cifar10": short_cifar10}, argument)
 
 
 def imagenet(batch_size: int = 256, epochs: int = 90) -> ConfigDict:
-    """Random crops of 224x224 pixels; momentum with a rate of 0.1 for each 256 images
-    of a batch, warm-up and cosine (Goyal et al. 2017; He et al. 2019)."""
+    """Returns the config for ImageNet with random crops of 224x224 pixels.
+
+    Momentum with a learning rate of 0.1 per 256 images of a batch, warm-up and cosine
+    decay (Goyal et al. 2017; He et al. 2019).
+    """
     config = default()
     config.data.name = "tfds:imagenet2012"
     config.data.test_split = "validation"

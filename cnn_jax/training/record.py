@@ -1,4 +1,4 @@
-"""What a run shows while it goes on: in its log, in TensorBoard and on the console."""
+"""Reports a run in progress: metrics.jsonl, TensorBoard and the console."""
 
 import contextlib
 from collections.abc import Mapping, Sequence
@@ -17,11 +17,13 @@ from cnn_jax.training.writers import Console, Log, cell
 
 
 class Report(contextlib.AbstractContextManager):
-    """The main host's record of a run; the other hosts' is silent.
+    """A report of a run on the main host; on other hosts it writes nothing.
 
     Args:
-      step: where the run starts.
-      mark: what `mark` gave to the checkpoint of that step.
+      workdir: the run's folder.
+      training: how the network is trained.
+      step: the step from which the run starts or resumes.
+      mark: the result of `mark` that the checkpoint of that step holds.
     """
 
     def __init__(
@@ -58,7 +60,7 @@ class Report(contextlib.AbstractContextManager):
         return self._log.mark() if self._log else None
 
     def say(self, text: str) -> None:
-        """A line on the console."""
+        """Prints a line on the console."""
         self._console.say(text)
 
     def begin(
@@ -68,13 +70,13 @@ class Report(contextlib.AbstractContextManager):
         inputs: Sequence[np.ndarray],
         scores: Sequence[str],
     ) -> None:
-        """What TensorBoard shows of a run before its first step.
+        """Writes the config, layers, HParams and first images into TensorBoard.
 
         Args:
-          table: the layers, in Markdown.
+          table: the layer table, in Markdown.
           tags: further columns of the HParams table.
-          inputs: images as training sees them, uint8.
-          scores: the metrics that are the run's columns in the HParams table.
+          inputs: augmented training images, uint8.
+          scores: the names of the metrics in the HParams table.
         """
         if not self._log:
             return
@@ -82,27 +84,27 @@ class Report(contextlib.AbstractContextManager):
         lines = "".join(f"\n| {key} | {cell(value)} |" for key, value in rows.items())
         self._log.text(0, "config", f"| key | value |\n|---|---|{lines}")
         self._log.text(0, "summary", table)
-        # Lengths in the units that were not taken would fill the table.
+        # Unset durations, such as `epochs` beside `steps`, would fill the table.
         values = {key: value for key, value in rows.items() if value is not None}
         self._log.hparams({**tags, **values}, scores)
         self._log.image(0, "train/augmented", pictures.grid(inputs))
         self._log.flush()
 
     def step(self, step: int) -> None:
-        """A step was started; the first one of a run has ended."""
+        """Counts a step on the console; prints the startup time after the first one."""
         self._console.step(step)
         if seconds := startup.CLOCK.stop():
             self.say(startup.line(seconds))
 
     def training(self, step: int, row: dict[str, float]) -> None:
-        """The means of the training metrics up to `step`."""
+        """Writes the means of the training metrics up to `step`."""
         row["train/learning_rate"] = float(self._schedule(step - 1))
         if self._log:
             self._log.scalars(step, row)
         self._console.training(step, row)
 
     def evaluation(self, step: int, found: Evaluation, params: Any) -> dict[str, float]:
-        """The result of an evaluation: returns its scores, `{"test/loss": ...}`."""
+        """Writes an evaluation, and returns its scores, `{"test/loss": ...}`."""
         scores = self._task.scores(found.totals, found.rows)
         scores = {f"test/{name}": value for name, value in scores.items()}
         if self._log:
@@ -117,7 +119,7 @@ class Report(contextlib.AbstractContextManager):
 
 
 def named_leaves(params: Any) -> dict[str, np.ndarray]:
-    """Parameters by path, such as `weights/stem/conv/kernel`."""
+    """Returns the parameters by path, such as `weights/stem/conv/kernel`."""
     leaves, _ = jax.tree_util.tree_flatten_with_path({"weights": params})
     return {
         jax.tree_util.keystr(path, simple=True, separator="/"): np.asarray(

@@ -1,7 +1,8 @@
-"""The processes of a run on several hosts meet before JAX brings them together.
+"""The processes of a run on several hosts meet before they initialize JAX.
 
-Process 0 listens at the coordinator's address and calls the roll: no process waits
-inside JAX for one that never comes. JAX's coordination service gets a port of its own.
+Process 0 listens at the coordinator's address until all processes have connected, so
+that no process waits inside JAX for a missing one. JAX's coordination service gets
+another port.
 """
 
 import json
@@ -17,23 +18,23 @@ from cnn_jax.core.errors import UserError
 from cnn_jax.training import hosts, relay
 from cnn_jax.training.hosts import Peer
 
-SECONDS = 300  # for all processes to start; a scheduler starts them one after another
+SECONDS = 300  # for all processes to start; schedulers start them one by one
 
 
 def join(address: str, count: int, number: int) -> tuple[str, str | None]:
-    """Meets the other processes of the run, and watches them from then on.
+    """Connects to the other processes of the run, and watches them from then on.
 
     Args:
-      address: of the coordinator, HOST:PORT; process 0 listens there.
-      count: how many processes there are.
-      number: of this process.
+      address: the coordinator's address, HOST:PORT; process 0 listens there.
+      count: the number of processes.
+      number: the index of this process.
 
     Returns:
-      The address of JAX's coordination service, and the one that process 0 binds it
-      to (None for the others).
+      The address of JAX's coordination service, and the address that process 0 binds
+      it to (None for the other processes).
 
     Raises:
-      UserError: not all processes came.
+      UserError: if not all processes have joined in time.
     """
     if count == 1:
         return address, None
@@ -52,11 +53,12 @@ def join(address: str, count: int, number: int) -> tuple[str, str | None]:
 
 
 def _self() -> dict[str, Any]:
+    """Returns the host name and the PID of this process."""
     return {"host": socket.gethostname(), "pid": os.getpid()}
 
 
 def _listen(port: int) -> socket.socket:
-    """A socket that listens on all addresses of this host, as JAX's does."""
+    """Returns a socket that listens on all addresses of this host, like JAX's."""
     if socket.has_dualstack_ipv6():
         return socket.create_server(
             ("", port), family=socket.AF_INET6, dualstack_ipv6=True
@@ -65,7 +67,7 @@ def _listen(port: int) -> socket.socket:
 
 
 def _free_port() -> tuple[int, str]:
-    """A port for JAX's coordination service, and the address to bind it to."""
+    """Returns a port for JAX's coordination service, and the address to bind to."""
     with _listen(0) as listener:
         port = listener.getsockname()[1]
         anywhere = "[::]" if listener.family == socket.AF_INET6 else "0.0.0.0"
@@ -73,13 +75,13 @@ def _free_port() -> tuple[int, str]:
 
 
 def _call_roll(port: int, count: int) -> list[Peer]:
-    """Process 0: a peer for each of the other processes, when all have come."""
+    """Waits, in process 0, for all other processes, and returns a peer for each."""
     try:
         listener = _listen(port)
     except OSError as error:
         raise UserError(
-            f"process 0 cannot listen at port {port}, the coordinator's: "
-            f"{error.strerror}. Is another run there?"
+            f"process 0 cannot listen at the coordinator's port {port}: "
+            f"{error.strerror}. Does another run use this port?"
         ) from error
     peers: dict[int, Peer] = {}
     deadline = time.monotonic() + SECONDS
@@ -91,7 +93,7 @@ def _call_roll(port: int, count: int) -> list[Peer]:
             except TimeoutError:
                 break
             except (OSError, ValueError, KeyError, TypeError):
-                continue  # nobody of ours
+                continue  # not a process of this run
             peers[peer.number] = peer
     if missing := sorted(set(range(1, count)) - peers.keys()):
         text = (
@@ -106,16 +108,20 @@ def _call_roll(port: int, count: int) -> list[Peer]:
 
 
 def _meet(connection: socket.socket) -> Peer:
-    """The process that has just connected, by its first line."""
+    """Returns the peer that has just connected, from its first line."""
     connection.settimeout(10)
     facts = json.loads(connection.makefile("rb").readline(1000))
     return Peer(connection, int(facts["number"]), str(facts["host"]), facts["pid"])
 
 
 def _report(host: str, port: int, number: int) -> tuple[Peer, int]:
-    """The other processes: process 0, and the port of JAX's coordination service."""
+    """Connects to process 0, in the other processes.
+
+    Returns:
+      The peer of process 0, and the port of JAX's coordination service.
+    """
     deadline = time.monotonic() + SECONDS
-    lost = f"process 0 does not answer at {host}:{port}, the coordinator's address"
+    lost = f"process 0 does not answer at the coordinator's address {host}:{port}"
     while True:
         try:
             connection = socket.create_connection((host, port), timeout=5)
@@ -123,16 +129,16 @@ def _report(host: str, port: int, number: int) -> tuple[Peer, int]:
         except OSError as error:
             if time.monotonic() > deadline:
                 raise UserError(
-                    f"{lost}, for {SECONDS} s ({error}). Start the same command "
-                    "on every host; each must reach that port."
+                    f"{lost} for {SECONDS} s ({error}). Start the same command "
+                    "on every host; every host must reach that port."
                 ) from error
             time.sleep(0.1)
     connection.sendall(json.dumps({"number": number, **_self()}).encode() + b"\n")
-    connection.settimeout(SECONDS + 30)  # process 0 decides who is late
+    connection.settimeout(SECONDS + 30)  # process 0 must time out first
     try:
         facts = json.loads(connection.makefile("rb").readline(10_000))
     except (OSError, ValueError) as error:
-        raise UserError(f"{lost}: it has ended before all had joined.") from error
+        raise UserError(f"{lost}: it ended before all processes joined.") from error
     if "end" in facts:
         raise UserError(facts["end"])
     return Peer(connection, 0, facts["host"], facts["pid"]), facts["service"]

@@ -1,4 +1,4 @@
-"""Learning rates over the steps of a run."""
+"""Learning rate schedules: functions of the step."""
 
 from collections.abc import Callable
 from typing import Annotated
@@ -16,13 +16,18 @@ Schedule = Callable[[int | jax.Array], jax.Array]
 
 
 def constant(peak: float, steps: int, *, warmup: Duration = 0) -> Schedule:
-    """`peak` throughout, after a linear warm-up from 0.
+    """Returns the constant learning rate `peak`, after a linear warm-up.
+
+    Args:
+      peak: the largest learning rate.
+      steps: the number of steps of the run.
+      warmup: the length of the warm-up.
 
     Args:
       warmup: the length of the warm-up.
 
     Raises:
-      UserError: the warm-up is as long as the run.
+      UserError: if the warm-up is as long as the run.
     """
     return _warm_up(peak, steps, warmup, optax.constant_schedule(peak))
 
@@ -34,7 +39,9 @@ def cosine(
     warmup: Duration = 0,
     end_factor: Annotated[float, Range(least=0, most=1)] = 0.0,
 ) -> Schedule:
-    """Half a cosine from `peak` to `peak * end_factor` (Loshchilov and Hutter 2017).
+    """Returns half a cosine from `peak` to `peak * end_factor`, after a warm-up.
+
+    Loshchilov and Hutter 2017, "SGDR".
 
     Args:
       warmup: the length of the warm-up.
@@ -55,7 +62,7 @@ def step(
     boundaries: tuple[Fraction, ...] = (0.5, 0.75),
     factor: Positive = 0.1,
 ) -> Schedule:
-    """`peak`, multiplied by `factor` at each boundary.
+    """Returns `peak`, multiplied by `factor` at each boundary, after a warm-up.
 
     Boundaries are fractions of the whole run: (0.5, 0.75) is the schedule of
     He et al. (2016) for CIFAR-10.
@@ -66,13 +73,13 @@ def step(
       factor: the factor of the learning rate at each boundary.
 
     Raises:
-      UserError: as `constant`, or boundaries that do not ascend.
+      UserError: as `constant`, or if the boundaries are not in ascending order.
     """
     if list(boundaries) != sorted(set(boundaries)):
         raise UserError(
             f"config.schedule.boundaries={boundaries} must be in ascending order."
         )
-    # The joined schedule counts from the end of the warm-up.
+    # The joined schedule counts steps from the end of the warm-up.
     starts = jnp.array([round(b * steps) - warmup for b in boundaries])
 
     def decay(k: int | jax.Array) -> jax.Array:
@@ -82,9 +89,9 @@ def step(
 
 
 def _warm_up(peak: float, steps: int, warmup: int, after: Schedule) -> Schedule:
-    """Linear from peak/warmup at the first step to `peak`, then `after`.
+    """Returns a linear warm-up from `peak / warmup` to `peak`, followed by `after`.
 
-    The first step trains: a warm-up that starts at 0 wastes it.
+    The warm-up does not start at 0, because a step with that rate trains nothing.
     """
     if not warmup:
         return after
@@ -103,24 +110,26 @@ SCHEDULES = {"constant": constant, "cosine": cosine, "step": step}
 
 
 def find(name: str) -> Callable[..., Schedule]:
-    """Returns a schedule by name: one of `SCHEDULES`, or a function of a user's.
+    """Returns a schedule by name: one of `SCHEDULES`, or a function of the user's.
 
     Raises:
-      UserError: there is none.
+      UserError: if there is no such schedule.
     """
     wanted = "a function of the peak and the steps that returns a schedule"
     return imports.find("schedule", name, SCHEDULES, accepts=callable, wanted=wanted)
 
 
 def planned(config: Config, steps: int, **sizes: int) -> Schedule:
-    """Returns the schedule of a config, for a run of so many steps.
+    """Returns the schedule of a config.
 
     Args:
+      config: the resolved config.
+      steps: the number of steps of the run.
       sizes: `batch_size` and `examples`.
 
     Raises:
-      UserError: a value that makes no schedule; or the schedule of a user's fails, or
-        is no function from a step to a number.
+      UserError: if a value makes no schedule, or a user's schedule fails or is not a
+        function from a step to a number.
     """
     name, make = config.schedule.name, find(config.schedule.name)
     options = arguments(config.schedule, make, **sizes)
@@ -128,7 +137,7 @@ def planned(config: Config, steps: int, **sizes: int) -> Schedule:
         schedule = make(config.optimizer.learning_rate, steps, **options)
         if not callable(schedule):
             raise TypeError(
-                f"it returned {type(schedule).__name__}, and no function of the step"
+                f"it returned {type(schedule).__name__}, not a function of the step"
             )
         if imports.is_path(name):
             float(schedule(0))

@@ -1,4 +1,4 @@
-"""From a config to the parts of a run: data, model, task, optimizer, schedule."""
+"""Makes the parts of a run from a config: data, model, task, optimizer, schedule."""
 
 import dataclasses
 import functools
@@ -33,7 +33,7 @@ from cnn_jax.training.step import make_eval_step, make_train_step
 
 @dataclass(frozen=True)
 class Network:
-    """A model and the task that it learns: what evaluation and prediction need."""
+    """A model and its task, as evaluation and prediction need them."""
 
     config: Config
     model: nn.Module
@@ -44,7 +44,7 @@ class Network:
     label_kind: str = "class"
 
     def eval_step(self) -> Callable:
-        """Returns the step of evaluation on all devices: see `parallel.eval_step`."""
+        """Returns the evaluation step on all devices; see `parallel.eval_step`."""
         step = make_eval_step(self.model, self.task, normalize=self.normalize)
         return parallel.eval_step(step)
 
@@ -55,7 +55,7 @@ class Network:
         optimizer: optax.GradientTransformation | None = None,
         phase: freezing.Phase = freezing.EVERYTHING,
     ) -> state.State:
-        """Returns a state before the first step: see `state.create`."""
+        """Returns a state before the first step; see `state.create`."""
         return state.create(
             self.model,
             optimizer or optax.identity(),
@@ -68,16 +68,16 @@ class Network:
 
     @functools.cached_property
     def state_shapes(self) -> state.State:
-        """The shapes and types of `fresh_state()`, which is traced once."""
+        """The shapes and dtypes of `fresh_state()`, which is traced only once."""
         return jax.eval_shape(self.fresh_state)
 
 
 @dataclass(frozen=True)
 class Training:
-    """How a network is trained. Lengths are in steps.
+    """How a network is trained. Durations are in steps.
 
-    `initial` holds the variables that a fresh network does not draw from the seed,
-    `plan` says what is trained where it is not every parameter alike.
+    `initial` holds variables that replace those drawn from the seed. `plan` says how
+    each parameter is trained; None trains every parameter alike.
     """
 
     network: Network
@@ -98,15 +98,15 @@ class Training:
         return self.network.config
 
     def phase(self, step: int) -> freezing.Phase:
-        """Returns what is trained after `step` steps."""
+        """Returns the trained and frozen parameters after `step` steps."""
         return self.plan.phase(step) if self.plan else freezing.EVERYTHING
 
     def ever(self) -> freezing.Phase:
-        """Returns what is trained at some time."""
+        """Returns the parameters that are ever trained, and the others."""
         return self.plan.ever() if self.plan else freezing.EVERYTHING
 
     def step(self, step: int = 0) -> Callable:
-        """Returns the step after `step` others, on all devices: see
+        """Returns the training step after `step` steps, on all devices; see
         `parallel.train_step`."""
         return parallel.train_step(
             make_train_step(
@@ -129,15 +129,15 @@ class Training:
 
     @functools.cached_property
     def state_shapes(self) -> state.State:
-        """The shapes and types of `fresh_state()`, which is traced once."""
+        """The shapes and dtypes of `fresh_state()`, which is traced only once."""
         return jax.eval_shape(self.fresh_state)
 
 
 def dataset(config: Config) -> Dataset:
-    """The data of a config.
+    """Returns the data of a config.
 
     Raises:
-      UserError: as `data.load`, and for a normalization that is not known.
+      UserError: as `data.load`, or if the normalization is unknown.
     """
     options = config_lib.arguments(config.data, normalized)
     found = normalized(data.load(config.data.name, **data_options(config)), **options)
@@ -145,7 +145,7 @@ def dataset(config: Config) -> Dataset:
     return found
 
 
-# Means and standard deviations of values from 0 to 1, by the number of channels.
+# Means and standard deviations of pixels in [0, 1], by the number of channels.
 NORMALIZATIONS = {
     "imagenet": (IMAGENET_MEAN, IMAGENET_STD),
     "half": ({1: (0.5,), 3: (0.5,) * 3}, {1: (0.5,), 3: (0.5,) * 3}),  # to -1..1
@@ -153,15 +153,16 @@ NORMALIZATIONS = {
 
 
 def normalized(dataset: Dataset, *, normalization: str | None = None) -> Dataset:
-    """The data with what its images are shifted and divided by.
+    """Returns the data with the mean and standard deviation of a normalization.
 
     Args:
-      normalization: "data": by the training images' own mean and standard deviation;
-        or one of `NORMALIZATIONS`; None: what the weights of `config.model.init_from`
-        expect, and without them as "data".
+      dataset: the data, with its own mean and standard deviation.
+      normalization: "data" takes the mean and standard deviation of the training
+        images. A name in `NORMALIZATIONS` takes its values. None takes the values that
+        the weights of `config.model.init_from` expect, and without weights "data".
 
     Raises:
-      UserError: it is not known, or not for so many channels.
+      UserError: if the normalization is unknown, or has no values for so many channels.
     """
     if normalization in (None, "data"):
         return dataset
@@ -172,18 +173,18 @@ def normalized(dataset: Dataset, *, normalization: str | None = None) -> Dataset
     channels = dataset.image_shape[-1]
     if channels not in mean:
         raise UserError(
-            f"config.data.normalization={normalization} is one of 1 or 3 channels, and "
-            f"the images have {channels}."
+            f"config.data.normalization={normalization} is for images of 1 or 3 "
+            f"channels, and the images have {channels}: set it to data."
         )
     return dataclasses.replace(dataset, mean=mean[channels], std=std[channels])
 
 
 def network(config: Config, dataset: Dataset) -> Network:
-    """The model and the task that a resolved config describes.
+    """Returns the model and the task that a resolved config describes.
 
     Raises:
-      UserError: an attribute that the model does not accept, fewer outputs than the
-        data has classes, or parts that do not fit each other.
+      UserError: if the model does not accept an attribute, has fewer outputs than the
+        data has classes, or if the parts do not fit each other.
     """
     task = tasks.find(config.task.name)
     model = model_of(config, len(dataset.classes))
@@ -207,14 +208,18 @@ def network(config: Config, dataset: Dataset) -> Network:
 
 
 def model_of(config: Config, classes: int) -> nn.Module:
-    """The model of a config, for data of so many classes.
+    """Returns the model of a config.
+
+    Args:
+      config: the resolved config.
+      classes: the number of classes of the data.
 
     Raises:
       UserError: as `network`.
     """
     attributes = dict(config.model)
     name = attributes.pop("name")
-    attributes.pop("init_from")  # read where a run starts
+    attributes.pop("init_from")  # read when a run starts
     num_classes = attributes.pop("num_classes")
     if not models.classifies(name):
         return models.create(name, num_classes=num_classes, **attributes)
@@ -228,11 +233,15 @@ def model_of(config: Config, classes: int) -> nn.Module:
 
 
 def training(network: Network, examples: int) -> Training:
-    """Returns how a network is trained on so many examples.
+    """Returns how a network is trained.
+
+    Args:
+      network: the network.
+      examples: the number of training examples.
 
     Raises:
-      UserError: values out of their range, a batch that the devices cannot share, or
-        nothing to train.
+      UserError: if a value is out of its range, the batch cannot be split over the
+        devices, or there is nothing to train.
     """
     config = network.config
     batch_size = config.data.batch_size
@@ -240,20 +249,19 @@ def training(network: Network, examples: int) -> Training:
     sizes = {"batch_size": batch_size, "examples": examples}
     steps = config_lib.steps_in(config.train, "", **sizes)
     if steps is None or steps < 1:
-        raise UserError("config.train asks for no step at all.")
+        raise UserError("config.train asks for no step at all: set a longer duration.")
     schedule = schedules.planned(config, steps, **sizes)
     if config.optimizer.reinitialize is not None and config.model.init_from is None:
         raise UserError(
-            "config.optimizer.reinitialize draws anew what config.model.init_from "
-            "would give: set that too."
+            "config.optimizer.reinitialize replaces parameters from "
+            "config.model.init_from: set init_from too."
         )
     plan = plan_of(network, sizes)
     parts.check_plan(config, network.model, plan)
     if plan and max(plan.starts, default=0) >= steps:
         raise UserError(
-            f"config.optimizer.unfreeze_every_...: the last of the parameters would be "
-            f"trained from step {plan.starts[-1]:,}, and the run has {steps:,}: take a "
-            "shorter one."
+            "config.optimizer.unfreeze_every_...: the last group would be trained from "
+            f"step {plan.starts[-1]:,}, but the run has {steps:,} steps: set it lower."
         )
     return Training(
         network,
@@ -270,9 +278,10 @@ def training(network: Network, examples: int) -> Training:
 
 
 def plan_of(network: Network, sizes: Mapping[str, int]) -> freezing.Plan | None:
-    """Returns what is trained; None: every parameter alike.
+    """Returns how each parameter is trained; None if every parameter is trained alike.
 
     Args:
+      network: the network.
       sizes: `batch_size` and `examples`.
 
     Raises:
@@ -287,15 +296,15 @@ def plan_of(network: Network, sizes: Mapping[str, int]) -> freezing.Plan | None:
 
 
 def check_normalization(training: Training) -> None:
-    """Raises UserError where a layer cannot normalize as the training asks for.
+    """Raises UserError if a layer cannot normalize as the training asks for.
 
-    A layer has one value a channel in the whole batch, which can only be with one
-    example a device; or it is frozen, and would use the statistics of each batch.
+    A layer cannot normalize over a single value per channel, which happens only with
+    one example per device. A frozen layer must not use the statistics of the batch.
     """
     network = training.network
     rows = network.config.data.batch_size // jax.device_count()
     if rows > 1 and not training.plan:
-        return  # without a trace
+        return  # skip the tracing
     images = jax.ShapeDtypeStruct(
         (jax.device_count(), rows, *network.image_shape), np.uint8
     )
@@ -319,14 +328,14 @@ def check_normalization(training: Training) -> None:
         mapped = jax.vmap(frozen_statistics, in_axes=(0, None), axis_name=parallel.AXIS)
         if changed := dependent(mapped, images, variables):
             raise UserError(
-                f"{'/'.join(min(changed)[:-1])} is frozen, and would normalize by the "
-                "statistics of each batch: a normalization that can be frozen is "
-                "cnn_jax.layers.BatchNorm, not within nn.scan."
+                f"{'/'.join(min(changed)[:-1])} is frozen, but would normalize with "
+                "the statistics of each batch: use cnn_jax.layers.BatchNorm outside of "
+                "nn.scan, which can be frozen."
             )
 
 
 def data_options(config: Config) -> dict[str, Any]:
-    """What the data source itself reads of `config.data`."""
+    """Returns the values of `config.data` that the data source itself reads."""
     return {
         key: config.data[key] for key in data.options(config.data.name) if key != "name"
     }

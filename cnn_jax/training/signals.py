@@ -1,4 +1,4 @@
-"""Ending a run from outside: SIGTERM and Ctrl-C."""
+"""Handles the signals that end a run: SIGTERM, SIGHUP and Ctrl-C."""
 
 import contextlib
 import os
@@ -11,18 +11,18 @@ T = TypeVar("T")
 
 
 class Stopped(SystemExit):
-    """The run was told to end, has saved its state, and can go on from it."""
+    """A signal ended the run; its state is saved, and the run can resume."""
 
 
 class Signals(list[signal.Signals]):
-    """The signals that came, in order."""
+    """The received signals, in order."""
 
     waits = False
 
     def waiting(self, items: Iterable[T]) -> Iterator[T]:
-        """The items, up to the first that a signal comes for.
+        """Yields the items, and ends if a signal arrives while it waits for one.
 
-        A stopped worker, or a file without an end, may never give the next one.
+        A stopped worker or an endless file may never deliver the next item.
         """
         iterator = iter(items)
         with contextlib.suppress(_Interrupted):
@@ -38,32 +38,33 @@ class Signals(list[signal.Signals]):
 
 
 class _Interrupted(BaseException):
-    """A signal came while the main thread waited for an item.
+    """A signal arrived while the main thread waited for an item.
 
-    No reader of files takes it for the fault of a file.
+    It is no `Exception`, so that no reader of files mistakes it for a damaged file.
     """
 
 
 @contextlib.contextmanager
 def stop_signals(said: str = "after this step", *, hosts: int = 1) -> Iterator[Signals]:
-    """Catches SIGTERM, SIGHUP and SIGINT (Ctrl-C); a second one ends at once.
+    """Catches SIGTERM, SIGHUP and SIGINT (Ctrl-C); a second signal ends at once.
 
-    With several hosts SIGTERM is JAX's: its preemption service tells the others, and
-    so the other signals are passed on as one.
+    With several hosts JAX handles SIGTERM: its preemption service tells the other
+    hosts. The other signals are therefore raised again as SIGTERM.
 
     Args:
-      said: when it stops, as the console is told.
+      said: when the run will stop, in words for the console.
+      hosts: the number of hosts.
     """
     received = Signals()
     before: dict[int, Any] = {}
     alone = hosts == 1
     numbers = [signal.SIGINT, signal.SIGHUP] + [signal.SIGTERM] * alone
-    # `nohup`, and a shell that starts a job in the background, have some ignored.
+    # `nohup` and background jobs of a shell ignore some signals: keep that.
     numbers = [n for n in numbers if signal.getsignal(n) != signal.SIG_IGN]
 
     def note(number: int, _: Any) -> None:
         received.append(signal.Signals(number))
-        text = f"{received[0].name}: stopping {said}; again to end at once\n"
+        text = f"{received[0].name}: stopping {said}; send it again to end at once\n"
         with contextlib.suppress(OSError):
             os.write(sys.stderr.fileno(), text.encode())
         signal.signal(number, before[number])

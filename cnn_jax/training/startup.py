@@ -1,8 +1,8 @@
-"""From a command to its first step: huge pages, compiled programs kept, time told.
+"""The start of a command: huge pages, compilation cache, startup time.
 
-JAX's own settings hold where there are any: JAX_COMPILATION_CACHE_DIR names another
-folder, JAX_ENABLE_COMPILATION_CACHE=0 keeps nothing. JAX is imported by what needs it
-only, so that this file costs nothing.
+JAX's own settings take precedence: JAX_COMPILATION_CACHE_DIR names another folder, and
+JAX_ENABLE_COMPILATION_CACHE=0 turns the cache off. Only the functions that need JAX
+import it, so importing this file is fast.
 """
 
 import contextlib
@@ -22,15 +22,16 @@ KERNEL_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
 
 def use_huge_pages() -> None:
-    """Starts this process again with malloc asking Linux for huge pages, where it can.
+    """Starts this process again so that malloc asks Linux for huge pages.
 
-    XLA's CPU client gives back what a program needs in between after every call, some
-    300 MB a step for a ResNet-20 at batch size 128, and takes it anew: 75,000 page
-    faults of 4 KiB, a quarter of the step; with pages of 2 MiB they are 300. glibc
-    (2.35 and later) reads the setting as a process starts only. Nothing happens where
-    it would change nothing (Linux gives huge pages to nobody, or to all), where the
-    user has set it (GLIBC_TUNABLES=glibc.malloc.hugetlb=0 does without), and in a
-    process that has imported JAX, which is not a command's alone.
+    XLA's CPU client frees the temporary memory of a program after every call: about
+    300 MB per step for a ResNet-20 at batch size 128. Allocating it again costs 75,000
+    page faults of 4 KiB, a quarter of the step; with pages of 2 MiB it costs 300. glibc
+    (2.35 and later) reads the setting only when a process starts.
+
+    The function does nothing if Linux gives huge pages to no program or to all, if the
+    user has set the option (GLIBC_TUNABLES=glibc.malloc.hugetlb=0 turns it off), or if
+    the process has already imported JAX and is thus not a command's own.
     """
     tunables = os.environ.get("GLIBC_TUNABLES", "")
     if sys.platform != "linux" or "jax" in sys.modules or HUGE_PAGES in tunables:
@@ -44,22 +45,22 @@ def use_huge_pages() -> None:
         "GLIBC_TUNABLES": ":".join(filter(None, [tunables, f"{HUGE_PAGES}=1"]))
     }
     sys.stdout.flush()
-    with contextlib.suppress(OSError):  # then it goes on as it is
+    with contextlib.suppress(OSError):  # then continue without huge pages
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)
 
 
 def cache_folder() -> Path:
-    """Where compiled programs are kept unless the user says otherwise."""
+    """Returns the default folder of the compilation cache."""
     base = os.environ.get("XDG_CACHE_HOME", "")
     root = Path(base) if os.path.isabs(base) else Path.home() / ".cache"
     return root / "cnn_jax" / "compilation"
 
 
 def use_cache() -> None:
-    """Keeps compiled programs for the next start, unless JAX was told what to do.
+    """Turns on the compilation cache, unless JAX's own settings configure it.
 
-    Call it before anything is compiled. Where the folder cannot be written, a line
-    on stderr says so and nothing is kept.
+    Call this before anything is compiled. If the folder cannot be written, a line on
+    stderr says so, and compiled programs are not kept.
     """
     import jax
 
@@ -71,11 +72,11 @@ def use_cache() -> None:
         return
     try:
         folder = cache_folder()
-        # Whoever can write there can have this user run anything.
+        # Whoever can write there can run any program as this user.
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as probe:
             probe.write(b"\0")
-    except (OSError, RuntimeError) as error:  # RuntimeError: there is no home
+    except (OSError, RuntimeError) as error:  # RuntimeError: no home
         reason = getattr(error, "strerror", None) or error
         place = getattr(error, "filename", None) or "the user's cache folder"
         print(
@@ -90,10 +91,10 @@ def use_cache() -> None:
 
 
 def trim(folder: Path, most: int) -> None:
-    """Removes programs, those unused for longest first, until they fit in `most` bytes.
+    """Removes the least recently used programs until the rest fits in `most` bytes.
 
-    JAX's own limit, `jax_compilation_cache_max_size`, needs a package more, a lock at
-    every access, and a folder that it alone has written.
+    JAX's own limit, `jax_compilation_cache_max_size`, needs another package, a lock at
+    every access, and a folder that only it has written.
     """
     found = []
     for path in folder.glob("*-cache"):
@@ -111,7 +112,7 @@ def trim(folder: Path, most: int) -> None:
 
 
 class Clock:
-    """Times a run up to its first step; made as the process starts."""
+    """A clock for the time up to the first step; made when the process starts."""
 
     def __init__(self) -> None:
         self._begun = time.perf_counter()
@@ -120,14 +121,14 @@ class Clock:
         self._running = self._listening = False
 
     def imported(self) -> None:
-        """Says that all the process has done was to import, if no run began yet."""
+        """Records the time so far as the time of imports, unless a run has begun."""
         if not self._listening:
             self._seconds = {"imports": time.perf_counter() - self._begun}
 
     def begin(self) -> None:
         """Starts the time of a run.
 
-        It started with the process if the run is the first one, and a command's.
+        If the run is the first one of a command, the time started with the process.
         """
         from jax import monitoring
 
@@ -140,7 +141,7 @@ class Clock:
 
     @contextlib.contextmanager
     def part(self, name: str) -> Iterator[None]:
-        """Adds the time of a block to the part `name`, while a run is starting."""
+        """Adds the time of a block to the part `name` if a run is starting."""
         begun = time.perf_counter()
         try:
             yield
@@ -150,9 +151,11 @@ class Clock:
                 self._seconds[name] = self._seconds.get(name, 0.0) + seconds
 
     def stop(self) -> dict[str, float] | None:
-        """The seconds of the whole start and of its parts; None but for the first call.
+        """Ends the time of a run's start; later calls return None.
 
-        What is in no part is the rest: devices, checkpoints, the step itself.
+        Returns:
+          The seconds of the whole start and of its parts. The parts leave out devices,
+          checkpoints and the step itself.
         """
         if not self._running:
             return None
@@ -169,7 +172,7 @@ class Clock:
 
 
 def union(spans: list[tuple[float, float]]) -> float:
-    """The time that spans cover; they may lie within each other."""
+    """Returns the length of the union of time spans, which may overlap."""
     total, reach = 0.0, float("-inf")
     for start, end in sorted(spans):
         total += max(end - max(start, reach), 0.0)
@@ -178,7 +181,7 @@ def union(spans: list[tuple[float, float]]) -> float:
 
 
 def line(seconds: dict[str, float]) -> str:
-    """`first step after 6.1 s: 2.3 s imports, 0.2 s data, 3.4 s compilation`."""
+    """Returns `first step after 6.1 s: 2.3 s imports, 0.2 s data, ...`."""
     parts = [f"{value:.1f} s {name}" for name, value in seconds.items()]
     return f"first step after {seconds['seconds']:.1f} s: {', '.join(parts[1:])}"
 

@@ -1,4 +1,4 @@
-"""The state of training: one pytree."""
+"""The training state, one pytree."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,28 +12,28 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from cnn_jax.training.freezing import EVERYTHING, Phase
 
-# Random numbers are derived, not stored: key(seed), stream, step.
+# Keys are derived from the seed, the stream and the step, and not stored.
 STREAMS = {"init": 0, "augment": 1, "dropout": 2}
 
 
 class State(flax.struct.PyTreeNode):
-    """Everything that changes from step to step, and that a checkpoint holds."""
+    """The values that change from step to step and that a checkpoint holds."""
 
-    step: Any  # int32 scalar; abstract while shapes are worked out
+    step: Any  # int32 scalar; abstract while tracing
     params: Any
     batch_stats: Any
     opt_state: Any
-    ema: Any  # moving averages of params and batch_stats; None where none are kept
+    ema: Any  # moving averages of params and batch_stats, or None
 
     def variables(self) -> dict[str, Any]:
-        """What evaluation applies: the averages where there are any."""
+        """Returns the variables for evaluation: the moving averages if they exist."""
         if self.ema is not None:
             return self.ema
         return {"params": self.params, "batch_stats": self.batch_stats}
 
 
 def stream(seed: int, name: str) -> jax.Array:
-    """The key of one kind of random numbers of the run."""
+    """Returns the key of a stream of random numbers, one of `STREAMS`."""
     return jax.random.fold_in(jax.random.key(seed), STREAMS[name])
 
 
@@ -47,18 +47,23 @@ def create(
     initial: Mapping[str, Any] | None = None,
     phase: Phase = EVERYTHING,
 ) -> State:
-    """A fresh state: float32 parameters drawn from the seed.
+    """Returns a state before the first step, with float32 parameters from the seed.
 
     Args:
-      phase: the optimizer has no memory for what rests in it.
-      initial: variables that take the place of those drawn, where it has any.
+      model: the network.
+      optimizer: the optimizer.
+      image_shape: the shape of an image.
+      seed: the seed of the run.
+      ema: whether the state keeps moving averages.
+      initial: variables that replace those drawn from the seed.
+      phase: the trained parameters; frozen ones get no optimizer state.
     """
 
     def init(initial: Mapping[str, Any]) -> State:
         variables = model.init(
             stream(seed, "init"), jnp.zeros((1, *image_shape)), train=False
         )
-        # What is replaced is never computed: the compiler leaves it out.
+        # The compiler leaves out the computation of replaced variables.
         variables = unflatten_dict(flatten_dict(variables) | flatten_dict(initial))
         params, statistics = variables["params"], variables.get("batch_stats", {})
         averages = {"params": params, "batch_stats": statistics}
@@ -74,5 +79,5 @@ def create(
 
 
 def parameter_count(params: Any) -> int:
-    """How many trainable parameters a tree holds."""
+    """Returns the number of parameters in a tree."""
     return sum(leaf.size for leaf in jax.tree.leaves(params))

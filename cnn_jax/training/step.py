@@ -1,4 +1,4 @@
-"""One step of training and one of evaluation, as seen by a single device."""
+"""The training step and the evaluation step, for a single device."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -31,13 +31,14 @@ def make_train_step(
     ema_decay: float | None,
     phase: Phase = EVERYTHING,
 ) -> Callable[[State, Batch], tuple[State, Pairs]]:
-    """The step `(state, batch) -> state, metrics`, to be mapped over the axis "batch".
+    """Returns the step `(state, batch) -> state, metrics`, mapped over axis "batch".
 
-    Gradients are averaged over the devices. So are the running batch statistics:
-    each device normalizes with its own (unless the model synchronizes them), and
-    the average of the running means is the running mean of the averages.
+    Gradients are averaged over the devices, and so are the running batch statistics.
+    Each device normalizes with its own statistics, unless the model synchronizes them.
+    (The average of running means is the running mean of the averages.)
 
-    What rests in the `phase` stays as it is, statistics too, and has no gradients.
+    Frozen parameters of the `phase` and their statistics do not change. They need no
+    gradients.
     """
 
     def step(state: State, batch: Batch) -> tuple[State, Pairs]:
@@ -72,12 +73,12 @@ def make_train_step(
         statistics = phase.keep(statistics, state.batch_stats)
         ema = state.ema
         if ema_decay is not None:
-            # The first averages reach back no further than the run does; else they
-            # would be mostly what the network was initialized with.
+            # A lower decay in the first steps keeps the average from being dominated
+            # by the initial parameters.
             decay = jnp.minimum(ema_decay, (1 + state.step) / (10 + state.step))
             new = {"params": params, "batch_stats": statistics}
             ema = optax.incremental_update(new, ema, 1 - decay)
-            # An average of equal values differs from them by rounding.
+            # Averages of frozen values would differ from them by rounding.
             ema = {kind: phase.keep(ema[kind], new[kind]) for kind in new}
         new_state = State(
             step=state.step + 1,
@@ -96,9 +97,9 @@ def make_train_step(
 def make_eval_step(
     model: nn.Module, task: Task, *, normalize: Callable[[jax.Array], jax.Array]
 ) -> Callable[[Any, Batch], tuple[Pairs, dict[str, jax.Array]]]:
-    """The step `(variables, batch) -> metrics, predictions`.
+    """Returns the step `(variables, batch) -> metrics, predictions`.
 
-    Metrics are summed over all devices; predictions are a row an example.
+    Metrics are summed over all devices; predictions have a row per example.
     """
 
     def step(variables: Any, batch: Batch) -> tuple[Pairs, dict[str, jax.Array]]:

@@ -1,4 +1,4 @@
-"""Where numbers and pictures go: metrics.jsonl, TensorBoard, the console."""
+"""Writes metrics and images to metrics.jsonl, TensorBoard and the console."""
 
 import contextlib
 import os
@@ -22,41 +22,41 @@ from cnn_jax.training.metrics_log import MetricsLog
 
 MARKUP = re.compile(r"[&<>|*`~\\\[\]]|\b_|_\b")
 SECONDS_BETWEEN_LINES = 5.0
-EVENTS = "events"  # how the names of TensorBoard's files begin
-ACCURACIES = ("train/accuracy", "train/pixel_accuracy")  # of those that tasks measure
+EVENTS = "events"  # prefix of the names of TensorBoard's files
+ACCURACIES = ("train/accuracy", "train/pixel_accuracy")  # shown as percentages
 
 
 class Log:
-    """Writes a run's metrics.jsonl and TensorBoard events.
+    """A writer of a run's metrics.jsonl and TensorBoard events.
 
-    Events are written by the caller's thread, so that a full disk ends the run
-    and not, silently, its record.
+    The caller's thread writes the events, so that a full disk raises an error instead
+    of silently ending the log.
 
     Args:
       workdir: the run's folder.
-      step: where the run goes on from. What was written for later steps by a run
-        that was killed is taken back.
-      mark: of the lines that stood in metrics.jsonl at that step.
+      step: the step from which the run starts or resumes. Metrics that a killed run
+        wrote for later steps are removed.
+      mark: the size and checksum of metrics.jsonl at that step; None if unknown.
     """
 
     def __init__(self, workdir: Path, step: int, mark: Mapping[str, int] | None = None):
         self._workdir = workdir
         self._lines = MetricsLog(workdir, step, mark)
         if not step:
-            # A run that was killed before its first checkpoint: all of its events are
-            # written again, and readers would show texts and pictures twice.
+            # The run may have been killed before its first checkpoint. It writes all
+            # events again, and readers would show texts and images twice.
             for path in workdir.glob(f"{EVENTS}.out.tfevents.*"):
                 path.unlink()
         with self._writing():
             self._events = EventsWriter(str(workdir / EVENTS), f".{os.getpid()}")
-        # TensorBoard drops the events of this step and of later ones in earlier files;
-        # one that is open has read those that are removed.
+        # On this event TensorBoard drops events of this and later steps in earlier
+        # files. An open TensorBoard has read the removed files too.
         first = step + 1 if step else 0
         self._event(first, session_log=SessionLog(status=SessionLog.START))
 
     @property
     def complaint(self) -> str | None:
-        """What was found damaged in metrics.jsonl."""
+        """A line about damage in metrics.jsonl; None without damage."""
         return self._lines.complaint
 
     def mark(self) -> dict[str, int]:
@@ -67,14 +67,15 @@ class Log:
         return self
 
     def __exit__(self, kind, error, traceback) -> None:
-        # Of several errors the first one is shown.
+        # If several errors occur, the first one is shown.
         hidden = () if error is None else (OSError, UserError)
         with contextlib.suppress(*hidden), contextlib.ExitStack() as stack:
-            # The stack calls all three, the last one first.
+            # The stack calls all three in reverse order.
             for end in (self._lines.close, self._close_events, self.flush):
                 stack.callback(end)
 
     def _writing(self) -> contextlib.AbstractContextManager[None]:
+        """Turns errors of writing into a `UserError`."""
         return disk.writing(f"TensorBoard events to {self._workdir}")
 
     def _close_events(self) -> None:
@@ -82,35 +83,35 @@ class Log:
             self._events.close()
 
     def flush(self) -> None:
-        """Brings everything written so far to the disk."""
+        """Flushes everything written so far to the disk."""
         self._lines.flush()
         with self._writing():
             self._events.flush()
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        """A line of metrics.jsonl and a point in each of TensorBoard's charts."""
+        """Writes a line of metrics.jsonl, and a point in each TensorBoard chart."""
         self._lines.write(strict_json.dumps({"step": step, **values}))
         for name, value in values.items():
             self._event(step, summary=summary.scalar(name, value))
         self.flush()
 
     def image(self, step: int, name: str, picture: np.ndarray) -> None:
-        """A picture, uint8 (height, width, 3)."""
+        """Writes an image, uint8 (height, width, 3)."""
         self._event(step, summary=summary.image(name, picture, dataformats="HWC"))
 
     def text(self, step: int, name: str, markdown: str) -> None:
-        """Markdown, as TensorBoard shows it."""
+        """Writes a text in Markdown."""
         self._event(step, summary=summary.text(name, markdown))
 
     def histograms(self, step: int, values: Mapping[str, np.ndarray]) -> None:
-        """The distribution of each array's finite values."""
+        """Writes a histogram of each array's finite values."""
         for name, array in values.items():
             finite = array[np.isfinite(array)]
             if finite.size:
                 self._event(step, summary=summary.histogram(name, finite, bins=30))
 
     def hparams(self, values: Mapping[str, Any], metrics: Sequence[str]) -> None:
-        """The run's row in TensorBoard's HParams table, and its result columns."""
+        """Writes the run's row in TensorBoard's HParams table."""
         values = {
             key: value
             if isinstance(value, bool | int | float)
@@ -126,19 +127,19 @@ class Log:
 
 
 def cell(value: Any) -> str:
-    """Returns a value as text in a Markdown table, where no character is markup."""
+    """Returns a value as text for a Markdown table, with all markup escaped."""
     return MARKUP.sub(lambda found: f"&#{ord(found[0])};", names.text(str(value)))
 
 
 class Console:
-    """A progress bar, or a line every few seconds where the output is no terminal.
+    """A progress bar; a line every few seconds if the output is not a terminal.
 
     Args:
-      total: steps of the whole run.
-      step: where it starts.
-      steps_per_epoch: to count epochs.
-      batch_size: to tell the time left from the examples a second.
-      enabled: False on all hosts but the first.
+      total: the number of steps of the whole run.
+      step: the step from which the run starts or resumes.
+      steps_per_epoch: the number of steps per epoch, to count epochs.
+      batch_size: examples per step, to estimate the remaining time.
+      enabled: if False, prints nothing, as on all hosts but the first.
     """
 
     def __init__(
@@ -172,18 +173,18 @@ class Console:
         self._bar.close()
 
     def say(self, text: str) -> None:
-        """A line of its own."""
+        """Prints a line."""
         if not self._enabled:
             return
         try:
             tqdm.write(text, file=sys.stderr)
             sys.stderr.flush()
         except BrokenPipeError:
-            # Whoever read along (`... | head`) has left; the run goes on.
+            # The reader of the output (`... | head`) has ended; the run continues.
             self._enabled = False
 
     def step(self, step: int) -> None:
-        """Counts a step on the bar."""
+        """Moves the bar to a step."""
         self._bar.update(step - self._bar.n)
 
     def training(self, step: int, row: Mapping[str, float]) -> None:

@@ -46,7 +46,7 @@ def subject_of(**overrides):
 
 def test_an_optimizer_that_it_has_not():
     subject = subject_of(**{"optimizer.name": "adamw"})
-    with pytest.raises(NoPeer, match="has the optimizer sgd only"):
+    with pytest.raises(NoPeer, match="has only the optimizer sgd"):
         flax_peer.Peer(subject, {})
 
 

@@ -56,7 +56,7 @@ def test_pages(small, tmp_path, capsys):
     for row in content["results"]:
         assert f"{row['step_ms']:.2f}" in page
     assert content["device"]["processor"] in page and "growth.png" in page
-    assert "has residual networks, and no nin" in capsys.readouterr().err
+    assert "has only residual networks, not nin" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("networks", [suite.CPU, suite.ACCELERATOR])

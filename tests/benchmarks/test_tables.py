@@ -47,8 +47,8 @@ def test_one_network():
         "resnet20 on 32x32x3, float32",
         "1 x cpu; 2 cores of AMD EPYC",
         "python 3.11, jax 0.10",
-        "samples: 3 to warm up, 3-20 timed, of 1 step each, their median and where the "
-        "middle 80% lie; peak of a matrix product: 2,000 GFLOP/s",
+        "samples: 3 to warm up, 3-20 timed, of 1 step each; shown are the median and "
+        "the range of the middle 80%; peak of a matrix product: 2,000 GFLOP/s",
     ]
     assert cells(lines[-2]) == ["train", "128", "12.3", *COLUMNS]
     assert cells(lines[-1])[:2] == ["infer", "8"]

@@ -48,7 +48,7 @@ def test_it_has_as_many_threads_as_there_are_processors(torch, monkeypatch):
 
 @pytest.mark.parametrize(
     ("backend", "words"),
-    [("tpu", "not on a tpu"), ("gpu", "this PyTorch finds no GPU, and JAX uses one")],
+    [("tpu", "not on a tpu"), ("gpu", "PyTorch finds no GPU, but JAX uses one")],
 )
 def test_it_has_no_such_device(backend, words, torch, monkeypatch):
     monkeypatch.setattr(jax, "default_backend", lambda: backend)

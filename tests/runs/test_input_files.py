@@ -1,4 +1,4 @@
-"""The user's files, as a run's network takes them."""
+"""Readers that turn the user's files into inputs of a run's network."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -113,7 +113,11 @@ def test_a_run_of_one_picture_takes_no_other(content, photo, monkeypatch):
     only = input_files.styled(RUN, CONFIG, OnePicture(), own, None)
     np.testing.assert_array_equal(only(file).network, pair[0, 0])
     other, _ = photo("other.png", (8, 8, 3))
-    with pytest.raises(UserError, match=r"runs/x changed one picture, mine\.png"):
+    with pytest.raises(
+        UserError, match=r"runs/x was trained to change one picture, mine\.png"
+    ):
         only(other)
-    with pytest.raises(UserError, match="no other: the picture given needs a run"):
+    with pytest.raises(
+        UserError, match="no other: train another run for the picture given"
+    ):
         only(other.read_bytes())

@@ -44,14 +44,14 @@ def test_a_bad_file_is_found_before_anything_is_computed(made, write_digits):
 
 def test_a_style_for_a_network_that_takes_none(made, write_digits):
     files, _ = write_digits(1)
-    with pytest.raises(UserError, match="knows no style but its own: leave out --st"):
+    with pytest.raises(UserError, match="has one fixed style: leave out --st"):
         loaded.load(made.workdir, style=files[0])
 
 
 def test_pictures_of_which_the_run_saw_a_part(values, tmp_path, few_digits):
     config = resolve(values(data={"keep_pixels": 0.5}))
     config_json.describe(tmp_path, config, few_digits, {})
-    with pytest.raises(UserError, match=r"sees a part .* \(data\.keep_pixels\)"):
+    with pytest.raises(UserError, match=r"on a part of .* \(data\.keep_pixels\)"):
         loaded.load(tmp_path)
 
 

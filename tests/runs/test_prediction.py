@@ -117,7 +117,7 @@ def test_each_file_has_a_target_of_its_own(tmp_path):
 def test_a_target_is_never_the_picture_itself(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path)
     for folder in (tmp_path, tmp_path / "link", tmp_path / "link" / ".." / tmp_path):
-        with pytest.raises(UserError, match="has the pictures themselves"):
+        with pytest.raises(UserError, match="holds the input pictures"):
             prediction.targets_of([(tmp_path / "a.jpg", Path("a.jpg"))], folder)
 
 

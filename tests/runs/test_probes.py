@@ -47,9 +47,9 @@ def test_a_probe_needs_weights(made, values):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"label_kind": "pixels"}, "these have one label a pixel"),
-        ({"classes": ("a",)}, "needs two classes at least"),
-        ({"unseen": ("c",)}, "nobody in this test split was trained on"),
+        ({"label_kind": "pixels"}, "these images have"),
+        ({"classes": ("a",)}, "needs at least two classes"),
+        ({"unseen": ("c",)}, "only identities without training images"),
     ],
 )
 def test_data_that_cannot_be_probed(change, words, made, monkeypatch):

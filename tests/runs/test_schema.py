@@ -28,7 +28,7 @@ def test_readers_of_ours_that_disagree_are_found_at_import(monkeypatch):
     # Of a thing of a user's it is the user's mistake.
     values = default().to_dict()
     values["optimizer"]["name"] = "other"
-    with pytest.raises(UserError, match="rename the one that is yours"):
+    with pytest.raises(UserError, match="rename the key in your code"):
         schema(values)
 
 

@@ -72,7 +72,7 @@ def test_no_difference_is_claimed_where_zero_is_within(make):
     found, rows = make({"base": [0.5, 0.6, 0.7], "diverges": [0.52, 0.59, 0.72]})
     (line,) = words(found, rows)
     assert line == (
-        "* diverges: no difference to base is shown (95% interval: -3.30 to +5.30)."
+        "* diverges: no significant difference to base (95% interval: -3.30 to +5.30)."
     )
 
 
@@ -84,8 +84,8 @@ def test_several_arms_need_more_to_be_claimed(make):
     assert "above base" in words(found, rows)[0]
     found, rows = make({"base": base, "wider, by half": base[::-1], "diverges": better})
     assert words(found, rows)[1] == (
-        "* diverges: 2.13 points above base (95% interval: +0.13 to +4.14), which by "
-        "itself would count, but among 2 comparisons may be chance (p = 0.089)."
+        "* diverges: 2.13 points above base (95% interval: +0.13 to +4.14), "
+        "significant by itself, but not among 2 comparisons (p = 0.089)."
     )
 
 
@@ -98,7 +98,8 @@ def test_an_arm_that_is_compared_to_another_one(make):
     *_, summary = report.summarize(found, rows)
     assert summary.difference.mean == pytest.approx(-0.075)
     assert (
-        "* diverges: no difference to wider, by half is shown" in words(found, rows)[1]
+        "* diverges: no significant difference to wider, by half"
+        in words(found, rows)[1]
     )
     table = report.table(found, report.summarize(found, rows), "github").splitlines()
     assert " difference |" in table[0]
@@ -129,7 +130,7 @@ def test_arms_that_are_crossed(make, tmp_path):
     lines = table.splitlines()
     cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
     assert cells[0] == ["test/accuracy", "head", "all"]
-    assert cells[2:] == [["1%", "60.00% +- 14.14", "10.00%"], ["5%", "", ""]]
+    assert cells[2:] == [["1%", "60.00% ± 14.14", "10.00%"], ["5%", "", ""]]
     (tmp_path / "out").mkdir()
     report.write(found, rows, tmp_path / "out")
     assert "](grid.png)" in (tmp_path / "out" / "report.md").read_text()
@@ -166,7 +167,7 @@ def test_only_common_seeds_are_compared(make):
 def test_what_is_written(make, tmp_path):
     found, rows = make({"base": [0.5, 0.6, 0.7], "diverges": [0.4, 0.5]})
     text = report.write(found, rows, tmp_path)
-    assert "60.00% +- 10.00" in text and "100" in text and "1,000" in text
+    assert "60.00% ± 10.00" in text and "100" in text and "1,000" in text
     page = (tmp_path / "report.md").read_text()
     assert page.startswith("# rates\n\nDoes the rate matter?\n\n    python -m")
     assert "Seeds 0, 1, 2, 3; digits; 10 steps; 1 x cpu; 2 cores of a processor" in page
@@ -182,8 +183,8 @@ def test_what_is_written(make, tmp_path):
 
 
 def test_a_metric_that_is_no_share():
-    assert report._plus_minus("test/psnr", 31.2345, 0.456) == "31.23 +- 0.46"
-    assert report._plus_minus("test/mean_iou", 0.91234, 0.0123) == "91.23% +- 1.23"
+    assert report._plus_minus("test/psnr", 31.2345, 0.456) == "31.23 ± 0.46"
+    assert report._plus_minus("test/mean_iou", 0.91234, 0.0123) == "91.23% ± 1.23"
 
 
 def test_another_split_has_a_column(make):
@@ -207,7 +208,7 @@ def test_another_split_has_a_column(make):
     ).splitlines()
     names, values = ([c.strip() for c in row.split("|")] for row in (header, base))
     cells = dict(zip(names, values, strict=True))
-    assert cells["moved/accuracy"] == "30.00% +- 7.07"
+    assert cells["moved/accuracy"] == "30.00% ± 7.07"
     assert "moved/loss" not in cells and "best/test/accuracy" not in cells
 
 

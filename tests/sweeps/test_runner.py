@@ -92,13 +92,13 @@ def test_a_signal_ends_a_sweep_when_its_runs_have_ended(tmp_path, capsys):
             [run_of("a"), run_of("b")], launch, workdir=tmp_path, at_once=1, done=0
         )
     assert stopped.value.code == 128 + signal.SIGTERM and started == ["a/seed0"]
-    assert capsys.readouterr().err.endswith("the same command goes on from here.\n")
+    assert capsys.readouterr().err.endswith("run the same command again to continue.\n")
 
 
 def test_one_sweep_in_a_folder(tmp_path):
     with runner._alone(tmp_path):
         inner = runner._alone(tmp_path)
-        with pytest.raises(UserError, match="another sweep is under way in"), inner:
+        with pytest.raises(UserError, match="another sweep runs in"), inner:
             pytest.fail("both are in it")
     with runner._alone(tmp_path):  # it has ended
         pass

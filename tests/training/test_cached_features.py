@@ -113,12 +113,12 @@ def test_what_stands_in_the_way(dataset):
     assert reason(plan=plan_of(plain, "head|stage2.*")) == reason(plan=None)
     assert reason(augmented=True) == "images are augmented"
     mlp = models.create("mlp", num_classes=CLASSES)
-    assert "no map" in reason(mlp, plan_of(mlp))
+    assert "no feature maps" in reason(mlp, plan_of(mlp))
     small = {"width": 4, "stage_sizes": (1, 1), "stem": "small"}
     deep = models.create("resnet18", num_classes=CLASSES, **small)
     assert reason(deep, plan_of(deep)) is None
     deep = models.create("resnet18", num_classes=CLASSES, stochastic_depth=0.5, **small)
-    assert "draws at random" in reason(deep, plan_of(deep))
+    assert "uses random numbers" in reason(deep, plan_of(deep))
     large = dataset.splits["train"]
     large = Arrays(np.broadcast_to(large.images[:1], (10**7, *SHAPE)), large.labels)
     large = dataclasses.replace(dataset, splits={"train": large})
@@ -154,7 +154,7 @@ def test_maps_before_the_head_are_computed_once(frozen):
     found, said = cached_features.with_features(*frozen())
     shapes = {role: split.features.shape for role, split in found.splits.items()}
     assert shapes == {"train": (24, 8, 8, 2), "test": (20, 8, 8, 2)}
-    assert said == "the maps before the head are computed once: 0.0 MiB"
+    assert said == "the feature maps before the head are cached: 0.0 MiB"
     assert isinstance(found.splits["train"], Arrays)
 
 

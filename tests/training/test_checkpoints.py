@@ -455,7 +455,7 @@ def test_a_newer_checkpoint_says_which_is_the_best(tmp_path):
         (tmp_path / f"c/{step}/progress/metadata").write_text("{}")
         with (
             open_in(tmp_path / "c", read_only=True) as checkpoints,
-            pytest.raises(UserError, match="Which checkpoint is the best is not known"),
+            pytest.raises(UserError, match="best checkpoint is therefore unknown"),
         ):
             checkpoints.best_step()
 

@@ -181,7 +181,7 @@ def test_a_signal_ends_a_run_after_its_step(number, train, told, seen):
         train(at, **EVERY)
     assert stop.value.code == 128 + number and seen.saved == [2]
     assert steps_of(told, "say")[-1] == (
-        f"{number.name}: saved step 2 of 6; the same command goes on from there."
+        f"{number.name}: saved step 2 of 6; run the same command again to resume."
     )
     first, seen.batches[:], told[:] = list(seen.batches), [], []
     results = train(**EVERY)
@@ -204,7 +204,7 @@ def test_a_signal_in_the_last_step_ends_a_complete_run(train):
 @pytest.mark.parametrize(
     ("every", "words"),
     [
-        (1, "The last good checkpoint is that of step 2 in"),  # 3 gives this very loss
+        (1, "The last good checkpoint is of step 2 in"),  # 3 gives this very loss
         (3, "There is no good checkpoint"),
         (100, "There is no good checkpoint"),
     ],

@@ -52,8 +52,8 @@ def test_a_bad_line_does_not_stop_a_run(bad, path):
     left, complaint = rewind(path, 4)
     assert left == path.read_bytes() == (LINES[0] + LINES[1]).encode()
     assert complaint == (
-        f"{path} is not as the run wrote it: "
-        "1 line cannot be read, and will be left out."
+        f"{path} differs from what the run wrote: "
+        "1 line cannot be read and will be removed."
     )
 
 
@@ -93,7 +93,7 @@ def test_every_flipped_bit_is_noticed_as_a_run_goes_on(path, mark):
         damaged[place // 8] ^= 1 << place % 8
         path.write_bytes(damaged)
         left, complaint = rewind(path, 4, mark)
-        assert complaint.startswith(f"{path} is not as the run wrote it: ")
+        assert complaint.startswith(f"{path} differs from what the run wrote: ")
         assert all(json.loads(line)["step"] <= 4 for line in left.splitlines())
     path.unlink()
     assert rewind(path, 4, mark)[1]

@@ -130,5 +130,7 @@ def test_the_best_is_the_latest_of_equals():
 
 
 def test_a_test_that_measured_nothing():
-    with pytest.raises(UserError, match="test/accuracy cannot be measured: nothing in"):
+    with pytest.raises(
+        UserError, match="test/accuracy cannot be measured: no label in"
+    ):
         Progress({}, BEST).tested(3, {"test/loss": 0.5})

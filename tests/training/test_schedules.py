@@ -113,7 +113,7 @@ def test_the_warm_up_is_shorter_than_the_run(name):
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda peak, steps: peak, "it returned float, and no function of the step"),
+        (lambda peak, steps: peak, "it returned float, not a function of the step"),
         (lambda peak: None, "takes 1 positional argument"),
         (lambda peak, steps: lambda step: 1 / 0, "ZeroDivisionError"),
         (lambda peak, steps: lambda step: peak / steps, ""),

@@ -166,7 +166,7 @@ def test_the_augmentation_is_that_of_the_labels(training_of):
         ({"optimizer": {"momentum": 1.5}}, r"optimizer\.momentum"),
         (
             {"optimizer": {"reinitialize": "head"}},
-            r"reinitialize draws anew what config\.model\.init_from would give",
+            r"reinitialize replaces parameters from config\.model\.init_from",
         ),
         ({"optimizer": {"freeze": ".*"}}, "leave no parameter to train"),
     ],
@@ -290,7 +290,7 @@ def test_batch_normalization_that_does_not_see_one_value_is_not_refused():
                 "optimizer__unfreeze_every_steps": "9",
                 "train__steps": "9",
             },
-            "trained from step 9, and the run has 9",
+            "trained from step 9, but the run has 9",
         ),
     ],
 )
@@ -353,5 +353,5 @@ def test_a_frozen_normalization_uses_no_batch(
     if fits:
         setup.check_normalization(training)
         return
-    with pytest.raises(UserError, match="block/norm is frozen, and would normalize"):
+    with pytest.raises(UserError, match="block/norm is frozen, but would normalize"):
         setup.check_normalization(training)
