@@ -65,7 +65,7 @@ def numbers(
     title: str,
     *,
     boxes: Sequence[tuple[int, int, int, int, str]] = (),
-    shade: str = "Greys",
+    shade: str = "gray",
     limit: float | None = None,
     digits_after: int = 0,
 ) -> None:
