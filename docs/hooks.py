@@ -4,11 +4,13 @@ GitHub renders `$a+b$` and `$$a+b$$` by itself. Here they become MathML, which b
 draw without a script.
 """
 
+import posixpath
 import re
 from pathlib import Path
 
 from latex2mathml.converter import convert
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).parents[1]
 # Pages that lie outside of docs/, and their addresses.
@@ -35,8 +37,17 @@ def on_files(files: Files, config: object) -> Files:
     return files
 
 
-def on_page_markdown(markdown: str, **_: object) -> str:
-    """Returns a page with its formulas as MathML; code stays as it is."""
+def on_page_markdown(markdown: str, page: Page, **_: object) -> str:
+    """Returns a page with its formulas as MathML; code stays as it is.
+
+    Links to the pages from elsewhere lead to their addresses.
+    """
+    folder = posixpath.dirname(page.file.src_uri)
+    for source, address in ELSEWHERE.items():
+        link = posixpath.relpath(source, posixpath.join("docs", folder))
+        markdown = markdown.replace(
+            f"]({link}", f"]({posixpath.relpath(address, folder)}"
+        )
     parts = CODE.split(markdown)
     for i in range(0, len(parts), 2):
         parts[i] = BLOCK.sub(
