@@ -76,9 +76,9 @@ def test_a_model_of_the_user(their_nets, call):
 
 def test_markdown_explains(call):
     code, out, _ = call("summary", "--model=lenet5", "--format=markdown")
-    assert code == 0 and "(5*5*1*6) + 6 = 156" in out
+    assert code == 0 and r"(5\*5\*1\*6) + 6 = 156" in out
     code, out, _ = call("summary", "--config=configs/mlp.py", "--format=markdown")
-    assert code == 0 and "Flatten to 1D; 8*8*1 = 64" in out
+    assert code == 0 and r"Flatten to 1D; 8\*8\*1 = 64" in out
 
 
 @pytest.mark.parametrize(

@@ -311,7 +311,9 @@ def render(table: Table, format: str = "table") -> str:
         cells = [name, row.kind if markdown else row.type, shape_text(row.output_shape)]
         cells += [row.parameters, row.macs, field_text(row.receptive_field)]
         cells += ["-" if row.training_only else memory_text(row.memory)]
-        rows.append([*cells, row.explanation] if markdown else cells)
+        # Markdown would take asterisks of a formula for emphasis.
+        explanation = row.explanation.replace("*", r"\*")
+        rows.append([*cells, explanation] if markdown else cells)
     total = [
         "total" + TRACED * table.traced,
         "",

@@ -149,7 +149,7 @@ def _row(summary: Summary) -> list[str]:
         field
         if field == "-"
         else f"{field} / {costs.field_text(summary.output_stride)}",
-        published.source,
+        published.source.replace("*", r"\*"),  # for Markdown; the table leaves it out
     ]
 
 

@@ -5,8 +5,9 @@ ends a save with an error instead of blocking it.
 """
 
 import contextlib
+import logging
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,18 @@ from cnn_jax.core.orbax_paths import orbax_path
 from cnn_jax.training import checkpoint_notes, parallel
 
 TEMPORARY = ".orbax-checkpoint-tmp"  # marks folders that are no complete step
+
+
+@contextlib.contextmanager
+def _errors_alone() -> Iterator[None]:
+    """Keeps Orbax from warning that a manager is read only, as it was asked to be."""
+    logger = logging.getLogger("absl")
+    level = logger.level
+    logger.setLevel(max(level, logging.ERROR))
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 class Manager(ocp.CheckpointManager):
@@ -33,20 +46,21 @@ class Manager(ocp.CheckpointManager):
         deleter = _Deleter(directory)
         if not read_only:
             deleter.finish()
-        super().__init__(
-            orbax_path(directory),
-            item_names=("state", "progress"),
-            options=ocp.CheckpointManagerOptions(
-                read_only=read_only,
-                create=not read_only,
-                # Threads would wait up to five minutes for a folder that is created in
-                # the background, even if its creation has failed.
-                async_options=ocp.options.AsyncOptions(
-                    create_directories_asynchronously=False
+        with _errors_alone() if read_only else contextlib.nullcontext():
+            super().__init__(
+                orbax_path(directory),
+                item_names=("state", "progress"),
+                options=ocp.CheckpointManagerOptions(
+                    read_only=read_only,
+                    create=not read_only,
+                    # Threads would wait up to five minutes for a folder that is created
+                    # in the background, even if its creation has failed.
+                    async_options=ocp.options.AsyncOptions(
+                        create_directories_asynchronously=False
+                    ),
+                    **options,
                 ),
-                **options,
-            ),
-        )
+            )
         # Orbax's own option `todelete_subdir` renames a step but never deletes it.
         self._checkpoint_deleter = deleter
 

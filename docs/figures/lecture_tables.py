@@ -27,12 +27,8 @@ def text(name: str) -> str:
 
 
 def summary(model: str) -> str:
-    """Returns the layers of a network in its published setting.
-
-    Asterisks are escaped: Markdown would take those of a formula for emphasis.
-    """
-    table = costs.render(overview.published_table(model), "markdown")
-    return table.replace("*", r"\*")
+    """Returns the layers of a network in its published setting."""
+    return costs.render(overview.published_table(model), "markdown")
 
 
 def experiment(name: str) -> str:

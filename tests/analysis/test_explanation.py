@@ -109,7 +109,8 @@ def test_alexnet_reads_like_the_lectures_table(table_of):
     lines = costs.render(table, "markdown").splitlines()
     for line, row in zip(lines[2:], LECTURE, strict=False):
         cells = [cell.strip() for cell in line.strip("|").split("|")]
-        assert cells[0] == row[0] and cells[1] == row[1] and cells[-1] == row[-1]
+        assert cells[0] == row[0] and cells[1] == row[1]
+        assert cells[-1].replace(r"\*", "*") == row[-1]
         assert cells[2] == costs.shape_text(row[2])
         assert cells[3] == f"{row[3]:,}"
 

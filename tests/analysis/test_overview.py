@@ -84,7 +84,7 @@ def test_rows_of_text(summaries):
         "torchvision",
     ]
     assert cells(summaries, "drn_c_26")[3] == "21,126,584"
-    assert cells(summaries, "preactresnet")[3] == "-"
+    assert cells(summaries, "resnet56")[3] == "-"
     assert cells(summaries, "r3d_18")[6] == "109x219x219 / 8x16x16"
     assert cells(summaries, "mlp")[6] == "-"
 

@@ -122,6 +122,12 @@ def test_the_best_and_the_last_are_kept(scores, keep, kept, best, tmp_path):
             assert_same(found, small(step))
 
 
+def test_reading_is_silent(three, caplog):
+    with caplog.at_level("WARNING"), open_in(three, read_only=True) as checkpoints:
+        assert checkpoints.steps()
+    assert not caplog.records
+
+
 def test_a_run_that_goes_on_still_knows_the_best(three):
     with open_in(three, keep=1) as checkpoints:
         checkpoints.save(4, small(4), {}, {METRIC: 0.5})
