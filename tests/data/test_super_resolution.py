@@ -43,9 +43,11 @@ def test_luma_of_pictures(pictures):
 
 
 def test_pictures_smaller_than_the_scale(pictures, tmp_path, write):
-    with pytest.raises(UserError, match=r"data\.scale is 9, and a picture has 8 pix"):
+    with pytest.raises(
+        UserError, match=r"data\.scale is 9, and a picture has only 8 pix"
+    ):
         data.load("super_resolution", scale=9)
     write(tmp_path / "tiny" / "1.png", size=(1, 3))
-    with pytest.raises(UserError, match=r"a picture has 1 pixels on a side"):
+    with pytest.raises(UserError, match=r"a picture has only 1 pixels on a side"):
         tiny = str(tmp_path / "tiny")
         data.load("super_resolution", dir=str(pictures), test_dir=tiny, image_size=8)

@@ -78,7 +78,10 @@ def test_keys_are_those_of_ours_and_of_those_named(outside):
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (["a_user.Invert", "a_user.SameKey"], "SameKey has a key 'inverted', which is"),
+        (
+            ["a_user.Invert", "a_user.SameKey"],
+            "SameKey has a key 'inverted', which another",
+        ),
         (["a_user.number"], "'a_user.number' is 3; it must be a subclass of"),
         (["a_user.None_"], "augmentation 'a_user.None_': there is no 'None_' in"),
         (["invert"], "unknown augmentation 'invert'"),
