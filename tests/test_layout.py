@@ -25,6 +25,7 @@ WHOLE = {
     "test_layout.py": "where tests are",
     "test_lecture_pages.py": "the pages of docs/lecture",
     "test_mistakes.py": "what bad input gets",
+    "test_notebooks.py": "the notebooks of docs/notebooks/",
     "test_package.py": "the wheel",
     "test_program.py": "the files of configs/, and every command on a run",
     "test_resume.py": "runs that were ended and go on",
