@@ -64,7 +64,7 @@ def test_a_group_of_processors_makes_a_slot(each, cores, machine):
 
 def test_more_processors_than_there_are(machine):
     machine("cpu", cores=5)
-    with pytest.raises(UserError, match="--cores_per_run=6: there are only 5 processors"):
+    with pytest.raises(UserError, match="=6: there are only 5 processors"):
         local.slots(6)
 
 
