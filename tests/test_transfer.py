@@ -126,7 +126,7 @@ def test_the_normalization_travels(source, done, call, tmp_path):
     assert "is complete" in done("main", *arguments)
     out = done("main", *arguments, "--config.data.normalization=half", "--overwrite")
     assert f"warning: {source} expects images normalized by mean (0." in out
-    assert "means (0.500) and (0.500)" in out
+    assert "uses (0.500) and (0.500)" in out
     assert config_json.read(tmp_path / "run").dataset.mean == (0.5,)
 
 
