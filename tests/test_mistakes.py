@@ -163,25 +163,28 @@ def test_a_config_that_cannot_be(arguments, parts, train):
         (
             ["--config=configs/segmentation.py", "--config.task.name=classification"],
             [
-                "classification learns one label an image",
-                "scenes has one label a pixel",
+                "classification learns one label per image",
+                "scenes has one label per pixel",
             ],
         ),
         (
             ["--config=configs/mlp.py", "--config.task.name=segmentation"],
-            ["segmentation learns one label a pixel", "digits has one label an image"],
+            [
+                "segmentation learns one label per pixel",
+                "digits has one label per image",
+            ],
         ),
         (
             ["--config=configs/segmentation.py", "--config.model.head=gap"],
-            ["gives one row of logits an image: take head=fcn"],
+            ["gives one row of logits per image: take head=fcn"],
         ),
         (
             ["--config=configs/segmentation.py", "--config.model.name=mlp"],
-            ["gives one row of logits an image: take another network"],
+            ["gives one row of logits per image: take another network"],
         ),
         (
             ["--config=configs/resnet.py", "--config.model.head=fcn"],
-            ["gives one row of logits a pixel: take head=gap,"],
+            ["gives one row of logits per pixel: take head=gap,"],
         ),
         (
             ["--config=configs/segmentation.py", "--config.model.name=googlenet"],

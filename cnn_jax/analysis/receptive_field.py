@@ -140,7 +140,7 @@ def _call(eqn, operands):
 
 
 def _spelled_out(eqn, operands):
-    """Returns the extents of a `kernels.convolution` primitive, from its XLA form."""
+    """Returns what a convolution of `kernels` sees, from XLA's form of the call."""
     function = partial(convolution.XLA[eqn.primitive], **eqn.params)
     return _run(jax.make_jaxpr(function)(*[v.aval for v in eqn.invars]).jaxpr, operands)
 

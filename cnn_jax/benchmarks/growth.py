@@ -136,7 +136,7 @@ def markdown(found: Sequence[Row]) -> str:
 
 
 def plot(found: Sequence[Row], path: Path) -> None:
-    """Plots time and memory along each axis, on log-log axes, into a file."""
+    """Plots time and memory against batch size, depth and so on, into a file."""
     from matplotlib.figure import Figure
 
     axes = by_axis(found)

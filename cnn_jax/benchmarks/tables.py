@@ -75,7 +75,7 @@ PEER_HEADERS = ("peer's ms", "peer's 10-90%", "ratio", "of the best")
 
 
 def columns(result: Result) -> list[str]:
-    """Returns the cells under `HEADERS`."""
+    """Returns a row of the table: the texts of a result under `HEADERS`."""
     return [
         f"{result['step_ms']:.2f}",
         f"{result['step_ms_p10']:.2f}-{result['step_ms_p90']:.2f}",

@@ -22,7 +22,7 @@ class Fact:
 
     Attributes:
       value: the value that needs are compared with.
-      words: the predicate of a sentence about the part: "has one label a pixel".
+      words: the predicate of a sentence about the part: "has one label per pixel".
       changes: for other values, the change that makes the part give them: "take
         head=fcn".
     """
@@ -39,7 +39,7 @@ class Need:
     Attributes:
       fact: the fact's name.
       accepted: the accepted values: a set, a `ranges.Range`, `AllBut` or `Holding`.
-      words: the predicate of a sentence about the part: "learns one label a pixel".
+      words: the predicate of a sentence about the part: "learns one label per pixel".
       advice: the advice to the user, unless the fact's own `changes` give one.
     """
 

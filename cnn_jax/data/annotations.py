@@ -112,7 +112,7 @@ def pascal_voc(
 
 
 def _listed(path: Path, annotated: Collection[str]) -> list[str]:
-    """Returns the names in a list of Pascal VOC, spelled as by `names.key`.
+    """Returns the picture names in an image-set file of Pascal VOC, by `names.key`.
 
     Raises `UserError` for a name that is not in `annotated`, or that is listed twice.
     """

@@ -109,7 +109,7 @@ def _digits(
 ) -> Dataset:
     """Returns all digits; some classes are for training, and the others for testing."""
     if size[0] != size[1]:
-        raise UserError(f"data.image_size is {size}: the digits are square.")
+        raise UserError(f"data.image_size={size} must be square: the digits are.")
     splits = digits.load(image_size=size[0], channels=channels).arrays.values()
     pictures = np.concatenate([split.images for split in splits])
     labels = np.concatenate([split.labels for split in splits])

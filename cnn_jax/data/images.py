@@ -157,8 +157,8 @@ def placement(path: str | Path, size: tuple[int, int]) -> decoding.Placement:
         placed = decoding.placement(image)
     if size not in (placed.upright, placed.stored):
         raise UserError(
-            "image {} cannot be read: its annotation is for {}x{} pixels, and it has "
-            "{}x{}.".format(path, *size, *placed.upright)
+            "image {} has {}x{} pixels, but its annotation says {}x{}: correct one of "
+            "them.".format(path, *placed.upright, *size)
         )
     if placed.orientation > 1 and placed.upright == placed.stored:
         text = (

@@ -321,7 +321,7 @@ class Records:
         indices: Sequence[int] | np.ndarray,
         rngs: Sequence[np.random.Generator | None],
     ) -> Iterable[dict]:
-        """Yields `example` of each index; they are read from the disk together."""
+        """Yields `example` of each index; all examples are read in one request."""
         if self.indices is not None:
             indices = self.indices[np.asarray(indices)]
         stored = self.reader.read([int(i) for i in indices])

@@ -247,8 +247,8 @@ def check_shards(split: Any, path: Path, title: str) -> None:
         count = _count(file)
         if count != shard.examples_in_shard:
             raise UserError(
-                f"{file} of {title} has {count} examples, and dataset_info.json says "
-                f"{shard.examples_in_shard}."
+                f"{file} of {title} has {count} examples, but dataset_info.json says "
+                f"{shard.examples_in_shard}: prepare the set again."
             )
 
 

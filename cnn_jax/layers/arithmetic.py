@@ -151,7 +151,7 @@ def depthwise_parameters(
     multiplier: int = 1,
     use_bias: bool = True,
 ) -> int:
-    """Returns the trainable parameters of a depthwise convolution, m maps a channel.
+    """Returns the trainable parameters of a depthwise convolution, m maps per channel.
 
     f * f * c_in * m + c_in * m
     """

@@ -64,8 +64,8 @@ class LocallyConnected(ConvLike):
             if known[: len(out)] != tuple(out):
                 raise UserError(
                     f"{self.where}: its parameters are for an output of "
-                    f"{known[: len(out)]}, but the input gives one of {tuple(out)}: "
-                    "use inputs of the original size."
+                    f"{known[: len(out)]}, but this input needs an output of "
+                    f"{tuple(out)}: use inputs of the original size."
                 )
         kernel = self.param("kernel", self._init_each, shape, jnp.float32)
         y = jnp.einsum(

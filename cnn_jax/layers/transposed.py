@@ -169,8 +169,8 @@ class ConvTranspose(ConvLike):
         same = self.padding == "SAME"
         if same and any(extra):
             raise UserError(
-                'padding="SAME" gives stride times as many values as the input has: '
-                f"leave output_padding={self.output_padding} out."
+                'padding="SAME" fixes the output size: it is the input size times the '
+                f"stride. Leave output_padding={self.output_padding} out."
             )
         # This is the gradient of a convolution from the output to the input. If the
         # padding does not depend on the size, any size that fits the window will do.

@@ -29,22 +29,22 @@ OUTPUTS = {
     for kind in (
         Output(
             "logits",
-            "one row of logits an image",
+            "one row of logits per image",
             "take another network, one for classification",
         ),
         Output(
             "maps",
-            "one row of logits a pixel",
+            "one row of logits per pixel",
             "take another network, one with head=fcn or unet:NAME",
         ),
         Output(
             "embedding",
-            "one vector an image",
+            "one vector per image",
             "take another network, one with head=embedding",
         ),
         Output(
             "class_maps",
-            "a row of logits an image and the maps that they are the means of",
+            "a row of logits per image and the maps that they are the means of",
             "take another network, one with head=cam",
         ),
         Output("picture", "pictures", "take a network for enhancement"),

@@ -76,7 +76,7 @@ def logits(
 def class_maps(
     x: Maps, classes: int, drop: Drop | None = None, **attributes: Any
 ) -> ClassMaps:
-    """Applies dropout and the 1x1 convolution `head` to get a float32 map a class."""
+    """Applies dropout and the 1x1 convolution `head` to get a float32 map per class."""
     x = x.astype(jnp.float32)
     window = (1,) * (x.ndim - 2)
     head = layers.Conv(classes, window, name="head", **attributes)

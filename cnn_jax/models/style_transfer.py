@@ -63,8 +63,8 @@ class ReflectedConv(nn.Module):
         least = min(x.shape[1:3])
         if least <= edge:
             raise UserError(
-                f"maps of {least} pixels cannot be mirrored by {edge} pixels: take "
-                "larger images."
+                f"maps of {least} pixels are too small for reflection padding of "
+                f"{edge} pixels: take larger images."
             )
         x = jnp.pad(x, ((0, 0), (edge, edge), (edge, edge), (0, 0)), mode="reflect")
         return layers.Conv(

@@ -25,8 +25,9 @@ class VGG(NormalizedClassifier, kw_only=True):
     """Stages of 3x3 convolutions, each with a 2x2 maximum pooling at its end.
 
     Convolutions have biases, also before batch normalization, as in torchvision. They
-    start as in He et al. 2015. The map is averaged over 7x7 cells before the fully
-    connected layers, which changes nothing at 224x224 pixels. See `Classifier` for
+    start as in He et al. 2015. The last feature map is averaged to a grid of
+    7x7 cells before the fully connected layers. At 224x224 pixels it has this size
+    already. See `Classifier` for
     other heads.
 
     Attributes:
@@ -35,8 +36,9 @@ class VGG(NormalizedClassifier, kw_only=True):
         times `width`.
       batch_norm: add batch normalization between convolution and ReLU.
       stem: "imagenet", or "small" for images of 32x32 and below, without `pool1` and
-        `pool2`. With the small stem, set `head_grid` to the last map's size (4 for
-        32x32 pixels, 1 for 8x8): 7x7 cells would only repeat values of smaller maps.
+        `pool2`. With the small stem, set `head_grid` to the size of the last
+        feature map (4 for 32x32 pixels, 1 for 8x8). Otherwise a smaller map is repeated
+        to fill 7x7 cells.
 
     Raises:
       UserError: an attribute has an invalid value, or the image is too small.

@@ -106,7 +106,8 @@ def _in_groups(
     for override in overrides:
         if override.startswith("seed."):
             raise UserError(
-                f"config.seed is a number: nothing reads config.{override}."
+                f"config.seed is a number, not a group: set --config.seed=N instead of "
+                f"config.{override}."
             )
     for group in GROUPS:
         if not isinstance(values.setdefault(group, {}), dict) or group in overrides:

@@ -1,6 +1,6 @@
 """The keys of a config: the keys that the chosen functions and models read.
 
-The following keys are no parameters of one function.
+The signature of a function or model declares most keys. These are declared here.
 
 Attributes:
   seed: the number from which initial weights, the order of the examples, augmentation
@@ -22,9 +22,9 @@ Attributes:
   train.cache_features: whether the last feature maps of frozen layers are computed once
     and kept in memory; None: wherever this gives the same results.
   train.log_every: how often training metrics are logged.
-  eval.every: how often the test split is evaluated and a checkpoint is saved. The last
-    step always is.
-  eval.batch_size: examples a batch of an evaluation; None: `data.batch_size`.
+  eval.every: how often the test split is evaluated and a checkpoint is saved. Both
+    also happen after the last step.
+  eval.batch_size: examples per batch of an evaluation; None: `data.batch_size`.
   checkpoint.every: how often a checkpoint is saved between evaluations; None: never.
   checkpoint.keep: how many of the newest checkpoints are kept, beside the best one.
 """

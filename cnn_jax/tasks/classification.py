@@ -182,7 +182,7 @@ class Classification(Task):
         image: UInt8[np.ndarray, "*depth height width channels"],
         logits: np.ndarray,
     ) -> np.ndarray:
-        """Returns the image, or a clip's frames, above the most probable class."""
+        """Returns the image, or a clip's frames, with the predicted class below."""
         ((best,),) = self.answers([image], logits[None], 1)
         label = f"{best['class']}, {best['probability']:.0%}"
         return pictures.labeled_grid([image], [label])

@@ -73,7 +73,7 @@ class Segmentation(Task):
         pixels = Need(
             "auxiliary output",
             {self.output_kind},
-            "learns one label a pixel",
+            "learns one label per pixel",
             "set config.model.auxiliary=false",
         )
         return (*super().takes, pixels)

@@ -85,7 +85,11 @@ class _Deleter:
         self._directory = directory
 
     def delete(self, step: int) -> None:
-        """Deletes a step. A kill leaves a whole step, or a folder that is no step."""
+        """Deletes a step.
+
+        If the process is killed meanwhile, the step is still whole, or what is left of
+        its folder is not recognized as a step.
+        """
         if not parallel.is_main_host():
             return
         folder = self._directory / str(step)

@@ -313,6 +313,6 @@ def table(
 
 
 def _counts(counts: Mapping[str, int], loaded: Collection[Path] | None) -> list[str]:
-    """Returns the cells of a row that count parameters."""
+    """Returns the numbers of parameters in a row, as texts."""
     keys = ["all", *(["loaded"] if loaded is not None else []), "trained"]
     return [f"{counts[key]:,}" for key in keys]

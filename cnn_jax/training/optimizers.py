@@ -98,7 +98,7 @@ OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
 
 
 def find(name: str) -> Callable[..., optax.GradientTransformation]:
-    """Returns an optimizer by name: one of `OPTIMIZERS`, or a function of the user's.
+    """Returns the optimizer of a name in `OPTIMIZERS`, or of a user's import path.
 
     Raises:
       UserError: if there is no such optimizer.

@@ -138,7 +138,10 @@ def _report(host: str, port: int, number: int) -> tuple[Peer, int]:
     try:
         facts = json.loads(connection.makefile("rb").readline(10_000))
     except (OSError, ValueError) as error:
-        raise UserError(f"{lost}: it ended before all processes joined.") from error
+        raise UserError(
+            f"{lost}: process 0 ended before all processes joined. Start the same "
+            "command again on every host."
+        ) from error
     if "end" in facts:
         raise UserError(facts["end"])
     return Peer(connection, 0, facts["host"], facts["pid"]), facts["service"]

@@ -156,7 +156,7 @@ def to_torch(
 
 
 def model_of(name: str, state: State, **attributes: Any) -> nn.Module:
-    """Returns the network `name` for the variables that `from_torch` returns."""
+    """Returns the network `name` with the attributes of a PyTorch state dict."""
     return models.create(name, **(attributes_of(name, state) | attributes))
 
 

@@ -41,7 +41,7 @@ def test_boxes_of_pictures_that_a_camera_turned(cells):
     path.write_text(path.read_text().replace("<width>40", "<width>44"))
     for in_memory in (True, False):
         with pytest.raises(
-            UserError, match=r"0\.jpg .* is for 44x20 pixels, and it has 20x"
+            UserError, match=r"0\.jpg has 20x.* pixels, but its annotation says 44x20"
         ):
             data.load("voc", dir=str(cells), in_memory=in_memory)
 
@@ -65,6 +65,6 @@ def test_sizes_are_compared_before_training(cells, in_memory):
     path = cells / "Annotations" / "3.xml"
     path.write_text(path.read_text().replace("<width>40", "<width>44"))
     with pytest.raises(
-        UserError, match=r"3\.jpg .* is for 44x20 pixels, and it has 40"
+        UserError, match=r"3\.jpg has 40x.* pixels, but its annotation says 44x20"
     ):
         data.load("voc", dir=str(cells), in_memory=in_memory)

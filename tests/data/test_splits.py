@@ -42,7 +42,7 @@ def test_arrays(labels, shape):
     split = Arrays(np.zeros((5, 2, 3, 1), np.uint8), labels)
     assert (len(split), split.image_shape) == (5, (2, 3, 1))
     assert (split.label_shape, split.label_type) == (shape, labels.dtype)
-    known = split.known_labels()  # one class an image, or None
+    known = split.known_labels()  # one class per image, or None
     assert (known is labels) if shape == () else (known is None)
 
 

@@ -1,4 +1,4 @@
-"""Heads that make a row of logits a pixel, from the last map."""
+"""Heads that make a row of logits per pixel, from the last map."""
 
 import jax
 import jax.numpy as jnp

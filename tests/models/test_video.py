@@ -244,7 +244,7 @@ def test_r2d_has_the_parameters_of_resnet():
 
 
 def test_a_still_clips_pixels_are_its_images(random_variables):
-    """With a row of logits a pixel, those of the frames are averaged."""
+    """With a row of logits per pixel, those of the frames are averaged."""
     model = models.create("r3d_18", num_classes=3, head="fcn", stem="small", **THIN)
     image = (16, 12, 1)
     variables = random_variables(model, image)

@@ -19,7 +19,7 @@ CONFIG = Config({"task": {"name": "classification"}})
 
 @pytest.fixture
 def swept(monkeypatch):
-    """`swept({arm: [a value a seed]})`: experiment, rows and summaries; each run's
+    """`swept({arm: [a value per seed]})`: experiment, rows and summaries; each run's
     metric grows in two steps to its value."""
 
     def make(arms):

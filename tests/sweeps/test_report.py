@@ -19,7 +19,7 @@ DEVICE = {"count": 1, "kind": "cpu", "cores": 2, "processor": "a processor"}
 
 @pytest.fixture
 def make(experiment_file, tmp_path):
-    """`make({arm: [a value a seed]})`: the experiment, and rows with such accuracies;
+    """`make({arm: [a value per seed]})`: the experiment, and rows with such accuracies;
     None is a run that failed."""
 
     def make_rows(accuracies):

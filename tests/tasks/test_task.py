@@ -19,7 +19,7 @@ from cnn_jax.training.config import keywords
 
 
 class Number(LabelKind):
-    described = "one number an image"
+    described = "one number per image"
 
 
 NUMBER = Number()
@@ -27,7 +27,7 @@ NUMBER = Number()
 
 @dataclass(frozen=True)
 class Counting(Task):
-    """Learns a number an image."""
+    """Learns a number per image."""
 
     best_metric: ClassVar[str] = "within"
     label_kind: ClassVar[str] = f"{__name__}.NUMBER"
@@ -109,7 +109,7 @@ def test_what_it_takes():
     part = task.part("Counting")
     assert [need.fact for need in part.takes] == ["label kind", "output kind"]
     assert part.takes[0].accepted == {Counting.label_kind}
-    assert part.takes[0].words == "learns one number an image"
+    assert part.takes[0].words == "learns one number per image"
 
 
 # ------------------------------------------------------------------ tasks by name

@@ -34,7 +34,7 @@ class Augmentation:
 
     @property
     def on(self) -> bool:
-        """Whether the values of the fields change anything."""
+        """Whether the current settings change images at all."""
         return True
 
     def key(self, example: Key[Array, ""]) -> Key[Array, ""]:

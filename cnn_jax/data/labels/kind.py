@@ -32,7 +32,7 @@ class LabelKind:
     Attributes:
       name: the name of a built-in kind in config.json. A user's kind is named by its
         import path.
-      described: the kind in errors, such as "one label a pixel".
+      described: the kind in errors, such as "one label per pixel".
       dtype: the type of a split's labels.
       expected: the shape of a split's labels, in words.
       movable: whether training may move the pixels of the images. Labels with positions

@@ -10,7 +10,7 @@ class MultiLabel(LabelKind):
     """Labels uint8 [n, classes]: 1 for each class that an image has, otherwise 0."""
 
     name = "multi_label"
-    described = "any number of classes an image"
+    described = "any number of classes per image"
     dtype = np.dtype(np.uint8)
     expected = "[n, classes]"
 

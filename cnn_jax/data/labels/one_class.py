@@ -9,7 +9,7 @@ class OneClass(LabelKind):
     """Labels int32 [n], indices into the classes."""
 
     name = "class"
-    described = "one label an image"
+    described = "one label per image"
     dtype = np.dtype(np.int32)
     expected = "[n]"
 

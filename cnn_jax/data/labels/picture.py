@@ -1,4 +1,4 @@
-"""The label kind of a target picture for each image."""
+"""The label kind "picture": the label of each image is another picture, the target."""
 
 from collections.abc import Sequence
 from typing import Any

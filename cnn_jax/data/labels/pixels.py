@@ -17,7 +17,7 @@ class Pixels(LabelKind):
     """
 
     name = "pixels"
-    described = "one label a pixel"
+    described = "one label per pixel"
     dtype = np.dtype(np.uint8)
     expected = "[n, height, width] of the images"
 

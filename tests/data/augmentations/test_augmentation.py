@@ -62,7 +62,7 @@ def test_labels_of_a_users_kind_follow():
     """Data and augmentation know the kind by its import path alone."""
 
     class Number(LabelKind):
-        described = "one number an image"
+        described = "one number per image"
 
     data = Part("data", {"label kind": "nets.NUMBER", "mirrorable": True})
     fit.check([data, Flip(flip=True).part(Number())])

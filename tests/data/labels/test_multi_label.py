@@ -1,4 +1,4 @@
-"""Any number of classes an image."""
+"""Any number of classes per image."""
 
 import numpy as np
 import pytest
