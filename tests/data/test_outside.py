@@ -91,7 +91,7 @@ IMAGES, LABELS = np.zeros((6, 4, 4, 3), np.uint8), np.array([0, 1] * 3, np.int32
             r"labels are int64 \[6\]; one label per image must be int32 \[n\]",
         ),
         (changed(labels=LABELS[:5]), r"labels are int32 \[5\]; one label per image"),
-        (changed(labels=LABELS[:, None]), r"labels are int32 \[6, 1\]; one label an"),
+        (changed(labels=LABELS[:, None]), r"labels are int32 \[6, 1\]; one label per"),
         (changed(labels=LABELS + 1), r"\(1 to 2 for 2 classes\)"),
         (changed(labels=LABELS - 1), r"\(-1 to 0 for 2 classes\)"),
         (
