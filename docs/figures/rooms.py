@@ -1,4 +1,4 @@
-"""The rooms of the package and what each imports, read from its files.
+"""The subpackages of cnn_jax ("rooms") and what each imports, read from the files.
 
     python docs/figures/rooms.py
 
