@@ -47,9 +47,9 @@ def find(
     Args:
       kind: the kind of the object in errors, such as "model" or "task".
       name: one of `known`, or a path such as "my_project.nets.MyNet".
-      accepts: returns whether an object from outside is of this kind. The object is not
+      accepts: returns whether an imported object is of this kind. The object is not
         called before this check.
-      wanted: the kind that `accepts` accepts, for the error: "a subclass of
+      wanted: the required kind in words, for the error: "a subclass of
         flax.linen.Module".
 
     Raises:

@@ -1,4 +1,4 @@
-"""Small files of a program: written completely, size-limited, checked for damage."""
+"""Small JSON files of a run: replaced as a whole, limited in size, with checksums."""
 
 import json
 import os

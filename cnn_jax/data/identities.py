@@ -145,7 +145,7 @@ def tested(names: Iterable[str], count: int | float) -> set[str]:
     """Returns the test identities, chosen by a hash of their names.
 
     Args:
-      count: the number of test identities or, below 1, their share.
+      count: the number of test identities; a value below 1 is their share of all.
 
     Raises `UserError` unless there are at least two training and two test identities.
     """

@@ -45,7 +45,7 @@ def convolution(x, kernel, *, strides, padding, dilation, groups):
 
 
 def without_negative(x: Array, padding: Pairs) -> tuple[Array, Pairs]:
-    """Applies negative padding to `x`, and returns the remaining padding.
+    """Returns `x`, cropped by the negative padding, and the padding that remains.
 
     With negative padding on one side and positive padding on the other, XLA's
     convolution on the CPU reads memory beyond the image.

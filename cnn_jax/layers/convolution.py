@@ -201,7 +201,7 @@ class Windowed(Described, nn.Module):
         out_shape: Shape,
         places: Shape = (),
     ) -> tuple[str, str]:
-        """Returns the explanation, from the texts of geometry and output sizes."""
+        """Returns how `summary` explains the layer: its kind, and the formulas."""
         channels, features = in_shape[-1], out_shape[-1]
         groups, window = self.groups_of(channels), formulas.by(self.window)
         words = [f"{features} filters of {window}", attributes]

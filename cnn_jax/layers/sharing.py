@@ -83,10 +83,10 @@ class LocallyConnected(ConvLike):
         return self.explain_as("Locally Connected", in_shape, out_shape, out_shape[:-1])
 
     def _init_each(self, key, shape, dtype):
-        """Returns kernels that are drawn one by one.
+        """Returns one kernel per output position, each drawn by itself.
 
-        For the whole array, an initializer would count positions as inputs and make the
-        kernels too small.
+        An initializer of the whole array would count the positions as inputs (fan-in),
+        and draw values that are too small.
         """
         rank = len(self.window)
         keys = jax.random.split(key, math.prod(shape[:rank]))

@@ -87,12 +87,13 @@ def filter_gradient(
 ) -> Kernel:
     """Returns the gradient of `convolve` with respect to its kernel of size `window`.
 
-    It is the convolution of the input with the output's gradient, at as many positions
-    as the kernel has taps, summed over examples. Stride and dilation are swapped.
+    The kernel's gradient is a convolution of the input with the output's gradient,
+    summed over examples. Its output has the size of the kernel. Stride and dilation
+    are swapped.
 
     Args:
       gradient: gradient of the loss with respect to the output.
-      x, strides, padding, dilation, groups: those of the convolution, as in `Conv`.
+      x, strides, padding, dilation, groups: arguments of the convolution, as in `Conv`.
 
     Raises:
       UserError: a size is invalid, or the window does not fit the padded input.
@@ -163,8 +164,8 @@ class ConvTranspose(ConvLike):
         for more, s, d in zip(extra, strides, dilation, strict=True):
             if more >= max(s, d):
                 raise UserError(
-                    f"output_padding={self.output_padding} must be below stride or "
-                    f"dilation, {strides} and {dilation}."
+                    f"output_padding={self.output_padding} must be less than the "
+                    f"larger of stride and dilation ({strides} and {dilation})."
                 )
         same = self.padding == "SAME"
         if same and any(extra):

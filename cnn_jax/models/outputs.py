@@ -14,7 +14,7 @@ class Output:
     """A kind of model output.
 
     Attributes:
-      name: the value of `output_kind` of models and tasks.
+      name: the name that models and tasks state in their attribute `output_kind`.
       words: a description of the output for error messages.
       advice: how to get this kind of output, for error messages.
     """

@@ -216,7 +216,7 @@ class ResNet(NormalizedClassifier, kw_only=True):
 
 
 def _names(_: ResNet) -> Rules:
-    """Returns the rules for torchvision's names."""
+    """Returns the rules that translate torchvision's parameter names."""
     block = r"stage(\d)_block(\d+)"
     return (
         ("stem/conv", "conv1"),

@@ -41,9 +41,9 @@ def styled(
     read: Callable[[images.Picture], Read],
     style: images.Picture | None,
 ) -> Callable[[images.Picture], Read]:
-    """Returns a reader that stacks the style image onto the content image.
+    """Returns a reader of [content, style] pairs, stacked along a new first axis.
 
-    Without a style image it returns `read`. If the network was trained on a single
+    Without a style image, returns `read` itself. If the network was trained on a single
     picture, the reader raises `UserError` for any other picture.
     """
     if style is not None:

@@ -185,7 +185,10 @@ def _group(
 def _with_augmentations(
     values: Mapping[str, Any], overrides: Mapping[str, str]
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """Moves the override of `data.augmentations`, which adds keys, into the values."""
+    """Returns the values with the command line's augmentations, and other overrides.
+
+    The names of augmentations come first, because each augmentation has its own keys.
+    """
     values, overrides = dict(values), dict(overrides)
     text = overrides.pop("data.augmentations", None)
     if text is not None:

@@ -44,7 +44,7 @@ Keys = dict[str, Key]
 
 
 def merged(group: str, *readers: Mapping[str, Key]) -> Keys:
-    """Returns the keys of a group that several readers share.
+    """Returns all keys of a config group, from the keys of each reader.
 
     Raises:
       TypeError: if two readers disagree on the type or default of a key.

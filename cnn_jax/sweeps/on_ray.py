@@ -129,5 +129,5 @@ def _check(ray: Any, num_cpus: float, num_gpus: float) -> None:
         known = ", ".join(f"{cpus:g} and {gpus:g}" for cpus, gpus in sizes)
         raise UserError(
             f"no machine of the Ray cluster has --num_cpus={num_cpus:g} processors and "
-            f"--num_gpus={num_gpus:g} GPUs; they have {known}."
+            f"--num_gpus={num_gpus:g} GPUs; its machines have {known}."
         )

@@ -80,7 +80,7 @@ class Phase:
         )
 
     def marks(self, batch_stats: Any) -> dict[str, Any]:
-        """Returns the variables that keep frozen layers at their running statistics."""
+        """Returns flags that make frozen layers use their running statistics."""
         collection, entry = layers.FROZEN
         modules = {path[:-1] for path in flatten_dict(batch_stats)}
         frozen = {(*m, entry): True for m in modules if self.rests(m)}

@@ -209,9 +209,12 @@ def test_computes_in_dtype_with_float32_parameters():
     ("layer", "message"),
     [
         (ConvTranspose(2, 3, padding=4), r"padding \(4, 4\) leaves no output"),
-        (ConvTranspose(2, 3, padding=0, output_padding=1), "must be below stride"),
+        (
+            ConvTranspose(2, 3, padding=0, output_padding=1),
+            "must be less than the larger",
+        ),
         (ConvTranspose(2, 3, 2, 0, output_padding=-1), "output_padding=-1: .*least 0"),
-        (ConvTranspose(2, 3, 2, output_padding=1), "leave output_padding"),
+        (ConvTranspose(2, 3, 2, output_padding=1), "Leave output_padding"),
         (ConvTranspose(2, 3, padding="same"), "Known: SAME, VALID"),
         (ConvTranspose(3, 3, groups=2), "2 groups do not divide"),
     ],

@@ -178,7 +178,7 @@ def test_a_config_json_with_values_of_any_type(part, folder):
 def test_a_record_of_gigabytes(folder):
     with (folder / "config.json").open("ab") as file:
         file.truncate(2**33)
-    with pytest.raises(UserError, match=r"has more than 134 MB\.$"):
+    with pytest.raises(UserError, match=r"has more than 134 MB, which is too large"):
         config_json.read(folder)
 
 
