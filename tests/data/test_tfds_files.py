@@ -241,7 +241,7 @@ def test_damaged_shards(folder):
         b"text" * 30_000: f"{shard} is damaged: Corrupted Riegeli",
         content[:100_000]: f"{shard} is damaged:",
         content[:65_536]: f"{shard} ",
-        other.read_bytes(): f"{shard} of tfds:shapes has 4 examples, and",
+        other.read_bytes(): f"{shard} of tfds:shapes has 4 examples, but",
         bytes(flipped): f"{shard}: example ",
     }.items():
         shard.write_bytes(bad)
