@@ -55,9 +55,14 @@ PLACES = {key for source in SOURCES.values() for key in source.places()}
 
 
 def load(name: str, **options: Any) -> Dataset:
-    """Returns the data set `name`: one of `SOURCES`, `tfds:NAME`, or an import path.
+    """Returns a data set.
 
-    Raises `UserError` for an unknown name or option, and the errors of the source.
+    Args:
+      name: the name of the data set in a config; see `source`.
+      options: values of the data set's config keys; see `options`.
+
+    Raises:
+      UserError: the name or an option is unknown, or the data cannot be loaded.
     """
     found, set_name = source(name)
     return found.load(*set_name, **options)
@@ -66,26 +71,36 @@ def load(name: str, **options: Any) -> Dataset:
 def describe(name: str, **options: Any) -> Description:
     """Returns the classes and the shapes of a data set, without reading its images.
 
-    TFDS itself describes a TFDS set that is not prepared.
+    A TFDS set need not be prepared for this: TFDS knows its classes and shapes.
+
+    Args:
+      name: the name of the data set in a config; see `source`.
+      options: values of the data set's config keys; see `options`.
     """
     found, set_name = source(name)
     return found.describe(*set_name, **options)
 
 
 def options(name: str) -> dict[str, Key]:
-    """Returns the options of `load(name, ...)`, as {option: (type hint, default)}."""
+    """Returns the config keys that `load` accepts for the data set `name`.
+
+    The result maps the name of each key to its type hint and its default value.
+    """
     return source(name)[0].options()
 
 
 def source(name: str) -> tuple[Source, list[str]]:
-    """Returns the data source of `name`, and the set's own name if the source is
-    `named`.
+    """Returns the source of a data set, and the name of the data set in this source.
+
+    The name is a list with one entry ("cifar10" in `tfds`), or an empty list if the
+    source has only one data set.
 
     Args:
-      name: one of `SOURCES`; some sources need a set's name after a colon
-        (`tfds:cifar10`). Or the import path of a `Source`, or of a function that
-        returns a `Dataset`. The keyword-only arguments of the function become config
-        keys.
+      name: the name of the data set in a config, `data.name`. It may be a name in
+        `SOURCES`, followed by a colon and the name in this source if the source has
+        many data sets (`tfds:cifar10`). It may also be the import path of a `Source`,
+        or the import path of a function that returns a `Dataset`. The keyword-only
+        arguments of the function become config keys.
 
     Raises:
       UserError: there is no such source.

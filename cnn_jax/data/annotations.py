@@ -54,24 +54,28 @@ def pascal_voc(
     classes: Sequence[str] | None = None,
     splits: Sequence[str] | None = None,
 ) -> dict[str, Annotations]:
-    """Returns the splits of a folder in the format of Pascal VOC.
+    """Returns the labeled boxes of a folder in the format of Pascal VOC, for each
+    split.
 
     The folder holds `Annotations/NAME.xml` and `JPEGImages/NAME.jpg`. Splits are the
     existing files `ImageSets/Main/{train,val,trainval,test}.txt`, with one name per
-    line. Without such files, all annotated pictures are one split, "all". Pixel
-    coordinates in these files start at 1, and a box includes its last pixels: a box
-    with xmin = xmax is one pixel wide. A box that reaches beyond its image by up to one
-    pixel is cut off.
+    line. Without such files, all annotated pictures form one split named "all".
+
+    Pixel coordinates in these files start at 1, and a box includes its last pixels: a
+    box with xmin = xmax is one pixel wide. A box that reaches beyond its image by up to
+    one pixel is cut off at the edge of the image.
 
     Args:
-      classes: the names of the classes; None: all names that occur, sorted.
-      splits: the splits to read; None: all splits.
+      dir: the folder.
+      classes: the names of the classes; None: all class names in the files, sorted.
+      splits: the names of the splits to read; None: all splits.
 
     Raises:
       UserError: a file is missing, unreadable, not XML or without a required field; a
-        class is unknown; a box is empty or outside of its image; all boxes are
-        fractions of their images; a name occurs twice in a list; or a split does not
-        exist. The error names the file and its entry.
+        class is unknown; a box is empty or outside of its image; all box coordinates
+        are fractions of the image size instead of pixels; a split lists a picture
+        twice; or a split does not exist. The error names the file and the entry in the
+        file.
     """
     root = Path(dir).expanduser()
     if not (root / "Annotations").is_dir():
@@ -112,9 +116,15 @@ def pascal_voc(
 
 
 def _listed(path: Path, annotated: Collection[str]) -> list[str]:
-    """Returns the picture names in an image-set file of Pascal VOC, by `names.key`.
+    """Returns the picture names in a file of `ImageSets/Main`, converted by
+    `names.key`.
 
-    Raises `UserError` for a name that is not in `annotated`, or that is listed twice.
+    Args:
+      path: the file, with one picture name per line.
+      annotated: the names of all pictures with annotations, converted by `names.key`.
+
+    Raises:
+      UserError: a listed name is not in `annotated`, or is listed twice.
     """
     names: dict[str, str] = {}
     content = fields.read(path)
@@ -145,16 +155,18 @@ def coco(file: str | Path, folder: str | Path) -> Annotations:
 
     Classes are the file's categories in the order of their ids. Segmentations are not
     read. Boxes with zero height or width are left out; COCO has a few. A box that
-    reaches beyond its image by up to one pixel is cut off.
+    reaches beyond its image by up to one pixel is cut off at the edge of the image.
 
     Args:
+      file: the COCO file.
       folder: the folder of the pictures, such as `val2017`.
 
     Raises:
       UserError: a file is missing, unreadable, not JSON or without a required field;
-        two images or categories have the same name or id; an image or category is not
-        listed; a box is outside of its image; or all boxes are fractions of their
-        images. The error names the file and its entry.
+        two images or two categories have the same name or id; an annotation refers to
+        an image or a category that the file does not list; a box is outside of its
+        image; or all box coordinates are fractions of the image size instead of pixels.
+        The error names the file and the entry in the file.
     """
     file, folder = Path(file).expanduser(), Path(folder).expanduser()
     content = fields.checked(fields.read_json(file), COCO, str(file))
@@ -180,7 +192,12 @@ def coco(file: str | Path, folder: str | Path) -> Annotations:
 
 
 def _coco_categories(content: Mapping[str, Any], file: Path) -> dict[Id, str]:
-    """Returns the names of a COCO file's categories by their ids, in order."""
+    """Returns the categories of a COCO file as {id: name}, sorted by id.
+
+    Args:
+      content: the parsed content of the file.
+      file: the path of the file, for errors.
+    """
     names: dict[Id, str] = {}
     ids: dict[Id, str] = {}
     seen: dict[str, str] = {}
@@ -198,7 +215,14 @@ def _coco_categories(content: Mapping[str, Any], file: Path) -> dict[Id, str]:
 def _coco_images(
     content: Mapping[str, Any], file: Path, folder: Path
 ) -> dict[Id, Annotated]:
-    """Returns a COCO file's images by their ids, still without objects."""
+    """Returns the images of a COCO file as {id: image}. Their lists of objects are
+    empty.
+
+    Args:
+      content: the parsed content of the file.
+      file: the path of the file, for errors.
+      folder: the folder of the pictures.
+    """
     images: dict[Id, Annotated] = {}
     ids: dict[Id, str] = {}
     seen: dict[str, str] = {}
@@ -212,7 +236,12 @@ def _coco_images(
 
 
 def _voc_image(source: Path, picture: Path) -> Annotated:
-    """Returns the annotations of one picture from its Pascal VOC file."""
+    """Returns the annotations of one picture in the format of Pascal VOC.
+
+    Args:
+      source: the XML file with the annotations.
+      picture: the path of the picture.
+    """
     try:
         root = ET.fromstring(fields.read(source))
     except ET.ParseError as error:
@@ -244,9 +273,14 @@ _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", re.ASCII)
 def _fields(
     element: ET.Element, kinds: Mapping[str, Kind], where: str
 ) -> dict[str, Any]:
-    """Returns the texts below an XML element by their paths; see `fields.checked`.
+    """Returns the values of an XML element's fields, by path, after `fields.checked`.
 
-    Texts that are numbers are converted, except names.
+    The path of a field consists of the tags below the element, such as "bndbox/xmin". A
+    text that is a number becomes a float, except in the field "name".
+
+    Args:
+      kinds: the accepted values of each field, by path.
+      where: the element's name in errors.
     """
     found = {}
     for path in kinds:

@@ -1,4 +1,4 @@
-"""Checks of the arrays of a split in memory."""
+"""Checks of a split that is held in memory as arrays."""
 
 from typing import Any
 
@@ -12,10 +12,13 @@ IMAGES = "uint8 [n, height, width, channels], or [n, frames, height, width, chan
 
 
 def check(where: str, split: Arrays, kind: LabelKind) -> None:
-    """Raises `UserError` unless images and labels have matching types and shapes.
+    """Raises `UserError` unless a split's images and labels have valid types and
+    shapes.
 
     Args:
       where: the split's name in errors.
+      split: the images and the labels.
+      kind: the kind of the labels, which states their type and shape.
     """
     images, labels = split.images, split.labels
     if not (_is(images, np.uint8) and images.ndim in (4, 5)):

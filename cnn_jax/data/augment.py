@@ -18,12 +18,15 @@ from cnn_jax.data.augmentations.augmentation import Augmentation
 
 @dataclass(frozen=True)
 class Augment:
-    """A sequence of augmentations, a pure function of (key, epoch, index).
+    """A sequence of augmentations for batches.
+
+    The random changes of an example depend only on the run's key, on the epoch, and on
+    the index of the example in its split.
 
     Attributes:
-      label_kind: the name of the label kind; see `labels`. Labels with positions in the
-        image move with it.
-      steps: the augmentations, in order.
+      label_kind: the name of the label kind; see `labels`. If an augmentation moves the
+        pixels of an image, labels with positions in the image (such as boxes) move too.
+      steps: the augmentations, in the order in which they are applied.
     """
 
     label_kind: str = "class"
@@ -37,11 +40,13 @@ class Augment:
     def __call__(
         self, key: Key[Array, ""], batch: Mapping[str, Array]
     ) -> dict[str, Array]:
-        """Returns the batch with its "image" augmented, and its "label" moved with it.
+        """Returns the batch with augmented images, and with labels that match these
+        images.
 
         Args:
           key: the run's key; the key of each example is derived from it.
-          batch: "image", "label", "index" and "epoch", as in `loading.train_batches`.
+          batch: the batch of `loading.train_batches`: "image", "label", "index" and
+            "epoch".
         """
         batch = dict(batch)
         if not self.changes:
@@ -58,14 +63,18 @@ class Augment:
         return batch
 
     def parts(self) -> list[Part]:
-        """Returns the augmentations as parts of a run; see `core.fit`."""
+        """Returns one part of a run for each augmentation.
+
+        `core.fit` defines parts. It uses them to check that the augmentations can be
+        applied to the data of the run.
+        """
         return [step.part(labels.find(self.label_kind)) for step in self.steps]
 
     @staticmethod
     def example_key(
         key: Key[Array, ""], index: Int32[Array, ""], epoch: Int32[Array, ""]
     ) -> Key[Array, ""]:
-        """Returns the key of one example in one epoch."""
+        """Returns the random key of one example in one epoch, given the run's key."""
         return jax.random.fold_in(jax.random.fold_in(key, epoch), index)
 
     def _label(self, size: tuple[int, int], key: Key[Array, ""], label: Array) -> Array:
@@ -74,7 +83,12 @@ class Augment:
 
 
 def make(config: Mapping[str, Any], label_kind: str) -> Augment:
-    """Returns the augmentations that config group `data` turns on."""
+    """Returns the augmentations that the config group `data` turns on.
+
+    Args:
+      config: the config group `data`.
+      label_kind: the name of the data set's label kind; see `labels`.
+    """
     steps = (
         augmentation(**{key: config[key] for key in keywords(augmentation)})
         for augmentation in augmentations.find(config["augmentations"])
@@ -88,9 +102,11 @@ def normalize(
     std: Sequence[float],
     dtype: DTypeLike = jnp.float32,
 ) -> Float[Array, "batch *space channels"]:
-    """Returns (images / 255 - mean) / std per channel, computed in float32.
+    """Returns (images / 255 - mean) / std for each channel, computed in float32.
 
     Args:
+      mean, std: the mean and the standard deviation of each channel, for pixel values
+        scaled to 0..1.
       dtype: the type of the result.
     """
     scaled = images.astype(jnp.float32) / 255 - jnp.asarray(mean, jnp.float32)

@@ -1,10 +1,10 @@
 """Bicubic resizing as in the papers on super-resolution: MATLAB's `imresize`.
 
-Published results depend on its exact values, and other libraries differ. The kernels of
-OpenCV, and of PyTorch without `antialias=True`, use a = -0.75 instead of -0.5, and do
-not average where they shrink. The kernels of Pillow, and of PyTorch with
-`antialias=True`, are the same, but they stop at the border, where `imresize` mirrors
-the image.
+Published results depend on the exact values of `imresize`, and other libraries give
+other values. OpenCV, and PyTorch without `antialias=True`, use a kernel with a = -0.75
+instead of -0.5. When they shrink an image, they do not average over the covered pixels.
+Pillow, and PyTorch with `antialias=True`, use the kernel of `imresize`. But they cut
+the kernel off at the image border, where `imresize` mirrors the image.
 """
 
 import math
@@ -28,20 +28,23 @@ SUPPORT = 4.0  # pixels that the kernel covers
 
 
 def resize(image: Image, to: int | float | tuple[int, int]) -> Out:
-    """Returns the image in another size, as MATLAB's `imresize(image, to)`.
+    """Returns the resized image, as MATLAB's `imresize(image, to)`.
 
-    Along each dimension, output i of n lies at (i + 1/2) / s - 1/2 among the m pixels
-    of the image, where s = n / m is the scale. It is the mean of the pixels around that
-    position, weighted by the kernel (`cubic`). If s < 1, the kernel is 1 / s times as
-    wide. The image is mirrored at its border, and the border pixels appear twice.
+    Along each dimension, let the image have m pixels and the result n pixels, so the
+    scale is s = n / m. Pixel i of the result lies at the position (i + 1/2) / s - 1/2
+    in the image. Its value is the mean of the pixels around that position, weighted by
+    the kernel (`cubic`). If s < 1, the kernel is stretched by 1 / s. Beyond its border,
+    the image is continued by its mirror image, in which the border pixel is repeated.
 
-    The dimension with the smaller scale comes first, or the height if both are equal.
-    The order matters for uint8 only: as in MATLAB, values are rounded (halves up) and
-    clipped to 0..255 after each dimension. Floating-point images keep their dtype and
-    are not clipped, so values near edges may leave the image's range.
+    The dimension with the smaller scale is resized first, or the height if both scales
+    are equal. The order matters for uint8 only: as in MATLAB, values are rounded
+    (halves up) and clipped to 0..255 after each dimension. Floating-point images keep
+    their dtype and are not clipped, so values near edges may leave the range of the
+    image's values.
 
     Args:
-      to: the scale of both dimensions (sizes are rounded up), or (height, width).
+      to: the scale of both dimensions (sizes are rounded up), or the size (height,
+        width) of the result.
 
     Raises:
       UserError: a size or a scale is not positive.
@@ -82,7 +85,13 @@ def cubic(x: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
 
 
 def _weights(before: int, after: int, scale: float) -> Any:
-    """Returns the sparse matrix [after, before] that maps pixels to resized pixels."""
+    """Returns the sparse matrix [after, before] that maps pixels to resized pixels.
+
+    Args:
+      before: the number of pixels along one dimension of the image.
+      after: the number of pixels along this dimension of the resized image.
+      scale: the scale of this dimension.
+    """
     # The import takes a tenth of a second, so it is not at the top of the file.
     from scipy import sparse
 

@@ -1,4 +1,4 @@
-"""Boxes of objects in pictures, and their checks."""
+"""Boxes of objects in pictures, and the checks of boxes."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -18,16 +18,20 @@ Box = tuple[float, float, float, float]  # top, left, bottom, right
 
 @dataclass(frozen=True)
 class Annotations:
-    """The boxes of some images; the i-th entries of all fields belong together.
+    """The labeled boxes of a list of images.
+
+    The i-th entries of `paths`, `sizes`, `boxes` and `exempt` belong to the i-th image.
 
     Attributes:
       paths: the paths of the images.
       sizes: int32 [n, 2], height and width of the images in pixels.
-      boxes: for each image float32 [boxes, 5]: class, top, left, bottom, right, in
-        pixels from the image's upper left corner to the box's edges.
-      exempt: for each image bool [boxes]: whether the evaluation ignores the box;
-        "difficult" in Pascal VOC and "iscrowd" in COCO.
-      classes: the names of the classes; a class is an index into them.
+      boxes: one array per image, float32 [boxes, 5]. A row is (class, top, left,
+        bottom, right). The edges of a box are in pixels from the upper left corner of
+        the image.
+      exempt: one array per image, bool [boxes]: whether the evaluation ignores the box.
+        Such boxes are marked "difficult" in Pascal VOC and "iscrowd" in COCO.
+      classes: the names of the classes; the class in a row of `boxes` is an index into
+        this tuple.
     """
 
     paths: tuple[str, ...]
@@ -37,7 +41,11 @@ class Annotations:
     classes: tuple[str, ...]
 
     def labels(self) -> list[np.ndarray]:
-        """Returns `boxes` as labels: an exempt box of class c has the class -2 - c."""
+        """Returns a copy of `boxes` in which the class also says whether a box is
+        exempt.
+
+        The class c of an exempt box becomes -2 - c. Other boxes keep their class.
+        """
         marked = []
         for boxes, exempt in zip(self.boxes, self.exempt, strict=True):
             kinds = np.where(exempt, -2 - boxes[:, 0], boxes[:, 0])
@@ -46,9 +54,11 @@ class Annotations:
 
 
 class Object(NamedTuple):
-    """A box with the name of its class.
+    """An object in a picture.
 
     Attributes:
+      name: the name of the object's class.
+      box: the edges of the box around the object; they are inside of the picture.
       exempt: whether the evaluation ignores the box.
     """
 
@@ -58,7 +68,14 @@ class Object(NamedTuple):
 
 
 class Annotated(NamedTuple):
-    """A picture and its objects."""
+    """A picture and the objects in it.
+
+    Attributes:
+      where: the origin of the annotations, for errors: a file, or an entry of a file.
+      path: the path of the picture.
+      size: (height, width) of the picture in pixels.
+      objects: the objects.
+    """
 
     where: str  # the file, or the entry of a file, with the annotations
     path: Path
@@ -67,13 +84,16 @@ class Annotated(NamedTuple):
 
 
 def inside(box: Box, size: tuple[int, int], what: str) -> Box:
-    """Returns the box, cut off at the edges of its image of `size` (height, width).
+    """Returns the box, cut off at the edges of the image.
 
     Args:
+      box: (top, left, bottom, right) in pixels.
+      size: (height, width) of the image.
       what: the box's name in errors.
 
-    Raises `UserError` if the box is empty, or reaches beyond its image by more than
-    `ROUNDING` pixels.
+    Raises:
+      UserError: the box is empty, or reaches beyond the image by more than `ROUNDING`
+        pixels.
     """
     top, left, bottom, right = (
         min(max(side, 0.0), float(limit))
@@ -93,10 +113,14 @@ def inside(box: Box, size: tuple[int, int], what: str) -> Box:
 
 
 def check_pixels(images: Iterable[Annotated], source: Path) -> None:
-    """Raises `UserError` if all coordinates are fractions instead of pixels.
+    """Raises `UserError` if all coordinates are fractions of the image size, not
+    pixels.
 
-    This is assumed if all coordinates are at most 1, and all images are larger than
-    that.
+    Coordinates are assumed to be fractions if all of them are at most 1, and if all
+    sides of the images are longer than 1 pixel.
+
+    Args:
+      source: the file or folder of the annotations, for errors.
     """
     annotated = [image for image in images if image.objects]
     if annotated and all(
@@ -109,9 +133,14 @@ def check_pixels(images: Iterable[Annotated], source: Path) -> None:
 
 
 def assembled(images: Iterable[Annotated], classes: Sequence[str]) -> Annotations:
-    """Returns the annotations of some images.
+    """Returns the annotations of a list of images, with classes as indices.
 
-    Raises `UserError` for a missing picture, and for an unknown class.
+    Args:
+      images: the images and their objects.
+      classes: the names of the classes.
+
+    Raises:
+      UserError: a picture is missing, or the class of an object is not in `classes`.
     """
     images, index = list(images), {name: i for i, name in enumerate(classes)}
     boxes, paths, find = [], [], finder()

@@ -19,8 +19,10 @@ NAMES = Key(tuple[str, ...], ())
 
 
 def find(names: Sequence[str] = ()) -> list[type[Augmentation]]:
-    """Returns all augmentations of a config: the built-in ones, and those at import
-    paths.
+    """Returns the built-in augmentations, and then the augmentations at import paths.
+
+    Args:
+      names: the import paths, `data.augmentations`.
 
     Raises:
       UserError: a path does not lead to an augmentation.
@@ -38,13 +40,14 @@ def find(names: Sequence[str] = ()) -> list[type[Augmentation]]:
 
 
 def options(names: Sequence[str] = ()) -> dict[str, Key]:
-    """Returns the keys of config group `data` that the augmentations read.
+    """Returns the keys of the config group `data` that the augmentations read.
 
     Args:
-      names: import paths of further augmentations, `data.augmentations`.
+      names: the import paths of the user's augmentations, `data.augmentations`.
 
     Raises:
-      UserError: see `find`; also if two augmentations read the same key.
+      UserError: a path does not lead to an augmentation, or two augmentations read the
+        same key.
     """
     known: dict[str, Key] = {"augmentations": NAMES}
     for kind in find(names):

@@ -1,4 +1,7 @@
-"""The base classes of augmentations: pure functions of a random key."""
+"""The base classes of augmentations.
+
+An augmentation is a pure function of a random key.
+"""
 
 import dataclasses
 import zlib
@@ -17,8 +20,8 @@ Image = UInt8[Array, "*depth height width channels"]
 class Augmentation:
     """A random change of the training images, inside the compiled step.
 
-    A subclass is a frozen dataclass. Its keyword-only fields are keys of the config
-    group `data`, with their ranges in their type hints:
+    A subclass is a frozen dataclass. Its keyword-only fields become keys of the config
+    group `data`. The type hint of a field states the range of its values:
 
         @dataclass(frozen=True, kw_only=True)
         class Invert(Augmentation):
@@ -28,13 +31,14 @@ class Augmentation:
                 inverted = jax.random.bernoulli(key, self.inverted)
                 return jnp.where(inverted, 255 - image, image)
 
-    The change of an example does not depend on its place in the batch, nor on its
-    device or host. All frames of a clip, or slices of a volume, get the same change.
+    The change of an example does not depend on the position of the example in the
+    batch, nor on the device or host. All frames of a clip, or all slices of a volume,
+    get the same change.
     """
 
     @property
     def on(self) -> bool:
-        """Whether the current settings change images at all."""
+        """Whether the augmentation changes images with its current settings."""
         return True
 
     def key(self, example: Key[Array, ""]) -> Key[Array, ""]:
@@ -43,32 +47,54 @@ class Augmentation:
         return jax.random.fold_in(example, zlib.crc32(name))
 
     def image(self, key: Key[Array, ""], image: Image) -> Image:
-        """Returns the changed image, with the same shape."""
+        """Returns the changed image. Its shape is the shape of the given image."""
         raise NotImplementedError
 
     def moves(self, key: Key[Array, ""], size: tuple[int, int]) -> tuple[Move, ...]:
-        """Returns the moves of pixels in an image of `size`; none by default."""
+        """Returns the movements of pixels that the augmentation applies to an image.
+
+        The base class returns none: an augmentation of pixel values moves no pixels.
+
+        Args:
+          key: the augmentation's key for the example; see `key`.
+          size: (height, width) of the image.
+        """
         del key, size
         return ()
 
     def takes(self, labels: LabelKind) -> bool:
-        """Returns whether images with labels of this kind can be changed."""
+        """Returns whether the augmentation may change images with labels of a kind."""
         return labels.recolorable
 
     def needs(self, labels: LabelKind) -> tuple[Need, ...]:
-        """Returns the needs for data with labels of this kind; see `core.fit`."""
+        """Returns the requirements of the augmentation; `core.fit` compares them with
+        the data.
+
+        Args:
+          labels: the label kind of the data set.
+        """
         if self.takes(labels):
             return ()
         _, off = self.settings()
         return (Need("label kind", (), "changes images alone", off),)
 
     def part(self, labels: LabelKind) -> Part:
-        """Returns the augmentation as a part of a run; see `core.fit`."""
+        """Returns the augmentation as a part of a run; `core.fit` defines parts.
+
+        Args:
+          labels: the label kind of the data set.
+        """
         on, _ = self.settings()
         return Part(on, takes=self.needs(labels))
 
     def settings(self) -> tuple[str, str]:
-        """Returns what turned it on ("config.data.flip=True"), and how to undo this."""
+        """Returns two texts for errors: the settings, and how to turn the augmentation
+        off.
+
+        The first text lists the settings that turn the augmentation on, such as
+        "config.data.flip=True". The second text is advice, such as "set
+        config.data.flip=False".
+        """
         changed = {
             f"config.data.{field.name}": (getattr(self, field.name), field.default)
             for field in dataclasses.fields(self)
@@ -83,7 +109,10 @@ class Augmentation:
 
 
 class Movement(Augmentation):
-    """An augmentation that moves pixels, and labels with positions in the image."""
+    """An augmentation that moves the pixels of an image.
+
+    Labels with positions in the image, such as boxes or masks, are moved too.
+    """
 
     def moved(
         self,
@@ -94,13 +123,29 @@ class Movement(Augmentation):
         factor: int = 1,
         nearest: bool = False,
     ) -> Image:
-        """Returns the moved image, or another moved picture; see `labels.kind.Move`."""
+        """Returns the moved image, or the label picture of the example, moved in the
+        same way.
+
+        Args:
+          key: the augmentation's key for the example; see `key`.
+          image: the image, or a label picture such as a mask.
+          outside: the value of pixels that come from outside of the picture.
+          factor: the size of the picture, divided by the size of the image.
+          nearest: take the nearest pixel instead of interpolating.
+        """
         raise NotImplementedError
 
     def points(
         self, key: Key[Array, ""], points: Float[Array, "n 2"], *, size: tuple[int, int]
     ) -> Float[Array, "n 2"]:
-        """Returns the new positions of points (row, column) of an image of `size`."""
+        """Returns the new positions of points in an image.
+
+        Args:
+          key: the augmentation's key for the example; see `key`.
+          points: the positions (row, column) before the movement, in pixels from the
+            upper left corner of the image.
+          size: (height, width) of the image.
+        """
         raise NotImplementedError
 
     def image(self, key: Key[Array, ""], image: Image) -> Image:

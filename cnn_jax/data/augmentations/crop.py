@@ -1,4 +1,4 @@
-"""A crop at a random place of the image, after black padding."""
+"""A crop at a random position of the image, after padding with black pixels."""
 
 from dataclasses import dataclass
 
@@ -14,11 +14,13 @@ from cnn_jax.data.labels.kind import LabelKind
 
 @dataclass(frozen=True, kw_only=True)
 class Crop(Movement):
-    """A crop at a random place of the padded image, with the image's original size.
+    """A crop at a random position of the padded image.
+
+    The crop has the size of the image before the padding.
 
     Attributes:
-      crop_padding: black pixels added on each side before the crop (4 for CIFAR in He
-        et al. 2016); 0: no crop.
+      crop_padding: the number of black pixels that are added on each side before the
+        crop (4 for CIFAR in He et al. 2016); 0: no crop.
     """
 
     crop_padding: Edge = 0

@@ -1,4 +1,4 @@
-"""Random mirroring of left and right."""
+"""A random mirror image, with left and right exchanged."""
 
 from dataclasses import dataclass
 
@@ -13,10 +13,10 @@ from cnn_jax.data.labels.kind import LabelKind
 
 @dataclass(frozen=True, kw_only=True)
 class Flip(Movement):
-    """A mirror image, left and right exchanged, with probability 1/2.
+    """Exchanges left and right of an image, with probability 1/2.
 
     Attributes:
-      flip: whether images are mirrored.
+      flip: whether training images are mirrored at random.
     """
 
     flip: bool = False
@@ -33,7 +33,7 @@ class Flip(Movement):
         return jax.random.split(example)[1]
 
     def mirrored(self, key: Key[Array, ""]) -> Bool[Array, ""]:
-        """Returns whether the image is mirrored."""
+        """Returns whether the image of the example with this key is mirrored."""
         return jax.random.bernoulli(key)
 
     def moved(

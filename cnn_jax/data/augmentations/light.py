@@ -43,9 +43,11 @@ def relit(
 ) -> Image:
     """Returns an image with another brightness, contrast and saturation.
 
-    Three steps multiply the distance of each pixel value to black, to the image's mean
-    luma, and, for color images, to the pixel's own luma, as in Pillow's `ImageEnhance`.
-    A factor of 1 changes nothing.
+    A factor of 1 changes nothing. As in Pillow's `ImageEnhance`, the factors are
+    applied one after the other. The brightness multiplies all pixel values. The
+    contrast multiplies the difference of each pixel value from the mean luma of the
+    image. For color images, the saturation multiplies the difference of each pixel
+    value from the luma of the pixel.
     """
     x = jnp.clip(image.astype(jnp.float32) * brightness, 0, 255)
     mean = _luma(x).mean()
@@ -57,7 +59,7 @@ def relit(
 
 
 def _luma(x: Float[Array, "*size channels"]) -> Float[Array, "*size 1"]:
-    """Returns the luma (ITU-R BT.601); a gray image is returned as it is."""
+    """Returns the luma (ITU-R BT.601) of an RGB image, or a gray image unchanged."""
     if x.shape[-1] != 3:
         return x
     return (x * jnp.array([0.299, 0.587, 0.114])).sum(-1, keepdims=True)

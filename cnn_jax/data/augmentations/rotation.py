@@ -14,13 +14,14 @@ from cnn_jax.data.augmentations.augmentation import Image, Movement
 
 @dataclass(frozen=True, kw_only=True)
 class Rotation(Movement):
-    """A rotation in the image plane, by a uniformly drawn angle in both directions.
+    """A rotation in the image plane by a random angle, clockwise or counterclockwise.
 
-    Images are resampled bilinearly, with black outside of the image. Pixel labels take
-    the nearest pixel.
+    The angle is drawn uniformly. Images are resampled bilinearly, and pixels from
+    outside of the image are black. Labels of pixels are resampled with the nearest
+    pixel.
 
     Attributes:
-      rotation: the largest angle in degrees; 0: no rotation.
+      rotation: the largest angle in degrees, in both directions; 0: no rotation.
     """
 
     rotation: Annotated[float, Range(least=0, most=180)] = 0.0
@@ -30,7 +31,7 @@ class Rotation(Movement):
         return self.rotation > 0
 
     def angle(self, key: Key[Array, ""]) -> Float[Array, ""]:
-        """Returns the angle in degrees."""
+        """Returns the random angle in degrees."""
         return jax.random.uniform(key, (), None, -self.rotation, self.rotation)
 
     def moved(
@@ -59,10 +60,11 @@ def rotated(
     outside: int = 0,
     nearest: bool = False,
 ) -> Image:
-    """Returns the image rotated by `angle` degrees, as by `scipy.ndimage.rotate`.
+    """Returns the image rotated about its center, as by `scipy.ndimage.rotate`.
 
     Args:
-      outside: the value of pixels from outside of the image.
+      angle: the angle in degrees.
+      outside: the value of pixels that come from outside of the image.
       nearest: take the nearest pixel instead of bilinear interpolation.
     """
     *_, height, width, channels = image.shape
@@ -83,7 +85,14 @@ def rotated(
 
 
 def _matrix(angle: Float[Array, ""] | float) -> Float[Array, "2 2"]:
-    """Returns the matrix from places in the rotated image to places in the image."""
+    """Returns the matrix that maps positions in the rotated image to the original
+    image.
+
+    Positions are (row, column), relative to the center of the image.
+
+    Args:
+      angle: the angle in degrees.
+    """
     radians = jnp.deg2rad(angle)
     cos, sin = jnp.cos(radians), jnp.sin(radians)
     return jnp.array([[cos, sin], [-sin, cos]])
