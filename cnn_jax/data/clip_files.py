@@ -1,4 +1,4 @@
-"""The frames of a stored clip.
+"""The frames of a clip on the disk.
 
 A clip is a folder of pictures, an animated picture, or a video file. PyAV decodes video
 files (extra `video`).
@@ -34,25 +34,32 @@ Choice = Callable[[int], Sequence[int]]
 
 
 def frames(path: str | Path, choose: Choice) -> list[Image.Image]:
-    """Returns the frames of a clip that `choose` picks, upright, in mode "L" or "RGB".
+    """Returns chosen frames of a clip as upright pictures in mode "L" or "RGB".
 
-    The frames of a folder are its pictures, sorted by name with numbers by value: 9
-    comes before 10. The frames of a video file are the pictures that it shows at the
-    timestamps of its packets. Durations are ignored.
+    The frames of a folder are its pictures, sorted by name. Numbers in names are sorted
+    by value: 9 comes before 10. A video file has one frame for each timestamp of its
+    packets: the picture that is visible at this time. How long a frame is visible is
+    ignored.
 
     Args:
-      choose: returns the indices of the wanted frames, ascending, from their number.
+      path: the folder or the file of the clip.
+      choose: a function from the number of frames in the clip to the indices of the
+        chosen frames, in ascending order.
 
     Raises:
-      UserError: with the path, if the clip is missing, damaged, too large, a still
-        picture or without frames; if its frames have several sizes; or if PyAV is not
-        installed for a video file.
+      UserError: the clip is missing, damaged, too large, a still picture or without
+        frames; its frames have several sizes; or PyAV is needed and not installed. The
+        error names the path.
     """
     return list(each_frame(path, choose))
 
 
 def each_frame(path: str | Path, choose: Choice) -> Iterator[Image.Image]:
-    """Yields the `frames` one by one, so that only one frame at a time is in memory."""
+    """Yields the frames that `frames` returns, one by one.
+
+    So only one frame at a time is in memory. The parameters and errors are those of
+    `frames`.
+    """
     path = Path(path)
     with _blamed(path):
         if path.is_dir():
@@ -80,7 +87,10 @@ def _of_folder(path: Path, choose: Choice) -> Iterator[Image.Image]:
 
 
 def _in_time(frame: Path) -> list[str | int]:
-    """Returns a sort key of a frame's file name: text and numbers in turn."""
+    """Returns a key that sorts file names of frames with their numbers by value.
+
+    The key is a list of the texts and the numbers in the file name, in turn.
+    """
     parts = re.split(r"(\d+)", frame.name)
     return [int(part) if i % 2 else part for i, part in enumerate(parts)]
 
@@ -107,7 +117,8 @@ def _of_picture(path: Path, choose: Choice) -> Iterator[Image.Image]:
 def _check_gif(path: Path, most: int) -> None:
     """Raises `ValueError` if a GIF has more than `most` frames.
 
-    Pillow takes ten times as long to count them, and always counts to the end.
+    This function stops counting after `most` frames. Pillow always counts all frames,
+    and takes ten times as long for each frame.
     """
 
     def skip_blocks() -> None:
@@ -161,7 +172,13 @@ def _of_video(path: Path, choose: Choice) -> Iterator[Image.Image]:
 
 
 def _numbered(container: Any, stream: Any, choose: Choice) -> Iterator[Image.Image]:
-    """Yields the chosen frames of a video by their numbers."""
+    """Yields the chosen frames of a video without timestamps, by their numbers.
+
+    Args:
+      container: the opened video file of PyAV.
+      stream: the video stream in the file.
+      choose: see `frames`.
+    """
     held = max(1, _HELD // max(1, stream.width * stream.height))
     decoded = container.decode(stream)
     first = list(itertools.islice(decoded, held))
@@ -179,7 +196,13 @@ def _numbered(container: Any, stream: Any, choose: Choice) -> Iterator[Image.Ima
 
 
 def _timed(container: Any, stream: Any, choose: Choice) -> Iterator[Image.Image]:
-    """Yields the chosen frames of a video by their timestamps."""
+    """Yields the chosen frames of a video by their timestamps.
+
+    Args:
+      container: the opened video file of PyAV.
+      stream: the video stream in the file.
+      choose: see `frames`.
+    """
     packets = (p for p in container.demux(stream) if p.size)
     # A packet may have no frame of its own; then the frame before it stays visible.
     times = sorted({p.pts for p in packets if p.pts is not None})
@@ -202,9 +225,10 @@ def _timed(container: Any, stream: Any, choose: Choice) -> Iterator[Image.Image]
 
 
 def _upright(frame: Any) -> Image.Image:
-    """Returns a frame of PyAV as an upright picture.
+    """Returns a decoded frame of PyAV as an upright picture.
 
-    Phones store the rotation in the file instead of turning the pixels.
+    Phones do not rotate the pixels of a video. They store the angle of the rotation in
+    the file.
     """
     picture = frame.to_image()
     turned = frame.rotation % 360
@@ -229,13 +253,19 @@ def _is_animated(picture: Image.Image) -> bool:
 
 
 def clips_in(folder: Path) -> Iterator[Path]:
-    """Yields the clips in a folder, sorted by name: files, and folders of frames."""
+    """Yields the paths of the clips in a folder, sorted by name.
+
+    A clip is a file, or a folder of frames.
+    """
     of_frames = (path for path in folders(folder) if any(PICTURES.found(path)))
     yield from sorted([*visible_files(folder, ANIMATED + VIDEOS), *of_frames])
 
 
 def is_clip(folder: Path) -> bool:
-    """Returns whether a folder holds the frames of one clip, and not several clips."""
+    """Returns whether a folder is one clip, with pictures that are its frames.
+
+    A folder of animated pictures is not a clip: each animated picture is a clip.
+    """
     first = next(iter(PICTURES.found(folder)), None)
     if first is None:
         return False
@@ -244,10 +274,11 @@ def is_clip(folder: Path) -> bool:
 
 
 def identity(clip: Path) -> tuple:
-    """Returns the identity of a clip on the disk, equal for two paths to the same clip.
+    """Returns the identity of a clip on the disk.
 
-    The identity of a folder consists of its first frame, its last frame and the number
-    of frames. So a folder of links equals the clip that the links lead to.
+    Two paths to the same clip have equal identities. The identity of a folder consists
+    of the identities of its first and last frame and the number of frames. So a folder
+    of links to the frames of a clip has the identity of this clip.
     """
     frames = list(PICTURES.found(clip)) if clip.is_dir() else [clip]
     return walk.identity(frames[0]), walk.identity(frames[-1]), len(frames)

@@ -1,4 +1,4 @@
-"""The user's own clips, in one folder per class."""
+"""The user's own video clips, in one folder per class."""
 
 import itertools
 import math
@@ -35,25 +35,30 @@ def load(
     """Returns clips of the videos in `dir/<class>/*`, or `dir/<split>/<class>/*`.
 
     A video is a folder of frames, an animated picture, or a video file; see
-    `clip_files.frames`. Classes, splits and ignored files follow `folder.load`.
-    Training takes a clip from a random start, and a random box of all its frames, as
-    `images.random_resized_crop`. Testing takes evenly spaced clips, and the box of
-    `images.fit`. A video that is too short for a clip repeats its last frame. Videos
-    are decoded anew for every clip, by `data.workers` processes.
+    `clip_files.frames`. `folder.load` describes the classes, the splits and the ignored
+    files.
+
+    A training clip starts at a random frame. All its frames are cropped to one random
+    box, as in `images.random_resized_crop`. Test clips are evenly spaced in their
+    video, and all frames are cropped to the centered box of `images.fit`. A video that
+    is too short for a clip repeats its last frame. Videos are decoded anew for every
+    clip, by `data.workers` processes.
 
     Args:
       subset: how many videos are used.
-      dir: the folder.
+      dir: the folder of the videos.
       image_size: the size of each frame, a side in pixels or (height, width).
       channels: 3 for RGB, 1 for gray.
       frames: the number of frames in a clip.
       frame_step: the number of video frames from one frame of a clip to the next.
-      clips_per_video: how many clips of each video are tested. The possible starts are
-        divided into this number of equal parts, and each clip starts in the middle of
-        its part.
-      crop_area: the smallest share of a frame's area that a training box covers; 1:
-        training uses the boxes of testing. A box that is enlarged enlarges motion too.
-      test_fraction: between 0 and 1; ignored if there is a test split.
+      clips_per_video: the number of clips of each video in the test split. The possible
+        start frames are divided into this number of equal ranges, and each clip starts
+        in the middle of its range.
+      crop_area: the smallest share of a frame's area that a random training box covers;
+        1: training uses the centered boxes of testing. A smaller box is enlarged more,
+        and this enlarges the motion in the clip too.
+      test_fraction: the share of the videos of every class that is for testing, between
+        0 and 1; ignored if there is a test split.
 
     Raises:
       UserError: see `folder.load`; also if a video cannot be read, during training.
@@ -73,10 +78,13 @@ def load(
 
 @dataclass(frozen=True)
 class Clips(Records):
-    """A split of clips of videos on the disk; see `Records`, and `load` for attributes.
+    """A split of clips of videos on the disk; see `Records`.
 
-    Example i is clip `i % clips_per_video` of video `i // clips_per_video`. With
-    `random_crop`, the start of the clip is random too.
+    Example i is clip `i % clips_per_video` of video `i // clips_per_video`. If
+    `random_crop` is set, the start of a training clip is random too.
+
+    Attributes:
+      frame_step, clips_per_video, crop_area: see `load`.
     """
 
     frame_step: Count = 1
@@ -129,11 +137,13 @@ def cut(
     """Returns a clip of a video, uint8 [frames, height, width, channels].
 
     Args:
+      path: the folder or the file of the video.
       image_shape: the shape of the clip.
       crop: the fraction of the shorter side that is kept (see `images.fit`).
       frame_step, crop_area: see `load`.
-      place: the clip's start among the possible starts, from 0 to 1; or a generator,
-        which draws the start and then, with a `crop_area` below 1, the box.
+      place: the start of the clip as a number from 0 (the first possible start frame)
+        to 1 (the last one). Or a random generator, which draws the start and, if
+        `crop_area` is below 1, the box of the frames.
 
     Raises:
       UserError: see `clip_files.frames`.

@@ -20,19 +20,20 @@ def load(
     train_split: str = "train2017",
     test_split: str = "val2017",
 ) -> Dataset:
-    """Returns pictures in `dir/<split>` with boxes in COCO's format.
+    """Returns the pictures in `dir/<split>`, with boxes in COCO's format.
 
-    The boxes are in `dir/annotations/instances_<split>.json`. Pictures are stretched to
-    `image_size`, and their boxes with them.
+    The boxes are in `dir/annotations/instances_<split>.json`. Pictures and their boxes
+    are stretched to `image_size`.
 
     Args:
       stored, dir, image_size, channels: see `voc.load`.
-      train_split, test_split: the names of the splits.
+      train_split, test_split: the names of the splits, which replace `<split>` in the
+        paths above.
 
     Raises:
       UserError: see `annotations.coco`; also if the splits have different classes, a
-        picture is in both splits, a split has no boxes, or a picture has another size
-        than its annotation states.
+        picture is in both splits, a split has no boxes, or the size of a picture
+        differs from the size in its annotation.
     """
     root = existing(dir)
     train, test = (

@@ -18,11 +18,12 @@ OFFSET = np.array([16.0, 128.0, 128.0])
 
 
 def luma(image: Picture) -> UInt8[np.ndarray, "height width"]:
-    """Returns Y = 16 + (65.481 R + 128.553 G + 24.966 B) / 255, rounded: 16 to 235.
+    """Returns the luma Y of an RGB image, rounded, from 16 to 235.
 
-    A gray image, with one channel, is returned as it is. The published results on Set14
-    are computed this way; one of its pictures is gray. If it were treated as RGB, its
-    range would shrink to 16..235 and its PSNR would rise by 1.3 dB.
+    Y = 16 + (65.481 R + 128.553 G + 24.966 B) / 255. A gray image, with one channel, is
+    returned unchanged, as for the published results on Set14: one picture of Set14 is
+    gray. If this picture were treated as RGB, its range would shrink to 16..235, and
+    its PSNR would rise by 1.3 dB.
     """
     return image[..., 0] if image.shape[-1] == 1 else ycbcr(image)[..., 0]
 
@@ -33,9 +34,9 @@ def ycbcr(image: UInt8[np.ndarray, "height width 3"]) -> Picture:
 
 
 def rgb(image: UInt8[np.ndarray, "height width 3"]) -> Picture:
-    """Returns the RGB image of Y, Cb and Cr.
+    """Returns the RGB image of an image with the channels Y, Cb and Cr.
 
-    It inverts `ycbcr` up to rounding and clipping to 0..255.
+    This function inverts `ycbcr`, except for rounding and for clipping to 0..255.
     """
     return _rounded((image - OFFSET) @ np.linalg.inv(MATRIX.T / 255))
 

@@ -22,7 +22,14 @@ TRAIN = "train"
 
 
 class Row(NamedTuple):
-    """One picture of the table; `where` is the file and the line, for errors."""
+    """One row of the table, with one picture.
+
+    Attributes:
+      path: the path of the picture.
+      label: the name of the picture's class.
+      split: the name of the picture's split; empty if the table has no split column.
+      where: the table and the line of the row, for errors.
+    """
 
     path: str
     label: str
@@ -41,21 +48,24 @@ def load(
     channels: Channels = 3,
     test_fraction: Fraction = 0.2,
 ) -> Dataset:
-    """Returns the pictures that a table lists, to classify.
+    """Returns the pictures in a CSV table, for classification.
 
     Args:
-      stored: how many pictures are used, and where they are held; pictures on the disk
-        are cropped at random in training.
+      stored: how many pictures are used, and whether they are held in memory. Pictures
+        that stay on the disk are cropped at random in training.
       file: the table, in UTF-8, with commas between the columns and the columns' names
         in the first line.
-      path_column: the column of the pictures' paths, relative to the table's folder.
-      label_column: the column of the classes, which are sorted as in `folder.load`.
-      split_column: the column of "train" or "test" (or "val", "validation", "valid");
-        empty: the test gets a `test_fraction` of every class, chosen by the file names
-        alone.
+      path_column: the column with the paths of the pictures, relative to the table's
+        folder.
+      label_column: the column with the classes of the pictures. Classes are sorted as
+        in `folder.load`.
+      split_column: the column with the split of each picture, "train" or "test" (or
+        "val", "validation", "valid"). Empty: the share `test_fraction` of every class
+        is for testing; the choice depends only on the file names.
       image_size: pixels on a side; pictures are scaled and cropped to a square.
       channels: 3 for RGB, 1 for gray.
-      test_fraction: between 0 and 1; ignored if there is a split column.
+      test_fraction: the share of every class that is for testing, between 0 and 1;
+        ignored if there is a split column.
 
     Raises:
       UserError: a picture is missing or listed twice, a field is empty, a split is
@@ -88,7 +98,13 @@ SOURCE = Source("csv", load, takes=Stored, stand_in=DIGITS, perturbed=True)
 
 
 def read(file: str, path: str, label: str, split: str) -> list[Row]:
-    """Returns the rows of a table, given the names of its columns.
+    """Returns the rows of a table.
+
+    Args:
+      file: the path of the table.
+      path: the name of the column with the paths of the pictures.
+      label: the name of the column with the classes.
+      split: the name of the column with the splits; empty if there is none.
 
     Raises:
       UserError: see `load`.
@@ -119,7 +135,14 @@ def read(file: str, path: str, label: str, split: str) -> list[Row]:
 
 
 def _lines(file: str, columns: dict[str, str]) -> list[tuple[int, dict[str, str]]]:
-    """Returns each row's line number and its fields, without surrounding spaces."""
+    """Returns the line number and the fields of each row, without surrounding spaces.
+
+    The fields of a row are {column: text}.
+
+    Args:
+      file: the path of the table.
+      columns: the names of the columns to read, by the config keys that state them.
+    """
     try:
         text = fields.read(Path(file)).decode("utf-8-sig")
         reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
@@ -147,7 +170,12 @@ def _lines(file: str, columns: dict[str, str]) -> list[tuple[int, dict[str, str]
 
 
 def _by_column(file: str, rows: Sequence[Row]) -> tuple[folder.Labeled, folder.Labeled]:
-    """Returns the training pictures and the test pictures, by the split column."""
+    """Returns the training pictures and the test pictures, according to their splits.
+
+    Args:
+      file: the path of the table, for errors.
+      rows: the rows of the table, with the names of the splits.
+    """
     for row in rows:
         if row.split not in (TRAIN, *folder.TEST_NAMES):
             raise UserError(

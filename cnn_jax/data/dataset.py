@@ -1,4 +1,4 @@
-"""The type of a loaded data set: `Dataset`, with its splits and its facts."""
+"""The type of a loaded data set, `Dataset`, and functions that make one."""
 
 import math
 import os
@@ -26,11 +26,11 @@ IMAGENET_STD = {1: (0.226,), 3: (0.229, 0.224, 0.225)}
 
 @dataclass(frozen=True)
 class Dataset:
-    """Two splits, "train" and "test", and the facts that they share.
+    """A data set with a training split and a test split.
 
     Attributes:
-      splits: the splits by role, "train" and "test".
-      classes: the names of the classes; a label is an index into them.
+      splits: the splits, by their names "train" and "test".
+      classes: the names of the classes; a label is an index into this tuple.
       image_shape: (height, width, channels) of the images in a batch, (frames, height,
         width, channels) of clips, or (depth, height, width, channels) of volumes.
       mean, std: the mean and the standard deviation of each channel, for pixel values
@@ -38,12 +38,13 @@ class Dataset:
       crop: the fraction of the shorter side that the evaluation transform keeps (see
         `images.fit`).
       label_shape: the shape of one label; () for one class per image.
-      label_kind: the name of the label kind, `labels`.
-      unseen: the names of further classes. All of their examples are in the test split,
-        and their labels follow those of `classes`.
+      label_kind: the name of the label kind; see `labels`.
+      unseen: the names of the classes that only the test split has. Their labels follow
+        the labels of `classes`.
       mirrorable: whether a mirrored image keeps its label.
-      gives, takes: further facts and needs of the source, for the other parts of a run;
-        see `core.fit`.
+      gives: facts about the data set, in addition to the facts in `facts.part`.
+        `core.fit` compares facts with the requirements of the model and the task.
+      takes: the requirements of the data set on the model and the task; see `core.fit`.
     """
 
     splits: Mapping[str, Split]
@@ -61,7 +62,7 @@ class Dataset:
 
     @property
     def arrays(self) -> dict[str, Arrays]:
-        """The splits that are held in memory, by role."""
+        """The splits that are held in memory, by name."""
         return {r: s for r, s in self.splits.items() if isinstance(s, Arrays)}
 
     @property
@@ -82,20 +83,25 @@ def assemble(
     label_kind: str = "class",
     mirrorable: bool = True,
 ) -> Dataset:
-    """Returns the data set of a source: cut to size, and in memory if it fits.
+    """Returns a data set from its two splits, reduced to a subset of the examples.
+
+    The images are held in memory if `in_memory` says so.
 
     Args:
       train, test: the two whole splits.
-      classes: the names of the classes; a label is an index into them.
-      unseen: the names of further classes that only the test split may have.
+      classes: the names of the classes; a label is an index into this sequence.
+      unseen: the names of further classes, which only the test split may have.
       subset: how many examples are kept, and which ones.
-      in_memory: True, False, or None for "if it needs less than 2 GiB".
-      random_crop: if the set stays on disk, training takes random resized crops, and
-        evaluation takes the center of slightly larger pictures.
+      in_memory: whether the decoded images are held in memory; None: if they need less
+        than 2 GiB.
+      random_crop: if the images stay on the disk, training takes random resized crops,
+        and evaluation takes the center of slightly larger pictures. Images in memory
+        are not cropped at random.
       label_kind, mirrorable: see `Dataset`.
 
-    Raises `UserError` for an example without a valid label, and for arrays whose type
-    or shape `array_checks.check` refuses.
+    Raises:
+      UserError: an example has no valid label, or arrays have a wrong type or shape
+        (see `array_checks.check`).
     """
     kind = labels.find(label_kind)
     for role, split in {"train": train, "test": test}.items():
@@ -133,7 +139,7 @@ def assemble(
 
 
 def _cropped(split: Split) -> Records:
-    """Returns the split with random crops in training."""
+    """Returns the split, set to random crops in training."""
     assert isinstance(split, Records)  # no other split can crop stored pictures
     return replace(split, crop=EVAL_CROP, random_crop=True)
 
@@ -154,9 +160,10 @@ def check_memory(count: int, shape: Shape) -> None:
 
 
 def into_memory(split: Split) -> Arrays:
-    """Returns a whole split in memory, decoded with the evaluation transform.
+    """Returns a split with all its images in memory, after the evaluation transform.
 
-    Raises `UserError` if the split does not fit in memory.
+    Raises:
+      UserError: the images do not fit in memory.
     """
     if isinstance(split, Arrays):
         return split
@@ -191,9 +198,9 @@ def channel_statistics(
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Returns the mean and the standard deviation of each channel, divided by 255.
 
-    The statistics are computed from exact integer counts, so they are the same on every
-    machine. A channel with a single value gets the standard deviation of one gray
-    level, 1 / 255.
+    Both are computed from exact integer counts of the pixel values, so they are the
+    same on every machine. If all pixels of a channel have one value, the standard
+    deviation of the channel is set to one gray level, 1 / 255.
 
     Args:
       images: uint8 [n, ..., channels].

@@ -1,7 +1,7 @@
 """Image files: the accepted formats, the size limit, and the EXIF orientation.
 
-Pillow can open dozens of formats, and for some of them it starts other programs. Only
-the documented formats are tried.
+Only the documented formats are accepted. Pillow can open dozens of other formats, and
+starts other programs for some of them.
 """
 
 import io
@@ -47,11 +47,12 @@ warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
 class Placement(NamedTuple):
-    """How a picture is stored in its file.
+    """The size and the orientation of a picture in its file.
 
     Attributes:
-      stored: the size (width, height) of the stored pixels.
-      orientation: the EXIF orientation, 1 to 8; 1 is upright.
+      stored: (width, height) of the stored pixels.
+      orientation: the EXIF orientation, 1 to 8; 1 means that the stored pixels are
+        upright.
     """
 
     stored: tuple[int, int]
@@ -70,15 +71,15 @@ def opened(
     unknown: str = f"not an image, or damaged (formats: {' '.join(FORMATS)})",
     formats: tuple[str, ...] = FORMATS,
 ) -> Iterator[ImageFile]:
-    """Yields an opened image file. Its header is read and checked; no pixel is decoded.
+    """Yields an opened image file. The header is read and checked; no pixel is decoded.
 
-    Any error inside the `with` block is reported as an error of the file.
+    Any error inside the `with` block becomes a `UserError` that names the file.
 
     Args:
       picture: a path, or the bytes of an image file.
       what: the file's name in errors, such as "image cat.png".
-      unknown: the error's text if the file is in none of the formats.
-      formats: Pillow's names of formats, some of `FORMATS`.
+      unknown: the text of the error for a file in none of the formats.
+      formats: the accepted formats by Pillow's names, a subset of `FORMATS`.
 
     Raises:
       UserError: the file is missing, not an image, damaged or too large.
@@ -93,10 +94,10 @@ def opened(
 
 
 def _file(picture: str | Path | bytes) -> io.BytesIO | io.BufferedReader:
-    """Returns the opened file of a picture.
+    """Returns the opened file of a picture, given its path or its bytes.
 
-    Pillow gets an open file and not a path, because it would map some files to memory,
-    and a TIFF file with the wrong size.
+    Pillow is given an open file because it maps some files to memory if it is given
+    their path. For a TIFF file, it would then use the wrong size.
     """
     if isinstance(picture, bytes):
         return io.BytesIO(picture)
@@ -105,13 +106,14 @@ def _file(picture: str | Path | bytes) -> io.BytesIO | io.BufferedReader:
 
 @contextmanager
 def blamed(what: str, unknown: str = "not an image, or damaged") -> Iterator[None]:
-    """Turns any error of the block into a one-line `UserError` about the file.
+    """Turns any error inside the `with` block into a one-line `UserError` about a file.
 
-    Decoders raise nearly every kind of exception on damaged files.
+    Every kind of exception is caught, because decoders raise nearly every kind on
+    damaged files.
 
     Args:
       what: the file's name in errors.
-      unknown: the error's text if Pillow does not recognize the file.
+      unknown: the text of the error if Pillow does not recognize the file.
     """
     try:
         yield
@@ -133,9 +135,9 @@ def blamed(what: str, unknown: str = "not an image, or damaged") -> Iterator[Non
 
 
 def regular(path: str | Path) -> str | Path:
-    """Returns the path if it is a regular file.
+    """Returns the path of a regular file unchanged.
 
-    Other files are refused because opening a pipe or a device may block forever.
+    Pipes and devices are refused because opening one may block forever.
 
     Raises:
       OSError: there is no such file.
@@ -160,7 +162,7 @@ def check_size(size: tuple[int, int]) -> None:
 
 
 def placement(image: ImageFile) -> Placement:
-    """Returns how an opened picture is stored in its file."""
+    """Returns the stored size and the orientation of an opened picture."""
     orientation = _orientation(image)
     # Pillow's `size` is the upright size for TIFF, and the stored size for all other
     # formats.
@@ -169,18 +171,20 @@ def placement(image: ImageFile) -> Placement:
 
 
 def turned(image: Image.Image, orientation: int) -> Image.Image:
-    """Returns the picture turned upright, given its EXIF orientation."""
+    """Returns a picture turned upright, given the EXIF orientation of its pixels."""
     return image.transpose(_TURNS[orientation]) if orientation > 1 else image
 
 
 def decoded(
     encoded: ImageFile, what: str, placed: Placement | None = None
 ) -> Image.Image:
-    """Returns an opened picture in mode "L" or "RGB"; see `pixel_values.plain`.
+    """Returns an opened picture, upright, in mode "L" or "RGB"; see
+    `pixel_values.plain`.
 
     Args:
+      encoded: the opened picture.
       what: the file's name in warnings.
-      placed: how the picture is stored in its file; None: as the file says.
+      placed: the size and orientation of the stored pixels; None: the ones in the file.
     """
     orientation = (placed or placement(encoded)).orientation
     stored = pixel_values.stored(encoded)
@@ -188,7 +192,13 @@ def decoded(
 
 
 def loaded(encoded: ImageFile, orientation: int) -> Image.Image:
-    """Returns an opened picture, decoded and turned by an EXIF orientation."""
+    """Returns an opened picture after decoding, turned upright.
+
+    Args:
+      encoded: the opened picture.
+      orientation: the EXIF orientation of the stored pixels; 1: the picture is not
+        turned.
+    """
     if encoded.format == "TIFF":  # Pillow would turn a TIFF by itself
         encoded.getexif()[_ORIENTATION] = 1
         encoded.load()
@@ -213,6 +223,6 @@ def _orientation(image: ImageFile) -> int:
 
 
 def _ends_with_pixels(image: ImageFile) -> bool:
-    """Returns whether no other chunk follows the pixels of a PNG."""
+    """Returns whether the pixels are the last data in a PNG file."""
     kinds = [kind for kind, _ in pixel_values.png_chunks(image)]
     return set(kinds[kinds.index(b"IDAT") :]) <= {b"IDAT", b"IEND"}

@@ -27,11 +27,10 @@ def load(
     train_examples: Examples | None = None,
     test_examples: Examples | None = None,
 ) -> Dataset:
-    """Returns pictures with Gaussian noise, rounded to 8 bits, beside the clean
-    pictures.
+    """Returns pictures with Gaussian noise, and the clean pictures as labels.
 
-    In training, a patch gets new noise in every epoch. In evaluation, the noise of a
-    picture is always the same.
+    Noisy pictures are rounded to 8 bits. In training, a patch gets new noise in every
+    epoch. In evaluation, the noise of a picture is always the same.
 
     Args:
       dir, test_dir, channels, patches, train_examples, test_examples: see
@@ -80,9 +79,9 @@ class NoisyPatches(Patches):
         indices: Sequence[int] | np.ndarray,
         rngs: Sequence[np.random.Generator | None],
     ):
-        """Yields the examples of `Patches.examples` with noise.
+        """Yields the examples of `Patches.examples`, with noise added to the images.
 
-        Without a generator, the noise depends on the example's index alone.
+        If an example has no random generator, its noise depends only on its index.
         """
         examples = super().examples(indices, rngs)
         for index, example, rng in zip(indices, examples, rngs, strict=True):
@@ -92,6 +91,11 @@ class NoisyPatches(Patches):
 
 
 def add_noise(picture: Picture, noise: float, rng: np.random.Generator) -> Picture:
-    """Returns the picture with Gaussian noise, rounded and clipped to 0..255."""
+    """Returns a picture with Gaussian noise, rounded and clipped to 0..255.
+
+    Args:
+      noise: the standard deviation of the noise, in gray levels (0 to 255).
+      rng: the random generator that draws the noise.
+    """
     values = picture + rng.normal(0, noise, picture.shape)
     return np.rint(values.clip(0, 255)).astype(np.uint8)

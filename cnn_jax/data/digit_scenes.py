@@ -1,7 +1,7 @@
-"""Scenes of handwritten digits on larger canvases, with a label for every pixel.
+"""Scenes of handwritten digits on a larger canvas, with a label for every pixel.
 
-The digits are those of `digits`. Each scene depends only on its split and its index, so
-it is the same on every machine, whatever the number of scenes.
+The digits come from `digits`. A scene depends only on its split and its index, so it is
+the same on every machine, for any number of scenes.
 """
 
 from typing import Annotated, NamedTuple
@@ -35,7 +35,13 @@ BACKGROUND, INK, NOISE = (0, 128), (144, 255), 16
 
 
 class Placed(NamedTuple):
-    """The place of a digit in a scene: its index in the pool, and its square."""
+    """The position of a digit in a scene.
+
+    Attributes:
+      digit: the index of the digit in the pool of stored digits.
+      top, left: the upper left corner of the square that the digit fills, in pixels.
+      side: the side of the square in pixels.
+    """
 
     digit: int
     top: int
@@ -52,24 +58,29 @@ def load(
     labels: str = PIXELS.name,
     most_digits: Layers = MOST_DIGITS,
 ) -> Dataset:
-    """Returns scenes of up to four digits; training and test scenes share no digit.
+    """Returns scenes of handwritten digits.
 
-    Digits are resampled bilinearly to random sizes, and their squares do not overlap.
-    They are lighter than the background, which is a gradient between random gray
-    levels. Weak noise is added to both. A label is uint8: 0 for the background, and the
-    digit plus one for its strokes. So the strokes are easy to separate from the
-    background, but their class depends on the whole digit.
+    The digits of the training scenes do not occur in the test scenes. Digits are
+    resampled bilinearly to random sizes, and their squares do not overlap. The
+    background is a gradient between random gray levels, and the digits are lighter than
+    the background. Weak noise is added to the whole image.
+
+    The label of a pixel is 0 in the background. In the strokes of a digit, it is the
+    digit plus one. So the strokes are easy to separate from the background, but the
+    class of a stroke depends on the whole digit.
 
     Args:
-      image_size: pixels on a side; digits scale with it.
+      image_size: pixels on a side; digits are scaled with the image.
       channels: 1, or 3 for three copies of the gray channel.
       train_examples, test_examples: the number of scenes. A smaller number gives the
-        first scenes of a larger one.
-      labels: "pixels", or "boxes": rows (digit, top, left, bottom, right), the tight
-        box around the pixels of each digit's strokes, in pixels from the image's upper
-        left corner to the box's edges. Padding rows are (-1, 0, 0, 0, 0). With "boxes"
-        there are ten classes, without the background.
-      most_digits: the largest number of digits in a scene; at least one.
+        first scenes of a larger number.
+      labels: "pixels" for one class per pixel, or "boxes" for one box per digit. Boxes
+        are rows (digit, top, left, bottom, right). A box is the smallest box around the
+        digit's strokes, with edges in pixels from the upper left corner of the image.
+        Padding rows are (-1, 0, 0, 0, 0). With "boxes" there are ten classes, without
+        the background.
+      most_digits: the largest number of digits in a scene. Every scene has at least one
+        digit.
     """
     if labels not in LABELED:
         raise unknown("data.labels", labels, LABELED)
@@ -105,7 +116,7 @@ class Scene(NamedTuple):
     Attributes:
       gray: the image, uint8 [size, size].
       pixels: the class of each pixel, uint8 [size, size].
-      boxes: float32 [most_digits, 5]; see `load`.
+      boxes: the box of each digit, float32 [most_digits, 5]; see `load`.
     """
 
     gray: np.ndarray
@@ -139,9 +150,15 @@ def _scene(rng: np.random.Generator, size: int, pool: digits.Pool, most: int) ->
 
 
 def _places(rng: np.random.Generator, size: int, known: int, most: int) -> list[Placed]:
-    """Returns up to `most` squares that do not overlap, each for a digit below `known`.
+    """Returns random squares for the digits of a scene. The squares do not overlap.
 
-    A square that finds no place is left out.
+    Each square has the index of a random digit. A square that fits nowhere beside the
+    other squares is left out.
+
+    Args:
+      size: the side of the scene in pixels.
+      known: the number of stored digits.
+      most: the largest number of squares.
     """
     count = int(rng.integers(1, most, endpoint=True))
     sides = rng.integers(size // SMALLEST, size // LARGEST, count, endpoint=True)
@@ -163,7 +180,10 @@ def _places(rng: np.random.Generator, size: int, known: int, most: int) -> list[
 
 
 def _gradient(rng: np.random.Generator, size: int) -> np.ndarray:
-    """Returns a bilinear gradient of random gray levels, int32 [size, size]."""
+    """Returns a bilinear gradient of gray levels, int32 [size, size].
+
+    The gray levels of the four corners are random.
+    """
     (a, b), (c, d) = rng.integers(*BACKGROUND, (2, 2), endpoint=True)
     x = np.arange(size, dtype=np.int32)
     y, last = x[:, None], size - 1

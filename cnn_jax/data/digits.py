@@ -1,7 +1,7 @@
-"""The 1,797 handwritten digits in scikit-learn: 8x8 pixels, 17 gray levels, no
-download.
+"""The 1,797 handwritten digits that scikit-learn contains, so nothing is downloaded.
 
-E. Alpaydin, C. Kaynak, "Optical Recognition of Handwritten Digits", UCI, 1998.
+An image has 8x8 pixels with 17 gray levels. The source is E. Alpaydin, C. Kaynak,
+"Optical Recognition of Handwritten Digits", UCI, 1998.
 """
 
 from typing import NamedTuple
@@ -23,7 +23,12 @@ SIDE = 8  # pixels
 
 
 class Pool(NamedTuple):
-    """Stored digits: images uint8 [n, 8, 8], and labels [n]."""
+    """Stored digits.
+
+    Attributes:
+      images: uint8 [n, 8, 8].
+      labels: [n], the digits 0 to 9, or indices into the chosen classes.
+    """
 
     images: np.ndarray
     labels: np.ndarray
@@ -44,9 +49,11 @@ def load(
       subset: how many examples are used, and which ones.
       image_size: pixels on a side; sizes other than 8 are resampled bilinearly.
       channels: 1, or 3 for three copies of the gray channel.
-      classes: use only these digits; the first one gets label 0.
+      classes: the digits to use; all other digits are left out. A label is the position
+        of a digit in this list, so the first digit has the label 0.
 
-    Raises `UserError` unless the classes are at least two different digits.
+    Raises:
+      UserError: the classes are not at least two different digits.
     """
     images.check_shape(image_size, channels)
     if len(set(classes)) < max(len(classes), 2) or not set(classes) <= set(range(10)):
@@ -79,7 +86,10 @@ SOURCE = Source("digits", load, takes=Subset, embedded=SIDE, perturbed=True)
 
 
 def pools() -> dict[str, Pool]:
-    """Returns the digits of "train" and of "test". Other sources draw from them too."""
+    """Returns the stored digits of the splits "train" and "test".
+
+    Other data sources take their digits from here too, so they have the same split.
+    """
     values, labels = _read()
     gray = np.rint(values * (255 / 16)).astype(np.uint8)
     parts = zip(("train", "test"), _split(labels), strict=True)
@@ -87,7 +97,12 @@ def pools() -> dict[str, Pool]:
 
 
 def _only(pool: Pool, classes: tuple[int, ...]) -> Pool:
-    """Returns the digits of the given classes; a label is an index into `classes`."""
+    """Returns the digits of some classes. A label is an index into `classes`.
+
+    Args:
+      pool: the stored digits.
+      classes: the digits to keep.
+    """
     number = np.full(10, -1, pool.labels.dtype)
     number[list(classes)] = np.arange(len(classes))
     (kept,) = np.where(number[pool.labels] >= 0)
@@ -97,8 +112,9 @@ def _only(pool: Pool, classes: tuple[int, ...]) -> Pool:
 def _read() -> tuple[np.ndarray, np.ndarray]:
     """Returns the images, [1797, 8, 8] with values 0 to 16, and the labels.
 
-    The values are those of scikit-learn's `load_digits`. The file is read directly
-    because importing scikit-learn takes a second at every start.
+    The values equal those that scikit-learn's `load_digits` returns. This function
+    reads scikit-learn's file itself, because importing scikit-learn takes a second at
+    every start.
     """
     package = package_folder("sklearn")
     assert package is not None  # the project depends on scikit-learn
@@ -111,8 +127,8 @@ def _read() -> tuple[np.ndarray, np.ndarray]:
 def _split(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Returns the indices of the training examples and of the test examples.
 
-    They equal scikit-learn's `train_test_split` with `stratify=labels` and
-    `random_state=0`.
+    The indices equal the result of scikit-learn's `train_test_split` with
+    `stratify=labels` and `random_state=0`.
     """
     rng = np.random.RandomState(0)
     counts = np.bincount(labels)
