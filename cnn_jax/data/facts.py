@@ -1,13 +1,15 @@
-"""The facts of a data set that other parts of a run need; see `core.fit`."""
+"""The facts of a data set that `core.fit` compares with the rest of a run."""
 
 from cnn_jax.core.fit import Fact, Part
 from cnn_jax.data.dataset import Dataset
 
 
 def part(name: str, dataset: Dataset) -> Part:
-    """Returns the data set as a part of a run.
+    """Returns the data set as a part of a run; see `core.fit.Part`.
 
-    The numbers of examples are given for the existing splits only.
+    The part states facts such as the label kind, the number of classes and the number
+    of examples of each existing split. `core.fit` compares these facts with the
+    requirements of the model and the task.
 
     Args:
       name: the data set's name in errors.

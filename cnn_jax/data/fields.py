@@ -1,4 +1,7 @@
-"""Checks of fields in other programs' files; errors name the entry and the field."""
+"""Checks of the fields in files of other programs, such as COCO's JSON files.
+
+Errors name the entry of the file and the field of the entry.
+"""
 
 import json
 import re
@@ -18,11 +21,11 @@ _UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # control and surroga
 
 
 class Kind(NamedTuple):
-    """The values that a field may hold.
+    """The values that a field may have.
 
     Attributes:
-      expected: the accepted values, in words.
-      accepts: returns whether a value is accepted.
+      expected: the accepted values in words, for errors.
+      accepts: a function that returns whether a value is accepted.
       optional: whether the field may be absent.
     """
 
@@ -82,14 +85,16 @@ FLAG = Kind("0 or 1", lambda value: isinstance(value, int | float) and value in 
 
 
 def checked(entry: Any, kinds: Mapping[str, Kind], where: str) -> dict[str, Any]:
-    """Returns `entry`, a dictionary with a field of each kind.
+    """Returns the dictionary `entry` unchanged, after a check of its fields.
 
     Args:
-      kinds: the kinds of the fields, by name.
+      entry: the entry of a file.
+      kinds: the accepted values of each field, by the field's name.
       where: the entry's name in errors.
 
-    Raises `UserError` if the entry is not a dictionary, or if a field is missing or has
-    a value of another kind.
+    Raises:
+      UserError: the entry is not a dictionary, a field is missing, or the value of a
+        field is not accepted.
     """
     if not isinstance(entry, dict):
         raise UserError(
@@ -110,15 +115,19 @@ def checked(entry: Any, kinds: Mapping[str, Kind], where: str) -> dict[str, Any]
 def entries(
     entry: Mapping[str, Any], name: str, kinds: Mapping[str, Kind], file: Path
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yields (name in errors, dictionary) of each entry in a list, after `checked`.
+    """Yields the name and the content of each dictionary in a list, after `checked`.
+
+    The name is for errors: it consists of the file, and the index and the id of the
+    dictionary.
 
     Args:
       entry: the dictionary that holds the list.
-      name: the field of the list.
-      kinds: the kinds of the fields of each dictionary.
-      file: the file's name in errors.
+      name: the name of the field that holds the list.
+      kinds: the accepted values of each field in the dictionaries of the list.
+      file: the path of the file, for errors.
 
-    Raises `UserError` as `checked`.
+    Raises:
+      UserError: see `checked`.
     """
     for i, item in enumerate(entry[name]):
         number = f" (id {shown(item['id'])})" if _has_id(item) else ""
@@ -131,14 +140,16 @@ def _has_id(item: Any) -> bool:
 
 
 def check_new(value: Any, seen: dict[Any, str], name: str, where: str) -> None:
-    """Adds a value to `seen`; each value may occur in one entry only.
+    """Adds a value to the values of earlier entries, if none of them has the value.
 
     Args:
-      seen: the entry of each earlier value.
-      name: the value's name in errors.
+      value: the value of a field in the entry.
+      seen: the values of earlier entries, and the name of the entry of each value.
+      name: the field's name in errors.
       where: the entry's name in errors.
 
-    Raises `UserError` if an earlier entry has the same value.
+    Raises:
+      UserError: an earlier entry has the same value.
     """
     if value in seen:
         raise UserError(f"{where}: {name} is {shown(value)}, as in {seen[value]}.")
@@ -146,7 +157,7 @@ def check_new(value: Any, seen: dict[Any, str], name: str, where: str) -> None:
 
 
 def shown(value: Any) -> str:
-    """Returns a value in one short line, for errors."""
+    """Returns a value as one short line of text, for errors."""
     return _short.repr(value)
 
 
@@ -157,8 +168,9 @@ _short.maxlevel, _short.maxstring, _short.maxother = 2, 60, 60
 def read_json(path: Path) -> Any:
     """Returns the content of a JSON file in UTF-8, UTF-16 or UTF-32.
 
-    Raises `UserError` if the file cannot be read or is not JSON, or if an object has a
-    key twice.
+    Raises:
+      UserError: the file cannot be read or is not JSON, or an object in the file has
+        two fields with the same name.
     """
     try:
         return json.loads(read(path), object_pairs_hook=_unique)
@@ -181,7 +193,11 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def read(path: Path) -> bytes:
-    """Returns the content of a file. Raises `UserError` if it cannot be read."""
+    """Returns the content of a file.
+
+    Raises:
+      UserError: the file cannot be read.
+    """
     try:
         check_regular(path)
         return path.read_bytes()

@@ -34,24 +34,27 @@ def load(
     channels: Channels = 3,
     test_fraction: Fraction = 0.2,
 ) -> Dataset:
-    """Returns pictures in `dir/<class>/*`, or `dir/<split>/<class>/*`, to classify.
+    """Returns the pictures in `dir/<class>/*`, or `dir/<split>/<class>/*`, to classify.
 
     Splits are the folders `train` and `test` (or `val`, `validation`, `valid`). Without
-    them, a fixed `test_fraction` of every class is for testing, chosen by the file
-    names alone. Classes are sorted by name, or by value if all are numbers. Hidden
-    files, other files, and folders inside class folders are ignored. A file counts
-    once, even if several links lead to it.
+    such folders, the share `test_fraction` of every class is for testing. Which
+    pictures these are depends only on the file names. Classes are sorted by name, or by
+    value if all class names are numbers. Hidden files, files that are not pictures, and
+    folders inside class folders are ignored. A file counts once, even if several links
+    lead to it.
 
     Args:
-      stored: how many pictures are used, and where they are held.
+      stored: how many pictures are used, and whether they are held in memory.
       dir: the folder.
       image_size: pixels on a side; pictures are scaled and cropped to a square.
       channels: 3 for RGB, 1 for gray.
-      test_fraction: between 0 and 1; ignored if there is a test split.
+      test_fraction: the share of every class that is for testing, between 0 and 1;
+        ignored if there is a test split.
 
-    Raises `UserError` if the folder is missing or holds no such pictures, if a file is
-    in two classes or in both splits, if a link is broken, and if a picture cannot be
-    read (during training, unless pictures are held in memory).
+    Raises:
+      UserError: the folder is missing or has no such pictures, a file is in two classes
+        or in both splits, a link is broken, or a picture cannot be read. Unless
+        pictures are held in memory, unreadable pictures are found during training.
     """
     check_shape(image_size, channels)
     classes, train, test = labeled(dir, test_fraction)
@@ -72,12 +75,15 @@ SOURCE = Source("folder", load, takes=Stored, stand_in=DIGITS, perturbed=True)
 def labeled(
     dir: str, test_fraction: float, kind: Kind = PICTURES
 ) -> tuple[list[str], "Files", "Files"]:
-    """Returns the classes under `dir`, and readers of the training and test files.
+    """Returns the class names in a folder, and readers of the training and test files.
 
     Args:
+      dir: the folder, with the layout that `load` describes.
+      test_fraction: see `load`.
       kind: the kind of files or folders to find.
 
-    Raises `UserError` as `load`.
+    Raises:
+      UserError: see `load`.
     """
     split = partial(divided, test_fraction=test_fraction, kind=kind)
     train, test = find(dir, split, kind)
@@ -95,12 +101,16 @@ def find(
     split: Callable[[Labeled], tuple[Labeled, Labeled]],
     kind: Kind = PICTURES,
 ) -> tuple[Labeled, Labeled]:
-    """Returns the training and the test files of a kind under `dir`, by class.
+    """Returns the training files and the test files in a folder, with their classes.
 
-    A class of the test split is spelled as in the training split.
+    If two folders of one class spell the class name differently, the test files get the
+    spelling of the training split.
 
     Args:
-      split: divides the files if there are no folders of splits.
+      dir: the folder, with the layout that `load` describes.
+      split: a function that divides the files into training and test files; it is
+        called unless both splits have a folder.
+      kind: the kind of files or folders to find.
 
     Returns:
       Two lists of (class, path).
@@ -125,7 +135,13 @@ def find(
 
 
 def warn_unread(splits: Sequence[Path]) -> None:
-    """Warns of folders that have the name of a split, but are not among `splits`."""
+    """Warns of folders that are named like a split but are not read.
+
+    The function searches in the folders that contain `splits`.
+
+    Args:
+      splits: the folders of the splits that are read.
+    """
     for place in dict.fromkeys(folder.parent for folder in splits):
         for path in folders(place):
             if path.name.lower() in ("train", *TEST_NAMES) and path not in splits:
@@ -135,13 +151,15 @@ def warn_unread(splits: Sequence[Path]) -> None:
 
 
 def existing(dir: str, option: str = "dir", holds: str = "pictures") -> Path:
-    """Returns the folder that a config key in group `data` names.
-
-    Raises `UserError` if the key is not set or the folder does not exist.
+    """Returns the folder that a config key of the group `data` names.
 
     Args:
-      option: the key.
-      holds: what the folder should hold, for the error.
+      dir: the value of the key.
+      option: the name of the key, without "data.", for errors.
+      holds: the expected content of the folder in words, for errors.
+
+    Raises:
+      UserError: the key is not set, or the folder does not exist.
     """
     if not dir:
         raise UserError(f"data.{option} is not set: set it to the folder of {holds}.")
@@ -153,16 +171,26 @@ def existing(dir: str, option: str = "dir", holds: str = "pictures") -> Path:
 
 
 def sort_classes(names: set[str]) -> list[str]:
-    """Returns the names, sorted; by value if all are whole numbers: "2" before "10"."""
+    """Returns the class names in sorted order.
+
+    If all names are whole numbers, they are sorted by value: "2" before "10".
+    """
     numbers = all(name.isdecimal() for name in names)
     return sorted(names, key=lambda name: (int(name) if numbers else 0, name))
 
 
 def _in_classes(root: Path, kind: Kind, allow_empty: bool = False) -> Found:
-    """Returns all files of a kind in the class folders of `root`, by identity.
+    """Returns the files in the class folders of a folder, by their identity on the
+    disk.
 
-    Raises `UserError` unless there are two classes, each with at least one file, or if
-    a file is in two classes.
+    Args:
+      root: the folder that contains the class folders.
+      kind: the kind of files or folders to find.
+      allow_empty: whether a class folder may have no files.
+
+    Raises:
+      UserError: there are fewer than two classes, there are no files, a class folder is
+        empty and may not be, or a file is in two classes.
     """
     found: Found = {}
     named = folders(root)
@@ -195,7 +223,7 @@ def _in_classes(root: Path, kind: Kind, allow_empty: bool = False) -> Found:
 
 
 def _check_spelling(named: Sequence[Path]) -> None:
-    """Raises `UserError` for two folders whose names look the same."""
+    """Raises `UserError` if two folders have names that look the same."""
     known: dict[str, Path] = {}
     for folder in named:
         other = known.setdefault(names.key(folder.name), folder)
@@ -208,7 +236,15 @@ def _check_spelling(named: Sequence[Path]) -> None:
 
 
 def _deeper(folder: Path, kind: Kind) -> str:
-    """Returns a hint for an error if the files lie one folder level too deep."""
+    """Returns a hint for the error about a class folder without files.
+
+    The hint says that the files are in the subfolders of the class folder. It is empty
+    if they are not.
+
+    Args:
+      folder: the class folder.
+      kind: the kind of files or folders to find.
+    """
     if any(any(kind.found(inner)) for inner in folders(folder)):
         return f" Its subfolders do: is {folder} the data.dir, or a split?"
     return ""
@@ -217,9 +253,14 @@ def _deeper(folder: Path, kind: Kind) -> str:
 def divided(
     found: Labeled, test_fraction: float, kind: Kind = PICTURES
 ) -> tuple[Labeled, Labeled]:
-    """Returns the training files and the test files.
+    """Divides the files of every class into training files and test files.
 
-    Each class is divided by a hash of its file names alone.
+    The choice depends only on a hash of the file names.
+
+    Args:
+      found: all files, as (class, path).
+      test_fraction: the share of the files of a class that is for testing.
+      kind: the kind of the files, for errors.
 
     Raises:
       UserError: no class has two files, so there is nothing to test on.
@@ -242,7 +283,12 @@ def divided(
 
 @dataclass(frozen=True)
 class Files:
-    """A reader of files with classes, such as pictures."""
+    """A reader of files with one class each, such as pictures.
+
+    Attributes:
+      paths: the paths of the files.
+      targets: the class of each file, int32 [n].
+    """
 
     paths: Sequence[str]
     targets: np.ndarray
@@ -259,7 +305,13 @@ class Files:
 
 
 def files(found: Labeled, classes: list[str]) -> Files:
-    """Returns a reader of the files; a label is the index of a class in `classes`."""
+    """Returns a reader of files with one class each.
+
+    Args:
+      found: the files, as (class, path).
+      classes: the class names; the label of a file is the index of its class in this
+        list.
+    """
     number = {name: i for i, name in enumerate(classes)}
     targets = np.array([number[name] for name, _ in found], np.int32)
     return Files([path for _, path in found], targets)

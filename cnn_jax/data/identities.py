@@ -30,28 +30,32 @@ def load(
     channels: Channels = 3,
     test_identities: Annotated[int, Range(least=2)] | Fraction = 0.25,
 ) -> Dataset:
-    """Returns pictures in `dir/<identity>/*`, or in `dir/<split>/<identity>/*`.
+    """Returns the pictures in `dir/<identity>/*`, or in `dir/<split>/<identity>/*`.
 
-    Without a folder, the data are the digits: 0 to 9 are ten identities.
+    An identity is a person, or any other thing whose pictures are compared. Without
+    `dir`, the data are the handwritten digits, and the digits 0 to 9 are ten
+    identities.
 
-    No identity is in both splits. `Dataset.classes` are the training identities and
-    `Dataset.unseen` the test identities, whose labels follow. Splits are folders as in
-    `folder.load`. Without them, a hash of the names chooses the test identities. If
-    `test_identities` is a number of identities, a new identity thus moves at most one
-    other identity to another split. Training does not crop pictures at random, because
+    No identity is in both splits. `Dataset.classes` are the training identities, and
+    `Dataset.unseen` are the test identities. The labels of the test identities follow
+    the labels of the training identities. Splits are folders as in `folder.load`.
+    Without such folders, a hash of the names chooses the test identities. If
+    `test_identities` is a number of identities, a new identity moves at most one other
+    identity to another split. Pictures are not cropped at random in training, because
     pictures of faces are aligned.
 
     Args:
-      stored: how many pictures are used, and where they are held.
+      stored: how many pictures are used, and whether they are held in memory.
       dir, channels: see `folder.load`.
       image_size: a side in pixels, or (height, width). Pictures with another aspect
         ratio are cropped at both ends of their longer side.
-      test_identities: the number of test identities or, below 1, their share of all
-        identities. Ignored if there is a test split.
+      test_identities: the number of test identities, or their share of all identities
+        if the value is below 1. Ignored if there is a test split.
 
-    Raises `UserError` as `folder.load`; also for fewer than two training identities,
-    for an identity in both splits, and for a test split without two pictures of one
-    identity or without two identities.
+    Raises:
+      UserError: see `folder.load`; also if there are fewer than two training
+        identities, if an identity is in both splits, or if the test split has fewer
+        than two identities or no identity with two pictures.
     """
     size = sides(image_size)
     check_shape(min(size), channels)
@@ -83,10 +87,13 @@ SOURCE = Source("identities", load, takes=Stored, embedded=digits.SIDE)
 
 
 def comparable(dataset: Dataset, dir: str) -> Dataset:
-    """Returns the data set if its test pictures can be compared.
+    """Returns the data set unchanged, after a check that test pictures can be compared.
 
-    Raises `UserError` unless two test pictures show one identity, and two show
-    different ones.
+    Args:
+      dir: the name of the data in errors.
+
+    Raises:
+      UserError: no two test pictures show the same identity, or all test pictures do.
     """
     labels = dataset.splits["test"].known_labels()
     assert labels is not None  # labels of folders and digits are known
@@ -107,7 +114,15 @@ def comparable(dataset: Dataset, dir: str) -> Dataset:
 def _digits(
     size: tuple[int, int], channels: int, test_identities: int | float, subset: Subset
 ) -> Dataset:
-    """Returns all digits; some classes are for training, and the others for testing."""
+    """Returns all handwritten digits as a data set of ten identities.
+
+    Some of the digits 0 to 9 are for training, and the others are for testing.
+
+    Args:
+      size: (height, width) of the images.
+      channels, test_identities: see `load`.
+      subset: how many examples are used, and which ones.
+    """
     if size[0] != size[1]:
         raise UserError(f"data.image_size={size} must be square: the digits are.")
     splits = digits.load(image_size=size[0], channels=channels).arrays.values()
@@ -130,9 +145,14 @@ def _digits(
 
 
 def split(pictures: Labeled, test_identities: int | float) -> tuple[Labeled, Labeled]:
-    """Returns the pictures of the training identities and of the test identities.
+    """Divides pictures into pictures of training identities and of test identities.
 
-    Raises `UserError` as `tested`.
+    Args:
+      pictures: all pictures, as (identity, path).
+      test_identities: see `load`.
+
+    Raises:
+      UserError: see `tested`.
     """
     unseen = tested({name for name, _ in pictures}, test_identities)
     return (
@@ -142,12 +162,16 @@ def split(pictures: Labeled, test_identities: int | float) -> tuple[Labeled, Lab
 
 
 def tested(names: Iterable[str], count: int | float) -> set[str]:
-    """Returns the test identities, chosen by a hash of their names.
+    """Returns the names of the test identities, chosen by a hash of the names.
 
     Args:
-      count: the number of test identities; a value below 1 is their share of all.
+      names: the names of all identities.
+      count: the number of test identities, or their share of all identities if the
+        value is below 1.
 
-    Raises `UserError` unless there are at least two training and two test identities.
+    Raises:
+      UserError: there are fewer than two training identities or fewer than two test
+        identities.
     """
     order = sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())
     given = count

@@ -1,9 +1,10 @@
-"""From an encoded picture to the uint8 array that a network is given.
+"""The conversion of an image file to the uint8 array that a network takes as input.
 
-Every picture is cropped once and resampled once: a box of the picture is resized to the
+Every picture is cropped and resampled once. A box of the picture is resized to the
 (height, width) of the network's input with Pillow's bilinear filter, which averages
-over the covered pixels when it shrinks. Evaluation takes the largest centered box of
-the input's aspect ratio, or a fraction of it. Training takes a random box.
+over the covered pixels when it shrinks a picture. In evaluation, the box is the largest
+centered box with the input's aspect ratio, or a fraction of this box. In training, the
+box is random.
 """
 
 import math
@@ -27,7 +28,12 @@ CROP_RATIO = (3 / 4, 4 / 3)  # width / height
 
 
 def check_shape(image_size: int, channels: int) -> None:
-    """Raises `UserError` unless the two make a valid shape of an image."""
+    """Raises `UserError` if the size or the number of channels is not valid.
+
+    Args:
+      image_size: the shortest side of the image in pixels.
+      channels: the number of channels, 1 or 3.
+    """
     if image_size < 1:
         raise UserError(f"data.image_size is {image_size}; it must be at least 1.")
     if channels not in (1, 3):
@@ -35,9 +41,13 @@ def check_shape(image_size: int, channels: int) -> None:
 
 
 def sides(image_size: tuple[int, ...]) -> tuple[int, int]:
-    """Returns (height, width), given one number for both sides, or two numbers.
+    """Returns (height, width) of an image.
 
-    Raises `UserError` for other tuples.
+    Args:
+      image_size: one number for both sides, or (height, width).
+
+    Raises:
+      UserError: the tuple has another length, or a side is below 1.
     """
     if len(image_size) not in (1, 2) or min(image_size) < 1:
         raise UserError(
@@ -50,13 +60,14 @@ def sides(image_size: tuple[int, ...]) -> tuple[int, int]:
 def read_image(path: Picture) -> Image.Image:
     """Returns a picture, upright according to its EXIF data, in mode "L" or "RGB".
 
-    Transparent parts become white; 16-bit gray becomes 8-bit.
+    Transparent pixels become white. 16-bit gray values become 8-bit values.
 
     Args:
       path: a path, the bytes of an image file, or a decoded picture.
 
-    Raises `UserError` with the path if the file is missing, not an image, damaged or
-    too large.
+    Raises:
+      UserError: the file is missing, not an image, damaged or too large. The error
+        names the path.
     """
     if isinstance(path, Image.Image):
         return pixel_values.plain(path)
@@ -66,7 +77,12 @@ def read_image(path: Picture) -> Image.Image:
 
 
 def _described(picture: str | Path | bytes, name: str | None = None) -> str:
-    """Returns the name of a picture in errors: its `name`, its path, or a default."""
+    """Returns a picture's description for errors: "image", and its name or path.
+
+    Args:
+      picture: the path or the bytes of an image file.
+      name: the picture's name; None: the path, or a default text for bytes.
+    """
     if name is None and isinstance(picture, bytes):
         return "image of a user"
     return f"image {name or picture!s}"
@@ -78,15 +94,15 @@ def fit(
     crop: float = 1.0,
     name: str | None = None,
 ) -> np.ndarray:
-    """Returns a picture with the evaluation transform, uint8 of the shape
-    `image_shape`.
+    """Returns a picture after the evaluation transform, uint8 with shape `image_shape`.
 
-    Takes the largest centered box of the aspect ratio of `image_shape`, scales each
-    side of the box by `crop`, and resamples it. For a square this equals "resize the
-    shorter side to size / crop, then crop the center".
+    The largest centered box with the aspect ratio of `image_shape` is taken. Each side
+    of this box is multiplied by `crop`, and the smaller box is resampled. For a square,
+    this equals "resize the shorter side to size / crop, then crop the center".
 
     Args:
-      image_shape: (height, width, channels); 1 channel is gray, 3 are RGB.
+      picture: a path, the bytes of an image file, or a decoded picture.
+      image_shape: (height, width, channels); 1 channel is gray, 3 channels are RGB.
       crop: the fraction of each side of the box that is kept.
       name: the picture's name in errors, if it has no path.
     """
@@ -99,7 +115,12 @@ def fit(
 def centered_box(
     size: tuple[int, int], image_shape: tuple[int, ...], crop: float = 1.0
 ) -> Box:
-    """Returns the box that `fit` takes from a picture of `size` (width, height)."""
+    """Returns the box that `fit` takes from a picture, (left, top, right, bottom).
+
+    Args:
+      size: (width, height) of the picture.
+      image_shape, crop: see `fit`.
+    """
     width, height = size
     aspect = image_shape[-2] / image_shape[-3]
     box_width = min(width, height * aspect) * crop
@@ -111,9 +132,12 @@ def centered_box(
 def stretch(
     picture: Picture, image_shape: tuple[int, ...], name: str | None = None
 ) -> np.ndarray:
-    """Returns the whole picture resized to `image_shape`, uint8.
+    """Returns the whole picture resized to uint8 with shape `image_shape`.
 
     The aspect ratio of the picture is not kept.
+
+    Args:
+      picture, image_shape, name: see `fit`.
     """
     return resample(picture, image_shape, lambda size: (0, 0, *size), name)
 
@@ -121,16 +145,19 @@ def stretch(
 def annotated(
     path: str | Path, image_shape: tuple[int, ...], size: tuple[int, int]
 ) -> np.ndarray:
-    """Returns `stretch` of a picture whose annotation is in pixels of `size`.
+    """Returns an annotated picture, resized as by `stretch`.
 
-    The picture is not turned upright if `size` equals its stored size and not its
-    upright size.
+    The picture is turned upright, as its EXIF orientation says, if its upright size
+    equals `size`. If only its stored size equals `size`, the annotation describes the
+    stored pixels, and the picture is not turned.
 
     Args:
+      path: the path of the picture.
+      image_shape: (height, width, channels) of the result.
       size: (width, height) of the picture according to its annotation.
 
     Raises:
-      UserError: the picture has another size.
+      UserError: neither size of the picture equals `size`.
     """
     placed = placement(path, size)
     if size == placed.upright:
@@ -141,17 +168,17 @@ def annotated(
 
 
 def placement(path: str | Path, size: tuple[int, int]) -> decoding.Placement:
-    """Returns how a picture is stored in its file, after a comparison with its
-    annotation.
+    """Returns the stored size and the orientation of an annotated picture.
 
-    Reads only the file's header. Warns if the sizes do not tell whether the annotation
-    belongs to the upright picture.
+    Only the header of the file is read. The function warns if the sizes do not tell
+    whether the annotation describes the upright picture or the stored pixels.
 
     Args:
+      path: the path of the picture.
       size: (width, height) of the picture according to its annotation.
 
     Raises:
-      UserError: the picture has another size.
+      UserError: neither the upright size nor the stored size equals `size`.
     """
     with decoding.opened(path, f"image {path}") as image:
         placed = decoding.placement(image)
@@ -176,11 +203,15 @@ def random_resized_crop(
     rng: np.random.Generator,
     name: str | None = None,
 ) -> np.ndarray:
-    """Returns a picture with the training transform for photos, a random resized crop.
+    """Returns a random resized crop, the training transform for photos.
 
-    A random box is resampled to `image_shape`. It covers 8% to 100% of the picture's
-    area, and its ratio of width to height lies between 3/4 and 4/3 (log-uniform), as in
-    Szegedy et al. 2015.
+    A random box of the picture is resampled to `image_shape`. The box covers 8% to 100%
+    of the picture's area, and its ratio of width to height lies between 3/4 and 4/3
+    (log-uniform), as in Szegedy et al. 2015.
+
+    Args:
+      picture, image_shape, name: see `fit`.
+      rng: the random generator that draws the box.
     """
     return resample(picture, image_shape, lambda size: random_crop_box(size, rng), name)
 
@@ -191,9 +222,14 @@ def random_crop(
     rng: np.random.Generator,
     name: str | None = None,
 ) -> np.ndarray:
-    """Returns a random box of the aspect ratio of `image_shape`, resampled to it.
+    """Returns a random box of a picture, resampled to uint8 with shape `image_shape`.
 
-    The sides of the box are between half and all of the largest possible box.
+    The box has the aspect ratio of `image_shape`. Its sides are between 0.5 and 1 times
+    the sides of the largest possible box.
+
+    Args:
+      picture, image_shape, name: see `fit`.
+      rng: the random generator that draws the box.
     """
 
     def box(size: tuple[int, int]) -> Box:
@@ -214,13 +250,15 @@ def random_crop_box(
     rng: np.random.Generator,
     crop_area: tuple[float, float] = CROP_AREA,
 ) -> Box:
-    """Returns a box of random area and ratio inside a picture of `size` (width,
-    height).
+    """Returns a random box inside a picture, (left, top, right, bottom).
 
-    Draws up to ten times. If no box fits, as in a very long picture, the largest
-    centered box with an allowed ratio is returned.
+    The area and the aspect ratio of the box are random. Up to ten boxes are drawn until
+    one fits into the picture. If none fits, as in a very long picture, the largest
+    centered box with an allowed aspect ratio is returned.
 
     Args:
+      size: (width, height) of the picture.
+      rng: the random generator that draws the box.
       crop_area: the smallest and the largest share of the picture's area that the box
         covers.
     """
@@ -247,11 +285,13 @@ def resample(
     choose_box: Callable[[tuple[int, int]], Box],
     name: str | None = None,
 ) -> np.ndarray:
-    """Returns a box of the picture, resampled to uint8 [height, width, channels].
+    """Returns a box of a picture, resampled to uint8 [height, width, channels].
 
     Args:
-      image_shape: (height, width, channels).
-      choose_box: returns the box from the picture's upright size (width, height).
+      picture: a path, the bytes of an image file, or a decoded picture.
+      image_shape: (height, width, channels) of the result.
+      choose_box: a function from (width, height) of the upright picture to the box,
+        (left, top, right, bottom).
       name: the picture's name in errors, if it has no path.
     """
     height, width, channels = image_shape

@@ -1,4 +1,4 @@
-"""Label kinds: the types of labels that data sets have, one file each."""
+"""The label kinds: one class per image, boxes, masks and others, one file each."""
 
 from cnn_jax.core import imports
 from cnn_jax.core.errors import UserError
@@ -16,7 +16,11 @@ KINDS: dict[str, LabelKind] = {
 
 
 def find(name: str) -> LabelKind:
-    """Returns the label kind with a name, or at an import path.
+    """Returns a label kind.
+
+    Args:
+      name: the name of a built-in label kind, or the import path of a user's label
+        kind.
 
     Raises:
       UserError: there is no such label kind.

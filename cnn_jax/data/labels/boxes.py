@@ -13,9 +13,10 @@ LEAST = 2.0  # pixels; a box that is cut off to a shorter side has left the imag
 class Boxes(LabelKind):
     """Labels float32 [n, most, 5]: rows (class, top, left, bottom, right) in pixels.
 
-    Padding rows have the class -1; see `padded`. An augmentation moves the corners of a
-    box. The new box is the smallest one around the moved corners, cut off at the
-    image's edges.
+    `most` is the largest number of boxes in an image. Images with fewer boxes have
+    padding rows with the class -1; see `padded`. An augmentation moves the four corners
+    of a box. The new box is the smallest box around the moved corners, cut off at the
+    edges of the image.
     """
 
     name = "boxes"
@@ -31,10 +32,10 @@ class Boxes(LabelKind):
         return labels[..., 0][labels[..., 0] >= 0]
 
     def moved(self, label: Any, moves: Sequence[Move], size: tuple[int, int]) -> Any:
-        """Returns the boxes after the moves.
+        """Returns the boxes of an image after the movements of its pixels.
 
-        A row loses its class if the image's edges cut a side of its box to less than
-        `LEAST` pixels.
+        The edges of the image cut off boxes. If a side of a cut box is shorter than
+        `LEAST` pixels, the class of the box becomes -1, as in a padding row.
         """
         if not moves:
             return label
@@ -63,7 +64,12 @@ BOXES = Boxes()
 
 
 def padded(rows: np.ndarray, most: int) -> np.ndarray:
-    """Returns rows [n, 5] as float32 [most, 5], padded with (-1, 0, 0, 0, 0)."""
+    """Returns boxes as float32 [most, 5]. Padding rows are (-1, 0, 0, 0, 0).
+
+    Args:
+      rows: the boxes [n, 5], with the columns class, top, left, bottom, right.
+      most: the number of rows of the result, at least n.
+    """
     label = np.zeros((most, 5), np.float32)
     label[:, 0] = -1
     label[: len(rows)] = rows
@@ -71,12 +77,12 @@ def padded(rows: np.ndarray, most: int) -> np.ndarray:
 
 
 def _corners(boxes: Any) -> Any:
-    """Returns the corners [4 n, 2] of boxes [n, 4]."""
+    """Returns the four corners (row, column) of each box in [n, 4], as [4 n, 2]."""
     return boxes[:, [0, 1, 0, 3, 2, 1, 2, 3]].reshape(-1, 2)
 
 
 def _around(corners: Any) -> Any:
-    """Returns the boxes [n, 4] around the corners [4 n, 2] of each box."""
+    """Returns the smallest box [n, 4] around each group of four corners in [4 n, 2]."""
     import jax.numpy as jnp
 
     corners = corners.reshape(-1, 4, 2)

@@ -1,4 +1,7 @@
-"""The base class of label kinds. Its defaults suit one label for a whole image."""
+"""The base class of label kinds.
+
+The methods of the base class suit one label for a whole image.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -11,15 +14,16 @@ Shape = tuple[int, ...]
 
 
 class Move(NamedTuple):
-    """The movement of pixels by an augmentation, for one example.
+    """The movement of the pixels of one example by an augmentation.
 
     Attributes:
-      picture: `(image, outside=0, factor=1, nearest=False)` returns the moved image, or
-        another moved picture that is `factor` times as large as the image. Pixels from
-        outside of the picture get the value `outside`. With `nearest`, values are kept
-        and not interpolated.
-      points: float32 [n, 2] -> [n, 2]: the new positions of points (row, column) of the
-        image, in pixels from its upper left corner.
+      picture: a function `(image, outside=0, factor=1, nearest=False)` that returns the
+        moved image. It can also move a label picture that is `factor` times as large as
+        the image. Pixels from outside of the picture get the value `outside`. With
+        `nearest`, the nearest pixel is taken instead of interpolating.
+      points: a function from the positions of points in the image to their new
+        positions, float32 [n, 2]. Positions are (row, column) in pixels from the upper
+        left corner of the image.
     """
 
     picture: Callable[..., Any]
@@ -27,18 +31,19 @@ class Move(NamedTuple):
 
 
 class LabelKind:
-    """How labels of one kind are stored, checked, described and augmented.
+    """A kind of labels: how they are stored, checked, described and augmented.
 
     Attributes:
-      name: the name of a built-in kind in config.json. A user's kind is named by its
-        import path.
-      described: the kind in errors, such as "one label per pixel".
+      name: the name of a built-in label kind in config.json. In place of a name, a
+        user's label kind has its import path.
+      described: the label kind in words for errors, such as "one label per pixel".
       dtype: the type of a split's labels.
-      expected: the shape of a split's labels, in words.
+      expected: the shape of a split's labels in words, for errors.
       movable: whether training may move the pixels of the images. Labels with positions
-        in the image move with them; see `moved`.
+        in the image are moved in the same way; see `moved`.
       recolorable: whether training may change the pixel values of the images.
-      paired: whether an image is two pictures, a content and a style.
+      paired: whether an image consists of two pictures, a content picture and a style
+        picture.
     """
 
     name: str
@@ -50,21 +55,35 @@ class LabelKind:
     paired: bool = False
 
     def shape(self, image_shape: Shape) -> Shape | None:
-        """Returns the shape of a label, or None if only the data determine it."""
+        """Returns the shape of one label.
+
+        The result is None if the shape of the images does not determine the shape of
+        the labels.
+
+        Args:
+          image_shape: the shape of the images.
+        """
         del image_shape
         return None
 
     def fits(self, label_shape: Shape, image_shape: Shape) -> bool:
-        """Returns whether an image may have a label of this shape."""
+        """Returns whether images of `image_shape` may have labels of `label_shape`."""
         return label_shape == self.shape(image_shape)
 
     def classes_in(self, labels: np.ndarray) -> np.ndarray:
-        """Returns the classes that occur in a split's labels, as an array."""
+        """Returns all classes that occur in the labels of a split, as one array."""
         del labels
         return np.empty(0, np.int32)
 
     def check_range(self, labels: np.ndarray, classes: int, role: str) -> None:
-        """Raises `UserError` unless all classes in the labels are below `classes`."""
+        """Raises `UserError` unless the classes in the labels are from 0 to `classes` -
+        1.
+
+        Args:
+          labels: the labels of a split.
+          classes: the number of classes.
+          role: the name of the split, for errors.
+        """
         found = self.classes_in(labels)
         if found.size and (found.min() < 0 or found.max() >= classes):
             raise UserError(
@@ -74,12 +93,23 @@ class LabelKind:
             )
 
     def moved(self, label: Any, moves: Sequence[Move], size: tuple[int, int]) -> Any:
-        """Returns the label of an image of `size` (height, width) after the moves."""
+        """Returns the label of an image after the movements of the image's pixels.
+
+        Args:
+          label: the label before the movements.
+          moves: the movements, in the order in which they are applied.
+          size: (height, width) of the image.
+        """
         del moves, size
         return label
 
     def random(
         self, rng: np.random.Generator, shape: Shape, classes: int
     ) -> np.ndarray:
-        """Returns random labels of `shape`, [n, ...], for measurements without data."""
+        """Returns random labels, for measurements without data.
+
+        Args:
+          shape: the shape of the labels, [n, ...].
+          classes: the number of classes.
+        """
         return rng.integers(0, max(classes, 1), shape, np.int32)

@@ -1,4 +1,4 @@
-"""The label kind of any number of classes for each image."""
+"""The label kind of images that have any number of classes."""
 
 import numpy as np
 
@@ -7,7 +7,10 @@ from cnn_jax.data.labels.kind import LabelKind, Shape
 
 
 class MultiLabel(LabelKind):
-    """Labels uint8 [n, classes]: 1 for each class that an image has, otherwise 0."""
+    """Labels uint8 [n, classes].
+
+    An entry is 1 if the image has the class, and 0 otherwise.
+    """
 
     name = "multi_label"
     described = "any number of classes per image"

@@ -6,7 +6,7 @@ from cnn_jax.data.labels.kind import LabelKind, Shape
 
 
 class OneClass(LabelKind):
-    """Labels int32 [n], indices into the classes."""
+    """Labels int32 [n]: the index of the class of each image."""
 
     name = "class"
     described = "one label per image"

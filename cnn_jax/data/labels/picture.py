@@ -1,4 +1,4 @@
-"""The label kind "picture": the label of each image is another picture, the target."""
+"""The label kind "picture": the label of an image is another picture, its target."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,8 +11,8 @@ from cnn_jax.data.labels.kind import LabelKind, Move, Shape
 class Picture(LabelKind):
     """Labels uint8 [n, factor * height, factor * width, channels].
 
-    The target shows the same content as the image, so changing the colors of the image
-    alone would make them disagree.
+    A target is `factor` times as large as its image and shows the same content. So the
+    colors of an image may not be changed alone.
     """
 
     name = "picture"

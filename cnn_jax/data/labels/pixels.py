@@ -1,4 +1,4 @@
-"""The label kind of one class for each pixel."""
+"""The label kind of images with one class for each pixel."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,9 +11,10 @@ IGNORED = 255  # the label of a pixel without a class, or outside of the image
 
 
 class Pixels(LabelKind):
-    """Labels uint8 [n, height, width]; a pixel without a class is `IGNORED`.
+    """Labels uint8 [n, height, width]: the class of each pixel.
 
-    Pixels that an augmentation moves in from outside of the image are `IGNORED` too.
+    The label of a pixel without a class is `IGNORED`. Pixels that an augmentation moves
+    into the image from outside get the label `IGNORED` too.
     """
 
     name = "pixels"

@@ -1,4 +1,4 @@
-"""The label kind of pairs of a content and a style."""
+"""The label kind of picture pairs, each with a content picture and a style picture."""
 
 import numpy as np
 
@@ -6,9 +6,10 @@ from cnn_jax.data.labels.kind import LabelKind, Shape
 
 
 class Style(LabelKind):
-    """Labels int32 [n], the index of the style.
+    """Labels int32 [n]: the index of the style picture.
 
-    Images are pairs [n, 2, ...] of a content and a style. They are not augmented.
+    Images are pairs [n, 2, ...] of a content picture and a style picture. Pairs are not
+    augmented.
     """
 
     name = "style"
