@@ -1,14 +1,15 @@
 """Batches of a split. Each batch is a pure function of the seed and the step.
 
-Training walks through an endless sequence of positions p. Step s takes `batch_size`
-positions, starting at s * batch_size. In a split of n examples, position p stands for
+Training uses an endless sequence of positions p = 0, 1, 2, ... Step s uses the
+positions s * batch_size to (s + 1) * batch_size - 1. In a split of n examples, position
+p selects the example
 
     epoch = p // n
     example = permutation(seed, epoch)[p % n]
 
-So every epoch uses each example once, no example is dropped, and a batch may span two
-epochs. A batch does not depend on earlier batches, nor on the number of hosts or worker
-processes, so resuming needs only the step.
+So every epoch uses each example once, no example is dropped, and a batch may contain
+examples of two epochs. A batch depends neither on earlier batches nor on the number of
+hosts or worker processes. So a resumed run needs only its step.
 """
 
 import functools
@@ -40,21 +41,27 @@ def train_batches(
     workers: int = 0,
     shard: tuple[int, int] = (0, 1),
 ) -> Generator[Batch, None, None]:
-    """Returns the batches of steps `start_step` up to, not including, `stop_step`.
+    """Returns the training batches of the steps from `start_step` to `stop_step` - 1.
+
+    A batch is {"image": uint8 [b, *image_shape], "label", "index", "epoch": int32 [b]}
+    with b = batch_size / number of hosts. "index" is the index of the example in the
+    split. If a label is not one class, "label" has the shape [b, ...] and the type that
+    `Arrays` states. If the split has features, the batch also has "features". Close the
+    generator to end the workers early.
 
     Args:
-      batch_size: the number of examples per step over all hosts.
-      seed: not negative; it determines the order of the examples and the random crops.
-      workers: the number of processes that load examples; 0: examples are decoded in
-        this process. A split in memory ignores it.
-      shard: (index of this host, number of hosts); a host gets contiguous rows.
+      batch_size: the number of examples per step on all hosts together.
+      seed: the seed of the order of the examples and of the random crops; not negative.
+      start_step: the first step.
+      stop_step: the step after the last one.
+      workers: the number of processes that load examples; 0: this process loads the
+        examples. It is ignored for a split in memory.
+      shard: (index of this host, number of hosts). Each host gets consecutive rows of
+        the batch.
 
-    Yields {"image": uint8 [b, *image_shape], "label", "index", "epoch": int32 [b]} with
-    b = batch_size / number of hosts. Labels other than classes have the shape [b, ...]
-    and the type of `Arrays`. A split with features also yields "features". Close the
-    iterator to end the workers early.
-
-    Raises `UserError` if the batch size is not divisible by the number of hosts.
+    Raises:
+      UserError: the batch size is not divisible by the number of hosts, or the seed is
+        negative.
     """
     if seed < 0:
         raise UserError(f"the seed is {seed}; it must not be negative.")
@@ -70,15 +77,22 @@ def eval_batches(
     shard: tuple[int, int] = (0, 1),
     devices: int = 1,
 ) -> Generator[Batch, None, None]:
-    """Returns every example exactly once over all hosts, in batches of one shape.
+    """Returns batches with every example of a split exactly once, over all hosts.
 
-    The examples are in order. Yields {"image", "label", "index", "mask": float32 [b]};
-    clips also have "video", the index of their video, int32 [b]. The last batch is
-    padded with black images of label 0, index -1 and mask 0. All hosts get the same
-    number of batches.
+    The examples are in the order of the split. A batch is {"image", "label", "index",
+    "mask": float32 [b]}, as in `train_batches`. The mask is 1 for examples and 0 for
+    padding. The last batch is padded with black images of label 0 and index -1, so all
+    batches have one shape, and all hosts get the same number of batches. Batches of
+    clips also have "video": int32 [b], the index of the video of each clip.
 
-    Each image of a `Varied` split makes a batch of its own, on the first host. The rows
-    of the other `devices` are padding.
+    The images of a `Varied` split have different sizes. So a batch has only one of
+    these images, on the first device of the first host. The rows of all other devices
+    are padding.
+
+    Args:
+      batch_size, workers, shard: see `train_batches`.
+      devices: the number of rows in a batch of a `Varied` split, one for each device of
+        this host.
     """
     if isinstance(split, Varied):
         return (_one(split, i, devices, shard[0]) for i in range(len(split)))
@@ -128,7 +142,13 @@ class _EvalBatch:
 
 
 def _one(split: Varied, index: int, devices: int, host: int) -> Batch:
-    """Returns the batch of one image of a `Varied` split."""
+    """Returns the batch of one image of a `Varied` split.
+
+    Args:
+      index: the index of the image.
+      devices: the number of rows in the batch.
+      host: the index of this host.
+    """
     mask = (np.arange(devices) == 0) & (host == 0)
     (example,) = split.examples([index], [None])
     return {
@@ -146,10 +166,11 @@ def _permutation(seed: int, epoch: int, count: int) -> np.ndarray:
 def _gather(
     split: Split, index: np.ndarray, training: tuple[int, np.ndarray] | None = None
 ) -> Batch:
-    """Returns the images and labels of the examples `index`.
+    """Returns the batch of some examples: their images, labels and indices.
 
     Args:
-      training: the seed and the epoch of each example; None in evaluation.
+      index: the indices of the examples in the split.
+      training: the seed of the run and the epoch of each example; None in evaluation.
     """
     more = {}
     if isinstance(split, Arrays):
@@ -166,7 +187,13 @@ def _gather(
 def _made(
     split: Streamed, index: np.ndarray, training: tuple[int, np.ndarray] | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the images and labels of examples that are made one by one."""
+    """Returns the images and the labels of some examples of a split that is not in
+    memory.
+
+    Args:
+      index: the indices of the examples in the split.
+      training: the seed of the run and the epoch of each example; None in evaluation.
+    """
     images = np.empty((len(index), *split.image_shape), np.uint8)
     labels = np.empty((len(index), *split.label_shape), split.label_type)
     rngs: list[np.random.Generator | None] = [None] * len(index)
@@ -193,7 +220,12 @@ def _rows(batch_size: int, shard: tuple[int, int]) -> range:
 
 
 def check_workers(splits: Iterable[Split], workers: int) -> None:
-    """Raises `UserError` if worker processes are needed and grain is not installed."""
+    """Raises `UserError` if a split needs worker processes, but grain is not installed.
+
+    Args:
+      splits: the splits of the data set.
+      workers: the number of worker processes in the config.
+    """
     if workers and any(not isinstance(split, Arrays) for split in splits):
         extras.check("grain", "input", "config.data.workers")
 

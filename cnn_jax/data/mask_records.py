@@ -1,4 +1,4 @@
-"""Pairs of picture files and mask files, decoded together."""
+"""Splits of pictures with masks: a picture and its mask are decoded together."""
 
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,11 +21,11 @@ _LOSSY = {"JPEG", "MPO", "WEBP", "jpeg", "tiff_jpeg", "webp"}
 
 
 class Mask(NamedTuple):
-    """A stored mask.
+    """A mask on the disk.
 
     Attributes:
       stored: the path or the bytes of an image file.
-      table: the class of each value; see `masks.class_table`.
+      table: the class of each value of the mask; see `masks.class_table`.
       name: the mask's name in errors.
     """
 
@@ -40,7 +40,7 @@ class MaskFiles:
 
     Attributes:
       pairs: the paths of each picture and its mask.
-      table: the class of each value of a mask, -1 for none.
+      table: the class of each value of a mask; -1 if the value is not a class.
     """
 
     pairs: tuple[Pair, ...]
@@ -50,7 +50,7 @@ class MaskFiles:
         return len(self.pairs)
 
     def compared(self) -> int:
-        """Returns the number of examples that `aligned` compares."""
+        """Returns the number of examples whose sizes `aligned` compares."""
         return len(self)
 
     def labels(self) -> None:
@@ -64,23 +64,25 @@ class MaskFiles:
 
 @runtime_checkable
 class MaskReader(Reader, Protocol):
-    """Random access to pictures and their masks."""
+    """The interface of a reader of pictures with masks, with random access."""
 
     def compared(self) -> int:
-        """Returns the number of examples that `aligned` compares."""
+        """Returns the number of examples whose sizes `aligned` compares."""
 
 
 @dataclass(frozen=True)
 class MaskRecords(Records):
-    """A split of pictures on the disk with masks; see `Records`.
+    """A split of pictures with masks on the disk; see `Records`.
 
-    Pictures are turned upright by their EXIF orientation, and so are their masks. A
-    mask without an orientation of its own is already upright if it has the size of the
-    upright picture. If it has the size of the stored picture, it is turned like the
-    picture. If both sizes are equal, `lying` decides.
+    Pictures and masks are turned upright. A picture is turned as its EXIF orientation
+    says. A mask with an EXIF orientation is turned in the same way. A mask without an
+    EXIF orientation is upright if it has the size of the upright picture. If it has the
+    size of the stored picture, it is turned like the picture. If the upright picture
+    and the stored picture have one size, `lying` decides.
 
     Attributes:
-      lying: whether such a mask is oriented like the stored picture, and not upright.
+      lying: whether masks for which the size does not decide are turned like their
+        pictures; otherwise they are taken as upright.
     """
 
     reader: MaskReader
@@ -110,27 +112,29 @@ class MaskRecords(Records):
 
 
 class _Placed(NamedTuple):
-    """How a picture and its mask are stored in their files."""
+    """The stored sizes and the orientations of a picture and its mask."""
 
     picture: decoding.Placement
     mask: decoding.Placement
 
     @property
     def undecided(self) -> bool:
-        """Whether the sizes do not tell if the mask is upright."""
+        """Whether the sizes of the files leave open whether the mask is upright."""
         picture, mask = self
         turned = picture.orientation > 1 and mask.orientation == 1
         return turned and picture.upright == picture.stored
 
 
 def aligned(splits: Sequence[MaskRecords]) -> list[MaskRecords]:
-    """Returns the splits of one set, after a comparison of pictures and masks.
+    """Returns the splits of a data set, after a comparison of the pictures and the
+    masks.
 
-    Only the headers of the files are compared. If sizes do not tell whether a mask is
-    upright, it is assumed to be oriented like the set's other masks of turned pictures.
+    The function reads only the headers of the files. It sets `lying` of the splits: if
+    sizes do not tell whether a mask is upright, the mask is assumed to be oriented like
+    the data set's other masks whose pictures have an EXIF orientation.
 
     Raises:
-      UserError: a mask has another size than its picture, or a file cannot be read.
+      UserError: a mask and its picture have different sizes, or a file cannot be read.
     """
     undecided, known = [], set()
     for split in splits:
@@ -157,7 +161,11 @@ def aligned(splits: Sequence[MaskRecords]) -> list[MaskRecords]:
 
 
 def _placed(example: Encoded, mask: ImageFile) -> _Placed:
-    """Returns how the files of an example are stored, given its opened mask.
+    """Returns the stored sizes and the orientations of an example's picture and mask.
+
+    Args:
+      example: the example, with the file of the picture.
+      mask: the opened file of the mask.
 
     Raises:
       UserError: the picture and the mask have different sizes.
@@ -181,7 +189,12 @@ def _placed(example: Encoded, mask: ImageFile) -> _Placed:
 
 
 def _orientation(placed: _Placed, lying: bool) -> int:
-    """Returns the EXIF orientation by which a mask is turned upright."""
+    """Returns the EXIF orientation by which a mask must be turned upright.
+
+    Args:
+      placed: the stored sizes and the orientations of the picture and the mask.
+      lying: see `MaskRecords`.
+    """
     picture, mask = placed
     if mask.orientation > 1:
         return mask.orientation
@@ -192,7 +205,15 @@ def _orientation(placed: _Placed, lying: bool) -> int:
 
 @contextmanager
 def opened(stored: str | Path | bytes, name: str) -> Iterator[ImageFile]:
-    """Yields the opened file of a mask, if its format keeps all values."""
+    """Yields the opened file of a mask.
+
+    Args:
+      stored: the path or the bytes of the file.
+      name: the mask's name in errors.
+
+    Raises:
+      UserError: the file cannot be read, or its format changes values, as JPEG does.
+    """
     with decoding.opened(stored, f"mask {name}") as encoded:
         lossy = _LOSSY & {encoded.format, encoded.info.get("compression")}
         if lossy:
@@ -204,6 +225,6 @@ def opened(stored: str | Path | bytes, name: str) -> Iterator[ImageFile]:
 
 
 def values(encoded: ImageFile) -> np.ndarray:
-    """Returns the stored values of an opened mask, uint8 [height, width]."""
+    """Returns the stored values of an opened mask file, uint8 [height, width]."""
     file = pixel_values.stored(encoded)
     return pixel_values.of_mask(decoding.loaded(encoded, 1), file)

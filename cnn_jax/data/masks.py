@@ -33,29 +33,33 @@ def load(
     test_split: str = "test",
     mask_folder: str = "{split}annot",
 ) -> Dataset:
-    """Returns pictures in `dir/<split>`, and masks of the same names in other folders.
+    """Returns the pictures in `dir/<split>`, with masks from other folders.
 
-    A mask is a picture with one channel, gray or with a palette. Its values are
-    classes: all values that are not ignored, in ascending order. A 1-bit mask has the
-    values 0 and 1. Pictures are stretched to `image_size`, and masks with
-    nearest-neighbor sampling. A mask must have the size of its picture, either upright
-    or as stored; see `MaskRecords`.
+    A mask has the name of its picture. It is a picture with one channel, gray or with a
+    palette. Its values are classes: all values that are not ignored, in ascending
+    order. A 1-bit mask has the values 0 and 1. Pictures and masks are stretched to
+    `image_size`; masks are resampled with the nearest pixel. A mask must have the size
+    of its picture, either upright or as stored; see `MaskRecords`.
 
     Args:
-      stored: how many pictures are used, and where they are held.
+      stored: how many pictures are used, and whether they are held in memory.
       dir: the folder.
       image_size: a side in pixels, or (height, width).
       channels: 3 for RGB, 1 for gray.
-      classes: the names of the classes; empty: the values themselves, up to the largest
-        value in the training masks.
-      ignored: values of masks, in addition to 255, whose pixels have no class.
-      train_split, test_split: folders of pictures; join several with +.
-      mask_folder: the folder of a split's masks.
+      classes: the names of the classes. Empty: the values of the masks are the names,
+        up to the largest value in the training masks.
+      ignored: values of masks whose pixels have no class. The value 255 is always
+        ignored.
+      train_split, test_split: the names of the folders of pictures; join several names
+        with +.
+      mask_folder: the name of the folder with the masks of a split; {split} is replaced
+        by the name of the split.
 
     Raises:
       UserError: a folder or a mask is missing; two masks have one name; a picture is in
-        both splits; a mask has another size than its picture or a lossy format; a value
-        has no class; or the training masks have only one class.
+        both splits; a mask and its picture have different sizes; a mask has a lossy
+        format; a value of a mask has no class; or the training masks have only one
+        class.
     """
     images.check_shape(min(images.sides(image_size)), channels)
     root = existing(dir)
@@ -83,11 +87,15 @@ SOURCE = Source("masks", load, takes=Stored, stand_in=StandIn("digit_scenes"))
 
 
 def with_masks(train: MaskRecords, test: MaskRecords, **options: Any) -> Dataset:
-    """Returns the data set of two splits with masks; see `assemble`.
+    """Returns the data set of two splits with masks.
+
+    Args:
+      train, test: the two whole splits.
+      options: further arguments of `assemble`.
 
     Raises:
-      UserError: see `assemble` and `mask_records.aligned`; also if all training masks
-        that are in memory have one class.
+      UserError: see `assemble` and `mask_records.aligned`; also if there are fewer than
+        two classes, or if the training masks are in memory and have only one class.
     """
     splits = mask_records.aligned((train, test))
     dataset = assemble(*splits, label_kind=PIXELS.name, **options)
@@ -102,9 +110,13 @@ def with_masks(train: MaskRecords, test: MaskRecords, **options: Any) -> Dataset
 
 
 def known_values(ignored: tuple[int, ...]) -> list[int]:
-    """Returns the values of masks that are classes, in ascending order.
+    """Returns the values of masks that may be classes, in ascending order.
 
-    Raises `UserError` for an ignored value that no mask can have.
+    Args:
+      ignored: the values that have no class, in addition to 255.
+
+    Raises:
+      UserError: an ignored value is not from 0 to 255.
     """
     for value in ignored:
         if not 0 <= value <= 255:
@@ -117,9 +129,15 @@ def known_values(ignored: tuple[int, ...]) -> list[int]:
 def class_table(classes: Sequence[str], ignored: tuple[int, ...]) -> np.ndarray:
     """Returns the class of each value of a mask, int16 [256].
 
-    The entry of a value without a class is -1, and that of an ignored value `IGNORED`.
+    The entry of an ignored value is `IGNORED`. The entry of any other value without a
+    class is -1.
 
-    Raises `UserError` as `known_values` does, and for more classes than values.
+    Args:
+      classes: the names of the classes.
+      ignored: the values that have no class, in addition to 255.
+
+    Raises:
+      UserError: see `known_values`; also if there are more classes than values.
     """
     known = known_values(ignored)
     if len(classes) > len(known):
@@ -134,7 +152,13 @@ def class_table(classes: Sequence[str], ignored: tuple[int, ...]) -> np.ndarray:
 
 
 def _pairs(root: Path, splits: Sequence[str], mask_folder: str) -> list[Pair]:
-    """Returns the pictures of some splits and their masks, each picture once."""
+    """Returns the paths of each picture and its mask, each picture once.
+
+    Args:
+      root: the folder that contains the folders of pictures and masks.
+      splits: the names of the folders of pictures.
+      mask_folder: the name of the folder of masks; see `load`.
+    """
     pairs: dict[Hashable, Pair] = {}
     for split in splits:
         folders = [root / split, root / mask_folder.replace("{split}", split)]
@@ -157,7 +181,12 @@ def _pairs(root: Path, splits: Sequence[str], mask_folder: str) -> list[Pair]:
 
 
 def _occurring(pairs: Sequence[Pair], known: Sequence[int]) -> Sequence[int]:
-    """Returns the class values up to the largest one that occurs in the masks."""
+    """Returns the values in `known` up to the largest value that occurs in the masks.
+
+    Args:
+      pairs: the paths of each picture and its mask.
+      known: the values of masks that may be classes, in ascending order.
+    """
     found = np.zeros(256, bool)
     for _, mask in pairs:
         with mask_records.opened(mask, str(mask)) as encoded:

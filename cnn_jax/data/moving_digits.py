@@ -1,8 +1,9 @@
-"""Clips of a moving handwritten digit; the label is its direction and speed.
+"""Clips of a moving handwritten digit. The label is the direction and speed.
 
-A single frame does not reveal the label. The digit leaves the canvas at one side and
-returns at the other, so its place in every frame is uniformly distributed, whatever the
-motion. The digit and its size are drawn independently of the motion.
+A single frame does not reveal the label. A digit that leaves the canvas at one side
+returns at the other side. So the position of the digit in each frame is uniformly
+distributed for every motion. The digit and its size are drawn independently of the
+motion.
 """
 
 from typing import Annotated
@@ -52,17 +53,17 @@ def load(
     train_examples: Examples = 2000,
     test_examples: Examples = 400,
 ) -> Dataset:
-    """Returns clips, uint8 [frames, image_size, image_size, channels], of 16 `MOTIONS`.
+    """Returns clips of moving digits, uint8 [frames, image_size, image_size, channels].
 
-    Training and test clips share no digit. Each clip depends only on its split and its
-    index.
+    The classes are the 16 `MOTIONS`. The digits of the training clips do not occur in
+    the test clips. Each clip depends only on its split and its index.
 
     Args:
-      image_size: pixels on a side of each frame; the digit scales with it.
+      image_size: pixels on a side of each frame; the digit is scaled with the frame.
       frames: the number of frames of each clip.
       channels: 1, or 3 for three copies of the gray channel.
       train_examples, test_examples: the number of clips. A smaller number gives the
-        first clips of a larger one.
+        first clips of a larger number.
     """
     images.check_shape(image_size, channels)
     shape = (frames, image_size, image_size, channels)
@@ -88,7 +89,14 @@ SOURCE = Source("moving_digits", load, cheap=FEW, embedded=32, files=user_clips.
 def _clip(
     rng: np.random.Generator, frames: int, size: int, pool: digits.Pool
 ) -> tuple[np.ndarray, int]:
-    """Returns a clip, uint8 [frames, size, size], and its label."""
+    """Returns a random clip, uint8 [frames, size, size], and its label.
+
+    Args:
+      rng: the random generator that draws the digit and its motion.
+      frames: the number of frames.
+      size: the side of each frame in pixels.
+      pool: the stored digits.
+    """
     label = int(rng.integers(len(MOTIONS)))
     step = np.array(list(MOTIONS.values())[label])
     start = rng.integers(0, size, 2)

@@ -1,4 +1,4 @@
-"""The user's pictures with boxes around objects, shared by the sources of boxes."""
+"""Pictures with boxes around objects: code that the sources `voc` and `coco` share."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,8 +25,9 @@ class BoxFiles:
 
     Attributes:
       paths: the paths of the pictures.
-      sizes: the heights and widths of the pictures in pixels, [n, 2].
-      boxes: the rows (class, top, left, bottom, right) of each picture, in its pixels.
+      sizes: (height, width) of each picture in pixels, [n, 2].
+      boxes: one array per picture with the rows (class, top, left, bottom, right). The
+        edges are in pixels of the picture.
     """
 
     paths: tuple[str, ...]
@@ -47,11 +48,12 @@ class BoxFiles:
 
 @dataclass(frozen=True)
 class BoxRecords(Records):
-    """A split of pictures on the disk with boxes; see `Records`.
+    """A split of pictures with boxes on the disk; see `Records`.
 
     Attributes:
-      reader: the pictures and their boxes.
-      most: the number of rows in a label; see `labels.boxes.padded`.
+      reader: the reader of the pictures and their boxes.
+      most: the number of rows in a label. Labels with fewer boxes are padded; see
+        `labels.boxes.padded`.
     """
 
     reader: BoxFiles
@@ -63,7 +65,7 @@ class BoxRecords(Records):
         return (self.most, 5)
 
     def kept(self) -> Sequence[int]:
-        """Returns the indices of the split's pictures in its reader."""
+        """Returns the reader's indices of the pictures in this split."""
         if self.indices is None:
             return range(len(self.reader))
         return self.indices.tolist()
@@ -78,16 +80,17 @@ class BoxRecords(Records):
         return {"image": image, "label": label}
 
     def check(self) -> None:
-        """Raises `UserError` for a picture whose size differs from its annotation.
+        """Raises `UserError` if the size of a picture differs from the size in its
+        annotation.
 
-        Only the headers of the files are read.
+        The method reads only the headers of the files.
         """
         for example in self.reader.read(self.kept()):
             images.placement(example.path, _turned(example.label[1]))
 
 
 def _turned(size: np.ndarray) -> tuple[int, int]:
-    """Returns (width, height), given (height, width)."""
+    """Returns (width, height), given a size as (height, width)."""
     height, width = map(int, size)
     return width, height
 
@@ -99,11 +102,19 @@ def with_boxes(
     channels: int,
     stored: Stored,
 ) -> Dataset:
-    """Returns the data set of annotated pictures, which are stretched to `image_size`.
+    """Returns the data set of annotated pictures.
+
+    Pictures and their boxes are stretched to `image_size`.
+
+    Args:
+      train, test: the paths and the boxes of the pictures in the two splits.
+      image_size: a side in pixels, or (height, width).
+      channels: 3 for RGB, 1 for gray.
+      stored: how many pictures are used, and whether they are held in memory.
 
     Raises:
-      UserError: a split has no boxes, or a picture has another size than its annotation
-        states.
+      UserError: a split has no boxes, or the size of a picture differs from the size in
+        its annotation.
     """
     images.check_shape(min(images.sides(image_size)), channels)
     shape = (*images.sides(image_size), channels)
@@ -132,7 +143,11 @@ def with_boxes(
 
 
 def _check_boxes(splits: Mapping[str, BoxRecords]) -> None:
-    """Raises `UserError` for a split without any object to find."""
+    """Raises `UserError` if no picture of a split has a box that the evaluation counts.
+
+    Args:
+      splits: the splits by their names, "train" and "test".
+    """
     for role, split in splits.items():
         if not any((split.reader.boxes[i][:, 0] >= 0).any() for i in split.kept()):
             raise UserError(

@@ -1,4 +1,4 @@
-"""Data sources from outside of the package, and the checks of their data."""
+"""Data sources that the user imports, and the checks of their data."""
 
 import functools
 import inspect
@@ -15,15 +15,17 @@ from cnn_jax.data.splits import Arrays
 
 
 def source(name: str, found: Any) -> Source:
-    """Returns the object at an import path as a source whose data are checked.
+    """Returns the object at an import path as a `Source`. Its data are checked after
+    loading.
 
     Args:
       name: the import path.
-      found: a `Source`, or a function with the return type `Dataset`. Other functions
-        are not called: a config from elsewhere may name any installed function.
+      found: the object: a `Source`, or a function with the return type `Dataset`. Other
+        functions are refused and not called, because the config of another person may
+        name any installed function.
 
     Raises:
-      UserError: the object is neither.
+      UserError: the object is neither a `Source` nor such a function.
     """
     if not isinstance(found, Source) and not _returns_data(found):
         raise UserError(
@@ -43,7 +45,7 @@ def source(name: str, found: Any) -> Source:
 
 
 def _returns_data(found: Any) -> bool:
-    """Returns whether a function states that it returns a `Dataset`."""
+    """Returns whether a function's type hints state that it returns a `Dataset`."""
     try:
         return inspect.isfunction(found) and (
             typing.get_type_hints(found).get("return") is Dataset
@@ -53,10 +55,12 @@ def _returns_data(found: Any) -> bool:
 
 
 def check(name: str, dataset: Any) -> None:
-    """Raises `UserError` unless training can use a data set from outside.
+    """Raises `UserError` unless training can use a data set that the user's code
+    returned.
 
     Args:
       name: the data set's name in errors.
+      dataset: the returned object.
     """
     if not isinstance(dataset, Dataset):
         raise UserError(

@@ -1,4 +1,4 @@
-"""Images with fewer pixels or shifted content, for experiments."""
+"""Images with fewer pixels or with shifted content, for experiments."""
 
 from dataclasses import replace
 
@@ -23,16 +23,17 @@ def view(
     keep: str = "grid",
     test_shift: Side | None = None,
 ) -> Dataset:
-    """Returns the data set with the perturbations of an experiment.
+    """Returns a data set with the changes of its images that an experiment asks for.
 
     Args:
-      keep_pixels, keep: the share of the pixels that is kept, and which pixels; see
-        `subsample`.
-      test_shift: adds a split "shifted" with the test images moved by up to this many
-        pixels; see `shift`. A run is also evaluated on it at its end.
+      keep_pixels: the share of the pixels that is kept in each image; 1: all pixels.
+      keep: which pixels are kept, "grid" or "random"; see `subsample`.
+      test_shift: adds a split "shifted" with the test images, each moved by at most
+        this number of pixels; see `shift`. A run is evaluated on this split at its end.
+        None: no split is added.
 
-    Raises `UserError` if the images are not in memory, and the errors of `subsample`
-    and `shift`.
+    Raises:
+      UserError: the images are not in memory; see also `subsample` and `shift`.
     """
     check(keep_pixels, keep)
     if keep_pixels == 1 and test_shift is None:
@@ -60,7 +61,12 @@ def view(
 def viewed_shape(
     image_shape: Shape, *, keep_pixels: float = 1.0, keep: str = "grid", **_: object
 ) -> Shape:
-    """Returns the shape that `view` gives to images of `image_shape`."""
+    """Returns the shape of images after `view`.
+
+    Args:
+      image_shape: the shape of the images before `view`.
+      keep_pixels, keep: see `view`.
+    """
     check(keep_pixels, keep)
     *space, channels = image_shape
     return (*(kept_size(size, keep_pixels, keep) for size in space), channels)
@@ -74,20 +80,30 @@ def check(keep_pixels: float, keep: str) -> None:
 
 
 def kept_size(size: int, keep_pixels: float, keep: str) -> int:
-    """Returns how many of `size` pixels on a side `subsample` keeps."""
+    """Returns the number of pixels on a side of an image after `subsample`.
+
+    Args:
+      size: the number of pixels on this side before `subsample`.
+      keep_pixels, keep: see `view`.
+    """
     if keep == "random":
         return size
     return max(round(size * keep_pixels**0.5), 1)
 
 
 def subsample(images: Images, keep_pixels: float, keep: str) -> np.ndarray:
-    """Returns a share of the pixels, the same ones in every image.
+    """Returns the images with only a share of their pixels.
 
-    "grid" keeps equally spaced rows and columns, as a stride does, and makes the image
-    smaller. "random" draws the pixels once for all images and makes all other pixels
-    black; the image keeps its size.
+    The pixels are at the same positions in all images.
 
-    Raises `UserError` as `check` does.
+    Args:
+      keep_pixels: the share of the pixels that is kept.
+      keep: "grid" keeps equally spaced rows and columns, as a stride does, so the
+        images become smaller. "random" draws the kept pixels at random and makes all
+        other pixels black, so the images keep their size.
+
+    Raises:
+      UserError: see `check`.
     """
     check(keep_pixels, keep)
     height, width = images.shape[1:3]
@@ -109,11 +125,16 @@ def subsample(images: Images, keep_pixels: float, keep: str) -> np.ndarray:
 
 
 def shift(images: Images, most: int) -> Images:
-    """Returns the images, each moved vertically and horizontally by up to `most`
-    pixels.
+    """Returns the images, each moved vertically and horizontally by a few pixels.
 
-    The shift depends on the image's index alone and is never zero. Pixels from outside
-    of the image are black.
+    The movement of an image depends only on its index, and is never zero in both
+    directions. Pixels from outside of the image are black.
+
+    Args:
+      most: the largest movement in pixels along each direction.
+
+    Raises:
+      UserError: `most` is below 1, or not smaller than the shorter side of the images.
     """
     moved = np.zeros_like(images)
     height, width = images.shape[1:3]

@@ -1,4 +1,4 @@
-"""One content picture, paired with one style picture."""
+"""A data set of one content picture and one style picture."""
 
 from cnn_jax.core.paths import Place
 from cnn_jax.core.ranges import Side
@@ -10,13 +10,15 @@ from cnn_jax.data.source import Source
 def load(
     *, file: Place = "", style: Place = "", image_size: tuple[Side, ...] = (256,)
 ) -> Dataset:
-    """Returns one content picture and one style picture, for training and for testing.
+    """Returns one pair of a content picture and a style picture.
+
+    The training split and the test split both have this pair.
 
     Args:
-      file: the content picture; empty: a pagoda.
-      style: the style picture; empty: a section of tissue.
-      image_size: the size of both pictures, a side in pixels or (height, width); each
-        is cut to the largest centered box of this aspect ratio.
+      file: the content picture; empty: a photograph of a pagoda.
+      style: the style picture; empty: a microscope image of tissue.
+      image_size: the size of both pictures, a side in pixels or (height, width). Each
+        picture is cropped to the largest centered box of this aspect ratio.
 
     Raises:
       UserError: a file is missing or not a picture.

@@ -1,4 +1,4 @@
-"""Content pictures in random crops, each paired with a style picture."""
+"""Random crops of content pictures, each paired with a style picture."""
 
 from pathlib import Path
 
@@ -32,19 +32,23 @@ def load(
     train_examples: Examples | None = None,
     test_examples: Examples | None = None,
 ) -> Dataset:
-    """Returns random crops of content pictures, each with a style; see `styles.Pairs`.
+    """Returns random crops of content pictures, each paired with a style picture.
+
+    `styles.Pairs` describes the pairs.
 
     Args:
       dir: a folder of content pictures; empty: six photographs.
       test_dir: a folder of content pictures to test on; empty: every tenth picture of
         `dir`.
-      styles: a style picture, or a folder of them; empty: a section of tissue.
+      styles: a style picture, or a folder of style pictures; empty: a microscope image
+        of tissue.
       image_size: the size of all pictures, a side in pixels or (height, width).
-      crops: how many crops each picture gives in an epoch.
-      train_examples, test_examples: use only the first so many pictures.
+      crops: the number of crops of each content picture in an epoch.
+      train_examples, test_examples: the number of pictures that are used, counted from
+        the first one; None: all pictures.
 
     Raises:
-      UserError: a folder has no pictures, or a style is missing.
+      UserError: a folder has no pictures, or a style picture is missing.
     """
     if dir:
         parts = restoration.split(dir, test_dir)
