@@ -1,4 +1,4 @@
-"""The meaning of a stored picture's values, and their conversion to 8 bits."""
+"""The conversion of the stored values of a picture to 8 bits."""
 
 import warnings
 from collections.abc import Iterator
@@ -23,14 +23,15 @@ _STRIP = 2**22  # pixels blended at a time, to limit the memory
 
 
 class Stored(NamedTuple):
-    """The facts about a file's values in its header.
+    """How a file stores the values of its pixels, according to its header.
 
     Attributes:
       rawmode: Pillow's name for the storage of the values, such as "L;4".
-      highest: the largest value that the file can have, before Pillow scales it.
+      highest: the largest value that the file can store. Pillow may scale the stored
+        values.
       stated: whether the file states that its values have fewer bits than their
-        storage. Pillow does not scale these values.
-      inverted: whether 0 is white and Pillow does not invert the values.
+        storage. Pillow does not scale such values.
+      inverted: whether the value 0 is white and Pillow does not invert the values.
     """
 
     rawmode: str = ""
@@ -43,7 +44,10 @@ UNKNOWN = Stored()
 
 
 def stored(encoded: ImageFile) -> Stored:
-    """Returns the facts about a picture's values in its header, without decoding it."""
+    """Returns how a picture's file stores the values of its pixels.
+
+    The function reads the header of the opened file and decodes no pixels.
+    """
     args = encoded.tile[0].args if encoded.tile else None
     rawmode, *more = (args,) if isinstance(args, str) else args or ("",)
     rawmode = str(rawmode)
@@ -75,13 +79,19 @@ def png_chunks(encoded: ImageFile) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _png_bits(encoded: ImageFile) -> int:
-    """Returns the significant bits of a 16-bit gray PNG, from its sBIT chunk."""
+    """Returns the number of significant bits in a 16-bit gray PNG, from its sBIT chunk.
+
+    Without an sBIT chunk, the number is 16.
+    """
     found = next((data for kind, data in png_chunks(encoded) if kind == b"sBIT"), b"")
     return found[0] if found and 0 < found[0] < 16 else 16
 
 
 def _tiff_bits(encoded: TiffImageFile) -> int:
-    """Returns the bits of a gray TIFF, from its largest value if it states one."""
+    """Returns the number of significant bits in a gray TIFF.
+
+    If the file states its largest value, the number is computed from this value.
+    """
     bits = min(16, *encoded.tag_v2.get(_BITS, (16,)))
     stated = encoded.tag_v2.get(_MAX_SAMPLE_VALUE)
     most = max(stated) if isinstance(stated, tuple) else stated
@@ -91,14 +101,17 @@ def _tiff_bits(encoded: TiffImageFile) -> int:
 def plain(
     image: Image.Image, file: Stored = UNKNOWN, what: str = "an image"
 ) -> Image.Image:
-    """Returns the picture in mode "L" or "RGB": 8 bits, opaque on white, no palette.
+    """Returns a picture in mode "L" or "RGB", with 8 bits and without a palette.
+
+    Transparent pixels are blended with white.
 
     Args:
-      file: the facts in the file's header.
+      image: the decoded picture.
+      file: how the file stores the values of the picture.
       what: the file's name in warnings.
 
     Raises:
-      ValueError: its values are not colors.
+      ValueError: the values of the picture are not colors.
     """
     clear = image.info.get("transparency")
     if image.mode in ("L", "RGB") and clear is None and ";16" not in file.rawmode:
@@ -129,7 +142,16 @@ def plain(
 
 
 def _eight_bits(values: np.ndarray, mode: str, file: Stored, what: str) -> np.ndarray:
-    """Returns 16-bit or 32-bit values as 8 bits. Pillow's own conversion clips them."""
+    """Returns 16-bit or 32-bit gray values, scaled to 8 bits.
+
+    Pillow's own conversion would clip the values instead of scaling them.
+
+    Args:
+      values: the decoded values.
+      mode: Pillow's mode of the decoded picture.
+      file: how the file stores the values of the picture.
+      what: the file's name in warnings.
+    """
     least, most = int(values.min()), int(values.max())
     white = file.highest if file.stated and most <= file.highest else 65535
     of_32_bits = mode == "I" and (not file.rawmode or "32" in file.rawmode)
@@ -149,7 +171,15 @@ def _eight_bits(values: np.ndarray, mode: str, file: Stored, what: str) -> np.nd
 
 
 def _check_brightness(image: Image.Image, what: str) -> None:
-    """Warns if a 16-bit color picture is nearly black. Pillow keeps the high bytes."""
+    """Warns if a 16-bit color picture is nearly black.
+
+    Pillow keeps only the upper 8 bits of each value. So a picture whose values use
+    fewer than 16 bits becomes dark.
+
+    Args:
+      image: the picture, as Pillow decodes it.
+      what: the file's name in the warning.
+    """
     most = int(np.max(image.getextrema()[:3]))
     if most < _DARK >> 8:
         _warn(what, f"16-bit values below {_DARK}, so it is nearly black; store 8 bits")
@@ -160,7 +190,12 @@ def _warn(what: str, has: str) -> None:
 
 
 def _whitened(values: np.ndarray, clear: np.ndarray | None) -> Image.Image:
-    """Returns a picture whose transparent pixels, marked by `clear`, are white."""
+    """Returns a picture whose transparent pixels are white.
+
+    Args:
+      values: the values of the pixels.
+      clear: whether each pixel is transparent; None: no pixel is.
+    """
     if clear is not None and clear.any():
         values = values.copy()
         values[clear] = 255
@@ -168,7 +203,10 @@ def _whitened(values: np.ndarray, clear: np.ndarray | None) -> Image.Image:
 
 
 def _on_white(image: Image.Image) -> Image.Image:
-    """Returns a picture blended with white by its alpha channel or its palette's."""
+    """Returns a picture with transparency, blended with white.
+
+    The transparency is in an alpha channel or in the palette of the picture.
+    """
     width, height = image.size
     blended = Image.new("L" if image.mode in ("LA", "La") else "RGB", image.size)
     rows = max(1, _STRIP // width)
@@ -184,14 +222,18 @@ def _on_white(image: Image.Image) -> Image.Image:
 
 
 def of_mask(image: Image.Image, file: Stored) -> np.ndarray:
-    """Returns the values of a mask as its file stores them, uint8 [height, width].
+    """Returns the values of a mask as the file stores them, uint8 [height, width].
 
-    The mask is gray or has a palette, or its color channels are equal. A 1-bit mask has
-    the values 0 and 1. Pillow scales 2-bit and 4-bit values, and the values of a PGM,
-    to the range of 8 or 16 bits; this function undoes the scaling.
+    A mask is gray, has a palette, or has equal color channels. A 1-bit mask has the
+    values 0 and 1. Pillow scales 2-bit values, 4-bit values and the values of a PGM
+    file to the range of 8 or 16 bits. This function undoes the scaling.
+
+    Args:
+      image: the decoded mask.
+      file: how the file stores the values of the mask.
 
     Raises:
-      ValueError: the mask has colors, is transparent, or has a value beyond 255.
+      ValueError: the mask has colors, is transparent, or has a value above 255.
     """
     if image.mode in ("RGB", "RGBA") and ";16" in file.rawmode:
         raise ValueError("it has 16 bits a color, and its values must be classes")
@@ -215,7 +257,11 @@ def of_mask(image: Image.Image, file: Stored) -> np.ndarray:
 
 
 def _only_band(image: Image.Image) -> np.ndarray:
-    """Returns the values that all color channels of an opaque picture share."""
+    """Returns the values of one color channel of a mask whose color channels are equal.
+
+    Raises:
+      ValueError: the color channels differ, or a pixel is transparent.
+    """
     first = np.asarray(image.getchannel(0))
     for band in image.getbands()[1:]:
         if band == "A" and np.asarray(image.getchannel("A")).min() < 255:

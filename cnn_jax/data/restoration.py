@@ -1,4 +1,7 @@
-"""Degraded pictures paired with the originals, shared by the restoration sources."""
+"""Pairs of a degraded picture and its original: code that several sources share.
+
+The sources are `denoising` and `super_resolution`.
+"""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,9 +21,13 @@ TEST_SHARE = 10  # one in ten pictures is a test picture if there is no test_dir
 
 
 def as_read(pixels: np.ndarray, channels: int) -> Picture:
-    """Returns a gray [height, width] or RGB picture with the given number of channels.
+    """Returns a picture with the given number of channels, 1 or 3.
 
-    One channel is the luma of the picture; a gray picture is repeated in all channels.
+    The single channel of an RGB picture is its luma. A gray picture is repeated in all
+    channels.
+
+    Args:
+      pixels: a gray picture [height, width], or an RGB picture [height, width, 3].
     """
     if pixels.ndim == 2:
         return pixels[..., None].repeat(channels, -1)
@@ -34,12 +41,14 @@ def pictures(
     train_examples: int | None,
     test_examples: int | None,
 ) -> tuple[list[Picture], list[Picture]]:
-    """Returns the training pictures and the test pictures; without `dir`, the digits.
+    """Returns the training pictures and the test pictures.
 
     Args:
-      dir, test_dir: see `split`.
+      dir: a folder of pictures; empty: the handwritten digits.
+      test_dir: a folder of test pictures; empty: see `split`.
       channels: 1 for luma, 3 for RGB.
-      train_examples, test_examples: use only the first so many pictures.
+      train_examples, test_examples: the number of pictures that are used, counted from
+        the first one; None: all pictures.
 
     Raises:
       UserError: see `split`; also if `test_dir` is set without `dir`.
@@ -63,8 +72,11 @@ def pictures(
 def split(dir: str, test_dir: str) -> tuple[list[Path], list[Path]]:
     """Returns the files of the training pictures and of the test pictures.
 
-    The test pictures are those of `test_dir`; without it, every tenth picture of `dir`,
-    or its last one if there are fewer than ten.
+    Args:
+      dir: the folder of the training pictures.
+      test_dir: the folder of the test pictures. Empty: every tenth picture of `dir` is
+        a test picture and not a training picture. If `dir` has fewer than ten pictures,
+        its last picture is the only test picture.
 
     Raises:
       UserError: a folder has no pictures; `dir` has only one picture and there is no
@@ -99,12 +111,15 @@ def patches(
     each: int,
     make: Callable[..., Patches],
 ) -> Patches:
-    """Returns a split of patches, made by `make` from pairs (image, target).
+    """Returns a split of random patches, for training.
 
     Args:
-      size: the side of a patch in pixels of the image.
-      each: how many patches each picture gives in an epoch.
-      make: `Patches`, or a function with the same arguments.
+      pairs: pairs of a picture and its target. The picture is the input of the network,
+        and the target is its label.
+      size: the side of a patch, in pixels of the input picture.
+      each: the number of patches of each picture in an epoch.
+      make: the function that makes the split: `Patches`, or a function with the same
+        arguments.
 
     Raises:
       UserError: a picture is smaller than a patch.
@@ -120,7 +135,12 @@ def patches(
 
 
 def dataset(train: Patches, test: Sequence[tuple[Picture, Picture]]) -> Dataset:
-    """Returns the data set of training patches and whole test pairs (image, target)."""
+    """Returns the data set of training patches and whole test pictures.
+
+    Args:
+      train: the split of training patches.
+      test: pairs of an input picture and its target, for the test split.
+    """
     channels = train.image_shape[-1]
     worse, pictures = zip(*test, strict=True)
     return Dataset(

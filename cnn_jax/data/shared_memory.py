@@ -1,10 +1,12 @@
-"""Names of shared memory that let a later run remove the leftovers of a killed run.
+"""Names of shared memory by which a later run can remove what a killed run left.
 
-Workers hand over batches in shared memory, and wait for each other at semaphores. Linux
-keeps both if all processes of a run are killed at once. Their names contain a token of
-the run's main process. This process holds a lock on a file with the token in its name
-as long as it lives, and the kernel then releases the lock. A process id cannot be the
-token: ids are reused, and other containers have the same ids.
+Worker processes pass batches to the main process in shared memory, and wait for each
+other at semaphores. If all processes of a run are killed at once, Linux keeps the
+shared memory and the semaphores. To find them, their names contain a random token of
+the run's main process. The main process also holds a lock on a file whose name contains
+the token. When the main process ends, the kernel releases the lock, and a later run
+sees that the process is dead. A process id could not replace the token: ids are reused,
+and processes in other containers have the same ids.
 """
 
 import atexit
@@ -21,9 +23,9 @@ FOLDER = Path("/dev/shm")  # where Linux keeps them; on other systems nothing is
 
 @functools.cache
 def claim() -> str:
-    """Removes the leftovers of dead processes, and returns the prefix of this process.
+    """Returns the prefix for the names of this process's shared memory and semaphores.
 
-    Names of this process's shared memory and semaphores start with the prefix.
+    The function also removes the shared memory and semaphores of dead processes.
     """
     prefix = f"cnn_jax_{secrets.token_hex(4)}_"
     if FOLDER.is_dir():
@@ -37,17 +39,26 @@ def claim() -> str:
 
 
 def use(prefix: str) -> None:
-    """Makes the names of all shared memory of this process start with `prefix`."""
+    """Sets the start of the names of all new shared memory in this process.
+
+    Args:
+      prefix: the start of the names, from `claim`.
+    """
     shared_memory._make_filename = (  # type: ignore[attr-defined]
         lambda: f"/{prefix}{secrets.token_hex(4)}"
     )
 
 
 def lock(folder: Path, prefix: str) -> Path:
-    """Returns the owner's file, locked until the end of this process.
+    """Returns the path of the owner's file, which is locked until this process ends.
 
-    The lock says that the owner of the prefix lives. Another process that removes
-    leftovers may delete the file before it is locked; then the file is made again.
+    The lock tells other processes that the owner of the prefix, this process, is alive.
+    A process that removes the files of dead processes may delete this file before it is
+    locked. Then the file is made again.
+
+    Args:
+      folder: the folder of the file.
+      prefix: the prefix of this process; see `claim`.
     """
     path = folder / f"{prefix}owner"
     while True:
@@ -59,10 +70,14 @@ def lock(folder: Path, prefix: str) -> Path:
 
 
 def release(owner: Path) -> None:
-    """Removes the owner's file, unless shared memory of its prefix is left.
+    """Removes the owner's file, unless shared memory with the owner's prefix exists.
 
-    A worker that is killed may leave shared memory that nobody else knows of; the next
-    start finds it by the owner's file and removes it.
+    A killed worker may leave shared memory that no process knows. Then the owner's file
+    is kept, and `remove_left_over` of a later run removes the shared memory and the
+    file.
+
+    Args:
+      owner: the path of the owner's file; see `lock`.
     """
     prefix = owner.name.removesuffix("owner")
     if all(path == owner for path in owner.parent.glob(f"{prefix}*")):
@@ -70,7 +85,11 @@ def release(owner: Path) -> None:
 
 
 def remove_left_over(folder: Path) -> None:
-    """Removes the leftovers of this user's dead processes in the folder."""
+    """Removes the shared memory and the semaphores of this user's dead processes.
+
+    Args:
+      folder: the folder in which Linux keeps shared memory and semaphores.
+    """
     for owner in folder.glob("cnn_jax_*_owner"):
         with contextlib.suppress(OSError), owner.open("rb") as file:
             if os.fstat(file.fileno()).st_uid != os.getuid():

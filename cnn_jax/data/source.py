@@ -1,4 +1,4 @@
-"""The type of a data source: its loader, and the facts that need no loading."""
+"""The type of a data source: a function that loads data, and facts about the data."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -17,12 +17,13 @@ from cnn_jax.data.subset import Subset
 
 
 class Files(NamedTuple):
-    """The user's own files that a source can read, for `predict`.
+    """The files of the user that the command `predict` can read for a data source.
 
     Attributes:
-      kind: the kind of files or folders.
-      read: `(path, image_shape, crop, ...)`, with options of the source, returns uint8
-        of `image_shape`.
+      kind: the kind of files or folders, such as pictures.
+      read: a function `(path, image_shape, crop, ...)` that returns the content of a
+        file as uint8 of shape `image_shape`. Its further arguments are options of the
+        data source.
     """
 
     kind: walk.Kind
@@ -33,7 +34,10 @@ PICTURES = Files(walk.PICTURES, images.fit)
 
 
 class Description(NamedTuple):
-    """The facts of a data set that are known without its images; see `Dataset`."""
+    """The attributes of a data set that are known before its images are read.
+
+    `Dataset` explains the attributes.
+    """
 
     classes: tuple[str, ...]
     image_shape: Shape
@@ -42,13 +46,14 @@ class Description(NamedTuple):
 
 
 class StandIn(NamedTuple):
-    """The embedded data that a smoke run uses instead of the user's files.
+    """A built-in data source that replaces the user's files in a smoke run.
 
     Attributes:
-      name: the name of the embedded source.
-      options: values of its keys.
-      image_size: pixels on a side, if a config has no `data.image_size`.
-      channels: the number of channels, if a config has no `data.channels`.
+      name: the name of the built-in source.
+      options: the values of config keys of the built-in source.
+      image_size: pixels on a side of the images, if the config has no
+        `data.image_size`.
+      channels: the number of channels, if the config has no `data.channels`.
     """
 
     name: str = "digits"
@@ -62,28 +67,35 @@ DIGITS = StandIn()
 
 @dataclass(frozen=True)
 class Source:
-    """A source of data, and the facts that are known before it is loaded.
+    """A source of data: a function that loads data, and facts that need no loading.
 
-    Its config keys are the keyword-only arguments of `loader`, the fields of `takes`
-    and, if it may be perturbed, the options of `perturbations.view`.
+    Its config keys are the keyword-only arguments of `loader` and the fields of
+    `takes`. If `perturbed` is set, they also include the options of
+    `perturbations.view`.
 
     Attributes:
       name: the source's name in a config, `data.name`.
-      loader: returns the `Dataset`. Its positional arguments are the set's name, if the
-        source is `named`, and an instance of `takes`, if there is one.
-      takes: the class of the keys that sources of whole sets share, `Subset` or
-        `Stored`.
-      named: whether a config also names one of its sets, as in `tfds:cifar10`.
-      describer: returns the `Description` of the data set that `loader` would return,
-        from the set's name and all keys, without reading examples.
-      cheap: without a `describer`, the source is loaded for its description with these
-        values of keys, in addition to `takes.cheap`.
-      embedded: the size of the images, if the source needs no files of the user.
-      stand_in: the embedded data for a smoke run; None: the source's own data.
-      stand_ins: the embedded data that stand in for some of its sets, by the sets'
-        names.
-      files: the user's files that `predict` takes.
-      perturbed: whether experiments may show the images with less information.
+      loader: a function that returns the `Dataset`. Its first positional argument is
+        the name of the data set, if the source is `named`. The next positional argument
+        is an instance of `takes`, if `takes` is not None.
+      takes: a class of config keys that several sources share, `Subset` or `Stored`.
+      named: whether the source has several data sets, so a config must name one of
+        them, as in `tfds:cifar10`.
+      describer: a function that returns the `Description` of a data set without reading
+        its examples. Its arguments are the name of the data set and the values of the
+        config keys.
+      cheap: values of config keys with which loading takes little time. If there is no
+        `describer`, the data are loaded with these values and the values in
+        `takes.cheap` to describe them.
+      embedded: the side of the images in pixels, if the source needs no files of the
+        user.
+      stand_in: the data that replace the user's files in a smoke run; None: the
+        source's own data are used.
+      stand_ins: the data that replace single data sets of the source in a smoke run, by
+        the names of the data sets.
+      files: the files of the user that `predict` can read.
+      perturbed: whether the options of `perturbations.view` can remove or move pixels
+        of the images.
     """
 
     name: str
@@ -109,15 +121,23 @@ class Source:
         return {key for key, (hint, _) in self.options().items() if is_place(hint)}
 
     def stand_in_for(self, *set_name: str) -> StandIn | None:
-        """Returns the embedded data that a smoke run uses instead of a data set."""
+        """Returns the data that replace a data set in a smoke run, or None.
+
+        Args:
+          set_name: the name of the data set, if the source is `named`.
+        """
         return self.stand_ins.get(":".join(set_name), self.stand_in)
 
     def load(self, *set_name: str, **options: Any) -> Dataset:
         """Returns the data set.
 
+        Args:
+          set_name: the name of the data set, if the source is `named`.
+          options: the values of config keys; see `options`.
+
         Raises:
-          UserError: an option is unknown or out of its range; also the errors of the
-            loader.
+          UserError: an option is unknown or out of its range, or the data cannot be
+            loaded.
         """
         known = self.options()
         for option, value in options.items():
@@ -129,7 +149,13 @@ class Source:
         return perturbations.view(self._loaded(set_name, options), **view)
 
     def describe(self, *set_name: str, **options: Any) -> Description:
-        """Returns the facts of the data set that are known without its images."""
+        """Returns the attributes of a data set that are known before its images are
+        read.
+
+        Args:
+          set_name: the name of the data set, if the source is `named`.
+          options: the values of config keys; see `options`.
+        """
         if self.describer:
             own = self._of(self.loader, options)
             found = self.describer(*set_name, **own)
@@ -152,5 +178,11 @@ class Source:
 
     @staticmethod
     def _of(reader: Callable, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Returns the options that a function or class takes."""
+        """Returns the options whose names are keyword-only arguments of a function or
+        class.
+
+        Args:
+          reader: the function or class.
+          options: the values of config keys.
+        """
         return {key: options[key] for key in keywords(reader).keys() & options.keys()}

@@ -16,8 +16,9 @@ class Encoded(NamedTuple):
     """One stored example: an image file, its label and its name.
 
     Attributes:
-      picture: the path or the bytes of an image file.
-      label: a class, or the value that a split of another kind needs to make its label.
+      picture: the path or the bytes of the image file.
+      label: the class of the image. In splits with other labels, the data from which
+        the split makes the label.
       name: the example's name in errors.
     """
 
@@ -27,26 +28,33 @@ class Encoded(NamedTuple):
 
     @property
     def path(self) -> str:
-        """The path of the example's file."""
+        """The path of the example's image file, if `picture` is a path."""
         assert isinstance(self.picture, str)
         return self.picture
 
 
 @runtime_checkable
 class Reader(Protocol):
-    """Random access to stored examples. It is pickled and sent to workers."""
+    """The interface of a reader of stored examples, with random access.
+
+    A reader is pickled and sent to worker processes.
+    """
 
     def __len__(self) -> int: ...
 
     def read(self, indices: Sequence[int]) -> Iterable[Encoded]: ...
 
     def labels(self) -> np.ndarray | None:
-        """Returns the labels, int32 [n]; None if they require reading the whole set."""
+        """Returns the labels of all examples, int32 [n].
+
+        The result is None if the labels are not classes, or if all examples must be
+        read to know them.
+        """
 
 
 @runtime_checkable
 class AnySplit(Protocol):
-    """The interface of every split, in memory or not."""
+    """The interface of every split, in memory or on the disk."""
 
     def __len__(self) -> int: ...
 
@@ -60,50 +68,67 @@ class AnySplit(Protocol):
     def label_type(self) -> np.dtype: ...
 
     def known_labels(self) -> np.ndarray | None:
-        """Returns each image's class, int32 [n]; None if unknown or of another kind."""
+        """Returns the class of each image, int32 [n].
+
+        The result is None if the classes are unknown, or if the labels are not one
+        class per image.
+        """
 
     def subset(self: Same, indices: np.ndarray) -> Same:
-        """Returns the split that has only the examples `indices`."""
+        """Returns a split with only some of the examples.
+
+        Args:
+          indices: the indices of the examples that are kept.
+        """
 
 
 @runtime_checkable
 class Streamed(AnySplit, Protocol):
-    """The interface of a split that makes its examples one by one, on demand."""
+    """The interface of a split whose examples are made one by one, when needed."""
 
     @property
     def random_crop(self) -> bool:
-        """Whether `examples` uses random generators in training."""
+        """Whether `examples` uses the random generators in training."""
 
     @property
     def clips_per_video(self) -> int | None:
-        """The number of consecutive examples from one video; None without videos."""
+        """The number of consecutive examples from one video; None if there are no
+        videos.
+        """
 
     def examples(
         self,
         indices: Sequence[int] | np.ndarray,
         rngs: Sequence[np.random.Generator | None],
     ) -> Iterable[dict]:
-        """Yields {"image", "label"} of each index.
+        """Yields {"image", "label"} for each index in `indices`.
 
         Args:
-          rngs: one generator per example; None: the example as in evaluation.
+          indices: the indices of the examples.
+          rngs: one random generator per example, for training; None: the example is
+            made as in evaluation.
         """
 
 
 @dataclass(frozen=True)
 class Arrays:
-    """A split in memory; the i-th label belongs to the i-th image.
+    """A split in memory. The i-th label belongs to the i-th image.
 
-    `images` are uint8 [n, height, width, channels], or clips [n, frames, height, width,
-    channels]. The type of `labels` depends on `Dataset.label_kind`:
+    The type and the shape of `labels` depend on the label kind, `Dataset.label_kind`:
 
     * class: int32 [n];
-    * pixels: uint8 [n, height, width], `IGNORED` for pixels without a class;
+    * multi_label: uint8 [n, classes];
+    * pixels: uint8 [n, height, width], with `IGNORED` for pixels without a class;
     * boxes: float32 [n, most, 5], rows (class, top, left, bottom, right) in pixels;
       padding rows have the class -1;
-    * picture: uint8 [n, factor * height, factor * width, channels].
+    * picture: uint8 [n, factor * height, factor * width, channels];
+    * style: int32 [n].
 
-    `features`, if given, are a network's output for each image.
+    Attributes:
+      images: uint8 [n, height, width, channels], or clips [n, frames, height, width,
+        channels].
+      labels: one label per image.
+      features: the output of a network for each image; None: not computed.
     """
 
     images: np.ndarray
@@ -135,10 +160,14 @@ class Arrays:
 
 @dataclass(frozen=True)
 class Varied:
-    """A split in memory whose images have different sizes, evaluated one by one.
+    """A split in memory whose images have different sizes.
 
-    Each entry of `images` and `labels` is one image or label of `Arrays`. `image_shape`
-    and `label_shape` are the shapes of the first example.
+    Such images cannot form a batch, so they are evaluated one by one. `image_shape` and
+    `label_shape` are the shapes of the first example.
+
+    Attributes:
+      images: one image per entry, uint8 [height, width, channels].
+      labels: the label of each image, with the type that `Arrays` states.
     """
 
     images: tuple[np.ndarray, ...]
@@ -176,7 +205,7 @@ class Varied:
         indices: Sequence[int] | np.ndarray,
         rngs: Sequence[np.random.Generator | None],
     ) -> Iterable[dict]:
-        """Yields {"image", "label"} of each index."""
+        """Yields {"image", "label"} for each index in `indices`."""
         del rngs
         for index in indices:
             yield {"image": self.images[index], "label": self.labels[index]}
@@ -184,14 +213,18 @@ class Varied:
 
 @dataclass(frozen=True)
 class Patches:
-    """A split of patches at random places of pictures in memory, for training.
+    """A split of random patches of pictures in memory, for training.
 
-    Example i is a patch of picture `i % len(images)`; each picture gives `each` patches
-    in an epoch. The label is the patch at the same place of the picture's label, which
-    is larger than the picture by a whole factor.
+    Example i is a patch of picture `i % len(images)`. The label of a picture is another
+    picture, larger by a whole factor. The label of a patch is the patch at the same
+    position of the picture's label.
 
-    `images` and `labels` are uint8 [height, width, channels]; `size` is the side of a
-    patch in pixels of the image.
+    Attributes:
+      images: the pictures, uint8 [height, width, channels].
+      labels: the label of each picture, uint8 [factor * height, factor * width,
+        channels].
+      size: the side of a patch, in pixels of the picture.
+      each: the number of patches of each picture in an epoch.
     """
 
     images: tuple[np.ndarray, ...]
@@ -223,7 +256,12 @@ class Patches:
         return None
 
     def subset(self: "SomePatches", indices: np.ndarray) -> "SomePatches":
-        """Returns the split of all pictures that the examples `indices` come from."""
+        """Returns a split with only some of the pictures, and all patches of these
+        pictures.
+
+        Args:
+          indices: the indices of examples; the pictures of these examples are kept.
+        """
         kept = sorted({int(i) % len(self.images) for i in indices})
         return replace(
             self,
@@ -236,11 +274,12 @@ class Patches:
         indices: Sequence[int] | np.ndarray,
         rngs: Sequence[np.random.Generator | None],
     ) -> Iterable[dict]:
-        """Yields {"image", "label"} of each index.
+        """Yields {"image", "label"} for each index in `indices`.
 
         Args:
-          rngs: one generator per example, which draws the patch's place; None: the
-            center.
+          indices: the indices of the examples.
+          rngs: one random generator per example, which draws the position of the patch;
+            None: the patch is at the center of the picture.
         """
         for index, rng in zip(indices, rngs, strict=True):
             number = int(index) % len(self.images)
@@ -267,15 +306,16 @@ def _cut(picture: np.ndarray, top: int, left: int, size: int, factor: int):
 
 @dataclass(frozen=True)
 class Records:
-    """A split that stays on the disk; its examples are decoded on demand.
+    """A split that stays on the disk. Its examples are read and decoded when needed.
 
     Attributes:
-      reader: random access to the stored examples.
-      image_shape: the shape of a decoded example, (height, width, channels) of a
+      reader: the reader of the stored examples.
+      image_shape: the shape of a decoded example; (height, width, channels) for a
         picture.
       crop: the fraction of the shorter side that evaluation keeps.
       random_crop: whether training takes random resized crops.
-      indices: the examples that the split holds, in its own order; None: all.
+      indices: the reader's indices of the examples in this split, in the order of the
+        split; None: all examples of the reader.
     """
 
     reader: Reader
@@ -309,10 +349,13 @@ class Records:
         return replace(self, indices=indices)
 
     def example(self, index: int, rng: np.random.Generator | None) -> dict:
-        """Returns {"image": uint8 [height, width, channels], "label": int}.
+        """Returns one example, {"image": uint8 [height, width, channels], "label":
+        int}.
 
         Args:
-          rng: draws the training crop; None: the evaluation transform.
+          index: the index of the example in the split.
+          rng: the random generator that draws the training crop; None: the example is
+            made with the evaluation transform.
         """
         return next(iter(self.examples([index], [rng])))
 
@@ -321,7 +364,14 @@ class Records:
         indices: Sequence[int] | np.ndarray,
         rngs: Sequence[np.random.Generator | None],
     ) -> Iterable[dict]:
-        """Yields `example` of each index; all examples are read in one request."""
+        """Yields the example of each index in `indices`, as `example` returns it.
+
+        The reader reads all these examples in one request.
+
+        Args:
+          indices: the indices of the examples in the split.
+          rngs: the argument `rng` of `example`, for each index.
+        """
         if self.indices is not None:
             indices = self.indices[np.asarray(indices)]
         stored = self.reader.read([int(i) for i in indices])
@@ -329,7 +379,13 @@ class Records:
             yield self.decoded(example, rng)
 
     def decoded(self, example: Encoded, rng: np.random.Generator | None) -> dict:
-        """Returns a stored example in the form that `example` returns."""
+        """Returns an example in the form that `example` returns, given the stored
+        example.
+
+        Args:
+          example: the stored example.
+          rng: see `example`.
+        """
         picture, label, name = example
         if rng is None or not self.random_crop:
             image = images.fit(picture, self.image_shape, self.crop, name)

@@ -1,7 +1,7 @@
-"""Pairs of a content picture and a style picture, shared by the style sources.
+"""Pairs of a content picture and a style picture: code that two sources share.
 
-The default pictures are photographs inside scikit-image and scikit-learn, so nothing is
-downloaded.
+The default pictures are photographs that scikit-image and scikit-learn contain, so
+nothing is downloaded.
 """
 
 from collections.abc import Iterable, Sequence
@@ -25,13 +25,21 @@ TISSUE = "ihc.png"
 
 @dataclass(frozen=True)
 class Pairs:
-    """A split of picture pairs: images [2, height, width, 3], a content and a style.
+    """A split of pairs of a content picture and a style picture.
 
-    Example i has content `i % len(contents)`; an epoch has `each` examples of each
-    content. In training, the content is a random crop, and the style is drawn at
-    random. The style is a random crop too if there are several styles. In evaluation,
-    the style is `i % len(styles)`, and both pictures are cut to the largest centered
-    box. The label is the index of the style.
+    An image is a pair, uint8 [2, height, width, 3], and the label is the index of the
+    style picture. Example i has the content picture `i % len(contents)`.
+
+    In training, the content picture is cropped at random, and the style picture is
+    drawn at random. If there are several style pictures, the style picture is cropped
+    at random too. In evaluation, example i has the style picture `i % len(styles)`, and
+    both pictures are cropped to the largest centered box.
+
+    Attributes:
+      contents: the paths of the content pictures.
+      styles: the paths of the style pictures.
+      size: (height, width) of both pictures in a pair.
+      each: the number of examples of each content picture in an epoch.
     """
 
     contents: tuple[str, ...]  # paths
@@ -55,7 +63,13 @@ class Pairs:
         return None
 
     def subset(self, indices: np.ndarray) -> "Pairs":
-        """Returns all examples of the contents that the examples `indices` show."""
+        """Returns a split with only some of the content pictures, and all their
+        examples.
+
+        Args:
+          indices: the indices of examples; the content pictures of these examples are
+            kept.
+        """
         kept = sorted({int(i) % len(self.contents) for i in indices})
         return replace(self, contents=tuple(self.contents[i] for i in kept))
 
@@ -64,7 +78,13 @@ class Pairs:
         indices: Sequence[int] | np.ndarray,
         rngs: Sequence[np.random.Generator | None],
     ) -> Iterable[dict]:
-        """Yields {"image": uint8 [2, height, width, 3], "label": int} of each index."""
+        """Yields {"image": uint8 [2, height, width, 3], "label": int} for each index.
+
+        Args:
+          indices: the indices of the examples.
+          rngs: one random generator per example, for training; None: the example is
+            made as in evaluation.
+        """
         shape = (*self.size, 3)
         for index, rng in zip(indices, rngs, strict=True):
             content = self.contents[int(index) % len(self.contents)]
@@ -85,10 +105,11 @@ class Pairs:
 
 
 def existing(file: str, option: str) -> str:
-    """Returns the path of a picture after reading the picture once.
+    """Returns the path of a picture, after a check that the picture can be read.
 
     Args:
-      option: the config key in group `data` that names the file, for errors.
+      file: the path in the config.
+      option: the config key of the group `data` that names the file, for errors.
 
     Raises:
       UserError: the picture does not exist or cannot be read.
@@ -101,7 +122,11 @@ def existing(file: str, option: str) -> str:
 
 
 def embedded(name: str) -> str:
-    """Returns the path of a picture inside scikit-image or scikit-learn."""
+    """Returns the path of a picture that scikit-image or scikit-learn contains.
+
+    Args:
+      name: the file name of the picture.
+    """
     for package, folder in (("skimage", "data"), ("sklearn", "datasets/images")):
         root = package_folder(package)
         if root and (path := root / folder / name).is_file():
@@ -110,10 +135,11 @@ def embedded(name: str) -> str:
 
 
 def dataset(train: Split, test: Split) -> Dataset:
-    """Returns the data set, normalized with the statistics of ImageNet.
+    """Returns the data set of two splits of picture pairs.
 
-    Most pretrained weights expect them. A run whose weights state another normalization
-    uses that one.
+    Images are normalized with the statistics of ImageNet, as most pretrained weights
+    expect. If the weights of a run state another normalization, the run uses the other
+    normalization.
     """
     return Dataset(
         splits={"train": train, "test": test},

@@ -1,4 +1,4 @@
-"""The config keys of sources that hold whole sets: how many examples are used."""
+"""Config keys that several data sources share: how many examples are used."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,13 +16,15 @@ FEW = {"train_examples": 1, "test_examples": 1}
 
 @dataclass(frozen=True, kw_only=True)
 class Subset:
-    """How many examples of a source's whole splits are used, and which ones.
+    """How many examples of the two splits are used, and which ones.
 
     Attributes:
-      train_examples, test_examples: use only this number of examples or, below 1, this
-        share of them (1.0: all), with the classes in proportion.
+      train_examples, test_examples: the number of examples that are used (2000), or the
+        share of all examples (a decimal number up to 1.0); None: all examples. The
+        classes keep their proportions.
       subset_seed: another seed selects other training examples.
-      cheap: the values with which a source is loaded for its description.
+      cheap: the values of config keys with which a data set is loaded if only its
+        description is needed.
     """
 
     train_examples: Examples | Share | None = None
@@ -32,7 +34,13 @@ class Subset:
     cheap: ClassVar[Mapping[str, Any]] = FEW
 
     def of(self, train: SomeSplit, test: SomeSplit) -> dict[str, SomeSplit]:
-        """Returns the parts of the two splits that are used; see `keep`."""
+        """Returns both splits, reduced to the examples that are used.
+
+        The result is {"train": ..., "test": ...}; see `keep`.
+
+        Args:
+          train, test: the two whole splits.
+        """
         return {
             "train": keep(train, self.train_examples, self.subset_seed),
             "test": keep(test, self.test_examples),
@@ -41,12 +49,12 @@ class Subset:
 
 @dataclass(frozen=True, kw_only=True)
 class Stored(Subset):
-    """The keys of a set on the disk.
+    """The config keys that all data sets on the disk share.
 
     Attributes:
-      in_memory: hold all decoded pictures in memory; None: if they need less than 2
-        GiB. Otherwise pictures are read during training, and some sources crop them at
-        random.
+      in_memory: whether all decoded pictures are held in memory; None: if they need
+        less than 2 GiB. Otherwise pictures are read during training, and some sources
+        crop them at random.
     """
 
     in_memory: bool | None = None
@@ -59,17 +67,19 @@ STORED = Stored()
 
 
 def keep(split: SomeSplit, count: int | float | None, seed: int = 0) -> SomeSplit:
-    """Returns the first `count` examples of a random order, or all of them if None.
+    """Returns a split with only some of its examples, selected at random.
 
-    Every prefix of the order has the classes in the same proportions as the whole
+    All examples are put in a random order, and the first `count` examples are kept. In
+    every beginning of this order, the classes have the same proportions as in the whole
     split. So a smaller selection is part of a larger one, and balanced sets stay
-    balanced. If the labels are unknown without reading the set, or are not classes of
-    whole images, the order is only shuffled.
+    balanced. The proportions may change if the labels are not one class per image, or
+    are unknown before the data are read.
 
     Args:
-      count: the number of examples (int), or their share (float), which is rounded to
-        at least one example.
-      seed: the seed of the order.
+      split: the whole split.
+      count: the number of examples (int), or their share of all examples (float), which
+        is rounded to at least one example; None: all examples.
+      seed: the seed of the random order.
     """
     if count is None:
         return split

@@ -24,20 +24,21 @@ def load(
     train_examples: Examples | None = None,
     test_examples: Examples | None = None,
 ) -> Dataset:
-    """Returns downscaled pictures beside the originals.
+    """Returns downscaled pictures, and the original pictures as labels.
 
     Pictures are downscaled by MATLAB's bicubic `imresize`, as in the literature.
 
     Args:
       dir: a folder of training pictures; empty: the 8x8 digits.
       test_dir: a folder of test pictures; empty: every tenth picture of `dir`.
-      scale: the factor of the downscaling. Pictures are first cropped to a multiple of
-        it.
+      scale: the factor of the downscaling. First, the sides of a picture are cropped to
+        multiples of this factor.
       channels: 1 for luma (see `colors.luma`), 3 for RGB.
-      image_size: the side of the training patches, in pixels of the downscaled picture;
-        the digits are used whole.
-      patches: how many patches each picture gives in an epoch, at random places.
-      train_examples, test_examples: use only the first so many pictures.
+      image_size: the side of the training patches, in pixels of the downscaled picture.
+        The digits are not cut into patches.
+      patches: the number of random patches of each picture in an epoch.
+      train_examples, test_examples: the number of pictures that are used, counted from
+        the first one; None: all pictures.
 
     Raises:
       UserError: a folder has no pictures, or a picture is too small for a patch.
