@@ -1,11 +1,11 @@
 """The files of a prepared TFDS set, checked before TFDS itself reads them.
 
-A set is found by its folder, `data_dir/name[/config]/version`, as TFDS lays it out.
-TFDS itself would try to download a missing set.
+TFDS stores a set in the folder `data_dir/name[/config]/version`, and this module looks
+for this folder. TFDS itself would try to download a missing set.
 
-A set's metadata names the Python classes of its features, and TFDS imports the module
-of a class that it does not know. Data must not choose which code is imported, so a set
-with classes other than TFDS's own is refused.
+The metadata of a set names the Python classes of its features. TFDS imports the module
+of any class that it does not know. Data must not choose which code is imported, so sets
+with classes from outside of TFDS are refused.
 """
 
 import json
@@ -52,10 +52,14 @@ _TEMPLATE = re.compile(r"([\w.@-]|\{[A-Z_]+\})*")
 
 
 def known(name: str, data_dir: str | None) -> Any:
-    """Returns TFDS's description of a set, which need not be prepared.
+    """Returns TFDS's description of a set. The set need not be prepared.
 
-    Raises `UserError` if the set is neither prepared nor known to TFDS, or if it is
-    damaged.
+    Args:
+      name: the name of the set, `name[/config][:version]`.
+      data_dir: the folder of the prepared sets; see `tfds_source.load`.
+
+    Raises:
+      UserError: the set is neither prepared nor known to TFDS, or it is damaged.
     """
     import tensorflow_datasets as tfds
 
@@ -73,7 +77,17 @@ def known(name: str, data_dir: str | None) -> Any:
 
 
 def find(name: str, data_dir: str | None) -> Path:
-    """Returns the folder of a prepared set, by default of its newest version."""
+    """Returns the folder of a prepared set.
+
+    Args:
+      name: the name of the set, `name[/config][:version]`. Without a version, the
+        newest version is taken.
+      data_dir: the folder of the prepared sets; see `tfds_source.load`.
+
+    Raises:
+      UserError: the set or its version is not prepared, or the set has several
+        configurations and `name` states none.
+    """
     root = Path(
         data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
     ).expanduser()
@@ -119,10 +133,14 @@ def _version_number(version: str) -> tuple[int, ...]:
 
 
 def builder(path: Path) -> Any:
-    """Returns TFDS's own reader of the prepared set in the folder `path`.
+    """Returns TFDS's own reader of a prepared set.
 
-    Raises `UserError` with the file's name if the metadata is missing or damaged, or if
-    it names a class that is not in `CLASSES`.
+    Args:
+      path: the folder of the set.
+
+    Raises:
+      UserError: the metadata is missing or damaged, or names a class that is not in
+        `CLASSES`. The error names the file.
     """
     from google.protobuf import json_format
     from tensorflow_datasets.core import read_only_builder
@@ -154,11 +172,16 @@ def _object(path: Path) -> dict:
 
 
 def _feature(described: Any, source: Path) -> Any:
-    """Returns TFDS's description of a feature, from JSON of any TFDS version.
+    """Returns TFDS's description of a feature, given its JSON.
 
-    TFDS 4.3 changed the format.
+    The format of the JSON changed in TFDS 4.3. Both formats are accepted.
 
-    Raises `UserError` if a class at any depth is not in `CLASSES`.
+    Args:
+      described: the parsed JSON.
+      source: the file of the JSON, for errors.
+
+    Raises:
+      UserError: a class at any depth of the JSON is not in `CLASSES`.
     """
     import tensorflow_datasets as tfds
     from google.protobuf import json_format
@@ -179,7 +202,7 @@ def _feature(described: Any, source: Path) -> Any:
 
 
 def _class_names(described: Any) -> Iterator[str]:
-    """Yields all names of classes in the JSON of a feature."""
+    """Yields all names of Python classes in the parsed JSON of a feature."""
     if isinstance(described, list):
         for inner in described:
             yield from _class_names(inner)
@@ -194,9 +217,14 @@ def _class_names(described: Any) -> Iterator[str]:
 
 
 def _check_features(info: Any, path: Path) -> None:
-    """Raises `UserError` for features without names and for invalid class names.
+    """Raises `UserError` if features have no names, or if names of classes are not
+    valid.
 
     TFDS silently ignores class names that it cannot read.
+
+    Args:
+      info: TFDS's description of the set.
+      path: the folder of the set.
     """
     import tensorflow_datasets as tfds
 
@@ -229,9 +257,10 @@ def _check_classes(feature: Any, key: str, path: Path) -> None:
 
 
 def check_shards(split: Any, path: Path, title: str) -> None:
-    """Raises `UserError` if a shard of a split is missing or damaged.
+    """Raises `UserError` if a file of a split is missing or damaged.
 
-    A shard must have the number of examples that the metadata states.
+    A split is stored in several files, the shards. Each shard must have the number of
+    examples that the metadata states.
 
     Args:
       split: TFDS's description of the split.
@@ -253,7 +282,7 @@ def check_shards(split: Any, path: Path, title: str) -> None:
 
 
 def _count(file: Path) -> int:
-    """Returns the number of examples in a shard."""
+    """Returns the number of examples in a shard, given the path of its file."""
     from array_record.python import array_record_module
 
     with damaged(file):
@@ -266,9 +295,13 @@ def _count(file: Path) -> int:
 
 @contextmanager
 def damaged(what: str | Path) -> Iterator[None]:
-    """Turns any error of the block into a `UserError`: `what` is damaged.
+    """Turns any error inside the `with` block into a `UserError` about damaged data.
 
-    TFDS and the libraries below it raise nearly every kind of exception.
+    Every kind of exception is caught, because TFDS and the libraries below it raise
+    nearly every kind.
+
+    Args:
+      what: the name of the damaged file or set in the error.
     """
     try:
         yield

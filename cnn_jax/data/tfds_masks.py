@@ -1,4 +1,7 @@
-"""Prepared TensorFlow Datasets with a label for every pixel; see `tfds_source`."""
+"""Prepared TensorFlow Datasets with a class label for every pixel.
+
+`tfds_source` reads prepared sets for image classification.
+"""
 
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -32,17 +35,20 @@ def load(
     masks.
 
     Args:
-      stored: how many examples are used, and where they are held. By default, sets with
-        images of many sizes are not held in memory.
+      name: the name of the set.
+      stored: how many examples are used, and whether the images are held in memory. By
+        default, images of many sizes are not held in memory.
       data_dir, train_split, test_split: see `tfds_source.load`.
-      image_size: a side in pixels, or (height, width), to which pictures and masks are
-        stretched; None: the set's own size, if all images have the same.
+      image_size: a side in pixels, or (height, width). Pictures and masks are stretched
+        to this size. None: the size of the stored images, if they all have one size.
       classes: the names of the classes, in the order of the masks' values; empty: the
-        names that the set itself has.
-      ignored: values of masks, in addition to 255, whose pixels have no class.
+        class names that the set contains.
+      ignored: values of masks whose pixels have no class. The value 255 is always
+        ignored.
 
-    Raises `UserError` as `tfds_source.load` does, and if neither `classes` nor the set
-    names the classes.
+    Raises:
+      UserError: see `tfds_source.load`; also if `classes` is empty and the set contains
+        no class names.
     """
     path = tfds_files.find(name, data_dir)
     info = tfds_files.builder(path).info
@@ -86,9 +92,14 @@ def describe(
     classes: tuple[str, ...] = (),
     **_: object,
 ) -> Description:
-    """Returns the facts of a set without its examples.
+    """Returns the classes and the shapes of a set, without reading its examples.
 
-    Raises `UserError` if the set is neither prepared nor known to TFDS.
+    Args:
+      name: the name of the set, `name[/config][:version]`.
+      data_dir, image_size, classes: see `load`.
+
+    Raises:
+      UserError: the set is neither prepared nor known to TFDS.
     """
     info = tfds_files.known(name, data_dir)
     facts = _facts(info, f"tfds:{name}", image_size, classes)
@@ -108,7 +119,7 @@ SOURCE = Source(
 
 @dataclass(frozen=True)
 class PreparedMasks(tfds_source.Prepared):
-    """A reader of the encoded images and masks of one split.
+    """A reader of the encoded images and masks in one split.
 
     Attributes:
       table: the class of each value of a mask; see `masks.class_table`.
@@ -117,9 +128,9 @@ class PreparedMasks(tfds_source.Prepared):
     table: np.ndarray = field(repr=False)
 
     def compared(self) -> int:
-        """Returns the number of examples that `mask_records.aligned` compares.
+        """Returns the number of examples whose sizes `mask_records.aligned` compares.
 
-        It is small because each of them is read whole.
+        The number is small because TFDS reads each of these examples as a whole.
         """
         return min(len(self), 64)
 
@@ -134,7 +145,14 @@ class PreparedMasks(tfds_source.Prepared):
 
 
 class Facts(NamedTuple):
-    """The facts of a set that are known without its examples."""
+    """What is known of a set for segmentation before its examples are read.
+
+    Attributes:
+      image_key: the name of the feature that holds the images.
+      mask_key: the name of the feature that holds the masks.
+      classes: the names of the classes.
+      image_shape: (height, width, channels) of the images in a batch.
+    """
 
     image_key: str
     mask_key: str

@@ -1,6 +1,6 @@
 """Prepared TensorFlow Datasets, read without TensorFlow.
 
-`tfds_files` finds a set and checks its files.
+`tfds_files` looks for the folder of a set and checks its files.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -34,16 +34,20 @@ def load(
     """Returns the prepared set `name[/config][:version]`, for image classification.
 
     Args:
-      stored: how many examples are used, and where they are held. By default, sets with
-        images of many sizes are not held in memory. Sets with an `image_size` that stay
-        on disk are cropped at random in training.
-      data_dir: the folder of prepared sets; None: $TFDS_DATA_DIR, or TFDS's default.
-      train_split, test_split: splits or parts of splits, such as "train[:90%]".
-      image_size: pixels on a side; None: the set's own size, if all images have the
-        same.
+      name: the name of the set.
+      stored: how many examples are used, and whether the images are held in memory. By
+        default, images of many sizes are not held in memory. If `image_size` is set and
+        the images stay on the disk, training crops them at random.
+      data_dir: the folder of the prepared sets; None: $TFDS_DATA_DIR, or TFDS's default
+        folder.
+      train_split, test_split: the names of splits, or parts of splits such as
+        "train[:90%]".
+      image_size: pixels on a side; None: the size of the stored images, if they all
+        have one size.
 
-    Raises `UserError` if the set is not prepared, not in the format array_record, or
-    not for image classification, or if a split is unknown.
+    Raises:
+      UserError: the set is not prepared, not in the format array_record, or not for
+        image classification; or a split is unknown.
     """
     path = tfds_files.find(name, data_dir)
     info = tfds_files.builder(path).info
@@ -89,9 +93,14 @@ def describe(
     image_size: Side | None = None,
     **_: object,
 ) -> Description:
-    """Returns the facts of a set without its examples.
+    """Returns the classes and the shapes of a set, without reading its examples.
 
-    Raises `UserError` if the set is neither prepared nor known to TFDS.
+    Args:
+      name: the name of the set, `name[/config][:version]`.
+      data_dir, image_size: see `load`.
+
+    Raises:
+      UserError: the set is neither prepared nor known to TFDS.
     """
     info, title = tfds_files.known(name, data_dir), f"tfds:{name}"
     image_key, label_key = _keys(info, title)
@@ -118,11 +127,16 @@ def _sides(image_size: int | None) -> tuple[int, int] | None:
 def image_shape(
     feature: Any, size: tuple[int, int] | None, title: str
 ) -> tuple[int, int, int]:
-    """Returns (height, width, channels) of a feature's images, in `size` or their own.
+    """Returns (height, width, channels) of the images in a batch.
 
-    Raises `UserError` if there is no `size` and the images have several sizes, if the
-    size is not valid, and if the images are not pictures of uint8 or uint16 with 1 or 3
-    channels.
+    Args:
+      feature: TFDS's description of the feature that holds the images.
+      size: (height, width) in the config; None: the size of the stored images.
+      title: the set's name in errors.
+
+    Raises:
+      UserError: `size` is None and the images have several sizes; the size is not
+        valid; or the images do not have 1 or 3 channels of uint8 or uint16.
     """
     *own, channels = feature.shape
     if feature.np_dtype not in (np.uint8, np.uint16) or channels not in (None, 1, 3):
@@ -139,7 +153,15 @@ def image_shape(
 
 
 def _keys(info: Any, title: str) -> tuple[str, str]:
-    """Returns the names of the image and the class label among the set's features."""
+    """Returns the names of the features that hold the images and the class labels.
+
+    Args:
+      info: TFDS's description of the set.
+      title: the set's name in errors.
+
+    Raises:
+      UserError: the set does not have one image and one class label per example.
+    """
     import tensorflow_datasets as tfds
 
     images, labels = (
@@ -158,10 +180,15 @@ def _keys(info: Any, title: str) -> tuple[str, str]:
 
 
 def check_split(split: Records, info: Any) -> None:
-    """Checks a split of a prepared set, and reads its first example.
+    """Checks a split of a prepared set. The check reads the first example.
 
-    Raises `UserError` if the split cannot be read or has no examples, or if its images
-    do not have the size that the set states.
+    Args:
+      split: the split, with a reader of the class `Prepared`.
+      info: TFDS's description of the set.
+
+    Raises:
+      UserError: the split cannot be read, has no examples, or its first image does not
+        have the size that the metadata of the set states.
     """
     reader = split.reader
     assert isinstance(reader, Prepared)
@@ -191,9 +218,20 @@ def check_split(split: Records, info: Any) -> None:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A reader of the encoded images of one split, opened anew in every process.
+    """A reader of the encoded images in one split of a prepared set.
 
-    Raises `UserError` with the name of the shard for an example that cannot be read.
+    Each process opens the files of the set itself. An example that cannot be read
+    raises a `UserError` that names its file.
+
+    Attributes:
+      path: the folder of the set.
+      title: the set's name in errors.
+      split: the name of the split, or a part of a split such as "train[:90%]".
+      image_key: the name of the feature that holds the images.
+      label_key: the name of the feature that holds the labels.
+      large: whether reading all labels would take too long, as for images of many
+        sizes.
+      classes: the number of classes.
     """
 
     path: str
@@ -215,11 +253,18 @@ class Prepared:
             )
 
     def _encoded(self) -> tuple[str, ...]:
-        """Returns the names of the features that are image files."""
+        """Returns the names of the features whose values are encoded image files."""
         return (self.image_key,)
 
     def _label(self, stored: Any, name: str) -> Any:
-        """Returns the label of an `Encoded` example; -1 means that there is none."""
+        """Returns the label for `Encoded`, given the label that the set stores.
+
+        The label -1 means that the example has no label.
+
+        Args:
+          stored: the stored label.
+          name: the example's name in errors.
+        """
         label = int(stored)
         if not -1 <= label < self.classes:
             raise UserError(
@@ -269,7 +314,7 @@ class Prepared:
         return f"{index} of {self.title}, split '{self.split}'"
 
     def _shard(self, index: int) -> str:
-        """Returns the file that holds an example."""
+        """Returns the path of the file that holds the example `index`."""
         shards = self._source.dataset_info.splits[self.split].file_instructions
         for shard in shards:
             if index < shard.take:

@@ -23,23 +23,25 @@ def load(
     test_split: str = "test",
     test_fraction: Fraction = 0.2,
 ) -> Dataset:
-    """Returns the pictures and boxes of a folder; see `annotations.pascal_voc`.
+    """Returns the pictures and boxes of a folder in the format of Pascal VOC.
 
-    Pictures are stretched to `image_size`, and their boxes with them.
+    `annotations.pascal_voc` describes the format. Pictures and their boxes are
+    stretched to `image_size`.
 
     Args:
-      stored: how many pictures are used, and where they are held.
+      stored: how many pictures are used, and whether they are held in memory.
       dir: the folder.
       image_size: a side in pixels, or (height, width).
       channels: 3 for RGB, 1 for gray.
-      train_split, test_split: names of lists in the folder's `ImageSets/Main`.
-      test_fraction: if the folder has no lists, the share of its pictures that is for
-        testing, chosen by the file names alone.
+      train_split, test_split: the names of the files with picture names in the folder's
+        `ImageSets/Main`, without ".txt".
+      test_fraction: the share of the pictures that is for testing, if `ImageSets/Main`
+        has no such files. The choice depends only on the file names.
 
     Raises:
       UserError: see `annotations.pascal_voc`; also if a split does not exist, a picture
-        is in both splits, a split has no boxes, or a picture has another size than its
-        annotation states.
+        is in both splits, a split has no boxes, or the size of a picture differs from
+        the size in its annotation.
     """
     found = annotations.pascal_voc(existing(dir), splits=(train_split, test_split))
     if set(found) == {"all"}:
@@ -54,7 +56,13 @@ SOURCE = Source("voc", load, takes=Stored, stand_in=objects.SCENES)
 
 
 def _divided(known: Annotations, fraction: float) -> tuple[Annotations, Annotations]:
-    """Returns the training pictures and the test pictures, by a hash of their names."""
+    """Divides pictures into training pictures and test pictures, by a hash of their
+    names.
+
+    Args:
+      known: the paths and the boxes of all pictures.
+      fraction: the share of the pictures that is for testing.
+    """
     order = sorted(
         range(len(known.paths)),
         key=lambda i: names.digest(known.paths[i]),

@@ -51,15 +51,18 @@ def load(
     """Returns gray volumes in `dir/<class>/*`, or `dir/<split>/<class>/*`, to classify.
 
     A volume is an array [depth, height, width] in a `.npy` file, the only array in a
-    `.npz` file, or a NIfTI file, `.nii` or `.nii.gz` (extra `volumes`). `fit` says how
-    volumes are resampled. Classes, splits and ignored files follow `folder.load`.
+    `.npz` file, or a NIfTI file, `.nii` or `.nii.gz` (extra `volumes`). `fit` describes
+    how volumes are resampled. `folder.load` describes the classes, the splits and the
+    ignored files.
 
     Args:
-      stored: how many volumes are used, and where they are held.
+      stored: how many volumes are used, and whether they are held in memory.
       dir: the folder.
-      image_size: voxels on a side, or (depth, height, width).
-      window: (low, high), the intensities that become black and white; intensities
-        outside are clipped. Empty: the percentiles 0.5 and 99.5 of each volume.
+      image_size: the size of a resampled volume, a side in voxels or (depth, height,
+        width).
+      window: (low, high), the intensities that become black and white. Lower
+        intensities become black too, and higher intensities become white. Empty: the
+        percentiles 0.5 and 99.5 of each volume.
       test_fraction: see `folder.load`.
 
     Raises:
@@ -86,7 +89,11 @@ def load(
 
 @dataclass(frozen=True)
 class Volumes(Records):
-    """A split of volumes on the disk; see `Records`, and `load` for `window`."""
+    """A split of volumes on the disk; see `Records`.
+
+    Attributes:
+      window: the intensities that become black and white; see `load`.
+    """
 
     window: Sequence[float] = ()
 
@@ -103,18 +110,21 @@ def fit(
     *,
     window: Sequence[float] = (),
 ) -> np.ndarray:
-    """Returns a volume as uint8 [depth, height, width, 1] = `image_shape`.
+    """Returns a resampled volume, uint8 [depth, height, width, 1].
 
     The largest centered box with the aspect ratio of `image_shape` is resampled
-    linearly, with averaging where it shrinks. The aspect ratio is measured in
-    millimeters if the file states the size of its voxels.
+    linearly. Where the volume shrinks, the covered voxels are averaged. The aspect
+    ratio is measured in millimeters if the file states the size of its voxels, and in
+    voxels otherwise.
 
     Args:
+      path: the file of the volume.
+      image_shape: the shape of the result.
       crop: the fraction of each side of the box that is kept.
-      window: see `load`. Values that are not finite count as the lowest value.
+      window: see `load`. Values that are not finite become black.
 
     Raises:
-      UserError: see `read`.
+      UserError: see `read`; also if no value is finite.
     """
     voxels, spacing = read(path)
     if voxels.dtype.kind == "f" and not np.isfinite(voxels).any():
@@ -140,10 +150,10 @@ def fit(
 
 
 def _percentiles(voxels: np.ndarray) -> tuple[float, float]:
-    """Returns the `PERCENTILES` of the finite values, equal to those of
-    `np.percentile`.
+    """Returns the `PERCENTILES` of the finite values of a volume.
 
-    Only one copy of the values is made, in their own type.
+    The result equals the result of `np.percentile`, but this function needs less
+    memory: it makes only one copy of the values, in their own type.
     """
     if voxels.dtype.kind == "f":
         values = voxels[np.isfinite(voxels)]
@@ -166,12 +176,16 @@ def _resampled(
     shape: Shape,
     boxes: Float[np.ndarray, "3 2"],
 ) -> Float[np.ndarray, "out_depth out_height out_width"]:
-    """Returns a box of the volume, resampled: first within slices, then across them.
+    """Returns a box of a volume, resampled to another size.
+
+    First, each slice is resampled in its plane. Then the slices are resampled along the
+    depth.
 
     Args:
-      planes: the slices, float32 [height, width].
+      planes: the slices of the volume, float32 [height, width].
       shape: (depth, height, width) of the result.
-      boxes: the start and the end of the box along each axis, in voxels.
+      boxes: (start, end) of the box along the depth, the height and the width, in
+        voxels.
     """
     depth, height, width = shape
     (near, far), (top, bottom), (left, right) = boxes.tolist()
@@ -188,16 +202,18 @@ def _resampled(
 
 
 def read(path: str | Path) -> tuple[np.ndarray, tuple[float, ...]]:
-    """Returns a volume [depth, height, width] and the voxel spacing along each axis.
+    """Returns a volume [depth, height, width], and the size of a voxel along each
+    dimension.
 
-    The values have the type of the file. The axes of a NIfTI file are flipped and
-    reordered: depth points upward from the feet, height to the front of the body, and
-    width to its right. Its spacing is in millimeters. Further axes of a single voxel
-    are dropped.
+    The values have the type that the file stores. The dimensions of a NIfTI file are
+    flipped and reordered: depth increases from the feet to the head, height from the
+    back of the body to the front, and width from the left of the body to the right. The
+    size of a NIfTI voxel is in millimeters; other voxels have the size 1. Additional
+    dimensions of length 1 are removed.
 
     Raises:
       UserError: the file is missing, damaged, too large or not a volume, or nibabel is
-        not installed for NIfTI. The error names the path.
+        needed for a NIfTI file and not installed. The error names the path.
     """
     with decoding.blamed(f"volume {path}"):
         decoding.regular(path)
@@ -209,7 +225,7 @@ def read(path: str | Path) -> tuple[np.ndarray, tuple[float, ...]]:
 
 
 def _check(shape: Shape, dtype: np.dtype) -> None:
-    """Raises `ValueError` unless a volume of this shape and type can be read."""
+    """Raises `ValueError` if an array of this shape and type cannot be a volume."""
     if dtype.kind not in "biuf":
         raise ValueError(f"it holds values of type {dtype}")
     if len(shape) < 3 or any(side != 1 for side in shape[3:]) or min(shape) < 1:
@@ -234,7 +250,7 @@ def _array(path: str | Path) -> np.ndarray:
 
 
 def _stored(file: IO[bytes] | io.BufferedIOBase) -> np.ndarray:
-    """Returns the array of a `.npy` file, after a check of its header."""
+    """Returns the array in an opened `.npy` file, after a check of its header."""
     file.seek(0)
     version = np.lib.format.read_magic(file)
     if version == (1, 0):

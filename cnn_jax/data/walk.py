@@ -1,6 +1,6 @@
-"""The walk through folders of the user's files, for all sources and commands.
+"""The search for the user's files in folders, for all data sources and commands.
 
-A file is identified by its device and inode, so it counts once even if several links
+A file is identified by its device and inode. So it counts once, even if several links
 lead to it.
 """
 
@@ -27,14 +27,17 @@ def identity(path: str | Path) -> tuple[int, int]:
 
 
 class Kind(NamedTuple):
-    """A kind of files or folders that the user's folders hold.
+    """A kind of data that the user stores as files or folders, such as pictures or
+    clips.
+
+    An item of the kind is one file or one folder, such as one clip.
 
     Attributes:
-      name: the kind in errors, in the plural.
-      stored: the file formats of the kind.
-      found: returns the paths of the kind in a folder, in order.
-      is_one: returns whether a folder itself is one of the kind.
-      identity: returns equal values for two paths of the same thing on the disk.
+      name: the name of the kind in errors, in the plural.
+      stored: the file formats of the kind, in words for errors.
+      found: a function that returns the paths of all items in a folder, sorted.
+      is_one: a function that returns whether a path itself is an item.
+      identity: a function that returns equal values for two paths of the same item.
     """
 
     name: str
@@ -47,10 +50,11 @@ class Kind(NamedTuple):
 def visible_files(folder: Path, suffixes: Iterable[str]) -> Iterator[Path]:
     """Yields the regular files in a folder that end in one of `suffixes`, sorted.
 
-    Pipes, sockets and devices are skipped with a warning: opening one may block
-    forever.
+    Hidden files are skipped. Pipes, sockets and devices are skipped with a warning,
+    because opening such a file may block forever.
 
-    Raises `UserError` for a broken link.
+    Raises:
+      UserError: a link is broken.
     """
     endings = tuple(suffixes)
     for entry in _entries(folder):
@@ -71,7 +75,7 @@ PICTURES = Kind("pictures", KINDS, partial(visible_files, suffixes=SUFFIXES))
 def package_folder(name: str) -> Path | None:
     """Returns the folder of an installed package, or None if it is not installed.
 
-    The package is not imported, because this may take a second.
+    The package is not imported, because the import may take a second.
     """
     spec = importlib.util.find_spec(name)
     places = spec.submodule_search_locations if spec else None
@@ -81,10 +85,14 @@ def package_folder(name: str) -> Path | None:
 def folders(root: Path) -> list[Path]:
     """Returns the folders in a folder, sorted.
 
-    Hidden folders are left out, and so are links to the folder itself or to a folder
-    above it.
+    Hidden folders are left out. Links to the folder itself or to a folder above it are
+    left out too.
 
-    Raises `UserError` for a broken link.
+    Args:
+      root: the folder.
+
+    Raises:
+      UserError: a link is broken.
     """
     found = []
     for entry in _entries(root):
@@ -97,12 +105,18 @@ def folders(root: Path) -> list[Path]:
 
 
 def below(path: Path, kind: Kind = PICTURES) -> list[Path]:
-    """Returns everything of a kind in the folder `path` and in all folders below it.
+    """Returns all items of a kind in a folder and in all folders below it, each item
+    once.
 
-    Each thing is returned once. If the path is not a folder, or is one of the kind
-    itself, only the path is returned.
+    If `path` is not a folder, or is an item of the kind itself, only `path` is
+    returned.
 
-    Raises `UserError` as `visible_files`.
+    Args:
+      path: the folder, or an item.
+      kind: the kind of files or folders to find.
+
+    Raises:
+      UserError: see `visible_files`.
     """
     if not path.is_dir() or kind.is_one(path):
         return [path]
@@ -124,7 +138,10 @@ def below(path: Path, kind: Kind = PICTURES) -> list[Path]:
 
 
 def _unlinked(root: Path) -> set[tuple[int, int]]:
-    """Returns the identities of a folder and of all folders below it, without links."""
+    """Returns the identities of a folder and of all folders below it.
+
+    Links to folders are not followed.
+    """
     found, waiting = set(), [root]
     while waiting:
         folder = waiting.pop()
@@ -134,10 +151,15 @@ def _unlinked(root: Path) -> set[tuple[int, int]]:
 
 
 def once(paths: Iterable[Path], kind: Kind = PICTURES) -> dict[Hashable, Path]:
-    """Returns the distinct things among `paths` by their identity, in order.
+    """Returns each item in `paths` once, by its identity on the disk.
 
-    If several paths lead to one thing, the first path that is not a link is kept, or
-    else the first path.
+    The items are in the order of `paths`. If several paths lead to one item, the first
+    path that is not a link is kept. If all of these paths are links, the first path is
+    kept.
+
+    Args:
+      paths: the paths of files or folders.
+      kind: the kind of the files or folders.
     """
     found: dict[Hashable, Path] = {}
     for path in paths:
@@ -150,9 +172,11 @@ def once(paths: Iterable[Path], kind: Kind = PICTURES) -> dict[Hashable, Path]:
 
 
 def by_name(paths: Iterable[Path]) -> dict[str, Path]:
-    """Returns the paths by their names without suffix, as `names.key` spells them.
+    """Returns the paths of files by their names without suffix, converted by
+    `names.key`.
 
-    Raises `UserError` for two files with the same name.
+    Raises:
+      UserError: two files have the same name.
     """
     found: dict[str, Path] = {}
     for path in paths:
@@ -162,9 +186,10 @@ def by_name(paths: Iterable[Path]) -> dict[str, Path]:
 
 
 def finder() -> Callable[[Path], Path | None]:
-    """Returns a function that returns the existing file of a path, or None.
+    """Returns a function that takes a path and returns the path of the existing file.
 
-    It also finds a file whose name is in another Unicode normal form.
+    The function returns None if there is no such file. It also finds a file whose name
+    on the disk is in another Unicode normal form than the name in the given path.
     """
     listed: dict[Path, dict[str, Path]] = {}
 
@@ -186,11 +211,13 @@ def finder() -> Callable[[Path], Path | None]:
 def check_apart(
     train: Iterable[str | Path], test: Iterable[str | Path], *, named_twice: bool
 ) -> None:
-    """Raises `UserError` if a file is in both splits.
+    """Raises `UserError` if a file is in the training and in the test split.
 
     Args:
-      named_twice: whether the options name the same folder or split for both roles.
-        Then the test may read the same paths, with a warning.
+      train: the paths of the training files.
+      test: the paths of the test files.
+      named_twice: whether the config names the same folder or split for training and
+        for testing. Then both splits may have the same paths, and a warning is given.
     """
     known = {identity(path): Path(path) for path in train}
     for path in map(Path, test):
@@ -203,7 +230,12 @@ def check_apart(
 
 
 def in_both(train: str | Path, test: str | Path) -> UserError:
-    """Returns the error for a file that is in the training and in the test split."""
+    """Returns the error for a file that is in the training and in the test split.
+
+    Args:
+      train: the file's path in the training split.
+      test: the file's path in the test split.
+    """
     paths = f"{train} and {test} are the same file, which" if train != test else train
     return UserError(
         f"{paths} is in the training and in the test split: remove it from one of them."
@@ -211,7 +243,10 @@ def in_both(train: str | Path, test: str | Path) -> UserError:
 
 
 def check_regular(path: Path) -> None:
-    """Raises `UserError` for a pipe, a socket or a device: reading it may never end."""
+    """Raises `UserError` if a path is a pipe, a socket or a device.
+
+    Reading such a file may never end.
+    """
     if path.exists() and not (path.is_file() or path.is_dir()):
         raise UserError(f"{path} is a pipe, a socket or a device: name a regular file.")
 
@@ -226,7 +261,18 @@ def _entries(folder: Path) -> list[os.DirEntry]:
 
 
 def _type(entry: os.DirEntry, path: Path) -> str:
-    """Returns "file", "folder" or "special"; for a link, the type of its target."""
+    """Returns "file", "folder" or "special" for an entry of a folder.
+
+    "special" is a pipe, a socket or a device. The type of a link is the type of its
+    target.
+
+    Args:
+      entry: the entry of the folder.
+      path: the path of the entry.
+
+    Raises:
+      UserError: the entry cannot be read, or is a broken link.
+    """
     try:
         if entry.is_file():
             return "file"

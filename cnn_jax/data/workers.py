@@ -31,13 +31,20 @@ CLOSE = 5
 def in_workers(
     make: Callable[[int], Any], start: int, stop: int, workers: int
 ) -> Generator[Any, None, None]:
-    """Yields `make(step)` for each step in order; one worker makes each whole batch.
+    """Yields the batch `make(step)` for each step, in the order of the steps.
 
-    A worker that is stopped (SIGSTOP) while the run waits two minutes for its batch is
-    killed. A slow worker is not.
+    A worker process makes a whole batch. If a signal (SIGSTOP) has stopped a worker and
+    the run waits two minutes for its batch, the worker is killed. A slow worker is not
+    killed.
+
+    Args:
+      make: a function from a step to its batch.
+      start: the first step.
+      stop: the step after the last one.
+      workers: the number of worker processes.
 
     Raises:
-      UserError: a worker raised it, died, or was stopped.
+      UserError: `make` raised it in a worker, or a worker died or was killed.
     """
     # Grain takes a second to import, so this is not at the top.
     grain = extras.need("grain", "input", "config.data.workers")
@@ -90,10 +97,14 @@ def in_workers(
 
 @dataclass(frozen=True)
 class _Outcome:
-    """A function that returns a batch with its warnings or its error.
+    """A function from a step to a pair: its batch or its error, and texts of warnings.
 
-    The main process shows the warnings. An error that a worker raises would lose its
-    type, so it is returned instead.
+    A worker returns the warnings, and the main process shows them. A worker also
+    returns an error instead of raising it, because a raised error would lose its type
+    on the way to the main process.
+
+    Attributes:
+      make: a function from a step to its batch.
     """
 
     make: Callable[[int], Any]
@@ -110,10 +121,11 @@ class _Outcome:
 
 
 def _first(batches: Iterator[Any]) -> Any:
-    """Returns the first batch, or None if there is none.
+    """Returns the first batch, or None if there are no batches.
 
-    The workers start with the first batch and inherit the signal mask. Signals to the
-    whole process group reach them only after they have chosen to ignore them. The
+    The workers start when the first batch is requested. A separate thread, in which
+    signals are blocked, makes this request, so the workers start with blocked signals.
+    Signals to the whole process group cannot end a worker before it ignores them. The
     calling thread still receives signals.
     """
     answer: queue.SimpleQueue = queue.SimpleQueue()
@@ -133,14 +145,15 @@ def _first(batches: Iterator[Any]) -> Any:
 
 
 def _start_worker(prefix: str, index: int, workers: int) -> None:
-    """Lets the main process decide when a worker ends.
+    """Prepares a worker process so that the main process decides when the worker ends.
 
-    Ctrl-C and a scheduler's SIGTERM reach every process. The main process decides what
-    they mean, and may need more batches before it stops, so workers ignore them. A
-    worker also watches its parent process, and exits if the parent is killed.
+    Ctrl-C and a scheduler's SIGTERM reach every process. The main process may need more
+    batches before it stops, so workers ignore both signals. A worker exits if its
+    parent process ends.
 
     Args:
-      prefix: the prefix of the names of the worker's shared memory.
+      prefix: the prefix for the names of the worker's shared memory.
+      index, workers: not used; grain passes them.
     """
     del index, workers
 
@@ -160,7 +173,7 @@ class _Watch:
     """A thread that looks for stopped and slow workers while the run waits for a batch.
 
     Attributes:
-      ended: why a worker was killed; None if none was.
+      ended: why a worker was killed; None if no worker was killed.
     """
 
     def __init__(self) -> None:
@@ -173,7 +186,7 @@ class _Watch:
 
     @contextlib.contextmanager
     def waiting(self) -> Iterator[None]:
-        """Marks the block as a wait for a batch."""
+        """Tells the thread that the run waits for a batch inside the `with` block."""
         self._seconds = self._stopped = 0
         self._waits = True
         try:
@@ -182,7 +195,14 @@ class _Watch:
             self._waits = False
 
     def close(self, batches: Any) -> None:
-        """Ends the workers; grain alone would wait for their next batches."""
+        """Ends the workers.
+
+        Without this method, grain would wait until the workers have made their next
+        batches.
+
+        Args:
+          batches: grain's iterator over the batches.
+        """
         self._closed.set()
         late = threading.Timer(CLOSE, self._kill_all)
         late.daemon = True
@@ -193,9 +213,10 @@ class _Watch:
             late.cancel()
 
     def second(self) -> None:
-        """Checks the workers; called once a second.
+        """Checks the workers. The thread calls this method once a second.
 
-        This process counts the seconds itself: a suspended job counts none.
+        The method counts the seconds itself. So the seconds in which the whole job is
+        suspended do not count.
         """
         if not self._waits:
             return
@@ -243,7 +264,10 @@ class _Watch:
 
 
 def _is_stopped(pid: int) -> bool:
-    """Returns whether a signal has stopped a process; False if there is no /proc."""
+    """Returns whether a signal has stopped a process, such as SIGSTOP.
+
+    The result is False on systems without /proc.
+    """
     try:
         status = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
