@@ -54,8 +54,7 @@ def pascal_voc(
     classes: Sequence[str] | None = None,
     splits: Sequence[str] | None = None,
 ) -> dict[str, Annotations]:
-    """Returns the labeled boxes of a folder in the format of Pascal VOC, for each
-    split.
+    """Returns the labeled boxes of each split of a folder in Pascal VOC's format.
 
     The folder holds `Annotations/NAME.xml` and `JPEGImages/NAME.jpg`. Splits are the
     existing files `ImageSets/Main/{train,val,trainval,test}.txt`, with one name per
@@ -116,8 +115,9 @@ def pascal_voc(
 
 
 def _listed(path: Path, annotated: Collection[str]) -> list[str]:
-    """Returns the picture names in a file of `ImageSets/Main`, converted by
-    `names.key`.
+    """Returns the picture names that a file of `ImageSets/Main` lists.
+
+    The names are converted by `names.key`.
 
     Args:
       path: the file, with one picture name per line.
@@ -215,8 +215,7 @@ def _coco_categories(content: Mapping[str, Any], file: Path) -> dict[Id, str]:
 def _coco_images(
     content: Mapping[str, Any], file: Path, folder: Path
 ) -> dict[Id, Annotated]:
-    """Returns the images of a COCO file as {id: image}. Their lists of objects are
-    empty.
+    """Returns the images of a COCO file as {id: image}, without their objects.
 
     Args:
       content: the parsed content of the file.

@@ -12,8 +12,7 @@ IMAGES = "uint8 [n, height, width, channels], or [n, frames, height, width, chan
 
 
 def check(where: str, split: Arrays, kind: LabelKind) -> None:
-    """Raises `UserError` unless a split's images and labels have valid types and
-    shapes.
+    """Raises `UserError` if a type or shape of a split's arrays is not valid.
 
     Args:
       where: the split's name in errors.

@@ -40,8 +40,7 @@ class Augment:
     def __call__(
         self, key: Key[Array, ""], batch: Mapping[str, Array]
     ) -> dict[str, Array]:
-        """Returns the batch with augmented images, and with labels that match these
-        images.
+        """Returns the batch with augmented images and matching labels.
 
         Args:
           key: the run's key; the key of each example is derived from it.
@@ -63,10 +62,9 @@ class Augment:
         return batch
 
     def parts(self) -> list[Part]:
-        """Returns one part of a run for each augmentation.
+        """Returns a `core.fit.Part` for each augmentation.
 
-        `core.fit` defines parts. It uses them to check that the augmentations can be
-        applied to the data of the run.
+        `core.fit` checks that the augmentations can be applied to the data of the run.
         """
         return [step.part(labels.find(self.label_kind)) for step in self.steps]
 

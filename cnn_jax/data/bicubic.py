@@ -3,8 +3,8 @@
 Published results depend on the exact values of `imresize`, and other libraries give
 other values. OpenCV, and PyTorch without `antialias=True`, use a kernel with a = -0.75
 instead of -0.5. When they shrink an image, they do not average over the covered pixels.
-Pillow, and PyTorch with `antialias=True`, use the kernel of `imresize`. But they cut
-the kernel off at the image border, where `imresize` mirrors the image.
+Pillow, and PyTorch with `antialias=True`, use the kernel of `imresize`. But at the
+image border they cut off the kernel, whereas `imresize` mirrors the image.
 """
 
 import math

@@ -41,8 +41,7 @@ class Annotations:
     classes: tuple[str, ...]
 
     def labels(self) -> list[np.ndarray]:
-        """Returns a copy of `boxes` in which the class also says whether a box is
-        exempt.
+        """Returns `boxes` with classes that also say whether a box is exempt.
 
         The class c of an exempt box becomes -2 - c. Other boxes keep their class.
         """
@@ -113,11 +112,10 @@ def inside(box: Box, size: tuple[int, int], what: str) -> Box:
 
 
 def check_pixels(images: Iterable[Annotated], source: Path) -> None:
-    """Raises `UserError` if all coordinates are fractions of the image size, not
-    pixels.
+    """Raises `UserError` if all coordinates are fractions instead of pixels.
 
-    Coordinates are assumed to be fractions if all of them are at most 1, and if all
-    sides of the images are longer than 1 pixel.
+    Coordinates are assumed to be fractions of the image size if all of them are at most
+    1, and if all sides of the images are longer than 1 pixel.
 
     Args:
       source: the file or folder of the annotations, for errors.

@@ -178,8 +178,9 @@ def turned(image: Image.Image, orientation: int) -> Image.Image:
 def decoded(
     encoded: ImageFile, what: str, placed: Placement | None = None
 ) -> Image.Image:
-    """Returns an opened picture, upright, in mode "L" or "RGB"; see
-    `pixel_values.plain`.
+    """Returns an opened picture, turned upright, in mode "L" or "RGB".
+
+    `pixel_values.plain` describes the conversion to these modes.
 
     Args:
       encoded: the opened picture.

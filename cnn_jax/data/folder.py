@@ -180,8 +180,7 @@ def sort_classes(names: set[str]) -> list[str]:
 
 
 def _in_classes(root: Path, kind: Kind, allow_empty: bool = False) -> Found:
-    """Returns the files in the class folders of a folder, by their identity on the
-    disk.
+    """Returns the files in class folders as {identity on the disk: (class, path)}.
 
     Args:
       root: the folder that contains the class folders.
@@ -238,8 +237,8 @@ def _check_spelling(named: Sequence[Path]) -> None:
 def _deeper(folder: Path, kind: Kind) -> str:
     """Returns a hint for the error about a class folder without files.
 
-    The hint says that the files are in the subfolders of the class folder. It is empty
-    if they are not.
+    If the subfolders of the class folder contain such files, the hint says so.
+    Otherwise the hint is empty.
 
     Args:
       folder: the class folder.

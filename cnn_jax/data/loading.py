@@ -187,8 +187,9 @@ def _gather(
 def _made(
     split: Streamed, index: np.ndarray, training: tuple[int, np.ndarray] | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the images and the labels of some examples of a split that is not in
-    memory.
+    """Returns the images and labels of some examples of a split on demand.
+
+    The split is not in memory, so it makes the examples one by one.
 
     Args:
       index: the indices of the examples in the split.

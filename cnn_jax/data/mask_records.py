@@ -126,8 +126,7 @@ class _Placed(NamedTuple):
 
 
 def aligned(splits: Sequence[MaskRecords]) -> list[MaskRecords]:
-    """Returns the splits of a data set, after a comparison of the pictures and the
-    masks.
+    """Returns the splits of a data set, after a comparison of pictures and masks.
 
     The function reads only the headers of the files. It sets `lying` of the splits: if
     sizes do not tell whether a mask is upright, the mask is assumed to be oriented like

@@ -80,8 +80,7 @@ class BoxRecords(Records):
         return {"image": image, "label": label}
 
     def check(self) -> None:
-        """Raises `UserError` if the size of a picture differs from the size in its
-        annotation.
+        """Raises `UserError` if a picture has another size than its annotation states.
 
         The method reads only the headers of the files.
         """

@@ -15,8 +15,7 @@ from cnn_jax.data.splits import Arrays
 
 
 def source(name: str, found: Any) -> Source:
-    """Returns the object at an import path as a `Source`. Its data are checked after
-    loading.
+    """Returns the object at an import path as a `Source` with checks of its data.
 
     Args:
       name: the import path.
@@ -55,12 +54,11 @@ def _returns_data(found: Any) -> bool:
 
 
 def check(name: str, dataset: Any) -> None:
-    """Raises `UserError` unless training can use a data set that the user's code
-    returned.
+    """Raises `UserError` if training cannot use the data set of the user's code.
 
     Args:
       name: the data set's name in errors.
-      dataset: the returned object.
+      dataset: the object that the user's code returned.
     """
     if not isinstance(dataset, Dataset):
         raise UserError(

@@ -69,9 +69,9 @@ DIGITS = StandIn()
 class Source:
     """A source of data: a function that loads data, and facts that need no loading.
 
-    Its config keys are the keyword-only arguments of `loader` and the fields of
-    `takes`. If `perturbed` is set, they also include the options of
-    `perturbations.view`.
+    The config keys of a source are the keyword-only arguments of `loader` and the
+    fields of `takes`. If `perturbed` is set, the options of `perturbations.view` are
+    config keys too.
 
     Attributes:
       name: the source's name in a config, `data.name`.
@@ -85,8 +85,8 @@ class Source:
         its examples. Its arguments are the name of the data set and the values of the
         config keys.
       cheap: values of config keys with which loading takes little time. If there is no
-        `describer`, the data are loaded with these values and the values in
-        `takes.cheap` to describe them.
+        `describer`, a data set is loaded with these values, and with the values in
+        `takes.cheap`, to get its `Description`.
       embedded: the side of the images in pixels, if the source needs no files of the
         user.
       stand_in: the data that replace the user's files in a smoke run; None: the
@@ -149,8 +149,7 @@ class Source:
         return perturbations.view(self._loaded(set_name, options), **view)
 
     def describe(self, *set_name: str, **options: Any) -> Description:
-        """Returns the attributes of a data set that are known before its images are
-        read.
+        """Returns the classes and the shapes of a data set, without reading its images.
 
         Args:
           set_name: the name of the data set, if the source is `named`.
@@ -178,8 +177,7 @@ class Source:
 
     @staticmethod
     def _of(reader: Callable, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Returns the options whose names are keyword-only arguments of a function or
-        class.
+        """Returns the options that a function or class takes as keyword-only arguments.
 
         Args:
           reader: the function or class.

@@ -47,8 +47,8 @@ class Reader(Protocol):
     def labels(self) -> np.ndarray | None:
         """Returns the labels of all examples, int32 [n].
 
-        The result is None if the labels are not classes, or if all examples must be
-        read to know them.
+        The result is None if the labels are not classes, or if the reader would have to
+        read all examples to know the labels.
         """
 
 
@@ -92,9 +92,7 @@ class Streamed(AnySplit, Protocol):
 
     @property
     def clips_per_video(self) -> int | None:
-        """The number of consecutive examples from one video; None if there are no
-        videos.
-        """
+        """The number of consecutive examples from one video; None for pictures."""
 
     def examples(
         self,
@@ -256,8 +254,7 @@ class Patches:
         return None
 
     def subset(self: "SomePatches", indices: np.ndarray) -> "SomePatches":
-        """Returns a split with only some of the pictures, and all patches of these
-        pictures.
+        """Returns a split with the patches of only some of the pictures.
 
         Args:
           indices: the indices of examples; the pictures of these examples are kept.
@@ -349,8 +346,7 @@ class Records:
         return replace(self, indices=indices)
 
     def example(self, index: int, rng: np.random.Generator | None) -> dict:
-        """Returns one example, {"image": uint8 [height, width, channels], "label":
-        int}.
+        """Returns {"image": uint8 [height, width, channels], "label": int}.
 
         Args:
           index: the index of the example in the split.
@@ -379,8 +375,7 @@ class Records:
             yield self.decoded(example, rng)
 
     def decoded(self, example: Encoded, rng: np.random.Generator | None) -> dict:
-        """Returns an example in the form that `example` returns, given the stored
-        example.
+        """Returns what `example` returns, given a stored example of the reader.
 
         Args:
           example: the stored example.

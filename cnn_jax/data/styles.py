@@ -63,8 +63,7 @@ class Pairs:
         return None
 
     def subset(self, indices: np.ndarray) -> "Pairs":
-        """Returns a split with only some of the content pictures, and all their
-        examples.
+        """Returns a split with only some of the content pictures.
 
         Args:
           indices: the indices of examples; the content pictures of these examples are

@@ -217,8 +217,7 @@ def _class_names(described: Any) -> Iterator[str]:
 
 
 def _check_features(info: Any, path: Path) -> None:
-    """Raises `UserError` if features have no names, or if names of classes are not
-    valid.
+    """Raises `UserError` if features have no names, or class names are not valid.
 
     TFDS silently ignores class names that it cannot read.
 

@@ -56,8 +56,7 @@ SOURCE = Source("voc", load, takes=Stored, stand_in=objects.SCENES)
 
 
 def _divided(known: Annotations, fraction: float) -> tuple[Annotations, Annotations]:
-    """Divides pictures into training pictures and test pictures, by a hash of their
-    names.
+    """Divides pictures into training and test pictures, by a hash of their names.
 
     Args:
       known: the paths and the boxes of all pictures.

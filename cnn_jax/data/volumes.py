@@ -202,8 +202,7 @@ def _resampled(
 
 
 def read(path: str | Path) -> tuple[np.ndarray, tuple[float, ...]]:
-    """Returns a volume [depth, height, width], and the size of a voxel along each
-    dimension.
+    """Returns a volume [depth, height, width], and its voxel size in each dimension.
 
     The values have the type that the file stores. The dimensions of a NIfTI file are
     flipped and reordered: depth increases from the feet to the head, height from the

@@ -27,8 +27,7 @@ def identity(path: str | Path) -> tuple[int, int]:
 
 
 class Kind(NamedTuple):
-    """A kind of data that the user stores as files or folders, such as pictures or
-    clips.
+    """A kind of data in files or folders of the user, such as pictures or clips.
 
     An item of the kind is one file or one folder, such as one clip.
 
@@ -105,8 +104,9 @@ def folders(root: Path) -> list[Path]:
 
 
 def below(path: Path, kind: Kind = PICTURES) -> list[Path]:
-    """Returns all items of a kind in a folder and in all folders below it, each item
-    once.
+    """Returns all items of a kind in a folder and in its subfolders at any depth.
+
+    Each item is returned once.
 
     If `path` is not a folder, or is an item of the kind itself, only `path` is
     returned.
@@ -172,8 +172,9 @@ def once(paths: Iterable[Path], kind: Kind = PICTURES) -> dict[Hashable, Path]:
 
 
 def by_name(paths: Iterable[Path]) -> dict[str, Path]:
-    """Returns the paths of files by their names without suffix, converted by
-    `names.key`.
+    """Returns the paths of files by their names without suffix.
+
+    The names are converted by `names.key`.
 
     Raises:
       UserError: two files have the same name.

@@ -67,8 +67,7 @@ class Augmentation:
         return labels.recolorable
 
     def needs(self, labels: LabelKind) -> tuple[Need, ...]:
-        """Returns the requirements of the augmentation; `core.fit` compares them with
-        the data.
+        """Returns the requirements of the augmentation on the data; see `core.fit`.
 
         Args:
           labels: the label kind of the data set.
@@ -79,7 +78,7 @@ class Augmentation:
         return (Need("label kind", (), "changes images alone", off),)
 
     def part(self, labels: LabelKind) -> Part:
-        """Returns the augmentation as a part of a run; `core.fit` defines parts.
+        """Returns the `core.fit.Part` of the augmentation, for the check of a run.
 
         Args:
           labels: the label kind of the data set.
@@ -88,8 +87,8 @@ class Augmentation:
         return Part(on, takes=self.needs(labels))
 
     def settings(self) -> tuple[str, str]:
-        """Returns two texts for errors: the settings, and how to turn the augmentation
-        off.
+        """Returns the settings of the augmentation, and how to turn it off, as two
+        texts.
 
         The first text lists the settings that turn the augmentation on, such as
         "config.data.flip=True". The second text is advice, such as "set
@@ -123,8 +122,7 @@ class Movement(Augmentation):
         factor: int = 1,
         nearest: bool = False,
     ) -> Image:
-        """Returns the moved image, or the label picture of the example, moved in the
-        same way.
+        """Returns the moved image, or the moved label picture of the example.
 
         Args:
           key: the augmentation's key for the example; see `key`.

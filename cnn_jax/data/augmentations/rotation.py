@@ -85,8 +85,7 @@ def rotated(
 
 
 def _matrix(angle: Float[Array, ""] | float) -> Float[Array, "2 2"]:
-    """Returns the matrix that maps positions in the rotated image to the original
-    image.
+    """Returns the matrix from positions in the rotated image to the original image.
 
     Positions are (row, column), relative to the center of the image.
 

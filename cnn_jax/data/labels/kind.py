@@ -76,8 +76,8 @@ class LabelKind:
         return np.empty(0, np.int32)
 
     def check_range(self, labels: np.ndarray, classes: int, role: str) -> None:
-        """Raises `UserError` unless the classes in the labels are from 0 to `classes` -
-        1.
+        """Raises `UserError` if a label is negative, or not below the number of
+        classes.
 
         Args:
           labels: the labels of a split.
