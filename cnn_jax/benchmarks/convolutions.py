@@ -151,7 +151,8 @@ def rows(protocol: Protocol) -> Iterator[Row]:
 def markdown(found: list[Row]) -> str:
     """Returns a Markdown table with one row for each kind of convolution and mode.
 
-    A row has the time of each implementation, and our time divided by each other time.
+    A row has the time of each implementation. For each other implementation, the row
+    also has our time divided by the time of this implementation.
 
     Args:
       found: the result of `rows`.

@@ -126,7 +126,7 @@ def _draw(
       target: the file.
       shown: all pictures, as the network's inputs.
       pair: the indices of the two pictures in `shown`.
-      label: the text above the pictures.
+      label: the text of the image.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(pictures.compared(shown, [pair], [label])).save(target)

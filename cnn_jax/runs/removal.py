@@ -58,7 +58,7 @@ def check(workdir: Path) -> None:
 
 
 def remove(workdir: Path) -> None:
-    """Removes the run in the folder, if there is one, and no other file.
+    """Removes the run in the folder, if the folder holds a run. Other files stay.
 
     Raises:
       UserError: as `check`.

@@ -93,7 +93,7 @@ def check_overwrite(workdir: Path) -> None:
 
 
 def overwrite(workdir: Path) -> None:
-    """Removes the run in the folder, if there is one, and no other file.
+    """Removes the run in the folder, if the folder holds a run. Other files stay.
 
     Raises:
       UserError: as `check_overwrite`.
@@ -157,8 +157,8 @@ def reserved(workdir: Path, say: Callable[[str], None]) -> Iterator[None]:
 def check_space(workdir: Path, state_bytes: int, keep: int) -> None:
     """Raises UserError unless the disk has room for the run's checkpoints.
 
-    At most `keep + 2` checkpoints exist at once: the `keep` newest, the best one, and
-    the one that is being written.
+    At most `keep + 2` checkpoints exist at once: the `keep` newest checkpoints, the
+    best checkpoint, and a checkpoint that is being written.
 
     Args:
       workdir: the run's folder.

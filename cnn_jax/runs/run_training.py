@@ -21,7 +21,7 @@ from cnn_jax.training.setup import Training
 
 
 class Ready(NamedTuple):
-    """The parts of a run, made before its folder is touched.
+    """The parts of a run, made before any file in the run's folder is changed.
 
     Attributes:
       dataset: the data set.

@@ -36,7 +36,7 @@ def launcher(
 ) -> tuple[Launch, int | None]:
     """Returns a function that trains runs, and the number of runs trained at a time.
 
-    The number is None for Ray, because Ray decides how many runs it trains at a time.
+    The number is None for Ray, because Ray itself decides on this number.
 
     Args:
       name: "local" or "ray".
