@@ -11,7 +11,10 @@ __all__ = [*API, "__version__"]
 
 
 def __getattr__(name: str):
-    """Returns a name of `cnn_jax.api`, which imports JAX on first use."""
+    """Returns the attribute `name` of `cnn_jax.api`.
+
+    The first call imports `cnn_jax.api`, and with it JAX.
+    """
     if name not in API:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from cnn_jax import api

@@ -29,12 +29,13 @@ Recipe: TypeAlias = str | Path | Mapping[str, Any] | ConfigDict | FrozenConfigDi
 def config(
     recipe: Recipe, overrides: Mapping[str, Any] | None = None, *, smoke: bool = False
 ) -> FrozenConfigDict:
-    """Returns the resolved config of a recipe.
+    """Returns the resolved config of a recipe: every default is filled in.
 
     Args:
       recipe: a config file such as "configs/resnet.py" or "configs/resnet.py:cifar10",
-        or a config such as the file's `get_config` returns.
-      overrides: values by dotted key: `{"optimizer.learning_rate": 0.05}`.
+        or the config itself, as returned by the file's `get_config`.
+      overrides: config values that replace the recipe's values, by dotted key:
+        `{"optimizer.learning_rate": 0.05}`.
       smoke: if True, shrinks the config to a few steps on a few embedded examples.
 
     Raises:
@@ -58,7 +59,7 @@ def train(
     smoke: bool = False,
     tags: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """Trains a run to its end, and resumes it if it was interrupted.
+    """Trains a run until it is complete. An interrupted run is resumed.
 
     Args:
       recipe, overrides, smoke: see `config`.
@@ -70,18 +71,18 @@ def train(
       The results of the run, as in results.json.
 
     Raises:
-      UserError: if the config or the data is wrong, or the folder holds a run of
-        another config. The folder is not changed then.
+      UserError: if the config or the data is wrong, or if the folder holds a run with
+        another config. The folder is left unchanged.
     """
     made = config(recipe, overrides, smoke=smoke)
     return train_run(made, Path(workdir), overwrite=overwrite, tags=tags)
 
 
 def create(name: str, **attributes: Any) -> nn.Module:
-    """Returns the model with a name such as "resnet18", or with an import path.
+    """Creates a model.
 
     Args:
-      name: the model's name or import path.
+      name: the model's name, such as "resnet18", or its import path.
       attributes: `num_classes`, `dtype` and other attributes of the model; see
         `models.create`.
     """
@@ -98,18 +99,21 @@ def sweep(
     smoke: bool = False,
     cores_per_run: int = 1,
 ) -> list[results.Row]:
-    """Trains the arms of an experiment on this machine, and writes the report.
+    """Trains all runs of an experiment on this machine, and writes the report.
+
+    An experiment compares several arms. An arm is one setting of the config, trained
+    with several seeds.
 
     Args:
       file: an experiment's file, "experiments/pooling.py" or "PATH.py:ARG".
       workdir: the sweep's folder. Complete runs are not trained again.
-      overrides, smoke: see `config`; they hold for all arms.
+      overrides, smoke: see `config`. Both apply to all arms.
       seeds: the seeds of each arm.
       arms: a regular expression that selects arms by name; None selects all arms.
       cores_per_run: CPU cores for each run.
 
     Returns:
-      A row for each run: the run, its outcome and its results.
+      One row for each run, with the run, its outcome and its results.
 
     Raises:
       UserError: if the experiment or its config is wrong, or a run fails.

@@ -59,7 +59,10 @@ from cnn_jax.training import startup
 
 
 def batch_sizes(text: str) -> list[int]:
-    """Returns `32,128` as a list of positive integers."""
+    """Parses the text of --batch_sizes: `32,128` becomes [32, 128].
+
+    Raises an error for a number below 1.
+    """
     sizes = [int(size) for size in text.split(",")]
     if min(sizes) < 1:
         raise argparse.ArgumentTypeError("write them as 32,128, each at least 1")
@@ -67,7 +70,7 @@ def batch_sizes(text: str) -> list[int]:
 
 
 def _parser() -> command.Parser:
-    """Returns the parser of the flags."""
+    """Returns the parser of the command's flags."""
     parser = command.Parser("benchmark", __doc__, overrides=True)
     command.add_config(parser, required=False)
     parser.add_argument(

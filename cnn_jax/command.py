@@ -28,7 +28,10 @@ MACHINE_ERRORS |= {errno.ENOMEM}
 
 
 class Parser(argparse.ArgumentParser):
-    """An `ArgumentParser` with one-line errors and, on request, config overrides."""
+    """An `ArgumentParser` that prints errors as one line.
+
+    On request, the parser also accepts config overrides (`--config.GROUP.KEY=VALUE`).
+    """
 
     def __init__(self, module: str, description: str, *, overrides: bool = False):
         super().__init__(
@@ -40,13 +43,21 @@ class Parser(argparse.ArgumentParser):
         self._overrides = overrides
 
     def error(self, message: str) -> NoReturn:
-        """Prints the mistake as one line on stderr, and ends with exit code 2."""
+        """Prints an error as one line on stderr, and exits with code 2."""
         line = f"error: {names.text(message)} (--help lists the flags)"
         print(line, file=sys.stderr)
         raise SystemExit(2)
 
     def parse(self, argv: Sequence[str] | None = None) -> argparse.Namespace:
-        """Returns the flags; `.overrides` has the text of each `--config.a.b=value`."""
+        """Parses the command line.
+
+        Args:
+          argv: the arguments; None takes the arguments of the process.
+
+        Returns:
+          The flags. The attribute `overrides` has the texts of the config overrides:
+          `{"a.b": "value"}` for `--config.a.b=value`.
+        """
         rest, overrides = [], {}
         arguments = iter(sys.argv[1:] if argv is None else argv)
         for argument in arguments:
@@ -65,20 +76,25 @@ class Parser(argparse.ArgumentParser):
 
 
 def program(module: str) -> str:
-    """Returns how the user called this command: `cnn-jax train` or `python -m ...`."""
+    """Returns the command as the user typed it, such as `cnn-jax train`.
+
+    Args:
+      module: the module of the command. A user who did not type `cnn-jax ...` typed
+        `python -m cnn_jax.MODULE`.
+    """
     own = sys.argv[0].startswith(f"{PROGRAM} ")
     return sys.argv[0] if own else f"python -m cnn_jax.{module}"
 
 
 def count(text: str) -> int:
-    """Returns the number of a flag, which must be at least 1."""
+    """Parses the text of a flag as an integer. Raises an error below 1."""
     if (number := int(text)) < 1:
         raise argparse.ArgumentTypeError("it must be at least 1")
     return number
 
 
 def path(text: str) -> Path:
-    """Returns the path that a flag names, with `~` expanded."""
+    """Parses the text of a flag as a path, and expands `~`."""
     try:
         return Path(paths.expanded(text))
     except UserError as error:
@@ -86,13 +102,13 @@ def path(text: str) -> Path:
 
 
 def recipe(text: str) -> str:
-    """Returns `FILE.py[:ARG]`, with `~` expanded."""
+    """Returns the text `FILE.py[:ARG]` of --config with `~` expanded."""
     file, argument = paths.split_recipe(text)
     return ":".join(filter(None, [str(path(file)), argument]))
 
 
 def add_config(parser: Parser, *, required: bool = True) -> None:
-    """Adds the flag `--config`."""
+    """Adds the flag `--config` to a parser."""
     parser.add_argument(
         "--config",
         required=required,
@@ -103,7 +119,12 @@ def add_config(parser: Parser, *, required: bool = True) -> None:
 
 
 def load_config(flags: argparse.Namespace, *, smoke: bool = False):
-    """Returns the resolved config that the flags describe."""
+    """Returns the resolved config: the file of --config with the flags' overrides.
+
+    Args:
+      flags: the result of `Parser.parse`.
+      smoke: if True, shrinks the config to a few steps on a few embedded examples.
+    """
     from cnn_jax.runs import resolve
     from cnn_jax.training import config
 
@@ -112,10 +133,11 @@ def load_config(flags: argparse.Namespace, *, smoke: bool = False):
 
 
 def runs() -> ModuleType:
-    """Returns the module `cnn_jax.runs`, and turns on the compilation cache.
+    """Imports and returns the module `cnn_jax.runs`; turns on the compilation cache.
 
-    The import takes a second, and the process may be started again with huge pages.
-    Call this after the flags are checked and before any work is done.
+    The import takes about a second. Before it, the process may restart itself with huge
+    pages. So a command calls this function after it has checked its flags and before
+    it does any work.
     """
     startup.use_huge_pages()
     from cnn_jax import runs
@@ -126,14 +148,21 @@ def runs() -> ModuleType:
 
 
 def default_workdir(spec: str) -> Path:
-    """Returns the folder `runs/<config name>[-<arg>]`."""
+    """Returns the folder of a run without --workdir: `runs/<config name>[-<arg>]`.
+
+    Args:
+      spec: the config file, `FILE.py` or `FILE.py:ARG`.
+    """
     file, argument = paths.split_recipe(spec)
     name = "-".join(filter(None, [Path(file).stem, argument]))
     return Path("runs") / name.replace("/", "-")
 
 
 def run(main: Callable[[], None]) -> None:
-    """Runs a command. A `UserError` becomes one line on stderr and exit code 1."""
+    """Runs a command's function `main`, and reports its errors to the user.
+
+    A `UserError` is printed as one line on stderr, and the exit code is 1.
+    """
     # Orbax and its event loops also log the traceback of every error that they raise.
     for name in ("absl", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
@@ -171,7 +200,10 @@ def run(main: Callable[[], None]) -> None:
 
 @contextlib.contextmanager
 def shown_warnings() -> Iterator[None]:
-    """Prints each `DataWarning` of the block once, as one line on stderr."""
+    """Prints each `DataWarning` raised inside the `with` block as one line on stderr.
+
+    A warning that is raised several times is printed once.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("always", DataWarning)
         # Matplotlib draws a box for a missing character: no warning is needed.
@@ -190,10 +222,14 @@ def shown_warnings() -> Iterator[None]:
 
 
 def _unraisable(info: Any) -> None:
-    """Shows an error that no code can catch, except a known one of TensorStore.
+    """Shows an error that no code can catch, such as an error in a thread's cleanup.
 
-    After a failed read or write, TensorStore's threads still call an event loop that
-    Orbax has closed. The failure itself has been reported by then.
+    One known error of TensorStore is not shown. After a failed read or write,
+    TensorStore's threads still call an event loop that Orbax has closed. The failed
+    read or write itself has already been reported.
+
+    Args:
+      info: the argument of `sys.unraisablehook`.
     """
     if "Event loop is closed" not in str(info.exc_value):
         sys.__unraisablehook__(info)

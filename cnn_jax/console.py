@@ -32,7 +32,7 @@ def main() -> None:
 
 
 def overview() -> str:
-    """Returns the usage line and a line about each command."""
+    """Returns the usage line and one line of description for each command."""
     program = command.PROGRAM
     lines = [f"usage: {program} COMMAND [FLAGS]", ""]
     for name, module in COMMANDS.items():

@@ -19,7 +19,10 @@ LIBRARY = ("from_torch", "to_torch")
 
 
 def __getattr__(name: str) -> Any:
-    """Returns a function of `LIBRARY`."""
+    """Returns the function `name` of `weights.torch_weights`, if it is in `LIBRARY`.
+
+    The first call imports the module, and with it JAX.
+    """
     if name not in LIBRARY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from cnn_jax.weights import torch_weights

@@ -19,7 +19,7 @@ from cnn_jax import command
 
 
 def tag(text: str) -> tuple[str, str]:
-    """Returns the name and the value of `NAME=VALUE`."""
+    """Parses the text of --tag: `NAME=VALUE` becomes (NAME, VALUE)."""
     name, equals, value = text.partition("=")
     if not name or not equals:
         raise argparse.ArgumentTypeError("write it as NAME=VALUE")

@@ -13,7 +13,10 @@ from cnn_jax.core.errors import UserError
 
 
 def input_shape(text: str) -> tuple[int, ...]:
-    """Returns `224,224,3` as a tuple of three sizes, or four for clips."""
+    """Parses the text of --input_shape: `224,224,3` becomes (224, 224, 3).
+
+    The shape of a clip or volume has four sizes.
+    """
     sizes = tuple(int(size) for size in text.split(","))
     if len(sizes) not in (3, 4) or min(sizes) < 1:
         raise argparse.ArgumentTypeError(
@@ -83,7 +86,12 @@ def main() -> None:
 
 
 def _all(format: str, path: Path | None) -> None:
-    """Prints the table of all networks, or writes it into the file `path`."""
+    """Prints the table of all networks, or writes the table into the file `path`.
+
+    Args:
+      format: the format of the printed table; see `costs.render`.
+      path: the page to update; None prints the table.
+    """
     from cnn_jax import models
     from cnn_jax.analysis import overview
 
@@ -100,7 +108,7 @@ def _all(format: str, path: Path | None) -> None:
 
 
 def _named(flags: argparse.Namespace):
-    """Returns the network that --model names, and its input shape."""
+    """Returns the network that --model names, and the network's input shape."""
     from cnn_jax import models
 
     model = models.create(flags.model, num_classes=flags.num_classes)
@@ -108,7 +116,7 @@ def _named(flags: argparse.Namespace):
 
 
 def _configured(flags: argparse.Namespace):
-    """Returns the network that --config describes, and its input shape."""
+    """Returns the network that --config describes, and the network's input shape."""
     from cnn_jax import data
     from cnn_jax.training import setup
 

@@ -23,7 +23,10 @@ from cnn_jax import command
 
 
 def numbers(text: str) -> tuple[int, ...]:
-    """Returns `0,1,2` as a tuple of distinct integers, none of them negative."""
+    """Parses the text of --seeds: `0,1,2` becomes (0, 1, 2).
+
+    Raises an error for a negative or a repeated number.
+    """
     found = tuple(int(number) for number in text.split(","))
     if len(set(found)) < len(found) or min(found) < 0:
         raise argparse.ArgumentTypeError(
@@ -33,7 +36,7 @@ def numbers(text: str) -> tuple[int, ...]:
 
 
 def _parser() -> command.Parser:
-    """Returns the parser of the flags."""
+    """Returns the parser of the command's flags."""
     parser = command.Parser("sweep", __doc__, overrides=True)
     command.add_config(parser)
     parser.add_argument(

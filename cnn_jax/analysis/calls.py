@@ -1,4 +1,4 @@
-"""The modules that a network calls, and the layers among them."""
+"""Records the calls of a network's modules, and finds which modules are layers."""
 
 import contextlib
 import itertools
@@ -26,15 +26,18 @@ class Call:
 
     Attributes:
       module: the module.
-      method: the name of the method.
-      scope: the name of the `jax.named_scope` around its operations.
-      lifted: whether it is part of an inner program, such as that of `nn.scan` or
-        `nn.remat`, which may run several times or never.
-      leaf: whether it calls no other module.
-      in_shape, out_shape: for one example; None if the input or output is not an array.
-      output: the index of its output in `Recorder.outputs`; None if it is not there.
-      memory: bytes of the output for one example; 0 if an earlier call has returned it.
-      unchanged: whether the output is the input itself.
+      method: the name of the called method.
+      scope: the name of the `jax.named_scope` around the call's operations.
+      lifted: whether the call belongs to an inner program, such as the body of
+        `nn.scan` or `nn.remat`. An inner program may run several times or never.
+      leaf: whether the module calls no other module during the call.
+      in_shape, out_shape: the shapes of the input and output for one example; None if
+        the input or output is not an array.
+      output: the index of the call's output in `Recorder.outputs`; None if the output
+        is not recorded.
+      memory: the size of the output for one example, in bytes; 0 if an earlier call has
+        already returned the same array.
+      unchanged: whether the call returns its input itself.
     """
 
     module: nn.Module
@@ -50,7 +53,7 @@ class Call:
 
     @property
     def described(self) -> bool:
-        """Whether the layer's own formulas are valid for this call."""
+        """Whether the formulas of the layer (`layers.Described`) hold for this call."""
         return (
             isinstance(self.module, Described)
             and self.method == "__call__"
@@ -69,17 +72,19 @@ class _Open:
 
 
 class Recorder:
-    """A recorder of the calls of all modules, in the order in which they return.
+    """Records the calls of all modules, in the order in which the calls return.
 
-    If a module calls another method of its own, this is part of the outer call.
+    If a module calls another one of its own methods, the inner call is not recorded
+    separately.
 
     Attributes:
       calls: the calls of the last recording.
-      outputs: the arrays that the calls returned. Lifted calls are left out, because
-        their arrays exist only inside the lifted program.
-      types: the class of each module that was used, by its path.
-      scope: matches `UNCOUNTED` and the `Call.scope`s of this recorder only. JAX caches
-        traced programs, whose scopes may come from another recorder.
+      outputs: the arrays that the calls returned. The outputs of lifted calls are left
+        out, because these arrays exist only inside the lifted program.
+      types: the class of each module that was used, by the module's path.
+      scope: a regular expression that matches `UNCOUNTED` and the scopes of this
+        recorder's calls. Scopes of other recorders must not match, because JAX caches
+        traced programs together with their scopes.
     """
 
     def __init__(self):
@@ -98,7 +103,7 @@ class Recorder:
 
     @contextlib.contextmanager
     def recording(self) -> Iterator[None]:
-        """Records the calls of modules in the block, and forgets earlier recordings."""
+        """Records the calls inside the `with` block. Earlier recordings are deleted."""
         self._clear()
         with nn.intercept_methods(self._record):
             yield
@@ -149,7 +154,10 @@ class Recorder:
         return output
 
     def _new_bytes(self, output: Any) -> int:
-        """Returns the bytes of the arrays that no earlier call has returned."""
+        """Returns the size of a call's output for one example, in bytes.
+
+        Arrays that an earlier call has already returned do not count.
+        """
         arrays = [a for a in jax.tree.leaves(output) if _shape(a) is not None]
         new = {id(a): a for a in arrays if id(a) not in self._seen}
         self._seen |= new
@@ -165,16 +173,18 @@ def layers(
     own: Collection[Path],
     macs: Mapping[str | None, int],
 ) -> list[Call]:
-    """Returns the calls of layers.
+    """Returns those of `calls` that are calls of layers.
 
-    Layers are modules with parameters of their own, modules that call no other module
-    and map an array to another array, and modules that multiply matrices themselves,
-    such as attention.
+    A module is a layer in three cases: if it has parameters of its own; if it calls no
+    other module and maps an array to another array; or if it multiplies matrices
+    itself, as attention does.
 
     Args:
-      own: the paths of modules with parameters; see `own_parameters`.
-      macs: the multiply-accumulates of the program by `Call.scope`. A lifted call that
-        is not in it is left out: JAX traced it more than once.
+      calls: the recorded calls of all modules.
+      own: the paths of modules with parameters of their own; see `own_parameters`.
+      macs: the program's multiply-accumulates for each `Call.scope`. JAX may trace a
+        lifted call more than once; a lifted call whose scope is not a key is such a
+        repetition, and is left out.
     """
 
     def is_layer(call: Call) -> bool:
@@ -190,9 +200,13 @@ def layers(
 
 
 def own_parameters(params: Any, modules: Collection[Path]) -> dict[Path, int]:
-    """Returns how many parameters each of `modules` has itself, by path.
+    """Returns the number of parameters that each module has itself, by path.
 
-    A parameter belongs to the innermost module around its path.
+    A parameter belongs to the innermost module whose path begins the parameter's path.
+
+    Args:
+      params: the parameters (the collection "params").
+      modules: the paths of modules.
     """
     own: dict[Path, int] = {}
     for path, value in flatten_dict(nn.unbox(params)).items():

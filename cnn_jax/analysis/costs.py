@@ -1,8 +1,9 @@
 """The cost of a model: its layers with shapes, parameters, operations and memory.
 
-Nothing is computed: shapes and receptive fields come from tracing, so even a large
-network needs no memory. Multiply-accumulates come from the layers' formulas
-(`layers.Described`), or from the traced program for layers without formulas.
+The network is traced but not computed, so that even a large network needs no memory.
+Tracing gives the shapes and the receptive fields. Multiply-accumulates come from the
+layers' formulas (`layers.Described`). For a layer without formulas, they are counted in
+the traced program.
 """
 
 import dataclasses
@@ -30,20 +31,24 @@ class Layer:
     Attributes:
       name: the path of the module, as in the parameters: "stage1_block1/conv1".
       type: the module's class.
-      output_shape: the shape for one example, without the batch dimension.
+      output_shape: the shape of one example's output, without the batch dimension.
       parameters: the number of trainable parameters (the collection "params"). If a
-        layer is called several times, only its first row counts them.
-      macs: multiply-accumulates for one example in evaluation.
-      memory: bytes of the output for one example, in the dtype of the computation.
-      receptive_field: the theoretical number of input pixels that one output depends
-        on, along each dimension; None if an earlier operation is unknown.
-      stride: input pixels from one output to the next, along each dimension; None if
-        all outputs have the same field, as after global pooling.
-      offset: the first input pixel in the field of the first output; negative values
-        are padding.
-      training_only: whether the layer belongs to a head that evaluation leaves out.
-      kind: the layer in words: "Convolution (3x3)".
-      explanation: its attributes, and the formulas of its parameters and shape.
+        layer is called several times, its parameters count in its first row only.
+      macs: the number of multiply-accumulates for one example in evaluation.
+      memory: the size of the output for one example, in bytes and in the dtype of the
+        computation.
+      receptive_field: the theoretical number of input pixels that one output pixel
+        depends on, along each dimension; None if it is unknown for an earlier
+        operation.
+      stride: the number of input pixels from the field of one output pixel to the field
+        of the next, along each dimension; None if all output pixels have the same
+        field, as after global pooling.
+      offset: the position of the first input pixel in the field of the first output
+        pixel, along each dimension. A negative position lies in the padding.
+      training_only: whether the layer belongs to a head that is used only in training.
+      kind: the kind of layer in words: "Convolution (3x3)".
+      explanation: the layer's attributes, and the formulas of its number of parameters
+        and of its output shape, in words.
       traced: whether the multiply-accumulates were counted in the traced program.
     """
 
@@ -67,10 +72,10 @@ class Table(Sequence):
     """The layers of a model, in the order in which they are applied.
 
     Attributes:
-      rows: the input, the layers of evaluation, then the layers that only training
-        uses.
-      features: the feature map before the head (`models.features`); None if the model
-        has none.
+      rows: first the input, then the layers that evaluation uses, then the layers that
+        only training uses.
+      features: the row of the last feature map before the head (`models.features`);
+        None if the model has no such feature map.
     """
 
     rows: tuple[Layer, ...]
@@ -93,12 +98,15 @@ class Table(Sequence):
 
     @property
     def training_only_parameters(self) -> int:
-        """The trainable parameters of auxiliary heads, which only training uses."""
+        """The number of trainable parameters of auxiliary heads.
+
+        Only training uses these heads.
+        """
         return sum(row.parameters for row in self.rows if row.training_only)
 
     @property
     def macs(self) -> int:
-        """Multiply-accumulates for one example in evaluation."""
+        """The number of multiply-accumulates for one example in evaluation."""
         return sum(row.macs for row in self.rows)
 
     @property
@@ -108,14 +116,18 @@ class Table(Sequence):
 
     @property
     def memory(self) -> int:
-        """Bytes of the outputs of all layers for one example, in evaluation."""
+        """The total size in bytes of all layers' outputs for one example.
+
+        Only the layers that evaluation uses count.
+        """
         return sum(row.memory for row in self.rows[1:] if not row.training_only)
 
     @property
     def weighted_layers(self) -> int:
         """The number of convolutions and fully connected layers in evaluation.
 
-        Networks such as ResNet-50 are named after it. Layers of shortcuts do not count.
+        Networks such as ResNet-50 are named after this number. Layers in the shortcuts
+        of residual blocks do not count.
         """
         return sum(row.macs > 0 and "shortcut" not in row.name for row in self.rows)
 
@@ -123,9 +135,9 @@ class Table(Sequence):
 def layer_table(model: nn.Module, input_shape: Sequence[int]) -> Table:
     """Returns the input and all layers of `model`, any linen module.
 
-    `calls.layers` defines which modules are layers. Modules that return their input in
-    evaluation, such as dropout, are not layers. The parameters of all rows add up to
-    the parameters of the model.
+    `calls.layers` defines which modules are layers. Modules that return their input
+    unchanged in evaluation, such as dropout, are not layers. The parameters of all rows
+    add up to the parameters of the model.
 
     Args:
       model: called as `model.apply(variables, x, train=False)`.
@@ -217,7 +229,10 @@ def _row(call: calls.Call, parameters: int, macs: Mapping[str | None, int]) -> L
 
 
 def _training_only(row: Layer) -> Layer:
-    """Returns the row of a layer that evaluation leaves out: only parameters count."""
+    """Returns the row of a layer that only training uses.
+
+    The costs of evaluation (multiply-accumulates and memory) are set to 0.
+    """
     return dataclasses.replace(row, macs=0, memory=0, training_only=True, traced=False)
 
 
@@ -242,14 +257,15 @@ def _bytes(array: Any) -> int:
 
 
 def totals(table: Table) -> tuple[int, int]:
-    """Returns the parameters that evaluation uses, and the multiply-accumulates."""
+    """Returns the numbers of parameters and of multiply-accumulates in evaluation."""
     return table.parameters, table.macs
 
 
 def as_json(table: Table) -> dict[str, Any]:
     """Returns the table for `json.dumps`: {"layers": [...], "parameters": N, ...}.
 
-    Each layer has the attributes of `Layer`, but its memory is "activation_bytes".
+    Each layer has the attributes of `Layer` as keys, with "activation_bytes" instead of
+    "memory".
     """
     return {
         "layers": [_json_row(row) for row in table],
@@ -275,7 +291,10 @@ def _json_row(row: Layer) -> dict[str, Any]:
 
 
 def whole_or_float(stride: Fraction | None) -> int | float | None:
-    """Returns a stride for JSON; it is below 1 if maps are larger than the input."""
+    """Returns a stride as a number for JSON: an integer if possible, or a float.
+
+    A stride is below 1 if the feature map is larger than the input.
+    """
     if stride is None:
         return None
     return int(stride) if stride.denominator == 1 else float(stride)
@@ -288,12 +307,15 @@ FORMATS = {"table": "simple", "markdown": "pipe", "json": "json"}
 
 
 def render(table: Table, format: str = "table") -> str:
-    """Returns the table as text: "table" for a terminal, "markdown" or "json".
+    """Returns the table as text.
 
-    Markdown resembles the tables of textbooks, with an explanation of each row.
+    Args:
+      table: the table.
+      format: "table" (for a terminal), "markdown" or "json". The Markdown table
+        resembles the tables of textbooks: an explanation is added to each row.
 
     Raises:
-      UserError: the format is unknown.
+      UserError: if the format is unknown.
     """
     if format not in FORMATS:
         raise unknown("format", format, FORMATS)
@@ -335,14 +357,20 @@ def render(table: Table, format: str = "table") -> str:
 
 
 def shape_text(shape: Shape) -> str:
-    """Returns "(224, 224, 3)", "1000" for a vector, or a dash without an array."""
+    """Returns a shape as text: "(224, 224, 3)", or "1000" for a vector.
+
+    The text of an empty shape is a dash.
+    """
     if not shape:
         return "-"
     return str(shape[0]) if len(shape) == 1 else str(shape)
 
 
 def field_text(sizes: Sequence[Any] | None) -> str:
-    """Returns "195", "11x195x195" if the dimensions differ, or a dash."""
+    """Returns the sizes along each dimension as text: "195", or "11x195x195".
+
+    If all sizes are equal, a single number is shown. The text of None is a dash.
+    """
     if sizes is None or None in sizes:
         return "-"
     sizes = sizes[:1] if len(set(sizes)) == 1 else sizes

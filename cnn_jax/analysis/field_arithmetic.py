@@ -1,4 +1,8 @@
-"""Arithmetic of receptive fields along one dimension of a network's input."""
+"""Arithmetic of receptive fields along one spatial dimension of a network's input.
+
+An `Extent` describes the receptive fields of all values of an array. Its methods return
+the extent of the array that an operation makes from this array.
+"""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -14,17 +18,19 @@ class Extent:
     """The receptive fields of an array's values, along one dimension of the input.
 
     Attributes:
-      phases: with n phases, the field of the value at position i along `axis` is the
-        field of output i // n of phase i % n. Convolution and pooling need one phase.
-        After upsampling, neighbors have different phases. None is a phase whose values
-        do not depend on the input.
-      axis: the array's axis along which the field moves; None if all values have the
-        field of output 0 of the only phase.
-      size: the size of the input's whole dimension.
-      whole: whether the values depend on the whole dimension; `phases` then only relate
-        positions to the input.
-      merged: (n, m) if the axis holds several dimensions, as in a matrix of pixels:
-        index j stands for position j // m % n.
+      phases: a periodic list of `ReceptiveField`s. With n phases, the value at position
+        i along `axis` has the field that phase i % n gives to its output i // n. One
+        phase is enough after convolution and pooling. After upsampling, neighboring
+        positions have different phases. A phase of None means that the values do not
+        depend on the input.
+      axis: the axis of the array along which the field moves; None if all values have
+        the same field. Then there is one phase, and its output 0 has this field.
+      size: the number of input positions along the dimension.
+      whole: whether each value depends on the whole dimension. Then `phases` only say
+        which part of the input a position corresponds to.
+      merged: (n, m) if the axis was made by merging several dimensions, as in a matrix
+        with one row per pixel: index j of the axis has position j // m % n. None if the
+        axis holds a single dimension.
     """
 
     phases: tuple[ReceptiveField | None, ...]
@@ -34,14 +40,21 @@ class Extent:
     merged: tuple[int, int] | None = None
 
     def at(self, position: int) -> ReceptiveField | None:
-        """Returns the field of the value at `position`, in the form of output 0."""
+        """Returns the field of the value at `position` along the axis.
+
+        The result describes this field as the field of its output 0. Returns None if
+        the value does not depend on the input.
+        """
         turn, phase = divmod(position, len(self.phases))
         field = self.phases[phase]
         return field and field.through(1, padding=-turn)
 
     @property
     def stride(self) -> Fraction | None:
-        """Input values from one position to the next; None if they share one field."""
+        """The distance in input positions between the fields of neighboring values.
+
+        None if all values have the same field.
+        """
         strides = [field.stride for field in self.phases if field]
         if self.axis is None or not strides:
             return None
@@ -49,14 +62,14 @@ class Extent:
 
     @property
     def receptive_field(self) -> int:
-        """The number of input values in the largest field of all phases."""
+        """The number of input positions in the largest field of any value."""
         if self.whole:
             return self.size
         return max((field.size for field in self.phases if field), default=0)
 
     @property
     def offset(self) -> int:
-        """The first input value in the field of position 0."""
+        """The first input position in the field of the value at position 0."""
         return 0 if self.whole or not self.phases[0] else self.phases[0].start
 
     def window(
@@ -67,10 +80,17 @@ class Extent:
         dilation: int = 1,
         axis: int | None = None,
     ) -> "Extent":
-        """Returns the extent of windows over the positions, along a new array's `axis`.
+        """Returns the extent after a convolution or pooling with sliding windows.
 
-        Window i covers positions i s - before + d t, for t from 0 to f - 1, where s is
-        the stride, d the dilation and f the kernel size.
+        Output i depends on the positions i s - p + d t, for t from 0 to f - 1, where s
+        is the stride, p the padding, d the dilation and f the kernel size.
+
+        Args:
+          kernel_size: f, the number of positions in a window.
+          stride: s.
+          before: p, the padding before the first position.
+          dilation: d.
+          axis: the axis of the output along which windows move; None keeps the axis.
         """
         axis = self.axis if axis is None else axis
         old = len(self.phases)
@@ -88,7 +108,12 @@ class Extent:
         return replace(self, phases=simplest(phases), axis=axis)
 
     def interpolated(self, before: int, after: int) -> "Extent":
-        """Returns the extent of `after` values, linearly interpolated from `before`."""
+        """Returns the extent after linear interpolation along the axis.
+
+        Args:
+          before: the number of positions before the interpolation.
+          after: the number of positions after the interpolation.
+        """
         if before == after:
             return self
         common, old = math.gcd(before, after), len(self.phases)
@@ -107,21 +132,30 @@ class Extent:
         return replace(self, phases=simplest(phases))
 
     def repeated(self, times: int, axis: int) -> "Extent":
-        """Returns the extent of an array with each position repeated `times` times."""
+        """Returns the extent after each position is repeated `times` times.
+
+        `axis` is the axis of the new array along which the field moves.
+        """
         if times == 1:
             return replace(self, axis=axis)
         phases = [field for field in self.phases for _ in range(times)]
         return replace(self, phases=simplest(phases), axis=axis)
 
     def dilated(self, by: int) -> "Extent":
-        """Returns the extent with `by` - 1 constants between any two positions."""
+        """Returns the extent after constants are inserted between the positions.
+
+        `by` - 1 constants follow each position.
+        """
         phases = []
         for field in self.phases:
             phases += [field, *(None,) * (by - 1)]
         return replace(self, phases=tuple(phases))
 
     def gathered(self, positions: int) -> "Extent":
-        """Returns the extent of values that depend on all `positions` of the axis."""
+        """Returns the extent of values that depend on all positions of the axis.
+
+        `positions` is the number of positions, unless the axis is merged.
+        """
         if self.axis is None:
             return self
         if self.merged:
@@ -131,7 +165,10 @@ class Extent:
 
 
 def union(fields: Iterable[ReceptiveField | None]) -> ReceptiveField | None:
-    """Returns the smallest field that contains all fields; None if there are none."""
+    """Returns the smallest field that contains all given fields.
+
+    Fields of None are ignored. The result is None if no field is left.
+    """
     seen = [field for field in fields if field]
     return reduce(ReceptiveField.union, seen) if seen else None
 
@@ -139,7 +176,11 @@ def union(fields: Iterable[ReceptiveField | None]) -> ReceptiveField | None:
 def simplest(
     phases: Sequence[ReceptiveField | None],
 ) -> tuple[ReceptiveField | None, ...]:
-    """Returns one phase if each phase is the previous one, shifted by the same step."""
+    """Returns an equivalent list of phases with a single phase, if possible.
+
+    This is possible if each phase is the previous phase, shifted by a constant step.
+    Otherwise the phases are returned unchanged.
+    """
     seen, n = [field for field in phases if field], len(phases)
     if n == 1 or len(seen) < n or seen[0].stride % n:
         return tuple(phases)
@@ -152,14 +193,24 @@ def simplest(
 
 
 def everywhere(field: ReceptiveField | None, size: int, whole: bool = False) -> Extent:
-    """Returns the extent of values that all have the same `field`."""
+    """Returns the extent of values that all have the same field.
+
+    Args:
+      field: the field.
+      size: the number of input positions along the dimension.
+      whole: whether the values depend on the whole dimension.
+    """
     if whole or (field and field.start <= 0 and field.end >= size - 1):
         return Extent((ReceptiveField(1, 0, size - 1),), None, size, True)
     return Extent((field and replace(field, stride=1),), None, size)
 
 
 def join(extents: Sequence[Extent]) -> Extent:
-    """Returns the extent of values that combine these arrays at the same position."""
+    """Returns the extent after an elementwise operation on several arrays.
+
+    Args:
+      extents: the extent of each array.
+    """
     first = extents[0]
     if all(extent == first for extent in extents):
         return first

@@ -1,4 +1,4 @@
-"""One table of all architectures: their costs, beside the published ones."""
+"""One table of all architectures, which compares their costs with published costs."""
 
 import dataclasses
 from collections.abc import Iterable, Sequence
@@ -29,8 +29,9 @@ class Summary:
       name: the name in `models.MODELS`.
       published: the published setting and figures.
       parameters, training_only_parameters, macs, weighted_layers: see `costs.Table`.
-      receptive_field, output_stride: of the feature map before the head, along each
-        dimension; None for a network without feature maps.
+      receptive_field, output_stride: the receptive field and the stride of the last
+        feature map before the head, along each dimension; None for a network without
+        feature maps.
     """
 
     name: str
@@ -44,9 +45,10 @@ class Summary:
 
     @property
     def parameter_difference(self) -> int | None:
-        """The number of parameters minus the published one; None if none is published.
+        """The number of parameters minus the published number of parameters.
 
-        Auxiliary heads count if they count in the published figure.
+        The parameters of auxiliary heads count if the published number includes them.
+        None if no number is published.
         """
         if self.published.parameters is None:
             return None
@@ -57,9 +59,10 @@ class Summary:
 
     @property
     def macs_difference(self) -> int | None:
-        """The multiply-accumulates minus the published ones; None if there are none.
+        """The number of multiply-accumulates minus the published number.
 
-        They are rounded to millions first, like the published ones.
+        Our number is first rounded to millions, like the published number. None if no
+        number is published.
         """
         if self.published.macs is None:
             return None
@@ -68,13 +71,18 @@ class Summary:
 
 
 def published_table(name: str) -> costs.Table:
-    """Returns the layers of the architecture `name` in its published setting."""
+    """Returns the layer table of the architecture `name` in its published setting."""
     model = models.create(name, num_classes=models.published(name).num_classes)
     return costs.layer_table(model, models.published_shape(name))
 
 
 def summarize(name: str, table: costs.Table) -> Summary:
-    """Returns the summary of the architecture `name`, given its `published_table`."""
+    """Returns the summary of the architecture `name`.
+
+    Args:
+      name: the name in `models.MODELS`.
+      table: the result of `published_table`.
+    """
     features = table.features
     return Summary(
         name,
@@ -89,10 +97,10 @@ def summarize(name: str, table: costs.Table) -> Summary:
 
 
 def as_json(summaries: Iterable[Summary]) -> list[dict[str, Any]]:
-    """Returns the summaries for `json.dumps`.
+    """Returns a dict for each architecture, for `json.dumps`.
 
-    Each object has the attributes of `Summary`, the published figures, and the
-    differences.
+    The keys are the attributes of `Summary`, the published figures, and the differences
+    between our figures and the published figures.
     """
     rows = []
     for summary in summaries:
@@ -108,10 +116,14 @@ def as_json(summaries: Iterable[Summary]) -> list[dict[str, Any]]:
 
 
 def render(summaries: Sequence[Summary], format: str = "table") -> str:
-    """Returns the table as text: "table" for a terminal, "markdown" or "json".
+    """Returns the table as text.
+
+    Args:
+      summaries: the summary of each architecture.
+      format: "table" (for a terminal), "markdown" or "json".
 
     Raises:
-      UserError: the format is unknown.
+      UserError: if the format is unknown.
     """
     if format not in costs.FORMATS:
         raise unknown("format", format, costs.FORMATS)
@@ -130,7 +142,10 @@ def render(summaries: Sequence[Summary], format: str = "table") -> str:
 
 
 def _row(summary: Summary) -> list[str]:
-    """The cells of a network. Differences are shown where there are some."""
+    """Returns the cells of an architecture's row in the table.
+
+    A difference to a published figure is shown unless it is 0.
+    """
     published = summary.published
     training_only = summary.training_only_parameters
     field = costs.field_text(summary.receptive_field)
@@ -158,9 +173,13 @@ def _difference(value: int | None) -> str:
 
 
 def update(path: Path, table: str) -> None:
-    """Writes the table into a file, between the lines `BEGIN` and `END`.
+    """Writes a table into a file, between the marker lines for this table.
+
+    Args:
+      path: the file.
+      table: the table in Markdown.
 
     Raises:
-      UserError: the file does not contain these two lines.
+      UserError: if the file does not contain the two marker lines.
     """
     page_tables.update(path, NAME, table)

@@ -6,15 +6,20 @@ from cnn_jax.core.errors import UserError
 
 
 def lines(name: str) -> tuple[str, str]:
-    """Returns the marker lines before and after the table."""
+    """Returns the marker lines before and after the table `name`."""
     return f"<!-- {name} -->", f"<!-- end of {name} -->"
 
 
 def update(path: Path, name: str, text: str) -> None:
-    """Writes `text` into the file, between the marker `lines` of `name`.
+    """Replaces the text in a file between the marker lines of a table.
+
+    Args:
+      path: the file.
+      name: the name of the table, as in the marker lines.
+      text: the new text.
 
     Raises:
-      UserError: the file does not contain these two lines.
+      UserError: if the file does not contain the two marker lines.
     """
     begin, end = lines(name)
     content = path.read_text(encoding="utf-8")

@@ -1,7 +1,8 @@
-"""Probes: how well simple classifiers work on a network's features.
+"""Probes: simple classifiers that measure the quality of a network's features.
 
-The network is not trained further. The features are the last feature map, averaged over
-space. The classifiers are fitted to the training examples by scikit-learn.
+The network is not trained further. The features of an image are its last feature map,
+averaged over space. scikit-learn fits a classifier to the features of the training
+examples.
 """
 
 from collections.abc import Callable
@@ -20,12 +21,13 @@ def linear(features: Features, labels: Labels) -> Callable[[Features], Labels]:
     """Returns a linear probe: logistic regression on standardized features.
 
     The regularization strength is the best of `STRENGTHS` in five-fold cross-validation
-    on the training examples. If the smallest class has fewer than five examples, there
-    are only as many folds. If it has one example, the strength is 1.
+    on the training examples. If the smallest class has fewer than five examples, the
+    number of folds is the number of its examples. If the smallest class has one
+    example, the strength is 1.
 
     Args:
       features: the features of the training examples.
-      labels: their classes.
+      labels: the classes of the training examples.
 
     Returns:
       A function from features to predicted classes.

@@ -1,9 +1,10 @@
-"""Multiply-accumulates of a traced program, by named scope.
+"""Counts the multiply-accumulates of a traced program, by named scope.
 
-Matrix products and convolutions count, also inside `jit`, `remat`, custom derivatives,
-`scan` (times its length) and `cond` (the branch with the most). The body of a `while`
-counts once, because its number of iterations is unknown. Elementwise sums and products
-do not count.
+Matrix products and convolutions are counted. Elementwise sums and products are not.
+Inner programs of `jit`, `remat` and custom derivatives are counted too. The body of a
+`scan` is multiplied by the number of iterations. Of a `cond`, the branch with the most
+multiply-accumulates counts. The body of a `while` counts once, because the number of
+its iterations is unknown.
 """
 
 import math
@@ -20,16 +21,17 @@ from cnn_jax.kernels import convolution
 def macs_by_scope(
     jaxpr: core.Jaxpr, scope: re.Pattern[str], outer: str | None = None
 ) -> dict[str | None, int]:
-    """Returns the multiply-accumulates inside each `jax.named_scope`.
+    """Returns the number of multiply-accumulates inside each `jax.named_scope`.
 
     Args:
-      scope: matches the names of the scopes to distinguish. An equation belongs to the
-        innermost matching scope around it.
-      outer: the scope around the whole program.
+      jaxpr: the traced program.
+      scope: a regular expression for the names of scopes. An equation of the program
+        belongs to the innermost matching scope around the equation.
+      outer: the scope around the whole program; None if there is none.
 
     Returns:
-      The number for each scope that contains an equation. The key None has the
-        equations outside of all scopes.
+      The number of multiply-accumulates, by the name of each scope that contains an
+        equation. The key None stands for the equations outside of all scopes.
     """
     counts: dict[str | None, int] = {}
     for eqn in jaxpr.eqns:
@@ -48,7 +50,7 @@ def macs_by_scope(
 
 
 def _programs(eqn: core.JaxprEqn) -> Iterator[core.Jaxpr]:
-    """Yields the programs that an equation runs."""
+    """Yields the inner programs of an equation, such as the body of a `scan`."""
     for value in jax.tree.leaves(eqn.params, is_leaf=_is_program):
         if isinstance(value, core.ClosedJaxpr):
             yield value.jaxpr
@@ -61,7 +63,10 @@ def _is_program(value: object) -> bool:
 
 
 def _macs(eqn: core.JaxprEqn) -> int:
-    """Returns the multiply-accumulates of one equation, without its inner programs."""
+    """Returns the number of multiply-accumulates of one equation.
+
+    Inner programs of the equation are not counted.
+    """
     shapes: list[Any] = [atom.aval for atom in (*eqn.invars, *eqn.outvars)]
     if eqn.primitive in convolution.XLA:
         return convolution.multiply_accumulates(eqn.primitive, *shapes)
@@ -75,11 +80,15 @@ def _macs(eqn: core.JaxprEqn) -> int:
 
 
 def _convolution(params, x, kernel, out) -> int:
-    """Returns the multiply-accumulates of a convolution.
+    """Returns the number of multiply-accumulates of a convolution.
 
     Each output value is a sum over the whole window, padding included. In a transposed
     convolution (`lhs_dilation` above 1), each input value is multiplied by the whole
-    window instead: the zeros between the values cost nothing.
+    kernel instead: the zeros that are inserted between input values are not counted.
+
+    Args:
+      params: the parameters of the equation.
+      x, kernel, out: the shapes of the input, the kernel and the output.
     """
     numbers = params["dimension_numbers"]
     batch, _, *space = numbers.out_spec

@@ -1,9 +1,10 @@
 """Theoretical receptive fields of a network's feature maps, for any graph.
 
-The field of a value is the part of the input that it can depend on. Along each spatial
-dimension it is an interval, `arithmetic.ReceptiveField`, which moves with the position
-in the map. These intervals are propagated through the operations that JAX traces. So
-branches, sums, concatenation, dilation and pooling need no description of the network.
+The receptive field of a value in a feature map is the part of the input that the value
+can depend on. Along each spatial dimension, the field is an interval
+(`arithmetic.ReceptiveField`), which moves with the position in the feature map. This
+module propagates the intervals through the operations that JAX traces. So a network
+with branches, sums, concatenation, dilation or pooling needs no further description.
 Araujo et al. 2019, "Computing Receptive Fields of Convolutional Neural Networks",
 derive the fields from the graph of layers.
 
@@ -26,7 +27,10 @@ from cnn_jax.layers.arithmetic import ReceptiveField
 
 
 class UnknownOperation(TypeError):
-    """The error for an operation over space without a rule for receptive fields."""
+    """The error for an operation whose effect on receptive fields is unknown.
+
+    `RULES` has a rule for each known operation.
+    """
 
 
 # One extent for each spatial dimension of the input.
@@ -36,24 +40,30 @@ Extents = Seen | None
 
 
 def trace(function: Callable, *arguments: Any) -> tuple[Any, Any]:
-    """Returns the outputs of `function(*arguments)`: their shapes and their `Extents`.
+    """Traces a function, and returns the shapes and receptive fields of its outputs.
 
-    The last argument is the input, (batch, *space, channels). Nothing is computed, so
-    arguments may be `jax.ShapeDtypeStruct`s.
+    Nothing is computed, so arguments may be `jax.ShapeDtypeStruct`s.
+
+    Args:
+      function: the function.
+      arguments: the arguments. The last argument is the network's input,
+        (batch, *space, channels).
 
     Returns:
-      The tree of the outputs' `ShapeDtypeStruct`s, and a list with the extents of each
-        of its leaves.
+      The tree of the outputs' `ShapeDtypeStruct`s, and a list with the `Extents` of
+        each leaf of this tree.
 
     Raises:
-      UnknownOperation: an operation over space has no rule.
+      UnknownOperation: if the function has an operation without a rule.
     """
     closed, shapes = jax.make_jaxpr(function, return_shape=True)(*arguments)
     return shapes, of_program(closed.jaxpr)
 
 
 def of_program(jaxpr: core.Jaxpr) -> list[Extents]:
-    """Returns the extents of the outputs of a program whose last argument is the input.
+    """Returns the extents of each output of a traced program.
+
+    The last argument of the program is the network's input.
 
     Raises:
       UnknownOperation: see `trace`.
@@ -63,9 +73,9 @@ def of_program(jaxpr: core.Jaxpr) -> list[Extents]:
 
 
 def of_input(shape: Sequence[int]) -> Seen:
-    """Returns the extents of an input (batch, *space, channels) itself.
+    """Returns the extents of the network's input, (batch, *space, channels).
 
-    The field of each value is the value.
+    The field of each input value is this one value.
     """
     return tuple(
         Extent((ReceptiveField(),), axis, size)
@@ -111,9 +121,9 @@ def _run(jaxpr: core.Jaxpr, inputs: Sequence[Extents]) -> list[Extents]:
 
 
 def _unmerged(extents: Seen) -> Seen:
-    """Returns extents without merged axes.
+    """Returns extents in which no axis is merged (see `Extent.merged`).
 
-    Each value of a merged axis is assumed to depend on all of its positions.
+    Each value along a merged axis is assumed to depend on all positions of the axis.
     """
     return tuple(extent.gathered(0) if extent.merged else extent for extent in extents)
 
@@ -140,13 +150,22 @@ def _call(eqn, operands):
 
 
 def _spelled_out(eqn, operands):
-    """Returns what a convolution of `kernels` sees, from XLA's form of the call."""
+    """Returns the extents of the output of a convolution of `kernels.convolution`.
+
+    The convolution is replaced by its implementation in XLA, which has rules.
+    """
     function = partial(convolution.XLA[eqn.primitive], **eqn.params)
     return _run(jax.make_jaxpr(function)(*[v.aval for v in eqn.invars]).jaxpr, operands)
 
 
 def _without(extents: Seen, shape: Sequence[int], axes: Sequence[int]) -> Seen:
-    """Returns the extents after the array's `axes` are reduced and removed."""
+    """Returns the extents after an array is reduced over some axes.
+
+    Args:
+      extents: the extents of the array.
+      shape: the shape of the array.
+      axes: the axes that are reduced and removed.
+    """
 
     def one(extent):
         if extent.axis in axes:
@@ -258,9 +277,10 @@ def _reshape(eqn, operands):
     last = len(new) - 1  # the channels, where a moved dimension is not a map
 
     def place(extent):
-        """Returns (axis, n, m) of the new array; see `Extent.merged`.
+        """Returns where the reshaped array holds the extent's spatial dimension.
 
-        None: no single axis holds the dimension.
+        Returns (axis, n, m); for n and m see `Extent.merged`. Returns None if no
+        single axis holds the dimension.
         """
         a = extent.axis
         if a is None:
@@ -302,10 +322,10 @@ def _reshape(eqn, operands):
 
 
 def _resize(eqn, operands):
-    """Returns the extents of `layers.resize_bilinear`.
+    """Returns the extents of the output of `layers.resize_bilinear`.
 
-    Each output depends on the values on both sides of its place. Places outside of the
-    first and the last value count, like padding.
+    An output value depends on the two input values on both sides of its position. At
+    the border, one of the two lies outside of the input and counts like padding.
     """
     before, after = _shapes(eqn)[0], _shape(eqn.outvars[0])
     return [
@@ -433,10 +453,17 @@ def _concatenate(eqn, operands):
 
 
 def _cells(parts, positions: int, axis: int) -> Extent:
-    """Returns the extent of pieces that are concatenated along `axis`.
+    """Returns the extent of an array that is concatenated from irregular pieces.
 
-    Every position is a phase of its own: the cells of adaptive pooling may have
-    different sizes, and at a mirrored border the field moves backward.
+    Every position becomes a phase of its own. Examples are the cells of adaptive
+    pooling, which may have different sizes, and a mirrored border, where the field
+    moves backward.
+
+    Args:
+      parts: (extent, start, length) of each piece; `start` is the position of the piece
+        in the array.
+      positions: the number of positions of the array along `axis`.
+      axis: the axis of the concatenation.
     """
     fields: list[ReceptiveField | None] = [None] * positions
     for extent, start, length in parts:
@@ -476,7 +503,10 @@ def _gather(eqn, operands):
 
 
 def _cond(eqn, operands):
-    """Returns the extents of the default branch if the branches are for platforms."""
+    """Returns the extents of the outputs of a `cond` that chooses by platform.
+
+    The default branch is used. Any other `cond` raises UnknownOperation.
+    """
     if eqn.params.get("branches_platforms") is None:
         raise UnknownOperation(
             "the receptive field of the operation cond is unknown: its branch depends "

@@ -1,1 +1,5 @@
-"""Benchmarks of training, inference and input, beside other implementations."""
+"""Benchmarks of training, inference and data loading.
+
+Another implementation of the same network or loader, called the peer, can be timed in
+turns with ours.
+"""

@@ -1,7 +1,7 @@
 """Times single convolutions of each kind: ours, plain Flax's and PyTorch's.
 
-A network hides the cost of one layer. These are the convolutions that CNNs are made of,
-with as many channels as the middle of a ResNet has.
+The time of a whole network does not show the cost of one layer. Here the usual kinds of
+convolution are timed one by one, with as many channels as in the middle of a ResNet.
 """
 
 from collections.abc import Iterator
@@ -27,7 +27,21 @@ OURS, FLAX, TORCH = NAMES = ("cnn_jax", "flax", "torch")
 
 @dataclass(frozen=True)
 class Kind:
-    """A convolution over feature maps of `size`, from `channels` to `channels`."""
+    """A kind of convolution, and the shape of its input.
+
+    The output has as many channels as the input.
+
+    Attributes:
+      name: the name of the kind, as in the table.
+      window: the kernel size along each spatial dimension.
+      size: the size of the input's feature maps.
+      batch_size: the number of examples.
+      channels: the number of channels of the input and of the output.
+      stride: the stride along each spatial dimension.
+      dilation: the dilation along each spatial dimension.
+      groups: the number of groups of channels.
+      transposed: whether the convolution is transposed.
+    """
 
     name: str
     window: int = 3
@@ -45,7 +59,11 @@ class Kind:
         return (self.batch_size, *self.size, self.channels)
 
     def flax(self, ours: bool) -> nn.Module:
-        """Returns the layer of `cnn_jax.layers`, or flax.linen's."""
+        """Returns the convolution as a linen module.
+
+        Args:
+          ours: whether the module is from `cnn_jax.layers` or from `flax.linen`.
+        """
         room, groups = (layers, "groups") if ours else (nn, "feature_group_count")
         dilation = "dilation" if ours else "kernel_dilation"
         window, same = (self.window,) * len(self.size), self._padding
@@ -61,7 +79,7 @@ class Kind:
         )
 
     def torch(self, torch: Any) -> Any:
-        """Returns PyTorch's layer."""
+        """Returns the convolution as a PyTorch module. `torch` is the package."""
         kind = "ConvTranspose" if self.transposed else "Conv"
         options = {"output_padding": self.stride - 1} if self.transposed else {}
         return getattr(torch.nn, f"{kind}{len(self.size)}d")(
@@ -96,10 +114,14 @@ KINDS = (
 
 
 def rows(protocol: Protocol) -> Iterator[Row]:
-    """Yields {"kind", "input_shape", "mode", "step_ms": {name: median or None}}.
+    """Times each kind of convolution in each mode.
 
-    The mode "infer" is the convolution; "train" is the convolution and its gradients
-    with respect to the input and the kernel.
+    In the mode "infer" the convolution is timed. In the mode "train" the gradients with
+    respect to the input and the kernel are computed and timed too.
+
+    Yields:
+      {"kind", "input_shape", "mode", "step_ms"}. "step_ms" has the median time of each
+      implementation, by name; None if the implementation is not installed.
     """
     library = _torch()
     for kind in KINDS:
@@ -127,7 +149,14 @@ def rows(protocol: Protocol) -> Iterator[Row]:
 
 
 def markdown(found: list[Row]) -> str:
-    """Returns a table with a row per kind and mode: times, and ratios of ours."""
+    """Returns a Markdown table with one row for each kind of convolution and mode.
+
+    A row has the time of each implementation. For each other implementation, the row
+    also has our time divided by the time of this implementation.
+
+    Args:
+      found: the result of `rows`.
+    """
     lines = []
     for row in found:
         times = row["step_ms"]
@@ -151,7 +180,7 @@ def _text(value: float | None) -> str:
 
 
 def dtype() -> str:
-    """Returns the dtype of training on the backend."""
+    """Returns the dtype that networks are usually trained in on JAX's backend."""
     return "float32" if jax.default_backend() == "cpu" else "bfloat16"
 
 
@@ -180,7 +209,7 @@ def _in_jax(kind: Kind, mode: str, *, ours: bool) -> timing.Run:
 
 
 def _torch() -> Any:
-    """Returns the module `torch`, or None if it cannot be compared."""
+    """Returns the module `torch`; None if PyTorch cannot be timed on this machine."""
     try:
         return torch_peer.library()
     except NoPeer:

@@ -1,11 +1,12 @@
-"""Residual networks as in flax's ImageNet example, to be timed beside ours.
+"""Residual networks as in flax's ImageNet example, to be timed in turns with ours.
 
-The layers are linen's `nn.Conv` and `nn.BatchNorm`. The step is the one of
+The layers are linen's `nn.Conv` and `nn.BatchNorm`. The training step is copied from
 https://github.com/google/flax/tree/main/examples/imagenet: cross entropy of one-hot
 labels, weight decay as a part of the loss, optax's momentum, accuracy, and one
-`jax.jit` that donates the old state. Parameter names are ours, so that our weights fit.
-Strided convolutions are padded like ours instead of the example's "SAME", so that the
-outputs are equal for equal weights.
+`jax.jit` that donates the old state. Two details differ from the example. Parameters
+have the names of our parameters, so that our weights can be loaded. Strided
+convolutions are padded as in our networks instead of "SAME", so that equal weights give
+equal outputs.
 """
 
 from collections.abc import Mapping
@@ -28,7 +29,14 @@ TOLERANCE = 2e-2
 
 
 class Block(nn.Module):
-    """A residual block of `layers`, each (kernel size, features, strides, groups)."""
+    """A residual block.
+
+    Attributes:
+      layers: (kernel size, features, strides, groups) of each convolution.
+      conv: the class of convolutions, with options.
+      norm: the class of normalizations, with options.
+      shortcut: "projection", "identity" or "zero", as in `models.resnet`.
+    """
 
     layers: tuple[tuple[int, int, int, int], ...]
     conv: Any
@@ -65,7 +73,7 @@ class Block(nn.Module):
 
 
 class ResNet(nn.Module):
-    """A plain linen copy of the residual network `model`."""
+    """A copy in plain linen of our residual network `model`."""
 
     model: resnet.ResNet
 
@@ -96,7 +104,14 @@ class ResNet(nn.Module):
 
 
 class Stem(nn.Module):
-    """The layers before the first stage."""
+    """The layers before the first stage of residual blocks.
+
+    Attributes:
+      kind: "imagenet" or "small", as in `models.resnet`.
+      features: the number of output channels.
+      conv: the class of convolutions, with options.
+      norm: the class of normalizations, with options.
+    """
 
     kind: str
     features: int
@@ -120,7 +135,13 @@ class Stem(nn.Module):
 
 
 def _layers(model: resnet.ResNet, stage: int, strides: int) -> tuple:
-    """Returns the layers of a block, as `Block` takes them."""
+    """Returns the attribute `layers` of a `Block`.
+
+    Args:
+      model: our residual network.
+      stage: the index of the block's stage, from 0.
+      strides: the strides of the block.
+    """
     features = model.width * 2**stage
     if model.block == "basic":
         return (3, features, strides, 1), (3, features, 1, 1)
@@ -133,18 +154,18 @@ def _layers(model: resnet.ResNet, stage: int, strides: int) -> tuple:
 
 
 class Peer:
-    """A network in plain linen with our weights, and its steps on one device.
+    """A residual network in plain linen with our weights, and its steps on one device.
 
     Raises:
-      NoPeer: if the network is not residual, or has attributes that the peer lacks.
-      ValueError: if its outputs differ from ours.
+      NoPeer: if our network is not residual, or has an attribute that the peer lacks.
+      ValueError: if the peer's outputs differ from our network's outputs.
     """
 
     def __init__(self, subject: Subject, variables: Mapping[str, Any]):
         """
         Args:
-          subject: the network to copy.
-          variables: the weights.
+          subject: our network, which the peer copies.
+          variables: our network's parameters and batch statistics.
         """
         model = subject.network.model
         if type(model) is not resnet.ResNet:
@@ -172,7 +193,15 @@ class Peer:
         )
 
     def train(self, images: np.ndarray, labels: np.ndarray) -> timing.Run:
-        """Returns a run of training steps on one batch of normalized images."""
+        """Returns a function that executes training steps on one batch.
+
+        Args:
+          images: the normalized images.
+          labels: their classes.
+
+        Returns:
+          A function of the number of steps.
+        """
         config, network = self._optimizer, self.network
         optimizer = optax.sgd(
             config.learning_rate, config.momentum or None, config.nesterov
@@ -220,7 +249,14 @@ class Peer:
         return run
 
     def infer(self, images: np.ndarray) -> timing.Run:
-        """Returns a run of inference steps on one batch of normalized images."""
+        """Returns a function that executes inference steps on one batch.
+
+        Args:
+          images: the normalized images.
+
+        Returns:
+          A function of the number of steps.
+        """
         apply = jax.jit(partial(self.network.apply, train=False))
         variables, images = jax.device_put((self._variables, images))
 

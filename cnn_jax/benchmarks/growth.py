@@ -1,4 +1,8 @@
-"""Measures how time and memory grow with batch, depth, image size and examples."""
+"""Measures how time and memory grow with one setting of a CIFAR ResNet.
+
+The settings are the batch size, the depth, the image size and the number of examples.
+Only one setting changes at a time.
+"""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -27,7 +31,13 @@ LOADED = 20  # batches
 
 
 def request(depth: int = 20, size: int = SIZE, batch_size: int = BATCH) -> Request:
-    """Returns a request for a CIFAR ResNet of `depth` layers on images of `size`."""
+    """Returns a request to measure a CIFAR ResNet.
+
+    Args:
+      depth: the number of layers.
+      size: the height and width of the images.
+      batch_size: the number of images per step.
+    """
     return Request(
         model=f"resnet{depth}",
         input_shape=(size, size, 3),
@@ -43,9 +53,14 @@ AXES: dict[str, tuple[Sequence[int], Callable[[int], Request]]] = {
 
 
 def rows(protocol: Protocol) -> Iterator[Row]:
-    """Yields {"axis", "value", "step_ms", "memory_bytes", "share_of_peak"}.
+    """Measures a training step for each value of each setting.
 
-    A row measures a training step; along the axis "examples", the loading of a batch.
+    The setting "examples" is measured differently: its rows measure the loading of a
+    batch.
+
+    Yields:
+      {"axis", "value", "step_ms", "memory_bytes", "share_of_peak"}. "axis" is the name
+      of the changed setting, and "value" is its value.
     """
     for axis, (values, request_of) in AXES.items():
         for value in values:
@@ -62,7 +77,14 @@ def rows(protocol: Protocol) -> Iterator[Row]:
 
 
 def loading_row(examples: int) -> Row:
-    """Measures the time to gather a batch from `examples` examples in memory."""
+    """Measures the time to gather a batch from examples in memory.
+
+    Args:
+      examples: the number of examples in memory.
+
+    Returns:
+      A row; see `rows`.
+    """
     split = Arrays(
         np.zeros((examples, SIZE, SIZE, 3), np.uint8), np.zeros(examples, np.int32)
     )
@@ -87,12 +109,15 @@ def loading_row(examples: int) -> Row:
 
 
 def exponent(values: Sequence[int], results: Sequence[int | float]) -> float:
-    """Returns the power of `values` that `results` grow with: the slope in log-log."""
+    """Returns the exponent p of a fit results = c * values ** p.
+
+    p is the slope of log(results) against log(values).
+    """
     return float(np.polyfit(np.log(values), np.log(results), 1)[0])
 
 
 def by_axis(found: Sequence[Row]) -> dict[str, list[Row]]:
-    """Returns the rows of each axis."""
+    """Returns the rows of each changed setting, by the setting's name ("axis")."""
     axes: dict[str, list[Row]] = {}
     for row in found:
         axes.setdefault(row["axis"], []).append(row)
@@ -100,7 +125,13 @@ def by_axis(found: Sequence[Row]) -> dict[str, list[Row]]:
 
 
 def markdown(found: Sequence[Row]) -> str:
-    """Returns a table with a row per axis: growth of time, memory, share of peak."""
+    """Returns a Markdown table with one row for each changed setting.
+
+    The row shows how the time, the memory and the share of the peak speed grow.
+
+    Args:
+      found: the result of `rows`.
+    """
     lines = []
     for axis, points in by_axis(found).items():
         values = [point["value"] for point in points]
@@ -136,7 +167,12 @@ def markdown(found: Sequence[Row]) -> str:
 
 
 def plot(found: Sequence[Row], path: Path) -> None:
-    """Plots time and memory against batch size, depth and so on, into a file."""
+    """Plots time and memory against each changed setting, into a file.
+
+    Args:
+      found: the result of `rows`.
+      path: the file.
+    """
     from matplotlib.figure import Figure
 
     axes = by_axis(found)

@@ -45,29 +45,40 @@ def report(config: Config, protocol: Protocol) -> dict[str, Any]:
 
 
 def described(rows: list[dict[str, Any]], protocol: Protocol) -> dict[str, Any]:
-    """Returns the rows with the machine and the versions."""
+    """Returns a report: the rows, a description of the machine, and package versions.
+
+    Args:
+      rows: the results of `row`.
+      protocol: how the rows were measured.
+    """
     content = measure.described(rows, protocol)
     content["versions"] |= versions(protocol.peer)
     return content
 
 
 def versions(peer: str | None) -> dict[str, str | None]:
-    """Returns the versions of packages that read images; torchvision's if timed."""
+    """Returns the versions of the packages that read images.
+
+    Args:
+      peer: the name of the peer, or None. torchvision's version is included if there
+        is a peer.
+    """
     version = importlib.metadata.version
     found: dict[str, str | None] = {name: version(name) for name in ("pillow", "grain")}
     return found | {"torchvision": version("torchvision") if peer else None}
 
 
 def row(config: Config, protocol: Protocol) -> dict[str, Any]:
-    """Returns the measurement of a config's training split.
+    """Measures the loading of a config's training split.
 
-    Times are milliseconds per batch. `cores` is the number of decoding processes: the
-    workers, or this process without workers. `ratio` is our time divided by the peer's.
-    `memory` is the result of `_memory` for our loader.
+    Returns:
+      A dict. Times are milliseconds per batch. "cores" is the number of decoding
+      processes: the workers, or 1 (this process) without workers. "ratio" is our time
+      divided by the peer's time. "memory" is the result of `_memory` for our loader.
 
     Raises:
-      UserError: if there is no such data, an image is damaged, or the peer is not
-        installed or has nothing to decode.
+      UserError: if there is no such data, if an image is damaged, if the peer is not
+        installed, or if a peer is asked for and the data is already decoded.
     """
     if protocol.peer:
         torch_peer.vision("--input")
@@ -130,7 +141,7 @@ def row(config: Config, protocol: Protocol) -> dict[str, Any]:
 
 
 def _nothing_to_decode(config: Config) -> str:
-    """Returns the error for a peer on data that is not stored as images."""
+    """Returns the error message for a peer on data that is already decoded."""
     name = config.data.name
     hint = ""
     if "in_memory" in data.options(name):
@@ -142,7 +153,7 @@ def _nothing_to_decode(config: Config) -> str:
 
 
 def _run(batches: Iterator[Any]) -> timing.Run:
-    """Returns a run that takes batches and drops them."""
+    """Returns a function that takes a number of batches and discards them."""
 
     def take(steps: int) -> None:
         collections.deque(itertools.islice(batches, steps), maxlen=0)
@@ -153,12 +164,17 @@ def _run(batches: Iterator[Any]) -> timing.Run:
 def _memory(
     loader: Iterator[Any], *, warmup: int, batches: int
 ) -> dict[str, int] | None:
-    """Samples the resident memory during `batches` batches, after `warmup` others.
+    """Samples the resident memory of this process and its workers while batches load.
+
+    Args:
+      loader: the batches.
+      warmup: the number of batches before the first sample.
+      batches: the number of batches from the first sample to the last sample.
 
     Returns:
       {"batches", "samples", "first_bytes", "largest_bytes", "last_bytes",
-      "growth_bytes"}, with the growth from the first sample to the last; None if the
-      system does not report memory.
+      "growth_bytes"}. The growth is the last sample minus the first. None if the system
+      does not report memory.
     """
     take = _run(loader)
     take(warmup)
@@ -183,7 +199,7 @@ def _memory(
 def resident_bytes() -> int | None:
     """Returns the resident memory of this process and its workers; None if unknown.
 
-    Pages that several processes share count once per process.
+    A memory page that several processes share is counted once for each process.
     """
     workers = [process.pid for process in multiprocessing.active_children()]
     try:

@@ -1,4 +1,4 @@
-"""Measures a network in a mode, with a batch size."""
+"""Measures the speed and memory of a network in training or inference."""
 
 import importlib.metadata
 import os
@@ -21,7 +21,7 @@ PEERS = {"torch": torch_peer.Peer, "flax_example": flax_peer.Peer}
 
 
 class DoesNotFit(UserError):
-    """The batch needs more memory than the device has."""
+    """The error for a batch that needs more memory than the device has."""
 
     def __init__(self, batch_size: int):
         super().__init__(
@@ -32,13 +32,14 @@ class DoesNotFit(UserError):
 
 @dataclass(frozen=True)
 class Protocol:
-    """How to measure.
+    """The protocol of a measurement. A sample is one timed group of steps.
 
     Attributes:
       repeats: the number of timed samples.
-      warmup: the number of samples before the timed ones.
-      seconds: the time after which three samples of each program are enough.
-      peer: a name in `PEERS`, or None.
+      warmup: the number of samples before the timed samples.
+      seconds: the time in seconds after which the measurement ends early, with at least
+        three samples of each program.
+      peer: the peer's name in `PEERS`, or None.
     """
 
     repeats: int = 20
@@ -50,15 +51,20 @@ class Protocol:
 def report(
     requests: Sequence[Request], protocol: Protocol, modes: Sequence[str] = timing.MODES
 ) -> dict[str, Any]:
-    """Measures requests in each mode.
+    """Measures each request in each mode.
+
+    Args:
+      requests: the networks to measure.
+      protocol: how to measure.
+      modes: "train", "infer" or both.
 
     Returns:
       {"device", "versions", "results": [...]}, with a result for each request and
       mode; see `_result`.
 
     Raises:
-      UserError: as `subject.make`; also if a batch does not fit, or the peer is not
-        installed or has no such network.
+      UserError: as `subject.make`; also if a batch does not fit into memory, if the
+        peer is not installed, or if the peer does not have the network.
     """
     results = []
     for request in requests:
@@ -67,7 +73,7 @@ def report(
 
 
 def described(results: Sequence[dict[str, Any]], protocol: Protocol) -> dict[str, Any]:
-    """Returns the results with the machine and the versions."""
+    """Returns a report: the results, a description of the machine, and versions."""
     return {
         "device": machine.description(),
         "versions": _versions(protocol.peer),
@@ -78,7 +84,7 @@ def described(results: Sequence[dict[str, Any]], protocol: Protocol) -> dict[str
 def sweep(
     request: Request, protocol: Protocol, most: int
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Measures batches of 1, 2, 4, ... images per device, as long as they fit.
+    """Measures batches of 1, 2, 4, ... images per device, while they fit into memory.
 
     Args:
       request: the network to measure.
@@ -86,8 +92,10 @@ def sweep(
       most: the largest batch size to try.
 
     Returns:
-      The results, and {"best": {mode: batch size with the most images/s}, "largest":
-      the largest size that fits, "does_not_fit": the smallest that does not, or None}.
+      The results, and {"best", "largest", "does_not_fit"}. "best" has, for each mode,
+      the batch size with the most images per second. "largest" is the largest batch
+      size that fits. "does_not_fit" is the smallest tried batch size that does not fit,
+      or None.
 
     Raises:
       UserError: as `report`.
@@ -115,11 +123,16 @@ def sweep(
 def measure(
     subject: Subject, protocol: Protocol, modes: Sequence[str] = timing.MODES
 ) -> list[dict[str, Any]]:
-    """Returns the results of a subject, one for each mode.
+    """Returns the measurements of a network, one for each mode.
+
+    Args:
+      subject: the network and its steps.
+      protocol: how to measure.
+      modes: "train", "infer" or both.
 
     Raises:
       DoesNotFit: if the batch is too large for the memory.
-      UserError: if the peer is not installed or has no such network.
+      UserError: if the peer is not installed, or if the peer does not have the network.
     """
     state, peer = jax.device_get(subject.fresh_state()), None
     if protocol.peer:
@@ -131,17 +144,16 @@ def measure(
 def _result(
     subject: Subject, mode: str, state: Any, peer: Any, peak: float, protocol: Protocol
 ) -> dict[str, Any]:
-    """Returns the measurement of a subject in a mode.
+    """Returns the measurement of a network in one mode.
 
-    Times are milliseconds per step, rates are GFLOP/s, and `ratio` is our time divided
-    by the peer's.
+    Times are milliseconds per step. "ratio" is our time divided by the peer's time.
 
     Args:
       subject: the network and its steps.
       mode: "train" or "infer".
-      state: a state before the first step, on the host.
+      state: the training state before the first step, on the host.
       peer: the peer's network, or None.
-      peak: the speed of a matrix product, in GFLOP/s.
+      peak: the device's peak speed in GFLOP/s; see `timing.matmul_peak`.
       protocol: how to measure.
     """
     rows = subject.batch(mode)
@@ -209,7 +221,12 @@ def _result(
 
 
 def compared(times: Sequence[timing.Timing], peer: str | None) -> dict[str, Any]:
-    """Returns our and the peer's milliseconds per step, and `ratio`, ours / theirs."""
+    """Returns our times, the peer's times, and the ratio of the two medians.
+
+    Args:
+      times: our times and, if there is a peer, the peer's times.
+      peer: the peer's name, or None.
+    """
     ours, theirs = times[0], times[1] if peer else None
     return {
         **_times("step_ms", ours),
@@ -221,7 +238,12 @@ def compared(times: Sequence[timing.Timing], peer: str | None) -> dict[str, Any]
 
 
 def _times(name: str, found: timing.Timing | None) -> dict[str, float | None]:
-    """Returns the median, best and percentiles of times; None without times."""
+    """Returns the median, the best and two percentiles (10, 90) in milliseconds.
+
+    Args:
+      name: the key of the median; the other keys begin with this name.
+      found: the times; None makes all values None.
+    """
     keys = (name, f"{name}_best", f"{name}_p10", f"{name}_p90")
     if found is None:
         return dict.fromkeys(keys)
@@ -230,7 +252,16 @@ def _times(name: str, found: timing.Timing | None) -> dict[str, float | None]:
 
 
 def _run(program: Any, mode: str, inputs: Any, batch: Any) -> timing.Run:
-    """Returns a run of our steps; each training step continues from the last one."""
+    """Returns a function that executes a number of our steps.
+
+    Each training step continues from the state after the step before.
+
+    Args:
+      program: the compiled step.
+      mode: "train" or "infer".
+      inputs: the first argument of the step; see `Subject.inputs`.
+      batch: the batch, the second argument of the step.
+    """
     held = [inputs]
 
     def train(steps: int) -> None:
@@ -249,7 +280,7 @@ def _run(program: Any, mode: str, inputs: Any, batch: Any) -> timing.Run:
 
 
 class Memory:
-    """A watch on the memory in use on the first device."""
+    """Finds the peak memory of the first device since this object was created."""
 
     def __init__(self) -> None:
         self._before = machine.peak_memory() or 0
@@ -257,8 +288,9 @@ class Memory:
     def peak(self, program: Any) -> tuple[int, str]:
         """Returns the peak memory in bytes, and its source.
 
-        The source is "device" if the device's recorded peak has grown since the watch
-        began; otherwise it is "compiler", the estimate for the compiled `program`.
+        If the device's recorded peak has grown since this object was created, the
+        source is "device". Otherwise the peak is the compiler's estimate for `program`,
+        and the source is "compiler".
         """
         after = machine.peak_memory() or 0
         if after > self._before:
@@ -267,15 +299,15 @@ class Memory:
 
 
 def _bytes(program: Any) -> int:
-    """Returns the compiler's estimate of a program's memory on one device."""
+    """Returns the compiler's estimate of a program's memory on one device, in bytes."""
     analysis = program.memory_analysis()
     return analysis.temp_size_in_bytes + analysis.argument_size_in_bytes
 
 
 def _available_bytes() -> int:
-    """Returns the memory of a device; on a CPU the free memory of the machine.
+    """Returns the memory of a device in bytes; on a CPU the machine's free memory.
 
-    A CPU program that needs more would be killed.
+    The system would kill a CPU program that needs more than the free memory.
     """
     if limit := machine.memory_stats().get("bytes_limit"):
         return limit
@@ -288,7 +320,12 @@ def _available_bytes() -> int:
 
 
 def warn_unsteady(what: str, hint: str = "") -> None:
-    """Warns on stderr that the times of a result vary much."""
+    """Warns on stderr that the times of a measurement vary much.
+
+    Args:
+      what: the measurement in words.
+      hint: further advice, appended to the warning.
+    """
     print(
         f"warning: {what}: times vary; if other programs run on this machine, raise "
         f"--repeats{hint}.",
@@ -297,7 +334,12 @@ def warn_unsteady(what: str, hint: str = "") -> None:
 
 
 def _versions(peer: str | None) -> dict[str, str | None]:
-    """Returns the versions of Python and the packages; torch's only if it was timed."""
+    """Returns the versions of Python and of the packages that were used.
+
+    Args:
+      peer: the peer's name, or None. PyTorch's version is included if the peer is
+        "torch".
+    """
     version = importlib.metadata.version
     packages = {name: version(name) for name in ("jax", "jaxlib", "flax", "optax")}
     torch = version("torch") if peer == "torch" else None

@@ -1,4 +1,4 @@
-"""Checks that the peers share: networks, devices and outputs."""
+"""Checks that all peers use. A peer is another implementation of our network."""
 
 from typing import Any
 
@@ -19,11 +19,16 @@ KNOWN = {
 
 
 class NoPeer(UserError):
-    """The peer is not installed, or has no such network."""
+    """The error for a peer that is not installed or does not have the network."""
 
 
 def check_residual(model: resnet.ResNet, peer: str) -> None:
-    """Raises NoPeer if the peers do not know the value of an attribute."""
+    """Raises NoPeer if a residual network has an attribute value that peers lack.
+
+    Args:
+      model: our residual network.
+      peer: the peer's name, for the error.
+    """
     for field, known in KNOWN.items():
         if (found := getattr(model, field)) not in known:
             raise NoPeer(
@@ -33,13 +38,19 @@ def check_residual(model: resnet.ResNet, peer: str) -> None:
 
 
 def check_one_device(peer: str) -> None:
-    """Raises NoPeer if JAX uses several devices."""
+    """Raises NoPeer if JAX uses several devices. `peer` is the peer's name."""
     if (devices := jax.device_count()) > 1:
         raise NoPeer(f"--peer={peer} compares on one device, and JAX uses {devices}.")
 
 
 def check_outputs(found: Any, expected: Any, tolerance: float) -> None:
-    """Raises ValueError if logits differ by more than `tolerance` of the largest."""
+    """Raises ValueError if a peer's logits differ from our logits.
+
+    Args:
+      found: the peer's logits.
+      expected: our logits.
+      tolerance: the largest allowed difference, as a fraction of the largest logit.
+    """
     found, expected = np.asarray(found), np.asarray(expected)
     error = np.abs(found - expected).max() / np.abs(expected).max()
     if not error <= tolerance:

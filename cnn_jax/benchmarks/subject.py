@@ -1,4 +1,4 @@
-"""The subject of a benchmark: a config's network and steps, on random images."""
+"""The network that a benchmark measures: a config's network, on random images."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -28,12 +28,12 @@ class Request:
     """A request to measure a network.
 
     Attributes:
-      config: the config file, `FILE.py[:ARG]`; None takes the default config with
-        `model`.
-      model: the name of a network; ignored if there is a config.
-      overrides: texts of config values, by dotted key.
-      input_shape: the shape of one image or clip; None takes the shape of the config's
-        data, or the network's published shape.
+      config: the config file, `FILE.py[:ARG]`; None takes the default config with the
+        network `model`.
+      model: the name of the network; ignored if `config` is given.
+      overrides: config values as texts, by dotted key.
+      input_shape: the shape of one image or clip. None takes the shape of the config's
+        data or, without `config`, the network's published input shape.
     """
 
     config: str | None = None
@@ -42,7 +42,7 @@ class Request:
     input_shape: tuple[int, ...] | None = None
 
     def resolve(self) -> Config:
-        """Returns the resolved config."""
+        """Returns the request's config, with every default filled in."""
         if self.config:
             values = config_lib.load_file(self.config)
         else:
@@ -61,12 +61,12 @@ class Request:
 
 @dataclass(frozen=True)
 class Subject:
-    """A config's network and training, as in a run.
+    """The network that is measured, with the same steps as in a run of its config.
 
     Attributes:
       config: the resolved config.
       network: the network.
-      training: how the network is trained.
+      training: the network with its optimizer and the other parts of training.
       dtype: the dtype of the computation.
       macs: the multiply-accumulates for one image in evaluation.
       parameters: the number of trainable parameters that evaluation uses.
@@ -81,21 +81,30 @@ class Subject:
 
     @property
     def batch_size(self) -> int:
-        """Images per step, over all devices."""
+        """The number of images per step, summed over all devices."""
         return self.config.data.batch_size
 
     def fresh_state(self) -> Any:
-        """Returns the state before the first step."""
+        """Returns the training state before the first step."""
         return self.training.fresh_state()
 
     def step(self, mode: str) -> Any:
-        """Returns the step of training or of evaluation, mapped over the devices."""
+        """Returns the training step ("train") or the evaluation step ("infer").
+
+        The step divides a batch among all devices.
+        """
         if mode == "infer":
             return self.network.eval_step()
         return self.training.step()
 
     def batch(self, mode: str) -> dict[str, np.ndarray]:
-        """Returns random images and labels on the host, like the loader of `mode`."""
+        """Returns a batch of random images and labels on the host.
+
+        The batch has the same keys, shapes and dtypes as a batch of the data loader.
+
+        Args:
+          mode: "train" or "infer".
+        """
         rng, size = np.random.default_rng(0), self.batch_size
         shape = (size, *self.network.image_shape)
         classes = len(self.network.task.classes)
@@ -111,20 +120,27 @@ class Subject:
         return rows | {"epoch": np.zeros(size, np.int32)}
 
     def inputs(self, mode: str, state: Any) -> Any:
-        """Returns the first argument of the step of `mode`, on the devices."""
+        """Returns the first argument of a step, copied to all devices.
+
+        The argument is the state in training, and the variables in inference.
+
+        Args:
+          mode: "train" or "infer".
+          state: the training state.
+        """
         return parallel.replicate(state if mode == "train" else state.variables())
 
     def normalized(self, images: np.ndarray) -> np.ndarray:
-        """Returns normalized float32 images."""
+        """Returns uint8 images normalized as the network's float32 input."""
         return np.asarray(jax.jit(self.network.normalize)(images))
 
 
 def make(request: Request) -> Subject:
-    """Returns the subject of a request.
+    """Makes the network that a request describes.
 
     Raises:
       UserError: if there is no such config, network or data, or if the network or the
-        augmentation cannot take such an input.
+        augmentation cannot take the input shape.
     """
     config = request.resolve()
     classes, shape, label_shape, label_kind = _described(request, config)
@@ -160,7 +176,10 @@ def make(request: Request) -> Subject:
 
 
 def _described(request: Request, config: Config) -> Description:
-    """Returns the classes and shapes of the config's data, or of the named network."""
+    """Returns the classes, the shapes and the kind of labels of a request's data.
+
+    Without a config file, the published setting of the network defines them.
+    """
     if request.config:
         return data.describe(config.data.name, **setup.data_options(config))
     published = models.published(request.model)

@@ -1,4 +1,4 @@
-"""Measures a fixed list of networks beside every installed peer."""
+"""Measures a fixed list of networks, in turns with every installed peer."""
 
 import dataclasses
 import importlib.util
@@ -19,7 +19,13 @@ NAME = "benchmarks"
 
 
 def cifar(model: str, batch_size: int, **attributes: Any) -> Request:
-    """Returns a request for a network on 32x32 images with ten classes."""
+    """Returns a request to measure a network on 32x32 images with ten classes.
+
+    Args:
+      model: the name of the network.
+      batch_size: the number of images per step.
+      attributes: attributes of the network, such as `dtype`.
+    """
     values = {"num_classes": 10} | attributes
     return dataclasses.replace(
         imagenet(model, batch_size, **values), input_shape=(32, 32, 3)
@@ -27,7 +33,10 @@ def cifar(model: str, batch_size: int, **attributes: Any) -> Request:
 
 
 def imagenet(model: str, batch_size: int, **attributes: Any) -> Request:
-    """Returns a request for a network with its published input shape."""
+    """Returns a request to measure a network with its published input shape.
+
+    See `cifar` for the arguments.
+    """
     overrides = {f"model.{key}": str(value) for key, value in attributes.items()}
     return Request(model=model, overrides=overrides).at(batch_size)
 
@@ -66,7 +75,7 @@ WORKERS = (0, 2)  # numbers of decoding processes to measure input with
 
 
 def networks() -> tuple[Request, ...]:
-    """Returns the requests for the backend."""
+    """Returns the suite's requests for the present backend: CPU or accelerator."""
     return CPU if jax.default_backend() == "cpu" else ACCELERATOR
 
 
@@ -75,11 +84,11 @@ def write(folder: Path, protocol: measure.Protocol, images: str | None = None) -
 
     Args:
       folder: the folder for the files.
-      protocol: how to measure. Networks are compared with its peer, or with all
-        installed peers if it names none. Single convolutions are always compared with
-        flax and, if installed, PyTorch.
-      images: a folder with one folder of images per class, whose loading is measured
-        too; None measures no loading.
+      protocol: how to measure. Networks are compared with the protocol's peer or, if
+        the protocol has no peer, with all installed peers. Single convolutions are
+        always compared with flax and, if installed, PyTorch.
+      images: a folder with one folder of images per class. The loading of these images
+        is measured too. None measures no loading.
     """
     folder.mkdir(parents=True, exist_ok=True)
     peers = [protocol.peer] if protocol.peer else installed()
@@ -112,10 +121,18 @@ def write(folder: Path, protocol: measure.Protocol, images: str | None = None) -
 def input_rows(
     images: str, protocol: measure.Protocol, peers: Sequence[str]
 ) -> Iterator[dict[str, Any]]:
-    """Yields the measurements of loading images, one for each number of `WORKERS`.
+    """Measures the loading of images with each number of worker processes in `WORKERS`.
 
-    They are compared with torchvision if "torch" is among `peers` and torchvision is
-    installed; see `input.row`.
+    Our loader is compared with torchvision if "torch" is among `peers` and torchvision
+    is installed.
+
+    Args:
+      images: a folder with one folder of images per class.
+      protocol: how to measure.
+      peers: the names of peers.
+
+    Yields:
+      The results of `input.row`.
     """
     options = {"name": "folder", "dir": images, "image_size": "224", "batch_size": "64"}
     for workers in WORKERS:
@@ -145,7 +162,10 @@ def installed() -> list[str]:
 def beside(
     request: Request, protocol: measure.Protocol, peers: Sequence[str]
 ) -> list[dict[str, Any]]:
-    """Returns the results of a network beside each peer that has it, or alone."""
+    """Measures a network in turns with each peer that has the network.
+
+    If no peer has the network, the network is measured alone.
+    """
     subject, results = make(request), []
     for peer in peers:
         try:
@@ -225,7 +245,7 @@ and "growth" the change from its beginning to its end.
 
 
 def page(content: dict[str, Any]) -> str:
-    """Returns the content of benchmarks.md."""
+    """Returns the text of benchmarks.md, given the content of benchmarks.json."""
     machine = tables.machine(content)
     if content["device"]["platform"] == "cpu":
         machine.append("accelerators are not measured yet: none was available")
@@ -242,7 +262,11 @@ def page(content: dict[str, Any]) -> str:
 
 
 def input_section(found: list[dict[str, Any]]) -> str:
-    """Returns the section about input; "" if no input was measured."""
+    """Returns the section of benchmarks.md about the loading of images.
+
+    Args:
+      found: the results of `input_rows`; the section of an empty list is "".
+    """
     if not found:
         return ""
     return INPUT.format(

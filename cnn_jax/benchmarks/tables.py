@@ -1,4 +1,4 @@
-"""Tables of a benchmark's results."""
+"""Tables of a benchmark's results. A result is the measurement of one network."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +12,14 @@ Result = dict[str, Any]
 
 
 def table(report: dict[str, Any]) -> str:
-    """Returns the results of one network, a row each, and the machine and protocol."""
+    """Returns a text for the terminal: a table of the results of one network.
+
+    Lines above the table describe the network, the machine and the protocol. The table
+    has one row for each result.
+
+    Args:
+      report: the result of `measure.report`.
+    """
     results = report["results"]
     first = results[0]
     headers = ["mode", "batch", "compile s", *HEADERS]
@@ -52,7 +59,7 @@ def table(report: dict[str, Any]) -> str:
 
 
 def markdown(results: Sequence[Result]) -> str:
-    """Returns the results of several networks, a row each, in Markdown."""
+    """Returns a Markdown table with one row for each result of several networks."""
     headers = ["network", "input", "dtype", "batch", "mode", *HEADERS, "peer"]
     rows = [
         [
@@ -75,7 +82,7 @@ PEER_HEADERS = ("peer's ms", "peer's 10-90%", "ratio", "of the best")
 
 
 def columns(result: Result) -> list[str]:
-    """Returns a row of the table: the texts of a result under `HEADERS`."""
+    """Returns a result's time, speed and memory as texts for the columns `HEADERS`."""
     return [
         f"{result['step_ms']:.2f}",
         f"{result['step_ms_p10']:.2f}-{result['step_ms_p90']:.2f}",
@@ -87,7 +94,7 @@ def columns(result: Result) -> list[str]:
 
 
 def peer_columns(result: Result) -> list[str]:
-    """Returns the cells under `PEER_HEADERS`."""
+    """Returns the peer's times and ratios as texts for the columns `PEER_HEADERS`."""
     return [
         f"{result['peer_step_ms']:.2f}",
         f"{result['peer_step_ms_p10']:.2f}-{result['peer_step_ms_p90']:.2f}",
@@ -97,19 +104,19 @@ def peer_columns(result: Result) -> list[str]:
 
 
 def machine(report: dict[str, Any]) -> list[str]:
-    """Returns a line about the machine and a line about the versions."""
+    """Returns a line about the machine, and a line about the package versions."""
     versions = ", ".join(f"{k} {v}" for k, v in report["versions"].items() if v)
     return [machine_lib.text(report["device"]), versions]
 
 
 def protocol(results: Sequence[Result]) -> str:
-    """Returns a line about the samples and the peak."""
+    """Returns a line about the timed samples and the peak speed of the device."""
     peaks = [result["matmul_gflops_per_second"] for result in results]
     return f"{samples(results)}; peak of a matrix product: {max(peaks):,.0f} GFLOP/s"
 
 
 def samples(results: Sequence[Result]) -> str:
-    """Returns a phrase about the number of samples and their steps."""
+    """Returns a phrase: the number of samples, and the number of steps per sample."""
     repeats, steps = (
         _range([result[key] for result in results])
         for key in ("repeats", "steps_per_repeat")
@@ -129,7 +136,13 @@ INPUT_PEER_HEADERS = (*PEER_HEADERS[:2], "peer's images/s", *PEER_HEADERS[2:])
 
 
 def input_table(report: dict[str, Any]) -> str:
-    """Returns the loading of one config's images, and the machine and protocol."""
+    """Returns a text for the terminal: a table of the loading of one config's images.
+
+    Lines above the table describe the data, the machine and the protocol.
+
+    Args:
+      report: the result of `input.report`.
+    """
     (result,) = report["results"]
     lines = [
         f"input of {result['data']}"
@@ -149,7 +162,7 @@ def input_table(report: dict[str, Any]) -> str:
 
 
 def input_markdown(results: Sequence[Result]) -> str:
-    """Returns the loading of images, a row each, in Markdown."""
+    """Returns a Markdown table of the loading of images, with one row per result."""
     return _input_rows(results, "github")
 
 
@@ -188,12 +201,15 @@ def _memory_columns(memory: dict[str, int] | None) -> list[str]:
 
 
 def _range(values: Sequence[int]) -> str:
-    """Returns the range of numbers, `3-20`, or `3` if all are equal."""
+    """Returns the smallest and the largest number, `3-20`, or `3` if all are equal."""
     return "-".join(map(str, sorted({min(values), max(values)})))
 
 
 def _three_digits(value: int | float) -> str:
-    """Returns a number with three significant digits, or with all integer digits."""
+    """Returns a number as text: rounded to three significant digits.
+
+    A number of at least 100 is rounded to an integer.
+    """
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 

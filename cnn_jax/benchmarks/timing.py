@@ -1,8 +1,9 @@
-"""Times steps in turns, and measures the peak of the device.
+"""Times several programs in turns, and measures the peak speed of the device.
 
-Compared programs take turns, so that other load on the machine slows all of them alike.
-On a CPU the timer waits for each step. An accelerator gets several steps at once, as in
-the training loop; otherwise it would wait for the host between two steps.
+Compared programs take turns, so that other load on the machine slows all programs
+alike. On a CPU the timer waits for each step. An accelerator gets several steps at
+once, as in the training loop; otherwise the accelerator would wait for the host between
+two steps.
 """
 
 import math
@@ -27,13 +28,13 @@ PEAK_PRODUCTS = 10
 
 
 def steps_at_once() -> int:
-    """Returns the number of steps in a sample."""
+    """Returns the number of steps that are timed together as one sample."""
     return 1 if jax.default_backend() == "cpu" else 10
 
 
 @dataclass(frozen=True)
 class Timing:
-    """The seconds per step of each sample."""
+    """The times of a program. `seconds` has the seconds per step of each sample."""
 
     seconds: tuple[float, ...]
 
@@ -44,17 +45,23 @@ class Timing:
 
     @property
     def best_ms(self) -> float:
-        """The shortest time, which other programs disturbed the least."""
+        """The shortest time per step, in milliseconds.
+
+        Other programs on the machine disturbed this sample the least.
+        """
         return 1e3 * min(self.seconds)
 
     def percentile_ms(self, percent: int) -> float:
-        """Returns the milliseconds that `percent` of the samples do not exceed."""
+        """Returns a percentile of the samples' times per step, in milliseconds.
+
+        `percent` percent of the samples are not slower.
+        """
         ordered = sorted(self.seconds)
         return 1e3 * ordered[max(math.ceil(len(ordered) * percent / 100) - 1, 0)]
 
     @property
     def steady(self) -> bool:
-        """Whether the times are close together, as on an otherwise idle machine."""
+        """Whether the times vary little, as on a machine without other programs."""
         return self.percentile_ms(90) < 1.5 * self.percentile_ms(10)
 
 
@@ -66,16 +73,17 @@ def alternate(
     steps: int = 1,
     seconds: int | float = math.inf,
 ) -> list[Timing]:
-    """Times each of `runs` `repeats` times, a few samples per turn.
+    """Times programs in turns, a few samples per turn.
 
     Args:
-      runs: the programs to time.
+      runs: the programs to time, as functions that execute a number of steps.
       repeats: the number of timed samples of each program.
-      warmup: the number of samples of each program before the timed ones. With several
-        programs, the first sample of each turn is not timed either, since it finds the
-        processor's caches and threads as another program left them.
+      warmup: the number of samples of each program before the timed samples. With
+        several programs, the first sample of each turn is not timed either: the
+        processor's caches still hold the data of another program.
       steps: the number of steps in a sample.
-      seconds: the total time after which three samples of each program are enough.
+      seconds: the total time in seconds after which timing ends early, with at least
+        three samples of each program.
     """
     found: list[list[float]] = [[] for _ in runs]
     start = time.perf_counter()
@@ -96,10 +104,11 @@ def alternate(
 
 
 def matmul_peak(dtype: DTypeLike) -> float:
-    """Returns the GFLOP/s of a product of large square matrices, on all devices.
+    """Returns the speed of a product of large square matrices, in GFLOP/s.
 
-    It is the best of some products on one device, times the number of devices. Virtual
-    devices of a CPU share its cores and count as one.
+    The result is the speed of the fastest of several products on one device, multiplied
+    by the number of devices. The virtual devices of a CPU count as one device, because
+    they share the CPU's cores.
     """
     n = PEAK_SIZE.get(jax.default_backend(), 8192)
     product = jax.jit(jnp.matmul)
@@ -116,7 +125,7 @@ def matmul_peak(dtype: DTypeLike) -> float:
 
 
 def flops(macs: int, batch_size: int, mode: str) -> int:
-    """Returns the floating-point operations of a step, from the MACs of one image.
+    """Returns the number of floating-point operations of a step.
 
     Each multiply-accumulate (MAC) counts as two operations. Training counts as three
     times the forward pass, since each layer's gradients with respect to its input and

@@ -1,7 +1,8 @@
-"""Loads the same images with torchvision and PyTorch's DataLoader.
+"""Loads the same images as our loader, with torchvision and PyTorch's DataLoader.
 
-Both libraries are imported only when they are used, since they are no dependencies. The
-processes of a DataLoader import this module too, so it imports nothing that needs JAX.
+Both libraries are imported only when they are used, because this package does not
+depend on them. The processes of a DataLoader import this module too, so the module
+imports nothing that needs JAX.
 """
 
 import io
@@ -25,8 +26,14 @@ def batches(
 ) -> Generator[Any, None, None]:
     """Yields batches [images uint8 (batch, height, width, channels), labels].
 
-    Each epoch is shuffled, and epochs follow each other as in our loader: the last
-    batch of an epoch is not smaller, and no worker waits between two epochs.
+    Each epoch is shuffled. As in our loader, epochs follow each other without a break:
+    the last batch of an epoch is not smaller, and no worker waits between two epochs.
+
+    Args:
+      split: the training split.
+      batch_size: the number of images per batch.
+      workers: the number of worker processes; 0 loads in this process.
+      stop_step: the number of batches.
     """
     import torch
 
@@ -48,9 +55,10 @@ def batches(
 
 
 def dataset(split: Records) -> Any:
-    """Returns a PyTorch data set of the examples of a split, (image, label).
+    """Returns a PyTorch data set with the examples (image, label) of a split.
 
-    Class folders become torchvision's `ImageFolder`.
+    If images are stored in one folder per class, the data set is torchvision's
+    `ImageFolder`.
     """
     from torchvision.datasets import ImageFolder
 
@@ -72,7 +80,14 @@ def dataset(split: Records) -> Any:
 
 @dataclass(frozen=True)
 class Stored:
-    """The encoded images of a TFDS data set, decoded as `ImageFolder` does."""
+    """A PyTorch data set with the images of a TFDS data set.
+
+    Images are decoded when they are read, in the same way as by `ImageFolder`.
+
+    Attributes:
+      split: the split of the TFDS data set.
+      to_array: a function from a decoded image to an array; see `transform`.
+    """
 
     split: Records
     to_array: Callable[[Image.Image], np.ndarray]
@@ -81,7 +96,7 @@ class Stored:
         return len(self.split)
 
     def __getitems__(self, indices: Sequence[int]) -> list[tuple[np.ndarray, int]]:
-        """Reads the records of a batch together; a DataLoader calls this."""
+        """Returns the examples (image, label) of a batch. A DataLoader calls this."""
         if self.split.indices is not None:
             indices = self.split.indices[indices].tolist()
         return [
@@ -100,9 +115,10 @@ def _file(picture: str | bytes) -> str | io.BytesIO:
 def transform(split: Records) -> Callable[[Image.Image], np.ndarray]:
     """Returns a function from an image to a uint8 array (height, width[, channels]).
 
-    The function crops at random if our loader does, and otherwise keeps the image size.
-    It does not use torchvision's `PILToTensor`, which would move the channels to the
-    front. Our channels stay last, and the copy would count against PyTorch.
+    If our loader crops images at random, the function does so too. Otherwise the
+    function keeps the image size. The function does not use torchvision's
+    `PILToTensor`, which copies the image to move the channels to the front. Our loader
+    makes no such copy, so the comparison would be unfair to PyTorch.
     """
     from torchvision import transforms
 

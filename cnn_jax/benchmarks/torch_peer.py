@@ -1,9 +1,9 @@
-"""The same networks in PyTorch, to be timed beside ours. PyTorch is no dependency.
+"""Our networks in PyTorch, to be timed in turns with ours. PyTorch is optional.
 
-This package builds residual networks with torchvision's names of the layers, so that
+`torch_resnet` builds residual networks with torchvision's layer names, so that
 `convert` can translate the weights. Other networks come from torchvision, if it is
-installed. A peer starts with our weights; if its outputs differ from ours, it raises an
-error.
+installed. A PyTorch network starts with our weights. If its outputs differ from our
+network's outputs, an error is raised.
 """
 
 import contextlib
@@ -40,7 +40,10 @@ def module() -> Any:
 
 
 def vision(purpose: str) -> Any:
-    """Returns the module `torchvision`. Raises NoPeer if it or PyTorch is missing."""
+    """Returns the module `torchvision`. Raises NoPeer if it or PyTorch is missing.
+
+    `purpose` says in the error what torchvision is needed for.
+    """
     module()
     try:
         import torchvision
@@ -53,10 +56,10 @@ def vision(purpose: str) -> Any:
 
 
 def library() -> Any:
-    """Returns the module `torch`, set to as many threads as there are processors.
+    """Returns the module `torch`, set to use one thread per processor.
 
     Raises:
-      NoPeer: if it is not installed, or not built for the device that JAX uses.
+      NoPeer: if PyTorch is not installed, or is not built for the device that JAX uses.
     """
     torch = module()
     backend = jax.default_backend()
@@ -72,24 +75,24 @@ def library() -> Any:
 class Peer:
     """A network in PyTorch with our weights, and its steps.
 
-    Channels are last in memory, like ours. If `dtype` is not float32, the steps run
-    under autocast. On a GPU the network is compiled. The optimizer is the config's,
-    without schedule, clipping and moving averages. PyTorch also applies weight decay to
-    biases and normalization.
+    Channels are last in memory, as in our networks. If our `dtype` is not float32, the
+    steps run under autocast. On a GPU the network is compiled. The optimizer is the one
+    in the config, but without schedule, gradient clipping and moving averages. Unlike
+    ours, PyTorch's optimizer applies weight decay to biases and normalization too.
 
     Attributes:
       network: the `torch.nn.Module`, not compiled.
 
     Raises:
-      NoPeer: if PyTorch is not installed, or has no such network.
-      ValueError: if its outputs differ from ours.
+      NoPeer: if PyTorch is not installed, or does not have the network.
+      ValueError: if the peer's outputs differ from our network's outputs.
     """
 
     def __init__(self, subject: Subject, variables: Mapping[str, Any]):
         """
         Args:
-          subject: the network to copy.
-          variables: the weights.
+          subject: our network, which the peer copies.
+          variables: our network's parameters and batch statistics.
         """
         self._torch = torch = library()
         self._device = "cuda" if jax.default_backend() == "gpu" else "cpu"
@@ -111,7 +114,7 @@ class Peer:
             self._compiled = torch.compile(self.network)
 
     def images(self, images: np.ndarray) -> Any:
-        """Returns (batch, height, width, channels) as a tensor for the network."""
+        """Returns images (batch, height, width, channels) as a PyTorch tensor."""
         tensor = self._torch.from_numpy(np.moveaxis(images, -1, 1).copy())
         return tensor.to(self._device, memory_format=self._memory_format)
 
@@ -127,7 +130,15 @@ class Peer:
         variables: Mapping[str, Any],
         input_shape: tuple[int, ...],
     ) -> None:
-        """Raises ValueError unless parameter count and outputs equal our network's."""
+        """Raises ValueError if the peer differs from our network.
+
+        The number of parameters and the outputs on random images are compared.
+
+        Args:
+          model: our network.
+          variables: our network's parameters and batch statistics.
+          input_shape: the shape of one image.
+        """
         ours = sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
         theirs = sum(p.numel() for p in self.network.parameters())
         if ours != theirs:
@@ -140,7 +151,15 @@ class Peer:
         peers.check_outputs(self.logits(images), expected, TOLERANCE[self._device])
 
     def train(self, images: np.ndarray, labels: np.ndarray) -> timing.Run:
-        """Returns a run of training steps on one batch of normalized images."""
+        """Returns a function that executes training steps on one batch.
+
+        Args:
+          images: the normalized images.
+          labels: their classes.
+
+        Returns:
+          A function of the number of steps.
+        """
         torch = self._torch
         x = self.images(images)
         y = torch.from_numpy(labels.astype(np.int64)).to(self._device)
@@ -170,7 +189,14 @@ class Peer:
         return run
 
     def infer(self, images: np.ndarray) -> timing.Run:
-        """Returns a run of inference steps on one batch of normalized images."""
+        """Returns a function that executes inference steps on one batch.
+
+        Args:
+          images: the normalized images.
+
+        Returns:
+          A function of the number of steps.
+        """
         x = self.images(images)
 
         def run(steps: int) -> None:
@@ -209,10 +235,16 @@ def build(
     variables: Mapping[str, Any],
     input_shape: tuple[int, ...],
 ) -> Any:
-    """Returns our network `name` as a float32 `torch.nn.Module` with our weights.
+    """Returns a float32 `torch.nn.Module` of our network, with our weights.
+
+    Args:
+      name: the network's name in `models.MODELS`.
+      model: our network.
+      variables: our network's parameters and batch statistics.
+      input_shape: the shape of one image.
 
     Raises:
-      NoPeer: if there is no such network in PyTorch.
+      NoPeer: if PyTorch does not have the network.
     """
     torch = library()
     if type(model) is resnet.ResNet:

@@ -9,7 +9,7 @@ from cnn_jax.models import resnet
 
 
 def build(torch: Any, model: resnet.ResNet, channels: int) -> Any:
-    """Returns a residual network in PyTorch with our network's attributes.
+    """Returns a residual network in PyTorch, with the same attributes as our network.
 
     Args:
       torch: the module `torch`.
@@ -53,9 +53,10 @@ def build(torch: Any, model: resnet.ResNet, channels: int) -> Any:
 def _block(
     torch: Any, model: resnet.ResNet
 ) -> tuple[Callable[[int, int, int], Any], int]:
-    """Returns a function `block(channels, features, strides)` and its expansion.
+    """Returns a function `block(channels, features, strides)` and its expansion factor.
 
-    The output of a block has `expansion * features` channels.
+    The input of a block has `channels` channels. Its output has
+    `expansion * features` channels.
     """
     block = layers.Bottleneck if model.block == "bottleneck" else layers.BasicBlock
     expansion = block.expansion
@@ -78,7 +79,7 @@ def _block(
     convolutions = {"basic": basic, "bottleneck": bottleneck}[model.block]
 
     class Block(torch.nn.Module):
-        """A residual block with torchvision's names."""
+        """A residual block with torchvision's layer names."""
 
         def __init__(self, channels: int, features: int, strides: int):
             super().__init__()

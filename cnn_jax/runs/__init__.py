@@ -1,4 +1,4 @@
-"""The folder of a run, and the actions of the commands on it."""
+"""The folder of a run, and what each command does with the run in the folder."""
 
 from cnn_jax.runs.export import export_weights
 from cnn_jax.runs.loaded import Loaded, load

@@ -30,9 +30,19 @@ _MENDED = "Run the training command again: it rewrites the file."
 def describe(
     workdir: Path, config: Config, dataset: Dataset, tags: Mapping[str, str]
 ) -> None:
-    """Writes config.json: the resolved config, tags, data, versions and the commit.
+    """Writes a run's config.json.
 
-    If the removal of an old run was interrupted, this function first completes it.
+    The file holds the resolved config, the tags, the facts about the data set (see
+    `dataset_facts`), the versions of the packages and the git commit.
+
+    If the removal of an old run was interrupted, this function first completes the
+    removal.
+
+    Args:
+      workdir: the run's folder.
+      config: the resolved config.
+      dataset: the data set that the run is trained on.
+      tags: the user's names and values for the run.
     """
     workdir.mkdir(parents=True, exist_ok=True)
     removal.finish(workdir)
@@ -53,16 +63,17 @@ def describe(
 
 
 def _before(workdir: Path) -> dict[str, Any]:
-    """Returns the content of config.json if the run resumes; `{}` if it begins."""
+    """Returns the content of the present config.json; `{}` for a new run."""
     with contextlib.suppress(UserError):
         return description(workdir)
     return {}
 
 
 def _checksum(content: Mapping[str, Any]) -> str:
-    """Returns the checksum of config.json, without the paths of the user's files.
+    """Returns the checksum of the content of config.json.
 
-    Users move their files and then edit these paths by hand.
+    The paths of the user's files do not count, because users who move their files then
+    edit the paths in config.json by hand.
     """
     config = {
         f"{group}.{key}": value
@@ -79,7 +90,8 @@ class Saved(NamedTuple):
     """The content of a run's config.json.
 
     Attributes:
-      config: the resolved config; the user's code that it names can be imported.
+      config: the resolved config. If the config names the user's own code, the code
+        can be imported.
       dataset: the data set that the run was trained on, without the examples.
       content: the content of the whole file.
       workdir: the run's folder.
@@ -92,7 +104,7 @@ class Saved(NamedTuple):
 
     @property
     def device_count(self) -> int | None:
-        """The number of devices that the run began on; None if it is unknown."""
+        """The number of devices that the run began on; None if not recorded."""
         device = self.content.get("device")
         return device.get("count") if isinstance(device, dict) else None
 
@@ -122,7 +134,10 @@ def read(workdir: Path) -> Saved:
 
 
 def _resolved(content: Mapping[str, Any]) -> Config:
-    """Returns the config in the content of a config.json of any version."""
+    """Returns the resolved config from the content of a config.json.
+
+    The file may come from an earlier version of this package.
+    """
     version = content.get("schema", 1)
     if version > migration.VERSION:
         raise UserError(
@@ -157,7 +172,7 @@ def description(workdir: Path) -> dict[str, Any]:
 
 
 def _is_intact(content: Mapping[str, Any]) -> bool:
-    """Returns whether config.json has the content that the run wrote."""
+    """Returns whether the content of config.json is still what the run wrote."""
     if not all(isinstance(content.get(key), dict) for key in ("config", "dataset")):
         return False
     if "checksum" not in content:
@@ -166,7 +181,7 @@ def _is_intact(content: Mapping[str, Any]) -> bool:
 
 
 def _not_a_runs(workdir: Path, reason: str = "") -> UserError:
-    """Returns the error for a config.json that is not the file of a run."""
+    """Returns the error for a config.json that no run of this package wrote."""
     reason = f" ({reason})" if reason else ""
     return UserError(
         f"{workdir / removal.CONFIG} is not the config.json of a run{reason}."
@@ -174,7 +189,10 @@ def _not_a_runs(workdir: Path, reason: str = "") -> UserError:
 
 
 def is_damaged_one_of(workdir: Path, config: Config) -> bool:
-    """Returns whether the readable part of a damaged config.json matches `config`."""
+    """Returns whether a damaged config.json probably belongs to a run of `config`.
+
+    The readable part of the file is compared with `config`.
+    """
     text = records.read_bytes(workdir / removal.CONFIG)
     if f'"config_hash": "{config_lib.hash_of(config)}"'.encode() in text:
         return True
@@ -193,7 +211,10 @@ def _version(package: str) -> str | None:
 
 
 def _git_commit() -> str | None:
-    """Returns the git commit of the package, with `-dirty` if files were changed."""
+    """Returns the git commit of this package; None if it is unknown.
+
+    `-dirty` is appended if files differ from the commit.
+    """
     try:
         return subprocess.run(
             ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],

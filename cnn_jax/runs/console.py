@@ -13,24 +13,34 @@ from cnn_jax.training import parallel
 
 
 def say(text: str, *, to_stderr: bool = False) -> None:
-    """Prints a text and flushes it; the other hosts print nothing."""
+    """Prints a text at once. Only the main host of several prints.
+
+    Args:
+      text: the text.
+      to_stderr: if True, prints to stderr instead of stdout.
+    """
     if parallel.is_main_host():
         print(text, file=sys.stderr if to_stderr else sys.stdout, flush=True)
 
 
 def show(result: Mapping[str, Any], output: str) -> None:
-    """Prints names and numbers, as a "table" or as "json"."""
+    """Prints the result of a command, as a table or as JSON.
+
+    Args:
+      result: names and values, such as the metrics of an evaluation.
+      output: the format, "table" or "json".
+    """
     say(strict_json.dumps(result) if output == "json" else as_table(result))
 
 
 def show_results(results: Mapping[str, Any], workdir: Path) -> None:
-    """Prints the results of a run, and the command that shows them in TensorBoard."""
+    """Prints a run's results, and the command that shows the run in TensorBoard."""
     say(as_table(results))
     say(f"\ntensorboard --logdir={shlex.quote(str(workdir.parent))}")
 
 
 def as_table(values: Mapping[str, Any]) -> str:
-    """Returns a table of the names and the values that are numbers, one per line."""
+    """Returns a table with one line for each name whose value is a number."""
     rows = [
         (key, f"{value:,}" if isinstance(value, int) else f"{value:,.4f}")
         for key, value in values.items()

@@ -1,4 +1,8 @@
-"""The facts about a run's data set that config.json keeps."""
+"""The facts about a run's data set, as stored in config.json.
+
+The facts are the class names, the image shape, the normalization (mean and std), the
+crop, the number of examples of each split, and the shape and kind of the labels.
+"""
 
 import json
 import math
@@ -14,7 +18,7 @@ MAX_VALUES = 2**33  # largest number of values in an image
 
 
 def of(dataset: Dataset) -> dict[str, Any]:
-    """Returns the facts about a data set, with the types that JSON keeps."""
+    """Returns the facts about a data set as JSON types (lists instead of tuples)."""
     facts = {
         "classes": dataset.classes,
         "image_shape": dataset.image_shape,
@@ -31,10 +35,11 @@ def of(dataset: Dataset) -> dict[str, Any]:
 
 
 def dataset(facts: Mapping[str, Any]) -> Dataset:
-    """Returns a data set with these facts and no examples.
+    """Returns a data set without examples, made from the facts in config.json.
 
     Raises:
-      ValueError: if a fact is missing or has a wrong type; the text names the fact.
+      ValueError: if a fact is missing or has a wrong type. The message is the fact's
+        name, such as "dataset.mean".
     """
     values = {"label_shape": [], "label_kind": labels.CLASS.name, **facts}
     for name, is_valid in _VALID.items():

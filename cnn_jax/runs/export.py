@@ -15,7 +15,8 @@ def export_weights(
     """Writes a run's checkpoint as a state dict with torchvision's parameter names.
 
     Returns:
-      A line that says what was written, and perhaps a warning on a second line.
+      A message for the user: one line that says what was written, and a second line
+      if there is a warning.
     """
     weight_files.check_file(path, overwrite=overwrite)
     saved = config_json.read(workdir)

@@ -1,4 +1,4 @@
-"""Readers that turn the user's files into inputs of a run's network."""
+"""Functions that read the user's files as inputs of a run's network."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -19,9 +19,14 @@ from cnn_jax.training import setup
 def reader(
     config: config_lib.Config, dataset: data.Dataset, resizing: Resizing
 ) -> Callable[[images.Picture], Read]:
-    """Returns a reader of files for a run's network.
+    """Returns a function that reads a file as an input of a run's network.
 
-    The reader raises `UserError` for a file that cannot be read.
+    The function raises `UserError` for a file that cannot be read.
+
+    Args:
+      config: the run's resolved config.
+      dataset: the run's data set; only its image shape and its crop are used.
+      resizing: how the task resizes an image.
     """
     shape = dataset.image_shape
     source, _ = data.source(config.data.name)
@@ -41,10 +46,19 @@ def styled(
     read: Callable[[images.Picture], Read],
     style: images.Picture | None,
 ) -> Callable[[images.Picture], Read]:
-    """Returns a reader of [content, style] pairs, stacked along a new first axis.
+    """Returns a function that reads a file as an input of a style-transfer network.
 
-    Without a style image, returns `read` itself. If the network was trained on a single
-    picture, the reader raises `UserError` for any other picture.
+    With a style image, the input is the pair [content image, style image], stacked
+    along a new first axis. Without a style image, the input is the image alone. If the
+    network was trained on a single picture, the function raises `UserError` for any
+    other picture.
+
+    Args:
+      workdir: the run's folder, named in the error.
+      config: the run's resolved config.
+      model: the network.
+      read: the function that reads the content image; see `reader`.
+      style: the style image, or None.
     """
     if style is not None:
         painted = images.read_image(style)

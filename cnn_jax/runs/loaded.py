@@ -38,9 +38,10 @@ class Loaded:
       config: the run's resolved config.
       model: a linen module, called as `model.apply(variables, images, train=False)`
         with float32 images; `network.normalize` makes them from uint8 images.
-      variables: the checkpoint's variables that evaluation uses.
+      variables: the variables of the checkpoint (parameters and batch statistics) that
+        evaluation uses.
       classes: the names of the classes.
-      task: the task, which interprets the outputs.
+      task: the task, which turns the network's outputs into answers.
       step: the number of training steps after which the checkpoint was saved.
     """
 
@@ -84,7 +85,10 @@ class Loaded:
     def predict(
         self, images: Given | Sequence[Given], top_k: int | None = None
     ) -> list[list[dict[str, Any]]]:
-        """Returns the task's answers for each image, the most confident first.
+        """Returns the task's answers for each image, the most confident answer first.
+
+        An answer is a dict. A classifier's answer, for example, is a class and its
+        probability.
 
         Args:
           images: one image, or several; see `preprocess`.
@@ -100,7 +104,8 @@ class Loaded:
         """Returns the last feature maps before the head, float32
         [images, *space, features].
 
-        If images keep their own sizes, pass one image at a time.
+        If the run keeps the size of each image, images may differ in size: pass one
+        image at a time then.
 
         Raises:
           UserError: if the network has no feature maps before its head.
@@ -115,10 +120,10 @@ class Loaded:
     def outputs(
         self, images: Given | Iterable[Given]
     ) -> Iterator[tuple[np.ndarray, Any]]:
-        """Yields, for each image, the uint8 image to draw answers on and the outputs.
+        """Yields a pair for each image: an image to draw on, and the network's outputs.
 
-        All images are read once before anything is computed, so that an unreadable
-        image raises `UserError` early.
+        The image to draw on is uint8. All images are read once before any output is
+        computed, so that an unreadable image raises `UserError` early.
         """
         several, resizing = _several(images), self.task.resizing
         if resizing.one_size:
@@ -136,9 +141,10 @@ class Loaded:
     def _one_by_one(
         self, images: Iterable[Given]
     ) -> Iterator[tuple[Given, np.ndarray, Any]]:
-        """Yields each image as given, its network input and its outputs.
+        """Yields, for each image: the given image, the network's input and the outputs.
 
-        Images that keep their own sizes may be large: only one is held at a time.
+        This method is for a run that keeps the size of each image. Images may be large,
+        so only one image is in memory at a time.
         """
         for image in images:
             network = self._given(image).network
@@ -146,7 +152,7 @@ class Loaded:
             yield image, network, row
 
     def _given(self, image: Given) -> Read:
-        """Reads an image, and checks its shape."""
+        """Reads a file, or checks the shape of an array."""
         if isinstance(image, np.ndarray):
             shape = self.network.image_shape
             if image.dtype == np.uint8 and image.shape == shape:
@@ -162,7 +168,12 @@ class Loaded:
         return self._read(image)
 
     def _batches(self, given: Sequence[np.ndarray], function: Forward) -> Iterator[Any]:
-        """Applies a function to images in batches, and yields its outputs per image."""
+        """Applies a function to images in batches; yields the outputs of each image.
+
+        Args:
+          given: uint8 images of the same shape.
+          function: a compiled function of the variables and a batch of images.
+        """
         size = min(len(given), BATCH)
         for start in range(0, len(given), size or 1):
             batch = np.stack(given[start : start + size])
@@ -201,7 +212,8 @@ def load(
     Args:
       workdir: the run's folder.
       checkpoint: "best", "last" or a number of steps.
-      style: the style image, for a network that takes any style.
+      style: the style image, for a style-transfer network that takes any style; None
+        for other networks.
 
     Raises:
       UserError: if the folder holds no run or no such checkpoint, if new images cannot

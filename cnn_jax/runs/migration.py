@@ -1,7 +1,8 @@
 """Migrates configs of earlier versions to the schema of this version.
 
-config.json states the version of its schema; a file without a version has version 1. A
-version that renames a key or a value of a key adds an entry to `RENAMED`.
+The schema is the set of config keys and their allowed values. config.json states the
+version of its schema; a file without a version has version 1. A new version that
+renames a value of a key adds an entry to `RENAMED`.
 """
 
 from collections.abc import Mapping
@@ -15,7 +16,15 @@ RENAMED: dict[int, dict[str, dict[Any, Any]]] = {
 
 
 def migrated(config: Mapping[str, Any], version: int) -> dict[str, Any]:
-    """Returns a config of `version` in this version's schema, both as nested dicts."""
+    """Returns a config of an earlier schema, translated to the present schema.
+
+    Args:
+      config: the config as nested dicts.
+      version: the version of the config's schema.
+
+    Returns:
+      The translated config as nested dicts.
+    """
     found = {
         key: dict(value) if isinstance(value, Mapping) else value
         for key, value in config.items()

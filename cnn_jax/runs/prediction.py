@@ -73,7 +73,8 @@ def show(
       files: the files.
       answers: a list of answers for each file.
       output: "table" or "json".
-      shares: the entries of answers that the table shows as percentages.
+      shares: the names of the entries of an answer, such as "probability", that the
+        table shows as percentages.
     """
     if output == "json":
         found = [
@@ -101,7 +102,12 @@ def show(
 
 
 def _text(value: Any, is_share: bool) -> str:
-    """Returns one value of an answer, as the table shows it."""
+    """Returns one value of an answer as text for the table.
+
+    Args:
+      value: the value.
+      is_share: whether a float is shown as a percentage.
+    """
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
@@ -112,15 +118,18 @@ def _text(value: Any, is_share: bool) -> str:
 
 
 def files_in(workdir: Path, paths: Sequence[Path]) -> list[tuple[Path, Path]]:
-    """Returns the files that the run takes (pictures, clips or volumes) in `paths`.
+    """Returns the files in `paths` that a run can read: pictures, clips or volumes.
 
-    A path is a file, or a folder that is searched with its subfolders.
+    Args:
+      workdir: the run's folder.
+      paths: files and folders. Folders are searched with their subfolders.
 
     Returns:
-      Pairs of a file and its place below its path.
+      A pair for each file: the file's path, and the same path relative to the folder
+      in `paths` that the file was found in.
 
     Raises:
-      UserError: if a path has no such file.
+      UserError: if one of `paths` has no file that the run can read.
     """
     name = config_json.read(workdir).config.data.name
     kind = data.source(name)[0].files.kind
@@ -136,7 +145,7 @@ def files_in(workdir: Path, paths: Sequence[Path]) -> list[tuple[Path, Path]]:
 
 
 def targets_of(files: Sequence[tuple[Path, Path]], drawings: Path) -> list[Path]:
-    """Returns the path of the drawing for each file.
+    """Returns the path where the drawing of each file's result is written.
 
     Args:
       files: the result of `files_in`.

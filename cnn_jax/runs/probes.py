@@ -1,4 +1,7 @@
-"""Measures the quality of the features of a run or of other weights."""
+"""Measures the quality of a network's features with a probe.
+
+A probe is a simple classifier that is fitted to the features (see `analysis.probe`).
+"""
 
 from pathlib import Path
 from typing import Any
@@ -17,7 +20,14 @@ from cnn_jax.training.setup import Network
 
 
 def probe_run(workdir: Path, *, kind: str, checkpoint: str, output: str) -> None:
-    """Prints the probe's accuracy on the features of a run's checkpoint."""
+    """Prints a probe's test accuracy on the features of a run's checkpoint.
+
+    Args:
+      workdir: the run's folder.
+      kind: "linear" or "knn".
+      checkpoint: "best", "last" or a number of steps.
+      output: "table" or "json".
+    """
     saved = config_json.read(workdir)
     dataset = run_folder.as_known(saved, setup.dataset(saved.config))
     run_folder.check_data(saved, dataset)
@@ -27,7 +37,12 @@ def probe_run(workdir: Path, *, kind: str, checkpoint: str, output: str) -> None
 
 
 def probe_weights(config: Config, *, kind: str, output: str) -> None:
-    """Prints the probe's accuracy on the features of `config.model.init_from`.
+    """Prints a probe's test accuracy on the features of other weights.
+
+    Args:
+      config: the resolved config. The weights come from `config.model.init_from`.
+      kind: "linear" or "knn".
+      output: "table" or "json".
 
     Raises:
       UserError: if `init_from` is not set, or the weights do not fit.
@@ -49,7 +64,15 @@ def _probe(
     variables: Any,
     output: str,
 ) -> None:
-    """Fits a probe to the training features, and prints its test accuracy."""
+    """Fits a probe to the features of the training split, and prints its test accuracy.
+
+    Args:
+      kind: "linear" or "knn".
+      dataset: the data.
+      network: the network.
+      variables: the network's parameters and batch statistics.
+      output: "table" or "json".
+    """
     if dataset.label_kind != "class":
         raise UserError(
             "--probe needs one class label per image, and these images have "

@@ -1,4 +1,8 @@
-"""Verifies and identifies the identities in pictures with a run's embeddings."""
+"""Compares the identities (such as persons) in pictures with a run's embeddings.
+
+Verification says whether two pictures show the same identity. Identification finds the
+identity of a picture in a gallery.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,7 +34,7 @@ def verify(
       pair: the files of the two pictures.
       checkpoint: "best", "last" or a number of steps.
       output: "table" or "json".
-      drawings: a folder for the two pictures side by side, `A-B.png`.
+      drawings: a folder for an image of the two pictures side by side, `A-B.png`.
       threshold: the smallest cosine similarity that counts as the same identity; None
         takes the best threshold on the run's test pairs.
 
@@ -74,10 +78,12 @@ def identify(
       top_k: the largest number of identities per picture.
       checkpoint: "best", "last" or a number of steps.
       output: "table" or "json".
-      drawings: a folder for each picture beside the nearest picture of the gallery.
-      threshold: the smallest cosine similarity of a match; below it, a picture shows
-        nobody of the gallery. None takes the run's threshold at a false positive
-        identification rate (FPIR) of 0.1 on its test pictures.
+      drawings: a folder for an image of each picture beside the nearest picture of the
+        gallery.
+      threshold: the smallest cosine similarity of a match. If all similarities are
+        smaller, the picture shows nobody of the gallery. None takes the threshold that
+        gave a false positive identification rate (FPIR) of 0.1 on the run's test
+        pictures.
 
     Raises:
       UserError: as `prediction.predict`, or if the run has no embeddings.
@@ -114,7 +120,14 @@ def identify(
 def _draw(
     target: Path, shown: Sequence[np.ndarray], pair: tuple[int, int], label: str
 ) -> None:
-    """Draws two of the network's inputs side by side into a file."""
+    """Writes an image of two pictures side by side into a file.
+
+    Args:
+      target: the file.
+      shown: all pictures, as the network's inputs.
+      pair: the indices of the two pictures in `shown`.
+      label: the text of the image.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(pictures.compared(shown, [pair], [label])).save(target)
 
@@ -122,7 +135,12 @@ def _draw(
 def _embeddings(
     workdir: Path, files: Sequence[Path], checkpoint: str
 ) -> tuple[list[np.ndarray], np.ndarray, int]:
-    """Returns the pictures as the network's inputs, their embeddings and the step."""
+    """Computes the embeddings of pictures.
+
+    Returns:
+      The pictures as the network's inputs, their embeddings, and the number of training
+      steps of the checkpoint.
+    """
     run = loaded.load(workdir, checkpoint)
     if not run.task.embeds:
         raise UserError(
@@ -137,7 +155,12 @@ def _embeddings(
 
 
 def _threshold(workdir: Path, step: int, name: str) -> float:
-    """Returns a threshold that the run measured on its test split after `step` steps.
+    """Returns a threshold that the run measured on its test split.
+
+    Args:
+      workdir: the run's folder.
+      step: the number of training steps after which the threshold was measured.
+      name: the name of the threshold among the metrics.
 
     Raises:
       UserError: if the run measured no threshold, or the record is damaged.

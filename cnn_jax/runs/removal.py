@@ -1,8 +1,9 @@
 """Removes a run's files from its folder, for `--overwrite`.
 
-If the process is killed at any moment, either the old run is still complete, or running
-the same command again starts the new run. The first action hides config.json; the last
-one writes the config.json of the next run.
+The process may be killed at any moment. Then either the old run is still complete, or
+running the same command again starts the new run. For this, a removal first moves the
+old config.json into a hidden folder, then removes the other files. The removal ends
+when the config.json of the new run is written.
 """
 
 import contextlib
@@ -25,15 +26,16 @@ HIDDEN = ".overwritten"
 
 
 def found(workdir: Path) -> list[Path]:
-    """Returns the paths in the folder that have the names of a run's files."""
+    """Returns the paths in a folder whose names are those of a run's files."""
     names = (CONFIG, *FILES, CHECKPOINTS)
     return sorted(path for name in names for path in workdir.glob(name))
 
 
 def check(workdir: Path) -> None:
-    """Raises UserError unless the folder holds a run, which `remove` may remove.
+    """Raises UserError if `remove` must not remove the files in the folder.
 
-    If config.json is damaged, checkpoints prove that the folder holds a run.
+    `remove` may remove a run. A folder without any of a run's files is accepted too.
+    If config.json is damaged, the folder holds a run if it has a checkpoint.
     """
     present = found(workdir)
     if not present or under_way(workdir):
@@ -56,7 +58,7 @@ def check(workdir: Path) -> None:
 
 
 def remove(workdir: Path) -> None:
-    """Removes the run in the folder, if there is one, and no other file.
+    """Removes the run in the folder, if the folder holds a run. Other files stay.
 
     Raises:
       UserError: as `check`.
@@ -69,12 +71,12 @@ def remove(workdir: Path) -> None:
 
 
 def under_way(workdir: Path) -> bool:
-    """Returns whether a removal has begun and no new run has been written since."""
+    """Returns whether a removal has begun, and no new run has begun since."""
     return (workdir / HIDDEN / CONFIG).exists() and not (workdir / CONFIG).exists()
 
 
 def finish(workdir: Path) -> None:
-    """Completes the removal of a run, if one has begun."""
+    """Completes the removal of a run, if a removal has begun."""
     if not under_way(workdir):
         return
     for name in (*FILES, *TEMPORARY):
@@ -90,14 +92,17 @@ def finish(workdir: Path) -> None:
 
 
 def forget(workdir: Path) -> None:
-    """Ends a removal. Call this after the next run's config.json is written."""
+    """Ends a removal: deletes the hidden config.json of the old run.
+
+    Call this function after the new run's config.json is written.
+    """
     (workdir / HIDDEN / CONFIG).unlink(missing_ok=True)
     with contextlib.suppress(OSError):
         (workdir / HIDDEN).rmdir()
 
 
 def _steps(workdir: Path) -> Iterator[Path]:
-    """Yields the folders of Orbax's steps, half-written ones included."""
+    """Yields the folders of a run's checkpoints, including half-written checkpoints."""
     directory = workdir / CHECKPOINTS
     if directory.is_dir():
         yield from (p for p in sorted(directory.iterdir()) if STEP.fullmatch(p.name))

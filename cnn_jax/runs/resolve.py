@@ -1,7 +1,9 @@
 """Resolves a config: merges the file with the command line, and fills in defaults.
 
-Unknown keys, keys that nothing reads and values of a wrong type raise an error here,
-before anything is built.
+Config keys have the form GROUP.KEY, such as `optimizer.learning_rate`. The known keys
+of a group depend on the chosen model, task, optimizer and so on (see `schema`). A key
+that nothing reads, or a value of a wrong type, raises an error here, before any data is
+read or a network is made.
 """
 
 import difflib
@@ -34,9 +36,10 @@ def resolve(
 
     Args:
       values: the config file's values, as nested dicts.
-      overrides: texts from the command line: `{"optimizer.learning_rate": "0.05"}`.
-      any_number: if True, accepts numbers out of their ranges, for runs of older
-        versions.
+      overrides: the values on the command line, as texts by dotted key:
+        `{"optimizer.learning_rate": "0.05"}`.
+      any_number: if True, accepts numbers outside of their ranges. Configs of older
+        versions may have such numbers.
 
     Raises:
       UserError: if a key is unknown or nothing reads it, if a value is missing, has a
@@ -55,10 +58,12 @@ def resolve(
 
 
 def resolve_smoke(values: Mapping[str, Any], overrides: Mapping[str, str]) -> Config:
-    """Resolves a shrunken config: a few steps on a few embedded images.
+    """Resolves a config that is shrunk to a few steps on a few embedded images.
+
+    See `resolve` for the arguments.
 
     Raises:
-      UserError: as `resolve`, for the unshrunken config too.
+      UserError: as `resolve`. The full config is checked too.
     """
     whole = resolve(values, overrides)
     values, overrides = _with_augmentations(values, overrides)
@@ -91,10 +96,13 @@ def resolve_smoke(values: Mapping[str, Any], overrides: Mapping[str, str]) -> Co
 def _in_groups(
     values: Mapping[str, Any], overrides: Mapping[str, str]
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """Returns copies of the values, with every group, and of the overrides.
+    """Returns copies of the values and of the overrides, in which every group exists.
+
+    A group that the config file does not set becomes an empty dict.
 
     Raises:
-      UserError: if a group is unknown, or a group is set to a value.
+      UserError: if a group is unknown, or if a group is set to a single value instead
+        of keys and values.
     """
     values = {
         key: dict(value) if isinstance(value, Mapping) else value
@@ -118,10 +126,13 @@ def _in_groups(
 def _with_names(
     values: Mapping[str, Any], overrides: Mapping[str, str]
 ) -> tuple[dict[str, Any], dict[str, str], dict[str, Keys]]:
-    """Moves the overrides `GROUP.name` into the values, and returns the known keys.
+    """Moves the overrides `GROUP.name`, such as `model.name`, into the values.
 
-    If the command line replaces a model, optimizer, ... of the file, the file's values
-    stay for the keys that the replacement also reads.
+    If the command line replaces the file's model (or optimizer, ...), the file's values
+    are kept only for keys that the new model (or optimizer, ...) also reads.
+
+    Returns:
+      The values, the other overrides, and the known keys of each group.
     """
     values, overrides, replaced = dict(values), dict(overrides), set()
     for group in GROUPS:
@@ -137,7 +148,7 @@ def _with_names(
 
 
 def _seed(values: Mapping[str, Any], overrides: Mapping[str, str], check: Check) -> int:
-    """Returns the checked seed."""
+    """Returns the seed from the command line or the file, after checking its value."""
     seed = values.get("seed", 0)
     if "seed" in overrides:
         seed = parsed("seed", overrides["seed"], Key(int))
@@ -153,7 +164,15 @@ def _group(
     overrides: Mapping[str, str],
     check: Check,
 ) -> dict[str, Any]:
-    """Returns the checked value of each known key of a group."""
+    """Returns the value of each known key of a group, after checking the values.
+
+    Args:
+      group: the name of the group, such as "optimizer".
+      known: the group's known keys, with types and defaults.
+      values: the config file's values of all groups.
+      overrides: the command line's texts for all groups.
+      check: a function that checks a value against the range in its type.
+    """
     given, from_line = dict(values[group]), {}
     for override, text in overrides.items():
         owner, _, key = override.partition(".")
@@ -185,9 +204,13 @@ def _group(
 def _with_augmentations(
     values: Mapping[str, Any], overrides: Mapping[str, str]
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """Returns the values with the command line's augmentations, and other overrides.
+    """Moves the override `data.augmentations` into the values.
 
-    The names of augmentations come first, because each augmentation has its own keys.
+    This step comes before the other overrides are checked, because each augmentation
+    adds its own keys.
+
+    Returns:
+      The values and the other overrides.
     """
     values, overrides = dict(values), dict(overrides)
     text = overrides.pop("data.augmentations", None)
@@ -198,7 +221,10 @@ def _with_augmentations(
 
 
 def _nothing_reads(group: str, key: str, known, values) -> UserError:
-    """Returns the error for a key that nothing reads, with the nearest known key."""
+    """Returns the error for a key that nothing reads.
+
+    The message suggests the known key with the most similar name.
+    """
     near = difflib.get_close_matches(key, known, n=1, cutoff=0.6)
     suggestion = f" Did you mean 'config.{group}.{near[0]}'?" if near else ""
     name = values[group].get("name")
@@ -210,7 +236,16 @@ def _nothing_reads(group: str, key: str, known, values) -> UserError:
 
 
 def _one_unit_each(group: str, given: dict, from_line: dict, known) -> None:
-    """Lets a duration's unit on the command line replace the file's unit.
+    """Keeps a single unit (steps, epochs, ...) of each duration in `given`.
+
+    If the command line gives a duration in another unit than the file, the file's unit
+    is set to None.
+
+    Args:
+      group: the name of the group.
+      given: the file's values of the group; modified.
+      from_line: the command line's values of the group.
+      known: the group's known keys.
 
     Raises:
       UserError: if the file or the command line gives a duration in two units.
@@ -234,7 +269,10 @@ def _one_unit_each(group: str, given: dict, from_line: dict, known) -> None:
 
 
 def _check_place(key: str, value: Any) -> Any:
-    """Returns a path with `~` expanded, and any other value as it is."""
+    """Returns the value of a key for a path, with `~` expanded.
+
+    None, an empty text and `hf:REPOSITORY` are returned unchanged.
+    """
     # An empty path of the data counts as not set.
     is_set = value is not None and (value != "" or key == "model.init_from")
     if not is_set or value.startswith(HUB):

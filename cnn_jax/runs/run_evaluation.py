@@ -24,11 +24,11 @@ def evaluate(
       split: the name of the split.
       checkpoint: "best", "last" or a number of steps.
       output: "table" or "json".
-      expected: the config that the run must have; None accepts any config.
+      expected: a config. A run with another config is refused; None accepts any run.
 
     Raises:
-      UserError: if the folder holds no run of `expected`, or there is no such split or
-        checkpoint, or the data has changed.
+      UserError: if the folder holds no run, or a run with another config than
+        `expected`; if there is no such split or checkpoint; or if the data has changed.
     """
     run_folder.check_place(workdir)
     saved = config_json.read(workdir)

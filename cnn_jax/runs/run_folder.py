@@ -1,4 +1,4 @@
-"""The folder of a run: its config, its results, and checks before it is used."""
+"""The folder of a run: the run's config and results, and checks of the folder."""
 
 import contextlib
 import dataclasses
@@ -28,8 +28,8 @@ class Begun(NamedTuple):
     """A run that has begun in a folder.
 
     Attributes:
-      saved: the content of its config.json; None if the file is damaged.
-      results: the results of a complete run; None if it is not complete or the file is
+      saved: the content of the run's config.json; None if the file is damaged.
+      results: the run's results; None if the run is not complete or results.json is
         damaged.
       damage: a line for each damaged file. Training rewrites these files.
     """
@@ -40,11 +40,16 @@ class Begun(NamedTuple):
 
 
 def begun(workdir: Path, config: Config) -> Begun | None:
-    """Returns the run of `config` in the folder; None if there is none yet.
+    """Returns the run in the folder; None if no run has begun there.
+
+    Args:
+      workdir: the folder.
+      config: the config that the run must have.
 
     Raises:
-      UserError: if the folder holds a run of another config (the text names the
-        differing keys), or files with the names of a run's files but no run.
+      UserError: if the folder holds a run with another config (the message names the
+        differing keys). Also if the folder holds no run, but other files that have the
+        names of a run's files.
     """
     check_place(workdir)
     user_code.check_place(workdir)
@@ -69,7 +74,10 @@ def begun(workdir: Path, config: Config) -> Begun | None:
 
 
 def check_config(saved: Saved, config: Config) -> None:
-    """Raises UserError with the differing keys if the run has another config."""
+    """Raises UserError if the run's config differs from `config`.
+
+    The message names the differing keys.
+    """
     ours, theirs = config_lib.identity(config), config_lib.identity(saved.config)
     if lines := config_lib.differences(ours, theirs):
         raise UserError(
@@ -79,13 +87,13 @@ def check_config(saved: Saved, config: Config) -> None:
 
 
 def check_overwrite(workdir: Path) -> None:
-    """Raises UserError unless `overwrite` may remove the run in the folder."""
+    """Raises UserError if `overwrite` must not remove the files in the folder."""
     check_place(workdir)
     removal.check(workdir)
 
 
 def overwrite(workdir: Path) -> None:
-    """Removes the run in the folder, if there is one, and no other file.
+    """Removes the run in the folder, if the folder holds a run. Other files stay.
 
     Raises:
       UserError: as `check_overwrite`.
@@ -112,15 +120,15 @@ def check_place(workdir: Path) -> None:
 def reserved(workdir: Path, say: Callable[[str], None]) -> Iterator[None]:
     """Locks the run's folder, so that no other process trains in it.
 
-    If another process holds the lock, it may be saving its state before it ends, so
-    this function waits up to `PATIENCE` seconds.
+    If another process holds the lock, this function waits up to `PATIENCE` seconds:
+    the other process may be about to end, and still be saving its state.
 
     Args:
       workdir: the run's folder.
-      say: a function that tells the user about the wait.
+      say: a function that prints a message, which tells the user about the wait.
 
     Raises:
-      UserError: if the other process does not end, or the path is a file.
+      UserError: if the other process does not end, or `workdir` is a file.
     """
     check_place(workdir)
     workdir.mkdir(parents=True, exist_ok=True)
@@ -149,8 +157,13 @@ def reserved(workdir: Path, say: Callable[[str], None]) -> Iterator[None]:
 def check_space(workdir: Path, state_bytes: int, keep: int) -> None:
     """Raises UserError unless the disk has room for the run's checkpoints.
 
-    At most `keep + 2` exist at once: the `keep` newest, the best, and the one that is
-    being written.
+    At most `keep + 2` checkpoints exist at once: the `keep` newest checkpoints, the
+    best checkpoint, and a checkpoint that is being written.
+
+    Args:
+      workdir: the run's folder.
+      state_bytes: the size of a checkpoint.
+      keep: the config's `checkpoint.keep`.
     """
     place = workdir.absolute()
     while not place.exists():
@@ -165,10 +178,14 @@ def check_space(workdir: Path, state_bytes: int, keep: int) -> None:
 
 
 def as_known(saved: Saved, dataset: Dataset) -> Dataset:
-    """Returns a run's data with the normalization that the run began with.
+    """Returns a run's data set with the normalization that the run began with.
 
-    It differs from the data's own only if it came from the weights of
-    `config.model.init_from`.
+    That normalization may come from the weights of `config.model.init_from`. Otherwise
+    the data set is returned unchanged.
+
+    Args:
+      saved: the content of the run's config.json.
+      dataset: the data set as read now.
     """
     config = saved.config
     if config.model.init_from is None or config.data.normalization is not None:
@@ -178,7 +195,12 @@ def as_known(saved: Saved, dataset: Dataset) -> Dataset:
 
 
 def check_data(saved: Saved, dataset: Dataset) -> None:
-    """Raises UserError if the data differs from the data that the run began with."""
+    """Raises UserError if the data set has changed since the run began.
+
+    Args:
+      saved: the content of the run's config.json.
+      dataset: the data set as read now.
+    """
     ours, theirs = (
         known | {"classes": [names.key(name) for name in known["classes"]]}
         for known in (dataset_facts.of(dataset), saved.content["dataset"])
@@ -191,7 +213,7 @@ def check_data(saved: Saved, dataset: Dataset) -> None:
 
 
 def other_devices(saved: Saved) -> str | None:
-    """Returns a warning if the run began on another number of devices."""
+    """Returns a warning if the run began on another number of devices; else None."""
     count, now = saved.device_count, machine.description()["count"]
     if count is None or count == now:
         return None
@@ -202,7 +224,7 @@ def other_devices(saved: Saved) -> str | None:
 
 
 def write_results(workdir: Path, results: Mapping[str, Any]) -> None:
-    """Writes the results and their checksum into results.json."""
+    """Writes a run's results and their checksum into results.json."""
     seal = {"checksum": records.checksum(results)}
     records.write_json(workdir / "results.json", {**results, **seal})
 
@@ -214,7 +236,8 @@ def read_results(
 
     Args:
       workdir: the run's folder.
-      config_hash: the hash in the run's config.json; None does not compare it.
+      config_hash: the hash in the run's config.json, compared with the hash in
+        results.json; None skips the comparison.
 
     Raises:
       Damaged: if the file differs from what the run wrote. The results can be computed

@@ -21,15 +21,15 @@ from cnn_jax.training.setup import Training
 
 
 class Ready(NamedTuple):
-    """The parts of a run, made before its folder is touched.
+    """The parts of a run, made before any file in the run's folder is changed.
 
     Attributes:
-      dataset: the data.
-      training: how the network is trained.
+      dataset: the data set.
+      training: the network, its optimizer and the other parts of the training loop.
       table: the layer table of the network.
-      said: lines for the console.
-      trained_parameters: the number of parameters that are not frozen throughout; None
-        if no parameter is frozen.
+      said: the lines to print on the console when the run starts.
+      trained_parameters: the number of parameters that are trained in at least one
+        step; None if no parameter is ever frozen.
     """
 
     dataset: Dataset
@@ -46,19 +46,19 @@ def train(
     overwrite: bool = False,
     tags: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """Trains a run to its end, or reports that it is complete already.
+    """Trains a run until it is complete, or reports that the run is already complete.
 
     Args:
       config: the resolved config.
       workdir: the run's folder.
       overwrite: if True, first removes the run in the folder.
-      tags: names and values that TensorBoard shows beside those of the config.
+      tags: names and values that TensorBoard shows beside the config's keys and values.
 
     Returns:
       The results of the run, as in results.json.
 
     Raises:
-      UserError: if the config or the data is wrong. The folder is not changed then.
+      UserError: if the config or the data is wrong. The folder is left unchanged.
     """
     startup.CLOCK.begin()
     begun = None
@@ -93,11 +93,11 @@ def train(
 
 
 def _prepare(config: Config, saved: Saved | None) -> Ready:
-    """Makes the parts of a run.
+    """Makes the parts of a run: reads the data, and sets up the network and training.
 
     Args:
       config: the resolved config.
-      saved: the config.json of the run; None if it has not begun.
+      saved: the content of the run's config.json; None if the run has not begun.
     """
     said = []
     with startup.CLOCK.part("data"):
@@ -143,7 +143,7 @@ def _prepare(config: Config, saved: Saved | None) -> Ready:
 
 
 def _headline(dataset: Dataset, training: Training, table: costs.Table) -> str:
-    """Returns the line that introduces a run on the console."""
+    """Returns the first line that a run prints: network, data, steps and devices."""
     config = training.config
     return (
         f"{config.model.name} on {config.data.name}: {table.parameters:,} "
@@ -158,7 +158,14 @@ def _headline(dataset: Dataset, training: Training, table: costs.Table) -> str:
 def _opened(
     workdir: Path, ready: Ready, overwrite: bool, tags: Mapping[str, str]
 ) -> Iterator[None]:
-    """Locks the folder for this run, and writes config.json into it."""
+    """Locks the folder for this run, and writes the run's config.json.
+
+    Args:
+      workdir: the run's folder.
+      ready: the parts of the run.
+      overwrite: if True, first removes the run in the folder.
+      tags: see `train`.
+    """
     config = ready.training.config
     with contextlib.ExitStack() as stack:
         if parallel.is_main_host():

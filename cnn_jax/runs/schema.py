@@ -1,6 +1,7 @@
 """The keys of a config: the keys that the chosen functions and models read.
 
-The signature of a function or model declares most keys. These are declared here.
+Most keys are declared by the signature of the function or model that reads them. The
+following keys are declared in this module.
 
 Attributes:
   seed: the number from which initial weights, the order of the examples, augmentation
@@ -44,7 +45,12 @@ Keys = dict[str, Key]
 
 
 def merged(group: str, *readers: Mapping[str, Key]) -> Keys:
-    """Returns all keys of a config group, from the keys of each reader.
+    """Returns all keys of a config group.
+
+    Args:
+      group: the name of the group, such as "optimizer".
+      readers: for each function or model that reads the group, the keys that it reads,
+        with types and defaults.
 
     Raises:
       TypeError: if two readers disagree on the type or default of a key.
@@ -92,7 +98,10 @@ def _schedule(name: str) -> Keys:
 
 
 def _check_ours() -> None:
-    """Raises TypeError if readers within the package disagree on a key."""
+    """Raises TypeError if two functions of this package disagree on a key.
+
+    Functions that read the same key must agree on its type and default.
+    """
     for source in data.SOURCES.values():
         _data(source.options())
     for keys, names in (
@@ -108,10 +117,14 @@ _check_ours()
 
 
 def schema(values: Mapping[str, Any]) -> dict[str, Keys]:
-    """Returns the keys of each group, given the names chosen in `values`.
+    """Returns the known keys of each config group.
+
+    Args:
+      values: the config's values, as nested dicts. The names in them (`model.name`,
+        `optimizer.name`, ...) determine the keys.
 
     Raises:
-      UserError: if a name is unknown, or an import path leads to no such object.
+      UserError: if a name is unknown, or if nothing is found at an import path.
     """
 
     def chosen(group: str) -> str:
@@ -143,6 +156,10 @@ def schema(values: Mapping[str, Any]) -> dict[str, Keys]:
 
 
 def augmentations_in(group: Mapping[str, Any]) -> tuple[str, ...]:
-    """Returns the import paths of augmentations in the values of the group `data`."""
+    """Returns the import paths in `data.augmentations`.
+
+    Args:
+      group: the values of the config group `data`.
+    """
     names = group.get("augmentations", augmentations.NAMES.default)
     return values_lib.checked("data.augmentations", names, augmentations.NAMES.hint)

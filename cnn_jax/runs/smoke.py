@@ -17,14 +17,16 @@ OF_CLASSES = {"task.class_weights", "model.num_classes"}
 def smoke(values: dict[str, Any], name: str | None = None) -> dict[str, Any]:
     """Returns the values of a config, shrunk to a few steps on a few examples.
 
-    The model, the task and the optimizer stay. A data source of this package that needs
-    files is replaced by embedded data with the same kind of labels, channels and image
-    size, up to `LARGEST` (some networks for 224x224 pixels need at least 67 or 75). The
-    keys in `OF_CLASSES` are then left out.
+    The model, the task and the optimizer stay. If a data source of this package needs
+    files, embedded data with the same kind of labels and the same number of channels
+    replaces it, and the keys in `OF_CLASSES` are left out. Images keep their size, up
+    to `LARGEST` pixels per side. (Some networks for 224x224 pixels need at least 67 or
+    75 pixels.)
 
     Args:
       values: the config file's values, as nested dicts.
-      name: the data source that the command line names; None if it names none.
+      name: the data source on the command line; None if the command line has no
+        `data.name`.
     """
     given = values["data"]
     source, set_name = data.source(given["name"])
@@ -58,7 +60,12 @@ def smoke(values: dict[str, Any], name: str | None = None) -> dict[str, Any]:
 
 
 def without(values: Mapping[str, Any], keys: set[str]) -> dict[str, Any]:
-    """Returns the values of a config without the keys `GROUP.KEY` in `keys`."""
+    """Returns the values of a config without some keys.
+
+    Args:
+      values: the values, as nested dicts.
+      keys: the keys to leave out, such as "model.num_classes".
+    """
     return {
         group: {k: v for k, v in given.items() if f"{group}.{k}" not in keys}
         if isinstance(given, Mapping)
@@ -68,7 +75,13 @@ def without(values: Mapping[str, Any], keys: set[str]) -> dict[str, Any]:
 
 
 def _small(size: int | tuple[int, ...], hint: Any) -> int | tuple[int, ...]:
-    """Returns the longer side, at most `LARGEST`, with the type of the config key."""
+    """Returns the image size of a smoke run: the longer side, but at most `LARGEST`.
+
+    Args:
+      size: the config's image size: one number, or a tuple.
+      hint: the type of the key `data.image_size`. The result is a tuple if this type
+        is a tuple, and otherwise a number.
+    """
     side = min(max(size) if isinstance(size, tuple) else size, LARGEST)
     plain = ranges.plain(hint)
     kinds = {typing.get_origin(kind) for kind in (plain, *typing.get_args(plain))}

@@ -21,7 +21,12 @@ from cnn_jax.weights.weight_files import Normalization, Weights
 
 
 def has_checkpoint(workdir: Path, config: Config) -> bool:
-    """Returns whether the folder has a checkpoint of a run of the config."""
+    """Returns whether a run's folder has a checkpoint.
+
+    Args:
+      workdir: the run's folder.
+      config: the run's config.
+    """
     if not (workdir / "checkpoints").is_dir():
         return False
     with reader(workdir, config) as checkpoints:
@@ -30,6 +35,10 @@ def has_checkpoint(workdir: Path, config: Config) -> bool:
 
 def reader(workdir: Path, config: Config) -> Checkpoints:
     """Opens the checkpoints in a run's folder for reading.
+
+    Args:
+      workdir: the run's folder.
+      config: the run's config. Its task defines which checkpoint is the best.
 
     Raises:
       UserError: if the folder has no checkpoints.
@@ -42,7 +51,11 @@ def reader(workdir: Path, config: Config) -> Checkpoints:
 
 
 def chosen_step(checkpoints: Checkpoints, name: str) -> int:
-    """Returns the step of the checkpoint `name`: "best", "last" or a step.
+    """Returns the number of training steps of a checkpoint.
+
+    Args:
+      checkpoints: a run's checkpoints.
+      name: "best", "last" or a number of steps.
 
     Raises:
       UserError: if there is no such checkpoint.
@@ -63,7 +76,15 @@ def chosen_step(checkpoints: Checkpoints, name: str) -> int:
 
 
 def restore(checkpoints: Checkpoints, step: int, network: setup.Network) -> Any:
-    """Returns a checkpoint's variables for evaluation, replicated on all devices."""
+    """Returns a checkpoint's variables for evaluation, replicated on all devices.
+
+    If the run keeps moving averages of its parameters, these are returned.
+
+    Args:
+      checkpoints: a run's checkpoints.
+      step: the number of training steps of the checkpoint.
+      network: the run's network.
+    """
     like = network.state_shapes
     if like.ema is not None:
         return checkpoints.restore(step, {"ema": like.ema})[0]["ema"]
@@ -73,7 +94,7 @@ def restore(checkpoints: Checkpoints, step: int, network: setup.Network) -> Any:
 def variables_of(
     workdir: Path, network: setup.Network, checkpoint: str
 ) -> tuple[int, Any]:
-    """Returns the step of a checkpoint, and its variables for evaluation.
+    """Returns a checkpoint's number of training steps and variables for evaluation.
 
     Args:
       workdir: the run's folder.
@@ -89,7 +110,7 @@ def variables_of(
 
 
 def weights(workdir: Path, checkpoint: str = "best") -> Weights:
-    """Returns the weights of a run's checkpoint, as evaluation uses them.
+    """Returns the weights that evaluation uses, from a run's checkpoint.
 
     Raises:
       UserError: if the folder holds no run, or has no such checkpoint.
@@ -108,8 +129,8 @@ def weights(workdir: Path, checkpoint: str = "best") -> Weights:
 def initial(config: Config) -> Weights:
     """Returns the weights of `config.model.init_from`, a run's folder or a file.
 
-    A file with torchvision's names that does not state its normalization is assumed
-    to come from torchvision.
+    A file with torchvision's parameter names that does not state its normalization is
+    assumed to come from torchvision.
 
     Raises:
       UserError: if the path does not exist or cannot be read.
@@ -131,8 +152,9 @@ def started(
     """Makes the network of a run that starts from `config.model.init_from`.
 
     Returns:
-      The data with the normalization that the weights expect, the network, the
-      variables from the weights, and lines for the console.
+      A tuple of four: the data set with the normalization that the weights expect, the
+      network, the variables taken from the weights, and the lines to print on the
+      console.
 
     Raises:
       UserError: as `initial` and `pretrained.fit`.
@@ -155,10 +177,13 @@ def started(
 def normalized(
     dataset: Dataset, config: Config, initial: Weights
 ) -> tuple[Dataset, str | None]:
-    """Returns the data with the normalization that the weights expect.
+    """Gives a data set the normalization that the weights expect.
+
+    A normalization set by `config.data.normalization` is kept.
 
     Returns:
-      The data, and a warning if the config sets another normalization.
+      The data set, and a warning if the config sets another normalization than the
+      weights expect; otherwise None.
     """
     expected = initial.normalization
     if expected is None or len(expected.mean) != dataset.image_shape[-1]:

@@ -1,9 +1,10 @@
 """Records and finds the user's code that a run needs.
 
-A config names code by its import path. For each import path, config.json keeps the
-folder that the code was imported from and the checksums of its files, so that later
-commands find the code. A config.json from a stranger could name any folder. Therefore a
-folder is added to the import path only if this user's own key has signed the record.
+A config names the user's code by an import path, such as `my_project.nets.Layer`. For
+each import path, config.json records the folder that the code was imported from, and
+the checksums of the code's files. So later commands find the code. A config.json from a
+stranger could name any folder. Therefore a recorded folder is added to `sys.path` only
+if the record is signed with this user's own key.
 """
 
 import contextlib
@@ -33,7 +34,8 @@ def record(config: Config, before: Mapping[str, Any] | None = None) -> dict[str,
 
     Args:
       config: the resolved config.
-      before: the content of config.json when the run began; its checksums are kept.
+      before: the content of config.json if the run resumes. The checksums in it are
+        kept, because they belong to the code that the run began with.
     """
     known = _names(before or {})
     names = {}
@@ -50,7 +52,10 @@ def record(config: Config, before: Mapping[str, Any] | None = None) -> dict[str,
 
 
 def restore(content: Mapping[str, Any], workdir: Path) -> list[str]:
-    """Makes the code that a run uses importable, and returns warnings.
+    """Makes the user's code of a run importable.
+
+    Returns a list with a warning if the code has changed since the run began, and
+    otherwise an empty list.
 
     Args:
       content: the content of the run's config.json.
@@ -80,7 +85,8 @@ def restore(content: Mapping[str, Any], workdir: Path) -> list[str]:
 def check_place(workdir: Path) -> None:
     """Raises UserError if imported user code lies in the folder of the run.
 
-    Later commands could not import it: a run's folder is never on the import path.
+    Later commands could not import the code, because a run's folder is never added to
+    `sys.path`.
     """
     place = Path(os.path.abspath(workdir))
     for name, module in list(sys.modules.items()):
@@ -93,7 +99,10 @@ def check_place(workdir: Path) -> None:
 
 
 def paths_in(config: Config) -> list[str]:
-    """Returns the import paths in a config that this process has imported, in order."""
+    """Returns the import paths in a config whose code this process has imported.
+
+    The import paths are in the order of the config's keys.
+    """
     texts = (
         text for value in config_lib.flat(config).values() for text in _texts(value)
     )
@@ -102,7 +111,7 @@ def paths_in(config: Config) -> list[str]:
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """Yields the strings in a value, lists included."""
+    """Yields the strings in a config value: a string, or a (nested) list of strings."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, list):
@@ -111,7 +120,12 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def _changed(folder: str, files: Mapping[str, str | None]) -> list[str]:
-    """Returns the files whose checksums differ from the recorded ones."""
+    """Returns the files of the user's code that have changed.
+
+    Args:
+      folder: the folder of the code.
+      files: the recorded checksum of each file, by path below the folder.
+    """
     return [
         file
         for file, known in files.items()
@@ -120,7 +134,14 @@ def _changed(folder: str, files: Mapping[str, str | None]) -> list[str]:
 
 
 def _how_to_find(name: str, folder: str | None, workdir: Path, *, signed: bool) -> str:
-    """Returns the error text for code that was not found."""
+    """Returns the error message for code that was not found.
+
+    Args:
+      name: the import path of the code.
+      folder: the recorded folder; None for an installed package.
+      workdir: the run's folder.
+      signed: whether the record is signed with this user's key.
+    """
     text = f"the run in {workdir} uses '{name}'"
     if not folder:
         return f"{text}: install the package {name.partition('.')[0]}."
@@ -134,9 +155,10 @@ def _how_to_find(name: str, folder: str | None, workdir: Path, *, signed: bool) 
 
 
 def _names(content: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Returns the record of each import path in a config.json; `{}` without records.
+    """Returns the recorded folder and checksums of each import path in a config.json.
 
-    The file may come from a stranger, so records of another form are left out.
+    Returns `{}` if nothing is recorded. The file may come from a stranger, so a record
+    of another form is left out.
     """
     code = content.get("code")
     names = code.get("names") if isinstance(code, dict) else None
@@ -153,12 +175,16 @@ def _names(content: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def _is_below(file: str) -> bool:
-    """Returns whether a relative path stays below its folder."""
+    """Returns whether a path is relative and does not leave its folder by `..`."""
     return "\0" not in file and not os.path.isabs(file) and ".." not in Path(file).parts
 
 
 def _is_signed(code: Mapping[str, Any]) -> bool:
-    """Returns whether this user's key has signed the record."""
+    """Returns whether a record is signed with this user's key.
+
+    Args:
+      code: the entry "code" of a config.json; see `record`.
+    """
     ours = _signature(code["names"])
     theirs = code.get("signature")
     return (
@@ -169,7 +195,10 @@ def _is_signed(code: Mapping[str, Any]) -> bool:
 
 
 def _signature(names: Mapping[str, Any]) -> str | None:
-    """Returns the signature of a record with the user's key; None without a key."""
+    """Returns the signature of the recorded import paths, made with the user's key.
+
+    Returns None if there is no key; see `_key`.
+    """
     key = _key()
     if key is None:
         return None
@@ -178,9 +207,9 @@ def _signature(names: Mapping[str, Any]) -> str | None:
 
 
 def _key() -> bytes | None:
-    """Returns the user's key, made on first use.
+    """Returns the user's secret key for signatures. The first call makes the key.
 
-    Returns None if the key cannot be stored, or if other users could read it.
+    Returns None if the key cannot be stored, or if other users could read the key.
     """
     with contextlib.suppress(OSError, RuntimeError):  # RuntimeError: there is no home
         path = startup.cache_folder().with_name("key")
@@ -193,7 +222,7 @@ def _key() -> bytes | None:
 
 
 def _make(path: Path) -> None:
-    """Writes a new key, unless another process has written one first."""
+    """Writes a new key into a file, unless another process has written a key first."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     temporary = path.with_name(f"key.{secrets.token_hex(8)}")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL

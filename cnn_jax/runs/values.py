@@ -13,10 +13,15 @@ from cnn_jax.core.keys import Key
 
 
 def parsed(key: str, text: str, expected: Key) -> Any:
-    """Returns the value of a text from the command line.
+    """Parses the text of a config value from the command line.
+
+    Args:
+      key: the dotted key, named in the error.
+      text: the text, such as "0.05" or "none".
+      expected: the type and the default of the key.
 
     Raises:
-      UserError: if the text is no value of the expected type.
+      UserError: if the text cannot be parsed as a value of the key's type.
     """
     alternatives = _alternatives(expected.hint)
     if text.lower() == "none" and type(None) in alternatives:
@@ -36,7 +41,14 @@ def parsed(key: str, text: str, expected: Key) -> Any:
 
 
 def checked(key: str, value: Any, hint: Any) -> Any:
-    """Returns a value of the type `hint`; converts lists to tuples, ints to floats.
+    """Returns the value of a config key with the key's type.
+
+    A list becomes a tuple. An integer becomes a float if the type is float.
+
+    Args:
+      key: the dotted key, named in the error.
+      value: the value.
+      hint: the type.
 
     Raises:
       UserError: if the value has another type.
@@ -51,9 +63,13 @@ def checked(key: str, value: Any, hint: Any) -> Any:
 
 
 def _as_type(value: Any, kind: Any) -> Any:
-    """Returns the value as `kind`, a plain type or a tuple of any length of one type.
+    """Returns a value with the type `kind`.
 
-    Every element is checked; beartype would check one element at random.
+    Every element of a tuple is checked. (beartype would check one element at random.)
+
+    Args:
+      value: the value.
+      kind: a plain type such as float, or a tuple type such as `tuple[int, ...]`.
 
     Raises:
       TypeError: if the value has another type.
@@ -71,7 +87,10 @@ def _as_type(value: Any, kind: Any) -> Any:
 
 
 def _alternatives(hint: Any) -> tuple[Any, ...]:
-    """Returns the members of a union type; otherwise the type itself."""
+    """Returns the members of a union type such as `int | None`.
+
+    For any other type, returns a tuple with this type.
+    """
     hint = ranges.plain(hint)
     union = typing.get_origin(hint) in (typing.Union, types.UnionType)
     return typing.get_args(hint) if union else (hint,)

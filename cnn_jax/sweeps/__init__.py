@@ -1,6 +1,6 @@
-"""Sweeps: the runs of an experiment's arms with several seeds, and their comparison.
+"""Sweeps: train the arms of an experiment with several seeds, and compare the arms.
 
-`experiment` reads an experiment's file and makes its runs, `local` and `on_ray` train
-them, `results` reads their results, `statistics` compares them, `report` and `plots`
-present them.
+An arm is one setting of the config. The module `experiment` reads an experiment's file
+and makes the runs. `local` and `on_ray` train the runs. `results` reads the results of
+the runs, `statistics` compares the results, and `report` and `plots` present them.
 """

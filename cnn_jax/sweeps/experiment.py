@@ -1,4 +1,4 @@
-"""Reads an experiment's file: a config, and the arms that change it."""
+"""Reads an experiment's file: a config, and arms that each change the config."""
 
 import functools
 import inspect
@@ -31,7 +31,8 @@ class Arm:
     Attributes:
       name: the arm's name.
       values: the config values that the arm sets, by dotted key.
-      against: the name of the arm that it is compared to; None if there is none.
+      against: the name of the base arm, which this arm is compared to; None if this arm
+        is not compared.
     """
 
     name: str
@@ -73,13 +74,14 @@ class Experiment:
     """The runs of a sweep, arm by arm.
 
     Attributes:
-      name: the name of the file, and its argument.
+      name: the name of the experiment's file, with the argument of `FILE.py:ARG`.
       question: the first paragraph of the file's docstring.
       command: the command that repeats the sweep.
       arms: the arms.
-      runs: the runs of all arms, without the source.
-      source: the run whose weights the others start from, or None. The command line's
-        config values do not apply to it.
+      runs: the runs of all arms, without the source run.
+      source: the source run, whose weights all other runs start from; None if the
+        experiment has no source run. The command line's config values do not apply to
+        the source run.
     """
 
     name: str
@@ -91,7 +93,11 @@ class Experiment:
 
     @property
     def grid(self) -> Grid | None:
-        """All A and all B if the arms are named `A, B` for every A and B; or None."""
+        """The names of the rows and of the columns if the arms are crossed; or None.
+
+        Arms are crossed if they are named `ROW, COLUMN`, with an arm for each pair of a
+        row and a column. An example is two optimizers, each with three learning rates.
+        """
         pairs = [arm.name.split(", ") for arm in self.arms]
         if any(len(pair) != 2 for pair in pairs):
             return None
@@ -102,7 +108,7 @@ class Experiment:
 
     @property
     def in_order(self) -> tuple[Run, ...]:
-        """All runs, beginning with the source."""
+        """All runs. The source run, if there is one, is the first."""
         return (*([self.source] if self.source else []), *self.runs)
 
 
@@ -123,10 +129,10 @@ def load(
       workdir: the sweep's folder; a run's folder is `<workdir>/<arm>/seed<k>`.
       overrides: texts of config values for all arms: `{"train.epochs": "5"}`.
       seeds: the seeds of each arm.
-      only: a regular expression that selects arms by name, together with the arms that
-        they are compared to; None selects all arms.
+      only: a regular expression that selects arms by name. The base arms of the
+        selected arms are selected too. None selects all arms.
       smoke: if True, shrinks each run to a few steps on a few embedded examples.
-      overwrite: if True, runs start again.
+      overwrite: if True, a run that is already in its folder is removed first.
 
     Raises:
       UserError: if the file is no experiment, an arm sets a key that nothing reads, or
@@ -190,8 +196,8 @@ def _run_of(
       arm: the name of the arm.
       place: the run's folder.
       given: the values that the arm, the seed and the command line set.
-      smoke: whether the run is shrunk.
-      overwrite: whether the run starts again.
+      smoke: whether the run is shrunk to a few steps on a few embedded examples.
+      overwrite: whether a run that is already in the folder is removed first.
 
     Raises:
       UserError: if the arm sets a key that nothing reads, or a value out of its range.
@@ -210,7 +216,15 @@ def _run_of(
 
 
 def _trained(spec: str, module: Any) -> str | None:
-    """Returns the argument of the config of the source run; None without one."""
+    """Returns what the experiment's function `source` returns.
+
+    The result is the argument of the source run's config, `FILE.py:ARG`. Returns None
+    if the experiment has no source run.
+
+    Args:
+      spec: the experiment's file, `PATH.py` or `PATH.py:ARG`.
+      module: the module of the file.
+    """
     if not hasattr(module, "source"):
         return None
     with config_lib.blamed(spec):
@@ -218,7 +232,10 @@ def _trained(spec: str, module: Any) -> str | None:
 
 
 def _command(spec, overrides, seeds, only, smoke) -> str:
-    """Returns the sweep's command, without flags for its folder and launcher."""
+    """Returns the command of a sweep, without the flags for the folder and launcher.
+
+    See `load` for the arguments.
+    """
     return shell_line(
         [
             *("python", "-m", "cnn_jax.sweep", f"--config={spec}"),
@@ -231,7 +248,12 @@ def _command(spec, overrides, seeds, only, smoke) -> str:
 
 
 def _arms(spec: str, module: Any) -> list[Arm]:
-    """Returns the arms of an experiment's file, checked."""
+    """Returns the arms of an experiment's file, after checking them.
+
+    Args:
+      spec: the file, `PATH.py` or `PATH.py:ARG`.
+      module: the module of the file.
+    """
     path, argument = split_recipe(spec)
     if not hasattr(module, "sweep"):
         raise UserError(
@@ -283,13 +305,19 @@ def _arms(spec: str, module: Any) -> list[Arm]:
 
 
 def _called(function: Any, argument: str) -> Any:
-    """Calls a function of the file, with the argument if it takes one."""
+    """Calls a function of the experiment's file.
+
+    The file's argument is passed if it is not empty and the function has a parameter.
+    """
     takes = bool(inspect.signature(function).parameters)
     return function(argument) if takes and argument else function()
 
 
 def _chosen(arms: Sequence[Arm], only: str | None) -> list[Arm]:
-    """Returns the arms that `only` selects, and the arms they are compared to."""
+    """Returns the arms that `only` selects, together with their base arms.
+
+    See `load` for the meaning of `only`.
+    """
     if only is None:
         return list(arms)
     try:
@@ -321,8 +349,8 @@ def incomplete(runs: Sequence[Run]) -> list[Run]:
     """Returns the runs that are not complete.
 
     Raises:
-      UserError: if a run's folder holds a run of another config, so that the arm has
-        changed; the text names the differing keys.
+      UserError: if a run's folder holds a run with another config. Then the arm has
+        changed since. The message names the differing keys.
     """
     missing = []
     for run in runs:
@@ -336,5 +364,5 @@ def incomplete(runs: Sequence[Run]) -> list[Run]:
 
 
 def shell_line(command: Sequence[str]) -> str:
-    """Returns a command as a line for a shell."""
+    """Returns a command as one line for a shell, with quotes where needed."""
     return shlex.join(command)

@@ -24,10 +24,10 @@ PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
 
 @dataclass(frozen=True)
 class Slot:
-    """A part of the machine, for one run at a time.
+    """A part of the machine that trains one run at a time: a GPU or a group of cores.
 
     Attributes:
-      cores: the processors; empty means all of them.
+      cores: the numbers of the processors; empty means all processors.
       environment: environment variables that select the accelerator.
     """
 
@@ -38,8 +38,9 @@ class Slot:
 def slots(cores_per_run: int = 1) -> list[Slot]:
     """Returns the slots of this machine.
 
-    Each GPU is a slot. A TPU is a single slot, since one process at a time can use it.
-    Without accelerators each group of `cores_per_run` processors is a slot.
+    Each GPU is a slot. All TPU devices together are a single slot, because only one
+    process at a time can use them. Without accelerators, each group of `cores_per_run`
+    processors is a slot.
 
     Raises:
       UserError: if the machine has fewer than `cores_per_run` processors.
@@ -70,9 +71,10 @@ def slots(cores_per_run: int = 1) -> list[Slot]:
 
 
 def _devices() -> tuple[str, int]:
-    """Returns the platform and the number of JAX's devices.
+    """Returns JAX's platform ("cpu", "gpu", ...) and its number of devices.
 
-    Another process asks JAX, because this one would reserve the accelerator's memory.
+    A separate process asks JAX, because a process that asks also reserves the
+    accelerator's memory.
     """
     if os.environ.get("JAX_PLATFORMS") == "cpu":
         return "cpu", 1
@@ -89,16 +91,18 @@ def _devices() -> tuple[str, int]:
 def launch(
     runs: Sequence[Run], stopped: Sequence[object], places: Sequence[Slot]
 ) -> Iterator[Event]:
-    """Trains all runs, as many at once as there are slots.
+    """Trains all runs on this machine, one run per slot at a time.
 
     Args:
       runs: the runs to train.
-      stopped: empty while the sweep goes on. When it gets an element, the current runs
-        save their state and end, and no other run is started.
+      stopped: a list that is empty while the sweep goes on. A signal handler appends
+        an element to stop the sweep. Then the current runs save their state and end,
+        and no other run is started.
       places: the slots of the machine.
 
     Yields:
-      Each run with None when it starts, and with its outcome when it ends.
+      The pair (run, None) when a run starts, and the pair (run, outcome) when the run
+      ends.
     """
     waiting, free = list(runs), list(places)
     under_way: list[tuple[Run, Slot, subprocess.Popen]] = []
@@ -143,10 +147,13 @@ def _start(run: Run, slot: Slot) -> subprocess.Popen:
 
 
 def tied(cores: Sequence[int] = ()) -> Callable[[], None]:
-    """Returns a `preexec_fn` that ties a new process to this process.
+    """Returns a `preexec_fn` for `subprocess.Popen` that ties a child to this process.
 
-    The new process runs on `cores` only. If this process dies, the new process gets
-    SIGTERM, so that it saves its state and ends.
+    The child process runs on `cores` only. If this process dies, the child process
+    receives SIGTERM, so that it saves its state and ends.
+
+    Args:
+      cores: the numbers of the processors; empty means all processors.
     """
     libc = ctypes.CDLL(None) if sys.platform == "linux" else None
     parent = os.getpid()

@@ -53,18 +53,19 @@ def launch(
 ) -> Iterator[Event]:
     """Trains all runs on the cluster.
 
-    If a worker or machine dies, its run is submitted again and resumes from its newest
-    checkpoint.
+    If a worker or a machine dies, the run is submitted again and resumes from its
+    newest checkpoint.
 
     Args:
       runs: the runs to train.
-      stopped: empty while the sweep goes on. When it gets an element, the current runs
-        save their state and end.
-      ray: the module `ray`, connected.
+      stopped: a list that is empty while the sweep goes on. A signal handler appends
+        an element to stop the sweep. Then the current runs save their state and end.
+      ray: the module `ray`, connected to the cluster.
       num_cpus, num_gpus: the CPUs and GPUs that a run requests.
 
     Yields:
-      Each run with None when it is submitted, and with its outcome when it ends.
+      The pair (run, None) when a run is submitted, and the pair (run, outcome) when
+      the run ends.
 
     Raises:
       UserError: if no machine of the cluster has so many CPUs and GPUs.
@@ -88,9 +89,14 @@ def launch(
 
 
 def train(command: Sequence[str], log: str, folder: str) -> int:
-    """Executes a run's command in a worker, and returns its exit code.
+    """Executes a run's command in a Ray worker, and returns the exit code.
 
-    If the sweep cancels it (KeyboardInterrupt), the run saves its state and ends.
+    If the sweep cancels the run (KeyboardInterrupt), the run saves its state and ends.
+
+    Args:
+      command: the command.
+      log: the file that the command's output is appended to.
+      folder: the working directory.
     """
     with open(log, "ab") as file:
         process = subprocess.Popen(
@@ -112,7 +118,12 @@ def train(command: Sequence[str], log: str, folder: str) -> int:
 
 
 def _result(ray: Any, reference: Any) -> tuple[int, str]:
-    """Returns the exit code of a run's command, and an error of Ray or ""."""
+    """Returns the exit code of a run's command, and Ray's error message or "".
+
+    Args:
+      ray: the module `ray`.
+      reference: Ray's reference to the result of `train`.
+    """
     try:
         return ray.get(reference), ""
     except (ray.exceptions.TaskCancelledError, KeyboardInterrupt):
@@ -122,7 +133,12 @@ def _result(ray: Any, reference: Any) -> tuple[int, str]:
 
 
 def _check(ray: Any, num_cpus: float, num_gpus: float) -> None:
-    """Raises UserError unless some machine has the CPUs and GPUs for a run."""
+    """Raises UserError if no machine of the cluster has enough CPUs and GPUs.
+
+    Args:
+      ray: the module `ray`, connected to the cluster.
+      num_cpus, num_gpus: the CPUs and GPUs that a run requests.
+    """
     machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     sizes = [(m.get("CPU", 0), m.get("GPU", 0)) for m in machines]
     if not any(cpus >= num_cpus and gpus >= num_gpus for cpus, gpus in sizes):

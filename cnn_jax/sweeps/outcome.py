@@ -1,4 +1,4 @@
-"""The outcome of a run, and the log of its process in the run's folder."""
+"""The outcome of a run, and the log file log.txt in the run's folder."""
 
 import re
 import signal
@@ -23,9 +23,9 @@ class Outcome:
     """The outcome of a run.
 
     Attributes:
-      status: "done", "failed", "stopped" (it can resume), "unfinished" (it is running,
-        or its process was killed together with the sweep), "unusable" (its folder is
-        damaged or holds another run) or "missing".
+      status: "done", "failed", "stopped" (the run can resume), "unfinished" (the run is
+        still running, or was killed together with the sweep), "unusable" (the run's
+        folder is damaged or holds another run) or "missing" (the run has not begun).
       reason: why a run failed or is unusable, in one line; empty otherwise.
       results: the results of a run that is done.
     """
@@ -36,7 +36,7 @@ class Outcome:
 
 
 def begin_log(run: Run) -> Path:
-    """Writes the run's command into its log, and returns the log's path."""
+    """Writes a run's command into the run's log, and returns the path of the log."""
     run.workdir.mkdir(parents=True, exist_ok=True)
     path = run.workdir / LOG
     records.check_regular(path)
@@ -45,12 +45,12 @@ def begin_log(run: Run) -> Path:
 
 
 def end_log(run: Run, code: int, error: str = "") -> Outcome:
-    """Writes the exit code into the log, and returns the outcome of the run.
+    """Writes an exit code into a run's log, and returns the outcome of the run.
 
     Args:
       run: the run.
-      code: the exit code of its process.
-      error: the launcher's error, if the launcher and not the run failed.
+      code: the exit code of the run's process.
+      error: the error of the launcher (such as Ray), if the launcher failed.
     """
     said = f"error: {error}\n" * bool(error) + f"[exit code {code}]\n"
     _append(run.workdir / LOG, said)
@@ -66,7 +66,7 @@ def _append(path: Path, text: str) -> None:
 
 
 def outcome(run: Run) -> Outcome:
-    """Returns the outcome of a run, from the files in its folder."""
+    """Returns the outcome of a run, as found from the files in the run's folder."""
     begun, problem = None, ""
     try:
         begun = run_folder.begun(run.workdir, run.config)
@@ -91,9 +91,10 @@ def outcome(run: Run) -> Outcome:
 
 
 def _logged(run: Run) -> tuple[int | None, list[str] | None]:
-    """Returns the exit code at the end of a run's log and the lines before it.
+    """Returns the exit code in the last line of a run's log, and the lines before.
 
-    Both are None without a log; the exit code is None if the log does not end with it.
+    The exit code is None if the last line has no exit code. If there is no log, both
+    results are None.
     """
     try:
         records.check_regular(run.workdir / LOG)
@@ -106,7 +107,12 @@ def _logged(run: Run) -> tuple[int | None, list[str] | None]:
 
 
 def _reason(lines: Sequence[str], code: int) -> str:
-    """Returns the reason for an exit code, from the last lines of a log."""
+    """Returns why a run failed, in one line.
+
+    Args:
+      lines: the lines of the run's log.
+      code: the exit code; negative if a signal killed the process.
+    """
     if code < 0:
         try:
             name = signal.Signals(-code).name

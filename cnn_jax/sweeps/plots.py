@@ -1,4 +1,9 @@
-"""Plots of a sweep's results."""
+"""Plots of a sweep's results.
+
+The plotting functions draw into a Matplotlib `axes`. They take the experiment, the
+results of its runs (`rows`) and a summary of each arm (`summaries`). "The metric" is
+the experiment's main metric on the test split.
+"""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,7 +23,7 @@ Draw = Callable[[Any, Experiment, Sequence[Row], Sequence["Summary"]], None]
 
 
 def by_arm(axes: Any, experiment: Experiment, rows: Sequence[Row], summaries) -> None:
-    """Plots the metric of each arm: mean, standard deviation and each seed."""
+    """Plots the metric of each arm: mean, standard deviation and single seeds."""
     metric = results.main_metric(experiment)
     for place, s in enumerate(summaries):
         values = list(results.by_seed(rows, s.arm, metric).values())
@@ -40,7 +45,10 @@ def by_arm(axes: Any, experiment: Experiment, rows: Sequence[Row], summaries) ->
 
 
 def crossed(axes: Any, experiment: Experiment, rows: Sequence[Row], summaries) -> None:
-    """Plots the metric of crossed arms: the grid's rows along x, a line per column."""
+    """Plots the metric of crossed arms, named `ROW, COLUMN`.
+
+    The rows are along the x axis. Each column is a line.
+    """
     assert experiment.grid  # callers check this
     across, lines = experiment.grid
     found = {s.arm: s for s in summaries}
@@ -65,7 +73,10 @@ def crossed(axes: Any, experiment: Experiment, rows: Sequence[Row], summaries) -
 
 
 def curves(axes: Any, experiment: Experiment, rows: Sequence[Row], summaries) -> None:
-    """Plots the metric over the steps: mean, and standard deviation as a band."""
+    """Plots the metric of each arm over the training steps.
+
+    A line shows the mean, a band shows the standard deviation.
+    """
     metric = results.main_metric(experiment)
     for place, s in enumerate(summaries):
         found = list(results.curves(rows, s.arm, metric).values())
@@ -100,7 +111,12 @@ def curves(axes: Any, experiment: Experiment, rows: Sequence[Row], summaries) ->
 
 
 def against(cost: str, label: str) -> Draw:
-    """Returns a function that plots the metric against a cost, on a log axis."""
+    """Returns a function that plots the metric against a cost, on a logarithmic axis.
+
+    Args:
+      cost: the cost, a key of `Summary.costs` such as "parameters".
+      label: the label of the axis.
+    """
 
     def draw(axes: Any, experiment: Experiment, rows: Sequence[Row], summaries) -> None:
         metric = results.main_metric(experiment)
@@ -169,7 +185,7 @@ def overview(
     the steps or, if the arms are crossed, the metric of the crossed arms.
 
     Returns:
-      The caption, and the path below the folder.
+      The caption, and the figure's path relative to `folder`.
     """
     figure, both = _figure(2, len(summaries))
     second = crossed if experiment.grid else curves
@@ -183,7 +199,12 @@ def overview(
 
 
 def _figure(columns: int, arms: int) -> tuple[Any, Sequence[Any]]:
-    """Returns a figure and its axes."""
+    """Returns a Matplotlib figure, and a list with one axes per column.
+
+    Args:
+      columns: the number of plots side by side.
+      arms: the number of arms, which determines the height.
+    """
     # Matplotlib takes half a second to import, so it is imported here.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

@@ -25,19 +25,21 @@ SHARES = ("accuracy", "iou")
 
 @dataclass(frozen=True)
 class Summary:
-    """A summary of an arm's complete runs.
+    """A summary of an arm's complete runs. An arm is compared to its base arm.
 
     Attributes:
       arm: the name of the arm.
       seeds: the number of complete runs.
       mean, deviation: the mean and the standard deviation of the metric; the deviation
         is None for a single run.
-      against: the name of the arm that it is compared to, or None.
-      difference: the difference to that arm; None without one or without common seeds.
+      against: the name of the base arm; None if there is no base arm.
+      difference: the difference between the arm and its base arm; None if there is no
+        base arm, or if the two arms have no seed in common.
       p_value: the p-value of the difference, corrected for the number of arms.
-      others: mean and standard deviation of the same metric on further splits (such as
-        shifted images), by name.
-      costs: the means of parameters, macs, examples_per_second, peak_memory_bytes.
+      others: the mean and the standard deviation of the metric on further splits, such
+        as shifted images. The keys are the metric's names on these splits.
+      costs: the arm's mean costs, with the keys "parameters", "macs",
+        "examples_per_second" and "peak_memory_bytes".
     """
 
     arm: str
@@ -52,7 +54,7 @@ class Summary:
 
 
 def summarize(experiment: Experiment, rows: Sequence[Row]) -> list[Summary]:
-    """Returns a summary per arm, in the order of the arms."""
+    """Returns a summary of each arm, in the order of the arms."""
     metric = results.main_metric(experiment)
     values = {
         arm.name: results.by_seed(rows, arm.name, metric) for arm in experiment.arms
@@ -93,7 +95,11 @@ def summarize(experiment: Experiment, rows: Sequence[Row]) -> list[Summary]:
 
 
 def write(experiment: Experiment, rows: Sequence[Row], folder: Path) -> str:
-    """Writes report.md, results.csv and the plots; returns the table as plain text."""
+    """Writes report.md, results.csv and the plots into a folder.
+
+    Returns:
+      The tables of the report as plain text.
+    """
     summaries = summarize(experiment, rows)
     results.write_csv(folder / results.CSV, rows)
     pictures = plots.write(experiment, rows, summaries, folder)
@@ -103,7 +109,14 @@ def write(experiment: Experiment, rows: Sequence[Row], folder: Path) -> str:
 
 
 def section(experiment: Experiment, rows: Sequence[Row], folder: Path) -> str:
-    """Returns the report as a section of another page, and writes its plot."""
+    """Writes a figure of the results, and returns the report as a Markdown section.
+
+    Args:
+      experiment: the experiment.
+      rows: the results of the experiment's runs.
+      folder: the folder of the page that gets the section. The figure is written below
+        this folder.
+    """
     summaries = summarize(experiment, rows)
     picture = plots.overview(experiment, rows, summaries, folder)
     return "\n\n".join(_page(experiment, rows, summaries, [picture], level=2))
@@ -116,7 +129,15 @@ def _page(
     pictures: Sequence[tuple[str, str]],
     level: int,
 ) -> list[str]:
-    """Returns the report's paragraphs; `pictures` are pairs of caption and path."""
+    """Returns the paragraphs of the report, in Markdown.
+
+    Args:
+      experiment: the experiment.
+      rows: the results of the experiment's runs.
+      summaries: the summary of each arm.
+      pictures: pairs of a caption and the path of a plot.
+      level: the level of the report's heading.
+    """
     heading = "#" * level
     parts = [
         f"{heading} {experiment.name}",
@@ -142,7 +163,10 @@ def _page(
 def _tables(
     experiment: Experiment, summaries: Sequence[Summary], format: str
 ) -> list[str]:
-    """Returns the table of arms and, if the arms are crossed, the cross table."""
+    """Returns the table of arms and, if the arms are crossed, the cross table.
+
+    `format` is a table format of `tabulate`.
+    """
     tables = [table(experiment, summaries, format)]
     if grid := experiment.grid:
         metric = results.main_metric(experiment)
@@ -153,7 +177,14 @@ def _tables(
 def cross_table(
     grid: Grid, metric: str, summaries: Sequence[Summary], format: str
 ) -> str:
-    """Returns a table of the metric with the rows and columns of the grid."""
+    """Returns a table of the metric of crossed arms, which are named `ROW, COLUMN`.
+
+    Args:
+      grid: the names of the rows and the names of the columns.
+      metric: the name of the metric.
+      summaries: the summary of each arm.
+      format: a table format of `tabulate`.
+    """
     rows, columns = grid
     found = {s.arm: _plus_minus(metric, s.mean, s.deviation) for s in summaries}
     lines = [[row, *(found[f"{row}, {column}"] for column in columns)] for row in rows]
@@ -167,7 +198,10 @@ def cross_table(
 
 
 def table(experiment: Experiment, summaries: Sequence[Summary], format: str) -> str:
-    """Returns the table of arms, one row per arm."""
+    """Returns the table of arms, with one row per arm.
+
+    `format` is a table format of `tabulate`.
+    """
     metric = results.main_metric(experiment)
     bases = list(dict.fromkeys(s.against for s in summaries if s.against))
     to = f" to {bases[0]}" if len(bases) == 1 else ""
@@ -208,7 +242,7 @@ def table(experiment: Experiment, summaries: Sequence[Summary], format: str) -> 
 
 
 def _words(experiment: Experiment, summaries: Sequence[Summary]) -> str:
-    """Returns a line per arm that says whether it differs from its base arm."""
+    """Returns a line for each arm: does the arm differ from its base arm?"""
     metric, lines = results.main_metric(experiment), []
     tests = sum(s.p_value is not None for s in summaries)
     for s in summaries:
@@ -267,7 +301,10 @@ def _conditions(experiment: Experiment, rows: Sequence[Row]) -> str:
 
 
 def _machine(workdir: Path) -> str:
-    """Returns the device and the versions of a run; "" if config.json lacks them."""
+    """Returns a text about a run's device and its versions of jax and flax.
+
+    Returns "" if the run's config.json lacks them.
+    """
     try:
         content = records.read_json(workdir / "config.json")
         versions = content["versions"]
@@ -284,7 +321,7 @@ def _is_share(metric: str) -> bool:
 
 
 def value_text(metric: str, value: float) -> str:
-    """Returns a metric's value as text."""
+    """Returns a metric's value as text, in percent for an accuracy or an IoU."""
     return f"{value:.2%}" if _is_share(metric) else f"{value:.4g}"
 
 

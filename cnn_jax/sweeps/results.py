@@ -19,7 +19,10 @@ CSV = "results.csv"
 
 @dataclass(frozen=True)
 class Row:
-    """A run, its outcome and, if it is done, its results."""
+    """A run with its outcome and its results.
+
+    The results are empty unless the run is done.
+    """
 
     run: Run
     outcome: Outcome
@@ -27,7 +30,7 @@ class Row:
 
 
 def read(experiment: Experiment) -> list[Row]:
-    """Returns a row for each run, in the experiment's order."""
+    """Returns a row for each run, in the order of the experiment's runs."""
     return [_row(run) for run in experiment.runs]
 
 
@@ -44,12 +47,18 @@ def _metric(run: Run) -> str:
 
 
 def main_metric(experiment: Experiment) -> str:
-    """Returns the metric that compares arms: the task's metric on the test split."""
+    """Returns the name of the metric that compares arms, such as "test/accuracy".
+
+    The metric is the task's main metric on the test split.
+    """
     return _metric(experiment.runs[0])
 
 
 def other_splits(rows: Sequence[Row], metric: str) -> list[str]:
-    """Returns the same metric on further splits, such as `shifted/accuracy`."""
+    """Returns the names of a metric on splits other than the test split.
+
+    For the metric "test/accuracy", a name is for example "shifted/accuracy".
+    """
     name = metric.partition("/")[2]
     found = {
         key
@@ -61,7 +70,13 @@ def other_splits(rows: Sequence[Row], metric: str) -> list[str]:
 
 
 def by_seed(rows: Sequence[Row], arm: str, key: str) -> dict[int, float]:
-    """Returns a result of an arm's complete runs, by seed."""
+    """Returns one result of each complete run of an arm, by seed.
+
+    Args:
+      rows: the rows of all runs.
+      arm: the name of the arm.
+      key: the name of the result, such as "test/accuracy".
+    """
     return {
         row.run.seed: float(row.results[key])
         for row in rows
@@ -70,10 +85,17 @@ def by_seed(rows: Sequence[Row], arm: str, key: str) -> dict[int, float]:
 
 
 def curves(rows: Sequence[Row], arm: str, key: str) -> dict[int, dict[int, float]]:
-    """Returns a metric over the steps of an arm's complete runs.
+    """Returns a metric over the training steps, for each complete run of an arm.
 
-    The form is {seed: {step: value}}. Runs with a damaged metrics.jsonl are left out;
-    see `complaints`.
+    Runs with a damaged metrics.jsonl are left out; see `complaints`.
+
+    Args:
+      rows: the rows of all runs.
+      arm: the name of the arm.
+      key: the name of the metric, such as "test/accuracy".
+
+    Returns:
+      {seed: {step: value}}.
     """
     found: dict[int, dict[int, float]] = {}
     for row in rows:
@@ -86,7 +108,10 @@ def curves(rows: Sequence[Row], arm: str, key: str) -> dict[int, dict[int, float
 
 
 def complaints(rows: Sequence[Row]) -> list[str]:
-    """Returns a line for each run that is left out of the report or of its curves."""
+    """Returns a line for each run that the report or its plot of curves leaves out.
+
+    The line says why the run is left out.
+    """
     found = []
     for row in rows:
         if row.outcome.status != "done":
@@ -98,7 +123,10 @@ def complaints(rows: Sequence[Row]) -> list[str]:
 
 
 def _logged(row: Row) -> tuple[list[dict[str, Any]], str | None]:
-    """Returns the rows of a run's metrics.jsonl, and a line about damage or None."""
+    """Returns the entries of a run's metrics.jsonl, and None.
+
+    If the file is damaged, the second result is a line that describes the damage.
+    """
     try:
         crc = row.results.get("metrics_checksum")
         return metrics_log.read(row.run.workdir, crc)
@@ -109,9 +137,10 @@ def _logged(row: Row) -> tuple[list[dict[str, Any]], str | None]:
 
 
 def write_csv(path: Path, rows: Sequence[Row]) -> None:
-    """Writes a row per run: arm, seed, status, costs and every final metric.
+    """Writes a CSV file with one row per run.
 
-    Cells of unknown values are empty.
+    The columns are the arm, the seed, the status, the costs and every final metric. The
+    cell of an unknown value is empty.
     """
     names = {key for row in rows for key, v in row.results.items() if _number(v)}
     metrics = sorted(names - {*COSTS})

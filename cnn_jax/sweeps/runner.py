@@ -1,4 +1,4 @@
-"""Runs a sweep: trains the runs, shows their progress, writes the report."""
+"""Executes a sweep: trains the runs, shows the progress, and writes the report."""
 
 import contextlib
 import fcntl
@@ -34,14 +34,15 @@ def launcher(
     num_cpus: float = 1.0,
     num_gpus: float = 0.0,
 ) -> tuple[Launch, int | None]:
-    """Returns a function that trains runs, and the number of runs it trains at a time.
+    """Returns a function that trains runs, and the number of runs trained at a time.
 
-    The number is None for Ray, which decides itself.
+    The number is None for Ray, because Ray itself decides on this number.
 
     Args:
       name: "local" or "ray".
       cores_per_run: CPU cores for each local run.
-      address: the address of a Ray cluster, HOST:PORT; None starts a local one.
+      address: the address of a Ray cluster, HOST:PORT; None starts a cluster on this
+        machine.
       num_cpus, num_gpus: the CPUs and GPUs that a run requests from Ray.
 
     Raises:
@@ -90,18 +91,22 @@ def train(
     at_once: int | None,
     done: int,
 ) -> None:
-    """Trains the runs. A failed run ends the sweep only if others start from it.
+    """Trains runs, the source run first.
+
+    The other runs start from the source run's weights, so a failed source run ends the
+    sweep. Any other failed run does not.
 
     Args:
       runs: the runs to train.
-      launch: a function that trains runs, as from `launcher`.
-      workdir: the sweep's folder, locked for one process at a time.
-      at_once: the number of runs at a time, to estimate the remaining time.
+      launch: the function that trains runs, from `launcher`.
+      workdir: the sweep's folder. The folder is locked, so that a second sweep cannot
+        use it at the same time.
+      at_once: the number of runs trained at a time, or None; see `Board`.
       done: the number of runs that were complete before.
 
     Raises:
       Stopped: if a signal ended the sweep; the current runs have saved their state.
-      UserError: if the run that the others start from failed.
+      UserError: if the source run failed.
     """
     first = [run for run in runs if run.is_source]
     rest = [run for run in runs if not run.is_source]
@@ -128,16 +133,17 @@ def train(
 
 
 def report(experiment: Experiment, workdir: Path, publish: Path | None) -> None:
-    """Writes the report and prints its table.
+    """Writes the report of a sweep, and prints the report's tables.
 
     Args:
       experiment: the experiment.
       workdir: the sweep's folder.
-      publish: a page to write the report into as a section; None for no page.
+      publish: a Markdown page that also gets the report as a section; None for no page.
 
     Raises:
-      UserError: if there is no run, or the page has no place for the section. Also,
-        after everything is written, if some runs are not complete.
+      UserError: if there is no run, or if the page has no marker lines for the section
+        (see `page_tables`). Also if some runs are not complete; the report is written
+        before this error.
     """
     rows = results.read(experiment)
     if all(row.outcome.status == "missing" for row in rows):
@@ -160,12 +166,14 @@ def report(experiment: Experiment, workdir: Path, publish: Path | None) -> None:
 class Board:
     """A display of the numbers of complete, running and failed runs and the time left.
 
-    On a terminal it is a line at the bottom; elsewhere a line for each run that ends.
+    On a terminal, the display is a line at the bottom. Elsewhere a line is printed when
+    a run ends.
 
     Args:
       done: the number of runs that were complete before.
       todo: the number of runs to train.
-      at_once: the number of runs at a time; None counts the running ones.
+      at_once: the number of runs trained at a time, to estimate the time left; None
+        takes the number of runs that are running.
     """
 
     def __init__(self, done: int, todo: int, at_once: int | None):
@@ -189,7 +197,7 @@ class Board:
         self._bar.close()
 
     def show(self, run: Run, outcome: Outcome | None) -> None:
-        """Shows that a run has started (None) or ended with an outcome."""
+        """Shows that a run has ended with an outcome, or has started (outcome None)."""
         if outcome is None:
             self._started[run.name] = time.monotonic()
             self._count()
@@ -210,7 +218,7 @@ class Board:
         tqdm.write(text, file=sys.stderr)
 
     def _count(self) -> str:
-        """Updates the counts on the display, and returns them as text."""
+        """Updates the numbers on the display, and returns them as text."""
         parts = [
             f"{self._done}/{self._total} done",
             f"{len(self._started)} running",
@@ -227,7 +235,7 @@ class Board:
 
 @contextlib.contextmanager
 def _alone(workdir: Path) -> Iterator[None]:
-    """Locks the folder, so that no other sweep trains in it."""
+    """Locks a sweep's folder, so that no other sweep trains in the folder."""
     lock = os.open(workdir, os.O_RDONLY)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -15,14 +15,14 @@ LEVEL = 0.95  # level of the confidence intervals
 
 @dataclass(frozen=True)
 class Difference:
-    """An arm's metric minus the base arm's metric, over their common seeds.
+    """The differences of an arm's metric and the base arm's metric, with equal seeds.
 
     Attributes:
-      seeds: the number of common seeds.
-      mean: the mean of the differences.
+      seeds: the number of seeds that both arms have.
+      mean: the mean over these seeds of the arm's metric minus the base arm's metric.
       low, high: the 95% confidence interval of the mean; infinite with one seed.
-      p_value: the two-sided p-value of no difference; None with one seed, or if all
-        differences are equal, since their variance is then unknown.
+      p_value: the two-sided p-value of the null hypothesis of no difference. None with
+        one seed, or if all differences are equal: their variance is then unknown.
     """
 
     seeds: int
@@ -35,7 +35,9 @@ class Difference:
 def paired_difference(
     values: Mapping[int, float], base: Mapping[int, float]
 ) -> Difference | None:
-    """Returns Student's paired t-test of two arms' metrics; None without common seeds.
+    """Returns Student's paired t-test of two arms' metrics.
+
+    The metrics are paired by seed. Returns None if the arms have no seed in common.
 
     The confidence interval is mean ± t s / sqrt(n), with s the standard deviation of
     the n differences and t the quantile of Student's distribution with n - 1 degrees of
@@ -67,9 +69,9 @@ def paired_difference(
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
     """Returns p-values corrected for multiple comparisons (Holm 1979, step-down).
 
-    If each arm with a corrected p-value below a level is called different, the
-    probability of any false claim is at most that level. None stays None, and counts as
-    no test.
+    Suppose that each arm whose corrected p-value is below a level is called different.
+    Then the probability of one or more false claims is at most this level. A p-value of
+    None stays None, and does not count as a test.
     """
     tested = sorted((p, i) for i, p in enumerate(p_values) if p is not None)
     corrected: list[float | None] = [None] * len(p_values)
