@@ -460,7 +460,10 @@ def _depthwise_filter_gradient(x, gradient, window, given):
 
 
 def _wide(x: Array) -> np.dtype:
-    """Returns the dtype of sums over `x`: float32 for half precision, else `x`'s own."""
+    """Returns the dtype for sums over `x`.
+
+    It is float32 if `x` has half precision, else the dtype of `x`.
+    """
     half = jnp.issubdtype(x.dtype, jnp.floating) and x.dtype.itemsize < 4
     return np.dtype(jnp.float32) if half else x.dtype
 
