@@ -293,7 +293,7 @@ def conv2plus1d_features(
 
         floor(t d d c_in c_out / (d d c_in + t c_out))
 
-    `kernel_size` is (t, d, d): the window over time t and over space d. With the result,
+    `kernel_size` is (t, d, d): the window t over time, d over space. With the result,
     the two parts together have as many parameters as the three-dimensional convolution
     that they replace, rounded down (Tran et al. 2018, section 3.5). With groups, c_in
     and c_out are the channels of one group, and the result is the sum over the groups.

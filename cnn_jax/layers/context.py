@@ -30,7 +30,7 @@ NOISE = 0.01
 
 
 def in_frame(size: int, rank: int) -> tuple[int, ...]:
-    """Returns `size` for height and width, and 1 for the dimensions before these two."""
+    """Returns `size` for height and width, and 1 for all dimensions before them."""
     return (1,) * (rank - 2) + (size,) * min(rank, 2)
 
 
