@@ -182,8 +182,8 @@ def convolution(x, kernel, **geometry):
 def _depthwise_convolution(x, kernel, *, strides, padding, dilation, groups):
     """Returns a depthwise convolution.
 
-    It is computed by oneDNN if possible, else as a sum over taps if the window is small
-    enough, else by XLA.
+    The convolution is computed by oneDNN if possible, else as a sum over taps if
+    `_in_taps`, else by XLA.
     """
     *window, _, features = kernel.shape
     given = {"strides": strides, "padding": padding, "dilation": dilation}

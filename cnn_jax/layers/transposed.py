@@ -45,8 +45,9 @@ def input_gradient(
 
     The input's gradient is the "full" convolution of the output's gradient with the
     flipped kernel, whose input and output channels are swapped. The stride inserts
-    zeros between the values of the output's gradient. Around these values there are
-    d(f - 1) zeros at each end, minus the padding, for a kernel size f and dilation d.
+    zeros between the values of the output's gradient. For a kernel size f and dilation
+    d there are d(f - 1) zeros, minus the padding, before the first of these values, and
+    enough zeros after the last value that the result has the given size.
 
     Args:
       gradient: gradient of the loss with respect to the output.

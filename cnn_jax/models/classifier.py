@@ -118,9 +118,10 @@ class Classifier(Network, kw_only=True):
           1 and 2).
       head_width: units of the hidden layers of "flatten_fc" and "pyramid"; None is the
         architecture's own widths or, if it has none, (4096, 4096), as in the papers.
-        For "fcn": channels of the 3x3 convolutions, each with ReLU and, in a network
-        with normalization, with normalization; None is (). For "deeplab": the channels
-        of the pyramid, then the channels of the 3x3 convolutions; None is (256, 256).
+        For "fcn": channels of the 3x3 convolutions, each with ReLU, and with
+        normalization if the network has normalization layers; None is (). For
+        "deeplab": the channels of the pyramid, then the channels of the 3x3
+        convolutions; None is (256, 256).
       head_grid: "flatten_fc" and "embedding" first average the map over a grid with
         this many cells a side, so that the network takes images of any size. 1 is
         global average pooling. None is the architecture's own grid, or no averaging.
