@@ -276,7 +276,7 @@ class Conv(ConvLike):
 
 
 class DepthwiseConv(Windowed):
-    """A convolution of each channel by itself, which makes `multiplier` maps of it.
+    """A convolution of each channel by itself, to `multiplier` maps for each channel.
 
     The layer equals a `Conv` with as many groups as channels. The maps of one channel
     are adjacent. The layer has the attributes and errors of `Conv`, without `features`.

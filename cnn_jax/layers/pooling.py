@@ -47,8 +47,8 @@ def max_pool(
 ) -> Out:
     """Returns the largest value of each window; padding is never the largest.
 
-    If `strides` is None, they equal the window, so that windows neither overlap nor
-    leave gaps.
+    If `strides` is None, the strides equal the window, so that windows neither overlap
+    nor leave gaps.
     `dilation` is the distance between two values of a window. A dilated window that
     contains only padding, which small inputs allow, gives 0, here and in the other
     poolings. With `ceil_mode` a last window may reach beyond the padded input, as in
@@ -162,7 +162,7 @@ class _Pool(Described, nn.Module):
     ceil_mode: bool = False
 
     def arguments(self) -> dict[str, Any]:
-        """Returns the values of all attributes by name, for a subclass also its own."""
+        """Returns all attributes by name, with the attributes of subclasses."""
         fields = dataclasses.fields(self)
         own = [f.name for f in fields if f.name not in ("parent", "name")]
         return {name: getattr(self, name) for name in own}
@@ -266,8 +266,8 @@ def _geometry(
 ) -> tuple[Sizes, Sizes, Sizes, Pairs, Pairs]:
     """Returns window, strides, dilation and two paddings, along each dimension.
 
-    The first padding is the given one. The second also has the values that ceil mode
-    adds at the end.
+    The first padding is the given padding. The second padding also has the values that
+    ceil mode adds at the end.
     """
     space = x.shape[1:-1]
     window, strides, given, dilation = explicit(
