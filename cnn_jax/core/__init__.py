@@ -1,1 +1,1 @@
-"""Code that every room uses: errors, names, paths, ranges of numbers, small files."""
+"""Code of all subpackages: errors, names, paths, ranges of numbers, small files."""

@@ -12,13 +12,13 @@ ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
 @contextlib.contextmanager
 def writing(what: object) -> Iterator[None]:
-    """Turns a write error of the block into a `UserError` that names the path.
+    """Turns a write error inside the `with` block into a `UserError` with the path.
 
-    The system's error for a failed write has no path. Libraries raise errors of other
-    types, but these contain the system's error text.
+    The system's error for a failed write has no path. Libraries raise their own types
+    of errors, but their messages contain the system's error text.
 
     Args:
-      what: a path, or words that end with a path.
+      what: the path for the error message, or words that end with the path.
 
     Raises:
       UserError: the disk is full or read-only, or the user has no permission.

@@ -22,7 +22,15 @@ class DataWarning(UserWarning):
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
-    """Returns the error for a name that is not in `known`, with the nearest one."""
+    """Returns the error for a name that is not in `known`.
+
+    The message suggests the most similar known name.
+
+    Args:
+      kind: the kind of the named object for the message, such as "model".
+      name: the unknown name.
+      known: the valid names.
+    """
     known = sorted(known)
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     suggestion = f" Did you mean '{near[0]}'?" if near else ""

@@ -9,7 +9,7 @@ from cnn_jax.core.errors import UserError
 
 
 def check(module: str, extra: str, what: str) -> None:
-    """Raises `UserError`, which names the extra, unless a module is installed.
+    """Raises `UserError` if a module is not installed; the error names the extra.
 
     Args:
       module: the module's name; it is not imported.

@@ -1,12 +1,15 @@
-"""The check that the parts of a run fit each other. Each part has facts and needs.
+"""The check that the parts of a run (data, model, task, ...) fit each other.
+
+A part states facts, such as the frame rate of its clips. It also states needs: the
+values of a fact that it accepts from the other parts. For example,
 
     data = Part("config.data.name=clips", {"frame rate": 12})
     task = Part("config.task.name=my.Task", {}, (Need("frame rate", {25, 30}),))
     check([data, task])
 
 raises an error: "config.task.name=my.Task takes frame rate 25 or 30, and
-config.data.name=clips has frame rate 12." Facts are identified by their names alone, so
-a user's part can add facts and needs of its own.
+config.data.name=clips has frame rate 12." A fact is identified by its name alone, so
+the user's own parts can add new facts and needs.
 """
 
 from collections.abc import Collection, Container, Iterator, Mapping, Sequence
@@ -18,13 +21,13 @@ from cnn_jax.core.errors import UserError
 
 @dataclass(frozen=True)
 class Fact:
-    """A value that a part gives, with words for errors.
+    """A value that a part states about itself, with words for error messages.
 
     Attributes:
-      value: the value that needs are compared with.
+      value: the value, which must be accepted by the needs of the other parts.
       words: the predicate of a sentence about the part: "has one label per pixel".
-      changes: for other values, the change that makes the part give them: "take
-        head=fcn".
+      changes: advice on how the user gets other values from the part, by value:
+        {"maps": "take head=fcn"}.
     """
 
     value: Any
@@ -34,13 +37,16 @@ class Fact:
 
 @dataclass(frozen=True)
 class Need:
-    """A requirement of a part. It is not checked if no part gives its fact.
+    """The values of a fact that a part accepts from the other parts.
+
+    A need is not checked if no part states the fact.
 
     Attributes:
       fact: the fact's name.
       accepted: the accepted values: a set, a `ranges.Range`, `AllBut` or `Holding`.
-      words: the predicate of a sentence about the part: "learns one label per pixel".
-      advice: the advice to the user, unless the fact's own `changes` give one.
+      words: the predicate of a sentence about the part that has this need: "learns one
+        label per pixel".
+      advice: the advice to the user if the fact's `changes` have none.
     """
 
     fact: str
@@ -81,7 +87,7 @@ class Part:
 
     Attributes:
       name: the part's name in errors, such as "config.data.name=digits".
-      gives: values, or `Fact`s, by the facts' names.
+      gives: the part's facts by name. A fact is a `Fact`, or its value alone.
       takes: the part's needs; the first one that is not met is reported.
     """
 
@@ -91,10 +97,9 @@ class Part:
 
 
 def check(parts: Sequence[Part]) -> None:
-    """Raises `UserError` unless every fact is accepted by all parts that need it.
+    """Raises `UserError` if a part states a fact that another part does not accept.
 
-    The error names the part with the need, the part that gives the fact, and what to
-    do.
+    The error names the part with the need, the part with the fact, and what to do.
     """
     for taker in parts:
         for need in taker.takes:
@@ -126,6 +131,6 @@ def _words(accepted: Container[Any]) -> str:
 
 
 def either(words: Sequence[str]) -> str:
-    """Returns the words as "a, b or c"."""
+    """Returns the words joined with commas and "or": "a, b or c"."""
     *rest, last = words
     return f"{', '.join(rest)} or {last}" if rest else last

@@ -1,8 +1,8 @@
 """The guard of imports: no module in a run's folder is imported.
 
 People share runs: a config and checkpoints. Someone who evaluates another person's run
-must not execute a `numpy.py` that came with it. This module is imported before all
-others, and imports nothing that could lie in the working directory.
+must not execute a `numpy.py` that came with the run. This module is imported before all
+other modules, and imports nothing that could lie in the working directory.
 """
 
 import os
@@ -34,10 +34,10 @@ def is_runs(content: Any) -> bool:
 
 
 def run_of(path: str) -> str | None:
-    """Returns the run's folder that is or contains the path; None if there is none.
+    """Returns the folder of the run that a path lies in; None if there is none.
 
-    Symbolic links are followed: neither the link nor its target may lie in a run's
-    folder.
+    The path may also be the run's folder itself. A symbolic link lies in a run's folder
+    if the link or its target does.
     """
     try:
         places = {os.path.abspath(path), os.path.realpath(path)}
@@ -53,13 +53,16 @@ def run_of(path: str) -> str | None:
 
 
 def is_own(path: str) -> bool:
-    """Returns whether the path lies in Python, an installed package or this one."""
+    """Returns whether the path belongs to Python, an installed package or `cnn_jax`."""
     path = os.path.normpath(path)
     return any(path.startswith(place + os.sep) for place in OWN)
 
 
 def is_users(path: str | None) -> TypeGuard[str]:
-    """Returns whether the path lies in `FOLDERS`, but not in an installed package."""
+    """Returns whether the path is code of the user.
+
+    Such a path lies in one of `FOLDERS`, but not in an installed package.
+    """
     return (
         path is not None
         and not is_own(path)
@@ -68,7 +71,7 @@ def is_users(path: str | None) -> TypeGuard[str]:
 
 
 def elsewhere(spec: ModuleSpec | None, file: str) -> str | None:
-    """Returns the file of a module if it differs from `file`; otherwise None."""
+    """Returns the path of a module's file if it differs from `file`; otherwise None."""
     if spec is None or not spec.has_location or spec.origin is None:
         return None
     same = os.path.realpath(spec.origin) == os.path.realpath(file)
@@ -78,8 +81,8 @@ def elsewhere(spec: ModuleSpec | None, file: str) -> str | None:
 def protect() -> None:
     """Removes run folders from `sys.path`, and blocks their modules from now on.
 
-    The package calls it first, because `python -m` puts the working directory first on
-    `sys.path`.
+    `cnn_jax` calls this function before its other code, because `python -m` puts the
+    working directory first on `sys.path`.
     """
     given, standard = sys.path[:], os.path.dirname(os.__file__)
     # Reading a config.json imports modules, which these folders could replace.
@@ -99,7 +102,7 @@ def protect() -> None:
 
 
 class Guard:
-    """A finder that asks Python's other finders, and refuses modules of runs."""
+    """An import finder that asks Python's other finders and refuses modules of runs."""
 
     @classmethod
     def find_spec(cls, name: str, path: Any = None, target: Any = None):
@@ -140,7 +143,13 @@ def check(name: str, spec: ModuleSpec, path: Any = None) -> None:
 
 
 def refusal(name: str, place: str, run: str) -> Exception:
-    """Returns the error for a module that lies in a run's folder."""
+    """Returns the error for a module that lies in a run's folder.
+
+    Args:
+      name: the module's name.
+      place: the module's path.
+      run: the run's folder.
+    """
     return _error(
         f"module '{name}' is not imported: {place} lies in {run}, the folder of a run, "
         "and nothing that came with a run is executed. Move your own code elsewhere."

@@ -1,4 +1,4 @@
-"""Lookup of objects by name, among the built-in ones or by an import path."""
+"""Lookup of objects by name: of built-in objects, or of objects at an import path."""
 
 import contextlib
 import difflib
@@ -22,10 +22,10 @@ FOLLOWED: set[str] = set()
 
 
 class Origin(NamedTuple):
-    """The source of an object.
+    """The source files of an object.
 
     Attributes:
-      folder: the folder from which its modules are imported, an entry of `sys.path`.
+      folder: the entry of `sys.path` from which the object's modules are imported.
       files: the SHA-256 of each source file that defines the object, by its path
         relative to the folder; None for a file that cannot be read.
     """
@@ -79,10 +79,10 @@ def is_path(name: str) -> bool:
 
 
 def origin(name: str) -> Origin:
-    """Returns the source of the object at an import path, after importing it if needed.
+    """Returns the origin of the object at an import path; imports it if needed.
 
-    Its files are the module in the path, and the modules in the same folder that define
-    the object or, for a class, its base classes.
+    The files of the origin are the module in the path, and the modules in the same
+    folder that define the object or, for a class, its base classes.
 
     Raises:
       UserError: see `find`.
@@ -99,9 +99,9 @@ def origin(name: str) -> Origin:
 
 
 def root(name: str) -> str | None:
-    """Returns the folder from which an import path is imported; None if there is none.
+    """Returns the folder that holds the module of an import path; None if none does.
 
-    No code is executed: only the module's file is searched for.
+    The folder is an entry of `sys.path`. The module is searched for, but not executed.
 
     Raises:
       UserError: the module may not be imported.
@@ -154,13 +154,14 @@ def add(folder: str | Path) -> None:
 
 @contextlib.contextmanager
 def blamed(what: str, file: str | Path = "") -> Iterator[None]:
-    """Turns an error of the block into a `UserError` that names the user's code.
+    """Turns an error inside the `with` block into a `UserError` about the user's code.
 
     The error names the file and the line, if they are known.
 
     Args:
       what: the subject of the error, such as "config file 'a.py'".
-      file: the file that `what` names. If the error is in it, it is not named again.
+      file: the file that `what` names, if any. An error in this file is reported with
+        its line alone, so that the message does not name the file twice.
     """
     try:
         yield
@@ -177,9 +178,12 @@ def blamed(what: str, file: str | Path = "") -> Iterator[None]:
 
 
 def called(kind: str, name: str) -> AbstractContextManager[None]:
-    """Returns a context that blames errors on the code at an import path.
+    """Returns a context that turns errors in a user's object into `UserError`s.
 
-    Errors of built-in objects are not changed.
+    Args:
+      kind: the kind of the object in errors, such as "model".
+      name: the object's import path. With the name of a built-in object, the context
+        does not change errors.
     """
     if is_path(name):
         return blamed(f"{kind} '{name}'")
@@ -187,7 +191,7 @@ def called(kind: str, name: str) -> AbstractContextManager[None]:
 
 
 def _walk(kind: str, name: str) -> tuple[ModuleType, Any]:
-    """Returns the module that an import path names, and the object that it leads to."""
+    """Imports the module in an import path; returns the module and the object in it."""
     top, *parts = name.split(".")
     if top in sys.stdlib_module_names:
         raise UserError(
@@ -235,7 +239,13 @@ def _import(kind: str, name: str, module: str) -> ModuleType:
 
 
 def _missing(kind: str, name: str, top: str) -> Exception:
-    """Returns the error for a module that does not exist, or lies in a run's folder."""
+    """Returns the error for a module that does not exist, or lies in a run's folder.
+
+    Args:
+      kind: the kind of the object in the error, such as "model".
+      name: the import path of the object.
+      top: the name of the missing module: the first part of the import path.
+    """
     for folder in guard.REFUSED:
         spec = PathFinder.find_spec(top, [folder])
         if spec and (run := guard.run_of(folder)):
@@ -254,7 +264,11 @@ def _bases(found: Any) -> tuple[Any, ...]:
 
 
 def _place(error: BaseException, file: str) -> tuple[str | None, int | None]:
-    """Returns the user's file and the line in which an error occurred."""
+    """Returns the user's file and the line in which an error occurred, or None twice.
+
+    Args:
+      file: a file that counts as the user's, wherever it lies; "" for none.
+    """
     if (
         isinstance(error, SyntaxError)
         and error.filename

@@ -22,8 +22,8 @@ def keywords(function: Callable) -> dict[str, Key]:
     """Returns the keyword-only parameters of a function or class, by name.
 
     Raises:
-      UserError: a parameter has no type hint, which defines the values of its key, or
-        the hints cannot be read.
+      UserError: a parameter has no type hint (the hint defines the valid values of the
+        key), or the hints cannot be read.
     """
     parameters = {
         name: parameter

@@ -17,7 +17,7 @@ LONGEST = 40  # characters of a name in a figure
 def text(name: str | os.PathLike, escaped: Sequence[str] = ESCAPED) -> str:
     r"""Returns the name as one line of valid Unicode; most names stay as they are.
 
-    Bytes that are not UTF-8 become escapes, `caf\xe9`, and so do control characters.
+    Control characters, and bytes that are not UTF-8, become escapes: `caf\xe9`.
 
     Args:
       escaped: the Unicode categories of characters that become escapes.

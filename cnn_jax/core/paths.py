@@ -68,7 +68,7 @@ def check_length(path: Path) -> None:
 
 
 def split_recipe(spec: str) -> tuple[str, str]:
-    """Returns the path and the argument ("" for none) of `PATH.py[:ARG]`."""
+    """Splits `PATH.py[:ARG]` into the path and the argument, "" if there is none."""
     if match := RECIPE.fullmatch(spec):
         return match[1], match[2] or ""
     path, _, argument = spec.partition(":")

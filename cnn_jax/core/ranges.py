@@ -86,7 +86,8 @@ def check(name: str, value: Any, hint: Any) -> None:
     """Raises `UserError` unless the numbers of `value` lie in the ranges of its hint.
 
     Args:
-      name: the setting of the value in errors, such as `config.optimizer.momentum`.
+      name: the name of the value in errors, such as `config.optimizer.momentum`.
+      hint: the type hint of the value.
     """
     for number, bounds in _numbers(value, hint):
         if number not in bounds:
@@ -102,7 +103,7 @@ def check_fields(instance: Any) -> None:
 
 
 def plain(hint: Any) -> Any:
-    """Returns the hint without ranges."""
+    """Returns a hint without its ranges: `float` for `Annotated[float, Range()]`."""
     if typing.get_origin(hint) is Annotated:
         return plain(typing.get_args(hint)[0])
     parts = typing.get_args(hint)
@@ -114,7 +115,7 @@ def plain(hint: Any) -> Any:
 
 
 def bounds_of(hint: Any) -> Iterator[Range | None]:
-    """Yields the range of each number type in a hint, None if it has no range."""
+    """Yields the range of each number type in a hint; None if the type has no range."""
     if typing.get_origin(hint) is Annotated:
         kind, *facts = typing.get_args(hint)
         found = [fact for fact in facts if isinstance(fact, Range)]
@@ -127,7 +128,7 @@ def bounds_of(hint: Any) -> Iterator[Range | None]:
 
 
 def _numbers(value: Any, hint: Any) -> Iterator[tuple[int | float, Range]]:
-    """Yields each number in a value, with its range."""
+    """Yields each number in a value, with its range according to the type hint."""
     if isinstance(value, tuple | list):
         for part in typing.get_args(hint) if _is_union(hint) else (hint,):
             if typing.get_origin(part) is tuple:

@@ -4,12 +4,16 @@ A convolution is the trilinear form
 
     T(x, w, g) = sum over n, o, k, c, f of  g[n, o, f] w[k, c, f] x[n, o s + k d, c]
 
-with one of its three arguments left open: `convolution` is T(x, w, .),
-`input_gradient` is T(., w, g) and `filter_gradient` is T(x, ., g). Each function is
-linear in both of its arguments, and its derivatives are the other two functions. So
-each one is its own primitive. Gradients of any order, forward and backward, consist of
-these three primitives. A fast lowering of a primitive speeds up every gradient, under
-`vmap`, in `scan` and in `cond`.
+of an input x, a kernel w and a gradient g. The indices are the example n, the output
+position o, the tap k of the window, the input channel c and the feature f; s is the
+stride and d the dilation. Each primitive takes two of the three arguments and returns
+the derivative of T with respect to the third: `convolution` takes x and w,
+`input_gradient` takes w and g, and `filter_gradient` takes x and g.
+
+Each primitive is linear in both of its arguments, and its derivatives are the other two
+primitives. So gradients of any order, forward and backward, consist of these three
+primitives. A fast lowering of a primitive speeds up every gradient, under `vmap`, in
+`scan` and in `cond`.
 
 Accelerators use `lax.conv_general_dilated` and its JAX gradients (`convolution_xla`);
 the CPU uses faster alternatives (`convolution_cpu`).
@@ -99,7 +103,7 @@ def filter_gradient(
 
 
 def _geometry(strides, padding, dilation, groups) -> dict[str, Any]:
-    """Returns the parameters as hashable Python integers."""
+    """Returns the parameters by name, as hashable Python integers."""
     return {
         "strides": _integers(strides),
         "padding": tuple(map(_integers, padding)),
@@ -185,13 +189,19 @@ ad.defbilinear(
 
 
 def _join_batch(x: Array, axis: int) -> Array:
-    """Merges the batch dimension at `axis` with the first one."""
+    """Merges the dimension of `vmap`, at `axis`, with the batch dimension."""
     x = jnp.moveaxis(x, axis, 0)
     return x.reshape(-1, *x.shape[2:])
 
 
 def _as_groups(x: Array, axis: int | None, many: int) -> Array:
-    """Moves (many, ..., channels), with many at `axis`, to (..., many * channels)."""
+    """Merges the dimension of `vmap` with the channels: (..., many * channels).
+
+    Args:
+      axis: the position of the dimension of `vmap`; None: the array has none and is
+        repeated.
+      many: the size of the dimension of `vmap`.
+    """
     if axis is None:
         x, axis = jnp.broadcast_to(x, (many, *x.shape)), 0
     x = jnp.moveaxis(x, axis, -2)
@@ -199,12 +209,12 @@ def _as_groups(x: Array, axis: int | None, many: int) -> Array:
 
 
 def _from_groups(x: Array, many: int) -> Array:
-    """Moves (..., many * channels) to (many, ..., channels)."""
+    """Reverses `_as_groups`: from (..., many * channels) to (many, ..., channels)."""
     return jnp.moveaxis(x.reshape(*x.shape[:-1], many, -1), -2, 0)
 
 
 def _many(arrays: Sequence[Array], axes: Sequence[int | None]) -> int:
-    """Returns the size of the mapped dimension."""
+    """Returns the size of the dimension that `vmap` maps over."""
     return next(
         array.shape[axis]
         for array, axis in zip(arrays, axes, strict=True)
@@ -213,7 +223,13 @@ def _many(arrays: Sequence[Array], axes: Sequence[int | None]) -> int:
 
 
 def _batch_maps(function: Callable, arrays, axes, **params):
-    """Maps `convolution` or `input_gradient` over a dimension of maps or kernels."""
+    """Applies `convolution` or `input_gradient` under `vmap`.
+
+    Args:
+      function: `convolution` or `input_gradient`.
+      arrays: the maps and the kernel.
+      axes: for each array the position of the dimension of `vmap`; None without one.
+    """
     (maps, kernel), (axis, kernel_axis) = arrays, axes
     many = _many(arrays, axes)
     if kernel_axis is None:
@@ -227,7 +243,12 @@ def _batch_maps(function: Callable, arrays, axes, **params):
 
 
 def _batch_filters(arrays, axes, **params):
-    """Maps `filter_gradient` over a dimension of inputs or gradients."""
+    """Applies `filter_gradient` under `vmap`.
+
+    Args:
+      arrays: the input and the gradient.
+      axes: for each array the position of the dimension of `vmap`; None without one.
+    """
     many = _many(arrays, axes)
     params["groups"] *= many
     x, gradient = (
@@ -244,12 +265,14 @@ batching.primitive_batchers[filter_gradient_p] = _batch_filters
 
 
 def multiply_accumulates(primitive: Primitive, a: Any, b: Any, out: Any) -> int:
-    """Returns the multiply-accumulates of T, whichever of its arguments is open.
+    """Returns the number of multiply-accumulates of one of the three primitives.
 
-    Each value of g is multiplied by the whole window of all channels of its group.
+    The number is the same for all three: each value of g (see the module's formula)
+    meets all taps of the window in all channels of its group.
 
     Args:
-      a, b, out: the operands and the result, or objects with their shapes.
+      a, b, out: the primitive's operands and its result, or objects with the shapes of
+        these.
     """
     kernel, gradient = {
         convolution_p: (b, out),

@@ -1,4 +1,4 @@
-"""A convolution and its two gradients on the CPU, faster than XLA's own.
+"""A convolution and its two gradients on the CPU, faster than XLA's implementations.
 
 XLA computes convolutions on the CPU with Eigen. The CPU build of jaxlib for Linux also
 contains oneDNN (https://github.com/uxlfoundation/oneDNN), the faster library that
@@ -125,24 +125,25 @@ def onednn(
 
 
 def _strings(value: Any) -> Any:
-    """Returns a nested message with all integers as strings."""
+    """Returns oneDNN's nested settings with all integers as strings."""
     if isinstance(value, dict):
         return {key: _strings(inner) for key, inner in value.items()}
     return str(value) if isinstance(value, int) else [str(inner) for inner in value]
 
 
 def _by_onednn(a: Array, b: Array) -> bool:
-    """Returns whether oneDNN can take these arrays."""
+    """Returns whether oneDNN can compute a convolution or gradient of these arrays."""
     return has_onednn() and a.dtype == jnp.float32 and 0 not in (*a.shape, *b.shape)
 
 
 def _depthwise_by_onednn(x, kernel, strides, padding, dilation) -> bool:
-    """Returns whether oneDNN surely has a kernel for this depthwise convolution.
+    """Returns whether oneDNN has a depthwise implementation for these arguments.
 
-    Otherwise oneDNN falls back to a matrix product for each channel. This nests
-    parallel loops, for which XLA's threads wait forever. oneDNN's depthwise kernels are
-    for images, for windows that fit into them, for little padding, and for a stride or
-    a dilation but not both.
+    Without one, oneDNN falls back to a matrix product for each channel. The fallback
+    nests parallel loops, for which XLA's threads wait forever. oneDNN's depthwise
+    implementations are for images, for windows that fit into the images, for little
+    padding, and for a stride or a dilation but not both. The answer is False in case of
+    doubt.
     """
     window = kernel.shape[:-2]
     out = output_size(x.shape[1:-1], window, strides, padding, dilation)
@@ -161,10 +162,10 @@ def _depthwise_by_onednn(x, kernel, strides, padding, dilation) -> bool:
 
 
 def _in_taps(channels: int, features: int, groups: int, window: Sequence[int]) -> bool:
-    """Returns whether to sum over the taps of the kernel.
+    """Returns whether to compute a convolution as a sum over the taps of its kernel.
 
-    A depthwise convolution does little more than read its maps, which XLA does well in
-    such a sum. XLA's own depthwise convolution takes 40 times as long.
+    This is faster for depthwise convolutions, which spend most of their time on reading
+    the maps: XLA's own depthwise convolution takes 40 times as long.
     """
     return groups == channels == features and math.prod(window) <= MAX_TAPS
 
@@ -179,7 +180,11 @@ def convolution(x, kernel, **geometry):
 
 
 def _depthwise_convolution(x, kernel, *, strides, padding, dilation, groups):
-    """Returns a depthwise convolution, by oneDNN or as a sum over taps if possible."""
+    """Returns a depthwise convolution.
+
+    The convolution is computed by oneDNN if possible, else as a sum over taps if
+    `_in_taps`, else by XLA.
+    """
     *window, _, features = kernel.shape
     given = {"strides": strides, "padding": padding, "dilation": dilation}
     if _depthwise_by_onednn(x, kernel, **given):
@@ -196,7 +201,8 @@ def _depthwise_convolution(x, kernel, *, strides, padding, dilation, groups):
 def input_gradient(gradient, kernel, *, size, strides, padding, dilation, groups):
     """Returns the input gradient, computed phase by phase.
 
-    With a stride s, inputs at a distance of s see the same taps and form a phase.
+    With a stride s, every s-th input value meets the same taps of the kernel. These
+    values form a phase, and their gradient is a convolution of stride 1.
     """
     *window, per_group, features = kernel.shape
     if not (
@@ -223,7 +229,7 @@ def input_gradient(gradient, kernel, *, size, strides, padding, dilation, groups
     ]
 
     def phase(parts: Sequence[_Phase]) -> Array:
-        """Returns the input gradient of one phase."""
+        """Returns the input gradient of one phase, given its part of each dimension."""
         if not all(part.taps for part in parts):
             shape = (len(gradient), *(part.size for part in parts), kernel.shape[-1])
             return jnp.zeros(shape, gradient.dtype)
@@ -238,7 +244,12 @@ def input_gradient(gradient, kernel, *, size, strides, padding, dilation, groups
         )
 
     def interleaved(parts: tuple[_Phase, ...], rest: Sequence[list[_Phase]]) -> Array:
-        """Returns the phases of all dimensions, interleaved."""
+        """Returns the gradients of several phases, interleaved to one array.
+
+        Args:
+          parts: the phase along each of the first dimensions.
+          rest: all phases along each of the remaining dimensions.
+        """
         if not rest:
             return phase(parts)
         found = [interleaved((*parts, part), rest[1:]) for part in rest[0]]
@@ -257,10 +268,10 @@ class _Phase:
     """The convolution that gives every s-th value of the input, along one dimension.
 
     Attributes:
-      size: the number of these values.
-      taps: the slice of the taps that the values see; None if they see none.
-      padding: the padding of the gradient; negative padding cuts it off.
-      dilation: the distance between two of these taps.
+      size: the number of input values in the phase.
+      taps: the slice of the kernel's taps that meet these values; None without any.
+      padding: the padding of the output's gradient; negative padding crops it.
+      dilation: the dilation of the convolution.
     """
 
     size: int
@@ -270,10 +281,18 @@ class _Phase:
 
 
 def _phases(n: int, m: int, f: int, s: int, padding, d: int) -> list[_Phase]:
-    """Returns the phases of n inputs and m outputs: f taps, stride s, dilation d.
+    """Returns the phases along one dimension of a convolution.
 
-    Tap k takes output o to input i = o s + k d - before. So inputs i = q s + p see the
-    taps with k d = p + before (modulo s), tap k at output q + (p + before - k d) / s.
+    Tap k connects output o with input i = o s + k d - before. So the inputs i = q s + p
+    of phase p meet the taps k for which k d - before - p is a multiple of s. Tap k
+    connects these inputs with the outputs o = q + (p + before - k d) / s.
+
+    Args:
+      n, m: the number of inputs and of outputs.
+      f: the number of taps.
+      s: the stride.
+      padding: the padding (before, after).
+      d: the dilation.
     """
     before, size = padding[0], -(-n // s)
     step = s // math.gcd(s, d)
@@ -331,8 +350,8 @@ def _examples_at_once(many: int, size: int) -> int:
     """Returns the number of examples for one call of `_swapped`, a divisor of `many`.
 
     `size` is the number of bytes of the maps and gradients of all `many` examples.
-    `_swapped` reads all of its examples for each tap of the window. It is fastest if
-    they fit in the processor's cache, but it needs a few examples to sum over.
+    `_swapped` reads its examples once for each tap of the window. It is fastest if the
+    examples fit in the processor's cache, but it needs a few examples to sum over.
     """
     if size <= MANY_BYTES:
         return many
@@ -342,11 +361,15 @@ def _examples_at_once(many: int, size: int) -> int:
 
 
 def _swapped(x, gradient, window, groups, given):
-    """Returns the `filter_gradient` as a convolution with examples as channels.
+    """Returns the `filter_gradient`, computed as a convolution that sums over examples.
 
-    The convolution moves the gradient over the maps, at as many positions as the window
-    has taps. Stride and dilation are swapped. Values at the end that no window reached
-    are cut off.
+    Examples take the role of input channels. The convolution moves the gradient over
+    the maps, to as many positions as the window has taps. Its stride is the dilation of
+    the original convolution, and its dilation is the original stride. Values at the end
+    of the maps that no window reached are cut off.
+
+    Args:
+      given: strides, padding and dilation of the original convolution, by name.
     """
     many, *size, channels = x.shape
     around = [
@@ -379,10 +402,13 @@ def _swapped(x, gradient, window, groups, given):
 
 
 def _plane_by_plane(x, gradient, window, groups, given):
-    """Returns the `filter_gradient`, computed for each plane of the window.
+    """Returns the `filter_gradient` of a three-dimensional window, plane by plane.
 
-    The planes of the maps under a plane of the window, and the planes of the gradient,
-    count as additional examples.
+    Each plane of the window is the two-dimensional window of a convolution over planes
+    of the maps. The planes of the maps and of the gradient count as its examples.
+
+    Args:
+      given: strides, padding and dilation of the convolution, by name.
     """
     first = {key: values[:1] for key, values in given.items()}
     rest = {key: values[1:] for key, values in given.items()}
@@ -405,17 +431,21 @@ def _written(x: Array) -> Array:
     """Returns `x` as an array that is written to memory.
 
     XLA's CPU compiler repeats cheap computations in every operation that reads their
-    result. In a loop that transposes, whose order of access is the worst one, this
-    takes ten times as long. XLA does not look through a condition. The condition here
-    is always true, but XLA cannot see this. (On the CPU, XLA ignores
-    `lax.optimization_barrier`.)
+    result. A loop that transposes reads memory in the worst order; with the repeated
+    computations it takes ten times as long. XLA does not repeat computations across a
+    conditional. The condition here is always true, but XLA cannot know this. (On the
+    CPU, XLA ignores `lax.optimization_barrier`.)
     """
     bits = lax.bitcast_convert_type(x[(0,) * x.ndim], jnp.int32)
     return lax.cond(((bits | 1) & 1) == 1, lambda x: x, jnp.zeros_like, x)
 
 
 def _depthwise_filter_gradient(x, gradient, window, given):
-    """Returns the gradient of a depthwise kernel; reads the maps once for all taps."""
+    """Returns the gradient of a depthwise kernel; reads the maps once for all taps.
+
+    Args:
+      given: strides, padding and dilation of the convolution, by name.
+    """
     taps = _taps(x, gradient.shape[1:-1], window, **given)
     products = [tap.astype(_wide(x)) * gradient for tap in taps]
     zeros = [jnp.zeros((), _wide(x))] * len(products)
@@ -430,15 +460,19 @@ def _depthwise_filter_gradient(x, gradient, window, given):
 
 
 def _wide(x: Array) -> np.dtype:
-    """Returns the dtype of sums over `x`: float32 for half precision, else its own."""
+    """Returns the dtype for sums over `x`.
+
+    It is float32 if `x` has half precision, else the dtype of `x`.
+    """
     half = jnp.issubdtype(x.dtype, jnp.floating) and x.dtype.itemsize < 4
     return np.dtype(jnp.float32) if half else x.dtype
 
 
 def _taps(x, size, window, strides, padding, dilation) -> list[Array]:
-    """Returns the values that each tap of the kernel sees: maps of the output's size.
+    """Returns for each tap of the kernel the values that the tap is multiplied by.
 
-    If the window has fewer dimensions than the maps, it covers their first ones.
+    The values of a tap are maps of the output's spatial `size`. A window with fewer
+    dimensions than the maps covers the first spatial dimensions.
     """
     rest = (slice(None),) * (x.ndim - 1 - len(window))
     pairs = [(0, 0, 0), *((*pair, 0) for pair in padding), *((0, 0, 0) for _ in rest)]

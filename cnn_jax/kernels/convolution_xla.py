@@ -21,7 +21,7 @@ RANKS = tuple(LAYOUTS)
 def output_size(
     size: Sequence[int], window: Sequence[int], strides, padding, dilation
 ) -> Sizes:
-    """Returns the spatial size of the output."""
+    """Returns the spatial size of a convolution's output."""
     return tuple(
         (n + before + after - d * (f - 1) - 1) // s + 1
         for n, f, s, (before, after), d in zip(
@@ -45,7 +45,7 @@ def convolution(x, kernel, *, strides, padding, dilation, groups):
 
 
 def without_negative(x: Array, padding: Pairs) -> tuple[Array, Pairs]:
-    """Returns `x`, cropped by the negative padding, and the padding that remains.
+    """Returns `x` cropped by the negative padding, and the padding still to be applied.
 
     With negative padding on one side and positive padding on the other, XLA's
     convolution on the CPU reads memory beyond the image.

@@ -2,8 +2,8 @@
 
 On the CPU, XLA's gradient of `reduce_window` (`select_and_scatter`) takes up to thirty
 times as long as one pass over the taps of the window, and `reduce_window` itself twice
-as long. XLA may even compute it again for every value of a following matrix product. So
-on the CPU, maxima of floating-point numbers are computed tap by tap
+as long. XLA may even compute the `reduce_window` again for every value of a following
+matrix product. So on the CPU, maxima of floating-point numbers are computed tap by tap
 (docs/measured/cpu.md).
 """
 
@@ -54,7 +54,10 @@ def _spelled_out(x, window, strides, dilation, padding):
 
 @_spelled_out.defjvp
 def _derivative(window, strides, dilation, padding, primals, tangents):
-    """Returns the maxima, and the tangents of the values that are the maxima."""
+    """Returns the maxima and their tangents, for `jax.jvp` of `_spelled_out`.
+
+    The tangent of a maximum is the tangent of the input value that is the maximum.
+    """
     (x,), (dx,) = primals, tangents
     geometry = (window, strides, dilation, padding)
     y, place = _first_largest(_taps(x, -jnp.inf, *geometry))
@@ -65,7 +68,7 @@ def _derivative(window, strides, dilation, padding, primals, tangents):
 
 
 def _first_largest(places: Sequence[Array]) -> tuple[Array, Array]:
-    """Returns the largest value over arrays, and the index of its first array."""
+    """Returns the elementwise maximum, and the index of the first array that has it."""
     y, *rest = places
     place = jnp.zeros(y.shape, jnp.int8)
     for i, tap in enumerate(rest, start=1):
@@ -76,7 +79,7 @@ def _first_largest(places: Sequence[Array]) -> tuple[Array, Array]:
 
 
 def _taps(x, fill, window, strides, dilation, padding):
-    """Returns the taps of `x`, padded with `fill`."""
+    """Returns the `windows.taps` of `x`, after padding `x` with `fill`."""
     x = jnp.pad(x, [(0, 0), *padding, (0, 0)], constant_values=fill)
     return taps(x, window, strides, dilation)
 

@@ -19,10 +19,10 @@ def taps(
     strides: Sequence[int],
     dilation: Sequence[int],
 ) -> list[Real[Array, "batch *out channels"]]:
-    """Returns, for each tap of the window in row-major order, the values under it.
+    """Returns the values under each tap, for every position of the window.
 
-    `x` is already padded. Each tap is one slice of the whole input, so its gradient is
-    cheap.
+    The taps of the window are in row-major order. `x` is already padded. The values of
+    a tap are one slice of the whole input, so the gradient is cheap.
     """
     found = []
     for places in itertools.product(*(range(f) for f in window)):
@@ -45,9 +45,11 @@ def reduce_windows(
     dilation: Sequence[int],
     pairs: Pairs,
 ) -> Array:
-    """Returns `operation` over each window of (batch, *space, channels).
+    """Reduces each window of (batch, *space, channels) to one value by `operation`.
 
-    The maps are padded with `start`.
+    Args:
+      start: the neutral value of `operation`, with which the maps are also padded.
+      pairs: the padding (before, after) of each spatial dimension.
     """
     if all(d == 1 for d in dilation):
         return lax.reduce_window(

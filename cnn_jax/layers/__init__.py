@@ -1,13 +1,14 @@
 """Layers: linen modules, channels last; each file defines one family.
 
 Parameters and statistics are float32. Layers with parameters (convolutions, `Dense`,
-normalizations) and `FilterBank` compute and return their `dtype`, except that
-statistics are never reduced below float32. A `dtype` of None promotes the input with
-the parameters: float32 for bfloat16 and integers too, float64 only for float64.
+normalizations) and `FilterBank` compute in their attribute `dtype` and return this
+dtype, except that statistics are never reduced below float32. If `dtype` is None, the
+layer computes in float64 for float64 inputs, and in float32 for all other inputs,
+including bfloat16 and integers.
 
 Layers without parameters (pooling, dropout, `LocalResponseNorm`, activations) and
 `SqueezeExcitation` keep the dtype of their input; they accumulate sums in float32. For
-integers, maxima are integers; means, norms and filters are float32.
+integer inputs, maxima are integers; means, norms and filters are float32.
 """
 
 from cnn_jax.layers.activation import ACTIVATIONS, activation

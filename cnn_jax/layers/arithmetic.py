@@ -1,7 +1,8 @@
 """The arithmetic of convolutional layers: output sizes, parameters, operations.
 
-Notation of the docstrings: n input size, f kernel size, s stride, d dilation,
-p zeros added at each end, g groups, c_in and c_out channels.
+Notation of the docstrings: n is the input size, f the kernel size, s the stride, d the
+dilation, p the number of zeros added at each end, and g the number of groups. c_in and
+c_out are input and output channels; h and w are height and width of the maps.
 """
 
 import math
@@ -51,9 +52,13 @@ def output_size(
 def same_padding(
     size: int, kernel_size: int, *, stride: int = 1, dilation: int = 1
 ) -> tuple[int, int]:
-    """Returns zeros (before, after) for an output of ceil(n / s), as in TensorFlow.
+    """Returns the padding (before, after) of TensorFlow's "SAME".
 
-    max((ceil(n / s) - 1) s + d(f - 1) + 1 - n, 0); an odd zero goes to the end.
+    With this padding the output has ceil(n / s) values. The number of zeros is
+
+        max((ceil(n / s) - 1) s + d(f - 1) + 1 - n, 0)
+
+    Half of the zeros go to each end; if their number is odd, the end gets one more.
     """
     outputs = -(-size // stride)
     needed = (outputs - 1) * stride + dilation * (kernel_size - 1) + 1
@@ -74,9 +79,9 @@ def transposed_output_size(
 
         (n - 1) s - 2p + d(f - 1) + output_padding + 1
 
-    A convolution with equal stride, padding and dilation turns this length back into n.
-    It does so for s different lengths. With `output_padding` 0 the result is the
-    shortest of them; `output_padding` up to s - 1 gives the others.
+    A convolution with the same stride, padding and dilation turns an input of this
+    length into an output of length n. There are s such lengths. An `output_padding` of
+    0 gives the shortest length; values from 1 to s - 1 give the others.
 
     Raises:
       UserError: the output would be empty.
@@ -100,7 +105,7 @@ def conv_parameters(
     groups: int = 1,
     use_bias: bool = True,
 ) -> int:
-    """Returns the trainable parameters: f * f * c_in / g * c_out + c_out."""
+    """Counts the parameters of a convolution: f * f * c_in / g * c_out + c_out."""
     weights = math.prod(kernel_size) * (in_features // groups) * features
     return weights + features * use_bias
 
@@ -113,7 +118,7 @@ def conv_macs(
     *,
     groups: int = 1,
 ) -> int:
-    """Returns the multiply-accumulates of a convolution on one example.
+    """Counts the multiply-accumulates of a convolution on one example.
 
         h_out * w_out * f * f * c_in / g * c_out
 
@@ -134,7 +139,7 @@ def transposed_macs(
     *,
     groups: int = 1,
 ) -> int:
-    """Returns the multiply-accumulates of a transposed convolution on one example.
+    """Counts the multiply-accumulates of a transposed convolution on one example.
 
         h_in * w_in * f * f * c_in / g * c_out
 
@@ -151,9 +156,11 @@ def depthwise_parameters(
     multiplier: int = 1,
     use_bias: bool = True,
 ) -> int:
-    """Returns the trainable parameters of a depthwise convolution, m maps per channel.
+    """Counts the trainable parameters of a depthwise convolution.
 
-    f * f * c_in * m + c_in * m
+        f * f * c_in * m + c_in * m
+
+    m is the `multiplier`, the number of maps that are made of each channel.
     """
     features = in_features * multiplier
     return conv_parameters(
@@ -168,9 +175,11 @@ def depthwise_macs(
     *,
     multiplier: int = 1,
 ) -> int:
-    """Returns the multiply-accumulates of a depthwise convolution on one example.
+    """Counts the multiply-accumulates of a depthwise convolution on one example.
 
-    h_out * w_out * f * f * c_in * m
+        h_out * w_out * f * f * c_in * m
+
+    m is the `multiplier`, the number of maps that are made of each channel.
     """
     features = in_features * multiplier
     return conv_macs(
@@ -187,11 +196,12 @@ def separable_parameters(
     multiplier: int = 1,
     use_bias: bool = True,
 ) -> int:
-    """Returns the trainable parameters of a depthwise and then a 1x1 convolution.
+    """Counts the trainable parameters of a depthwise and then a 1x1 convolution.
 
         f * f * c_in * m + c_in * m / g * c_out + c_out
 
-    A window of 1 needs only the 1x1 convolution, with c_in input channels.
+    m is the `multiplier` of the depthwise convolution. If the window is 1, there is no
+    depthwise convolution, and the 1x1 convolution has c_in input channels.
     """
     first = 0
     if math.prod(kernel_size) > 1:
@@ -213,9 +223,11 @@ def separable_macs(
     groups: int = 1,
     multiplier: int = 1,
 ) -> int:
-    """Returns the multiply-accumulates of a depthwise and then a 1x1 convolution.
+    """Counts the multiply-accumulates of a depthwise and then a 1x1 convolution.
 
-    h_out * w_out * (f * f * c_in * m + c_in * m / g * c_out)
+        h_out * w_out * (f * f * c_in * m + c_in * m / g * c_out)
+
+    m is the `multiplier` of the depthwise convolution.
     """
     return math.prod(output_shape) * separable_parameters(
         kernel_size,
@@ -235,11 +247,12 @@ def flattened_parameters(
     groups: int = 1,
     use_bias: bool = True,
 ) -> int:
-    """Returns the trainable parameters of a flattened convolution.
+    """Counts the trainable parameters of a flattened convolution.
 
         (c_in / g + f + f) * c_out + 3 c_out
 
-    for two dimensions. A dimension with a window of 1 adds neither f nor a bias.
+    This is the formula for two dimensions. A dimension with a window of 1 adds neither
+    an f nor a bias.
     """
     along = [f for f in kernel_size if f > 1]
     weights = in_features // groups + sum(along)
@@ -255,12 +268,13 @@ def flattened_macs(
     *,
     groups: int = 1,
 ) -> int:
-    """Returns the multiply-accumulates of a flattened convolution on one example.
+    """Counts the multiply-accumulates of a flattened convolution on one example.
 
         (h_in * w_in * c_in / g + h_out * w_in * f + h_out * w_out * f) * c_out
 
-    for two dimensions, in the order of its parts. A dimension with a window of 1 takes
-    its stride in the first part.
+    This is the formula for two dimensions. Its terms are the layer's convolutions in
+    order: over the channels, the height and the width. The stride of a dimension with a
+    window of 1 is in the convolution over the channels.
     """
     parts = list(zip(input_shape, output_shape, kernel_size, strict=True))
     sizes = [after if f == 1 else before for before, after, f in parts]
@@ -275,12 +289,14 @@ def flattened_macs(
 def conv2plus1d_features(
     kernel_size: Sequence[int], in_features: int, features: int, *, groups: int = 1
 ) -> int:
-    """Returns the channels between the two parts of a (2+1)D convolution (time first).
+    """Returns the number of channels between the two parts of a (2+1)D convolution.
 
         floor(t d d c_in c_out / (d d c_in + t c_out))
 
-    for each group. With these, the two parts have as many parameters as the whole
-    convolution (Tran et al. 2018, section 3.5).
+    `kernel_size` is (t, d, d): the window t over time, d over space. With the result,
+    the two parts together have as many parameters as the three-dimensional convolution
+    that they replace, rounded down (Tran et al. 2018, section 3.5). With groups, c_in
+    and c_out are the channels of one group, and the result is the sum over the groups.
     """
     time, *space = kernel_size
     area = math.prod(space)
@@ -296,13 +312,14 @@ def conv2plus1d_parameters(
     groups: int = 1,
     mid_features: int | None = None,
 ) -> int:
-    """Returns the trainable parameters of a (2+1)D convolution, m channels in between.
+    """Counts the trainable parameters of a (2+1)D convolution.
 
         d d c_in m / g + t m c_out / g
 
-    There are no biases, and the normalization in between is not counted. If
-    `mid_features` is None, m is `conv2plus1d_features`. A convolution with a window of
-    1 over time or space is not split.
+    t is the window over time and d the window over space. m is `mid_features`, the
+    number of channels between the two parts; None is `conv2plus1d_features`. There are
+    no biases, and the normalization between the parts is not counted. A convolution
+    with a window of 1 over time or space is not split.
     """
     return sum(
         conv_parameters(window, before, after, groups=groups, use_bias=False)
@@ -322,11 +339,11 @@ def conv2plus1d_macs(
     groups: int = 1,
     mid_features: int | None = None,
 ) -> int:
-    """Returns the multiply-accumulates of a (2+1)D convolution on one example.
+    """Counts the multiply-accumulates of a (2+1)D convolution on one example.
 
         t_in * h_out * w_out * d d c_in m / g + t_out * h_out * w_out * t m c_out / g
 
-    `conv2plus1d_parameters` explains m.
+    `conv2plus1d_parameters` explains t, d and m.
     """
     parts = _conv2plus1d(kernel_size, in_features, features, groups, mid_features)
     shapes = [(input_shape[0], *output_shape[1:]), tuple(output_shape)][-len(parts) :]
@@ -337,7 +354,7 @@ def conv2plus1d_macs(
 
 
 def _conv2plus1d(kernel_size, in_features, features, groups, mid_features):
-    """Returns window, input and output channels of each part."""
+    """Returns (window, input channels, output channels) of each part of the layer."""
     time, *space = kernel_size
     if time == 1 or math.prod(space) == 1:
         return [(tuple(kernel_size), in_features, features)]
@@ -360,11 +377,12 @@ def locally_connected_parameters(
     groups: int = 1,
     use_bias: bool = True,
 ) -> int:
-    """Returns the trainable parameters of a locally connected layer.
+    """Counts the trainable parameters of a locally connected layer.
 
         h_out * w_out * (f * f * c_in / g * c_out + c_out)
 
-    Its kernel is not shared over space. `conv_macs` counts its multiply-accumulates.
+    Each output position has its own kernel. `conv_macs` counts the multiply-accumulates
+    of the layer.
     """
     return math.prod(output_shape) * conv_parameters(
         kernel_size, in_features, features, groups=groups, use_bias=use_bias
@@ -372,10 +390,10 @@ def locally_connected_parameters(
 
 
 def dense_parameters(in_features: int, features: int, *, use_bias: bool = True) -> int:
-    """Returns the parameters of a fully connected layer: c_in * c_out + c_out."""
+    """Counts the parameters of a fully connected layer: c_in * c_out + c_out."""
     return in_features * features + features * use_bias
 
 
 def dense_macs(in_features: int, features: int) -> int:
-    """Returns the multiply-accumulates of a fully connected layer on one vector."""
+    """Counts the multiply-accumulates of a fully connected layer on one vector."""
     return in_features * features

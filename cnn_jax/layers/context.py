@@ -1,6 +1,6 @@
-"""Context modules: dilated convolutions that see a pixel's surroundings at full size.
+"""Context modules: dilated convolutions that see a large area around each pixel.
 
-For clips, all windows lie within one frame.
+The modules keep the size of the map. For clips, all windows lie within one frame.
 """
 
 from collections.abc import Sequence
@@ -30,18 +30,22 @@ NOISE = 0.01
 
 
 def in_frame(size: int, rank: int) -> tuple[int, ...]:
-    """Returns `size` along height and width, and 1 along dimensions before them."""
+    """Returns `size` for height and width, and 1 for all dimensions before them."""
     return (1,) * (rank - 2) + (size,) * min(rank, 2)
 
 
 def identity(channels: int, noise: float = 0.0) -> initializers.Init:
     """Returns an initializer of kernels that pass maps on unchanged.
 
-    Yu and Koltun 2016, equations 4 and 5: the module's input has C = `channels`. Each
-    layer's channels form C groups of equal size, one for each channel of the input. In
-    the middle of the window, the weight is C / c_out if the input and the output
-    channel belong to the same group, so that the sum of a group is kept. All other
-    weights are normal with a standard deviation of `noise` times C / c_out.
+    Yu and Koltun 2016, equations 4 and 5: the module's input has C channels. The c_out
+    channels of each layer form C groups of equal size, one for each channel of the
+    module's input. In the middle of the window, the weight is C / c_out if the input
+    and the output channel belong to the same group, so that the sum of a group is kept.
+    All other weights are random.
+
+    Args:
+      channels: the number C.
+      noise: the standard deviation of the random weights, times c_out / C.
     """
 
     def init(key: Any, shape: Sequence[int], dtype: DTypeLike = jnp.float32) -> Array:

@@ -43,7 +43,7 @@ def convolve(
 ) -> Float[Array, "batch *out features"]:
     """Returns the convolution (cross-correlation) of `x` with `kernel`.
 
-    Only `kernels.convolution` chooses how a backend computes it.
+    `kernels.convolution` chooses how a backend computes the convolution.
     """
     return convolution.convolution(
         x, kernel, strides=strides, padding=padding, dilation=dilation, groups=groups
@@ -51,9 +51,10 @@ def convolve(
 
 
 def computation_dtype(dtype: DTypeLike | None, x: Array) -> DTypeLike:
-    """Returns `dtype`, or for None float32, or float64 if `x` is float64.
+    """Returns the dtype in which a layer computes its output from `x`.
 
-    Linen's layers promote the parameters' float32 in the same way.
+    The result is `dtype`. If `dtype` is None, the result is float64 for a float64 `x`
+    and float32 for any other `x`, as in linen's layers with float32 parameters.
     """
     return dtype or jnp.promote_types(x.dtype, jnp.float32)
 
@@ -61,7 +62,7 @@ def computation_dtype(dtype: DTypeLike | None, x: Array) -> DTypeLike:
 class Windowed(Described, nn.Module):
     """The base class of layers with a spatial kernel.
 
-    Subclasses have the attributes of `Conv` that the methods here read.
+    The methods read attributes of `Conv`, which subclasses must have.
     """
 
     # The number of dimensions of a kernel whose size is one integer.
@@ -175,9 +176,12 @@ class Windowed(Described, nn.Module):
     def explain_as(
         self, kind: str, in_shape: Shape, out_shape: Shape, places: Shape = ()
     ) -> tuple[str, str]:
-        """Returns the explanation of a convolution of this kind.
+        """Returns the explanation of a convolution; see `Described.explain`.
 
-        There is one kernel for each of `places` (locally connected layers).
+        Args:
+          kind: the kind of the layer, such as "Depthwise Convolution".
+          places: the spatial size of the output, if each output pixel has its own
+            kernel (locally connected layers); () if all pixels share one kernel.
         """
         dimensions = formulas.geometry(
             in_shape[:-1], self.window, self.strides, self.padding, self.dilation
@@ -201,7 +205,13 @@ class Windowed(Described, nn.Module):
         out_shape: Shape,
         places: Shape = (),
     ) -> tuple[str, str]:
-        """Returns how `summary` explains the layer: its kind, and the formulas."""
+        """Returns the explanation of a layer from its parts; see `Described.explain`.
+
+        Args:
+          kind, places: see `explain_as`.
+          attributes: the text about stride, padding and dilation.
+          sizes: the formulas of the output size, as text.
+        """
         channels, features = in_shape[-1], out_shape[-1]
         groups, window = self.groups_of(channels), formulas.by(self.window)
         words = [f"{features} filters of {window}", attributes]
@@ -225,8 +235,8 @@ class Windowed(Described, nn.Module):
 class ConvLike(Windowed):
     """The base class of layers that can replace a `Conv`.
 
-    They have the attributes of `Conv` in the same order, so that a network's `conv` can
-    be a partial of any of them.
+    Subclasses have the attributes of `Conv` in the same order, so that a network's
+    `conv` can be a partial of any subclass.
     """
 
     features: int
@@ -266,10 +276,10 @@ class Conv(ConvLike):
 
 
 class DepthwiseConv(Windowed):
-    """A convolution of each channel by itself, to `multiplier` maps.
+    """A convolution of each channel by itself, to `multiplier` maps for each channel.
 
-    It equals a `Conv` with as many groups as channels. The maps of one channel are
-    adjacent. The layer has the attributes and errors of `Conv`, without `features`.
+    The layer equals a `Conv` with as many groups as channels. The maps of one channel
+    are adjacent. The layer has the attributes and errors of `Conv`, without `features`.
     """
 
     kernel_size: Size

@@ -14,9 +14,9 @@ Out = Float[Array, "batch *out features"]
 def coordinates(space: Shape, *, radius: bool = False) -> Float[Array, "*space axes"]:
     """Returns the coordinates of each pixel along each dimension.
 
-    They run from -1 at the first pixel to 1 at the last one, and are 0 if there is only
-    one pixel. With `radius` another channel holds the distance from the center, the
-    square root of the sum of the squares.
+    A coordinate runs from -1 at the first pixel to 1 at the last pixel, and is 0 if
+    there is only one pixel. With `radius`, another channel holds the distance from the
+    center: the square root of the sum of the squared coordinates.
     """
     lines = [jnp.linspace(-1, 1, n) if n > 1 else jnp.zeros(1) for n in space]
     axes = jnp.stack(jnp.meshgrid(*lines, indexing="ij"), axis=-1)
@@ -31,8 +31,8 @@ class CoordConv(ConvLike):
     Liu et al. 2018, "An Intriguing Failing of Convolutional Neural Networks and the
     CoordConv Solution". The `coordinates` are additional input channels after the
     channels of the input, so the layer can depend on the position or learn to ignore
-    it. Groups split the channels of both together. The layer also has the parameters,
-    attributes and errors of `Conv`.
+    the position. `groups` splits the channels of the input and the coordinates
+    together. The layer also has the parameters, attributes and errors of `Conv`.
 
     Attributes:
       radius: add the distance from the center as another channel.

@@ -12,7 +12,7 @@ from cnn_jax.layers.described import Described, Shape
 
 
 class FullyConnected(Described):
-    """A mixin with the multiply-accumulates of a product of vectors with a matrix."""
+    """A mixin that states the multiply-accumulates of a fully connected layer."""
 
     def macs(self, in_shape: Shape, out_shape: Shape) -> int:
         vectors = math.prod(out_shape[:-1])

@@ -21,21 +21,24 @@ class Described:
             def explain(self, in_shape, out_shape):
                 return "Scale", f"one factor for each of {in_shape[-1]} channels"
 
-    Both methods are called outside of `apply`. They read attributes, never parameters,
-    and `nn.nowrap` keeps linen from treating them as steps of the network. Shapes are
-    those of one example, without the batch dimension. A layer without this mixin works
-    too: its multiply-accumulates are counted from the traced program.
+    Both methods are called outside of `apply`. They may read attributes of the layer,
+    but no parameters. `nn.nowrap` keeps linen from treating the methods as steps of the
+    network. `in_shape` and `out_shape` are the shapes of one example, without the batch
+    dimension. A layer without this mixin works too: its multiply-accumulates are
+    counted from the traced program.
     """
 
     def macs(self, in_shape: Shape, out_shape: Shape) -> int:
         """Returns the multiply-accumulates on one example.
 
         By the convention of the literature, only convolutions and fully connected
-        layers have any: normalization can be folded into the preceding convolution.
+        layers count. Normalization counts as zero, because it can be folded into the
+        preceding convolution.
         """
         return 0
 
     def explain(self, in_shape: Shape, out_shape: Shape) -> tuple[str, str]:
-        """Returns the layer's kind, "Convolution (3x3)", and attributes with
-        formulas."""
+        """Returns the layer's kind, such as "Convolution (3x3)", and a text with the
+        layer's attributes and formulas.
+        """
         return type(self).__name__, ""

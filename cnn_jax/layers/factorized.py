@@ -1,7 +1,7 @@
 """Convolutions split into smaller ones, with fewer parameters and operations.
 
-All can replace a `Conv`: they have its attributes, so that a network's `conv` can be a
-partial of any of them.
+Each of these layers can replace a `Conv`. It has the attributes of `Conv`, so that a
+network's `conv` can be a partial of the layer.
 """
 
 from collections.abc import Callable
@@ -24,12 +24,12 @@ Out = Float[Array, "batch *out features"]
 
 
 class SeparableConv(ConvLike):
-    """A depthwise convolution, then a 1x1 convolution that mixes its maps.
+    """A depthwise convolution, then a 1x1 convolution that mixes the resulting maps.
 
     There is no non-linearity between the two convolutions (Chollet 2017, "Xception",
-    section 4.7), so the first has no bias. With a window of 1, only the second is
-    applied. Modules: `depthwise`, `pointwise`. The layer also has the attributes and
-    errors of `Conv`.
+    section 4.7), so the depthwise convolution has no bias. With a window of 1, only the
+    1x1 convolution is applied. Modules: `depthwise`, `pointwise`. The layer also has
+    the attributes and errors of `Conv`.
 
     Attributes:
       groups: groups of the 1x1 convolution.
@@ -71,19 +71,20 @@ class SeparableConv(ConvLike):
 
 
 class FlattenedConv(ConvLike):
-    """A 1x1 convolution, then a one-dimensional convolution of each map per dimension.
+    """A 1x1 convolution, then one-dimensional convolutions, one along each dimension.
 
     Jin et al. 2014, "Flattened Convolutional Neural Networks for Feedforward
     Acceleration": a filter of c * f * f weights becomes an outer product of c + f + f
-    weights. Each part has a bias; no non-linearity follows it. The paper replaces one
-    convolution by two of these layers. Modules: `lateral` (over channels), then
-    `temporal` (for clips), `vertical`, `horizontal`; dimensions with a window of 1 have
-    none. The layer also has the attributes and errors of `Conv`.
+    weights. The one-dimensional convolutions are depthwise. All convolutions have a
+    bias, and none is followed by a non-linearity. The paper replaces one convolution by
+    two of these layers. Modules: `lateral` (over channels), then `temporal` (for
+    clips), `vertical`, `horizontal`. A dimension with a window of 1 has no module. The
+    layer also has the attributes and errors of `Conv`.
 
     Attributes:
       groups: groups of the 1x1 convolution.
-      kernel_init: initializer of the 1x1 convolution; the others start so that they
-        keep each map's variance.
+      kernel_init: initializer of the 1x1 convolution; the one-dimensional convolutions
+        start so that they keep each map's variance.
     """
 
     @nn.compact
@@ -134,11 +135,11 @@ class Conv2Plus1D(ConvLike):
       kernel_size: an integer means a cube.
       use_bias: add a bias to the last convolution; the published network has none,
         since normalization follows.
-      norm: makes the normalization in between; None leaves it out, and `use_bias`
-        then holds for the first convolution too.
-      mid_features: channels in between; None is the number with which both parts
-        together have as many parameters as the whole convolution, rounded down
-        (`arithmetic.conv2plus1d_features`).
+      norm: makes the normalization between the convolutions; None leaves the
+        normalization out, and `use_bias` then holds for the first convolution too.
+      mid_features: channels between the convolutions; None is the number with which
+        both convolutions together have as many parameters as one convolution of
+        t x d x d, rounded down (`arithmetic.conv2plus1d_features`).
     """
 
     rank: ClassVar[int] = 3

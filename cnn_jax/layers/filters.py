@@ -54,8 +54,11 @@ def gaussian(size: int, sigma: float) -> np.ndarray:
 
 
 def _edges(name: str, *weights: int) -> dict[str, np.ndarray]:
-    """Returns two filters that smooth along an edge with `weights`, and subtract
-    across."""
+    """Returns a vertical and a horizontal edge filter, by name.
+
+    Each filter smooths along the edge with `weights`, and takes the difference across
+    the edge.
+    """
     vertical = np.outer(weights, (1.0, 0.0, -1.0))
     return {f"{name}_vertical": vertical, f"{name}_horizontal": vertical.T}
 
@@ -103,11 +106,15 @@ def gradient_magnitude(
 ) -> Float[Array, "*batch out_height out_width channels"]:
     """Returns the edge strength in any direction: sqrt(vertical^2 + horizontal^2).
 
-    `name` is a pair of `FILTERS`, such as "sobel". The dtype is as in `apply_filter`.
-    Where both responses are zero, the derivative is defined as zero.
+    The dtype of the result is as in `apply_filter`. Where both responses are zero, the
+    derivative is defined as zero.
+
+    Args:
+      name: the name of a pair of filters: "sobel" for "sobel_vertical" and
+        "sobel_horizontal" of `FILTERS`.
 
     Raises:
-      UserError: the pair is unknown, or as in `apply_filter`.
+      UserError: the pair is unknown, or an error of `apply_filter`.
     """
     pairs = sorted(key[: -len("_vertical")] for key in FILTERS if "_vertical" in key)
     if name not in pairs:
@@ -127,22 +134,22 @@ class FilterBank(Described, nn.Module):
     """Fixed filters as a layer, or as the initial values of a learned layer.
 
     Every filter is applied to every channel (a depthwise convolution): F filters make
-    c * F maps of c channels, the maps of the first channel first. Smaller filters are
-    centered in the size of the largest filter.
+    c * F maps of c channels. The maps of the first channel come first. If filters
+    differ in size, each is centered in a window of the largest size.
 
     A fixed bank has no variables: the optimizer, checkpoints and parameter counts do
     not contain it. A learned bank has the parameter "kernel" (height, width, 1, c * F),
     float32, like a `Conv` with c groups, and no bias.
 
     Attributes:
-      filters: names of `FILTERS`, or rows of numbers.
+      filters: the filters, each as a name of `FILTERS` or as the rows of its weights.
       padding: as in `apply_filter`.
       learned: train the filters; if false, they are constants.
       dtype: dtype of the computation and the output; None is float32.
 
     Raises:
-      UserError: there is no filter, `filters` is one name and not a sequence, or as in
-        `apply_filter`.
+      UserError: there is no filter, `filters` is one name and not a sequence, or an
+        error of `apply_filter`.
     """
 
     filters: Sequence[Filter]
@@ -202,7 +209,10 @@ def _rows(kernel: Filter) -> np.ndarray:
 
 
 def _bank(filters: Sequence[Filter]) -> np.ndarray:
-    """Returns the filters (height, width, filter), smaller ones padded with zeros."""
+    """Returns the filters as one array (height, width, filter).
+
+    Smaller filters are padded with zeros to the size of the largest filter.
+    """
     if isinstance(filters, str):
         raise UserError(f"filters='{filters}' is one name: write ('{filters}',).")
     kernels = [_rows(kernel) for kernel in filters]
@@ -228,7 +238,7 @@ def _depthwise(filters: Sequence[Filter], channels: int) -> Float[Array, "h w 1 
 
 
 def _known(padding: str) -> None:
-    """Raises `UserError` for an unknown padding."""
+    """Raises `UserError` for a padding that `apply_filter` does not know."""
     if padding != "VALID" and padding not in BORDERS:
         raise unknown("padding", padding, ("VALID", *BORDERS))
 

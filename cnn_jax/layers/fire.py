@@ -18,7 +18,8 @@ class Fire(nn.Module):
     Attributes:
       squeeze: channels of the first convolution; with fewer than the input has, the 3x3
         convolution needs fewer parameters and operations.
-      expand1x1, expand3x3: channels of the others; their sum is the output's channels.
+      expand1x1, expand3x3: channels of the 1x1 and of the 3x3 convolution side by side;
+        the output has the sum of both.
       conv: makes a convolution, a partial of `Conv`.
       dilation: dilation of the 3x3 convolution.
     """

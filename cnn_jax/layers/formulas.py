@@ -32,7 +32,12 @@ def geometry(
     dilation: Size,
     ceil_mode: bool = False,
 ) -> list[Dimension]:
-    """Returns how a window moves along each dimension of an input of `space`."""
+    """Returns how a window moves along each dimension of an input.
+
+    Args:
+      space: the spatial size of the input.
+      window, strides, padding, dilation, ceil_mode: see `layers.max_pool`.
+    """
     parts = explicit(space, window, strides, padding, dilation)
     return [
         Dimension(n, f, s, pair, d, ceil_mode)
@@ -41,17 +46,21 @@ def geometry(
 
 
 def by(sizes: Sequence[int | str], sign: str = "x") -> str:
-    """Returns sizes as text: 3x3."""
+    """Returns sizes as text, joined by `sign`: "3x3"."""
     return sign.join(map(str, sizes))
 
 
 def uniform(sizes: Sequence[int]) -> str:
-    """Returns one number if all dimensions are equal, else all of them."""
+    """Returns sizes as text: one number if all sizes are equal, else "3x5"."""
     return str(sizes[0]) if len(set(sizes)) == 1 else by(sizes)
 
 
 def zeros(pairs: Sequence[tuple[int, int]]) -> str:
-    """Returns the padding as text: one number if both ends are equal."""
+    """Returns the padding as text.
+
+    The text has one number for each dimension if both ends are padded equally, else a
+    pair. If all dimensions are equal, the text has only one of them.
+    """
     if all(before == after for before, after in pairs):
         return uniform([before for before, _ in pairs])
     pairs = pairs[:1] if len(set(pairs)) == 1 else pairs
@@ -59,7 +68,13 @@ def zeros(pairs: Sequence[tuple[int, int]]) -> str:
 
 
 def attributes(dimensions: Sequence[Dimension], *, padding: bool) -> str:
-    """Returns stride, padding (if any, or if `padding`), dilation and ceil mode."""
+    """Returns stride, padding, dilation and ceil mode as text.
+
+    Dilation and ceil mode are named only if they are not the default.
+
+    Args:
+      padding: name the padding also if it is zero.
+    """
     _, _, strides, pairs, dilation, ceil_mode = zip(*dimensions, strict=True)
     words = [f"stride {uniform(strides)}"]
     if padding or any(map(any, pairs)):
@@ -72,7 +87,10 @@ def attributes(dimensions: Sequence[Dimension], *, padding: bool) -> str:
 
 
 def sizes(dimensions: Sequence[Dimension]) -> str:
-    """Returns (n - f + 2*p)/s + 1 = m, once for all dimensions that are equal."""
+    """Returns the formulas of the output size: "(n - f + 2*p)/s + 1 = m".
+
+    Equal dimensions share one formula.
+    """
     formulas = []
     for n, f, s, (before, after), d, ceil_mode in dict.fromkeys(dimensions):
         extent = str(f) if d == 1 else f"({d}*({f} - 1) + 1)"
@@ -91,7 +109,13 @@ def sizes(dimensions: Sequence[Dimension]) -> str:
 
 
 def weights(factors: Sequence[int | str], bias: int, total: int) -> str:
-    """Returns the formula of the parameters: (3*3*64*128) + 128 = 73,856."""
+    """Returns the formula of the parameters: "(3*3*64*128) + 128 = 73,856".
+
+    Args:
+      factors: the factors of the number of weights.
+      bias: the number of biases.
+      total: the number of parameters.
+    """
     product = by(factors, "*")
     formula = f"({product}) + {bias}" if bias else product
     return f"{formula} = {total:,}"

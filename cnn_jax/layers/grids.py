@@ -20,7 +20,9 @@ Out = Real[Array, "batch *out channels"]
 
 
 def adaptive_avg_pool(x: Maps, output_size: Size) -> Out:
-    """Returns means over a grid of `output_size` cells, for inputs of any size.
+    """Returns the mean of each cell of a grid over the maps.
+
+    The grid has `output_size` cells along each dimension, for maps of any size.
 
     Along a dimension of n values, cell i of m covers the values from floor(i n / m) to
     ceil((i + 1) n / m), as in PyTorch. Neighboring cells overlap if m does not divide
@@ -110,7 +112,7 @@ class SpatialPyramidPool(Described, nn.Module):
 
 
 def _adaptive(x, output_size, operation):
-    """Applies `operation` to each cell of a grid over the maps."""
+    """Reduces each cell of a grid over the maps by `operation`, such as `jnp.mean`."""
     sizes = per_dimension(output_size, x.ndim - 2, "output_size", least=1)
     for axis, cells in enumerate(sizes, start=1):
         n = x.shape[axis]

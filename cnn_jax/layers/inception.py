@@ -5,10 +5,11 @@ Convolutions", figure 2b). `InceptionA` to `InceptionE` are the blocks of Incept
 (Szegedy et al. 2016, "Rethinking the Inception Architecture for Computer Vision"), with
 the letters and channels of torchvision, which keeps a 5x5 branch in A.
 
-Blocks take `conv`, which the network makes once: it makes a `ConvUnit` with the
-network's dtype, normalization and mode, and may scale the channels that a block asks
-for. All padding is explicit. `dilation` spreads all windows and their padding,
-including the poolings inside a block.
+Each block takes `conv`, a function that the network makes once. `conv` returns a
+`ConvUnit` with the network's dtype, normalization and mode, and may scale the channels
+that the block asks for. All padding is explicit. `dilation` spreads all windows and
+their padding, also of the poolings inside a block. In the lists of branches, layers
+that follow each other are joined by "then", and branches are separated by semicolons.
 """
 
 from collections.abc import Callable, Sequence
@@ -75,7 +76,7 @@ class ConvUnit(nn.Module):
 
 
 class _Inception(nn.Module):
-    """The base class of the blocks.
+    """The base class of inception blocks.
 
     Attributes:
       conv: makes a `ConvUnit`.
@@ -90,20 +91,29 @@ class _Inception(nn.Module):
         return self.conv(features, kernel_size, dilation=self.dilation, name=name)(x)
 
     def chain(self, x: Map, name: str, *units: tuple[int, Size]) -> Same:
-        """Applies a chain of convolutions (features, kernel size): `name`_1, ..."""
+        """Applies convolutions one after another, with the module names `name`_1, ....
+
+        Args:
+          units: (features, kernel size) of each convolution.
+        """
         for i, (features, kernel_size) in enumerate(units, start=1):
             x = self.unit(x, features, kernel_size, f"{name}_{i}")
         return x
 
     def pool3x3(self, kind: type[nn.Module], x: Map) -> Map:
-        """Applies 3x3 pooling of stride 1, which keeps the size of the map."""
+        """Applies 3x3 pooling of stride 1, which keeps the size of the map.
+
+        Args:
+          kind: the class of the pooling, such as `MaxPool`.
+        """
         return kind(3, 1, padding=self.dilation, dilation=self.dilation, name="pool")(x)
 
 
 class InceptionV1(_Inception):
-    """Branches: 1x1; 1x1 and 3x3; 1x1 and 5x5; 3x3 max pooling and 1x1.
+    """The block of GoogLeNet.
 
-    Module names: `branch1x1`, `branch3x3_reduce`, `branch3x3`, `branch5x5_reduce`,
+    Branches: 1x1; 1x1, then 3x3; 1x1, then 5x5; 3x3 max pooling, then 1x1. Module
+    names: `branch1x1`, `branch3x3_reduce`, `branch3x3`, `branch5x5_reduce`,
     `branch5x5`, `pool`, `branch_pool`.
 
     Attributes:
@@ -130,10 +140,13 @@ class InceptionV1(_Inception):
 
 
 class InceptionA(_Inception):
-    """Figure 5, for maps of 35x35: 1x1; 1x1 and 5x5; 1x1 and two 3x3; pooling and 1x1.
+    """The block of figure 5, for maps of 35x35.
+
+    Branches: 1x1; 1x1, then 5x5; 1x1, then two 3x3; pooling, then 1x1.
 
     Attributes:
-      pool_features: channels of the pooling branch; the other branches have 224.
+      pool_features: channels of the pooling branch; the other branches have 224
+        together.
     """
 
     pool_features: int = 64
@@ -150,12 +163,14 @@ class InceptionA(_Inception):
 
 
 class InceptionC(_Inception):
-    """Figure 6 with n = 7, for maps of 17x17: 7x7 windows as 1x7 and 7x1.
+    """The block of figure 6 with n = 7, for maps of 17x17.
 
-    Branches: 1x1; 1x1, 1x7, 7x1; 1x1 and twice 7x1, 1x7; pooling and 1x1: 768 channels.
+    A 1x7 and a 7x1 convolution take the place of each 7x7 convolution. Branches: 1x1;
+    1x1, then 1x7, then 7x1; 1x1, then twice 7x1 and 1x7; pooling, then 1x1. The output
+    has 768 channels.
 
     Attributes:
-      inner_features: channels inside of the two long branches.
+      inner_features: channels inside of the two branches with 1x7 and 7x1.
     """
 
     inner_features: int = 128
@@ -181,14 +196,18 @@ class InceptionC(_Inception):
 
 
 class InceptionE(_Inception):
-    """Figure 7, for maps of 8x8: 3x3 windows as 1x3 beside 3x1, 2048 channels.
+    """The block of figure 7, for maps of 8x8.
 
-    Branches: 1x1; 1x1, then 1x3 beside 3x1; 1x1 and 3x3, then 1x3 beside 3x1; pooling
-    and 1x1.
+    A 1x3 and a 3x1 convolution side by side take the place of a 3x3 convolution.
+    Branches: 1x1; 1x1, then 1x3 beside 3x1; 1x1, then 3x3, then 1x3 beside 3x1;
+    pooling, then 1x1. The output has 2048 channels.
     """
 
     def beside(self, x: Map, name: str) -> Same:
-        """Applies 1x3 and 3x1 convolutions to the same map: `name`a, `name`b."""
+        """Applies a 1x3 and a 3x1 convolution to `x`, and concatenates the results.
+
+        The modules are called `name`a and `name`b.
+        """
         branches = [
             self.unit(x, 384, (1, 3), f"{name}a"),
             self.unit(x, 384, (3, 1), f"{name}b"),
@@ -211,8 +230,8 @@ class InceptionE(_Inception):
 class _Reduction(_Inception):
     """The base class of blocks that halve the map (figure 10).
 
-    Their branches end in 3x3 windows of stride 2 without padding: two convolutions and
-    one max pooling.
+    Each block has three branches. Two of them end in a 3x3 convolution, and one is a
+    3x3 max pooling. These 3x3 windows have stride 2 and no padding.
 
     Attributes:
       strides: strides of these windows; 1 if the network dilates instead.
@@ -232,7 +251,11 @@ class _Reduction(_Inception):
 
 
 class InceptionB(_Reduction):
-    """From 35x35 to 17x17: 3x3; 1x1 and two 3x3; pooling. Adds 480 channels."""
+    """The block that reduces maps of 35x35 to 17x17.
+
+    Branches: 3x3; 1x1, then two 3x3; pooling. The output has 480 channels more than the
+    input.
+    """
 
     @nn.compact
     def __call__(self, x: Map) -> Out:
@@ -246,8 +269,11 @@ class InceptionB(_Reduction):
 
 
 class InceptionD(_Reduction):
-    """From 17x17 to 8x8: 1x1 and 3x3; 1x1, 1x7, 7x1 and 3x3; pooling. Adds 512
-    channels."""
+    """The block that reduces maps of 17x17 to 8x8.
+
+    Branches: 1x1, then 3x3; 1x1, then 1x7, then 7x1, then 3x3; pooling. The output has
+    512 channels more than the input.
+    """
 
     @nn.compact
     def __call__(self, x: Map) -> Out:
@@ -264,15 +290,16 @@ class InceptionD(_Reduction):
 class AuxiliaryPool(Described, nn.Module):
     """The pooling of an auxiliary head: means over 5x5 windows of stride 3.
 
-    A map smaller than 3 * cells + 2 has fewer than `cells` such windows a side. It is
-    averaged over a grid of `cells` a side instead, so that the following layers fit
-    images of any size.
+    A map with a side below 3 * cells + 2 has fewer than `cells` such windows along this
+    side. Such a map is averaged over a grid of `cells` by `cells` instead, so that the
+    following layers fit images of any size.
 
     Attributes:
-      cells: the least size of the output.
+      cells: the least height and width of the output.
       dilation: dilation of the map. Only every `dilation`-th pixel counts, so the head
         sees the same values as in a network without dilation.
-      windows: False uses the grid for maps of any size.
+      windows: whether large maps are averaged over windows; if false, the grid is used
+        for maps of any size.
     """
 
     cells: int

@@ -57,7 +57,8 @@ def variance_scaling(scale: float, mode: str, distribution: str) -> Init:
     2010; He et al. 2015).
 
     Args:
-      mode: "fan_in" or "fan_out".
+      mode: the fan that divides the scale: "fan_in" counts the inputs of an output
+        value, "fan_out" the outputs that an input value contributes to.
       distribution: see `draw`.
     """
 

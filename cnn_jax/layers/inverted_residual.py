@@ -12,12 +12,14 @@ from cnn_jax.layers.windows import Size, per_dimension
 
 
 class InvertedResidual(nn.Module):
-    """A 1x1 convolution to many channels, 3x3 depthwise, and 1x1 back to few channels.
+    """A 1x1 convolution to many channels, a 3x3 depthwise convolution, and a 1x1
+    convolution back to few channels.
 
-    Normalization follows all three, and the activation follows the first two. The last
-    convolution is linear, since ReLU would lose information of few channels. The
-    shortcut joins the ends with few channels. Module names: `expand_conv`,
-    `expand_norm`, `depthwise_conv`, `depthwise_norm`, `project_conv`, `project_norm`.
+    Normalization follows all three convolutions, and the activation follows the first
+    two. The last convolution is linear, since ReLU would lose information if there are
+    few channels. The shortcut adds the block's input, with few channels, to its output.
+    Module names: `expand_conv`, `expand_norm`, `depthwise_conv`, `depthwise_norm`,
+    `project_conv`, `project_norm`.
 
     Attributes:
       features: output channels.

@@ -1,6 +1,7 @@
 """Convolution as an explicit matrix product.
 
-It is the reference for `convolve`, which is faster and needs less memory.
+The product is the reference to which `convolve` is compared. `convolve` is faster and
+needs less memory.
 """
 
 import math
@@ -67,7 +68,9 @@ def convolve_as_matrix_product(
     dilation: Size = 1,
     groups: int = 1,
 ) -> Float[Array, "batch *out features"]:
-    """Returns the result of `convolve` as W^T X, with a column of W for each filter.
+    """Returns the convolution as the matrix product W^T X, one column of W per filter.
+
+    X is the matrix of `im2col`. The result equals the result of `convolve`.
 
     Chellapilla et al. 2006, "High Performance Convolutional Neural Networks for
     Document Processing". Each group has its own product. The arguments are the

@@ -16,7 +16,10 @@ def where(module: nn.Module) -> str:
 
 @contextmanager
 def named(name: str) -> Iterator[None]:
-    """Puts `name` before user errors raised in the block; "" leaves them unchanged."""
+    """Puts `name` before the text of each `UserError` from inside the `with` block.
+
+    An empty name leaves the errors unchanged.
+    """
     try:
         yield
     except UserError as error:

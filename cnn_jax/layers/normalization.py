@@ -46,18 +46,18 @@ class Normalization(Described):
         return self.kind, f"{words}{self.more_words(channels)}; {formula}"
 
     def more_words(self, channels: int) -> str:
-        """Returns a part of the explanation that only some normalizations have."""
+        """Returns words that a subclass adds to the explanation; "" by default."""
         return ""
 
 
 class BatchNorm(Normalization, nn.BatchNorm):
     """Batch normalization (Ioffe and Szegedy 2015) over all dimensions but the last.
 
-    It is linen's `BatchNorm` with the accurate variance and the constants of the CNN
-    literature: running statistics keep 0.9 of their old value (PyTorch's momentum 0.1),
-    and epsilon is 1e-5. Scale, bias and statistics are float32, and the reduction is
-    float32 for every `dtype` of the computation. The running variance is the biased
-    variance; PyTorch keeps the unbiased one.
+    The layer is linen's `BatchNorm` with the accurate variance and the constants of the
+    CNN literature: running statistics keep 0.9 of their old value (PyTorch's momentum
+    0.1), and epsilon is 1e-5. Scale, bias and statistics are float32, and the reduction
+    is float32 for every `dtype` of the computation. The running variance is the biased
+    variance; PyTorch keeps the unbiased variance.
 
     `axis_name=BATCH_AXIS` averages the statistics over all devices of a training step
     that is mapped over this axis. Initialization needs no axis.
@@ -108,7 +108,8 @@ class BatchNorm(Normalization, nn.BatchNorm):
     def _normalized_by_running_statistics(self, x: Array) -> Array:
         """Returns the output of linen's `BatchNorm` with `use_running_average=True`.
 
-        It is equal bit for bit. In linen an argument cannot override the attribute.
+        The output equals linen's bit for bit. The method exists because in linen the
+        argument `use_running_average` cannot override the attribute of this name.
         """
         mean: Array = self.get_variable("batch_stats", "mean")
         var: Array = self.get_variable("batch_stats", "var")
@@ -140,14 +141,14 @@ def batch_norm(
 
 
 class GroupNorm(Normalization, nn.GroupNorm):
-    """Group normalization (Wu and He 2018): each example, each group of channels.
+    """Group normalization (Wu and He 2018) of each group of channels of each example.
 
-    It is linen's `GroupNorm` with PyTorch's epsilon, 1e-5. With one group it is layer
-    normalization over space and channels. With one channel for each group
+    The layer is linen's `GroupNorm` with PyTorch's epsilon, 1e-5. With one group it is
+    layer normalization over space and channels. With one channel for each group
     (`group_size=1`) it is instance normalization (Ulyanov et al. 2016).
 
-    `group_size`, the channels of a group, replaces `num_groups`; unlike in linen,
-    `num_groups` need not be set to None.
+    `group_size`, the number of channels of a group, can be given in place of
+    `num_groups`; unlike in linen, `num_groups` need not be set to None.
 
     Raises:
       UserError: the channels cannot be split into such groups, or a group has only one
@@ -194,9 +195,12 @@ class GroupNorm(Normalization, nn.GroupNorm):
 
 
 def _check_values(module: nn.Module, count: int) -> None:
-    """Raises `UserError` if a normalization has only one value.
+    """Raises `UserError` if a normalization has only one value to average.
 
-    The mean would be this value, so the result would always be zero.
+    The mean would equal this value, so the result would always be zero.
+
+    Args:
+      count: the number of values.
     """
     if count == 1:
         raise UserError(
@@ -208,7 +212,7 @@ def _check_values(module: nn.Module, count: int) -> None:
 def channel_moments(x: Maps, epsilon: float = 1e-5) -> tuple[Moments, Moments]:
     """Returns mean and standard deviation over space of each channel of each example.
 
-    Both are float32; the deviation is sqrt(biased variance + epsilon).
+    Both are float32. The standard deviation is sqrt(biased variance + epsilon).
     """
     space = tuple(range(1, x.ndim - 1))
     x = x.astype(jnp.float32)
@@ -222,8 +226,8 @@ class InstanceNorm(Normalization, nn.Module):
     """Instance normalization (Ulyanov et al. 2016): (x - mean) / std of each channel of
     each example, then an optional scale and bias for each channel.
 
-    It has the values of PyTorch's `InstanceNorm2d(affine=True)`, and of `GroupNorm`
-    with `group_size=1`. Training and evaluation are the same.
+    The layer computes the same values as PyTorch's `InstanceNorm2d(affine=True)`, and
+    as `GroupNorm` with `group_size=1`. Training and evaluation do not differ.
 
     Raises:
       UserError: a map has only one pixel.

@@ -45,9 +45,10 @@ def max_pool(
     dilation: Size = 1,
     ceil_mode: bool = False,
 ) -> Out:
-    """Returns the largest value of each window; padding never wins.
+    """Returns the largest value of each window; padding is never the largest.
 
-    `strides` None equals the window, so that windows neither overlap nor leave gaps.
+    If `strides` is None, the strides equal the window, so that windows neither overlap
+    nor leave gaps.
     `dilation` is the distance between two values of a window. A dilated window that
     contains only padding, which small inputs allow, gives 0, here and in the other
     poolings. With `ceil_mode` a last window may reach beyond the padded input, as in
@@ -77,9 +78,10 @@ def avg_pool(
 ) -> Out:
     """Returns the mean of each window, accumulated in float32.
 
-    With `count_include_pad`, padding zeros count in the mean, as in PyTorch and Caffe;
-    without it only the input's values count, as in TensorFlow. Values that `ceil_mode`
-    adds at the end never count. The other arguments and errors are those of `max_pool`.
+    With `count_include_pad`, padding zeros count in the mean, as in PyTorch and Caffe.
+    If it is false, only the input's values count, as in TensorFlow. Values that
+    `ceil_mode` adds at the end never count. See `max_pool` for the other arguments and
+    the errors.
     """
     window, strides, dilation, given, pairs = _geometry(
         x, window, strides, padding, dilation, ceil_mode
@@ -101,12 +103,12 @@ def lp_pool(
 ) -> Out:
     """Returns the p-norm of each window, (sum |x|^p)^(1/p), accumulated in float32.
 
-    p=1 is the sum of the absolute values; towards infinity the norm becomes their
-    maximum (Sermanet et al. 2012, "Convolutional Neural Networks Applied to House
-    Numbers Digit Classification"). Values beyond the border are zeros. PyTorch's
-    pooling differs in two ways: it takes no absolute values for an odd p, and it scales
-    windows that `ceil_mode` cuts off as if they were whole. The other arguments and
-    errors are those of `max_pool`.
+    For p=1 the norm is the sum of the absolute values; for p towards infinity it
+    becomes the maximum of the absolute values (Sermanet et al. 2012, "Convolutional
+    Neural Networks Applied to House Numbers Digit Classification"). Values beyond the
+    border are zeros. PyTorch's pooling differs in two ways: it takes no absolute values
+    for an odd p, and it scales windows that `ceil_mode` cuts off as if they were whole.
+    See `max_pool` for the other arguments and errors.
 
     Raises:
       UserError: p is infinite or below 1, where the formula is not a norm.
@@ -160,7 +162,7 @@ class _Pool(Described, nn.Module):
     ceil_mode: bool = False
 
     def arguments(self) -> dict[str, Any]:
-        """Returns the attributes by name, including those of subclasses."""
+        """Returns all attributes by name, with the attributes of subclasses."""
         fields = dataclasses.fields(self)
         own = [f.name for f in fields if f.name not in ("parent", "name")]
         return {name: getattr(self, name) for name in own}
@@ -185,7 +187,7 @@ class _Pool(Described, nn.Module):
 
     @nn.nowrap
     def more_words(self) -> str:
-        """Returns a part of the explanation that only some poolings have."""
+        """Returns words that a subclass adds to the explanation; "" by default."""
         return ""
 
 
@@ -262,8 +264,11 @@ def _geometry(
     dilation: Size,
     ceil_mode: bool,
 ) -> tuple[Sizes, Sizes, Sizes, Pairs, Pairs]:
-    """Returns window, strides, dilation, the given padding, and the padding with the
-    values that ceil mode adds."""
+    """Returns window, strides, dilation and two paddings, along each dimension.
+
+    The first padding is the given padding. The second padding also has the values that
+    ceil mode adds at the end.
+    """
     space = x.shape[1:-1]
     window, strides, given, dilation = explicit(
         space,
@@ -303,10 +308,11 @@ def _geometry(
 
 
 def _norm(parts, p):
-    """Returns (sum |x|^p)^(1/p) over `parts`, which are not negative.
+    """Returns (sum x^p)^(1/p) over the arrays `parts`, element by element.
 
-    The parts are divided by their largest value first, so that powers neither overflow
-    nor vanish. The norm scales with its input, so this does not change the gradient.
+    No element is negative. The arrays are divided by their largest value first, so that
+    powers neither overflow nor vanish. The norm scales with its input, so the division
+    does not change the gradient.
     """
     largest = lax.stop_gradient(reduce(jnp.maximum, parts))
     scale = jnp.where((largest > 0) & (largest < jnp.inf), largest, 1)
@@ -317,16 +323,21 @@ def _norm(parts, p):
 
 
 def _sums(x, window, strides, dilation, pairs: Pairs):
-    """Returns the sum of each window in float32."""
+    """Returns the sum of each window in float32; `pairs` is the padding."""
     return reduce_windows(
         x.astype(jnp.float32), 0.0, lax.add, window, strides, dilation, pairs
     )
 
 
 def _counts(in_shape, out_shape, window, strides, dilation, pairs: Pairs, counted):
-    """Returns how many values of each window lie in the input or its padding `counted`.
+    """Returns for each window the number of values that count in its mean.
 
-    The count is a product of one factor for each dimension, from the shapes alone.
+    A value counts if it lies in the input or in the padding `counted`. The number is a
+    product of one factor for each dimension, computed from the shapes alone.
+
+    Args:
+      pairs: the whole padding.
+      counted: the part of the padding that counts.
     """
     factors = []
     geometry = zip(window, strides, dilation, pairs, counted, strict=True)

@@ -1,6 +1,6 @@
 """Receptive fields: the input values that an output of a chain of layers sees.
 
-All are along one dimension. `arithmetic` exports these names too.
+All functions work along one dimension. `arithmetic` exports these names too.
 """
 
 from collections.abc import Iterable
@@ -12,7 +12,8 @@ def receptive_field(layers: Iterable[tuple[int, int, int]]) -> int:
 
         r = 1 + sum over l of (f_l - 1) d_l s_1 ... s_(l-1)
 
-    `layers` holds (kernel size, stride, dilation) of each layer, the first layer first.
+    `layers` holds (kernel size f_l, stride s_l, dilation d_l) of each layer l, in the
+    order of the layers.
     Dumoulin and Visin 2016, "A guide to convolution arithmetic"; Araujo et al. 2019,
     "Computing Receptive Fields of Convolutional Neural Networks".
     """
@@ -47,10 +48,11 @@ class ReceptiveField:
         padding: int | tuple[int, int] = 0,
         dilation: int = 1,
     ) -> "ReceptiveField":
-        """Returns the receptive field after a convolution or pooling of these outputs.
+        """Returns the receptive field of a convolution or pooling of these outputs.
 
-        Window i covers outputs i s - p to i s - p + d(f - 1). If `padding` is a pair,
-        only the padding before matters.
+        With kernel size f, stride s, padding p and dilation d, window i covers the
+        outputs from i s - p to i s - p + d(f - 1). If `padding` is a pair (before,
+        after), p is the padding before.
         """
         before = padding if isinstance(padding, int) else padding[0]
         reach = dilation * (kernel_size - 1)
@@ -64,7 +66,7 @@ class ReceptiveField:
         """Returns the receptive field of the sum or concatenation of two branches.
 
         Raises:
-          ValueError: their strides differ, so their outputs do not match.
+          ValueError: the strides of the branches differ, so their outputs do not match.
         """
         if self.stride != other.stride:
             raise ValueError(

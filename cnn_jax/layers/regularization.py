@@ -14,10 +14,10 @@ from cnn_jax.core.errors import UserError
 
 
 class _LeaveOut(nn.Module):
-    """The base class of the layers.
+    """The base class of layers that drop values.
 
     Attributes:
-      rate: the probability of being dropped, at least 0 and below 1.
+      rate: the probability that a value is dropped, at least 0 and below 1.
       deterministic: drop nothing, as in evaluation.
 
     Raises:
@@ -37,8 +37,11 @@ class _LeaveOut(nn.Module):
 
     @nn.nowrap
     def _leave_out(self, x: Array, together: tuple[int, ...]) -> Array:
-        """Returns `x` with dropped values; values along the axes `together` are dropped
-        together."""
+        """Returns `x` with dropped values.
+
+        Values whose positions differ only along the axes `together` are either all
+        dropped or all kept.
+        """
         if self.deterministic or self.rate == 0:
             return x
         shape = [1 if i in together else n for i, n in enumerate(x.shape)]
@@ -47,14 +50,14 @@ class _LeaveOut(nn.Module):
 
 
 class Dropout(_LeaveOut):
-    """Each value is zero with probability `rate` (Srivastava et al. 2014)."""
+    """Sets each value to zero with probability `rate` (Srivastava et al. 2014)."""
 
     def __call__(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         return self._leave_out(x, ())
 
 
 class SpatialDropout(_LeaveOut):
-    """Whole maps are zero with probability `rate` (Tompson et al. 2015).
+    """Sets each map to zero as a whole with probability `rate` (Tompson et al. 2015).
 
     Neighboring pixels carry similar information, so dropping single pixels would remove
     little information.
@@ -67,7 +70,7 @@ class SpatialDropout(_LeaveOut):
 
 
 class StochasticDepth(_LeaveOut):
-    """A residual branch is zero for an example with probability `rate`.
+    """Sets a residual branch to zero, for each example with probability `rate`.
 
     Huang et al. 2016, "Deep Networks with Stochastic Depth".
     """

@@ -2,11 +2,11 @@
 with and without pre-activation (He et al. 2016, "Identity Mappings in Deep Residual
 Networks").
 
-Blocks take `conv` and `norm`, which the network makes once: partials of `Conv` (without
-bias) and `BatchNorm` with dtype and mode already set. Blocks work on images, and on
-clips with a `conv` over three dimensions. All padding is explicit, dilation *
-(kernel_size // 2) at both ends, as in PyTorch. At stride 2, "SAME" would give the same
-shape but other values.
+Blocks take `conv` and `norm`, which the network makes once. They are partials of `Conv`
+(without bias) and of `BatchNorm`, with dtype and mode already set. Blocks work on
+images; with a `conv` over three dimensions they work on clips. All padding is explicit:
+dilation * (kernel_size // 2) at both ends, as in PyTorch. At stride 2, "SAME" would
+give an equal shape but other values.
 """
 
 from collections.abc import Callable
@@ -29,7 +29,10 @@ SHORTCUTS = ("projection", "average", "identity", "zero")
 
 
 def identity_shortcut(x: Map, features: int, strides: Size) -> Out:
-    """Returns option A of He et al.: every `strides`-th pixel, new channels zero.
+    """Returns the shortcut without parameters (option A of He et al. 2016).
+
+    The shortcut takes every `strides`-th pixel, and fills additional channels with
+    zeros.
 
     Raises:
       UserError: there are fewer `features` than channels.
@@ -46,17 +49,18 @@ def identity_shortcut(x: Map, features: int, strides: Size) -> Out:
 
 
 class _ResidualBlock(nn.Module):
-    """The base class of residual blocks, with attributes, shortcut and sum.
+    """The base class of residual blocks, with their attributes, shortcut and sum.
 
     Attributes:
-      features: channels of the 3x3 convolution before `width_per_group` scales it; the
-        block's output has `expansion` times as many.
+      features: channels of the 3x3 convolutions, before `width_per_group` scales this
+        number; the block's output has `expansion` times as many.
       conv, norm: make a convolution and a normalization.
       strides: strides of the whole block.
       dilation: dilation of the 3x3 convolutions up to and including the one with the
         stride.
-      next_dilation: dilation of the 3x3 convolutions after it. It is larger than
-        `dilation` in a block that dilates instead of striding. None is `dilation`.
+      next_dilation: dilation of the 3x3 convolutions after the one with the stride. It
+        is larger than `dilation` in a block that dilates instead of striding. None is
+        `dilation`.
       shortcut: the shortcut if strides or channels change the shape: "projection"
         (option B: 1x1 convolution and normalization), "average" (a projection without
         strides, after average pooling over windows as large as the strides: 2x2), or
@@ -87,8 +91,10 @@ class _ResidualBlock(nn.Module):
         super().__post_init__()
 
     def conv3x3(self, features: int, dilation: Size, **attributes) -> nn.Module:
-        """Returns a convolution with a window of 3 in each dimension, which keeps the
-        size."""
+        """Returns a convolution with a window of 3 along each dimension.
+
+        At stride 1 its padding keeps the size of the map.
+        """
         return self.conv(features, 3, padding=dilation, dilation=dilation, **attributes)
 
     def last_norm(self, name: str) -> nn.Module:
@@ -120,12 +126,12 @@ class _ResidualBlock(nn.Module):
         )
 
     def averaged(self, x: Map) -> Float[Array, "batch *out channels"]:
-        """Returns means of windows, with the size of the block's output.
+        """Returns `x` averaged over windows to the size of the block's output.
 
         He et al. 2019, "Bag of Tricks for Image Classification with Convolutional
-        Neural Networks", ResNet-D.
-        Windows are as large as the strides, or as the strides that dilation replaces.
-        The last window is cut off at the end of the map.
+        Neural Networks", ResNet-D. Windows are as large as the strides, or as the
+        strides that dilation replaces. The last window is cut off at the end of the
+        map.
         """
         sizes = (self.strides, self.dilation, self.next_dilation or self.dilation)
         strides, dilation, behind = (per_dimension(n, x.ndim - 2) for n in sizes)
@@ -171,16 +177,16 @@ class BasicBlock(_ResidualBlock):
 
 
 class Bottleneck(_ResidualBlock):
-    """1x1, 3x3 and 1x1 convolution and a shortcut (figure 5, right).
+    """A 1x1, a 3x3 and a 1x1 convolution, and a shortcut (figure 5, right).
 
     The stride is in the 3x3 convolution ("v1.5", as in torchvision and NVIDIA's
-    recipes); the paper has it in the first 1x1 convolution.
+    recipes); in the paper it is in the first 1x1 convolution.
 
     Attributes:
       groups: groups of the 3x3 convolution (Xie et al. 2017, ResNeXt: the cardinality).
-      width_per_group: channels of each of its groups if `features` is 64; they grow
-        with `features`. With one group, 64 is the ordinary ResNet and 128 the wide
-        ResNet of Zagoruyko and Komodakis 2016.
+      width_per_group: channels of each group of the 3x3 convolution if `features` is
+        64; the channels grow in proportion to `features`. With one group, 64 is the
+        ordinary ResNet and 128 the wide ResNet of Zagoruyko and Komodakis 2016.
     """
 
     groups: int = 1
@@ -222,8 +228,8 @@ class _PreActivation(_ResidualBlock):
     Normalization and ReLU precede each convolution, and nothing follows the sum, so a
     signal can pass all blocks of a stage unchanged. If the shape changes, the shortcut
     starts after the first ReLU, and its projection has no normalization. `zero_init`
-    starts the last convolution at zero: after a scale of zero, ReLU would block all
-    gradients.
+    starts the last convolution at zero, not the scale of the last normalization: ReLU
+    would block all gradients after a scale of zero.
 
     Attributes:
       activated: the input is already normalized and activated, so the first convolution
@@ -269,8 +275,9 @@ class PreActBasicBlock(_PreActivation, BasicBlock):
 
 
 class PreActBottleneck(_PreActivation, Bottleneck):
-    """1x1, 3x3 and 1x1 convolution, each after normalization and ReLU; see
-    `_PreActivation` and `Bottleneck`."""
+    """A 1x1, a 3x3 and a 1x1 convolution, each after normalization and ReLU; see
+    `_PreActivation` and `Bottleneck`.
+    """
 
     @nn.compact
     def __call__(self, x: Map) -> Out:

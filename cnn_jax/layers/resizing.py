@@ -20,9 +20,9 @@ def resize_bilinear(x: Maps, size: tuple[int, ...]) -> Out:
     """Interpolates maps to a spatial `size`, bilinearly or in 3D trilinearly.
 
     Output i of n lies at (i + 1/2) m / n - 1/2 among the m values of the input (half-
-    pixel centers, as `align_corners=False` in PyTorch). It is interpolated between two
-    values; beyond the first or last value it equals this value. Maps that shrink are
-    not averaged.
+    pixel centers, as `align_corners=False` in PyTorch). It is interpolated between the
+    two nearest values. Before the first value it equals the first value, and after the
+    last value the last one. Maps that shrink are not averaged.
     """
     shape = (x.shape[0], *size, x.shape[-1])
     with jax.named_scope(UNCOUNTED):

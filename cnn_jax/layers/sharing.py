@@ -1,8 +1,8 @@
 """Parameter sharing: layers that share weights over space, over depth, or not at all.
 
 A convolution shares one kernel over all positions. `SHARING` lists alternatives for
-comparison. All take the attributes of `Conv`, so that a network's `conv` can be a
-partial of any of them.
+comparison. Each alternative takes the attributes of `Conv`, so that a network's `conv`
+can be a partial of any alternative.
 """
 
 import math
@@ -29,7 +29,7 @@ Out = Float[Array, "batch *out features"]
 
 
 class LocallyConnected(ConvLike):
-    """A convolution whose kernel is not shared over space: one for each output pixel.
+    """A convolution with a separate kernel for each output pixel.
 
     LeCun 1989, "Generalization and Network Design Strategies"; Taigman et al. 2014,
     "DeepFace". The parameters are "kernel", (*out, *window, channels / groups,
@@ -83,7 +83,7 @@ class LocallyConnected(ConvLike):
         return self.explain_as("Locally Connected", in_shape, out_shape, out_shape[:-1])
 
     def _init_each(self, key, shape, dtype):
-        """Returns one kernel per output position, each drawn by itself.
+        """Returns the kernels of all output positions, drawn one by one.
 
         An initializer of the whole array would count the positions as inputs (fan-in),
         and draw values that are too small.
@@ -95,15 +95,15 @@ class LocallyConnected(ConvLike):
 
 
 class Repeat(nn.Module):
-    """One block applied several times in a row with the same parameters.
+    """A block applied several times, one after another, with the same parameters.
 
     Eigen et al. 2014, "Understanding Deep Architectures Using a Recursive Convolutional
     Network". Batch statistics are shared too: each application updates the running
     statistics.
 
     Attributes:
-      block: makes the module, which must keep the shape of its input. Its name is
-        `block`.
+      block: makes the module, which must keep the shape of its input. The module is
+        called `block`.
       times: number of applications.
 
     Raises:
@@ -124,13 +124,14 @@ class Repeat(nn.Module):
 
 
 class DepthSharedConv(ConvLike):
-    """A convolution applied several times in a row with the same parameters.
+    """A convolution applied several times, one after another, with the same parameters.
 
-    It is as deep as `times` layers, with the parameters of one layer (the tied layers
-    of Eigen et al. 2014). If the input has another number of channels, or with strides,
-    a convolution with its own parameters comes first, like the untied layer of the
-    paper. `activation` is between any two convolutions. Modules: `entry` and `shared`.
-    The layer also has the attributes and errors of `Conv`.
+    The layer is as deep as `times` layers, and has the parameters of one layer (the
+    tied layers of Eigen et al. 2014). A convolution with its own parameters comes first
+    if the input does not have `features` channels or if there are strides, like the
+    untied layer of the paper. `activation` is applied between any two convolutions.
+    Modules: `entry` and `shared`. The layer also has the attributes and errors of
+    `Conv`.
 
     Attributes:
       strides: strides of the first convolution.

@@ -12,7 +12,7 @@ Maps = Float[Array, "batch *space channels"]
 
 
 class SqueezeExcitation(nn.Module):
-    """Each channel times a gate between 0 and 1, computed from the channel means.
+    """Multiplies each channel by a gate between 0 and 1, computed from channel means.
 
         x * sigmoid(W2 relu(W1 mean(x) + b1) + b2)
 

@@ -1,7 +1,7 @@
 """The gradients of a convolution as functions, and the transposed convolution.
 
-The transposed convolution is the gradient with respect to the input, which leads from a
-small map to a large one. Networks that generate or segment images use it to enlarge
+The transposed convolution is the gradient with respect to the input. It leads from a
+small map to a large map. Networks that generate or segment images use it to enlarge
 maps.
 """
 
@@ -43,14 +43,15 @@ def input_gradient(
 ) -> Maps:
     """Returns the gradient of `convolve` with respect to its input of spatial `size`.
 
-    It is the "full" convolution of the output's gradient with the flipped kernel, whose
-    input and output channels are swapped. The stride inserts zeros between the
-    gradient's values. Around the gradient there are as many zeros as the kernel
-    reaches, minus the padding.
+    The input's gradient is the "full" convolution of the output's gradient with the
+    flipped kernel, whose input and output channels are swapped. The stride inserts
+    zeros between the values of the output's gradient. For a kernel size f and dilation
+    d there are d(f - 1) zeros, minus the padding, before the first of these values, and
+    enough zeros after the last value that the result has the given size.
 
     Args:
       gradient: gradient of the loss with respect to the output.
-      kernel, strides, padding, dilation, groups: those of the convolution, as in
+      kernel, strides, padding, dilation, groups: arguments of the convolution, as in
         `Conv`.
 
     Raises:
@@ -115,16 +116,17 @@ def filter_gradient(
 class ConvTranspose(ConvLike):
     """A transposed convolution: the gradient of a convolution as a layer.
 
-    It maps c_in channels to `features`, like the input gradient of a `Conv` from
+    The layer maps c_in channels to `features`, like the input gradient of a `Conv` from
     `features` to c_in channels with equal attributes. The parameter "kernel" (height,
     width, features / groups, c_in) is the kernel of this `Conv`. Along each dimension
     the output has
 
         (n - 1) stride + dilation (f - 1) + 1 - before - after + output_padding
 
-    values, as in PyTorch (`arithmetic.transposed_output_size`); padding (before, after)
-    cuts off the output. "SAME" gives n * stride values, as in TensorFlow. The layer
-    also has the attributes and errors of `Conv`.
+    values for n input values and a kernel size f, as in PyTorch
+    (`arithmetic.transposed_output_size`). Padding (before, after) crops the output.
+    "SAME" gives n * stride values, as in TensorFlow. The layer also has the attributes
+    and errors of `Conv`.
 
     Attributes:
       output_padding: additional values at the end. A convolution with this stride
@@ -159,7 +161,7 @@ class ConvTranspose(ConvLike):
 
     @nn.nowrap
     def _output(self, space, strides, dilation) -> tuple[tuple[int, ...], Pairs]:
-        """Returns the spatial size of the output, and the padding that it is cut by."""
+        """Returns the spatial size of the output, and the padding that crops it."""
         extra = per_dimension(self.output_padding, len(space), "output_padding")
         for more, s, d in zip(extra, strides, dilation, strict=True):
             if more >= max(s, d):
@@ -231,7 +233,13 @@ class ConvTranspose(ConvLike):
 
 
 def _length(n: int, f: int, s: int, pair: tuple[int, int], d: int, extra: int) -> str:
-    """Returns the formula of the output's length along one dimension."""
+    """Returns the formula of the output's length along one dimension, as text.
+
+    Args:
+      n, f, s, d: input size, kernel size, stride and dilation.
+      pair: the padding (before, after).
+      extra: the output padding.
+    """
     before, after = pair
     size = arithmetic.transposed_output_size(
         n, f, stride=s, padding=pair, dilation=d, output_padding=extra

@@ -15,7 +15,8 @@ Out = Float[Array, "batch out_height out_width features"]
 
 
 def pixel_shuffle(x: Maps, scale: int) -> Out:
-    """Moves channels to space: scale^2 channels become scale x scale pixels of one.
+    """Moves channels to space: of scale^2 channels, each pixel becomes scale x scale
+    pixels of one channel.
 
         y[n, h scale + i, w scale + j, c] = x[n, h, w, (c scale + i) scale + j]
 
@@ -64,10 +65,11 @@ def upsample_nearest(x: Maps, scale: int = 2) -> Out:
 def upsample_bicubic(x: Maps, scale: int) -> Out:
     """Enlarges maps by `scale` with bicubic interpolation and a mirrored border.
 
-    The values equal those of `data.bicubic.resize`, which are MATLAB's. An output at
-    the phase p of a pixel lies (p + 1/2) / scale - 1/2 from the pixel. It weights the
-    neighboring pixels by the kernel of Keys 1981 with a = -1/2. So the interpolation is
-    one convolution with scale^2 fixed kernels, and `pixel_shuffle`.
+    The values equal the values of `data.bicubic.resize` and of MATLAB. Each input pixel
+    becomes `scale` outputs along a dimension; output p of them lies (p + 1/2) / scale -
+    1/2 from the pixel. An output weights the neighboring pixels by the kernel of Keys
+    1981 with a = -1/2. So the interpolation is one convolution with scale^2 fixed
+    kernels, followed by `pixel_shuffle`.
 
     Raises:
       UserError: the scale is below 1.

@@ -29,7 +29,9 @@ def per_dimension(
     """Returns `value` for each of `rank` dimensions.
 
     Args:
+      value: one integer for all dimensions, or a sequence with one for each.
       name: the name of the value in error messages.
+      least: the least valid integer.
 
     Raises:
       UserError: a sequence has another length, or an entry is not an integer of at

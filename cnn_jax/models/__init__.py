@@ -15,9 +15,9 @@ The networks of `enhancement` return images and have no classes (`classifies`).
 `create("my_project.nets.MyNet", ...)` makes a user's model by its import path.
 
 `create("fcos:resnet20", num_classes=10, strides=(2, 4), width=8)` makes a detector on a
-backbone, with the attributes of both; `fcos.FCOS` describes its outputs. `unet:NAME` is
-the expanding path of a U-Net on a backbone. `johnson:NAME` learns a style with losses
-on the feature maps of a backbone (`style_transfer.Stylist`).
+backbone, with the attributes of the detector and of the backbone; `fcos.FCOS` describes
+its outputs. `unet:NAME` is the expanding path of a U-Net on a backbone. `johnson:NAME`
+learns a style with losses on the feature maps of a backbone (`style_transfer.Stylist`).
 """
 
 from typing import Any
@@ -108,7 +108,8 @@ def create(
     """Returns the model with this name; see `spec_of`.
 
     Args:
-      num_classes: None: the number of the published network, or of the backbone.
+      num_classes: the number of classes; None is the number of the published network
+        or, for a model on a backbone, of the published backbone.
       dtype: dtype of the computation, or its name in `DTYPES`; None is float32.
       attributes: values for keys of `attributes(name)`.
 
@@ -144,7 +145,17 @@ def create(
 
 
 def _classes(name: str, spec: ModelSpec, num_classes: int | None) -> dict[str, int]:
-    """Returns the field `num_classes`, if the model has the field and no default."""
+    """Returns {"num_classes": NUMBER} for the constructor of a model.
+
+    The result is {} if the model has no classes, or if the field's default holds.
+
+    Args:
+      num_classes: the user's number; None is the published number.
+
+    Raises:
+      UserError: the model has no classes but a number is given, or the model needs a
+        number and none is known.
+    """
     if not spec.classifies:
         if num_classes is None:
             return {}
@@ -179,13 +190,26 @@ def spec_of(name: str) -> ModelSpec:
 
 
 def _found(kind: str, name: str, known: dict[str, ModelSpec]) -> ModelSpec:
-    """Returns the spec of a known model, or of a module at an import path."""
+    """Returns the spec of a known model, or of a module at an import path.
+
+    Args:
+      kind: the kind of the model in errors, such as "model".
+      name: a name of `known`, or an import path.
+    """
     found = imports.find(kind, name, known)
     return found if isinstance(found, ModelSpec) else ModelSpec(found)
 
 
 def _backbone(upper: str, name: str) -> ModelSpec:
-    """Returns the spec of a network on which `upper` can be built."""
+    """Returns the spec of a backbone.
+
+    Args:
+      upper: the name of the model on the backbone, such as "fcos".
+      name: the name of the backbone, such as "resnet18".
+
+    Raises:
+      UserError: no such network exists, or it cannot be a backbone.
+    """
     known = {name: spec for name, spec in MODELS.items() if _has_image_maps(spec)}
     found = _found(f"backbone of {upper}", name, known)
     if not _has_image_maps(found):
@@ -202,14 +226,19 @@ def _has_image_maps(spec: ModelSpec) -> bool:
 
 
 def parts(name: str) -> tuple[str, str]:
-    """Splits "fcos:resnet18" into ("fcos", "resnet18"), "resnet18" into ("", ...)."""
+    """Splits the name of a model into the names of the upper model and the backbone.
+
+    "fcos:resnet18" gives ("fcos", "resnet18"); "resnet18" gives ("", "resnet18").
+    """
     upper, _, backbone = name.rpartition(":")
     return upper, backbone
 
 
 def published(name: str) -> Published:
-    """Returns the published setting of a model. A model on a backbone
-    ("unet:resnet18") has its backbone's."""
+    """Returns the published setting of a model.
+
+    For a model on a backbone, such as "unet:resnet18", it is the backbone's setting.
+    """
     return spec_of(parts(name)[1]).published
 
 
@@ -231,9 +260,10 @@ def published_shape(name: str) -> tuple[int, ...]:
 def attributes(name: str) -> dict[str, tuple[Any, Any]]:
     """Returns (type, default) of every attribute of `name` that a config may set.
 
-    The values are plain: str, int, float, bool, None and tuples of these. An attribute
-    without a default has `dataclasses.MISSING`. A model on a backbone also has the
-    attributes of its backbone, except for those of the backbone's head.
+    The values are plain: str, int, float, bool, None and tuples of these. The default
+    is `dataclasses.MISSING` for an attribute without a default. A model on a backbone
+    also has the attributes of its backbone, except for the attributes of the backbone's
+    head.
 
     Raises:
       UserError: unknown model.
@@ -259,7 +289,8 @@ def features(
 ) -> Float[Array, "batch *out features"]:
     """Returns the last feature map of a convolutional network in evaluation mode.
 
-    Its size is the size of the images divided by the model's `output_stride`.
+    The size of the map is the size of the images divided by the model's
+    `output_stride`.
     """
     _, state = model.apply(variables, images, train=False, mutable=["intermediates"])
     (maps,) = state["intermediates"]["features"]

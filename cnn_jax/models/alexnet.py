@@ -1,5 +1,5 @@
 """AlexNet (Krizhevsky et al. 2012, "ImageNet Classification with Deep Convolutional
-Neural Networks"): the textbook's table, as published, and in one tower.
+Neural Networks"): in the form of textbooks, as published, and in one tower.
 
 Module names: `conv1`, `pool1`, `conv2`, `pool2`, `conv3`, `conv4`, `conv5`, `pool3`,
 `flatten`, `fc1`, `fc2`, `head`; with local response normalization `norm1`, `norm2`.
@@ -23,7 +23,7 @@ from cnn_jax.models.spec import IMAGENET, ModelSpec, Published, torchvision
 class AlexNet(Classifier, kw_only=True):
     """Five convolutions, three overlapping poolings, three fully connected layers.
 
-    The defaults follow the textbook's table: one tower, no normalization, and a
+    The defaults follow the table of a textbook: one tower, no normalization, and a
     first convolution without padding. With them, 224x224 pixels give maps of 54, 26, 12
     and 5 pixels, and the network has 50,844,008 parameters. Kernels start as in He et
     al. 2015 and biases at zero; the paper draws kernels from N(0, 0.01) and sets some
@@ -118,9 +118,9 @@ class OneWeirdTrick(AlexNet, kw_only=True):
     """The network of Krizhevsky 2014, "One weird trick for parallelizing convolutional
     neural networks": one tower without normalization, and fewer channels.
 
-    Geometry and the 256 channels of `conv4` (384 in the paper) are torchvision's, with
-    61,100,840 parameters. Dropout follows the hidden layers, as in Krizhevsky et al.
-    2012; torchvision has it before them.
+    The geometry and the 256 channels of `conv4` (384 in the paper) are as in
+    torchvision, with 61,100,840 parameters. Dropout follows the hidden layers, as in
+    Krizhevsky et al. 2012; in torchvision it precedes them.
     """
 
     default_head_grid: ClassVar[int | None] = 6
@@ -130,7 +130,7 @@ class OneWeirdTrick(AlexNet, kw_only=True):
 
 
 def _names(_: AlexNet) -> Rules:
-    """Returns the rules for torchvision's names."""
+    """Returns the rules that translate module paths into torchvision's names."""
     # Convolutions 1, 2 and 5 are followed by a pooling in addition to the ReLU.
     index = {1: 0, 2: 3, 3: 6, 4: 8, 5: 10}
     return (

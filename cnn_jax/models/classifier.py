@@ -60,10 +60,11 @@ MAY_BE_EMPTY = {"head_width", "flattened", "filters"}
 
 
 def cached(features: Maps | None) -> dict[str, Any]:
-    """Returns the variables with which a network applies only its head to `features`.
+    """Returns variables that make a network apply only its head, to `features`.
 
     The layers before the head are traced but not compiled, because nothing uses their
-    results.
+    results. If `features` is None, there are no such variables, and the network applies
+    all layers.
     """
     return {} if features is None else {CACHED: {"features": features}}
 
@@ -87,8 +88,8 @@ def scaled(channels: int, multiplier: float, divisor: int = 1) -> int:
 class Classifier(Network, kw_only=True):
     """A network from images to float32 logits (for each image or pixel) or embeddings.
 
-    A subclass lists its strides in `subsampling`, takes the steps of `plan()` while it
-    computes feature maps, and ends with `classify`. The last feature map is sown as
+    A subclass lists its strides in `subsampling`, gives its layers the strides and
+    dilations of `plan()`, and ends with `classify`. The last feature map is sown as
     "features" into the collection "intermediates"; `models.features` returns it.
 
     Attributes:
@@ -115,11 +116,12 @@ class Classifier(Network, kw_only=True):
         "cam": a 1x1 convolution without a bias to one map for each class. The output is
           a dict: these "maps", and their means as "logits" (Zhou et al. 2016, equations
           1 and 2).
-      head_width: units of the hidden layers of "flatten_fc" and "pyramid"; None is
-        the architecture's own, or (4096, 4096), as in the papers. For "fcn": channels
-        of the 3x3 convolutions, each with ReLU and with normalization if the network
-        has any; None is (). For "deeplab": the channels of the pyramid, then those of
-        the 3x3 convolutions; None is (256, 256).
+      head_width: units of the hidden layers of "flatten_fc" and "pyramid"; None is the
+        architecture's own widths or, if it has none, (4096, 4096), as in the papers.
+        For "fcn": channels of the 3x3 convolutions, each with ReLU, and with
+        normalization if the network has normalization layers; None is (). For
+        "deeplab": the channels of the pyramid, then the channels of the 3x3
+        convolutions; None is (256, 256).
       head_grid: "flatten_fc" and "embedding" first average the map over a grid with
         this many cells a side, so that the network takes images of any size. 1 is
         global average pooling. None is the architecture's own grid, or no averaging.
@@ -130,7 +132,7 @@ class Classifier(Network, kw_only=True):
       dropout: rate of the dropout before the last layer and after each hidden layer
         (Srivastava et al. 2014), or after the pyramid of "deeplab".
       output_stride: input pixels for one pixel of the last map; see `models.strides`.
-        None is the architecture's own.
+        None is the architecture's own output stride.
 
     Raises:
       UserError: an attribute has an invalid value.
@@ -202,8 +204,9 @@ class Classifier(Network, kw_only=True):
     def validate(self) -> None:
         """Raises `UserError` for invalid values of a subclass's attributes.
 
-        By then numbers are known to be within the ranges of their types, tuples not to
-        be empty (except for names in `MAY_BE_EMPTY`), and `stem` to be valid.
+        Subclasses override this method. The base class checks before that numbers are
+        within the ranges of their types, that tuples are not empty (except for names in
+        `MAY_BE_EMPTY`), and that `stem` is valid.
         """
 
     def _check_numbers(self) -> None:
@@ -347,7 +350,7 @@ class Classifier(Network, kw_only=True):
     ) -> None:
         """Sows the logits that `head` computes from `x`, for the training loss.
 
-        They go into the collection "auxiliary". Evaluation does not compute them.
+        The logits go into the collection "auxiliary". Evaluation does not compute them.
         """
         if self.is_initializing():
             head(x)
@@ -355,7 +358,7 @@ class Classifier(Network, kw_only=True):
             self.sow("auxiliary", name, head(x))
 
     def dropout_layer(self, train: bool, **attributes) -> Callable[[Array], Array]:
-        """Returns a function that applies dropout; the identity at a rate of zero."""
+        """Returns a function that applies dropout; at a rate of zero, the identity."""
         if not self.dropout:
             return lambda x: x
         return lambda x: layers.Dropout(

@@ -84,7 +84,8 @@ class DenseNet(NormalizedClassifier, kw_only=True):
       init_features: channels of the stem.
       block_sizes: layers of each dense block; between two blocks, a transition halves
         the map.
-      bottleneck: channels between a layer's two convolutions, in growth rates.
+      bottleneck: channels between a layer's two convolutions, as a multiple of
+        `growth_rate`.
       compression: the share of its input channels that a transition returns, rounded
         down.
       stem: "imagenet", a 7x7 convolution and a 3x3 max pooling of stride 2 each, or
@@ -134,7 +135,7 @@ class DenseNet(NormalizedClassifier, kw_only=True):
 
 
 def _names(_: DenseNet) -> Rules:
-    """Returns the rules for torchvision's names."""
+    """Returns the rules that translate module paths into torchvision's names."""
     return (
         ("stem/conv", "features.conv0"),
         ("stem/norm", "features.norm0"),
@@ -148,7 +149,10 @@ def _names(_: DenseNet) -> Rules:
 
 
 def _of_old_files(state: State) -> State:
-    """Returns the names of torchvision's old files (norm.1) as today's (norm1)."""
+    """Returns a state dict of old torchvision with today's names ("norm1").
+
+    Old files have names such as "norm.1".
+    """
     old = re.compile(r"(denselayer\d+\.(?:norm|conv))\.(\d\.)")
     return {old.sub(r"\1\2", key): value for key, value in state.items()}
 

@@ -58,7 +58,7 @@ class Enhancer(Network, kw_only=True):
 
     @property
     def takes(self) -> tuple[fit.Need, ...]:
-        """The data's target pictures must have the size of the network's outputs."""
+        """The need for target pictures as large as the network's outputs."""
         return (
             fit.Need(
                 "picture scale",
@@ -73,11 +73,12 @@ class SuperResolution(Enhancer, kw_only=True):
     """A network that enlarges images.
 
     Attributes:
-      scale: the factor.
-      residual: add the output to the bicubically enlarged image, with which training
-        starts (Kim et al. 2016, "Accurate Image Super-Resolution Using Very Deep
-        Convolutional Networks", section 3.1). If false, the network makes the whole
-        image, as in the papers of the networks here.
+      scale: the factor by which height and width grow.
+      residual: add the output of the last layer to the bicubically enlarged image; at
+        the start of training the sum is the enlarged image (Kim et al. 2016, "Accurate
+        Image Super-Resolution Using Very Deep Convolutional Networks", section 3.1). If
+        false, the last layer makes the whole image, as in the papers of the networks
+        here.
     """
 
     scale: Cells = 2
@@ -88,12 +89,12 @@ class SuperResolution(Enhancer, kw_only=True):
         return layers.upsample_bicubic(images.astype(jnp.float32), self.scale)
 
     def last_conv(self, features: int, kernel_size: int, name: str) -> layers.Conv:
-        """Returns the last convolution, in float32; its output goes to `finish`."""
+        """Returns the last convolution, in float32. Pass its output to `finish`."""
         init = zeros if self.residual else torch_uniform
         return layers.Conv(features, kernel_size, kernel_init=init, name=name)
 
     def finish(self, x: Better, images: Maps) -> Better:
-        """Returns the result of the network from its last output `x`."""
+        """Returns the network's output image, from the output `x` of the last layer."""
         return x + self.enlarged(images) if self.residual else x
 
 
@@ -160,7 +161,7 @@ class ResidualBlock(nn.Module):
 
     Attributes:
       conv: makes a convolution.
-      scaling: the factor of the branch.
+      scaling: the factor by which the branch is multiplied before the addition.
     """
 
     conv: Callable[..., nn.Module]
@@ -188,7 +189,7 @@ class EDSR(SuperResolution, kw_only=True):
     Attributes:
       depth: number of residual blocks.
       features: channels of the feature maps.
-      residual_scaling: the factor of each block's branch.
+      residual_scaling: the factor by which each block's branch is multiplied.
     """
 
     depth: Layers = 16
@@ -212,7 +213,10 @@ class EDSR(SuperResolution, kw_only=True):
 
 
 def _factors(scale: int) -> tuple[int, ...]:
-    """Returns the factors of the steps: (2, 2) for 4, (2, 3) for 6, (3,) for 3."""
+    """Returns the scales of the sub-pixel convolutions, whose product is `scale`.
+
+    They are (2, 2) for 4, (2, 3) for 6, and (3,) for 3.
+    """
     if scale % 2 == 0:
         return (2, *_factors(scale // 2))
     return (scale,) if scale > 1 else ()

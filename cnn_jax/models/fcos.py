@@ -52,11 +52,13 @@ _head_init = initializers.normal(0.01)
 class Places(NamedTuple):
     """The places of a detector's outputs, level after level, rows from the top.
 
+    A place is a point of the image at which the detector predicts a class and a box.
+
     Attributes:
       centers: (y, x) in pixels of the input, whose top left corner is (0, 0).
       strides: the distance between neighboring places of the level, in pixels.
-      reaches: the least and the greatest distance, in pixels, from the place to the
-        farthest side of a box that the place learns.
+      reaches: the least and the greatest reach, in pixels. A place learns only boxes
+        whose farthest side is at a distance between these two from the place.
     """
 
     centers: Float32[np.ndarray, "places 2"]
@@ -67,8 +69,8 @@ class Places(NamedTuple):
 def places(size: tuple[int, int], strides: Sequence[int]) -> Places:
     """Returns the places of levels with these strides, for an input (height, width).
 
-    A level has ceil(size / stride) places along each dimension. They are the middles of
-    squares of `stride` pixels (Tian et al. 2019, section 3.1).
+    A level has ceil(size / stride) places along each dimension. The places are the
+    middles of squares with sides of `stride` pixels (Tian et al. 2019, section 3.1).
     """
     parts = []
     for level, stride in enumerate(strides):
@@ -85,10 +87,11 @@ def places(size: tuple[int, int], strides: Sequence[int]) -> Places:
 class FeaturePyramid(nn.Module):
     """A feature pyramid: maps with equal channels at each stride, from coarse to fine.
 
-    Each map of the backbone passes a 1x1 convolution. The coarser sum, enlarged by two
-    (nearest neighbors), is added. A 3x3 convolution follows (figure 3 of Lin et al.
-    2017). Levels beyond the backbone's come from the coarsest level by 3x3 convolutions
-    of stride 2, with ReLU between them (P6 and P7 of FCOS).
+    Each map of the backbone passes a 1x1 convolution. The sum of the next coarser
+    level, enlarged by two (nearest neighbors), is added. A 3x3 convolution of the new
+    sum gives the level (figure 3 of Lin et al. 2017). Levels with larger strides than
+    the backbone's maps come from the coarsest of these levels by 3x3 convolutions of
+    stride 2, with ReLU between them (P6 and P7 of FCOS).
 
     Attributes:
       strides: strides of the levels; each is twice the previous one.
@@ -127,9 +130,9 @@ class FeaturePyramid(nn.Module):
 
 
 class Tower(nn.Module):
-    """3x3 convolutions with group normalization and ReLU, then one for each output.
+    """3x3 convolutions with group normalization and ReLU, then output convolutions.
 
-    All levels share the weights.
+    There is one 3x3 output convolution for each output. All levels share the weights.
 
     Attributes:
       depth: convolutions before the output convolutions.
@@ -232,8 +235,8 @@ class FCOS(Network, kw_only=True):
               place to the top, left, bottom and right side of the box.
             "centerness" [batch, places]: logits of how near the place is to the
               middle of the box (equation 3).
-          Also "places", the `Places`, and "size", the input's height and width, with
-            one row for each image.
+          Also "places", the `Places`, and "size", the input's height and width. Both
+          are repeated for each image.
         """
         levels = FeaturePyramid(
             self.strides, self.pyramid_channels, self.dtype, name="pyramid"
@@ -265,7 +268,13 @@ class FCOS(Network, kw_only=True):
         }
 
     def _maps(self, images: Images, train: bool) -> maps.Maps:
-        """Returns the backbone's maps of `strides`, of ceil(size / stride) pixels."""
+        """Returns the backbone's maps by stride, for the levels that have such a map.
+
+        A map has ceil(size / stride) pixels along each dimension.
+
+        Raises:
+          UserError: `strides` do not match the strides of the backbone.
+        """
         known = maps.by_stride(self.backbone, images, train)
         last, size = max(known), images.shape[1:-1]
         wanted = [stride for stride in self.strides if stride <= last]

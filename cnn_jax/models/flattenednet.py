@@ -35,9 +35,9 @@ class FlattenedNet(Classifier, kw_only=True):
     initialization of He et al. 2015. See `Classifier` for other heads.
 
     Attributes:
-      flattened: the convolutions, from 1 to 3, that are replaced. By default the first
-        one is not: on three channels, a cascade of two would have more parameters. ()
-        is the paper's baseline with full convolutions.
+      flattened: the numbers, from 1 to 3, of the convolutions that are replaced. By
+        default the first convolution is kept: on three channels, a cascade of two would
+        have more parameters. () is the paper's baseline with full convolutions.
       cascade: flattened layers in place of each convolution; the paper chose two by
         cross-validation.
       width_multiplier: scales the channels of the convolutions, rounded.

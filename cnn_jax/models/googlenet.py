@@ -87,13 +87,13 @@ class AuxiliaryHead(nn.Module):
 class GoogLeNet(Classifier, kw_only=True):
     """Three convolutions and nine inception blocks, as published.
 
-    It has biases and local response normalization, and no batch normalization. Pooling
-    rounds sizes up (as Caffe does), so 224x224 pixels give maps of 112, 56, 28, 14 and
-    7 pixels. A window larger than the map covers the whole map. With 1000 classes the
-    network has 6,998,552 parameters, and 13,378,280 with the auxiliary heads, as in
-    Caffe. Kernels start as in He et al. 2015 in the forward (fan-in) form. Without
-    normalization, the backward form would make values grow in blocks that reduce the
-    channels.
+    The network has biases and local response normalization, and no batch normalization.
+    Pooling rounds sizes up (as Caffe does), so 224x224 pixels give maps of 112, 56, 28,
+    14 and 7 pixels. A window larger than the map covers the whole map. With 1000
+    classes the network has 6,998,552 parameters, and 13,378,280 with the auxiliary
+    heads, as in Caffe. Kernels start as in He et al. 2015 in the forward (fan-in) form.
+    Without normalization, the backward form would make values grow in blocks that
+    reduce the channels.
 
     See `Classifier` for other heads.
 
@@ -188,10 +188,10 @@ class GoogLeNet(Classifier, kw_only=True):
 class GoogLeNetBN(GoogLeNet, NormalizedClassifier, kw_only=True):
     """GoogLeNet with batch normalization, as in torchvision.
 
-    It has no biases, no local response normalization, 3x3 windows in the "5x5"
-    branches, and a last max pooling of 2x2. The auxiliary heads average any map over
-    4x4 cells. With 1000 classes it has 6,624,904 parameters, and 13,004,888 with the
-    auxiliary heads.
+    This variant has no biases and no local response normalization. The windows in the
+    "5x5" branches are 3x3, and the last max pooling is 2x2. The auxiliary heads average
+    maps of any size over 4x4 cells. With 1000 classes the network has 6,624,904
+    parameters, and 13,004,888 with the auxiliary heads.
     """
 
     kernel5x5: ClassVar[int] = 3
@@ -219,7 +219,7 @@ def max_pool(x: Map, window: int, step: strides.Step, name: str) -> Out:
 
 
 def _names(_: GoogLeNetBN) -> Rules:
-    """Returns the rules for torchvision's names."""
+    """Returns the rules that translate module paths into torchvision's names."""
     branches = {
         "branch1x1": "branch1",
         "branch3x3_reduce": "branch2.0",

@@ -125,7 +125,12 @@ class InceptionV3(NormalizedClassifier, kw_only=True):
         conv: layers.inception.ModuleDef,
         steps: Sequence[strides.Step],
     ) -> Float[Array, "batch out_height out_width out_channels"]:
-        """Applies the layers before the first block; `steps` is empty if small."""
+        """Applies the layers before the first block.
+
+        Args:
+          conv: makes a `ConvUnit`.
+          steps: the steps of the layers that subsample; none for the small stem.
+        """
         first, pool1, pool2 = steps or (strides.Step(),) * 3
         # A padding of None keeps the size of the map.
         padding = 0 if steps else None
@@ -149,7 +154,7 @@ class InceptionV3(NormalizedClassifier, kw_only=True):
 
 
 def _names(_: InceptionV3) -> Rules:
-    """Returns the rules for torchvision's names."""
+    """Returns the rules that translate module paths into torchvision's names."""
     # torchvision's names contain the kernel sizes.
     convs = {
         "conv1a": "Conv2d_1a_3x3",

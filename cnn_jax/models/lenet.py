@@ -20,12 +20,13 @@ POOLS = {"avg": layers.AvgPool, "max": layers.MaxPool}
 class LeNet5(Classifier, kw_only=True):
     """Two convolutions with pooling, then three fully connected layers.
 
-    On 32x32x1 images with 10 classes it has 61,706 parameters. Three things follow
-    today's practice and not the paper: the second convolution sees all maps (the paper
-    has a table of connections), pooling has no parameters (a trainable scale), and the
-    output is linear (radial basis functions). Weights start as in LeCun et al. 1998
-    (variance 1/fan_in), biases at zero. Module names: `conv1`, `pool1`, `conv2`,
-    `pool2`, `flatten`, `fc1`, `fc2`, `head`; see `Classifier` for other heads.
+    On 32x32x1 images with 10 classes the network has 61,706 parameters. Three things
+    follow today's practice and not the paper. The second convolution sees all maps; in
+    the paper a table of connections selects some. Pooling has no parameters; in the
+    paper it has a trainable scale. The output is linear; in the paper it consists of
+    radial basis functions. Weights start as in LeCun et al. 1998 (variance 1/fan_in),
+    biases at zero. Module names: `conv1`, `pool1`, `conv2`, `pool2`, `flatten`, `fc1`,
+    `fc2`, `head`; see `Classifier` for other heads.
 
     The size of the image determines the inputs of the first fully connected layer. The
     5x5 kernels need 32x32 images, or `padding`:

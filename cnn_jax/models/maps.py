@@ -22,9 +22,9 @@ Maps = dict[int, Map]
 def by_stride(backbone: Classifier, images: Images, train: bool) -> Maps:
     """Returns the last feature map of each stride before a network's head.
 
-    Call it where the network is bound: in a method of a module that holds the network,
-    or in a function under `nn.apply` or `nn.init`. Heads, including auxiliary heads,
-    are not applied and get no parameters.
+    Call this function where the network is bound: in a method of a module that holds
+    the network, or in a function under `nn.apply` or `nn.init`. Heads, including
+    auxiliary heads, are not applied and get no parameters.
 
     A map counts if it is an input or output of one of the network's own layers (its
     direct submodules), or the input of its head. So the last map of a stride usually
@@ -35,10 +35,11 @@ def by_stride(backbone: Classifier, images: Images, train: bool) -> Maps:
       train: passed to the network; if true, its batch statistics are updated.
 
     Returns:
-      Maps by stride (input pixels for one map pixel), the largest map first. The stride
-      is the one of the network's `plan` that is nearest to the ratio of the sizes. The
-      ratio is exact for layers with padding. Layers without padding may shrink small
-      images so much that a stride is skipped.
+      Maps by stride (input pixels for one map pixel), the largest map first. A map gets
+      the stride of the network's `plan` that is nearest to the size of the images
+      divided by the size of the map. In networks whose layers are padded, both are
+      equal. Layers without padding may shrink small images so much that a stride is
+      skipped.
 
     Raises:
       UserError: the images are smaller than the stride of the network's last map.
@@ -83,7 +84,7 @@ def by_name(
 ) -> dict[str, Map]:
     """Returns the outputs of a network's modules before its head, in evaluation mode.
 
-    Call it as `by_stride`.
+    Call this function where the network is bound, as described at `by_stride`.
 
     Args:
       names: paths of modules in the network, such as `fire5` or `layer2_block1/conv1`.

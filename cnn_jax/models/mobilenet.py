@@ -103,7 +103,7 @@ BLOCKS = tuple(size for _, _, size, _ in STAGES)
 
 
 def _names(_: MobileNetV2) -> Rules:
-    """Returns the rules for torchvision's names."""
+    """Returns the rules that translate module paths into torchvision's names."""
     last = 1 + sum(BLOCKS)
 
     def inside(stage: int, block: int, layer: str, kind: str) -> str:
@@ -137,9 +137,10 @@ TIMM_OTHERS |= {"conv_pwl": "2", "bn3": "3"}
 
 
 def _of_timm(state: State) -> State:
-    """Returns timm's names as torchvision's.
+    """Returns a state dict of timm with torchvision's names.
 
-    timm counts stages from 0, and the blocks within each stage.
+    torchvision numbers all blocks in one sequence. timm numbers stages from 0, and the
+    blocks of each stage from 0.
     """
 
     def renamed(key: str) -> str:

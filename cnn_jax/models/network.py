@@ -15,11 +15,11 @@ class Network(nn.Module):
     A subclass overrides a default with an attribute or property of the same name.
 
     Attributes:
-      class_layer: the path of the layer whose outputs are the classes.
+      class_layer: the path of the layer with one output channel for each class.
       head_modules: a regular expression for the names of the modules after the last
         feature map.
       head_fields: the fields that select the layers of the head.
-      auxiliary: whether there are auxiliary heads, used only in training.
+      auxiliary: whether the network has auxiliary heads, which only training uses.
       knows_normalization: whether the fields `mean` and `std` take the normalization
         of the data.
       any_style: whether inputs are pairs of a content and a style image.
@@ -39,22 +39,24 @@ class Network(nn.Module):
     @property
     def output_kind(self) -> str:
         """The kind of the outputs: a name of `models.OUTPUTS`, or a user's own kind.
-        The user's task must have this kind too."""
+
+        The task of the run must have an equal `output_kind`.
+        """
         return "logits"
 
     @property
     def gives(self) -> Mapping[str, Any]:
-        """Further facts for the other parts of a run; see `core.fit`."""
+        """Facts about the network beside its output kind; see `core.fit`."""
         return {}
 
     @property
     def takes(self) -> Sequence[fit.Need]:
-        """Needs of the network; see `core.fit`."""
+        """Requirements of the network on the other parts of a run; see `core.fit`."""
         return ()
 
 
 def described(model: nn.Module) -> Network:
-    """Returns the model itself, or a network with the defaults for a user's module."""
+    """Returns the model if it is a `Network`, else a `Network` with the defaults."""
     return model if isinstance(model, Network) else Network(parent=None)
 
 

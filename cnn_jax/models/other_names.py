@@ -1,11 +1,11 @@
 """Names of layers in the weight files of other libraries.
 
-Each family has rules that translate paths of modules, such as "stage1_block1/conv1",
-into torchvision's names, such as "layer1.0.conv1". A rule is a regular expression for
-the whole path, and the name in torchvision: a string, or a function of the expression's
-groups (groups of digits become integers). Indices in torchvision's sequences
-(`features.10`) also count layers without parameters, so they depend on the network's
-attributes.
+Each family of networks has rules that translate paths of modules, such as
+"stage1_block1/conv1", into torchvision's names, such as "layer1.0.conv1". A rule is a
+pair. Its first entry is a regular expression for the whole path. Its second entry is
+the name in torchvision: a string, or a function of the expression's groups (groups of
+digits become integers). Indices in torchvision's sequences (`features.10`) also count
+layers without parameters, so the indices depend on the network's attributes.
 """
 
 import re
@@ -31,8 +31,9 @@ class OtherNames:
       head: torchvision's name of the layer `head`.
       auxiliary: torchvision's names of the auxiliary heads, by our names. A network
         with auxiliary heads can be made with `auxiliary=False`.
-      backbone: the names of the network inside of this one, without its head; its
-        names in files begin with "backbone."; None without such a network.
+      backbone: the names of the backbone's layers, for a network that contains a
+        backbone; None for other networks. In files, these names begin with "backbone.",
+        and the backbone has no head.
       model: torchvision's name of the network; None is our name.
       renamed: a function from a state dict of timm, or of an old torchvision, to the
         same arrays with torchvision's current names and shapes.
@@ -66,7 +67,13 @@ class OtherNames:
 
 
 def behind(prefix: str, rules: Rules) -> Rules:
-    """Returns the rules for a network that is the part `prefix` of another network."""
+    """Returns rules whose torchvision names begin with `prefix`.
+
+    They serve a network that is a part of another network, such as its backbone.
+
+    Args:
+      rules: the rules of the network alone.
+    """
 
     def longer(name: str | Callable[..., str]) -> Callable[..., str]:
         return lambda *groups: (
@@ -77,5 +84,5 @@ def behind(prefix: str, rules: Rules) -> Rules:
 
 
 def dots(path: str) -> str:
-    """Returns a path of modules in PyTorch's notation."""
+    """Returns a path of modules in PyTorch's notation: "a.b" for "a/b"."""
     return path.replace("/", ".")

@@ -59,7 +59,7 @@ OUTPUTS = {
 
 
 def output_kind(model: nn.Module) -> str:
-    """Returns a model's kind of output: a name of `OUTPUTS`, or a user's own."""
+    """Returns a model's kind of output: a name of `OUTPUTS`, or a user's own kind."""
     return described(model).output_kind
 
 
@@ -69,16 +69,17 @@ def kind_of(name: str) -> Output:
 
 
 def fact(name: str, changes: Mapping[str, str] | None = None) -> fit.Fact:
-    """Returns the fact "output kind" of a model with outputs of this kind.
+    """Returns the fact "output kind" of a model; see `core.fit`.
 
     Args:
-      changes: for each other kind, how to make the model return it.
+      name: the kind of the model's outputs.
+      changes: for each other kind, advice on how to get this other kind from the model.
     """
     return fit.Fact(name, f"gives {kind_of(name).words}", changes or {})
 
 
 def part(name: str, model: nn.Module) -> fit.Part:
-    """Returns a model as a part of a run.
+    """Returns a model as a part of a run; see `core.fit`.
 
     Args:
       name: the name of the model in error messages.

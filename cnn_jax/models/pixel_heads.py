@@ -1,6 +1,6 @@
 """Heads that return a row of logits for each pixel.
 
-Call these functions in a compact method; their layers belong to its module.
+Call these functions in a compact method. Their layers belong to the method's module.
 """
 
 from collections.abc import Callable, Sequence
@@ -43,7 +43,7 @@ def logits(
     width: Sequence[int] | None = None,
     rates: Sequence[int] | None = None,
 ) -> Float[Array, "batch *pixels classes"]:
-    """Returns the logits of a head for the pixels of an input of the spatial `size`.
+    """Returns a head's logits of every pixel of the network's input.
 
     Module names: `aspp`, `head_conv1`, ..., `head`, `context`, `resize`.
 
@@ -51,6 +51,7 @@ def logits(
       head: a name of `WIDTHS`; see `Classifier`.
       conv: makes a convolution with normalization and ReLU, a partial of `ConvUnit`.
       drop: applies dropout, before the last layer or after the pyramid.
+      size: the spatial size of the network's input.
       kernel_init: initializer of the last layer, or of the layer before the context
         module.
       width, rates: see `Classifier.head_width` and `Classifier.aspp_rates`.
@@ -76,7 +77,7 @@ def logits(
 def class_maps(
     x: Maps, classes: int, drop: Drop | None = None, **attributes: Any
 ) -> ClassMaps:
-    """Applies dropout and the 1x1 convolution `head` to get a float32 map per class."""
+    """Returns one float32 map per class, by dropout and the 1x1 convolution `head`."""
     x = x.astype(jnp.float32)
     window = (1,) * (x.ndim - 2)
     head = layers.Conv(classes, window, name="head", **attributes)

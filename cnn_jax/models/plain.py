@@ -217,7 +217,14 @@ class PlainNet(NormalizedClassifier, kw_only=True):
         return self.classify(x, train, size=size)
 
     def _layer(self, x: Maps, width: int, at: dict, unit: Any, name: str) -> Out:
-        """Applies one layer and its ReLU."""
+        """Applies one layer and its ReLU.
+
+        Args:
+          width: channels of the output.
+          at: strides and dilation of the layer, by name.
+          unit: makes a `ConvNorm`.
+          name: the module's name.
+        """
         reduced = max(round(x.shape[-1] * (self.reduction or 1)), 1)
         if self.layer == "fire":
             conv = partial(unit, kind=layers.Conv)
@@ -235,7 +242,13 @@ class PlainNet(NormalizedClassifier, kw_only=True):
     def _inception(self, x, width, dilation, unit, reduced, name) -> Out:
         """Applies the branches and concatenates their outputs.
 
-        The first branches get the channels that cannot be split evenly.
+        If the channels cannot be split evenly, the first branches get one more.
+
+        Args:
+          width: channels of the output.
+          unit: makes a `ConvNorm`.
+          reduced: channels of the 1x1 convolution before larger windows.
+          name: the prefix of the modules' names.
         """
         count, outputs = len(self.branches), []
         for i, branch in enumerate(self.branches):
@@ -257,7 +270,18 @@ class PlainNet(NormalizedClassifier, kw_only=True):
         return jnp.concatenate(outputs, axis=-1)
 
     def _tied(self, x, width, at, shared, stage, train, name) -> tuple[Out, Any]:
-        """Applies a layer with the stage's shared kernel and its own normalization."""
+        """Applies a layer with the stage's shared kernel and its own normalization.
+
+        Args:
+          width: channels of the output.
+          at: strides and dilation of the layer, by name.
+          shared: the stage's shared convolution; None makes this convolution.
+          stage: the number of the stage.
+          name: the layer's name.
+
+        Returns:
+          The output and the shared convolution.
+        """
         if shared is None:
             padding = tuple(self.kernel_size // 2 * d for d in at["dilation"])
             shared = layers.Conv(

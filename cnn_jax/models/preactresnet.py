@@ -23,8 +23,8 @@ class PreActResNet(ResNet, kw_only=True):
     branch and the shortcut of the first block both take this activation without
     another normalization (the paper's appendix). On ImageNet this is the ResNet-200 of
     the paper's authors (fb.resnet.torch). Some implementations add a second
-    normalization after the stem's pooling (128 more parameters); others have only that
-    one (as many parameters as here).
+    normalization after the stem's pooling (128 more parameters). Others have only the
+    normalization after the pooling (as many parameters as here).
     """
 
     blocks: ClassVar[dict[str, type[nn.Module]]] = {
@@ -42,7 +42,14 @@ class PreActResNet(ResNet, kw_only=True):
 
 
 def _variant(block: str, sizes: tuple[int, ...], **values: Any) -> ModelSpec:
-    """Returns a network for ImageNet, or with the small stem for CIFAR-10 (table 2)."""
+    """Returns the spec of a network for ImageNet or, if `stem` is given, for CIFAR-10.
+
+    Args:
+      block: "basic" or "bottleneck".
+      sizes: blocks of each stage.
+      values: further attributes of the network. The paper's networks for CIFAR-10 have
+        `stem="small"` (table 2).
+    """
     setting = (CIFAR, 10) if "stem" in values else (IMAGENET, 1000)
     make = partial(PreActResNet, block=block, stage_sizes=sizes, **values)
     published = unpublished(*setting, "He et al. 2016, Identity Mappings")

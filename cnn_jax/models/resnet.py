@@ -93,8 +93,8 @@ class ResNet(NormalizedClassifier, kw_only=True):
         branch. For earlier blocks it grows linearly from zero (Huang et al. 2016,
         equation 4).
       auxiliary: add an auxiliary head on the map of the second last stage, for the
-        training loss; for heads of `pixel_heads` (Zhao et al. 2017, "Pyramid Scene
-        Parsing Network", section 3.3; `pixel_heads.AuxiliaryHead`).
+        training loss. It needs a `head` of `pixel_heads` (Zhao et al. 2017, "Pyramid
+        Scene Parsing Network", section 3.3; `pixel_heads.AuxiliaryHead`).
       auxiliary_dropout: rate of the dropout before the auxiliary head's last layer.
 
     Raises:
@@ -216,7 +216,7 @@ class ResNet(NormalizedClassifier, kw_only=True):
 
 
 def _names(_: ResNet) -> Rules:
-    """Returns the rules that translate torchvision's parameter names."""
+    """Returns the rules that translate module paths into torchvision's names."""
     block = r"stage(\d)_block(\d+)"
     return (
         ("stem/conv", "conv1"),
@@ -233,7 +233,10 @@ TINY = {"stem": "small", "width": 4, "stage_sizes": (1, 1)}
 
 
 def _cifar(size: int, published: Published) -> ModelSpec:
-    """Returns a network with 6 size + 2 layers for CIFAR-10 (He et al. 2016, 4.2)."""
+    """Returns the spec of a network for CIFAR-10 (He et al. 2016, section 4.2).
+
+    The network has three stages of `size` blocks: 6 size + 2 layers.
+    """
     sizes = (size, size, size)
     make = partial(ResNet, block="basic", width=16, stem="small", stage_sizes=sizes)
     return ModelSpec(make, published, tiny=TINY)
@@ -247,7 +250,14 @@ def _imagenet(
     tiny: Mapping[str, Any] = TINY,
     **values: Any,
 ) -> ModelSpec:
-    """Returns a network for ImageNet as in torchvision; `macs` are in millions."""
+    """Returns the spec of a network for ImageNet, as in torchvision.
+
+    Args:
+      parameters, macs: torchvision's figures; `macs` are multiply-accumulates in
+        millions.
+      tiny: attributes with which tests build a small network.
+      values: further attributes of the network.
+    """
     make = partial(ResNet, block=block, stage_sizes=stage_sizes, **values)
     return ModelSpec(make, torchvision(parameters, macs), NAMES, tiny=tiny)
 

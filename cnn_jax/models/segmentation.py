@@ -17,7 +17,7 @@ from cnn_jax.models.spec import ModelSpec, torchvision
 
 
 def _fcn_names(model: resnet.ResNet) -> Rules:
-    """Returns the rules for torchvision's names of FCN."""
+    """Returns the rules that translate FCN's module paths into torchvision's names."""
     index = {"conv": 0, "norm": 1}
     unit = "head_conv1/(conv|norm)"
     return (
@@ -29,7 +29,7 @@ def _fcn_names(model: resnet.ResNet) -> Rules:
 
 
 def _deeplab_names(model: resnet.ResNet) -> Rules:
-    """Returns the rules for torchvision's names of DeepLabv3."""
+    """Returns the rules that translate module paths into torchvision's names."""
     index = {"conv": 0, "norm": 1}
     rates = model.aspp_rates or pixel_heads.RATES
 
@@ -51,7 +51,7 @@ def _deeplab_names(model: resnet.ResNet) -> Rules:
 def _resnet50(
     head: str, names: Callable[[Any], Rules], parameters: int, macs: int, **values: Any
 ) -> ModelSpec:
-    """Returns a network on a ResNet-50.
+    """Returns the spec of a segmentation network on a ResNet-50.
 
     torchvision's multiply-accumulates include the auxiliary head on 65x65 pixels,
     because torchvision computes this head in evaluation too.

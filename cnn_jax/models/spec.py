@@ -1,4 +1,4 @@
-"""`ModelSpec`: the facts about a model beside its code.
+"""`ModelSpec`: a model's class, its published figures and its names in other libraries.
 
 The file of each family lists its models by name in `VARIANTS`; `models.MODELS`
 collects them.
@@ -41,11 +41,12 @@ NOT_KEYS = ("parent", "name", "num_classes")
 
 @dataclass(frozen=True)
 class Published:
-    """A network in the setting in which it was published.
+    """The setting in which a network was published, with the published figures.
 
     Attributes:
       input_shape: the shape of one example, channels last; None if not published.
-      num_classes: the classes of the data set; None for a network that makes images.
+      num_classes: the number of classes of the data set; None for a network that makes
+        images.
       parameters: the number of trainable parameters; None if not published.
       macs: multiply-accumulates on one example in evaluation, rounded to millions;
         None if not published.
@@ -72,9 +73,13 @@ def torchvision(
     auxiliary: bool = False,
     note: str = "",
 ) -> Published:
-    """Returns the figures of torchvision's table of weights.
+    """Returns a network's setting and figures from torchvision's table of weights.
 
-    Its "GFLOPS" are multiply-accumulates.
+    The table's column "GFLOPS" holds multiply-accumulates.
+
+    Args:
+      auxiliary: whether `parameters` includes the auxiliary heads.
+      note: a text that is added to the source "torchvision".
     """
     return Published(
         input_shape,
@@ -97,7 +102,7 @@ class ModelSpec:
 
     Attributes:
       make: a linen module class with `__call__(x, train)`, or a `functools.partial` of
-        such a class with the values of the variant's own fields.
+        such a class with the field values of this variant.
       published: the published setting, with its figures.
       names: names of the layers in weight files of other libraries; None if these
         libraries have no such network.
@@ -137,7 +142,7 @@ class ModelSpec:
 
     @property
     def values(self) -> Mapping[str, Any]:
-        """The values of the variant's own fields."""
+        """The values of the fields that this variant sets, by name."""
         return _taken_apart(self.make)[1]
 
     @property
@@ -146,7 +151,7 @@ class ModelSpec:
         return "num_classes" in self.fields()
 
     def fields(self) -> dict[str, Any]:
-        """Returns the default of every field; `MISSING` for a field without one."""
+        """Returns the default of every field; without a default, `MISSING`."""
         return {
             field.name: self.values.get(field.name, _default(field))
             for field in dataclasses.fields(self.module)
@@ -158,7 +163,7 @@ class ModelSpec:
 
         Configs hold str, int, float, bool, None and tuples of these. Fields of other
         types keep their defaults. One exception is `dtype`, which configs set by name.
-        A field without a default has `MISSING`.
+        The default is `MISSING` for a field without a default.
 
         Raises:
           UserError: a field of another type has no default.
@@ -187,7 +192,7 @@ class ModelSpec:
 
 
 def _taken_apart(make: Any) -> tuple[Any, Mapping[str, Any], tuple[Any, ...]]:
-    """Returns the class, and the keywords and positional arguments of a partial."""
+    """Returns the class of `make`, and the keywords and arguments of a partial."""
     if isinstance(make, functools.partial):
         return make.func, make.keywords, make.args
     return make, {}, ()
@@ -205,7 +210,11 @@ def _default(field: dataclasses.Field) -> Any:
 
 
 def _config_type(hint: Any) -> Any:
-    """Returns the type of a config's value for a field; None if there is none."""
+    """Returns the type of a field's values in configs; None if configs cannot set it.
+
+    Args:
+      hint: the type hint of the field.
+    """
     if typing.get_origin(hint) is collections.abc.Sequence:
         hint = types.GenericAlias(tuple, (typing.get_args(hint)[0], ...))
     return hint if _is_plain(ranges.plain(hint)) else None

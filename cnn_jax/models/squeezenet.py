@@ -2,7 +2,7 @@
 parameters and <0.5MB model size").
 
 Module names: `conv1`, `pool1`, `fire2`, ..., `fire9`, `head` (the paper's conv10),
-`pool`. Poolings have the number of the layer before them.
+`pool`. The number of a pooling is the number of the layer before the pooling.
 """
 
 from functools import partial
@@ -116,7 +116,7 @@ class SqueezeNet(Classifier, kw_only=True):
 
 
 def _names(model: SqueezeNet) -> Rules:
-    """Returns the rules for torchvision's names."""
+    """Returns the rules that translate module paths into torchvision's names."""
 
     def index(layer: int) -> int:  # a fire module's, after convolution and ReLU
         return layer + sum(pool < layer for pool in set(model.pool_after))

@@ -28,7 +28,8 @@ class Step:
     Attributes:
       strides: the strides that the layer takes; 1 if it dilates instead.
       skipped: the strides that dilation replaces; 1 if the layer strides.
-      before: dilation of the layer itself and of the layers before it.
+      before: dilation of the layer itself, and of the layers between the previous
+        subsampling layer and this layer.
       after: dilation of the layers after it.
     """
 
@@ -57,7 +58,7 @@ def plan(
     """Returns the steps of a network whose subsampling layers have these strides.
 
     A stride is an integer, or a tuple over `rank` dimensions. The last entry of a tuple
-    counts towards `output_stride`. An `output_stride` of None lets every layer stride.
+    counts towards `output_stride`. If `output_stride` is None, no layer dilates.
     """
     ones = (1,) * rank
     total, before, steps = 1, ones, []

@@ -147,8 +147,8 @@ class Stylist(Network, kw_only=True):
     as the backbone expects. The output is a dict:
 
       "picture" [batch, height, width, 3]: values from 0 to 1, not clipped;
-      "content": for each of `content_layers` a pair of feature maps, of the picture and
-        its target;
+      "content": for each of `content_layers` a pair of the picture's feature map and
+        the target of this feature map;
       "style": for each of `style_layers` the feature maps of the picture, of the
         content and of the style.
 
@@ -195,7 +195,7 @@ class Stylist(Network, kw_only=True):
 
     @property
     def gives(self) -> dict[str, fit.Fact]:
-        """The number of style layers, for the task's weights."""
+        """The number of style layers, which must fit the task's weights."""
         count = len(self.style_layers)
         return {"style layers": fit.Fact(count, f"has {count} style layers")}
 
@@ -221,16 +221,24 @@ class Stylist(Network, kw_only=True):
         return {name: x.astype(jnp.float32) for name, x in found.items()}
 
     def target(self, content: Maps, style: Maps) -> Maps:
-        """Returns the target of a feature map of the picture."""
+        """Returns the target of the picture's feature map in a content layer.
+
+        Args:
+          content, style: the layer's feature maps of the content and of the style.
+        """
         del style
         return content
 
     def stylized(self, given: Given, train: bool) -> Picture:
-        """Returns the pictures for contents or, with `any_style`, for pairs."""
+        """Returns the stylized pictures.
+
+        Args:
+          given: content images or, with `any_style`, pairs of content and style.
+        """
         raise NotImplementedError
 
     def shown(self, normalized: Maps) -> Picture:
-        """Returns the images without normalization, in values from 0 to 1."""
+        """Reverses the normalization of images; returns values from 0 to 1."""
         x = normalized.astype(jnp.float32)
         return x * jnp.array(self.std) + jnp.array(self.mean)
 
@@ -247,9 +255,10 @@ class Canvas(layers.Described, nn.Module):
 
 
 class Pixels(Stylist, kw_only=True):
-    """A picture whose pixels are learned, as a change of the content or from noise.
+    """A picture whose pixels are learned.
 
-    Pixels are in units of the normalized image. Module name: `canvas`.
+    Training starts from the content or from noise. Pixels are in units of the
+    normalized image. Module name: `canvas`.
 
     Attributes:
       start: "content" starts with the content image, to which learned pixels are added;
@@ -281,7 +290,7 @@ class Pixels(Stylist, kw_only=True):
 
 
 class FeedForward(Stylist, kw_only=True):
-    """A `Johnson`. Its module name is `network`.
+    """A `Johnson` network for one style. Module name: `network`.
 
     Attributes:
       network_width, network_depth: `width` and `depth` of the `Johnson`.
@@ -332,10 +341,11 @@ class Decoder(nn.Module):
 
 
 class Adaptive(Stylist, kw_only=True):
-    """A `Decoder` of the content's feature map with the statistics of the style.
+    """A network that decodes the content's feature map with the style's statistics.
 
-    The first of `content_layers` is decoded. The targets of all content layers have the
-    statistics of the style (equation 12). Module name: `decoder`.
+    The `Decoder` gets the feature map of the first of `content_layers`. The targets of
+    all content layers have the statistics of the style (equation 12). Module name:
+    `decoder`.
 
     Attributes:
       alpha: the strength of the style; 0 decodes the content without the style

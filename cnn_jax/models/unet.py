@@ -39,7 +39,7 @@ class DoubleConv(nn.Module):
 
     Attributes:
       features: channels of both convolutions.
-      norm: makes a normalization layer; None: no normalization.
+      norm: makes a normalization layer; None leaves the normalization out.
     """
 
     features: int
@@ -131,11 +131,11 @@ class _Segmenter(Network, kw_only=True):
 class UNet(_Segmenter, kw_only=True):
     """A contracting path with doubling channels, and an expanding path (figure 1).
 
-    The contracting path has pairs of 3x3 convolutions with poolings between them.
+    The contracting path has pairs of 3x3 convolutions with poolings between the pairs.
 
     Convolutions are padded, so every pixel gets logits. The paper's convolutions are
-    not padded, and its images are mirrored at the border. Without batch normalization
-    the layers are those of the paper.
+    not padded, and its images are mirrored at the border. Without batch normalization,
+    the network has the layers of the paper.
 
     Attributes:
       width: channels of the first pair of convolutions.
@@ -179,14 +179,15 @@ class UNet(_Segmenter, kw_only=True):
 class UNetOn(_Segmenter, kw_only=True):
     """The expanding path of a U-Net on the feature maps of a classification network.
 
-    The path runs from the last map to the map of the stride `finest`. The logits are
-    interpolated from there.
+    The path runs from the last map to the map of the stride `finest`. The logits of all
+    pixels are interpolated from the logits at this stride.
 
     Attributes:
       backbone: the network (`Classifier`); its head is not used.
       decoder_width: channels of the finest map of the expanding path; each coarser map
         has twice as many.
-      finest: the stride of the finest map in use; None is the backbone's finest.
+      finest: the stride of the finest map in use; None is the backbone's smallest
+        stride.
 
     Raises:
       UserError: an attribute has an invalid value, or the backbone has no map of the
@@ -222,7 +223,7 @@ class UNetOn(_Segmenter, kw_only=True):
 
     @property
     def sync_batch_norm(self) -> bool:
-        """The backbone's value; false for backbones without batch normalization."""
+        """The backbone's `sync_batch_norm`; false if it has no batch normalization."""
         return self.backbone.sync_batch_norm
 
 

@@ -25,10 +25,9 @@ class VGG(NormalizedClassifier, kw_only=True):
     """Stages of 3x3 convolutions, each with a 2x2 maximum pooling at its end.
 
     Convolutions have biases, also before batch normalization, as in torchvision. They
-    start as in He et al. 2015. The last feature map is averaged to a grid of
-    7x7 cells before the fully connected layers. At 224x224 pixels it has this size
-    already. See `Classifier` for
-    other heads.
+    start as in He et al. 2015. The last feature map is averaged to a grid of 7x7 cells
+    before the fully connected layers. At 224x224 pixels the map already has this size.
+    See `Classifier` for other heads.
 
     Attributes:
       stage_sizes: convolutions of each stage.
@@ -96,7 +95,7 @@ class VGG(NormalizedClassifier, kw_only=True):
 
 
 def _names(model: VGG) -> Rules:
-    """Returns the rules for torchvision's names."""
+    """Returns the rules that translate module paths into torchvision's names."""
     each = 3 if model.batch_norm else 2  # convolution, normalization, ReLU
 
     def index(stage: int, layer: int) -> int:
@@ -118,7 +117,10 @@ TIMM = {
 
 
 def _of_timm(state: State) -> State:
-    """Returns torchvision's names; timm's fully connected layers are convolutions."""
+    """Returns a state dict of timm with torchvision's names and shapes.
+
+    timm's fully connected layers are convolutions.
+    """
     found = {}
     for key, value in state.items():
         module, _, leaf = key.rpartition(".")
@@ -141,7 +143,14 @@ TINY = {
 def _variant(
     stage_sizes: tuple[int, ...], parameters: int, macs: int, **values: Any
 ) -> ModelSpec:
-    """Returns a network as in torchvision; `macs` are in millions."""
+    """Returns the spec of a network, as in torchvision.
+
+    Args:
+      stage_sizes: convolutions of each stage.
+      parameters, macs: torchvision's figures; `macs` are multiply-accumulates in
+        millions.
+      values: further attributes of the network.
+    """
     make = partial(VGG, stage_sizes=stage_sizes, **values)
     return ModelSpec(make, torchvision(parameters, macs), NAMES, tiny=TINY)
 

@@ -37,7 +37,11 @@ Maps = Float[Array, "batch out_depth out_height out_width features"]
 
 
 def conv3d(features: int, kernel_size: Size, **attributes) -> nn.Module:
-    """Returns a convolution over depth, height and width, with one size for all."""
+    """Returns a convolution over depth, height and width.
+
+    Args:
+      kernel_size: an integer is the size along all three dimensions.
+    """
     return layers.Conv(features, per_dimension(kernel_size, 3), **attributes)
 
 
@@ -58,7 +62,7 @@ def factorized_conv(
     mid_features: int,
     **attributes,
 ) -> nn.Module:
-    """Returns a convolution within each frame, then one over time.
+    """Returns a convolution within each frame, followed by a convolution over time.
 
     A 1x1x1 convolution is not factorized.
     """
@@ -152,9 +156,10 @@ class VideoResNet(ClipClassifier, NormalizedClassifier, kw_only=True):
         doubles the channels.
       stage_convs: the convolutions of each stage. "3d": 3x3x3. "2d": 1x3x3, within each
         frame; the stage keeps the number of frames. "2+1d": 1x3x3, normalization and
-        ReLU, 3x1x1 (`layers.Conv2Plus1D`). The channels in between give the number of
-        parameters of a 3x3x3 convolution; both convolutions of a block have the number
-        of its first. The first entry also applies to the stem.
+        ReLU, 3x1x1 (`layers.Conv2Plus1D`). The number of channels between the 1x3x3 and
+        the 3x1x1 convolution is chosen so that the first convolution of a block has as
+        many parameters as a 3x3x3 convolution; the second convolution of the block uses
+        the same number of channels. The first entry also applies to the stem.
     """
 
     stage_sizes: tuple[Layers, ...] = (2, 2, 2, 2)
@@ -248,7 +253,7 @@ class C3D(ClipClassifier, kw_only=True):
 
     @property
     def subsampling(self) -> tuple[tuple[int, int, int], ...]:
-        """The strides and windows of the poolings; ones for stages without pooling."""
+        """The strides and windows of the poolings; ones for a stage without pooling."""
         ones = (1, 1, 1)
         first = (ones, ones) if self.stem == "small" else ((1, 2, 2), (2, 2, 2))
         return (*first, (2, 2, 2), (2, 2, 2), (2, 2, 2))
@@ -282,7 +287,7 @@ class C3D(ClipClassifier, kw_only=True):
 
 
 def _names(model: VideoResNet) -> Rules:
-    """Returns the rules for torchvision's names."""
+    """Returns the rules that translate module paths into torchvision's names."""
     block = r"stage(\d)_block(\d+)"
     # torchvision's (2+1)D convolution is a nested sequence, except in the stem.
     part = {"spatial": 0, "norm": 1, "temporal": 3}
