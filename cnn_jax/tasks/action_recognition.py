@@ -30,8 +30,8 @@ class ActionRecognition(Classification):
     ) -> dict[str, Array]:
         """Returns `Classification.predictions`, and `probabilities` and `video`.
 
-        `probabilities` are those of all classes, for each clip. `video` is the number
-        of the video that the clip comes from.
+        `probabilities` are the probabilities of all classes for each clip. `video` is
+        the number of the video that the clip comes from.
         """
         return super().predictions(logits, batch) | {
             "probabilities": jax.nn.softmax(logits),

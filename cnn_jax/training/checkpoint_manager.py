@@ -71,8 +71,8 @@ class Manager(ocp.CheckpointManager):
         scores.
 
         The scores are read from the checkpoint's notes (`checkpoint_notes`), because
-        Orbax's own file of scores has no checksum. Orbax calls this method for every
-        step when it starts.
+        Orbax's own file of scores has no checksum. When a manager is made, Orbax calls
+        this method for every step.
         """
         try:
             scores = checkpoint_notes.read(Path(self.directory) / str(step)).scores

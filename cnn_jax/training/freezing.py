@@ -147,7 +147,8 @@ class Plan:
     def groups(self) -> dict[Part, str]:
         """Returns a name for each group of parameters that are trained alike.
 
-        A group has the same `Part`. Parameters that are always frozen have no group.
+        All parameters of a group have the same `Part`. Parameters that are always
+        frozen have no group.
         """
         found = dict.fromkeys(p for p in self.parts.values() if p.start is not None)
         return {part: str(number) for number, part in enumerate(found)}
@@ -162,7 +163,9 @@ def make(
     unfreeze_every: Duration = 0,
     layer_decay: Share = 1.0,
 ) -> Plan | None:
-    """Returns how each parameter is trained; None if all are trained in the same way.
+    """Returns the plan: how each parameter is trained.
+
+    The result is None if all parameters are trained in the same way.
 
     Args:
       known: a function that returns the paths of all parameters, in the network's

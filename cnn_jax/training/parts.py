@@ -1,7 +1,7 @@
 """Checks with `core.fit` that the data, the model and the task of a run fit each other.
 
-In `core.fit`, these parts of a run state facts about themselves, and needs: the values
-of other parts' facts that they accept. The facts of this package are:
+Each of these parts of a run states facts about itself. Each part also has needs: the
+values of other parts' facts that the part accepts. The facts in this package are:
 
 * data (`data.facts`): label kind, image rank (2; 3 for clips and volumes), shorter
   side, classes, mirrorable, normalized, training examples, test examples, picture

@@ -322,7 +322,9 @@ def training(network: Network, examples: int) -> Training:
 
 
 def plan_of(network: Network, sizes: Mapping[str, int]) -> freezing.Plan | None:
-    """Returns how each parameter is trained; None if all are trained in the same way.
+    """Returns the plan of a config: how each parameter is trained.
+
+    The result is None if all parameters are trained in the same way.
 
     Args:
       network: the network.

@@ -149,7 +149,7 @@ def _fit_backbone(
 ) -> Loaded:
     """Returns weights for the backbone inside `model`, without the backbone's head.
 
-    The weights are those of the backbone as a network of its own. See `fit` for the
+    The weights contain the backbone as a network of its own. See `fit` for the
     arguments.
     """
     _, backbone = models.parts(name)

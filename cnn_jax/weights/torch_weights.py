@@ -180,7 +180,8 @@ def model_of(name: str, state: State, **attributes: Any) -> nn.Module:
     Args:
       name: the network's name in `models.MODELS`.
       state: a result of `tidy`, with torchvision's names.
-      attributes: attributes that replace the defaults and those from the state dict.
+      attributes: attributes of the network. They take precedence over attributes that
+        the state dict determines.
     """
     return models.create(name, **(attributes_of(name, state) | attributes))
 
