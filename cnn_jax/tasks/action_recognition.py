@@ -28,9 +28,10 @@ class ActionRecognition(Classification):
     def predictions(
         self, logits: Float[Array, "batch classes"], batch: Batch
     ) -> dict[str, Array]:
-        """Returns `Classification.predictions`, all `probabilities` and the `video`.
+        """Returns `Classification.predictions`, and `probabilities` and `video`.
 
-        `video` is the number of the video that a clip comes from.
+        `probabilities` are the probabilities of all classes for each clip. `video` is
+        the number of the video that the clip comes from.
         """
         return super().predictions(logits, batch) | {
             "probabilities": jax.nn.softmax(logits),
@@ -38,10 +39,14 @@ class ActionRecognition(Classification):
         }
 
     def scores(self, totals: Totals, rows: Rows = ()) -> dict[str, float]:
-        """Returns the means over clips and, in evaluation, the scores of videos.
+        """Returns the mean metrics of clips and, in evaluation, the scores of videos.
 
         The scores of videos are `video_accuracy` and, for each k of `top_k`,
         `video_top_<k>_accuracy`.
+
+        Args:
+          totals: the summed pairs of `metrics`, over all clips.
+          rows: the `collected` entries of each clip.
         """
         found = super().scores(totals)
         if rows:
@@ -58,7 +63,11 @@ class ActionRecognition(Classification):
 def videos(
     rows: Rows,
 ) -> tuple[np.ndarray, Float[np.ndarray, "videos classes"]]:
-    """Returns each video's label, and its probabilities averaged over its clips."""
+    """Returns the label of each video, and the mean probabilities of its clips.
+
+    Args:
+      rows: one row for each clip, with "video", "label" and "probabilities".
+    """
     numbers = np.array([row["video"] for row in rows])
     _, first, member = np.unique(numbers, return_index=True, return_inverse=True)
     labels = np.array([row["label"] for row in rows])[first]

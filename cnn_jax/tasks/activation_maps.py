@@ -16,6 +16,10 @@ def box(heat: Map, share: float) -> tuple[int, int, int, int]:
     (section 3.2). Pixels that share a corner are connected. Bottom and right are the
     first row and column outside of the region. If no value is above zero, the box is
     the whole map.
+
+    Args:
+      heat: the class activation map.
+      share: the threshold, as a fraction of the map's largest value.
     """
     from scipy import ndimage
 
@@ -30,8 +34,14 @@ def box(heat: Map, share: float) -> tuple[int, int, int, int]:
 def overlay(
     image: UInt8[np.ndarray, "height width channels"], heat: Map
 ) -> UInt8[np.ndarray, "height width 3"]:
-    """Returns image and map blended half and half; blue is the least value, red the
-    greatest."""
+    """Returns the mean of the image and the colored map.
+
+    The smallest value of the map is blue, the largest value is red.
+
+    Args:
+      image: a picture of the height and width of the map.
+      heat: the class activation map.
+    """
     from matplotlib import colormaps
 
     low, high = heat.min(), heat.max()

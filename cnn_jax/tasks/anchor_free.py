@@ -1,9 +1,12 @@
-"""Anchor-free detection, as in FCOS: targets, losses and decoding at each place (Tian
-et al. 2019, "FCOS: Fully Convolutional One-Stage Object Detection").
+"""Anchor-free detection, as in FCOS: targets, losses and detected boxes (Tian et al.
+2019, "FCOS: Fully Convolutional One-Stage Object Detection").
+
+A place is a position of one of the network's feature maps. The network predicts classes
+and one box at every place.
 
 The labels of an image are rows (class, top, left, bottom, right) in pixels of the
-network's input. Padding rows have the class -1. An object of class c that is neither
-learned nor counted (it is difficult, or a crowd) has the class -2 - c.
+network's input. Padding rows have the class -1. Difficult objects and crowds are
+neither learned nor counted: if the object's class is c, its row has the class -2 - c.
 """
 
 from typing import NamedTuple
@@ -28,13 +31,16 @@ ALPHA, GAMMA = 0.25, 2.0
 
 
 class Targets(NamedTuple):
-    """The targets of each place.
+    """What the network should predict at each place (position of a feature map).
 
     Attributes:
-      classes: the class of the place's object; -1 without an object.
-      distances: the distances to the top, left, bottom and right side of the object's
-        box, in pixels; without an object the distances to an arbitrary box.
-      centerness: from 0 at a side of the box to 1 in its middle; 0 without an object.
+      classes: the class of the object that is assigned to the place; -1 if the place
+        has no object.
+      distances: the distances from the place to the top, left, bottom and right side of
+        the object's box, in pixels. If the place has no object, the values are
+        arbitrary.
+      centerness: 1 if the place is in the middle of the box, and 0 at a side of the
+        box; 0 if the place has no object.
     """
 
     classes: Int32[Array, "*batch places"]
@@ -43,13 +49,21 @@ class Targets(NamedTuple):
 
 
 def assign(labels: Float[Array, "most 5"], places: Places) -> Targets:
-    """Assigns an object of an image to each place.
+    """Returns the targets of each place: an object of the image, or no object.
 
-    A place inside a box learns the box if two conditions hold. It is less than 1.5
-    strides away from the middle of the box along both axes (the authors' center
-    sampling). Its distance to the farthest side is within the level's `reaches`. If
-    several boxes qualify, the place learns the smallest (section 3.2), and the first
-    among equally small boxes.
+    A place inside a box learns the box if two conditions hold:
+
+    * The place is less than 1.5 strides away from the middle of the box, vertically and
+      horizontally (the authors' center sampling).
+    * The distance from the place to the farthest side of the box is in the range
+      `places.reaches`.
+
+    If several boxes satisfy both conditions, the place learns the smallest box (section
+    3.2). Among equally small boxes, the place learns the first.
+
+    Args:
+      labels: the rows (class, top, left, bottom, right) of one image.
+      places: the places of all feature maps.
     """
     kinds, corners = labels[:, 0], labels[:, None, 1:]
     centers = jnp.asarray(places.centers)
@@ -79,7 +93,14 @@ def assign(labels: Float[Array, "most 5"], places: Places) -> Targets:
 
 
 def centerness(distances: Float[Array, "*shape 4"]) -> Float[Array, "*shape"]:
-    """Returns how near a place is to the middle of its box (equation 3); 0 outside."""
+    """Returns the centerness of places in their boxes (equation 3).
+
+    The centerness is 1 in the middle of the box, and 0 at its sides and outside.
+
+    Args:
+      distances: the distances from each place to the top, left, bottom and right side
+        of its box.
+    """
     pairs = jnp.stack([distances[..., :2], distances[..., 2:]])
     least, most = pairs.min(0), pairs.max(0)
     ratios = jnp.where(least > 0, least / jnp.where(least > 0, most, 1), 0)
@@ -89,15 +110,22 @@ def centerness(distances: Float[Array, "*shape 4"]) -> Float[Array, "*shape"]:
 def losses(
     outputs: Outputs, labels: Labels, places: Places
 ) -> dict[str, Float[Array, ""]]:
-    """Returns the parts of the loss; training minimizes their sum.
+    """Returns the three parts of the loss; training minimizes their sum.
 
-    Each part is divided by the number of places of the batch that have an object
-    (equation 2), or by one if there are none.
+    * "classification" is the focal loss of every class at every place (Lin et al. 2017,
+      "Focal Loss for Dense Object Detection", equation 5, with its alpha of 0.25 and
+      gamma of 2).
+    * "box" is 1 - GIoU of the predicted and the labeled box (Rezatofighi et al. 2019).
+    * "centerness" is the binary cross entropy of the centerness.
 
-    "classification" is the focal loss of every class at every place (Lin et al. 2017,
-    "Focal Loss for Dense Object Detection", equation 5, with its alpha of 0.25 and
-    gamma of 2). Two parts count only places with an object: "box" is 1 - GIoU of the
-    box (Rezatofighi et al. 2019), and "centerness" is a binary cross entropy.
+    "box" and "centerness" are summed only over the places that have an object. Each of
+    the three sums is divided by the number of places in the batch that have an object
+    (equation 2). If no place has an object, the divisor is 1.
+
+    Args:
+      outputs: the "logits", "distances" and "centerness" that the network predicts.
+      labels: the rows (class, top, left, bottom, right) of each image.
+      places: the places of all feature maps.
     """
     targets = jax.vmap(assign, (0, None))(labels, places)
     positive = targets.classes >= 0
@@ -133,19 +161,24 @@ def detections(
     score_threshold: float = 0.05,
     iou_threshold: float = 0.6,
 ) -> Float[Array, "batch most 6"]:
-    """Returns the objects that the network detects, those with the best scores first.
+    """Returns the objects that the network detects, in the order of falling scores.
 
     Rows are (class, top, left, bottom, right, score); padding rows are (-1, 0, 0, 0,
     0, 0). A score is the geometric mean of the probability of the class and the
-    centerness. The best `candidates` of an image over all classes and levels go
-    through non-maximum suppression, class by class.
+    centerness. Non-maximum suppression, class by class, removes boxes that overlap with
+    a better box. It runs on the `candidates` boxes of an image with the best scores,
+    over all classes and feature maps.
 
     Args:
-      size: height and width of the input; boxes are clipped to it.
+      outputs: the "logits", "distances" and "centerness" that the network predicts.
+      places: the places of all feature maps.
+      size: height and width of the network's input; boxes are clipped to this size.
       most: the number of rows for each image.
-      candidates: the number of boxes that are compared; memory grows with its square.
-      score_threshold: objects with a score of at most this are left out.
-      iou_threshold: see `boxes.suppress`.
+      candidates: the number of boxes in non-maximum suppression. Memory grows with the
+        square of this number.
+      score_threshold: only objects with a score above this threshold are returned.
+      iou_threshold: a box is removed if its IoU with a better box of the same class is
+        above this threshold.
     """
     scores = jnp.sqrt(
         jax.nn.sigmoid(outputs["logits"])
@@ -173,7 +206,13 @@ def detections(
 def boxes_at(
     places: Places, distances: Float[Array, "*batch places 4"]
 ) -> Float[Array, "*batch places 4"]:
-    """Returns the boxes whose sides are at these distances from the places."""
+    """Returns boxes (top, left, bottom, right), one for each place.
+
+    Args:
+      places: the places of all feature maps.
+      distances: the distances from each place to the top, left, bottom and right side
+        of its box, in pixels.
+    """
     return jnp.concatenate(
         [
             places.centers - distances[..., :2],

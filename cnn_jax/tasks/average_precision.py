@@ -16,16 +16,19 @@ MOST = 100
 
 
 class AveragePrecision(NamedTuple):
-    """Areas under the curves of precision over recall, interpolated at 101 points.
+    """Average precision: the area under the curve of precision over recall.
 
-    A class without labeled objects has NaN, and so has a mean over no classes.
+    The curve is interpolated at 101 points. A detection is right if its IoU with a
+    labeled object is at least the IoU threshold.
 
     Attributes:
-      ap: the mean over IoU thresholds (0.50 to 0.95 in steps of 0.05) and over the
-        classes that occur. A detection is right from the threshold on. This is COCO's
-        main number.
-      ap50, ap75: the mean over the classes at an IoU threshold of 0.50 and of 0.75.
-      by_class: the average precision of each class at an IoU threshold of 0.50.
+      ap: the mean average precision over the IoU thresholds 0.50, 0.55, ..., 0.95 and
+        over the classes that have labeled objects. This is COCO's main number. NaN if
+        no class has labeled objects.
+      ap50, ap75: the mean average precision over the same classes, at an IoU threshold
+        of 0.50 and of 0.75.
+      by_class: the average precision of each class at an IoU threshold of 0.50; NaN for
+        a class without labeled objects.
     """
 
     ap: float
@@ -37,17 +40,18 @@ class AveragePrecision(NamedTuple):
 def average_precision(
     detections: Sequence[np.ndarray], labels: Sequence[np.ndarray], num_classes: int
 ) -> AveragePrecision:
-    """Returns the average precision of detections in some images, by pycocotools.
+    """Returns the average precision of detections, computed by pycocotools.
 
     Args:
-      detections: for each image rows (class, top, left, bottom, right, score) in any
-        order; rows of a negative class are padding. The best 100 of a class count.
-      labels: for each image rows (class, top, left, bottom, right); rows of the class
-        -1 are padding. A row of the class -2 - c marks an object of class c that need
-        not be found: any number of detections may match it, and these count neither as
-        right nor as wrong (COCO's crowds: the share of the detection that lies inside
-        takes the place of IoU).
-      num_classes: the number of classes; some of them may occur nowhere.
+      detections: for each image, rows (class, top, left, bottom, right, score) in any
+        order; rows with a negative class are padding. The 100 detections of each class
+        and image with the best scores are evaluated.
+      labels: for each image, rows (class, top, left, bottom, right); rows with the
+        class -1 are padding. A row with the class -2 - c is an object of class c that
+        the network need not find (COCO's crowds). Detections that match such an object
+        count neither as right nor as wrong. A detection matches it if the share of the
+        detection's area inside of the object is at least the IoU threshold.
+      num_classes: the number of classes, including classes without labeled objects.
     """
     truth, found = [], []
     for image, (rows, marked) in enumerate(zip(detections, labels, strict=True)):
@@ -81,7 +85,13 @@ def average_precision(
 
 
 def _entry(image: int, kind: float, box: np.ndarray) -> dict[str, Any]:
-    """Returns COCO's annotation of one box."""
+    """Returns one box as an annotation in COCO's format.
+
+    Args:
+      image: the index of the image.
+      kind: the index of the class.
+      box: top, left, bottom and right in pixels.
+    """
     top, left, bottom, right = box.tolist()
     height, width = bottom - top, right - left
     return {
@@ -94,7 +104,13 @@ def _entry(image: int, kind: float, box: np.ndarray) -> dict[str, Any]:
 
 
 def _coco(entries: list[dict[str, Any]], images: int, num_classes: int) -> Any:
-    """Returns the entries as an index of pycocotools."""
+    """Returns a `pycocotools.coco.COCO` object with the annotations.
+
+    Args:
+      entries: annotations made by `_entry`.
+      images: the number of images.
+      num_classes: the number of classes.
+    """
     coco = extras.need("pycocotools.coco", "detection", "average precision").COCO()
     coco.dataset = {
         "images": [{"id": image} for image in range(images)],

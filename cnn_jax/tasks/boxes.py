@@ -1,7 +1,8 @@
 """Boxes: areas, overlaps, and non-maximum suppression.
 
-A box is (top, left, bottom, right) in pixels, measured to its edges: a box around one
-pixel has a height and a width of one. A box whose bottom is not below its top is empty.
+A box is (top, left, bottom, right) in pixels. Bottom and right are the first row and
+column outside of the box, so a box around one pixel has a height and a width of one. A
+box with bottom <= top or right <= left is empty.
 """
 
 import jax
@@ -11,7 +12,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 
 def areas(boxes: Float[Array, "*shape 4"]) -> Float[Array, "*shape"]:
-    """Returns height times width; zero for an empty box."""
+    """Returns the area of each box; zero for an empty box."""
     sides = jnp.maximum(boxes[..., 2:] - boxes[..., :2], 0)
     return sides[..., 0] * sides[..., 1]
 
@@ -19,7 +20,10 @@ def areas(boxes: Float[Array, "*shape 4"]) -> Float[Array, "*shape"]:
 def iou(
     a: Float[Array, "*shape 4"], b: Float[Array, "*shape 4"]
 ) -> Float[Array, "*shape"]:
-    """Returns the intersection over union of each pair; 0 for two empty boxes."""
+    """Returns the intersection over union of each box of `a` and its box of `b`.
+
+    The IoU of two empty boxes is 0.
+    """
     return _over(*_intersection_and_union(a, b))
 
 
@@ -33,11 +37,12 @@ def iou_matrix(
 def giou(
     a: Float[Array, "*shape 4"], b: Float[Array, "*shape 4"]
 ) -> Float[Array, "*shape"]:
-    """Returns the generalized intersection over union, from -1 to 1.
+    """Returns the generalized intersection over union (GIoU), from -1 to 1.
 
-    GIoU is IoU minus the share of the enclosing box that neither box covers
-    (Rezatofighi et al. 2019, "Generalized Intersection over Union", algorithm 1). So
-    boxes that do not overlap have a gradient too.
+    GIoU compares each box of `a` with its box of `b`. GIoU is IoU minus a penalty. The
+    penalty is the share of the smallest enclosing box that neither of the two boxes
+    covers (Rezatofighi et al. 2019, "Generalized Intersection over Union", algorithm
+    1). Because of the penalty, boxes that do not overlap also have a gradient.
     """
     intersection, union = _intersection_and_union(a, b)
     hull = areas(
@@ -54,12 +59,15 @@ def suppress(
     classes: Int[Array, " boxes"],
     threshold: float,
 ) -> Bool[Array, " boxes"]:
-    """Returns which boxes non-maximum suppression keeps, class by class.
+    """Returns True for each box that non-maximum suppression keeps.
+
+    Only boxes of the same class are compared.
 
     Args:
-      boxes: the boxes, sorted from the best to the worst.
-      threshold: a box is removed if its IoU with a better kept box of its class is
-        above the threshold.
+      boxes: the boxes, sorted from the best to the worst score.
+      classes: the class of each box.
+      threshold: a box is removed if its IoU with a kept box that has a better score and
+        the same class is above this threshold.
     """
     order = jnp.arange(len(boxes))
     beats = (iou_matrix(boxes, boxes) > threshold) & (order[:, None] < order)
@@ -82,7 +90,7 @@ def suppress(
 
 
 def _intersection_and_union(a: Array, b: Array) -> tuple[Array, Array]:
-    """Returns the areas of intersection and union of each pair of boxes."""
+    """Returns the area of the intersection and of the union of each pair of boxes."""
     intersection = areas(
         jnp.concatenate(
             [jnp.maximum(a[..., :2], b[..., :2]), jnp.minimum(a[..., 2:], b[..., 2:])],
@@ -93,5 +101,5 @@ def _intersection_and_union(a: Array, b: Array) -> tuple[Array, Array]:
 
 
 def _over(a: Array, b: Array) -> Array:
-    """Returns a / b; where b is zero, zero with a gradient of zero."""
+    """Returns a / b. Where b is zero, the result and its gradient are zero."""
     return jnp.where(b > 0, a / jnp.where(b > 0, b, 1), 0)

@@ -1,4 +1,4 @@
-"""Classification of images or clips with one label each."""
+"""Classification: each image or clip has one class."""
 
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
@@ -22,15 +22,16 @@ MAX_CONFUSION_CLASSES = 50
 
 @dataclass(frozen=True)
 class Classification(Task):
-    """Softmax cross entropy and accuracy.
+    """Classification, trained with softmax cross entropy and measured by accuracy.
 
     Attributes:
-      classes: the names of the classes; the label is an index into them.
+      classes: the names of the classes; a label is an index into this tuple.
       label_smoothing: the share of the target that is spread over all classes
         (Szegedy et al. 2016).
       auxiliary_weight: the weight of the loss of each auxiliary head of the network
         (Szegedy et al. 2015: 0.3).
-      top_k: for each k, also measure whether the label is among the k best classes.
+      top_k: for each number k in this tuple, also measure how often the label is among
+        the k most probable classes (top-k accuracy).
     """
 
     best_metric: ClassVar[str] = "accuracy"
@@ -43,7 +44,7 @@ class Classification(Task):
 
     @property
     def takes(self) -> tuple[Need, ...]:
-        """The needs of every task, and enough classes for `top_k`."""
+        """The needs of every task, and at least as many classes as the largest k."""
         enough = Need(
             "classes",
             Range(least=max(self.top_k, default=0)),
@@ -60,7 +61,8 @@ class Classification(Task):
     ) -> Float[Array, ""]:
         """Returns the mean cross entropy with smoothed targets.
 
-        The loss of each auxiliary head is added, times `auxiliary_weight`.
+        The losses of the auxiliary heads are multiplied by `auxiliary_weight` and
+        added.
         """
         return self._losses(logits, batch["label"], auxiliary).mean()
 
@@ -83,9 +85,9 @@ class Classification(Task):
     def metrics(self, logits: Float[Array, "batch classes"], batch: Batch) -> Pairs:
         """Returns cross entropy without smoothing, accuracies and confusion matrix.
 
-        The confusion matrix has the shape (label, prediction). It is computed only in
-        evaluation (where batches have a mask), for up to `MAX_CONFUSION_CLASSES`
-        classes.
+        The rows of the confusion matrix are labels, its columns are predictions. The
+        matrix is computed only in evaluation (where batches have a mask), and only for
+        up to `MAX_CONFUSION_CLASSES` classes.
         """
         labels = batch["label"]
         mask = batch.get("mask", jnp.ones(len(labels)))
@@ -112,17 +114,18 @@ class Classification(Task):
         return pairs
 
     def scores(self, totals: Totals, rows: Rows = ()) -> dict[str, float]:
-        """Returns the means of all metrics; the confusion matrix has no mean."""
+        """Returns the mean of each metric, without the confusion matrix."""
         del rows
         return means(totals)
 
     def predictions(
         self, logits: Float[Array, "batch classes"], batch: Batch
     ) -> dict[str, Array]:
-        """Returns for each example the class, its probability and its error.
+        """Returns the predicted class of each example, its probability and an `error`.
 
-        `error` is the cross entropy of a wrongly classified example, and 0 for a right
-        one. Evaluation shows the examples with the greatest error.
+        `error` is the cross entropy of a wrongly classified example, and 0 for a
+        correctly classified example. Evaluation shows the examples with the greatest
+        error.
         """
         probabilities = jax.nn.softmax(logits)
         predicted = logits.argmax(-1)
@@ -137,6 +140,9 @@ class Classification(Task):
         self, totals: Totals, worst: Rows, rows: Rows = ()
     ) -> dict[str, np.ndarray]:
         """Returns pictures of an evaluation, uint8 (height, width, 3), by name.
+
+        "confusion" is the confusion matrix. "wrong" shows the images of `worst` with
+        their labels and predicted classes.
 
         Args:
           totals: the summed pairs of `metrics`.
@@ -166,7 +172,13 @@ class Classification(Task):
         logits: Float[np.ndarray, "batch classes"],
         k: int | None,
     ) -> Answers:
-        """Returns the k most probable classes of each image: name and probability."""
+        """Returns the name and the probability of the k most probable classes.
+
+        Args:
+          pictures: the pictures, one for each row of `logits`; not used.
+          logits: the network's outputs.
+          k: the number of classes for each picture; None: all classes.
+        """
         del pictures
         probabilities = np.asarray(jax.nn.softmax(logits), np.float64)
         return [
@@ -182,7 +194,7 @@ class Classification(Task):
         image: UInt8[np.ndarray, "*depth height width channels"],
         logits: np.ndarray,
     ) -> np.ndarray:
-        """Returns the image, or a clip's frames, with the predicted class below."""
+        """Returns the image, or the frames of a clip, above the predicted class."""
         ((best,),) = self.answers([image], logits[None], 1)
         label = f"{best['class']}, {best['probability']:.0%}"
         return pictures.labeled_grid([image], [label])

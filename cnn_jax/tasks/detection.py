@@ -1,4 +1,4 @@
-"""Detection: boxes and classes of the objects in an image, learned as in FCOS."""
+"""Detection: boxes and classes of the objects in an image, as in FCOS."""
 
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
@@ -27,13 +27,17 @@ SHOWN = 0.5  # the least score of a box in a picture, as in most demonstrations
 
 @dataclass(frozen=True)
 class Detection(Task):
-    """Detection with focal loss, GIoU and centerness, measured by COCO's metrics.
+    """Detection as in FCOS, measured by COCO's average precision.
 
-    `anchor_free.losses` defines the three parts of the loss.
+    The loss is the sum of a focal loss, a GIoU loss and a centerness loss (see
+    `anchor_free.losses`).
 
     Attributes:
       classes: the names of the classes, without a class for the background.
-      score_threshold, iou_threshold, most: see `anchor_free.detections`.
+      score_threshold: only objects with a score above this threshold are detected.
+      iou_threshold: non-maximum suppression removes a box if its IoU with a better box
+        of the same class is above this threshold.
+      most: the greatest number of objects that are detected in an image.
     """
 
     best_metric: ClassVar[str] = "ap"
@@ -55,12 +59,12 @@ class Detection(Task):
     def loss(
         self, outputs: Outputs, batch: Batch, auxiliary: Sequence[Array] = ()
     ) -> Float[Array, ""]:
-        """Returns the loss over all places of this device's images."""
+        """Returns the loss of this device's images: the sum of the three parts."""
         del auxiliary
         return _total(_losses(outputs, batch["label"]))
 
     def metrics(self, outputs: Outputs, batch: Batch) -> Pairs:
-        """Returns `loss` and its three parts, computed for each single image."""
+        """Returns `loss` and its three parts: means of the losses of single images."""
         labels = batch["label"]
         mask = batch.get("mask", jnp.ones(len(labels)))
         parts = _of_images(outputs, labels)
@@ -68,11 +72,12 @@ class Detection(Task):
         return {name: weighted(values, mask) for name, values in parts.items()}
 
     def scores(self, totals: Totals, rows: Rows = ()) -> dict[str, float]:
-        """Returns the means and, in evaluation, `ap`, `ap50` and `ap75`.
+        """Returns the mean losses and, in evaluation, `ap`, `ap50` and `ap75`.
 
-        With at most `MAX_NAMED_CLASSES` classes, `ap50/<class>` is added for each
-        class. If some classes have no objects, `ap_classes` is the number of classes
-        in the means. See `average_precision`.
+        `AveragePrecision` explains these three scores. If the data have at most
+        `MAX_NAMED_CLASSES` classes, the result also has `ap50/<class>` for each class.
+        If some classes have no labeled objects, `ap_classes` is the number of classes
+        that have labeled objects.
         """
         found = means(totals)
         if rows:
@@ -94,7 +99,7 @@ class Detection(Task):
         return found
 
     def predictions(self, outputs: Outputs, batch: Batch) -> dict[str, Array]:
-        """Returns `detections` for each example, and its loss as `error`."""
+        """Returns the `detections` in each image, and the image's loss as `error`."""
         parts = _of_images(outputs, batch["label"])
         return {
             "detections": self.detections(outputs),
@@ -104,7 +109,10 @@ class Detection(Task):
     def summaries(
         self, totals: Totals, worst: Rows, rows: Rows = ()
     ) -> dict[str, np.ndarray]:
-        """Returns labels and detections side by side, for the greatest errors."""
+        """Returns a picture of the images with the greatest errors, as "detections".
+
+        Each image is drawn twice: with its labeled boxes and with its detected boxes.
+        """
         del totals, rows
         if not worst:
             return {}
@@ -124,10 +132,16 @@ class Detection(Task):
     def answers(
         self, shown: Sequence[np.ndarray], outputs: Outputs, k: int | None
     ) -> Answers:
-        """Returns the objects of each picture, those with the best scores first.
+        """Returns the objects in each picture, in the order of falling scores.
 
-        There are at most `k` objects; None: those with a score of at least `SHOWN`.
-        "box" holds top, left, bottom and right in pixels of the picture.
+        An object is a dict of "class", "score" and "box": top, left, bottom and right
+        in pixels of the picture.
+
+        Args:
+          shown: the pictures before resizing.
+          outputs: the network's outputs.
+          k: the greatest number of objects for each picture; None: all objects with a
+            score of at least `SHOWN`.
         """
         return [
             [
@@ -153,7 +167,12 @@ class Detection(Task):
     def _in_pictures(
         self, shown: Sequence[np.ndarray], outputs: Outputs
     ) -> Float[np.ndarray, "batch most 6"]:
-        """Returns the detections in the pixels of the pictures before resizing."""
+        """Returns the detections in each picture, in pixels of the original picture.
+
+        Args:
+          shown: the pictures before resizing.
+          outputs: the network's outputs for the resized pictures.
+        """
         found = np.array(_detected(self, outputs))
         sizes = np.array([picture.shape[:2] for picture in shown], np.float32)
         found[..., 1:5] *= np.tile(sizes / outputs["size"], 2)[:, None]
@@ -177,14 +196,17 @@ _detected = jax.jit(Detection.detections, static_argnums=0)
 
 
 def _parts(outputs: Outputs) -> tuple[dict[str, Array], Places, Array]:
-    """Returns the outputs of each image, and the shared places and input size."""
+    """Returns the outputs of each image, the places, and the size of the input.
+
+    Places and size are equal for all images of the batch, so they are returned once.
+    """
     found = dict(outputs)
     same = found.pop("places"), found.pop("size")
     return found, *jax.tree.map(lambda rows: rows[0], same)
 
 
 def _losses(outputs: Outputs, labels: Array) -> dict[str, Array]:
-    """Returns the parts of the loss over all images."""
+    """Returns the three parts of the loss over all images."""
     found, places, _ = _parts(outputs)
     return anchor_free.losses(found, labels, places)
 
@@ -196,7 +218,7 @@ def _total(parts: dict[str, Array]) -> Array:
 
 @jax.vmap
 def _of_images(outputs: Outputs, labels: Array) -> dict[str, Array]:
-    """Returns the parts of the loss for each single image."""
+    """Returns the three parts of the loss for each single image."""
     return _losses(jax.tree.map(lambda leaf: leaf[None], outputs), labels[None])
 
 

@@ -1,4 +1,7 @@
-"""Embedding: vectors that tell apart identities which training never saw."""
+"""Embedding: the network maps each picture to a vector that represents its identity.
+
+Training and evaluation use different identities.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass
@@ -31,13 +34,16 @@ PAIRS = 8  # of each kind in the pictures
 
 @dataclass(frozen=True)
 class Embedding(Task):
-    """Losses on embeddings; verification and identification by cosine similarity.
+    """Training with a loss on embeddings, evaluated by verification and identification.
+
+    Verification and identification compare pictures by the cosine similarity of their
+    embeddings; see `tasks.verification`.
 
     Attributes:
       classes: the names of the identities in the training data.
-      loss_name: one of `LOSSES`.
-      margin: the margin of the loss; None: its published margin.
-      scale: the factor of the cosines, for "arcface".
+      loss_name: the name of the loss in `LOSSES`.
+      margin: the margin of the loss; None: the margin of the loss's paper.
+      scale: the factor by which "arcface" multiplies cosines; other losses ignore it.
       photos: the number of pictures of each identity in the gallery, for
         identification.
     """
@@ -90,8 +96,8 @@ class Embedding(Task):
     def metrics(self, outputs: Outputs, batch: Batch) -> Pairs:
         """Returns the training loss and, with "arcface", the training accuracy.
 
-        In evaluation there are no metrics, because its identities are not among the
-        training classes; `scores` measures the evaluation.
+        In evaluation the result is empty, because the identities of the test pictures
+        are not among the training classes. `scores` computes the evaluation's scores.
         """
         if "mask" in batch:
             return {}
@@ -102,12 +108,15 @@ class Embedding(Task):
         return pairs
 
     def scores(self, totals: Totals, rows: Rows = ()) -> dict[str, float]:
-        """Returns the scores of verification and identification, in evaluation.
+        """Returns the mean metrics and, in evaluation, scores of comparing pictures.
 
-        `verification.verification_scores` is computed over all pairs. If some
-        identities have more than `photos` pictures, `rank_1` is added, and
-        `verification.open_set_scores` with every second of these identities in the
-        gallery.
+        The scores of verification (`verification.verification_scores`) are computed
+        over all pairs of pictures. If some identities have more than `photos` pictures,
+        the result also has two kinds of scores of identification:
+
+        * `rank_1`, as in `verification.rank_1`.
+        * `verification.open_set_scores`. The gallery contains every second identity
+          that has more than `photos` pictures.
 
         Raises:
           UserError: there are too many pictures; see `verification.check_count`.
@@ -128,9 +137,10 @@ class Embedding(Task):
         return found
 
     def predictions(self, outputs: Outputs, batch: Batch) -> dict[str, Array]:
-        """Returns the `embedding` of each example.
+        """Returns the `embedding` of each example, and an `error` of zero.
 
-        `error` is zero: errors are properties of pairs (see `summaries`).
+        A single example has no error, because errors belong to pairs of examples.
+        `summaries` shows the pairs with the greatest errors.
         """
         return {
             "embedding": outputs["embedding"],
@@ -140,10 +150,10 @@ class Embedding(Task):
     def summaries(
         self, totals: Totals, worst: Rows, rows: Rows = ()
     ) -> dict[str, np.ndarray]:
-        """Returns the ROC curve and the hardest pairs.
+        """Returns pictures of the ROC curve ("roc") and of the hardest pairs.
 
-        "impostors" are the most similar pairs of different identities, and "mates" the
-        least similar pairs of one identity.
+        "impostors" shows the most similar pairs of pictures of different identities.
+        "mates" shows the least similar pairs of pictures of one identity.
         """
         del totals, worst
         if not rows:
@@ -169,7 +179,12 @@ class Embedding(Task):
         outputs: dict[str, np.ndarray],
         k: int | None,
     ) -> Answers:
-        """Returns for each image the `k` nearest identities of the training data.
+        """Returns the training identities that are nearest to each picture.
+
+        Args:
+          pictures: the pictures, one for each row of the outputs; not used.
+          outputs: the network's outputs.
+          k: the number of identities for each picture; None: all identities.
 
         Raises:
           UserError: the loss is not "arcface", so the network has no identities.
@@ -202,14 +217,23 @@ class Embedding(Task):
 
 
 def _compared(rows: Rows) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the similarities of all pairs, and the identity of each picture."""
+    """Returns the similarities of all pairs of pictures, and each picture's identity.
+
+    Args:
+      rows: one row for each picture, with "embedding" and "label".
+    """
     vectors = np.stack([row["embedding"] for row in rows])
     labels = np.array([row["label"] for row in rows])
     return verification.cosine_similarities(vectors), labels
 
 
 def _curve(similarities: np.ndarray, labels: np.ndarray):
-    """Returns the ROC curve of all pairs, and the indices of the pairs."""
+    """Returns the ROC curve of all pairs of pictures, and the two indices of each pair.
+
+    Args:
+      similarities: the matrix of the similarities of all pictures.
+      labels: the identity of each picture.
+    """
     first, second = verification.all_pairs(len(labels))
     genuine = labels[first] == labels[second]
     return verification.roc(similarities[first, second], genuine), (first, second)

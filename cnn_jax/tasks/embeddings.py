@@ -1,8 +1,9 @@
-"""Losses on embeddings: vectors in which pictures of one identity are close together.
+"""Losses on embeddings, which move pictures of one identity close together.
 
-Every loss is the mean over the examples, pairs or anchors that count, and zero if none
-count. `mask` is 0 for padding rows, which never count; None: there are no padding rows.
-Distances are between embeddings of unit length, from 0 to 2.
+Every loss is a mean over examples, pairs or anchors. Padding rows of a batch are
+excluded: they have a `mask` of 0. If `mask` is None, there are no padding rows. If no
+examples, pairs or anchors are left, the loss is zero. All distances are between
+embeddings of unit length, so the distances are from 0 to 2.
 """
 
 import math
@@ -33,14 +34,18 @@ def arcface_logits(
 ) -> Float[Array, "batch classes"]:
     """Returns logits with an additive angular margin.
 
-    Deng et al. 2019, "ArcFace", equation 3: scale * cos(theta), and for the label's
-    class scale * cos(theta + margin). Where theta + margin is above pi, the cosine
-    would grow again. There the logit is scale * (cos(theta) - margin * sin(margin)), as
-    in the authors' code, so that it falls with the angle everywhere.
+    Deng et al. 2019, "ArcFace", equation 3: the logit of the label's class is
+    scale * cos(theta + margin), and the logit of any other class is scale * cos(theta).
+
+    If theta + margin is above pi, cos(theta + margin) would grow with theta. Then the
+    logit of the label's class is scale * (cos(theta) - margin * sin(margin)), as in the
+    authors' code, so that the logit always falls as theta grows.
 
     Args:
-      cosine: the cosines of the angles theta between embeddings and classes.
-      margin: in radians, at most pi / 2.
+      cosine: the cosines of the angles theta between embeddings and class vectors.
+      labels: the class of each embedding.
+      scale: the factor of all logits.
+      margin: the angle that is added, in radians; at most pi / 2.
     """
     own = jnp.take_along_axis(cosine, labels[:, None], axis=1)
     sine = jnp.sqrt(jnp.maximum(1 - own**2, EPSILON))
@@ -61,7 +66,8 @@ def arcface(
     scale: float = 64.0,
     margin: float = 0.5,
 ) -> Float[Array, ""]:
-    """Returns the softmax cross entropy of `arcface_logits`."""
+    """Returns the softmax cross entropy of `arcface_logits`, which explains `scale`
+    and `margin`."""
     logits = arcface_logits(cosine, labels, scale=scale, margin=margin)
     losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
     return _mean(losses, _counted(labels, mask))
@@ -72,8 +78,8 @@ def contrastive(
 ) -> Float[Array, ""]:
     """Returns the contrastive loss over all pairs of the batch.
 
-    Hadsell et al. 2006, equation 4: a pair at distance d costs d^2 / 2 if the
-    identities are the same, and max(0, margin - d)^2 / 2 if they differ.
+    Hadsell et al. 2006, equation 4: the loss of a pair at distance d is d^2 / 2 if both
+    examples have the same identity, and max(0, margin - d)^2 / 2 otherwise.
     """
     squares = squared_distances(embeddings)
     same, different = _relations(labels, mask)
@@ -87,10 +93,10 @@ def batch_hard_triplet(
     """Returns the batch-hard triplet loss.
 
     Hermans et al. 2017, "In Defense of the Triplet Loss": every example is an anchor.
-    Its positive is the farthest example of its identity, and its negative the nearest
-    example of another identity. The loss is
+    The anchor's positive is the farthest example of the anchor's identity. The anchor's
+    negative is the nearest example of another identity. With distances d, the loss is
     max(0, margin + d(anchor, positive) - d(anchor, negative)). Anchors without a
-    positive or a negative in the batch do not count.
+    positive or a negative in the batch are excluded.
     """
     distances = _root(squared_distances(embeddings))
     same, different = _relations(labels, mask)
@@ -106,11 +112,14 @@ def semi_hard_triplet(
 ) -> Float[Array, ""]:
     """Returns the semi-hard triplet loss over all positive pairs.
 
-    Schroff et al. 2015, "FaceNet", section 3: p is the squared distance between an
-    anchor and another example of its identity, the positive. The negative is the
-    nearest example of another identity that is farther from the anchor than the
-    positive. If there is no such example, the negative is the farthest one (as in
-    TensorFlow Addons). With its squared distance n, the loss is max(0, margin + p - n).
+    Schroff et al. 2015, "FaceNet", section 3. Each example is an anchor, and each other
+    example of the anchor's identity is a positive. The negative of an anchor and a
+    positive is an example of another identity. It is the nearest example that is
+    farther from the anchor than the positive. If all examples of other identities are
+    nearer than the positive, the negative is the farthest of these (as in TensorFlow
+    Addons). The loss is max(0, margin + p - n): p is the squared distance from the
+    anchor to the positive, and n the squared distance to the negative. Pairs without a
+    negative in the batch are excluded.
     """
     squares = squared_distances(embeddings)
     same, different = _relations(labels, mask)
@@ -126,9 +135,9 @@ def semi_hard_triplet(
 
 
 def squared_distances(embeddings: Embeddings) -> Matrix:
-    """Returns the squared distances, from 0 to 4, of all pairs of unit vectors.
+    """Returns the squared distances of all pairs of embeddings, from 0 to 4.
 
-    The embeddings are divided by their lengths first.
+    The embeddings are first divided by their lengths.
     """
     unit = l2_normalize(embeddings)
     cosines = jnp.matmul(unit, unit.T, precision="highest")
@@ -136,17 +145,20 @@ def squared_distances(embeddings: Embeddings) -> Matrix:
 
 
 def _root(squares: Matrix) -> Matrix:
-    """Returns the square roots, with a finite gradient at zero."""
+    """Returns the square roots of a matrix, with a finite gradient at zero."""
     return jnp.sqrt(jnp.maximum(squares, EPSILON))
 
 
 def _counted(labels: Labels, mask: Mask) -> Bool[Array, " batch"]:
-    """Returns which rows are not padding."""
+    """Returns True for each row that is not padding."""
     return jnp.ones(len(labels), bool) if mask is None else mask > 0
 
 
 def _relations(labels: Labels, mask: Mask) -> tuple[Relation, Relation]:
-    """Returns which pairs have the same identity, and which have different ones."""
+    """Returns two matrices: which pairs have the same identity, which different ones.
+
+    Padding rows, and pairs of an example with itself, are False in both matrices.
+    """
     counted = _counted(labels, mask)
     both = counted[:, None] & counted & ~jnp.eye(len(labels), dtype=bool)
     equal = labels[:, None] == labels
@@ -156,5 +168,6 @@ def _relations(labels: Labels, mask: Mask) -> tuple[Relation, Relation]:
 def _mean(
     values: Float[Array, "*shape"], counted: Bool[Array, "*shape"]
 ) -> Float[Array, ""]:
-    """Returns the mean of the values that count; zero if none count."""
+    """Returns the mean of the values where `counted` is True; zero if there are
+    none."""
     return jnp.where(counted, values, 0).sum() / jnp.maximum(counted.sum(), 1)

@@ -1,4 +1,4 @@
-"""Enhancement: an image in, a better picture out (super-resolution, denoising)."""
+"""Enhancement: the network improves an image (super-resolution, denoising)."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -35,14 +35,17 @@ LOSSES = {"l1": jnp.abs, "l2": jnp.square}
 
 @dataclass(frozen=True)
 class Enhancement(Task):
-    """The distance between the output and the target picture, in values from 0 to 1.
+    """Enhancement, trained with a pixel loss and measured by PSNR and SSIM.
+
+    The loss compares the output with the target picture, in values from 0 to 1.
 
     Attributes:
       classes: empty.
       loss_name: "l1", the mean absolute difference (Lim et al. 2017), or "l2", the mean
         squared difference (Dong et al. 2014).
-      border: the number of pixels that PSNR and SSIM leave out on each side; None: the
-        factor of enlargement, or 0 if the output is as large as the image.
+      border: the number of pixels that PSNR and SSIM leave out on each side of the
+        picture; None: the factor by which the network enlarges images, or 0 if the
+        output is as large as the image.
     """
 
     best_metric: ClassVar[str] = "psnr"
@@ -74,7 +77,7 @@ class Enhancement(Task):
     def loss(
         self, outputs: Outputs, batch: Batch, auxiliary: Sequence[Array] = ()
     ) -> Float[Array, ""]:
-        """Returns the mean over all values of all pictures."""
+        """Returns the mean loss over all values of all pictures."""
         del auxiliary
         return self._distances(outputs, batch).mean()
 
@@ -87,12 +90,13 @@ class Enhancement(Task):
     def scores(self, totals: Totals, rows: Rows = ()) -> dict[str, float]:
         """Returns the loss and, in evaluation, the mean `psnr` (dB) and `ssim` on luma.
 
-        `input_psnr` and `input_ssim` measure the input images, enlarged by bicubic
-        interpolation if they are smaller than the target.
+        `input_psnr` and `input_ssim` compare the input images with the targets. Input
+        images that are smaller than the target are enlarged by bicubic interpolation.
 
-        PSNR and SSIM are not defined for pictures that are too small, and PSNR is
-        infinite for a picture that equals its target. If some pictures have no value,
-        `psnr_pictures`, `ssim_pictures` and so on give the number of pictures that do.
+        A mean leaves out pictures that are too small for the measure, and pictures with
+        an infinite PSNR (the picture equals its target). If a mean leaves out some
+        pictures, `psnr_pictures`, `ssim_pictures` and so on are the numbers of pictures
+        in the means.
         """
         found = means(totals)
         measures = {
@@ -106,7 +110,7 @@ class Enhancement(Task):
         return found
 
     def predictions(self, outputs: Outputs, batch: Batch) -> dict[str, Array]:
-        """Returns the output picture in 8 bits and its mean squared error."""
+        """Returns each `output` picture in 8 bits, and its mean squared `error`."""
         error = jnp.square(outputs - batch["label"] / 255).mean((1, 2, 3))
         rounded = jnp.round(jnp.clip(outputs, 0, 1) * 255).astype(jnp.uint8)
         return {"output": rounded, "error": error}
@@ -114,7 +118,10 @@ class Enhancement(Task):
     def summaries(
         self, totals: Totals, worst: Rows, rows: Rows = ()
     ) -> dict[str, np.ndarray]:
-        """Returns input, output and target side by side, for the greatest errors."""
+        """Returns a picture of the examples with the greatest errors, as "enhanced".
+
+        Input, output and target of each example are side by side.
+        """
         del totals, rows
         if not worst:
             return {}
@@ -136,7 +143,7 @@ class Enhancement(Task):
         outputs: Float[np.ndarray, "batch height width channels"],
         k: int | None,
     ) -> Answers:
-        """Returns the size of each picture."""
+        """Returns the width and the height of each output picture."""
         del pictures, k
         return [[{"width": o.shape[1], "height": o.shape[0]}] for o in outputs]
 
@@ -145,10 +152,10 @@ class Enhancement(Task):
         image: UInt8[np.ndarray, "height width *channels"],
         output: Float[np.ndarray, "out_height out_width out_channels"],
     ) -> np.ndarray:
-        """Returns the output picture.
+        """Returns the output picture, in RGB.
 
-        If the network outputs only luma and the image has colors, the colors are those
-        of the image, enlarged.
+        If the network outputs only luma and the image has colors, the colors of the
+        image are enlarged and combined with the luma.
         """
         made = np.rint(output.clip(0, 1) * 255).astype(np.uint8)
         if made.shape[-1] == 3:
@@ -159,21 +166,28 @@ class Enhancement(Task):
         return colors.rgb(np.concatenate([made, enlarged[..., 1:]], axis=-1))
 
     def _distances(self, outputs: Outputs, batch: Batch) -> Outputs:
-        """Returns the distance of each output value to the target."""
+        """Returns the loss of each output value, before the mean."""
         return LOSSES[self.loss_name](outputs - batch["label"] / 255)
 
     def _measured(
         self, row: Row, of: Callable[[Row], np.ndarray], measure: Measure, least: int
     ) -> float:
-        """Returns a measure of the luma of a picture; NaN for a picture that has fewer
-        than `least` pixels a side inside of the border."""
+        """Returns PSNR or SSIM between the luma of a picture and of its target.
+
+        Args:
+          row: the collected entries of one example.
+          of: a function of `row` that returns the picture.
+          measure: `image_quality.psnr` or `image_quality.ssim`.
+          least: the smallest side of a picture, without its border, that `measure`
+            accepts. The result is NaN for a smaller picture.
+        """
         if self._inside(row) < least:
             return math.nan
         luma = colors.luma(of(row)), colors.luma(row["label"])
         return measure(*luma, self._border(row))
 
     def _border(self, row: Row) -> int:
-        """Returns the width of the border in pixels."""
+        """Returns the width of the border that PSNR and SSIM leave out, in pixels."""
         if self.border is not None:
             return self.border
         factor = len(row["label"]) // len(row["image"])

@@ -1,8 +1,9 @@
 """PSNR and SSIM, as papers on image restoration measure them.
 
-Both are computed on the luma of 8-bit images (`data.colors.luma`). A border is left out
-because its pixels depend on the network's padding; its width in pixels is the factor by
-which the image was enlarged.
+PSNR and SSIM are computed on the luma of 8-bit images (`data.colors.luma`). The border
+of the images is left out, because pixels near the border depend on the network's
+padding. Papers leave out as many pixels on each side as the factor by which the image
+was enlarged.
 """
 
 import math
@@ -22,9 +23,10 @@ Plane = Real[np.ndarray, "height width"]
 def psnr(a: Plane, b: Plane, border: int) -> float:
     """Returns the peak signal-to-noise ratio in dB, for values from 0 to 255.
 
-    PSNR = 10 log10(255^2 / mean((a - b)^2)); infinite if the images are equal.
+    PSNR = 10 log10(255^2 / mean((a - b)^2)). PSNR is infinite if the images are equal.
 
     Args:
+      a, b: the luma of the two images.
       border: the number of pixels that are left out on each side.
 
     Raises:
@@ -35,17 +37,19 @@ def psnr(a: Plane, b: Plane, border: int) -> float:
 
 
 def ssim(a: Plane, b: Plane, border: int) -> float:
-    """Returns the structural similarity of values from 0 to 255.
+    """Returns the structural similarity (SSIM), for values from 0 to 255.
 
     Wang et al. 2004, "Image Quality Assessment: From Error Visibility to Structural
     Similarity", equation 13: the mean over all positions of an 11x11 Gaussian window
-    inside the image, with a standard deviation of 1.5, K1 = 0.01 and K2 = 0.03.
+    inside the image. The window has a standard deviation of 1.5; K1 = 0.01 and
+    K2 = 0.03.
 
     Args:
+      a, b: the luma of the two images.
       border: the number of pixels that are left out on each side.
 
     Raises:
-      UserError: the border leaves less than one window.
+      UserError: the images without their border are smaller than the window.
     """
     # Imported here because the library takes a fifth of a second to load.
     metrics = extras.need("skimage.metrics", "enhancement", "structural similarity")
@@ -62,7 +66,11 @@ def ssim(a: Plane, b: Plane, border: int) -> float:
 
 
 def _inside(image: Plane, border: int, least: int = 1) -> np.ndarray:
-    """Returns the image without its border, in float64."""
+    """Returns the image without its border, in float64.
+
+    Raises:
+      UserError: a side without the border has fewer than `least` pixels.
+    """
     height, width = image.shape
     if min(height, width) - 2 * border < least:
         raise UserError(

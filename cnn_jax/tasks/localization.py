@@ -1,6 +1,9 @@
-"""Weakly supervised localization: a box around the high values of the class activation
-map of an image's class, without training on boxes (Zhou et al. 2016, "Learning Deep
-Features for Discriminative Localization")."""
+"""Weakly supervised localization: boxes of objects from a network that is trained with
+class labels only (Zhou et al. 2016, "Learning Deep Features for Discriminative
+Localization").
+
+The box of an image is around the high values of the image's class activation map.
+"""
 
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
@@ -25,14 +28,16 @@ Outputs = Any
 
 @dataclass(frozen=True)
 class Localization(Classification):
-    """Classification that is also measured by the boxes of its class activation maps.
+    """Classification that also measures boxes made from class activation maps.
 
-    The class of an image is the class of its first box that counts. Training uses no
-    box coordinates. Images without such a box do not count.
+    The class of an image is the class of its first labeled box; padding, difficult
+    objects and crowds (rows with a negative class) are skipped. An image without such a
+    box is left out of the loss and of all scores. Training does not use the coordinates
+    of boxes.
 
     Attributes (in addition to those of `Classification`):
-      box_share: the box is around the values above this share of the map's largest
-        value; 0.2 for photos (section 3.2).
+      box_share: a threshold, as a fraction of the map's largest value. The box encloses
+        the values above the threshold. Zhou et al. use 0.2 for photos (section 3.2).
     """
 
     label_kind: ClassVar[str] = "boxes"
@@ -46,13 +51,16 @@ class Localization(Classification):
     def loss(
         self, outputs: Outputs, batch: Batch, auxiliary: Sequence[Array] = ()
     ) -> Float[Array, ""]:
-        """Returns the mean cross entropy, as `Classification.loss` does."""
+        """Returns the mean cross entropy over the images that have a class.
+
+        Targets and auxiliary heads are treated as in `Classification.loss`.
+        """
         labels, counted = _classes(batch)
         losses = self._losses(outputs["logits"], labels, auxiliary)
         return jnp.where(counted, losses, 0).sum() / jnp.maximum(counted.sum(), 1)
 
     def metrics(self, outputs: Outputs, batch: Batch) -> Pairs:
-        """Returns `Classification.metrics` of the images that count."""
+        """Returns `Classification.metrics` over the images that have a class."""
         labels, counted = _classes(batch)
         mask = counted * batch.get("mask", 1.0)
         pairs = super().metrics(outputs["logits"], {"label": labels, "mask": mask})
@@ -61,12 +69,12 @@ class Localization(Classification):
         return pairs
 
     def scores(self, totals: Totals, rows: Rows = ()) -> dict[str, float]:
-        """Returns the means and, in evaluation, the localization errors.
+        """Returns the mean metrics and, in evaluation, the localization errors.
 
-        `localization_error` is the share of images whose box has an intersection over
-        union below 1/2 with every object of their class. For
-        `top_1_localization_error` the predicted class must be right too (Russakovsky et
-        al. 2015, section 4.2).
+        A box is right if its intersection over union with an object of the image's
+        class is at least 1/2. `localization_error` is the share of images with a wrong
+        box. `top_1_localization_error` is the share of images with a wrong box or a
+        wrong predicted class (Russakovsky et al. 2015, section 4.2).
         """
         found = super().scores(totals)
         rows = [row for row in rows if (row["label"][:, 0] >= 0).any()]
@@ -84,10 +92,10 @@ class Localization(Classification):
         return found
 
     def predictions(self, outputs: Outputs, batch: Batch) -> dict[str, Array]:
-        """Returns `Classification.predictions` and the `maps` of two classes.
+        """Returns `Classification.predictions`, and two class activation `maps`.
 
-        The maps are those of the image's own class and of the predicted class, resized
-        to the size of the image.
+        The first map belongs to the labeled class of the image, and the second map to
+        the predicted class. Both maps are resized to the size of the image.
         """
         labels, counted = _classes(batch)
         found = super().predictions(outputs["logits"], {"label": labels})
@@ -100,10 +108,10 @@ class Localization(Classification):
     def summaries(
         self, totals: Totals, worst: Rows, rows: Rows = ()
     ) -> dict[str, np.ndarray]:
-        """Returns the pictures of `Classification`, and "maps".
+        """Returns the pictures of `Classification.summaries`, and "maps".
 
-        "maps" shows the images with the greatest error under the maps of their own
-        class and of the predicted class.
+        "maps" shows each image with the greatest error twice: blended with the class
+        activation map of the labeled class, and with the map of the predicted class.
         """
         named = [
             {**row, "label": _class(row), "class": int(row["class"])} for row in worst
@@ -133,7 +141,7 @@ class Localization(Classification):
         outputs: Outputs,
         k: int | None,
     ) -> Answers:
-        """Returns the answers of `Classification`."""
+        """Returns the answers of `Classification.answers`."""
         return super().answers(pictures, outputs["logits"], k)
 
     def drawn(
@@ -141,7 +149,10 @@ class Localization(Classification):
         image: UInt8[np.ndarray, "height width channels"],
         outputs: Outputs,
     ) -> np.ndarray:
-        """Returns the image under the map of the most probable class, with its box."""
+        """Returns the image, blended with the map of its most probable class.
+
+        The box made from the map is drawn on the image.
+        """
         index = int(outputs["logits"].argmax())
         maps = jnp.asarray(outputs["maps"])[None, ..., index : index + 1]
         heat = np.asarray(resize_bilinear(maps, size=image.shape[:2]))[0, ..., 0]
@@ -155,8 +166,11 @@ class Localization(Classification):
 
 
 def _classes(batch: Batch) -> tuple[Int[Array, " batch"], Bool[Array, " batch"]]:
-    """Returns the class of each image's first box that counts, and whether one
-    exists."""
+    """Returns the class of each image, and whether the image has a class.
+
+    The class is the first class of a labeled box that is not negative. An image without
+    such a box gets the class 0 and False.
+    """
     kinds = batch["label"][..., 0].astype(jnp.int32)
     first = jnp.argmax(kinds >= 0, axis=-1)
     label = jnp.take_along_axis(kinds, first[:, None], axis=-1)[:, 0]
@@ -164,6 +178,9 @@ def _classes(batch: Batch) -> tuple[Int[Array, " batch"], Bool[Array, " batch"]]
 
 
 def _class(row: Row) -> int:
-    """Returns the class of an image's first box that counts; there must be one."""
+    """Returns the class of an image: its first label class that is not negative.
+
+    The image must have such a class.
+    """
     kinds = row["label"][:, 0]
     return int(kinds[kinds >= 0][0])

@@ -1,4 +1,5 @@
-"""Metrics as (sum, count) pairs: exact for padded batches and many hosts."""
+"""Metrics as pairs (sum, count), so that means over padded batches and over many hosts
+are exact."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -22,7 +23,12 @@ Rows = Sequence[Row]
 
 
 def weighted(values: Float[Array, " batch"], mask: Float[Array, " batch"]) -> Pair:
-    """Returns the pair of one value for each example; padding has a mask of 0."""
+    """Returns the pair (sum of the values, number of examples).
+
+    Args:
+      values: one value for each example.
+      mask: 0 for padding rows, which are left out, and 1 for all other rows.
+    """
     # `where` and not a product alone: the outputs for padding may be NaN.
     return jnp.where(mask > 0, values * mask, 0).sum(), mask.sum()
 
@@ -34,6 +40,11 @@ def mean_of_defined(
 
     If some values are infinite or NaN, the result also has the number of finite values
     as `<name>_<counted>`. If no value is finite, the result is empty.
+
+    Args:
+      name: the name of the metric.
+      values: the values, some of which may be infinite or NaN.
+      counted: a word for what the values belong to, for example "classes".
     """
     finite = [value for value in values if np.isfinite(value)]
     if not finite:
@@ -45,7 +56,8 @@ def mean_of_defined(
 
 
 def means(totals: Totals) -> dict[str, float]:
-    """Returns `sum / count` of every scalar metric; arrays are left out."""
+    """Returns `sum / count` of every scalar metric; metrics that are arrays are left
+    out."""
     return {
         name: float(total / count)
         for name, (total, count) in totals.items()
@@ -54,7 +66,8 @@ def means(totals: Totals) -> dict[str, float]:
 
 
 def add(totals: Totals, pairs: Mapping[str, tuple[ArrayLike, ArrayLike]]) -> Totals:
-    """Returns `totals + pairs`, in float64 on the host."""
+    """Returns the totals with the pairs of one more batch added, in float64 on the
+    host."""
     result = dict(totals)
     for name, (total, count) in jax.device_get(dict(pairs)).items():
         before, count_before = totals.get(name, (0.0, 0.0))

@@ -23,13 +23,14 @@ MAX_NAMED_CLASSES = 50
 
 @dataclass(frozen=True)
 class MultiLabel(Task):
-    """Sigmoid cross entropy for each class, measured by average precision and F1.
+    """Multi-label classification, measured by average precision and F1.
 
-    The label of an image is a row of 0 and 1, one for each class.
+    The loss is the sigmoid cross entropy of each class. The label of an image is a row
+    of numbers, one for each class: 1 if the image has the class, otherwise 0.
 
     Attributes:
       classes: the names of the classes.
-      threshold: the least probability of a predicted class.
+      threshold: a class is predicted if its probability is at least this threshold.
       auxiliary_weight: the weight of the loss of each auxiliary head.
     """
 
@@ -48,24 +49,26 @@ class MultiLabel(Task):
     ) -> Float[Array, ""]:
         """Returns the mean cross entropy over images and classes.
 
-        The loss of each auxiliary head is added, times `auxiliary_weight`.
+        The losses of the auxiliary heads are multiplied by `auxiliary_weight` and
+        added.
         """
         losses = [self._losses(rows, batch).mean() for rows in (logits, *auxiliary)]
         return losses[0] + self.auxiliary_weight * sum(losses[1:])
 
     def metrics(self, logits: Logits, batch: Batch) -> Pairs:
-        """Returns the cross entropy; `scores` measures the rest."""
+        """Returns the cross entropy; `scores` computes average precision and F1."""
         mask = batch.get("mask", jnp.ones(len(logits)))
         return {"loss": weighted(self._losses(logits, batch), mask)}
 
     def scores(self, totals: Totals, rows: Rows = ()) -> dict[str, float]:
         """Returns the loss and, in evaluation, average precision and F1.
 
-        `mean_average_precision` is the mean over the classes that occur in some label
-        (Everingham et al. 2010, "The PASCAL VOC Challenge", section 4.2, without
-        interpolation). With at most `MAX_NAMED_CLASSES` classes, `ap/<class>` is added
-        for each class. `mean_f1` at the threshold is the mean over the classes that
-        occur in some label or prediction.
+        `mean_average_precision` is the mean average precision over the classes that at
+        least one image has (Everingham et al. 2010, "The PASCAL VOC Challenge", section
+        4.2, without interpolation). `mean_f1` is the mean F1 score, at the task's
+        threshold, over the classes that are labeled or predicted for at least one
+        image. If the data have at most `MAX_NAMED_CLASSES` classes, the result also has
+        the average precision of each class as `ap/<class>`.
         """
         found = means(totals)
         if rows:
@@ -82,7 +85,7 @@ class MultiLabel(Task):
         return found
 
     def predictions(self, logits: Logits, batch: Batch) -> dict[str, Array]:
-        """Returns the `probabilities` of the classes, and the loss as `error`."""
+        """Returns the class `probabilities` of each image, and its loss as `error`."""
         return {
             "probabilities": jax.nn.sigmoid(logits[:, : len(self.classes)]),
             "error": self._losses(logits, batch),
@@ -91,7 +94,10 @@ class MultiLabel(Task):
     def summaries(
         self, totals: Totals, worst: Rows, rows: Rows = ()
     ) -> dict[str, np.ndarray]:
-        """Returns the images with the greatest error, their labels and predictions."""
+        """Returns a picture of the images with the greatest errors, as "wrong".
+
+        Each image is above its labeled and its predicted classes.
+        """
         del totals, rows
         if not worst:
             return {}
@@ -109,9 +115,13 @@ class MultiLabel(Task):
         logits: Float[np.ndarray, "batch outputs"],
         k: int | None,
     ) -> Answers:
-        """Returns the `k` most probable classes of each picture.
+        """Returns the most probable classes of each picture.
 
-        None: all classes with a probability of at least `threshold`.
+        Args:
+          pictures: the pictures, one for each row of `logits`; not used.
+          logits: the network's outputs.
+          k: the number of classes for each picture; None: all classes with a
+            probability of at least `threshold`.
         """
         del pictures
         chances = np.asarray(jax.nn.sigmoid(logits[:, : len(self.classes)]))
@@ -141,7 +151,11 @@ class MultiLabel(Task):
         return optax.sigmoid_binary_cross_entropy(logits, labels).mean(-1)
 
     def _names(self, chosen: np.ndarray) -> str:
-        """Returns the names of the chosen classes."""
+        """Returns the names of the chosen classes in one text; "none" without any.
+
+        Args:
+          chosen: one boolean for each class.
+        """
         return " ".join(self.classes[i] for i in np.flatnonzero(chosen)) or "none"
 
 
@@ -149,12 +163,16 @@ def average_precision(
     labels: Bool[np.ndarray, "n classes"],
     scores: Float[np.ndarray, "n classes"],
 ) -> Float[np.ndarray, " classes"]:
-    """Returns the average precision of each class; NaN for a class without an image.
+    """Returns the average precision of each class; NaN for a class that no image has.
 
         AP = sum over thresholds n of (R[n] - R[n-1]) P[n]
 
-    P and R are the precision and the recall of the images that score at or above a
-    threshold.
+    P[n] and R[n] are precision and recall if the class is predicted for all images with
+    a score of at least threshold n. The thresholds are the scores, in falling order.
+
+    Args:
+      labels: whether each image has each class.
+      scores: the score of each class for each image.
     """
     found = np.full(labels.shape[1], np.nan)
     for i in np.flatnonzero(labels.any(0)):
@@ -172,7 +190,7 @@ def f1(
 ) -> Float[np.ndarray, " classes"]:
     """Returns the F1 score of each class: the harmonic mean of precision and recall.
 
-    NaN for a class that is neither labeled nor predicted.
+    The score is NaN for a class that is neither labeled nor predicted for any image.
     """
     both, either = (labels & predicted).sum(0), labels.sum(0) + predicted.sum(0)
     return np.where(either > 0, 2 * both / np.maximum(either, 1), np.nan)

@@ -1,6 +1,7 @@
 """Pictures for TensorBoard, as uint8 arrays (height, width, 3).
 
-Matplotlib is imported inside of functions because the import takes half a second.
+Functions that need Matplotlib import it themselves, because the import takes half a
+second.
 """
 
 import colorsys
@@ -23,16 +24,24 @@ MOST_FRAMES = 16
 
 
 def grid(images: Images, cell: int = 96) -> Composed:
-    """Returns images of 1 or 3 channels side by side, with a thin border.
+    """Returns one picture with all images in a grid, with a thin border between them.
 
-    Clips become strips of frames. Small images are enlarged by a whole factor to about
-    `cell` pixels without interpolation, so the pixels are those that the network sees.
+    A clip is a row of frames from left to right. Small images are enlarged to at most
+    `cell` pixels by repeating each pixel a whole number of times. So the picture shows
+    exactly the pixels that the network gets.
+
+    Args:
+      images: images or clips with 1 or 3 channels.
+      cell: the longer side of an enlarged image, in pixels.
     """
     return _arranged([_strip(image, cell) for image in images], _frames(images))
 
 
 def labeled_grid(images: Images, labels: Sequence[str], cell: int = 128) -> Composed:
-    """Returns `grid` with one line of text under each image, cut to its width."""
+    """Returns a picture as `grid` does, with one line of text under each image.
+
+    The end of a text that is wider than its image is cut off.
+    """
     font = ImageFont.load_default(size=12)
     cells = []
     for image, label in zip(images, map(text, labels), strict=True):
@@ -51,21 +60,31 @@ def labeled_grid(images: Images, labels: Sequence[str], cell: int = 128) -> Comp
 
 
 def _frames(images: Images) -> int:
-    """Returns the width of the widest entry, in images: 1, or the frames of a clip."""
+    """Returns the greatest number of images that stand side by side in one cell.
+
+    This is 1 for images. For clips, it is the number of frames that are shown.
+    """
     return max(len(_shown(len(i))) if i.ndim == 4 else 1 for i in images)
 
 
 def _shown(frames: int) -> list[int]:
-    """Returns the frames of a clip, or slices of a volume, to show.
+    """Returns the indices of the frames of a clip (slices of a volume) to show.
 
-    If there are many, these are the middles of `MOST_FRAMES` equal parts.
+    If the clip has more than `MOST_FRAMES` frames, the clip is divided into
+    `MOST_FRAMES` equal parts, and the middle frame of each part is shown.
     """
     count = min(frames, MOST_FRAMES)
     return [(2 * i + 1) * frames // (2 * count) for i in range(count)]
 
 
 def _arranged(cells: Sequence[np.ndarray], wide: int) -> Composed:
-    """Returns the cells in a grid, about square if each cell is `wide` images wide."""
+    """Returns one picture with the cells in a grid.
+
+    Args:
+      cells: pictures of any sizes.
+      wide: the number of images side by side in a cell. The number of columns is chosen
+        so that the grid is about square.
+    """
     columns = ceil(sqrt(len(cells) / wide))
     height, width = (max(c.shape[axis] for c in cells) + 2 for axis in (0, 1))
     rows = ceil(len(cells) / columns)
@@ -77,7 +96,13 @@ def _arranged(cells: Sequence[np.ndarray], wide: int) -> Composed:
 
 
 def _strip(image: np.ndarray, cell: int) -> Picture:
-    """Returns an image enlarged, or the frames of a clip from left to right."""
+    """Returns an enlarged image, or the enlarged frames of a clip from left to right.
+
+    Args:
+      image: an image (height, width, channels) or a clip, whose first dimension is the
+        frame.
+      cell: the longer side of an enlarged image, in pixels.
+    """
     if image.ndim == 3:
         return np.asarray(_enlarged(image, cell))
     frames = [np.asarray(_enlarged(image[i], cell)) for i in _shown(len(image))]
@@ -87,7 +112,10 @@ def _strip(image: np.ndarray, cell: int) -> Picture:
 
 
 def _enlarged(image: np.ndarray, cell: int) -> Image.Image:
-    """Returns an RGB image, enlarged by a whole factor to at most `cell` pixels."""
+    """Returns the image in RGB, enlarged by a whole factor.
+
+    The longer side has at most `cell` pixels, unless the image is already larger.
+    """
     if image.shape[-1] == 1:
         image = image[..., 0]
     picture = Image.fromarray(image).convert("RGB")
@@ -100,8 +128,9 @@ def _enlarged(image: np.ndarray, cell: int) -> Image.Image:
 def _palette() -> UInt8[np.ndarray, "256 3"]:
     """Returns the colors of PASCAL VOC for classes (Everingham et al. 2010).
 
-    The bits of the class index go to red, green and blue in turn, from the highest bit
-    of a color down: class 0 is black, class 255 nearly white.
+    The bits of the class index, from the lowest, become bits of red, green and blue in
+    turn. The first three bits become the highest bits of the colors, and so on. Class 0
+    is black, and class 255 is nearly white.
     """
     left = np.arange(256)
     colors = np.zeros((256, 3), np.int64)
@@ -116,7 +145,7 @@ PALETTE = _palette()
 
 
 def colored(labels: Integer[np.ndarray, "height width"]) -> Picture:
-    """Returns a map of classes in the colors of `PALETTE`."""
+    """Returns a picture in which each pixel has the color of its class in `PALETTE`."""
     return PALETTE[labels.astype(np.int64) % len(PALETTE)]
 
 
@@ -147,7 +176,13 @@ def with_legend(picture: Picture, classes: Sequence[str]) -> Composed:
 def compared(
     images: Images, pairs: Sequence[tuple[int, int]], labels: Sequence[str]
 ) -> Composed:
-    """Returns pairs of images side by side, one text each; `pairs` holds indices."""
+    """Returns a picture of pairs of images, the two images of a pair side by side.
+
+    Args:
+      images: the images.
+      pairs: the indices in `images` of the two images of each pair.
+      labels: the text under each pair.
+    """
     return labeled_grid(
         [np.stack([images[first], images[second]]) for first, second in pairs], labels
     )
@@ -161,15 +196,17 @@ def with_boxes(
 ) -> Composed:
     """Returns the image with boxes and class names; each class has its own color.
 
-    A small image is enlarged by a whole factor to about `cell` pixels. The names stand
-    above the boxes or, where there is no room, inside.
+    A name is above its box or, if there is no room above the box, inside the box.
 
     Args:
-      rows: (class, top, left, bottom, right) in pixels of the image, optionally with a
-        score. Rows of the class -1 are padding. A row of the class -2 - c is an object
-        of class c that does not count; its name is in brackets. Earlier rows are drawn
-        over later ones.
+      image: the image.
+      rows: the boxes, as (class, top, left, bottom, right) in pixels of the image, or
+        (class, top, left, bottom, right, score). Rows with the class -1 are padding. A
+        row with the class -2 - c is a difficult object or a crowd of class c; its name
+        is in brackets. The first box is drawn on top of all other boxes.
       classes: the names of the classes.
+      cell: a small image is enlarged by a whole factor; its longer side then has at
+        most this number of pixels.
     """
     picture, font = _enlarged(image, cell), ImageFont.load_default(size=12)
     factor = picture.width // image.shape[1]
@@ -197,17 +234,26 @@ def with_boxes(
 
 
 def _bright(index: int) -> tuple[int, int, int]:
-    """Returns a bright color; the colors of neighboring classes differ clearly."""
+    """Returns a bright RGB color for the class with this index.
+
+    The colors of classes with neighboring indices differ clearly.
+    """
     hue = index * 0.618 % 1  # steps of the golden ratio
     red, green, blue = colorsys.hsv_to_rgb(hue, 0.7, 1)
     return round(red * 255), round(green * 255), round(blue * 255)
 
 
 def confusion_matrix(matrix: np.ndarray, classes: Sequence[str]) -> Picture:
-    """Returns counts by label (row) and prediction (column), colored by row share.
+    """Returns a picture of the confusion matrix.
 
-    The network may have outputs beyond the classes (ImageNet's thousand, for example).
-    They share one column.
+    Rows are labels, and columns are predictions. A cell shows its value; its color
+    shows the value as a share of the sum of the row.
+
+    Args:
+      matrix: the values of the cells. A pretrained network may have more outputs than
+        the data have classes; then the matrix has more columns than rows. The sum of
+        these additional columns is shown as one column.
+      classes: the names of the classes.
     """
     from matplotlib.figure import Figure
 
@@ -245,10 +291,15 @@ def roc_curve(
     tar: Float[np.ndarray, " points"],
     impostors: int,
 ) -> Picture:
-    """Returns the ROC curve: true accept rate over false accept rate (logarithmic).
+    """Returns a picture of the ROC curve: true accept rate over false accept rate.
 
-    The horizontal axis begins at one false accept among all `impostors`. A rate of zero
-    is drawn there too.
+    The horizontal axis is logarithmic, and begins at the rate 1 / `impostors`. A false
+    accept rate of zero is drawn at this rate.
+
+    Args:
+      far: the false accept rates.
+      tar: the true accept rates.
+      impostors: the number of impostor pairs.
     """
     from matplotlib.figure import Figure
 

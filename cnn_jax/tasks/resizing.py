@@ -11,30 +11,34 @@ from cnn_jax.data.splits import Shape
 
 
 class Read(NamedTuple):
-    """The picture, clip or volume of a file in two forms, uint8.
+    """A file's picture, clip or volume as two uint8 arrays.
 
     Attributes:
-      drawn: the form on which answers are drawn.
-      network: the form that the network takes.
+      drawn: the array on which answers are drawn.
+      network: the array that the network takes.
     """
 
     drawn: np.ndarray
     network: np.ndarray
 
 
-# Reads a file as the data source does: an image of the network's shape.
+# A function that reads a file as the data source does, to an image of the network's
+# shape.
 Stored = Callable[[images.Picture], np.ndarray]
 
 
 @dataclass(frozen=True)
 class Resizing:
-    """A way to turn a file into an image.
+    """A way to turn a user's file into an image for the network.
 
     Attributes:
       read: a function of `(file, image_shape, stored)` that returns a `Read`.
-      one_size: whether all images have the network's size, so that they form a batch.
-      drawn_on_image: whether answers are drawn on the network's image, so that the file
-        need not be read again.
+        `image_shape` is the shape of the network's images, and `stored` is a function
+        that reads a file as the data source does.
+      one_size: whether all images have the network's size, so that several images can
+        form a batch.
+      drawn_on_image: whether answers are drawn on the network's image. Then the file
+        need not be read again to draw the answers.
     """
 
     read: Callable[[images.Picture, Shape, Stored], Read]

@@ -1,5 +1,5 @@
-"""Semantic segmentation: one label for each pixel (Long et al. 2015, "Fully
-Convolutional Networks for Semantic Segmentation")."""
+"""Semantic segmentation: each pixel has a class (Long et al. 2015, "Fully Convolutional
+Networks for Semantic Segmentation")."""
 
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
@@ -29,18 +29,19 @@ MANY_CLASSES = 50
 
 @dataclass(frozen=True)
 class Segmentation(Task):
-    """Softmax cross entropy, accuracy and intersection over union of pixels.
+    """Segmentation, measured by accuracy and intersection over union of pixels.
 
-    Pixels with the label 255 (`data.labels.pixels.IGNORED`) do not count.
+    The loss is the softmax cross entropy of the pixels. Pixels with the label 255
+    (`data.labels.pixels.IGNORED`) are left out of the loss and of all scores.
 
     Attributes:
-      classes: the names of the classes; labels are indices into them.
+      classes: the names of the classes; a label is an index into this tuple.
       label_smoothing: the share of the target that is spread over all classes
         (Szegedy et al. 2016).
-      class_weights: the weight of each class in the cross entropy, such as the inverse
-        of its share of the pixels, so that rare classes count (Eigen and Fergus 2015);
-        empty: equal weights. The loss is divided by the sum of the weights, as in
-        PyTorch.
+      class_weights: the weight of each class in the cross entropy; empty: equal
+        weights. Rare classes need large weights, for example the inverse of the class's
+        share of the pixels (Eigen and Fergus 2015). The loss is divided by the sum of
+        the weights of all pixels, as in PyTorch.
       auxiliary_weight: the weight of the loss of the network's auxiliary head
         (torchvision: 0.5).
 
@@ -83,8 +84,8 @@ class Segmentation(Task):
     ) -> Float[Array, ""]:
         """Returns the mean cross entropy over this device's labeled pixels.
 
-        Targets are smoothed, and pixels have the weights of their classes. The loss of
-        each auxiliary head is added, times `auxiliary_weight`.
+        Targets are smoothed. A pixel has the weight of its class. The losses of the
+        auxiliary heads are multiplied by `auxiliary_weight` and added.
         """
         labels, counted = self._labels(batch)
         targets = optax.smooth_labels(
@@ -105,10 +106,11 @@ class Segmentation(Task):
     def metrics(self, logits: Logits, batch: Batch) -> Pairs:
         """Returns cross entropy without smoothing, accuracy and confusion matrix.
 
-        The confusion matrix (label, prediction) counts pixels. It is computed only in
-        evaluation (where batches have a mask); `scores` derives intersections and
-        unions from it. The counts are integers, because float32 counts exactly only up
-        to 16.8 million pixels.
+        The confusion matrix counts pixels; its rows are labels, its columns are
+        predictions. The matrix is computed only in evaluation (where batches have a
+        mask), and `scores` computes intersections and unions from the matrix. The
+        counts are integers, because float32 counts exactly only up to 16.8 million
+        pixels.
         """
         labels, counted = self._labels(batch)
         losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
@@ -127,13 +129,14 @@ class Segmentation(Task):
         return pairs
 
     def scores(self, totals: Totals, rows: Rows = ()) -> dict[str, float]:
-        """Returns the means and, in evaluation, `mean_iou`.
+        """Returns the mean metrics and, in evaluation, `mean_iou`.
 
-        The IoU of a class is the intersection over union of the pixels of the class and
-        the pixels predicted as the class, over all images together. `mean_iou` is the
-        mean over the classes that occur in a label or a prediction. If some classes do
-        not occur, `mean_iou_classes` is the number of classes in the mean. With at most
-        `MANY_CLASSES` classes, `iou/<class>` is added for each class that occurs.
+        The IoU of a class is the intersection over union of two sets of pixels in all
+        images together: the pixels labeled as the class, and the pixels predicted as
+        the class. `mean_iou` is the mean over the classes that occur in a label or a
+        prediction. If some classes do not occur, `mean_iou_classes` is the number of
+        classes in the mean. If the data have at most `MANY_CLASSES` classes, the result
+        also has `iou/<class>` for each class that occurs.
         """
         del rows
         found = means(totals)
@@ -154,7 +157,7 @@ class Segmentation(Task):
         return found
 
     def predictions(self, logits: Logits, batch: Batch) -> dict[str, Array]:
-        """Returns for each example the map of predicted classes and the `error`.
+        """Returns the predicted `class` of each pixel, and an `error` of each example.
 
         `error` is the summed cross entropy of the wrongly classified pixels, divided by
         the number of labeled pixels. Evaluation shows the examples with the greatest
@@ -175,8 +178,9 @@ class Segmentation(Task):
     ) -> dict[str, np.ndarray]:
         """Returns pictures of an evaluation, uint8 (height, width, 3), by name.
 
-        "segmentation" has each example's image, label and prediction side by side.
-        "confusion" has the confusion matrix in per cent of the pixels of each label.
+        "segmentation" shows image, label and prediction of each example in `worst` side
+        by side. "confusion" shows the confusion matrix. A row of this matrix contains
+        percentages of the pixels with the row's label.
 
         Args:
           totals: the summed pairs of `metrics`.
@@ -205,7 +209,16 @@ class Segmentation(Task):
         logits: Float[np.ndarray, "batch height width classes"],
         k: int | None,
     ) -> Answers:
-        """Returns the k most frequent classes of each image, with their pixel share."""
+        """Returns the most frequent predicted classes of each image.
+
+        "share" is the share of the pixels that are predicted as the class.
+
+        Args:
+          pictures: the pictures, one for each row of `logits`; not used.
+          logits: the network's outputs.
+          k: the greatest number of classes for each image; None: all classes that are
+            predicted for a pixel.
+        """
         del pictures
         classes = logits.shape[-1]
         maps = np.asarray(logits.argmax(-1)).reshape(len(logits), -1)
@@ -227,7 +240,7 @@ class Segmentation(Task):
         picture: UInt8[np.ndarray, "height width 3"],
         logits: Float[np.ndarray, "map_height map_width classes"],
     ) -> np.ndarray:
-        """Returns the picture beside its pixels in the colors of their classes."""
+        """Returns the picture beside its map of predicted classes, with a legend."""
         height, width = picture.shape[:2]
         small = Image.fromarray(pictures.colored(logits.argmax(-1)))
         mask = np.asarray(small.resize((width, height), Image.Resampling.NEAREST))
@@ -240,14 +253,21 @@ class Segmentation(Task):
         Int32[Array, "batch height width"],
         Bool[Array, "batch height width"],
     ]:
-        """Returns labels (0 for pixels that do not count), and which pixels count."""
+        """Returns the label of each pixel, and True for each pixel that has a label.
+
+        The label of ignored pixels and of padding is 0.
+        """
         counted = batch["label"] != IGNORED
         if "mask" in batch:
             counted &= (batch["mask"] > 0)[:, None, None]
         return jnp.where(counted, batch["label"], 0).astype(jnp.int32), counted
 
     def _panels(self, row: Row) -> np.ndarray:
-        """Returns image, label and prediction, uint8 [3, height, width, 3]."""
+        """Returns image, label and prediction as pictures, uint8 (3, height, width, 3).
+
+        Args:
+          row: the entries of the batch and of `predictions` for one example.
+        """
         image = np.broadcast_to(row["image"], (*row["label"].shape, 3))
         maps = [pictures.colored(row[key]) for key in ("label", "class")]
         return np.stack([image, *maps])

@@ -23,11 +23,12 @@ Losses = Float[Array, " batch"]
 
 
 def gram_matrix(x: Map) -> Float[Array, "batch channels channels"]:
-    """Returns the Gram matrix: how strongly channels are large at the same places.
+    """Returns the Gram matrix of the channels of a feature map.
 
-        G[c, d] = sum over places of x[c] x[d] / (height width channels)
+        G[c, d] = sum over positions of x[c] x[d] / (height width channels)
 
-    Johnson et al. 2016, equation 3. The positions of the places do not matter.
+    G[c, d] is large if the channels c and d are large at the same positions (Johnson et
+    al. 2016, equation 3). The matrix does not depend on the order of the positions.
     """
     _, height, width, channels = x.shape
     flat = x.reshape(len(x), -1, channels)
@@ -42,8 +43,11 @@ def moments(x: Map) -> Float[Array, "batch 2 channels"]:
 
 
 def total_variation(picture: Map) -> Losses:
-    """Returns the mean squared difference of vertical and horizontal neighbors, which
-    noise makes large."""
+    """Returns the mean squared difference of neighboring pixels, for each picture.
+
+    The result is the mean over vertical neighbors plus the mean over horizontal
+    neighbors. Noise makes the result large.
+    """
     down, right = jnp.diff(picture, axis=1), jnp.diff(picture, axis=2)
     return jnp.square(down).mean((1, 2, 3)) + jnp.square(right).mean((1, 2, 3))
 
@@ -57,22 +61,28 @@ STATISTICS: dict[str, Callable[[Map], Statistics]] = {
 
 @dataclass(frozen=True)
 class StyleTransfer(Task):
-    """The distance of a picture to the content of one picture and the style of another.
+    """Style transfer: the output has the content of one picture, the style of another.
 
-    All distances are between feature maps of a pretrained network.
+    The loss is a weighted sum of the content loss, the style loss and the total
+    variation of the output picture. The content loss compares feature maps of a
+    pretrained network for the output picture and the content picture. The style loss
+    compares statistics of the feature maps for the output picture and the style
+    picture.
 
     Attributes:
       classes: empty.
-      content_weight: the weight of the mean squared differences of feature maps, summed
-        over layers.
-      style_weight: the weight of the squared distances of the statistics of feature
-        maps, summed over layers.
-      layer_weights: the weight of each style layer in that sum, or one for all layers.
-      variation_weight: the weight of `total_variation`.
-      statistics: "gram" (`gram_matrix`) or "moments".
-      relative: divide each distance by the distance of the target to zero. Then all
-        layers count alike, and the weights hold for any network. If false, distances
-        are as in Johnson et al. 2016.
+      content_weight: the weight of the content loss: the mean squared differences of
+        the feature maps, summed over the content layers.
+      style_weight: the weight of the style loss: the squared distances of the
+        statistics of the feature maps, summed over the style layers.
+      layer_weights: the weight of each style layer in the style loss, or one weight for
+        all style layers.
+      variation_weight: the weight of the total variation (`total_variation`).
+      statistics: the statistics that describe the style: "gram" (`gram_matrix`) or
+        "moments" (`moments`).
+      relative: whether each squared distance is divided by the squared norm of its
+        target. Then all layers have a similar influence, and the same weights suit any
+        network. If false, distances are as in Johnson et al. 2016.
     """
 
     best_metric: ClassVar[str] = "improvement"
@@ -100,7 +110,10 @@ class StyleTransfer(Task):
 
     @property
     def takes(self) -> tuple[Need, ...]:
-        """The needs of every task, and as many style layers as layer weights."""
+        """The needs of every task, and as many style layers as layer weights.
+
+        A single layer weight fits any number of style layers.
+        """
         count = len(self.layer_weights)
         one_each = Need(
             "style layers",
@@ -118,10 +131,11 @@ class StyleTransfer(Task):
         return self._losses(outputs)["loss"].mean()
 
     def metrics(self, outputs: dict, batch: Batch) -> Pairs:
-        """Returns the loss and its unweighted parts.
+        """Returns the loss, its parts, and the losses of the unchanged content picture.
 
-        The parts are `content_loss`, `style_loss` and `variation`. `input_loss` and
-        `input_style_loss` are the losses of the content picture itself.
+        The parts, without their weights, are `content_loss`, `style_loss` and
+        `variation`. `input_loss` and `input_style_loss` are the loss and the style loss
+        that the content picture would have as the output.
         """
         mask = batch.get("mask", jnp.ones(len(outputs["picture"])))
         losses = self._losses(outputs)
@@ -131,10 +145,11 @@ class StyleTransfer(Task):
         return {name: weighted(values, mask) for name, values in losses.items()}
 
     def scores(self, totals: Totals, rows: Rows = ()) -> dict[str, float]:
-        """Returns the means of `metrics` and `improvement`.
+        """Returns the means of `metrics`, and `improvement`.
 
-        `improvement` is 1 - loss / input_loss: 1 if no loss is left, 0 if the picture
-        is as far from the goal as the content picture. It is 0 if `input_loss` is 0.
+        `improvement` is 1 - loss / input_loss. It is 1 if the loss is 0, and 0 if the
+        output picture has the same loss as the unchanged content picture. If
+        `input_loss` is 0, `improvement` is 0.
         """
         del rows
         found = means(totals)
@@ -143,7 +158,7 @@ class StyleTransfer(Task):
         return found
 
     def predictions(self, outputs: dict, batch: Batch) -> dict[str, Array]:
-        """Returns for each example the output picture in 8 bits, and its loss."""
+        """Returns each `output` picture in 8 bits, and its loss as `error`."""
         del batch
         rounded = jnp.round(jnp.clip(outputs["picture"], 0, 1) * 255)
         return {
@@ -154,7 +169,10 @@ class StyleTransfer(Task):
     def summaries(
         self, totals: Totals, worst: Rows, rows: Rows = ()
     ) -> dict[str, np.ndarray]:
-        """Returns content, style and output side by side, for the greatest losses."""
+        """Returns a picture of the examples with the greatest losses, as "stylized".
+
+        Content picture, style picture and output of each example are side by side.
+        """
         del totals, rows
         if not worst:
             return {}
@@ -168,7 +186,7 @@ class StyleTransfer(Task):
         outputs: Float[np.ndarray, "batch height width 3"],
         k: int | None,
     ) -> Answers:
-        """Returns the size of each picture."""
+        """Returns the width and the height of each output picture."""
         del pictures, k
         return [[{"width": o.shape[1], "height": o.shape[0]}] for o in outputs]
 
@@ -182,7 +200,8 @@ class StyleTransfer(Task):
         return np.rint(output.clip(0, 1) * 255).astype(np.uint8)
 
     def _losses(self, outputs: dict[str, Any]) -> dict[str, Losses]:
-        """Returns the loss of each example and the parts of the loss."""
+        """Returns the loss of each example, its unweighted parts, and
+        `input_style_loss` (see `metrics`)."""
         statistics, weights = STATISTICS[self.statistics], self.layer_weights
         maps = outputs["style"]
         if len(weights) == 1:
@@ -215,7 +234,13 @@ class StyleTransfer(Task):
     def _distance(
         self, seen: Array, wanted: Array, over: Callable[..., Array] = jnp.sum
     ) -> Losses:
-        """Returns the squared distance for each example."""
+        """Returns the squared distance of two arrays for each example.
+
+        Args:
+          seen: the feature maps, or their statistics, of the output picture.
+          wanted: the target of `seen`.
+          over: the sum or the mean, which reduces the squared differences.
+        """
         axes = tuple(range(1, seen.ndim))
         distance = over(jnp.square(seen - wanted), axes)
         if not self.relative:

@@ -24,11 +24,11 @@ MOST_NUMBERS = 16  # an answer lists the numbers of an output up to this size
 
 @dataclass(frozen=True)
 class Task(ABC):
-    """A task: the loss, the metrics, and the answers and pictures made from outputs.
+    """A task defines the loss and the metrics, and turns model outputs into answers.
 
     A subclass is a frozen dataclass. It must define `best_metric`, `loss` and
     `metrics`; all other methods have a default. Its keyword-only fields are the keys
-    of `config.task`; their types state the allowed ranges:
+    of `config.task`. The type of a field states the allowed range of the key:
 
         @dataclass(frozen=True)
         class Counting(Task):
@@ -40,26 +40,31 @@ class Task(ABC):
             def metrics(self, outputs, batch): ...
 
     JAX traces `loss`, `metrics` and `predictions`; all other methods get NumPy arrays.
-    `outputs` are the model's outputs: an array or a tree of arrays, batch first.
-    `batch` holds uint8 "image"s and their "label"s. In evaluation it also holds a
-    float "mask", which is 0 for the rows that pad the last batch.
+    `outputs` are the model's outputs: an array or a tree of arrays, whose first
+    dimension is the batch. `batch` is a dict with uint8 "image"s and their "label"s. In
+    evaluation, `batch` also has a float "mask". The mask is 0 for the padding rows of
+    the last batch, and 1 for all other rows.
 
     Attributes:
       classes: the names of the data's classes; empty if the data have no classes.
-      best_metric: the score that compares checkpoints; the greatest is the best.
+      best_metric: the name of the score that selects the best checkpoint. The
+        checkpoint with the greatest score is the best.
       label_kind: the kind of label that the task learns, a name in `data.labels`.
       output_kind: the kind of model output that the task takes, one of
         `models.OUTPUTS`.
-      gives: further facts for the other parts of a run; see `core.fit`.
-      collected: the entries of batches and `predictions` that `scores` and `summaries`
-        need for every example, because a sum is not enough.
+      gives: properties of the task that data, model or other parts of a run may
+        require; see `core.fit`.
+      collected: the names of entries of batches and of `predictions`. Evaluation
+        collects these entries of every example for `scores` and `summaries`, which
+        cannot be computed from the sums of `metrics`.
       resizing: how `predict` resizes an image from a user's file; see
         `tasks.resizing`.
       answered: the number of answers that `predict` gives for a picture; None: all
-        answers that the task is sure of.
-      shares: the entries of answers that are fractions, shown in per cent.
-      embeds: whether outputs have an "embedding", by which `predict --verify` and
-        `--identify` compare pictures.
+        answers that the task considers certain enough.
+      shares: the names of the entries of an answer that are fractions. `predict` prints
+        these entries in per cent.
+      embeds: whether outputs have an "embedding". `predict --verify` and `--identify`
+        compare pictures by their embeddings.
     """
 
     label_kind: ClassVar[str] = "class"
@@ -78,7 +83,10 @@ class Task(ABC):
     @property
     @abstractmethod
     def best_metric(self) -> str:
-        """The score that compares checkpoints. Set it as a class attribute."""
+        """The name of the score that selects the best checkpoint.
+
+        A subclass sets this name as a class attribute.
+        """
 
     @abstractmethod
     def loss(
@@ -87,20 +95,25 @@ class Task(ABC):
         """Returns the training loss: the mean over this device's examples.
 
         Args:
+          outputs: the outputs of the model.
+          batch: the batch, with the labels.
           auxiliary: the outputs of the network's auxiliary heads; empty in evaluation.
         """
 
     @abstractmethod
     def metrics(self, outputs: Any, batch: Batch, /) -> Pairs:
-        """Returns the metrics of a batch as pairs (sum, count).
+        """Returns the metrics of a batch as pairs (sum, count), by name.
 
-        The pairs are added up over batches. `metrics.weighted(values, mask)` makes a
-        pair from one value for each example.
+        Training and evaluation add up the sums and the counts over batches.
+        `metrics.weighted(values, mask)` makes a pair from one value for each example.
         """
 
     @property
     def takes(self) -> tuple[Need, ...]:
-        """The needs of the task; see `core.fit`. A subclass adds its own needs."""
+        """The needs of the task: what data and model must provide; see `core.fit`.
+
+        A subclass may add further needs.
+        """
         label, output = self.label_kind, kinds.kind_of(self.output_kind)
         return (
             Need("label kind", {label}, f"learns {labels.find(label).described}"),
@@ -108,7 +121,7 @@ class Task(ABC):
         )
 
     def part(self, name: str) -> Part:
-        """Returns the task as a part of a run.
+        """Returns what the task gives and takes, as a `core.fit.Part` of a run.
 
         Args:
           name: the name of the task in error messages.
@@ -122,16 +135,17 @@ class Task(ABC):
 
         Args:
           totals: the summed pairs of `metrics`.
-          rows: the `collected` entries of every example, in order; empty in training.
+          rows: the `collected` entries of every example, in the order of the examples;
+            empty in training.
         """
         del rows
         return means(totals)
 
     def predictions(self, outputs: Any, batch: Batch, /) -> dict[str, Array]:
-        """Returns entries for each example, batch first.
+        """Returns a dict of arrays with one row for each example.
 
-        The entry "error" selects the examples that evaluation shows. Default: "error"
-        alone, the loss of each single example.
+        Evaluation shows the examples with the greatest "error". Default: only "error",
+        the loss of each single example.
         """
 
         def alone(outputs: Any, batch: Batch) -> Float[Array, ""]:
@@ -157,14 +171,16 @@ class Task(ABC):
     def answers(
         self, pictures: Sequence[np.ndarray], outputs: Any, k: int | None, /
     ) -> Answers:
-        """Returns the answers for each picture, the most certain first.
+        """Returns a list of answers for each picture, the most certain answer first.
 
         An answer is a dict of plain values. Default: one answer with the numbers of
         the picture's outputs, or with the shape of a large output.
 
         Args:
-          k: the greatest number of answers; None: all answers that the task is sure
-            of.
+          pictures: the pictures, as read from the user's files.
+          outputs: the model's outputs for the pictures.
+          k: the greatest number of answers for each picture; None: all answers that the
+            task considers certain enough.
         """
         del k
         named = outputs if isinstance(outputs, Mapping) else {"output": outputs}
@@ -179,6 +195,10 @@ class Task(ABC):
         """Returns the picture that `predict` writes, uint8 (height, width, 3).
 
         Default: the picture, or the frames of a clip, above the first answer.
+
+        Args:
+          picture: the picture of a user's file.
+          output: the model's output for this picture, without the batch dimension.
         """
         one = jax.tree.map(lambda leaf: np.asarray(leaf)[None], output)
         (answers,) = self.answers([picture], one, 1)
@@ -188,14 +208,25 @@ class Task(ABC):
         return pictures.labeled_grid([picture], [", ".join(said)])
 
     def class_name(self, index: int | np.integer) -> str:
-        """Returns the name of a class, or of an output beyond the data's classes."""
+        """Returns the name of the class with this index.
+
+        A pretrained network may have more outputs than the data have classes. The name
+        of such an output is "output <index>".
+        """
         index = int(index)
         return self.classes[index] if index < len(self.classes) else f"output {index}"
 
 
 def _listed(rows: Any, number: int) -> str | list[float]:
-    """Returns the numbers of one row of outputs to six digits; for a large row its
-    shapes."""
+    """Returns the numbers of the outputs for one picture, rounded to six digits.
+
+    If there are more than `MOST_NUMBERS` numbers, the shapes of the outputs are
+    returned as a text.
+
+    Args:
+      rows: an array, or a tree of arrays, with one row for each picture.
+      number: the index of the picture.
+    """
     leaves = [np.asarray(leaf)[number] for leaf in jax.tree.leaves(rows)]
     if sum(leaf.size for leaf in leaves) > MOST_NUMBERS:
         return " and ".join("x".join(map(str, leaf.shape)) for leaf in leaves)

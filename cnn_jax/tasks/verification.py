@@ -1,9 +1,9 @@
 """Verification and identification: how well embeddings tell identities apart.
 
-Verification compares two pictures and decides whether they show the same identity. They
-do in genuine pairs, and do not in impostor pairs. Identification compares a picture
-(the probe) with a gallery of known pictures. A similarity is the cosine of the angle
-between two embeddings.
+Verification compares two pictures and decides whether both show the same identity. The
+two pictures of a genuine pair show the same identity; the pictures of an impostor pair
+show different identities. Identification compares a picture (the probe) with a gallery
+of known pictures. A similarity is the cosine of the angle between two embeddings.
 """
 
 from collections.abc import Sequence
@@ -25,10 +25,10 @@ MOST = 10_000  # pictures; the similarities of all their pairs take about two Gi
 
 
 def cosine_similarities(embeddings: Embeddings) -> Similarities:
-    """Returns the cosine similarities of all pairs of n embeddings: n^2 numbers.
+    """Returns the matrix of the cosine similarities of all pairs of n embeddings.
 
-    An embedding with a NaN or an infinite value has a similarity of -1 to all others,
-    and an embedding of zeros a similarity of 0.
+    An embedding with a NaN or an infinite value has a similarity of -1 to all
+    embeddings. An embedding of zeros has a similarity of 0 to all other embeddings.
     """
     finite = np.isfinite(embeddings).all(1)
     embeddings = np.where(finite[:, None], embeddings, 0)
@@ -40,7 +40,7 @@ def cosine_similarities(embeddings: Embeddings) -> Similarities:
 
 
 def check_count(n: int) -> None:
-    """Raises `UserError` if the pictures are too many to compare all pairs."""
+    """Raises `UserError` if n pictures are too many to compare all pairs."""
     if n > MOST:
         raise UserError(
             f"{n:,} pictures are too many to compare all with all: the limit is "
@@ -49,19 +49,27 @@ def check_count(n: int) -> None:
 
 
 def all_pairs(n: int) -> tuple[Indices, Indices]:
-    """Returns the indices i < j of all n (n - 1) / 2 pairs."""
+    """Returns the first and the second index of all pairs of n pictures.
+
+    The first index of a pair is smaller than the second, so there are n (n - 1) / 2
+    pairs.
+    """
     return np.triu_indices(n, 1)
 
 
 @dataclass(frozen=True)
 class Roc:
-    """A ROC curve: the share of accepted pairs at each threshold of the similarity.
+    """A ROC curve: the shares of accepted pairs at each threshold of the similarity.
+
+    A pair is accepted if its similarity is at least the threshold.
 
     Attributes:
-      far: the false accept rate, the share of impostor pairs at or above the threshold.
-      tar: the true accept rate, the share of genuine pairs at or above the threshold.
-      thresholds: falling, from infinity (accepts no pair) to a threshold that accepts
-        all pairs.
+      far: the false accept rate at each threshold: the share of impostor pairs that are
+        accepted.
+      tar: the true accept rate at each threshold: the share of genuine pairs that are
+        accepted.
+      thresholds: the thresholds in falling order, from infinity (accepts no pair) to a
+        threshold that accepts all pairs.
       impostors: the number of impostor pairs.
     """
 
@@ -74,8 +82,8 @@ class Roc:
     def auc(self) -> float:
         """The area under the curve.
 
-        It is the probability that a genuine pair is more similar than an impostor pair;
-        ties count half.
+        The area is the probability that a random genuine pair is more similar than a
+        random impostor pair; equal similarities count as one half.
         """
         from sklearn.metrics import auc
 
@@ -85,7 +93,7 @@ class Roc:
     def equal_error_rate(self) -> float:
         """The error rate where the false accept rate equals the false reject rate.
 
-        Between two thresholds it is interpolated linearly.
+        Between two thresholds, the rates are interpolated linearly.
         """
         excess = self.far + self.tar - 1  # from -1 to 1, never falling
         after = int(np.argmax(excess >= 0))
@@ -101,9 +109,10 @@ class Roc:
     def best_accuracy(self) -> tuple[float, float]:
         """Returns the best balanced accuracy, (tar + 1 - far) / 2, and its threshold.
 
-        Genuine and impostor pairs count half each, whatever their numbers. Labeled
-        Faces in the Wild has equal numbers of both (Huang et al. 2007). The threshold
-        is chosen on the evaluated pairs themselves.
+        Balanced accuracy is the mean of the accuracy on genuine pairs and the accuracy
+        on impostor pairs, so their numbers do not matter. In Labeled Faces in the Wild,
+        which has as many genuine as impostor pairs, it equals accuracy (Huang et al.
+        2007). The threshold is chosen on the evaluated pairs themselves.
         """
         balanced = (self.tar + 1 - self.far) / 2
         best = 1 + int(np.argmax(balanced[1:]))  # the first threshold accepts no pair
@@ -113,7 +122,11 @@ class Roc:
 def roc(
     similarities: Float[np.ndarray, " pairs"], genuine: Bool[np.ndarray, " pairs"]
 ) -> Roc:
-    """Returns the ROC curve of pairs with these similarities.
+    """Returns the ROC curve of pairs of pictures.
+
+    Args:
+      similarities: the similarity of each pair.
+      genuine: whether the two pictures of each pair show the same identity.
 
     Raises:
       UserError: there is no genuine pair, or no impostor pair.
@@ -129,10 +142,15 @@ def roc(
 
 
 def verification_scores(curve: Roc, rates: Sequence[float] = RATES) -> dict[str, float]:
-    """Returns the numbers of the curve by name.
+    """Returns the scores of a ROC curve by name.
 
-    They are `auc`, `equal_error_rate`, `balanced_accuracy` and its `threshold`, and
-    `tar_at_far_<rate>` for each of `rates` that allows at least one false accept.
+    The scores are `auc`, `equal_error_rate`, `balanced_accuracy` and its `threshold`,
+    and `tar_at_far_<rate>` for each rate in `rates`. A rate that is too small for a
+    single false accept among all impostor pairs is left out.
+
+    Args:
+      curve: the ROC curve.
+      rates: false accept rates.
     """
     accuracy, threshold = curve.best_accuracy()
     return {
@@ -148,7 +166,12 @@ def verification_scores(curve: Roc, rates: Sequence[float] = RATES) -> dict[str,
 
 
 def gallery(identities: Identities, photos: int = 1) -> Bool[np.ndarray, " n"]:
-    """Returns which pictures are among the first `photos` of their identity."""
+    """Returns True for the first `photos` pictures of each identity.
+
+    Args:
+      identities: the identity of each picture.
+      photos: the number of pictures of each identity in the gallery.
+    """
     enrolled = np.zeros(len(identities), bool)
     for identity in np.unique(identities):
         enrolled[np.flatnonzero(identities == identity)[:photos]] = True
@@ -160,9 +183,15 @@ def rank_1(
 ) -> float:
     """Returns the rank-1 rate of closed-set identification.
 
-    It is the share of probes whose nearest picture in the gallery has their own
-    identity. The gallery holds the first `photos` pictures of every identity; all other
-    pictures are probes. A tie with another identity counts as wrong.
+    The gallery contains the first `photos` pictures of every identity; all other
+    pictures are probes. The rank-1 rate is the share of probes that are identified
+    correctly: the nearest picture in the gallery shows the identity of the probe. If a
+    picture of another identity is equally near, the probe counts as wrong.
+
+    Args:
+      similarities: the matrix of the similarities of all pictures.
+      identities: the identity of each picture.
+      photos: the number of pictures of each identity in the gallery.
 
     Raises:
       UserError: no identity has more than `photos` pictures.
@@ -186,22 +215,28 @@ def open_set_scores(
 ) -> dict[str, float]:
     """Returns the scores of open-set identification, where a probe may be unknown.
 
-    The gallery holds the first `photos` pictures of each identity in `known`. The other
-    pictures of these identities are mated probes. All pictures of all other identities
-    are non-mated probes. A probe raises an alarm if its nearest picture in the gallery
-    is at or above the threshold. The false positive identification rate (FPIR) is the
-    share of non-mated probes that raise an alarm. The detection and identification rate
-    (DIR) is the share of mated probes that raise an alarm for their own identity
-    (Phillips et al. 2011; Grother and Ngan 2014, NIST IR 8009: DIR is 1 minus the FNIR
-    at rank 1).
+    The gallery contains the first `photos` pictures of each identity in `known`. The
+    other pictures of these identities are mated probes. All pictures of all other
+    identities are non-mated probes. A probe raises an alarm if its similarity to the
+    nearest picture in the gallery is at least the threshold. The false positive
+    identification rate (FPIR) is the share of non-mated probes that raise an alarm. The
+    detection and identification rate (DIR) is the share of mated probes that raise an
+    alarm and whose nearest picture shows their own identity (Phillips et al. 2011). The
+    DIR is 1 minus the false negative identification rate at rank 1 of Grother and Ngan
+    (2014, NIST IR 8009).
 
     Args:
-      rates: rates of false alarms, below 1.
+      similarities: the matrix of the similarities of all pictures.
+      identities: the identity of each picture.
+      known: the identities in the gallery.
+      photos: the number of pictures of each known identity in the gallery.
+      rates: values of the FPIR, below 1.
 
     Returns:
-      For each of `rates` that allows at least one false alarm,
-      `threshold_at_fpir_<rate>`, the lowest threshold with at most this FPIR, and
-      `dir_at_fpir_<rate>`, the DIR at this threshold.
+      Two scores for each rate in `rates`: `threshold_at_fpir_<rate>` is the lowest
+      threshold at which the FPIR is at most the rate, and `dir_at_fpir_<rate>` is the
+      DIR at this threshold. A rate that is too small for a single false alarm is left
+      out.
 
     Raises:
       UserError: there are no mated or no non-mated probes.
@@ -231,8 +266,18 @@ def _candidates(
     probes: Bool[np.ndarray, " n"],
     enrolled: Bool[np.ndarray, " n"],
 ) -> tuple[Bool[np.ndarray, " probes"], Float[np.ndarray, " probes"]]:
-    """Returns for each probe whether its nearest picture in the gallery has its own
-    identity, and the similarity to this picture."""
+    """Compares each probe with its nearest picture in the gallery.
+
+    Args:
+      similarities: the matrix of the similarities of all pictures.
+      identities: the identity of each picture.
+      probes: True for each picture that is a probe.
+      enrolled: True for each picture in the gallery.
+
+    Returns:
+      For each probe, whether the nearest picture shows the probe's identity, and the
+      similarity to the nearest picture.
+    """
     table = similarities[probes][:, enrolled]
     own = identities[probes][:, None] == identities[enrolled]
     best_own = np.where(own, table, -np.inf).max(1, initial=-np.inf)
@@ -245,10 +290,15 @@ def hardest(
     genuine: Bool[np.ndarray, " pairs"],
     count: int,
 ) -> tuple[Int[np.ndarray, " impostors"], Int[np.ndarray, " mates"]]:
-    """Returns the indices of the hardest pairs, the worst first.
+    """Returns the indices of the hardest impostor pairs and the hardest genuine pairs.
 
-    They are the `count` most similar impostor pairs and the `count` least similar
-    genuine pairs.
+    The hardest impostor pairs are the most similar; the hardest genuine pairs are the
+    least similar. In both results the hardest pair is first.
+
+    Args:
+      similarities: the similarity of each pair.
+      genuine: whether the two pictures of each pair show the same identity.
+      count: the greatest number of pairs in each result.
     """
     impostor, mate = np.flatnonzero(~genuine), np.flatnonzero(genuine)
     most = impostor[np.argsort(-similarities[impostor], kind="stable")]

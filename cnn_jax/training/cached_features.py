@@ -27,7 +27,7 @@ def obstacle(
 ) -> str | None:
     """Returns the reason why the feature maps before the head cannot be cached.
 
-    They can be cached if they are the same in every epoch and fit in memory.
+    Feature maps can be cached if they are the same in every epoch and fit in memory.
 
     Args:
       model: the network.
@@ -80,9 +80,14 @@ def with_features(
 ) -> tuple[Dataset, str | None]:
     """Adds the feature maps before the head to each example, if they can be cached.
 
+    Args:
+      training: how the network is trained.
+      dataset: the data.
+      variables: the variables of the network.
+
     Returns:
-      The data with the feature maps and a line for the console; the data as it was and
-      None if the feature maps are not cached.
+      The data with the feature maps, and a line for the console. If the feature maps
+      are not cached, the unchanged data and None.
 
     Raises:
       UserError: if `config.train.cache_features` is true and caching is not possible.
@@ -120,7 +125,16 @@ def maps_of(
     variables: Any,
     split: Arrays,
 ) -> np.ndarray:
-    """Returns the feature maps before the head, [examples, *space, features]."""
+    """Returns the feature maps before the head of all examples of a split.
+
+    The shape of the result is (examples, *spatial dimensions, features).
+
+    Args:
+      model: the network.
+      normalize: the function that normalizes images.
+      variables: the variables of the network.
+      split: the split whose images are the inputs.
+    """
 
     @jax.jit
     def compute(variables: Any, images: jax.Array) -> jax.Array:

@@ -1,7 +1,9 @@
 """Orbax's checkpoint manager, with three problems solved.
 
-Scores have a checksum, a killed process leaves no half-deleted step, and a full disk
-ends a save with an error instead of blocking it.
+A step is the checkpoint of one training step, and its folder has the number of the
+step. In contrast to Orbax's own manager, scores have a checksum; a process that is
+killed during a deletion leaves no incomplete step; and a full disk ends a save with an
+error instead of blocking it.
 """
 
 import contextlib
@@ -22,7 +24,7 @@ TEMPORARY = ".orbax-checkpoint-tmp"  # marks folders that are no complete step
 
 @contextlib.contextmanager
 def _errors_alone() -> Iterator[None]:
-    """Keeps Orbax from warning that a manager is read only, as it was asked to be."""
+    """Hides Orbax's warning that a manager is read only, as the caller intends."""
     logger = logging.getLogger("absl")
     level = logger.level
     logger.setLevel(max(level, logging.ERROR))
@@ -37,8 +39,8 @@ class Manager(ocp.CheckpointManager):
 
     Args:
       directory: the folder; it need not exist.
-      read_only: if True, writes nothing. Otherwise creates the folder, and removes
-        steps that a killed process left half written or half deleted.
+      read_only: if True, the manager writes nothing. Otherwise it creates the folder,
+        and removes steps that a killed process has written or deleted only in part.
       options: other options of `CheckpointManagerOptions`.
     """
 
@@ -65,10 +67,12 @@ class Manager(ocp.CheckpointManager):
         self._checkpoint_deleter = deleter
 
     def metrics(self, step: int) -> Any:
-        """Returns the scores of a step; None if it has none or they are damaged.
+        """Returns the scores of a step; None if the step has no scores, or damaged
+        scores.
 
-        The scores come from the notes, because Orbax's own file has no checksum. Orbax
-        calls this method for every step when it starts.
+        The scores are read from the checkpoint's notes (`checkpoint_notes`), because
+        Orbax's own file of scores has no checksum. When a manager is made, Orbax calls
+        this method for every step.
         """
         try:
             scores = checkpoint_notes.read(Path(self.directory) / str(step)).scores
@@ -79,7 +83,10 @@ class Manager(ocp.CheckpointManager):
 
 
 class _Deleter:
-    """A deleter of steps for Orbax's thread: it renames a folder, then removes it."""
+    """A deleter of steps that Orbax calls.
+
+    It first renames the folder of a step, and then removes the renamed folder.
+    """
 
     def __init__(self, directory: Path):
         self._directory = directory
@@ -87,8 +94,9 @@ class _Deleter:
     def delete(self, step: int) -> None:
         """Deletes a step.
 
-        If the process is killed meanwhile, the step is still whole, or what is left of
-        its folder is not recognized as a step.
+        If the process is killed during the deletion, there are two cases. Either the
+        step is still complete, or its folder has a new name, which neither Orbax nor
+        `Checkpoints` takes for a step.
         """
         if not parallel.is_main_host():
             return
@@ -104,7 +112,7 @@ class _Deleter:
             self.delete(step)
 
     def finish(self) -> None:
-        """Removes steps that were half deleted or half written."""
+        """Removes steps that were deleted or written only in part."""
         if not parallel.is_main_host():
             return
         for path in self._directory.glob(f"[0-9]*{TEMPORARY}*"):

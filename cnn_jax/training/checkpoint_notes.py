@@ -1,6 +1,7 @@
-"""The notes that a checkpoint keeps beside the state, with a checksum.
+"""The notes of a checkpoint: progress, scores and checksums, stored beside the state.
 
-Orbax stores the notes as JSON without a checksum, so a flipped bit would go unnoticed.
+The notes contain a checksum of themselves. Orbax stores them as JSON without a
+checksum, so a flipped bit would otherwise remain unnoticed.
 """
 
 from collections.abc import Mapping
@@ -13,13 +14,13 @@ FILE = Path("progress", "metadata")  # below the folder of a step
 
 
 class Notes(NamedTuple):
-    """The notes beside the state of a step.
+    """The notes of a checkpoint.
 
     Attributes:
       progress: the progress of the run; see `Progress.saved`.
-      checksums: the CRC-32 of each leaf of the state, by path.
-      scores: the scores of the step's evaluation; {} without an evaluation; None in old
-        checkpoints, where Orbax alone keeps the scores.
+      checksums: the CRC-32 of each leaf of the state, by the leaf's path.
+      scores: the scores of the evaluation at this step; {} if there was no evaluation;
+        None in checkpoints of old versions, where only Orbax stores the scores.
     """
 
     progress: dict[str, Any]
@@ -32,17 +33,27 @@ def sealed(
     checksums: Mapping[str, int],
     scores: Mapping[str, float],
 ) -> dict[str, Any]:
-    """Returns the notes with their checksum, as they are stored."""
+    """Returns the notes as one dict for JSON, with a checksum of the notes.
+
+    Args:
+      progress: the progress of the run.
+      checksums: the CRC-32 of each leaf of the state, by the leaf's path.
+      scores: the scores of the evaluation; {} if there was no evaluation.
+    """
     content = {**progress, "checksums": dict(checksums), "scores": dict(scores)}
     return content | {"checksum": records.checksum(content)}
 
 
 def read(step: Path) -> Notes:
-    """Returns the notes in the folder of a step.
+    """Returns the notes of a checkpoint.
+
+    Args:
+      step: the folder of the checkpoint.
 
     Raises:
-      FileNotFoundError: if there are no notes; the step may be half deleted.
-      Damaged: if the notes differ from what was written.
+      FileNotFoundError: if there are no notes, for example because the checkpoint was
+        deleted only in part.
+      Damaged: if the checksum of the notes is wrong.
     """
     content = records.read_json(step / FILE)
     whole = isinstance(content, dict) and isinstance(content.get("checksums"), dict)

@@ -1,8 +1,9 @@
 """Saves and restores checkpoints with Orbax, and detects damage.
 
-A checkpoint keeps a checksum of every leaf, because Orbax restores a flipped byte in
-array data silently. A listed step may be damaged, or half deleted by an older version.
-Therefore the newest complete checkpoint is found by reading it.
+A checkpoint contains a checksum of every leaf of the state, because Orbax restores
+array data with a flipped byte without an error. A step that Orbax lists may be damaged,
+or deleted only in part by an older version of this package. To find the newest complete
+checkpoint, checkpoints are therefore read, from the newest to the oldest.
 """
 
 import contextlib
@@ -26,15 +27,17 @@ from cnn_jax.training.checkpoint_manager import Manager
 
 
 class Checkpoints:
-    """The checkpoints of a run: the best one and the `keep` newest.
+    """The stored checkpoints of a run: the best checkpoint and the newest checkpoints.
 
-    Use it in a `with` block: the end of the block waits for the save in progress.
+    Use an instance in a `with` block: the end of the block waits until the save in
+    progress is complete.
 
     Args:
       directory: the folder of the checkpoints.
-      best_metric: the metric that decides which checkpoint is best; higher is better.
-      keep: the number of newest checkpoints to keep.
-      read_only: if True, writes nothing and removes no leftovers.
+      best_metric: the name of the score that decides which checkpoint is best. The
+        checkpoint with the highest score is the best.
+      keep: how many of the newest checkpoints are kept, in addition to the best.
+      read_only: if True, nothing is written or removed.
     """
 
     def __init__(
@@ -91,16 +94,19 @@ class Checkpoints:
         progress: Mapping[str, Any],
         metrics: Mapping[str, float] | None,
     ) -> None:
-        """Starts a save. The caller may change the state when this returns.
+        """Starts to save a checkpoint in the background.
+
+        The caller may change the state as soon as this method returns.
 
         Args:
           step: the number of training steps so far.
           state: the state to save.
           progress: the progress of the run; see `Progress.saved`.
-          metrics: the scores of the step's evaluation; None without one.
+          metrics: the scores of the evaluation at this step; None if there was no
+            evaluation.
 
         Raises:
-          UserError: if this save or an earlier one cannot be written.
+          UserError: if this checkpoint or an earlier checkpoint cannot be written.
         """
         tree = parallel.to_global(serialization.to_state_dict(state))
         noted = checkpoint_notes.sealed(progress, checksums(tree), metrics or {})
@@ -119,15 +125,21 @@ class Checkpoints:
             )
 
     def steps(self) -> list[int]:
-        """Returns the steps that Orbax lists, in order; some may be damaged."""
+        """Returns the steps of all checkpoints in ascending order.
+
+        Damaged checkpoints are included.
+        """
         return sorted(self._manager.all_steps())
 
     def best_step(self) -> int | None:
-        """Returns the step with the best evaluation, the latest of equally good ones.
+        """Returns the step of the checkpoint with the best score.
+
+        Among equal scores, the latest checkpoint is the best. The result is None if no
+        checkpoint has a score.
 
         Raises:
           UserError: if the scores of a checkpoint are damaged, and no newer checkpoint
-            says which one is best.
+            states which checkpoint is the best.
         """
         scores, damage, best = {}, None, None
         for step in self.steps():
@@ -152,7 +164,10 @@ class Checkpoints:
         return max(scores, key=lambda step: (scores[step], step), default=None)
 
     def scores(self, step: int) -> dict[str, float]:
-        """Returns the scores of a step; {} if it has none or is of an old version.
+        """Returns the scores of a checkpoint by its step.
+
+        The result is {} if the checkpoint has no scores, or was written by an old
+        version.
 
         Raises:
           UserError: if the notes of the step are damaged.
@@ -160,7 +175,12 @@ class Checkpoints:
         return self._noted(step).scores or {}
 
     def _noted(self, step: int) -> checkpoint_notes.Notes:
-        """Returns the notes of a step."""
+        """Returns the notes of a checkpoint by its step.
+
+        Raises:
+          FileNotFoundError: if there are no notes.
+          UserError: if the notes are damaged.
+        """
         try:
             return checkpoint_notes.read(self.directory / str(step))
         except records.Damaged as error:
@@ -169,7 +189,7 @@ class Checkpoints:
             ) from error
 
     def _damaged(self, steps: Sequence[int]) -> Iterator[str]:
-        """Yields a line for each step whose notes are damaged."""
+        """Yields an error message for each of these steps whose notes are damaged."""
         for step in steps:
             try:
                 self._noted(step)
@@ -179,12 +199,16 @@ class Checkpoints:
                 yield str(error)
 
     def _without_old(self, steps: Sequence[int]) -> list[int]:
-        """Deletes the old steps among those before the newest.
+        """Deletes old checkpoints: neither the best nor among the newest.
 
-        A process that is killed between a save and the deletion leaves old steps.
+        A process that is killed after a save, but before Orbax has deleted older
+        checkpoints, leaves such checkpoints.
+
+        Args:
+          steps: the steps of all checkpoints except for the newest.
 
         Returns:
-          The steps that are kept.
+          The steps of the checkpoints that are kept, without the newest.
         """
         if self._read_only:
             return [*steps]
@@ -201,14 +225,15 @@ class Checkpoints:
     def restore_newest(self, like: Any) -> tuple[Any, dict[str, Any], list[str]]:
         """Restores the newest complete checkpoint.
 
-        It also deletes old steps that a killed run has left.
+        If the newest checkpoint is complete, old checkpoints that a killed run has left
+        are deleted.
 
         Args:
           like: a state of the same structure, or its shapes.
 
         Returns:
-          The state (None if there is no checkpoint), the progress, and a line for each
-          damaged checkpoint: newer ones that were skipped, and older ones.
+          Three values: the state (None if there is no checkpoint), the progress, and a
+          list with an error message for each damaged checkpoint.
 
         Raises:
           UserError: if there are checkpoints, but none can be read.
@@ -233,11 +258,12 @@ class Checkpoints:
         return None, {}, []
 
     def restore(self, step: int, like: Any) -> tuple[Any, dict[str, Any]]:
-        """Returns the state of a step, with the structure of `like`, and the progress.
+        """Returns the state and the progress of a checkpoint.
 
         Args:
           step: the step of the checkpoint.
-          like: a state or a part of one, or its shapes.
+          like: a state or a part of a state, or its shapes. The returned state has the
+            same structure.
 
         Raises:
           UserError: if the checkpoint is damaged, or has another structure.
@@ -288,7 +314,7 @@ class Checkpoints:
 
 
 def checksums(tree: Any) -> dict[str, int]:
-    """Returns the CRC-32 of every leaf's bytes, by path."""
+    """Returns the CRC-32 of the bytes of every leaf, by the leaf's path."""
     leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
     return {
         jax.tree_util.keystr(path, simple=True, separator="/"): zlib.crc32(
@@ -299,5 +325,5 @@ def checksums(tree: Any) -> dict[str, int]:
 
 
 def _on_host(leaf: jax.Array) -> np.ndarray:
-    """Returns the value of a replicated array; every host has a copy."""
+    """Returns a replicated array as a NumPy array, from this host's own copy."""
     return np.asarray(leaf.addressable_data(0))

@@ -1,8 +1,8 @@
-"""Configs: defaults, loading from a file, durations and identity.
+"""Configs: default values, loading from a file, durations and identity.
 
-A config key is a keyword-only argument of the function that reads it, or an
-attribute of the model. The signatures are thus the schema, and `runs.resolve` checks a
-config against them.
+A config key is a keyword-only argument of the function that reads the key, or an
+attribute of the model. So the signatures of these functions define which keys and
+values are allowed, and `runs.resolve` checks a config against the signatures.
 """
 
 import hashlib
@@ -64,8 +64,8 @@ def default() -> ConfigDict:
 def keywords(function: Callable) -> dict[str, Key]:
     """Returns the config keys that `function` reads: its keyword-only parameters.
 
-    A `Duration` parameter becomes one key for each unit. The key in steps takes the
-    parameter's default.
+    A `Duration` parameter becomes one key for each unit: steps, epochs and examples.
+    The default of the parameter becomes the default of the key in steps.
     """
     keys: dict[str, Key] = {}
     for name, key in core_keys.keywords(function).items():
@@ -77,7 +77,12 @@ def keywords(function: Callable) -> dict[str, Key]:
 
 
 def duration_keys(name: str, default_steps: Any = REQUIRED) -> dict[str, Key]:
-    """Returns the keys `<name>_steps`, `<name>_epochs` and `<name>_examples`."""
+    """Returns the keys `<name>_steps`, `<name>_epochs` and `<name>_examples`.
+
+    Args:
+      name: the name of the duration; "" for the keys `steps`, `epochs`, `examples`.
+      default_steps: the default of the key in steps; `REQUIRED`: no default.
+    """
     prefix = f"{name}_" if name else ""
     keys = {prefix + unit: Key(kind | None, None) for unit, kind in UNITS.items()}
     if default_steps is not REQUIRED:
@@ -86,19 +91,28 @@ def duration_keys(name: str, default_steps: Any = REQUIRED) -> dict[str, Key]:
 
 
 def load_file(spec: str) -> dict[str, Any]:
-    """Returns the values of a config file, `PATH.py[:ARG]`, as nested dicts.
+    """Returns the values of a config file as nested dicts.
+
+    Args:
+      spec: the path of the file, and optionally an argument of the file's `get_config`:
+        `PATH.py` or `PATH.py:ARG`.
 
     Raises:
-      UserError: if the file is missing or fails, or does not know the argument.
+      UserError: if the file is missing, raises an error, or does not know the argument.
     """
     return values_of(spec, load_module(spec))
 
 
 def load_module(spec: str) -> ModuleType:
-    """Executes a config file and returns its module. It can import files beside it.
+    """Executes a config file and returns it as a module.
+
+    The config file can import other files in its folder.
+
+    Args:
+      spec: `PATH.py` or `PATH.py:ARG`; the argument is not used.
 
     Raises:
-      UserError: if the file is missing or fails.
+      UserError: if the file is missing or raises an error.
     """
     path, _ = split_recipe(spec)
     file = found(path)
@@ -122,8 +136,8 @@ def load_module(spec: str) -> ModuleType:
 def found(path: str) -> Path:
     """Returns the path of a config file.
 
-    If the path does not exist, the recipe or experiment of this name that comes with
-    the package takes its place.
+    If `path` does not exist, the result is the path of the package's own recipe or
+    experiment with this name.
     """
     package = Path(cnn_jax.__file__).parent
     roots = [package]  # an installed package holds them; a checkout has them beside it
@@ -139,8 +153,12 @@ def found(path: str) -> Path:
 def values_of(spec: str, module: ModuleType) -> dict[str, Any]:
     """Returns the result of a config file's `get_config`, as nested dicts.
 
+    Args:
+      spec: `PATH.py`, or `PATH.py:ARG` with an argument of `get_config`.
+      module: the config file as a module; see `load_module`.
+
     Raises:
-      UserError: if `get_config` fails, or does not know the argument.
+      UserError: if `get_config` raises an error, or does not know the argument.
     """
     path, argument = split_recipe(spec)
     with blamed(spec):
@@ -153,13 +171,21 @@ def values_of(spec: str, module: ModuleType) -> dict[str, Any]:
 
 
 def blamed(spec: str) -> AbstractContextManager[None]:
-    """Turns an error in the block into a `UserError` about the config file."""
+    """Returns a context that turns an error into a `UserError` about the config file.
+
+    Args:
+      spec: `PATH.py` or `PATH.py:ARG`.
+    """
     path, _ = split_recipe(spec)
     return imports.blamed(f"config file '{path}'", found(path))
 
 
 def choose(recipes: Mapping[str, Callable[[], ConfigDict]], argument: str | None):
-    """Returns the recipe that a config file's argument names; None takes the first.
+    """Returns the config of the recipe with the name `argument`.
+
+    Args:
+      recipes: for each name, a function that returns a config.
+      argument: the argument of the config file; None: the first recipe.
 
     Raises:
       UserError: if no recipe has this name.
@@ -172,18 +198,20 @@ def choose(recipes: Mapping[str, Callable[[], ConfigDict]], argument: str | None
 
 
 def steps_in(group: Config, name: str, *, batch_size: int, examples: int) -> int | None:
-    """Returns a duration in steps, from the unit that the config gives.
+    """Returns a duration of the config in steps.
 
-    An epoch is `examples / batch_size` steps. Parts of a step are rounded up.
+    The config may state the duration in steps, in epochs or in examples. An epoch has
+    `examples / batch_size` steps. The result is rounded up to whole steps.
 
     Args:
-      group: the config group that holds the keys `<name>_steps`, ...
+      group: the config group with the keys `<name>_steps`, `<name>_epochs` and
+        `<name>_examples`.
       name: the name of the duration; "" for the keys `steps`, `epochs`, `examples`.
-      batch_size: examples per step.
-      examples: training examples per epoch.
+      batch_size: the number of examples per step.
+      examples: the number of training examples per epoch.
 
     Returns:
-      The number of steps; None if the config gives no unit.
+      The number of steps; None if the config does not set the duration.
 
     Raises:
       UserError: if the duration is more than `MOST_STEPS` steps or epochs.
@@ -209,12 +237,13 @@ def steps_in(group: Config, name: str, *, batch_size: int, examples: int) -> int
 
 
 def arguments(group: Config, function: Callable, **sizes: int) -> dict[str, Any]:
-    """Returns the values in a resolved group that `function` reads, by keyword.
+    """Returns the keyword arguments of `function` that a resolved config group sets.
 
     Args:
       group: a group of a resolved config.
-      function: the function to be called with the values.
-      sizes: `batch_size` and `examples`, needed if `function` takes durations.
+      function: the function that will be called with the arguments.
+      sizes: `batch_size` and `examples` of `steps_in`; needed if `function` has
+        parameters of type `Duration`.
     """
     result = {}
     for name, key in core_keys.keywords(function).items():
@@ -226,7 +255,8 @@ def arguments(group: Config, function: Callable, **sizes: int) -> dict[str, Any]
 
 
 def as_dict(config: Config) -> dict[str, Any]:
-    """Returns a resolved config as nested dicts, with the types that JSON keeps."""
+    """Returns a resolved config as nested dicts with JSON's types (tuples become
+    lists)."""
     return json.loads(json.dumps(config.to_dict()))
 
 
@@ -249,7 +279,11 @@ ALWAYS_IDENTITY = {"data.crop_padding", "data.flip", "data.jitter"}
 
 
 def identity(config: Config) -> dict[str, Any]:
-    """Returns `flat(config)` without the keys that may change when a run resumes."""
+    """Returns the config values that must not change when a run resumes.
+
+    The result has the form of `flat`. It leaves out the keys in `NOT_IDENTITY`, and
+    newer augmentations that are off.
+    """
     off = {
         f"data.{key}": list(default) if isinstance(default, tuple) else default
         for key, (_, default) in augmentations.options().items()
@@ -272,8 +306,8 @@ def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]
     """Returns lines such as `optimizer.learning_rate: 0.1 (now 0.05)`.
 
     Args:
-      ours: the new config, flat; its values follow "now".
-      theirs: the old config, flat.
+      ours: the new config, in the form of `flat`; its values follow "now".
+      theirs: the old config, in the form of `flat`.
     """
     return [
         f"{key}: {theirs.get(key, 'absent')!r} (now {ours.get(key, 'absent')!r})"

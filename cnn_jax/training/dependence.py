@@ -8,14 +8,15 @@ from jax.interpreters.partial_eval import dce_jaxpr
 
 
 def dependent(function: Callable[..., dict], *args: Any) -> set:
-    """Returns the keys of the outputs that depend on the first argument.
+    """Returns the keys of the outputs that depend on the function's first argument.
 
-    The function is traced, not executed. Inner programs, such as `nn.remat` and
-    `nn.scan` make, are traced too.
+    JAX traces the function, but does not execute it. Functions inside `nn.remat` or
+    `nn.scan` are traced too.
 
     Args:
       function: a function that returns a flat dict of arrays.
-      args: arrays or their shapes; the first is a single array.
+      args: the arguments of the function, as arrays or as shapes. The first argument
+        must be a single array.
     """
     traced, shapes = jax.make_jaxpr(function, return_shape=True)(*args)
     found = set()

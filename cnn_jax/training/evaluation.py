@@ -19,10 +19,11 @@ class Evaluation(NamedTuple):
     """The result of the evaluation of a split.
 
     Attributes:
-      totals: the metrics' sums and counts over all hosts.
-      worst: this host's examples with the largest `error` in the predictions, the
-        worst first. Each is a dict of the rows of the batch and of the predictions.
-      rows: the collected entries of each example of all hosts, in order.
+      totals: the sum and the count of each metric over all hosts.
+      worst: this host's examples with the largest "error", the largest first. Each
+        example is a dict with the example's entries of the batch and the predictions.
+      rows: the collected entries of every example of all hosts, in the order of the
+        examples.
     """
 
     totals: Totals
@@ -39,10 +40,13 @@ def evaluate(
     """Evaluates every example of `batches`.
 
     Args:
-      eval_step: `(variables, batch) -> metrics, predictions`, mapped over devices.
+      eval_step: the function `(variables, batch) -> metrics, predictions`, mapped over
+        this host's devices; see `parallel.eval_step`.
       variables: the model's variables, replicated on this host's devices.
-      batches: this host's batches, padded to one size and masked.
-      collected: the entries of batches and predictions to keep for every example.
+      batches: this host's batches. All batches have the same size; padding rows have a
+        "mask" of 0.
+      collected: the names of the entries of batches and predictions that are kept for
+        every example.
     """
     totals: Totals = {}
     kept: list[tuple[int, dict]] = []

@@ -1,7 +1,8 @@
 """Transfer learning: freezing, gradual unfreezing and learning rates per layer.
 
 A pattern is a regular expression for the path of a module or of a parameter, such as
-`head`, `layer4/.*` or `.*/bias`. A module that matches stands for all parameters in it.
+`head`, `layer4/.*` or `.*/bias`. If the path of a module matches, the pattern selects
+all parameters in the module.
 """
 
 import math
@@ -30,8 +31,9 @@ class Part:
     """How a parameter is trained.
 
     Attributes:
-      start: the step from which it is trained; None if it is never trained.
-      rate: the factor on the learning rate.
+      start: the step from which the parameter is trained; None if the parameter is
+        always frozen.
+      rate: the factor by which the learning rate is multiplied for this parameter.
     """
 
     start: int | None = 0
@@ -40,13 +42,18 @@ class Part:
 
 @dataclass(frozen=True)
 class Phase:
-    """The trained and the frozen (`resting`) parameters during a part of the steps."""
+    """Which parameters are trained and which are frozen between two steps of a run.
+
+    Attributes:
+      trained: the paths of the trained parameters.
+      resting: the paths of the frozen parameters.
+    """
 
     trained: frozenset[Path] = frozenset()
     resting: frozenset[Path] = frozenset()
 
     def split(self, params: Any) -> tuple[Any, Any]:
-        """Splits the parameters into the trained and the frozen ones."""
+        """Returns two trees: the trained parameters, and the frozen parameters."""
         if not self.resting:
             return params, {}
         flat = flatten_dict(params)
@@ -54,9 +61,9 @@ class Phase:
         return unflatten_dict(flat), unflatten_dict(rest)
 
     def rests(self, module: Path) -> bool:
-        """Returns whether a module is frozen: no parameter in it is trained.
+        """Returns whether a module is frozen: no parameter in the module is trained.
 
-        A module without parameters is frozen if the module around it is.
+        A module without parameters is frozen if the module that contains it is frozen.
         """
         for depth in range(len(module), 0, -1):
             if any(path[:depth] == module[:depth] for path in self.trained):
@@ -66,7 +73,7 @@ class Phase:
         return False
 
     def keep(self, new: Any, old: Any) -> Any:
-        """Returns the `new` variables, with the `old` ones of frozen modules."""
+        """Returns the `new` variables, but the `old` variables of frozen modules."""
         if not self.resting:
             return new
         old = flatten_dict(old)
@@ -80,7 +87,15 @@ class Phase:
         )
 
     def marks(self, batch_stats: Any) -> dict[str, Any]:
-        """Returns flags that make frozen layers use their running statistics."""
+        """Returns variables that make frozen layers use their running statistics.
+
+        The result is a collection with a flag for each frozen normalization layer. It
+        is passed to `model.apply` with the other variables. The result is {} if no
+        layer is frozen.
+
+        Args:
+          batch_stats: the running statistics of the network.
+        """
         collection, entry = layers.FROZEN
         modules = {path[:-1] for path in flatten_dict(batch_stats)}
         frozen = {(*m, entry): True for m in modules if self.rests(m)}
@@ -91,7 +106,8 @@ EVERYTHING = Phase()
 
 
 def join(trained: Any, rest: Any) -> Any:
-    """Joins the parameters that `Phase.split` separated."""
+    """Returns one tree of the trained and the frozen parameters; undoes
+    `Phase.split`."""
     if not rest:
         return trained
     return unflatten_dict(flatten_dict(trained) | flatten_dict(rest))
@@ -99,13 +115,17 @@ def join(trained: Any, rest: Any) -> Any:
 
 @dataclass(frozen=True)
 class Plan:
-    """How each parameter is trained, by path, in the network's order."""
+    """How each parameter of a network is trained.
+
+    Attributes:
+      parts: a `Part` for the path of each parameter, in the network's order.
+    """
 
     parts: Mapping[Path, Part]
 
     @property
     def starts(self) -> tuple[int, ...]:
-        """The steps after which more parameters are trained than before."""
+        """The steps at which frozen parameters become trained."""
         return tuple(sorted({p.start for p in self.parts.values() if p.start}))
 
     def phase(self, step: int) -> Phase:
@@ -118,11 +138,18 @@ class Plan:
         return Phase(frozenset(trained), frozenset(self.parts.keys() - trained))
 
     def ever(self) -> Phase:
-        """Returns the parameters that are ever trained: they have optimizer state."""
+        """Returns the phase in which all parameters that are ever trained are trained.
+
+        These parameters need optimizer state.
+        """
         return self.phase(max(self.starts, default=0))
 
     def groups(self) -> dict[Part, str]:
-        """Returns a name for each distinct `Part` that is trained."""
+        """Returns a name for each group of parameters that are trained alike.
+
+        All parameters of a group have the same `Part`. Parameters that are always
+        frozen have no group.
+        """
         found = dict.fromkeys(p for p in self.parts.values() if p.start is not None)
         return {part: str(number) for number, part in enumerate(found)}
 
@@ -136,21 +163,28 @@ def make(
     unfreeze_every: Duration = 0,
     layer_decay: Share = 1.0,
 ) -> Plan | None:
-    """Returns the plan of training; None if every parameter is trained alike.
+    """Returns the plan: how each parameter is trained.
+
+    The result is None if all parameters are trained in the same way.
 
     Args:
-      known: a function that returns the parameters' paths, in the network's order.
-      train_only: a pattern for the parameters to train; the others are frozen.
-      freeze: a pattern for further parameters to freeze.
-      unfreeze: patterns for groups of parameters that are frozen at first.
-      unfreeze_every: the time until the first group is trained, then from each group to
-        the next (gradual unfreezing: Howard and Ruder 2018, section 3.3).
-      layer_decay: the factor on the learning rate from each part of the network to the
-        part before it (Clark et al. 2020; Bao et al. 2022). The last part has the full
-        learning rate.
+      known: a function that returns the paths of all parameters, in the network's
+        order.
+      train_only: a pattern for the parameters to train; all other parameters are
+        frozen.
+      freeze: a pattern for parameters to freeze.
+      unfreeze: patterns for groups of parameters that are frozen when training starts
+        and trained later, one group after the other (gradual unfreezing: Howard and
+        Ruder 2018, section 3.3).
+      unfreeze_every: the duration from the start of training until the first group of
+        `unfreeze` is trained, and from each group to the next group.
+      layer_decay: the learning rate of each part of the network is the learning rate of
+        the next part, multiplied by this factor (Clark et al. 2020; Bao et al. 2022).
+        The last part has the full learning rate. A part is a top-level module with a
+        kernel.
 
     Raises:
-      UserError: if a pattern is no regular expression or matches nothing, if no
+      UserError: if a pattern is not a regular expression or matches nothing, if no
         parameter is left to train, or if only one of `unfreeze` and `unfreeze_every` is
         set.
     """
@@ -182,9 +216,10 @@ def make(
 
 
 def _depths(paths: Sequence[Path]) -> dict[str, int]:
-    """Returns the depth of each part of the network, counted in parts with a kernel.
+    """Returns the depth of each top-level module of the network.
 
-    A part without a kernel, such as a normalization, has the depth of the part before.
+    The depth is the number of earlier modules that have a kernel. A module without a
+    kernel, such as a normalization, has the depth of the module before it.
     """
     depths: dict[str, int] = {}
     for module in dict.fromkeys(path[0] for path in paths):
@@ -200,15 +235,16 @@ def kept(
     *,
     reinitialize: str | None = None,
 ) -> Mapping[str, Any]:
-    """Returns the variables of a file that the run starts from.
+    """Returns a file's variables without the variables that the run draws at random.
 
     Args:
-      variables: the file's variables, nested dicts by collection.
+      variables: the file's variables: nested dicts, the outermost by collection.
       known: the paths of all parameters of the network.
-      reinitialize: a pattern for the parameters to draw from the seed instead.
+      reinitialize: a pattern for the parameters that the run draws from its seed,
+        instead of taking them from the file; None: no parameters.
 
     Raises:
-      UserError: as `matching`.
+      UserError: if the pattern is not a regular expression, or matches no path.
     """
     if reinitialize is None:
         return variables
@@ -219,10 +255,16 @@ def kept(
 
 
 def matching(option: str, pattern: str, paths: Sequence[Path]) -> set[Path]:
-    """Returns the paths that match the pattern of an optimizer option.
+    """Returns the paths that match a pattern.
+
+    Args:
+      option: the config key of the pattern, for errors: `config.optimizer.<option>`.
+      pattern: a regular expression for the path of a parameter, or of a module that
+        contains the parameter.
+      paths: the paths of parameters.
 
     Raises:
-      UserError: if the pattern is no regular expression, or matches no path.
+      UserError: if the pattern is not a regular expression, or matches no path.
     """
     try:
         compiled = re.compile(pattern)
@@ -250,7 +292,7 @@ def matching(option: str, pattern: str, paths: Sequence[Path]) -> set[Path]:
 def shapes_of(
     model: nn.Module, image_shape: tuple[int, ...]
 ) -> dict[Path, tuple[int, ...]]:
-    """Returns the parameters' shapes by path, in the order of the network."""
+    """Returns the shape of each parameter by its path, in the network's order."""
     order: list[Path] = []
 
     def init(images: Any) -> Any:
@@ -270,12 +312,18 @@ def table(
     plan: Plan | None,
     loaded: Collection[Path] | None,
 ) -> str:
-    """Returns a table of the network's parts: parameters, loaded, trained, rates.
+    """Returns a text table with one row for each top-level module of the network.
+
+    The columns are the numbers of all parameters, of the parameters from a file and of
+    the trained parameters, the step from which the module is trained, and the factor of
+    the learning rate.
 
     Args:
-      shapes: the parameters' shapes by path.
-      plan: how each parameter is trained; None trains every parameter alike.
-      loaded: the paths of the parameters that start from a file; None without a file.
+      shapes: the shape of each parameter by its path.
+      plan: how each parameter is trained; None: all parameters are trained in the same
+        way.
+      loaded: the paths of the parameters that start from a file; None if the run does
+        not start from a file.
     """
     parts = plan.parts if plan else dict.fromkeys(shapes, Part())
     rows, sums = [], Counter[str]()
@@ -313,6 +361,11 @@ def table(
 
 
 def _counts(counts: Mapping[str, int], loaded: Collection[Path] | None) -> list[str]:
-    """Returns the numbers of parameters in a row, as texts."""
+    """Returns the cells of a row of `table` that contain numbers of parameters.
+
+    Args:
+      counts: the numbers of parameters: "all", "loaded" and "trained".
+      loaded: as in `table`; None leaves out the cell "loaded".
+    """
     keys = ["all", *(["loaded"] if loaded is not None else []), "trained"]
     return [f"{counts[key]:,}" for key in keys]

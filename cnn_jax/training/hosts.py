@@ -1,10 +1,11 @@
 """The processes of a run on several hosts watch each other.
 
-If a process is killed, JAX ends the others a minute later with a traceback. If process
-0, its coordinator, is gone, JAX aborts the others at once. Therefore each process keeps
-a connection to process 0. The kernel closes the connection when a process ends for any
-reason. The other processes notice it within a second, print which process has ended,
-and end too. `roll_call` makes the connections.
+If a process is killed, JAX ends the other processes a minute later with a traceback. If
+process 0, JAX's coordinator, is killed, JAX aborts the other processes at once.
+Therefore this module keeps a connection from each process to process 0. The kernel
+closes the connection when a process ends for any reason. Within a second, the other
+processes notice the closed connection, print which process has ended, and end too.
+`roll_call` makes the connections.
 """
 
 import contextlib
@@ -32,7 +33,14 @@ AGAIN = (
 
 
 class Peer:
-    """Another process of the run, and the connection to it."""
+    """Another process of the run, and the connection to this process.
+
+    Args:
+      connection: the socket that is connected to the process.
+      number: the index of the process.
+      host: the name of the host on which the process runs.
+      pid: the operating system's number of the process.
+    """
 
     def __init__(self, connection: socket.socket, number: int, host: str, pid: int):
         self.connection = connection
@@ -44,7 +52,10 @@ class Peer:
         self._received = b""
 
     def send(self, **message: Any) -> None:
-        """Sends a message or, without one, a heartbeat. Ignores a broken connection."""
+        """Sends a message to the process; an empty message is a heartbeat.
+
+        A broken connection is ignored.
+        """
         with contextlib.suppress(OSError):
             self.connection.send(json.dumps(message).encode() + b"\n")
 
@@ -64,10 +75,11 @@ class Peer:
 
 
 class Watch:
-    """A watch that ends this process with one line when a peer is gone.
+    """A watch that prints one line and ends this process when a peer has ended.
 
     Args:
-      peers: in process 0 all other processes, in the others process 0.
+      peers: the watched processes. Process 0 watches all other processes; every other
+        process watches only process 0.
     """
 
     def __init__(self, peers: list[Peer]):
@@ -84,13 +96,17 @@ class Watch:
         threading.Thread(target=self._run, daemon=True, name="hosts").start()
 
     def leave(self, how: str) -> None:
-        """Tells the peers how this process ends: "well" or "failed"."""
+        """Tells the peers how this process ends.
+
+        Args:
+          how: "well" or "failed".
+        """
         self._leaving = how
         for peer in list(self._peers):
             peer.send(leaving=how)
 
     def blame(self) -> None:
-        """Ends this process with a line that names a failed peer, if there is one."""
+        """If a peer has failed, prints a line with its name and ends this process."""
         for peer in list(self._peers):
             if peer.leaving == "failed":
                 self._end(f"{peer.text} ended with an error: see its output.")
@@ -107,7 +123,10 @@ class Watch:
                 self.beat()
 
     def hear(self, peer: Peer) -> None:
-        """Reads the messages of a peer, and ends this process if the peer is gone."""
+        """Reads the messages of a peer, and ends this process if the peer has ended.
+
+        If the peer has ended well, this process continues.
+        """
         messages = peer.receive()
         if messages is None:
             self._selector.unregister(peer.connection)
@@ -123,7 +142,10 @@ class Watch:
                 self._end(message["end"])
 
     def beat(self) -> None:
-        """Sends a heartbeat, and counts how long each peer has been silent."""
+        """Sends a heartbeat to each peer, and counts for how long each peer is silent.
+
+        If a peer has been silent for too long, this process ends.
+        """
         for peer in self._peers:
             peer.send()
             peer.silent += 1
@@ -161,10 +183,11 @@ def watch(peers: list[Peer]) -> None:
 
 @contextlib.contextmanager
 def farewell() -> Iterator[None]:
-    """Tells the other processes how the block ended; does nothing without others.
+    """Returns a context whose end tells the other processes how this process ends.
 
-    If an error was caused by the loss of another process, a line about that process is
-    printed instead of the error.
+    If another process has failed and thus caused an error in this process, a line about
+    the other process is printed instead of the error. Without other processes, the
+    context does nothing.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""The training loop: the only one, for all tasks, models and data sets."""
+"""The training loop, which all tasks, models and data sets use."""
 
 import contextlib
 import signal
@@ -39,15 +39,15 @@ def batches(
     batch_size: Examples,
     workers: Annotated[int, Range(least=0, most=1024)] = 0,
 ) -> Batches:
-    """Yields this host's rows of the training batches of steps `start` to `stop`.
+    """Yields this host's part of the training batch of each step.
 
     Args:
       split: the training split.
       seed: the seed of the run.
       start: the first step.
-      stop: the step after the last.
-      batch_size: examples per step, over all devices of all hosts.
-      workers: processes that read and decode data that is not in memory.
+      stop: the step after the last step.
+      batch_size: the number of examples per step, over all devices of all hosts.
+      workers: the number of processes that read and decode data that is not in memory.
     """
     return loading.train_batches(
         split,
@@ -61,7 +61,10 @@ def batches(
 
 
 def eval_batches(split: Split, config: Config) -> Batches:
-    """Yields this host's rows of the batches of a split, padded and masked."""
+    """Yields this host's part of each batch of a split, for evaluation.
+
+    All batches have the same size; padding rows have a "mask" of 0.
+    """
     return loading.eval_batches(
         split,
         batch_size=config.eval.batch_size or config.data.batch_size,
@@ -79,14 +82,18 @@ def train(
     table: str,
     tags: Mapping[str, str],
 ) -> dict[str, Any]:
-    """Trains to the end, from the newest checkpoint if there is one.
+    """Trains a network to the last step.
+
+    If the run's folder contains checkpoints, training resumes from the newest
+    checkpoint.
 
     Args:
       training: how the network is trained.
       dataset: the data.
       workdir: the run's folder.
       table: the layer table in Markdown, for TensorBoard.
-      tags: names and values that TensorBoard shows beside those of the config.
+      tags: further names and values for TensorBoard's HParams table, in addition to the
+        values of the config.
 
     Returns:
       The results, as a flat dict for results.json.
@@ -150,7 +157,11 @@ class _Run:
         self._eval_step = training.network.eval_step()
 
     def steps(self, state: State, stopped: Signals) -> State:
-        """Trains from the state to the last step.
+        """Trains until the last step, and returns the state after this step.
+
+        Args:
+          state: the state from which training starts or resumes.
+          stopped: the received signals. A signal ends training after the current step.
 
         Raises:
           Stopped: if a signal ended the run; the state is saved.
@@ -212,7 +223,7 @@ class _Run:
           state: the state after the last step.
 
         Raises:
-          NonFinite: if a result or a variable is not finite.
+          NonFinite: if a result or a variable is NaN or infinite.
         """
         training, progress = self._training, self._progress
         task = training.network.task
@@ -237,13 +248,18 @@ class _Run:
         )
 
     def _evaluated(self, role: str, state: State) -> Evaluation:
-        """Evaluates a split."""
+        """Returns the evaluation of a split.
+
+        Args:
+          role: the name of the split, such as "test".
+          state: the state with the network's variables.
+        """
         loaded = eval_batches(self._splits[role], self._training.config)
         collected = self._training.network.task.collected
         return evaluate(self._eval_step, state.variables(), loaded, collected)
 
     def _tested(self, step: int, state: State) -> dict[str, float]:
-        """Evaluates the test split, and returns its scores."""
+        """Evaluates the test split, reports the evaluation, and returns the scores."""
         found = self._evaluated("test", state)
         scores = self._report.evaluation(step, found, state.params)
         self._progress.tested(step, scores)
@@ -252,7 +268,15 @@ class _Run:
     def _save(
         self, step: int, state: State, scores: dict[str, float] | None = None
     ) -> None:
-        """Saves a checkpoint, with the scores if they can make it the best one."""
+        """Saves a checkpoint.
+
+        Args:
+          step: the number of training steps so far.
+          state: the state to save.
+          scores: the scores of the evaluation at this step; None if there was no
+            evaluation. Scores are saved only if the best metric is finite, because
+            saved scores decide which checkpoint is the best.
+        """
         best = scores and np.isfinite(scores[self._best_metric])
         noted = self._progress.saved() | {"log": self._report.mark()}
         self._checkpoints.save(step, state, noted, scores if best else None)
@@ -265,7 +289,7 @@ def _due(step: int, every: int | None) -> bool:
 
 
 def _first_inputs(split: Split, training: Training) -> list[np.ndarray]:
-    """Returns the first augmented training images of the run, uint8."""
+    """Returns the first training images of the run after augmentation, as uint8."""
     config, hosts = training.config, parallel.host_shard()[1]
     few = min(config.data.batch_size, PICTURES * hosts)
     with contextlib.closing(
@@ -278,7 +302,7 @@ def _first_inputs(split: Split, training: Training) -> list[np.ndarray]:
 
 @contextlib.contextmanager
 def _explained(checkpoints: Checkpoints) -> Iterator[None]:
-    """Turns `NonFinite` into a `UserError` that suggests what to do."""
+    """Turns `NonFinite` into a `UserError` that suggests what the user can do."""
     try:
         yield
     except NonFinite as error:

@@ -13,9 +13,10 @@ from cnn_jax.training.config import Config
 
 
 def description() -> dict[str, Any]:
-    """Returns facts about JAX's devices and the processor.
+    """Returns a description of JAX's devices and of the processor.
 
-    The keys are "platform", "kind" and "count" of the devices, "processor" and "cores".
+    "platform", "kind" and "count" describe the devices. "processor" is the name of the
+    processor, and "cores" is the number of cores that this process may use.
     """
     device = jax.devices()[0]
     return {
@@ -28,7 +29,11 @@ def description() -> dict[str, Any]:
 
 
 def text(found: dict[str, Any]) -> str:
-    """Returns a `description()` in words: `1 x cpu; 2 cores of AMD EPYC`."""
+    """Returns a description in words: `1 x cpu; 2 cores of AMD EPYC`.
+
+    Args:
+      found: the result of `description`.
+    """
     return (
         f"{found['count']} x {found['kind']}; {found['cores']} core"
         f"{'s' * (found['cores'] > 1)} of {found['processor']}"
@@ -36,7 +41,7 @@ def text(found: dict[str, Any]) -> str:
 
 
 def cores() -> int:
-    """Returns the number of processors that this process may use."""
+    """Returns the number of processor cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -55,8 +60,9 @@ def peak_memory() -> int | None:
 def check_memory(config: Config, image_shape: Shape, state: Any) -> None:
     """Raises UserError unless a batch and the state fit in memory.
 
-    A batch is counted once as uint8 on the host, and on the devices as uint8 and as
-    float32. Feature maps and gradients take more memory; the backend reports these.
+    The check includes each batch as uint8 in the host's memory, and as uint8 and
+    float32 in the devices' memory. It does not include feature maps and gradients; if
+    these do not fit, JAX reports an error during training.
 
     Args:
       config: the resolved config.

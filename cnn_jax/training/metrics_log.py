@@ -1,4 +1,4 @@
-"""Writes, rewinds and reads metrics.jsonl."""
+"""Writes and reads metrics.jsonl, and removes lines when a run resumes."""
 
 import json
 import zlib
@@ -15,12 +15,14 @@ class MetricsLog:
     """A writer of a run's metrics.jsonl.
 
     Attributes:
-      complaint: a line about damage in the file of a run that resumes; None without.
+      complaint: a line about damage in the file of a run that resumes; None if the file
+        is not damaged.
 
     Args:
       workdir: the run's folder.
       step: the step from which the run resumes; lines of later steps are removed.
-      mark: the result of `mark` that the checkpoint of that step holds.
+      mark: the result of the method `mark` when the checkpoint of this step was saved;
+        None if there is no checkpoint.
     """
 
     def __init__(self, workdir: Path, step: int, mark: Mapping[str, int] | None):
@@ -31,14 +33,21 @@ class MetricsLog:
         self._file = path.open("a", encoding="utf-8")
 
     def write(self, line: str) -> None:
-        """Appends a line; `line` has no newline."""
+        """Appends a line to the file.
+
+        Args:
+          line: the text of the line, without a newline.
+        """
         with disk.writing(self._path):
             self._file.write(f"{line}\n")
         text = f"{line}\n".encode()
         self._bytes, self._crc = self._bytes + len(text), zlib.crc32(text, self._crc)
 
     def mark(self) -> dict[str, int]:
-        """Returns the size and the CRC-32 of all lines so far, "bytes" and "crc32"."""
+        """Returns the size ("bytes") and the CRC-32 ("crc32") of all lines so far.
+
+        A checkpoint stores this result, so that a resumed run can detect damage.
+        """
         return {"bytes": self._bytes, "crc32": self._crc}
 
     def flush(self) -> None:
@@ -60,10 +69,12 @@ def rewind(
     Args:
       path: the path of metrics.jsonl.
       step: the step from which the run resumes.
-      mark: the file's size and CRC-32 at that step; None if unknown.
+      mark: the size and the CRC-32 of the file at this step, as returned by
+        `MetricsLog.mark`; None if unknown.
 
     Returns:
-      The remaining content, and a line about damage to the lines up to `step` or None.
+      The remaining content of the file, and a line about damage. The line is None if
+      the lines up to `step` are not damaged.
     """
     records.check_regular(path)
     content = path.read_bytes() if path.exists() else b""
@@ -98,7 +109,7 @@ def rewind(
 
 
 def read(workdir: Path, crc: str | None = None) -> tuple[list[dict], str | None]:
-    """Returns the readable rows, and a line about damage or None.
+    """Returns the readable rows, and a line about damage (None without damage).
 
     Args:
       workdir: the run's folder.
@@ -122,7 +133,7 @@ def read(workdir: Path, crc: str | None = None) -> tuple[list[dict], str | None]
 
 
 def _row(line: bytes) -> dict[str, Any] | None:
-    """Returns the metrics in a line; None if the line is not valid."""
+    """Returns the metrics in a line as a dict; None if the line is not valid."""
     try:
         row = json.loads(line.decode("utf-8"))
     except (ValueError, RecursionError):

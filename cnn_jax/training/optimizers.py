@@ -26,12 +26,14 @@ def sgd(
     nesterov: bool = False,
     weight_decay: NotNegative = 0.0,
 ) -> optax.GradientTransformation:
-    """Returns gradient descent with momentum, and L2 weight decay in the gradient.
+    """Returns stochastic gradient descent with momentum and L2 weight decay.
 
     Args:
-      momentum: the rate of the moving sum of gradients; 0: no momentum.
-      nesterov: use Nesterov's momentum.
-      weight_decay: the weights times this number are added to the gradient.
+      schedule: the learning rate at each step.
+      momentum: the factor of the previous sum of gradients, to which each step adds the
+        gradient; 0: no momentum.
+      nesterov: whether momentum is Nesterov's momentum.
+      weight_decay: the weights are multiplied by this number and added to the gradient.
 
     Raises:
       UserError: if `nesterov` is true and `momentum` is 0.
@@ -54,14 +56,15 @@ def adamw(
     eps: Positive = 1e-8,
     weight_decay: NotNegative = 0.01,
 ) -> optax.GradientTransformation:
-    """Returns Adam with decoupled weight decay (Loshchilov and Hutter 2019).
+    """Returns AdamW: Adam with decoupled weight decay (Loshchilov and Hutter 2019).
 
     Args:
-      b1: the rate of the moving average of the gradient.
-      b2: the rate of the moving average of the squared gradient.
-      eps: added to the denominator.
-      weight_decay: each step subtracts the weights times this number and the learning
-        rate.
+      schedule: the learning rate at each step.
+      b1: the decay rate of the moving average of the gradient.
+      b2: the decay rate of the moving average of the squared gradient.
+      eps: a small number that is added to the denominator of the update.
+      weight_decay: each step subtracts from the weights their product with this number
+        and the learning rate.
     """
     return optax.adamw(
         schedule, b1, b2, eps, weight_decay=weight_decay, mask=decay_mask
@@ -75,17 +78,20 @@ def lion(
     b2: Rate = 0.99,
     weight_decay: NotNegative = 0.0,
 ) -> optax.GradientTransformation:
-    """Returns Lion: the sign of an interpolated momentum, decoupled weight decay.
+    """Returns Lion, with decoupled weight decay.
 
-    Chen et al. 2023, "Symbolic Discovery of Optimization Algorithms", algorithm 2. The
-    authors recommend a learning rate 3 to 10 times smaller than AdamW's, and a weight
-    decay larger by the same factor.
+    The update is the sign of an interpolation between the gradient and its moving
+    average (Chen et al. 2023, "Symbolic Discovery of Optimization Algorithms",
+    algorithm 2). The authors recommend a learning rate 3 to 10 times smaller than
+    AdamW's, and a weight decay larger by the same factor.
 
     Args:
-      b1: the rate of the interpolation whose sign is the step.
-      b2: the rate of the moving average of the gradient.
-      weight_decay: each step subtracts the weights times this number and the learning
-        rate.
+      schedule: the learning rate at each step.
+      b1: the weight of the moving average in the interpolation; the gradient has the
+        weight 1 - b1.
+      b2: the decay rate of the moving average of the gradient.
+      weight_decay: each step subtracts from the weights their product with this number
+        and the learning rate.
     """
     return optax.lion(schedule, b1, b2, weight_decay=weight_decay, mask=decay_mask)
 
@@ -98,7 +104,10 @@ OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
 
 
 def find(name: str) -> Callable[..., optax.GradientTransformation]:
-    """Returns the optimizer of a name in `OPTIMIZERS`, or of a user's import path.
+    """Returns the function that makes an optimizer.
+
+    Args:
+      name: a name in `OPTIMIZERS`, or the import path of a user's function.
 
     Raises:
       UserError: if there is no such optimizer.
@@ -110,12 +119,13 @@ def find(name: str) -> Callable[..., optax.GradientTransformation]:
 def planned(
     group: Config, schedule: Schedule, plan: freezing.Plan | None
 ) -> optax.GradientTransformation:
-    """Returns the optimizer of a config, for all parameters that a plan ever trains.
+    """Returns the optimizer of a config, for all parameters that are ever trained.
 
     Args:
       group: the config's group `optimizer`.
       schedule: the learning rate at each step.
-      plan: how each parameter is trained; None trains every parameter alike.
+      plan: how each parameter is trained; None: all parameters are trained in the same
+        way.
 
     Raises:
       UserError: if a user's optimizer fails, or returns no optax transformation.
@@ -159,14 +169,18 @@ def make(
     clip_norm: Positive | None = None,
     ema_decay: Rate | None = None,
 ) -> optax.GradientTransformation:
-    """Returns `optimizer` with gradients clipped to the global norm `clip_norm`.
+    """Returns `optimizer`, with gradients clipped to the global norm `clip_norm`.
+
+    `learning_rate` and `ema_decay` are keys of the same config group that other
+    functions use.
 
     Args:
-      learning_rate: the schedule's peak; 0 changes the batch statistics alone. The loop
-        reads it.
+      optimizer: the optimizer that gets the clipped gradients.
+      learning_rate: the highest learning rate of the schedule. With 0, training changes
+        only the batch statistics.
       clip_norm: the largest global norm of the gradient; None: no limit.
-      ema_decay: the rate of the moving average of the parameters, which evaluation then
-        uses; None: no average. The loop reads it.
+      ema_decay: the decay rate of the moving average of the parameters, which
+        evaluation then uses; None: no moving average.
     """
     del learning_rate, ema_decay
     if clip_norm is None:
@@ -178,13 +192,14 @@ def grouped(
     optimizers: Mapping[str, optax.GradientTransformation],
     group_of: Callable[[tuple[str, ...]], str],
 ) -> optax.GradientTransformation:
-    """Returns an optimizer that updates each group with the group's own optimizer.
+    """Returns an optimizer that updates groups of parameters by different optimizers.
 
-    If a group has no gradients, it does not change, and its optimizer counts no step.
+    In a step without gradients for a group, the group's parameters and the state of its
+    optimizer (with its count of steps) do not change.
 
     Args:
-      optimizers: an optimizer for each group.
-      group_of: a function from a parameter's path to the name of its group.
+      optimizers: the optimizer of each group, by the group's name.
+      group_of: a function from the path of a parameter to the name of its group.
     """
 
     def split(tree: Any) -> dict[str, Any]:
@@ -208,9 +223,10 @@ def grouped(
 
 
 def decay_mask(params: Any) -> Any:
-    """Returns a tree that is True for the parameters that weight decay applies to.
+    """Returns a tree with True for each parameter to which weight decay applies.
 
-    They have more than one dimension and a name not in `NOT_DECAYED`.
+    Weight decay applies to parameters with more than one dimension whose name is not in
+    `NOT_DECAYED`.
     """
 
     def decayed(path: tuple, leaf: Any) -> bool:

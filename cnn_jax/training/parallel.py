@@ -1,8 +1,9 @@
-"""Devices and hosts. No other file knows how many there are.
+"""Functions for several devices and several hosts.
 
-A step is written for one device, with collectives over the axis `"batch"`, and mapped
-over this host's devices. Each leaf of the state is one replicated array; a batch is
-split over the devices.
+The code of a training or evaluation step (`training.step`) is for one device, with
+collectives over the mapped axis `"batch"`. This module maps a step over the devices of
+this host. The state is replicated on all devices, and each batch is split over the
+devices.
 """
 
 import os
@@ -53,7 +54,8 @@ def initialize() -> None:
 
 
 def _find_cluster() -> tuple[str, int, int]:
-    """Returns the coordinator's address, the number of processes and our index."""
+    """Returns the coordinator's address, the number of processes, and the index of this
+    process."""
     try:
         address, count, number, _ = ClusterEnv.auto_detect_unset_distributed_params(
             os.environ.get("JAX_COORDINATOR_ADDRESS"),
@@ -74,7 +76,12 @@ def _find_cluster() -> tuple[str, int, int]:
 
 
 def check_batch_size(name: str, batch_size: int) -> None:
-    """Raises UserError unless the batch size is a multiple of the device count."""
+    """Raises UserError unless the batch size is a multiple of the number of devices.
+
+    Args:
+      name: the config key of the batch size, without "config.", for the error.
+      batch_size: the number of examples of a batch, over all hosts.
+    """
     devices = jax.device_count()
     if batch_size < 1:
         raise UserError(f"config.{name}={batch_size} must be at least 1.")
@@ -87,7 +94,8 @@ def check_batch_size(name: str, batch_size: int) -> None:
 
 
 def check_batch_sizes(config: Config) -> None:
-    """Raises UserError unless all batch sizes are multiples of the device count."""
+    """Raises UserError unless the batch sizes of training and evaluation are multiples
+    of the number of devices."""
     check_batch_size("data.batch_size", config.data.batch_size)
     if config.eval.batch_size is not None:
         check_batch_size("eval.batch_size", config.eval.batch_size)
@@ -99,13 +107,19 @@ def is_main_host() -> bool:
 
 
 def wait_for_all(name: str) -> None:
-    """Waits until every host calls it; the main host's earlier files then exist."""
+    """Waits until every host has called this function with the same name.
+
+    After this call, files that the main host wrote before its own call exist.
+    """
     if jax.process_count() > 1:
         multihost_utils.sync_global_devices(name)
 
 
 def host_shard() -> tuple[int, int]:
-    """Returns this host's index and the number of hosts, to load only its rows."""
+    """Returns the index of this host, and the number of hosts.
+
+    Data loading uses both numbers to load only this host's part of each batch.
+    """
     return jax.process_index(), jax.process_count()
 
 
@@ -115,14 +129,24 @@ def host_devices() -> int:
 
 
 def gather_rows(rows: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
-    """Gathers the rows of all hosts on every host."""
+    """Returns the rows of all hosts, concatenated; the result is equal on every host.
+
+    Args:
+      rows: arrays with one row for each of this host's examples.
+    """
     if jax.process_count() == 1:
         return rows
     return multihost_utils.process_allgather(dict(rows), tiled=True)
 
 
 def train_step(step: Callable) -> Callable:
-    """Maps `step(state, batch) -> state, metrics`, and donates the old state."""
+    """Returns a training step mapped over this host's devices.
+
+    The old state is donated: JAX reuses its memory for the new state.
+
+    Args:
+      step: the function `(state, batch) -> state, metrics` for one device.
+    """
     return jax.pmap(
         step,
         axis_name=AXIS,
@@ -133,7 +157,12 @@ def train_step(step: Callable) -> Callable:
 
 
 def eval_step(step: Callable) -> Callable:
-    """Maps `step(variables, batch) -> metrics, predictions` (a row per example)."""
+    """Returns an evaluation step mapped over this host's devices.
+
+    Args:
+      step: the function `(variables, batch) -> metrics, predictions` for one device.
+        Predictions are arrays with one row for each example.
+    """
     return jax.pmap(step, axis_name=AXIS, in_axes=(None, 0), out_axes=(None, 0))
 
 
@@ -142,7 +171,10 @@ def _sharding(spec: PartitionSpec) -> NamedSharding:
 
 
 def put_batch(batch: Mapping[str, np.ndarray]) -> dict[str, jax.Array]:
-    """Splits this host's rows over its devices: (rows, ...) to (devices, rows, ...)."""
+    """Splits this host's part of a batch over the devices of this host.
+
+    The shape of each array changes from (rows, ...) to (devices, rows per device, ...).
+    """
     devices = jax.local_device_count()
     rows = {
         key: value.reshape(devices, -1, *value.shape[1:])
@@ -152,14 +184,23 @@ def put_batch(batch: Mapping[str, np.ndarray]) -> dict[str, jax.Array]:
 
 
 def take_rows(outputs: Any) -> Any:
-    """Undoes `put_batch`, on the host: (devices, rows, ...) to (rows, ...)."""
+    """Returns outputs of all devices of this host as NumPy arrays.
+
+    The shape of each array changes from (devices, rows per device, ...) to (rows, ...),
+    so this function is the inverse of `put_batch`.
+    """
     return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), jax.device_get(outputs))
 
 
 def prefetch(
     batches: Iterable[Mapping[str, np.ndarray]], size: int = 2
 ) -> Iterator[tuple[Mapping[str, np.ndarray], dict[str, jax.Array]]]:
-    """Yields each batch, on the host and on the devices, and sends `size` ahead."""
+    """Yields each batch twice: as NumPy arrays, and as arrays on the devices.
+
+    Args:
+      batches: this host's batches.
+      size: the number of batches that are sent to the devices before they are needed.
+    """
     iterator = iter(batches)
     with startup.CLOCK.part("data"):
         queue = [(batch, put_batch(batch)) for batch in islice(iterator, size)]
@@ -169,12 +210,12 @@ def prefetch(
 
 
 def replicate(tree: Any) -> Any:
-    """Copies the values to every device of this host."""
+    """Returns the tree with every array copied to each device of this host."""
     return jax.device_put(tree, _sharding(PartitionSpec()))
 
 
 def to_global(tree: Any) -> Any:
-    """Turns replicated values into arrays over all hosts, as checkpoints need."""
+    """Returns replicated arrays as arrays over all hosts, which checkpoints need."""
     if jax.process_count() == 1:
         return tree
     mesh = Mesh(np.array(jax.devices()), (AXIS,))
@@ -182,12 +223,16 @@ def to_global(tree: Any) -> Any:
 
 
 def global_sharding() -> NamedSharding:
-    """Returns the sharding of a restored checkpoint: replicated over all devices."""
+    """Returns the sharding of a restored checkpoint: replicated on all devices of all
+    hosts."""
     return NamedSharding(Mesh(np.array(jax.devices()), (AXIS,)), PartitionSpec())
 
 
 def to_local(tree: Any) -> Any:
-    """Undoes `to_global`: returns values replicated over this host's devices."""
+    """Returns arrays over all hosts as arrays replicated on this host's devices.
+
+    This function is the inverse of `to_global`.
+    """
     if jax.process_count() == 1:
         return tree
     mesh = Mesh(np.array(jax.devices()), (AXIS,))
@@ -198,20 +243,26 @@ def to_local(tree: Any) -> Any:
 
 
 def hold_back(outputs: Any) -> None:
-    """Waits for `outputs` if dispatching further steps could deadlock.
+    """Waits until `outputs` are computed, if starting further steps could deadlock.
 
-    Virtual devices of one CPU share its threads. The collectives of two steps that run
-    at once would wait for each other forever.
+    A deadlock is possible with several virtual devices on one CPU. These devices share
+    the threads of the CPU. If two steps ran at the same time, their collectives could
+    wait for each other forever.
     """
     if jax.local_device_count() > 1 and jax.default_backend() == "cpu":
         jax.block_until_ready(outputs)
 
 
 def any_host(flag: bool, step: int) -> bool:
-    """Returns whether `flag` is set on any host, so that all hosts stop at one step.
+    """Returns whether all hosts should stop after this step.
 
-    With several hosts JAX's preemption service decides: after a host receives SIGTERM,
-    the hosts agree on a step.
+    With one host, the result is `flag`. With several hosts, JAX's preemption service
+    decides, and `flag` is ignored: after a host has received SIGTERM, all hosts agree
+    on the step at which they stop.
+
+    Args:
+      flag: whether this process has received a signal.
+      step: the number of training steps so far.
     """
     if jax.process_count() == 1:
         return flag

@@ -1,6 +1,7 @@
-"""Checks with `core.fit` that the parts of a run fit each other.
+"""Checks with `core.fit` that the data, the model and the task of a run fit each other.
 
-The parts of this package state these facts:
+Each of these parts of a run states facts about itself. Each part also has needs: the
+values of other parts' facts that the part accepts. The facts in this package are:
 
 * data (`data.facts`): label kind, image rank (2; 3 for clips and volumes), shorter
   side, classes, mirrorable, normalized, training examples, test examples, picture
@@ -27,7 +28,14 @@ from cnn_jax.training.config import Config
 
 
 def check(config: Config, dataset: Dataset, model: nn.Module, task: Task) -> None:
-    """Raises UserError unless data, augmentation, model and task fit each other."""
+    """Raises UserError unless data, augmentation, model and task fit each other.
+
+    Args:
+      config: the resolved config.
+      dataset: the data that the config describes.
+      model: the model that the config describes.
+      task: the task that the config describes.
+    """
     fit.check(
         [
             task.part(f"config.task.name={config.task.name}"),
@@ -41,7 +49,8 @@ def check(config: Config, dataset: Dataset, model: nn.Module, task: Task) -> Non
 def check_outputs(config: Config, dataset: Dataset, model: nn.Module) -> None:
     """Raises UserError if a user's model fails, or its logits have a wrong shape.
 
-    Logits are expected unless the model's `output_kind` says otherwise.
+    The shape is checked only if the model's `output_kind` is "logits", which is the
+    default.
     """
     name, classes = config.model.name, len(dataset.classes)
     if not imports.is_path(name):
@@ -63,13 +72,26 @@ def check_outputs(config: Config, dataset: Dataset, model: nn.Module) -> None:
 
 
 def check_plan(config: Config, model: nn.Module, plan: freezing.Plan | None) -> None:
-    """Raises UserError unless the plan freezes what the model needs frozen."""
+    """Raises UserError unless the plan freezes all modules that the model needs frozen.
+
+    Args:
+      config: the resolved config.
+      model: the model that the config describes.
+      plan: how each parameter is trained; None: all parameters are trained.
+    """
     name = f"config.model.name={config.model.name}"
     fit.check([outputs.part(name, model), frozen(plan)])
 
 
 def frozen(plan: freezing.Plan | None) -> Part:
-    """Returns the top-level modules that the plan freezes completely, as a part."""
+    """Returns a part of the run with the fact "frozen modules".
+
+    The value of the fact is the names of the top-level modules in which the plan
+    freezes all parameters.
+
+    Args:
+      plan: how each parameter is trained; None: all parameters are trained.
+    """
     modules: frozenset[str] = frozenset()
     if plan is not None:
         phase = plan.ever()

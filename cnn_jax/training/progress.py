@@ -1,4 +1,4 @@
-"""The progress of a run: metrics since the last log line, speed, best result."""
+"""The progress of a run: metrics since the last log line, speed, and best result."""
 
 import time
 from collections.abc import Mapping
@@ -13,7 +13,13 @@ from cnn_jax.tasks.metrics import means
 
 
 class NonFinite(Exception):
-    """The loss or another number of a run is infinite or NaN."""
+    """The loss or another number of a run is infinite or NaN.
+
+    Args:
+      step: the step at which the number was computed.
+      value: the infinite or NaN number.
+      name: the name of the number, for the error message.
+    """
 
     def __init__(self, step: int, value: float, name: str = "the loss"):
         super().__init__(f"{name} is {value} at step {step}")
@@ -21,7 +27,13 @@ class NonFinite(Exception):
 
 
 def check_ended(step: int, results: Mapping[str, int | float], variables: Any) -> None:
-    """Raises NonFinite unless all results and variables of a run are finite."""
+    """Raises NonFinite unless all results and variables of a run are finite.
+
+    Args:
+      step: the last step of the run.
+      results: the results of the run by name.
+      variables: the variables of the network.
+    """
     for name, value in results.items():
         if isinstance(value, float) and not np.isfinite(value):
             raise NonFinite(step, value, name)
@@ -31,14 +43,17 @@ def check_ended(step: int, results: Mapping[str, int | float], variables: Any) -
 
 
 class Progress:
-    """A counter of metrics and time that does not wait for the steps.
+    """The metrics, the speed and the results of a run so far.
 
-    The metrics of a step stay on the devices until `drain` fetches them. A checkpoint
-    holds the progress, so a resumed run writes the same log as an uninterrupted one.
+    Adding the metrics of a step does not wait until the step is computed: the metrics
+    stay on the devices until `drain` fetches them. Checkpoints contain the progress, so
+    a resumed run writes the same log as an uninterrupted run.
 
     Args:
-      saved: the result of `saved()` in the checkpoint that the run resumes from.
-      best_metric: the metric that decides which result is best; higher is better.
+      saved: the result of the method `saved` in the checkpoint from which the run
+        resumes; {} for a new run.
+      best_metric: the name of the score that decides which evaluation is best; higher
+        is better.
     """
 
     def __init__(self, saved: Mapping[str, Any], best_metric: str):
@@ -57,7 +72,10 @@ class Progress:
         self.results: dict[str, float] = dict(saved.get("results", {}))
 
     def saved(self) -> dict[str, Any]:
-        """Returns the progress for a checkpoint, as JSON values. Call `drain` first."""
+        """Returns the progress as JSON values, for a checkpoint.
+
+        Call `drain` first.
+        """
         return {
             "seconds": self.seconds(),
             "totals": {
@@ -69,16 +87,29 @@ class Progress:
         }
 
     def seconds(self) -> float:
-        """Returns the seconds spent on the run, with compilation and evaluation."""
+        """Returns the duration of the run so far in seconds.
+
+        The duration includes compilation and evaluation and, if the run was resumed,
+        the time before the interruption.
+        """
         return time.perf_counter() - self._begun
 
     def examples_per_second(self) -> float | None:
-        """Returns the training speed without compilation and evaluation, or None."""
+        """Returns the training speed, without compilation and evaluation.
+
+        The result is None if the speed has not been measured.
+        """
         examples, seconds = self._measured + self._recent
         return float(examples / seconds) if examples else None
 
     def add(self, step: int, pairs: Any, examples: int) -> None:
-        """Adds the metrics of a step, `pairs` of a sum and a count."""
+        """Adds the metrics of a step.
+
+        Args:
+          step: the number of training steps so far.
+          pairs: the metrics of the step, as pairs (sum, count) on the devices.
+          examples: the number of examples of the step.
+        """
         self._pending.append((step, pairs))
         if self._clock is None:
             # The first step after a pause compiles or fills the pipeline, so its time
@@ -89,7 +120,7 @@ class Progress:
             self._recent[0] += examples
 
     def drain(self) -> None:
-        """Waits for the dispatched steps, and adds up their metrics.
+        """Waits until all added steps are computed, and adds up their metrics.
 
         Raises:
           NonFinite: if the loss of a step is not finite.
@@ -110,7 +141,10 @@ class Progress:
         self._clock = None
 
     def row(self) -> dict[str, float]:
-        """Returns the means since the last row, and resets them. Call `drain` first."""
+        """Returns the mean metrics of all steps since the last call of this method.
+
+        Call `drain` first.
+        """
         found = means(self._totals)
         values = {f"train/{name}": value for name, value in found.items()}
         examples, seconds = self._recent
@@ -122,12 +156,17 @@ class Progress:
         return values
 
     def tested(self, step: int, scores: Mapping[str, float]) -> None:
-        """Adds an evaluation to the results.
+        """Adds an evaluation to the results, and updates the best result.
 
-        The latest of equally good evaluations is the best one; NaN is the worst score.
+        Among equal scores, the latest evaluation is the best. NaN is worse than every
+        other score.
+
+        Args:
+          step: the number of training steps so far.
+          scores: the scores of the evaluation.
 
         Raises:
-          UserError: if the scores lack the metric that compares checkpoints.
+          UserError: if `scores` does not contain the best metric.
         """
         if self._best_metric not in scores:
             raise UserError(

@@ -1,7 +1,8 @@
-"""Recipes that configs share: data, augmentation and length of a run, by data set.
+"""Recipes: for each data set, a config with data, augmentation and length of a run.
 
-Each function returns a complete config. A config file sets the model, and the values
-that its paper chose differently.
+Each function returns a complete config. A config file in `configs` starts from one of
+these configs. The file then sets the model, and the values that differ in the model's
+paper.
 """
 
 from ml_collections import ConfigDict
@@ -41,7 +42,7 @@ def digit_scenes(epochs: int = 8) -> ConfigDict:
 
 
 def moving_digits(epochs: int = 6) -> ConfigDict:
-    """Returns the config for the motion of a digit in clips of 8 frames.
+    """Returns the config for classifying the motion of a digit in clips of 8 frames.
 
     A run takes about a minute.
     """
@@ -57,7 +58,8 @@ def moving_digits(epochs: int = 6) -> ConfigDict:
 def few_digits(steps: int = 400) -> ConfigDict:
     """Returns the config for 256 training digits at 16x16 pixels, for experiments.
 
-    They are too few to learn without errors, so the arms of an experiment can differ.
+    The network makes errors after training on so few images. Therefore the accuracies
+    of different settings in an experiment can differ.
     """
     config = digits()
     config.data.image_size = 16
@@ -72,9 +74,13 @@ def few_digits(steps: int = 400) -> ConfigDict:
 
 
 def some_digits(classes: tuple[int, ...]) -> ConfigDict:
-    """Returns the config for some digits at 16x16 pixels and a small SqueezeNet 1.0.
+    """Returns the config for some of the ten digits and a small SqueezeNet 1.0.
 
-    A run on other digits can start from its layers.
+    The images have 16x16 pixels. A run on other digits can start from the layers that a
+    run with this config has trained.
+
+    Args:
+      classes: the digits that the network learns to classify.
     """
     config = digits()
     config.data.image_size = 16
@@ -92,7 +98,7 @@ def restoration(data: str, epochs: int = 20) -> ConfigDict:
 
     Args:
       data: "super_resolution" or "denoising".
-      epochs: the length of the run.
+      epochs: the length of the run in epochs.
     """
     config = default()
     config.data = {"name": data, "batch_size": 32}
@@ -117,7 +123,7 @@ def mnist(epochs: int = 10) -> ConfigDict:
 def cifar10(epochs: float | int = 100) -> ConfigDict:
     """Returns the config for CIFAR-10: 32x32 photos, shifted and mirrored at random.
 
-    He et al. 2016, section 4.2.
+    The augmentation is that of He et al. 2016, section 4.2.
     """
     config = default()
     config.data.name = "tfds:cifar10"
@@ -147,8 +153,9 @@ def experiment(argument: str | None) -> ConfigDict:
 def imagenet(batch_size: int = 256, epochs: int = 90) -> ConfigDict:
     """Returns the config for ImageNet with random crops of 224x224 pixels.
 
-    Momentum with a learning rate of 0.1 per 256 images of a batch, warm-up and cosine
-    decay (Goyal et al. 2017; He et al. 2019).
+    The optimizer is gradient descent with momentum. The learning rate is 0.1 for each
+    256 images of a batch, with warm-up and cosine decay (Goyal et al. 2017; He et al.
+    2019).
     """
     config = default()
     config.data.name = "tfds:imagenet2012"

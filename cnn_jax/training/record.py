@@ -1,4 +1,4 @@
-"""Reports a run in progress: metrics.jsonl, TensorBoard and the console."""
+"""Reports the progress of a run in metrics.jsonl, TensorBoard and the console."""
 
 import contextlib
 from collections.abc import Mapping, Sequence
@@ -17,13 +17,14 @@ from cnn_jax.training.writers import Console, Log, cell
 
 
 class Report(contextlib.AbstractContextManager):
-    """A report of a run on the main host; on other hosts it writes nothing.
+    """A report of a run; only the main host writes the report.
 
     Args:
       workdir: the run's folder.
       training: how the network is trained.
       step: the step from which the run starts or resumes.
-      mark: the result of `mark` that the checkpoint of that step holds.
+      mark: the result of the method `mark` when the checkpoint of this step was saved;
+        None if there is no checkpoint.
     """
 
     def __init__(
@@ -56,7 +57,8 @@ class Report(contextlib.AbstractContextManager):
         self._stack.__exit__(*error)
 
     def mark(self) -> dict[str, int] | None:
-        """Returns the size and the checksum of metrics.jsonl, on the main host."""
+        """Returns the size and the checksum of metrics.jsonl; None on other hosts than
+        the main host."""
         return self._log.mark() if self._log else None
 
     def say(self, text: str) -> None:
@@ -70,11 +72,12 @@ class Report(contextlib.AbstractContextManager):
         inputs: Sequence[np.ndarray],
         scores: Sequence[str],
     ) -> None:
-        """Writes the config, layers, HParams and first images into TensorBoard.
+        """Writes config, layer table, HParams and training images for TensorBoard.
 
         Args:
           table: the layer table, in Markdown.
-          tags: further columns of the HParams table.
+          tags: further names and values for the HParams table, in addition to the
+            config.
           inputs: augmented training images, uint8.
           scores: the names of the metrics in the HParams table.
         """
@@ -91,20 +94,37 @@ class Report(contextlib.AbstractContextManager):
         self._log.flush()
 
     def step(self, step: int) -> None:
-        """Counts a step on the console; prints the startup time after the first one."""
+        """Moves the console's progress bar to a step.
+
+        After the first step, this method also prints the startup time.
+        """
         self._console.step(step)
         if seconds := startup.CLOCK.stop():
             self.say(startup.line(seconds))
 
     def training(self, step: int, row: dict[str, float]) -> None:
-        """Writes the means of the training metrics up to `step`."""
+        """Writes the training metrics of the steps since the last log line.
+
+        Args:
+          step: the number of training steps so far.
+          row: the means of the metrics; see `Progress.row`.
+        """
         row["train/learning_rate"] = float(self._schedule(step - 1))
         if self._log:
             self._log.scalars(step, row)
         self._console.training(step, row)
 
     def evaluation(self, step: int, found: Evaluation, params: Any) -> dict[str, float]:
-        """Writes an evaluation, and returns its scores, `{"test/loss": ...}`."""
+        """Writes an evaluation of the test split, and returns the scores.
+
+        Args:
+          step: the number of training steps so far.
+          found: the evaluation.
+          params: the parameters of the network, for histograms.
+
+        Returns:
+          The scores by name, such as `{"test/loss": 0.1}`.
+        """
         scores = self._task.scores(found.totals, found.rows)
         scores = {f"test/{name}": value for name, value in scores.items()}
         if self._log:
@@ -119,7 +139,8 @@ class Report(contextlib.AbstractContextManager):
 
 
 def named_leaves(params: Any) -> dict[str, np.ndarray]:
-    """Returns the parameters by path, such as `weights/stem/conv/kernel`."""
+    """Returns the parameters as NumPy arrays, by paths such as
+    `weights/stem/conv/kernel`."""
     leaves, _ = jax.tree_util.tree_flatten_with_path({"weights": params})
     return {
         jax.tree_util.keystr(path, simple=True, separator="/"): np.asarray(

@@ -2,10 +2,11 @@
 
     python -I relay.py HOST PORT SECONDS
 
-prints the local port and ends with its standard input. It stays open for SECONDS after
-the other side has closed. It is a process of its own, because JAX waits for answers
-that it relays while it holds the lock of its own interpreter. It imports the standard
-library alone.
+prints the local port, and runs until its standard input is closed. After one side has
+closed a connection, the relay keeps the other side open for SECONDS. The relay is a
+process of its own, because JAX holds the lock of the Python interpreter while it waits
+for relayed answers. A thread in the same process could then not relay them. This file
+imports only the standard library.
 """
 
 import contextlib
@@ -17,7 +18,15 @@ import time
 
 
 def serve(listener: socket.socket, host: str, port: int, seconds: float) -> None:
-    """Relays each connection to the listener, without an end."""
+    """Accepts connections forever, and relays each of them.
+
+    Args:
+      listener: the socket that accepts the connections.
+      host: the other host, to which the connections are relayed.
+      port: the port of the other host.
+      seconds: the time for which one side of a connection stays open after the other
+        side has closed it.
+    """
 
     def pump(source: socket.socket, sink: socket.socket) -> None:
         with contextlib.suppress(OSError):

@@ -1,8 +1,8 @@
 """The processes of a run on several hosts meet before they initialize JAX.
 
-Process 0 listens at the coordinator's address until all processes have connected, so
-that no process waits inside JAX for a missing one. JAX's coordination service gets
-another port.
+Process 0 listens at the coordinator's address until all other processes have connected.
+So no process waits inside JAX for a process that is missing. JAX's coordination service
+gets another port.
 """
 
 import json
@@ -22,7 +22,7 @@ SECONDS = 300  # for all processes to start; schedulers start them one by one
 
 
 def join(address: str, count: int, number: int) -> tuple[str, str | None]:
-    """Connects to the other processes of the run, and watches them from then on.
+    """Connects to the other processes of the run, and starts to watch these processes.
 
     Args:
       address: the coordinator's address, HOST:PORT; process 0 listens there.
@@ -30,8 +30,9 @@ def join(address: str, count: int, number: int) -> tuple[str, str | None]:
       number: the index of this process.
 
     Returns:
-      The address of JAX's coordination service, and the address that process 0 binds
-      it to (None for the other processes).
+      Two addresses. This process reaches JAX's coordination service at the first
+      address. Process 0 binds the service to the second address, which is None in all
+      other processes.
 
     Raises:
       UserError: if not all processes have joined in time.
@@ -58,7 +59,8 @@ def _self() -> dict[str, Any]:
 
 
 def _listen(port: int) -> socket.socket:
-    """Returns a socket that listens on all addresses of this host, like JAX's."""
+    """Returns a socket that listens on all addresses of this host, as JAX's coordinator
+    does."""
     if socket.has_dualstack_ipv6():
         return socket.create_server(
             ("", port), family=socket.AF_INET6, dualstack_ipv6=True
@@ -67,7 +69,8 @@ def _listen(port: int) -> socket.socket:
 
 
 def _free_port() -> tuple[int, str]:
-    """Returns a port for JAX's coordination service, and the address to bind to."""
+    """Returns a free port for JAX's coordination service, and the address to which the
+    service is bound."""
     with _listen(0) as listener:
         port = listener.getsockname()[1]
         anywhere = "[::]" if listener.family == socket.AF_INET6 else "0.0.0.0"
@@ -75,7 +78,18 @@ def _free_port() -> tuple[int, str]:
 
 
 def _call_roll(port: int, count: int) -> list[Peer]:
-    """Waits, in process 0, for all other processes, and returns a peer for each."""
+    """Waits until all other processes have connected; only process 0 calls this.
+
+    Args:
+      port: the port at which process 0 listens.
+      count: the number of all processes.
+
+    Returns:
+      A `Peer` for each of the other processes.
+
+    Raises:
+      UserError: if process 0 cannot listen, or processes are missing after `SECONDS`.
+    """
     try:
         listener = _listen(port)
     except OSError as error:
@@ -108,17 +122,28 @@ def _call_roll(port: int, count: int) -> list[Peer]:
 
 
 def _meet(connection: socket.socket) -> Peer:
-    """Returns the peer that has just connected, from its first line."""
+    """Returns the process that has just connected.
+
+    The first line that the process sends contains its index, host and PID.
+    """
     connection.settimeout(10)
     facts = json.loads(connection.makefile("rb").readline(1000))
     return Peer(connection, int(facts["number"]), str(facts["host"]), facts["pid"])
 
 
 def _report(host: str, port: int, number: int) -> tuple[Peer, int]:
-    """Connects to process 0, in the other processes.
+    """Connects to process 0; all processes except for process 0 call this.
+
+    Args:
+      host: the host of process 0.
+      port: the port at which process 0 listens.
+      number: the index of this process.
 
     Returns:
-      The peer of process 0, and the port of JAX's coordination service.
+      A `Peer` for process 0, and the port of JAX's coordination service.
+
+    Raises:
+      UserError: if process 0 does not answer, or not all processes have joined in time.
     """
     deadline = time.monotonic() + SECONDS
     lost = f"process 0 does not answer at the coordinator's address {host}:{port}"
@@ -148,11 +173,18 @@ def _report(host: str, port: int, number: int) -> tuple[Peer, int]:
 
 
 def _relay(host: str, port: int) -> int:
-    """Returns a local port that leads to JAX's coordination service.
+    """Starts a relay (`training.relay`) to JAX's coordination service.
 
-    JAX aborts a process as soon as its connection to the service closes. The relay
-    keeps the connection open for longer than `hosts.Watch` takes. It ends with this
-    process, however this process ends.
+    JAX aborts a process as soon as the process's connection to the service is closed.
+    The relay keeps the connection open long enough for `hosts.Watch` to end the process
+    with a clear message. The relay ends when this process ends, for any reason.
+
+    Args:
+      host: the host of the service.
+      port: the port of the service.
+
+    Returns:
+      The local port of the relay.
     """
     held, _ = os.pipe()  # the system closes the other end with this process
     command = [sys.executable, "-I", relay.__file__, host, str(port)]

@@ -1,4 +1,4 @@
-"""Learning rate schedules: functions of the step."""
+"""Learning rate schedules: functions from the step to the learning rate."""
 
 from collections.abc import Callable
 from typing import Annotated
@@ -19,11 +19,8 @@ def constant(peak: float, steps: int, *, warmup: Duration = 0) -> Schedule:
     """Returns the constant learning rate `peak`, after a linear warm-up.
 
     Args:
-      peak: the largest learning rate.
+      peak: the highest learning rate.
       steps: the number of steps of the run.
-      warmup: the length of the warm-up.
-
-    Args:
       warmup: the length of the warm-up.
 
     Raises:
@@ -39,16 +36,19 @@ def cosine(
     warmup: Duration = 0,
     end_factor: Annotated[float, Range(least=0, most=1)] = 0.0,
 ) -> Schedule:
-    """Returns half a cosine from `peak` to `peak * end_factor`, after a warm-up.
+    """Returns a schedule with cosine decay, after a linear warm-up.
 
-    Loshchilov and Hutter 2017, "SGDR".
+    The learning rate falls from `peak` to `peak * end_factor` along half a cosine wave
+    (Loshchilov and Hutter 2017, "SGDR").
 
     Args:
+      peak: the highest learning rate.
+      steps: the number of steps of the run.
       warmup: the length of the warm-up.
-      end_factor: the last learning rate as a share of the peak.
+      end_factor: the last learning rate, as a fraction of the highest learning rate.
 
     Raises:
-      UserError: as `constant`.
+      UserError: if the warm-up is as long as the run.
     """
     decay = optax.cosine_decay_schedule(peak, max(steps - warmup, 1), alpha=end_factor)
     return _warm_up(peak, steps, warmup, decay)
@@ -62,18 +62,22 @@ def step(
     boundaries: tuple[Fraction, ...] = (0.5, 0.75),
     factor: Positive = 0.1,
 ) -> Schedule:
-    """Returns `peak`, multiplied by `factor` at each boundary, after a warm-up.
+    """Returns a schedule with steps: the learning rate falls at each boundary.
 
-    Boundaries are fractions of the whole run: (0.5, 0.75) is the schedule of
-    He et al. (2016) for CIFAR-10.
+    After a linear warm-up, the learning rate is `peak`. At each boundary it is
+    multiplied by `factor`. With the boundaries (0.5, 0.75), this is the schedule of He
+    et al. (2016) for CIFAR-10.
 
     Args:
+      peak: the highest learning rate.
+      steps: the number of steps of the run.
       warmup: the length of the warm-up.
-      boundaries: fractions of the run, in ascending order.
-      factor: the factor of the learning rate at each boundary.
+      boundaries: the boundaries, as fractions of the whole run, in ascending order.
+      factor: the number by which the learning rate is multiplied at each boundary.
 
     Raises:
-      UserError: as `constant`, or if the boundaries are not in ascending order.
+      UserError: if the warm-up is as long as the run, or the boundaries are not in
+        ascending order.
     """
     if list(boundaries) != sorted(set(boundaries)):
         raise UserError(
@@ -91,7 +95,18 @@ def step(
 def _warm_up(peak: float, steps: int, warmup: int, after: Schedule) -> Schedule:
     """Returns a linear warm-up from `peak / warmup` to `peak`, followed by `after`.
 
-    The warm-up does not start at 0, because a step with that rate trains nothing.
+    The warm-up does not start at 0, because a step with a learning rate of 0 does not
+    change the parameters.
+
+    Args:
+      peak: the learning rate at the end of the warm-up.
+      steps: the number of steps of the run.
+      warmup: the number of steps of the warm-up; 0: no warm-up.
+      after: the schedule after the warm-up, which counts steps from the end of the
+        warm-up.
+
+    Raises:
+      UserError: if the warm-up is as long as the run.
     """
     if not warmup:
         return after
@@ -110,7 +125,10 @@ SCHEDULES = {"constant": constant, "cosine": cosine, "step": step}
 
 
 def find(name: str) -> Callable[..., Schedule]:
-    """Returns a schedule by name: one of `SCHEDULES`, or a function of the user's.
+    """Returns the function that makes a schedule.
+
+    Args:
+      name: a name in `SCHEDULES`, or the import path of a user's function.
 
     Raises:
       UserError: if there is no such schedule.
@@ -125,11 +143,11 @@ def planned(config: Config, steps: int, **sizes: int) -> Schedule:
     Args:
       config: the resolved config.
       steps: the number of steps of the run.
-      sizes: `batch_size` and `examples`.
+      sizes: `batch_size`, and `examples`: the number of training examples.
 
     Raises:
-      UserError: if a value makes no schedule, or a user's schedule fails or is not a
-        function from a step to a number.
+      UserError: if a value of the config is not valid for the schedule; or a user's
+        schedule raises an error, or is not a function from a step to a number.
     """
     name, make = config.schedule.name, find(config.schedule.name)
     options = arguments(config.schedule, make, **sizes)

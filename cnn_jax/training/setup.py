@@ -33,7 +33,17 @@ from cnn_jax.training.step import make_eval_step, make_train_step
 
 @dataclass(frozen=True)
 class Network:
-    """A model and its task, as evaluation and prediction need them."""
+    """A model and its task: all that evaluation and prediction need from a config.
+
+    Attributes:
+      config: the config of the run.
+      model: the model.
+      task: the task.
+      normalize: a function that normalizes uint8 images for the model.
+      image_shape: the shape of one image, clip or volume.
+      label_shape: the shape of one label.
+      label_kind: the kind of the data's labels, a name in `data.labels`.
+    """
 
     config: Config
     model: nn.Module
@@ -55,7 +65,14 @@ class Network:
         optimizer: optax.GradientTransformation | None = None,
         phase: freezing.Phase = freezing.EVERYTHING,
     ) -> state.State:
-        """Returns a state before the first step; see `state.create`."""
+        """Returns a state before the first step.
+
+        Args:
+          initial: variables that replace the variables drawn from the seed; None: no
+            variables.
+          optimizer: the optimizer that will train the network; None: no optimizer.
+          phase: the trained parameters; only these get optimizer state.
+        """
         return state.create(
             self.model,
             optimizer or optax.identity(),
@@ -74,10 +91,24 @@ class Network:
 
 @dataclass(frozen=True)
 class Training:
-    """How a network is trained. Durations are in steps.
+    """How a network is trained.
 
-    `initial` holds variables that replace those drawn from the seed. `plan` says how
-    each parameter is trained; None trains every parameter alike.
+    Attributes:
+      network: the model and the task.
+      optimizer: the optimizer.
+      schedule: the learning rate at each step.
+      augmentation: the function that changes training images at random.
+      steps: the number of steps of the run.
+      steps_per_epoch: the number of steps of an epoch.
+      log_every: the number of steps from one log line to the next.
+      eval_every: the number of steps from one evaluation to the next; None: one
+        evaluation after the last step.
+      checkpoint_every: the number of steps from one checkpoint to the next; None:
+        checkpoints only at evaluations.
+      plan: how each parameter is trained; None: all parameters are trained in the same
+        way.
+      initial: variables that replace the variables drawn from the seed; None: no
+        variables.
     """
 
     network: Network
@@ -102,12 +133,21 @@ class Training:
         return self.plan.phase(step) if self.plan else freezing.EVERYTHING
 
     def ever(self) -> freezing.Phase:
-        """Returns the parameters that are ever trained, and the others."""
+        """Returns the phase in which all parameters that are ever trained are trained.
+
+        Its other parameters are always frozen.
+        """
         return self.plan.ever() if self.plan else freezing.EVERYTHING
 
     def step(self, step: int = 0) -> Callable:
-        """Returns the training step after `step` steps, on all devices; see
-        `parallel.train_step`."""
+        """Returns the function that executes a training step on all devices.
+
+        See `parallel.train_step`. If parameters are unfrozen during a run, the function
+        depends on the step.
+
+        Args:
+          step: the number of training steps so far.
+        """
         return parallel.train_step(
             make_train_step(
                 self.network.model,
@@ -134,10 +174,10 @@ class Training:
 
 
 def dataset(config: Config) -> Dataset:
-    """Returns the data of a config.
+    """Returns the data that a config describes.
 
     Raises:
-      UserError: as `data.load`, or if the normalization is unknown.
+      UserError: if the data cannot be loaded, or the normalization is unknown.
     """
     options = config_lib.arguments(config.data, normalized)
     found = normalized(data.load(config.data.name, **data_options(config)), **options)
@@ -157,12 +197,14 @@ def normalized(dataset: Dataset, *, normalization: str | None = None) -> Dataset
 
     Args:
       dataset: the data, with its own mean and standard deviation.
-      normalization: "data" takes the mean and standard deviation of the training
-        images. A name in `NORMALIZATIONS` takes its values. None takes the values that
-        the weights of `config.model.init_from` expect, and without weights "data".
+      normalization: the source of the mean and the standard deviation. "data": the
+        training images. A name in `NORMALIZATIONS`: the values of this normalization.
+        None: the values that the weights of `config.model.init_from` expect, or the
+        training images if there are no such weights.
 
     Raises:
-      UserError: if the normalization is unknown, or has no values for so many channels.
+      UserError: if the normalization is unknown, or has no values for the images'
+        number of channels.
     """
     if normalization in (None, "data"):
         return dataset
@@ -183,8 +225,9 @@ def network(config: Config, dataset: Dataset) -> Network:
     """Returns the model and the task that a resolved config describes.
 
     Raises:
-      UserError: if the model does not accept an attribute, has fewer outputs than the
-        data has classes, or if the parts do not fit each other.
+      UserError: if the model does not accept an attribute, if the model has fewer
+        outputs than the data has classes, or if data, model and task do not fit each
+        other.
     """
     task = tasks.find(config.task.name)
     model = model_of(config, len(dataset.classes))
@@ -215,7 +258,8 @@ def model_of(config: Config, classes: int) -> nn.Module:
       classes: the number of classes of the data.
 
     Raises:
-      UserError: as `network`.
+      UserError: if the model does not accept an attribute, or has fewer outputs than
+        the data has classes.
     """
     attributes = dict(config.model)
     name = attributes.pop("name")
@@ -278,14 +322,16 @@ def training(network: Network, examples: int) -> Training:
 
 
 def plan_of(network: Network, sizes: Mapping[str, int]) -> freezing.Plan | None:
-    """Returns how each parameter is trained; None if every parameter is trained alike.
+    """Returns the plan of a config: how each parameter is trained.
+
+    The result is None if all parameters are trained in the same way.
 
     Args:
       network: the network.
-      sizes: `batch_size` and `examples`.
+      sizes: `batch_size`, and `examples`: the number of training examples.
 
     Raises:
-      UserError: as `freezing.make`.
+      UserError: see `freezing.make`.
     """
     options = config_lib.arguments(network.config.optimizer, freezing.make, **sizes)
 
@@ -296,10 +342,11 @@ def plan_of(network: Network, sizes: Mapping[str, int]) -> freezing.Plan | None:
 
 
 def check_normalization(training: Training) -> None:
-    """Raises UserError if a layer cannot normalize as the training asks for.
+    """Raises UserError if batch normalization is not possible in a layer.
 
-    A layer cannot normalize over a single value per channel, which happens only with
-    one example per device. A frozen layer must not use the statistics of the batch.
+    There are two cases. A layer cannot normalize over a single value per channel, which
+    happens only with one example per device. A frozen layer must not normalize with the
+    statistics of the batch.
     """
     network = training.network
     rows = network.config.data.batch_size // jax.device_count()
@@ -335,7 +382,7 @@ def check_normalization(training: Training) -> None:
 
 
 def data_options(config: Config) -> dict[str, Any]:
-    """Returns the values of `config.data` that the data source itself reads."""
+    """Returns the values of `config.data` that are options of the data source."""
     return {
         key: config.data[key] for key in data.options(config.data.name) if key != "name"
     }

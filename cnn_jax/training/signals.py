@@ -15,14 +15,15 @@ class Stopped(SystemExit):
 
 
 class Signals(list[signal.Signals]):
-    """The received signals, in order."""
+    """A list of the received signals, the first signal first."""
 
     waits = False
 
     def waiting(self, items: Iterable[T]) -> Iterator[T]:
-        """Yields the items, and ends if a signal arrives while it waits for one.
+        """Yields the items, but stops if a signal arrives during the wait for an item.
 
-        A stopped worker or an endless file may never deliver the next item.
+        Without this method, a signal could have no effect: if a data worker is stopped
+        or a file is endless, the next item may never arrive.
         """
         iterator = iter(items)
         with contextlib.suppress(_Interrupted):
@@ -40,19 +41,21 @@ class Signals(list[signal.Signals]):
 class _Interrupted(BaseException):
     """A signal arrived while the main thread waited for an item.
 
-    It is no `Exception`, so that no reader of files mistakes it for a damaged file.
+    This class is not a subclass of `Exception`. Otherwise, code that reads files might
+    catch it as an error of a damaged file.
     """
 
 
 @contextlib.contextmanager
 def stop_signals(said: str = "after this step", *, hosts: int = 1) -> Iterator[Signals]:
-    """Catches SIGTERM, SIGHUP and SIGINT (Ctrl-C); a second signal ends at once.
+    """Returns a context that catches SIGTERM, SIGHUP and SIGINT (Ctrl-C).
 
-    With several hosts JAX handles SIGTERM: its preemption service tells the other
-    hosts. The other signals are therefore raised again as SIGTERM.
+    The context's value is the list of received signals. A second signal ends the
+    process at once. With several hosts, JAX handles SIGTERM: JAX's preemption service
+    tells the other hosts. SIGHUP and SIGINT are therefore raised again as SIGTERM.
 
     Args:
-      said: when the run will stop, in words for the console.
+      said: the time when the run will stop, in words for the console.
       hosts: the number of hosts.
     """
     received = Signals()

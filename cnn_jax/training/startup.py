@@ -1,8 +1,9 @@
 """The start of a command: huge pages, compilation cache, startup time.
 
-JAX's own settings take precedence: JAX_COMPILATION_CACHE_DIR names another folder, and
-JAX_ENABLE_COMPILATION_CACHE=0 turns the cache off. Only the functions that need JAX
-import it, so importing this file is fast.
+JAX's own settings of the compilation cache take precedence: the environment variable
+JAX_COMPILATION_CACHE_DIR selects another folder, and JAX_ENABLE_COMPILATION_CACHE=0
+turns the cache off. Functions that need JAX import it themselves, so importing this
+file is fast.
 """
 
 import contextlib
@@ -24,14 +25,19 @@ KERNEL_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 def use_huge_pages() -> None:
     """Starts this process again so that malloc asks Linux for huge pages.
 
-    XLA's CPU client frees the temporary memory of a program after every call: about
-    300 MB per step for a ResNet-20 at batch size 128. Allocating it again costs 75,000
-    page faults of 4 KiB, a quarter of the step; with pages of 2 MiB it costs 300. glibc
-    (2.35 and later) reads the setting only when a process starts.
+    XLA's CPU client frees the temporary memory of a program after every call: about 300
+    MB per step for a ResNet-20 at batch size 128. To allocate this memory again causes
+    75,000 page faults with pages of 4 KiB, which takes a quarter of the step's time.
+    With pages of 2 MiB, there are 300 page faults. glibc (2.35 and later) reads the
+    setting only when a process starts.
 
-    The function does nothing if Linux gives huge pages to no program or to all, if the
-    user has set the option (GLIBC_TUNABLES=glibc.malloc.hugetlb=0 turns it off), or if
-    the process has already imported JAX and is thus not a command's own.
+    The function does nothing in these cases:
+
+    * Linux gives huge pages to no program, or to all programs.
+    * The user has set the option; GLIBC_TUNABLES=glibc.malloc.hugetlb=0 turns huge
+      pages off.
+    * The process has already imported JAX, so it was not started by a command of this
+      package.
     """
     tunables = os.environ.get("GLIBC_TUNABLES", "")
     if sys.platform != "linux" or "jax" in sys.modules or HUGE_PAGES in tunables:
@@ -59,8 +65,8 @@ def cache_folder() -> Path:
 def use_cache() -> None:
     """Turns on the compilation cache, unless JAX's own settings configure it.
 
-    Call this before anything is compiled. If the folder cannot be written, a line on
-    stderr says so, and compiled programs are not kept.
+    Call this function before JAX compiles a program. If the cache's folder cannot be
+    written, the function prints a warning on stderr, and there is no cache.
     """
     import jax
 
@@ -91,10 +97,15 @@ def use_cache() -> None:
 
 
 def trim(folder: Path, most: int) -> None:
-    """Removes the least recently used programs until the rest fits in `most` bytes.
+    """Removes compiled programs from the cache, the least recently used first.
 
-    JAX's own limit, `jax_compilation_cache_max_size`, needs another package, a lock at
-    every access, and a folder that only it has written.
+    JAX's own limit, `jax_compilation_cache_max_size`, is not used. It needs another
+    package, takes a lock at every access, and needs a folder that was written only with
+    this limit.
+
+    Args:
+      folder: the folder of the cache.
+      most: the greatest total size of the remaining programs, in bytes.
     """
     found = []
     for path in folder.glob("*-cache"):
@@ -112,7 +123,10 @@ def trim(folder: Path, most: int) -> None:
 
 
 class Clock:
-    """A clock for the time up to the first step; made when the process starts."""
+    """A clock that measures the time from the start of the process to the first step.
+
+    The clock starts when the instance is made.
+    """
 
     def __init__(self) -> None:
         self._begun = time.perf_counter()
@@ -121,14 +135,17 @@ class Clock:
         self._running = self._listening = False
 
     def imported(self) -> None:
-        """Records the time so far as the time of imports, unless a run has begun."""
+        """Records the time since the start of the process as the time of imports.
+
+        If a run has already begun, this method does nothing.
+        """
         if not self._listening:
             self._seconds = {"imports": time.perf_counter() - self._begun}
 
     def begin(self) -> None:
-        """Starts the time of a run.
+        """Starts to measure the startup time of a run.
 
-        If the run is the first one of a command, the time started with the process.
+        The startup time of a command's first run begins with the process.
         """
         from jax import monitoring
 
@@ -141,7 +158,11 @@ class Clock:
 
     @contextlib.contextmanager
     def part(self, name: str) -> Iterator[None]:
-        """Adds the time of a block to the part `name` if a run is starting."""
+        """Returns a context that measures the time of a block.
+
+        The time is added to the part `name` of the startup time, unless the first step
+        of the run is already complete.
+        """
         begun = time.perf_counter()
         try:
             yield
@@ -151,11 +172,13 @@ class Clock:
                 self._seconds[name] = self._seconds.get(name, 0.0) + seconds
 
     def stop(self) -> dict[str, float] | None:
-        """Ends the time of a run's start; later calls return None.
+        """Ends the measurement of a run's startup time.
 
         Returns:
-          The seconds of the whole start and of its parts. The parts leave out devices,
-          checkpoints and the step itself.
+          The startup time ("seconds") and the times of its parts, such as "imports" and
+          "compilation", in seconds. The sum of the parts is less than the startup time,
+          because starting the devices, checkpoints and the step itself are not
+          measured. Later calls return None.
         """
         if not self._running:
             return None
@@ -172,7 +195,11 @@ class Clock:
 
 
 def union(spans: list[tuple[float, float]]) -> float:
-    """Returns the length of the union of time spans, which may overlap."""
+    """Returns the total time that is covered by time spans, which may overlap.
+
+    Args:
+      spans: the start and the end of each time span.
+    """
     total, reach = 0.0, float("-inf")
     for start, end in sorted(spans):
         total += max(end - max(start, reach), 0.0)
@@ -181,7 +208,11 @@ def union(spans: list[tuple[float, float]]) -> float:
 
 
 def line(seconds: dict[str, float]) -> str:
-    """Returns `first step after 6.1 s: 2.3 s imports, 0.2 s data, ...`."""
+    """Returns a line such as `first step after 6.1 s: 2.3 s imports, 0.2 s data, ...`.
+
+    Args:
+      seconds: the result of `Clock.stop`.
+    """
     parts = [f"{value:.1f} s {name}" for name, value in seconds.items()]
     return f"first step after {seconds['seconds']:.1f} s: {', '.join(parts[1:])}"
 

@@ -1,4 +1,4 @@
-"""The training state, one pytree."""
+"""The training state: all values that training changes, as one pytree."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,7 +17,15 @@ STREAMS = {"init": 0, "augment": 1, "dropout": 2}
 
 
 class State(flax.struct.PyTreeNode):
-    """The values that change from step to step and that a checkpoint holds."""
+    """The values that change from step to step, which checkpoints contain.
+
+    Attributes:
+      step: the number of training steps so far.
+      params: the parameters of the network.
+      batch_stats: the running statistics of batch normalization.
+      opt_state: the state of the optimizer.
+      ema: the moving averages of `params` and `batch_stats`; None without averages.
+    """
 
     step: Any  # int32 scalar; abstract while tracing
     params: Any
@@ -33,7 +41,12 @@ class State(flax.struct.PyTreeNode):
 
 
 def stream(seed: int, name: str) -> jax.Array:
-    """Returns the key of a stream of random numbers, one of `STREAMS`."""
+    """Returns the random key of a stream of random numbers.
+
+    Args:
+      seed: the seed of the run.
+      name: the name of the stream in `STREAMS`.
+    """
     return jax.random.fold_in(jax.random.key(seed), STREAMS[name])
 
 
@@ -54,9 +67,9 @@ def create(
       optimizer: the optimizer.
       image_shape: the shape of an image.
       seed: the seed of the run.
-      ema: whether the state keeps moving averages.
-      initial: variables that replace those drawn from the seed.
-      phase: the trained parameters; frozen ones get no optimizer state.
+      ema: whether the state contains moving averages of the variables.
+      initial: variables that replace the variables drawn from the seed.
+      phase: the trained parameters; frozen parameters get no optimizer state.
     """
 
     def init(initial: Mapping[str, Any]) -> State:

@@ -31,14 +31,24 @@ def make_train_step(
     ema_decay: float | None,
     phase: Phase = EVERYTHING,
 ) -> Callable[[State, Batch], tuple[State, Pairs]]:
-    """Returns the step `(state, batch) -> state, metrics`, mapped over axis "batch".
+    """Returns the training step for one device: `(state, batch) -> state, metrics`.
 
-    Gradients are averaged over the devices, and so are the running batch statistics.
-    Each device normalizes with its own statistics, unless the model synchronizes them.
-    (The average of running means is the running mean of the averages.)
+    The step must be mapped over the axis "batch"; see `parallel.train_step`. The step
+    averages gradients and running batch statistics over the devices. Each device
+    normalizes with the statistics of its own part of the batch, unless the model
+    synchronizes the statistics.
 
-    Frozen parameters of the `phase` and their statistics do not change. They need no
-    gradients.
+    Args:
+      model: the network.
+      task: the task.
+      optimizer: the optimizer.
+      augmentation: the function that changes training images at random.
+      normalize: the function that normalizes images.
+      seed: the seed of the run.
+      ema_decay: the decay rate of the moving averages; None: no moving averages.
+      phase: the trained and the frozen parameters. The step does not change frozen
+        parameters and the statistics of frozen layers, and does not compute gradients
+        for frozen parameters.
     """
 
     def step(state: State, batch: Batch) -> tuple[State, Pairs]:
@@ -97,9 +107,16 @@ def make_train_step(
 def make_eval_step(
     model: nn.Module, task: Task, *, normalize: Callable[[jax.Array], jax.Array]
 ) -> Callable[[Any, Batch], tuple[Pairs, dict[str, jax.Array]]]:
-    """Returns the step `(variables, batch) -> metrics, predictions`.
+    """Returns the evaluation step for one device.
 
-    Metrics are summed over all devices; predictions have a row per example.
+    The step is a function `(variables, batch) -> metrics, predictions` that must be
+    mapped over the axis "batch"; see `parallel.eval_step`. Metrics are summed over all
+    devices. Predictions have one row for each example of the device.
+
+    Args:
+      model: the network.
+      task: the task.
+      normalize: the function that normalizes images.
     """
 
     def step(variables: Any, batch: Batch) -> tuple[Pairs, dict[str, jax.Array]]:

@@ -29,14 +29,15 @@ ACCURACIES = ("train/accuracy", "train/pixel_accuracy")  # shown as percentages
 class Log:
     """A writer of a run's metrics.jsonl and TensorBoard events.
 
-    The caller's thread writes the events, so that a full disk raises an error instead
-    of silently ending the log.
+    The events are written by the thread that calls the methods, not by a background
+    thread. So a full disk raises an error instead of silently ending the log.
 
     Args:
       workdir: the run's folder.
       step: the step from which the run starts or resumes. Metrics that a killed run
         wrote for later steps are removed.
-      mark: the size and checksum of metrics.jsonl at that step; None if unknown.
+      mark: the size and the checksum of metrics.jsonl at this step, as returned by the
+        method `mark`; None if unknown.
     """
 
     def __init__(self, workdir: Path, step: int, mark: Mapping[str, int] | None = None):
@@ -75,7 +76,7 @@ class Log:
                 stack.callback(end)
 
     def _writing(self) -> contextlib.AbstractContextManager[None]:
-        """Turns errors of writing into a `UserError`."""
+        """Returns a context that turns errors of writing into a `UserError`."""
         return disk.writing(f"TensorBoard events to {self._workdir}")
 
     def _close_events(self) -> None:
@@ -111,7 +112,12 @@ class Log:
                 self._event(step, summary=summary.histogram(name, finite, bins=30))
 
     def hparams(self, values: Mapping[str, Any], metrics: Sequence[str]) -> None:
-        """Writes the run's row in TensorBoard's HParams table."""
+        """Writes the run's row of TensorBoard's HParams table.
+
+        Args:
+          values: the hyperparameters of the run by name.
+          metrics: the names of the metrics in the table.
+        """
         values = {
             key: value
             if isinstance(value, bool | int | float)
@@ -132,14 +138,17 @@ def cell(value: Any) -> str:
 
 
 class Console:
-    """A progress bar; a line every few seconds if the output is not a terminal.
+    """The console output of a run: a progress bar and lines of text.
+
+    If stderr is not a terminal, the console prints a line every few seconds instead of
+    the progress bar.
 
     Args:
       total: the number of steps of the whole run.
       step: the step from which the run starts or resumes.
       steps_per_epoch: the number of steps per epoch, to count epochs.
-      batch_size: examples per step, to estimate the remaining time.
-      enabled: if False, prints nothing, as on all hosts but the first.
+      batch_size: the number of examples per step, to estimate the remaining time.
+      enabled: if False, nothing is printed. Only the main host enables its console.
     """
 
     def __init__(
@@ -184,11 +193,16 @@ class Console:
             self._enabled = False
 
     def step(self, step: int) -> None:
-        """Moves the bar to a step."""
+        """Moves the progress bar to a step."""
         self._bar.update(step - self._bar.n)
 
     def training(self, step: int, row: Mapping[str, float]) -> None:
-        """Shows the metrics of the last steps."""
+        """Shows training metrics.
+
+        Args:
+          step: the number of training steps so far.
+          row: the mean metrics since the last log line; see `Progress.row`.
+        """
         speed = row.get("train/examples_per_second")
         parts = [
             *(f"loss {v:.4f}" for k, v in row.items() if k == "train/loss"),

@@ -1,4 +1,8 @@
-"""The entries of a weights file that a network takes: all but those of other heads."""
+"""Decides which entries of a weights file a network takes.
+
+An entry is one array of the file: a parameter or a statistic. The network leaves out
+entries of heads that differ from its own heads, and takes all other entries.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,14 +19,16 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 
 class Keys:
-    """The names of a network's entries in a file, and the part of each entry.
+    """The names of a network's entries in a file, and the head of each entry.
 
-    A part is "head", the name of an auxiliary head, or None for all other entries.
+    Each entry of the file belongs to the part "head", to an auxiliary head, whose name
+    is the name of the part, or to the rest of the network: the part None.
 
     Args:
-      ours: whether the file has this package's variables; otherwise torchvision's.
+      ours: True if the file contains this package's variables, False if its entries
+        have torchvision's names and layouts.
       model: the network.
-      auxiliary: torchvision's names of the auxiliary heads, by their names here.
+      auxiliary: the auxiliary heads: torchvision's name for each name in this package.
       entries: all entries that the file may have.
     """
 
@@ -48,10 +54,11 @@ class Keys:
         return entry.shape if self._ours else entry.torch_shape
 
     def value_of(self, entry: Entry, stored: np.ndarray) -> np.ndarray:
-        """Returns the network's value of an entry, float32.
+        """Returns the value of an entry in the network's layout, as float32.
 
         Args:
-          stored: the value in the file.
+          entry: the entry.
+          stored: the value of the entry in the file.
 
         Raises:
           UserError: the stored value has no floating-point numbers.
@@ -67,7 +74,14 @@ class Keys:
         return is_head(self.model, path[1]) or self._is_last(path)
 
     def part(self, key: str) -> str | None:
-        """Returns the part that an entry of the file belongs to."""
+        """Returns the part of the network to which an entry of the file belongs.
+
+        Args:
+          key: the name of the entry in the file.
+
+        Returns:
+          "head", the name of an auxiliary head, or None for all other entries.
+        """
         if self._ours:
             path = tuple(key.split("/"))
             if self._in_head(path):
@@ -79,11 +93,25 @@ class Keys:
         return next((m for m, theirs in names if key.startswith(f"{theirs}.")), None)
 
     def parts(self, keys: Iterable[str]) -> set[str]:
-        """Returns the parts that the given entries of the file belong to."""
+        """Returns the heads to which entries of the file belong.
+
+        Args:
+          keys: the names of the entries in the file.
+
+        Returns:
+          A set of "head" and the names of auxiliary heads.
+        """
         return {part for key in keys if (part := self.part(key))}
 
     def heads_alike(self, entries: Sequence[Entry], found: Shapes) -> bool:
-        """Returns whether the heads differ at most in the number of classes."""
+        """Returns whether the file's and the network's head have the same layers.
+
+        The heads may differ in the number of classes.
+
+        Args:
+          entries: the entries of the network.
+          found: the shapes of the file's entries by name.
+        """
         ours = {self.of(e): self.shape_of(e) for e in entries if self._in_head(e.path)}
         theirs = {
             key: shape for key, shape in found.items() if self.part(key) == "head"
@@ -107,12 +135,16 @@ class Keys:
         theirs: Sequence[str] | None,
         ours: Sequence[str] | None,
     ) -> str | None:
-        """Returns how the classes of the file and of the network differ, or None.
+        """Returns in words how the classes of the file and of the network differ.
 
-        None: they are the same, or the file has no last layer.
+        The result is None if the classes do not differ, or if the file does not contain
+        the layer that outputs the classes.
 
         Args:
-          theirs, ours: the names of the file's and the network's classes, if known.
+          entries: the entries of the network.
+          found: the shapes of the file's entries by name.
+          theirs: the names of the file's classes; None if unknown.
+          ours: the names of the network's classes; None if unknown.
         """
         kernels = (
             e for e in entries if self._is_last(e.path) and e.path[-1] == "kernel"
@@ -134,10 +166,11 @@ class LeftOut:
     """The entries of a file that a network does not take.
 
     Attributes:
-      keys: the names of the entries.
-      parts: the parts whose entries are all left out.
-      entries: the names of further entries in the file that are left out.
-      reasons: the reasons, for a report.
+      keys: the names of the network's entries in the file.
+      parts: the heads whose entries are all left out: "head" or names of auxiliary
+        heads.
+      entries: the names of further entries of the file that are left out.
+      reasons: the reasons in words, for a report.
     """
 
     keys: Keys
@@ -146,7 +179,7 @@ class LeftOut:
     reasons: list[str]
 
     def has(self, key: str) -> bool:
-        """Returns whether an entry of the file is left out."""
+        """Returns whether the entry of the file with the name `key` is left out."""
         return self.keys.part(key) in self.parts or key in self.entries
 
 
@@ -157,11 +190,16 @@ def left_out(
     same_head: bool,
     others: str | None,
 ) -> LeftOut:
-    """Returns which of the entries `found` in a file are left out.
+    """Returns which entries of a file the network does not take.
 
     Args:
-      same_head: whether the heads differ at most in the number of classes.
-      others: how the classes differ; None if they do not.
+      keys: the names of the network's entries in the file.
+      entries: the entries of the network.
+      found: the shapes of the file's entries by name.
+      same_head: whether the file's and the network's head have the same layers, apart
+        from the number of classes.
+      others: in words, how the classes of the file and of the network differ; None if
+        the classes do not differ.
     """
     in_file, in_model = keys.parts(found), keys.parts(map(keys.of, entries))
     parts: set[str] = set()

@@ -1,4 +1,4 @@
-"""Networks that start from pretrained weights of others."""
+"""Pretrained weights for networks: from a file, a folder or the Hugging Face hub."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,12 +24,12 @@ INSIDE = "params/backbone/"
 
 @dataclass(frozen=True)
 class Loaded:
-    """Weights for a part of a network.
+    """Pretrained weights for all or some layers of a network.
 
     Attributes:
-      variables: nested dicts like the network's variables, without the left-out
-        entries.
-      report: one line that says what was loaded and what was left out.
+      variables: nested dicts with the structure of the network's variables, without the
+        variables that are not loaded.
+      report: one line that states what was loaded and what was left out.
     """
 
     variables: dict[str, Any]
@@ -39,9 +39,13 @@ class Loaded:
 def load(
     path: Path, name: str, model: nn.Module, input_shape: tuple[int, ...]
 ) -> Loaded:
-    """Returns the weights of a file or folder for `model`.
+    """Returns the stored weights that `model` can use; see `fit`.
 
-    See `weight_files.read` for the path, and `fit` for the other arguments.
+    Args:
+      path: a file or a folder of weights; see `weight_files.read`.
+      name: the model's name in `models.MODELS`.
+      model: the network.
+      input_shape: the shape of one example.
     """
     return fit(weight_files.read(path), path, name, model, input_shape)
 
@@ -54,25 +58,33 @@ def fit(
     input_shape: tuple[int, ...],
     classes: Sequence[str] | None = None,
 ) -> Loaded:
-    """Returns the part of the weights that `model` has.
+    """Returns the weights that `model` can use.
 
-    The last layer and the auxiliary heads are left out if the weights have other
-    classes, or another number of classes. The whole head is left out if `model` has
-    another kind of head. Auxiliary heads are left out if only one side has them. All
-    other entries must match. A network on a backbone also accepts the weights of the
-    backbone alone. torchvision's segmentation networks also accept the weights of
-    torchvision's classification networks.
+    Some entries are left out:
+
+    * The last layer and the auxiliary heads, if the classes of the weights and of the
+      model differ, in their number or in their names.
+    * The whole head, if the head of the model has other layers.
+    * An auxiliary head that only the weights or only the model has.
+
+    All other entries of the weights and of the model must match. A network on a
+    backbone also accepts the weights of the backbone as a network of its own.
+    torchvision's segmentation networks also accept the weights of torchvision's
+    classification networks.
 
     Args:
+      weights: the stored weights.
       path: the source of the weights, for reports and errors.
       name: the model's name in `models.MODELS`.
+      model: the network.
       input_shape: the shape of one example.
-      classes: the names of the model's classes. If given, they must be the classes of
-        the weights, or the last layer is left out.
+      classes: the names of the model's classes; None if unknown. Names are compared
+        only if the weights state the names of their classes too.
 
     Raises:
-      UserError: the weights have torchvision's names, and torchvision has no such
-        network; an entry is missing, left over or of another shape; or nothing fits.
+      UserError: the weights have torchvision's names, but torchvision has no such
+        network; an entry is missing, is not part of the model or has another shape; or
+        the model can use no entry.
     """
     _, backbone = models.parts(name)
     if backbone != name and not any(key.startswith(INSIDE) for key in weights.arrays):
@@ -135,7 +147,11 @@ def _fit_backbone(
     model: nn.Module,
     input_shape: tuple[int, ...],
 ) -> Loaded:
-    """Returns weights of the backbone inside `model`, without the backbone's head."""
+    """Returns weights for the backbone inside `model`, without the backbone's head.
+
+    The weights contain the backbone as a network of its own. See `fit` for the
+    arguments.
+    """
     _, backbone = models.parts(name)
     image = input_shape[-3:]  # the shape of one image, if examples are pairs
     loaded = fit(weights, path, backbone, model.backbone, image).variables
@@ -156,9 +172,13 @@ def _fit_backbone(
 def _entries(
     ours: bool, name: str, model: nn.Module, input_shape: tuple[int, ...]
 ) -> list[Entry]:
-    """Returns the parameters and statistics of `model`.
+    """Returns an entry for each parameter and statistic of `model`.
 
-    If `ours`, they have no torchvision names.
+    Args:
+      ours: if True, the names of the entries in torchvision are left empty.
+      name: the model's name in `models.MODELS`.
+      model: the network.
+      input_shape: the shape of one example.
     """
     if not ours:
         return torch_weights.entries_of(name, model, input_shape)
@@ -170,9 +190,9 @@ def _entries(
 
 
 def with_own_head(name: str, model: nn.Module) -> nn.Module:
-    """Returns `model` with the head of the architecture `name`.
+    """Returns `model` with the head that the architecture `name` has by default.
 
-    The auxiliary head is removed if the architecture has none.
+    If the architecture has no auxiliary head by default, the auxiliary head is removed.
     """
     own = models.spec_of(name).fields()
     fields = {field: own[field] for field in described(model).head_fields}
@@ -182,10 +202,16 @@ def with_own_head(name: str, model: nn.Module) -> nn.Module:
 
 
 def convert(name: str, path: Path, output: Path, *, overwrite: bool) -> str:
-    """Writes a file of torchvision's weights as a folder of variables.
+    """Converts a file of torchvision's weights to a folder of this package's variables.
+
+    Args:
+      name: the network's name in `models.MODELS`.
+      path: the file of weights.
+      output: the folder that is written.
+      overwrite: whether an existing folder of weights is replaced.
 
     Returns:
-      One line that says what was written.
+      One line that states what was written.
 
     Raises:
       UserError: torchvision has no such network, the file cannot be read or belongs to

@@ -1,4 +1,8 @@
-"""Names in torchvision's state dicts. Each model's spec has the names of its layers."""
+"""Names in torchvision's state dicts.
+
+This file has the names of variables. The spec of a model in `models.MODELS` has the
+names of the model's layers.
+"""
 
 from cnn_jax import models
 from cnn_jax.core.errors import UserError

@@ -1,9 +1,11 @@
-"""Conversion of weights between torchvision's names and layouts and this package's.
+"""Conversion of weights between torchvision and this package.
 
-A PyTorch state dict is a flat dict of arrays: kernels (out, in, ...), statistics beside
-the parameters, and a count of batches for each batch normalization. Here, kernels are
-(..., in, out), and parameters and statistics are two trees. A model's spec has the
-names. All else follows from the shapes of the network itself.
+The two libraries differ in the names and in the layouts of weights. A PyTorch state
+dict is a flat dict of arrays. It contains parameters, batch statistics, and a count of
+batches for each batch normalization; kernels have the shape (out, in, ...). In this
+package, parameters and batch statistics are two trees, and kernels have the shape
+(..., in, out). The names come from the model's spec in `models.MODELS`. The layouts
+follow from the shapes of the network's own variables.
 """
 
 import math
@@ -31,14 +33,15 @@ COUNTS = "num_batches_tracked"
 
 @dataclass(frozen=True)
 class Entry:
-    """One parameter or statistic, here and in torchvision.
+    """One parameter or statistic of a network, in this package and in torchvision.
 
     Attributes:
-      path: the path here: ("params", "stem", "conv", "kernel").
-      name: the name in torchvision's state dict: "conv1.weight".
-      shape: the shape here.
-      rows: the size (height, width, channels) of the feature map whose flattened values
-        are the rows of a fully connected kernel; None if there is no such map.
+      path: the path in this package, such as ("params", "stem", "conv", "kernel").
+      name: the name in torchvision's state dict, such as "conv1.weight".
+      shape: the shape in this package.
+      rows: for the kernel of a fully connected layer whose input is a flattened feature
+        map, the shape (height, width, channels) of the feature map; otherwise None. The
+        rows of such a kernel have another order in torchvision.
     """
 
     path: Path
@@ -55,10 +58,14 @@ class Entry:
         return (*self.shape[:-3:-1], *self.shape[:-2])
 
     def from_torch(self, value: np.ndarray) -> np.ndarray:
-        """Returns a value of torchvision in the layout of this package.
+        """Returns the value of this entry in the layout of this package.
 
-        OIHW becomes HWIO, OIDHW becomes DHWIO, OI becomes IO. Rows change from (C, H,
-        W) to (H, W, C) order.
+        The layout of kernels changes from OIHW to HWIO, from OIDHW to DHWIO, or from OI
+        to IO. If a fully connected layer follows a flattened feature map, the order of
+        the rows of its kernel changes from (C, H, W) to (H, W, C).
+
+        Args:
+          value: the value in torchvision's layout.
         """
         if value.ndim < 2:
             return value
@@ -69,7 +76,13 @@ class Entry:
         return np.ascontiguousarray(np.moveaxis(value, (1, 0), (-2, -1)))
 
     def to_torch(self, value: np.ndarray) -> np.ndarray:
-        """Returns a value in torchvision's layout; the inverse of `from_torch`."""
+        """Returns the value of this entry in torchvision's layout.
+
+        This method is the inverse of `from_torch`.
+
+        Args:
+          value: the value in the layout of this package.
+        """
         if value.ndim < 2:
             return value
         value = np.moveaxis(value, (-2, -1), (1, 0))
@@ -79,22 +92,24 @@ class Entry:
 
 
 def from_torch(name: str, state: State, **attributes: Any) -> dict[str, Any]:
-    """Returns the variables of the network `name`, given a state dict of torchvision.
+    """Returns variables of a network, converted from a state dict of torchvision.
 
-    The result has the collections "params" and "batch_stats", float32, and
-    "num_batches_tracked", the count of batches of each normalization. `model.apply`
-    does not read the counts; `to_torch` writes them back.
+    The result has the collections "params" and "batch_stats" in float32. It also has
+    the collection "num_batches_tracked": the count of batches of each batch
+    normalization. `model.apply` does not read the counts; `to_torch` writes the counts
+    into a state dict.
 
     Args:
-      name: a name in `models.MODELS`.
+      name: the network's name in `models.MODELS`.
       state: arrays or tensors with torchvision's or timm's names; see `tidy`.
-      attributes: attributes of the network other than its defaults. The numbers of
-        classes and of image channels come from the state dict, and so does the presence
-        of auxiliary heads.
+      attributes: attributes of the network that differ from the network's defaults. Not
+        needed for the number of classes, the number of image channels and the presence
+        of auxiliary heads, which the state dict determines.
 
     Raises:
-      UserError: torchvision has no such network; or an entry is missing, left over, of
-        another shape or without floating-point numbers.
+      UserError: torchvision has no such network; or an entry of the state dict is
+        missing, is not part of the network, has another shape or has no floating-point
+        numbers.
     """
     state = torch_names.family(name).renamed(tidy(state))
     variables = translate(name, state, **attributes)
@@ -104,9 +119,12 @@ def from_torch(name: str, state: State, **attributes: Any) -> dict[str, Any]:
 
 
 def translate(name: str, state: State, **attributes: Any) -> dict[str, Any]:
-    """Returns NumPy variables for a tidy state dict with torchvision's names.
+    """Returns the variables of a network as NumPy arrays, from a tidy state dict.
 
-    See `from_torch` for the arguments.
+    Args:
+      name: the network's name in `models.MODELS`.
+      state: a result of `tidy`, with torchvision's names.
+      attributes: see `from_torch`.
     """
     model = model_of(name, state, **attributes)
     entries = entries_of(name, model)
@@ -126,15 +144,16 @@ def translate(name: str, state: State, **attributes: Any) -> dict[str, Any]:
 def to_torch(
     name: str, variables: Mapping[str, Any], **attributes: Any
 ) -> dict[str, np.ndarray]:
-    """Returns torchvision's state dict for the variables of the network `name`.
-
-    Counts of batches that the variables lack become zero.
+    """Returns a state dict of torchvision, converted from the variables of a network.
 
     Args:
-      name: a name in `models.MODELS`.
+      name: the network's name in `models.MODELS`.
       variables: {"params": ..., "batch_stats": ...}, from `from_torch`, `init` or
-        training.
-      attributes: attributes of the network other than its defaults.
+        training. If there is no collection "num_batches_tracked", the counts of batches
+        in the state dict are zero.
+      attributes: attributes of the network that differ from the network's defaults. Not
+        needed for the number of classes, the number of image channels and the presence
+        of auxiliary heads, which the variables determine.
 
     Returns:
       NumPy arrays by torchvision's names.
@@ -156,14 +175,22 @@ def to_torch(
 
 
 def model_of(name: str, state: State, **attributes: Any) -> nn.Module:
-    """Returns the network `name` with the attributes of a PyTorch state dict."""
+    """Returns the network to which a tidy state dict of torchvision belongs.
+
+    Args:
+      name: the network's name in `models.MODELS`.
+      state: a result of `tidy`, with torchvision's names.
+      attributes: attributes of the network. They take precedence over attributes that
+        the state dict determines.
+    """
     return models.create(name, **(attributes_of(name, state) | attributes))
 
 
 def attributes_of(name: str, state: State) -> dict[str, Any]:
     """Returns the attributes of a network that a tidy state dict determines.
 
-    They are the number of classes, and whether there are auxiliary heads.
+    These attributes are "num_classes" and, for networks that can have auxiliary heads,
+    "auxiliary".
     """
     family = torch_names.family(name)
     # If there is no head, `check` reports the missing entries later.
@@ -178,7 +205,12 @@ def attributes_of(name: str, state: State) -> dict[str, Any]:
 def state_of(
     entries: Sequence[Entry], variables: Mapping[str, Any]
 ) -> dict[str, np.ndarray]:
-    """Returns torchvision's state dict for variables, given the network's entries."""
+    """Returns a state dict of torchvision, converted from the variables of a network.
+
+    Args:
+      entries: an entry for each parameter and statistic of the network.
+      variables: the variables of the network.
+    """
     known = {"/".join(path): value for path, value in flatten_dict(variables).items()}
     counts = counts_of(entries)
     check(
@@ -197,13 +229,16 @@ def state_of(
 def entries_of(
     name: str, model: nn.Module, input_shape: tuple[int, ...] | None = None
 ) -> list[Entry]:
-    """Returns every parameter and statistic of `model`, a network `name`.
+    """Returns an entry for each parameter and statistic of a network.
 
     Args:
-      input_shape: the shape of one example; None: the published one.
+      name: the network's name in `models.MODELS`.
+      model: the network.
+      input_shape: the shape of one example; None: the shape in the network's paper.
 
     Raises:
-      UserError: torchvision has no such network, or none with such attributes.
+      UserError: torchvision has no such network, or the network has layers that
+        torchvision's network cannot have.
     """
     shape = input_shape or models.published_shape(name)
     return entries_with(torch_names.family(name), name, model, shape)
@@ -212,9 +247,13 @@ def entries_of(
 def entries_with(
     names: OtherNames, name: str, model: nn.Module, input_shape: tuple[int, ...]
 ) -> list[Entry]:
-    """Returns every parameter and statistic of a network with the given names.
+    """Returns an entry for each parameter and statistic of a network.
 
-    See `entries_of` for the other arguments.
+    Args:
+      names: the names of the network's layers in the other library.
+      name: the network's name in `models.MODELS`.
+      model: the network.
+      input_shape: the shape of one example.
     """
     shapes, maps = _shapes(model, input_shape)
     entries = []
@@ -237,7 +276,15 @@ def entries_with(
 def unlike_published(
     name: str, entries: Sequence[Entry], num_classes: int
 ) -> str | None:
-    """Returns how the entries differ from torchvision's network, or None."""
+    """Returns in words how a network differs from torchvision's network.
+
+    The result is None if the networks do not differ.
+
+    Args:
+      name: the network's name in `models.MODELS`.
+      entries: an entry for each parameter and statistic of the network.
+      num_classes: the number of classes.
+    """
     published = entries_of(name, models.create(name, num_classes=num_classes))
     shapes = {entry.name: entry.torch_shape for entry in entries}
     for entry in published:
@@ -250,11 +297,14 @@ def unlike_published(
 def _with_channels(
     name: str, model: nn.Module, entries: list[Entry], channels: tuple[int, ...]
 ) -> list[Entry]:
-    """Returns the entries for images with the channels of the first convolution.
+    """Returns the entries of a network for images with another number of channels.
 
     Args:
-      channels: the number of channels, as a tuple; empty if there is no such
-        convolution.
+      name: the network's name in `models.MODELS`.
+      model: the network.
+      entries: the entries of the network for images as in the network's paper.
+      channels: the number of image channels, as a tuple with one number. If the tuple
+        is empty, the number is unknown, and `entries` is returned.
     """
     shape = models.published_shape(name)
     if channels in ((), shape[-1:]):
@@ -263,10 +313,12 @@ def _with_channels(
 
 
 def check(what: str, expected: Mapping[str, Any], found: Mapping[str, Any]) -> None:
-    """Raises `UserError` unless the same keys have the same shapes.
+    """Raises `UserError` unless weights have the expected names and shapes.
 
     Args:
-      what: the network that the `expected` entries belong to, for the error.
+      what: the network to which the expected entries belong, for the error.
+      expected: the shapes of the network's entries by name.
+      found: the shapes of the weights by name.
     """
     missing = [key for key in expected if key not in found]
     left_over = [key for key in found if key not in expected]
@@ -295,10 +347,13 @@ def _more(keys: Sequence[str]) -> str:
 
 
 def tidy(state: State) -> dict[str, np.ndarray]:
-    """Returns a state dict in the form of PyTorch's `state_dict()`, in NumPy.
+    """Returns a state dict in the form of PyTorch's `state_dict()`, as NumPy arrays.
 
-    If it is the entry "state_dict" or "model" of a whole checkpoint, the dict around it
-    is removed. The prefix "module." of `DataParallel` is removed too.
+    The prefix "module." of `DataParallel` is removed from all names.
+
+    Args:
+      state: a state dict, or a checkpoint with the entry "state_dict" or "model" that
+        is a state dict.
     """
     for key in ("state_dict", "model"):
         if isinstance(state.get(key), Mapping):
@@ -318,7 +373,15 @@ def as_numpy(value: Any) -> np.ndarray:
 
 
 def as_float32(key: str, value: np.ndarray) -> np.ndarray:
-    """Returns an entry as float32. Raises `UserError` if it has other numbers."""
+    """Returns an array as float32.
+
+    Args:
+      key: the name of the array, for the error.
+      value: an array of floating-point numbers.
+
+    Raises:
+      UserError: the array does not have floating-point numbers.
+    """
     if not jnp.issubdtype(value.dtype, jnp.floating):
         raise UserError(
             f"{key} has values of type {value.dtype}: weights must be floating-point "
@@ -328,7 +391,10 @@ def as_float32(key: str, value: np.ndarray) -> np.ndarray:
 
 
 def counts_of(entries: Iterable[Entry]) -> dict[str, Path]:
-    """Returns the path here of each count of batches, by torchvision's name."""
+    """Returns the path in this package of each count of batches, by torchvision's name.
+
+    Each batch normalization has a count of batches.
+    """
     counts = {}
     for entry in entries:
         collection, *modules, variable = entry.path
@@ -341,11 +407,14 @@ def counts_of(entries: Iterable[Entry]) -> dict[str, Path]:
 def _shapes(
     model: nn.Module, input_shape: tuple[int, ...]
 ) -> tuple[dict[Path, tuple[int, ...]], dict[Path, tuple[int, ...]]]:
-    """Returns the shapes of the variables, and the shapes of flattened feature maps.
+    """Returns the shapes of a network's variables and of its flattened feature maps.
 
-    The variables are in the order in which the network makes them. The feature maps are
-    those that are flattened for a `Dense`, by its path. It is the last feature map of a
-    layer in the same module, if the `Dense` takes as many values as the map has.
+    Returns:
+      Two dicts. The first dict has the shape of each variable by its path, in the order
+      in which the network makes the variables. The second dict has, for the path of
+      each `Dense` whose input is a flattened feature map, the shape of the feature map.
+      This is the last feature map in the module that contains the `Dense`, if the
+      `Dense` has as many inputs as the feature map has values.
     """
     order: list[Path] = []
     last: dict[Path, tuple[int, ...]] = {}

@@ -1,6 +1,6 @@
-"""Stored weights: state dicts of PyTorch, and trees of this package's variables.
+"""Reads and writes stored weights: PyTorch state dicts, and this package's variables.
 
-From a PyTorch file only tensors are read: no code in it is executed.
+Only tensors are read from a PyTorch file; code in the file is never executed.
 """
 
 import contextlib
@@ -41,9 +41,9 @@ SAFE_TORCH = 2, 6
 
 
 class Normalization(NamedTuple):
-    """The normalization of a network's images: (image - mean) / std per channel.
+    """The normalization of a network's images: (image - mean) / std for each channel.
 
-    The values of images are from 0 to 1.
+    Before the normalization, the values of images are from 0 to 1.
     """
 
     mean: tuple[float, ...]
@@ -52,16 +52,18 @@ class Normalization(NamedTuple):
 
 @dataclass(frozen=True)
 class Weights:
-    """The content of a stored file or folder.
+    """The weights in a file or folder.
+
+    The weights are either variables of this package, or a state dict with the names and
+    layouts of torchvision or timm.
 
     Attributes:
-      arrays: with `facts`, by the paths of this package's variables,
-        "params/stem/conv/kernel"; without `facts`, by torchvision's or timm's names and
-        in their layouts.
-      facts: the facts about weights in the form of this package's variables, such as
-        the "model"; None for weights of other libraries.
-      normalization: the normalization of the images that the weights were trained on,
-        if stated.
+      arrays: the weights. The names of this package's variables are paths such as
+        "params/stem/conv/kernel".
+      facts: information about variables of this package, such as the name of the
+        "model"; {} if there is no information. None for a state dict.
+      normalization: the normalization of the images with which the weights were
+        trained; None if unknown.
     """
 
     arrays: dict[str, np.ndarray]
@@ -70,12 +72,12 @@ class Weights:
 
 
 def read(path: Path | str) -> Weights:
-    """Returns stored weights.
+    """Returns the weights in a file, a folder or a repository of the Hugging Face hub.
 
     Args:
       path: a .safetensors, .pth or .pt file with torchvision's or timm's names; a
-        folder written by `convert`; an Orbax checkpoint with "params"; or, from the
-        Hugging Face hub, "hf:OWNER/NAME" or "hf:OWNER/NAME@REVISION".
+        folder written by `convert`; an Orbax checkpoint with "params"; or a repository
+        of the Hugging Face hub, "hf:OWNER/NAME" or "hf:OWNER/NAME@REVISION".
 
     Raises:
       UserError: the path does not exist, or cannot be read.
@@ -101,14 +103,16 @@ def read(path: Path | str) -> Weights:
 def normalization_of(
     facts: Mapping[str, Any], place: Path | str
 ) -> Normalization | None:
-    """Returns the normalization that "mean" and "std" state, or None.
+    """Returns the normalization that information about weights states.
 
     Args:
-      facts: may have the numbers "mean" and "std" per channel.
-      place: the source of the facts, for the error.
+      facts: information about weights. The entries "mean" and "std" have one number for
+        each channel. If an entry is missing or does not contain numbers, the result is
+        None.
+      place: the source of the information, for the error.
 
     Raises:
-      UserError: the numbers are not a normalization.
+      UserError: the numbers are not a valid normalization.
     """
     try:
         mean, std = (tuple(map(float, facts[key])) for key in ("mean", "std"))
@@ -127,7 +131,11 @@ def normalization_of(
 
 
 def _metadata(path: Path) -> dict[str, Any]:
-    """Returns the facts that `write_file` put into the header, decoded from JSON."""
+    """Returns the information about weights in the header of a .safetensors file.
+
+    `write_file` writes this information. Entries of the header that are not JSON are
+    left out.
+    """
     with safetensors.safe_open(path, framework="np") as file:
         metadata = file.metadata() or {}
     found = {}
@@ -138,7 +146,11 @@ def _metadata(path: Path) -> dict[str, Any]:
 
 
 def _read_hub(name: str) -> Weights:
-    """Returns the weights of a repository on the hub, in timm's format."""
+    """Returns the weights of a repository of the Hugging Face hub, in timm's format.
+
+    Args:
+      name: "OWNER/NAME" or "OWNER/NAME@REVISION".
+    """
     huggingface_hub = extras.need("huggingface_hub", "hf", f"{HUB}{name}")
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
@@ -201,7 +213,10 @@ def _read_torch(path: Path) -> Mapping[str, Any]:
 
 
 def _check_archive(path: Path) -> None:
-    """Raises `ValueError` if an archive would unpack to far more than its size."""
+    """Raises `ValueError` if the unpacked size of an archive is far too large.
+
+    The limit is `MOST_UNPACKED` times the size of the archive.
+    """
     if not zipfile.is_zipfile(path):
         return
     with zipfile.ZipFile(path) as archive:
@@ -243,7 +258,11 @@ def _read_folder(path: Path) -> Weights:
 
 
 def _read_orbax(path: Path) -> Weights:
-    """Returns the weights of a checkpoint whose tree, or a subtree, has "params"."""
+    """Returns the weights in an Orbax checkpoint.
+
+    The weights are the tree "params" and, if there is one, the tree "batch_stats"
+    beside "params". Both trees may be inside the trees of other programs (`TREES`).
+    """
     items = [path, *(path / name for name in TREES)]
     places = [place for place in items if (place / "_METADATA").exists()]
     if not places:
@@ -269,7 +288,8 @@ def _read_orbax(path: Path) -> Weights:
 
 
 def _restored(path: Path) -> dict[str, np.ndarray]:
-    """Returns the arrays of an Orbax checkpoint, by path."""
+    """Returns the arrays of an Orbax checkpoint, by paths such as
+    "params/stem/conv/kernel"."""
     try:
         with ocp.PyTreeCheckpointer() as checkpointer:
             tree = checkpointer.restore(orbax_path(path))
@@ -283,7 +303,7 @@ def _restored(path: Path) -> dict[str, np.ndarray]:
 
 
 def _checksums(arrays: Mapping[str, np.ndarray]) -> dict[str, int]:
-    """Returns the CRC-32 of every array's bytes."""
+    """Returns the CRC-32 of the bytes of each array, by the array's name."""
     return {
         key: zlib.crc32(np.ascontiguousarray(value).reshape(-1).view(np.uint8).data)
         for key, value in arrays.items()
@@ -297,7 +317,12 @@ def digest(path: Path) -> str:
 
 
 def check_folder(path: Path, *, overwrite: bool) -> None:
-    """Raises `UserError` unless a folder of weights may be written at `path`."""
+    """Raises `UserError` unless a folder of weights may be written at `path`.
+
+    Args:
+      path: the folder to write.
+      overwrite: whether an existing folder that `convert` has written may be replaced.
+    """
     if path.exists() and not path.is_dir():
         raise UserError(f"--output={path} is a file, not a folder.")
     if not path.is_dir() or not any(path.iterdir()):
@@ -325,10 +350,17 @@ def write_folder(
     *,
     overwrite: bool,
 ) -> None:
-    """Writes {"params", "batch_stats"} as an Orbax checkpoint, and `facts` beside it.
+    """Writes a folder with an Orbax checkpoint of variables and a file of information.
+
+    Args:
+      path: the folder to write.
+      variables: {"params": ..., "batch_stats": ...}.
+      facts: information about the weights, which is written as JSON.
+      overwrite: whether an existing folder that `convert` has written is replaced.
 
     Raises:
-      UserError: see `check_folder`; also if the disk is not writable.
+      UserError: the folder must not be replaced (see `check_folder`), or cannot be
+        written.
     """
     check_folder(path, overwrite=overwrite)
     arrays = flatten_dict(variables, sep="/")
@@ -341,7 +373,12 @@ def write_folder(
 
 
 def check_file(path: Path, *, overwrite: bool) -> None:
-    """Raises `UserError` unless a file of weights may be written at `path`."""
+    """Raises `UserError` unless a .safetensors file may be written at `path`.
+
+    Args:
+      path: the file to write.
+      overwrite: whether an existing file may be replaced.
+    """
     if path.suffix != ".safetensors":
         raise UserError(f"--output={path} must be a .safetensors file.")
     if path.is_dir():
@@ -357,10 +394,16 @@ def write_file(
     *,
     overwrite: bool,
 ) -> None:
-    """Writes a state dict, with `facts` in the file's header.
+    """Writes a state dict as a .safetensors file.
+
+    Args:
+      path: the file to write.
+      state: the arrays of the state dict by name.
+      facts: information about the weights, which is written into the file's header.
+      overwrite: whether an existing file is replaced.
 
     Raises:
-      UserError: see `check_file`; also if the disk is not writable.
+      UserError: the file must not be replaced (see `check_file`), or cannot be written.
     """
     check_file(path, overwrite=overwrite)
     with _replacing(path) as new:
@@ -371,7 +414,11 @@ def write_file(
 
 @contextlib.contextmanager
 def _replacing(path: Path) -> Iterator[Path]:
-    """Yields a temporary path that then replaces `path`, completely or not at all."""
+    """Returns a context whose value is a temporary path for a new file or folder.
+
+    At the end of the context, the new file or folder replaces `path`. If an error
+    occurs, `path` does not change.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     # The name does not contain the path's own name, which may have the maximal length.
     new = path.with_name(f".cnn_jax-{os.getpid()}.tmp")
