@@ -364,7 +364,11 @@ def test_a_command_runs_in_small(form, run, shared, tmp_path):
             made = shared(
                 f"pages-{spec.replace('/', '-')}",
                 lambda folder: run(
-                    "main", f"--config={spec}", "--smoke", f"--workdir={folder / 'run'}"
+                    "main",
+                    f"--config={spec}",
+                    "--config.model.init_from=none",  # a file of the reader's
+                    "--smoke",
+                    f"--workdir={folder / 'run'}",
                 ),
             )
             return f"--workdir={made / 'run'}"
