@@ -350,7 +350,7 @@ def pytest_generate_tests(metafunc):
 
 
 @pytest.mark.full
-def test_a_command_runs_in_small(form, run, shared, tmp_path):
+def test_a_command_runs_in_small(form, done, run, shared, tmp_path):
     module, arguments = form
 
     def filled(argument):
@@ -375,7 +375,7 @@ def test_a_command_runs_in_small(form, run, shared, tmp_path):
         return argument.replace("OUTPUT", str(tmp_path / "output"))
 
     more = [f"--workdir={tmp_path / 'run'}"] if module == "main" else []
-    run(module, *map(filled, arguments), *more)
+    done(module, *map(filled, arguments), *more)
 
 
 # ------------------------------------------------------------ the site

@@ -69,7 +69,7 @@ class Extent:
 
     @property
     def offset(self) -> int:
-        """The first input position in the field of the value at position 0."""
+        """The first input position that the output at position 0 depends on."""
         return 0 if self.whole or not self.phases[0] else self.phases[0].start
 
     def window(

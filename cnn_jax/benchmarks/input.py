@@ -77,8 +77,8 @@ def row(config: Config, protocol: Protocol) -> dict[str, Any]:
       divided by the peer's time. "memory" is the result of `_memory` for our loader.
 
     Raises:
-      UserError: if there is no such data, if an image is damaged, if the peer is not
-        installed, or if a peer is asked for and the data is already decoded.
+      UserError: the config's data is missing; an image is damaged; `protocol.peer` is
+        not installed; or there is a peer, but the data is already decoded.
     """
     if protocol.peer:
         torch_peer.vision("--input")

@@ -34,7 +34,9 @@ def steps_at_once() -> int:
 
 @dataclass(frozen=True)
 class Timing:
-    """The times of a program. `seconds` has the seconds per step of each sample."""
+    """The times of a program.
+
+    `seconds` has one value for each repetition of the measurement: seconds per step."""
 
     seconds: tuple[float, ...]
 

@@ -158,7 +158,7 @@ class Peer:
           labels: their classes.
 
         Returns:
-          A function of the number of steps.
+          A function that takes the number of steps to execute.
         """
         torch = self._torch
         x = self.images(images)
@@ -195,7 +195,7 @@ class Peer:
           images: the normalized images.
 
         Returns:
-          A function of the number of steps.
+          A function that takes the number of steps to execute.
         """
         x = self.images(images)
 

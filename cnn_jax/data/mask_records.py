@@ -188,7 +188,7 @@ def _placed(example: Encoded, mask: ImageFile) -> _Placed:
 
 
 def _orientation(placed: _Placed, lying: bool) -> int:
-    """Returns the EXIF orientation by which a mask must be turned upright.
+    """Returns the EXIF orientation that turns a mask upright.
 
     Args:
       placed: the stored sizes and the orientations of the picture and the mask.

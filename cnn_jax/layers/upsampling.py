@@ -15,8 +15,9 @@ Out = Float[Array, "batch out_height out_width features"]
 
 
 def pixel_shuffle(x: Maps, scale: int) -> Out:
-    """Moves channels to space: of scale^2 channels, each pixel becomes scale x scale
-    pixels of one channel.
+    """Moves channels to space.
+
+    The scale^2 channels of a pixel become scale x scale pixels of one channel:
 
         y[n, h scale + i, w scale + j, c] = x[n, h, w, (c scale + i) scale + j]
 

@@ -55,7 +55,9 @@ AUXILIARY = {"4a": "aux1", "4d": "aux2"}
 
 
 class AuxiliaryHead(nn.Module):
-    """An auxiliary head on a map inside the network: `pool`, `conv`, `fc1`, `fc2`.
+    """An auxiliary classifier on a feature map inside the network.
+
+    Its layers are `pool`, `conv`, `fc1` and `fc2`.
 
     Attributes:
       pool: makes the layer that reduces the map.

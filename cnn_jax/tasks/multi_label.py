@@ -151,7 +151,7 @@ class MultiLabel(Task):
         return optax.sigmoid_binary_cross_entropy(logits, labels).mean(-1)
 
     def _names(self, chosen: np.ndarray) -> str:
-        """Returns the names of the chosen classes in one text; "none" without any.
+        """Returns the names of the chosen classes as one text; "none" without a class.
 
         Args:
           chosen: one boolean for each class.

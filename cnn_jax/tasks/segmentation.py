@@ -183,7 +183,7 @@ class Segmentation(Task):
         percentages of the pixels with the row's label.
 
         Args:
-          totals: the summed pairs of `metrics`.
+          totals: a pair of a sum and a count for each entry of `metrics`.
           worst: the examples with the greatest error; each is one dict with the
             entries of the batch and of `predictions`.
         """

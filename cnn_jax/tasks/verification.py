@@ -235,8 +235,8 @@ def open_set_scores(
     Returns:
       Two scores for each rate in `rates`: `threshold_at_fpir_<rate>` is the lowest
       threshold at which the FPIR is at most the rate, and `dir_at_fpir_<rate>` is the
-      DIR at this threshold. A rate that is too small for a single false alarm is left
-      out.
+      DIR at this threshold. A rate below 1 / (number of
+      non-mated probes) cannot be measured, and is left out.
 
     Raises:
       UserError: there are no mated or no non-mated probes.

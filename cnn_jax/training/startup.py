@@ -100,8 +100,8 @@ def trim(folder: Path, most: int) -> None:
     """Removes compiled programs from the cache, the least recently used first.
 
     JAX's own limit, `jax_compilation_cache_max_size`, is not used. It needs another
-    package, takes a lock at every access, and needs a folder that was written only with
-    this limit.
+    package, takes a lock at every access, and works only if it was set before the first
+    write to the folder.
 
     Args:
       folder: the folder of the cache.

@@ -172,7 +172,9 @@ def _fit_backbone(
 def _entries(
     ours: bool, name: str, model: nn.Module, input_shape: tuple[int, ...]
 ) -> list[Entry]:
-    """Returns an entry for each parameter and statistic of `model`.
+    """Returns a table entry for each parameter and batch statistic of `model`.
+
+    An entry has the name of the array here and in torchvision, and its shape.
 
     Args:
       ours: if True, the names of the entries in torchvision are left empty.
