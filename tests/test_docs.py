@@ -324,8 +324,10 @@ def plain_pictures(flags):
     return not compared and suffixes <= {"", ".png", ".jpg"}
 
 
-# Networks that take minutes to compile on a CPU.
-LARGE = re.compile(r":voc|:camvid|:pets|style_transfer|vgg")
+# Networks that take long to compile on a CPU. `test_program` trains most of them.
+LARGE = re.compile(
+    r":voc|:camvid|:pets|style_transfer|vgg|video|segmentation|detection|faces"
+)
 
 
 @functools.cache
