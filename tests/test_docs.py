@@ -36,6 +36,8 @@ AT_ONCE = [name for name in generate.PAGES if name != "networks"]
 
 @pytest.mark.parametrize("name", AT_ONCE)
 def test_a_generated_page_is_current(name):
+    if name == "commands" and sys.version_info[:2] != (3, 11):
+        pytest.skip("the argparse of Python 3.11 wrapped the lines of this page")
     assert generate.stale([name]) == [], "run python docs/generate.py"
 
 
