@@ -53,7 +53,7 @@ class Call:
 
     @property
     def described(self) -> bool:
-        """Whether the formulas of the layer (`layers.Described`) hold for this call."""
+        """True if the formulas of the layer (`layers.Described`) hold for this call."""
         return (
             isinstance(self.module, Described)
             and self.method == "__call__"

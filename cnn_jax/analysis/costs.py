@@ -111,7 +111,7 @@ class Table(Sequence):
 
     @property
     def traced(self) -> bool:
-        """Whether some multiply-accumulates were counted in the traced program."""
+        """True if some multiply-accumulates were counted in the traced program."""
         return any(row.traced for row in self.rows)
 
     @property

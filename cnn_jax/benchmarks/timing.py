@@ -63,7 +63,7 @@ class Timing:
 
     @property
     def steady(self) -> bool:
-        """Whether the times vary little, as on a machine without other programs."""
+        """True if the times vary little, as on a machine without other programs."""
         return self.percentile_ms(90) < 1.5 * self.percentile_ms(10)
 
 

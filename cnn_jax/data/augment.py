@@ -34,7 +34,7 @@ class Augment:
 
     @property
     def changes(self) -> bool:
-        """Whether there are any augmentations."""
+        """True if there are any augmentations."""
         return bool(self.steps)
 
     def __call__(

@@ -119,7 +119,7 @@ class _Placed(NamedTuple):
 
     @property
     def undecided(self) -> bool:
-        """Whether the sizes of the files leave open whether the mask is upright."""
+        """True if the sizes of the files leave open whether the mask is upright."""
         picture, mask = self
         turned = picture.orientation > 1 and mask.orientation == 1
         return turned and picture.upright == picture.stored

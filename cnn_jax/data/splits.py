@@ -88,7 +88,7 @@ class Streamed(AnySplit, Protocol):
 
     @property
     def random_crop(self) -> bool:
-        """Whether `examples` uses the random generators in training."""
+        """True if `examples` uses the random generators in training."""
 
     @property
     def clips_per_video(self) -> int | None:

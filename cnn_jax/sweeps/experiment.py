@@ -65,7 +65,7 @@ class Run:
 
     @property
     def is_source(self) -> bool:
-        """Whether the other runs start from the weights of this run."""
+        """True if the other runs start from the weights of this run."""
         return self.arm == SOURCE
 
 

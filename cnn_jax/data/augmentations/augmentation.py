@@ -38,7 +38,7 @@ class Augmentation:
 
     @property
     def on(self) -> bool:
-        """Whether the augmentation changes images with its current settings."""
+        """True if the augmentation changes images with its current settings."""
         return True
 
     def key(self, example: Key[Array, ""]) -> Key[Array, ""]:
