@@ -107,3 +107,15 @@ def logits_of(made, step, pixels):
     return made.network.model.apply(
         made.states[step].ema, jnp.asarray(x, jnp.float32), train=False
     )
+
+
+def flipped(path, seed, count):
+    """The file with one bit flipped, `count` times, at places all over it."""
+    whole = path.read_bytes()
+    places = np.random.default_rng(seed).integers(0, 8 * len(whole), count)
+    for place in places:
+        damaged = bytearray(whole)
+        damaged[place // 8] ^= 1 << place % 8
+        path.write_bytes(damaged)
+        yield
+    path.write_bytes(whole)

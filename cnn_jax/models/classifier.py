@@ -300,28 +300,10 @@ class Classifier(Network, kw_only=True):
                 width=self.head_width,
                 rates=self.aspp_rates,
             )
-        if self.head == "gap":
-            x = layers.GlobalAvgPool(name="pool")(x)
-        elif self.head == "pyramid":
-            levels = self.pyramid_levels or (4, 2, 1)
-            x = layers.SpatialPyramidPool(levels, name="pyramid")(x)
-        else:
-            grid = self.head_grid or self.default_head_grid
-            if grid is not None:
-                x = layers.AdaptiveAvgPool(grid, name="pool")(x)
-            x = layers.Flatten(name="flatten")(x)
+        x = self._vectors(x)
         if self.head == "embedding":
-            x = layers.Dense(
-                self.embedding_features or 512,
-                use_bias=False,
-                kernel_init=head_init,
-                name="embedding",
-            )(drop_last(x.astype(jnp.float32)))
-            # Without it, positive feature maps would make all cosines positive.
-            norm = layers.batch_norm(train, sync=self.sync_batch_norm, use_scale=False)
-            x = norm(name="embedding_norm")(x)
-            cosine = layers.CosineDense(self.num_classes, name="head")(x)
-            return {"embedding": x, "cosine": cosine}
+            x = drop_last(x.astype(jnp.float32))
+            return self._embedded(x, train, head_init)
         if "head_width" in HEADS[self.head]:
             width = self.head_width
             if width is None:
@@ -336,6 +318,32 @@ class Classifier(Network, kw_only=True):
         return layers.Dense(self.num_classes, kernel_init=head_init, name="head")(
             x.astype(jnp.float32)
         )
+
+    def _vectors(self, x: Maps) -> Array:
+        """Returns one vector per image from the last feature map, [batch, features]."""
+        if self.head == "gap":
+            return layers.GlobalAvgPool(name="pool")(x)
+        if self.head == "pyramid":
+            levels = self.pyramid_levels or (4, 2, 1)
+            return layers.SpatialPyramidPool(levels, name="pyramid")(x)
+        grid = self.head_grid or self.default_head_grid
+        if grid is not None:
+            x = layers.AdaptiveAvgPool(grid, name="pool")(x)
+        return layers.Flatten(name="flatten")(x)
+
+    def _embedded(self, x: Array, train: bool, head_init: Any) -> dict[str, Array]:
+        """Returns the embedding of each image, and its cosine with each class."""
+        x = layers.Dense(
+            self.embedding_features or 512,
+            use_bias=False,
+            kernel_init=head_init,
+            name="embedding",
+        )(x)
+        # Without it, positive feature maps would make all cosines positive.
+        norm = layers.batch_norm(train, sync=self.sync_batch_norm, use_scale=False)
+        x = norm(name="embedding_norm")(x)
+        cosine = layers.CosineDense(self.num_classes, name="head")(x)
+        return {"embedding": x, "cosine": cosine}
 
     def head_conv(self, train: bool) -> Callable[..., nn.Module]:
         """Returns a partial that makes a head's convolution, with norm and ReLU."""

@@ -6,7 +6,6 @@ import sys
 from collections import namedtuple
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from cnn_jax.core import imports
@@ -15,19 +14,7 @@ from cnn_jax.core.records import Damaged
 from cnn_jax.data import digit_scenes
 from cnn_jax.runs import config_json, dataset_facts, run_folder
 from cnn_jax.training.config import as_dict, hash_of, identity
-
-
-def flipped(path, seed, count):
-    """The file with one bit flipped, `count` times, at places all over it."""
-    whole = path.read_bytes()
-    places = np.random.default_rng(seed).integers(0, 8 * len(whole), count)
-    for place in places:
-        damaged = bytearray(whole)
-        damaged[place // 8] ^= 1 << place % 8
-        path.write_bytes(damaged)
-        yield
-    path.write_bytes(whole)
-
+from tests.made import flipped
 
 WRONG = {
     "nested": "[" * 100_000,

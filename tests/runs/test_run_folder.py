@@ -7,7 +7,6 @@ import socket
 from collections import namedtuple
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from cnn_jax.core import records
@@ -16,6 +15,7 @@ from cnn_jax.core.records import Damaged
 from cnn_jax.runs import config_json, run_folder
 from cnn_jax.runs.resolve import resolve
 from cnn_jax.training.config import as_dict
+from tests.made import flipped
 
 
 def test_classes_that_differ_in_their_normal_form_are_the_same_data(
@@ -108,18 +108,6 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
 
 
 # ---------------------------------------------------------------------- damage
-
-
-def flipped(path, seed, count):
-    """The file with one bit flipped, `count` times, at places all over it."""
-    whole = path.read_bytes()
-    places = np.random.default_rng(seed).integers(0, 8 * len(whole), count)
-    for place in places:
-        damaged = bytearray(whole)
-        damaged[place // 8] ^= 1 << place % 8
-        path.write_bytes(damaged)
-        yield
-    path.write_bytes(whole)
 
 
 def test_no_flipped_bit_of_results_json_is_believed(folder):
