@@ -12,7 +12,7 @@ from cnn_jax.core.paths import Place
 from cnn_jax.core.ranges import Cells, Channels, Count, Fraction, Share, Side
 from cnn_jax.data import clip_files, images
 from cnn_jax.data.dataset import Dataset, assemble
-from cnn_jax.data.folder import labeled
+from cnn_jax.data.folder import TEST_SPLIT, Layout, labeled
 from cnn_jax.data.source import Files, Source, StandIn
 from cnn_jax.data.splits import Encoded, Records, Shape
 from cnn_jax.data.subset import ALL, Subset
@@ -31,6 +31,7 @@ def load(
     clips_per_video: Count = 1,
     crop_area: Share = images.CROP_AREA[0],
     test_fraction: Fraction = 0.2,
+    test_split: tuple[str, ...] = TEST_SPLIT,
 ) -> Dataset:
     """Returns clips of the videos in `dir/<class>/*`, or `dir/<split>/<class>/*`.
 
@@ -39,10 +40,10 @@ def load(
     files.
 
     A training clip starts at a random frame. All its frames are cropped to one random
-    box, as in `images.random_resized_crop`. Test clips are evenly spaced in their
-    video, and all frames are cropped to the centered box of `images.fit`. A video that
-    is too short for a clip repeats its last frame. Videos are decoded anew for every
-    clip, by `data.workers` processes.
+    box, as in `images.random_resized_crop`. Clips of the other splits are evenly
+    spaced in their video, and all frames are cropped to the centered box of
+    `images.fit`. A video that is too short for a clip repeats its last frame. Videos
+    are decoded anew for every clip, by `data.workers` processes.
 
     Args:
       subset: how many videos are used.
@@ -51,25 +52,33 @@ def load(
       channels: 3 for RGB, 1 for gray.
       frames: the number of frames in a clip.
       frame_step: the number of video frames from one frame of a clip to the next.
-      clips_per_video: the number of clips of each video in the test split. The possible
+      clips_per_video: the number of clips of each video in evaluation. The possible
         start frames are divided into this number of equal ranges, and each clip starts
         in the middle of its range.
       crop_area: the smallest share of a frame's area that a random training box covers;
-        1: training uses the centered boxes of testing. A smaller box is enlarged more,
-        and this enlarges the motion in the clip too.
+        1: training uses the centered boxes of evaluation. A smaller box is enlarged
+        more, and this enlarges the motion in the clip too.
       test_fraction: the share of the videos of every class that is for testing, between
         0 and 1; ignored if there is a test split.
+      test_split: see `folder.load`.
 
     Raises:
       UserError: see `folder.load`; also if a video cannot be read, during training.
     """
     images.check_shape(min(images.sides(image_size)), channels)
-    classes, *files = labeled(dir, test_fraction, clip_files.CLIPS)
+    layout = Layout(subset, test_fraction, test_split)
+    classes, parts = labeled(dir, layout, clip_files.CLIPS)
     shape = (frames, *images.sides(image_size), channels)
-    videos = subset.of(*(Clips(each, shape, frame_step=frame_step) for each in files))
+    videos = subset.of(
+        {role: Clips(f, shape, frame_step=frame_step) for role, f in parts.items()}
+    )
+    train = replace(videos.pop("train"), crop_area=crop_area, random_crop=True)
+    evaluated = {
+        role: replace(split, clips_per_video=clips_per_video)
+        for role, split in videos.items()
+    }
     return assemble(
-        replace(videos["train"], crop_area=crop_area, random_crop=True),
-        replace(videos["test"], clips_per_video=clips_per_video),
+        {"train": train, **evaluated},
         classes=classes,
         in_memory=False,
         random_crop=crop_area < 1,

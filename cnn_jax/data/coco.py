@@ -36,17 +36,21 @@ def load(
         differs from the size in its annotation.
     """
     root = existing(dir)
-    train, test = (
-        annotations.coco(root / "annotations" / f"instances_{s}.json", root / s)
-        for s in (train_split, test_split)
-    )
-    if train.classes != test.classes:
-        raise UserError(
-            f"the splits '{train_split}' and '{test_split}' of {dir} have different "
-            "classes."
-        )
-    check_apart(train.paths, test.paths, named_twice=train_split == test_split)
-    return objects.with_boxes(train, test, image_size, channels, stored)
+    named = {"train": train_split, "test": test_split}
+    if val := stored.own(None):
+        named["val"] = val
+    parts = {
+        role: annotations.coco(root / "annotations" / f"instances_{s}.json", root / s)
+        for role, s in named.items()
+    }
+    for role, part in parts.items():
+        if part.classes != parts["train"].classes:
+            raise UserError(
+                f"the splits '{train_split}' and '{named[role]}' of {dir} have "
+                "different classes."
+            )
+    check_apart({role: part.paths for role, part in parts.items()}, named)
+    return objects.with_boxes(parts, image_size, channels, stored)
 
 
 SOURCE = Source("coco", load, takes=Stored, stand_in=objects.SCENES)

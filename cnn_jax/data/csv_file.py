@@ -2,8 +2,9 @@
 
 import csv
 import io
+import itertools
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,11 +15,10 @@ from cnn_jax.core.ranges import Channels, Fraction, Side
 from cnn_jax.data import fields, folder, walk
 from cnn_jax.data.dataset import Dataset, assemble
 from cnn_jax.data.images import check_shape
+from cnn_jax.data.roles import Roles
 from cnn_jax.data.source import DIGITS, Source
 from cnn_jax.data.splits import Records
 from cnn_jax.data.subset import STORED, Stored
-
-TRAIN = "train"
 
 
 class Row(NamedTuple):
@@ -28,12 +28,14 @@ class Row(NamedTuple):
       path: the path of the picture.
       label: the name of the picture's class.
       split: the name of the picture's split; empty if the table has no split column.
+      group: the name of the picture's group; empty if the table has no group column.
       where: the table and the line of the row, for errors.
     """
 
     path: str
     label: str
     split: str
+    group: str
     where: str
 
 
@@ -44,9 +46,11 @@ def load(
     path_column: str = "path",
     label_column: str = "label",
     split_column: str = "",
+    group_column: str = "",
     image_size: Side = 64,
     channels: Channels = 3,
     test_fraction: Fraction = 0.2,
+    test_split: tuple[str, ...] = folder.TEST_SPLIT,
 ) -> Dataset:
     """Returns the pictures in a CSV table, for classification.
 
@@ -59,13 +63,17 @@ def load(
         folder.
       label_column: the column with the classes of the pictures. Classes are sorted as
         in `folder.load`.
-      split_column: the column with the split of each picture, "train" or "test" (or
-        "val", "validation", "valid"). Empty: the share `test_fraction` of every class
-        is for testing; the choice depends only on the file names.
+      split_column: the column with the split of each picture, "train", "val" (or
+        "validation", "valid") or "test". Empty: the share `test_fraction` of every
+        class is for testing; the choice depends only on the file names.
+      group_column: the column with the group of each picture, such as a person or a
+        patient. No group is in two splits. Empty: each picture is a group.
       image_size: pixels on a side; pictures are scaled and cropped to a square.
       channels: 3 for RGB, 1 for gray.
       test_fraction: the share of every class that is for testing, between 0 and 1;
         ignored if there is a split column.
+      test_split: the names that the test split may have in the split column; the first
+        name that occurs is used.
 
     Raises:
       UserError: a picture is missing or listed twice, a field is empty, a split is
@@ -73,22 +81,28 @@ def load(
         the table cannot be read, lacks a column, or has fewer than two classes.
     """
     check_shape(image_size, channels)
-    rows = read(file, path_column, label_column, split_column)
+    rows = read(file, path_column, label_column, split_column, group_column)
     classes = folder.sort_classes({row.label for row in rows})
     if len(classes) < 2:
         raise UserError(
             f"{file} has only one class, '{classes[0]}'; there must be at least two."
         )
     if split_column:
-        train, test = _by_column(file, rows)
+        parts = _by_column(file, rows, stored, test_split)
     else:
-        found = [(row.label, row.path) for row in rows]
-        train, test = folder.divided(found, test_fraction)
+        parts = _divided(rows, test_fraction)
     shape = (image_size, image_size, channels)
+    splits = {
+        role: Records(folder.files([(r.label, r.path) for r in part], classes), shape)
+        for role, part in parts.items()
+    }
+    groups = None
+    if group_column:
+        _check_groups(parts)
+        groups = [row.group for row in (*parts["train"], *parts.get("val", ()))]
     return assemble(
-        *(Records(folder.files(part, classes), shape) for part in (train, test)),
+        stored.of(splits, groups),
         classes=classes,
-        subset=stored,
         in_memory=stored.in_memory,
         random_crop=True,
     )
@@ -97,7 +111,9 @@ def load(
 SOURCE = Source("csv", load, takes=Stored, stand_in=DIGITS, perturbed=True)
 
 
-def read(file: str, path: str, label: str, split: str) -> list[Row]:
+def read(
+    file: str, path: str, label: str, split: str = "", group: str = ""
+) -> list[Row]:
     """Returns the rows of a table.
 
     Args:
@@ -105,6 +121,7 @@ def read(file: str, path: str, label: str, split: str) -> list[Row]:
       path: the name of the column with the paths of the pictures.
       label: the name of the column with the classes.
       split: the name of the column with the splits; empty if there is none.
+      group: the name of the column with the groups; empty if there is none.
 
     Raises:
       UserError: see `load`.
@@ -112,6 +129,7 @@ def read(file: str, path: str, label: str, split: str) -> list[Row]:
     if not file:
         raise UserError("data.file is not set: set it to the CSV file of the pictures.")
     columns = {"path_column": path, "label_column": label, "split_column": split}
+    columns["group_column"] = group
     known: dict[tuple[int, int], str] = {}
     rows = []
     for line, values in _lines(file, {k: v for k, v in columns.items() if v}):
@@ -128,7 +146,8 @@ def read(file: str, path: str, label: str, split: str) -> list[Row]:
                 f"{where}: {names.text(picture)} is the same file as in {first}: "
                 "remove one of the lines."
             )
-        rows.append(Row(picture, values[label], values.get(split, ""), where))
+        split_name, group_name = values.get(split, ""), values.get(group, "")
+        rows.append(Row(picture, values[label], split_name, group_name, where))
     if not rows:
         raise UserError(f"{file} lists no pictures.")
     return rows
@@ -169,34 +188,81 @@ def _lines(file: str, columns: dict[str, str]) -> list[tuple[int, dict[str, str]
     return found
 
 
-def _by_column(file: str, rows: Sequence[Row]) -> tuple[folder.Labeled, folder.Labeled]:
-    """Returns the training pictures and the test pictures, according to their splits.
+def _by_column(
+    file: str, rows: Sequence[Row], roles: Roles, test_split: Sequence[str]
+) -> dict[str, list[Row]]:
+    """Returns the pictures of each role, according to the split column.
 
     Args:
       file: the path of the table, for errors.
       rows: the rows of the table, with the names of the splits.
+      roles: the config keys that choose the validation split.
+      test_split: see `load`.
     """
+    known = {folder.TRAIN, *test_split, *folder.VAL_NAMES, *folder.TEST_SPLIT}
+    known.add(roles.named() or folder.TRAIN)
     for row in rows:
-        if row.split not in (TRAIN, *folder.TEST_NAMES):
+        if row.split not in known:
             raise UserError(
                 f"{row.where}: the split is {fields.shown(row.split)}; it must be "
-                f"'{TRAIN}' or '{folder.TEST_NAMES[0]}'."
+                f"'{folder.TRAIN}', '{folder.VAL_NAMES[0]}' or '{test_split[0]}'."
             )
     given = {row.split for row in rows}
-    tested = next((name for name in folder.TEST_NAMES if name in given), None)
-    if tested is None or TRAIN not in given:
+    tested = next((name for name in test_split if name in given), None)
+    if tested is None or folder.TRAIN not in given:
+        there = " and ".join(f"'{name}'" for name in sorted(given))
         raise UserError(
-            f"{file}: all pictures are in the split '{min(given)}'; there must be "
-            f"some to train on ('{TRAIN}') and some to test on."
+            f"{file}: its split column has {there}; there must be pictures to train "
+            f"on ('{folder.TRAIN}') and to test on (config.data.test_split, "
+            f"'{test_split[0]}')."
         )
-    trained = {row.label for row in rows if row.split == TRAIN}
-    for row in rows:
-        if row.split == tested and row.label not in trained:
+    trained = {row.label for row in rows if row.split == folder.TRAIN}
+    default = [n for n in folder.VAL_NAMES if n in given and n != tested]
+    val = roles.own(default[0] if default else None)
+    named = {"train": folder.TRAIN, "test": tested} | ({"val": val} if val else {})
+    parts = {
+        role: [row for row in rows if row.split == name] for role, name in named.items()
+    }
+    if not parts.get("val", True):
+        raise UserError(f"config.data.val='{val}': no picture of {file} is in it.")
+    for row in itertools.chain(*parts.values()):
+        if row.label not in trained:
             raise UserError(
                 f"{row.where}: class '{row.label}' has no pictures to train on."
             )
-    train, test = (
-        [(row.label, row.path) for row in rows if row.split == name]
-        for name in (TRAIN, tested)
-    )
-    return train, test
+    return parts
+
+
+def _divided(rows: Sequence[Row], test_fraction: float) -> dict[str, list[Row]]:
+    """Returns the pictures for training and for testing.
+
+    If the rows have groups, whole groups are for testing. Otherwise pictures of each
+    class are.
+    """
+    if rows[0].group:
+        groups = sorted({row.group for row in rows}, key=lambda g: (names.digest(g), g))
+        chosen = set(groups[: max(1, round(len(groups) * test_fraction))])
+        if len(chosen) == len(groups):
+            raise UserError(
+                "all pictures are in one group, so none is left to test on."
+            )
+        return {
+            "train": [row for row in rows if row.group not in chosen],
+            "test": [row for row in rows if row.group in chosen],
+        }
+    by_path = {row.path: row for row in rows}
+    found = [(row.label, row.path) for row in rows]
+    parts = zip(("train", "test"), folder.divided(found, test_fraction), strict=True)
+    return {role: [by_path[path] for _, path in part] for role, part in parts}
+
+
+def _check_groups(parts: Mapping[str, Sequence[Row]]) -> None:
+    """Raises `UserError` if a group is in two splits."""
+    for first, second in itertools.combinations(parts, 2):
+        ours = {row.group for row in parts[first]}
+        for row in parts[second]:
+            if row.group in ours:
+                raise UserError(
+                    f"{row.where}: group '{row.group}' is in the {first} and in the "
+                    f"{second} split; put all its pictures into one split."
+                )

@@ -13,7 +13,6 @@ from cnn_jax.core import fit, memory, names
 from cnn_jax.data import array_checks, labels
 from cnn_jax.data.labels.kind import LabelKind
 from cnn_jax.data.splits import Arrays, Records, Shape, Split
-from cnn_jax.data.subset import ALL, Subset
 
 MEMORY_LIMIT = 2 * 2**30  # bytes; sets up to this size are held in memory
 EVAL_CROP = 224 / 256  # share of the shorter side; training takes random crops
@@ -26,10 +25,10 @@ IMAGENET_STD = {1: (0.226,), 3: (0.229, 0.224, 0.225)}
 
 @dataclass(frozen=True)
 class Dataset:
-    """A data set with a training split and a test split.
+    """A data set with a training split, a test split and, often, a validation split.
 
     Attributes:
-      splits: the splits, by their names "train" and "test".
+      splits: the splits, by their names "train", "val" and "test"; see `roles`.
       classes: the names of the classes; a label is an index into this tuple.
       image_shape: (height, width, channels) of the images in a batch, (frames, height,
         width, channels) of clips, or (depth, height, width, channels) of volumes.
@@ -39,8 +38,8 @@ class Dataset:
         `images.fit`).
       label_shape: the shape of one label; () for one class per image.
       label_kind: the name of the label kind; see `labels`.
-      unseen: the names of the classes that only the test split has. Their labels follow
-        the labels of `classes`.
+      unseen: the names of the classes that the training split does not have. Their
+        labels follow the labels of `classes`.
       mirrorable: whether a mirrored image keeps its label.
       gives: facts about the data set, in addition to the facts in `facts.part`.
         `core.fit` compares facts with the requirements of the model and the task.
@@ -72,26 +71,23 @@ class Dataset:
 
 
 def assemble(
-    train: Split,
-    test: Split,
+    splits: Mapping[str, Split],
     *,
     classes: Sequence[str],
     unseen: Sequence[str] = (),
-    subset: Subset = ALL,
     in_memory: bool | None = None,
     random_crop: bool = False,
     label_kind: str = "class",
     mirrorable: bool = True,
 ) -> Dataset:
-    """Returns a data set from its two splits, reduced to a subset of the examples.
+    """Returns a data set from its splits.
 
     The images are held in memory if `in_memory` says so.
 
     Args:
-      train, test: the two whole splits.
+      splits: the splits, by their names "train", "val" and "test"; see `Roles.of`.
       classes: the names of the classes; a label is an index into this sequence.
-      unseen: the names of further classes, which only the test split may have.
-      subset: how many examples are kept, and which ones.
+      unseen: the names of further classes, which the training split does not have.
       in_memory: whether the decoded images are held in memory; None: if they need less
         than 2 GiB.
       random_crop: if the images stay on the disk, training takes random resized crops,
@@ -103,35 +99,34 @@ def assemble(
       UserError: an example has no valid label, or arrays have a wrong type or shape
         (see `array_checks.check`).
     """
-    kind = labels.find(label_kind)
-    for role, split in {"train": train, "test": test}.items():
+    kind, first = labels.find(label_kind), splits["train"]
+    for role, split in splits.items():
         if isinstance(split, Arrays):
             array_checks.check(f"the {role} split", split, kind)
-    splits: Mapping[str, Split] = subset.of(train, test)
-    image_shape = train.image_shape
     if in_memory is None:
-        size = sum(len(split) for split in splits.values()) * np.prod(image_shape)
+        size = sum(len(split) for split in splits.values()) * np.prod(first.image_shape)
         in_memory = bool(size < MEMORY_LIMIT)
     if in_memory:
         arrays = {role: into_memory(split) for role, split in splits.items()}
-        counts = {"train": len(classes), "test": len(classes) + len(unseen)}
         for role, split in arrays.items():
-            kind.check_range(split.labels, counts[role], role)
+            further = unseen if role != "train" else ()
+            kind.check_range(split.labels, len(classes) + len(further), role)
         mean, std = channel_statistics(arrays["train"].images)
         splits = arrays
     else:
         if random_crop:
             splits = {role: _cropped(split) for role, split in splits.items()}
-        mean, std = IMAGENET_MEAN[image_shape[-1]], IMAGENET_STD[image_shape[-1]]
+        channels = first.image_shape[-1]
+        mean, std = IMAGENET_MEAN[channels], IMAGENET_STD[channels]
     crop = EVAL_CROP if random_crop and not in_memory else 1.0
     return Dataset(
         splits=splits,
         classes=tuple(map(names.text, classes)),
-        image_shape=image_shape,
+        image_shape=first.image_shape,
         mean=mean,
         std=std,
         crop=crop,
-        label_shape=train.label_shape,
+        label_shape=first.label_shape,
         label_kind=label_kind,
         unseen=tuple(map(names.text, unseen)),
         mirrorable=mirrorable,

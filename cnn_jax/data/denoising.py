@@ -7,16 +7,16 @@ from typing import Annotated
 import numpy as np
 
 from cnn_jax.core.paths import Place
-from cnn_jax.core.ranges import Channels, Count, Examples, Range, Side
+from cnn_jax.core.ranges import Channels, Count, Range, Side
 from cnn_jax.data import digits, images, restoration
 from cnn_jax.data.dataset import Dataset
-from cnn_jax.data.restoration import Picture
+from cnn_jax.data.restoration import ALL, First, Picture
 from cnn_jax.data.source import Source
 from cnn_jax.data.splits import Patches
-from cnn_jax.data.subset import FEW
 
 
 def load(
+    subset: First = ALL,
     *,
     dir: Place = "",
     test_dir: Place = "",
@@ -24,8 +24,6 @@ def load(
     channels: Channels = 1,
     image_size: Side = 40,
     patches: Count = 16,
-    train_examples: Examples | None = None,
-    test_examples: Examples | None = None,
 ) -> Dataset:
     """Returns pictures with Gaussian noise, and the clean pictures as labels.
 
@@ -33,8 +31,7 @@ def load(
     epoch. In evaluation, the noise of a picture is always the same.
 
     Args:
-      dir, test_dir, channels, patches, train_examples, test_examples: see
-        `super_resolution.load`.
+      subset, dir, test_dir, channels, patches: see `super_resolution.load`.
       noise: the standard deviation of the noise, in gray levels (0 to 255).
       image_size: the side of the training patches in pixels.
 
@@ -44,24 +41,25 @@ def load(
     images.check_shape(image_size, channels)
     if not dir:
         image_size, patches = digits.SIDE, 1
-    train, test = restoration.pictures(
-        dir, test_dir, channels, train_examples, test_examples
-    )
+    parts = restoration.pictures(dir, test_dir, channels, subset)
 
     def noisy(**given) -> NoisyPatches:
         return NoisyPatches(**given, noise=noise)
 
-    split = restoration.patches([(p, p) for p in train], image_size, patches, noisy)
-    return restoration.dataset(
-        split,
-        [
-            (add_noise(picture, noise, np.random.default_rng([number])), picture)
-            for number, picture in enumerate(test)
-        ],
+    split = restoration.patches(
+        [(p, p) for p in parts.pop("train")], image_size, patches, noisy
     )
+    evaluated = {
+        role: [
+            (add_noise(picture, noise, np.random.default_rng([number])), picture)
+            for number, picture in enumerate(part)
+        ]
+        for role, part in parts.items()
+    }
+    return restoration.dataset(split, evaluated)
 
 
-SOURCE = Source("denoising", load, cheap=FEW, embedded=digits.SIDE)
+SOURCE = Source("denoising", load, takes=First, embedded=digits.SIDE)
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,13 @@ from cnn_jax.data import digits, images
 from cnn_jax.data.dataset import Dataset, assemble, check_memory
 from cnn_jax.data.labels.boxes import BOXES, padded
 from cnn_jax.data.labels.pixels import PIXELS
+from cnn_jax.data.roles import WHOLE, Roles
 from cnn_jax.data.source import Source
-from cnn_jax.data.splits import Arrays
+from cnn_jax.data.splits import Arrays, Split
 from cnn_jax.data.subset import FEW
 
 CLASSES = ("background", *map(str, range(10)))
-SPLITS = {"train": 0, "test": 1}
+SPLITS = {"train": 0, "test": 1, "val": 2}
 
 LABELED = (PIXELS.name, BOXES.name)
 
@@ -50,6 +51,7 @@ class Placed(NamedTuple):
 
 
 def load(
+    roles: Roles = WHOLE,
     *,
     image_size: Annotated[int, Range(least=2 * SMALLEST, most=2**16)] = 48,
     channels: Channels = 1,
@@ -60,7 +62,7 @@ def load(
 ) -> Dataset:
     """Returns scenes of handwritten digits.
 
-    The digits of the training scenes do not occur in the test scenes. Digits are
+    The digits in the scenes of one split do not occur in another split. Digits are
     resampled bilinearly to random sizes, and their squares do not overlap. The
     background is a gradient between random gray levels, and the digits are lighter than
     the background. Weak noise is added to the whole image.
@@ -70,6 +72,7 @@ def load(
     class of a stroke depends on the whole digit.
 
     Args:
+      roles: which scenes are for validation.
       image_size: pixels on a side; digits are scaled with the image.
       channels: 1, or 3 for three copies of the gray channel.
       train_examples, test_examples: the number of scenes. A smaller number gives the
@@ -87,10 +90,9 @@ def load(
     images.check_shape(image_size, channels)
     shape = (image_size, image_size, channels)
     check_memory(train_examples + test_examples, shape)
-    splits = []
-    for count, (role, pool) in zip(
-        (train_examples, test_examples), digits.pools().items(), strict=True
-    ):
+    splits: dict[str, Split] = {}
+    parts = digits.scenes(roles, train_examples, test_examples)
+    for role, (pool, count) in parts.items():
         scenes = np.empty((count, *shape), np.uint8)
         targets = []
         for index in range(count):
@@ -98,16 +100,16 @@ def load(
             scene = _scene(rng, image_size, pool, most_digits)
             scenes[index] = scene.gray[..., None]
             targets.append(scene.pixels if labels == PIXELS.name else scene.boxes)
-        splits.append(Arrays(scenes, np.stack(targets)))
+        splits[role] = Arrays(scenes, np.stack(targets))
     return assemble(
-        *splits,
+        splits,
         classes=CLASSES if labels == PIXELS.name else CLASSES[1:],
         in_memory=True,
         label_kind=labels,
     )
 
 
-SOURCE = Source("digit_scenes", load, cheap=FEW, embedded=48)
+SOURCE = Source("digit_scenes", load, takes=Roles, cheap=FEW, embedded=48)
 
 
 class Scene(NamedTuple):

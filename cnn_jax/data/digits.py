@@ -13,6 +13,7 @@ from cnn_jax.core.errors import UserError
 from cnn_jax.core.ranges import Channels, Index, Side
 from cnn_jax.data import images
 from cnn_jax.data.dataset import Dataset, assemble, check_memory
+from cnn_jax.data.roles import Roles
 from cnn_jax.data.source import Source
 from cnn_jax.data.splits import Arrays
 from cnn_jax.data.subset import ALL, Subset
@@ -74,10 +75,8 @@ def load(
         for pool in parts.values()
     )
     return assemble(
-        train,
-        test,
+        subset.of({"train": train, "test": test}),
         classes=[str(digit) for digit in classes],
-        subset=subset,
         in_memory=True,
     )
 
@@ -94,6 +93,28 @@ def pools() -> dict[str, Pool]:
     gray = np.rint(values * (255 / 16)).astype(np.uint8)
     parts = zip(("train", "test"), _split(labels), strict=True)
     return {role: Pool(gray[part], labels[part]) for role, part in parts}
+
+
+def scenes(roles: Roles, train: int, test: int) -> dict[str, tuple[Pool, int]]:
+    """Returns the digits of each split, and the number of scenes to make of them.
+
+    The digits in the scenes of one split do not occur in another split.
+
+    Args:
+      roles: the config keys that choose the validation split.
+      train, test: the number of training scenes (and validation scenes, if there are
+        any), and of test scenes.
+    """
+    stored = pools()
+    pool = stored["train"]
+    kept, chosen = roles.divide(train)
+    of_train, of_val = roles.scaled(train, len(pool.labels)).divide(
+        len(pool.labels), pool.labels
+    )
+    parts = {"train": (Pool(*(values[of_train] for values in pool)), len(kept))}
+    if len(chosen):
+        parts["val"] = Pool(*(values[of_val] for values in pool)), len(chosen)
+    return parts | {"test": (stored["test"], test)}
 
 
 def _only(pool: Pool, classes: tuple[int, ...]) -> Pool:

@@ -32,7 +32,8 @@ def part(name: str, dataset: Dataset) -> Part:
             f"deviation {_short(dataset.std)}",
         ),
     }
-    for split, use in {"train": "training", "test": "test"}.items():
+    uses = {"train": "training", "val": "validation", "test": "test"}
+    for split, use in uses.items():
         if split in dataset.splits:
             count = len(dataset.splits[split])
             gives[f"{use} examples"] = Fact(count, f"has {count:,} {use} examples")

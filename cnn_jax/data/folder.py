@@ -1,10 +1,12 @@
 """The user's own pictures, in one folder per class."""
 
+import itertools
 import warnings
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,12 +16,14 @@ from cnn_jax.core.paths import Place
 from cnn_jax.core.ranges import Channels, Fraction, Side
 from cnn_jax.data.dataset import Dataset, assemble
 from cnn_jax.data.images import check_shape
+from cnn_jax.data.roles import Roles
 from cnn_jax.data.source import DIGITS, Source
 from cnn_jax.data.splits import Encoded, Records
 from cnn_jax.data.subset import STORED, Stored
 from cnn_jax.data.walk import PICTURES, Kind, folders, in_both, once
 
-TEST_NAMES = ("test", "val", "validation", "valid")  # the first existing name is used
+# The names of the folders of splits, in lower case; the first existing one is used.
+TRAIN, TEST_SPLIT, VAL_NAMES = "train", ("test",), ("val", "validation", "valid")
 
 Labeled = list[tuple[str, str]]  # (class, path of a picture)
 # (class, path of a picture), by the picture's identity on the disk
@@ -33,15 +37,16 @@ def load(
     image_size: Side = 64,
     channels: Channels = 3,
     test_fraction: Fraction = 0.2,
+    test_split: tuple[str, ...] = TEST_SPLIT,
 ) -> Dataset:
     """Returns the pictures in `dir/<class>/*`, or `dir/<split>/<class>/*`, to classify.
 
-    Splits are the folders `train` and `test` (or `val`, `validation`, `valid`). Without
-    such folders, the share `test_fraction` of every class is for testing. Which
-    pictures these are depends only on the file names. Classes are sorted by name, or by
-    value if all class names are numbers. Hidden files, files that are not pictures, and
-    folders inside class folders are ignored. A file counts once, even if several links
-    lead to it.
+    Splits are the folders `train`, `val` (or `validation`, `valid`) and `test`. If
+    there are no split folders, or only `train`, the share `test_fraction` of every
+    class is for testing. Which pictures these are depends only on the file names.
+    Classes are sorted by name, or by value if all class names are numbers. Hidden
+    files, files that are not pictures, and folders inside class folders are ignored. A
+    file counts once, even if several links lead to it.
 
     Args:
       stored: how many pictures are used, and whether they are held in memory.
@@ -50,20 +55,21 @@ def load(
       channels: 3 for RGB, 1 for gray.
       test_fraction: the share of every class that is for testing, between 0 and 1;
         ignored if there is a test split.
+      test_split: the names that the folder of the test split may have; the first
+        existing folder is used.
 
     Raises:
       UserError: the folder is missing or has no such pictures, a file is in two classes
-        or in both splits, a link is broken, or a picture cannot be read. Unless
-        pictures are held in memory, unreadable pictures are found during training.
+        or in two splits, a link is broken, there is a folder `val` but no folder
+        `test`, or a picture cannot be read. Unless pictures are held in memory,
+        unreadable pictures are found during training.
     """
     check_shape(image_size, channels)
-    classes, train, test = labeled(dir, test_fraction)
+    classes, parts = labeled(dir, Layout(stored, test_fraction, test_split))
     shape = (image_size, image_size, channels)
     return assemble(
-        Records(train, shape),
-        Records(test, shape),
+        stored.of({role: Records(found, shape) for role, found in parts.items()}),
         classes=classes,
-        subset=stored,
         in_memory=stored.in_memory,
         random_crop=True,
     )
@@ -72,66 +78,122 @@ def load(
 SOURCE = Source("folder", load, takes=Stored, stand_in=DIGITS, perturbed=True)
 
 
+class Layout(NamedTuple):
+    """Where the splits of a folder are.
+
+    Attributes:
+      roles: the config keys that choose the validation split.
+      test_fraction, test_split: see `load`.
+    """
+
+    roles: Roles
+    test_fraction: float = 0.2
+    test_split: Sequence[str] = TEST_SPLIT
+
+
 def labeled(
-    dir: str, test_fraction: float, kind: Kind = PICTURES
-) -> tuple[list[str], "Files", "Files"]:
-    """Returns the class names in a folder, and readers of the training and test files.
+    dir: str, layout: Layout, kind: Kind = PICTURES
+) -> tuple[list[str], dict[str, "Files"]]:
+    """Returns the class names in a folder, and a reader of the files of each split.
 
     Args:
       dir: the folder, with the layout that `load` describes.
-      test_fraction: see `load`.
+      layout: where the splits are.
       kind: the kind of files or folders to find.
 
     Raises:
       UserError: see `load`.
     """
-    split = partial(divided, test_fraction=test_fraction, kind=kind)
-    train, test = find(dir, split, kind)
-    classes = sort_classes({name for name, _ in train})
-    for name, path in test:
+    divide = partial(divided, test_fraction=layout.test_fraction, kind=kind)
+    parts = find(dir, divide, layout, kind)
+    classes = sort_classes({name for name, _ in parts[TRAIN]})
+    for name, path in itertools.chain(*parts.values()):
         if name not in classes:
             raise UserError(
                 f"class '{name}' ({Path(path).parent}) has no {kind.name} to train on."
             )
-    return classes, files(train, classes), files(test, classes)
+    return classes, {role: files(found, classes) for role, found in parts.items()}
 
 
 def find(
     dir: str,
-    split: Callable[[Labeled], tuple[Labeled, Labeled]],
+    divide: Callable[[Labeled], tuple[Labeled, Labeled]],
+    layout: Layout,
     kind: Kind = PICTURES,
-) -> tuple[Labeled, Labeled]:
-    """Returns the training files and the test files in a folder, with their classes.
+) -> dict[str, Labeled]:
+    """Returns the files of each split in a folder, with their classes.
 
-    If two folders of one class spell the class name differently, the test files get the
+    If two folders of one class spell the class name differently, the files get the
     spelling of the training split.
 
     Args:
       dir: the folder, with the layout that `load` describes.
-      split: a function that divides the files into training and test files; it is
-        called unless both splits have a folder.
+      divide: a function that divides the files into training and test files; it is
+        called if the test split has no folder.
+      layout: where the splits are.
       kind: the kind of files or folders to find.
 
     Returns:
-      Two lists of (class, path).
+      A list of (class, path) for each of "train", "test" and, if there is one, "val".
     """
     root = existing(dir, holds=kind.name)
     named = {path.name.lower(): path for path in folders(root)}
-    inner = folders(named["train"]) if "train" in named else []
+    inner = folders(named[TRAIN]) if TRAIN in named else []
     if all(map(kind.is_one, inner)):  # then a folder "train" is a class
-        return split(list(_in_classes(root, kind).values()))
-    train = _in_classes(named["train"], kind)
-    tested = next((named[name] for name in TEST_NAMES if name in named), None)
-    if not tested:
-        return split(list(train.values()))
-    warn_unread([named["train"], tested])
-    test = _in_classes(tested, kind, allow_empty=True)
-    for both in train.keys() & test.keys():
-        raise in_both(train[both][1], test[both][1])
-    spelled = {names.key(name): name for name, _ in train.values()}
-    return list(train.values()), [
-        (spelled.get(names.key(name), name), path) for name, path in test.values()
-    ]
+        return dict(
+            zip(
+                (TRAIN, "test"),
+                divide(list(_in_classes(root, kind).values())),
+                strict=True,
+            )
+        )
+    places = _places(root, named, layout)
+    warn_unread(list(places.values()))
+    found = {
+        role: _in_classes(folder, kind, allow_empty=role != TRAIN)
+        for role, folder in places.items()
+    }
+    for (first, ours), (second, theirs) in itertools.combinations(found.items(), 2):
+        for both in ours.keys() & theirs.keys():
+            raise in_both(ours[both][1], theirs[both][1], first, second)
+    spelled = {names.key(name): name for name, _ in found[TRAIN].values()}
+    parts = {
+        role: [
+            (spelled.get(names.key(name), name), path) for name, path in each.values()
+        ]
+        for role, each in found.items()
+    }
+    if "test" not in parts:
+        parts[TRAIN], parts["test"] = divide(parts[TRAIN])
+    return parts
+
+
+def _places(root: Path, named: Mapping[str, Path], layout: Layout) -> dict[str, Path]:
+    """Returns the folder of each split.
+
+    Args:
+      root: the folder that contains the folders of the splits.
+      named: the folders in `root`, by their names in lower case.
+      layout: where the splits are.
+    """
+    places = {TRAIN: named[TRAIN]}
+    tested = [name for name in layout.test_split if name.lower() in named]
+    rest = [name for name in VAL_NAMES if name in named and name not in tested[:1]]
+    if tested:
+        places["test"] = named[tested[0].lower()]
+    elif layout.test_split and rest:
+        raise UserError(
+            f"{root} has the folders {TRAIN} and {rest[0]}, and no folder "
+            f"{layout.test_split[0]}: set config.data.test_split={rest[0]} to test on "
+            f"{rest[0]}, or config.data.test_split='()' to test on a part of {TRAIN}."
+        )
+    if val := layout.roles.own(rest[0] if rest else None):
+        if val.lower() not in named:
+            raise UserError(
+                f"config.data.val='{val}': {root} has no folder with this name."
+            )
+        places["val"] = named[val.lower()]
+    return places
 
 
 def warn_unread(splits: Sequence[Path]) -> None:
@@ -144,9 +206,12 @@ def warn_unread(splits: Sequence[Path]) -> None:
     """
     for place in dict.fromkeys(folder.parent for folder in splits):
         for path in folders(place):
-            if path.name.lower() in ("train", *TEST_NAMES) and path not in splits:
+            if (
+                path.name.lower() in (TRAIN, *TEST_SPLIT, *VAL_NAMES)
+                and path not in splits
+            ):
                 read = " and ".join(dict.fromkeys(map(str, splits)))
-                text = f"{path} is not read; training and test read {read}."
+                text = f"{path} is not read; the splits are read from {read}."
                 warnings.warn(DataWarning(text), stacklevel=2)
 
 
@@ -297,6 +362,10 @@ class Files:
 
     def labels(self) -> np.ndarray:
         return self.targets
+
+    def joined(self, other: "Files") -> "Files":
+        targets = np.concatenate([self.targets, other.targets])
+        return Files([*self.paths, *other.paths], targets)
 
     def read(self, indices: Sequence[int]) -> Iterator[Encoded]:
         for i in indices:

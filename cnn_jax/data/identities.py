@@ -4,7 +4,8 @@ The people in the test split are not in the training split.
 """
 
 import hashlib
-from collections.abc import Iterable
+import itertools
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Annotated
 
@@ -15,8 +16,16 @@ from cnn_jax.core.paths import Place
 from cnn_jax.core.ranges import Channels, Fraction, Range, Side
 from cnn_jax.data import digits
 from cnn_jax.data.dataset import Dataset, assemble
-from cnn_jax.data.folder import Labeled, files, find, sort_classes
+from cnn_jax.data.folder import (
+    TEST_SPLIT,
+    Labeled,
+    Layout,
+    files,
+    find,
+    sort_classes,
+)
 from cnn_jax.data.images import check_shape, sides
+from cnn_jax.data.roles import Roles
 from cnn_jax.data.source import Source
 from cnn_jax.data.splits import Arrays, Records
 from cnn_jax.data.subset import STORED, Stored, Subset
@@ -29,6 +38,7 @@ def load(
     image_size: tuple[Side, ...] = (64,),
     channels: Channels = 3,
     test_identities: Annotated[int, Range(least=2)] | Fraction = 0.25,
+    test_split: tuple[str, ...] = TEST_SPLIT,
 ) -> Dataset:
     """Returns the pictures in `dir/<identity>/*`, or in `dir/<split>/<identity>/*`.
 
@@ -36,9 +46,10 @@ def load(
     `dir`, the data are the handwritten digits, and the digits 0 to 9 are ten
     identities.
 
-    No identity is in both splits. `Dataset.classes` are the training identities, and
-    `Dataset.unseen` are the test identities. The labels of the test identities follow
-    the labels of the training identities. Splits are folders as in `folder.load`.
+    No identity is in two splits. `Dataset.classes` are the training identities, and
+    `Dataset.unseen` are the validation identities, then the test identities. Their
+    labels follow the labels of the training identities. Splits are folders as in
+    `folder.load`.
     Without such folders, a hash of the names chooses the test identities. If
     `test_identities` is a number of identities, a new identity moves at most one other
     identity to another split. Pictures are not cropped at random in training, because
@@ -51,33 +62,39 @@ def load(
         ratio are cropped at both ends of their longer side.
       test_identities: the number of test identities, or their share of all identities
         if the value is below 1. Ignored if there is a test split.
+      test_split: see `folder.load`.
 
     Raises:
       UserError: see `folder.load`; also if there are fewer than two training
-        identities, if an identity is in both splits, or if the test split has fewer
-        than two identities or no identity with two pictures.
+        identities, if an identity is in two splits, or if the validation or the test
+        split has fewer than two identities or no identity with two pictures.
     """
     size = sides(image_size)
     check_shape(min(size), channels)
     if not dir:
         return _digits(size, channels, test_identities, stored)
-    train, test = find(dir, partial(split, test_identities=test_identities))
-    classes, unseen = (
-        sort_classes({name for name, _ in pictures}) for pictures in (train, test)
-    )
-    if both := set(classes) & set(unseen):
-        raise UserError(
-            f"'{min(both)}' is in the training and in the test split of {dir}; no "
-            "identity may be in both."
-        )
+    divide = partial(split, test_identities=test_identities)
+    parts = find(dir, divide, Layout(stored, test_split=test_split))
+    parts = _validated(parts, stored)
+    names = {
+        role: sort_classes({name for name, _ in found}) for role, found in parts.items()
+    }
+    for first, second in itertools.combinations(names, 2):
+        if both := set(names[first]) & set(names[second]):
+            raise UserError(
+                f"'{min(both)}' is in the {first} and in the {second} split of {dir}; "
+                "no identity may be in two splits."
+            )
+    classes, unseen = names.pop("train"), list(itertools.chain(*names.values()))
     shape = (*size, channels)
-    names = [*classes, *unseen]
+    splits = {
+        role: Records(files(found, [*classes, *unseen]), shape)
+        for role, found in parts.items()
+    }
     dataset = assemble(
-        Records(files(train, names), shape),
-        Records(files(test, names), shape),
+        stored.settled().of(splits),
         classes=classes,
         unseen=unseen,
-        subset=stored,
         in_memory=stored.in_memory,
     )
     return comparable(dataset, dir)
@@ -87,28 +104,48 @@ SOURCE = Source("identities", load, takes=Stored, embedded=digits.SIDE)
 
 
 def comparable(dataset: Dataset, dir: str) -> Dataset:
-    """Returns the data set unchanged, after a check that test pictures can be compared.
+    """Returns the data set unchanged, after a check that pictures can be compared.
 
     Args:
       dir: the name of the data in errors.
 
     Raises:
-      UserError: no two test pictures show the same identity, or all test pictures do.
+      UserError: in the validation or the test split, no two pictures show the same
+        identity, or all pictures do.
     """
-    labels = dataset.splits["test"].known_labels()
-    assert labels is not None  # labels of folders and digits are known
-    _, counts = np.unique(labels, return_counts=True)
-    if counts.max() < 2:
-        raise UserError(
-            f"nobody in the test split of {dir} has two pictures, so there are no "
-            "pictures of one identity to compare."
-        )
-    if len(counts) < 2:
-        raise UserError(
-            f"the test split of {dir} has pictures of only one identity, so there are "
-            "no different identities to compare."
-        )
+    for role in dataset.splits.keys() - {"train"}:
+        labels = dataset.splits[role].known_labels()
+        assert labels is not None  # labels of folders and digits are known
+        _, counts = np.unique(labels, return_counts=True)
+        if counts.max() < 2:
+            raise UserError(
+                f"nobody in the {role} split of {dir} has two pictures, so there are "
+                "no pictures of one identity to compare."
+            )
+        if len(counts) < 2:
+            raise UserError(
+                f"the {role} split of {dir} has pictures of only one identity, so "
+                "there are no different identities to compare."
+            )
     return dataset
+
+
+def _validated(parts: dict[str, Labeled], roles: Roles) -> dict[str, Labeled]:
+    """Returns the pictures of each role, after moving identities to validation.
+
+    Args:
+      parts: the pictures of "train" and "test" and, if the data set has a validation
+        split, of "val".
+      roles: the config keys that choose the validation split.
+    """
+    if "val" in parts and roles.fold is None:
+        return parts
+    pool = parts["train"] + parts.get("val", [])
+    kept, chosen = roles.divide(len(pool), groups=[name for name, _ in pool])
+    parts["train"] = [pool[i] for i in kept]
+    if len(chosen):
+        parts["val"] = [pool[i] for i in chosen]
+    return parts
 
 
 def _digits(
@@ -130,15 +167,30 @@ def _digits(
     labels = np.concatenate([split.labels for split in splits])
     names = [str(digit) for digit in range(10)]
     unseen = sorted(tested(names, test_identities))
-    order = [*sorted(set(names) - set(unseen)), *unseen]
+    kept = sorted(set(names) - set(unseen))
+    (rest,) = np.nonzero(np.isin(labels, [int(name) for name in kept]))
+    _, chosen = subset.divide(len(rest), groups=labels[rest].tolist())
+    validating = sorted({names[label] for label in labels[rest[chosen]]})
+    kept = sorted(set(kept) - set(validating))
+    if len(kept) < 2:
+        raise UserError(
+            f"config.data.val={subset.val} leaves fewer than two identities to train "
+            "on: set it lower."
+        )
+    order = [*kept, *validating, *unseen]
     labels = np.array([order.index(name) for name in names], np.int32)[labels]
-    known = labels < len(order) - len(unseen)
+
+    def part(names: Sequence[str]) -> Arrays:
+        own = np.isin(labels, [order.index(name) for name in names])
+        return Arrays(pictures[own], labels[own])
+
+    parts = {"train": part(kept), "test": part(unseen)}
+    if validating:
+        parts["val"] = part(validating)
     dataset = assemble(
-        Arrays(pictures[known], labels[known]),
-        Arrays(pictures[~known], labels[~known]),
-        classes=order[: -len(unseen)],
-        unseen=unseen,
-        subset=subset,
+        subset.settled().of(parts),
+        classes=kept,
+        unseen=order[len(kept) :],
         in_memory=True,
     )
     return comparable(dataset, "the digits")

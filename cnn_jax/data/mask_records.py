@@ -49,6 +49,9 @@ class MaskFiles:
     def __len__(self) -> int:
         return len(self.pairs)
 
+    def joined(self, other: "MaskFiles") -> "MaskFiles":
+        return replace(self, pairs=self.pairs + other.pairs)
+
     def compared(self) -> int:
         """Returns the number of examples whose sizes `aligned` compares."""
         return len(self)

@@ -1,6 +1,6 @@
 """The user's pictures with masks: a class label for every pixel."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from cnn_jax.core.paths import Place
 from cnn_jax.core.ranges import Channels, Level, Side
 from cnn_jax.data import images, mask_records
 from cnn_jax.data.dataset import Dataset, assemble
-from cnn_jax.data.folder import existing, warn_unread
+from cnn_jax.data.folder import VAL_NAMES, existing, warn_unread
 from cnn_jax.data.labels.pixels import IGNORED, PIXELS
 from cnn_jax.data.mask_records import MaskFiles, MaskRecords, Pair
 from cnn_jax.data.source import Source, StandIn
@@ -63,22 +63,31 @@ def load(
     """
     images.check_shape(min(images.sides(image_size)), channels)
     root = existing(dir)
-    named = [split.split("+") for split in (train_split, test_split)]
-    splits = [_pairs(root, each, mask_folder) for each in named]
-    check_apart(
-        *([picture for picture, _ in pairs] for pairs in splits),
-        named_twice=not set(named[0]).isdisjoint(named[1]),
+    named = {"train": train_split, "test": test_split}
+    used = "+".join(named.values()).split("+")
+    default = next(
+        (n for n in VAL_NAMES if n not in used and (root / n).is_dir()), None
     )
-    warn_unread([root / name for each in named for name in each])
-    classes = classes or tuple(map(str, _occurring(splits[0], known_values(ignored))))
+    if val := stored.own(default):
+        named["val"] = val
+    pairs = {
+        role: _pairs(root, split.split("+"), mask_folder)
+        for role, split in named.items()
+    }
+    check_apart({role: [p for p, _ in each] for role, each in pairs.items()}, named)
+    warn_unread([root / name for each in named.values() for name in each.split("+")])
+    known = known_values(ignored)
+    classes = classes or tuple(map(str, _occurring(pairs["train"], known)))
     table = class_table(classes, ignored)
     shape = (*images.sides(image_size), channels)
-    train, test = (MaskRecords(MaskFiles(tuple(p), table), shape) for p in splits)
+    splits = {
+        role: MaskRecords(MaskFiles(tuple(each), table), shape)
+        for role, each in pairs.items()
+    }
     return with_masks(
-        train,
-        test,
+        splits,
+        stored,
         classes=classes,
-        subset=stored,
         in_memory=stored.in_memory,
     )
 
@@ -86,19 +95,23 @@ def load(
 SOURCE = Source("masks", load, takes=Stored, stand_in=StandIn("digit_scenes"))
 
 
-def with_masks(train: MaskRecords, test: MaskRecords, **options: Any) -> Dataset:
-    """Returns the data set of two splits with masks.
+def with_masks(
+    splits: Mapping[str, MaskRecords], stored: Stored, **options: Any
+) -> Dataset:
+    """Returns the data set of splits with masks.
 
     Args:
-      train, test: the two whole splits.
+      splits: the whole splits, by their roles.
+      stored: how many pictures are used, and which ones validate.
       options: further arguments of `assemble`.
 
     Raises:
       UserError: see `assemble` and `mask_records.aligned`; also if there are fewer than
         two classes, or if the training masks are in memory and have only one class.
     """
-    splits = mask_records.aligned((train, test))
-    dataset = assemble(*splits, label_kind=PIXELS.name, **options)
+    aligned = mask_records.aligned(list(splits.values()))
+    roles = stored.of(dict(zip(splits, aligned, strict=True)))
+    dataset = assemble(roles, label_kind=PIXELS.name, **options)
     kept = dataset.splits["train"]
     found = np.unique(kept.labels) if isinstance(kept, Arrays) else range(2)
     if len(dataset.classes) < 2 or sum(value != IGNORED for value in found) < 2:

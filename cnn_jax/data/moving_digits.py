@@ -15,8 +15,9 @@ from cnn_jax.core.ranges import Channels, Examples, Range
 from cnn_jax.data import clips as user_clips
 from cnn_jax.data import digits, images
 from cnn_jax.data.dataset import Dataset, assemble, check_memory
+from cnn_jax.data.roles import WHOLE, Roles
 from cnn_jax.data.source import Source
-from cnn_jax.data.splits import Arrays
+from cnn_jax.data.splits import Arrays, Split
 from cnn_jax.data.subset import FEW
 
 # Rows and columns of one step.
@@ -30,7 +31,7 @@ DIRECTIONS = {
     "up": (-1, 0),
     "up right": (-1, 1),
 }
-SPLITS = {"train": 0, "test": 1}
+SPLITS = {"train": 0, "test": 1, "val": 2}
 SPEEDS = {"slow": 1, "fast": 2}  # pixels per frame
 # The motion of each label: the rows and columns that the digit moves per frame.
 MOTIONS = {
@@ -46,6 +47,7 @@ LEAST_SIZE = 16
 
 
 def load(
+    roles: Roles = WHOLE,
     *,
     image_size: Annotated[int, Range(least=LEAST_SIZE, most=2**16)] = 32,
     frames: Annotated[int, Range(least=2, most=1024)] = 8,
@@ -55,10 +57,11 @@ def load(
 ) -> Dataset:
     """Returns clips of moving digits, uint8 [frames, image_size, image_size, channels].
 
-    The classes are the 16 `MOTIONS`. The digits of the training clips do not occur in
-    the test clips. Each clip depends only on its split and its index.
+    The classes are the 16 `MOTIONS`. The digits in the clips of one split do not
+    occur in another split. Each clip depends only on its split and its index.
 
     Args:
+      roles: which clips are for validation.
       image_size: pixels on a side of each frame; the digit is scaled with the frame.
       frames: the number of frames of each clip.
       channels: 1, or 3 for three copies of the gray channel.
@@ -68,22 +71,23 @@ def load(
     images.check_shape(image_size, channels)
     shape = (frames, image_size, image_size, channels)
     check_memory(train_examples + test_examples, shape)
-    splits = []
-    for count, (role, pool) in zip(
-        (train_examples, test_examples), digits.pools().items(), strict=True
-    ):
+    splits: dict[str, Split] = {}
+    parts = digits.scenes(roles, train_examples, test_examples)
+    for role, (pool, count) in parts.items():
         clips = np.empty((count, *shape), np.uint8)
         labels = np.empty(count, np.int32)
         for index in range(count):
             rng = np.random.default_rng([SPLITS[role], index])
             gray, labels[index] = _clip(rng, frames, image_size, pool)
             clips[index] = gray[..., None]
-        splits.append(Arrays(clips, labels))
+        splits[role] = Arrays(clips, labels)
     # A mirrored clip shows another motion.
-    return assemble(*splits, classes=tuple(MOTIONS), in_memory=True, mirrorable=False)
+    return assemble(splits, classes=tuple(MOTIONS), in_memory=True, mirrorable=False)
 
 
-SOURCE = Source("moving_digits", load, cheap=FEW, embedded=32, files=user_clips.FILES)
+SOURCE = Source(
+    "moving_digits", load, takes=Roles, cheap=FEW, embedded=32, files=user_clips.FILES
+)
 
 
 def _clip(

@@ -40,6 +40,13 @@ class BoxFiles:
     def labels(self) -> None:
         return None
 
+    def joined(self, other: "BoxFiles") -> "BoxFiles":
+        return BoxFiles(
+            self.paths + other.paths,
+            np.concatenate([self.sizes, other.sizes]),
+            self.boxes + other.boxes,
+        )
+
     def read(self, indices: Sequence[int]) -> Iterable[Encoded]:
         for i in indices:
             path = self.paths[i]
@@ -95,8 +102,7 @@ def _turned(size: np.ndarray) -> tuple[int, int]:
 
 
 def with_boxes(
-    train: Annotations,
-    test: Annotations,
+    parts: Mapping[str, Annotations],
     image_size: tuple[int, ...],
     channels: int,
     stored: Stored,
@@ -106,7 +112,7 @@ def with_boxes(
     Pictures and their boxes are stretched to `image_size`.
 
     Args:
-      train, test: the paths and the boxes of the pictures in the two splits.
+      parts: the paths and the boxes of the pictures in each split, by role.
       image_size: a side in pixels, or (height, width).
       channels: 3 for RGB, 1 for gray.
       stored: how many pictures are used, and whether they are held in memory.
@@ -117,21 +123,20 @@ def with_boxes(
     """
     images.check_shape(min(images.sides(image_size)), channels)
     shape = (*images.sides(image_size), channels)
-    most = max(len(rows) for known in (train, test) for rows in known.boxes)
-    splits = (
-        BoxRecords(
+    most = max(len(rows) for known in parts.values() for rows in known.boxes)
+    splits = {
+        role: BoxRecords(
             BoxFiles(known.paths, known.sizes, tuple(known.labels())),
             shape,
             most=max(most, 1),
         )
-        for known in (train, test)
-    )
-    kept = stored.of(*splits)
+        for role, known in parts.items()
+    }
+    kept = stored.of(splits)
     _check_boxes(kept)
     dataset = assemble(
-        kept["train"],
-        kept["test"],
-        classes=train.classes,
+        kept,
+        classes=parts["train"].classes,
         in_memory=stored.in_memory,
         label_kind=BOXES.name,
     )
@@ -145,7 +150,7 @@ def _check_boxes(splits: Mapping[str, BoxRecords]) -> None:
     """Raises `UserError` if no picture of a split has a box that the evaluation counts.
 
     Args:
-      splits: the splits by their names, "train" and "test".
+      splits: the splits by their roles.
     """
     for role, split in splits.items():
         if not any((split.reader.boxes[i][:, 0] >= 0).any() for i in split.kept()):

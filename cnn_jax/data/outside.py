@@ -8,8 +8,10 @@ from typing import Any
 
 from cnn_jax.core import imports
 from cnn_jax.core.errors import UserError
+from cnn_jax.core.keys import keywords
 from cnn_jax.data import array_checks
 from cnn_jax.data.dataset import Dataset
+from cnn_jax.data.roles import ROLES, Roles
 from cnn_jax.data.source import Source
 from cnn_jax.data.splits import Arrays
 
@@ -40,7 +42,17 @@ def source(name: str, found: Any) -> Source:
         check(name, dataset)
         return dataset
 
-    return replace(made, loader=checked)
+    taken = keywords(made.loader).keys() & keywords(Roles).keys()
+    if made.takes or taken:  # the user's code chooses the validation split
+        return replace(made, loader=checked)
+
+    @functools.wraps(made.loader)
+    def divided(roles: Roles, *args: Any, **options: Any) -> Dataset:
+        dataset = checked(*args, **options)
+        own = {role: dataset.splits[role] for role in ROLES & dataset.splits.keys()}
+        return replace(dataset, splits={**dataset.splits, **roles.of(own)})
+
+    return replace(made, loader=divided, takes=Roles)
 
 
 def _returns_data(found: Any) -> bool:

@@ -26,7 +26,7 @@ def load(
     content = styles.existing(file, "file") if file else styles.embedded(styles.PAGODA)
     of = styles.existing(style, "style") if style else styles.embedded(styles.TISSUE)
     split = into_memory(styles.Pairs((content,), (of,), images.sides(image_size)))
-    return styles.dataset(split, split)
+    return styles.dataset({"train": split, "test": split})
 
 
 SOURCE = Source("picture_and_style", load, embedded=256)

@@ -4,12 +4,12 @@ from pathlib import Path
 
 from cnn_jax.core.errors import UserError
 from cnn_jax.core.paths import Place
-from cnn_jax.core.ranges import Count, Examples, Side
+from cnn_jax.core.ranges import Count, Side
 from cnn_jax.data import images, restoration
 from cnn_jax.data import styles as pairs
 from cnn_jax.data.dataset import Dataset
+from cnn_jax.data.restoration import ALL, First
 from cnn_jax.data.source import Source
-from cnn_jax.data.subset import FEW
 from cnn_jax.data.walk import below
 
 PHOTOS = (
@@ -23,20 +23,20 @@ PHOTOS = (
 
 
 def load(
+    subset: First = ALL,
     *,
     dir: Place = "",
     test_dir: Place = "",
     styles: Place = "",
     image_size: tuple[Side, ...] = (256,),
     crops: Count = 1,
-    train_examples: Examples | None = None,
-    test_examples: Examples | None = None,
 ) -> Dataset:
     """Returns random crops of content pictures, each paired with a style picture.
 
     `styles.Pairs` describes the pairs.
 
     Args:
+      subset: how many content pictures are used, and which ones are for validation.
       dir: a folder of content pictures; empty: six photographs.
       test_dir: a folder of content pictures to test on; empty: every tenth picture of
         `dir`.
@@ -44,8 +44,6 @@ def load(
         of tissue.
       image_size: the size of all pictures, a side in pixels or (height, width).
       crops: the number of crops of each content picture in an epoch.
-      train_examples, test_examples: the number of pictures that are used, counted from
-        the first one; None: all pictures.
 
     Raises:
       UserError: a folder has no pictures, or a style picture is missing.
@@ -59,19 +57,17 @@ def load(
             [Path(pairs.embedded(name)) for name in PHOTOS],
             [Path(pairs.embedded(pairs.PAGODA))],
         )
-    counts = train_examples, test_examples
-    contents = [
-        tuple(str(path) for path in part[:count])
-        for part, count in zip(parts, counts, strict=True)
-    ]
     size, known = images.sides(image_size), _styles(styles)
-    return pairs.dataset(
-        pairs.Pairs(contents[0], known, size, each=crops),
-        pairs.Pairs(contents[1], known, size),
-    )
+    splits = {
+        role: pairs.Pairs(
+            tuple(map(str, part)), known, size, each=crops if role == "train" else 1
+        )
+        for role, part in subset.parts(*parts).items()
+    }
+    return pairs.dataset(splits)
 
 
-SOURCE = Source("pictures_and_styles", load, cheap=FEW, embedded=256)
+SOURCE = Source("pictures_and_styles", load, takes=First, embedded=256)
 
 
 def _styles(place: str) -> tuple[str, ...]:

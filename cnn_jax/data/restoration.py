@@ -3,21 +3,57 @@
 The sources are `denoising` and `super_resolution`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
 from cnn_jax.core.errors import UserError
+from cnn_jax.core.ranges import Examples
 from cnn_jax.data import colors, digits, images
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.data.folder import existing
 from cnn_jax.data.labels.picture import PICTURE
+from cnn_jax.data.roles import Roles
 from cnn_jax.data.splits import Patches, Varied
+from cnn_jax.data.subset import FEW
 from cnn_jax.data.walk import below, check_apart
 
+T = TypeVar("T")
 Picture = np.ndarray  # uint8 [height, width, channels]
 TEST_SHARE = 10  # one in ten pictures is a test picture if there is no test_dir
+
+
+@dataclass(frozen=True, kw_only=True)
+class First(Roles):
+    """How many pictures of each split are used.
+
+    Attributes:
+      train_examples, test_examples: the number of pictures that are used, counted from
+        the first one; None: all pictures.
+    """
+
+    train_examples: Examples | None = None
+    test_examples: Examples | None = None
+
+    cheap: ClassVar[Mapping[str, Any]] = FEW
+
+    def parts(self, train: list[T], test: list[T]) -> dict[str, list[T]]:
+        """Returns the pictures of "train", "val" (if there is one) and "test".
+
+        Args:
+          train, test: all pictures.
+        """
+        kept, chosen = self.divide(len(train))
+        parts = {"train": [train[i] for i in kept][: self.train_examples]}
+        if len(chosen):
+            parts["val"] = [train[i] for i in chosen]
+        return parts | {"test": test[: self.test_examples]}
+
+
+ALL = First()
 
 
 def as_read(pixels: np.ndarray, channels: int) -> Picture:
@@ -38,35 +74,31 @@ def pictures(
     dir: str,
     test_dir: str,
     channels: int,
-    train_examples: int | None,
-    test_examples: int | None,
-) -> tuple[list[Picture], list[Picture]]:
-    """Returns the training pictures and the test pictures.
+    subset: First,
+) -> dict[str, list[Picture]]:
+    """Returns the pictures of each split.
 
     Args:
       dir: a folder of pictures; empty: the handwritten digits.
       test_dir: a folder of test pictures; empty: see `split`.
       channels: 1 for luma, 3 for RGB.
-      train_examples, test_examples: the number of pictures that are used, counted from
-        the first one; None: all pictures.
+      subset: how many pictures are used, and which ones are for validation.
 
     Raises:
       UserError: see `split`; also if `test_dir` is set without `dir`.
     """
     if not dir and test_dir:
         raise UserError("data.test_dir is set, and data.dir is not: set both.")
-    counts = train_examples, test_examples
     if dir:
-        train, test = (
-            [as_read(np.asarray(images.read_image(f)), channels) for f in part[:count]]
-            for part, count in zip(split(dir, test_dir), counts, strict=True)
-        )
-    else:
-        train, test = (
-            [gray[..., None].repeat(channels, -1) for gray in pool.images[:count]]
-            for pool, count in zip(digits.pools().values(), counts, strict=True)
-        )
-    return train, test
+        return {
+            role: [as_read(np.asarray(images.read_image(f)), channels) for f in part]
+            for role, part in subset.parts(*split(dir, test_dir)).items()
+        }
+    grays = [list(pool.images) for pool in digits.pools().values()]
+    return {
+        role: [gray[..., None].repeat(channels, -1) for gray in part]
+        for role, part in subset.parts(*grays).items()
+    }
 
 
 def split(dir: str, test_dir: str) -> tuple[list[Path], list[Path]]:
@@ -85,7 +117,8 @@ def split(dir: str, test_dir: str) -> tuple[list[Path], list[Path]]:
     files = _files(dir, "dir")
     if test_dir:
         tested = _files(test_dir, "test_dir")
-        check_apart(files, tested, named_twice=Path(dir) == Path(test_dir))
+        named = {"train": str(Path(dir)), "test": str(Path(test_dir))}
+        check_apart({"train": files, "test": tested}, named)
         return files, tested
     if len(files) < 2:
         raise UserError(
@@ -134,17 +167,21 @@ def patches(
     return make(images=small, labels=large, size=size, each=each)
 
 
-def dataset(train: Patches, test: Sequence[tuple[Picture, Picture]]) -> Dataset:
-    """Returns the data set of training patches and whole test pictures.
+def dataset(
+    train: Patches, evaluated: Mapping[str, Sequence[tuple[Picture, Picture]]]
+) -> Dataset:
+    """Returns the data set of training patches and whole pictures for evaluation.
 
     Args:
       train: the split of training patches.
-      test: pairs of an input picture and its target, for the test split.
+      evaluated: pairs of an input picture and its target, for each other split.
     """
     channels = train.image_shape[-1]
-    worse, pictures = zip(*test, strict=True)
+    whole = {
+        role: Varied(*zip(*pairs, strict=True)) for role, pairs in evaluated.items()
+    }
     return Dataset(
-        splits={"train": train, "test": Varied(worse, pictures)},
+        splits={"train": train, **whole},
         classes=(),
         image_shape=train.image_shape,
         mean=(0.0,) * channels,

@@ -12,8 +12,8 @@ from cnn_jax.core.keys import Key, keywords
 from cnn_jax.core.paths import is_place
 from cnn_jax.data import images, perturbations, walk
 from cnn_jax.data.dataset import Dataset
+from cnn_jax.data.roles import Roles
 from cnn_jax.data.splits import Shape
-from cnn_jax.data.subset import Subset
 
 
 class Files(NamedTuple):
@@ -78,7 +78,8 @@ class Source:
       loader: a function that returns the `Dataset`. Its first positional argument is
         the name of the data set, if the source is `named`. The next positional argument
         is an instance of `takes`, if `takes` is not None.
-      takes: a class of config keys that several sources share, `Subset` or `Stored`.
+      takes: a class of config keys that several sources share: `Roles`, `Subset` or
+        `Stored`.
       named: whether the source has several data sets, so a config must name one of
         them, as in `tfds:cifar10`.
       describer: a function that returns the `Description` of a data set without reading
@@ -100,7 +101,7 @@ class Source:
 
     name: str
     loader: Callable[..., Dataset]
-    takes: type[Subset] | None = None
+    takes: type[Roles] | None = None
     named: bool = False
     describer: Callable[..., Description] | None = None
     cheap: Mapping[str, Any] = field(default_factory=dict)

@@ -51,6 +51,9 @@ class Reader(Protocol):
         read all examples to know the labels.
         """
 
+    def joined(self: Same, other: Same) -> Same:
+        """Returns a reader of the examples of this reader, then of `other`."""
+
 
 @runtime_checkable
 class AnySplit(Protocol):
@@ -80,6 +83,9 @@ class AnySplit(Protocol):
         Args:
           indices: the indices of the examples that are kept.
         """
+
+    def joined(self: Same, other: Same) -> Same:
+        """Returns a split with the examples of this split, then of `other`."""
 
 
 @runtime_checkable
@@ -155,6 +161,12 @@ class Arrays:
         features = None if self.features is None else self.features[indices]
         return Arrays(self.images[indices], self.labels[indices], features)
 
+    def joined(self, other: "Arrays") -> "Arrays":
+        return Arrays(
+            np.concatenate([self.images, other.images]),
+            np.concatenate([self.labels, other.labels]),
+        )
+
 
 @dataclass(frozen=True)
 class Varied:
@@ -197,6 +209,9 @@ class Varied:
             tuple(self.images[i] for i in indices),
             tuple(self.labels[i] for i in indices),
         )
+
+    def joined(self, other: "Varied") -> "Varied":
+        return Varied(self.images + other.images, self.labels + other.labels)
 
     def examples(
         self,
@@ -264,6 +279,11 @@ class Patches:
             self,
             images=tuple(self.images[i] for i in kept),
             labels=tuple(self.labels[i] for i in kept),
+        )
+
+    def joined(self: "SomePatches", other: "SomePatches") -> "SomePatches":
+        return replace(
+            self, images=self.images + other.images, labels=self.labels + other.labels
         )
 
     def examples(
@@ -344,6 +364,10 @@ class Records:
         if self.indices is not None:
             indices = self.indices[indices]
         return replace(self, indices=indices)
+
+    def joined(self: "SomeRecords", other: "SomeRecords") -> "SomeRecords":
+        assert self.indices is None and other.indices is None  # whole splits
+        return replace(self, reader=self.reader.joined(other.reader))
 
     def example(self, index: int, rng: np.random.Generator | None) -> dict:
         """Returns {"image": uint8 [height, width, channels], "label": int}.

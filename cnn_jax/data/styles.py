@@ -4,7 +4,7 @@ The default pictures are photographs that scikit-image and scikit-learn contain,
 nothing is downloaded.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
@@ -72,6 +72,9 @@ class Pairs:
         kept = sorted({int(i) % len(self.contents) for i in indices})
         return replace(self, contents=tuple(self.contents[i] for i in kept))
 
+    def joined(self, other: "Pairs") -> "Pairs":
+        return replace(self, contents=self.contents + other.contents)
+
     def examples(
         self,
         indices: Sequence[int] | np.ndarray,
@@ -133,17 +136,17 @@ def embedded(name: str) -> str:
     raise UserError(f"neither scikit-image nor scikit-learn has {name}: set data.dir.")
 
 
-def dataset(train: Split, test: Split) -> Dataset:
-    """Returns the data set of two splits of picture pairs.
+def dataset(splits: Mapping[str, Split]) -> Dataset:
+    """Returns the data set of splits of picture pairs.
 
     Images are normalized with the statistics of ImageNet, as most pretrained weights
     expect. If the weights of a run state another normalization, the run uses the other
     normalization.
     """
     return Dataset(
-        splits={"train": train, "test": test},
+        splits=splits,
         classes=(),
-        image_shape=train.image_shape,
+        image_shape=splits["train"].image_shape,
         mean=IMAGENET_MEAN[3],
         std=IMAGENET_STD[3],
         label_kind=STYLE.name,

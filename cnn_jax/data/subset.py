@@ -1,22 +1,25 @@
 """Config keys that several data sources share: how many examples are used."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
 from cnn_jax.core.ranges import Examples, Seed, Share
+from cnn_jax.data.roles import UNDIVIDED, Roles, stratified
 from cnn_jax.data.splits import AnySplit
 
 SomeSplit = TypeVar("SomeSplit", bound=AnySplit)
 
-FEW = {"train_examples": 1, "test_examples": 1}
+FEW = {"train_examples": 1, "test_examples": 1, **UNDIVIDED}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Subset:
-    """How many examples of the two splits are used, and which ones.
+class Subset(Roles):
+    """How many examples of each split are used, and which ones.
+
+    The validation examples are taken first, so they do not depend on `train_examples`.
 
     Attributes:
       train_examples, test_examples: the number of examples that are used (2000), or the
@@ -33,18 +36,15 @@ class Subset:
 
     cheap: ClassVar[Mapping[str, Any]] = FEW
 
-    def of(self, train: SomeSplit, test: SomeSplit) -> dict[str, SomeSplit]:
-        """Returns both splits, reduced to the examples that are used.
-
-        The result is {"train": ..., "test": ...}; see `keep`.
-
-        Args:
-          train, test: the two whole splits.
-        """
-        return {
-            "train": keep(train, self.train_examples, self.subset_seed),
-            "test": keep(test, self.test_examples),
-        }
+    def of(
+        self,
+        splits: Mapping[str, SomeSplit],
+        groups: Sequence[Hashable] | None = None,
+    ) -> dict[str, SomeSplit]:
+        """Returns the splits of `Roles.of`, reduced to the examples that are used."""
+        parts = super().of(splits, groups)
+        kept = keep(parts["train"], self.train_examples, self.subset_seed)
+        return parts | {"train": kept, "test": keep(parts["test"], self.test_examples)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,9 +88,5 @@ def keep(split: SomeSplit, count: int | float | None, seed: int = 0) -> SomeSpli
     order = np.random.default_rng(seed).permutation(len(split))
     labels = split.known_labels()
     if labels is not None:
-        place = np.empty(len(order))
-        for label in np.unique(labels):
-            members = np.flatnonzero(labels[order] == label)
-            place[members] = (np.arange(len(members)) + 0.5) / len(members)
-        order = order[np.argsort(place, kind="stable")]
+        order = stratified(order, labels)
     return split.subset(order[:count])

@@ -54,8 +54,9 @@ def load(
     info = tfds_files.builder(path).info
     title = f"tfds:{name}"
     facts = _facts(info, title, image_size, classes)
-    train, test = (
-        mask_records.MaskRecords(
+    named = tfds_source.named(stored, train_split, test_split, info)
+    splits = {
+        role: mask_records.MaskRecords(
             PreparedMasks(
                 path=str(path),
                 title=title,
@@ -68,18 +69,17 @@ def load(
             ),
             facts.image_shape,
         )
-        for split in (train_split, test_split)
-    )
-    for split in (train, test):
+        for role, split in named.items()
+    }
+    for split in splits.values():
         tfds_source.check_split(split, info)
     in_memory = stored.in_memory
     if in_memory is None and None in info.features[facts.image_key].shape:
         in_memory = False
     return masks.with_masks(
-        train,
-        test,
+        splits,
+        stored,
         classes=facts.classes,
-        subset=stored,
         in_memory=in_memory,
     )
 

@@ -4,10 +4,10 @@
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -21,6 +21,9 @@ from cnn_jax.data.source import DIGITS, Description, Source, StandIn
 from cnn_jax.data.splits import Encoded, Records
 from cnn_jax.data.subset import STORED, Stored
 
+Same = TypeVar("Same", bound="Prepared")
+TEST, VAL = "test", "validation"  # names of splits in most sets of TFDS
+
 
 def load(
     name: str,
@@ -28,7 +31,7 @@ def load(
     *,
     data_dir: Place | None = None,
     train_split: str = "train",
-    test_split: str = "test",
+    test_split: str = TEST,
     image_size: Side | None = None,
 ) -> Dataset:
     """Returns the prepared set `name[/config][:version]`, for image classification.
@@ -59,8 +62,8 @@ def load(
     in_memory = stored.in_memory
     if in_memory is None and varies:
         in_memory = False
-    train, test = (
-        Records(
+    splits = {
+        role: Records(
             Prepared(
                 path=str(path),
                 title=title,
@@ -72,18 +75,32 @@ def load(
             ),
             shape,
         )
-        for split in (train_split, test_split)
-    )
-    for split in (train, test):
+        for role, split in named(stored, train_split, test_split, info).items()
+    }
+    for split in splits.values():
         check_split(split, info)
     return assemble(
-        train,
-        test,
+        stored.of(splits),
         classes=classes,
-        subset=stored,
         in_memory=in_memory,
         random_crop=image_size is not None,
     )
+
+
+def named(stored: Stored, train: str, test: str, info: Any) -> dict[str, str]:
+    """Returns the names of the splits to read, by their roles.
+
+    The set's own split "validation" becomes "val", unless it is read for another role.
+
+    Args:
+      stored: the config keys that choose the validation split.
+      train, test: the names of the splits for training and testing.
+      info: TFDS's description of the set.
+    """
+    read = f"{train} {test}"
+    default = VAL if VAL in info.splits and VAL not in read else None
+    val = stored.own(default)
+    return {"train": train, "test": test} | ({"val": val} if val else {})
 
 
 def describe(
@@ -281,6 +298,9 @@ class Prepared:
 
     def __len__(self) -> int:
         return len(self._source)
+
+    def joined(self: Same, other: Same) -> Same:
+        return replace(self, split=f"{self.split}+{other.split}")
 
     def labels(self) -> np.ndarray | None:
         if self.large:

@@ -12,6 +12,9 @@ from cnn_jax.data.source import Source
 from cnn_jax.data.subset import STORED, Stored
 from cnn_jax.data.walk import check_apart
 
+VAL = "val"
+APART = ("train", "test")  # splits that have no pictures of the split "val"
+
 
 def load(
     stored: Stored = STORED,
@@ -43,19 +46,31 @@ def load(
         is in both splits, a split has no boxes, or the size of a picture differs from
         the size in its annotation.
     """
-    found = annotations.pascal_voc(existing(dir), splits=(train_split, test_split))
+    root = existing(dir)
+    named = {"train": train_split, "test": test_split}
+    listed = (root / "ImageSets" / "Main" / f"{VAL}.txt").is_file()
+    if val := stored.own(
+        VAL if listed and (train_split, test_split) == APART else None
+    ):
+        named["val"] = val
+    found = annotations.pascal_voc(root, splits=tuple(named.values()))
     if set(found) == {"all"}:
-        train, test = _divided(found["all"], test_fraction)
+        if "val" in named:
+            raise UserError(
+                f"config.data.val='{val}' names a split, and {root} has no lists of "
+                "splits in ImageSets/Main: set it to a number of pictures or a share."
+            )
+        parts = _divided(found["all"], test_fraction)
     else:
-        train, test = found[train_split], found[test_split]
-    check_apart(train.paths, test.paths, named_twice=train_split == test_split)
-    return objects.with_boxes(train, test, image_size, channels, stored)
+        parts = {role: found[name] for role, name in named.items()}
+    check_apart({role: part.paths for role, part in parts.items()}, named)
+    return objects.with_boxes(parts, image_size, channels, stored)
 
 
 SOURCE = Source("voc", load, takes=Stored, stand_in=objects.SCENES)
 
 
-def _divided(known: Annotations, fraction: float) -> tuple[Annotations, Annotations]:
+def _divided(known: Annotations, fraction: float) -> dict[str, Annotations]:
     """Divides pictures into training and test pictures, by a hash of their names.
 
     Args:
@@ -82,4 +97,4 @@ def _divided(known: Annotations, fraction: float) -> tuple[Annotations, Annotati
         )
         for part in (sorted(order[:count]), sorted(order[count:]))
     )
-    return train, test
+    return {"train": train, "test": test}

@@ -20,7 +20,7 @@ from cnn_jax.core.paths import Place
 from cnn_jax.core.ranges import Fraction, Number, Side
 from cnn_jax.data import decoding, images
 from cnn_jax.data.dataset import Dataset, assemble
-from cnn_jax.data.folder import labeled
+from cnn_jax.data.folder import TEST_SPLIT, Layout, labeled
 from cnn_jax.data.source import Files, Source, StandIn
 from cnn_jax.data.splits import Encoded, Records, Shape
 from cnn_jax.data.subset import STORED, Stored
@@ -47,6 +47,7 @@ def load(
     image_size: tuple[Side, ...] = (32,),
     window: tuple[Number, ...] = (),
     test_fraction: Fraction = 0.2,
+    test_split: tuple[str, ...] = TEST_SPLIT,
 ) -> Dataset:
     """Returns gray volumes in `dir/<class>/*`, or `dir/<split>/<class>/*`, to classify.
 
@@ -63,7 +64,7 @@ def load(
       window: (low, high), the intensities that become black and white. Lower
         intensities become black too, and higher intensities become white. Empty: the
         percentiles 0.5 and 99.5 of each volume.
-      test_fraction: see `folder.load`.
+      test_fraction, test_split: see `folder.load`.
 
     Raises:
       UserError: see `folder.load`; also if `window` is not valid.
@@ -77,14 +78,10 @@ def load(
         raise UserError(
             f"data.window is {window}; it must be (low, high), the lower one first."
         )
-    classes, *files = labeled(dir, test_fraction, VOLUMES)
+    classes, parts = labeled(dir, Layout(stored, test_fraction, test_split), VOLUMES)
     shape = (*(image_size * 3)[:3], 1)
-    return assemble(
-        *(Volumes(each, shape, window=window) for each in files),
-        classes=classes,
-        subset=stored,
-        in_memory=stored.in_memory,
-    )
+    splits = {role: Volumes(f, shape, window=window) for role, f in parts.items()}
+    return assemble(stored.of(splits), classes=classes, in_memory=stored.in_memory)
 
 
 @dataclass(frozen=True)

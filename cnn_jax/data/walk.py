@@ -5,9 +5,17 @@ lead to it.
 """
 
 import importlib.util
+import itertools
 import os
 import warnings
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import (
+    Callable,
+    Hashable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -210,36 +218,44 @@ def finder() -> Callable[[Path], Path | None]:
 
 
 def check_apart(
-    train: Iterable[str | Path], test: Iterable[str | Path], *, named_twice: bool
+    paths: Mapping[str, Sequence[str | Path]], named: Mapping[str, str]
 ) -> None:
-    """Raises `UserError` if a file is in the training and in the test split.
+    """Raises `UserError` if a file is in two splits.
 
     Args:
-      train: the paths of the training files.
-      test: the paths of the test files.
-      named_twice: whether the config names the same folder or split for training and
-        for testing. Then both splits may have the same paths, and a warning is given.
+      paths: the paths of each split's files, by the role of the split.
+      named: the names of folders or lists that the config gives for each role, joined
+        with +. If a name occurs for two roles, both splits may have the same paths, and
+        a warning is given.
     """
-    known = {identity(path): Path(path) for path in train}
-    for path in map(Path, test):
-        same = known.get(identity(path))
-        if same is not None and not (named_twice and same == path):
-            raise in_both(same, path)
-    if named_twice:
-        text = "the test reads the training pictures: set other data to test on."
-        warnings.warn(DataWarning(text), stacklevel=2)
+    for first, second in itertools.combinations(paths, 2):
+        twice = {*named[first].split("+")} & {*named[second].split("+")}
+        known = {identity(path): Path(path) for path in paths[first]}
+        for path in map(Path, paths[second]):
+            same = known.get(identity(path))
+            if same is not None and not (twice and same == path):
+                raise in_both(same, path, first, second)
+        if twice:
+            text = (
+                f"the {second} split reads the pictures of the {first} split: set "
+                f"config.data.{second}_split to other pictures."
+            )
+            warnings.warn(DataWarning(text), stacklevel=2)
 
 
-def in_both(train: str | Path, test: str | Path) -> UserError:
-    """Returns the error for a file that is in the training and in the test split.
+def in_both(
+    one: str | Path, other: str | Path, first: str = "train", second: str = "test"
+) -> UserError:
+    """Returns the error for a file that is in two splits.
 
     Args:
-      train: the file's path in the training split.
-      test: the file's path in the test split.
+      one, other: the file's paths in the two splits.
+      first, second: the names of the splits.
     """
-    paths = f"{train} and {test} are the same file, which" if train != test else train
+    paths = f"{one} and {other} are the same file, which" if one != other else one
     return UserError(
-        f"{paths} is in the training and in the test split: remove it from one of them."
+        f"{paths} is in the {first} and in the {second} split: remove it from one of "
+        "them."
     )
 
 

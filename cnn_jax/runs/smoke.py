@@ -10,6 +10,7 @@ from cnn_jax.data import augmentations
 
 LARGEST = 96  # largest side of an image, in pixels
 EXAMPLES = {"train_examples": 40, "test_examples": 20}
+VAL_EXAMPLES, VAL_SHARE = 8, 0.2
 # Values that depend on the number of classes.
 OF_CLASSES = {"task.class_weights", "model.num_classes"}
 
@@ -42,6 +43,8 @@ def smoke(values: dict[str, Any], name: str | None = None) -> dict[str, Any]:
     keys = known.keys() - (used.places() if size else ())
     small = {"name": title, "batch_size": min(given.get("batch_size", 8), 8)}
     small |= {key: count for key, count in EXAMPLES.items() if key in keys}
+    if "val" in keys and "val" in given:
+        small["val"] = _small_val(given["val"])
     if name:
         replacing, _ = data.source(name)
         known, size = replacing.options(), replacing.embedded or size
@@ -72,6 +75,13 @@ def without(values: Mapping[str, Any], keys: set[str]) -> dict[str, Any]:
         else given
         for group, given in values.items()
     }
+
+
+def _small_val(val: Any) -> Any:
+    """Returns the validation examples of a smoke run, for the value of `data.val`."""
+    if isinstance(val, str):
+        return VAL_SHARE  # embedded data have no such split
+    return val if isinstance(val, float) or val is None else min(val, VAL_EXAMPLES)
 
 
 def _small(size: int | tuple[int, ...], hint: Any) -> int | tuple[int, ...]:
