@@ -24,7 +24,8 @@ def main() -> None:
     parser.add_argument(
         "--checkpoint",
         metavar="best|last|STEP",
-        help="the run's checkpoint (default: best)",
+        help="the run's checkpoint (default: best if the run has a validation split, "
+        "otherwise last)",
     )
     parser.add_argument(
         "--probe",
@@ -45,7 +46,7 @@ def main() -> None:
         parser.error("--probe always measures on the test split: leave out --split")
 
     runs = command.runs()
-    checkpoint = flags.checkpoint or "best"
+    checkpoint = flags.checkpoint
     if flags.config:
         runs.probe_weights(
             command.load_config(flags), kind=flags.probe, output=flags.format

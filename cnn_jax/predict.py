@@ -39,9 +39,9 @@ def main() -> None:
     )
     parser.add_argument(
         "--checkpoint",
-        default="best",
         metavar="best|last|STEP",
-        help="the run's checkpoint (default: best)",
+        help="the run's checkpoint (default: best if the run has a validation split, "
+        "otherwise last)",
     )
     parser.add_argument(
         "--output",

@@ -17,7 +17,7 @@ from cnn_jax.data.dataset import Dataset, assemble
 from cnn_jax.data.images import check_shape
 from cnn_jax.data.roles import Roles
 from cnn_jax.data.source import DIGITS, Source
-from cnn_jax.data.splits import Records
+from cnn_jax.data.splits import ROLES, Records
 from cnn_jax.data.subset import STORED, Stored
 
 
@@ -263,6 +263,6 @@ def _check_groups(parts: Mapping[str, Sequence[Row]]) -> None:
         for row in parts[second]:
             if row.group in ours:
                 raise UserError(
-                    f"{row.where}: group '{row.group}' is in the {first} and in the "
-                    f"{second} split; put all its pictures into one split."
+                    f"{row.where}: group '{row.group}' is in the {ROLES[first]} and in "
+                    f"the {ROLES[second]} split; put all its pictures into one split."
                 )

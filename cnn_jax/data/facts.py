@@ -2,6 +2,7 @@
 
 from cnn_jax.core.fit import Fact, Part
 from cnn_jax.data.dataset import Dataset
+from cnn_jax.data.splits import ROLES
 
 
 def part(name: str, dataset: Dataset) -> Part:
@@ -32,8 +33,7 @@ def part(name: str, dataset: Dataset) -> Part:
             f"deviation {_short(dataset.std)}",
         ),
     }
-    uses = {"train": "training", "val": "validation", "test": "test"}
-    for split, use in uses.items():
+    for split, use in ROLES.items():
         if split in dataset.splits:
             count = len(dataset.splits[split])
             gives[f"{use} examples"] = Fact(count, f"has {count:,} {use} examples")

@@ -27,7 +27,7 @@ from cnn_jax.data.folder import (
 from cnn_jax.data.images import check_shape, sides
 from cnn_jax.data.roles import Roles
 from cnn_jax.data.source import Source
-from cnn_jax.data.splits import Arrays, Records
+from cnn_jax.data.splits import ROLES, Arrays, Records
 from cnn_jax.data.subset import STORED, Stored, Subset
 
 
@@ -82,7 +82,8 @@ def load(
     for first, second in itertools.combinations(names, 2):
         if both := set(names[first]) & set(names[second]):
             raise UserError(
-                f"'{min(both)}' is in the {first} and in the {second} split of {dir}; "
+                f"'{min(both)}' is in the {ROLES[first]} and in the {ROLES[second]} "
+                f"split of {dir}; "
                 "no identity may be in two splits."
             )
     classes, unseen = names.pop("train"), list(itertools.chain(*names.values()))
@@ -119,13 +120,13 @@ def comparable(dataset: Dataset, dir: str) -> Dataset:
         _, counts = np.unique(labels, return_counts=True)
         if counts.max() < 2:
             raise UserError(
-                f"nobody in the {role} split of {dir} has two pictures, so there are "
+                f"nobody in the {ROLES[role]} split of {dir} has two pictures, so there are "
                 "no pictures of one identity to compare."
             )
         if len(counts) < 2:
             raise UserError(
-                f"the {role} split of {dir} has pictures of only one identity, so "
-                "there are no different identities to compare."
+                f"the {ROLES[role]} split of {dir} has pictures of only one identity, "
+                "so there are no different identities to compare."
             )
     return dataset
 

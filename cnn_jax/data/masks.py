@@ -65,9 +65,10 @@ def load(
     root = existing(dir)
     named = {"train": train_split, "test": test_split}
     used = "+".join(named.values()).split("+")
-    default = next(
-        (n for n in VAL_NAMES if n not in used and (root / n).is_dir()), None
+    whole = (
+        n for n in VAL_NAMES if all(f.is_dir() for f in _folders(root, n, mask_folder))
     )
+    default = next((name for name in whole if name not in used), None)
     if val := stored.own(default):
         named["val"] = val
     pairs = {
@@ -164,6 +165,11 @@ def class_table(classes: Sequence[str], ignored: tuple[int, ...]) -> np.ndarray:
     return table
 
 
+def _folders(root: Path, split: str, mask_folder: str) -> list[Path]:
+    """Returns the folder of a split's pictures and the folder of its masks."""
+    return [root / split, root / mask_folder.replace("{split}", split)]
+
+
 def _pairs(root: Path, splits: Sequence[str], mask_folder: str) -> list[Pair]:
     """Returns the paths of each picture and its mask, each picture once.
 
@@ -174,7 +180,7 @@ def _pairs(root: Path, splits: Sequence[str], mask_folder: str) -> list[Pair]:
     """
     pairs: dict[Hashable, Pair] = {}
     for split in splits:
-        folders = [root / split, root / mask_folder.replace("{split}", split)]
+        folders = _folders(root, split, mask_folder)
         for folder in folders:
             if not folder.is_dir():
                 raise UserError(

@@ -11,9 +11,9 @@ from cnn_jax.core.errors import UserError
 from cnn_jax.core.keys import keywords
 from cnn_jax.data import array_checks
 from cnn_jax.data.dataset import Dataset
-from cnn_jax.data.roles import ROLES, Roles
+from cnn_jax.data.roles import Roles
 from cnn_jax.data.source import Source
-from cnn_jax.data.splits import Arrays
+from cnn_jax.data.splits import ROLES, Arrays
 
 
 def source(name: str, found: Any) -> Source:
@@ -49,7 +49,7 @@ def source(name: str, found: Any) -> Source:
     @functools.wraps(made.loader)
     def divided(roles: Roles, *args: Any, **options: Any) -> Dataset:
         dataset = checked(*args, **options)
-        own = {role: dataset.splits[role] for role in ROLES & dataset.splits.keys()}
+        own = {role: dataset.splits[role] for role in ROLES if role in dataset.splits}
         return replace(dataset, splits={**dataset.splits, **roles.of(own)})
 
     return replace(made, loader=divided, takes=Roles)

@@ -18,7 +18,6 @@ from cnn_jax.data.splits import AnySplit
 SomeSplit = TypeVar("SomeSplit", bound=AnySplit)
 Same = TypeVar("Same", bound="Roles")
 
-ROLES = frozenset({"train", "val", "test"})
 # The values of the keys with which all training examples stay in the training split.
 UNDIVIDED: Mapping[str, Any] = {"val": 0, "fold": None}
 
@@ -117,7 +116,7 @@ class Roles:
           UserError: no example is left for training, or there are fewer groups than
             folds.
         """
-        part = self._part(count)
+        part, fold = self._part(count), self._fold()
         if part is None:
             return np.arange(count), np.arange(0)
         names = range(count) if groups is None else groups
@@ -130,12 +129,13 @@ class Roles:
         first, last = part
         inside = order[(first <= middles) & (middles < last)]
         is_val = np.isin(of_group, inside)
-        if is_val.all() or not is_val.any():
+        too_many = fold is not None and fold[1] > len(number)
+        if is_val.all() or not is_val.any() or too_many:
             kind = "examples" if groups is None else "groups"
             raise UserError(
-                f"{self._key()} of {count:,} training examples in {len(number):,} "
-                f"{kind} leaves the {'training' if is_val.all() else 'validation'} "
-                f"split empty: set config.data.val to another number or share."
+                f"{self._key()} of {len(number):,} {kind} leaves the "
+                f"{'training' if is_val.all() else 'validation'} split empty: set "
+                "another number, share or fold."
             )
         return np.flatnonzero(~is_val), np.flatnonzero(is_val)
 
@@ -186,7 +186,7 @@ class Roles:
                 f"{self._key()} takes all of the {count:,} training examples: set it "
                 "lower."
             )
-        return 0, size
+        return 0.0, float(size)
 
 
 WHOLE = Roles()

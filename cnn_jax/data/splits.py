@@ -9,6 +9,8 @@ import numpy as np
 from cnn_jax.data import images
 
 Shape = tuple[int, ...]
+# The roles of splits, and their names in words.
+ROLES = {"train": "training", "val": "validation", "test": "test"}
 Same = TypeVar("Same")
 
 

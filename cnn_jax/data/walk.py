@@ -22,6 +22,7 @@ from typing import NamedTuple
 
 from cnn_jax.core import names
 from cnn_jax.core.errors import DataWarning, UserError
+from cnn_jax.data.splits import ROLES
 
 KINDS = "bmp gif jpeg jpg pgm png ppm tif tiff webp"  # also in upper case
 SUFFIXES = frozenset(f".{kind}" for kind in KINDS.split())
@@ -237,7 +238,7 @@ def check_apart(
                 raise in_both(same, path, first, second)
         if twice:
             text = (
-                f"the {second} split reads the pictures of the {first} split: set "
+                f"the {ROLES[second]} split reads the {ROLES[first]} pictures: set "
                 f"config.data.{second}_split to other pictures."
             )
             warnings.warn(DataWarning(text), stacklevel=2)
@@ -254,8 +255,8 @@ def in_both(
     """
     paths = f"{one} and {other} are the same file, which" if one != other else one
     return UserError(
-        f"{paths} is in the {first} and in the {second} split: remove it from one of "
-        "them."
+        f"{paths} is in the {ROLES[first]} and in the {ROLES[second]} split: remove it "
+        "from one of them."
     )
 
 

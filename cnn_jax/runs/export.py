@@ -10,7 +10,7 @@ from cnn_jax.weights import torch_weights, weight_files
 
 
 def export_weights(
-    workdir: Path, path: Path, *, checkpoint: str, overwrite: bool
+    workdir: Path, path: Path, *, checkpoint: str | None, overwrite: bool
 ) -> str:
     """Writes a run's checkpoint as a state dict with torchvision's parameter names.
 
@@ -25,7 +25,7 @@ def export_weights(
     entries = torch_weights.entries_of(
         config.model.name, network.model, dataset.image_shape
     )
-    step, variables = trained.variables_of(workdir, network, checkpoint)
+    step, variables = trained.variables_of(saved, network, checkpoint)
     facts = {
         "model": config.model.name,
         "classes": dataset.classes,

@@ -205,13 +205,13 @@ class Loaded:
 
 
 def load(
-    workdir: str | Path, checkpoint: str = "best", style: Picture | None = None
+    workdir: str | Path, checkpoint: str | None = None, style: Picture | None = None
 ) -> Loaded:
     """Returns the trained run in a folder.
 
     Args:
       workdir: the run's folder.
-      checkpoint: "best", "last" or a number of steps.
+      checkpoint: see `trained.chosen_step`.
       style: the style image, for a style-transfer network that takes any style; None
         for other networks.
 
@@ -238,7 +238,7 @@ def load(
         )
     read = input_files.reader(config, dataset, network.task.resizing)
     read = input_files.styled(workdir, config, network.model, read, style)
-    step, variables = trained.variables_of(workdir, network, checkpoint)
+    step, variables = trained.variables_of(saved, network, checkpoint)
     return Loaded(network, variables, step, read)
 
 

@@ -24,7 +24,7 @@ def predict(
     paths: Sequence[Path],
     *,
     top_k: int | None = None,
-    checkpoint: str = "best",
+    checkpoint: str | None = None,
     output: str = "table",
     drawings: Path | None = None,
     style: Path | None = None,
@@ -36,7 +36,7 @@ def predict(
       paths: pictures and folders of pictures. A run on clips or volumes takes clips or
         volumes instead.
       top_k: the largest number of answers per picture; None takes the task's default.
-      checkpoint: "best", "last" or a number of steps.
+      checkpoint: see `trained.chosen_step`.
       output: "table" or "json".
       drawings: a folder for the task's drawing of each result, `NAME.png`. Subfolders
         of `paths` are kept.

@@ -19,20 +19,20 @@ from cnn_jax.training.config import Config
 from cnn_jax.training.setup import Network
 
 
-def probe_run(workdir: Path, *, kind: str, checkpoint: str, output: str) -> None:
+def probe_run(workdir: Path, *, kind: str, checkpoint: str | None, output: str) -> None:
     """Prints a probe's test accuracy on the features of a run's checkpoint.
 
     Args:
       workdir: the run's folder.
       kind: "linear" or "knn".
-      checkpoint: "best", "last" or a number of steps.
+      checkpoint: see `trained.chosen_step`.
       output: "table" or "json".
     """
     saved = config_json.read(workdir)
     dataset = run_folder.as_known(saved, setup.dataset(saved.config))
     run_folder.check_data(saved, dataset)
     network = setup.network(saved.config, dataset)
-    _, variables = trained.variables_of(workdir, network, checkpoint)
+    _, variables = trained.variables_of(saved, network, checkpoint)
     _probe(kind, dataset, network, variables, output)
 
 

@@ -22,7 +22,7 @@ def verify(
     workdir: Path,
     pair: tuple[Path, Path],
     *,
-    checkpoint: str = "best",
+    checkpoint: str | None = None,
     output: str = "table",
     drawings: Path | None = None,
     threshold: float | None = None,
@@ -32,11 +32,11 @@ def verify(
     Args:
       workdir: the run's folder.
       pair: the files of the two pictures.
-      checkpoint: "best", "last" or a number of steps.
+      checkpoint: see `trained.chosen_step`.
       output: "table" or "json".
       drawings: a folder for an image of the two pictures side by side, `A-B.png`.
       threshold: the smallest cosine similarity that counts as the same identity; None
-        takes the best threshold on the run's test pairs.
+        takes the best threshold on the run's validation pairs.
 
     Raises:
       UserError: as `prediction.predict`, or if the run has no embeddings.
@@ -64,7 +64,7 @@ def identify(
     gallery: Path,
     *,
     top_k: int = 5,
-    checkpoint: str = "best",
+    checkpoint: str | None = None,
     output: str = "table",
     drawings: Path | None = None,
     threshold: float | None = None,
@@ -76,14 +76,14 @@ def identify(
       paths: pictures and folders of pictures.
       gallery: a folder with one picture, or one folder of pictures, per identity.
       top_k: the largest number of identities per picture.
-      checkpoint: "best", "last" or a number of steps.
+      checkpoint: see `trained.chosen_step`.
       output: "table" or "json".
       drawings: a folder for an image of each picture beside the nearest picture of the
         gallery.
       threshold: the smallest cosine similarity of a match. If all similarities are
         smaller, the picture shows nobody of the gallery. None takes the threshold that
-        gave a false positive identification rate (FPIR) of 0.1 on the run's test
-        pictures.
+        gave a false positive identification rate (FPIR) of 0.1 on the run's
+        validation pictures.
 
     Raises:
       UserError: as `prediction.predict`, or if the run has no embeddings.
@@ -133,7 +133,7 @@ def _draw(
 
 
 def _embeddings(
-    workdir: Path, files: Sequence[Path], checkpoint: str
+    workdir: Path, files: Sequence[Path], checkpoint: str | None
 ) -> tuple[list[np.ndarray], np.ndarray, int]:
     """Computes the embeddings of pictures.
 
@@ -155,7 +155,7 @@ def _embeddings(
 
 
 def _threshold(workdir: Path, step: int, name: str) -> float:
-    """Returns a threshold that the run measured on its test split.
+    """Returns a threshold that the run measured on its validation split.
 
     Args:
       workdir: the run's folder.
@@ -165,17 +165,19 @@ def _threshold(workdir: Path, step: int, name: str) -> float:
     Raises:
       UserError: if the run measured no threshold, or the record is damaged.
     """
-    config = config_json.read(workdir).config
-    with trained.reader(workdir, config) as checkpoints:
+    saved = config_json.read(workdir)
+    split = trained.chosen_on(saved)
+    with trained.reader(saved) as checkpoints:
         scores = checkpoints.scores(step)
     if scores:
         rows = [{"step": step, **scores}]
     else:  # an old version, which kept scores only in metrics.jsonl
         rows, _ = metrics_log.read(workdir)
     for row in rows:
-        found = row.get(f"test/{name}")
+        found = row.get(f"{split}/{name}")
         if row["step"] == step and isinstance(found, int | float):
             return found
     raise UserError(
-        f"the run in {workdir} measured no threshold at step {step}: set --threshold."
+        f"the run in {workdir} measured no threshold on validation pictures at step "
+        f"{step}: set --threshold, or train a run with config.data.val."
     )

@@ -13,7 +13,7 @@ def evaluate(
     workdir: Path,
     *,
     split: str = "test",
-    checkpoint: str = "best",
+    checkpoint: str | None = None,
     output: str = "table",
     expected: Config | None = None,
 ) -> None:
@@ -22,7 +22,7 @@ def evaluate(
     Args:
       workdir: the run's folder.
       split: the name of the split.
-      checkpoint: "best", "last" or a number of steps.
+      checkpoint: see `trained.chosen_step`.
       output: "table" or "json".
       expected: a config. A run with another config is refused; None accepts any run.
 
@@ -36,7 +36,7 @@ def evaluate(
     if expected is not None:
         run_folder.check_config(saved, expected)
         config = expected  # the path of its data may have changed
-    with trained.reader(workdir, config) as checkpoints:
+    with trained.reader(saved) as checkpoints:
         step = trained.chosen_step(checkpoints, checkpoint)
         dataset = run_folder.as_known(saved, setup.dataset(config))
         if split not in dataset.splits:

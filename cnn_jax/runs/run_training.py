@@ -12,6 +12,7 @@ from flax.traverse_util import flatten_dict
 
 from cnn_jax.analysis import costs
 from cnn_jax.data.dataset import Dataset
+from cnn_jax.data.splits import ROLES
 from cnn_jax.runs import config_json, console, run_folder, trained
 from cnn_jax.runs.config_json import Saved
 from cnn_jax.training import config as config_lib
@@ -106,7 +107,7 @@ def _prepare(config: Config, saved: Saved | None) -> Ready:
     if saved:
         dataset = run_folder.as_known(saved, dataset)
         run_folder.check_data(saved, dataset)
-        resumes = trained.has_checkpoint(saved.workdir, config)
+        resumes = trained.has_checkpoint(saved.workdir)
         if resumes and (change := run_folder.other_devices(saved)):
             said.append(f"warning: {change}")
     network, loaded = None, None
@@ -114,6 +115,7 @@ def _prepare(config: Config, saved: Saved | None) -> Ready:
         dataset, network, loaded, reports = trained.started(config, dataset)
         said += reports
     network = network or setup.network(config, dataset)
+    setup.check_roles(config, dataset)
     training = setup.training(network, len(dataset.splits["train"]))
     shapes = {}
     if loaded is not None or training.plan:
@@ -145,12 +147,16 @@ def _prepare(config: Config, saved: Saved | None) -> Ready:
 def _headline(dataset: Dataset, training: Training, table: costs.Table) -> str:
     """Returns the first line that a run prints: network, data, steps and devices."""
     config = training.config
+    counts = [
+        f"{len(dataset.splits[role]):,} {word}"
+        for role, word in ROLES.items()
+        if role in dataset.splits
+    ]
     return (
         f"{config.model.name} on {config.data.name}: {table.parameters:,} "
-        f"parameters, {len(dataset.splits['train']):,} training and "
-        f"{len(dataset.splits['test']):,} test examples, {training.steps:,} steps "
-        f"of {config.data.batch_size} on {jax.device_count()} x "
-        f"{jax.devices()[0].device_kind}"
+        f"parameters, {', '.join(counts[:-1])} and {counts[-1]} examples, "
+        f"{training.steps:,} steps of {config.data.batch_size} on "
+        f"{jax.device_count()} x {jax.devices()[0].device_kind}"
     )
 
 

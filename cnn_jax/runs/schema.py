@@ -23,8 +23,11 @@ Attributes:
   train.cache_features: whether the last feature maps of frozen layers are computed once
     and kept in memory; None: wherever this gives the same results.
   train.log_every: how often training metrics are logged.
-  eval.every: how often the test split is evaluated and a checkpoint is saved. Both
-    also happen after the last step.
+  eval.every: how often the validation split is evaluated and a checkpoint is saved.
+    Both also happen after the last step. The test split is evaluated once, after the
+    last step.
+  eval.test_curve: whether the test split is evaluated at every evaluation. Nothing is
+    chosen on it.
   eval.batch_size: examples per batch of an evaluation; None: `data.batch_size`.
   checkpoint.every: how often a checkpoint is saved between evaluations; None: never.
   checkpoint.keep: how many of the newest checkpoints are kept, beside the best one.
@@ -40,6 +43,7 @@ from cnn_jax.data import augmentations
 from cnn_jax.runs import values as values_lib
 from cnn_jax.training import freezing, loop, optimizers, schedules, setup
 from cnn_jax.training.config import UNITS, Key, duration_keys, keywords
+from cnn_jax.training.progress import Progress
 
 Keys = dict[str, Key]
 
@@ -145,10 +149,12 @@ def schema(values: Mapping[str, Any]) -> dict[str, Keys]:
             "train": duration_keys("")
             | {"epochs": Key(UNITS["epochs"] | None, 30.0)}
             | {"cache_features": Key(bool | None, None)}
-            | duration_keys("log_every", 50),
+            | duration_keys("log_every", 50)
+            | keywords(Progress.__init__),
             "eval": duration_keys("every")
             | {"every_epochs": Key(UNITS["epochs"] | None, 1.0)}
-            | {"batch_size": Key(Examples | None, None)},
+            | {"batch_size": Key(Examples | None, None)}
+            | {"test_curve": Key(bool, False)},
             "checkpoint": duration_keys("every") | {"keep": Key(Count, 1)},
         }
     except TypeError as error:  # one of the readers is the user's

@@ -1,6 +1,7 @@
 """Reads trained runs from their folders, and the weights that a run starts from."""
 
 import dataclasses
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,10 @@ import numpy as np
 from flax.traverse_util import flatten_dict
 
 from cnn_jax import models, tasks
-from cnn_jax.core.errors import UserError, unknown
+from cnn_jax.core.errors import DataWarning, UserError, unknown
 from cnn_jax.data.dataset import IMAGENET_MEAN, IMAGENET_STD, Dataset
-from cnn_jax.runs import config_json
+from cnn_jax.runs import config_json, migration
+from cnn_jax.runs.config_json import Saved
 from cnn_jax.training import setup
 from cnn_jax.training.checkpoints import Checkpoints
 from cnn_jax.training.config import Config
@@ -20,42 +22,54 @@ from cnn_jax.weights import pretrained, weight_files
 from cnn_jax.weights.weight_files import Normalization, Weights
 
 
-def has_checkpoint(workdir: Path, config: Config) -> bool:
-    """Returns whether a run's folder has a checkpoint.
-
-    Args:
-      workdir: the run's folder.
-      config: the run's config.
-    """
+def has_checkpoint(workdir: Path) -> bool:
+    """Returns whether a run's folder has a checkpoint."""
     if not (workdir / "checkpoints").is_dir():
         return False
-    with reader(workdir, config) as checkpoints:
+    directory = workdir / "checkpoints"
+    with Checkpoints(directory, best_metric=None, read_only=True) as checkpoints:
         return bool(checkpoints.steps())
 
 
-def reader(workdir: Path, config: Config) -> Checkpoints:
+def chosen_on(saved: Saved) -> str | None:
+    """Returns the split on which a run chooses its best checkpoint.
+
+    The result is "val"; "test" for runs of versions without validation splits; or None
+    if the run chooses no checkpoint.
+    """
+    if saved.content.get("schema", 1) < migration.ROLES:
+        return "test"
+    return "val" if "val" in saved.content["dataset"]["examples"] else None
+
+
+def reader(saved: Saved) -> Checkpoints:
     """Opens the checkpoints in a run's folder for reading.
 
     Args:
-      workdir: the run's folder.
-      config: the run's config. Its task defines which checkpoint is the best.
+      saved: the content of the run's config.json, which tells which checkpoint is best.
 
     Raises:
       UserError: if the folder has no checkpoints.
     """
-    directory = workdir / "checkpoints"
+    directory = saved.workdir / "checkpoints"
     if not directory.is_dir():
-        raise UserError(f"there is no checkpoint in {workdir}: train the run first.")
-    metric = tasks.find(config.task.name).best_metric
-    return Checkpoints(directory, best_metric=f"test/{metric}", read_only=True)
+        raise UserError(
+            f"there is no checkpoint in {saved.workdir}: train the run first."
+        )
+    split, metric = chosen_on(saved), tasks.find(saved.config.task.name).best_metric
+    best_metric = f"{split}/{metric}" if split else None
+    return Checkpoints(directory, best_metric=best_metric, read_only=True)
 
 
-def chosen_step(checkpoints: Checkpoints, name: str) -> int:
+def chosen_step(checkpoints: Checkpoints, name: str | None) -> int:
     """Returns the number of training steps of a checkpoint.
+
+    A warning is given if an old version chose the best checkpoint on the test split.
 
     Args:
       checkpoints: a run's checkpoints.
-      name: "best", "last" or a number of steps.
+      name: "best", "last" or a number of steps; None: the best checkpoint or, if the
+        run chose none, the last one.
 
     Raises:
       UserError: if there is no such checkpoint.
@@ -65,10 +79,24 @@ def chosen_step(checkpoints: Checkpoints, name: str) -> int:
         raise UserError(
             f"there is no checkpoint in {checkpoints.directory}: train the run first."
         )
-    if name == "last":
+    chosen_on = (checkpoints.best_metric or "").partition("/")[0]
+    if name == "last" or (name is None and not chosen_on):
         return steps[-1]
-    if name == "best":
+    if name == "best" and not chosen_on:
+        raise UserError(
+            f"the run in {checkpoints.directory.parent} has no validation split, so it "
+            "has no best checkpoint: take --checkpoint=last, or train a run with "
+            "config.data.val=0.1."
+        )
+    if name in ("best", None):
         best = checkpoints.best_step()
+        if best is not None and chosen_on == "test":
+            text = (
+                "an older version of cnn_jax chose the best checkpoint in "
+                f"{checkpoints.directory} on the test split, so its test metrics are "
+                "too good."
+            )
+            warnings.warn(DataWarning(text), stacklevel=2)
         return steps[-1] if best is None else best
     if not name.isdigit() or int(name) not in steps:
         raise unknown("checkpoint", name, ["best", "last", *map(str, steps)])
@@ -85,31 +113,28 @@ def restore(checkpoints: Checkpoints, step: int, network: setup.Network) -> Any:
       step: the number of training steps of the checkpoint.
       network: the run's network.
     """
-    like = network.state_shapes
-    if like.ema is not None:
-        return checkpoints.restore(step, {"ema": like.ema})[0]["ema"]
-    return checkpoints.restore(step, like.variables())[0]
+    return checkpoints.variables(step, network.state_shapes)
 
 
 def variables_of(
-    workdir: Path, network: setup.Network, checkpoint: str
+    saved: Saved, network: setup.Network, checkpoint: str | None
 ) -> tuple[int, Any]:
     """Returns a checkpoint's number of training steps and variables for evaluation.
 
     Args:
-      workdir: the run's folder.
+      saved: the content of the run's config.json.
       network: the run's network.
-      checkpoint: "best", "last" or a number of steps.
+      checkpoint: see `chosen_step`.
 
     Raises:
       UserError: if there is no such checkpoint.
     """
-    with reader(workdir, network.config) as checkpoints:
+    with reader(saved) as checkpoints:
         step = chosen_step(checkpoints, checkpoint)
         return step, restore(checkpoints, step, network)
 
 
-def weights(workdir: Path, checkpoint: str = "best") -> Weights:
+def weights(workdir: Path, checkpoint: str | None = None) -> Weights:
     """Returns the weights that evaluation uses, from a run's checkpoint.
 
     Raises:
@@ -117,7 +142,7 @@ def weights(workdir: Path, checkpoint: str = "best") -> Weights:
     """
     saved = config_json.read(workdir)
     config, dataset = saved.config, saved.dataset
-    step, variables = variables_of(workdir, setup.network(config, dataset), checkpoint)
+    step, variables = variables_of(saved, setup.network(config, dataset), checkpoint)
     arrays = flatten_dict(jax.device_get(variables), sep="/")
     return Weights(
         {key: np.asarray(value) for key, value in arrays.items()},

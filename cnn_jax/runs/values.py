@@ -27,6 +27,9 @@ def parsed(key: str, text: str, expected: Key) -> Any:
     if text.lower() == "none" and type(None) in alternatives:
         return None
     if str in alternatives:
+        for kind in (int, float):
+            with contextlib.suppress(ValueError):
+                return kind(text) if kind in alternatives else text
         return text
     literal = {"true": "True", "false": "False"}.get(text, text)
     tuples = [kind for kind in alternatives if typing.get_origin(kind) is tuple]

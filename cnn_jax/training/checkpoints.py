@@ -24,6 +24,7 @@ from cnn_jax.core.errors import UserError
 from cnn_jax.core.orbax_paths import orbax_path
 from cnn_jax.training import checkpoint_notes, parallel
 from cnn_jax.training.checkpoint_manager import Manager
+from cnn_jax.training.state import State
 
 
 class Checkpoints:
@@ -35,32 +36,34 @@ class Checkpoints:
     Args:
       directory: the folder of the checkpoints.
       best_metric: the name of the score that decides which checkpoint is best. The
-        checkpoint with the highest score is the best.
+        checkpoint with the highest score is the best. None: no checkpoint is.
       keep: how many of the newest checkpoints are kept, in addition to the best.
       read_only: if True, nothing is written or removed.
     """
 
     def __init__(
-        self, directory: Path, *, best_metric: str, keep: int = 1, read_only=False
+        self,
+        directory: Path,
+        *,
+        best_metric: str | None,
+        keep: int = 1,
+        read_only=False,
     ):
         self.directory = directory.absolute()
         self.best_metric = best_metric
         self._keep, self._read_only = keep, read_only
 
         def score(metrics: Mapping[str, Any]) -> float:
-            value = metrics.get(best_metric)
+            value = metrics.get(best_metric or "")
             # In old files, without a checksum, damage may leave another type.
             return value if isinstance(value, int | float) else -math.inf
 
+        newest = checkpoint_managers.LatestN(keep)
+        best = checkpoint_managers.BestN(
+            get_metric_fn=score, n=1, keep_checkpoints_without_metrics=False
+        )
         policy = checkpoint_managers.AnyPreservationPolicy(
-            [
-                checkpoint_managers.LatestN(keep),
-                checkpoint_managers.BestN(
-                    get_metric_fn=score,
-                    n=1,
-                    keep_checkpoints_without_metrics=False,
-                ),
-            ]
+            [newest, best] if best_metric else [newest]
         )
         with self._writing():
             self._manager = Manager(
@@ -124,6 +127,15 @@ class Checkpoints:
                 force=True,
             )
 
+    def wait(self) -> None:
+        """Waits until the save in progress is complete.
+
+        Raises:
+          UserError: if the checkpoint cannot be written.
+        """
+        with self._writing():
+            self._manager.wait_until_finished()
+
     def steps(self) -> list[int]:
         """Returns the steps of all checkpoints in ascending order.
 
@@ -135,12 +147,14 @@ class Checkpoints:
         """Returns the step of the checkpoint with the best score.
 
         Among equal scores, the latest checkpoint is the best. The result is None if no
-        checkpoint has a score.
+        checkpoint has a score, or if there is no best metric.
 
         Raises:
           UserError: if the scores of a checkpoint are damaged, and no newer checkpoint
             states which checkpoint is the best.
         """
+        if self.best_metric is None:
+            return None
         scores, damage, best = {}, None, None
         for step in self.steps():
             try:
@@ -256,6 +270,17 @@ class Checkpoints:
                 " Start again with --overwrite."
             )
         return None, {}, []
+
+    def variables(self, step: int, like: State) -> Any:
+        """Returns a checkpoint's variables for evaluation; see `State.variables`.
+
+        Args:
+          step: the step of the checkpoint.
+          like: a state, or its shapes.
+        """
+        if like.ema is not None:
+            return self.restore(step, {"ema": like.ema})[0]["ema"]
+        return self.restore(step, like.variables())[0]
 
     def restore(self, step: int, like: Any) -> tuple[Any, dict[str, Any]]:
         """Returns the state and the progress of a checkpoint.

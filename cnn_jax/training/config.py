@@ -8,7 +8,7 @@ values are allowed, and `runs.resolve` checks a config against the signatures.
 import hashlib
 import importlib.util
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import ModuleType
@@ -271,8 +271,22 @@ def flat(config: Config) -> dict[str, Any]:
     return rows
 
 
+# The folder of the test split in versions that took a folder `val` for it.
+OLD_TEST_SPLIT = ["test", "val", "validation", "valid"]
 # The path of the data and the number of reading processes do not change a result.
 NOT_IDENTITY = {"data.dir", "data.data_dir", "data.workers"}
+# Newer keys, and the values with which a run is the same as a run of an older version
+# that did not know the key.
+ADDED: Mapping[str, Sequence[Any]] = {
+    "data.val": [None, 0],
+    "data.val_seed": [0],
+    "data.fold": [None],
+    "data.group_column": [""],
+    "data.test_split": [["test"], OLD_TEST_SPLIT],
+    "train.patience": [None],
+    "train.min_delta": [0.0],
+    "eval.test_curve": [False],
+}
 # The keys of augmentations that are part of a run's identity even if they are off.
 # Newer augmentations count only if they are on, so that older runs keep their identity.
 ALWAYS_IDENTITY = {"data.crop_padding", "data.flip", "data.jitter"}
@@ -282,17 +296,18 @@ def identity(config: Config) -> dict[str, Any]:
     """Returns the config values that must not change when a run resumes.
 
     The result has the form of `flat`. It leaves out the keys in `NOT_IDENTITY`, and
-    newer augmentations that are off.
+    newer keys and augmentations that are off.
     """
-    off = {
-        f"data.{key}": list(default) if isinstance(default, tuple) else default
+    off: dict[str, Sequence[Any]] = {
+        f"data.{key}": [list(default) if isinstance(default, tuple) else default]
         for key, (_, default) in augmentations.options().items()
         if f"data.{key}" not in ALWAYS_IDENTITY
     }
+    off = {**off, **ADDED}
     return {
         key: value
         for key, value in flat(config).items()
-        if key not in NOT_IDENTITY and (key not in off or value != off[key])
+        if key not in NOT_IDENTITY and value not in off.get(key, ())
     }
 
 

@@ -102,7 +102,8 @@ def train(
       Stopped: if a signal ended the run; the state is saved.
       UserError: if the loss is not finite, or the disk cannot be written.
     """
-    best_metric = f"test/{training.network.task.best_metric}"
+    metric = training.network.task.best_metric
+    best_metric = f"val/{metric}" if "val" in dataset.splits else None
     with (
         stop_signals(hosts=parallel.host_shard()[1]) as stopped,
         Checkpoints(
@@ -130,7 +131,7 @@ def train(
                 report.say(f"resuming from step {start} of {training.steps}")
             else:
                 inputs = _first_inputs(dataset.splits["train"], training)
-                report.begin(table, tags, inputs, [best_metric, "test/loss"])
+                report.begin(table, tags, inputs, [f"test/{metric}", "test/loss"])
             run = _Run(training, dataset, checkpoints, report, saved)
             state = run.steps(state, stopped)
         with _explained(checkpoints):
@@ -152,12 +153,22 @@ class _Run:
         self._splits = dataset.splits
         self._checkpoints = checkpoints
         self._report = report
-        self._best_metric = f"test/{training.network.task.best_metric}"
-        self._progress = Progress(saved, self._best_metric)
+        self._best_metric = checkpoints.best_metric
+        self._progress = Progress(
+            saved,
+            checkpoints.best_metric,
+            **config_lib.arguments(training.config.train, Progress.__init__),
+        )
+        # The splits that are evaluated during training, and only after the last step.
+        during = {"val"} | ({"test"} if training.config.eval.test_curve else set())
+        self._during = [role for role in self._splits if role in during]
+        self._at_end = [r for r in self._splits if r not in {"train", *during}]
         self._eval_step = training.network.eval_step()
 
     def steps(self, state: State, stopped: Signals) -> State:
         """Trains until the last step, and returns the state after this step.
+
+        The last step is earlier if evaluations no longer improve; see `Progress`.
 
         Args:
           state: the state from which training starts or resumes.
@@ -170,11 +181,12 @@ class _Run:
         config, start = training.config, int(state.step)
         starts = training.plan.starts if training.plan else ()
         train_step, step, saving = training.step(start), start, True
+        last = start == training.steps or progress.ends_early
         loaded = batches(
             self._splits["train"],
             config.seed,
             start,
-            training.steps,
+            start if last else training.steps,
             **config_lib.arguments(config.data, batches),
         )
         with contextlib.closing(loaded):
@@ -189,22 +201,27 @@ class _Run:
                 progress.add(step, pairs, config.data.batch_size)
                 report.step(step)
 
-                last = step == training.steps
+                last, scores = step == training.steps, None
                 logging = last or _due(step, training.log_every)
-                testing = last or _due(step, training.eval_every)
-                stopping = parallel.any_host(bool(stopped), step) and not last
-                saving = testing or stopping or _due(step, training.checkpoint_every)
+                evaluating = last or _due(step, training.eval_every)
+                stopping = parallel.any_host(bool(stopped), step)
+                saving = evaluating or stopping or _due(step, training.checkpoint_every)
                 if logging or saving:
                     progress.drain()
                 if logging:
                     report.training(step, progress.row())
+                if evaluating:
+                    scores = self._evaluate(step, state, last)
+                    if progress.ends_early and not last:
+                        last = True
+                        report.say(self._reason())
+                        if not logging:
+                            report.training(step, progress.row())
                 if saving:
-                    self._save(
-                        step, state, self._tested(step, state) if testing else None
-                    )
-                if stopping:
+                    self._save(step, state, scores)
+                if last or stopping:
                     break
-        if step < training.steps:
+        if not last:
             if not saving:  # a signal ended the wait for the next batch
                 progress.drain()
                 self._save(step, state)
@@ -216,6 +233,14 @@ class _Run:
             raise Stopped(128 + number)
         return state
 
+    def _reason(self) -> str:
+        """Returns why the run ends before its last step."""
+        return (
+            f"{self._best_metric} has not improved in the last "
+            f"{self._training.config.train.patience} evaluations, so the run ends; the "
+            f"best step is {self._progress.results['best/step']}"
+        )
+
     def results(self, state: State) -> dict[str, Any]:
         """Returns the results of a complete run.
 
@@ -226,43 +251,72 @@ class _Run:
           NonFinite: if a result or a variable is NaN or infinite.
         """
         training, progress = self._training, self._progress
-        task = training.network.task
-        others: dict[str, float] = {}
-        for role in sorted(self._splits.keys() - {"train", "test"}):
-            found = self._evaluated(role, state)
-            scores = task.scores(found.totals, found.rows)
-            others |= {f"{role}/{name}": value for name, value in scores.items()}
-        check_ended(training.steps, progress.results | others, state.variables())
+        found = progress.results | self._best()
+        check_ended(int(state.step), found, state.variables())
         mark = self._report.mark()
-        return (
-            progress.results
-            | others
-            | {
-                "parameters": parameter_count(state.params),
-                "peak_memory_bytes": machine.peak_memory(),
-                "train_seconds": progress.seconds(),
-                "examples_per_second": progress.examples_per_second(),
-                "config_hash": config_lib.hash_of(training.config),
-                "metrics_checksum": f"{mark['crc32']:08x}" if mark else None,
-            }
-        )
+        return found | {
+            "parameters": parameter_count(state.params),
+            "peak_memory_bytes": machine.peak_memory(),
+            "train_seconds": progress.seconds(),
+            "examples_per_second": progress.examples_per_second(),
+            "config_hash": config_lib.hash_of(training.config),
+            "metrics_checksum": f"{mark['crc32']:08x}" if mark else None,
+        }
 
-    def _evaluated(self, role: str, state: State) -> Evaluation:
+    def _best(self) -> dict[str, float]:
+        """Returns the scores of the best checkpoint on the test split.
+
+        The names begin with "best/test/". There are none if no checkpoint was chosen.
+        """
+        progress = self._progress.results
+        if self._best_metric is None:
+            return {}
+        step = int(progress["best/step"])
+        if step == progress["step"]:
+            scores = {k: v for k, v in progress.items() if k.startswith("test/")}
+        else:
+            self._checkpoints.wait()
+            like = self._training.network.state_shapes
+            variables = self._checkpoints.variables(step, like)
+            scores = self._scores("test", variables)
+        return {f"best/{name}": value for name, value in scores.items()}
+
+    def _scores(self, role: str, variables: Any) -> dict[str, float]:
+        """Returns the scores of a network on a split, such as {"test/loss": 0.1}."""
+        found = self._evaluated(role, variables)
+        scores = self._training.network.task.scores(found.totals, found.rows)
+        return {f"{role}/{name}": value for name, value in scores.items()}
+
+    def _evaluated(self, role: str, variables: Any) -> Evaluation:
         """Returns the evaluation of a split.
 
         Args:
           role: the name of the split, such as "test".
-          state: the state with the network's variables.
+          variables: the network's variables.
         """
         loaded = eval_batches(self._splits[role], self._training.config)
         collected = self._training.network.task.collected
-        return evaluate(self._eval_step, state.variables(), loaded, collected)
+        return evaluate(self._eval_step, variables, loaded, collected)
 
-    def _tested(self, step: int, state: State) -> dict[str, float]:
-        """Evaluates the test split, reports the evaluation, and returns the scores."""
-        found = self._evaluated("test", state)
-        scores = self._report.evaluation(step, found, state.params)
-        self._progress.tested(step, scores)
+    def _evaluate(self, step: int, state: State, last: bool) -> dict[str, float]:
+        """Evaluates the splits that are due, reports them, and returns the scores.
+
+        Args:
+          step: the number of training steps so far.
+          state: the state after these steps.
+          last: whether this is the last step of the run.
+        """
+        scores: dict[str, float] = {}
+        for role in self._during:
+            found = self._evaluated(role, state.variables())
+            scores |= self._report.evaluation(step, role, found)
+        self._progress.evaluated(step, scores)
+        if last or self._progress.ends_early:
+            for role in self._at_end:
+                found = self._evaluated(role, state.variables())
+                scores |= self._report.evaluation(step, role, found)
+            self._progress.results |= scores
+        self._report.parameters(step, state.params)
         return scores
 
     def _save(
@@ -277,9 +331,10 @@ class _Run:
             evaluation. Scores are saved only if the best metric is finite, because
             saved scores decide which checkpoint is the best.
         """
-        best = scores and np.isfinite(scores[self._best_metric])
+        if scores and self._best_metric and not np.isfinite(scores[self._best_metric]):
+            scores = None
         noted = self._progress.saved() | {"log": self._report.mark()}
-        self._checkpoints.save(step, state, noted, scores if best else None)
+        self._checkpoints.save(step, state, noted, scores)
         self._progress.rest()
 
 

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from cnn_jax.core.errors import UserError
+from cnn_jax.core.ranges import Count, NotNegative
 from cnn_jax.tasks import metrics
 from cnn_jax.tasks.metrics import means
 
@@ -53,10 +54,20 @@ class Progress:
       saved: the result of the method `saved` in the checkpoint from which the run
         resumes; {} for a new run.
       best_metric: the name of the score that decides which evaluation is best; higher
-        is better.
+        is better. None: nothing is chosen.
+      patience: the run ends early after this number of evaluations in a row without an
+        improvement; None: never.
+      min_delta: the least increase of the best metric that counts as an improvement.
     """
 
-    def __init__(self, saved: Mapping[str, Any], best_metric: str):
+    def __init__(
+        self,
+        saved: Mapping[str, Any],
+        best_metric: str | None,
+        *,
+        patience: Count | None = None,
+        min_delta: NotNegative = 0.0,
+    ):
         self._begun = time.perf_counter() - saved.get("seconds", 0.0)
         self._best_metric = best_metric
         self._totals: metrics.Totals = {
@@ -70,6 +81,9 @@ class Progress:
         self._recent = np.zeros(2)
         self._measured = np.array(saved.get("measured", [0, 0.0]), np.float64)
         self.results: dict[str, float] = dict(saved.get("results", {}))
+        self._patience, self._min_delta = patience, min_delta
+        # The score that the next evaluations must exceed, and how many did not.
+        self._reference, self._waited = saved.get("patience", [-np.inf, 0])
 
     def saved(self) -> dict[str, Any]:
         """Returns the progress as JSON values, for a checkpoint.
@@ -84,7 +98,12 @@ class Progress:
             },
             "measured": (self._measured + self._recent).tolist(),
             "results": self.results,
-        }
+        } | ({"patience": [self._reference, self._waited]} if self._patience else {})
+
+    @property
+    def ends_early(self) -> bool:
+        """True if the last `patience` evaluations brought no improvement."""
+        return self._patience is not None and self._waited >= self._patience
 
     def seconds(self) -> float:
         """Returns the duration of the run so far in seconds.
@@ -155,7 +174,7 @@ class Progress:
         self._recent = np.zeros(2)
         return values
 
-    def tested(self, step: int, scores: Mapping[str, float]) -> None:
+    def evaluated(self, step: int, scores: Mapping[str, float]) -> None:
         """Adds an evaluation to the results, and updates the best result.
 
         Among equal scores, the latest evaluation is the best. NaN is worse than every
@@ -168,10 +187,13 @@ class Progress:
         Raises:
           UserError: if `scores` does not contain the best metric.
         """
+        if self._best_metric is None:
+            self.results = {"step": step, **scores}
+            return
         if self._best_metric not in scores:
             raise UserError(
-                f"{self._best_metric} cannot be measured: no label in the test split "
-                "counts for it. Check its labels and config.data.test_examples."
+                f"{self._best_metric} cannot be measured: no label in the validation "
+                "split counts for it. Check its labels and config.data.val."
             )
         best, score = f"best/{self._best_metric}", scores[self._best_metric]
         record = {best: score, "best/step": step}
@@ -179,3 +201,6 @@ class Progress:
         if before > score or (np.isnan(score) and not np.isnan(before)):
             record = {key: self.results[key] for key in record}
         self.results = {"step": step, **scores, **record}
+        improved = score > self._reference + self._min_delta
+        self._waited = 0 if improved else self._waited + 1
+        self._reference = score if improved else self._reference

@@ -114,28 +114,38 @@ class Report(contextlib.AbstractContextManager):
             self._log.scalars(step, row)
         self._console.training(step, row)
 
-    def evaluation(self, step: int, found: Evaluation, params: Any) -> dict[str, float]:
-        """Writes an evaluation of the test split, and returns the scores.
+    def evaluation(self, step: int, role: str, found: Evaluation) -> dict[str, float]:
+        """Writes an evaluation of a split, and returns the scores.
 
         Args:
           step: the number of training steps so far.
+          role: the name of the split, such as "test".
           found: the evaluation.
-          params: the parameters of the network, for histograms.
 
         Returns:
           The scores by name, such as `{"test/loss": 0.1}`.
         """
         scores = self._task.scores(found.totals, found.rows)
-        scores = {f"test/{name}": value for name, value in scores.items()}
+        scores = {f"{role}/{name}": value for name, value in scores.items()}
         if self._log:
             self._log.scalars(step, scores)
             for name, picture in self._task.summaries(*found).items():
-                self._log.image(step, f"test/{name}", picture)
-            self._log.histograms(step, named_leaves(params))
+                self._log.image(step, f"{role}/{name}", picture)
             self._log.flush()
         parts = [f"{name} {value:.4f}" for name, value in scores.items()]
         self.say("  ".join([f"step {step}", *parts]))
         return scores
+
+    def parameters(self, step: int, params: Any) -> None:
+        """Writes histograms of the parameters.
+
+        Args:
+          step: the number of training steps so far.
+          params: the parameters of the network.
+        """
+        if self._log:
+            self._log.histograms(step, named_leaves(params))
+            self._log.flush()
 
 
 def named_leaves(params: Any) -> dict[str, np.ndarray]:

@@ -221,6 +221,15 @@ def normalized(dataset: Dataset, *, normalization: str | None = None) -> Dataset
     return dataclasses.replace(dataset, mean=mean[channels], std=std[channels])
 
 
+def check_roles(config: Config, dataset: Dataset) -> None:
+    """Raises `UserError` if early stopping has no validation split to read."""
+    if config.train.patience is not None and "val" not in dataset.splits:
+        raise UserError(
+            f"config.train.patience={config.train.patience} needs a validation split, "
+            "and the data have none: set config.data.val, for example to 0.1."
+        )
+
+
 def network(config: Config, dataset: Dataset) -> Network:
     """Returns the model and the task that a resolved config describes.
 

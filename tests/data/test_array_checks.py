@@ -48,4 +48,4 @@ def test_arrays_that_fit():
 def test_arrays_are_checked_before_anything_is_computed_of_them():
     split = Arrays(IMAGES.astype(np.float64), LABELS)
     with pytest.raises(UserError, match="the train split: images are float64"):
-        assemble(split, split, classes=("a", "b"))
+        assemble({"train": split, "test": split}, classes=("a", "b"))

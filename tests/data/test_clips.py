@@ -133,15 +133,16 @@ def test_examples_are_counted_in_videos(videos):
 
 
 def test_split_folders_hold_folders_of_frames(tmp_path, write):
-    for split in ("train", "val"):
+    for split in ("train", "val", "test"):
         for name in ("a", "b"):
             for clip in range(2):
                 for t in range(3):
                     write(tmp_path / split / name / f"{clip}" / f"{t}.jpg")
     dataset = load("clips", **options(tmp_path))
     assert dataset.classes == ("a", "b")
-    assert [len(split) for split in dataset.splits.values()] == [4, 4]
-    assert "val" in dataset.splits["test"].reader.paths[0]
+    assert [len(split) for split in dataset.splits.values()] == [4, 4, 4]
+    for role in ("val", "test"):
+        assert role in dataset.splits[role].reader.paths[0]
 
 
 def test_a_class_of_folders_of_frames_may_be_called_train(tmp_path, write):

@@ -80,6 +80,7 @@ def test_a_split_column_and_other_names(table, tested):
         path_column="file",
         label_column="kind",
         split_column="part",
+        test_split=(tested,),
         image_size=8,
         in_memory=False,
     )
@@ -88,6 +89,7 @@ def test_a_split_column_and_other_names(table, tested):
         "csv",
         file=str(table),
         path_column="file",
+        test_split=(tested,),
         **{"label_column": "kind", "split_column": "part", "image_size": 8},
     )
     assert known.classes == made.classes == ("cat", "dog")
@@ -128,7 +130,7 @@ def test_a_split_column_and_other_names(table, tested):
         (
             "path,label,s\npictures/0.png,a,train\npictures/1.png,b,tset\n",
             {"split_column": "s"},
-            "line 3: the split is 'tset'; it must be 'train' or 'test'",
+            "line 3: the split is 'tset'; it must be 'train', 'val' or 'test'",
         ),
         (
             "path,label,s\npictures/0.png,a,train\npictures/1.png,b,test\n",
@@ -138,7 +140,7 @@ def test_a_split_column_and_other_names(table, tested):
         (
             "path,label,s\npictures/0.png,a,test\npictures/1.png,b,test\n",
             {"split_column": "s"},
-            "all pictures are in the split 'test'",
+            "its split column has 'test'; there must be",
         ),
     ],
 )

@@ -36,6 +36,9 @@ def test_importing_is_light():
 def test_options_can_be_written_to_a_config():
     options = data.options("digits")
     assert {key: (plain(hint), v) for key, (hint, v) in options.items()} == {
+        "val": (int | float | str | None, None),
+        "val_seed": (int, 0),
+        "fold": (str | None, None),
         "image_size": (int, 8),
         "channels": (int, 1),
         "classes": (tuple[int, ...], tuple(range(10))),
@@ -88,18 +91,18 @@ def test_statistics(count, channels, seed):
 def test_examples_without_labels_are_one_line():
     split = Arrays(np.zeros((3, 2, 2, 1), np.uint8), np.array([0, -1, 1], np.int32))
     with pytest.raises(UserError, match="train split has examples without a label"):
-        assemble(split, split, classes=("a", "b"))
+        assemble({"train": split, "test": split}, classes=("a", "b"))
 
 
 def test_labels_of_pixels():
     labels = np.array([[[0, 1], [255, 1]]], np.uint8)
     split = Arrays(np.zeros((1, 2, 2, 1), np.uint8), labels)
     pixels = functools.partial(assemble, label_kind="pixels")
-    found = pixels(split, split, classes=("a", "b"))
+    found = pixels({"train": split, "test": split}, classes=("a", "b"))
     assert found.label_shape == split.label_shape == (2, 2)
     np.testing.assert_array_equal(found.splits["train"].labels, labels)
     with pytest.raises(UserError, match="train split has examples without a label"):
-        pixels(split, split, classes=("a",))
+        pixels({"train": split, "test": split}, classes=("a",))
     nothing = Arrays(split.images, np.full_like(labels, 255))
     assert len(pixels(nothing, nothing, classes=("a",)).splits["test"]) == 1
 

@@ -52,7 +52,9 @@ def test_split_folders(tmp_path, write, test_name):
         for name in ("a", "b"):
             for i in range(count):
                 write(tmp_path / split / name / f"{i}.PNG")
-    dataset = load("folder", dir=str(tmp_path), in_memory=False)
+    dataset = load(
+        "folder", dir=str(tmp_path), in_memory=False, test_split=("test", test_name)
+    )
     assert dataset.classes == ("a", "b")
     assert len(dataset.splits["train"]) == 6 and len(dataset.splits["test"]) == 4
     assert all(test_name in p for p in dataset.splits["test"].reader.paths)
@@ -137,7 +139,7 @@ def test_other_mistakes_are_one_line(pets, write, tmp_path):
     ):
         with pytest.raises(UserError, match=message):
             load("folder", **options)
-    for split, classes in (("train", "ab"), ("val", "abc")):
+    for split, classes in (("train", "ab"), ("test", "abc")):
         for name in classes:
             write(tmp_path / "splits" / split / name / "0.png")
     with pytest.raises(UserError, match=r"class 'c' .* has no pictures to train on"):

@@ -150,6 +150,8 @@ def test_a_split_that_is_not_read_is_named(roads):
     (roads / "val").mkdir()
     with pytest.warns(DataWarning, match="val is not read"):
         masks(roads)
-    with pytest.warns(DataWarning, match="test reads the training pictures") as caught:
+    with pytest.warns(
+        DataWarning, match="the test split reads the training pictures"
+    ) as caught:
         masks(roads, train_split="train+test")
     assert len(caught) == 2

@@ -8,10 +8,11 @@ import pytest
 from cnn_jax import data
 from cnn_jax.core import imports
 from cnn_jax.core.errors import UserError
-from cnn_jax.core.keys import Key
+from cnn_jax.core.keys import Key, keywords
 from cnn_jax.core.ranges import Side
 from cnn_jax.data import outside
 from cnn_jax.data.dataset import Dataset
+from cnn_jax.data.roles import Roles
 from cnn_jax.data.source import Source
 from cnn_jax.data.splits import Arrays, Varied
 
@@ -41,7 +42,7 @@ def user(tmp_path):
 
 @pytest.mark.parametrize("name", ["a_user.load", "a_user.SOURCE"])
 def test_a_function_or_a_source_at_an_import_path(name, user):
-    assert data.options(name) == {"image_size": Key(Side, 4)}
+    assert data.options(name) == {"image_size": Key(Side, 4)} | keywords(Roles)
     assert data.load(name, image_size=8).image_shape == (8, 8, 3)
     known = data.describe(name)
     assert (known.classes, known.image_shape) == (("a", "b"), (4, 4, 3))

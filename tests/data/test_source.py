@@ -9,7 +9,7 @@ from cnn_jax.core.paths import is_place
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.data.source import Description, Source, StandIn
 from cnn_jax.data.splits import Arrays
-from cnn_jax.data.subset import Stored, Subset
+from cnn_jax.data.subset import FEW, Stored, Subset
 
 
 def loader(subset, *, image_size: int = 4) -> Dataset:
@@ -44,6 +44,7 @@ def test_every_source(source):
 def test_a_loader_gets_what_it_takes():
     assert SOURCE.options().keys() == {
         *("image_size", "train_examples", "test_examples", "subset_seed"),
+        *("val", "val_seed", "fold"),
         *("keep_pixels", "keep", "test_shift"),
     }
     made = SOURCE.load(train_examples=5, image_size=8, keep_pixels=0.25)
@@ -73,7 +74,7 @@ def test_a_description_loads_as_little_as_it_can():
     for takes in (Stored, Subset):
         found = Source("mine", watched, takes=takes).describe(image_size=6)
         assert found == Description(("a",), (6, 6, 1))
-    assert seen == [Stored(in_memory=False), Subset(train_examples=1, test_examples=1)]
+    assert seen == [Stored(in_memory=False), Subset(**FEW)]
     assert SOURCE.describe(keep_pixels=0.25).image_shape == (2, 2, 1)
 
 

@@ -146,6 +146,9 @@ class InOrder:
     def labels(self):
         return self.known
 
+    def joined(self, other):
+        return InOrder(self.files + other.files)
+
 
 @pytest.fixture
 def stored(painted):

@@ -148,12 +148,13 @@ def test_a_file_in_both_splits_is_refused(tree, tmp_path):
     os.link(tree / "03.png", test / "other.png")
     for dir, message in ((test, "03.png and .* are the same file"), (tree, "inner")):
         with pytest.raises(UserError, match=message):
-            check_apart(below(tree), below(dir)[-1:], named_twice=False)
+            files = {"train": below(tree), "test": below(dir)[-1:]}
+            check_apart(files, {"train": "a", "test": "b"})
     with pytest.raises(UserError, match="is in the training and in the test split"):
         restoration.split(str(tree), str(tree / "inner"))
     with pytest.raises(UserError, match="is in the training and in the test split"):
         restoration.split(str(tree), str(test))
-    with pytest.warns(DataWarning, match="test reads the training pictures"):
+    with pytest.warns(DataWarning, match="the test split reads the training pictures"):
         restoration.split(str(tree), str(tree))
 
 
@@ -209,8 +210,8 @@ def test_a_validation_folder_that_is_not_read_is_named(pets, write):
     (root / "val").symlink_to("test")
     (root / "Train").mkdir()
     with pytest.warns(DataWarning, match="is not read") as caught:
-        data.load("folder", dir=str(root), in_memory=False)
-    read = f"is not read; training and test read {root}/train and {root}/test."
+        data.load("folder", dir=str(root), in_memory=False, val=0)
+    read = f"is not read; the splits are read from {root}/train and {root}/test."
     texts = [str(warning.message) for warning in caught]
     assert texts == [f"{root}/{name} {read}" for name in ("Train", "val")]
 
