@@ -120,8 +120,8 @@ def comparable(dataset: Dataset, dir: str) -> Dataset:
         _, counts = np.unique(labels, return_counts=True)
         if counts.max() < 2:
             raise UserError(
-                f"nobody in the {ROLES[role]} split of {dir} has two pictures, so there are "
-                "no pictures of one identity to compare."
+                f"nobody in the {ROLES[role]} split of {dir} has two pictures, so "
+                "there are no pictures of one identity to compare."
             )
         if len(counts) < 2:
             raise UserError(

@@ -104,7 +104,10 @@ def test_labels_of_pixels():
     with pytest.raises(UserError, match="train split has examples without a label"):
         pixels({"train": split, "test": split}, classes=("a",))
     nothing = Arrays(split.images, np.full_like(labels, 255))
-    assert len(pixels(nothing, nothing, classes=("a",)).splits["test"]) == 1
+    assert (
+        len(pixels({"train": nothing, "test": nothing}, classes=("a",)).splits["test"])
+        == 1
+    )
 
 
 def test_statistics_of_clips():
