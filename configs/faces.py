@@ -26,7 +26,8 @@ def digits():
     config.data = {"name": "identities", "batch_size": 64}
     config.data.image_size = (16,)
     config.data.channels = 1
-    config.data.test_identities = 4
+    config.data.test_identities = 3
+    config.data.val = 0.3  # two identities; five are left for training
     config.data.crop_padding = 2
     config.model = {"name": "resnet20", "width": 16, "head": "embedding"}
     config.task = {"name": "embedding"}
@@ -41,6 +42,7 @@ def folder():
     config.data.batch_size = 32
     config.data.image_size = (64,)
     config.data.test_identities = 0.25
+    config.data.val = 0.2
     config.data.crop_padding = 4
     config.data.flip = True
     config.train = {"steps": 500}

@@ -69,6 +69,7 @@ def pets():
     config = camvid()
     config.data = {"name": "tfds_masks:oxford_iiit_pet", "image_size": (128,)}
     config.data.batch_size = 32
+    config.data.val = 0.1
     config.data.classes = ("pet", "background", "outline")
     config.data.ignored = (0,)  # the classes start at 1
     config.data.crop_padding = 12

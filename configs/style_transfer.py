@@ -66,6 +66,7 @@ def johnson():
     """A network of half the published width."""
     config = gatys()
     config.data = {"name": "pictures_and_styles", "batch_size": 2, "image_size": (128,)}
+    config.data.val = 1
     config.model = {"name": "johnson:squeezenet1_0", "network_width": 16}
     config.model.content_layers = ("fire3",)
     config.task.style_weight = 0.5

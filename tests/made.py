@@ -21,6 +21,7 @@ VALUES = {
         "batch_size": 8,
         "train_examples": 24,
         "test_examples": 20,
+        "val": 16,
     },
     "model": {"name": "plain", "widths": (2,)},
     "task": {"name": "classification"},
@@ -46,7 +47,7 @@ def values():
 
 @pytest.fixture(scope="session")
 def few_digits():
-    return digits.SOURCE.load(train_examples=24, test_examples=20)
+    return digits.SOURCE.load(train_examples=24, test_examples=20, val=16)
 
 
 @pytest.fixture(scope="session")
@@ -57,7 +58,7 @@ def made(tmp_path_factory, values, few_digits):
     config = resolve(values(optimizer={"ema_decay": 0.5}))
     network = setup.network(config, few_digits)
     config_json.describe(folder, config, few_digits, {})
-    metric = f"test/{network.task.best_metric}"
+    metric = f"val/{network.task.best_metric}"
     states = {}
     with Checkpoints(folder / "checkpoints", best_metric=metric, keep=2) as checkpoints:
         fresh = network.fresh_state()

@@ -16,6 +16,7 @@ def digits(epochs: int = 30) -> ConfigDict:
     A run takes about a minute, and needs no download.
     """
     config = default()
+    config.data.val = 0.1
     config.data.batch_size = 64
     config.data.crop_padding = 1
     config.schedule.warmup_epochs = 2
@@ -31,6 +32,7 @@ def digit_scenes(epochs: int = 8) -> ConfigDict:
     """
     config = default()
     config.data.name = "digit_scenes"
+    config.data.val = 0.1
     config.data.batch_size = 32
     config.data.crop_padding = 4
     config.task.name = "segmentation"
@@ -48,6 +50,7 @@ def moving_digits(epochs: int = 6) -> ConfigDict:
     """
     config = default()
     config.data.name = "moving_digits"
+    config.data.val = 0.1
     config.data.batch_size = 32
     config.schedule.warmup_epochs = 1
     config.train.epochs = epochs
@@ -101,7 +104,7 @@ def restoration(data: str, epochs: int = 20) -> ConfigDict:
       epochs: the length of the run in epochs.
     """
     config = default()
-    config.data = {"name": data, "batch_size": 32}
+    config.data = {"name": data, "batch_size": 32, "val": 0.1}
     config.task = {"name": "enhancement"}
     config.optimizer = {"name": "adamw", "learning_rate": 2e-3, "weight_decay": 0.0}
     config.schedule = {"name": "cosine", "warmup_steps": 50}
@@ -114,6 +117,7 @@ def mnist(epochs: int = 10) -> ConfigDict:
     """Returns the config for MNIST: 28x28 digits, shifted at random."""
     config = default()
     config.data.name = "tfds:mnist"
+    config.data.val = 5000
     config.data.crop_padding = 2
     config.train.epochs = epochs
     config.eval.every_epochs = 1
@@ -127,6 +131,7 @@ def cifar10(epochs: float | int = 100) -> ConfigDict:
     """
     config = default()
     config.data.name = "tfds:cifar10"
+    config.data.val = 5000  # as in He et al. 2016, section 4.2
     config.data.crop_padding = 4
     config.data.flip = True
     config.schedule.warmup_epochs = 2
@@ -160,6 +165,7 @@ def imagenet(batch_size: int = 256, epochs: int = 90) -> ConfigDict:
     config = default()
     config.data.name = "tfds:imagenet2012"
     config.data.test_split = "validation"
+    config.data.val = 0.01
     config.data.batch_size = batch_size
     config.data.image_size = 224
     config.data.flip = True

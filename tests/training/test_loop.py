@@ -40,9 +40,12 @@ def told(monkeypatch):
         def __exit__(self, *_):
             found.append(("end", None))
 
-        def evaluation(self, step, result, params):
+        def evaluation(self, step, role, result):
+            found.append((role, step))
+            return {f"{role}/accuracy": result.totals["accuracy"] / 10}
+
+        def parameters(self, step, params):
             found.append(("evaluation", step))
-            return {"test/accuracy": result.totals["accuracy"] / 10}
 
         def begin(self, table, tags, inputs, scores):
             found.append(("begin", table))
@@ -143,10 +146,13 @@ def test_what_is_due_at_which_step(train, told, seen, values):
     assert steps_of(told, "evaluation") == [3, 6]
     assert seen.saved == [3, 4, 6]  # what was evaluated may be the best
     assert told[-1] == ("end", None)
-    assert all(split == list(range(20)) for split in seen.splits)
+    # `val` at each evaluation, and `test` once, after the last step.
+    assert steps_of(told, "val") == [3, 6] and steps_of(told, "test") == [6]
+    assert [len(split) for split in seen.splits] == [16, 16, 20]
     config = resolve(values(**EVERY | {"model": {"widths": (1,)}}))
     assert results["step"] == results["best/step"] == 6
-    assert results["test/accuracy"] == results["best/test/accuracy"] == 0.6
+    for name in ("val", "best/val", "test", "best/test"):
+        assert results[f"{name}/accuracy"] == 0.6
     assert results["config_hash"] == hash_of(config)
     assert results["train_seconds"] > 0
     assert {"parameters", "peak_memory_bytes", "examples_per_second"} <= results.keys()
@@ -218,25 +224,85 @@ def test_a_loss_that_is_not_finite(every, words, train, seen):
     assert 4 not in seen.saved
 
 
-def test_further_splits_are_evaluated_at_the_end(train, seen, few_digits):
-    splits = few_digits.splits
-    val = splits["test"].subset(np.arange(5))
-    dataset = dataclasses.replace(few_digits, splits=splits | {"val": val})
+def scored(values):
+    """The scores of evaluations whose `val` has these accuracies, in order."""
+    left = iter(values)
+
+    def evaluation(self, step, role, result):
+        accuracy = next(left) if role == "val" else result.totals["accuracy"]
+        return {f"{role}/accuracy": accuracy}
+
+    return evaluation
+
+
+class Scored(Classification):
+    def scores(self, totals, rows):
+        return {"accuracy": totals["accuracy"]}
+
+
+@pytest.fixture
+def scores(monkeypatch):
+    """Tasks whose accuracy is the number of steps of the parameters."""
     network = setup.network
 
-    class Scored(Classification):
-        def scores(self, totals, rows):
-            return {"accuracy": totals["accuracy"]}
+    def with_scores(config, dataset):
+        task = Scored(dataset.classes)
+        return dataclasses.replace(network(config, dataset), task=task)
 
-    def with_scores(config, data):
-        return dataclasses.replace(network(config, data), task=Scored(dataset.classes))
+    monkeypatch.setattr(setup, "network", with_scores)
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(setup, "network", with_scores)
-        results = train(dataset=dataset, **EVERY)
-    assert [len(split) for split in seen.splits] == [20, 20, 5]
-    assert results["val/accuracy"] == 6  # of the last parameters
+
+def test_the_best_checkpoint_is_chosen_on_val_and_tested(
+    train, seen, scores, monkeypatch
+):
+    monkeypatch.setattr(loop.Report, "evaluation", scored([0.5, 0.9, 0.1]))
+    results = train(**EVERY | {"eval": {"every_steps": 2}, "checkpoint": {}})
+    assert results["best/step"] == 4 and results["best/val/accuracy"] == 0.9
+    assert results["val/accuracy"] == 0.1 and results["step"] == 6
+    assert results["test/accuracy"] == 6 and results["best/test/accuracy"] == 4
+    assert [len(split) for split in seen.splits] == [16, 16, 16, 20, 20]
+
+
+def test_without_val_nothing_is_chosen(train, told, seen, few_digits):
+    splits = {role: few_digits.splits[role] for role in ("train", "test")}
+    dataset = dataclasses.replace(few_digits, splits=splits)
+    results = train(dataset=dataset, **EVERY)
+    assert steps_of(told, "test") == [6] and seen.saved == [3, 4, 6]
     assert results["test/accuracy"] == 0.6
+    assert not [key for key in results if key.startswith("best/")]
+
+
+def test_the_curve_of_test_is_asked_for(train, told, values):
+    curve = {"every_steps": 3, "test_curve": True}
+    train(**EVERY | {"eval": curve})
+    assert steps_of(told, "test") == steps_of(told, "val") == [3, 6]
+
+
+def test_further_splits_are_evaluated_at_the_end(train, seen, few_digits):
+    splits = few_digits.splits
+    shifted = splits["test"].subset(np.arange(5))
+    dataset = dataclasses.replace(few_digits, splits=splits | {"shifted": shifted})
+    results = train(dataset=dataset, **EVERY)
+    assert [len(split) for split in seen.splits] == [16, 16, 20, 5]
+    assert results["shifted/accuracy"] == results["test/accuracy"] == 0.6
+
+
+def test_a_run_that_no_longer_improves_ends(train, told, seen, scores, monkeypatch):
+    groups = EVERY | {"eval": {"every_steps": 1}, "checkpoint": {"keep": 9}}
+    groups["train"] = {"steps": 6, "patience": 2, "min_delta": 0.05}
+    monkeypatch.setattr(loop.Report, "evaluation", scored([0.5, 0.6, 0.64, 0.5]))
+    results = train(**groups)
+    # 0.64 is the best, but not by 0.05 better than 0.6.
+    assert results["step"] == 4 and results["best/step"] == 3
+    assert results["test/accuracy"] == 4 and results["best/test/accuracy"] == 3
+    assert seen.saved == [1, 2, 3, 4] and len(seen.batches) == 4
+    assert steps_of(told, "say")[-1] == (
+        "val/accuracy has not improved in the last 2 evaluations, so the run ends; the "
+        "best step is 3"
+    )
+    again = train(**groups)
+    assert len(seen.batches) == 4 and again["step"] == 4
+    assert again["best/test/accuracy"] == 3
 
 
 def test_a_step_is_made_anew_where_more_is_trained(train, seen):
