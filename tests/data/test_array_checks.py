@@ -25,7 +25,7 @@ IMAGES, LABELS = np.zeros((6, 4, 4, 3), np.uint8), np.array([0, 1] * 3, np.int32
             IMAGES,
             LABELS.astype(np.int64),
             "class",
-            r"labels are int64 \[6\]; one label per image must be int32 \[n\], for the",
+            r"labels are int64 \[6\]; they must be int32 \[n\] \(one label per image; n =",
         ),
         (IMAGES, LABELS[:5], "class", r"labels are int32 \[5\]; one label per image"),
         (IMAGES, LABELS[:, None], "class", r"labels are int32 \[6, 1\]; one label per"),

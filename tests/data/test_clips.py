@@ -162,7 +162,7 @@ def test_mistakes_are_one_line(videos, write):
         ({"crop_area": 0.0}, "crop_area=0.0"),
         ({"image_size": (1, 2, 3)}, "image_size is"),
         ({"dir": str(videos / "jump")}, "holds no clips to learn from"),
-        ({"dir": ""}, "set it to the folder of clips"),
+        ({"dir": ""}, "set data.dir to a folder of clips"),
     ):
         with pytest.raises(UserError, match=message):
             load("clips", **options(videos) | change)

@@ -138,7 +138,7 @@ def test_a_split_column_and_other_names(table, tested):
         (
             "path,label,s\npictures/0.png,a,test\npictures/1.png,b,test\n",
             {"split_column": "s"},
-            "all pictures are in the split 'test'",
+            "the pictures have only the splits test; some",
         ),
     ],
 )

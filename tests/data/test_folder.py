@@ -129,7 +129,7 @@ def test_other_mistakes_are_one_line(pets, write, tmp_path):
     for options, message in (
         ({}, r"data\.dir is not set"),
         ({"dir": str(pets / "cat/0.png")}, "is not a folder"),
-        ({"dir": str(pets / "cat")}, "not directly in it"),
+        ({"dir": str(pets / "cat")}, "not directly into"),
         ({"dir": str(pets.parent)}, "is .*pets the data.dir"),
         ({"dir": str(pets), "test_fraction": 1.0}, "test_fraction=1.0"),
         ({"dir": str(pets), "image_size": 0}, "image_size=0"),

@@ -102,7 +102,9 @@ def test_mistakes_are_one_line(people, options, message):
 def test_one_picture_each_is_nothing_to_compare(tmp_path, write):
     for name in "abcd":
         write(tmp_path / name / "0.png")
-    with pytest.raises(UserError, match=r"nobody in the test split .* two pictures"):
+    with pytest.raises(
+        UserError, match=r"no identity in the test split .* two pictures"
+    ):
         load("identities", dir=str(tmp_path))
 
 

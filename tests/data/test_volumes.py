@@ -126,7 +126,7 @@ def test_mistakes_are_one_line(bodies, monkeypatch):
         "text.npy": "it holds values of type <U1",
         "objects.npy": "cannot be read",
         "none.npy": "has no finite value",
-        "two.npz": "it holds 2 arrays, not one",
+        "two.npz": "it holds 2 arrays, but it must hold one array",
         "a.npy": "cannot be read",
     }
     try:
@@ -147,7 +147,7 @@ def test_mistakes_are_one_line(bodies, monkeypatch):
     for options, message in (
         ({"image_size": (4, 4)}, r"image_size is \(4, 4\)"),
         ({"window": (3.0, 1.0)}, r"window is \(3.0, 1.0\); it must be \(low, high\)"),
-        ({"dir": str(bodies / "ball")}, "not directly in it"),
+        ({"dir": str(bodies / "ball")}, "not directly into"),
     ):
         with pytest.raises(UserError, match=message):
             load("volumes", **{"dir": str(bodies)} | options)
@@ -238,7 +238,7 @@ def test_headers_of_nifti(tmp_path):
     refused("on a side: make it smaller", dim=[3, 30000, 30000, 30000, 1, 1, 1, 1])
     refused(r"its shape is \(-4, 5, 6\)", dim=[3, -4, 5, 6, 1, 1, 1, 1])
     refused(r"its shape is \(4, 5, 6, 3\)", dim=[4, 4, 5, 6, 3, 1, 1, 1])
-    refused("its voxels begin at byte 1000", vox_offset=1e30)
+    refused("the voxels cannot begin at byte 1000", vox_offset=1e30)
     refused("cannot be read", vox_offset=-1000)
     refused("cannot be read", vox_offset=np.nan)
     refused("cannot be read", datatype=9999)

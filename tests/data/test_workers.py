@@ -223,7 +223,7 @@ def test_a_slow_worker_is_waited_for(watch, worker, capsys):
                 watch.second()
     assert watch.ended is None and worker.poll() is None
     (line,) = capsys.readouterr().err.splitlines()  # once
-    assert "warning: no batch came for 60 s" in line
+    assert "warning: no batch was loaded for 60 s" in line
 
 
 def test_nothing_is_said_while_nobody_waits(watch, worker, capsys):
