@@ -255,8 +255,8 @@ def _deeper(folder: Path, kind: Kind) -> str:
     """
     if any(any(kind.found(inner)) for inner in folders(folder)):
         return (
-            f" The subfolders of {folder} hold {kind.name}: if the subfolders are the "
-            f"classes, set data.dir to {folder}."
+            f" The subfolders of {folder} hold {kind.name}: set data.dir to {folder} "
+            "or, if this folder is a split, name the folder train or test."
         )
     return ""
 

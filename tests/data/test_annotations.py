@@ -179,7 +179,7 @@ def test_missing_pictures_and_folders(voc):
     (voc / "JPEGImages" / "c.png").unlink()
     with pytest.raises(UserError, match=r"c\.xml: there is no picture .*c\.jpg"):
         pascal_voc(voc)
-    with pytest.raises(UserError, match="has no folder Annotations"):
+    with pytest.raises(UserError, match="has no folder 'Annotations'"):
         pascal_voc(voc / "JPEGImages")
 
 

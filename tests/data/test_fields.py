@@ -57,7 +57,7 @@ def test_values_that_must_be_new():
     seen = {}
     fields.check_new(1, seen, "id", "set: 1.json: images[0]")
     fields.check_new("1", seen, "id", "set: 1.json: images[1]")
-    with pytest.raises(UserError, match=r"images\[2\]: id is 1, as in images\[0\]\."):
+    with pytest.raises(UserError, match=r"images\[2\]: id is 1, but images\[0\] has"):
         fields.check_new(1, seen, "id", "set: 1.json: images[2]")
 
 

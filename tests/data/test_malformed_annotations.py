@@ -138,8 +138,8 @@ def with_image(**changes):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (with_image(id=10), r"images\[2\] \(id 10\): id is 10, as in images\[1\]"),
-        (with_image(file_name="./a.png"), r"images\[2\].* as in images\[1\] \(id 10\)"),
+        (with_image(id=10), r"images\[2\] \(id 10\): id is 10, but images\[1\]"),
+        (with_image(file_name="./a.png"), r"images\[2\].* but images\[1\] \(id 10\)"),
         (with_image(file_name="/etc/passwd"), r"must be the path of a file inside"),
         (with_image(file_name="../JPEGImages/a.png"), r"the path of a file inside"),
         (with_image(file_name="c" * 300), r"images\[2\] \(id 5\): there is no picture"),
@@ -148,11 +148,11 @@ def with_image(**changes):
         (with_image(id="5"), r"images\[2\] \(id '5'\): there is no picture .*c\.png"),
         (
             COCO | {"categories": [{"id": 3, "name": "dog"}, {"id": 3, "name": "car"}]},
-            r"categories\[1\] \(id 3\): id is 3, as in categories\[0\]",
+            r"categories\[1\] \(id 3\): id is 3, but categories\[0\]",
         ),
         (
             COCO | {"categories": [{"id": 3, "name": "a"}, {"id": 18, "name": "a"}]},
-            r"categories\[1\] \(id 18\): name is 'a', as in categories\[0\] \(id 3\)",
+            r"categories\[1\] \(id 18\): name is 'a', but categories\[0\] \(id 3\)",
         ),
         (
             COCO | {"categories": [*COCO["categories"], {"id": "3", "name": "a"}]},

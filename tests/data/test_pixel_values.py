@@ -227,7 +227,7 @@ def test_values_of_masks_are_those_of_the_file():
             "JPEG",
             "stored as JPEG, which changes pixel values: store masks in a lossless",
         ),
-        (RAMP, "WEBP", "stored as WEBP, which changes values"),
+        (RAMP, "WEBP", "stored as WEBP, which changes pixel values"),
         (RAMP.astype(np.uint16) * 10, "PNG", "has the value 260, but classes are from"),
         (RAMP.astype(np.int32) - 1, "TIFF", "has the value -1"),
         (RAMP.astype(np.float32), "TIFF", "has colors"),

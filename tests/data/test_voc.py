@@ -78,7 +78,7 @@ def test_pictures_in_both_splits(cells):
         ),
         ("JPEGImages/3", "line 2 is .* Write the name of a file without its folder"),
         ("../Annotations/3", "line 2 is .* but no file in"),
-        ("4", r"test\.txt: line 2: the name is '4', as in line 1"),
+        ("4", r"test\.txt: line 2: the name is '4', but line 1"),
     ],
 )
 def test_mistakes_in_lists(cells, line, message):

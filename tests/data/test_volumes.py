@@ -142,11 +142,14 @@ def test_mistakes_are_one_line(bodies, monkeypatch):
         assert str(bodies / name) in str(error.value)
         assert "\n" not in str(error.value)
     monkeypatch.setitem(sys.modules, "nibabel", None)
-    with pytest.raises(UserError, match=r"needs the package nibabel: pip install"):
+    with pytest.raises(UserError, match=r"needs the package nibabel, which is not"):
         volumes.fit(bodies / "a.nii", (4, 4, 4, 1))
     for options, message in (
         ({"image_size": (4, 4)}, r"image_size is \(4, 4\)"),
-        ({"window": (3.0, 1.0)}, r"window is \(3.0, 1.0\); it must be \(low, high\)"),
+        (
+            {"window": (3.0, 1.0)},
+            r"window is \(3.0, 1.0\); it must be two numbers, \(low",
+        ),
         ({"dir": str(bodies / "ball")}, "not directly into"),
     ):
         with pytest.raises(UserError, match=message):
@@ -176,7 +179,7 @@ def header(shape, kind="|u1"):
 @pytest.mark.parametrize(
     ("shape", "message"),
     [
-        ((100000, 100000, 1000), "limit is 268435456 voxels, 16384 on a side"),
+        ((100000, 100000, 1000), "limit is 268435456 voxels, and 16384 on a side"),
         ((2**32, 2**32, 4), "on a side: make it smaller"),
         ((20000, 1, 1), "on a side: make it smaller"),
         ((-1, 4, 4), r"its shape is \(-1, 4, 4\), not \(depth"),

@@ -210,7 +210,8 @@ def test_a_validation_folder_that_is_not_read_is_named(pets, write):
     (root / "Train").mkdir()
     with pytest.warns(DataWarning, match="is not read") as caught:
         data.load("folder", dir=str(root), in_memory=False)
-    read = f"is not read: the training and the test data come from {root}/train and {root}/test."
+    read = "is not read: the training and the test data come from "
+    read += f"{root}/train and {root}/test."
     texts = [str(warning.message) for warning in caught]
     assert texts == [f"{root}/{name} {read}" for name in ("Train", "val")]
 

@@ -116,7 +116,9 @@ def test_a_damaged_picture_is_named_by_the_main_process(pets, workers):
         file.write(b"damaged")
     with pytest.raises(UserError) as error:
         list(eval_batches(split, batch_size=2, workers=workers))
-    assert str(error.value).startswith(f"image {bad}: not an image, or damaged")
+    assert str(error.value).startswith(
+        f"image {bad}: the file is not an image, or damaged"
+    )
     assert not multiprocessing.active_children()
 
 

@@ -116,8 +116,8 @@ def test_every_augmentation_draws_for_itself(outside):
         (
             {"jitter": 0.5},
             "picture",
-            r"^config\.data\.jitter=0\.5 changes images but not their labels, and digits has .*: "
-            r"set config\.data\.jitter=0\.0\.$",
+            r"^config\.data\.jitter=0\.5 changes images but not their labels, and "
+            r"digits has .*: set config\.data\.jitter=0\.0\.$",
         ),
         ({"jitter": 0.5}, "style", r"^config\.data\.jitter=0\.5 changes images"),
         ({"flip": True}, "style", r"set config\.data\.flip=False"),
