@@ -777,7 +777,7 @@ STYLE = [
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--config.data.style=none.png"], "data.style none.png: there is no"),
+        (["--config.data.style=none.png"], "data.style is none.png, but there is no"),
         (["--config.model.style_layers=fire33"], "module of SqueezeNet 'fire33'"),
         (["--config.model.style_layers=('fire33',)"], "module of SqueezeNet 'fire33'"),
         (
