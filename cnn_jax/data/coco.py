@@ -43,7 +43,7 @@ def load(
     if train.classes != test.classes:
         raise UserError(
             f"the splits '{train_split}' and '{test_split}' of {dir} have different "
-            "classes."
+            "classes: write the same 'categories' into both annotation files."
         )
     check_apart(train.paths, test.paths, named_twice=train_split == test_split)
     return objects.with_boxes(train, test, image_size, channels, stored)

@@ -110,7 +110,10 @@ def read(file: str, path: str, label: str, split: str) -> list[Row]:
       UserError: see `load`.
     """
     if not file:
-        raise UserError("data.file is not set: set it to the CSV file of the pictures.")
+        raise UserError(
+            "data.file is not set: set data.file to the CSV file that lists the "
+            "pictures."
+        )
     columns = {"path_column": path, "label_column": label, "split_column": split}
     known: dict[tuple[int, int], str] = {}
     rows = []
@@ -118,10 +121,15 @@ def read(file: str, path: str, label: str, split: str) -> list[Row]:
         where = f"{file}, line {line}"
         for column in filter(None, columns.values()):
             if not values[column]:
-                raise UserError(f"{where}: the column '{column}' is empty.")
+                raise UserError(
+                    f"{where}: the column '{column}' is empty: write a value."
+                )
         picture = os.path.join(os.path.dirname(file), values[path])
         if not os.path.isfile(picture):
-            raise UserError(f"{where}: there is no picture {names.text(picture)}.")
+            raise UserError(
+                f"{where}: there is no picture {names.text(picture)}: correct the "
+                "path, or remove the line."
+            )
         first = known.setdefault(walk.identity(picture), where)
         if first is not where:
             raise UserError(
@@ -130,7 +138,10 @@ def read(file: str, path: str, label: str, split: str) -> list[Row]:
             )
         rows.append(Row(picture, values[label], values.get(split, ""), where))
     if not rows:
-        raise UserError(f"{file} lists no pictures.")
+        raise UserError(
+            f"{file} lists no pictures: after the first line, write one line per "
+            "picture."
+        )
     return rows
 
 
@@ -148,16 +159,16 @@ def _lines(file: str, columns: dict[str, str]) -> list[tuple[int, dict[str, str]
         reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
         header = [name.strip() for name in reader.fieldnames or ()]
     except UnicodeDecodeError:
-        raise UserError(f"{file} is not text in UTF-8.") from None
+        raise UserError(f"{file} is not text in UTF-8: save it as UTF-8.") from None
     except csv.Error as error:
-        raise UserError(f"{file}, line 1: {error}.") from None
+        raise UserError(f"{file}, line 1 is not valid CSV: {error}.") from None
     reader.fieldnames = header
     for option, column in columns.items():
         if header.count(column) != 1:
             count = "two columns" if column in header else "no column"
             raise UserError(
-                f"{file} has {count} '{column}' (data.{option}); its first line names "
-                f"{fields.shown(header)}."
+                f"{file} has {count} '{column}'; its first line names the columns "
+                f"{fields.shown(header)}. Set data.{option} to the name of one column."
             )
     found = []
     try:
@@ -165,7 +176,9 @@ def _lines(file: str, columns: dict[str, str]) -> list[tuple[int, dict[str, str]
             values = {name: (row[name] or "").strip() for name in columns.values()}
             found.append((reader.line_num, values))
     except csv.Error as error:
-        raise UserError(f"{file}, line {reader.reader.line_num}: {error}.") from None
+        raise UserError(
+            f"{file}, line {reader.reader.line_num} is not valid CSV: {error}."
+        ) from None
     return found
 
 
@@ -186,14 +199,16 @@ def _by_column(file: str, rows: Sequence[Row]) -> tuple[folder.Labeled, folder.L
     tested = next((name for name in folder.TEST_NAMES if name in given), None)
     if tested is None or TRAIN not in given:
         raise UserError(
-            f"{file}: all pictures are in the split '{min(given)}'; there must be "
-            f"some to train on ('{TRAIN}') and some to test on."
+            f"{file}: the pictures have only the splits {', '.join(sorted(given))}; "
+            f"some pictures must have the split '{TRAIN}', and some the split "
+            f"'{folder.TEST_NAMES[0]}'."
         )
     trained = {row.label for row in rows if row.split == TRAIN}
     for row in rows:
         if row.split == tested and row.label not in trained:
             raise UserError(
-                f"{row.where}: class '{row.label}' has no pictures to train on."
+                f"{row.where}: class '{row.label}' has no pictures to train on: add "
+                f"pictures to the split '{TRAIN}', or remove the class."
             )
     train, test = (
         [(row.label, row.path) for row in rows if row.split == name]

@@ -67,8 +67,8 @@ def load(
     )
     if both := set(classes) & set(unseen):
         raise UserError(
-            f"'{min(both)}' is in the training and in the test split of {dir}; no "
-            "identity may be in both."
+            f"identity '{min(both)}' is in the training and in the test split of "
+            f"{dir}: remove the identity from one of the splits."
         )
     shape = (*size, channels)
     names = [*classes, *unseen]
@@ -100,13 +100,13 @@ def comparable(dataset: Dataset, dir: str) -> Dataset:
     _, counts = np.unique(labels, return_counts=True)
     if counts.max() < 2:
         raise UserError(
-            f"nobody in the test split of {dir} has two pictures, so there are no "
-            "pictures of one identity to compare."
+            f"no identity in the test split of {dir} has two pictures, so the test "
+            "cannot compare pictures of the same identity: use more test pictures."
         )
     if len(counts) < 2:
         raise UserError(
-            f"the test split of {dir} has pictures of only one identity, so there are "
-            "no different identities to compare."
+            f"the test split of {dir} has pictures of only one identity, so the test "
+            "cannot compare different identities: use more test pictures."
         )
     return dataset
 
@@ -124,7 +124,10 @@ def _digits(
       subset: how many examples are used, and which ones.
     """
     if size[0] != size[1]:
-        raise UserError(f"data.image_size={size} must be square: the digits are.")
+        raise UserError(
+            f"data.image_size={size} must be square, because the images of the digits "
+            "are square."
+        )
     splits = digits.load(image_size=size[0], channels=channels).arrays.values()
     pictures = np.concatenate([split.images for split in splits])
     labels = np.concatenate([split.labels for split in splits])
@@ -179,7 +182,7 @@ def tested(names: Iterable[str], count: int | float) -> set[str]:
         count = max(2, round(count * len(order)))
     if not 2 <= count <= len(order) - 2:
         raise UserError(
-            f"data.test_identities={given} of {len(order)} identities: the training "
-            "and the test split need at least two identities each."
+            f"data.test_identities={given} does not fit the {len(order)} identities: "
+            "the training and the test split need at least two identities each."
         )
     return set(order[:count])

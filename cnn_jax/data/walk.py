@@ -182,7 +182,10 @@ def by_name(paths: Iterable[Path]) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for path in paths:
         if (other := found.setdefault(names.key(path.stem), path)) is not path:
-            raise UserError(f"{other} and {path} have the same name: remove one.")
+            raise UserError(
+                f"{other} and {path} have the same name without suffix: remove one of "
+                "the files."
+            )
     return found
 
 
@@ -226,7 +229,10 @@ def check_apart(
         if same is not None and not (named_twice and same == path):
             raise in_both(same, path)
     if named_twice:
-        text = "the test reads the training pictures: set other data to test on."
+        text = (
+            "training and testing use the same pictures: choose other pictures to test "
+            "on."
+        )
         warnings.warn(DataWarning(text), stacklevel=2)
 
 
@@ -239,7 +245,8 @@ def in_both(train: str | Path, test: str | Path) -> UserError:
     """
     paths = f"{train} and {test} are the same file, which" if train != test else train
     return UserError(
-        f"{paths} is in the training and in the test split: remove it from one of them."
+        f"{paths} is in the training and in the test split: remove the file from one "
+        "of the splits."
     )
 
 
@@ -285,6 +292,6 @@ def _type(entry: os.DirEntry, path: Path) -> str:
             raise UserError(f"{path} cannot be read: {error.strerror}.") from None
         raise UserError(
             f"{path} is a link to {os.readlink(path)}, which cannot be read "
-            f"({error.strerror}): restore it, or remove the link."
+            f"({error.strerror}): restore the target, or remove the link."
         ) from None
     return "special"

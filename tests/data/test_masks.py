@@ -87,7 +87,7 @@ def test_black_and_white_masks_are_refused(roads, classes):
     for path in roads.glob("*annot/*"):
         white = np.asarray(Image.open(path)) > 0
         Image.fromarray(white.astype(np.uint8) * 255).save(path)
-    with pytest.raises(UserError, match="two classes as 0 and 1, and not as 0 and 255"):
+    with pytest.raises(UserError, match="two classes as 0 and 1, not as 0 and 255"):
         masks(roads, classes=classes)
 
 
@@ -99,7 +99,7 @@ def test_black_and_white_masks_are_refused(roads, classes):
             {"ignored": (300,)},
             r"data\.ignored=\(300,\) must be at least 0 and at most 255",
         ),
-        (None, {"classes": ("a",) * 255}, "255 names, and masks have only 254 values"),
+        (None, {"classes": ("a",) * 255}, "255 names, but masks have only 254 values"),
         (None, {"ignored": (), "classes": ("a", "b", "c")}, "has the value 11"),
         (None, {"test_split": "val"}, "there is no folder"),
         (None, {"dir": ""}, "data.dir is not set"),
@@ -150,6 +150,8 @@ def test_a_split_that_is_not_read_is_named(roads):
     (roads / "val").mkdir()
     with pytest.warns(DataWarning, match="val is not read"):
         masks(roads)
-    with pytest.warns(DataWarning, match="test reads the training pictures") as caught:
+    with pytest.warns(
+        DataWarning, match="training and testing use the same pictures"
+    ) as caught:
         masks(roads, train_split="train+test")
     assert len(caught) == 2

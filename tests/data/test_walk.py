@@ -153,7 +153,7 @@ def test_a_file_in_both_splits_is_refused(tree, tmp_path):
         restoration.split(str(tree), str(tree / "inner"))
     with pytest.raises(UserError, match="is in the training and in the test split"):
         restoration.split(str(tree), str(test))
-    with pytest.warns(DataWarning, match="test reads the training pictures"):
+    with pytest.warns(DataWarning, match="training and testing use the same pictures"):
         restoration.split(str(tree), str(tree))
 
 
@@ -200,7 +200,7 @@ def test_a_file_in_train_and_test_or_in_two_classes_is_refused(pets, write):
         data.load("folder", **options)
     (root / "test/dog/link.jpg").unlink()
     os.link(root / "train/cat/1.png", root / "train/dog/1.png")
-    with pytest.raises(UserError, match=r"the same file, in two classes"):
+    with pytest.raises(UserError, match=r"the same file in two classes"):
         data.load("folder", **options)
 
 
@@ -210,7 +210,8 @@ def test_a_validation_folder_that_is_not_read_is_named(pets, write):
     (root / "Train").mkdir()
     with pytest.warns(DataWarning, match="is not read") as caught:
         data.load("folder", dir=str(root), in_memory=False)
-    read = f"is not read; training and test read {root}/train and {root}/test."
+    read = "is not read: the training and the test data come from "
+    read += f"{root}/train and {root}/test."
     texts = [str(warning.message) for warning in caught]
     assert texts == [f"{root}/{name} {read}" for name in ("Train", "val")]
 
