@@ -111,7 +111,7 @@ def test_table_of_a_model_by_name(call):
         (["--input", "--config=configs/resnet.py:folder"], 1, "data.dir is not set"),
         (["--input", *TINY, "--config.data.workers=-1"], 1, "config.data.workers=-1"),
         ([*TINY, "--images=pictures"], 2, "--images goes with --suite"),
-        (["--suite", "--images=none"], 1, "data.dir none does not exist"),
+        (["--suite", "--images=none"], 1, "data.dir is none, which does not exist"),
     ],
 )
 def test_mistakes(call, arguments, code, message):

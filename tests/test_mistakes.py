@@ -339,7 +339,7 @@ def test_a_set_that_is_not_prepared(train, tmp_path, monkeypatch):
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "sets"))
     line = train("--config=configs/resnet.py:mnist")
     assert "tfds:mnist is not prepared" in line and str(tmp_path / "sets") in line
-    assert "lacks the name of a set" in train(
+    assert "needs the name of a data set" in train(
         "--config=configs/resnet.py:mnist", "--config.data.name=tfds:"
     )
 
@@ -777,7 +777,7 @@ STYLE = [
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--config.data.style=none.png"], "data.style none.png: there is no"),
+        (["--config.data.style=none.png"], "data.style is none.png, but there is no"),
         (["--config.model.style_layers=fire33"], "module of SqueezeNet 'fire33'"),
         (["--config.model.style_layers=('fire33',)"], "module of SqueezeNet 'fire33'"),
         (

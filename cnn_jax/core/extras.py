@@ -19,7 +19,8 @@ def check(module: str, extra: str, what: str) -> None:
     package = module.partition(".")[0]
     if not sys.modules.get(package) and importlib.util.find_spec(package) is None:
         raise UserError(
-            f"{what} needs the package {package}: pip install 'cnn_jax[{extra}]'."
+            f"{what} needs the package {package}, which is not installed. Install it: "
+            f"pip install 'cnn_jax[{extra}]'."
         )
 
 
@@ -34,7 +35,7 @@ def need(module: str, extra: str, what: str) -> ModuleType:
         return importlib.import_module(module)
     except ImportError as error:
         raise UserError(
-            f"{what} needs {module}, which is installed but cannot be imported: "
-            f"{error}. Install it again: pip install --force-reinstall "
-            f"'cnn_jax[{extra}]'."
+            f"{what} needs the module {module}, which is installed but cannot be "
+            f"imported: {error}. Install the package again: pip install "
+            f"--force-reinstall 'cnn_jax[{extra}]'."
         ) from error

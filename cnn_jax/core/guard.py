@@ -137,8 +137,8 @@ def check(name: str, spec: ModuleSpec, path: Any = None) -> None:
     for place in FOLDERS if path is None else path:
         if other := elsewhere(PathFinder.find_spec(name, [place]), spec.origin):
             raise _error(
-                f"there are two modules '{name}', {spec.origin} and {other}: "
-                "rename one of them, or use each in a process of its own."
+                f"two modules have the name '{name}': {spec.origin} and {other}. "
+                "Rename one of the modules, or use them in two separate commands."
             )
 
 
@@ -152,7 +152,8 @@ def refusal(name: str, place: str, run: str) -> Exception:
     """
     return _error(
         f"module '{name}' is not imported: {place} lies in {run}, the folder of a run, "
-        "and nothing that came with a run is executed. Move your own code elsewhere."
+        "and code in a run's folder is never executed. If this is your own code, move "
+        "the code to another folder."
     )
 
 

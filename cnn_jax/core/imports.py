@@ -64,7 +64,7 @@ def find(
     if accepts is not None and not accepts(found):
         what = "module" if isinstance(found, ModuleType) else type(found).__name__
         raise UserError(
-            f"{kind} '{name}' has the wrong type, {what}: it must be {wanted}."
+            f"{kind} '{name}' has the wrong type ({what}): it must be {wanted}."
         )
     FOLLOWED.add(name)
     return found
@@ -209,7 +209,8 @@ def _walk(kind: str, name: str) -> tuple[ModuleType, Any]:
         if not hasattr(found, part):
             if len(parts) == 1 and _spec(f"{path}.{part}", module.__spec__):
                 raise UserError(
-                    f"{kind} '{name}' is a module: name the {kind} in it, {name}.NAME."
+                    f"{kind} '{name}' is a module, not a {kind}: add the name of the "
+                    f"{kind} in this module, {name}.NAME."
                 )
             near = difflib.get_close_matches(part, dir(found), n=1, cutoff=0.6)
             hint = f" Did you mean '{near[0]}'?" if near else ""
@@ -253,9 +254,9 @@ def _missing(kind: str, name: str, top: str) -> Exception:
             return guard.refusal(top, place, run)
     folders = [entry or os.getcwd() for entry in sys.path if not guard.is_own(entry)]
     return UserError(
-        f"{kind} '{name}': no module '{top}' is installed, nor is there one in "
-        f"{', '.join(dict.fromkeys(folders)) or 'another folder'}. Start in your "
-        "project's folder, or set PYTHONPATH."
+        f"{kind} '{name}': no module '{top}' is among the installed packages or in "
+        f"{', '.join(dict.fromkeys(folders)) or 'another folder'}. Start the command "
+        f"in the folder that contains '{top}', or add this folder to PYTHONPATH."
     )
 
 

@@ -41,7 +41,7 @@ def orbax_path(path: Path) -> epath.Path:
         if part in f"{real}/":
             raise UserError(
                 f"checkpoints cannot be kept in {real}: a folder's name contains "
-                f"'{part.rstrip('/')}', which has another meaning for TensorStore. "
+                f"'{part.rstrip('/')}', which has a special meaning for TensorStore. "
                 "Choose another folder."
             )
     try:
@@ -54,7 +54,7 @@ def orbax_path(path: Path) -> epath.Path:
     if size + INSIDE_BYTES > PATH_BYTES:
         raise UserError(
             f"checkpoints cannot be kept in {real[:20]}...: the path has {size:,} "
-            f"bytes, and the limit is {PATH_BYTES - INSIDE_BYTES:,}. Choose a shorter "
-            "path."
+            f"bytes, but at most {PATH_BYTES - INSIDE_BYTES:,} are allowed. Choose a "
+            "shorter path."
         )
     return _LiteralPath(real)

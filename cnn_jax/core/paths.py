@@ -45,8 +45,8 @@ def expanded(text: str) -> str:
     if path[0] == "~" and not os.path.lexists(path):
         user = path[1:].partition("/")[0]
         raise UserError(
-            f"'{text}': there is no user '{user}'. Write ./{text} for a name that "
-            "begins with ~."
+            f"'{text}': there is no user '{user}'. If the name of your file or folder "
+            f"begins with ~, write ./{text} instead."
         )
     check_length(Path(path))
     return path
@@ -57,13 +57,13 @@ def check_length(path: Path) -> None:
     for name in path.parts:
         if (size := len(os.fsencode(name))) > NAME_BYTES:
             raise UserError(
-                f"the name '{name[:20]}...' has {size} bytes, and file systems allow "
-                f"{NAME_BYTES}: choose a shorter name."
+                f"the name '{name[:20]}...' has {size} bytes, but file systems allow "
+                f"at most {NAME_BYTES}: choose a shorter name."
             )
     if (size := len(os.fsencode(path))) > PATH_BYTES:
         raise UserError(
-            f"the path '{str(path)[:20]}...' has {size:,} bytes, and the system allows "
-            f"{PATH_BYTES:,}: choose a shorter path."
+            f"the path '{str(path)[:20]}...' has {size:,} bytes, but the system allows "
+            f"at most {PATH_BYTES:,}: choose a shorter path."
         )
 
 

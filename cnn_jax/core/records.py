@@ -27,7 +27,10 @@ def check_regular(path: Path) -> None:
     except (FileNotFoundError, NotADirectoryError):
         return
     if not stat.S_ISREG(mode):
-        raise UserError(f"{path} is not a regular file: move it away.")
+        raise UserError(
+            f"{path} is not a regular file, but a folder, a pipe, a socket or a "
+            "device: move it to another place."
+        )
 
 
 def read_bytes(path: Path) -> bytes:
@@ -43,7 +46,7 @@ def read_bytes(path: Path) -> bytes:
     if len(content) > MAX_BYTES:
         raise UserError(
             f"{path} has more than {MAX_BYTES / 1e6:,.0f} MB, which is too large for "
-            "such a file: move it away."
+            "a file with this name: move it to another place."
         )
     return content
 
@@ -60,7 +63,9 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(content)
     except RecursionError:
-        raise Damaged(f"{path} is damaged (too deeply nested).") from None
+        raise Damaged(
+            f"{path} is damaged (its lists or objects are nested too deeply)."
+        ) from None
     except ValueError as error:
         raise Damaged(f"{path} is damaged ({error}).") from None
 

@@ -111,8 +111,8 @@ def source(name: str) -> tuple[Source, list[str]]:
         return ours, [set_name]
     if ours and ours.named:
         raise UserError(
-            f"data.name='{name}' lacks the name of a set: write '{kind}:NAME', as in "
-            "'tfds:cifar10'."
+            f"data.name='{name}' needs the name of a data set after a colon: write "
+            f"'{kind}:NAME', as in 'tfds:cifar10'."
         )
     known = {f"{s.name}:NAME" if s.named else s.name: s for s in SOURCES.values()}
     if colon:

@@ -79,7 +79,8 @@ def pascal_voc(
     root = Path(dir).expanduser()
     if not (root / "Annotations").is_dir():
         raise UserError(
-            f"{root} has no folder Annotations, so it is not a Pascal VOC set."
+            f"{root} is not a data set in Pascal VOC's format, because it has no "
+            "folder 'Annotations': name the folder that contains 'Annotations'."
         )
     annotated = by_name(visible_files(root / "Annotations", [".xml"]))
     lists = {
@@ -90,7 +91,10 @@ def pascal_voc(
     for split in (splits or ()) if lists else ():
         if split not in lists:
             known = ", ".join(lists)
-            raise UserError(f"{root} has no split '{split}'. There are: {known}.")
+            raise UserError(
+                f"{root} has no split '{split}', because the file "
+                f"ImageSets/Main/{split}.txt does not exist. Known splits: {known}."
+            )
     parts = {
         split: _listed(path, annotated)
         for split, path in lists.items()
@@ -141,12 +145,15 @@ def _listed(path: Path, annotated: Collection[str]) -> list[str]:
             name = key(line.split()[0])
         if name not in annotated:
             raise UserError(
-                f"{path}: line {number} is {fields.shown(line)}, and no file in "
-                "Annotations has this name. A line is a name without folder and suffix."
+                f"{path}: line {number} is {fields.shown(line)}, but no file in the "
+                "folder Annotations has this name. Write the name of a file without "
+                "its folder and without '.xml'."
             )
         fields.check_new(name, names, "the name", f"{path}: line {number}")
     if not names:
-        raise UserError(f"{path} lists no pictures.")
+        raise UserError(
+            f"{path} lists no pictures: write the name of one picture per line."
+        )
     return list(names)
 
 
@@ -177,8 +184,8 @@ def coco(file: str | Path, folder: str | Path) -> Annotations:
             if entry[name] not in known:
                 listed = "images" if known is images else "categories"
                 raise UserError(
-                    f"{where}: {name} is {fields.shown(entry[name])}, which is not an "
-                    f"id among the file's {listed}."
+                    f"{where}: {name} is {fields.shown(entry[name])}, but no entry of "
+                    f"'{listed}' has this id: correct {name}, or add the entry."
                 )
         left, top, width, height = map(float, entry["bbox"])
         if width and height:
@@ -207,7 +214,8 @@ def _coco_categories(content: Mapping[str, Any], file: Path) -> dict[Id, str]:
         fields.check_new(name, seen, "name", where)
         if isinstance(entry["id"], str) != isinstance(next(iter(names)), str):
             raise UserError(
-                f"{where}: the ids of categories must be all numbers or all texts."
+                f"{where}: some ids of categories are numbers, and others are texts: "
+                "write all ids as numbers, or all ids as texts."
             )
     return {number: names[number] for number in sorted(names)}
 
@@ -244,7 +252,7 @@ def _voc_image(source: Path, picture: Path) -> Annotated:
     try:
         root = ET.fromstring(fields.read(source))
     except ET.ParseError as error:
-        raise UserError(f"{source} is not XML: {error}.") from None
+        raise UserError(f"{source} is not a valid XML file: {error}.") from None
     except (LookupError, ValueError) as error:
         raise UserError(
             f"{source} has an encoding that cannot be read ({error}): save it as UTF-8."
@@ -285,7 +293,9 @@ def _fields(
     for path in kinds:
         elements = element.findall(path)
         if len(elements) > 1:
-            raise UserError(f"{where} has {path} {len(elements)} times.")
+            raise UserError(
+                f"{where} has {len(elements)} elements '{path}': keep only one of them."
+            )
         text = (elements[0].text or "").strip() if elements else ""
         if text:
             number = path != "name" and _NUMBER.fullmatch(text)

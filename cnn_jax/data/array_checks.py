@@ -25,8 +25,8 @@ def check(where: str, split: Arrays, kind: LabelKind) -> None:
     fits = _is(labels, kind.dtype) and len(labels) == len(images)
     if not fits or not kind.fits(split.label_shape, split.image_shape):
         raise UserError(
-            f"{where}: labels are {_shown(labels)}; {kind.described} must be "
-            f"{kind.dtype} {kind.expected}, for the {len(images)} images."
+            f"{where}: labels are {_shown(labels)}; they must be {kind.dtype} "
+            f"{kind.expected} ({kind.described}; n = {len(images)} images)."
         )
 
 

@@ -106,7 +106,8 @@ def inside(box: Box, size: tuple[int, int], what: str) -> Box:
         top, left, bottom, right = box
         raise UserError(
             f"{what} from ({left:g}, {top:g}) to ({right:g}, {bottom:g}) is empty, or "
-            f"not inside the image of {size[1]}x{size[0]} pixels (width x height)."
+            f"not inside the image of {size[1]}x{size[0]} pixels (width x height): "
+            "correct the box."
         )
     return part
 
@@ -125,8 +126,8 @@ def check_pixels(images: Iterable[Annotated], source: Path) -> None:
         max(o.box) <= 1 < min(image.size) for image in annotated for o in image.objects
     ):
         raise UserError(
-            f"{source}: all boxes are fractions of their images, from 0 to 1; they "
-            "must be in pixels."
+            f"{source}: all coordinates of boxes are at most 1, like fractions of the "
+            "image size: write the boxes in pixels."
         )
 
 
@@ -145,7 +146,10 @@ def assembled(images: Iterable[Annotated], classes: Sequence[str]) -> Annotation
     for where, path, _, objects in images:
         paths.append(find(path))
         if paths[-1] is None:
-            raise UserError(f"{where}: there is no picture {path}.")
+            raise UserError(
+                f"{where}: there is no picture {path}: add the picture, or remove its "
+                "annotation."
+            )
         for name, _, _ in objects:
             if name not in index:
                 raise UserError(f"{where}: {unknown('class', name, classes)}")

@@ -23,8 +23,8 @@ VIDEOS = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm")
 MOST_FRAMES = 2**15
 MOST_DRAWN = 2**34  # pixels of all frames together
 TOO_LONG = (
-    "it has more than {} frames, the limit for its size: make it shorter or smaller, "
-    "or store it as a video"
+    "it has more than {} frames, the limit for frames of this size: shorten the clip, "
+    "make its frames smaller, or store the clip as a video file"
 )
 # The formats of `VIDEOS` in FFmpeg. Some other formats are lists of files and URLs.
 _CONTAINERS = "avi,matroska,webm,mov,mp4,mpeg,mpegts,mpegvideo,m4v"
@@ -74,7 +74,10 @@ def each_frame(path: str | Path, choose: Choice) -> Iterator[Image.Image]:
                 known = " and ".join(
                     sorted("{}x{}".format(*s) for s in (size, frame.size))
                 )
-                raise ValueError(f"its frames have several sizes, {known}")
+                raise ValueError(
+                    f"its frames have several sizes, {known}, but all frames of a clip "
+                    "must have one size"
+                )
             yield frame
 
 
@@ -159,10 +162,10 @@ def _of_video(path: Path, choose: Choice) -> Iterator[Image.Image]:
             container = stack.enter_context(av.open(file, options=options))
         except av.ArgumentError:
             raise ValueError(
-                f"its format is none of {_CONTAINERS.replace(',', ' ')}"
+                f"its format is none of the known ones: {_CONTAINERS.replace(',', ' ')}"
             ) from None
         if not container.streams.video:
-            raise ValueError("there is no video in it")
+            raise ValueError("the file contains no video")
         stream = container.streams.video[0]
         decoding.check_size((stream.width, stream.height))
         if container.format.name == "avi":  # AVI files have no timestamps
@@ -235,7 +238,7 @@ def _upright(frame: Any) -> Image.Image:
     return picture.rotate(turned, expand=True) if turned else picture
 
 
-_UNKNOWN = "neither an animation nor a video"
+_UNKNOWN = "the file is neither an animation nor a video"
 
 
 def _blamed(path: Path) -> AbstractContextManager[None]:

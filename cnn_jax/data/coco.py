@@ -47,7 +47,8 @@ def load(
         if part.classes != parts["train"].classes:
             raise UserError(
                 f"the splits '{train_split}' and '{named[role]}' of {dir} have "
-                "different classes."
+                "different classes: write the same 'categories' into both annotation "
+                "files."
             )
     check_apart({role: part.paths for role, part in parts.items()}, named)
     return objects.with_boxes(parts, image_size, channels, stored)

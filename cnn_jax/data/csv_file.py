@@ -127,7 +127,10 @@ def read(
       UserError: see `load`.
     """
     if not file:
-        raise UserError("data.file is not set: set it to the CSV file of the pictures.")
+        raise UserError(
+            "data.file is not set: set data.file to the CSV file that lists the "
+            "pictures."
+        )
     columns = {"path_column": path, "label_column": label, "split_column": split}
     columns["group_column"] = group
     known: dict[tuple[int, int], str] = {}
@@ -136,10 +139,15 @@ def read(
         where = f"{file}, line {line}"
         for column in filter(None, columns.values()):
             if not values[column]:
-                raise UserError(f"{where}: the column '{column}' is empty.")
+                raise UserError(
+                    f"{where}: the column '{column}' is empty: write a value."
+                )
         picture = os.path.join(os.path.dirname(file), values[path])
         if not os.path.isfile(picture):
-            raise UserError(f"{where}: there is no picture {names.text(picture)}.")
+            raise UserError(
+                f"{where}: there is no picture {names.text(picture)}: correct the "
+                "path, or remove the line."
+            )
         first = known.setdefault(walk.identity(picture), where)
         if first is not where:
             raise UserError(
@@ -149,7 +157,10 @@ def read(
         split_name, group_name = values.get(split, ""), values.get(group, "")
         rows.append(Row(picture, values[label], split_name, group_name, where))
     if not rows:
-        raise UserError(f"{file} lists no pictures.")
+        raise UserError(
+            f"{file} lists no pictures: after the first line, write one line per "
+            "picture."
+        )
     return rows
 
 
@@ -167,16 +178,16 @@ def _lines(file: str, columns: dict[str, str]) -> list[tuple[int, dict[str, str]
         reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
         header = [name.strip() for name in reader.fieldnames or ()]
     except UnicodeDecodeError:
-        raise UserError(f"{file} is not text in UTF-8.") from None
+        raise UserError(f"{file} is not text in UTF-8: save it as UTF-8.") from None
     except csv.Error as error:
-        raise UserError(f"{file}, line 1: {error}.") from None
+        raise UserError(f"{file}, line 1 is not valid CSV: {error}.") from None
     reader.fieldnames = header
     for option, column in columns.items():
         if header.count(column) != 1:
             count = "two columns" if column in header else "no column"
             raise UserError(
-                f"{file} has {count} '{column}' (data.{option}); its first line names "
-                f"{fields.shown(header)}."
+                f"{file} has {count} '{column}'; its first line names the columns "
+                f"{fields.shown(header)}. Set data.{option} to the name of one column."
             )
     found = []
     try:
@@ -184,7 +195,9 @@ def _lines(file: str, columns: dict[str, str]) -> list[tuple[int, dict[str, str]
             values = {name: (row[name] or "").strip() for name in columns.values()}
             found.append((reader.line_num, values))
     except csv.Error as error:
-        raise UserError(f"{file}, line {reader.reader.line_num}: {error}.") from None
+        raise UserError(
+            f"{file}, line {reader.reader.line_num} is not valid CSV: {error}."
+        ) from None
     return found
 
 
@@ -212,9 +225,9 @@ def _by_column(
     if tested is None or folder.TRAIN not in given:
         there = " and ".join(f"'{name}'" for name in sorted(given))
         raise UserError(
-            f"{file}: its split column has {there}; there must be pictures to train "
-            f"on ('{folder.TRAIN}') and to test on (config.data.test_split, "
-            f"'{test_split[0]}')."
+            f"{file}: the pictures have only the splits {there}; some pictures must "
+            f"have the split '{folder.TRAIN}', and some the split '{test_split[0]}' "
+            "(config.data.test_split)."
         )
     trained = {row.label for row in rows if row.split == folder.TRAIN}
     default = [n for n in folder.VAL_NAMES if n in given and n != tested]
@@ -228,7 +241,8 @@ def _by_column(
     for row in itertools.chain(*parts.values()):
         if row.label not in trained:
             raise UserError(
-                f"{row.where}: class '{row.label}' has no pictures to train on."
+                f"{row.where}: class '{row.label}' has no pictures to train on: add "
+                f"pictures to the split '{folder.TRAIN}', or remove the class."
             )
     return parts
 

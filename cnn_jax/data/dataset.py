@@ -149,8 +149,8 @@ def check_memory(count: int, shape: Shape) -> None:
     memory.check(
         count * math.prod(shape),
         f"{count:,} images of {'x'.join(map(str, shape))}",
-        "set data.train_examples, data.test_examples or data.image_size lower, or "
-        "data.in_memory=False where there is such an option",
+        "set data.train_examples, data.test_examples or data.image_size lower, or set "
+        "data.in_memory=False if the data set has this option",
     )
 
 

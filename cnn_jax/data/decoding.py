@@ -68,7 +68,9 @@ class Placement(NamedTuple):
 def opened(
     picture: str | Path | bytes,
     what: str,
-    unknown: str = f"not an image, or damaged (formats: {' '.join(FORMATS)})",
+    unknown: str = (
+        f"the file is not an image, or damaged (formats: {' '.join(FORMATS)})"
+    ),
     formats: tuple[str, ...] = FORMATS,
 ) -> Iterator[ImageFile]:
     """Yields an opened image file. The header is read and checked; no pixel is decoded.
@@ -105,7 +107,9 @@ def _file(picture: str | Path | bytes) -> io.BytesIO | io.BufferedReader:
 
 
 @contextmanager
-def blamed(what: str, unknown: str = "not an image, or damaged") -> Iterator[None]:
+def blamed(
+    what: str, unknown: str = "the file is not an image, or damaged"
+) -> Iterator[None]:
     """Turns any error inside the `with` block into a one-line `UserError` about a file.
 
     Every kind of exception is caught, because decoders raise nearly every kind on
@@ -156,8 +160,8 @@ def check_size(size: tuple[int, int]) -> None:
     width, height = size
     if width * height > MOST_PIXELS:
         raise ValueError(
-            f"it has {width}x{height} pixels, and the limit is {MOST_PIXELS}: make it "
-            "smaller"
+            f"it has {width}x{height} pixels, but the limit is {MOST_PIXELS} pixels: "
+            "make it smaller"
         )
 
 

@@ -59,8 +59,8 @@ def load(
     images.check_shape(image_size, channels)
     if len(set(classes)) < max(len(classes), 2) or not set(classes) <= set(range(10)):
         raise UserError(
-            f"data.classes={classes} must be two or more of the digits 0 to 9, each "
-            "once."
+            f"data.classes={classes} must have at least two digits from 0 to 9, and "
+            "each digit only once."
         )
     shape = (image_size, image_size, channels)
     parts = {role: _only(pool, classes) for role, pool in pools().items()}

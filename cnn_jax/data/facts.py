@@ -22,10 +22,10 @@ def part(name: str, dataset: Dataset) -> Part:
         "image rank": Fact(
             len(space), f"has {'images' if len(space) == 2 else 'clips or volumes'}"
         ),
-        "shorter side": Fact(side, f"has images of {side} pixels"),
+        "shorter side": Fact(side, f"has images with {side} pixels on a side"),
         "classes": Fact(classes, f"has {classes:,} classes"),
         "mirrorable": Fact(
-            dataset.mirrorable, "has labels that a mirrored image would change"
+            dataset.mirrorable, "has labels that are wrong for a mirrored image"
         ),
         "normalized": Fact(
             {*dataset.mean} != {0} or {*dataset.std} != {1},
@@ -39,7 +39,7 @@ def part(name: str, dataset: Dataset) -> Part:
             gives[f"{use} examples"] = Fact(count, f"has {count:,} {use} examples")
     if len(dataset.label_shape) == len(dataset.image_shape):  # the label is an image
         factor = dataset.label_shape[-3] / dataset.image_shape[-3]
-        words = f"has pictures {factor:g} times as large"
+        words = f"has target pictures {factor:g} times as large as the images"
         gives["picture scale"] = Fact(factor, words)
     return Part(name, gives | dict(dataset.gives), dataset.takes)
 

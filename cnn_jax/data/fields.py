@@ -71,7 +71,7 @@ SIDE = Kind(
     lambda value: _is_whole(value) and 1 <= value <= LARGEST_SIDE,
 )
 TEXT = Kind("a text without control characters", _is_text)
-FILE = Kind("the path of a file inside of its folder", _is_inside)
+FILE = Kind("the path of a file inside of the folder of pictures", _is_inside)
 ID = Kind("a whole number or a text", lambda value: _is_whole(value) or _is_text(value))
 BOX = Kind(
     "four finite numbers: left, top, width and height, the last two not negative",
@@ -104,7 +104,7 @@ def checked(entry: Any, kinds: Mapping[str, Kind], where: str) -> dict[str, Any]
         if name not in entry:
             if kind.optional:
                 continue
-            raise UserError(f"{where} has no {name}.")
+            raise UserError(f"{where} has no {name}: add {name}.")
         if not kind.accepts(entry[name]):
             raise UserError(
                 f"{where}: {name} is {shown(entry[name])}; it must be {kind.expected}."
@@ -152,7 +152,10 @@ def check_new(value: Any, seen: dict[Any, str], name: str, where: str) -> None:
       UserError: an earlier entry has the same value.
     """
     if value in seen:
-        raise UserError(f"{where}: {name} is {shown(value)}, as in {seen[value]}.")
+        raise UserError(
+            f"{where}: {name} is {shown(value)}, but {seen[value]} has the same value: "
+            "change or remove one of the two."
+        )
     seen[value] = where.rpartition(": ")[2]
 
 
@@ -188,7 +191,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"{shown(twice)} is twice in the object {shown(found)}")
+        raise ValueError(f"the object {shown(found)} has the key {shown(twice)} twice")
     return found
 
 

@@ -110,7 +110,8 @@ def labeled(
     for name, path in itertools.chain(*parts.values()):
         if name not in classes:
             raise UserError(
-                f"class '{name}' ({Path(path).parent}) has no {kind.name} to train on."
+                f"class '{name}' ({Path(path).parent}) has no {kind.name} to train on: "
+                f"add {kind.name} to the training split, or remove the class."
             )
     return classes, {role: files(found, classes) for role, found in parts.items()}
 
@@ -211,7 +212,7 @@ def warn_unread(splits: Sequence[Path]) -> None:
                 and path not in splits
             ):
                 read = " and ".join(dict.fromkeys(map(str, splits)))
-                text = f"{path} is not read; the splits are read from {read}."
+                text = f"{path} is not read: the splits come from {read}."
                 warnings.warn(DataWarning(text), stacklevel=2)
 
 
@@ -227,11 +228,16 @@ def existing(dir: str, option: str = "dir", holds: str = "pictures") -> Path:
       UserError: the key is not set, or the folder does not exist.
     """
     if not dir:
-        raise UserError(f"data.{option} is not set: set it to the folder of {holds}.")
+        raise UserError(
+            f"data.{option} is not set: set data.{option} to a folder of {holds}."
+        )
     root = Path(dir).expanduser()
     if not root.is_dir():
         missing = "is not a folder" if root.exists() else "does not exist"
-        raise UserError(f"data.{option} {root} {missing}.")
+        raise UserError(
+            f"data.{option} is {root}, which {missing}: set data.{option} to a folder "
+            f"of {holds}."
+        )
     return root
 
 
@@ -263,19 +269,19 @@ def _in_classes(root: Path, kind: Kind, allow_empty: bool = False) -> Found:
         name, paths = names.text(folder.name), once(kind.found(folder), kind)
         if not paths and not allow_empty:
             raise UserError(
-                f"class folder {folder} holds no {kind.name} ({kind.stored}); put some "
-                f"in, or remove it.{_deeper(folder, kind)}"
+                f"class folder {folder} holds no {kind.name} ({kind.stored}): add "
+                f"{kind.name}, or remove the folder.{_deeper(folder, kind)}"
             )
         for both in found.keys() & paths.keys():
             raise UserError(
-                f"{found[both][1]} and {paths[both]} are the same file, in two "
-                "classes: remove it from one of them."
+                f"{found[both][1]} and {paths[both]} are the same file in two classes: "
+                "remove the file from one of the classes."
             )
         found |= {key: (name, str(path)) for key, path in paths.items()}
     if not found:
-        loose = ", not directly in it" if any(kind.found(root)) else ""
+        loose = f", not directly into {root}" if any(kind.found(root)) else ""
         raise UserError(
-            f"{root} holds no {kind.name} to learn from: put them into "
+            f"{root} holds no {kind.name} in class folders: put the {kind.name} into "
             f"{root / '<class>'}{loose}."
         )
     if len(named) < 2:
@@ -310,7 +316,10 @@ def _deeper(folder: Path, kind: Kind) -> str:
       kind: the kind of files or folders to find.
     """
     if any(any(kind.found(inner)) for inner in folders(folder)):
-        return f" Its subfolders do: is {folder} the data.dir, or a split?"
+        return (
+            f" The subfolders of {folder} hold {kind.name}: set data.dir to {folder} "
+            "or, if this folder is a split, name the folder train or test."
+        )
     return ""
 
 
@@ -340,7 +349,8 @@ def divided(
         train += [(name, path) for path in sorted(paths[count:])]
     if not test:
         raise UserError(
-            f"no class has two {kind.name}, so there are none to test on: add some."
+            f"no class has two or more {kind.name}, so no {kind.name} are left to test "
+            f"on: add {kind.name}."
         )
     return train, test
 

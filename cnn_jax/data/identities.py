@@ -82,9 +82,8 @@ def load(
     for first, second in itertools.combinations(names, 2):
         if both := set(names[first]) & set(names[second]):
             raise UserError(
-                f"'{min(both)}' is in the {ROLES[first]} and in the {ROLES[second]} "
-                f"split of {dir}; "
-                "no identity may be in two splits."
+                f"identity '{min(both)}' is in the {ROLES[first]} and in the "
+                f"{ROLES[second]} split of {dir}: remove it from one of the splits."
             )
     classes, unseen = names.pop("train"), list(itertools.chain(*names.values()))
     shape = (*size, channels)
@@ -120,13 +119,13 @@ def comparable(dataset: Dataset, dir: str) -> Dataset:
         _, counts = np.unique(labels, return_counts=True)
         if counts.max() < 2:
             raise UserError(
-                f"nobody in the {ROLES[role]} split of {dir} has two pictures, so "
-                "there are no pictures of one identity to compare."
+                f"no identity in the {ROLES[role]} split of {dir} has two pictures, so "
+                "no pictures of the same identity can be compared: use more pictures."
             )
         if len(counts) < 2:
             raise UserError(
                 f"the {ROLES[role]} split of {dir} has pictures of only one identity, "
-                "so there are no different identities to compare."
+                "so no different identities can be compared: use more pictures."
             )
     return dataset
 
@@ -162,7 +161,10 @@ def _digits(
       subset: how many examples are used, and which ones.
     """
     if size[0] != size[1]:
-        raise UserError(f"data.image_size={size} must be square: the digits are.")
+        raise UserError(
+            f"data.image_size={size} must be square, because the images of the digits "
+            "are square."
+        )
     splits = digits.load(image_size=size[0], channels=channels).arrays.values()
     pictures = np.concatenate([split.images for split in splits])
     labels = np.concatenate([split.labels for split in splits])
@@ -232,7 +234,7 @@ def tested(names: Iterable[str], count: int | float) -> set[str]:
         count = max(2, round(count * len(order)))
     if not 2 <= count <= len(order) - 2:
         raise UserError(
-            f"data.test_identities={given} of {len(order)} identities: the training "
-            "and the test split need at least two identities each."
+            f"data.test_identities={given} does not fit the {len(order)} identities: "
+            "the training and the test split need at least two identities each."
         )
     return set(order[:count])

@@ -184,14 +184,14 @@ def placement(path: str | Path, size: tuple[int, int]) -> decoding.Placement:
         placed = decoding.placement(image)
     if size not in (placed.upright, placed.stored):
         raise UserError(
-            "image {} has {}x{} pixels, but its annotation says {}x{}: correct one of "
-            "them.".format(path, *placed.upright, *size)
+            "image {} has {}x{} pixels, but its annotation says {}x{}: correct the "
+            "image or the annotation.".format(path, *placed.upright, *size)
         )
     if placed.orientation > 1 and placed.upright == placed.stored:
         text = (
-            f"image {path} is turned by its EXIF orientation, and its size does not "
-            "tell whether its annotation is turned too: the annotation is taken as "
-            "upright."
+            f"image {path} is turned upright by its EXIF orientation. Its size does "
+            "not show whether its annotation is upright too: the annotation is assumed "
+            "to be upright. If this is wrong, remove the EXIF orientation."
         )
         warnings.warn(DataWarning(text), stacklevel=2)
     return placed

@@ -205,7 +205,10 @@ def _made(
     for row, example in enumerate(split.examples(index, rngs)):
         images[row], labels[row] = example["image"], example["label"]
     if not split.label_shape and labels.min(initial=0) < 0:
-        raise UserError("an example has no label: choose another split.")
+        raise UserError(
+            "an example has no label (its label is -1): choose another split of the "
+            "data set."
+        )
     return images, labels
 
 

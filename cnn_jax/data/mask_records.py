@@ -108,7 +108,8 @@ class MaskRecords(Records):
         if label.min() < 0:
             raise UserError(
                 f"mask {name} has the value {mask[label < 0][0]}, which is not a "
-                "class: add names to data.classes, or the value to data.ignored."
+                "class: add more names to data.classes, or add the value to "
+                "data.ignored."
             )
         image = images.stretch(example.picture, self.image_shape, example.name)
         return {"image": image, "label": label.astype(np.uint8)}
@@ -152,10 +153,10 @@ def aligned(splits: Sequence[MaskRecords]) -> list[MaskRecords]:
     if undecided and len(known) != 1:
         warnings.warn(
             DataWarning(
-                f"image {undecided[0]} is turned by its EXIF orientation, and its size "
-                f"does not tell whether its mask is turned too ({len(undecided)} "
-                "such images): the mask is taken as upright. Store pictures upright, "
-                "without EXIF orientation, if it is not."
+                f"image {undecided[0]} is turned upright by its EXIF orientation. Its "
+                "size does not show whether its mask is upright too "
+                f"({len(undecided)} such images): the mask is assumed to be upright. "
+                "If this is wrong, remove the EXIF orientation."
             ),
             stacklevel=2,
         )
@@ -220,8 +221,8 @@ def opened(stored: str | Path | bytes, name: str) -> Iterator[ImageFile]:
         lossy = _LOSSY & {encoded.format, encoded.info.get("compression")}
         if lossy:
             raise UserError(
-                f"mask {name} is stored as {min(lossy)}, which changes values: store "
-                "masks in a lossless format such as PNG."
+                f"mask {name} is stored as {min(lossy)}, which changes pixel values: "
+                "store masks in a lossless format such as PNG."
             )
         yield encoded
 

@@ -117,8 +117,9 @@ def with_masks(
     found = np.unique(kept.labels) if isinstance(kept, Arrays) else range(2)
     if len(dataset.classes) < 2 or sum(value != IGNORED for value in found) < 2:
         raise UserError(
-            f"the training masks have only one class: the value {IGNORED} of a mask "
-            "means no class, so store two classes as 0 and 1, and not as 0 and 255."
+            "the training masks have only one class; there must be at least two. The "
+            f"value {IGNORED} means no class: store two classes as 0 and 1, not as 0 "
+            f"and {IGNORED}."
         )
     return dataset
 
@@ -135,7 +136,8 @@ def known_values(ignored: tuple[int, ...]) -> list[int]:
     for value in ignored:
         if not 0 <= value <= 255:
             raise UserError(
-                f"data.ignored has {value}; the values of masks are from 0 to 255."
+                f"data.ignored has the value {value}; the values of masks are from 0 "
+                "to 255."
             )
     return [value for value in range(IGNORED) if value not in ignored]
 
@@ -156,8 +158,8 @@ def class_table(classes: Sequence[str], ignored: tuple[int, ...]) -> np.ndarray:
     known = known_values(ignored)
     if len(classes) > len(known):
         raise UserError(
-            f"data.classes has {len(classes)} names, and masks have only {len(known)} "
-            "values: remove names."
+            f"data.classes has {len(classes)} names, but masks have only {len(known)} "
+            "values that can be classes: remove names."
         )
     table = np.full(256, -1, np.int16)
     table[known[: len(classes)]] = range(len(classes))
@@ -184,17 +186,24 @@ def _pairs(root: Path, splits: Sequence[str], mask_folder: str) -> list[Pair]:
         for folder in folders:
             if not folder.is_dir():
                 raise UserError(
-                    f"there is no folder {folder}: data.train_split, data.test_split "
-                    "and data.mask_folder say where pictures and masks are."
+                    f"there is no folder {folder}: set data.dir, data.train_split, "
+                    "data.test_split and data.mask_folder to the folders of the "
+                    "pictures and masks."
                 )
         pictures, masks = (list(visible_files(f, SUFFIXES)) for f in folders)
         if not pictures:
-            raise UserError(f"{folders[0]} holds no pictures.")
+            raise UserError(
+                f"{folders[0]} holds no pictures: add pictures, or choose another "
+                "split."
+            )
         known = by_name(masks)
         for key, path in once(pictures).items():
             name = names.key(path.stem)
             if name not in known:
-                raise UserError(f"{path} has no mask in {folders[1]}.")
+                raise UserError(
+                    f"{path} has no mask in {folders[1]}: add a mask with the name of "
+                    "the picture, or remove the picture."
+                )
             pairs.setdefault(key, (path, known[name]))
     return list(pairs.values())
 
@@ -212,7 +221,8 @@ def _occurring(pairs: Sequence[Pair], known: Sequence[int]) -> Sequence[int]:
             found[np.unique(mask_records.values(encoded))] = True
     if not found[known].any():
         raise UserError(
-            "no pixel of the training masks has a class: all values are ignored "
-            "(data.ignored, and 255)."
+            "no pixel of the training masks has a class, because all their values are "
+            "ignored: 255 is always ignored, and data.ignored lists other ignored "
+            "values. Correct data.ignored or the masks."
         )
     return known[: int(np.flatnonzero(found[known]).max()) + 1]

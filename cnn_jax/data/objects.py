@@ -155,6 +155,7 @@ def _check_boxes(splits: Mapping[str, BoxRecords]) -> None:
     for role, split in splits.items():
         if not any((split.reader.boxes[i][:, 0] >= 0).any() for i in split.kept()):
             raise UserError(
-                f"no picture of the {role} split has an object with a box that counts "
-                "(difficult and crowded objects do not count)."
+                f"the {role} split has no objects with boxes, or only difficult and "
+                "crowded objects, which do not count: add pictures with other objects, "
+                "or choose another split."
             )

@@ -85,14 +85,16 @@ def check(name: str, dataset: Any) -> None:
     channels = dataset.image_shape[-1]
     if not len(dataset.mean) == len(dataset.std) == channels:
         raise UserError(
-            f"data set '{name}': mean and std have {len(dataset.mean)} and "
-            f"{len(dataset.std)} entries; each must have one for each of the "
-            f"{channels} channels."
+            f"data set '{name}': mean has {len(dataset.mean)} entries and std has "
+            f"{len(dataset.std)} entries; both must have {channels} entries, one per "
+            "channel."
         )
     for role, split in dataset.splits.items():
         where = f"data set '{name}', split '{role}'"
         if len(split) == 0:
-            raise UserError(f"{where}: there are no examples.")
+            raise UserError(
+                f"{where}: there are no examples; there must be at least one."
+            )
         if isinstance(split, Arrays):
             _check_arrays(where, split, dataset, role)
 
@@ -101,13 +103,13 @@ def _check_arrays(where: str, split: Arrays, dataset: Dataset, role: str) -> Non
     array_checks.check(where, split, dataset.labels)
     if split.image_shape != dataset.image_shape:
         raise UserError(
-            f"{where}: images have the shape {split.image_shape}; image_shape states "
-            f"{dataset.image_shape}."
+            f"{where}: images have the shape {split.image_shape}, but image_shape of "
+            f"the Dataset is {dataset.image_shape}: use the same shape in both."
         )
     if split.label_shape != dataset.label_shape:
         raise UserError(
-            f"{where}: labels have the shape {split.label_shape}; label_shape states "
-            f"{dataset.label_shape}."
+            f"{where}: labels have the shape {split.label_shape}, but label_shape of "
+            f"the Dataset is {dataset.label_shape}: use the same shape in both."
         )
     unseen = dataset.unseen if role != "train" else ()
     dataset.labels.check_range(split.labels, len(dataset.classes) + len(unseen), role)

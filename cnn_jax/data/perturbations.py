@@ -41,8 +41,8 @@ def view(
     splits = dataset.arrays
     if len(splits) < len(dataset.splits):
         raise UserError(
-            "data.keep_pixels and data.test_shift change images in memory: set "
-            "data.in_memory=True."
+            "data.keep_pixels and data.test_shift can change only images in memory: "
+            "set data.in_memory=True."
         )
     if keep_pixels < 1:
         splits = {
@@ -140,8 +140,8 @@ def shift(images: Images, most: int) -> Images:
     height, width = images.shape[1:3]
     if not 0 < most < min(height, width):
         raise UserError(
-            f"data.test_shift is {most}; images of {height}x{width} pixels can be "
-            f"moved by 1 to {min(height, width) - 1}."
+            f"data.test_shift is {most}; for images of {height}x{width} pixels, it "
+            f"must be from 1 to {min(height, width) - 1}."
         )
     for index, image in enumerate(images):
         rng, distances = np.random.default_rng([index]), np.zeros(2, int)

@@ -51,7 +51,10 @@ def load(
     if dir:
         parts = restoration.split(dir, test_dir)
     elif test_dir:
-        raise UserError("data.test_dir is set, and data.dir is not: set both.")
+        raise UserError(
+            "data.test_dir is set, but data.dir is not set: set data.dir to a folder "
+            "of pictures to train on."
+        )
     else:
         parts = (
             [Path(pairs.embedded(name)) for name in PHOTOS],
@@ -77,5 +80,8 @@ def _styles(place: str) -> tuple[str, ...]:
         return (pairs.existing(place, "styles"),)
     found = below(Path(place).expanduser())
     if not found:
-        raise UserError(f"data.styles {place} holds no pictures.")
+        raise UserError(
+            f"data.styles is {place}, which holds no pictures: add pictures, or set "
+            "data.styles to another folder."
+        )
     return tuple(map(str, found))

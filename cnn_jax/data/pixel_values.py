@@ -16,8 +16,8 @@ _BITS, _PHOTOMETRIC, _MAX_SAMPLE_VALUE = 258, 262, 281
 # A 16-bit picture looks black if it never reaches 1/16 of white.
 _DARK = 2**12
 _ADVICE = (
-    "if the values have fewer bits, store 8 bits, or state their number (sBIT of PNG, "
-    "MaxSampleValue of TIFF)"
+    "if its values have fewer than 16 bits, store 8 bits, or state the number of bits "
+    "(sBIT of PNG, MaxSampleValue of TIFF)"
 )
 _STRIP = 2**22  # pixels blended at a time, to limit the memory
 
@@ -125,7 +125,11 @@ def plain(
     if ";16" in file.rawmode:
         _check_brightness(image, what)
     if image.mode == "CMYK" and image.format == "JPEG" and "adobe" not in image.info:
-        _warn(what, "CMYK without Adobe's marker, so it may look inverted; store RGB")
+        _warn(
+            what,
+            "CMYK colors without Adobe's marker, so it may look inverted: store the "
+            "picture as RGB",
+        )
     if image.mode in ("1", "L") and isinstance(clear, int):
         gray = np.asarray(image.convert("L"))
         if image.mode == "L":  # Pillow scales all values but the transparent one
@@ -158,10 +162,14 @@ def _eight_bits(values: np.ndarray, mode: str, file: Stored, what: str) -> np.nd
     if of_32_bits and most <= 255 and white == 65535:
         white = 255  # 32-bit files often hold 8-bit values
     if least < 0 or most > white:
-        _warn(what, f"values from {least} to {most}: they are clipped to 0 to {white}")
+        _warn(
+            what,
+            f"values from {least} to {most}: values below 0 become 0, and values above "
+            f"{white} become {white}",
+        )
     elif white == 65535 and 0 < most < _DARK:
         _warn(
-            what, f"16-bit values of at most {most}, so it is nearly black; {_ADVICE}"
+            what, f"16-bit values of at most {most}, so it is nearly black: {_ADVICE}"
         )
     if file.inverted:
         values = np.subtract(white, values, dtype=np.int32)
@@ -182,7 +190,11 @@ def _check_brightness(image: Image.Image, what: str) -> None:
     """
     most = int(np.max(image.getextrema()[:3]))
     if most < _DARK >> 8:
-        _warn(what, f"16-bit values below {_DARK}, so it is nearly black; store 8 bits")
+        _warn(
+            what,
+            f"16-bit values below {_DARK}, so it is nearly black: store the picture "
+            "with 8 bits per color",
+        )
 
 
 def _warn(what: str, has: str) -> None:
@@ -236,14 +248,17 @@ def of_mask(image: Image.Image, file: Stored) -> np.ndarray:
       ValueError: the mask has colors, is transparent, or has a value above 255.
     """
     if image.mode in ("RGB", "RGBA") and ";16" in file.rawmode:
-        raise ValueError("it has 16 bits a color, and its values must be classes")
+        raise ValueError(
+            "it has colors of 16 bits, but the value of each pixel must be a class"
+        )
     if image.mode in ("LA", "RGB", "RGBA"):
         values = _only_band(image)
     elif image.mode in ("1", "L", "P") or image.mode.startswith("I"):
         values = np.asarray(image)
     else:
         raise ValueError(
-            f"it has colors (mode {image.mode}), and its values must be classes"
+            f"it has colors (mode {image.mode}), but the value of each pixel must be "
+            "a class"
         )
     if file.rawmode.startswith("L;") and "I" in file.rawmode:
         values = 255 - values
@@ -252,7 +267,7 @@ def of_mask(image: Image.Image, file: Stored) -> np.ndarray:
         values = (values.astype(np.int64) * file.highest + full // 2) // full
     if values.size and not 0 <= values.min() <= values.max() <= 255:
         wrong = values[(values < 0) | (values > 255)][0]
-        raise ValueError(f"it has the value {wrong}, and classes are from 0 to 255")
+        raise ValueError(f"it has the value {wrong}, but classes are from 0 to 255")
     return values.astype(np.uint8)
 
 
@@ -266,10 +281,11 @@ def _only_band(image: Image.Image) -> np.ndarray:
     for band in image.getbands()[1:]:
         if band == "A" and np.asarray(image.getchannel("A")).min() < 255:
             raise ValueError(
-                "it has transparent pixels, and its values must be classes"
+                "it has transparent pixels, but the value of each pixel must be a class"
             )
         if band != "A" and (np.asarray(image.getchannel(band)) != first).any():
             raise ValueError(
-                f"it has colors (mode {image.mode}), and its values must be classes"
+                f"it has colors (mode {image.mode}), but the value of each pixel must "
+                "be a class"
             )
     return first

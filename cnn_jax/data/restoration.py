@@ -88,7 +88,10 @@ def pictures(
       UserError: see `split`; also if `test_dir` is set without `dir`.
     """
     if not dir and test_dir:
-        raise UserError("data.test_dir is set, and data.dir is not: set both.")
+        raise UserError(
+            "data.test_dir is set, but data.dir is not set: set data.dir to a folder "
+            "of pictures to train on."
+        )
     if dir:
         return {
             role: [as_read(np.asarray(images.read_image(f)), channels) for f in part]
@@ -122,8 +125,8 @@ def split(dir: str, test_dir: str) -> tuple[list[Path], list[Path]]:
         return files, tested
     if len(files) < 2:
         raise UserError(
-            f"data.dir {dir} holds only one picture, so none is left to test on: add "
-            "pictures, or set data.test_dir."
+            f"data.dir is {dir}, which holds only one picture, so no picture is left "
+            "to test on: add pictures, or set data.test_dir."
         )
     rest = files[TEST_SHARE - 1 :: TEST_SHARE] or files[-1:]
     chosen = set(rest)
@@ -134,7 +137,10 @@ def _files(dir: str, option: str) -> list[Path]:
     root = existing(dir, option)
     files = below(root)
     if not files:
-        raise UserError(f"data.{option} {root} holds no pictures.")
+        raise UserError(
+            f"data.{option} is {root}, which holds no pictures: add pictures, or set "
+            f"data.{option} to another folder."
+        )
     return files
 
 
@@ -160,8 +166,8 @@ def patches(
     least = min(min(image.shape[:2]) for image, _ in pairs)
     if least < size:
         raise UserError(
-            f"data.image_size is {size}, and a training picture has only {least} "
-            "pixels on a side: set data.image_size lower."
+            f"data.image_size is {size}, but a training picture has only {least} "
+            f"pixels on a side: set data.image_size to at most {least}."
         )
     small, large = zip(*pairs, strict=True)
     return make(images=small, labels=large, size=size, each=each)

@@ -118,7 +118,10 @@ def existing(file: str, option: str) -> str:
     """
     path = Path(file).expanduser()
     if not path.is_file():
-        raise UserError(f"data.{option} {path}: there is no such picture.")
+        raise UserError(
+            f"data.{option} is {path}, but there is no such picture: set "
+            f"data.{option} to the path of a picture."
+        )
     images.read_image(path)
     return str(path)
 

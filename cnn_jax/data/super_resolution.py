@@ -48,7 +48,7 @@ def load(
         least = min(picture.shape[:2])
         if least < scale:
             raise UserError(
-                f"data.scale is {scale}, and a picture has only {least} pixels on a "
+                f"data.scale is {scale}, but a picture has only {least} pixels on a "
                 "side: set data.scale lower."
             )
         height, width = (side // scale * scale for side in picture.shape[:2])

@@ -104,8 +104,8 @@ def find(name: str, data_dir: str | None) -> Path:
         set_name = configs[0]
     elif set_name not in prepared and configs:
         raise UserError(
-            f"tfds:{name} is prepared in several configurations; name one: "
-            f"{', '.join(configs)}."
+            f"tfds:{name} is prepared in several configurations. Choose one of them in "
+            f"data.name: {', '.join(configs)}."
         )
     if set_name not in prepared:
         raise UserError(_not_prepared(set_name, root, sorted(prepared)))
@@ -117,13 +117,14 @@ def find(name: str, data_dir: str | None) -> Path:
 
 def _not_prepared(set_name: str, root: Path, prepared: list[str]) -> str:
     where = (
-        f"the sets in {root} are {', '.join(prepared)}"
+        f"the prepared sets in {root} are {', '.join(prepared)}"
         if prepared
-        else f"there are none in {root}"
+        else f"there are no prepared sets in {root}"
     )
     return (
         f"tfds:{set_name} is not prepared: {where}. Set TFDS_DATA_DIR or "
-        "data.data_dir to its folder, or prepare it on any machine with TensorFlow: "
+        "data.data_dir to the folder of your prepared sets, or prepare this set on any "
+        "machine with TensorFlow: "
         f"tfds build {set_name} --file_format=array_record --data_dir={root}"
     )
 
@@ -157,7 +158,9 @@ def builder(path: Path) -> Any:
         found = json_format.ParseDict(content, dataset_info_pb2.DatasetInfo())
         for split in found.splits:
             if not _TEMPLATE.fullmatch(split.filepath_template):
-                raise ValueError(f"no file is called '{split.filepath_template}'")
+                raise ValueError(
+                    f"'{split.filepath_template}' is not a valid template of file names"
+                )
         found.features.CopyFrom(features)
         built = read_only_builder.builder_from_metadata(path, found)
     _check_features(built.info, path)
@@ -167,7 +170,7 @@ def builder(path: Path) -> Any:
 def _object(path: Path) -> dict:
     content = fields.read_json(path)
     if not isinstance(content, dict):
-        raise UserError(f"{path} is {fields.shown(content)}; it must be an object.")
+        raise UserError(f"{path} is {fields.shown(content)}; it must be a JSON object.")
     return content
 
 
@@ -191,8 +194,9 @@ def _feature(described: Any, source: Path) -> Any:
         for name in _class_names(described):
             if name not in CLASSES:
                 raise UserError(
-                    f"{source} names the class {fields.shown(name)}, which is not a "
-                    "feature of TensorFlow Datasets itself: it is not imported."
+                    f"{source} names the Python class {fields.shown(name)}. The set "
+                    "cannot be read, because only the feature classes of TensorFlow "
+                    "Datasets itself are imported."
                 )
         if "type" in described:
             return tfds.features.FeatureConnector.from_json(described).to_proto()
@@ -228,7 +232,10 @@ def _check_features(info: Any, path: Path) -> None:
     import tensorflow_datasets as tfds
 
     if not isinstance(info.features, tfds.features.FeaturesDict):
-        raise UserError(f"{path}: its examples are not dictionaries of features.")
+        raise UserError(
+            f"{path}: the examples of the set must be dictionaries of features, but "
+            "they are not. Choose another set."
+        )
     for key, feature in info.features.items():
         if isinstance(feature, tfds.features.ClassLabel | tfds.features.LabeledImage):
             _check_classes(feature, key, path)
@@ -251,7 +258,8 @@ def _check_classes(feature: Any, key: str, path: Path) -> None:
     if names != feature.names or len(set(names)) != count:
         raise UserError(
             f"{file} has {len(names)} class names, {len(set(names))} of them "
-            f"different, and feature '{key}' has {count} classes."
+            f"different, but feature '{key}' has {count} classes: prepare the set "
+            "again."
         )
 
 
@@ -271,7 +279,7 @@ def check_shards(split: Any, path: Path, title: str) -> None:
     for shard in shards:
         file = Path(shard.filename)
         if not file.is_file():
-            raise UserError(f"{file} of {title} is missing.")
+            raise UserError(f"{file} of {title} is missing: prepare the set again.")
         count = _count(file)
         if count != shard.examples_in_shard:
             raise UserError(

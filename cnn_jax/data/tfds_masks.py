@@ -175,12 +175,16 @@ def _facts(
     if len(images_found) != 1 or len(masks_found) != 1:
         raise UserError(
             f"{title} is not a set for segmentation, with one image of three channels "
-            f"and one mask of one; it has {', '.join(sorted(info.features))}."
+            "and one mask of one channel. Its features are "
+            f"{', '.join(sorted(info.features))}. Choose another set."
         )
     mask = pictures[masks_found[0]]
     own = tuple(mask.names) if getattr(mask, "num_classes", None) else ()
     if not (classes or own):
-        raise UserError(f"{title} has no names of mask classes: set data.classes.")
+        raise UserError(
+            f"{title} does not name the classes of its masks: set data.classes to the "
+            "names."
+        )
     size = None if image_size is None else images.sides(image_size)
     shape = tfds_source.image_shape(pictures[images_found[0]], size, title)
     return Facts(images_found[0], masks_found[0], classes or own, shape)

@@ -192,7 +192,8 @@ def _keys(info: Any, title: str) -> tuple[str, str]:
         return images[0], labels[0]
     raise UserError(
         f"{title} is not a set for image classification, with one image and one class "
-        f"label; it has {', '.join(sorted(info.features))}."
+        f"label. Its features are {', '.join(sorted(info.features))}. Choose another "
+        "set."
     )
 
 
@@ -212,7 +213,8 @@ def check_split(split: Records, info: Any) -> None:
     if info.file_format.value != "array_record":
         raise UserError(
             f"{reader.title} in {reader.path} is stored as {info.file_format.value}, "
-            "which has no random access; prepare it with --file_format=array_record."
+            "which has no random access: prepare the set again, with "
+            "--file_format=array_record."
         )
     try:
         found = info.splits[reader.split]
@@ -220,7 +222,9 @@ def check_split(split: Records, info: Any) -> None:
         raise unknown(f"split of {reader.title}", reader.split, info.splits) from None
     tfds_files.check_shards(found, Path(reader.path), reader.title)
     if found.num_examples < 1:  # it is negative for "train[5:2]"
-        raise UserError(f"split '{reader.split}' of {reader.title} is empty.")
+        raise UserError(
+            f"split '{reader.split}' of {reader.title} is empty: choose another split."
+        )
     (first,) = reader.read([0])
     split.decoded(first, None)
     with decoding.opened(first.picture, f"image {first.name}") as image:
@@ -229,7 +233,8 @@ def check_split(split: Records, info: Any) -> None:
     if any(a not in (None, b) for a, b in zip(declared, stored, strict=True)):
         raise UserError(
             f"image {first.name} has {stored[0]}x{stored[1]} pixels (height x width), "
-            f"and {reader.path}/features.json says {declared[0]}x{declared[1]}."
+            f"but {reader.path}/features.json says {declared[0]}x{declared[1]}: "
+            "prepare the set again."
         )
 
 
@@ -285,8 +290,9 @@ class Prepared:
         label = int(stored)
         if not -1 <= label < self.classes:
             raise UserError(
-                f"example {name}: its label is {label}, and there are {self.classes} "
-                "classes."
+                f"example {name}: the label is {label}; for {self.classes} classes, it "
+                f"must be from 0 to {self.classes - 1}, or -1 for no label. Prepare "
+                "the set again."
             )
         return label
 

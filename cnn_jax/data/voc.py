@@ -84,8 +84,8 @@ def _divided(known: Annotations, fraction: float) -> dict[str, Annotations]:
     count = max(1, round(len(order) * fraction))
     if count >= len(order):
         raise UserError(
-            "there are too few pictures, so none is left to train on: add pictures, or "
-            "set data.test_fraction lower."
+            "there are too few pictures, so no picture is left to train on: add "
+            "pictures, or set data.test_fraction lower."
         )
     test, train = (
         Annotations(

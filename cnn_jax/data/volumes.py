@@ -76,7 +76,8 @@ def load(
         )
     if window and not (len(window) == 2 and window[0] < window[1]):
         raise UserError(
-            f"data.window is {window}; it must be (low, high), the lower one first."
+            f"data.window is {window}; it must be two numbers, (low, high), with the "
+            "lower number first."
         )
     classes, parts = labeled(dir, Layout(stored, test_fraction, test_split), VOLUMES)
     shape = (*(image_size * 3)[:3], 1)
@@ -223,12 +224,12 @@ def read(path: str | Path) -> tuple[np.ndarray, tuple[float, ...]]:
 def _check(shape: Shape, dtype: np.dtype) -> None:
     """Raises `ValueError` if an array of this shape and type cannot be a volume."""
     if dtype.kind not in "biuf":
-        raise ValueError(f"it holds values of type {dtype}")
+        raise ValueError(f"it holds values of type {dtype}, which are not real numbers")
     if len(shape) < 3 or any(side != 1 for side in shape[3:]) or min(shape) < 1:
         raise ValueError(f"its shape is {shape}, not (depth, height, width)")
     if math.prod(shape) > MOST_VOXELS or max(shape) > MOST_ON_A_SIDE:
         raise ValueError(
-            f"its shape is {shape}, and the limit is {MOST_VOXELS} voxels, "
+            f"its shape is {shape}, but the limit is {MOST_VOXELS} voxels, and "
             f"{MOST_ON_A_SIDE} on a side: make it smaller"
         )
 
@@ -240,7 +241,9 @@ def _array(path: str | Path) -> np.ndarray:
         with zipfile.ZipFile(file) as archive:
             names = archive.namelist()
             if len(names) != 1:
-                raise ValueError(f"it holds {len(names)} arrays, not one")
+                raise ValueError(
+                    f"it holds {len(names)} arrays, but it must hold one array"
+                )
             with archive.open(names[0]) as member:
                 return _stored(member)
 
@@ -273,7 +276,10 @@ def _nifti(path: str | Path) -> tuple[np.ndarray, tuple[float, ...]]:
     header = kind.header_class(start[: kind.header_class.sizeof_hdr])
     _check(header.get_data_shape(), header.get_data_dtype())
     if not 0 <= header.get_data_offset() <= MOST_BEFORE_DATA:
-        raise ValueError(f"its voxels begin at byte {header.get_data_offset()}")
+        raise ValueError(
+            "its header is damaged: the voxels cannot begin at byte "
+            f"{header.get_data_offset()}"
+        )
     data = nibabel.arrayproxy.ArrayProxy(path, header)
     image = nibabel.as_closest_canonical(kind(data, header.get_best_affine(), header))
     right, front, up, *_ = image.header.get_zooms()

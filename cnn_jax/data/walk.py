@@ -191,7 +191,10 @@ def by_name(paths: Iterable[Path]) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for path in paths:
         if (other := found.setdefault(names.key(path.stem), path)) is not path:
-            raise UserError(f"{other} and {path} have the same name: remove one.")
+            raise UserError(
+                f"{other} and {path} have the same name without suffix: remove one of "
+                "the files."
+            )
     return found
 
 
@@ -255,8 +258,8 @@ def in_both(
     """
     paths = f"{one} and {other} are the same file, which" if one != other else one
     return UserError(
-        f"{paths} is in the {ROLES[first]} and in the {ROLES[second]} split: remove it "
-        "from one of them."
+        f"{paths} is in the {ROLES[first]} and in the {ROLES[second]} split: remove "
+        "the file from one of the splits."
     )
 
 
@@ -302,6 +305,6 @@ def _type(entry: os.DirEntry, path: Path) -> str:
             raise UserError(f"{path} cannot be read: {error.strerror}.") from None
         raise UserError(
             f"{path} is a link to {os.readlink(path)}, which cannot be read "
-            f"({error.strerror}): restore it, or remove the link."
+            f"({error.strerror}): restore the target, or remove the link."
         ) from None
     return "special"

@@ -88,8 +88,8 @@ def in_workers(
             raise
         raise UserError(
             watch.ended
-            or "a worker process that loads data died; if nothing above says why, "
-            "memory ran out: set data.workers lower."
+            or "a worker process that loads data died. If no message above says why, "
+            "the machine had too little memory: set data.workers lower."
         ) from None
     finally:
         watch.close(batches)
@@ -228,22 +228,22 @@ class _Watch:
         names = ", ".join(map(str, stopped))
         if self._stopped == 1:
             self._tell(
-                f"the process {names}, which loads data, is stopped; it goes on after "
-                f"`kill -CONT {names}`, otherwise the run ends in {STOPPED} s"
+                f"the process {names}, which loads data, is stopped. Continue it with "
+                f"`kill -CONT {names}`; otherwise the run ends in {STOPPED} s"
             )
         elif self._stopped > STOPPED:
             self.ended = (
                 f"the process {names}, which loads data, was stopped (SIGSTOP) for "
-                f"{STOPPED} s. Start the same command again: it goes on from the last "
-                "checkpoint."
+                f"{STOPPED} s. Start the same command again: the run continues from "
+                "the last checkpoint."
             )
             for pid in stopped:
                 _kill(pid)
         elif self._seconds == SLOW and not (stopped or self._told):
             self._told = True
             self._tell(
-                f"no batch came for {SLOW} s; reading is slow, or waits for a file. "
-                "The run keeps waiting"
+                f"no batch was loaded for {SLOW} s: reading the data is slow, or waits "
+                "for a file. The run keeps waiting"
             )
 
     def _run(self) -> None:

@@ -23,7 +23,10 @@ def test_a_package_that_is_not(use, monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(UserError) as error:
         use("av.container", "video", "clip a.mp4")
-    text = "clip a.mp4 needs the package av: pip install 'cnn_jax[video]'."
+    text = (
+        "clip a.mp4 needs the package av, which is not installed. Install it: "
+        "pip install 'cnn_jax[video]'."
+    )
     assert str(error.value) == text
 
 

@@ -213,7 +213,7 @@ def test_a_module_in_the_folder_of_a_run(place, files, name, run, on_path, capsy
     for file in files:
         write(run.parent / place / file, EVIL)
     on_path(run.parent / place)
-    with pytest.raises(UserError, match=r"run, the folder of a run, and nothing"):
+    with pytest.raises(UserError, match=r"run, the folder of a run, and code in"):
         __import__(name)
     assert capsys.readouterr().out == ""
 

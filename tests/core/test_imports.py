@@ -75,11 +75,14 @@ def test_what_is_known_is_not_imported(project):
         ("nets_a.__doc__", "unknown model"),
         ("nets_a.Net.__init__.__globals__", "unknown model"),
         ("__main__.Net", "unknown model"),
-        ("nets_b.Net", "model 'nets_b.Net': no module 'nets_b' is installed, nor is "),
+        ("nets_b.Net", "model 'nets_b.Net': no module 'nets_b' is among the "),
         ("package_a.net.Net", "there is no 'net' in "),
         ("nets_a.Nett", "nets_a.py. Did you mean 'Net'?"),
         ("nets_a.Net.Party", "nets_a.py. Did you mean 'Part'?"),
-        ("package_a.nets", "is a module: name the model in it, package_a.nets.NAME."),
+        (
+            "package_a.nets",
+            "add the name of the model in this module, package_a.nets.NAME.",
+        ),
         ("os.system", "'os' is a module of Python's standard library"),
         ("builtins.exec", "standard library"),
         ("subprocess.Popen", "standard library"),
@@ -98,7 +101,7 @@ def test_what_leads_nowhere(name, words, project):
 def test_a_thing_of_another_kind_is_not_called(project):
     write(project / "nets_c.py", "def net():\n    raise ValueError\n")
     for name, words in (
-        ("nets_c.net", "has the wrong type, function: it must be a class."),
+        ("nets_c.net", "has the wrong type (function): it must be a class."),
         ("package_a.nets", "is a module"),
     ):
         with pytest.raises(UserError) as error:
@@ -166,7 +169,7 @@ def test_a_module_in_a_run_is_refused(project, tmp_path):
         assert f"lies in {run}, the folder of a run" in str(error.value)
     # From the folder above, it has another name.
     imports.add(tmp_path)
-    with pytest.raises(UserError, match="nothing that came with a run is executed"):
+    with pytest.raises(UserError, match="code in a run's folder is never executed"):
         imports.find("model", "run.nets_r.Net", KNOWN)
 
 

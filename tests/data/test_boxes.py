@@ -31,7 +31,7 @@ def annotated(*found, size=(10, 20)):
 
 def test_fractions():
     fractions = annotated((0, 0, 0.5, 1), (0.1, 0.2, 0.3, 0.4))
-    with pytest.raises(UserError, match="set: all boxes are fractions of their images"):
+    with pytest.raises(UserError, match="set: all coordinates of boxes are at most 1"):
         boxes.check_pixels([fractions, annotated()], Path("set"))
     for images in [
         [],

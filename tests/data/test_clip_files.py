@@ -155,7 +155,7 @@ def test_mistakes_are_one_line(animated, write, tmp_path, monkeypatch):
         assert str(tmp_path / name) in str(error.value)
         assert "\n" not in str(error.value)
     monkeypatch.setitem(sys.modules, "av", None)
-    with pytest.raises(UserError, match=r"a\.mp4 needs the package av: pip install"):
+    with pytest.raises(UserError, match=r"a\.mp4 needs the package av, which is not"):
         clip_files.frames(tmp_path / "a.mp4", everything)
 
 

@@ -162,8 +162,8 @@ def test_mistakes_are_one_line(videos, write):
         ({"clips_per_video": 0}, "clips_per_video=0"),
         ({"crop_area": 0.0}, "crop_area=0.0"),
         ({"image_size": (1, 2, 3)}, "image_size is"),
-        ({"dir": str(videos / "jump")}, "holds no clips to learn from"),
-        ({"dir": ""}, "set it to the folder of clips"),
+        ({"dir": str(videos / "jump")}, "holds no clips in class folders"),
+        ({"dir": ""}, "set data.dir to a folder of clips"),
     ):
         with pytest.raises(UserError, match=message):
             load("clips", **options(videos) | change)

@@ -65,7 +65,8 @@ def test_options_can_be_written_to_a_config():
 @pytest.mark.parametrize("name", ["digit", "digits:x", "tfds", "imagenet", ""])
 def test_unknown_names(name):
     with pytest.raises(
-        UserError, match=r"identities, masks, .*, tfds:NAME|lacks the name of a set"
+        UserError,
+        match=r"identities, masks, .*, tfds:NAME|needs the name of a data set",
     ):
         data.options(name)
     with pytest.raises(UserError):
@@ -90,7 +91,9 @@ def test_statistics(count, channels, seed):
 
 def test_examples_without_labels_are_one_line():
     split = Arrays(np.zeros((3, 2, 2, 1), np.uint8), np.array([0, -1, 1], np.int32))
-    with pytest.raises(UserError, match="train split has examples without a label"):
+    with pytest.raises(
+        UserError, match="train split has labels from .* Correct the labels"
+    ):
         assemble({"train": split, "test": split}, classes=("a", "b"))
 
 
@@ -101,7 +104,9 @@ def test_labels_of_pixels():
     found = pixels({"train": split, "test": split}, classes=("a", "b"))
     assert found.label_shape == split.label_shape == (2, 2)
     np.testing.assert_array_equal(found.splits["train"].labels, labels)
-    with pytest.raises(UserError, match="train split has examples without a label"):
+    with pytest.raises(
+        UserError, match="train split has labels from .* Correct the labels"
+    ):
         pixels({"train": split, "test": split}, classes=("a",))
     nothing = Arrays(split.images, np.full_like(labels, 255))
     assert (

@@ -75,7 +75,7 @@ def test_too_many_pixels_are_refused_by_the_header(content, tmp_path, monkeypatc
 
 def test_the_limit_lies_below_that_of_pillow(tmp_path):
     text = message(tmp_path / "a.png", png(12000, 12000))
-    assert "it has 12000x12000 pixels, and the limit is 134217728" in text
+    assert "it has 12000x12000 pixels, but the limit is 134217728 pixels" in text
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # of Pillow

@@ -39,7 +39,7 @@ def test_checked():
     assert fields.checked(entry, kinds, "x") is entry
     for wrong, message in {
         (): r"x is \(\); it must be an object with a, b\.",
-        (("b", "c"),): r"x has no a\.",
+        (("b", "c"),): r"x has no a: add a\.",
         (("a", 0),): "x: a is 0; it must be a whole number of pixels from 1 to 1000000",
         (("a", 1), ("b", 5)): "x: b is 5; it must be a text without control",
     }.items():
@@ -57,7 +57,7 @@ def test_values_that_must_be_new():
     seen = {}
     fields.check_new(1, seen, "id", "set: 1.json: images[0]")
     fields.check_new("1", seen, "id", "set: 1.json: images[1]")
-    with pytest.raises(UserError, match=r"images\[2\]: id is 1, as in images\[0\]\."):
+    with pytest.raises(UserError, match=r"images\[2\]: id is 1, but images\[0\] has"):
         fields.check_new(1, seen, "id", "set: 1.json: images[2]")
 
 

@@ -84,10 +84,10 @@ def test_split_folders(tmp_path, write):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"test_identities": 7}, "test_identities=7 of 8 identities: the training"),
+        ({"test_identities": 7}, "=7 does not fit the 8 identities: the training"),
         ({"test_identities": 0}, "test_identities=0 must be at least 2"),
         ({"test_identities": 1}, "test_identities=1 must be at least 2"),
-        ({"test_identities": 0.9}, r"test_identities=0\.9 of 8"),
+        ({"test_identities": 0.9}, r"test_identities=0\.9 does not fit the 8"),
         ({"test_identities": 1.0}, r"test_identities=1\.0 must be .* below 1"),
         ({"image_size": (0,)}, "image_size="),
         ({"test_examples": 0}, "test_examples=0"),
@@ -102,7 +102,9 @@ def test_mistakes_are_one_line(people, options, message):
 def test_one_picture_each_is_nothing_to_compare(tmp_path, write):
     for name in "abcd":
         write(tmp_path / name / "0.png")
-    with pytest.raises(UserError, match=r"nobody in the test split .* two pictures"):
+    with pytest.raises(
+        UserError, match=r"no identity in the test split .* two pictures"
+    ):
         load("identities", dir=str(tmp_path))
 
 

@@ -129,7 +129,7 @@ def test_a_damaged_file_is_named(tmp_path, damage):
 
 
 def test_a_damaged_picture_without_a_path_is_called_a_users():
-    with pytest.raises(UserError, match=r"^image of a user: not an image, or damaged"):
+    with pytest.raises(UserError, match=r"^image of a user: the file is not an image"):
         images.read_image(b"abc")
 
 

@@ -10,7 +10,7 @@ from cnn_jax import data
 from cnn_jax.core.errors import DataWarning, UserError
 from cnn_jax.data import decoding
 
-UNDECIDED = "its size does not tell whether its mask is turned too"
+UNDECIDED = "Its size does not show whether its mask is upright too"
 
 
 @pytest.fixture

@@ -87,7 +87,7 @@ def test_black_and_white_masks_are_refused(roads, classes):
     for path in roads.glob("*annot/*"):
         white = np.asarray(Image.open(path)) > 0
         Image.fromarray(white.astype(np.uint8) * 255).save(path)
-    with pytest.raises(UserError, match="two classes as 0 and 1, and not as 0 and 255"):
+    with pytest.raises(UserError, match="two classes as 0 and 1, not as 0 and 255"):
         masks(roads, classes=classes)
 
 
@@ -99,7 +99,7 @@ def test_black_and_white_masks_are_refused(roads, classes):
             {"ignored": (300,)},
             r"data\.ignored=\(300,\) must be at least 0 and at most 255",
         ),
-        (None, {"classes": ("a",) * 255}, "255 names, and masks have only 254 values"),
+        (None, {"classes": ("a",) * 255}, "255 names, but masks have only 254 values"),
         (None, {"ignored": (), "classes": ("a", "b", "c")}, "has the value 11"),
         (None, {"test_split": "val"}, "there is no folder"),
         (None, {"dir": ""}, "data.dir is not set"),

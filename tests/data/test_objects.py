@@ -52,7 +52,7 @@ def test_boxes_of_which_nothing_tells_whether_they_are_upright(cells, in_memory)
     exif[0x0112] = 3  # upside down
     path = cells / "JPEGImages" / "0.jpg"
     Image.open(path).save(path, exif=exif)
-    with pytest.warns(DataWarning, match=r"0\.jpg is turned .* taken as upright"):
+    with pytest.warns(DataWarning, match=r"0\.jpg is turned .* assumed to be upright"):
         data.load("voc", dir=str(cells), in_memory=in_memory)
 
 

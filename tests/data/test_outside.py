@@ -79,29 +79,32 @@ IMAGES, LABELS = np.zeros((6, 4, 4, 3), np.uint8), np.array([0, 1] * 3, np.int32
     [
         (3, r"returned int; it must return a cnn_jax\.data\.dataset\.Dataset"),
         (replace(load(), splits={}), "no split 'test'; it must have 'train' and"),
-        (replace(load(), mean=(0.0,)), "one for each of the 3 channels"),
+        (replace(load(), mean=(0.0,)), "must have 3 entries, one per channel"),
         (changed(images=IMAGES[:0], labels=LABELS[:0]), "there are no examples"),
         (
             changed(images=IMAGES.astype(np.float32)),
             r"images are float32 \[6, 4, 4, 3\]; they must be uint8 \[n, height",
         ),
         (changed(images=IMAGES[..., 0]), r"images are uint8 \[6, 4, 4\]; they must"),
-        (changed(images=IMAGES[:, :2]), r"the shape \(2, 4, 3\); image_shape states"),
+        (changed(images=IMAGES[:, :2]), r"the shape \(2, 4, 3\), but image_shape of"),
         (
             changed(labels=LABELS.astype(np.int64)),
-            r"labels are int64 \[6\]; one label per image must be int32 \[n\]",
+            r"labels are int64 \[6\]; they must be int32 \[n\] \(one label per image",
         ),
-        (changed(labels=LABELS[:5]), r"labels are int32 \[5\]; one label per image"),
-        (changed(labels=LABELS[:, None]), r"labels are int32 \[6, 1\]; one label per"),
-        (changed(labels=LABELS + 1), r"\(1 to 2 for 2 classes\)"),
-        (changed(labels=LABELS - 1), r"\(-1 to 0 for 2 classes\)"),
+        (changed(labels=LABELS[:5]), r"labels are int32 \[5\]; they must be int32"),
+        (changed(labels=LABELS[:, None]), r"labels are int32 \[6, 1\]; they must be"),
+        (
+            changed(labels=LABELS + 1),
+            r"from 1 to 2; for 2 classes, labels must be from 0 to 1",
+        ),
+        (changed(labels=LABELS - 1), r"from -1 to 0; for 2 classes"),
         (
             replace(changed(labels=IMAGES[..., 0]), label_kind="pixels"),
-            r"labels have the shape \(4, 4\); label_shape states \(\)",
+            r"labels have the shape \(4, 4\), but label_shape of the Dataset is \(\)",
         ),
         (
             replace(load(), label_kind="boxes"),
-            r"boxes of objects must be float32 \[n, most, 5\], for the 6 images",
+            r"float32 \[n, most, 5\] \(boxes of objects; n = 6 images\)",
         ),
         (replace(load(), label_kind="box"), "unknown label kind 'box'"),
     ],
@@ -117,7 +120,7 @@ def test_further_classes_are_in_the_test_split_alone():
     tested = replace(made.splits["test"], labels=labels)
     splits = made.splits | {"test": tested}
     outside.check("x", replace(made, splits=splits, unseen=("c",)))
-    with pytest.raises(UserError, match="the test split has examples without"):
+    with pytest.raises(UserError, match="the test split has labels from"):
         outside.check("x", replace(made, splits=splits))
 
 

@@ -119,7 +119,7 @@ def test_images_on_the_disk_are_no_view(tmp_path):
         (lambda: perturbations.subsample(IMAGES, 0.0, "grid"), "keep_pixels=0.0"),
         (lambda: perturbations.subsample(IMAGES, 1.1, "grid"), "keep_pixels=1.1"),
         (lambda: perturbations.subsample(IMAGES, 0.5, "gird"), "Did you mean 'grid'"),
-        (lambda: perturbations.shift(IMAGES, 6), "moved by 1 to 5"),
+        (lambda: perturbations.shift(IMAGES, 6), "must be from 1 to 5"),
         (lambda: perturbations.shift(IMAGES, 0), "test_shift is 0"),
     ],
 )

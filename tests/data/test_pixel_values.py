@@ -125,7 +125,7 @@ def test_sixteen_bits_that_hold_fewer(bits, tmp_path):
     path = tmp_path / "a.tif"
     Image.fromarray(values).save(path, tiffinfo={281: 2**bits - 1})
     np.testing.assert_array_equal(images.read_image(path), expected)
-    with pytest.warns(DataWarning, match="nearly black; store 8 bits"):
+    with pytest.warns(DataWarning, match="nearly black: store the picture with 8 bits"):
         images.fit(png(np.full((4, 4, 3), 2**bits - 1 & 4095), 16, 2), (4, 4, 3))
 
 
@@ -171,7 +171,9 @@ def test_jpegs_of_cmyk(tmp_path):
     whole = path.read_bytes()
     place = whole.index(b"\xff\xee")
     path.write_bytes(whole[:place] + whole[place + 16 :])
-    with pytest.warns(DataWarning, match=r"a\.jpg has CMYK without Adobe's marker"):
+    with pytest.warns(
+        DataWarning, match=r"a\.jpg has CMYK colors without Adobe's marker"
+    ):
         images.read_image(path)
 
 
@@ -223,10 +225,10 @@ def test_values_of_masks_are_those_of_the_file():
         (
             RAMP,
             "JPEG",
-            "stored as JPEG, which changes values: store masks in a lossless",
+            "stored as JPEG, which changes pixel values: store masks in a lossless",
         ),
-        (RAMP, "WEBP", "stored as WEBP, which changes values"),
-        (RAMP.astype(np.uint16) * 10, "PNG", "has the value 260, and classes are from"),
+        (RAMP, "WEBP", "stored as WEBP, which changes pixel values"),
+        (RAMP.astype(np.uint16) * 10, "PNG", "has the value 260, but classes are from"),
         (RAMP.astype(np.int32) - 1, "TIFF", "has the value -1"),
         (RAMP.astype(np.float32), "TIFF", "has colors"),
         (np.dstack([RAMP, RAMP, RAMP + 1]), "PNG", "has colors"),
@@ -242,5 +244,5 @@ def test_masks_without_values_of_classes(picture, kind, message):
 
 
 def test_masks_of_sixteen_bits_a_color():
-    with pytest.raises(UserError, match="has 16 bits a color"):
+    with pytest.raises(UserError, match="has colors of 16 bits"):
         values(png(np.ones((4, 4, 3), int), 16, 2))

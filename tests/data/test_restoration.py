@@ -33,7 +33,7 @@ def test_the_digits_stand_in_for_pictures():
         ("denoising", {"dir": "FOLDER", "image_size": 50}, "image_size is 50"),
         ("denoising", {"dir": "FOLDER", "patches": 0}, "patches=0"),
         ("denoising", {"dir": "/nowhere"}, "does not exist"),
-        ("denoising", {"test_dir": "FOLDER"}, "set both"),
+        ("denoising", {"test_dir": "FOLDER"}, "set data.dir to"),
         ("denoising", {"channels": 2}, "channels is 2"),
         ("super_resolution", {"train_examples": 0}, "train_examples=0"),
     ],

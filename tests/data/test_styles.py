@@ -85,11 +85,15 @@ def test_a_crop_has_the_aspect_ratio_and_at_least_half_of_the_picture():
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("picture_and_style", {"file": "none.png"}, "data.file none.png: there is no"),
-        ("picture_and_style", {"style": "none.png"}, "data.style none.png: there is"),
-        ("picture_and_style", {"style": "setup.cfg"}, "setup.cfg: not an image"),
+        ("picture_and_style", {"file": "none.png"}, "data.file is none.png, but"),
+        ("picture_and_style", {"style": "none.png"}, "data.style is none.png, but"),
+        (
+            "picture_and_style",
+            {"style": "setup.cfg"},
+            "setup.cfg: the file is not an image",
+        ),
         ("picture_and_style", {"image_size": (0,)}, "data.image_size"),
-        ("pictures_and_styles", {"styles": "none.png"}, "data.styles none.png: there"),
+        ("pictures_and_styles", {"styles": "none.png"}, "data.styles is none.png, but"),
         ("pictures_and_styles", {"styles": "configs"}, "holds no pictures"),
         ("pictures_and_styles", {"dir": "nowhere"}, "does not exist"),
         ("pictures_and_styles", {"test_dir": "configs"}, "data.dir is not"),

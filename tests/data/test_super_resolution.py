@@ -44,7 +44,7 @@ def test_luma_of_pictures(pictures):
 
 def test_pictures_smaller_than_the_scale(pictures, tmp_path, write):
     with pytest.raises(
-        UserError, match=r"data\.scale is 9, and a picture has only 8 pix"
+        UserError, match=r"data\.scale is 9, but a picture has only 8 pix"
     ):
         data.load("super_resolution", scale=9)
     write(tmp_path / "tiny" / "1.png", size=(1, 3))

@@ -158,8 +158,8 @@ def test_no_set_imports_code(folder, evil, way):
 
     changed(folder / "features.json", add)
     message = one_line(folder)
-    assert "features.json names the class 'evil_features" in message
-    with pytest.raises(UserError, match="names the class 'evil_features"):
+    assert "features.json names the Python class 'evil_features" in message
+    with pytest.raises(UserError, match="names the Python class 'evil_features"):
         describe("tfds:shapes", data_dir=str(folder.parents[1]), image_size=8)
 
 
@@ -169,17 +169,17 @@ def test_no_set_imports_code_from_elsewhere(folder, evil, way):
     path = folder / "features.json"
     kept = path.read_text()
     path.write_text(json.dumps(WAYS[way]))
-    assert "features.json names the class 'evil_features" in one_line(folder)
+    assert "features.json names the Python class 'evil_features" in one_line(folder)
     former = {"type": f"{FEATURES}.features_dict.FeaturesDict"}
     path.write_text(json.dumps(former | {"content": {"other": WAYS[way]}}))
-    assert "features.json names the class 'evil_features" in one_line(folder)
+    assert "features.json names the Python class 'evil_features" in one_line(folder)
     text = json.dumps({"features": {"other": WAYS[way]}})
     proto = {"content": text, "proto_cls": "tensorflow_datasets.FeaturesDict"}
     path.write_text(json.dumps(former | proto))
-    assert "features.json names the class 'evil_features" in one_line(folder)
+    assert "features.json names the Python class 'evil_features" in one_line(folder)
     path.write_text(kept)
     changed(folder / "dataset_info.json", lambda info: info | {"features": WAYS[way]})
-    assert "dataset_info.json names the class 'evil_feat" in one_line(folder)
+    assert "dataset_info.json names the Python class 'evil_feat" in one_line(folder)
 
 
 def test_names_of_sets_import_no_code(tmp_path, evil):
@@ -212,7 +212,7 @@ def test_features_in_their_former_form(folder):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"dark\n", "has 1 class names, 1 of them different, and .* 2 classes"),
+        (b"dark\n", "has 1 class names, 1 of them different, but .* 2 classes"),
         (b"dark\ndark\n", "has 2 class names, 1 of them different"),
         (b"", "has 0 class names"),
         (b"dark\nl\xefght\n", "is damaged: 'utf-8' codec"),
@@ -275,7 +275,7 @@ def test_other_names_of_shards(folder, template):
         info["splits"][0]["filepathTemplate"] = template
 
     changed(folder / "dataset_info.json", change)
-    assert "dataset_info.json is damaged: no file is called" in one_line(folder)
+    assert "dataset_info.json is damaged: '" in one_line(folder)
 
 
 def feature(folder, key, kind, **content):
@@ -288,13 +288,13 @@ def feature(folder, key, kind, **content):
 def test_labels_and_pictures_other_than_declared(folder):
     (folder / "label.labels.txt").unlink()
     feature(folder, "label", "classLabel", numClasses="1")
-    assert "its label is 1, and there are 1 classes" in one_line(folder)
+    assert "the label is 1; for 1 classes" in one_line(folder)
     feature(folder, "label", "classLabel", numClasses="2000000000")
     assert "'label' has 2000000000 classes; it must" in one_line(folder)
     feature(folder, "label", "classLabel", numClasses="2")
     feature(folder, "image", "image", shape={"dimensions": ["9", "9", "3"]})
     message = one_line(folder)
-    assert "pixels (height x width), and" in message and "says 9x9" in message
+    assert "pixels (height x width), but" in message and "says 9x9" in message
     feature(folder, "image", "image", shape={"dimensions": ["-1", "-1", "4"]})
     assert "features.json is damaged: Acceptable `channels` for" in one_line(folder)
     feature(folder, "image", "image", encodingFormat="png")
@@ -304,4 +304,4 @@ def test_labels_and_pictures_other_than_declared(folder):
         folder / "features.json",
         lambda content: nested(content["featuresDict"]["features"]["label"]),
     )
-    assert "its examples are not dictionaries of features" in one_line(folder)
+    assert "must be dictionaries of features" in one_line(folder)

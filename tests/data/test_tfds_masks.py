@@ -53,12 +53,12 @@ def test_names_that_the_set_has(prepared_masks):
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("halves", {}, r"no names of mask classes: set data\.classes"),
+        ("halves", {}, r"does not name the classes of its masks: set data\.classes"),
         ("halves", {"classes": ("a",), "in_memory": True}, "has the value 1, which is"),
         ("named", {"image_size": None}, r"many sizes: set data\.image_size"),
         ("named", {"test_split": "test"}, "unknown split .* 'test'"),
         ("none", {}, "is not prepared"),
-        ("", {}, "lacks the name of a set: write 'tfds_masks:NAME'"),
+        ("", {}, "needs the name of a data set after a colon: write 'tfds_masks:NAME'"),
     ],
 )
 def test_mistakes_are_one_line(prepared_masks, name, options, message):

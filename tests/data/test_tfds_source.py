@@ -91,13 +91,17 @@ def test_photos_of_many_sizes(prepared, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("nothing", {}, r"not prepared: the sets in .* are shapes\. .*tfds build noth"),
+        (
+            "nothing",
+            {},
+            r"not prepared: the prepared sets in .* are shapes\. .*tfds build noth",
+        ),
         ("shapes:2.0.0", {}, "unknown version .* '2.0.0'.*Known: 1.0.0"),
         ("shapes", {"image_size": 8}, "unknown split .* 'test'.*Known: train, valid"),
         ("shapes", {"image_size": 8, "train_split": "train[5:2]"}, "' of .* is empty"),
         ("shapes", {}, r"many sizes: set data\.image_size"),
         ("shapes", {"image_size": -1}, "image_size=-1 must be at least 1"),
-        ("", {}, "lacks the name of a set"),
+        ("", {}, "needs the name of a data set"),
     ],
 )
 def test_mistakes_are_one_line(prepared, name, options, message):
@@ -108,7 +112,7 @@ def test_mistakes_are_one_line(prepared, name, options, message):
 
 def test_it_says_where_it_looked(tmp_path, monkeypatch):
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
-    with pytest.raises(UserError, match="there are none in") as error:
+    with pytest.raises(UserError, match="there are no prepared sets in") as error:
         load("tfds:cifar10")
     assert str(tmp_path) in str(error.value) and "TFDS_DATA_DIR" in str(error.value)
     assert not list(tmp_path.iterdir())

@@ -25,14 +25,14 @@ def test_splits_of_a_folder(cells):
 
 @pytest.mark.parametrize("fraction", [0.0, 1.0, 0.95])
 def test_mistakes_in_fractions(cells, fraction):
-    with pytest.raises(UserError, match=r"test_fraction|none is left"):
+    with pytest.raises(UserError, match=r"test_fraction|no picture is left"):
         data.load("voc", dir=str(cells), test_fraction=fraction)
 
 
 def test_nothing_to_find(cells):
     for path in (cells / "Annotations").iterdir():
         path.write_text(path.read_text().replace("object", "subject"))
-    with pytest.raises(UserError, match="no picture of the train split has an object"):
+    with pytest.raises(UserError, match="the train split has no objects with boxes"):
         data.load("voc", dir=str(cells))
     _lists(cells, trainval="01", test="")
     with pytest.raises(UserError, match=r"test\.txt lists no pictures"):
@@ -50,7 +50,7 @@ def test_nothing_to_be_found_in_the_test_split(cells, in_memory):
         path.read_text().replace("</name>", "</name><difficult>1</difficult>")
     )
     assert len(data.load("voc", **options).splits["test"]) == 2
-    message = "no picture of the test split has an object with a box that counts"
+    message = "the test split has no objects with boxes, or only difficult"
     with pytest.raises(UserError, match=message):
         data.load("voc", **options, test_examples=1)
     _lists(cells, test=[path.stem])
@@ -72,10 +72,13 @@ def test_pictures_in_both_splits(cells):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("3.jpg", r"test\.txt: line 2 is '3\.jpg', and no file in Annotations has"),
-        ("JPEGImages/3", "line 2 is .* A line is a name without folder and suffix"),
-        ("../Annotations/3", "line 2 is .* and no file in"),
-        ("4", r"test\.txt: line 2: the name is '4', as in line 1"),
+        (
+            "3.jpg",
+            r"test\.txt: line 2 is '3\.jpg', but no file in the folder Annotations",
+        ),
+        ("JPEGImages/3", "line 2 is .* Write the name of a file without its folder"),
+        ("../Annotations/3", "line 2 is .* but no file in"),
+        ("4", r"test\.txt: line 2: the name is '4', but line 1"),
     ],
 )
 def test_mistakes_in_lists(cells, line, message):

@@ -126,7 +126,7 @@ def test_mistakes_are_one_line(bodies, monkeypatch):
         "text.npy": "it holds values of type <U1",
         "objects.npy": "cannot be read",
         "none.npy": "has no finite value",
-        "two.npz": "it holds 2 arrays, not one",
+        "two.npz": "it holds 2 arrays, but it must hold one array",
         "a.npy": "cannot be read",
     }
     try:
@@ -142,12 +142,15 @@ def test_mistakes_are_one_line(bodies, monkeypatch):
         assert str(bodies / name) in str(error.value)
         assert "\n" not in str(error.value)
     monkeypatch.setitem(sys.modules, "nibabel", None)
-    with pytest.raises(UserError, match=r"needs the package nibabel: pip install"):
+    with pytest.raises(UserError, match=r"needs the package nibabel, which is not"):
         volumes.fit(bodies / "a.nii", (4, 4, 4, 1))
     for options, message in (
         ({"image_size": (4, 4)}, r"image_size is \(4, 4\)"),
-        ({"window": (3.0, 1.0)}, r"window is \(3.0, 1.0\); it must be \(low, high\)"),
-        ({"dir": str(bodies / "ball")}, "not directly in it"),
+        (
+            {"window": (3.0, 1.0)},
+            r"window is \(3.0, 1.0\); it must be two numbers, \(low",
+        ),
+        ({"dir": str(bodies / "ball")}, "not directly into"),
     ):
         with pytest.raises(UserError, match=message):
             load("volumes", **{"dir": str(bodies)} | options)
@@ -176,7 +179,7 @@ def header(shape, kind="|u1"):
 @pytest.mark.parametrize(
     ("shape", "message"),
     [
-        ((100000, 100000, 1000), "limit is 268435456 voxels, 16384 on a side"),
+        ((100000, 100000, 1000), "limit is 268435456 voxels, and 16384 on a side"),
         ((2**32, 2**32, 4), "on a side: make it smaller"),
         ((20000, 1, 1), "on a side: make it smaller"),
         ((-1, 4, 4), r"its shape is \(-1, 4, 4\), not \(depth"),
@@ -238,7 +241,7 @@ def test_headers_of_nifti(tmp_path):
     refused("on a side: make it smaller", dim=[3, 30000, 30000, 30000, 1, 1, 1, 1])
     refused(r"its shape is \(-4, 5, 6\)", dim=[3, -4, 5, 6, 1, 1, 1, 1])
     refused(r"its shape is \(4, 5, 6, 3\)", dim=[4, 4, 5, 6, 3, 1, 1, 1])
-    refused("its voxels begin at byte 1000", vox_offset=1e30)
+    refused("the voxels cannot begin at byte 1000", vox_offset=1e30)
     refused("cannot be read", vox_offset=-1000)
     refused("cannot be read", vox_offset=np.nan)
     refused("cannot be read", datatype=9999)

@@ -201,7 +201,7 @@ def test_a_file_in_train_and_test_or_in_two_classes_is_refused(pets, write):
         data.load("folder", **options)
     (root / "test/dog/link.jpg").unlink()
     os.link(root / "train/cat/1.png", root / "train/dog/1.png")
-    with pytest.raises(UserError, match=r"the same file, in two classes"):
+    with pytest.raises(UserError, match=r"the same file in two classes"):
         data.load("folder", **options)
 
 
@@ -211,7 +211,7 @@ def test_a_validation_folder_that_is_not_read_is_named(pets, write):
     (root / "Train").mkdir()
     with pytest.warns(DataWarning, match="is not read") as caught:
         data.load("folder", dir=str(root), in_memory=False, val=0)
-    read = f"is not read; the splits are read from {root}/train and {root}/test."
+    read = f"is not read: the splits come from {root}/train and {root}/test."
     texts = [str(warning.message) for warning in caught]
     assert texts == [f"{root}/{name} {read}" for name in ("Train", "val")]
 

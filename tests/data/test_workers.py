@@ -116,7 +116,9 @@ def test_a_damaged_picture_is_named_by_the_main_process(pets, workers):
         file.write(b"damaged")
     with pytest.raises(UserError) as error:
         list(eval_batches(split, batch_size=2, workers=workers))
-    assert str(error.value).startswith(f"image {bad}: not an image, or damaged")
+    assert str(error.value).startswith(
+        f"image {bad}: the file is not an image, or damaged"
+    )
     assert not multiprocessing.active_children()
 
 
@@ -223,7 +225,7 @@ def test_a_slow_worker_is_waited_for(watch, worker, capsys):
                 watch.second()
     assert watch.ended is None and worker.poll() is None
     (line,) = capsys.readouterr().err.splitlines()  # once
-    assert "warning: no batch came for 60 s" in line
+    assert "warning: no batch was loaded for 60 s" in line
 
 
 def test_nothing_is_said_while_nobody_waits(watch, worker, capsys):

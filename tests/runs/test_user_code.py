@@ -168,7 +168,7 @@ def test_another_project_of_the_name_is_not_mixed_up(project, tmp_path):
     forget()
     write(tmp_path / "elsewhere" / "nets_u.py", "class Net:\n    other = True\n")
     imports.add(tmp_path / "elsewhere")
-    with pytest.raises(UserError, match="there are two modules 'nets_u'"):
+    with pytest.raises(UserError, match="two modules have the name 'nets_u'"):
         user_code.restore(content, tmp_path)
 
 

@@ -50,5 +50,5 @@ def test_a_picture_keeps_its_size(photo):
 @pytest.mark.parametrize("how", [resizing.STRETCHED, resizing.UNCHANGED])
 def test_a_file_that_is_no_picture(how, tmp_path):
     (tmp_path / "a.png").write_bytes(b"no picture")
-    with pytest.raises(UserError, match=r"a\.png: not an image"):
+    with pytest.raises(UserError, match=r"a\.png: the file is not an image"):
         how.read(tmp_path / "a.png", SHAPE, never)

@@ -215,7 +215,7 @@ def test_images_of_clips_are_flipped_where_nothing_is_lost():
     flipped = {"data": {"flip": True}}
     check(config_of("action_recognition", "clips", **flipped), model, data)
     with pytest.raises(
-        UserError, match=r"flip=True mirrors .* a mirrored image would change"
+        UserError, match=r"flip=True mirrors .* are wrong for a mirrored image"
     ):
         check(
             config_of("action_recognition", **flipped),

@@ -54,8 +54,8 @@ def options(names: Sequence[str] = ()) -> dict[str, Key]:
         own = keywords(kind)
         if both := own.keys() & known.keys():
             raise UserError(
-                f"augmentation {kind.__qualname__} has a key '{min(both)}', which "
-                "another augmentation uses: rename it."
+                f"augmentation {kind.__qualname__} has a config key '{min(both)}', "
+                "which another augmentation uses too: rename the key."
             )
         known |= own
     return known

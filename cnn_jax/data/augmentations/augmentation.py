@@ -75,7 +75,7 @@ class Augmentation:
         if self.takes(labels):
             return ()
         _, off = self.settings()
-        return (Need("label kind", (), "changes images alone", off),)
+        return (Need("label kind", (), "changes images but not their labels", off),)
 
     def part(self, labels: LabelKind) -> Part:
         """Returns the `core.fit.Part` of the augmentation, for the check of a run.

@@ -60,7 +60,7 @@ class Crop(Movement):
         return points + (self.crop_padding - self.start(key)).astype(jnp.float32)
 
     def needs(self, labels: LabelKind) -> tuple[Need, ...]:
-        size = f"needs images of more than {self.crop_padding} pixels a side"
+        size = f"needs images with more than {self.crop_padding} pixels on a side"
         larger = Range(above=self.crop_padding)
-        lower = "set config.data.crop_padding below that"
+        lower = "set config.data.crop_padding lower"
         return (*super().needs(labels), Need("shorter side", larger, size, lower))

@@ -28,6 +28,7 @@ def find(name: str) -> LabelKind:
     found = imports.find("label kind", name, KINDS)
     if not isinstance(found, LabelKind):
         raise UserError(
-            f"label kind '{name}' is {found!r}; it must be an instance of LabelKind."
+            f"label kind '{name}' is {found!r}; it must be an instance of "
+            "cnn_jax.data.labels.kind.LabelKind."
         )
     return found

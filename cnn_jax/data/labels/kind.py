@@ -87,9 +87,9 @@ class LabelKind:
         found = self.classes_in(labels)
         if found.size and (found.min() < 0 or found.max() >= classes):
             raise UserError(
-                f"the {role} split has examples without a label "
-                f"({found.min()} to {found.max()} for {classes} classes); choose "
-                "another split."
+                f"the {role} split has labels from {found.min()} to {found.max()}; for "
+                f"{classes} classes, labels must be from 0 to {classes - 1} (-1: an "
+                "example without a label). Correct the labels, or choose another split."
             )
 
     def moved(self, label: Any, moves: Sequence[Move], size: tuple[int, int]) -> Any:

@@ -24,9 +24,9 @@ class MultiLabel(LabelKind):
     def check_range(self, labels: np.ndarray, classes: int, role: str) -> None:
         if labels.shape[-1] != classes or labels.max(initial=0) > 1:
             raise UserError(
-                f"the labels of the {role} split must be 0 or 1 for each of the "
-                f"{classes} classes; they are {labels.shape[-1]} numbers up to "
-                f"{labels.max(initial=0)}."
+                f"a label of the {role} split has {labels.shape[-1]} entries, and the "
+                f"largest entry is {labels.max(initial=0)}; a label must have "
+                f"{classes} entries, one per class, and each entry must be 0 or 1."
             )
 
     def random(

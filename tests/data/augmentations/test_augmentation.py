@@ -80,7 +80,7 @@ def test_keys_are_those_of_ours_and_of_those_named(outside):
     [
         (
             ["a_user.Invert", "a_user.SameKey"],
-            "SameKey has a key 'inverted', which another",
+            "SameKey has a config key 'inverted', which another",
         ),
         (["a_user.number"], "'a_user.number' is 3; it must be a subclass of"),
         (["a_user.None_"], "augmentation 'a_user.None_': there is no 'None_' in"),
@@ -116,8 +116,8 @@ def test_every_augmentation_draws_for_itself(outside):
         (
             {"jitter": 0.5},
             "picture",
-            r"^config\.data\.jitter=0\.5 changes images alone, and digits has .*: "
-            r"set config\.data\.jitter=0\.0\.$",
+            r"^config\.data\.jitter=0\.5 changes images but not their labels, and "
+            r"digits has .*: set config\.data\.jitter=0\.0\.$",
         ),
         ({"jitter": 0.5}, "style", r"^config\.data\.jitter=0\.5 changes images"),
         ({"flip": True}, "style", r"set config\.data\.flip=False"),

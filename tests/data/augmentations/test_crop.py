@@ -13,5 +13,5 @@ from cnn_jax.data.labels import CLASS
 def test_a_crop_has_something_of_the_image(side):
     data = Part("digits", {"shorter side": side, "label kind": "class"})
     fit.check([data, Crop(crop_padding=side - 1).part(CLASS)])
-    with pytest.raises(UserError, match=rf"needs images of more than {side} pixels"):
+    with pytest.raises(UserError, match=rf"needs images with more than {side} pixels"):
         fit.check([data, Crop(crop_padding=side).part(CLASS)])

@@ -27,14 +27,14 @@ def test_random_labels_are_labels_of_the_kind(name):
 def test_classes_out_of_range(name):
     kind, shape = labels.find(name), SHAPES[name]
     found = kind.random(np.random.default_rng(0), (50, *shape), 3)
-    with pytest.raises(UserError, match=r"the test split .*to 2(\.0)? for 2 classes\)"):
+    with pytest.raises(UserError, match=r"the test split .*to 2(\.0)?; for 2 classes"):
         kind.check_range(found, 2, "test")
 
 
 def test_a_kind_from_outside():
     path = "cnn_jax.data.labels.pixels.PIXELS"
     assert labels.find(path) is labels.PIXELS
-    with pytest.raises(UserError, match="must be an instance of LabelKind"):
+    with pytest.raises(UserError, match=r"must be an instance of .*LabelKind"):
         labels.find("cnn_jax.data.labels.pixels.IGNORED")
     with pytest.raises(UserError, match="unknown label kind 'pixel'"):
         labels.find("pixel")

@@ -18,5 +18,5 @@ def test_a_row_of_zeros_and_ones():
 
 @pytest.mark.parametrize("rows", [[[0, 2, 0]], [[0, 1]]])
 def test_rows_that_are_none(rows):
-    with pytest.raises(UserError, match="must be 0 or 1 for each of the 3 classes"):
+    with pytest.raises(UserError, match="must have 3 entries, one per class, and each"):
         MULTI_LABEL.check_range(np.array(rows, np.uint8), 3, "train")

@@ -10,5 +10,5 @@ from cnn_jax.data.labels import CLASS
 def test_a_label_is_a_number():
     assert CLASS.shape((4, 6, 3)) == ()
     CLASS.check_range(np.array([0, 1]), 2, "train")
-    with pytest.raises(UserError, match=r"-1 to 1 for 2 classes"):
+    with pytest.raises(UserError, match=r"-1 to 1; for 2 classes"):
         CLASS.check_range(np.array([0, -1, 1]), 2, "train")
