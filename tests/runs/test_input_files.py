@@ -117,7 +117,5 @@ def test_a_run_of_one_picture_takes_no_other(content, photo, monkeypatch):
         UserError, match=r"runs/x was trained to change one picture, mine\.png"
     ):
         only(other)
-    with pytest.raises(
-        UserError, match="no other: train another run for the picture given"
-    ):
+    with pytest.raises(UserError, match="train another run for the given picture"):
         only(other.read_bytes())

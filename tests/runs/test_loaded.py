@@ -44,7 +44,7 @@ def test_a_bad_file_is_found_before_anything_is_computed(made, write_digits):
 
 def test_a_style_for_a_network_that_takes_none(made, write_digits):
     files, _ = write_digits(1)
-    with pytest.raises(UserError, match="has one fixed style: leave out --st"):
+    with pytest.raises(UserError, match="takes no style image: leave out --st"):
         loaded.load(made.workdir, style=files[0])
 
 

@@ -38,7 +38,8 @@ def test_whose_folder_it_is(folder, config, tmp_path):
         run_folder.begun(folder, other)
     assert str(error.value) == (
         f"{folder} holds a run of another config: optimizer.learning_rate: 0.1 (now "
-        "0.3); seed: 0 (now 5). Take another --workdir, or --overwrite this one."
+        "0.3); seed: 0 (now 5). Take another --workdir, or replace the run "
+        "with --overwrite."
     )
 
 

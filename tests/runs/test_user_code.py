@@ -120,8 +120,8 @@ def test_what_the_user_did_not_sign_puts_nothing_on_the_path(forge, project, tmp
     with pytest.raises(UserError) as error:
         user_code.restore(content, tmp_path)
     assert sys.path == before and "\n" not in str(error.value)
-    assert "since this user did not train the run: start in the" in str(error.value)
-    assert "or set PYTHONPATH to it." in str(error.value)
+    assert "because this user did not train the run: start the" in str(error.value)
+    assert "or set PYTHONPATH to the project's folder." in str(error.value)
     # Started there, it is found.
     imports.add(project)
     assert user_code.restore(content, tmp_path) == []
