@@ -107,7 +107,7 @@ def test_features_are_the_map_before_the_head(made, write_digits):
 @pytest.mark.parametrize(
     ("image", "words"),
     [
-        (np.zeros((8, 8), np.float32), "must be uint8 .* this one is float32"),
+        (np.zeros((8, 8), np.float32), "has dtype float32 .* must be uint8"),
         (np.zeros((8, 8, 2), np.uint8), r"\[8, 8, 2\]"),
         ("nowhere.png", "nowhere.png"),
         (b"no picture", "not an image, or damaged"),

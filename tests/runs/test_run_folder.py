@@ -164,4 +164,4 @@ def test_another_number_of_devices_is_said(folder, monkeypatch):
     assert run_folder.other_devices(config_json.read(folder)) is None
     monkeypatch.setattr(run_folder.machine, "description", lambda: {"count": 4})
     line = run_folder.other_devices(config_json.read(folder))
-    assert "began with a device count of 1 and resumes with 4" in line
+    assert "began with a device count of 1 and resumes with a device count of 4" in line

@@ -30,7 +30,7 @@ def test_readers_of_ours_that_disagree_are_found_at_import(monkeypatch):
     # Of a thing of a user's it is the user's mistake.
     values = default().to_dict()
     values["optimizer"]["name"] = "other"
-    with pytest.raises(UserError, match="rename the key in your code"):
+    with pytest.raises(UserError, match="Rename the key in your code"):
         schema(values)
 
 

@@ -233,5 +233,5 @@ def test_a_run_does_not_bury_its_own_code(project, tmp_path):
     imports.find("model", "nets_u.Net", {})
     user_code.check_place(project / "runs" / "a")
     for place in (project, tmp_path):
-        with pytest.raises(UserError, match=r"nets_u\.py, and code in a"):
+        with pytest.raises(UserError, match=r"nets_u\.py, the code of"):
             user_code.check_place(place)
