@@ -127,7 +127,7 @@ def pictures(tmp_path):
         # Values.
         (
             ["--config.train.steps=5", "--config.train.epochs=1"],
-            ["config.train sets steps and epochs", "the same length in different units"],
+            ["config.train sets steps and epochs", "same length in different units"],
         ),
         (["--config.train.steps=0"], ["no step at all"]),
         (["--config.train.epochs=-1"], ["epochs=-1.0", "at least 0"]),
