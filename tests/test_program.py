@@ -518,7 +518,7 @@ def test_predict_writes_the_picture_of_a_run_of_one(done, call, tmp_path):
     assert 0 < np.abs(made.astype(int) - content).mean() < 20  # after two steps
     for flags, message in (
         ([embedded("coffee.png")], "was trained on one picture, an embedded picture"),
-        ([file, f"--style={file}"], "has one fixed style"),
+        ([file, f"--style={file}"], "takes no style image"),
     ):
         code, _, err = call("predict", f"--workdir={workdir}", *flags)
         assert code == 1 and message in err and err.count("\n") == 1
