@@ -249,7 +249,7 @@ def test_probes_of_people_who_were_never_seen(call, done, tmp_path):
 
 def test_a_network_without_a_map(trained, call):
     code, _, err = call("evaluate", f"--workdir={trained}", "--probe=knn")
-    assert code == 1 and "needs feature maps before the head, and mlp has none" in err
+    assert code == 1 and "before the head, but mlp has no such maps" in err
 
 
 @pytest.mark.full
