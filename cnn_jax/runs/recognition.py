@@ -144,7 +144,7 @@ def _embeddings(
     run = loaded.load(workdir, checkpoint)
     if not run.task.embeds:
         raise UserError(
-            f"the run in {workdir} has no embeddings: train one with "
+            f"the run in {workdir} has no embeddings: train another run with "
             "--config=configs/faces.py."
         )
     shown, vectors = [], []
@@ -177,5 +177,6 @@ def _threshold(workdir: Path, step: int, name: str) -> float:
         if row["step"] == step and isinstance(found, int | float):
             return found
     raise UserError(
-        f"the run in {workdir} measured no threshold at step {step}: set --threshold."
+        f"the run in {workdir} measured no threshold at step {step}: set "
+        "--threshold=COSINE."
     )
