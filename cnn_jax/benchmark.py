@@ -12,32 +12,33 @@ The benchmark times the steps of the training loop and of evaluation, with augme
 metrics and the parameter update. The input is one batch of random images that is
 already on the device, so no data is loaded. GFLOP/s count two operations for each
 multiply-accumulate of the layer table (`cnn_jax.summary`), and three times as many in
-training. "of peak" divides them by the GFLOP/s of a large matrix product in the same
-dtype, measured just before. Memory is the peak that the device recorded or, if it
-records none, the compiler's estimate.
+training. "of peak" is the network's GFLOP/s divided by the GFLOP/s of a large matrix
+product in the same dtype, measured just before. Memory is the peak memory that the
+device recorded or, if the device records none, the compiler's estimate.
 
---peer also times another implementation of the network, with the same weights. The two
-take turns, a few steps each. The peer is PyTorch, or plain Flax as in flax's ImageNet
-example (residual networks only). The ratio is our median time divided by the peer's.
-The peer gets normalized images; our step gets uint8 images, and normalizes, augments
-and scores them itself. If other programs run on the CPU beside PyTorch, set
-OMP_WAIT_POLICY=passive: PyTorch's threads wait for each other in a busy loop, and
-become slow when another program needs one of the cores.
+--peer also times another implementation of the network, the peer, with the same
+weights. The network and the peer take turns, a few steps each. The peer is PyTorch, or
+plain Flax as in flax's ImageNet example (residual networks only). The ratio is our
+median time divided by the peer's median time. The peer gets normalized images; our step
+gets uint8 images, and also normalizes, augments and scores the images. If other
+programs run on the CPU beside PyTorch, set OMP_WAIT_POLICY=passive: PyTorch's threads
+wait for each other in a busy loop, and become slow when another program needs one of
+the cores.
 
 --sweep_batch_size tries 1, 2, 4, ... images per device until a batch does not fit.
 
 --input times the data loading alone, without a network or a device. The training loop's
 own loader reads, decodes and randomly crops the training images of the config, in
 `config.data.workers` processes. "per core" is images/s per decoding process: the
-workers, or this process if there are none. Before the timing, the resident memory of
+workers or, without workers, this process. Before the timing, the resident memory of
 this process and its workers is sampled up to a hundred times over one epoch (at least
-50 batches). The table has the first sample, the largest, and the growth from the first
-to the last. With --peer=torch, torchvision's ImageFolder and PyTorch's DataLoader load
-the same images into uint8 arrays, with as many workers, in turns with ours. For a
-`tfds:` data set the peer decodes the same encoded bytes. A data set in memory has
-nothing to decode: it is timed in this process, without a peer. A timed sample is one
-batch; with workers it is eight batches per worker, as many as both loaders together
-prepare ahead.
+50 batches). The table has the first sample, the largest sample, and the growth from the
+first to the last sample. With --peer=torch, torchvision's ImageFolder and PyTorch's
+DataLoader load the same images into uint8 arrays, with as many workers. The two loaders
+take turns. For a `tfds:` data set the peer decodes the same encoded bytes. A data set
+in memory has nothing to decode, so its loading is timed in this process, without a
+peer. A timed sample is one batch; with workers it is eight batches per worker, as many
+as both loaders together prepare ahead.
 
 --suite measures a fixed list of networks, and how time and memory grow. It writes
 benchmarks.md, benchmarks.json and growth.png. With --images=DIR it also measures the
@@ -65,7 +66,9 @@ def batch_sizes(text: str) -> list[int]:
     """
     sizes = [int(size) for size in text.split(",")]
     if min(sizes) < 1:
-        raise argparse.ArgumentTypeError("write them as 32,128, each at least 1")
+        raise argparse.ArgumentTypeError(
+            f"'{text}' has a batch size below 1: give sizes such as 32,128"
+        )
     return sizes
 
 
@@ -76,7 +79,7 @@ def _parser() -> command.Parser:
     parser.add_argument(
         "--model",
         metavar="NAME",
-        help="a network's name; it is measured with the default config",
+        help="a network's name; the network is measured with the default config",
     )
     parser.add_argument(
         "--suite", action="store_true", help="measure a fixed list of networks"
@@ -103,7 +106,7 @@ def _parser() -> command.Parser:
         "--input_shape",
         type=input_shape,
         metavar="[T,]H,W,C",
-        help="input shape (default: as published, or that of the config's data)",
+        help="input shape (default: as published or, with --config, as in the data)",
     )
     parser.add_argument(
         "--dtype",
@@ -128,20 +131,26 @@ def _parser() -> command.Parser:
         "--seconds",
         type=command.count,
         default=60,
-        help="seconds after which three samples are enough (default: 60)",
+        help="after this many seconds, three timed samples are enough (default: 60)",
     )
-    parser.add_argument("--format", choices=["table", "json"], default="table")
+    parser.add_argument(
+        "--format",
+        choices=["table", "json"],
+        default="table",
+        help="format of the output (default: table)",
+    )
     parser.add_argument(
         "--output",
         type=command.path,
         metavar="DIR",
-        help="folder for the files of --suite (default: .)",
+        help="folder for the files of --suite (default: the current folder)",
     )
     parser.add_argument(
         "--images",
         type=command.path,
         metavar="DIR",
-        help="one folder of images per class; --suite also times their loading",
+        help="a folder with one folder of images per class; --suite also times the "
+        "loading of these images",
     )
     return parser
 
@@ -191,15 +200,17 @@ def main() -> None:
 def _check(parser: command.Parser, flags: argparse.Namespace) -> None:
     """Ends the command with an error if flags contradict each other."""
     if [flags.config is None, flags.model is None, not flags.suite].count(False) != 1:
-        parser.error("give one of --config, --model and --suite")
+        parser.error("give exactly one of --config, --model and --suite")
     if flags.model and "model.name" in flags.overrides:
-        parser.error("with --model, leave out --config.model.name")
+        parser.error("--model already names the network: leave out --config.model.name")
     if flags.dtype and flags.overrides.get("model.dtype", flags.dtype) != flags.dtype:
-        parser.error("give one of --dtype and --config.model.dtype")
+        parser.error(
+            "--dtype and --config.model.dtype differ: leave out one of the two"
+        )
     if flags.output and not flags.suite:
-        parser.error("--output goes with --suite")
+        parser.error("--output needs --suite: add --suite, or leave out --output")
     if flags.images and not flags.suite:
-        parser.error("--images goes with --suite")
+        parser.error("--images needs --suite: add --suite, or leave out --images")
     if flags.input and (
         not flags.config
         or flags.batch_sizes
@@ -209,8 +220,8 @@ def _check(parser: command.Parser, flags: argparse.Namespace) -> None:
         or flags.peer == "flax_example"
     ):
         parser.error(
-            "--input goes with --config, --peer=torch, --repeats, --warmup, --seconds "
-            "and --format only"
+            "--input needs --config, and allows no other flags than --peer=torch, "
+            "--repeats, --warmup, --seconds and --format: leave out the other flags"
         )
     if flags.suite and (
         flags.overrides
@@ -221,8 +232,8 @@ def _check(parser: command.Parser, flags: argparse.Namespace) -> None:
         or flags.format == "json"
     ):
         parser.error(
-            "--suite goes with --images, --peer, --repeats, --warmup, --seconds and "
-            "--output only"
+            "--suite allows no other flags than --images, --peer, --repeats, --warmup, "
+            "--seconds and --output: leave out the other flags"
         )
 
 

@@ -68,7 +68,7 @@ class Parser(argparse.ArgumentParser):
             key, value = match.groups()
             value = next(arguments, None) if value is None else value
             if value is None:
-                self.error(f"--config.{key} needs a value")
+                self.error(f"--config.{key} needs a value: write --config.{key}=VALUE")
             overrides[key] = value
         flags = self.parse_args(rest)
         flags.overrides = overrides
@@ -89,7 +89,7 @@ def program(module: str) -> str:
 def count(text: str) -> int:
     """Parses the text of a flag as an integer. Raises an error below 1."""
     if (number := int(text)) < 1:
-        raise argparse.ArgumentTypeError("it must be at least 1")
+        raise argparse.ArgumentTypeError(f"the value must be at least 1, got {number}")
     return number
 
 
@@ -193,7 +193,10 @@ def run(main: Callable[[], None]) -> None:
         if isinstance(error, RuntimeError) and "RESOURCE_EXHAUSTED" not in str(error):
             raise
         reason = (str(error).splitlines() or [""])[0]
-        _fail(f"memory ran out ({reason}): take a smaller batch, image or network.")
+        _fail(
+            f"memory ran out ({reason}): use a smaller batch (config.data.batch_size), "
+            "smaller images or a smaller network."
+        )
     except KeyboardInterrupt:
         raise SystemExit(130) from None
 

@@ -1,13 +1,13 @@
-"""Translates weights between torchvision's names and layouts and ours.
+"""Converts weights between torchvision's format and the format of cnn_jax.
 
     python -m cnn_jax.convert --model=resnet18 --weights=resnet18.pth --output=weights
     python -m cnn_jax.convert --workdir=runs/resnet --output=resnet.safetensors
 
-The first command reads a file of torchvision's and writes a folder: an Orbax checkpoint
-with `params` and `batch_stats`, and weights.json, which names the model. A run starts
-from this folder, or from torchvision's file itself, with
---config.model.init_from=PATH. The second command exports a trained run's checkpoint as
-a state dict, which torchvision's network of the same name loads.
+The first command reads a weight file of torchvision and writes a folder. The folder has
+an Orbax checkpoint with `params` and `batch_stats`, and the file weights.json, which
+names the model. With --config.model.init_from=PATH, a run starts from this folder, or
+directly from torchvision's file. The second command exports a trained run's checkpoint
+as a state dict, which torchvision's network of the same name can load.
 """
 
 from typing import Any
@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument(
         "--weights",
         type=command.path,
-        help="the network's weights: .safetensors, .pth or .pt",
+        help="the weight file of --model: .safetensors, .pth or .pt",
     )
     parser.add_argument("--workdir", type=command.path, help="a trained run's folder")
     parser.add_argument(
@@ -56,9 +56,15 @@ def main() -> None:
     )
     flags = parser.parse()
     if flags.workdir and (flags.model or flags.weights):
-        parser.error("give --workdir, or --model and --weights")
+        parser.error(
+            "--workdir cannot be combined with --model and --weights: give --workdir "
+            "to export a run, or --model and --weights to import weights"
+        )
     if not flags.workdir and not (flags.model and flags.weights):
-        parser.error("give both --model and --weights, or --workdir")
+        parser.error(
+            "give --workdir to export a run, or both --model and --weights to import "
+            "weights"
+        )
 
     if flags.workdir:
         from cnn_jax import runs

@@ -9,8 +9,8 @@
 The first two commands print the metrics of a run's checkpoint. --probe measures the
 features without the head: the last feature maps, averaged over space. It fits a linear
 classifier (logistic regression) or a nearest-neighbor classifier to the features of the
-training examples, and prints its accuracy on the test examples. --probe works on a
-run's checkpoint (--workdir), and on any weights and data (--config).
+training examples, and prints the classifier's accuracy on the test examples. --probe
+works on a run's checkpoint (--workdir), and on any weights and data (--config).
 """
 
 from cnn_jax import command
@@ -30,18 +30,29 @@ def main() -> None:
     parser.add_argument(
         "--probe",
         choices=["linear", "knn"],
-        help="measure the features with this classifier",
+        help="measure the accuracy of this classifier on the network's features",
     )
-    parser.add_argument("--format", choices=["table", "json"], default="table")
+    parser.add_argument(
+        "--format",
+        choices=["table", "json"],
+        default="table",
+        help="format of the output (default: table)",
+    )
     flags = parser.parse()
     if bool(flags.workdir) == bool(flags.config):
-        parser.error("give --workdir, or --config and --probe")
+        parser.error("give either --workdir=FOLDER, or --config=FILE.py and --probe")
     if flags.config and not flags.probe:
-        parser.error("--config goes with --probe; --workdir evaluates a run")
+        parser.error(
+            "--config needs --probe: add --probe, or evaluate a run with --workdir"
+        )
     if flags.overrides and not flags.config:
-        parser.error("--config.GROUP.KEY=VALUE goes with --config")
+        parser.error(
+            "--workdir uses the config of the run: leave out --config.GROUP.KEY=VALUE"
+        )
     if flags.config and flags.checkpoint:
-        parser.error("--checkpoint goes with --workdir")
+        parser.error(
+            "--checkpoint needs --workdir: leave out --checkpoint with --config"
+        )
     if flags.probe and flags.split:
         parser.error("--probe always measures on the test split: leave out --split")
 

@@ -5,12 +5,12 @@
     python -m cnn_jax.main --config=configs/resnet.py --config.train.epochs=5
 
 Running the same command again resumes an interrupted run. If the run is complete, the
-command prints its result. --mode=eval evaluates the run's best checkpoint.
+command prints the run's results. --mode=eval evaluates the run's best checkpoint.
 
 Compiled programs are cached in ~/.cache/cnn_jax, so that the next start of main,
-evaluate or predict is faster. (XLA cannot store programs that call oneDNN.)
-JAX_COMPILATION_CACHE_DIR=FOLDER moves the cache, JAX_ENABLE_COMPILATION_CACHE=0 turns
-it off.
+evaluate or predict is faster. (XLA cannot cache programs that call oneDNN.)
+JAX_COMPILATION_CACHE_DIR=FOLDER moves the cache, and JAX_ENABLE_COMPILATION_CACHE=0
+turns the cache off.
 """
 
 import argparse
@@ -22,7 +22,7 @@ def tag(text: str) -> tuple[str, str]:
     """Parses the text of --tag: `NAME=VALUE` becomes (NAME, VALUE)."""
     name, equals, value = text.partition("=")
     if not name or not equals:
-        raise argparse.ArgumentTypeError("write it as NAME=VALUE")
+        raise argparse.ArgumentTypeError(f"'{text}' is not a tag: write NAME=VALUE")
     return name, value
 
 
@@ -41,7 +41,7 @@ def main() -> None:
         help="train, or evaluate the best checkpoint (default: train)",
     )
     parser.add_argument(
-        "--overwrite", action="store_true", help="remove the run in the folder first"
+        "--overwrite", action="store_true", help="first remove the run in --workdir"
     )
     parser.add_argument(
         "--smoke",
@@ -51,7 +51,7 @@ def main() -> None:
     parser.add_argument(
         "--distributed",
         action="store_true",
-        help="train with other hosts (Slurm, Open MPI, Kubernetes, Cloud TPU)",
+        help="train on several hosts (Slurm, Open MPI, Kubernetes, Cloud TPU)",
     )
     parser.add_argument(
         "--tag",

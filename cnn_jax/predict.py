@@ -10,10 +10,11 @@
 
 --output=FOLDER writes an image of each result: the input with its classes, a colored
 mask or boxes, the enhanced or stylized image, or the two compared images side by side.
-A run on video clips or volumes takes clips or volumes; of a longer video it takes the
-middle. A run of configs/faces.py can also compare identities: --verify says whether two
-images show the same identity, --identify finds the identity of each image in a gallery,
-FOLDER/<name>/* or FOLDER/<name>.png.
+A run on video clips or volumes takes clips or volumes. If a video is longer than a
+clip, the middle of the video is used. A run of configs/faces.py can also compare
+identities: --verify says whether two images show the same identity. --identify finds
+the identity of each image in a gallery. A gallery is a folder with one folder or one
+image per identity, FOLDER/<name>/* or FOLDER/<name>.png.
 """
 
 from cnn_jax import command
@@ -34,8 +35,8 @@ def main() -> None:
     parser.add_argument(
         "--top_k",
         type=int,
-        help="answers per image (default: 5; all confident ones if an image can hold "
-        "several objects or labels)",
+        help="largest number of answers per image (default: 5 or, if an image can have "
+        "several objects or labels, all confident answers)",
     )
     parser.add_argument(
         "--checkpoint",
@@ -76,7 +77,12 @@ def main() -> None:
         type=float,
         help="smallest cosine similarity that counts as the same identity",
     )
-    parser.add_argument("--format", choices=["table", "json"], default="table")
+    parser.add_argument(
+        "--format",
+        choices=["table", "json"],
+        default="table",
+        help="format of the output (default: table)",
+    )
     flags = parser.parse()
     _check(parser, flags)
     runs = command.runs()
@@ -112,14 +118,24 @@ def _check(parser: command.Parser, flags) -> None:
     if flags.top_k is not None and flags.top_k < 1:
         parser.error(f"--top_k={flags.top_k} must be at least 1")
     if flags.verify and (flags.identify or len(flags.images) != 2):
-        parser.error("--verify compares two pictures: give two files")
+        parser.error(
+            "--verify compares two pictures: give exactly two files, without --identify"
+        )
     if flags.identify != (flags.gallery is not None):
-        parser.error("--identify and --gallery=FOLDER go together")
+        parser.error(
+            "--identify and --gallery=FOLDER need each other: give both, or leave out "
+            "both"
+        )
     compares = flags.verify or flags.identify
     if compares and flags.style:
-        parser.error("--style is not for --verify or --identify: leave it out")
+        parser.error(
+            "--style does not work with --verify or --identify: leave out --style"
+        )
     if flags.threshold is not None and not compares:
-        parser.error("--threshold goes with --verify or --identify")
+        parser.error(
+            "--threshold needs --verify or --identify: add one of these two flags, or "
+            "leave out --threshold"
+        )
 
 
 if __name__ == "__main__":

@@ -20,7 +20,8 @@ def input_shape(text: str) -> tuple[int, ...]:
     sizes = tuple(int(size) for size in text.split(","))
     if len(sizes) not in (3, 4) or min(sizes) < 1:
         raise argparse.ArgumentTypeError(
-            "write it as [FRAMES,]HEIGHT,WIDTH,CHANNELS, for example 224,224,3"
+            f"'{text}' is not an input shape: write [FRAMES,]HEIGHT,WIDTH,CHANNELS, "
+            "for example 224,224,3"
         )
     return sizes
 
@@ -34,41 +35,50 @@ def main() -> None:
     parser.add_argument(
         "--all",
         action="store_true",
-        help="all networks of the package, beside their published figures",
+        help="print a table of all networks of the package, with the published figures",
     )
     parser.add_argument(
         "--num_classes",
         type=int,
-        help="number of outputs of --model (default: as published)",
+        help="number of outputs of --model (default: the published number)",
     )
     parser.add_argument(
         "--input_shape",
         type=input_shape,
         metavar="[T,]H,W,C",
-        help="input shape (default: as published, or that of the config's data)",
+        help="input shape (default: as published or, with --config, as in the data)",
     )
     parser.add_argument(
         "--format",
         choices=["table", "markdown", "json"],
-        help="markdown also explains every layer (default: table)",
+        help="output format; markdown also explains every layer (default: table)",
     )
     parser.add_argument(
         "--update",
         type=command.path,
         metavar="FILE",
-        help="with --all: replace the Markdown table between the marks in FILE",
+        help="with --all: replace the table between the two marker lines in FILE",
     )
     flags = parser.parse()
     if [flags.config is None, flags.model is None, not flags.all].count(False) != 1:
-        parser.error("give one of --all, --config and --model")
+        parser.error("give exactly one of --all, --config and --model")
     if flags.overrides and not flags.config:
-        parser.error("--config.KEY=VALUE goes with --config")
+        parser.error("--config.KEY=VALUE needs --config=FILE.py")
     if flags.config and flags.num_classes:
-        parser.error("with --config, set --config.model.num_classes")
+        parser.error(
+            "--num_classes needs --model: with --config, set "
+            "--config.model.num_classes=N"
+        )
     if flags.all and (flags.num_classes or flags.input_shape):
-        parser.error("--all takes each network as published: use --model to set these")
+        parser.error(
+            "--all shows each network as published: leave out --num_classes and "
+            "--input_shape, or replace --all by --model"
+        )
     if flags.update and (flags.format or not flags.all):
-        parser.error("--update goes with --all, and writes Markdown")
+        parser.error(
+            "--update needs --all, and always writes Markdown: add --all, and leave "
+            "out --format"
+        )
     format = flags.format or "table"
     if flags.all:
         _all(format, flags.update)
@@ -80,7 +90,8 @@ def main() -> None:
         table = costs.layer_table(model, shape)
     except (ValueError, TypeError) as error:
         raise UserError(
-            f"the network cannot take an input of {shape}: {error}"
+            f"the network cannot take an input of shape {shape} (--input_shape): "
+            f"{error}"
         ) from error
     print(costs.render(table, format))
 
@@ -96,7 +107,9 @@ def _all(format: str, path: Path | None) -> None:
     from cnn_jax.analysis import overview
 
     if path is not None and not path.is_file():
-        raise UserError(f"--update={path}: there is no such file.")
+        raise UserError(
+            f"--update={path}: there is no such file. Name an existing page."
+        )
     summaries = [
         overview.summarize(name, overview.published_table(name))
         for name in models.MODELS

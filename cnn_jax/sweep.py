@@ -1,20 +1,21 @@
-"""Trains the arms of an experiment, several seeds of each, and compares them.
+"""Trains the arms of an experiment with several seeds, and compares the arms.
 
     python -m cnn_jax.sweep --config=experiments/pooling.py
     python -m cnn_jax.sweep --config=experiments/pooling.py:cifar10 --seeds=0,1,2,3,4
     python -m cnn_jax.sweep --config=experiments/pooling.py --config.train.epochs=5
     python -m cnn_jax.sweep --config=experiments/pooling.py --report_only
 
-Every run is a run of `python -m cnn_jax.main` in the folder WORKDIR/<arm>/seed<k>, with
-its output in log.txt. Running the same command again trains only the missing runs, so
-seeds and arms can be added later. The sweep writes report.md, results.csv and plots
-into WORKDIR; `tensorboard --logdir=WORKDIR` compares the runs.
+An arm is one setting of the config. Every run is a run of `python -m cnn_jax.main` in
+the folder WORKDIR/<arm>/seed<k>, with its output in log.txt. Running the same command
+again trains only the missing runs, so seeds and arms can be added later. The sweep
+writes report.md, results.csv and plots into WORKDIR; `tensorboard --logdir=WORKDIR`
+compares the runs.
 
-On this machine each GPU trains one run at a time; without a GPU, each group of
---cores_per_run processors does. --launcher=ray sends the runs to a Ray cluster whose
-machines share WORKDIR. If a machine dies, its run continues on another machine from the
-last checkpoint. --dry_run prints one command per run, for other schedulers; when these
-runs are complete, --report_only writes the report.
+On this machine each GPU trains one run at a time. Without a GPU, each group of
+--cores_per_run processors trains one run at a time. --launcher=ray sends the runs to a
+Ray cluster whose machines share WORKDIR. If a machine dies, its run continues on
+another machine from the last checkpoint. --dry_run prints one command per run, for
+other schedulers; when these runs are complete, --report_only writes the report.
 """
 
 import argparse
@@ -30,7 +31,8 @@ def numbers(text: str) -> tuple[int, ...]:
     found = tuple(int(number) for number in text.split(","))
     if len(set(found)) < len(found) or min(found) < 0:
         raise argparse.ArgumentTypeError(
-            "write them as 0,1,2, each once and none negative"
+            f"'{text}' has a repeated or a negative seed: give each seed once, as in "
+            "0,1,2"
         )
     return found
 
@@ -47,7 +49,8 @@ def _parser() -> command.Parser:
     parser.add_argument(
         "--arms",
         metavar="REGEX",
-        help="train only the arms whose names match, and the arms they are compared to",
+        help="train only the arms whose names match REGEX, and the arms that these "
+        "arms are compared to",
     )
     parser.add_argument(
         "--seeds",
@@ -70,7 +73,7 @@ def _parser() -> command.Parser:
     parser.add_argument(
         "--ray_address",
         metavar="HOST:PORT",
-        help="address of the Ray cluster (default: start a local one)",
+        help="address of the Ray cluster (default: start a cluster on this machine)",
     )
     parser.add_argument(
         "--num_cpus",
@@ -99,7 +102,8 @@ def _parser() -> command.Parser:
         "--publish",
         type=command.path,
         metavar="FILE.md",
-        help="also write the report into FILE.md, between this experiment's marks",
+        help="also write the report into FILE.md, between the two marker lines of this "
+        "experiment",
     )
     return parser
 
@@ -145,14 +149,26 @@ def main() -> None:
 def _check(parser: command.Parser, flags: argparse.Namespace) -> None:
     """Ends the command with an error if flags contradict each other."""
     if flags.dry_run and (flags.report_only or flags.publish):
-        parser.error("--dry_run trains nothing and writes no report")
+        parser.error(
+            "--dry_run writes no report: leave out --dry_run, or leave out "
+            "--report_only and --publish"
+        )
     if flags.launcher == "ray" and flags.cores_per_run is not None:
-        parser.error("--cores_per_run goes with --launcher=local; Ray has --num_cpus")
+        parser.error(
+            "--cores_per_run needs --launcher=local: with --launcher=ray, set "
+            "--num_cpus"
+        )
     for name in ("ray_address", "num_cpus", "num_gpus"):
         if flags.launcher == "local" and getattr(flags, name) is not None:
-            parser.error(f"--{name} goes with --launcher=ray")
+            parser.error(
+                f"--{name} needs --launcher=ray: add --launcher=ray, or leave out "
+                f"--{name}"
+            )
     if "seed" in flags.overrides:
-        parser.error("a sweep sets the seeds itself: use --seeds=0,1,2")
+        parser.error(
+            "a sweep sets the seed of each run: use --seeds=0,1,2 instead of "
+            "--config.seed"
+        )
 
 
 if __name__ == "__main__":

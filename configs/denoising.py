@@ -4,9 +4,9 @@
     python -m cnn_jax.main --config=configs/denoising.py:folder \\
         --config.data.dir=DIR --config.data.test_dir=DIR
 
-The first command removes noise from digits, the second from your pictures; without
-`data.test_dir` every tenth picture is for the test. The results are PSNR and SSIM on
-luma, of the outputs and of the noisy pictures.
+The first command learns to remove noise from digits, and the second command from your
+pictures. Without `data.test_dir`, every tenth picture is a test picture. The results
+are PSNR and SSIM on luma, for the outputs and for the noisy pictures.
 """
 
 from cnn_jax.training import recipes

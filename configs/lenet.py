@@ -2,10 +2,10 @@
 
     python -m cnn_jax.main --config=configs/lenet.py
 
-reaches 98.6% in ten seconds on two CPU cores.
+This command reaches a test accuracy of 98.6% in ten seconds on two CPU cores.
 
-The data are the embedded digits, enlarged to 32x32 pixels as the paper does with its
-digits, or MNIST (`:mnist`).
+The data are the embedded digits, enlarged to 32x32 pixels as in the paper. `:mnist`
+trains on MNIST.
 """
 
 from cnn_jax.training import recipes

@@ -2,11 +2,11 @@
 
     python -m cnn_jax.main --config=configs/mlp.py
 
-reaches 98.6% in ten seconds on two CPU cores.
+This command reaches a test accuracy of 98.6% in ten seconds on two CPU cores.
 
 `:lecture` is the network with 16x16 inputs, 100 hidden units and 26 outputs, which has
-256*100 + 100 + 100*26 + 26 = 28,326 parameters. It is trained on the digits at 16x16
-pixels, which leave 16 of its outputs unused.
+256*100 + 100 + 100*26 + 26 = 28,326 parameters. The network is trained on the digits at
+16x16 pixels. The digits have ten classes, so 16 of the 26 outputs are unused.
 """
 
 from cnn_jax.training import recipes

@@ -2,23 +2,25 @@
 
     python -m cnn_jax.main --config=configs/segmentation.py
 
-trains a fully convolutional ResNet-20 (Long et al. 2015) on scenes of digits. It
-reaches a mean IoU of 0.865 in seven minutes on two CPU cores (one seed).
+This command trains a fully convolutional ResNet-20 (Long et al. 2015) on scenes of
+digits. The network reaches a mean IoU of 0.865 in seven minutes on two CPU cores (one
+seed).
 
     python -m cnn_jax.main --config=configs/segmentation.py:camvid \\
         --config.data.dir=DIR --config.model.init_from=FILE
 
-trains a U-Net (Ronneberger et al. 2015) on a SqueezeNet on road scenes: pictures in
-DIR/train, DIR/val and DIR/test, masks in DIR/trainannot, ..., as in SegNet's copy of
-CamVid. FILE has the SqueezeNet's ImageNet weights; without it, training starts from
-scratch. On CamVid at 240x180 pixels, with 468 training pictures, the mean IoU on the
-eleven classes of the test split is 0.503 after 47 minutes on two busy CPU cores (one
-seed). For other pictures change `data.classes`, `data.ignored`, `data.image_size`.
+This command trains a U-Net (Ronneberger et al. 2015) with a SqueezeNet as the backbone,
+on road scenes. The pictures are in DIR/train, DIR/val and DIR/test, and the masks in
+DIR/trainannot, ..., as in SegNet's copy of CamVid. FILE has the SqueezeNet's ImageNet
+weights; without `init_from`, training starts from scratch. On CamVid at 240x180 pixels,
+with 468 training pictures, the mean IoU on the eleven classes of the test split is
+0.503 after 47 minutes on two busy CPU cores (one seed). For other pictures, change
+`data.classes`, `data.ignored` and `data.image_size`.
 
     python -m cnn_jax.main --config=configs/segmentation.py:pets
 
-trains this network on the photos of `tfds:oxford_iiit_pet` (Parkhi et al. 2012): the
-classes are the pet, its outline, and the background.
+This command trains the same U-Net on the photos of `tfds:oxford_iiit_pet` (Parkhi et
+al. 2012): the classes are the pet, its outline, and the background.
 """
 
 from cnn_jax.training import recipes

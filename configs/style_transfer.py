@@ -6,25 +6,27 @@
         --config.model.init_from=FILE
     python -m cnn_jax.predict --workdir=runs/style_transfer-gatys A.png --output=FOLDER
 
-learn one picture, A in the style of B (Gatys et al. 2016). FILE has the weights of a
-SqueezeNet 1.0: torchvision's ImageNet weights, or a run of yours. The first command has
-no FILE and uses random weights, which capture colors and strokes but little texture.
+These commands learn one picture: A in the style of B (Gatys et al. 2016). FILE has the
+weights of a SqueezeNet 1.0: torchvision's ImageNet weights, or the weights of your own
+run. The first command has no FILE and uses random weights, which capture colors and
+strokes but little texture.
 
     python -m cnn_jax.main --config=configs/style_transfer.py:johnson \\
         --config.data.dir=DIR --config.data.styles=B.png --config.model.init_from=FILE
     python -m cnn_jax.predict --workdir=runs/style_transfer-johnson A.png \\
         --output=FOLDER
 
-learn, from the pictures in DIR, a network that gives any picture the style of B
-(Johnson et al. 2016), and
+These commands learn, from the pictures in DIR, a network that gives any picture the
+style of B (Johnson et al. 2016).
 
     python -m cnn_jax.main --config=configs/style_transfer.py:adain \\
         --config.data.dir=DIR --config.data.styles=DIR --config.model.init_from=FILE
     python -m cnn_jax.predict --workdir=runs/style_transfer-adain A.png --style=B.png \\
         --output=FOLDER
 
-learn a network for any style (Huang and Belongie 2017). The score `improvement` is
-1 - loss / input_loss, where `input_loss` is the loss of the content picture itself.
+These commands learn a network for any style (Huang and Belongie 2017). The score
+`improvement` is 1 - loss / input_loss, where `input_loss` is the loss of the content
+picture itself.
 
 Results on two busy CPU cores (one seed), with ImageNet weights and scikit-image's
 section of tissue as the style:
@@ -35,8 +37,9 @@ section of tissue as the style:
 * `:johnson`, trained on BSD100: the style loss is 0.355 on ten other pictures (4.26 for
   the contents) after 4 minutes of processor time. The network then makes 256x256 pixels
   in 0.14 s, and with the published width of 32 in 0.4 s, after 3.4 s to compile.
-* `:adain`, contents and styles from BSD100, in as much time: 0.402 (1.32). Colors are
-  transferred; details are still coarse, because 600 steps are few for any style.
+* `:adain`, contents and styles from BSD100, in as much time: the style loss is 0.402
+  (1.32 for the contents). Colors are transferred; details are still coarse, because 600
+  steps are few for any style.
 """
 
 from cnn_jax.training.config import choose, default

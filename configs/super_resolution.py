@@ -4,11 +4,11 @@
     python -m cnn_jax.main --config=configs/super_resolution.py:folder \\
         --config.data.dir=DIR --config.data.test_dir=DIR
 
-The first command learns to enlarge digits of 4x4 pixels, the second your pictures;
-without `data.test_dir` every tenth picture is for the test. The results are PSNR and
-SSIM on luma, as in the literature, of the outputs and of bicubic interpolation. Trained
-on BSD100, the network reaches 37.06 dB on Set5 (bicubic interpolation: 33.64 dB) in
-five minutes on two CPU cores (one seed).
+The first command learns to enlarge digits of 4x4 pixels, and the second command your
+pictures. Without `data.test_dir`, every tenth picture is a test picture. The results
+are PSNR and SSIM on luma, as in the literature, for the outputs and for bicubic
+interpolation. Trained on BSD100, the network reaches 37.06 dB on Set5 (bicubic
+interpolation: 33.64 dB) in five minutes on two CPU cores (one seed).
 """
 
 from cnn_jax.training import recipes

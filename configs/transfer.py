@@ -3,14 +3,15 @@
     python -m cnn_jax.main --config=configs/transfer.py:source
     python -m cnn_jax.main --config=configs/transfer.py
 
-The first command learns the digits 0 to 4. The second learns the digits 5 to 9 from two
-examples of each, with a new head on the features of the first network.
+The first command learns the digits 0 to 4. The second command learns the digits 5 to 9
+from two examples of each, with a new head on the features of the first network.
 
     python -m cnn_jax.main --config=configs/transfer.py:folder --config.data.dir=DIR \\
         --config.model.init_from=FILE
 
-learns a new head for your pictures on torchvision's ImageNet weights, in a .safetensors
-or .pth file. With :finetune in place of :folder all layers are trained.
+This command learns a new head for your pictures. The other layers have torchvision's
+ImageNet weights from FILE, a .safetensors or .pth file. With `:finetune` in place of
+`:folder`, all layers are trained.
 """
 
 from cnn_jax.training import recipes

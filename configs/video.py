@@ -11,8 +11,8 @@ stays at 6.8%, near chance (6.3%).
     python -m cnn_jax.main --config=configs/video.py:clips --config.data.dir=DIR
     python -m cnn_jax.main --config=configs/video.py:volumes --config.data.dir=DIR
 
-take your clips and volumes in DIR/<class>/*. On 1,200 clips of twelve frames of moving
-digits, as GIFs, `:clips` reaches 100% of 300 videos with
+These commands train on your clips and volumes in DIR/<class>/*. On 1,200 clips of
+twelve frames of moving digits, as GIFs, `:clips` reaches 100% of 300 videos with
 
     --config.data.image_size=32 --config.data.channels=1 --config.data.frames=8 \\
     --config.data.crop_area=1 --config.data.clips_per_video=3 \\

@@ -27,7 +27,7 @@ def test_a_config_from_a_file_and_from_its_values():
     values = cnn_jax.config("configs/mlp.py")
     assert cnn_jax.config(ConfigDict(values.to_dict())) == values
     assert cnn_jax.config(values) == values
-    with pytest.raises(UserError, match="nothing reads it"):
+    with pytest.raises(UserError, match="nothing reads this key"):
         cnn_jax.config("configs/mlp.py", {"model.width": 3})
 
 

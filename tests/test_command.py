@@ -53,7 +53,7 @@ def test_the_last_value_of_a_key_holds():
     [
         (["--config.seed"], "--config.seed needs a value"),
         (["--step=3"], "unrecognized arguments: --step=3"),  # nothing is abbreviated
-        (["--steps=0"], "--steps: it must be at least 1"),
+        (["--steps=0"], "--steps: the value must be at least 1, got 0"),
         (["--steps=many"], "--steps: invalid"),
         (["more"], "unrecognized arguments: more"),
         (["--config.a-b=3"], "unrecognized arguments"),

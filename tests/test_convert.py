@@ -155,7 +155,10 @@ def test_a_folder_is_replaced_on_request_only(call, refused, file, tmp_path):
         (["--weights=none.safetensors"], ["no weights at none.safetensors"]),
         (["--weights=README.md"], ["README.md", ".safetensors, .pth, .pt"]),
         (["--weights=tests"], ["tests is not a folder of weights", "weights.json"]),
-        (["--workdir=runs/x"], ["--workdir, or --model and --weights"]),
+        (
+            ["--workdir=runs/x"],
+            ["--workdir cannot be combined with --model and --weights"],
+        ),
     ],
 )
 def test_mistakes(arguments, parts, refused, file, tmp_path):
@@ -391,7 +394,7 @@ def test_a_run_of_another_network_is_not_torchvisions(call, resnet, begin, tmp_p
     file = tmp_path / "out.safetensors"
     code, out, err = call("convert", f"--workdir={workdir}", f"--output={file}")
     assert code == 0 and file.exists(), err
-    assert "warning: torchvision's own resnet18 does not load it" in out
+    assert "warning: torchvision's own resnet18 cannot load this file" in out
     assert "conv1.weight is (" in out
 
 

@@ -38,12 +38,20 @@ def test_weights(asked):
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        ([], 2, "give --workdir, or --config and --probe"),
-        (["--workdir=x", CONFIG], 2, "give --workdir, or --config and --probe"),
-        ([CONFIG], 2, "--config goes with --probe"),
-        (["--workdir=x", "--config.seed=1"], 2, "goes with --config"),
+        ([], 2, "give either --workdir=FOLDER, or --config=FILE.py"),
+        (
+            ["--workdir=x", CONFIG],
+            2,
+            "give either --workdir=FOLDER, or --config=FILE.py",
+        ),
+        ([CONFIG], 2, "--config needs --probe"),
+        (["--workdir=x", "--config.seed=1"], 2, "--workdir uses the config of the run"),
         (["--workdir=x", "--probe=knn", "--split=train"], 2, "leave out --split"),
-        ([CONFIG, "--probe=knn", "--checkpoint=last"], 2, "goes with --workdir"),
+        (
+            [CONFIG, "--probe=knn", "--checkpoint=last"],
+            2,
+            "--checkpoint needs --workdir",
+        ),
         ([CONFIG, "--probe=knn"], 1, "set --config.model.init_from=PATH"),
     ],
 )

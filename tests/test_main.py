@@ -55,7 +55,7 @@ def test_tags_that_are_none(text):
     [
         ([], "--config"),
         ([CONFIG, "--mode=test"], "--mode"),
-        ([CONFIG, "--tag=arm"], "write it as NAME=VALUE"),
+        ([CONFIG, "--tag=arm"], "write NAME=VALUE"),
         ([CONFIG, "--work=x"], "unrecognized arguments: --work=x"),
     ],
 )

@@ -98,10 +98,10 @@ def pictures(tmp_path):
         (["--config.learning_rate=1"], ["unknown config key", "optimizer, schedule"]),
         (
             ["--config.optimizer.momentum=0.9"],
-            ["nothing reads it with optimizer 'adamw'", "weight_decay"],
+            ["nothing reads this key with optimizer 'adamw'", "weight_decay"],
         ),
-        (["--config.model.stem=small"], ["nothing reads it with model 'mlp'"]),
-        (["--config.data.dir=."], ["nothing reads it with data 'digits'"]),
+        (["--config.model.stem=small"], ["nothing reads this key with model 'mlp'"]),
+        (["--config.data.dir=."], ["nothing reads this key with data 'digits'"]),
         (["--config.optimizer=sgd"], ["config.optimizer is a group"]),
         (["--config.seed.x=1"], ["config"]),
         # Types.
@@ -127,7 +127,7 @@ def pictures(tmp_path):
         # Values.
         (
             ["--config.train.steps=5", "--config.train.epochs=1"],
-            ["config.train sets steps and epochs", "the same length in two units"],
+            ["config.train sets steps and epochs", "same length in different units"],
         ),
         (["--config.train.steps=0"], ["no step at all"]),
         (["--config.train.epochs=-1"], ["epochs=-1.0", "at least 0"]),

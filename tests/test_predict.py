@@ -56,10 +56,13 @@ def test_what_is_asked_for(flags, what, arguments, options, asked):
         ([RUN, "--verify", A], "--verify compares two pictures"),
         ([RUN, "--verify", A, B, A], "--verify compares two pictures"),
         ([RUN, "--verify", "--identify", A, B, "--gallery=x"], "compares two pictures"),
-        ([RUN, A, "--gallery=x"], "--identify and --gallery=FOLDER go together"),
-        ([RUN, "--identify", A], "--identify and --gallery=FOLDER go together"),
-        ([RUN, "--verify", A, B, "--style=s.png"], "--style is not for --verify"),
-        ([RUN, A, "--threshold=0.5"], "--threshold goes with --verify or --identify"),
+        ([RUN, A, "--gallery=x"], "--identify and --gallery=FOLDER need each other"),
+        ([RUN, "--identify", A], "--identify and --gallery=FOLDER need each other"),
+        (
+            [RUN, "--verify", A, B, "--style=s.png"],
+            "--style does not work with --verify",
+        ),
+        ([RUN, A, "--threshold=0.5"], "--threshold needs --verify or --identify"),
     ],
 )
 def test_flags_that_cannot_be(flags, words, call, monkeypatch):

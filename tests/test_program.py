@@ -517,8 +517,8 @@ def test_predict_writes_the_picture_of_a_run_of_one(done, call, tmp_path):
     assert made.shape == (32, 32, 3)
     assert 0 < np.abs(made.astype(int) - content).mean() < 20  # after two steps
     for flags, message in (
-        ([embedded("coffee.png")], "trained to change one picture, an embedded one"),
-        ([file, f"--style={file}"], "has one fixed style"),
+        ([embedded("coffee.png")], "was trained on one picture, an embedded picture"),
+        ([file, f"--style={file}"], "takes no style image"),
     ):
         code, _, err = call("predict", f"--workdir={workdir}", *flags)
         assert code == 1 and message in err and err.count("\n") == 1
@@ -598,8 +598,8 @@ def test_verify_and_identify(done, call, trained, people, tmp_path):
     for arguments, code, message in (
         ([run, "--verify", first, second, f"--output={first}"], 1, "is a file"),
         ([run, "--verify", first], 2, "two pictures"),
-        ([run, "--identify", first], 2, "go together"),
-        ([run, first, "--threshold=1"], 2, "goes with"),
+        ([run, "--identify", first], 2, "need each other"),
+        ([run, first, "--threshold=1"], 2, "--threshold needs"),
         ([f"--workdir={trained}", "--verify", first, second], 1, "no embeddings"),
     ):
         found, _, err = call("predict", *arguments)

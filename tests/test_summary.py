@@ -85,9 +85,9 @@ def test_markdown_explains(call):
     ("arguments", "part"),
     [
         (["--all", "--model=mlp"], "--config and --model"),
-        (["--all", "--num_classes=3"], "--all takes each network as published"),
-        (["--all", "--config.seed=1"], "goes with --config"),
-        (["--model=mlp", "--update=README.md"], "--update goes with --all"),
+        (["--all", "--num_classes=3"], "--all shows each network as published"),
+        (["--all", "--config.seed=1"], "needs --config"),
+        (["--model=mlp", "--update=README.md"], "--update needs --all"),
         (["--all", "--update=x", "--format=json"], "writes Markdown"),
         (["--model=mpl"], "Did you mean 'mlp'"),
         (["--model=no.such.Net"], "model 'no.such.Net': no module 'no' is installed"),

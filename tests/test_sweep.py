@@ -235,7 +235,7 @@ def test_a_sweep_that_was_ended_goes_on(swept, file, tmp_path, launch, run, numb
     [
         (["--config=configs/mlp.py"], 1, "no function sweep()"),
         (["--config=none.py"], 1, "no config file"),
-        (["--config=FILE", "--seeds=0,0"], 2, "each once"),
+        (["--config=FILE", "--seeds=0,0"], 2, "each seed once"),
         (["--config=FILE", "--config.seed=3"], 2, "--seeds"),
         (["--config=FILE", "--num_gpus=1"], 2, "--launcher=ray"),
         (["--config=FILE", "--launcher=ray", "--cores_per_run=1"], 2, "--num_cpus"),

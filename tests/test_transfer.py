@@ -244,12 +244,12 @@ def test_probes_of_a_run_and_of_its_weights(kind, source, done):
 def test_probes_of_people_who_were_never_seen(call, done, tmp_path):
     done("main", "--config=configs/faces.py", "--smoke", f"--workdir={tmp_path}")
     code, _, err = call("evaluate", f"--workdir={tmp_path}", "--probe=knn")
-    assert code == 1 and "only identities without training images" in err
+    assert code == 1 and "test split have no training images" in err
 
 
 def test_a_network_without_a_map(trained, call):
     code, _, err = call("evaluate", f"--workdir={trained}", "--probe=knn")
-    assert code == 1 and "needs feature maps before the head, and mlp has none" in err
+    assert code == 1 and "before the head, but mlp has no such maps" in err
 
 
 @pytest.mark.full

@@ -171,13 +171,17 @@ class Peer:
         if type(model) is not resnet.ResNet:
             raise NoPeer(
                 "--peer=flax_example has only residual networks, not "
-                f"{subject.config.model.name}."
+                f"{subject.config.model.name}: use --peer=torch, or leave out --peer."
             )
         peers.check_residual(model, "flax_example")
         peers.check_one_device("flax_example")
         self._optimizer = subject.config.optimizer
         if self._optimizer.name != "sgd":
-            raise NoPeer("--peer=flax_example has only the optimizer sgd.")
+            raise NoPeer(
+                "--peer=flax_example has only the optimizer sgd, not "
+                f"{self._optimizer.name}: set --config.optimizer.name=sgd, or leave "
+                "out --peer."
+            )
         self._variables = variables
         self.network = ResNet(model.clone(parent=None))
         shape = subject.network.image_shape

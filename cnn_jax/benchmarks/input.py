@@ -145,10 +145,10 @@ def _nothing_to_decode(config: Config) -> str:
     name = config.data.name
     hint = ""
     if "in_memory" in data.options(name):
-        hint = "; --config.data.in_memory=false leaves it on the disk"
+        hint = ", or set --config.data.in_memory=false to read images from the disk"
     return (
-        f"--peer=torch compares the decoding of images, but {name} is held in memory, "
-        f"already decoded{hint}."
+        f"--peer=torch compares the decoding of images, but {name} is held in memory "
+        f"as decoded images: leave out --peer{hint}."
     )
 
 

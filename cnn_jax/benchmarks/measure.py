@@ -25,8 +25,9 @@ class DoesNotFit(UserError):
 
     def __init__(self, batch_size: int):
         super().__init__(
-            f"a batch of {batch_size} does not fit into the memory: take a smaller one "
-            "with --batch_sizes."
+            f"a batch of {batch_size} does not fit into the memory: take a "
+            "smaller batch (--batch_sizes), smaller images (--input_shape) or a "
+            "smaller network."
         )
 
 
@@ -327,8 +328,8 @@ def warn_unsteady(what: str, hint: str = "") -> None:
       hint: further advice, appended to the warning.
     """
     print(
-        f"warning: {what}: times vary; if other programs run on this machine, raise "
-        f"--repeats{hint}.",
+        f"warning: {what}: times vary much. If other programs run on this machine, "
+        f"raise --repeats{hint}.",
         file=sys.stderr,
     )
 

@@ -32,15 +32,20 @@ def check_residual(model: resnet.ResNet, peer: str) -> None:
     for field, known in KNOWN.items():
         if (found := getattr(model, field)) not in known:
             raise NoPeer(
-                f"--peer={peer} has no residual network with {field}={found}, only "
-                f"with {' or '.join(map(str, known))}."
+                f"--peer={peer} has no residual network with {field}={found}: set "
+                f"--config.model.{field} to {' or '.join(map(str, known))}, or leave "
+                "out --peer."
             )
 
 
 def check_one_device(peer: str) -> None:
     """Raises NoPeer if JAX uses several devices. `peer` is the peer's name."""
     if (devices := jax.device_count()) > 1:
-        raise NoPeer(f"--peer={peer} compares on one device, and JAX uses {devices}.")
+        raise NoPeer(
+            f"--peer={peer} compares on one device, but JAX uses {devices} devices: "
+            "show JAX only one device (for GPUs: CUDA_VISIBLE_DEVICES=0), or leave out "
+            "--peer."
+        )
 
 
 def check_outputs(found: Any, expected: Any, tolerance: float) -> None:

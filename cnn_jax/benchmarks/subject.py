@@ -163,7 +163,8 @@ def make(request: Request) -> Subject:
         table = costs.layer_table(network.model, shape)
     except (ValueError, TypeError) as error:
         raise UserError(
-            f"the network cannot take an input of {shape}: {error}"
+            f"the network cannot take an input of shape {shape} (--input_shape): "
+            f"{error}"
         ) from error
     return Subject(
         config,

@@ -50,7 +50,7 @@ def vision(purpose: str) -> Any:
     except (ImportError, RuntimeError) as error:  # RuntimeError: another PyTorch
         raise NoPeer(
             f"--peer=torch needs torchvision for {purpose}: python -m pip install "
-            "torchvision."
+            "torchvision, or leave out --peer."
         ) from error
     return torchvision
 
@@ -64,9 +64,15 @@ def library() -> Any:
     torch = module()
     backend = jax.default_backend()
     if backend not in ("cpu", "gpu"):
-        raise NoPeer(f"--peer=torch compares on a CPU or a GPU, not on a {backend}.")
+        raise NoPeer(
+            f"--peer=torch compares on a CPU or a GPU, not on a {backend}: leave out "
+            "--peer."
+        )
     if backend == "gpu" and not torch.cuda.is_available():
-        raise NoPeer("PyTorch finds no GPU, but JAX uses one: install another PyTorch.")
+        raise NoPeer(
+            "--peer=torch: PyTorch finds no GPU, but JAX uses a GPU. Install a PyTorch "
+            "build for this GPU (https://pytorch.org/get-started)."
+        )
     peers.check_one_device("torch")
     torch.set_num_threads(machine.cores())
     return torch
@@ -216,7 +222,9 @@ class Peer:
             return optim.AdamW(self.network.parameters(), **options)
         if config.name != "sgd":
             raise NoPeer(
-                f"--peer=torch has the optimizers sgd and adamw, not {config.name}."
+                "--peer=torch has only the optimizers sgd and adamw, not "
+                f"{config.name}: set --config.optimizer.name to sgd or adamw, or leave "
+                "out --peer."
             )
         options |= {
             "momentum": config.momentum,
@@ -256,8 +264,8 @@ def build(
         network = _torchvision(torch, name, model)
     else:
         raise NoPeer(
-            f"--peer=torch has no {name}: it has the residual networks and, where "
-            "torchvision is installed, "
+            f"--peer=torch has no network {name}: leave out --peer. Known: the "
+            "residual networks and, if torchvision is installed, "
             f"{', '.join(sorted(set(torch_names.FAMILIES) - _residual()))}."
         )
     entries = torch_weights.entries_with(names, name, model, input_shape)
@@ -270,7 +278,8 @@ def build(
     except RuntimeError as error:
         raise NoPeer(
             f"--peer=torch: torchvision's {name} differs from this network for inputs "
-            f"of {input_shape}: {' '.join(str(error).split())[:200]}"
+            f"of shape {input_shape}: leave out --peer. PyTorch reports: "
+            f"{' '.join(str(error).split())[:200]}"
         ) from error
     return network
 
@@ -283,7 +292,7 @@ def _residual() -> set[str]:
 
 def _torchvision(torch: Any, name: str, model: Any) -> Any:
     """Returns torchvision's network with our number of classes and dropout rate."""
-    torchvision = vision(f"{name} (residual networks do without)")
+    torchvision = vision(f"{name} (residual networks do not need torchvision)")
     options = {}
     names = torch_names.family(name)
     if names.auxiliary:

@@ -24,7 +24,7 @@ PACKAGES = ["cnn_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "nu
 PACKAGES += ["tensorflow-datasets", "grain"]
 # The keys of config.json in old versions, which wrote no checksum.
 UNCHECKED = guard.KEYS | {"tags", "device"}
-_MENDED = "Run the training command again: it rewrites the file."
+_MENDED = "Run the training command again to rewrite the file."
 
 
 def describe(
@@ -141,8 +141,9 @@ def _resolved(content: Mapping[str, Any]) -> Config:
     version = content.get("schema", 1)
     if version > migration.VERSION:
         raise UserError(
-            f"a newer version of cnn_jax wrote this run (config schema {version}), and "
-            f"this version reads up to schema {migration.VERSION}: update cnn_jax."
+            f"a newer version of cnn_jax wrote this run's config (schema {version}), "
+            f"but this version reads only schemas up to {migration.VERSION}: update "
+            "cnn_jax."
         )
     config = migration.migrated(content["config"], version)
     return resolve(config, any_number=True)
@@ -160,7 +161,8 @@ def description(workdir: Path) -> dict[str, Any]:
         content = records.read_json(path)
     except (FileNotFoundError, NotADirectoryError):
         raise UserError(
-            f"{workdir} is not a run's folder: there is no config.json in it."
+            f"{workdir} is not a run's folder: the folder has no config.json. Check "
+            "the path, or train the run first."
         ) from None
     except Damaged as error:
         raise Damaged(f"{error} {_MENDED}") from None
@@ -184,7 +186,8 @@ def _not_a_runs(workdir: Path, reason: str = "") -> UserError:
     """Returns the error for a config.json that no run of this package wrote."""
     reason = f" ({reason})" if reason else ""
     return UserError(
-        f"{workdir / removal.CONFIG} is not the config.json of a run{reason}."
+        f"{workdir / removal.CONFIG} is not the config.json of a run{reason}: use "
+        "another folder."
     )
 
 

@@ -38,15 +38,15 @@ def dataset(facts: Mapping[str, Any]) -> Dataset:
     """Returns a data set without examples, made from the facts in config.json.
 
     Raises:
-      ValueError: if a fact is missing or has a wrong type. The message is the fact's
-        name, such as "dataset.mean".
+      ValueError: if a fact is missing or has a wrong type. The message names
+        the fact, such as "dataset.mean".
     """
     values = {"label_shape": [], "label_kind": labels.CLASS.name, **facts}
     for name, is_valid in _VALID.items():
         if name not in values or not is_valid(values[name]):
-            raise ValueError(f"dataset.{name}")
+            raise ValueError(f"dataset.{name} is missing or wrong")
     if not len(values["mean"]) == len(values["std"]) == values["image_shape"][-1]:
-        raise ValueError("dataset.mean")
+        raise ValueError("dataset.mean or dataset.std has a wrong length")
     return Dataset(
         splits={},
         classes=tuple(map(names.text, values["classes"])),

@@ -48,7 +48,7 @@ def export_weights(
         config.model.name, entries, network.model.num_classes
     ):
         report += (
-            f"\nwarning: torchvision's own {config.model.name} does not load it, since "
-            f"this run's network differs: {other}"
+            f"\nwarning: torchvision's own {config.model.name} cannot load this file, "
+            f"because the run's network differs: {other}"
         )
     return report

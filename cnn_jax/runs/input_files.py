@@ -77,11 +77,11 @@ def styled(
     def only_its_own(file: images.Picture) -> Read:
         content = images.fit(file, own.shape)
         if not np.array_equal(content, own):
-            given = file if isinstance(file, str | Path) else "the picture given"
+            given = file if isinstance(file, str | Path) else "the given picture"
             raise UserError(
-                f"the run in {workdir} was trained to change one picture, "
-                f"{config.data.file or 'an embedded one'}, and can change no other: "
-                f"train another run for {given}."
+                f"the run in {workdir} was trained on one picture, "
+                f"{config.data.file or 'an embedded picture'}, and cannot stylize any "
+                f"other picture: train another run for {given} (config.data.file)."
             )
         return Read(content, content)
 

@@ -112,7 +112,10 @@ class Loaded:
         """
         if not models.has_map(self.model):
             name = self.config.model.name
-            raise UserError(f"{name} has no feature maps before its head.")
+            raise UserError(
+                f"the network {name} has no feature maps before its head: use another "
+                "network."
+            )
         given = [self._given(image).network for image in _several(images)]
         rows = self._batches(given, self._features)
         return np.stack([np.asarray(row, np.float32) for row in rows])
@@ -159,8 +162,9 @@ class Loaded:
                 return Read(image, image)
             if len(shape) != 3:
                 raise UserError(
-                    f"the run takes files, or uint8 arrays of shape {shape}; this one "
-                    f"is {image.dtype} of shape {image.shape}."
+                    f"the given array has dtype {image.dtype} and shape {image.shape}, "
+                    f"but the run takes uint8 arrays of shape {shape}, or files: "
+                    "convert the array, or give a file."
                 )
             image = _as_picture(image)
         elif isinstance(image, str | Path):
@@ -227,12 +231,13 @@ def load(
     if config.data.get("keep_pixels", 1) < 1:
         raise UserError(
             f"the run in {workdir} was trained on a part of each image's pixels "
-            "(data.keep_pixels), so it cannot predict on other images."
+            "(data.keep_pixels), so the run cannot predict on other images: train a "
+            "run with --config.data.keep_pixels=1."
         )
     network = setup.network(config, dataset)
     if (style is not None) != described(network.model).any_style:
         raise UserError(
-            f"the run in {workdir} has one fixed style: leave out --style."
+            f"the run in {workdir} takes no style image: leave out --style."
             if style is not None
             else f"the run in {workdir} needs a style image: set --style=PICTURE."
         )
@@ -260,7 +265,8 @@ def _as_picture(array: np.ndarray) -> Image.Image:
         array.ndim == 2 or (array.ndim == 3 and array.shape[-1] == 3)
     ):
         raise UserError(
-            "an image must be uint8 [height, width] or [height, width, 1 or 3]; this "
-            f"one is {array.dtype} {list(array.shape)}."
+            f"the given array has dtype {array.dtype} and shape {list(array.shape)}, "
+            "but an image must be uint8 [height, width] or [height, width, 1 or 3]: "
+            "convert the array."
         )
     return Image.fromarray(array)

@@ -137,7 +137,9 @@ def files_in(workdir: Path, paths: Sequence[Path]) -> list[tuple[Path, Path]]:
     for path in paths:
         found = below(path, kind)
         if not found:
-            raise UserError(f"there are no {kind.name} in {path}.")
+            raise UserError(
+                f"there are no {kind.name} in {path}: give another file or folder."
+            )
         for file in found:
             place = Path(file.name) if file == path else file.relative_to(path)
             files.append((file, place))
@@ -162,16 +164,18 @@ def targets_of(files: Sequence[tuple[Path, Path]], drawings: Path) -> list[Path]
         target = drawings / place.parent / f"{place.stem}.png"
         if len(os.fsencode(target.name)) > LONGEST_NAME:
             raise UserError(
-                f"the name of {file} is too long to name a drawing: rename it."
+                f"the name of {file} is too long for the name of an output image: "
+                "rename the file."
             )
         if target in targets:
             raise UserError(
-                f"{targets[target]} and {file} would both be written to {target}: "
-                "predict them separately, into two folders."
+                f"the output images of {targets[target]} and {file} would both be "
+                f"written to {target}: run the command once for each of the two "
+                "files, with another --output."
             )
         if target.parent.resolve() == file.parent.resolve():
             raise UserError(
-                f"--output={drawings} holds the input pictures: take another folder."
+                f"--output={drawings} holds the input pictures: take another --output."
             )
         targets[target] = file
     return list(targets)

@@ -75,20 +75,24 @@ def _probe(
     """
     if dataset.label_kind != "class":
         raise UserError(
-            "--probe needs one class label per image, and these images have "
-            f"{dataset.labels.described}."
+            "--probe needs one class label per image, but the images of this data "
+            f"set have {dataset.labels.described}: use data with class labels."
         )
     if not models.has_map(network.model):
         raise UserError(
-            "--probe needs feature maps before the head, and "
-            f"{network.config.model.name} has none."
+            "--probe needs feature maps before the head, but "
+            f"{network.config.model.name} has no such maps: use another network."
         )
     if len(dataset.classes) < 2:
-        raise UserError("--probe needs at least two classes.")
+        raise UserError(
+            f"--probe needs at least two classes, but the data set has only "
+            f"{len(dataset.classes)}: use data with more classes."
+        )
     if dataset.unseen:
         raise UserError(
-            "--probe needs the same classes in the training and test splits; this test "
-            "split has only identities without training images."
+            "--probe needs the same classes in the training and test splits, but the "
+            "identities of this test split have no training images: use data with "
+            "the same classes in both splits."
         )
 
     @jax.jit

@@ -144,7 +144,7 @@ def _embeddings(
     run = loaded.load(workdir, checkpoint)
     if not run.task.embeds:
         raise UserError(
-            f"the run in {workdir} has no embeddings: train one with "
+            f"the run in {workdir} has no embeddings: train another run with "
             "--config=configs/faces.py."
         )
     shown, vectors = [], []
@@ -179,5 +179,5 @@ def _threshold(workdir: Path, step: int, name: str) -> float:
             return found
     raise UserError(
         f"the run in {workdir} measured no threshold on validation pictures at step "
-        f"{step}: set --threshold, or train a run with config.data.val."
+        f"{step}: set --threshold=COSINE, or train a run with config.data.val=0.2."
     )

@@ -43,8 +43,8 @@ def check(workdir: Path) -> None:
     names = ", ".join(path.name for path in present)
     if not (workdir / CONFIG).exists():
         raise UserError(
-            f"{workdir} is not a run's folder (it has no {CONFIG}), but holds {names}: "
-            "take another --workdir."
+            f"{workdir} is not a run's folder: the folder holds {names}, but no "
+            f"{CONFIG}. Take another --workdir, or move these files away."
         )
     try:
         ours = is_runs(records.read_json(workdir / CONFIG))
@@ -52,7 +52,7 @@ def check(workdir: Path) -> None:
         ours = False
     if not ours and not any(_is_checkpoint(step) for step in _steps(workdir)):
         raise UserError(
-            f"--overwrite removes runs only, and {workdir / CONFIG} is not the "
+            f"--overwrite removes only runs, but {workdir / CONFIG} is not the "
             f"{CONFIG} of a run: take another --workdir, or remove {names} yourself."
         )
 

@@ -53,7 +53,10 @@ def resolve(
     for group, known in keys.items():
         resolved[group] = _group(group, known, values, overrides, check)
     if all(resolved["train"][unit] is None for unit in UNITS):
-        raise UserError("set one of config.train.steps, .epochs and .examples.")
+        raise UserError(
+            "the config does not set the length of the training: set one of "
+            "config.train.steps, config.train.epochs and config.train.examples."
+        )
     return Config(resolved)
 
 
@@ -119,7 +122,10 @@ def _in_groups(
             )
     for group in GROUPS:
         if not isinstance(values.setdefault(group, {}), dict) or group in overrides:
-            raise UserError(f"config.{group} is a group: set config.{group}.KEY.")
+            raise UserError(
+                f"config.{group} is a group of keys: set one of its keys, "
+                f"config.{group}.KEY."
+            )
     return values, dict(overrides)
 
 
@@ -230,7 +236,7 @@ def _nothing_reads(group: str, key: str, known, values) -> UserError:
     name = values[group].get("name")
     reader = f" with {group} '{name}'" if name else ""
     return UserError(
-        f"unknown config key 'config.{group}.{key}': nothing reads it{reader}."
+        f"unknown config key 'config.{group}.{key}': nothing reads this key{reader}."
         f"{suggestion} Known: {', '.join(sorted(known))}."
     )
 
@@ -259,8 +265,8 @@ def _one_unit_each(group: str, given: dict, from_line: dict, known) -> None:
             chosen = [unit for unit in units if source.get(unit) is not None]
             if len(chosen) > 1:
                 raise UserError(
-                    f"config.{group} sets {' and '.join(chosen)}, the same length in "
-                    "two units. Set one of them."
+                    f"config.{group} sets {' and '.join(chosen)}, which are the same "
+                    "length in different units: set only one of these keys."
                 )
             if chosen:
                 # An explicit None also turns off a default in another unit.

@@ -63,13 +63,14 @@ def begun(workdir: Path, config: Config) -> Begun | None:
             return Begun(None, None, [str(error)])
         raise UserError(
             f"{workdir / removal.CONFIG} is damaged, and its readable part does not "
-            "match this config: take another --workdir, or --overwrite this one."
+            "match this config: take another --workdir, or replace the run with "
+            "--overwrite."
         ) from error
     check_config(saved, config)
     try:
         return Begun(saved, read_results(workdir, saved.content.get("config_hash")), [])
     except Damaged as error:
-        line = f"{error} It is computed again from the last checkpoint."
+        line = f"{error} The results are computed again from the last checkpoint."
         return Begun(saved, None, [line])
 
 
@@ -82,7 +83,7 @@ def check_config(saved: Saved, config: Config) -> None:
     if lines := config_lib.differences(ours, theirs):
         raise UserError(
             f"{saved.workdir} holds a run of another config: {'; '.join(lines)}. "
-            "Take another --workdir, or --overwrite this one."
+            "Take another --workdir, or replace the run with --overwrite."
         )
 
 
@@ -107,13 +108,16 @@ def check_place(workdir: Path) -> None:
     """Raises UserError if the path cannot be the folder of a run."""
     paths.check_length(workdir)
     if workdir.exists() and not workdir.is_dir():
-        raise UserError(f"--workdir={workdir} is a file, not a folder.")
+        raise UserError(f"--workdir={workdir} is a file: name a folder.")
     orbax_path(workdir / removal.CHECKPOINTS)
     for name in removal.RECORDS:
         records.check_regular(workdir / name)
     directory = workdir / removal.CHECKPOINTS
     if directory.exists() and not directory.is_dir():
-        raise UserError(f"{directory} is not a folder: move it away.")
+        raise UserError(
+            f"{directory} must be a folder for checkpoints, but is a file: move the "
+            "file away."
+        )
 
 
 @contextlib.contextmanager
@@ -140,11 +144,14 @@ def reserved(workdir: Path, say: Callable[[str], None]) -> Iterator[None]:
                 break
             except BlockingIOError:
                 if second == 0:
-                    say(f"another process trains in {workdir}: waiting until it ends")
+                    say(
+                        f"another process trains in {workdir}: waiting until that "
+                        "process ends"
+                    )
                 if second == PATIENCE:
                     raise UserError(
-                        f"another process trains in {workdir}: end it, or take another "
-                        "--workdir."
+                        f"another process trains in {workdir}: end that process, or "
+                        "take another --workdir."
                     ) from None
                 time.sleep(1)
             except OSError:
@@ -171,7 +178,7 @@ def check_space(workdir: Path, state_bytes: int, keep: int) -> None:
     needed, free = state_bytes * (keep + 2), shutil.disk_usage(place).free
     if free < needed:
         raise UserError(
-            f"the disk of {workdir} has {free / 1e6:,.1f} MB free, and the checkpoints "
+            f"the disk of {workdir} has {free / 1e6:,.1f} MB free, but the checkpoints "
             f"of this run need {needed / 1e6:,.1f} MB: take another --workdir, or free "
             "some space."
         )
@@ -219,7 +226,8 @@ def other_devices(saved: Saved) -> str | None:
         return None
     return (
         f"the run in {saved.workdir} began with a device count of {count} and resumes "
-        f"with {now}: its results will not be bit-identical to a run on {count}."
+        f"with a device count of {now}: the results will not be bit-identical to the "
+        f"results of a run with {count}."
     )
 
 

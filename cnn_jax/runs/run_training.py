@@ -68,7 +68,9 @@ def train(
     else:
         begun = run_folder.begun(workdir, config)
     if begun and begun.results:
-        console.say(f"The run in {workdir} is complete; --overwrite starts it again.")
+        console.say(
+            f"The run in {workdir} is complete; --overwrite trains the run again."
+        )
         console.show_results(begun.results, workdir)
         return begun.results
     # If config.json is damaged, its facts come again from the data and the weights.

@@ -64,8 +64,8 @@ def merged(group: str, *readers: Mapping[str, Key]) -> Keys:
         for name, key in reader.items():
             if keys.setdefault(name, key) != key:
                 raise TypeError(
-                    f"two readers of config.{group}.{name} disagree: {keys[name]} "
-                    f"and {key}"
+                    f"two functions read config.{group}.{name} with different types or "
+                    f"defaults: {keys[name]} and {key}"
                 )
     return keys
 
@@ -158,7 +158,7 @@ def schema(values: Mapping[str, Any]) -> dict[str, Keys]:
             "checkpoint": duration_keys("every") | {"keep": Key(Count, 1)},
         }
     except TypeError as error:  # one of the readers is the user's
-        raise UserError(f"{error}: rename the key in your code.") from error
+        raise UserError(f"{error}. Rename the key in your code.") from error
 
 
 def augmentations_in(group: Mapping[str, Any]) -> tuple[str, ...]:

@@ -222,7 +222,8 @@ def normalized(
         f"{config.model.init_from} expects images normalized by mean "
         f"{_short(expected.mean)} and standard deviation {_short(expected.std)}, but "
         f"config.data.normalization={config.data.normalization} uses "
-        f"{_short(given.mean)} and {_short(given.std)}."
+        f"{_short(given.mean)} and {_short(given.std)}. Leave out "
+        "config.data.normalization to use the normalization of the weights."
     )
 
 

@@ -93,8 +93,8 @@ def check_place(workdir: Path) -> None:
         file = getattr(module, "__file__", None)
         if guard.is_users(file) and Path(file).is_relative_to(place):
             raise UserError(
-                f"--workdir={workdir} holds the code of this run, {file}, and code in "
-                f"a run's folder is never imported ('{name}'): take another --workdir."
+                f"--workdir={workdir} holds {file}, the code of '{name}'. Code in a "
+                "run's folder is never imported: take another --workdir."
             )
 
 
@@ -144,13 +144,18 @@ def _how_to_find(name: str, folder: str | None, workdir: Path, *, signed: bool) 
     """
     text = f"the run in {workdir} uses '{name}'"
     if not folder:
-        return f"{text}: install the package {name.partition('.')[0]}."
+        return (
+            f"{text}, which is not found: install the package {name.partition('.')[0]}."
+        )
     if signed:
-        return f"{text}, which is no longer in {folder}: set PYTHONPATH to its folder."
+        return (
+            f"{text}, which is no longer in {folder}: set PYTHONPATH to the folder "
+            "that holds this code."
+        )
     return (
-        f"{text}, and its folder ({folder}) is not searched, since this user did not "
-        "train the run: start in the project's folder, or set PYTHONPATH to it. Code "
-        "in the folder of a run is never executed."
+        f"{text}, but its folder ({folder}) is not searched, because this user did not "
+        "train the run: start the command in the project's folder, or set PYTHONPATH "
+        "to the project's folder. Code in the folder of a run is never executed."
     )
 
 

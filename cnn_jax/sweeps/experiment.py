@@ -154,7 +154,8 @@ def load(
     for arm in arms:
         if both := sorted(arm.values.keys() & overrides.keys()):
             raise UserError(
-                f"arm '{arm.name}' sets {both[0]}: leave out --config.{both[0]}."
+                f"arm '{arm.name}' already sets config.{both[0]}: leave out "
+                f"--config.{both[0]}."
             )
     seeded = ("seed", *getattr(module, "SEEDED", ()))
     chosen, runs = _chosen(arms, only), []
@@ -257,8 +258,9 @@ def _arms(spec: str, module: Any) -> list[Arm]:
     path, argument = split_recipe(spec)
     if not hasattr(module, "sweep"):
         raise UserError(
-            f"'{path}' is a config but no experiment: it has no function sweep() that "
-            'yields its arms, as in `yield "name", {"model.head": "gap"}`.'
+            f"'{path}' is a config but no experiment: the file has no function "
+            "sweep(). Add a function sweep() that yields the arms, as in "
+            '`yield "name", {"model.head": "gap"}`.'
         )
     with config_lib.blamed(spec):
         found = list(_called(module.sweep, argument))
@@ -272,35 +274,40 @@ def _arms(spec: str, module: Any) -> list[Arm]:
         )
         if not well_formed:
             raise UserError(
-                f"sweep() of '{path}' must yield a name, a dict of config values and "
-                "optionally the name of the arm to compare to (by default the first); "
-                f"got {pair!r}."
+                f"sweep() of '{path}' yields {pair!r}. For each arm, yield a name, a "
+                "dict of config values and, optionally, the name of the arm to compare "
+                "to (default: the first arm)."
             )
         name, values, *given = pair
         if not ARM_NAME.fullmatch(name):
             raise UserError(
-                f"sweep() of '{path}': the arm's name '{name}' is no folder name: "
-                "use letters, digits, spaces and . , + - _ = % ( )."
+                f"sweep() of '{path}': the arm's name '{name}' cannot be the name of a "
+                "folder: use only letters, digits, spaces and . , + - _ = % ( )."
             )
         names = [arm.name for arm in arms]
         if name in names:
-            raise UserError(f"sweep() of '{path}' yields two arms called '{name}'.")
+            raise UserError(
+                f"sweep() of '{path}' yields two arms called '{name}': rename one arm."
+            )
         against = given[0] if given else next(iter(names), None)
         if given and against is not None and against not in names:
             raise UserError(
-                f"sweep() of '{path}' compares '{name}' to '{against}', which is no "
-                "arm before it."
+                f"sweep() of '{path}' compares arm '{name}' to '{against}', but no "
+                f"earlier arm is called '{against}': yield '{against}' before '{name}'."
             )
         if "seed" in values:
-            raise UserError(f"arm '{name}' sets the seed: use --seeds=0,1,2.")
+            raise UserError(
+                f"arm '{name}' sets the seed, but a sweep sets the seed of each run: "
+                "leave out the seed, and use --seeds=0,1,2."
+            )
         if name == SOURCE:
             raise UserError(
-                f"sweep() of '{path}': an arm cannot be called '{SOURCE}', the name of "
-                "the run that arms start from."
+                f"sweep() of '{path}' calls an arm '{SOURCE}', but this name is "
+                "reserved for the run that all arms start from: rename the arm."
             )
         arms.append(Arm(name, dict(values), against))
     if not arms:
-        raise UserError(f"sweep() of '{path}' yields no arm.")
+        raise UserError(f"sweep() of '{path}' yields no arm: yield at least one.")
     return arms
 
 
@@ -327,7 +334,7 @@ def _chosen(arms: Sequence[Arm], only: str | None) -> list[Arm]:
     matching = [arm for arm in arms if pattern.search(arm.name)]
     if not matching:
         names = ", ".join(arm.name for arm in arms)
-        raise UserError(f"--arms={only} matches no arm; there are: {names}.")
+        raise UserError(f"--arms={only} matches no arm. Known: {names}.")
     against = {arm.name: arm.against for arm in arms}
     wanted: set[str] = set()
     for arm in matching:
@@ -357,7 +364,10 @@ def incomplete(runs: Sequence[Run]) -> list[Run]:
         try:
             begun = run_folder.begun(run.workdir, run.config)
         except UserError as error:
-            raise UserError(f"arm '{run.arm}' has changed: {error}") from error
+            raise UserError(
+                f"arm '{run.arm}' has changed: {error} (In a sweep, move {run.workdir} "
+                "away instead of using --overwrite.)"
+            ) from error
         if begun is None or begun.results is None:  # training rewrites damaged results
             missing.append(run)
     return missing

@@ -61,7 +61,8 @@ def slots(cores_per_run: int = 1) -> list[Slot]:
     cores = sorted(os.sched_getaffinity(0))
     if cores_per_run > len(cores):
         raise UserError(
-            f"--cores_per_run={cores_per_run}: there are only {len(cores)} processors."
+            f"--cores_per_run={cores_per_run}: there are only {len(cores)} processors. "
+            "Set a smaller number."
         )
     groups = len(cores) // cores_per_run
     return [
@@ -83,7 +84,10 @@ def _devices() -> tuple[str, int]:
     )
     if found.returncode:
         lines = found.stderr.strip().splitlines()
-        raise UserError(f"JAX finds no device: {lines[-1] if lines else 'no reason'}")
+        raise UserError(
+            "JAX finds no device. Set JAX_PLATFORMS=cpu to train on the CPU. JAX "
+            f"reports: {lines[-1] if lines else 'nothing'}"
+        )
     platform, count = found.stdout.split()
     return platform, int(count)
 

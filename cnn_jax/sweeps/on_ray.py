@@ -39,7 +39,9 @@ def connect(address: str | None) -> Any:
         )
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         line = str(error).strip().splitlines()[0]
-        raise UserError(f"--ray_address={address}: {line}") from error
+        raise UserError(
+            f"--ray_address={address}: cannot connect to a Ray cluster: {line}"
+        ) from error
     return ray
 
 
@@ -144,6 +146,7 @@ def _check(ray: Any, num_cpus: float, num_gpus: float) -> None:
     if not any(cpus >= num_cpus and gpus >= num_gpus for cpus, gpus in sizes):
         known = ", ".join(f"{cpus:g} and {gpus:g}" for cpus, gpus in sizes)
         raise UserError(
-            f"no machine of the Ray cluster has --num_cpus={num_cpus:g} processors and "
-            f"--num_gpus={num_gpus:g} GPUs; its machines have {known}."
+            f"no machine of the Ray cluster has --num_cpus={num_cpus:g} CPUs and "
+            f"--num_gpus={num_gpus:g} GPUs: set smaller numbers. CPUs and GPUs of the "
+            f"machines: {known}."
         )

@@ -126,7 +126,8 @@ def train(
                     )
     if stopped:
         print(
-            f"{stopped[0].name}: run the same command again to continue.",
+            f"{stopped[0].name} stopped the sweep: run the same command again to "
+            "continue.",
             file=sys.stderr,
         )
         raise Stopped(128 + stopped[0])
@@ -147,7 +148,10 @@ def report(experiment: Experiment, workdir: Path, publish: Path | None) -> None:
     """
     rows = results.read(experiment)
     if all(row.outcome.status == "missing" for row in rows):
-        raise UserError(f"there is no run of {experiment.name} in {workdir}.")
+        raise UserError(
+            f"there is no run of {experiment.name} in {workdir}: train the runs "
+            "without --report_only, or set --workdir to the sweep's folder."
+        )
     print(pages.write(experiment, rows, workdir))
     if lines := results.complaints(rows):
         print("", *lines, sep="\n")
@@ -159,7 +163,7 @@ def report(experiment: Experiment, workdir: Path, publish: Path | None) -> None:
     if incomplete := [row for row in rows if row.outcome.status != "done"]:
         raise UserError(
             f"{len(incomplete)} of {len(rows)} runs are not complete: "
-            f"{workdir / pages.FILE} says why."
+            f"{workdir / pages.FILE} lists the reasons."
         )
 
 
@@ -242,7 +246,8 @@ def _alone(workdir: Path) -> Iterator[None]:
         yield
     except BlockingIOError:
         raise UserError(
-            f"another sweep runs in {workdir}: wait until it ends."
+            f"another sweep runs in {workdir}: wait until that sweep ends, or take "
+            "another --workdir."
         ) from None
     finally:
         os.close(lock)

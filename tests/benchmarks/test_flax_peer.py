@@ -52,7 +52,7 @@ def test_an_optimizer_that_it_has_not():
 
 def test_it_compares_on_one_device(monkeypatch):
     monkeypatch.setattr(jax, "device_count", lambda: 2)
-    with pytest.raises(NoPeer, match="one device, and JAX uses 2"):
+    with pytest.raises(NoPeer, match="one device, but JAX uses 2"):
         flax_peer.Peer(subject_of(**{"data.batch_size": "4"}), {})
 
 

@@ -152,7 +152,7 @@ def test_nothing_to_decode(pets, monkeypatch, name, hint):
     with pytest.raises(NoPeer, match=f"{name} is held in memory") as error:
         inputs.row(request.resolve(), dataclasses.replace(QUICK, peer="torch"))
     assert "\n" not in str(error.value)
-    assert (hint or "memory, already decoded.") in str(error.value)
+    assert (hint or "as decoded images: leave out --peer.") in str(error.value)
 
 
 def test_a_damaged_picture_is_one_line(pets, short):

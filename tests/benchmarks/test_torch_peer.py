@@ -48,7 +48,7 @@ def test_it_has_as_many_threads_as_there_are_processors(torch, monkeypatch):
 
 @pytest.mark.parametrize(
     ("backend", "words"),
-    [("tpu", "not on a tpu"), ("gpu", "PyTorch finds no GPU, but JAX uses one")],
+    [("tpu", "not on a tpu"), ("gpu", "PyTorch finds no GPU, but JAX uses a GPU")],
 )
 def test_it_has_no_such_device(backend, words, torch, monkeypatch):
     monkeypatch.setattr(jax, "default_backend", lambda: backend)
@@ -58,13 +58,15 @@ def test_it_has_no_such_device(backend, words, torch, monkeypatch):
 
 def test_it_compares_on_one_device(torch, monkeypatch):
     monkeypatch.setattr(jax, "device_count", lambda: 4)
-    with pytest.raises(NoPeer, match="one device, and JAX uses 4"):
+    with pytest.raises(NoPeer, match="one device, but JAX uses 4"):
         torch_peer.library()
 
 
 def test_networks_that_it_has_not(torch):
     """It lists those that it has, but for residual ones, which are built here."""
-    with pytest.raises(NoPeer, match=r"has no lenet5: .*alexnet_owt, .*vgg11") as error:
+    with pytest.raises(
+        NoPeer, match=r"has no network lenet5: .*alexnet_owt, .*vgg11"
+    ) as error:
         torch_peer.build("lenet5", models.create("lenet5"), {}, (32, 32, 1))
     assert "resnet" not in str(error.value).split("installed,")[1].replace(
         "fcn_resnet50", ""

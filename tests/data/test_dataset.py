@@ -92,7 +92,7 @@ def test_statistics(count, channels, seed):
 def test_examples_without_labels_are_one_line():
     split = Arrays(np.zeros((3, 2, 2, 1), np.uint8), np.array([0, -1, 1], np.int32))
     with pytest.raises(
-        UserError, match="train split has labels from .* Correct the labels"
+        UserError, match=r"train split has labels from .* Correct the labels"
     ):
         assemble({"train": split, "test": split}, classes=("a", "b"))
 
@@ -105,7 +105,7 @@ def test_labels_of_pixels():
     assert found.label_shape == split.label_shape == (2, 2)
     np.testing.assert_array_equal(found.splits["train"].labels, labels)
     with pytest.raises(
-        UserError, match="train split has labels from .* Correct the labels"
+        UserError, match=r"train split has labels from .* Correct the labels"
     ):
         pixels({"train": split, "test": split}, classes=("a",))
     nothing = Arrays(split.images, np.full_like(labels, 255))

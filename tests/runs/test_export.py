@@ -38,7 +38,7 @@ def test_a_run_becomes_a_file_with_torchvisions_names(values, tmp_path, few_digi
     said = runs.export_weights(folder, path, checkpoint="best", overwrite=False)
     parameters = sum(leaf.size for leaf in jax.tree.leaves(state.params))
     assert f"{parameters:,} parameters, 10 classes, from step 3 of {folder}" in said
-    assert "warning: torchvision's own resnet18 does not load it" in said
+    assert "warning: torchvision's own resnet18 cannot load this file" in said
     with safetensors.safe_open(path, framework="np") as file:
         facts = file.metadata()
         kernel = file.get_tensor("fc.weight")

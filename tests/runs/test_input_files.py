@@ -114,10 +114,8 @@ def test_a_run_of_one_picture_takes_no_other(content, photo, monkeypatch):
     np.testing.assert_array_equal(only(file).network, pair[0, 0])
     other, _ = photo("other.png", (8, 8, 3))
     with pytest.raises(
-        UserError, match=r"runs/x was trained to change one picture, mine\.png"
+        UserError, match=r"runs/x was trained on one picture, mine\.png"
     ):
         only(other)
-    with pytest.raises(
-        UserError, match="no other: train another run for the picture given"
-    ):
+    with pytest.raises(UserError, match="train another run for the given picture"):
         only(other.read_bytes())

@@ -44,7 +44,7 @@ def test_a_bad_file_is_found_before_anything_is_computed(made, write_digits):
 
 def test_a_style_for_a_network_that_takes_none(made, write_digits):
     files, _ = write_digits(1)
-    with pytest.raises(UserError, match="has one fixed style: leave out --st"):
+    with pytest.raises(UserError, match="takes no style image: leave out --st"):
         loaded.load(made.workdir, style=files[0])
 
 
@@ -107,7 +107,7 @@ def test_features_are_the_map_before_the_head(made, write_digits):
 @pytest.mark.parametrize(
     ("image", "words"),
     [
-        (np.zeros((8, 8), np.float32), "must be uint8 .* this one is float32"),
+        (np.zeros((8, 8), np.float32), "has dtype float32 .* must be uint8"),
         (np.zeros((8, 8, 2), np.uint8), r"\[8, 8, 2\]"),
         ("nowhere.png", "nowhere.png"),
         (b"no picture", "not an image, or damaged"),

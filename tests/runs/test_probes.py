@@ -47,9 +47,9 @@ def test_a_probe_needs_weights(made, values):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"label_kind": "pixels"}, "these images have"),
+        ({"label_kind": "pixels"}, "images of this data set have"),
         ({"classes": ("a",)}, "needs at least two classes"),
-        ({"unseen": ("c",)}, "only identities without training images"),
+        ({"unseen": ("c",)}, "test split have no training images"),
     ],
 )
 def test_data_that_cannot_be_probed(change, words, made, monkeypatch):

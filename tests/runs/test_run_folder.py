@@ -38,7 +38,8 @@ def test_whose_folder_it_is(folder, config, tmp_path):
         run_folder.begun(folder, other)
     assert str(error.value) == (
         f"{folder} holds a run of another config: optimizer.learning_rate: 0.1 (now "
-        "0.3); seed: 0 (now 5). Take another --workdir, or --overwrite this one."
+        "0.3); seed: 0 (now 5). Take another --workdir, or replace the run "
+        "with --overwrite."
     )
 
 
@@ -163,4 +164,4 @@ def test_another_number_of_devices_is_said(folder, monkeypatch):
     assert run_folder.other_devices(config_json.read(folder)) is None
     monkeypatch.setattr(run_folder.machine, "description", lambda: {"count": 4})
     line = run_folder.other_devices(config_json.read(folder))
-    assert "began with a device count of 1 and resumes with 4" in line
+    assert "began with a device count of 1 and resumes with a device count of 4" in line

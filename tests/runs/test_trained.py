@@ -168,7 +168,9 @@ def test_a_config_that_wants_another_normalization_is_warned(mean, warns, values
     if warns:
         assert warning == (
             "w.pth expects images normalized by mean (0.260) and standard deviation "
-            "(0.500), but config.data.normalization=data uses (0.250) and (0.500)."
+            "(0.500), but config.data.normalization=data uses (0.250) and (0.500). "
+            "Leave out config.data.normalization to use the normalization of the "
+            "weights."
         )
 
 

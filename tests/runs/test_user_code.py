@@ -120,8 +120,8 @@ def test_what_the_user_did_not_sign_puts_nothing_on_the_path(forge, project, tmp
     with pytest.raises(UserError) as error:
         user_code.restore(content, tmp_path)
     assert sys.path == before and "\n" not in str(error.value)
-    assert "since this user did not train the run: start in the" in str(error.value)
-    assert "or set PYTHONPATH to it." in str(error.value)
+    assert "because this user did not train the run: start the" in str(error.value)
+    assert "or set PYTHONPATH to the project's folder." in str(error.value)
     # Started there, it is found.
     imports.add(project)
     assert user_code.restore(content, tmp_path) == []
@@ -233,5 +233,5 @@ def test_a_run_does_not_bury_its_own_code(project, tmp_path):
     imports.find("model", "nets_u.Net", {})
     user_code.check_place(project / "runs" / "a")
     for place in (project, tmp_path):
-        with pytest.raises(UserError, match=r"nets_u\.py, and code in a"):
+        with pytest.raises(UserError, match=r"nets_u\.py, the code of"):
             user_code.check_place(place)

@@ -83,12 +83,12 @@ def test_the_base_arm_is_always_there(experiment_file, pattern, names):
         ("", "no function sweep()"),
         ("def sweep():\n    return []", "yields no arm"),
         ("def sweep():\n    yield 'a', {}\n    yield 'a', {}", "two arms called 'a'"),
-        ("def sweep():\n    yield 'a/b', {}", "is no folder name"),
-        ("def sweep():\n    yield '.', {}", "is no folder name"),
-        ("def sweep():\n    yield 'a'", "must yield a name, a dict"),
-        ("def sweep():\n    yield 'a', {}, 'b'", "'b', which is no arm before it"),
+        ("def sweep():\n    yield 'a/b', {}", "cannot be the name of a folder"),
+        ("def sweep():\n    yield '.', {}", "cannot be the name of a folder"),
+        ("def sweep():\n    yield 'a'", "yield a name, a dict"),
+        ("def sweep():\n    yield 'a', {}, 'b'", "no earlier arm is called 'b'"),
         ("def sweep():\n    yield 'a', {'seed': 1}", "sets the seed"),
-        ("def sweep():\n    yield 'source', {}", "cannot be called 'source'"),
+        ("def sweep():\n    yield 'source', {}", "calls an arm 'source'"),
         ("def sweep():\n    yield 'a', {'model.widht': 1}", "arm 'a': unknown config"),
         ("def sweep():\n    yield 'a', 1 / 0", "line 8, failed: ZeroDivisionError"),
     ],
@@ -132,9 +132,11 @@ def test_an_arm_may_depend_on_the_data(tmp_path):
 
 
 def test_what_the_command_line_may_not_say(experiment_file):
-    with pytest.raises(UserError, match=r"arm 'wider, by half' sets model.hidden"):
+    with pytest.raises(
+        UserError, match=r"arm 'wider, by half' already sets config\.model\.hidden"
+    ):
         load(experiment_file, overrides={"model.hidden": "(3,)"})
-    with pytest.raises(UserError, match="matches no arm; there are: base, wider"):
+    with pytest.raises(UserError, match=r"matches no arm\. Known: base, wider"):
         load(experiment_file, only="narrower")
     with pytest.raises(UserError, match="no regular expression"):
         load(experiment_file, only="(")

@@ -97,8 +97,8 @@ def test_a_machine_that_cannot_be_divided(machine, monkeypatch):
     ("code", "out", "err", "expected"),
     [
         (0, "gpu 4\n", "", ("gpu", 4)),
-        (1, "", "noise\nno GPU\n", "JAX finds no device: no GPU"),
-        (1, "", "", "JAX finds no device: no reason"),
+        (1, "", "noise\nno GPU\n", "JAX reports: no GPU"),
+        (1, "", "", "JAX reports: nothing"),
     ],
 )
 def test_devices_are_asked_of_another_process(code, out, err, expected, monkeypatch):
