@@ -75,9 +75,10 @@ def crossed(axes: Any, experiment: Experiment, rows: Sequence[Row], summaries) -
 def curves(axes: Any, experiment: Experiment, rows: Sequence[Row], summaries) -> None:
     """Plots the metric of each arm over the training steps.
 
-    A line shows the mean, a band shows the standard deviation.
+    A line shows the mean, a band shows the standard deviation. Curves are of the
+    validation split, if the runs have one.
     """
-    metric = results.main_metric(experiment)
+    metric = results.curve_metric(rows, results.main_metric(experiment))
     for place, s in enumerate(summaries):
         found = list(results.curves(rows, s.arm, metric).values())
         if not found:

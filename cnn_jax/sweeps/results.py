@@ -55,18 +55,34 @@ def main_metric(experiment: Experiment) -> str:
 
 
 def other_splits(rows: Sequence[Row], metric: str) -> list[str]:
-    """Returns the names of a metric on splits other than the test split.
+    """Returns the names of a metric on further splits that are evaluated to report.
 
-    For the metric "test/accuracy", a name is for example "shifted/accuracy".
+    For the metric "test/accuracy", a name is for example "shifted/accuracy". The
+    validation split is not among them, because choices are made on it.
     """
     name = metric.partition("/")[2]
     found = {
         key
         for row in rows
         for key in row.results
-        if key.count("/") == 1 and key.endswith(f"/{name}") and key != metric
+        if key.count("/") == 1
+        and key.endswith(f"/{name}")
+        and key not in (metric, f"val/{name}")
     }
     return sorted(found)
+
+
+def curve_metric(rows: Sequence[Row], metric: str) -> str:
+    """Returns the name of a metric on the split that is evaluated during training.
+
+    The split is the validation split or, for runs without one, the test split.
+
+    Args:
+      rows: the rows of all runs.
+      metric: the name of the metric on the test split, such as "test/accuracy".
+    """
+    name = f"val/{metric.partition('/')[2]}"
+    return name if any(name in row.results for row in rows) else metric
 
 
 def by_seed(rows: Sequence[Row], arm: str, key: str) -> dict[int, float]:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from cnn_jax.core.errors import UserError
-from cnn_jax.data.splits import Arrays
+from cnn_jax.data.splits import Arrays, Varied
 from cnn_jax.runs.resolve import resolve
 from cnn_jax.tasks.classification import Classification
 from cnn_jax.training import freezing, loop, setup
@@ -261,6 +261,25 @@ def test_the_best_checkpoint_is_chosen_on_val_and_tested(
     assert results["val/accuracy"] == 0.1 and results["step"] == 6
     assert results["test/accuracy"] == 6 and results["best/test/accuracy"] == 4
     assert [len(split) for split in seen.splits] == [16, 16, 16, 20, 20]
+
+
+class Watched(Varied):
+    """A split that notes how many steps were made when it was read."""
+
+    def examples(self, indices, rngs):
+        self.read_at.append(self.steps())
+        return super().examples(indices, rngs)
+
+
+@pytest.mark.parametrize("more", [{}, {"train": {"steps": 6, "patience": 3}}])
+def test_nothing_reads_test_before_the_last_step(more, train, seen, few_digits):
+    test = few_digits.splits["test"]
+    watched = Watched(tuple(test.images), tuple(map(np.asarray, test.labels)))
+    object.__setattr__(watched, "read_at", [])
+    object.__setattr__(watched, "steps", lambda: len(seen.batches))
+    splits = few_digits.splits | {"test": watched}
+    train(dataset=dataclasses.replace(few_digits, splits=splits), **EVERY | more)
+    assert {*watched.read_at} == {6}
 
 
 def test_without_val_nothing_is_chosen(train, told, seen, few_digits):
