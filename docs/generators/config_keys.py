@@ -11,12 +11,14 @@ from cnn_jax.core import ranges
 from cnn_jax.core.keys import REQUIRED, Key
 from cnn_jax.core.paths import is_place
 from cnn_jax.data import augmentations, perturbations
+from cnn_jax.data.roles import Roles
 from cnn_jax.data.source import Source
 from cnn_jax.data.subset import Stored, Subset
 from cnn_jax.models.classifier import Classifier, NormalizedClassifier
 from cnn_jax.models.spec import ModelSpec
 from cnn_jax.runs import schema
 from cnn_jax.training import config, freezing, loop, optimizers, schedules, setup
+from cnn_jax.training.progress import Progress
 from docs.generators import docstrings, markdown
 
 Keys = Mapping[str, Key]
@@ -82,12 +84,17 @@ def _data() -> Iterator[str]:
     )
     told = [docstrings.entries(kind) for kind in augmentations.BUILT_IN]
     yield table(augmentations.options(), *told, _group("data"))
+    yield "### Validation split"
+    yield (
+        "These keys choose the examples on which a run makes its choices. "
+        "[Data](../concepts/data.md) explains them."
+    )
+    yield table(config.keywords(Roles), docstrings.entries(Roles))
     yield "### Subsets"
     yield "Sources of whole sets can use a part of their examples."
-    yield table(config.keywords(Subset), docstrings.entries(Subset))
+    yield table(_beyond(Subset, Roles), docstrings.entries(Subset))
     yield "Sources of sets on the disk have one more key:"
-    stored = config.keywords(Stored).items() - config.keywords(Subset).items()
-    yield table(dict(stored), docstrings.entries(Stored))
+    yield table(_beyond(Stored, Subset), docstrings.entries(Stored))
     yield "### Perturbations"
     yield "Experiments show the images of some sources with less information."
     view = config.keywords(perturbations.view)
@@ -96,17 +103,28 @@ def _data() -> Iterator[str]:
         yield from _source(source)
 
 
+def _beyond(kind: type, base: type) -> Keys:
+    """The config keys of a class that its base class does not have."""
+    known = config.keywords(base)
+    return {k: v for k, v in config.keywords(kind).items() if k not in known}
+
+
 def _source(source: Source) -> Iterator[str]:
     yield f"### Data source {source.name}"
     yield sentence(source.loader)
-    own = config.keywords(source.loader)
-    if own:
-        yield table(own, docstrings.entries(source.loader))
+    own, meanings = config.keywords(source.loader), docstrings.entries(source.loader)
     taken = []
     if source.takes:
-        whole = ", `in_memory`" if issubclass(source.takes, Stored) else ""
-        names = ", ".join(map(markdown.code, config.keywords(Subset)))
-        taken.append(f"[subset](#subsets): {names}{whole}")
+        names = ", ".join(map(markdown.code, config.keywords(Roles)))
+        taken.append(f"[validation split](#validation-split): {names}")
+    if source.takes and issubclass(source.takes, Subset):
+        names = ", ".join(map(markdown.code, _beyond(source.takes, Roles)))
+        taken.append(f"[subset](#subsets): {names}")
+    elif source.takes:
+        own = _beyond(source.takes, Roles) | own
+        meanings = docstrings.entries(source.takes) | meanings
+    if own:
+        yield table(own, meanings)
     if source.perturbed:
         names = ", ".join(map(markdown.code, config.keywords(perturbations.view)))
         taken.append(f"[perturbation](#perturbations): {names}")
@@ -229,7 +247,7 @@ def _lengths() -> Iterator[str]:
     groups = schema.schema(config.default().to_dict())
     for name in ("train", "eval", "checkpoint"):
         yield f"## {name}"
-        yield table(groups[name], _group(name))
+        yield table(groups[name], _group(name), docstrings.entries(Progress))
 
 
 def _started(group: str, keys: Keys) -> dict[str, Key]:
