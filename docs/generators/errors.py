@@ -72,6 +72,7 @@ GROUPS = {
     "data/pictures_and_styles.py": "images",
     "data/pixel_values.py": "images",
     "data/restoration.py": "images",
+    "data/roles.py": "images",
     "data/source.py": "images",
     "data/styles.py": "images",
     "data/super_resolution.py": "images",
