@@ -190,15 +190,15 @@ def beside(
 PAGE = """\
 # Benchmarks
 
-This page compares the speed of cnn_jax with the speed of other code, which is called the
-peer. `python -m cnn_jax.benchmark --suite` measures the times and writes this page. Its
+This page compares the speed of cnn_jax with the speed of other code, called the peer.
+`python -m cnn_jax.benchmark --suite` measures the times and writes this page. Its
 `--help` describes the measurement. `{name}.json` has the same numbers.
 
 {machine}
 * {protocol}
 
-There are two peers. `torch` is PyTorch in the channels-last layout, with as many threads
-as the CPU has cores. In bfloat16 PyTorch runs under autocast, and on a GPU the network
+There are two peers. `torch` is PyTorch in the channels-last layout, with one thread for
+each core of the CPU. In bfloat16 PyTorch runs under autocast, and on a GPU the network
 is compiled. `flax_example` is plain Flax with the training step of flax's ImageNet
 example. cnn_jax and the peer are measured in the same run, in turns.
 
@@ -217,7 +217,7 @@ example. cnn_jax and the peer are measured in the same run, in turns.
 {input}
 ## Convolutions by kind
 
-Each row is a single convolution layer from 64 to 64 channels, in {dtype}. "input" is the
+Each row is one convolution layer from 64 to 64 channels, in {dtype}. "input" is the
 shape of the batch. The mode "infer" computes the convolution; "train" also computes the
 gradients with respect to the input and the kernel. `flax` is the layer of flax.linen,
 whose convolution XLA computes. A ratio is the time of cnn_jax divided by the time of
@@ -250,7 +250,7 @@ a data set in memory. Its "memory" is the size of the images of the data set.
 INPUT = """
 ## Input
 
-This table shows the speed of data loading, without a network. The loader of the training
+This table has the speed of data loading, without a network. The loader of the training
 loop reads the images of `--images=DIR` from the disk, decodes them, crops them at
 random, and resamples them to batches of uint8 arrays. The peer is torchvision's
 `ImageFolder` with PyTorch's `DataLoader`, for the same images and with as many worker
