@@ -190,36 +190,56 @@ def beside(
 PAGE = """\
 # Benchmarks
 
-Written by `python -m cnn_jax.benchmark --suite`; its `--help` says what is measured.
-`{name}.json` has the same figures.
+This page compares the speed of cnn_jax with the speed of other code, called the peer.
+`python -m cnn_jax.benchmark --suite` measures the times and writes this page. Its
+`--help` describes the measurement. `{name}.json` has the same numbers.
 
 {machine}
 * {protocol}
 
-A ratio is our time divided by the peer's time. Both are measured in the same run, in
-turns; below 1 we are faster. "ratio" compares medians, "of the best" the shortest
-times. `torch` is PyTorch in the channels-last layout with as many threads; in bfloat16
-it runs under autocast, and on a GPU it is compiled. `flax_example` is plain Flax with
-the training step of flax's ImageNet example.
+There are two peers. `torch` is PyTorch in the channels-last layout, with one thread for
+each core of the CPU. In bfloat16 PyTorch runs under autocast, and on a GPU the network
+is compiled. `flax_example` is plain Flax with the training step of flax's ImageNet
+example. cnn_jax and the peer are measured in the same run, in turns.
+
+* "input" is the shape of one example, and "batch" the number of examples per step.
+* "mode" is "train" for training steps and "infer" for inference.
+* "step ms" is the median time of a step in milliseconds. "10-90%" is the range of the
+  middle 80% of the times.
+* "of peak" is "GFLOP/s" divided by the GFLOP/s of a large matrix product, measured just
+  before. It can exceed 100%, because the speed of the machine varies.
+* "memory" is the peak memory that the device recorded or, on a CPU, the estimate of the
+  compiler.
+* "ratio" is the median time of cnn_jax divided by the median time of the peer. Below 1,
+  cnn_jax is faster. "of the best" is the same ratio for the shortest times.
 
 {results}
 {input}
 ## Convolutions by kind
 
-A single layer from 64 to 64 channels, in {dtype}. "infer" is the convolution; "train"
-is the convolution and its gradients with respect to the input and the kernel. `flax` is
-flax.linen's layer, which leaves all computation to XLA.
+Each row is one convolution layer from 64 to 64 channels, in {dtype}. "input" is the
+shape of the batch. The mode "infer" computes the convolution; "train" also computes the
+gradients with respect to the input and the kernel. `flax` is the layer of flax.linen,
+whose convolution XLA computes. A ratio is the time of cnn_jax divided by the time of
+`flax` or `torch`.
 
 {convolutions}
 
 ## Growth
 
-The training step of a CIFAR ResNet, along one axis at a time. An exponent is the power
-of the axis that time or memory grows with. If time has the exponent 1 and the share of
-the peak stays, arithmetic limits the speed; if the share falls, memory access limits
-it. An exponent below 1 shows a fixed cost that larger work hides. "memory" is the
-memory that the step needs. Along the number of examples, "memory" is the size of the
-images and "ms" the time to gather a batch.
+This table shows how the time and the memory of a training step grow. The network is a
+ResNet-20 with batches of 128 images of 32x32 pixels. Each row changes one setting, the
+column "along"; "from, to" are its smallest and its largest value. "ms" and "memory" are
+the time and the memory of a step at these two values.
+
+An exponent p means that the time or the memory grows like the setting to the power p:
+with the exponent 1, a batch twice as large takes twice as long. "of peak" is the share
+of the peak speed, as in the first table. If this share does not change, arithmetic
+limits the speed. If the share falls, memory access limits the speed. An exponent below
+1 shows a fixed cost, which matters less for larger work.
+
+The row "examples" is different. It measures how long it takes to gather one batch from
+a data set in memory. Its "memory" is the size of the images of the data set.
 
 {growth}
 
@@ -230,14 +250,20 @@ images and "ms" the time to gather a batch.
 INPUT = """
 ## Input
 
-The training loop's loader reads the images of `--images=DIR` from the disk, decodes
-them, crops them at random and resamples them to batches of uint8 arrays, without a
-network. The peer is torchvision's `ImageFolder` with PyTorch's `DataLoader`, over the
-same images with as many workers.
-"per core" is images/s per decoding process: the workers, or one process without
-workers. "memory" is the resident memory of this process and the workers at the
-beginning of an epoch (of at least 50 batches), "largest" the largest during the epoch,
-and "growth" the change from its beginning to its end.
+This table has the speed of data loading, without a network. The loader of the training
+loop reads the images of `--images=DIR` from the disk, decodes them, crops them at
+random, and resamples them to batches of uint8 arrays. The peer is torchvision's
+`ImageFolder` with PyTorch's `DataLoader`, for the same images and with as many worker
+processes.
+
+* "workers" is the number of worker processes that read and decode images. With 0, the
+  main process does this work.
+* "step ms" is the time per batch.
+* "per core" is the number of images per second and decoding process.
+* "memory" is the resident memory of the main process and the workers at the beginning
+  of an epoch of at least 50 batches. "largest" is the largest resident memory during
+  the epoch, and "growth" the difference between its end and its beginning.
+
 {samples}.
 
 {table}
