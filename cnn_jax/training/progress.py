@@ -171,7 +171,8 @@ class Progress:
         if self._best_metric not in scores:
             raise UserError(
                 f"{self._best_metric} cannot be measured: no label in the test split "
-                "counts for it. Check its labels and config.data.test_examples."
+                "counts for this score. Check the labels of the test split and "
+                "config.data.test_examples."
             )
         best, score = f"best/{self._best_metric}", scores[self._best_metric]
         record = {best: score, "best/step": step}
