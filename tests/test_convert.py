@@ -131,7 +131,7 @@ def test_a_folder_is_replaced_on_request_only(call, refused, file, tmp_path):
     folder.mkdir()  # an empty one may be used
     arguments = [f"--model={NAME}", f"--weights={file}", f"--output={folder}"]
     assert call("convert", *arguments)[0] == 0
-    assert "is not empty; --overwrite replaces it" in refused(*arguments)
+    assert "is not empty; --overwrite replaces the folder" in refused(*arguments)
     (folder / "mine.txt").touch()
     assert "holds mine.txt" in refused(*arguments, "--overwrite")
     (folder / "mine.txt").unlink()
@@ -369,7 +369,7 @@ def test_a_run_starts_from_a_file_and_is_written_as_one(
     assert facts["image_shape"] == [8, 8, 1] and len(facts["mean"]) == 1
     # A file that is there is replaced on request only.
     code, _, err = call("convert", f"--workdir={workdir}", f"--output={file}")
-    assert code == 1 and "exists; --overwrite replaces it" in the_line(err)
+    assert code == 1 and "exists; --overwrite replaces the file" in the_line(err)
     exported(call, workdir, file, "--overwrite", "--checkpoint=last")
 
 

@@ -129,7 +129,7 @@ def pictures(tmp_path):
             ["--config.train.steps=5", "--config.train.epochs=1"],
             ["config.train sets steps and epochs", "same length in different units"],
         ),
-        (["--config.train.steps=0"], ["no step at all"]),
+        (["--config.train.steps=0"], ["a run of zero steps"]),
         (["--config.train.epochs=-1"], ["epochs=-1.0", "at least 0"]),
         (["--config.train.epochs=1e999"], ["epochs"]),
         (["--config.train.epochs=None"], ["set one of config.train.steps"]),
@@ -140,7 +140,7 @@ def pictures(tmp_path):
         (["--config.data.crop_padding=-1"], ["crop_padding"]),
         (["--config.data.workers=-1"], ["workers"]),
         (["--config.seed=-1"], ["seed"]),
-        (["--config.model.num_classes=9"], ["num_classes=9", "10 classes"]),
+        (["--config.model.num_classes=9"], ["num_classes=9", "at least 10"]),
         (["--config.model.hidden=-5"], ["hidden"]),
         (["--config.checkpoint.keep=0"], ["keep"]),
         (["--config.checkpoint.keep=-1"], ["keep"]),
@@ -180,7 +180,7 @@ def test_a_config_that_cannot_be(arguments, parts, train):
         ),
         (
             ["--config=configs/segmentation.py", "--config.model.name=mlp"],
-            ["gives one row of logits per image: take another network"],
+            ["gives one row of logits per image: take unet:NAME"],
         ),
         (
             ["--config=configs/resnet.py", "--config.model.head=fcn"],
@@ -802,7 +802,7 @@ def test_pictures_that_are_made_have_values_from_0_to_1(train):
 
 def test_a_network_that_learns_no_style(train):
     line = train("--config=configs/style_transfer.py", "--config.model.name=johnson")
-    assert "pictures: take one of pixels:NAME" in line
+    assert "pictures: take pixels:NAME" in line
 
 
 def test_weights_of_another_network_than_the_backbone(train, tmp_path):

@@ -71,7 +71,7 @@ def test_a_model_of_the_user(their_nets, call):
     assert code == 0 and "(16, 16, 3)" in out
     code, out, err = call("summary", *given)
     assert (code, out, err.count("\n")) == (1, "", 1)
-    assert "inputs of their_nets.Net is not published: give --input_shape" in err
+    assert "their_nets.Net has no published input shape: set --input_shape" in err
 
 
 def test_markdown_explains(call):

@@ -27,8 +27,8 @@ def update(path: Path, name: str, text: str) -> None:
     _, closed, after = rest.partition(end)
     if not found or not closed:
         raise UserError(
-            f"{path} lacks the lines '{begin}' and '{end}': add them where the table "
-            "belongs."
+            f"{path} lacks the lines '{begin}' and '{end}': add both lines where the "
+            "table belongs."
         )
     temporary = path.with_suffix(".tmp")
     temporary.write_text(f"{before}{found}{text}\n{closed}{after}", encoding="utf-8")

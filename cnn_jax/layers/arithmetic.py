@@ -38,8 +38,8 @@ def output_size(
     room = size + before + after - extent
     if room < 0:
         raise UserError(
-            f"a kernel that spans {extent} does not fit into an input of {size} "
-            f"with padding ({before}, {after}): use a smaller kernel or larger inputs."
+            f"a kernel that spans {extent} does not fit into an input of {size} with "
+            f"padding ({before}, {after}): use a smaller kernel or a larger input."
         )
     if not ceil_mode:
         return room // stride + 1
@@ -91,8 +91,9 @@ def transposed_output_size(
     length = (size - 1) * stride - before - after + extent + output_padding
     if length < 1:
         raise UserError(
-            f"padding ({before}, {after}) leaves no output of a kernel that spans "
-            f"{extent}, with stride {stride} over an input of {size}: use less padding."
+            f"padding ({before}, {after}) leaves no output for a kernel that spans "
+            f"{extent} and has stride {stride}, on an input of {size}: use less "
+            "padding."
         )
     return length
 

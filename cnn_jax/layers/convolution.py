@@ -94,13 +94,14 @@ class Windowed(Described, nn.Module):
             rank = len(window)
             if rank not in convolution_xla.RANKS:
                 raise UserError(
-                    f"a kernel of {window} has {rank} dimensions: convolutions move "
-                    "over one, two or three."
+                    f"kernel_size={window} has {rank} entries: a convolution has one, "
+                    "two or three spatial dimensions."
                 )
             if x.ndim != rank + 2:
                 raise UserError(
-                    f"a kernel of {window} cannot take an input of {x.shape}: it takes "
-                    f"{rank + 2} dimensions (batch, {rank} in space, channels)."
+                    f"a kernel of {window} cannot take an input of shape {x.shape}: "
+                    f"the input needs {rank + 2} dimensions (batch, {rank} in space, "
+                    "channels)."
                 )
             if features < 1 or groups < 1:
                 raise UserError(
@@ -108,8 +109,8 @@ class Windowed(Described, nn.Module):
                 )
             if channels % groups or features % groups:
                 raise UserError(
-                    f"{groups} groups do not divide {channels} input and {features} "
-                    "output channels."
+                    f"groups={groups} must divide the number of input channels, "
+                    f"{channels}, and the number of output channels, {features}."
                 )
             return (
                 per_dimension(self.strides, rank, "strides", least=1),

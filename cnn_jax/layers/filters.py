@@ -44,9 +44,9 @@ def gaussian(size: int, sigma: float) -> np.ndarray:
       UserError: the size is even and so has no center, or sigma is not positive.
     """
     if size < 1 or size % 2 == 0:
-        raise UserError(f"a Gaussian of size {size}: the size must be odd.")
+        raise UserError(f"size={size} of a Gaussian filter must be odd.")
     if not sigma > 0:
-        raise UserError(f"a Gaussian of sigma {sigma}: sigma must be above 0.")
+        raise UserError(f"sigma={sigma} of a Gaussian filter must be above 0.")
     offsets = np.arange(size) - size // 2
     bell = np.exp(-(offsets**2) / (2 * sigma**2))
     bell /= bell.sum()
@@ -202,8 +202,8 @@ def _rows(kernel: Filter) -> np.ndarray:
     rows = np.asarray(kernel, float)
     if rows.ndim != 2 or not all(n % 2 for n in rows.shape):
         raise UserError(
-            f"a filter of shape {rows.shape} must have two dimensions of odd size, so "
-            "that one of its numbers is the center."
+            f"a filter of shape {rows.shape} is not possible: a filter needs two "
+            "dimensions of odd size."
         )
     return rows
 
@@ -214,7 +214,7 @@ def _bank(filters: Sequence[Filter]) -> np.ndarray:
     Smaller filters are padded with zeros to the size of the largest filter.
     """
     if isinstance(filters, str):
-        raise UserError(f"filters='{filters}' is one name: write ('{filters}',).")
+        raise UserError(f"filters='{filters}' must be a tuple: write ('{filters}',).")
     kernels = [_rows(kernel) for kernel in filters]
     if not kernels:
         raise UserError("a filter bank needs at least one filter.")
@@ -253,7 +253,8 @@ def _apply(x, kernel, padding):
     if height > x.shape[1] or width > x.shape[2]:
         raise UserError(
             f"a filter of {height}x{width} does not fit into an image of "
-            f"{x.shape[1]}x{x.shape[2]}: use padding or a smaller filter."
+            f"{x.shape[1]}x{x.shape[2]} without padding: use padding='SAME' or a "
+            "smaller filter."
         )
     ones, none = (1, 1), ((0, 0), (0, 0))
     return convolve(

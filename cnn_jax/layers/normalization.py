@@ -94,11 +94,10 @@ class BatchNorm(Normalization, nn.BatchNorm):
             devices = lax.axis_size(self.axis_name) if self.axis_name else 1
             if devices * math.prod(x.shape[:-1]) == 1:
                 raise UserError(
-                    f"{where(self)}: batch normalization of maps of one pixel, with "
-                    "one example on each device, has only one value for each channel, "
-                    "so its variance is 0: use a larger config.data.batch_size or "
-                    "larger images, or, on several devices, "
-                    "config.model.sync_batch_norm=true."
+                    f"{where(self)}: batch normalization has only one value for each "
+                    "channel, because the maps have one pixel and each device has one "
+                    "example. Use a larger config.data.batch_size or larger images. On "
+                    "several devices, config.model.sync_batch_norm=true also helps."
                 )
         # Unwrapped, so that an interceptor sees one call of this module.
         inherited = inspect.unwrap(nn.BatchNorm.__call__)
@@ -173,8 +172,8 @@ class GroupNorm(Normalization, nn.GroupNorm):
         size = getattr(self, attribute)
         if size < 1 or x.shape[-1] % size:
             raise UserError(
-                f"{where(self)}: {attribute}={size} does not divide {x.shape[-1]} "
-                "channels."
+                f"{where(self)}: {attribute}={size} must divide the number of "
+                f"channels, {x.shape[-1]}."
             )
         grouped = self._grouped(x.shape[-1])
         _check_values(self, grouped * math.prod(x.shape[1:-1]))
@@ -204,7 +203,7 @@ def _check_values(module: nn.Module, count: int) -> None:
     """
     if count == 1:
         raise UserError(
-            f"{where(module)}: normalization of one value always gives zero: use "
+            f"{where(module)}: the normalization of one value is always zero. Use "
             "larger images."
         )
 
@@ -301,7 +300,7 @@ def local_response_norm(
     """
     if size < 1:
         raise UserError(
-            f"local response normalization over {size} channels: size must be above 0."
+            f"size={size} of local response normalization must be at least 1."
         )
     squares = lax.square(x.astype(jnp.float32))
     sums = lax.reduce_window(

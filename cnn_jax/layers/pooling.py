@@ -115,7 +115,7 @@ def lp_pool(
     """
     if not 1 <= p < math.inf:
         raise UserError(
-            f"Lp pooling takes p of at least 1, got {p}; p=inf is max pooling."
+            f"p={p} of Lp pooling must be at least 1; p=inf is max pooling."
         )
     window, strides, dilation, _, pairs = _geometry(
         x, window, strides, padding, dilation, ceil_mode
@@ -281,8 +281,8 @@ def _geometry(
     extents = [d * (f - 1) + 1 for f, d in zip(window, dilation, strict=True)]
     if any(max(pair) >= size for pair, size in zip(given, extents, strict=True)):
         raise UserError(
-            f"pooling window {window} is not larger than padding {given}, so some "
-            "windows would be empty: use less padding."
+            f"padding {given} is too large for the pooling window {window}: some "
+            "windows would contain only padding. Use less padding."
         )
     pairs = given
     if ceil_mode:

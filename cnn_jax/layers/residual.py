@@ -42,7 +42,7 @@ def identity_shortcut(x: Map, features: int, strides: Size) -> Out:
     new = features - x.shape[-1]
     if new < 0:
         raise UserError(
-            f"an identity shortcut cannot reduce the channels, here from "
+            f"an identity shortcut cannot reduce the number of channels from "
             f"{x.shape[-1]} to {features}: set shortcut='projection'."
         )
     return jnp.pad(x[:, *space], [(0, 0)] * (rank + 1) + [(0, new)])

@@ -63,9 +63,10 @@ class LocallyConnected(ConvLike):
             known: tuple[int, ...] = self.get_variable("params", "kernel").shape
             if known[: len(out)] != tuple(out):
                 raise UserError(
-                    f"{self.where}: its parameters are for an output of "
-                    f"{known[: len(out)]}, but this input needs an output of "
-                    f"{tuple(out)}: use inputs of the original size."
+                    f"{self.where}: the parameters of this layer are for an output of "
+                    f"{known[: len(out)]}, but this input gives an output of "
+                    f"{tuple(out)}. Use inputs of the size for which the layer was "
+                    "initialized."
                 )
         kernel = self.param("kernel", self._init_each, shape, jnp.float32)
         y = jnp.einsum(

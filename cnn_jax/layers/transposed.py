@@ -167,13 +167,15 @@ class ConvTranspose(ConvLike):
             if more >= max(s, d):
                 raise UserError(
                     f"output_padding={self.output_padding} must be less than the "
-                    f"larger of stride and dilation ({strides} and {dilation})."
+                    f"larger of strides={strides} and dilation={dilation}, along each "
+                    "dimension."
                 )
         same = self.padding == "SAME"
         if same and any(extra):
             raise UserError(
-                'padding="SAME" fixes the output size: it is the input size times the '
-                f"stride. Leave output_padding={self.output_padding} out."
+                f"output_padding={self.output_padding} is not possible with "
+                'padding="SAME", whose output size is always the input size times the '
+                "stride: leave output_padding out."
             )
         # This is the gradient of a convolution from the output to the input. If the
         # padding does not depend on the size, any size that fits the window will do.

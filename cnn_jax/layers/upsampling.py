@@ -32,8 +32,8 @@ def pixel_shuffle(x: Maps, scale: int) -> Out:
     batch, height, width, channels = x.shape
     if scale < 1 or channels % scale**2:
         raise UserError(
-            f"PixelShuffle: {channels} channels cannot become {scale}x{scale} pixels: "
-            "the number of channels must be a multiple of their number."
+            f"PixelShuffle: scale={scale} must be at least 1, and its square must "
+            f"divide the number of input channels, {channels}."
         )
     x = x.reshape(batch, height, width, -1, scale, scale)
     x = x.transpose(0, 1, 4, 2, 5, 3)
@@ -77,7 +77,7 @@ def upsample_bicubic(x: Maps, scale: int) -> Out:
     """
     channels = x.shape[-1]
     if scale < 1:
-        raise UserError(f"a scale of {scale} must be at least 1.")
+        raise UserError(f"scale={scale} must be at least 1.")
     if scale == 1:
         return x
     places = (np.arange(scale) + 0.5) / scale - 0.5

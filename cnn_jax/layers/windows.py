@@ -39,7 +39,9 @@ def per_dimension(
     """
     values = _entries(value, rank, name)
     if not all(isinstance(entry, Integer) and entry >= least for entry in values):
-        raise UserError(f"{name}={value}: sizes are integers of at least {least}.")
+        raise UserError(
+            f"{name}={value}: each number must be an integer of at least {least}."
+        )
     return tuple(int(entry) for entry in values)
 
 

@@ -126,7 +126,7 @@ def create(
         ranges.check(key, value, known[key][0])
     for key, (_, default) in known.items():
         if default is MISSING and key not in attributes:
-            raise UserError(f"{name} needs a value of {key}.")
+            raise UserError(f"{name} needs a value for {key}.")
     if isinstance(dtype, str):
         if dtype not in DTYPES:
             raise unknown("dtype", dtype, DTYPES)
@@ -160,14 +160,15 @@ def _classes(name: str, spec: ModelSpec, num_classes: int | None) -> dict[str, i
         if num_classes is None:
             return {}
         raise UserError(
-            f"num_classes={num_classes}: {name} has no classes; leave num_classes out."
+            f"num_classes={num_classes} is not possible, because {name} has no classes:"
+            " leave num_classes out."
         )
     if num_classes is None:
         num_classes = published(name).num_classes
     if num_classes is not None:
         return {"num_classes": num_classes}
     if spec.fields()["num_classes"] is MISSING:
-        raise UserError(f"{name} needs a value of num_classes.")
+        raise UserError(f"{name} needs a value for num_classes.")
     return {}
 
 
@@ -251,7 +252,7 @@ def published_shape(name: str) -> tuple[int, ...]:
     shape = published(name).input_shape
     if shape is None:
         raise UserError(
-            f"the shape of the inputs of {name} is not published: give "
+            f"{name} has no published input shape: set "
             "--input_shape=HEIGHT,WIDTH,CHANNELS."
         )
     return shape

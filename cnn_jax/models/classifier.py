@@ -143,7 +143,7 @@ class Classifier(Network, kw_only=True):
     # Whether the network takes clips; if so, images become still clips.
     takes_clips: ClassVar[bool] = False
     takes: ClassVar[tuple[fit.Need, ...]] = (
-        fit.Need("image rank", {2}, "takes images", "take one for clips"),
+        fit.Need("image rank", {2}, "takes images", "take a network for clips"),
     )
     # Networks with auxiliary heads have a field with this name. An annotation here
     # would make it the first field of these networks.
@@ -184,7 +184,7 @@ class Classifier(Network, kw_only=True):
             if value is not None and self.head not in heads:
                 raise UserError(
                     f"{field}={value} belongs to head={' or '.join(heads)}, "
-                    f"not to head={self.head}."
+                    f"not to head={self.head}: leave {field} out or set another head."
                 )
         if self.head == "deeplab" and self.head_width == ():
             raise UserError("head_width=() of head=deeplab needs at least one entry.")
@@ -195,9 +195,9 @@ class Classifier(Network, kw_only=True):
         possible = sorted({1, *itertools.accumulate(last, lambda a, b: a * b)})
         if self.output_stride not in (None, *possible):
             raise UserError(
-                f"output_stride={self.output_stride} is not possible: this network's "
-                f"own is {math.prod(last)}, and dilation can make it one of "
-                f"{', '.join(map(str, possible))}."
+                f"output_stride={self.output_stride} is not possible for this network: "
+                f"set one of {', '.join(map(str, possible))} (without dilation, the "
+                f"output stride is {math.prod(last)})."
             )
         super().__post_init__()
 

@@ -280,9 +280,10 @@ class FCOS(Network, kw_only=True):
         wanted = [stride for stride in self.strides if stride <= last]
         if not wanted or wanted[-1] != last or not set(wanted) <= known.keys():
             raise UserError(
-                f"strides={tuple(self.strides)} must begin with one of the backbone's "
-                f"strides and reach its last one; on images of {size[0]}x{size[1]} its "
-                f"maps have the strides {', '.join(map(str, known))}."
+                f"strides={tuple(self.strides)} must begin with a stride of the "
+                "backbone's feature maps and include the largest of these strides. On "
+                f"images of {size[0]}x{size[1]}, the backbone's feature maps have the "
+                f"strides {', '.join(map(str, known))}."
             )
         return {stride: maps.whole(known[stride], size, stride) for stride in wanted}
 

@@ -57,7 +57,8 @@ class FlattenedNet(Classifier, kw_only=True):
     def validate(self) -> None:
         if not set(self.flattened) <= {1, 2, 3}:
             raise UserError(
-                f"flattened={tuple(self.flattened)} must be numbers from 1 to 3."
+                f"flattened={tuple(self.flattened)} must contain only numbers from 1 "
+                "to 3, the numbers of the convolutions."
             )
 
     @property

@@ -50,8 +50,8 @@ def by_stride(backbone: Classifier, images: Images, train: bool) -> Maps:
     if min(size) < strides[-1]:
         raise UserError(
             f"images of {size[0]}x{size[1]} are too small for "
-            f"{type(backbone).__name__}: one pixel of its last map covers "
-            f"{strides[-1]} of their pixels. Use larger images."
+            f"{type(backbone).__name__}, whose last feature map has stride "
+            f"{strides[-1]}. Use images of at least {strides[-1]}x{strides[-1]}."
         )
     found: Maps = {}
 

@@ -30,29 +30,29 @@ OUTPUTS = {
         Output(
             "logits",
             "one row of logits per image",
-            "take another network, one for classification",
+            "take another network, for classification",
         ),
         Output(
             "maps",
             "one row of logits per pixel",
-            "take another network, one with head=fcn or unet:NAME",
+            "take unet:NAME, or another network with head=fcn",
         ),
         Output(
             "embedding",
             "one vector per image",
-            "take another network, one with head=embedding",
+            "take another network, with head=embedding",
         ),
         Output(
             "class_maps",
-            "a row of logits per image and the maps that they are the means of",
-            "take another network, one with head=cam",
+            "one row of logits per image, with a class map for each logit",
+            "take another network, with head=cam",
         ),
-        Output("picture", "pictures", "take a network for enhancement"),
-        Output("boxes", "boxes of objects", "take a detector, fcos:NAME"),
+        Output("picture", "pictures", "take a network for enhancement, such as edsr"),
+        Output("boxes", "boxes of objects", "take a detector: fcos:NAME"),
         Output(
             "stylized",
             "pictures in a style",
-            "take one of pixels:NAME, johnson:NAME and adain:NAME",
+            "take pixels:NAME, johnson:NAME or adain:NAME",
         ),
     )
 }

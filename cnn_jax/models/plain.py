@@ -143,14 +143,17 @@ class PlainNet(NormalizedClassifier, kw_only=True):
         count = self.depth * len(self.widths)
         if len(self.dilations) not in (1, count):
             raise UserError(
-                f"dilations={tuple(self.dilations)} must be one number for all layers, "
-                f"or one for each of the {count} layers."
+                f"dilations={tuple(self.dilations)} needs either one entry for all "
+                f"layers or {count} entries, one for each layer."
             )
         if self.reduction is None and self.layer in ("bottleneck", "fire"):
-            raise UserError(f"layer={self.layer} needs a reduction, such as 0.25.")
+            raise UserError(
+                f"layer={self.layer} needs a value for reduction, such as 0.25."
+            )
         if self.shared and len(self.dilations) > 1:
             raise UserError(
-                "shared=True: layers with a shared kernel have one dilation; give one."
+                f"dilations={tuple(self.dilations)} needs exactly one entry with "
+                "shared=True, because all layers use the same kernel."
             )
         plain = {field.name: field.default for field in dataclasses.fields(PlainNet)}
         for name, owners in {
@@ -163,15 +166,19 @@ class PlainNet(NormalizedClassifier, kw_only=True):
             if self.layer not in owners and getattr(self, name) != plain[name]:
                 raise UserError(
                     f"{name}={getattr(self, name)} belongs to layer="
-                    f"{' or '.join(owners)}, not to layer={self.layer}."
+                    f"{' or '.join(owners)}, not to layer={self.layer}: leave {name} "
+                    "out or set another layer."
                 )
         if self.subsample == "strided" and self.layer not in CONVOLUTIONS:
             raise UserError(
-                "subsample=strided needs a stage that begins with one convolution, "
-                f"which layer={self.layer} has not: pool instead."
+                f"subsample=strided is not possible with layer={self.layer}, which "
+                "does not begin with one convolution: set subsample=max or average."
             )
         if self.learn_filters and not (self.filters or self.random_filters):
-            raise UserError("learn_filters=True needs filters or random_filters.")
+            raise UserError(
+                "learn_filters=True needs filters to learn: set filters or "
+                "random_filters."
+            )
 
     @property
     def subsampling(self) -> tuple[int, ...]:

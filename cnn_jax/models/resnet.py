@@ -130,16 +130,16 @@ class ResNet(NormalizedClassifier, kw_only=True):
             )
         if self.width * self.width_per_group < 64:
             raise UserError(
-                f"width={self.width} with width_per_group={self.width_per_group} "
-                "leaves no channels: their product must be at least 64."
+                f"width={self.width} times width_per_group={self.width_per_group} must "
+                "be at least 64: otherwise, the blocks have no channels."
             )
         if self.auxiliary and self.head not in pixel_heads.WIDTHS:
             raise UserError(
                 f"auxiliary=True belongs to head={' or '.join(pixel_heads.WIDTHS)}, "
-                f"not to head={self.head}."
+                f"not to head={self.head}: leave auxiliary out or set another head."
             )
         if self.auxiliary and len(self.stage_sizes) < 2:
-            raise UserError("auxiliary=True needs a stage before the last.")
+            raise UserError("auxiliary=True needs at least two entries in stage_sizes.")
         if self.shortcut == "zero" and (
             self.stochastic_depth or self.zero_init_residual
         ):

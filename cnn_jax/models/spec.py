@@ -130,9 +130,9 @@ class ModelSpec:
         parameters = [*inspect.signature(made.__call__).parameters] if called else []
         if parameters[2:3] != ["train"] or positional:
             raise UserError(
-                f"{self.make!r} is no model: a model is a flax.linen module class with "
-                "__call__(self, x, train), a functools.partial of one with keywords, "
-                "or a cnn_jax.models.ModelSpec."
+                f"{self.make!r} is not a model: a model is a flax.linen module class "
+                "with __call__(self, x, train), a functools.partial of such a class "
+                "with keyword arguments only, or a cnn_jax.models.ModelSpec."
             )
 
     @property
@@ -185,8 +185,8 @@ class ModelSpec:
                 keys[name] = (hint, default)
             elif default is MISSING:
                 raise UserError(
-                    f"{_path(self.module)} needs a value of {name}, whose type a "
-                    "config cannot hold: give it a default."
+                    f"{_path(self.module)} needs a default for its field {name}, "
+                    "because a config cannot hold a value of the field's type."
                 )
         return keys
 

@@ -57,8 +57,8 @@ class SqueezeNet(Classifier, kw_only=True):
         known = range(1, len(SQUEEZE) + 2)
         if not set(self.pool_after) <= set(known):
             raise UserError(
-                f"pool_after={tuple(self.pool_after)} must be layers from 1 to "
-                f"{known[-1]}."
+                f"pool_after={tuple(self.pool_after)} must contain only numbers from 1 "
+                f"to {known[-1]}, the numbers of the layers."
             )
 
     @property

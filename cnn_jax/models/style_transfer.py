@@ -63,8 +63,8 @@ class ReflectedConv(nn.Module):
         least = min(x.shape[1:3])
         if least <= edge:
             raise UserError(
-                f"maps of {least} pixels are too small for reflection padding of "
-                f"{edge} pixels: take larger images."
+                f"feature maps with a side of {least} pixels are too small for "
+                f"reflection padding of {edge} pixels: use larger images."
             )
         x = jnp.pad(x, ((0, 0), (edge, edge), (edge, edge), (0, 0)), mode="reflect")
         return layers.Conv(
@@ -174,7 +174,7 @@ class Stylist(Network, kw_only=True):
         fit.Need(
             "frozen modules",
             fit.Holding("backbone"),
-            "compares pictures by the maps of its backbone, which must be frozen",
+            "compares pictures by feature maps of its backbone, which must be frozen",
             "set config.optimizer.freeze=backbone",
         ),
     )
@@ -189,7 +189,7 @@ class Stylist(Network, kw_only=True):
     def __post_init__(self):
         for field in ("content_layers", "style_layers"):
             if not getattr(self, field):
-                raise UserError(f"{field}=() needs at least one module.")
+                raise UserError(f"{field}=() needs at least one entry.")
         ranges.check_fields(self)
         super().__post_init__()
 

@@ -159,7 +159,8 @@ class UNet(_Segmenter, kw_only=True):
             height, width = images.shape[1:3]
             raise UserError(
                 f"images of {height}x{width} are too small for a U-Net with "
-                f"depth={self.depth}: they need {2**self.depth} pixels a side."
+                f"depth={self.depth}. Use images of at least "
+                f"{2**self.depth}x{2**self.depth}."
             )
         norm = self.norm(train) if self.batch_norm else None
         x, skips = images, []
@@ -205,14 +206,15 @@ class UNetOn(_Segmenter, kw_only=True):
         finest = self.finest or min(known)
         if finest not in known:
             raise UserError(
-                f"finest={finest} must be one of the strides of the backbone's maps, "
+                f"finest={finest} must be a stride of the backbone's feature maps: "
                 f"{', '.join(map(str, known))}."
             )
         strides = [stride for stride in known if stride >= finest]
         if any(b != 2 * a for a, b in itertools.pairwise(strides)):
             raise UserError(
-                f"the strides of the backbone's maps, {', '.join(map(str, strides))}, "
-                "must each be twice the previous one: take another backbone."
+                f"the strides of the backbone's feature maps are "
+                f"{', '.join(map(str, strides))}, but each stride must be twice the "
+                "previous stride: take another backbone."
             )
         *skips, x = [maps.whole(known[n], size, n) for n in strides]
         x = self.dropped(x, train)

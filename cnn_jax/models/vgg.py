@@ -56,7 +56,7 @@ class VGG(NormalizedClassifier, kw_only=True):
         sizes = tuple(self.stage_sizes)
         if self.stem == "small" and len(sizes) < 3:
             raise UserError(
-                f"stage_sizes={sizes}: stem=small needs more than two stages."
+                f"stage_sizes={sizes} needs at least three entries with stem=small."
             )
 
     def head_norm(self, train: bool) -> Callable[..., nn.Module] | None:

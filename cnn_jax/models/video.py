@@ -130,8 +130,9 @@ class ClipClassifier(Classifier, kw_only=True):
         if x.ndim == 5:
             if self.frames not in (None, x.shape[1]):
                 raise UserError(
-                    f"frames={self.frames} is the length of clips that are made from "
-                    f"images; these clips have {x.shape[1]} frames: leave frames out."
+                    f"frames={self.frames} sets the length of clips that are made from "
+                    f"images, but these clips have {x.shape[1]} frames: leave frames "
+                    "out."
                 )
             return x
         if x.ndim != 4:
@@ -172,7 +173,8 @@ class VideoResNet(ClipClassifier, NormalizedClassifier, kw_only=True):
         if len(self.stage_convs) != len(self.stage_sizes):
             raise UserError(
                 f"stage_convs={tuple(self.stage_convs)} and stage_sizes="
-                f"{tuple(self.stage_sizes)} need one entry for each stage."
+                f"{tuple(self.stage_sizes)} must have the same number of entries, one "
+                "for each stage."
             )
 
     @property

@@ -192,9 +192,9 @@ class Embedding(Task):
         del pictures
         if self.loss_name != "arcface":
             raise UserError(
-                f"a run with task.loss_name={self.loss_name} learns to compare "
-                "pictures, and knows no identities of its own: use --verify, or "
-                "--identify and --gallery."
+                "a network that is trained with "
+                f"config.task.loss_name={self.loss_name} compares pictures, and has no "
+                "list of identities: use --verify, or --identify and --gallery."
             )
         return [
             [

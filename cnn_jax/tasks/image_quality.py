@@ -74,8 +74,9 @@ def _inside(image: Plane, border: int, least: int = 1) -> np.ndarray:
     height, width = image.shape
     if min(height, width) - 2 * border < least:
         raise UserError(
-            f"an image of {height}x{width} without a border of {border} pixels is "
-            f"smaller than {least}x{least}: it cannot be compared. Use larger images."
+            f"an image of {height}x{width} is too small: without its border of "
+            f"{border} pixels, the image must have at least {least}x{least} pixels. "
+            "Use larger images."
         )
     inner = image[border : height - border, border : width - border]
     return inner.astype(np.float64)

@@ -64,8 +64,8 @@ class Segmentation(Task):
         count = len(self.class_weights)
         if count not in (0, len(self.classes)):
             raise UserError(
-                f"config.task.class_weights needs {len(self.classes)} numbers, one for "
-                f"each of {', '.join(self.classes)}; it has {count}."
+                f"config.task.class_weights has {count} numbers, but needs "
+                f"{len(self.classes)}, one for each class: {', '.join(self.classes)}."
             )
 
     @property

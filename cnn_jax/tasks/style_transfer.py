@@ -105,7 +105,8 @@ class StyleTransfer(Task):
         if not self.content_weight + style + self.variation_weight > 0:
             raise UserError(
                 "config.task.content_weight, .style_weight, .layer_weights and "
-                ".variation_weight are all zero, so there is no loss: set one above 0."
+                ".variation_weight are all zero, so there is no loss: set a weight "
+                "above 0."
             )
 
     @property

@@ -43,8 +43,8 @@ def check_count(n: int) -> None:
     """Raises `UserError` if n pictures are too many to compare all pairs."""
     if n > MOST:
         raise UserError(
-            f"{n:,} pictures are too many to compare all with all: the limit is "
-            f"{MOST:,}. Set, for example, data.test_examples={MOST}."
+            f"{n:,} pictures are too many to compare all pairs: the limit is {MOST:,} "
+            f"pictures. Set, for example, config.data.test_examples={MOST}."
         )
 
 
@@ -135,8 +135,10 @@ def roc(
 
     impostors = int(np.sum(~genuine))
     if impostors in (0, len(genuine)):
-        missing = "of different identities" if genuine.any() else "of one identity"
-        raise UserError(f"no two pictures are {missing}: nothing can be verified.")
+        missing = "different identities" if genuine.any() else "the same identity"
+        raise UserError(
+            f"no two pictures show {missing}: verification cannot be measured."
+        )
     far, tar, thresholds = roc_curve(genuine, similarities, drop_intermediate=False)
     return Roc(far, tar, thresholds, impostors)
 
@@ -200,7 +202,8 @@ def rank_1(
     right, _ = _candidates(similarities, identities, ~enrolled, enrolled)
     if not len(right):
         raise UserError(
-            f"no identity has more than {photos} pictures: no probe is left."
+            f"no identity has more than {photos} pictures, so all pictures are in the "
+            "gallery: identification cannot be measured."
         )
     return float(right.mean())
 
@@ -245,8 +248,11 @@ def open_set_scores(
     enrolled = gallery(identities, photos) & is_known
     mated = is_known & ~enrolled
     if not mated.any() or is_known.all():
-        missing = "mated" if not mated.any() else "non-mated"
-        raise UserError(f"there are no {missing} probes for open-set identification.")
+        missing = "in the gallery" if not mated.any() else "outside of the gallery"
+        raise UserError(
+            f"no probe shows an identity {missing}: open-set identification cannot be "
+            "measured."
+        )
     right, score = _candidates(similarities, identities, mated, enrolled)
     _, alarm = _candidates(similarities, identities, ~is_known, enrolled)
     alarm, found = np.sort(alarm)[::-1], {}

@@ -103,7 +103,10 @@ def with_features(
         augmented=training.augmentation.changes,
     )
     if reason and wanted:
-        raise UserError(f"config.train.cache_features=true is not possible: {reason}.")
+        raise UserError(
+            f"config.train.cache_features=true is not possible: {reason}. Set "
+            "config.train.cache_features=false."
+        )
     if reason:
         return dataset, None
     splits: dict[str, Split] = {}

@@ -170,8 +170,8 @@ class Checkpoints:
                 scores[step] = value
         if damage and best not in scores:
             raise UserError(
-                f"{damage} The best checkpoint is therefore unknown: choose a "
-                "checkpoint by its step."
+                f"{damage} The best checkpoint is therefore unknown: give "
+                "--checkpoint=STEP."
             )
         if damage:
             return best

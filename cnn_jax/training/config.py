@@ -120,10 +120,10 @@ def load_module(spec: str) -> ModuleType:
         folder = Path(path).parent
         files = [p.name for p in found(str(folder)).glob("[!_]*.py")]
         near = [str(folder / name) for name in sorted(files)]
-        there = f" There are: {', '.join(near)}." if near else ""
+        there = f" Config files in this folder: {', '.join(near)}." if near else ""
         raise UserError(f"no config file '{path}'.{there}")
     if file.suffix != ".py":
-        raise UserError(f"config file '{path}' is not a Python file, NAME.py.")
+        raise UserError(f"config file '{path}' must be a Python file, NAME.py.")
     imports.add(file.parent)
     module_spec = importlib.util.spec_from_file_location(file.stem, file)
     assert module_spec and module_spec.loader  # every Python file has them
@@ -230,8 +230,9 @@ def steps_in(group: Config, name: str, *, batch_size: int, examples: int) -> int
     if max(steps, steps * batch_size // examples) > MOST_STEPS:
         raise UserError(
             f"the length {prefix}{'/'.join(u for u in given if given[u] is not None)} "
-            f"of the config is {steps:,} steps of {batch_size:,} examples: it must be "
-            f"at most {MOST_STEPS:,} steps and at most as many epochs."
+            f"of the config is {steps:,} steps of {batch_size:,} examples: at most "
+            f"{MOST_STEPS:,} steps and as many epochs are possible. Set a shorter "
+            "length."
         )
     return steps
 

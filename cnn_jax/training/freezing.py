@@ -207,7 +207,8 @@ def make(
         starts |= dict.fromkeys(chosen, number * unfreeze_every)
     if all(start is None for start in starts.values()):
         raise UserError(
-            "config.optimizer.train_only and .freeze leave no parameter to train."
+            "config.optimizer.train_only and config.optimizer.freeze leave no "
+            "parameter to train: freeze fewer parameters."
         )
     depths = _depths(paths)
     last = max(depths.values())
@@ -284,7 +285,7 @@ def matching(option: str, pattern: str, paths: Sequence[Path]) -> set[Path]:
         modules = ", ".join(dict.fromkeys(path[0] for path in paths))
         raise UserError(
             f"config.optimizer.{option}={pattern} matches no parameter. The network's "
-            f"parts are: {modules}."
+            f"modules are: {modules}."
         )
     return found
 

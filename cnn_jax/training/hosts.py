@@ -28,7 +28,8 @@ SILENT_SECONDS = SILENT_BEATS * BEAT_SECONDS
 FAREWELL_BEATS = 2
 NOTICE_SECONDS = 2.0  # time to notice a broken connection
 AGAIN = (
-    "Start the same command again on every host: it resumes from the last checkpoint."
+    "Start the same command again on every host; "
+    "the run resumes from the last checkpoint."
 )
 
 
@@ -109,7 +110,9 @@ class Watch:
         """If a peer has failed, prints a line with its name and ends this process."""
         for peer in list(self._peers):
             if peer.leaving == "failed":
-                self._end(f"{peer.text} ended with an error: see its output.")
+                self._end(
+                    f"{peer.text} ended with an error: see the output of this process."
+                )
 
     def _run(self) -> None:
         # Heartbeats are counted, not seconds: a job that is suspended and continued an
@@ -133,7 +136,8 @@ class Watch:
             self._peers.remove(peer)
             if peer.leaving != "well":
                 self._end(
-                    f"{peer.text} has ended before the run did; its output may say why."
+                    f"{peer.text} ended before the run was complete; the output of "
+                    "this process may say why."
                 )
             return
         for message in messages:
@@ -153,8 +157,8 @@ class Watch:
             if peer.silent > SILENT_BEATS:
                 self._end(
                     f"{peer.text} has not answered for "
-                    f"{SILENT_SECONDS:.0f} s: it is stopped, has no "
-                    "memory left or is cut off from the network."
+                    f"{SILENT_SECONDS:.0f} s: the process is stopped, has no memory "
+                    "left or is cut off from the network."
                 )
             if peer.left > FAREWELL_BEATS:
                 self.blame()

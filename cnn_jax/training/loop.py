@@ -371,5 +371,5 @@ def _explained(checkpoints: Checkpoints) -> Iterator[None]:
         )
         raise UserError(
             f"{error}. {good} Try a lower config.optimizer.learning_rate, a longer "
-            "warm-up or config.optimizer.clip_norm=1."
+            "warm-up (config.schedule.warmup_...) or config.optimizer.clip_norm=1."
         ) from error

@@ -138,8 +138,8 @@ def planned(
             made = of_name(rate, **options)
         if not isinstance(made, optax.GradientTransformation):
             raise UserError(
-                f"optimizer '{group.name}' returned {type(made).__name__}; it must "
-                "return an optax.GradientTransformation."
+                f"optimizer '{group.name}' returned {type(made).__name__}: an "
+                "optimizer must return an optax.GradientTransformation."
             )
         return made
 

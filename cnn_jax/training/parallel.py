@@ -48,7 +48,7 @@ def initialize() -> None:
         )
     except (ValueError, RuntimeError) as error:
         raise UserError(
-            f"process {number} of {count} cannot join the others at {address}: "
+            f"process {number} of {count} cannot join the run at {address}: "
             f"{str(error).splitlines()[0]}"
         ) from error
 
@@ -66,7 +66,7 @@ def _find_cluster() -> tuple[str, int, int]:
             initialization_timeout=roll_call.SECONDS,
         )
         if address is None or count is None or number is None:
-            raise ValueError("it found none.")
+            raise ValueError("JAX found no cluster.")
     except (ValueError, RuntimeError, OSError, KeyError) as error:
         raise UserError(
             "--distributed needs a cluster that JAX can find (Slurm, Open MPI, "
@@ -89,7 +89,7 @@ def check_batch_size(name: str, batch_size: int) -> None:
         nearest = max(round(batch_size / devices), 1) * devices
         raise UserError(
             f"config.{name}={batch_size} cannot be split evenly over {devices} "
-            f"devices: take a multiple of {devices}, such as {nearest}."
+            f"devices: set a multiple of {devices}, such as {nearest}."
         )
 
 

@@ -65,9 +65,10 @@ def check_outputs(config: Config, dataset: Dataset, model: nn.Module) -> None:
     if shape is None or len(shape) != 2 or shape[1] < classes:
         given = f"the shape {list(shape[1:])}" if shape else f"type {type(found)}"
         raise UserError(
-            f"config.model.name={name} returns outputs of {given} per image; logits "
-            f"for the {classes} classes of config.data.name={config.data.name} have "
-            f"the shape [{classes}]. The model's field num_classes gets this number."
+            f"config.model.name={name} returns outputs of {given} per image, but the "
+            f"{classes} classes of config.data.name={config.data.name} need logits of "
+            f"the shape [{classes}]. Use the model's field num_classes as the number "
+            "of outputs."
         )
 
 

@@ -193,7 +193,8 @@ class Progress:
         if self._best_metric not in scores:
             raise UserError(
                 f"{self._best_metric} cannot be measured: no label in the validation "
-                "split counts for it. Check its labels and config.data.val."
+                "split counts for this score. Check the labels of the validation split "
+                "and config.data.val."
             )
         best, score = f"best/{self._best_metric}", scores[self._best_metric]
         record = {best: score, "best/step": step}

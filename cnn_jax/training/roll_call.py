@@ -95,7 +95,8 @@ def _call_roll(port: int, count: int) -> list[Peer]:
     except OSError as error:
         raise UserError(
             f"process 0 cannot listen at the coordinator's port {port}: "
-            f"{error.strerror}. Does another run use this port?"
+            f"{error.strerror}. If another run uses this port, set another "
+            "JAX_COORDINATOR_PORT."
         ) from error
     peers: dict[int, Peer] = {}
     deadline = time.monotonic() + SECONDS
@@ -112,7 +113,7 @@ def _call_roll(port: int, count: int) -> list[Peer]:
     if missing := sorted(set(range(1, count)) - peers.keys()):
         text = (
             f"{len(peers) + 1} of {count} processes joined within {SECONDS} s; "
-            f"missing: {', '.join(map(str, missing[:8]))}"
+            f"missing processes: {', '.join(map(str, missing[:8]))}"
             f"{', ...' * (len(missing) > 8)}. Start the same command on every host."
         )
         for peer in peers.values():
@@ -155,7 +156,7 @@ def _report(host: str, port: int, number: int) -> tuple[Peer, int]:
             if time.monotonic() > deadline:
                 raise UserError(
                     f"{lost} for {SECONDS} s ({error}). Start the same command "
-                    "on every host; every host must reach that port."
+                    "on every host; every host must reach this port."
                 ) from error
             time.sleep(0.1)
     connection.sendall(json.dumps({"number": number, **_self()}).encode() + b"\n")

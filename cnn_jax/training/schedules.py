@@ -112,8 +112,8 @@ def _warm_up(peak: float, steps: int, warmup: int, after: Schedule) -> Schedule:
         return after
     if warmup >= steps:
         raise UserError(
-            f"config.schedule.warmup_... is {warmup:,} steps, and the whole run has "
-            f"{steps:,}: the warm-up must be shorter, such as "
+            f"config.schedule.warmup_... gives a warm-up of {warmup:,} steps, but the "
+            f"whole run has {steps:,} steps. Set a shorter warm-up, such as "
             f"config.schedule.warmup_steps={steps // 10}."
         )
     return optax.join_schedules(

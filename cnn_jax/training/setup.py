@@ -216,7 +216,8 @@ def normalized(dataset: Dataset, *, normalization: str | None = None) -> Dataset
     if channels not in mean:
         raise UserError(
             f"config.data.normalization={normalization} is for images of 1 or 3 "
-            f"channels, and the images have {channels}: set it to data."
+            f"channels, and the images have {channels}: set "
+            "config.data.normalization=data."
         )
     return dataclasses.replace(dataset, mean=mean[channels], std=std[channels])
 
@@ -279,8 +280,8 @@ def model_of(config: Config, classes: int) -> nn.Module:
     num_classes = num_classes or classes
     if num_classes < classes:
         raise UserError(
-            f"config.model.num_classes={num_classes} is less than the {classes} "
-            f"classes of config.data.name={config.data.name}."
+            f"config.model.num_classes={num_classes} must be at least {classes}, the "
+            f"number of classes of config.data.name={config.data.name}."
         )
     return models.create(name, num_classes=num_classes, **attributes)
 
@@ -302,19 +303,23 @@ def training(network: Network, examples: int) -> Training:
     sizes = {"batch_size": batch_size, "examples": examples}
     steps = config_lib.steps_in(config.train, "", **sizes)
     if steps is None or steps < 1:
-        raise UserError("config.train asks for no step at all: set a longer duration.")
+        raise UserError(
+            "config.train sets a run of zero steps: set config.train.steps or "
+            "config.train.epochs to a number above 0."
+        )
     schedule = schedules.planned(config, steps, **sizes)
     if config.optimizer.reinitialize is not None and config.model.init_from is None:
         raise UserError(
             "config.optimizer.reinitialize replaces parameters from "
-            "config.model.init_from: set init_from too."
+            "config.model.init_from: set config.model.init_from too."
         )
     plan = plan_of(network, sizes)
     parts.check_plan(config, network.model, plan)
     if plan and max(plan.starts, default=0) >= steps:
         raise UserError(
-            "config.optimizer.unfreeze_every_...: the last group would be trained from "
-            f"step {plan.starts[-1]:,}, but the run has {steps:,} steps: set it lower."
+            "config.optimizer.unfreeze_every_... is too large: the last group would be "
+            f"trained from step {plan.starts[-1]:,}, but the run has {steps:,} steps. "
+            "Set a smaller value."
         )
     return Training(
         network,
@@ -384,9 +389,9 @@ def check_normalization(training: Training) -> None:
         mapped = jax.vmap(frozen_statistics, in_axes=(0, None), axis_name=parallel.AXIS)
         if changed := dependent(mapped, images, variables):
             raise UserError(
-                f"{'/'.join(min(changed)[:-1])} is frozen, but would normalize with "
-                "the statistics of each batch: use cnn_jax.layers.BatchNorm outside of "
-                "nn.scan, which can be frozen."
+                f"{'/'.join(min(changed)[:-1])} is frozen, but would still normalize "
+                "with the statistics of each batch. Replace this layer with "
+                "cnn_jax.layers.BatchNorm, outside of nn.scan."
             )
 
 

@@ -67,7 +67,10 @@ def stop_signals(said: str = "after this step", *, hosts: int = 1) -> Iterator[S
 
     def note(number: int, _: Any) -> None:
         received.append(signal.Signals(number))
-        text = f"{received[0].name}: stopping {said}; send it again to end at once\n"
+        text = (
+            f"{received[0].name}: stopping {said}; send {received[0].name} again to "
+            "end at once\n"
+        )
         with contextlib.suppress(OSError):
             os.write(sys.stderr.fileno(), text.encode())
         signal.signal(number, before[number])

@@ -86,7 +86,7 @@ def use_cache() -> None:
         reason = getattr(error, "strerror", None) or error
         place = getattr(error, "filename", None) or "the user's cache folder"
         print(
-            f"warning: {place}: {reason}; compiled programs are not kept",
+            f"warning: {place}: {reason}. Compiled programs are not cached.",
             file=sys.stderr,
         )
         return

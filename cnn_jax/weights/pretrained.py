@@ -130,7 +130,7 @@ def fit(
         raise UserError(f"{path}: {error}") from error
     reasons = "; ".join(left.reasons)
     if not flat:
-        raise UserError(f"{path}: no entry fits {name}: {reasons}.")
+        raise UserError(f"{path}: no entry fits {name}. Left out: {reasons}.")
     parameters = sum(v.size for key, v in flat.items() if key[0] == "params")
     rest = f"; left out: {reasons}" if reasons else ""
     return Loaded(
@@ -223,7 +223,10 @@ def convert(name: str, path: Path, output: Path, *, overwrite: bool) -> str:
     weight_files.check_folder(output, overwrite=overwrite)
     weights = weight_files.read(path)
     if weights.facts is not None:
-        raise UserError(f"{path} is a folder of weights already.")
+        raise UserError(
+            f"{path} is a folder of this package's weights already: give a file of "
+            "torchvision's weights."
+        )
     try:
         arrays = names.renamed(weights.arrays)
         attributes = torch_weights.attributes_of(name, arrays)

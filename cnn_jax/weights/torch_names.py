@@ -33,7 +33,7 @@ def family(name: str) -> OtherNames:
     names = models.spec_of(name).names if known else None
     if names is None:
         raise UserError(
-            f"torchvision has no counterpart of '{name}'. It has counterparts of: "
-            f"{', '.join(sorted(FAMILIES))}."
+            f"torchvision has no counterpart of '{name}'. The networks with a "
+            f"counterpart are: {', '.join(sorted(FAMILIES))}."
         )
     return names

@@ -262,8 +262,8 @@ def entries_with(
         module = names.translate(model, "/".join(modules))
         if module is None:
             raise UserError(
-                f"torchvision's {name} has nothing like {'/'.join(modules)}: it only "
-                "has names for the architecture's own head and norms."
+                f"torchvision's {name} has no counterpart of {'/'.join(modules)}: the "
+                "network must have torchvision's head and normalization."
             )
         rows = maps.get(tuple(modules)) if variable == "kernel" else None
         leaf_name = torch_names.LEAVES[collection, variable]
@@ -329,7 +329,7 @@ def check(what: str, expected: Mapping[str, Any], found: Mapping[str, Any]) -> N
         complaints.append(f"{first}{_more(missing)} is missing")
     if left_over:
         first = f"{left_over[0]} {tuple(found[left_over[0]])}"
-        complaints.append(f"{first}{_more(left_over)} is left over")
+        complaints.append(f"{first}{_more(left_over)} is not in the network")
     if other:
         key = other[0]
         complaints.append(

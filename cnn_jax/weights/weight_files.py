@@ -93,7 +93,8 @@ def read(path: Path | str) -> Weights:
         raise UserError(f"{path} is not a regular file, but a pipe or a device.")
     if path.suffix not in _READERS:
         raise UserError(
-            f"{path} does not have the name of a weights file: {', '.join(_READERS)}."
+            f"{path} is not a file of weights: the name of such a file ends in "
+            f"{', '.join(_READERS)}."
         )
     state = tidy(_READERS[path.suffix](path))
     metadata = _metadata(path) if path.suffix == ".safetensors" else {}
@@ -125,7 +126,8 @@ def normalization_of(
     ):
         raise UserError(
             f"{place} states a normalization by mean {mean} and std {std}, which is "
-            "not valid: it is damaged, or states something else."
+            "not valid: mean and std need the same number of finite values, and each "
+            "std must be above 0."
         )
     return Normalization(mean, std)
 
@@ -197,7 +199,7 @@ def _read_torch(path: Path) -> Mapping[str, Any]:
     if tuple(map(int, torch.__version__.split(".")[:2])) < SAFE_TORCH:
         raise UserError(
             f"{path} needs PyTorch 2.6 or later to be read, and {torch.__version__} is "
-            "installed: files may run code in earlier versions (CVE-2025-32434)."
+            "installed: in earlier versions, a file can run code (CVE-2025-32434)."
         )
     try:
         _check_archive(path)
@@ -206,8 +208,8 @@ def _read_torch(path: Path) -> Mapping[str, Any]:
         raise _unreadable(path, error) from error
     if not isinstance(state, Mapping) or not all(isinstance(k, str) for k in state):
         raise UserError(
-            f"{path} holds a {type(state).__name__}, and not a state dict: save the "
-            "state dict alone."
+            f"{path} holds a {type(state).__name__}, and not a state dict: save only "
+            "model.state_dict()."
         )
     return state
 
@@ -235,8 +237,9 @@ _READERS = {
 def _unreadable(path: Path, error: Exception) -> UserError:
     reason = str(error).strip().splitlines() or ["no reason given"]
     return UserError(
-        f"{path} cannot be read as weights ({type(error).__name__}: {reason[0]}). It "
-        "is damaged, or holds more than tensors: save the state dict alone."
+        f"{path} cannot be read as weights ({type(error).__name__}: {reason[0]}). "
+        "The file is damaged, or holds more than tensors: in PyTorch, save only "
+        "model.state_dict()."
     )
 
 
@@ -276,7 +279,7 @@ def _read_orbax(path: Path) -> Weights:
     prefixes += [f"{outer}{name}" for outer in prefixes[1:] for name in prefixes[1:]]
     found = [p for p in prefixes if any(k.startswith(f"{p}params/") for k in arrays)]
     if not found:
-        raise UserError(f"the Orbax checkpoint {path} has no 'params'.")
+        raise UserError(f"the Orbax checkpoint {path} has no entry 'params'.")
     # Averaged parameters are preferred, because evaluation uses them.
     averages = [prefix for prefix in found if prefix.endswith("ema/")]
     prefix = (averages or found)[0]
@@ -329,11 +332,13 @@ def check_folder(path: Path, *, overwrite: bool) -> None:
         return
     if not (path / FACTS).exists():
         raise UserError(
-            f"--output={path} is not empty and not a folder of weights (it has no "
-            f"{FACTS}): choose another folder."
+            f"--output={path} is not empty and not a folder of weights ({FACTS} is "
+            "missing): choose another folder."
         )
     if not overwrite:
-        raise UserError(f"--output={path} is not empty; --overwrite replaces it.")
+        raise UserError(
+            f"--output={path} is not empty; --overwrite replaces the folder."
+        )
     others = sorted({p.name for p in path.iterdir()} - {FACTS, VARIABLES})
     facts = records.read_json(path / FACTS)
     if others or not isinstance(facts, dict) or "checksums" not in facts:
@@ -382,9 +387,9 @@ def check_file(path: Path, *, overwrite: bool) -> None:
     if path.suffix != ".safetensors":
         raise UserError(f"--output={path} must be a .safetensors file.")
     if path.is_dir():
-        raise UserError(f"--output={path} is a folder.")
+        raise UserError(f"--output={path} is a folder: choose another name.")
     if path.exists() and not overwrite:
-        raise UserError(f"--output={path} exists; --overwrite replaces it.")
+        raise UserError(f"--output={path} exists; --overwrite replaces the file.")
 
 
 def write_file(

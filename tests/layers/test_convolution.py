@@ -173,13 +173,16 @@ def test_kernel_starts_with_variance_two_over_fan_out():
     [
         (Conv(4, 5, padding=0), "spans 5 does not fit into an input of 4"),
         (Conv(4, 3, padding="same"), "unknown padding 'same'.*Known: SAME, VALID"),
-        (Conv(4, 3, groups=4), "4 groups do not divide 6 input"),
-        (Conv(5, 3, groups=3), "3 groups do not divide 6 input and 5"),
-        (Conv(4, (3, 3, 3)), "takes 5 dimensions"),
+        (Conv(4, 3, groups=4), "groups=4 must divide .* input channels, 6"),
+        (Conv(5, 3, groups=3), "groups=3 must divide .* 6, and .* 5"),
+        (Conv(4, (3, 3, 3)), "needs 5 dimensions"),
         (Conv(4, (3, 3, 3, 3)), "one, two or three"),
         (Conv(4, ()), "one, two or three"),
         (Conv(4, 3, strides=(1, 1, 1)), r"strides=\(1, 1, 1\) has 3 entries where 2"),
-        (Conv(4, 3, strides=0), "strides=0: sizes are integers of at least 1"),
+        (
+            Conv(4, 3, strides=0),
+            "strides=0: each number must be an integer of at least 1",
+        ),
         (Conv(4, 3, dilation=(1, 0)), r"dilation=\(1, 0\): .* at least 1"),
         (Conv(4, (0, 3)), r"kernel_size=\(0, 3\): .* at least 1"),
         (Conv(4, 3, padding=-1), "padding=-1: .* at least 0"),
@@ -199,7 +202,7 @@ def test_bad_geometry(conv, message):
 @pytest.mark.parametrize("make", [DepthwiseConv, partial(ConvTranspose, 6)])
 def test_other_convolutions_make_the_same_checks(make):
     x = jnp.zeros((1, 4, 4, 6))
-    with pytest.raises(UserError, match="takes 5 dimensions"):
+    with pytest.raises(UserError, match="needs 5 dimensions"):
         make((3, 3, 3)).init(jax.random.key(0), x)
     with pytest.raises(UserError, match="strides=0"):
         make(3, 0).init(jax.random.key(0), x)

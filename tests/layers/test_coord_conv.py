@@ -74,5 +74,5 @@ def test_groups_divide_input_and_coordinates():
     x = jnp.ones((1, 6, 6, 2))
     variables = CoordConv(4, 3, groups=4).init(jax.random.key(0), x)
     assert variables["params"]["kernel"].shape == (3, 3, 1, 4)
-    with pytest.raises(UserError, match="2 groups do not divide 5 input"):
+    with pytest.raises(UserError, match=r"groups=2 must divide .* input channels, 5"):
         CoordConv(4, 3, groups=2, radius=True).init(jax.random.key(0), x)

@@ -217,7 +217,10 @@ def test_mistakes(kind):
     x = jnp.zeros((1, 4, 4, 4, 6))
     cases = [
         (kind(4, (5, 5, 5), padding=0), "a kernel that"),
-        (kind(4, (3, 3, 3), groups=4), "4 groups do not divide 6 input"),
+        (
+            kind(4, (3, 3, 3), groups=4),
+            "groups=4 must divide the number of input channels, 6",
+        ),
         (kind(4, (3, 3, 3, 3)), "one, two or three"),
         (kind(4, (3, 3, 3), dilation=0), "dilation=0"),
     ]

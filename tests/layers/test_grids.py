@@ -101,7 +101,10 @@ def test_a_grid_of_the_maps_own_size_changes_nothing(pool):
     ("layer", "words"),
     [
         (SpatialPyramidPool(()), "a pyramid needs at least one"),
-        (SpatialPyramidPool((2, 0)), "output_size=0: sizes are integers of at least 1"),
+        (
+            SpatialPyramidPool((2, 0)),
+            "output_size=0: each number must be an integer of at least 1",
+        ),
         (AdaptiveAvgPool(0), "output_size=0"),
         (AdaptiveMaxPool((2, -1)), r"output_size=\(2, -1\)"),
         (AdaptiveMaxPool((2, 2, 2)), "has 3 entries where 2 are needed"),

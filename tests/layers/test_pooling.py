@@ -357,10 +357,10 @@ def test_maximum_of_negative_values_is_not_the_padding(dilation):
     ("pool", "message"),
     [
         (MaxPool(5), "spans 5 does not fit into an input of 4"),
-        (AvgPool(2, padding=2), "not larger than padding"),
-        (LpPool(2, p=0.5), r"p of at least 1, got 0\.5"),
+        (AvgPool(2, padding=2), "padding .* too large for the pooling window"),
+        (LpPool(2, p=0.5), r"p=0\.5 of Lp pooling must be at least 1"),
         (LpPool(2, p=float("inf")), "p=inf is max pooling"),
-        (MaxPool(0), "window=0: sizes are integers of at least 1"),
+        (MaxPool(0), "window=0: each number must be an integer of at least 1"),
         (AvgPool(2, 0), "strides=0: .* at least 1"),
         (LpPool(2, dilation=0, p=2.0), "dilation=0: .* at least 1"),
         (MaxPool(2, padding=-1), "padding=-1: .* at least 0"),

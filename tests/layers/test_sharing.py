@@ -109,7 +109,7 @@ def test_locally_connected_belongs_to_one_size():
     assert y.dtype == jnp.bfloat16
     assert variables["params"]["kernel"].dtype == jnp.float32
     with pytest.raises(
-        UserError, match=r"output of \(4, 4\), but this input needs.*5, 4"
+        UserError, match=r"output of \(4, 4\), but this input gives.*5, 4"
     ):
         layer.apply(variables, jnp.zeros((1, 5, 4, 1)))
 

@@ -214,9 +214,9 @@ def test_computes_in_dtype_with_float32_parameters():
             "must be less than the larger",
         ),
         (ConvTranspose(2, 3, 2, 0, output_padding=-1), "output_padding=-1: .*least 0"),
-        (ConvTranspose(2, 3, 2, output_padding=1), "Leave output_padding"),
+        (ConvTranspose(2, 3, 2, output_padding=1), "leave output_padding"),
         (ConvTranspose(2, 3, padding="same"), "Known: SAME, VALID"),
-        (ConvTranspose(3, 3, groups=2), "2 groups do not divide"),
+        (ConvTranspose(3, 3, groups=2), "groups=2 must divide"),
     ],
 )
 def test_mistakes(layer, message):

@@ -30,8 +30,8 @@ def test_a_size_a_dimension(value, expected):
     [
         ((3, 4, 5), 0, r"width=\(3, 4, 5\) has 3 entries where 2 are needed"),
         ((), 0, "has 0 entries where 2 are needed"),
-        (0, 1, "width=0: sizes are integers of at least 1"),
-        ((1, -1), 0, r"width=\(1, -1\): sizes are integers of at least 0"),
+        (0, 1, "width=0: each number must be an integer of at least 1"),
+        ((1, -1), 0, r"width=\(1, -1\): each number must be an integer of at least 0"),
     ],
 )
 def test_sizes_that_are_none(value, least, words):
@@ -70,7 +70,7 @@ def test_same_is_xlas(size, window, stride, dilation):
         ("same", "unknown padding 'same'"),
         ((1, 2, 3), "padding=.* has 3 entries where 2 are needed"),
         (((1, 2, 3), 0), "has 3 entries where 2 are needed"),
-        (-1, "padding=-1: sizes are integers of at least 0"),
+        (-1, "padding=-1: each number must be an integer of at least 0"),
         (0, "spans 9 does not fit into an input of 7"),
     ],
 )
@@ -87,9 +87,9 @@ def test_all_of_a_window_made_explicit():
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ((0, 1, 0, 1), "window=0: sizes are integers of at least 1"),
-        ((3, 0, 0, 1), "strides=0: sizes are integers of at least 1"),
-        ((3, 1, 0, 0), "dilation=0: sizes are integers of at least 1"),
+        ((0, 1, 0, 1), "window=0: each number must be an integer of at least 1"),
+        ((3, 0, 0, 1), "strides=0: each number must be an integer of at least 1"),
+        ((3, 1, 0, 0), "dilation=0: each number must be an integer of at least 1"),
         ((3, (1, 1, 1), 0, 1), "strides=.* has 3 entries"),
     ],
 )

@@ -145,7 +145,7 @@ def test_widths_are_multiples_of_the_groups():
         ({"channels": (4, 4)}, "needs five entries"),
         ({"groups": 0}, "groups=0 must be at least 1"),
         ({"width_multiplier": 0.0}, "width_multiplier=0.0 must be above 0"),
-        ({"output_stride": 2}, "can make it one of 1, 4, 8, 16, 32"),
+        ({"output_stride": 2}, "set one of 1, 4, 8, 16, 32"),
     ],
 )
 def test_impossible_values(attributes, message):

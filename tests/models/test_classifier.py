@@ -274,7 +274,7 @@ def test_a_heads_convolutions_are_normalized_as_the_network_is(base, normalized)
         ({"dropout": float("nan")}, "dropout=nan must be at least 0"),
         ({"head_width": (3,)}, "belongs to head=flatten_fc or pyramid or fcn or dee"),
         ({"head": "deeplab", "aspp_rates": (0,)}, r"aspp_rates=\(0,\) must be at le"),
-        ({"output_stride": 3}, "own is 8, and dilation can make it one of 1, 2, 4, 8"),
+        ({"output_stride": 3}, "set one of 1, 2, 4, 8 .* stride is 8"),
         ({"output_stride": 0}, "output_stride=0 must be at least 1"),
     ],
 )

@@ -206,7 +206,7 @@ def test_gradient_of_the_auxiliary_logits_reaches_the_first_layer(random_variabl
         ({"stem": "tiny"}, "stem 'tiny'.*imagenet, small"),
         ({"width_multiplier": 0.0}, "width_multiplier=0.0 must be above 0"),
         ({"auxiliary_dropout": 1.0}, "auxiliary_dropout=1.0 must be at least 0"),
-        ({"output_stride": 3}, "can make it one of 1, 2, 4, 8, 16, 32"),
+        ({"output_stride": 3}, "set one of 1, 2, 4, 8, 16, 32"),
     ],
 )
 def test_impossible_values(attributes, message):

@@ -333,7 +333,7 @@ def test_output_stride(name, output_stride, strided):
     sizes = [s if isinstance(s, int) else s[-1] for s in model.subsampling]
     natural = int(np.prod(sizes))
     if output_stride > natural or output_stride < max(sizes):
-        with pytest.raises(UserError, match=f"own is {natural}"):
+        with pytest.raises(UserError, match=f"stride is {natural}"):
             model.clone(output_stride=output_stride)
         return
     shape = last_map(model.clone(output_stride=output_stride), variables)
@@ -537,8 +537,8 @@ def test_unknown_names():
         ("resnet20", {"stem": "cifar"}, "stem 'cifar'.*imagenet, small"),
         ("resnet20", {"shortcut": "A"}, "shortcut 'A'.*identity, projection"),
         ("resnet20", {"groups": 2}, "block='bottleneck'"),
-        ("resnet20", {"output_stride": 8}, "own is 4, .* can make it one of 1, 2, 4"),
-        ("resnet50", {"output_stride": 3}, "can make it one of 1, 2, 4, 8, 16, 32"),
+        ("resnet20", {"output_stride": 8}, "set one of 1, 2, 4 .* stride is 4"),
+        ("resnet50", {"output_stride": 3}, "set one of 1, 2, 4, 8, 16, 32"),
         (
             "resnet20",
             {"head": "fc"},
@@ -552,7 +552,7 @@ def test_unknown_names():
         (
             "fcn_resnet50",
             {"stage_sizes": (1,), "output_stride": 4},
-            "auxiliary=True needs a stage before the last",
+            "auxiliary=True needs at least two entries",
         ),
         ("vgg11", {"pyramid_levels": (2,)}, "belongs to head=pyramid, not to"),
         ("resnet20", {"head_grid": 2}, "belongs to head=flatten_fc or embedding"),
@@ -572,7 +572,7 @@ def test_unknown_names():
         ("googlenet", {"auxiliary_dropout": 1.0}, "auxiliary_dropout=1.0 must be"),
         ("drn_c_26", {"stage_sizes": (1, 1)}, "needs eight entries"),
         ("r3d_18", {"frames": 0}, "frames=0 must be at least 1"),
-        ("squeezenet1_0", {"pool_after": (1, 99)}, "must be layers from 1 to 9"),
+        ("squeezenet1_0", {"pool_after": (1, 99)}, "only numbers from 1 to 9"),
         ("squeezenet1_0", {"stem": "cifar"}, "stem 'cifar'.*imagenet, small"),
         ("vgg11", {"dropout": 1.0}, "dropout=1.0 must be at least 0 and below 1"),
         ("resnext50_32x4d", {"width": 8}, "must be at least 64"),

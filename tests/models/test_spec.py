@@ -218,26 +218,32 @@ def test_a_model_by_its_import_path(their_nets):
 def test_what_nobody_published(their_nets):
     assert models.published("their_nets.Theirs") == Published()
     assert models.published_shape("their_nets.spec") == (16, 16, 3)
-    with pytest.raises(UserError, match="Theirs is not published: give --input_shape"):
+    with pytest.raises(
+        UserError, match="Theirs has no published input shape: set --input"
+    ):
         models.published_shape("their_nets.Theirs")
 
 
 @pytest.mark.parametrize(
     ("name", "attributes", "message"),
     [
-        ("Theirs", {}, "their_nets.Theirs needs a value of num_classes"),
+        ("Theirs", {}, "their_nets.Theirs needs a value for num_classes"),
         ("Theirs", {"width": 3}, "unknown attribute of their_nets.Theirs 'width'"),
         ("Theirs", {"activation": 3}, "unknown attribute .* 'activation'"),
         ("five", {"features": (4, 0)}, r"features=\(4, 0\) must be at least 1"),
         ("five", {"rate": float("nan")}, "rate=nan must be finite"),
         ("five", {"dtype": "float"}, "unknown dtype 'float'"),
-        ("Bare", {}, "their_nets.Bare needs a value of width"),
+        ("Bare", {}, "their_nets.Bare needs a value for width"),
         ("Bare", {"width": 3, "num_classes": 2}, "Bare has no classes"),
         ("Bare", {"width": 3, "dtype": "float32"}, "attribute .* 'dtype'"),
-        ("Needy", {}, "Needy needs a value of block, whose type a config cannot hold"),
-        ("NoTrain", {}, "NoTrain.* is no model: a model is a flax.linen module class"),
-        ("number", {}, "3 is no model"),
-        ("positional", {}, "is no model.* of one with keywords"),
+        ("Needy", {}, "Needy needs a default for its field block"),
+        (
+            "NoTrain",
+            {},
+            "NoTrain.* is not a model: a model is a flax.linen module class",
+        ),
+        ("number", {}, "3 is not a model"),
+        ("positional", {}, "is not a model.* of such a class with keyword"),
         ("missing", {}, "'their_nets.missing': there is no 'missing' in"),
     ],
 )

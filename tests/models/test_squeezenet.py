@@ -89,7 +89,7 @@ def test_dilation(name, attributes, output_stride, size, assert_dilation_samples
     ("attributes", "message"),
     [
         ({"stem": "cifar"}, "stem 'cifar'.*Known: imagenet, small"),
-        ({"pool_after": (1, 10)}, "pool_after=.*layers from 1 to 9"),
+        ({"pool_after": (1, 10)}, "pool_after=.*only numbers from 1 to 9"),
         ({"stem_kernel": 0}, "stem_kernel=0 must be at least 1"),
         ({"width_multiplier": -1.0}, "width_multiplier=-1.0 must be above 0"),
     ],

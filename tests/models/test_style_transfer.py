@@ -183,6 +183,6 @@ def test_impossible_images():
     with pytest.raises(UserError, match="module of SqueezeNet 'fire33'"):
         jax.eval_shape(lambda x: unknown.init(jax.random.key(0), x, False), x)
     with pytest.raises(
-        UserError, match="maps of 4 pixels are too small for reflection padding of 4"
+        UserError, match="side of 4 pixels are too small for reflection padding of 4"
     ):
         models.create("johnson").init(jax.random.key(0), x[:, 0, :4, :4], False)

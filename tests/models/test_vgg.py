@@ -87,7 +87,10 @@ def test_dilation(name, attributes, output_stride, size, assert_dilation_samples
         ({"stem": "cifar"}, "stem 'cifar'.*Known: imagenet, small"),
         ({"width": 0}, "width=0 must be at least 1"),
         ({"stage_sizes": (1, 0, 1)}, "stage_sizes=.*must be at least 1"),
-        ({"stage_sizes": (1,), "stem": "small"}, "stage_sizes=.*more than two stages"),
+        (
+            {"stage_sizes": (1,), "stem": "small"},
+            "stage_sizes=.*at least three entries",
+        ),
     ],
 )
 def test_impossible_values(attributes, message):

@@ -278,11 +278,11 @@ def test_head_grid_of_clips():
     [
         ("r3d_18", {"stem": "cifar"}, "stem 'cifar'"),
         ("r3d_18", {"stage_convs": ("4d",)}, "convolution in stage_convs '4d'"),
-        ("r3d_18", {"stage_sizes": (1, 1)}, "need one entry for each stage"),
+        ("r3d_18", {"stage_sizes": (1, 1)}, "one for each stage"),
         ("mc3_18", {"frames": 0}, "frames=0 must be at least 1"),
         ("c3d", {"width": 0}, "width=0 must be at least 1"),
-        ("c3d", {"output_stride": 64}, "own is 32"),
-        ("r3d_18", {"output_stride": 3}, "own is 16.*one of 1, 2, 4, 8, 16"),
+        ("c3d", {"output_stride": 64}, "stride is 32"),
+        ("r3d_18", {"output_stride": 3}, "one of 1, 2, 4, 8, 16 .*stride is 16"),
     ],
 )
 def test_impossible_values(name, attributes, message):

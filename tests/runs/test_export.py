@@ -48,7 +48,7 @@ def test_a_run_becomes_a_file_with_torchvisions_names(values, tmp_path, few_digi
     assert json.loads(facts["mean"]) == list(few_digits.mean)
     entries = torch_weights.entries_of("resnet18", network.model, (8, 8, 1))
     assert f"resnet18: {len(entries)} entries" in said
-    with pytest.raises(UserError, match="exists; --overwrite replaces it"):
+    with pytest.raises(UserError, match="exists; --overwrite replaces the file"):
         runs.export_weights(folder, path, checkpoint="best", overwrite=False)
 
 

@@ -27,9 +27,20 @@ def test_names_of_version_1():
     task = {"name": "localisation"}  # codespell:ignore
     given = {"seed": 0, "task": task, "data": {"name": "digits"}}
     found = migration.migrated(given, 1)
-    assert found == {**given, "task": {"name": "localization"}}
+    # Versions without validation splits used all training examples.
+    data = {"name": "digits", "val": 0}
+    assert found == {**given, "task": {"name": "localization"}, "data": data}
     assert given["task"]["name"] == "localisation"  # codespell:ignore
     assert migration.migrated(found, migration.VERSION) == found
+
+
+def test_a_folder_val_was_the_test_split_of_version_2():
+    data = {"name": "folder", "dir": "pictures"}
+    found = migration.migrated({"data": data}, 2)["data"]
+    assert found["test_split"] == ["test", "val", "validation", "valid"]
+    assert migration.migrated({"data": data}, 3)["data"] == data
+    pair = {"data": {"name": "picture_and_style"}}  # has neither key
+    assert migration.migrated(pair, 2) == pair
 
 
 def test_a_config_of_version_1_is_read(old):

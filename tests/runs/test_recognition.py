@@ -37,8 +37,8 @@ def workdir(made, tmp_path, monkeypatch):
     folder.mkdir()
     shutil.copy(made.workdir / "config.json", folder)
     measured = {
-        1: {"test/threshold": 0.1, "test/threshold_at_fpir_0.1": 0.2},
-        STEP: {"test/threshold": 0.7, "test/threshold_at_fpir_0.1": 0.5},
+        1: {"val/threshold": 0.1, "val/threshold_at_fpir_0.1": 0.2},
+        STEP: {"val/threshold": 0.7, "val/threshold_at_fpir_0.1": 0.5},
     }
     for step, scores in measured.items():
         note(folder, step, scores)
@@ -52,7 +52,7 @@ def workdir(made, tmp_path, monkeypatch):
                 yield gray, {"embedding": np.array(VECTORS[file.stem])}
 
     def load(_, checkpoint):
-        assert checkpoint == "best"
+        assert checkpoint is None
         return Run()
 
     monkeypatch.setattr(recognition.loaded, "load", load)
@@ -133,7 +133,9 @@ def test_who_is_like_nobody(workdir, files, tmp_path, capsys):
 
 def test_a_run_without_a_threshold(workdir, files):
     note(workdir, STEP, {})
-    with pytest.raises(UserError, match="measured no threshold at step 3: set --thr"):
+    with pytest.raises(
+        UserError, match="measured no threshold on .* at step 3: set --thr"
+    ):
         recognition.verify(workdir, (files["probe"], files["anna0"]))
 
 

@@ -63,6 +63,8 @@ def test_defaults_are_filled_in():
         "log_every_epochs": None,
         "log_every_examples": None,
         "cache_features": None,
+        "patience": None,
+        "min_delta": 0.0,
     }
     assert config.seed == 0 and config.model.num_classes is None
     with pytest.raises(AttributeError):

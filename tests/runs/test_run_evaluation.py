@@ -34,8 +34,8 @@ def test_the_metrics_of_a_checkpoint(split, checkpoint, step, made, capsys):
 
 
 def test_what_cannot_be_evaluated(made, values):
-    with pytest.raises(UserError, match=r"unknown split 'val'.*test, train"):
-        runs.evaluate(made.workdir, split="val")
+    with pytest.raises(UserError, match=r"unknown split 'vla'.*test, train, val"):
+        runs.evaluate(made.workdir, split="vla")
     with pytest.raises(UserError, match="unknown checkpoint '3'"):
         runs.evaluate(made.workdir, checkpoint="3")
     other = resolve(values(data={"batch_size": 4}))

@@ -44,6 +44,7 @@ def test_a_run_is_described_trained_and_its_results_written(
     assert (training.config, place, training.steps) == (config, folder, 4)
     assert {role: len(split) for role, split in dataset.splits.items()} == {
         "train": 24,
+        "val": 16,
         "test": 20,
     }
     layers = costs.layer_table(training.network.model, (8, 8, 1))
@@ -53,7 +54,10 @@ def test_a_run_is_described_trained_and_its_results_written(
     results = run_folder.read_results(folder)
     assert results == {"step": 4, "test/accuracy": 0.5, "macs": layers.macs}
     out = capsys.readouterr().out
-    assert "plain on digits: " in out and "24 training and 20 test examples" in out
+    assert (
+        "plain on digits: " in out
+        and "24 training, 16 validation and 20 test examples" in out
+    )
     assert "4 steps of 8 on 1 x cpu" in out
     assert table(out)["test/accuracy"] == "0.5000"
     assert out.endswith(f"tensorboard --logdir={folder.parent}\n")

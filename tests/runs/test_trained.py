@@ -8,9 +8,9 @@ import pytest
 import safetensors.numpy
 from flax.traverse_util import flatten_dict
 
-from cnn_jax.core.errors import UserError
+from cnn_jax.core.errors import DataWarning, UserError
 from cnn_jax.data.dataset import IMAGENET_MEAN, IMAGENET_STD, Dataset
-from cnn_jax.runs import config_json, trained
+from cnn_jax.runs import config_json, migration, trained
 from cnn_jax.runs.resolve import resolve
 from cnn_jax.training.checkpoints import Checkpoints
 from cnn_jax.weights import weight_files
@@ -18,29 +18,37 @@ from cnn_jax.weights.weight_files import Normalization, Weights
 
 
 def test_whether_a_run_has_a_checkpoint(made, tmp_path):
-    assert trained.has_checkpoint(made.workdir, made.config)
-    assert not trained.has_checkpoint(tmp_path, made.config)
+    assert trained.has_checkpoint(made.workdir)
+    assert not trained.has_checkpoint(tmp_path)
     (tmp_path / "checkpoints").mkdir()
-    assert not trained.has_checkpoint(tmp_path, made.config)
+    assert not trained.has_checkpoint(tmp_path)
 
 
-def test_a_run_without_checkpoints(made, tmp_path):
+@pytest.fixture
+def saved(made):
+    return config_json.read(made.workdir)
+
+
+def test_a_run_without_checkpoints(saved, tmp_path):
+    saved = saved._replace(workdir=tmp_path)
     with pytest.raises(
         UserError, match=r"there is no checkpoint in .*train the run fi"
     ):
-        trained.reader(tmp_path, made.config)
+        trained.reader(saved)
     (tmp_path / "checkpoints").mkdir()
-    with trained.reader(tmp_path, made.config) as checkpoints:
+    with trained.reader(saved) as checkpoints:
         for name in ("best", "last", "2"):
             with pytest.raises(UserError, match="there is no checkpoint in"):
                 trained.chosen_step(checkpoints, name)
     assert not list((tmp_path / "checkpoints").iterdir())
 
 
-def test_checkpoints_by_name(made):
-    with trained.reader(made.workdir, made.config) as checkpoints:
-        found = {n: trained.chosen_step(checkpoints, n) for n in ("best", "last", "2")}
-        assert found == {"best": 2, "last": 4, "2": 2}
+def test_checkpoints_by_name(saved):
+    assert trained.chosen_on(saved) == "val"
+    with trained.reader(saved) as checkpoints:
+        names = ("best", None, "last", "2")
+        found = {n: trained.chosen_step(checkpoints, n) for n in names}
+        assert found == {"best": 2, None: 2, "last": 4, "2": 2}
         for name in ("3", "-2", "2.0", "", "bset"):
             with pytest.raises(
                 UserError, match=r"unknown checkpoint.*2, 4, best, last"
@@ -48,10 +56,32 @@ def test_checkpoints_by_name(made):
                 trained.chosen_step(checkpoints, name)
 
 
-def test_the_best_of_checkpoints_without_scores_is_the_last(made, monkeypatch):
+def test_the_best_of_checkpoints_without_scores_is_the_last(saved, monkeypatch):
     monkeypatch.setattr(Checkpoints, "best_step", lambda _: None)
-    with trained.reader(made.workdir, made.config) as checkpoints:
+    with trained.reader(saved) as checkpoints:
         assert trained.chosen_step(checkpoints, "best") == 4
+
+
+def test_a_run_without_val_has_no_best(saved):
+    facts = saved.content["dataset"] | {"examples": {"train": 24, "test": 20}}
+    without = saved._replace(content=saved.content | {"dataset": facts})
+    assert trained.chosen_on(without) is None
+    with trained.reader(without) as checkpoints:
+        assert trained.chosen_step(checkpoints, None) == 4
+        with pytest.raises(UserError, match=r"take --checkpoint=last, or train"):
+            trained.chosen_step(checkpoints, "best")
+
+
+def test_an_old_run_says_what_its_best_was_chosen_on(saved, monkeypatch):
+    old = saved._replace(content=saved.content | {"schema": migration.ROLES - 1})
+    assert trained.chosen_on(old) == "test"
+    monkeypatch.setattr(Checkpoints, "best_step", lambda _: 2)
+    with (
+        trained.reader(old) as checkpoints,
+        pytest.warns(DataWarning, match="chose the best checkpoint .* on the test"),
+    ):
+        assert checkpoints.best_metric == "test/accuracy"
+        assert trained.chosen_step(checkpoints, None) == 2
 
 
 @pytest.mark.parametrize(("checkpoint", "step"), [("best", 2), ("last", 4)])
@@ -71,13 +101,13 @@ def test_the_weights_of_a_run_are_its_averages(checkpoint, step, made):
     assert found.normalization == (made.dataset.mean, made.dataset.std)
 
 
-def test_variables_without_averages_are_the_parameters(made):
+def test_variables_without_averages_are_the_parameters(made, saved):
     """Of the same checkpoint, for a config that keeps no averages."""
     values = made.config.to_dict()
     values["optimizer"]["ema_decay"] = None
     config = resolve(values)
     network = dataclasses.replace(made.network, config=config)
-    with trained.reader(made.workdir, config) as checkpoints:
+    with trained.reader(saved) as checkpoints:
         found = trained.restore(checkpoints, 2, network)
     kernel = found["params"]["head"]["kernel"]
     state = made.states[2]

@@ -116,12 +116,12 @@ def test_people_of_one_picture_cannot_be_identified():
 def test_runs_without_identities_of_their_own(outputs):
     task = Embedding(NAMES, loss_name="batch_hard_triplet")
     found = {key: np.asarray(value) for key, value in outputs.items()}
-    with pytest.raises(UserError, match="knows no identities of its own: use --verif"):
+    with pytest.raises(UserError, match="has no list of identities: use --verif"):
         task.answers([], found, 5)
 
 
 def test_too_many_pictures_to_compare():
     with pytest.raises(
-        UserError, match=r"20,000 pictures .* data\.test_examples=10000"
+        UserError, match=r"20,000 pictures .* config\.data\.test_examples=10000"
     ):
         verification.check_count(20_000)

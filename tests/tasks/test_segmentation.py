@@ -137,7 +137,7 @@ def test_nothing_to_learn_has_no_loss():
 
 
 def test_weights_of_other_classes():
-    with pytest.raises(UserError, match=r"needs 4 numbers, .* a, b, c, d; it has 2"):
+    with pytest.raises(UserError, match=r"has 2 numbers, but needs 4, .*: a, b, c, d"):
         Segmentation(NAMES, class_weights=(1.0, 2.0))
 
 

@@ -444,7 +444,7 @@ def test_no_flipped_bit_of_the_notes_is_believed(three):
         assert refused > 2 * len(whole)
         with pytest.raises(UserError, match=r"step 1 .*damaged: .*metadata") as error:
             checkpoints.best_step()
-        assert "by its step" in str(error.value)
+        assert "--checkpoint=STEP" in str(error.value)
         _, _, (complaint,) = checkpoints.restore_newest(like(small()))
         assert complaint.startswith("the checkpoint of step 1 in ")
 

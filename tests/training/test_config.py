@@ -271,7 +271,7 @@ def test_recipes_that_came_with_the_package(tmp_path, monkeypatch):
 def test_a_missing_recipe_names_those_that_there_are(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(
-        UserError, match=r"no config file 'configs/none.py'. There are"
+        UserError, match=r"no config file 'configs/none.py'. Config files"
     ) as e:
         config_lib.load_file("configs/none.py")
     assert " configs/mlp.py," in str(e.value) and "__init__" not in str(e.value)

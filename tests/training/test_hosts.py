@@ -8,7 +8,7 @@ import pytest
 from cnn_jax.core.errors import UserError
 from cnn_jax.training import hosts
 
-ENDED = "process 1 (PID 77 on host far) has ended before the run did"
+ENDED = "process 1 (PID 77 on host far) ended before the run was complete"
 
 
 class Ended(BaseException):
@@ -94,7 +94,10 @@ def test_an_error_of_one_process_ends_the_others_after_a_while(pair, ended):
     assert not ended  # it may find the same mistake
     with pytest.raises(Ended):
         watch.beat()
-    assert "PID 77 on host far) ended with an error: see its output." in ended[0]
+    assert (
+        "PID 77 on host far) ended with an error: see the output of this process."
+        in ended[0]
+    )
 
 
 def test_who_has_told_the_error_says_no_more(pair, ended):
@@ -129,4 +132,4 @@ def test_an_error_that_a_failed_peer_causes_is_not_shown(pair, ended, monkeypatc
     watch.hear(peer)
     with pytest.raises(Ended), hosts.farewell():
         raise RuntimeError("Gloo all-reduce failed: connection closed by peer")
-    assert "ended with an error: see its output." in ended[0]
+    assert "ended with an error: see the output of this process." in ended[0]

@@ -183,7 +183,7 @@ def test_parameters_of_users_layers_decay_by_their_dimensions():
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda schedule: None, "returned NoneType; it must return an optax"),
+        (lambda schedule: None, "returned NoneType: an optimizer must return an optax"),
         (lambda schedule, decay: None, "missing 1 required positional argument"),
         (optax.sgd, ""),  # its parameters are no config keys
     ],

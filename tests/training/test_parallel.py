@@ -21,7 +21,7 @@ def test_a_batch_that_the_devices_do_not_divide(size, devices, nearest, monkeypa
         parallel.check_batch_size("data.batch_size", size)
     assert str(error.value) == (
         f"config.data.batch_size={size} cannot be split evenly over {devices} "
-        f"devices: take a multiple of {devices}, such as {nearest}."
+        f"devices: set a multiple of {devices}, such as {nearest}."
     )
     parallel.check_batch_size("data.batch_size", nearest)
 

@@ -273,7 +273,7 @@ class Plain(nn.Module):
     [
         (Plain(3), ""),
         (Plain(4), ""),
-        (Plain(2), r"returns outputs of the shape \[2\] per image; .* shape \[3\]"),
+        (Plain(2), r"returns outputs of the shape \[2\] per image, .* shape \[3\]"),
         (Plain(3, fails=True), "model 'nets.Plain' .* failed: ValueError: it fails"),
     ],
 )

@@ -73,7 +73,7 @@ def test_who_never_joins_is_counted(monkeypatch):
     other.join(30)
     assert errors == [str(error.value)]
     assert str(error.value).startswith(
-        "2 of 4 processes joined within 1 s; missing: 1, 3."
+        "2 of 4 processes joined within 1 s; missing processes: 1, 3."
     )
 
 
@@ -87,7 +87,7 @@ def test_process_0_never_starts(monkeypatch):
 def test_a_port_that_is_taken():
     with (
         roll_call._listen(0) as taken,
-        pytest.raises(UserError, match=r"cannot listen .* Does another run use"),
+        pytest.raises(UserError, match=r"cannot listen .* If another run uses"),
     ):
         roll_call._call_roll(taken.getsockname()[1], 2)
 

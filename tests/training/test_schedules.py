@@ -106,7 +106,7 @@ def test_boundaries_ascend(boundaries):
 @pytest.mark.parametrize("name", schedules.SCHEDULES)
 def test_the_warm_up_is_shorter_than_the_run(name):
     schedules.SCHEDULES[name](0.1, 8, warmup=7)
-    with pytest.raises(UserError, match="is 8 steps, and the whole run has 8"):
+    with pytest.raises(UserError, match="warm-up of 8 steps, but the whole run has 8"):
         schedules.SCHEDULES[name](0.1, 8, warmup=8)
 
 

@@ -93,7 +93,7 @@ def test_a_network_may_have_more_outputs_than_classes(given, outputs, values):
 
 def test_a_network_with_fewer_outputs_than_classes(values):
     config = resolve(values(model={"num_classes": 9}))
-    with pytest.raises(UserError, match="num_classes=9 is less than the 10 classes"):
+    with pytest.raises(UserError, match="num_classes=9 must be at least 10"):
         setup.model_of(config, 10)
 
 
@@ -282,8 +282,11 @@ def test_batch_normalization_that_does_not_see_one_value_is_not_refused():
             "crop_padding=8 needs .* more than 8 pixels.* has images of 8",
         ),
         ({"task__top_k": "(2,11)"}, r"top_k=\(2, 11\), .* has 10 classes: set"),
-        ({"schedule__warmup_steps": "99", "train__steps": "99"}, "must be shorter"),
-        ({"train__steps": "0"}, "no step at all"),
+        (
+            {"schedule__warmup_steps": "99", "train__steps": "99"},
+            "Set a shorter warm-up",
+        ),
+        ({"train__steps": "0"}, "a run of zero steps"),
         (
             {
                 "optimizer__unfreeze": "('head',)",
@@ -353,5 +356,5 @@ def test_a_frozen_normalization_uses_no_batch(
     if fits:
         setup.check_normalization(training)
         return
-    with pytest.raises(UserError, match="block/norm is frozen, but would normalize"):
+    with pytest.raises(UserError, match="block/norm is frozen, but would still"):
         setup.check_normalization(training)

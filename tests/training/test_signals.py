@@ -39,7 +39,7 @@ def test_the_console_is_told_when_it_stops(handlers, capfd):
     with signals.stop_signals("after this arm"):
         os.kill(os.getpid(), signal.SIGINT)
     assert capfd.readouterr().err == (
-        "SIGINT: stopping after this arm; send it again to end at once\n"
+        "SIGINT: stopping after this arm; send SIGINT again to end at once\n"
     )
 
 

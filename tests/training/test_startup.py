@@ -148,7 +148,7 @@ def test_a_folder_that_cannot_be_written_is_one_line(tmp_path):
     loaded, kept, err = train(tmp_path / "run", **variables)
     assert (loaded, kept) == (0, 0)
     assert err.lower().count("warning") == 1
-    assert "compiled programs are not kept" in err
+    assert "Compiled programs are not cached" in err
 
 
 def test_a_folder_of_the_users_choice_is_left_alone(tmp_path):

@@ -198,7 +198,7 @@ def test_trained_variables():
         ),
         (
             lambda s: s.update({"layer3.0.conv1.weight": np.zeros((8, 4, 3, 3))}),
-            ["layer3.0.conv1.weight (8, 4, 3, 3) is left over"],
+            ["layer3.0.conv1.weight (8, 4, 3, 3) is not in the network"],
         ),
         (
             lambda s: s.update({"conv1.weight": np.zeros((2, 3, 3, 3), np.float32)}),
@@ -232,7 +232,7 @@ def test_networks_that_torchvision_has_not():
 
 def test_layers_that_torchvision_has_not():
     model = models.create("resnet18", num_classes=3, head="flatten_fc", **SMALL)
-    with pytest.raises(UserError, match="nothing like fc1"):
+    with pytest.raises(UserError, match="no counterpart of fc1"):
         entries_of("resnet18", model, (32, 32, 3))
 
 

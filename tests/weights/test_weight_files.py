@@ -51,7 +51,7 @@ def test_a_file_is_replaced_on_request_only(tmp_path):
     path = tmp_path / "w.safetensors"
     weight_files.write_file(path, STATE, {}, overwrite=False)
     before = path.read_bytes()
-    with pytest.raises(UserError, match="exists; --overwrite replaces it"):
+    with pytest.raises(UserError, match="exists; --overwrite replaces the file"):
         weight_files.write_file(path, {}, {}, overwrite=False)
     assert path.read_bytes() == before
     weight_files.write_file(path, {"x": np.zeros(1)}, {}, overwrite=True)
@@ -74,7 +74,7 @@ def test_a_file_that_cannot_be_written(name, words, tmp_path):
         ("none.pth", "there are no weights at"),
         (
             "notes.txt",
-            r"does not have the name of a weights file: \.safetensors, \.pth, \.pt",
+            r"is not a file of weights: .* ends in \.safetensors, \.pth, \.pt",
         ),
         ("folder", "is not a folder of weights"),
     ],
@@ -150,7 +150,9 @@ def test_a_folder_comes_back(folder):
 
 
 def test_a_folder_is_replaced_on_request_only(folder):
-    with pytest.raises(UserError, match="is not empty; --overwrite replaces it"):
+    with pytest.raises(
+        UserError, match="is not empty; --overwrite replaces the folder"
+    ):
         weight_files.write_folder(folder, VARIABLES, {}, overwrite=False)
     other = {"params": {"x": np.ones(2, np.float32)}}
     weight_files.write_folder(folder, other, {"model": "other"}, overwrite=True)
@@ -236,7 +238,7 @@ def test_averages_are_preferred(tmp_path):
 def test_a_checkpoint_without_params(tmp_path):
     with ocp.StandardCheckpointer() as checkpointer:
         checkpointer.save(tmp_path / "tree", {"weights": np.zeros(2)})
-    with pytest.raises(UserError, match="has no 'params'"):
+    with pytest.raises(UserError, match="has no entry 'params'"):
         weight_files.read(tmp_path / "tree")
 
 
