@@ -157,12 +157,18 @@ def _t(p: float, freedom: int | float) -> float:
 
 def _p_value(distance: float, a: float, b: float, seeds: int, examples: int) -> float:
     """Returns p for which the interval of level 1 - p ends at the distance."""
-
-    def beyond(log_p: float) -> float:
-        return _reach(math.exp(log_p), a, b, seeds, examples) - distance
-
-    if beyond(math.log(TINY)) <= 0:
+    known = distance, a, b, seeds, examples
+    if _beyond(math.log(TINY), *known) <= 0:
         return 0.0
-    if beyond(0.0) >= 0:
+    if _beyond(0.0, *known) >= 0:
         return 1.0
-    return math.exp(optimize.brentq(beyond, math.log(TINY), 0.0, xtol=1e-6))
+    return math.exp(
+        optimize.brentq(_beyond, math.log(TINY), 0.0, args=known, xtol=1e-6)
+    )
+
+
+def _beyond(
+    log_p: float, distance: float, a: float, b: float, seeds: int, examples: int
+) -> float:
+    """Returns the half-width of an interval minus the distance."""
+    return _reach(math.exp(log_p), a, b, seeds, examples) - distance
