@@ -128,9 +128,7 @@ def same_p_value(
     if n < 2:
         return None
     mean = float(found.mean())
-    error = float(found.std(ddof=1)) / math.sqrt(n)
-    # Rounding leaves an error of about 1e-17 between equal differences.
-    if error <= 1e-12 * float(np.abs(found).max()):
+    if not (error := spread(found) / math.sqrt(n)):
         return None
     return float(special.stdtr(n - 1, (abs(mean) - margin) / error))
 
@@ -141,3 +139,12 @@ def differences(
     """Returns the arm's metric minus the base arm's, for each common seed in order."""
     seeds = sorted(values.keys() & base.keys())
     return np.array([values[seed] - base[seed] for seed in seeds], np.float64)
+
+
+def spread(found: NDArray[np.float64]) -> float:
+    """Returns the standard deviation of two or more differences; 0 for rounding alone.
+
+    Rounding leaves differences of about 1e-17 between equal values.
+    """
+    deviation = float(found.std(ddof=1))
+    return deviation if deviation > 1e-12 * float(np.abs(found).max()) else 0.0

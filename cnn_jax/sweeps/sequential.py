@@ -6,6 +6,7 @@ number of seeds must be fixed before the first look. The later looks need not be
 may be added or moved, but not because of the results so far.
 """
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -128,6 +129,14 @@ def levels(
     Raises:
       ValueError: the looks are not positive, ascending and at most the maximum.
     """
+    return list(_levels(tuple(looks), maximum, level, sides))
+
+
+# A sweep of many arms, and a simulation of many sweeps, ask for the same levels.
+@functools.lru_cache(maxsize=64)
+def _levels(
+    looks: tuple[int, ...], maximum: int, level: float, sides: int
+) -> tuple[float, ...]:
     fractions = [count / maximum for count in looks]
     limits = np.array(boundaries(fractions, level, sides), np.float64)
-    return [float(p) for p in sides * special.ndtr(-limits)]
+    return tuple(float(p) for p in sides * special.ndtr(-limits))
