@@ -67,15 +67,17 @@ def crossed_difference(
         A + B,  A = MS_seeds / (S E),  B = max(MS_examples - MS_rest, 0) / (S E)
 
     A has only S - 1 degrees of freedom, and a percentile interval ignores them. The
-    half-width of the interval is the mean of two approximations:
+    half-width of the interval is a mean of two approximations, with weights of 3/5 and
+    2/5 that keep the coverage close to 95% on both sides:
 
     * t sqrt(A + B), with the degrees of freedom of Satterthwaite (1946). With few seeds
       this interval is too short: for 3 seeds, it covers down to 92.1%.
     * sqrt(t_S² A + t_E² B), with the quantiles for S - 1 and E - 1 degrees of freedom
       (Howe 1974, JASA 69). This interval is too long: for 3 seeds, up to 97.7%.
 
-    For normal differences, the mean covers 94.2% to 96.7% with 3 seeds, and 95.0% to
-    95.4% with 10, for every ratio of A to B. It is exact if A or B is 0.
+    For normal differences and any ratio of A to B, the result covers 93.8% to 96.4%
+    with 3 seeds, 94.7% to 95.7% with 5, and 94.9% to 95.3% with 10. It is exact if A or
+    B is 0.
 
     Args:
       scores: the score of each test example, by seed, such as 1.0 for a correct
@@ -147,7 +149,7 @@ def _reach(p: float, a: float, b: float, seeds: int, examples: int) -> float:
     howe = math.hypot(
         _t(p, seeds - 1) * math.sqrt(a), _t(p, examples - 1) * math.sqrt(b)
     )
-    return (satterthwaite + howe) / 2
+    return 0.6 * satterthwaite + 0.4 * howe
 
 
 def _t(p: float, freedom: int | float) -> float:

@@ -17,16 +17,26 @@ UNIT_NODES, UNIT_WEIGHTS = np.polynomial.legendre.leggauss(100)
 TINY = 1e-300
 
 
+def spending(
+    fractions: Sequence[float], level: float = 0.05, sides: int = 2
+) -> NDArray[np.float64]:
+    """Returns the probability that a look up to a fraction t rejects a true hypothesis.
+
+    The probability is sides * 2 (1 - Φ(z / sqrt(t))), where z is the normal quantile of
+    1 - level / (2 sides): the spending function of Lan and DeMets (1983, Biometrika
+    70), which approximates the boundaries of O'Brien and Fleming.
+    """
+    quantile = special.ndtri(level / (2 * sides))
+    return 2 * sides * special.ndtr(quantile / np.sqrt(fractions))
+
+
 def boundaries(
     fractions: Sequence[float], level: float = 0.05, sides: int = 2
 ) -> list[float]:
     """Returns the boundaries of the z-statistic at looks, of O'Brien-Fleming type.
 
-    Up to the fraction t of the seeds, the probability to reject a true null hypothesis
-    is sides * 2 (1 - Φ(z / sqrt(t))), where z is the normal quantile of
-    1 - level / (2 sides): the spending function of Lan and DeMets (1983, Biometrika
-    70). The boundaries follow by recursive integration of the density of a Brownian
-    motion that no look has stopped (Armitage, McPherson and Rowe 1969).
+    The boundaries follow from `spending` by recursive integration of the density of a
+    Brownian motion that no look has stopped (Armitage, McPherson and Rowe 1969).
 
     Args:
       fractions: the ascending fractions of the maximum number of seeds.
@@ -42,8 +52,7 @@ def boundaries(
             f"The looks are at the fractions {[*fractions]} of the maximum. They must "
             "be ascending, above 0 and at most 1."
         )
-    quantile = special.ndtri(level / (2 * sides))
-    spent = 2 * sides * special.ndtr(quantile / np.sqrt(fractions))
+    spent = spending(fractions, level, sides)
     # The measure of the paths that go on: weights at nodes of the Brownian motion.
     nodes, weights = np.zeros(1), np.ones(1)
     found = []

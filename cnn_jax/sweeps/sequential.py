@@ -11,12 +11,9 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from scipy import special
-
 from cnn_jax.sweeps import equivalence, statistics
-from cnn_jax.sweeps.boundaries import boundaries
 from cnn_jax.sweeps.equivalence import LEVEL, Pair
+from cnn_jax.sweeps.t_levels import t_levels
 
 FIRST = 3  # seeds at the first look
 LOOKS = 5
@@ -114,10 +111,8 @@ def levels(
 ) -> list[float]:
     """Returns the level of the test at each look: reject if its p-value is not above.
 
-    The boundaries hold for z-statistics. Their tail probabilities are used as levels
-    for p-values of t-tests: "the significance level approach" (Jennison and Turnbull
-    2000, Group Sequential Methods, section 4.4). A level depends on the looks before,
-    and not on the looks after.
+    The levels are those of t-tests, also for few seeds; see `t_levels`. A level depends
+    on the looks before, and not on the looks after.
 
     Args:
       looks: the ascending numbers of seeds of the looks.
@@ -137,6 +132,6 @@ def levels(
 def _levels(
     looks: tuple[int, ...], maximum: int, level: float, sides: int
 ) -> tuple[float, ...]:
-    fractions = [count / maximum for count in looks]
-    limits = np.array(boundaries(fractions, level, sides), np.float64)
-    return tuple(float(p) for p in sides * special.ndtr(-limits))
+    if looks and looks[0] == 1:  # one seed allows no test
+        return (0.0, *_levels(looks[1:], maximum, level, sides))
+    return tuple(t_levels(looks, maximum, level, sides))

@@ -3,7 +3,7 @@
     python -m cnn_jax.sweeps.simulate
 
 prints a table of the coverage of the 95% intervals, the rate of false claims and the
-power, each from 1,000 simulated sweeps, in about three minutes.
+power, each from 1,000 simulated sweeps, in a few minutes.
 """
 
 import argparse

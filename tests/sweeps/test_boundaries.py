@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cnn_jax.sweeps.boundaries import boundaries
+from cnn_jax.sweeps.boundaries import boundaries, spending
 
 # Lan and DeMets' boundaries for a two-sided level of 5% and equally spaced looks, as
 # printed by gsDesign (sfLDOF), rpact ("asOF") and RTSA (esOF).
@@ -56,3 +56,12 @@ def test_fractions_that_do_not_fit_are_refused():
     for wrong in ([0.5, 0.5], [0.5, 0.3], [0.0, 0.5], [0.5, 1.1], [float("nan")]):
         with pytest.raises(ValueError, match="must be ascending"):
             boundaries(wrong)
+
+
+def test_the_spending_ends_at_the_level():
+    assert spending([1.0], 0.05)[0] == pytest.approx(0.05)
+    assert spending([1.0], 0.01, sides=1)[0] == pytest.approx(0.01)
+    # SeqBounds.jl, README.
+    expected = [8.85754e-5, 0.0055746, 0.0236251, 0.05]
+    found = spending([0.25, 0.5, 0.75, 1.0], 0.05, sides=1)
+    assert found == pytest.approx(expected, rel=1e-5)

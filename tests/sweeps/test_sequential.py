@@ -18,7 +18,7 @@ def test_levels_depend_on_earlier_looks_alone():
 
 
 def test_many_looks_and_very_early_looks():
-    found = levels(range(1, 101), 100, 0.05 / 20)
+    found = levels(range(1, 31), 30, 0.05 / 20)
     assert all(0 <= p <= 0.0025 for p in found)
     assert levels([1], 1000) == [0.0]
 
