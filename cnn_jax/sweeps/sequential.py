@@ -73,10 +73,8 @@ def decide(
     same = levels(looks, maximum, share, sides=1)
     found = {}
     for arm, (values, base) in arms.items():
-        seeds, stop = (
-            sorted(values.keys() & base.keys()),
-            Stop(equivalence.UNDECIDED, 0),
-        )
+        seeds = sorted(values.keys() & base.keys())
+        stop = Stop(equivalence.UNDECIDED, 0)
         for count, d, s in zip(looks, different, same, strict=True):
             if count > len(seeds) or stop.verdict != equivalence.UNDECIDED:
                 break

@@ -4,6 +4,7 @@ The boundaries of z-statistics are not exact for t-tests. With at most ten seeds
 five looks, t-tests at the levels of z-statistics reject 5.5% of true hypotheses.
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -88,7 +89,7 @@ def _statistic(ratio: Floats, n: int) -> Floats:
 
 def _ratio(statistic: float, n: int) -> float:
     """Returns r_n for the t-statistic of n values."""
-    return float(np.sqrt(n) / np.sqrt(1 + (n - 1) / statistic**2))
+    return math.sqrt(n) / math.hypot(1, math.sqrt(n - 1) / statistic)
 
 
 def _advance(grid: Floats, below: Floats, n: int, new: Floats) -> Floats:

@@ -21,6 +21,7 @@ def test_many_looks_and_very_early_looks():
     found = levels(range(1, 31), 30, 0.05 / 20)
     assert all(0 <= p <= 0.0025 for p in found)
     assert levels([1], 1000) == [0.0]
+    assert levels([2, 1000], 1000)[0] == pytest.approx(0.0, abs=1e-300)
 
 
 def test_looks_that_do_not_fit_are_refused():
