@@ -81,7 +81,7 @@ def test_the_command_prints_the_table(monkeypatch, capsys):
     assert simulate.main(["--sweeps=2000"]) == 0
     printed = capsys.readouterr().out
     assert "coverage  3 seeds    93.0% to 97.0%  95.1%    yes" in printed
-    assert "2,000 sweeps each" in printed
+    assert "2,000 sweeps a row, 8,000 for a power" in printed
     row = dataclasses.replace(row, share=0.9)
     monkeypatch.setattr(simulate, "rows", lambda sweeps, seed: [row])
     assert simulate.main([]) == 1
