@@ -3,7 +3,7 @@
     python -m cnn_jax.sweeps.simulate
 
 prints a table of the coverage of the 95% intervals, the rate of false claims and the
-power, in about three minutes. Each row has 1,000 simulated sweeps; a power has 4,000.
+power, in about two minutes. Each row has 1,000 simulated sweeps; a power has 4,000.
 """
 
 import argparse
