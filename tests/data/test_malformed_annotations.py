@@ -108,7 +108,7 @@ def read_coco(folder, content):
 
 def one_line(error):
     message = str(error.value)
-    assert "\n" not in message and len(message) < 500 and message.endswith(".")
+    assert "\n" not in message and len(message) < 600 and message.endswith(".")
     return message
 
 

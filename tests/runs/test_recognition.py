@@ -134,7 +134,7 @@ def test_who_is_like_nobody(workdir, files, tmp_path, capsys):
 def test_a_run_without_a_threshold(workdir, files):
     note(workdir, STEP, {})
     with pytest.raises(
-        UserError, match="measured no threshold on .* at step 3: set --thr"
+        UserError, match=r"measured no threshold on .* at step 3: set --thr"
     ):
         recognition.verify(workdir, (files["probe"], files["anna0"]))
 

@@ -92,7 +92,7 @@ def test_a_run_that_is_not_complete_goes_on(trained_with, values, tmp_path):
     ("changes", "words"),
     [
         ({"data": {"train_examples": 0}}, "train_examples"),
-        ({"model": {"num_classes": 3}}, "less than the 10 classes"),
+        ({"model": {"num_classes": 3}}, "must be at least 10, the number of classes"),
         ({"task": {"name": "segmentation"}}, "learns one label per pixel"),
         ({"train": {"steps": 0}}, "step"),
         ({"model": {"init_from": "/nowhere"}}, "no weights at /nowhere"),

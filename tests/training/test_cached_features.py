@@ -153,7 +153,11 @@ def frozen(values, few_digits):
 def test_maps_before_the_head_are_computed_once(frozen):
     found, said = cached_features.with_features(*frozen())
     shapes = {role: split.features.shape for role, split in found.splits.items()}
-    assert shapes == {"train": (24, 8, 8, 2), "test": (20, 8, 8, 2)}
+    assert shapes == {
+        "train": (24, 8, 8, 2),
+        "val": (16, 8, 8, 2),
+        "test": (20, 8, 8, 2),
+    }
     assert said == "the feature maps before the head are cached: 0.0 MiB"
     assert isinstance(found.splits["train"], Arrays)
 

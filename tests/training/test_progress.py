@@ -11,7 +11,7 @@ from cnn_jax.core.errors import UserError
 from cnn_jax.training import progress
 from cnn_jax.training.progress import NonFinite, Progress, check_ended
 
-BEST = "test/accuracy"
+BEST = "val/accuracy"
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ def test_the_first_loss_that_is_not_finite_is_named(loss):
 def test_a_score_that_is_no_number_is_the_best_only_of_its_like():
     run, found = Progress({}, BEST), []
     for step, score in enumerate([np.nan, np.nan, 0.5, np.nan, 0.6], start=1):
-        run.tested(step, {BEST: score})
+        run.evaluated(step, {BEST: score})
         found.append(run.results["best/step"])
     assert found == [1, 2, 3, 3, 5]
 
@@ -119,7 +119,7 @@ def test_a_run_that_ends_in_numbers_that_are_none_says_so():
 def test_the_best_is_the_latest_of_equals():
     run = Progress({}, BEST)
     for step, score in ((1, 0.5), (2, 0.7), (3, 0.7), (4, 0.6)):
-        run.tested(step, {BEST: score, "test/loss": 1 - score})
+        run.evaluated(step, {BEST: score, "test/loss": 1 - score})
     assert run.results == {
         "step": 4,
         BEST: 0.6,
@@ -129,8 +129,27 @@ def test_the_best_is_the_latest_of_equals():
     }
 
 
-def test_a_test_that_measured_nothing():
-    with pytest.raises(
-        UserError, match="test/accuracy cannot be measured: no label in"
-    ):
-        Progress({}, BEST).tested(3, {"test/loss": 0.5})
+def test_without_a_metric_nothing_is_the_best():
+    run = Progress({}, None)
+    run.evaluated(2, {"test/loss": 0.5})
+    run.evaluated(4, {})
+    assert run.results == {"step": 4} and not run.ends_early
+
+
+def test_patience_is_kept_in_a_checkpoint():
+    options = {"patience": 2, "min_delta": 0.1}
+    run = Progress({}, BEST, **options)
+    for step, score in ((1, 0.5), (2, 0.55)):
+        run.evaluated(step, {BEST: score})
+    assert not run.ends_early
+    again = Progress(run.saved(), BEST, **options)
+    again.evaluated(3, {BEST: 0.58})
+    assert again.ends_early and again.results["best/step"] == 3
+    better = Progress(run.saved(), BEST, **options)
+    better.evaluated(3, {BEST: 0.7})
+    assert not better.ends_early
+
+
+def test_a_validation_that_measured_nothing():
+    with pytest.raises(UserError, match="val/accuracy cannot be measured: no label in"):
+        Progress({}, BEST).evaluated(3, {"test/loss": 0.5})

@@ -101,7 +101,8 @@ def test_an_evaluation_returns_its_scores(begun, logs, made, capsys):
     found = Evaluation(totals | {"confusion": confusion}, [], [])
     params = made.states[2].params
     with begun() as told:
-        scores = told.evaluation(4, found, params)
+        scores = told.evaluation(4, "test", found)
+        told.parameters(4, params)
     assert scores == {"test/loss": 0.75, "test/accuracy": 0.5}
     (log,) = logs
     assert log.of("scalars") == [[4, scores]]
@@ -128,7 +129,8 @@ def test_other_hosts_are_silent(begun, logs, made, monkeypatch, capsys):
     with begun() as told:
         told.begin("", {}, [np.zeros((8, 8, 1), np.uint8)], [])
         told.training(3, {"train/loss": 1.5})
-        scores = told.evaluation(4, Evaluation(totals, [], []), made.states[2].params)
+        scores = told.evaluation(4, "test", Evaluation(totals, [], []))
+        told.parameters(4, made.states[2].params)
         told.say("a line")
     assert scores == {"test/loss": 0.75}  # checkpoints are chosen by them on all
     assert logs == [] and capsys.readouterr() == ("", "")

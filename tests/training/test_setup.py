@@ -279,7 +279,7 @@ def test_batch_normalization_that_does_not_see_one_value_is_not_refused():
     [
         (
             {"data__crop_padding": "8"},
-            "crop_padding=8 needs .* more than 8 pixels.* has images of 8",
+            "crop_padding=8 needs .* more than 8 pixels.* has images with 8",
         ),
         ({"task__top_k": "(2,11)"}, r"top_k=\(2, 11\), .* has 10 classes: set"),
         (
