@@ -10,7 +10,7 @@ CONFIG = "--config=configs/mlp.py"
 @pytest.mark.parametrize(
     ("flags", "what", "options"),
     [
-        ([], "evaluate", {"split": "test", "checkpoint": "best", "output": "table"}),
+        ([], "evaluate", {"split": "test", "checkpoint": None, "output": "table"}),
         (
             ["--split=train", "--checkpoint=last", "--format=json"],
             "evaluate",

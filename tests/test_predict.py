@@ -6,7 +6,7 @@ import pytest
 
 from cnn_jax import command
 
-COMMON = {"checkpoint": "best", "output": "table", "drawings": None}
+COMMON = {"checkpoint": None, "output": "table", "drawings": None}
 RUN = "--workdir=runs/x"
 A, B = Path("a.png"), Path("b.png")
 

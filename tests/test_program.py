@@ -432,7 +432,11 @@ def test_config_json_says_what_ran(trained):
     found = json.loads((trained / "config.json").read_text())
     assert found["config"]["optimizer"]["name"] == "adamw"
     assert found["config"]["optimizer"]["b1"] == 0.9  # defaults are spelled out
-    assert found["dataset"]["examples"] == {"train": 40, "test": 20}
+    assert found["dataset"]["examples"] == {
+        "train": 40,
+        "val": 8,
+        "test": 20,
+    }
     assert found["versions"]["jax"]
     results = json.loads((trained / "results.json").read_text())
     assert results["config_hash"] == found["config_hash"]

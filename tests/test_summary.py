@@ -90,7 +90,7 @@ def test_markdown_explains(call):
         (["--model=mlp", "--update=README.md"], "--update needs --all"),
         (["--all", "--update=x", "--format=json"], "writes Markdown"),
         (["--model=mpl"], "Did you mean 'mlp'"),
-        (["--model=no.such.Net"], "model 'no.such.Net': no module 'no' is installed"),
+        (["--model=no.such.Net"], "model 'no.such.Net': no module 'no' is among"),
         (["--model=lenet5", "--input_shape=16,16,16,1"], "cannot take an input"),
     ],
 )

@@ -31,11 +31,12 @@ class First(Roles):
     """How many pictures of each split are used.
 
     Attributes:
-      train_examples, test_examples: the number of pictures that are used, counted from
-        the first one; None: all pictures.
+      train_examples, val_examples, test_examples: the number of pictures that are used,
+        counted from the first one; None: all pictures.
     """
 
     train_examples: Examples | None = None
+    val_examples: Examples | None = None
     test_examples: Examples | None = None
 
     cheap: ClassVar[Mapping[str, Any]] = FEW
@@ -49,7 +50,7 @@ class First(Roles):
         kept, chosen = self.divide(len(train))
         parts = {"train": [train[i] for i in kept][: self.train_examples]}
         if len(chosen):
-            parts["val"] = [train[i] for i in chosen]
+            parts["val"] = [train[i] for i in chosen][: self.val_examples]
         return parts | {"test": test[: self.test_examples]}
 
 

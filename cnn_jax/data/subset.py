@@ -22,15 +22,16 @@ class Subset(Roles):
     The validation examples are taken first, so they do not depend on `train_examples`.
 
     Attributes:
-      train_examples, test_examples: the number of examples that are used (2000), or the
-        share of all examples (a decimal number up to 1.0); None: all examples. The
-        classes keep their proportions.
+      train_examples, val_examples, test_examples: the number of examples that are used
+        (2000), or the share of all examples of the split (a decimal number up to 1.0);
+        None: all examples. The classes keep their proportions.
       subset_seed: another seed selects other training examples.
       cheap: the values of config keys with which a data set is loaded if only its
         description is needed.
     """
 
     train_examples: Examples | Share | None = None
+    val_examples: Examples | Share | None = None
     test_examples: Examples | Share | None = None
     subset_seed: Seed = 0
 
@@ -43,8 +44,11 @@ class Subset(Roles):
     ) -> dict[str, SomeSplit]:
         """Returns the splits of `Roles.of`, reduced to the examples that are used."""
         parts = super().of(splits, groups)
-        kept = keep(parts["train"], self.train_examples, self.subset_seed)
-        return parts | {"train": kept, "test": keep(parts["test"], self.test_examples)}
+        parts["train"] = keep(parts["train"], self.train_examples, self.subset_seed)
+        parts["test"] = keep(parts["test"], self.test_examples)
+        if "val" in parts:
+            parts["val"] = keep(parts["val"], self.val_examples)
+        return parts
 
 
 @dataclass(frozen=True, kw_only=True)

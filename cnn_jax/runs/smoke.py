@@ -9,8 +9,8 @@ from cnn_jax.core import ranges
 from cnn_jax.data import augmentations
 
 LARGEST = 96  # largest side of an image, in pixels
-EXAMPLES = {"train_examples": 40, "test_examples": 20}
-VAL_EXAMPLES, VAL_SHARE = 8, 0.2
+EXAMPLES = {"train_examples": 40, "val_examples": 8, "test_examples": 20}
+VAL_SHARE = 0.2
 # Values that depend on the number of classes.
 OF_CLASSES = {"task.class_weights", "model.num_classes"}
 
@@ -44,7 +44,7 @@ def smoke(values: dict[str, Any], name: str | None = None) -> dict[str, Any]:
     small = {"name": title, "batch_size": min(given.get("batch_size", 8), 8)}
     small |= {key: count for key, count in EXAMPLES.items() if key in keys}
     if "val" in keys and "val" in given:
-        small["val"] = _small_val(given["val"])
+        small["val"] = _small_val(given["val"], train=small.get("train_examples"))
     if name:
         replacing, _ = data.source(name)
         known, size = replacing.options(), replacing.embedded or size
@@ -77,11 +77,18 @@ def without(values: Mapping[str, Any], keys: set[str]) -> dict[str, Any]:
     }
 
 
-def _small_val(val: Any) -> Any:
-    """Returns the validation examples of a smoke run, for the value of `data.val`."""
-    if isinstance(val, str):
-        return VAL_SHARE  # embedded data have no such split
-    return val if isinstance(val, float) or val is None else min(val, VAL_EXAMPLES)
+def _small_val(val: Any, train: int | None) -> Any:
+    """Returns the value of `data.val` in a smoke run.
+
+    Embedded data have no splits with names. Generated data have only the few training
+    examples of a smoke run.
+
+    Args:
+      val: the value in the config.
+      train: the number of training examples of the smoke run; None: not limited.
+    """
+    too_many = type(val) is int and train is not None and val >= train
+    return VAL_SHARE if isinstance(val, str) or too_many else val
 
 
 def _small(size: int | tuple[int, ...], hint: Any) -> int | tuple[int, ...]:

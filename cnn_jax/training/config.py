@@ -281,6 +281,7 @@ NOT_IDENTITY = {"data.dir", "data.data_dir", "data.workers"}
 ADDED: Mapping[str, Sequence[Any]] = {
     "data.val": [None, 0],
     "data.val_seed": [0],
+    "data.val_examples": [None],
     "data.fold": [None],
     "data.group_column": [""],
     "data.test_split": [["test"], OLD_TEST_SPLIT],
