@@ -128,7 +128,7 @@ def bounds_of(hint: Any) -> Iterator[Range | None]:
 
 
 def _numbers(value: Any, hint: Any) -> Iterator[tuple[int | float, Range]]:
-    """Yields each number in a value, with its range according to the type hint."""
+    """Yields each number in a config value, with the range that its type allows."""
     if isinstance(value, tuple | list):
         for part in typing.get_args(hint) if _is_union(hint) else (hint,):
             if typing.get_origin(part) is tuple:

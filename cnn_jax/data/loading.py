@@ -189,7 +189,7 @@ def _made(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns the images and labels of some examples of a split on demand.
 
-    The split is not in memory, so it makes the examples one by one.
+    The split is not in memory, so each example is made when it is needed.
 
     Args:
       index: the indices of the examples in the split.

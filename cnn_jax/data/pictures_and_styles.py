@@ -37,7 +37,8 @@ def load(
 
     Args:
       subset: how many content pictures are used, and which ones are for validation.
-      dir: a folder of content pictures; empty: six photographs.
+      dir: a folder of content pictures; empty: six photographs that scikit-image and
+        scikit-learn contain.
       test_dir: a folder of content pictures to test on; empty: every tenth picture of
         `dir`.
       styles: a style picture, or a folder of style pictures; empty: a microscope image

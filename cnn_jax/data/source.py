@@ -17,7 +17,7 @@ from cnn_jax.data.splits import Shape
 
 
 class Files(NamedTuple):
-    """The files of the user that the command `predict` can read for a data source.
+    """The kind of the user's files that `predict` accepts for runs on a data source.
 
     Attributes:
       kind: the kind of files or folders, such as pictures.

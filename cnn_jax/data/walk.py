@@ -147,7 +147,7 @@ def below(path: Path, kind: Kind = PICTURES) -> list[Path]:
 
 
 def _unlinked(root: Path) -> set[tuple[int, int]]:
-    """Returns the identities of a folder and of all folders below it.
+    """Returns the identities (see `identity`) of a folder and all folders below it.
 
     Links to folders are not followed.
     """

@@ -1,7 +1,7 @@
 """Convolutions split into smaller ones, with fewer parameters and operations.
 
-Each of these layers can replace a `Conv`. It has the attributes of `Conv`, so that a
-network's `conv` can be a partial of the layer.
+Each of these layers can replace a `Conv`. Each layer has the attributes of `Conv`. So
+`functools.partial(LAYER, ...)` can be the `conv` of a network.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The base class of all networks, and its defaults for networks of users."""
+"""The base class of all networks. Networks that users write need not derive from it."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -18,10 +18,10 @@ class Network(nn.Module):
       class_layer: the path of the layer with one output channel for each class.
       head_modules: a regular expression for the names of the modules after the last
         feature map.
-      head_fields: the fields that select the layers of the head.
+      head_fields: the fields of the module that select the layers of the head.
       auxiliary: whether the network has auxiliary heads, which only training uses.
-      knows_normalization: whether the fields `mean` and `std` take the normalization
-        of the data.
+      knows_normalization: whether the module has fields `mean` and `std` for the
+        normalization of the data.
       any_style: whether inputs are pairs of a content and a style image.
       one_picture: whether the network learns, and can stylize, only one picture.
       predicted: the method that `predict` applies to images; None: `__call__`.

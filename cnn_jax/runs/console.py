@@ -34,8 +34,18 @@ def show(result: Mapping[str, Any], output: str) -> None:
 
 
 def show_results(results: Mapping[str, Any], workdir: Path) -> None:
-    """Prints a run's results, and the command that shows the run in TensorBoard."""
-    say(as_table(results))
+    """Prints a run's results, and the command that shows the run in TensorBoard.
+
+    Of the best checkpoint's scores, only the score that chose it is printed.
+    """
+    chosen = {key.partition("/")[2] for key in results if key.startswith("best/val/")}
+    best = {f"best/test/{key.partition('/')[2]}" for key in chosen}
+    shown = {
+        key: value
+        for key, value in results.items()
+        if key in best or not key.startswith("best/test/")
+    }
+    say(as_table(shown))
     say(f"\ntensorboard --logdir={shlex.quote(str(workdir.parent))}")
 
 

@@ -57,8 +57,13 @@ def same_power(
 def _same_power(shift: float, margin: float, freedom: int, level: float) -> float:
     """Returns the power for a shift and a margin in units of the true standard error.
 
-    Both tests reject if the mean is within margin - t u of 0, where u is the estimated
-    standard error.
+    Equivalence is two one-sided tests. Both reject if |mean| < margin - t u, where u is
+    the estimated standard error, and t is the quantile of Student's distribution.
+
+    Args:
+      shift, margin: the true difference and the margin, in true standard errors.
+      freedom: the degrees of freedom of the estimated standard error.
+      level: the level of each one-sided test.
     """
     t = -float(special.stdtrit(freedom, level))
     u, weights = _estimates(freedom, margin / t)

@@ -57,11 +57,11 @@ class Row:
 
 
 def rows(sweeps: int = SWEEPS, seed: int = 0) -> Iterator[Row]:
-    """Yields the rows of the table.
+    """Yields the rows of the table of coverage, false claims and power.
 
     Args:
-      sweeps: the number of simulated sweeps of each row; a power has `FOR_POWER` times
-        as many.
+      sweeps: the number of simulated sweeps of each row. Rows that measure a power
+        have `FOR_POWER` times as many sweeps.
       seed: the seed of the random numbers.
     """
     rng = np.random.default_rng(seed)

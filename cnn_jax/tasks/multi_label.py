@@ -139,7 +139,7 @@ class MultiLabel(Task):
         picture: UInt8[np.ndarray, "*depth height width channels"],
         logits: Float[np.ndarray, " outputs"],
     ) -> np.ndarray:
-        """Returns the picture above its predicted classes and their probabilities."""
+        """Returns a drawing: the picture, and below it the predicted classes."""
         (found,) = self.answers([picture], logits[None], None)
         named = [f"{best['class']} {best['probability']:.0%}" for best in found]
         return pictures.labeled_grid([picture], [", ".join(named) or "none"])

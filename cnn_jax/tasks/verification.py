@@ -203,7 +203,8 @@ def rank_1(
     if not len(right):
         raise UserError(
             f"no identity has more than {photos} pictures, so all pictures are in the "
-            "gallery: identification cannot be measured."
+            "gallery and identification cannot be measured: set config.task.photos "
+            "lower, or add pictures."
         )
     return float(right.mean())
 

@@ -267,7 +267,7 @@ class Checkpoints:
         if complaints:
             raise UserError(
                 f"no checkpoint in {self.directory} can be read. {' '.join(complaints)}"
-                " Start again with --overwrite."
+                " To remove the run and train it again, add --overwrite."
             )
         return None, {}, []
 

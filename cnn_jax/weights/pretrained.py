@@ -224,8 +224,8 @@ def convert(name: str, path: Path, output: Path, *, overwrite: bool) -> str:
     weights = weight_files.read(path)
     if weights.facts is not None:
         raise UserError(
-            f"{path} is a folder of this package's weights already: give a file of "
-            "torchvision's weights."
+            f"{path} already holds weights in the format of this package, so there is "
+            "nothing to convert."
         )
     try:
         arrays = names.renamed(weights.arrays)

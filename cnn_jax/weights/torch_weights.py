@@ -262,8 +262,8 @@ def entries_with(
         module = names.translate(model, "/".join(modules))
         if module is None:
             raise UserError(
-                f"torchvision's {name} has no counterpart of {'/'.join(modules)}: the "
-                "network must have torchvision's head and normalization."
+                f"torchvision's {name} has no layer like {'/'.join(modules)}: leave "
+                "config.model.head and the normalization layers as published."
             )
         rows = maps.get(tuple(modules)) if variable == "kernel" else None
         leaf_name = torch_names.LEAVES[collection, variable]

@@ -279,7 +279,10 @@ def _read_orbax(path: Path) -> Weights:
     prefixes += [f"{outer}{name}" for outer in prefixes[1:] for name in prefixes[1:]]
     found = [p for p in prefixes if any(k.startswith(f"{p}params/") for k in arrays)]
     if not found:
-        raise UserError(f"the Orbax checkpoint {path} has no entry 'params'.")
+        raise UserError(
+            f"the Orbax checkpoint {path} has no entry 'params': give a checkpoint "
+            "of a training state or of variables."
+        )
     # Averaged parameters are preferred, because evaluation uses them.
     averages = [prefix for prefix in found if prefix.endswith("ema/")]
     prefix = (averages or found)[0]

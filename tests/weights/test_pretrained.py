@@ -370,7 +370,7 @@ def test_converting_twice_is_refused(tmp_path):
     folder = tmp_path / "weights"
     variables = {"params": {"a": np.zeros(3, np.float32)}}
     weight_files.write_folder(folder, variables, {"model": "x"}, overwrite=False)
-    with pytest.raises(UserError, match="weights already: give a file"):
+    with pytest.raises(UserError, match="already holds weights in the format"):
         pretrained.convert("resnet18", folder, tmp_path / "out", overwrite=False)
     with pytest.raises(UserError, match="no counterpart of 'lenet5'"):
         pretrained.convert("lenet5", tmp_path, tmp_path / "out", overwrite=False)
