@@ -232,7 +232,7 @@ def test_networks_that_torchvision_has_not():
 
 def test_layers_that_torchvision_has_not():
     model = models.create("resnet18", num_classes=3, head="flatten_fc", **SMALL)
-    with pytest.raises(UserError, match="no counterpart of fc1"):
+    with pytest.raises(UserError, match="no layer like fc1"):
         entries_of("resnet18", model, (32, 32, 3))
 
 
