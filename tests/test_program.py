@@ -12,7 +12,7 @@ from sklearn.datasets import load_digits
 from cnn_jax import data
 from cnn_jax.data import digits, images, moving_digits
 from cnn_jax.data.styles import embedded
-from cnn_jax.runs.resolve import resolve_smoke
+from cnn_jax.runs.resolve import resolve, resolve_smoke
 from cnn_jax.training import parallel
 from cnn_jax.training import setup as run_lib
 from cnn_jax.training.config import load_file
@@ -112,6 +112,14 @@ TRAINED = [
     pytest.param(spec, marks=tier(spec))
     for spec in (f"{name}.py:{arg}" for name, arg in SPECS)
 ]
+
+
+@pytest.mark.parametrize(("name", "arg"), SPECS)
+def test_every_config_with_embedded_data_validates(name, arg):
+    config = resolve(load_file(f"{ROOT}/configs/{name}.py:{arg}"))
+    source, _ = data.source(config.data.name)
+    if source.embedded and "val" in source.options():
+        assert config.data.val
 
 
 @pytest.mark.full
