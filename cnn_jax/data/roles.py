@@ -116,26 +116,25 @@ class Roles:
           UserError: no example is left for training, or there are fewer groups than
             folds.
         """
-        part, fold = self._part(count), self._fold()
+        part = self._part(count)
         if part is None:
             return np.arange(count), np.arange(0)
-        names = range(count) if groups is None else groups
-        number = {name: i for i, name in enumerate(dict.fromkeys(names))}
-        of_group = np.array([number[name] for name in names])
-        order = _order(_labels_of(of_group, labels), len(number), self.val_seed)
-        sizes = np.bincount(of_group, minlength=len(number))[order]
+        of_group, kind = np.arange(count), "examples"
+        if groups is not None:
+            _, of_group = np.unique(np.asarray(groups), return_inverse=True)
+            labels, kind = _labels_of(of_group, labels), "groups"
+        sizes = np.bincount(of_group)
+        order = _order(labels, len(sizes), self.val_seed)
         # A group belongs to the fold that holds the middle of its examples.
-        middles = np.cumsum(sizes) - sizes / 2
+        middles = np.cumsum(sizes[order]) - sizes[order] / 2
         first, last = part
-        inside = order[(first <= middles) & (middles < last)]
-        is_val = np.isin(of_group, inside)
-        too_many = fold is not None and fold[1] > len(number)
-        if is_val.all() or not is_val.any() or too_many:
-            kind = "examples" if groups is None else "groups"
+        is_val = np.isin(of_group, order[(first <= middles) & (middles < last)])
+        fold = self._fold()
+        if is_val.all() or not is_val.any() or (fold and fold[1] > len(sizes)):
             raise UserError(
-                f"{self._key()} of {len(number):,} {kind} leaves the "
-                f"{'training' if is_val.all() else 'validation'} split empty: set "
-                "another number, share or fold."
+                f"{self._key()} leaves the training or the validation split empty, "
+                f"because there are only {len(sizes):,} {kind}: set another number, "
+                "share or fold."
             )
         return np.flatnonzero(~is_val), np.flatnonzero(is_val)
 
@@ -219,8 +218,10 @@ def stratified(order: np.ndarray, labels: np.ndarray) -> np.ndarray:
       order: an order of all examples, which decides among examples of one class.
       labels: the class of each example.
     """
-    place = np.empty(len(order))
-    for label in np.unique(labels):
-        members = np.flatnonzero(labels[order] == label)
-        place[members] = (np.arange(len(members)) + 0.5) / len(members)
-    return order[np.argsort(place, kind="stable")]
+    _, kinds, counts = np.unique(labels[order], return_inverse=True, return_counts=True)
+    by_class = np.argsort(kinds, kind="stable")
+    ranks = np.empty(len(order))  # of each example among those of its class
+    ranks[by_class] = np.arange(len(order)) - np.repeat(
+        counts.cumsum() - counts, counts
+    )
+    return order[np.argsort((ranks + 0.5) / counts[kinds], kind="stable")]
