@@ -98,6 +98,7 @@ def sweep(
     arms: str | None = None,
     smoke: bool = False,
     cores_per_run: int = 1,
+    margin: float | None = None,
 ) -> list[results.Row]:
     """Trains all runs of an experiment on this machine, and writes the report.
 
@@ -111,6 +112,7 @@ def sweep(
       seeds: the seeds of each arm.
       arms: a regular expression that selects arms by name; None selects all arms.
       cores_per_run: CPU cores for each run.
+      margin: see the flag --margin of the command `sweep`; None: no verdicts.
 
     Returns:
       One row for each run, with the run, its outcome and its results.
@@ -129,5 +131,5 @@ def sweep(
     )
     runs = experiment.incomplete(found.in_order)
     launched = runner.launcher("local", cores_per_run=cores_per_run)
-    runner.complete(found, runs, launched, workdir=workdir)
+    runner.complete(found, runs, launched, workdir=workdir, margin=margin)
     return results.read(found)

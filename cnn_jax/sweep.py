@@ -19,6 +19,7 @@ other schedulers; when these runs are complete, --report_only writes the report.
 """
 
 import argparse
+import math
 
 from cnn_jax import command
 
@@ -35,6 +36,19 @@ def numbers(text: str) -> tuple[int, ...]:
             "0,1,2"
         )
     return found
+
+
+def margin(text: str) -> float:
+    """Returns the value of --margin, a number above 0."""
+    try:
+        size = float(text)
+    except ValueError:
+        size = math.nan
+    if not 0 < size < math.inf:
+        raise argparse.ArgumentTypeError(
+            f"the margin is '{text}', and must be a number above 0"
+        )
+    return size
 
 
 def _parser() -> command.Parser:
@@ -58,6 +72,14 @@ def _parser() -> command.Parser:
         default=(0, 1, 2),
         metavar="N[,N...]",
         help="the seeds of each arm (default: 0,1,2)",
+    )
+    parser.add_argument(
+        "--margin",
+        type=margin,
+        metavar="SIZE",
+        help="also say whether each arm is better, worse, or the same within this "
+        "margin: percentage points for an accuracy or an IoU (1.0), otherwise the unit "
+        "of the metric",
     )
     parser.add_argument(
         "--launcher",
@@ -129,7 +151,7 @@ def main() -> None:
         overwrite=anew,
     )
     if flags.report_only:
-        runner.report(found, workdir, flags.publish)
+        runner.report(found, workdir, flags.publish, flags.margin)
         return
     runs = found.in_order if anew else experiment.incomplete(found.in_order)
     if flags.dry_run:
@@ -143,15 +165,22 @@ def main() -> None:
         num_cpus=1.0 if flags.num_cpus is None else flags.num_cpus,
         num_gpus=flags.num_gpus or 0.0,
     )
-    runner.complete(found, runs, launched, workdir=workdir, publish=flags.publish)
+    runner.complete(
+        found,
+        runs,
+        launched,
+        workdir=workdir,
+        publish=flags.publish,
+        margin=flags.margin,
+    )
 
 
 def _check(parser: command.Parser, flags: argparse.Namespace) -> None:
     """Ends the command with an error if flags contradict each other."""
-    if flags.dry_run and (flags.report_only or flags.publish):
+    if flags.dry_run and (flags.report_only or flags.publish or flags.margin):
         parser.error(
             "--dry_run writes no report: leave out --dry_run, or leave out "
-            "--report_only and --publish"
+            "--report_only, --publish and --margin"
         )
     if flags.launcher == "ray" and flags.cores_per_run is not None:
         parser.error(

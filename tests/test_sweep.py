@@ -242,6 +242,9 @@ def test_a_sweep_that_was_ended_goes_on(swept, file, tmp_path, launch, run, numb
         (["--config=FILE", "--cores_per_run=4096"], 1, "processors"),
         (["--config=FILE", "--report_only"], 1, "there is no run of width"),
         (["--config=FILE", "--dry_run", "--report_only"], 2, "--dry_run"),
+        (["--config=FILE", "--dry_run", "--margin=1"], 2, "--dry_run"),
+        (["--config=FILE", "--margin=0"], 2, "the margin is '0', and must be"),
+        (["--config=FILE", "--margin=a"], 2, "the margin is 'a', and must be"),
         (["--config=FILE", "--config.model.hiden=3"], 1, "Did you mean"),
     ],
 )

@@ -11,7 +11,7 @@ from tabulate import tabulate
 from cnn_jax.analysis.costs import memory_text
 from cnn_jax.core import disk, records
 from cnn_jax.core.errors import UserError
-from cnn_jax.sweeps import plots, results, statistics
+from cnn_jax.sweeps import plots, results, statistics, verdicts
 from cnn_jax.sweeps.experiment import Experiment, Grid
 from cnn_jax.sweeps.results import Row
 from cnn_jax.sweeps.statistics import Difference
@@ -94,8 +94,20 @@ def summarize(experiment: Experiment, rows: Sequence[Row]) -> list[Summary]:
     return summaries
 
 
-def write(experiment: Experiment, rows: Sequence[Row], folder: Path) -> str:
+def write(
+    experiment: Experiment,
+    rows: Sequence[Row],
+    folder: Path,
+    margin: float | None = None,
+) -> str:
     """Writes report.md, results.csv and the plots into a folder.
+
+    Args:
+      experiment: the experiment.
+      rows: the results of the experiment's runs.
+      folder: the folder.
+      margin: differences below this size count as the same, in percentage points for
+        shares and otherwise in the unit of the metric; None: no verdicts.
 
     Returns:
       The tables of the report as plain text.
@@ -103,12 +115,19 @@ def write(experiment: Experiment, rows: Sequence[Row], folder: Path) -> str:
     summaries = summarize(experiment, rows)
     results.write_csv(folder / results.CSV, rows)
     pictures = plots.write(experiment, rows, summaries, folder)
-    text = "\n\n".join(_page(experiment, rows, summaries, pictures, level=1))
+    said = _verdicts(experiment, rows, margin, "github")
+    text = "\n\n".join(_page(experiment, rows, summaries, pictures, said, level=1))
     _replace(folder / FILE, text + "\n")
-    return "\n\n".join(_tables(experiment, summaries, "simple"))
+    said = _verdicts(experiment, rows, margin, "simple")
+    return "\n\n".join([*_tables(experiment, summaries, "simple"), *said])
 
 
-def section(experiment: Experiment, rows: Sequence[Row], folder: Path) -> str:
+def section(
+    experiment: Experiment,
+    rows: Sequence[Row],
+    folder: Path,
+    margin: float | None = None,
+) -> str:
     """Writes a figure of the results, and returns the report as a Markdown section.
 
     Args:
@@ -116,10 +135,26 @@ def section(experiment: Experiment, rows: Sequence[Row], folder: Path) -> str:
       rows: the results of the experiment's runs.
       folder: the folder of the page that gets the section. The figure is written below
         this folder.
+      margin: see `write`.
     """
     summaries = summarize(experiment, rows)
     picture = plots.overview(experiment, rows, summaries, folder)
-    return "\n\n".join(_page(experiment, rows, summaries, [picture], level=2))
+    said = _verdicts(experiment, rows, margin, "github")
+    return "\n\n".join(_page(experiment, rows, summaries, [picture], said, level=2))
+
+
+def _verdicts(
+    experiment: Experiment, rows: Sequence[Row], margin: float | None, format: str
+) -> list[str]:
+    """Returns the paragraphs of the verdicts; none if there is no margin."""
+    if margin is None:
+        return []
+    metric = results.main_metric(experiment)
+    size = margin / 100 if _is_share(metric) else margin
+    return [
+        f"Verdicts, with a margin of {_amount(metric, size)}:",
+        verdicts.table(experiment, rows, size, format),
+    ]
 
 
 def _page(
@@ -127,6 +162,7 @@ def _page(
     rows: Sequence[Row],
     summaries: Sequence[Summary],
     pictures: Sequence[tuple[str, str]],
+    said: Sequence[str],
     level: int,
 ) -> list[str]:
     """Returns the paragraphs of the report, in Markdown.
@@ -136,6 +172,7 @@ def _page(
       rows: the results of the experiment's runs.
       summaries: the summary of each arm.
       pictures: pairs of a caption and the path of a plot.
+      said: the paragraphs of the verdicts.
       level: the level of the report's heading.
     """
     heading = "#" * level
@@ -146,6 +183,7 @@ def _page(
         _conditions(experiment, rows),
         *_tables(experiment, summaries, "github"),
         *([words] if (words := _words(experiment, summaries)) else []),
+        *said,
         *[f"![{shown}]({path})" for shown, path in pictures],
     ]
     if troubled := [row for row in rows if row.outcome.status != "done"]:
@@ -223,7 +261,7 @@ def table(experiment: Experiment, summaries: Sequence[Summary], format: str) -> 
             if s.difference.seeds > 1:
                 line[4] = _interval(metric, s.difference)
         if s.p_value is not None:
-            line[5] = _p_text(s.p_value)
+            line[5] = verdicts.p_text(s.p_value)
         line += [_plus_minus(key, *s.others.get(key, (None, None))) for key in others]
         line += [
             f"{s.costs[key]:,.0f}" if key in s.costs else "" for key in results.COSTS
@@ -269,7 +307,7 @@ def _words(experiment: Experiment, summaries: Sequence[Summary]) -> str:
             said = (
                 f"{amount} {direction} {base} (95% interval: {_interval(metric, d)}), "
                 f"significant by itself, but not among {tests} comparisons "
-                f"(p = {_p_text(p_value)})"
+                f"(p = {verdicts.p_text(p_value)})"
             )
         else:
             said = (
@@ -334,10 +372,6 @@ def _plus_minus(metric: str, mean: float | None, deviation: float | None) -> str
     if _is_share(metric):
         return f"{text} ± {100 * deviation:.2f}"
     return f"{text} ± {deviation:.2g}"
-
-
-def _p_text(p_value: float) -> str:
-    return "<0.001" if p_value < 0.001 else f"{p_value:.3f}"
 
 
 def _bare(metric: str, value: float) -> str:

@@ -65,6 +65,7 @@ def complete(
     *,
     workdir: Path,
     publish: Path | None = None,
+    margin: float | None = None,
 ) -> None:
     """Trains the missing runs of an experiment, and reports on all runs.
 
@@ -72,7 +73,7 @@ def complete(
       experiment: the experiment.
       runs: the missing runs.
       launched: the result of `launcher`.
-      workdir, publish: see `train` and `report`.
+      workdir, publish, margin: see `train` and `report`.
 
     Raises:
       Stopped, UserError: as `train` and `report`.
@@ -80,7 +81,7 @@ def complete(
     launch, at_once = launched
     done = len(experiment.in_order) - len(runs)
     train(runs, launch, workdir=workdir, at_once=at_once, done=done)
-    report(experiment, workdir, publish)
+    report(experiment, workdir, publish, margin)
 
 
 def train(
@@ -133,13 +134,19 @@ def train(
         raise Stopped(128 + stopped[0])
 
 
-def report(experiment: Experiment, workdir: Path, publish: Path | None) -> None:
+def report(
+    experiment: Experiment,
+    workdir: Path,
+    publish: Path | None,
+    margin: float | None = None,
+) -> None:
     """Writes the report of a sweep, and prints the report's tables.
 
     Args:
       experiment: the experiment.
       workdir: the sweep's folder.
       publish: a Markdown page that also gets the report as a section; None for no page.
+      margin: see `report.write`.
 
     Raises:
       UserError: if there is no run, or if the page has no marker lines for the section
@@ -152,11 +159,11 @@ def report(experiment: Experiment, workdir: Path, publish: Path | None) -> None:
             f"there is no run of {experiment.name} in {workdir}: train the runs "
             "without --report_only, or set --workdir to the sweep's folder."
         )
-    print(pages.write(experiment, rows, workdir))
+    print(pages.write(experiment, rows, workdir, margin))
     if lines := results.complaints(rows):
         print("", *lines, sep="\n")
     if publish:
-        text = pages.section(experiment, rows, publish.parent)
+        text = pages.section(experiment, rows, publish.parent, margin)
         page_tables.update(publish, experiment.name, text)
     place = shlex.quote(str(workdir))
     print(f"\n{workdir / pages.FILE}\ntensorboard --logdir={place}")

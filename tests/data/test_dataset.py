@@ -39,6 +39,7 @@ def test_options_can_be_written_to_a_config():
         "val": (int | float | str | None, None),
         "val_seed": (int, 0),
         "fold": (str | None, None),
+        "val_examples": (int | float | None, None),
         "image_size": (int, 8),
         "channels": (int, 1),
         "classes": (tuple[int, ...], tuple(range(10))),

@@ -44,7 +44,7 @@ def test_every_source(source):
 def test_a_loader_gets_what_it_takes():
     assert SOURCE.options().keys() == {
         *("image_size", "train_examples", "test_examples", "subset_seed"),
-        *("val", "val_seed", "fold"),
+        *("val", "val_seed", "fold", "val_examples"),
         *("keep_pixels", "keep", "test_shift"),
     }
     made = SOURCE.load(train_examples=5, image_size=8, keep_pixels=0.25)

@@ -2,7 +2,6 @@
 
 import csv
 import dataclasses
-import json
 from pathlib import Path
 
 import numpy as np
@@ -11,41 +10,6 @@ from PIL import Image
 
 from cnn_jax.core.errors import UserError
 from cnn_jax.sweeps import experiment, plots, report, results
-from cnn_jax.sweeps.outcome import Outcome
-from cnn_jax.sweeps.results import Row
-
-DEVICE = {"count": 1, "kind": "cpu", "cores": 2, "processor": "a processor"}
-
-
-@pytest.fixture
-def make(experiment_file, tmp_path):
-    """`make({arm: [a value per seed]})`: the experiment, and rows with such accuracies;
-    None is a run that failed."""
-
-    def make_rows(accuracies):
-        found = experiment.load(
-            str(experiment_file), tmp_path / "sweep", overrides={}, seeds=(0, 1, 2, 3)
-        )
-        rows = []
-        for run in found.runs:
-            values = accuracies.get(run.arm, [])
-            value = values[run.seed] if run.seed < len(values) else None
-            if value is None:
-                rows.append(Row(run, Outcome("failed", "no | reason"), {}))
-                continue
-            run.workdir.mkdir(parents=True, exist_ok=True)
-            content = {"versions": {"jax": "1", "flax": "2"}, "device": DEVICE}
-            (run.workdir / "config.json").write_text(json.dumps(content))
-            lines = [{"step": s, "test/accuracy": value * s / 10} for s in (5, 10)]
-            (run.workdir / "metrics.jsonl").write_text(
-                "\n".join(map(json.dumps, lines))
-            )
-            costs = {"parameters": 100, "macs": 1000, "examples_per_second": 10.0}
-            found_results = {"step": 10, "test/accuracy": value, **costs}
-            rows.append(Row(run, Outcome("done"), found_results))
-        return found, rows
-
-    return make_rows
 
 
 def words(found, rows):
