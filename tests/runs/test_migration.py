@@ -72,7 +72,7 @@ def test_a_run_of_version_1_is_evaluated_and_predicts(old, done, tmp_path):
 def test_a_run_of_version_1_goes_on(old, call):
     flags = ["--smoke", "--config.model.width=2", "--config.model.stage_sizes=(1,1,1)"]
     flags += ["--config.train.steps=6", "--config.eval.every_steps=3"]
-    flags += ["--config.checkpoint.keep=2", f"--workdir={old}"]
+    flags += ["--config.checkpoint.keep=2", "--config.data.val=0", f"--workdir={old}"]
     code, out, err = call("main", "--config=configs/localization.py", *flags)
     assert code == 0 and "resuming from step 3 of 6" in out + err
     results = json.loads((old / "results.json").read_text())
