@@ -103,6 +103,8 @@ def _prepare(config: Config, saved: Saved | None) -> Ready:
       saved: the content of the run's config.json; None if the run has not begun.
     """
     said = []
+    if config.eval.test_curve:
+        said.append("the test split is evaluated during training (eval.test_curve)")
     with startup.CLOCK.part("data"):
         dataset = setup.dataset(config)
     resumes = False

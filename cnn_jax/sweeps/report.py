@@ -330,6 +330,8 @@ def _conditions(experiment: Experiment, rows: Sequence[Row]) -> str:
         parts.append(
             f"{'-'.join(f'{s:,}' for s in sorted({steps[0], steps[-1]}))} steps"
         )
+    if any(run.config.eval.test_curve for run in experiment.runs):
+        parts.append("the test split was evaluated during training (eval.test_curve)")
     known = {_machine(row.run.workdir) for row in rows if row.results} - {""}
     return (
         "; ".join([*parts, *sorted(known)])

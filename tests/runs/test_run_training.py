@@ -37,7 +37,7 @@ def table(out):
 def test_a_run_is_described_trained_and_its_results_written(
     trained_with, values, tmp_path, capsys
 ):
-    config = resolve(values())
+    config = resolve(values(eval={"test_curve": True}))
     folder = tmp_path / "new" / "run"
     runs.train(config, folder, overwrite=False, tags={"arm": "small"})
     (((training, dataset, place), options),) = trained_with
@@ -59,6 +59,7 @@ def test_a_run_is_described_trained_and_its_results_written(
         and "24 training, 16 validation and 20 test examples" in out
     )
     assert "4 steps of 8 on 1 x cpu" in out
+    assert "the test split is evaluated during training" in out
     assert table(out)["test/accuracy"] == "0.5000"
     assert out.endswith(f"tensorboard --logdir={folder.parent}\n")
 
