@@ -49,8 +49,12 @@ def source(name: str, found: Any) -> Source:
     @functools.wraps(made.loader)
     def divided(roles: Roles, *args: Any, **options: Any) -> Dataset:
         dataset = checked(*args, **options)
-        own = {role: dataset.splits[role] for role in ROLES if role in dataset.splits}
-        return replace(dataset, splits={**dataset.splits, **roles.of(own)})
+        given = dataset.splits
+        own = {"train": given["train"], "test": given["test"]}
+        if (name := roles.own("val")) in given:
+            own["val"] = given[name]
+        further = {role: split for role, split in given.items() if role not in ROLES}
+        return replace(dataset, splits=roles.of(own) | further)
 
     return replace(made, loader=divided, takes=Roles)
 

@@ -11,7 +11,7 @@ from cnn_jax.core.errors import UserError
 from cnn_jax.core.keys import Key, keywords
 from cnn_jax.core.ranges import Side
 from cnn_jax.data import outside
-from cnn_jax.data.dataset import Dataset
+from cnn_jax.data.dataset import Dataset, assemble
 from cnn_jax.data.roles import Roles
 from cnn_jax.data.source import Source
 from cnn_jax.data.splits import Arrays, Varied
@@ -145,3 +145,34 @@ def test_a_source_that_fails_is_blamed():
         UserError, match=r"'a_user.load' .* failed: ValueError: no such"
     ):
         outside.source("a_user.load", fails).load()
+
+
+@pytest.mark.parametrize(
+    ("options", "sizes"),
+    [
+        ({}, {"train": 8, "test": 8}),
+        ({"val": 2}, {"train": 6, "val": 2, "test": 8}),
+        ({"fold": "1/4"}, {"train": 6, "val": 2, "test": 8}),
+    ],
+)
+def test_the_keys_of_the_validation_split_divide_a_users_data(options, sizes):
+    split = Arrays(np.zeros((8, 4, 4, 3), np.uint8), np.arange(8, dtype=np.int32) % 2)
+    whole = {"train": split, "test": split}
+
+    def theirs(*, own: bool = False) -> Dataset:
+        """The user's function."""
+        splits = whole | ({"val": split.subset(np.arange(4))} if own else {})
+        return assemble(splits, classes=("a", "b"))
+
+    source = outside.source("nets.theirs", theirs)
+    made = source.load(**options).splits
+    assert {role: len(part) for role, part in made.items()} == sizes
+    # A data set's own validation split counts unless another one is asked for.
+    own = source.load(own=True, **options).splits
+    if not options:
+        assert len(own["val"]) == 4 and len(own["train"]) == 8
+    elif "val" in options:
+        assert {role: len(part) for role, part in own.items()} == sizes
+    else:
+        assert (len(own["train"]), len(own["val"])) == (9, 3)
+    assert "val" not in source.load(own=True, val=0).splits
