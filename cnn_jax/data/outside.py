@@ -51,7 +51,7 @@ def source(name: str, found: Any) -> Source:
         dataset = checked(*args, **options)
         given = dataset.splits
         own = {"train": given["train"], "test": given["test"]}
-        if (name := roles.own("val")) in given:
+        if (name := roles.own("val")) is not None and name in given:
             own["val"] = given[name]
         further = {role: split for role, split in given.items() if role not in ROLES}
         return replace(dataset, splits=roles.of(own) | further)
