@@ -81,7 +81,7 @@ def test_a_machine_is_lost_while_a_run_is_on_it(cluster, tmp_path):
     assert len(resumed) == 1
     for run in runs:
         lines = (run.workdir / "metrics.jsonl").read_text().splitlines()
-        tested = [json.loads(line)["step"] for line in lines if "test/loss" in line]
+        tested = [json.loads(line)["step"] for line in lines if "val/loss" in line]
         assert tested == list(range(100, 2001, 100))
 
 
