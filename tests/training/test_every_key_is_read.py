@@ -116,6 +116,9 @@ OTHER = {
     "data.keep": "random",
     "data.test_shift": "2",
     "data.classes": "(1, 2)",
+    "data.fold": "1/3",
+    "data.val": "5",
+    "data.val_examples": "2",
     "data.train_examples": "4",
     "data.test_examples": "1",
     "data.test_fraction": "0.5",
@@ -157,6 +160,8 @@ OTHER = {
 NEEDED = {
     "model.aspp_rates": {"model.head": "deeplab"},
     "data.keep": {"data.keep_pixels": "0.5"},
+    "data.val_seed": {"data.val": "5"},
+    "data.val_examples": {"data.val": "5"},
     "model.head_grid": {"model.head": "flatten_fc"},
     "model.head_width": {"model.head": "flatten_fc"},
     "model.pyramid_levels": {"model.head": "pyramid"},
@@ -170,6 +175,9 @@ LENGTHS = {"steps": "4", "epochs": "1", "examples": "24"}
 ELSEWHERE = (".init_from", ".reinitialize", ".cache_features")
 # Other heads and labels are for other tasks, which have tests of their own.
 ELSEWHERE += ("model.embedding_features", "model.aspp_rates", "data.labels")
+# What the loop reads while it runs (test_loop.py), and the splits of folders.
+ELSEWHERE += ("train.patience", "train.min_delta", "eval.test_curve")
+ELSEWHERE += ("data.test_split",)
 ELSEWHERE += tuple(f".unfreeze_every_{unit}" for unit in LENGTHS)
 
 
