@@ -177,7 +177,8 @@ def test_the_missing_runs_are_done_and_all_are_reported(monkeypatch, tmp_path, c
     started = []
     launched = launching({}, started), 1
     runner.complete(experiment, runs[1:], launched, workdir=tmp_path)
-    assert started == ["b/seed0"] and reported == [(experiment, tmp_path, None)]
+    assert started == ["b/seed0"]
+    assert reported == [(experiment, tmp_path, None, None)]
     assert "(2/2 done" in capsys.readouterr().err
 
 
