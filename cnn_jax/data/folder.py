@@ -178,10 +178,10 @@ def _places(root: Path, named: Mapping[str, Path], layout: Layout) -> dict[str, 
       layout: where the splits are.
     """
     places = {TRAIN: named[TRAIN]}
-    tested = [name for name in layout.test_split if name.lower() in named]
+    tested = [n for n in map(str.lower, layout.test_split) if n in named]
     rest = [name for name in VAL_NAMES if name in named and name not in tested[:1]]
     if tested:
-        places["test"] = named[tested[0].lower()]
+        places["test"] = named[tested[0]]
     elif layout.test_split and rest:
         raise UserError(
             f"{root} has the folders {TRAIN} and {rest[0]}, and no folder "

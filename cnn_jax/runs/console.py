@@ -38,8 +38,8 @@ def show_results(results: Mapping[str, Any], workdir: Path) -> None:
 
     Of the best checkpoint's scores, only the score that chose it is printed.
     """
-    chosen = {key.partition("/")[2] for key in results if key.startswith("best/val/")}
-    best = {f"best/test/{key.partition('/')[2]}" for key in chosen}
+    chosen = [key for key in results if key.startswith("best/val/")]
+    best = {key.replace("/val/", "/test/", 1) for key in chosen}
     shown = {
         key: value
         for key, value in results.items()

@@ -82,8 +82,9 @@ class Progress:
         self._measured = np.array(saved.get("measured", [0, 0.0]), np.float64)
         self.results: dict[str, float] = dict(saved.get("results", {}))
         self._patience, self._min_delta = patience, min_delta
-        # The score that the next evaluations must exceed, and how many did not.
-        self._reference, self._waited = saved.get("patience", [-np.inf, 0])
+        # The score that the next evaluations must exceed (None before the first finite
+        # score), and how many did not.
+        self._reference, self._waited = saved.get("patience", [None, 0])
 
     def saved(self) -> dict[str, Any]:
         """Returns the progress as JSON values, for a checkpoint.
@@ -202,6 +203,8 @@ class Progress:
         if before > score or (np.isnan(score) and not np.isnan(before)):
             record = {key: self.results[key] for key in record}
         self.results = {"step": step, **scores, **record}
-        improved = score > self._reference + self._min_delta
+        improved = np.isfinite(score) and (
+            self._reference is None or score > self._reference + self._min_delta
+        )
         self._waited = 0 if improved else self._waited + 1
         self._reference = score if improved else self._reference
