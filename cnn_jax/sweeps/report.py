@@ -11,7 +11,7 @@ from tabulate import tabulate
 from cnn_jax.analysis.costs import memory_text
 from cnn_jax.core import disk, records
 from cnn_jax.core.errors import UserError
-from cnn_jax.sweeps import plots, results, statistics, verdicts
+from cnn_jax.sweeps import equivalence, plots, results, statistics, verdicts
 from cnn_jax.sweeps.experiment import Experiment, Grid
 from cnn_jax.sweeps.results import Row
 from cnn_jax.sweeps.statistics import Difference
@@ -60,15 +60,7 @@ def summarize(experiment: Experiment, rows: Sequence[Row]) -> list[Summary]:
         arm.name: results.by_seed(rows, arm.name, metric) for arm in experiment.arms
     }
     against = {arm.name: arm.against for arm in experiment.arms}
-    differences = {
-        arm: statistics.paired_difference(values[arm], values[base])
-        for arm, base in against.items()
-        if base is not None
-    }
-    p_values = statistics.holm(
-        [found.p_value if found else None for found in differences.values()]
-    )
-    corrected = dict(zip(differences, p_values, strict=True))
+    decisions = equivalence.decide(results.pairs(experiment, rows))
     summaries = []
     for arm, found in values.items():
         others, costs = {}, {}
@@ -78,6 +70,7 @@ def summarize(experiment: Experiment, rows: Sequence[Row]) -> list[Summary]:
         for key in (*results.COSTS, "peak_memory_bytes"):
             if known := list(results.by_seed(rows, arm, key).values()):
                 costs[key] = float(np.mean(known))
+        decision = decisions.get(arm)
         summaries.append(
             Summary(
                 arm=arm,
@@ -85,8 +78,8 @@ def summarize(experiment: Experiment, rows: Sequence[Row]) -> list[Summary]:
                 mean=float(np.mean(list(found.values()))) if found else None,
                 deviation=statistics.spread(list(found.values())),
                 against=against[arm],
-                difference=differences.get(arm),
-                p_value=corrected.get(arm),
+                difference=decision.difference if decision else None,
+                p_value=decision.p_value if decision else None,
                 others=others,
                 costs=costs,
             )

@@ -100,6 +100,24 @@ def by_seed(rows: Sequence[Row], arm: str, key: str) -> dict[int, float]:
     }
 
 
+def pairs(
+    experiment: Experiment, rows: Sequence[Row]
+) -> dict[str, tuple[dict[int, float], dict[int, float]]]:
+    """Returns the main metric of each arm and of its base arm, by seed.
+
+    Arms without a base arm are left out.
+    """
+    metric = main_metric(experiment)
+    return {
+        arm.name: (
+            by_seed(rows, arm.name, metric),
+            by_seed(rows, arm.against, metric),
+        )
+        for arm in experiment.arms
+        if arm.against is not None
+    }
+
+
 def curves(rows: Sequence[Row], arm: str, key: str) -> dict[int, dict[int, float]]:
     """Returns a metric over the training steps, for each complete run of an arm.
 

@@ -27,13 +27,7 @@ def table(
         (0.01 for one point of accuracy).
       format: a table format of `tabulate`.
     """
-    metric = results.main_metric(experiment)
-    values = {a.name: results.by_seed(rows, a.name, metric) for a in experiment.arms}
-    pairs = {
-        arm.name: (values[arm.name], values[arm.against])
-        for arm in experiment.arms
-        if arm.against is not None
-    }
+    pairs = results.pairs(experiment, rows)
     against = {arm.name: arm.against for arm in experiment.arms}
     lines = []
     for arm, found in equivalence.decide(pairs, margin).items():
