@@ -2,7 +2,6 @@
 
 import functools
 import inspect
-import re
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -13,31 +12,14 @@ from typing import Any
 from cnn_jax.core.errors import UserError
 from cnn_jax.core.paths import split_recipe
 from cnn_jax.runs import resolve, run_folder
+from cnn_jax.sweeps import arms as arms_lib
+from cnn_jax.sweeps.arms import SOURCE, Arm
 from cnn_jax.training import config as config_lib
 from cnn_jax.training.config import Config
 
 SEEDS = (0, 1, 2)
-SOURCE = "source"  # name and folder of the run whose weights the others start from
-# Names that are valid folder names on every system.
-ARM_NAME = re.compile(r"[\w(][\w .,+x()=%-]*(?<! )(?<!\.)")
 # The first and the second parts of the names of crossed arms.
 Grid = tuple[tuple[str, ...], tuple[str, ...]]
-
-
-@dataclass(frozen=True)
-class Arm:
-    """An arm of an experiment: one setting of the config.
-
-    Attributes:
-      name: the arm's name.
-      values: the config values that the arm sets, by dotted key.
-      against: the name of the base arm, which this arm is compared to; None if this arm
-        is not compared.
-    """
-
-    name: str
-    values: Mapping[str, Any]
-    against: str | None
 
 
 @dataclass(frozen=True)
@@ -140,7 +122,7 @@ def load(
     """
     module = config_lib.load_module(spec)
     values = config_lib.values_of(spec, module)
-    arms = _arms(spec, module)
+    arms = arms_lib.of_file(spec, module)
     path, argument = split_recipe(spec)
     run_of = functools.partial(_run_of, smoke=smoke, overwrite=overwrite)
     source, shared = None, dict(overrides)
@@ -158,7 +140,7 @@ def load(
                 f"--config.{both[0]}."
             )
     seeded = ("seed", *getattr(module, "SEEDED", ()))
-    chosen, runs = _chosen(arms, only), []
+    chosen, runs = arms_lib.chosen(arms, only), []
     for arm in chosen:
         texts = shared | {k: as_text(v) for k, v in arm.values.items()}
         for seed in seeds:
@@ -229,7 +211,7 @@ def _trained(spec: str, module: Any) -> str | None:
     if not hasattr(module, "source"):
         return None
     with config_lib.blamed(spec):
-        return _called(module.source, split_recipe(spec)[1])
+        return arms_lib.called(module.source, split_recipe(spec)[1])
 
 
 def _command(spec, overrides, seeds, only, smoke) -> str:
@@ -246,103 +228,6 @@ def _command(spec, overrides, seeds, only, smoke) -> str:
             *(f"--config.{key}={text}" for key, text in overrides.items()),
         ]
     )
-
-
-def _arms(spec: str, module: Any) -> list[Arm]:
-    """Returns the arms of an experiment's file, after checking them.
-
-    Args:
-      spec: the file, `PATH.py` or `PATH.py:ARG`.
-      module: the module of the file.
-    """
-    path, argument = split_recipe(spec)
-    if not hasattr(module, "sweep"):
-        raise UserError(
-            f"'{path}' is a config but no experiment: the file has no function "
-            "sweep(). Add a function sweep() that yields the arms, as in "
-            '`yield "name", {"model.head": "gap"}`.'
-        )
-    with config_lib.blamed(spec):
-        found = list(_called(module.sweep, argument))
-    arms: list[Arm] = []
-    for pair in found:
-        well_formed = (
-            isinstance(pair, tuple)
-            and len(pair) in (2, 3)
-            and isinstance(pair[0], str)
-            and isinstance(pair[1], Mapping)
-        )
-        if not well_formed:
-            raise UserError(
-                f"sweep() of '{path}' yields {pair!r}. For each arm, yield a name, a "
-                "dict of config values and, optionally, the name of the arm to compare "
-                "to (default: the first arm)."
-            )
-        name, values, *given = pair
-        if not ARM_NAME.fullmatch(name):
-            raise UserError(
-                f"sweep() of '{path}': the arm's name '{name}' cannot be the name of a "
-                "folder: use only letters, digits, spaces and . , + - _ = % ( )."
-            )
-        names = [arm.name for arm in arms]
-        if name in names:
-            raise UserError(
-                f"sweep() of '{path}' yields two arms called '{name}': rename one arm."
-            )
-        against = given[0] if given else next(iter(names), None)
-        if given and against is not None and against not in names:
-            raise UserError(
-                f"sweep() of '{path}' compares arm '{name}' to '{against}', but no "
-                f"earlier arm is called '{against}': yield '{against}' before '{name}'."
-            )
-        if "seed" in values:
-            raise UserError(
-                f"arm '{name}' sets the seed, but a sweep sets the seed of each run: "
-                "leave out the seed, and use --seeds=0,1,2."
-            )
-        if name == SOURCE:
-            raise UserError(
-                f"sweep() of '{path}' calls an arm '{SOURCE}', but this name is "
-                "reserved for the run that all arms start from: rename the arm."
-            )
-        arms.append(Arm(name, dict(values), against))
-    if not arms:
-        raise UserError(f"sweep() of '{path}' yields no arm: yield at least one.")
-    return arms
-
-
-def _called(function: Any, argument: str) -> Any:
-    """Calls a function of the experiment's file.
-
-    The file's argument is passed if it is not empty and the function has a parameter.
-    """
-    takes = bool(inspect.signature(function).parameters)
-    return function(argument) if takes and argument else function()
-
-
-def _chosen(arms: Sequence[Arm], only: str | None) -> list[Arm]:
-    """Returns the arms that `only` selects, together with their base arms.
-
-    See `load` for the meaning of `only`.
-    """
-    if only is None:
-        return list(arms)
-    try:
-        pattern = re.compile(only)
-    except re.error as error:
-        raise UserError(f"--arms={only} is no regular expression: {error}.") from error
-    matching = [arm for arm in arms if pattern.search(arm.name)]
-    if not matching:
-        names = ", ".join(arm.name for arm in arms)
-        raise UserError(f"--arms={only} matches no arm. Known: {names}.")
-    against = {arm.name: arm.against for arm in arms}
-    wanted: set[str] = set()
-    for arm in matching:
-        name: str | None = arm.name
-        while name is not None and name not in wanted:
-            wanted.add(name)
-            name = against[name]
-    return [arm for arm in arms if arm.name in wanted]
 
 
 def as_text(value: Any) -> str:

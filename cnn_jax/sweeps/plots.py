@@ -17,7 +17,7 @@ from cnn_jax.sweeps.experiment import Experiment
 from cnn_jax.sweeps.results import Row
 
 if TYPE_CHECKING:
-    from cnn_jax.sweeps.report import Summary
+    from cnn_jax.sweeps.summary import Summary
 
 Draw = Callable[[Any, Experiment, Sequence[Row], Sequence["Summary"]], None]
 

@@ -1,90 +1,22 @@
 """Writes the report of a sweep, report.md."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from tabulate import tabulate
 
 from cnn_jax.analysis.costs import memory_text
 from cnn_jax.core import disk, records
 from cnn_jax.core.errors import UserError
-from cnn_jax.sweeps import equivalence, plots, results, statistics, verdicts
+from cnn_jax.sweeps import plots, results, units, verdicts
 from cnn_jax.sweeps.experiment import Experiment, Grid
 from cnn_jax.sweeps.results import Row
-from cnn_jax.sweeps.statistics import Difference
+from cnn_jax.sweeps.summary import Summary, summarize
 from cnn_jax.training import machine
 
 FILE = "report.md"
 SIGNIFICANT = 0.05
-# Metrics shown in percent; their differences are in percentage points.
-SHARES = ("accuracy", "iou")
-
-
-@dataclass(frozen=True)
-class Summary:
-    """A summary of an arm's complete runs. An arm is compared to its base arm.
-
-    Attributes:
-      arm: the name of the arm.
-      seeds: the number of complete runs.
-      mean, deviation: the mean and the standard deviation of the metric; the deviation
-        is None for a single run.
-      against: the name of the base arm; None if there is no base arm.
-      difference: the difference between the arm and its base arm; None if there is no
-        base arm, or if the two arms have no seed in common.
-      p_value: the p-value of the difference, corrected for the number of arms.
-      others: the mean and the standard deviation of the metric on further splits, such
-        as shifted images. The keys are the metric's names on these splits.
-      costs: the arm's mean costs, with the keys "parameters", "macs",
-        "examples_per_second" and "peak_memory_bytes".
-    """
-
-    arm: str
-    seeds: int
-    mean: float | None
-    deviation: float | None
-    against: str | None
-    difference: Difference | None
-    p_value: float | None
-    others: dict[str, tuple[float, float | None]]
-    costs: dict[str, float]
-
-
-def summarize(experiment: Experiment, rows: Sequence[Row]) -> list[Summary]:
-    """Returns a summary of each arm, in the order of the arms."""
-    metric = results.main_metric(experiment)
-    values = {
-        arm.name: results.by_seed(rows, arm.name, metric) for arm in experiment.arms
-    }
-    against = {arm.name: arm.against for arm in experiment.arms}
-    decisions = equivalence.decide(results.pairs(experiment, rows))
-    summaries = []
-    for arm, found in values.items():
-        others, costs = {}, {}
-        for key in results.other_splits(rows, metric):
-            if known := list(results.by_seed(rows, arm, key).values()):
-                others[key] = float(np.mean(known)), statistics.spread(known)
-        for key in (*results.COSTS, "peak_memory_bytes"):
-            if known := list(results.by_seed(rows, arm, key).values()):
-                costs[key] = float(np.mean(known))
-        decision = decisions.get(arm)
-        summaries.append(
-            Summary(
-                arm=arm,
-                seeds=len(found),
-                mean=float(np.mean(list(found.values()))) if found else None,
-                deviation=statistics.spread(list(found.values())),
-                against=against[arm],
-                difference=decision.difference if decision else None,
-                p_value=decision.p_value if decision else None,
-                others=others,
-                costs=costs,
-            )
-        )
-    return summaries
 
 
 def write(
@@ -143,9 +75,9 @@ def _verdicts(
     if margin is None:
         return []
     metric = results.main_metric(experiment)
-    size = margin / 100 if _is_share(metric) else margin
+    size = margin / 100 if units.is_share(metric) else margin
     return [
-        f"Verdicts, with a margin of {_amount(metric, size)}:",
+        f"Verdicts, with a margin of {units.amount(metric, size)}:",
         verdicts.table(experiment, rows, size, format),
     ]
 
@@ -217,7 +149,7 @@ def cross_table(
       format: a table format of `tabulate`.
     """
     rows, columns = grid
-    found = {s.arm: _plus_minus(metric, s.mean, s.deviation) for s in summaries}
+    found = {s.arm: units.plus_minus(metric, s.mean, s.deviation) for s in summaries}
     lines = [[row, *(found[f"{row}, {column}"] for column in columns)] for row in rows]
     return tabulate(
         lines,
@@ -246,16 +178,18 @@ def table(experiment: Experiment, summaries: Sequence[Summary], format: str) -> 
     lines = []
     for s in summaries:
         line: list[Any] = [s.arm, s.seeds]
-        line += [_plus_minus(metric, s.mean, s.deviation), "", "", ""]
+        line += [units.plus_minus(metric, s.mean, s.deviation), "", "", ""]
         if s.difference:
-            line[3] = _signed(metric, s.difference.mean)
+            line[3] = units.signed(metric, s.difference.mean)
             if not to:
                 line[3] += f" to {s.against}"
             if s.difference.seeds > 1:
-                line[4] = _interval(metric, s.difference)
+                line[4] = units.interval(metric, s.difference)
         if s.p_value is not None:
             line[5] = verdicts.p_text(s.p_value)
-        line += [_plus_minus(key, *s.others.get(key, (None, None))) for key in others]
+        line += [
+            units.plus_minus(key, *s.others.get(key, (None, None))) for key in others
+        ]
         line += [
             f"{s.costs[key]:,.0f}" if key in s.costs else "" for key in results.COSTS
         ]
@@ -280,7 +214,7 @@ def _words(experiment: Experiment, summaries: Sequence[Summary]) -> str:
         d, base, p_value = s.difference, s.against, s.p_value
         if d is None:
             continue
-        amount = _amount(metric, abs(d.mean))
+        amount = units.amount(metric, abs(d.mean))
         direction = "above" if d.mean > 0 else "below"
         if d.seeds == 1:
             said = f"{amount} {direction} {base} with one seed, which may be chance"
@@ -291,21 +225,20 @@ def _words(experiment: Experiment, summaries: Sequence[Summary]) -> str:
                 else f"the same as {base} with every seed"
             )
         elif p_value < SIGNIFICANT:
-            ends = sorted((abs(d.low), abs(d.high)))
-            said = (
-                f"{amount} {direction} {base} (95% interval: "
-                f"{_bare(metric, ends[0])} to {_amount(metric, ends[1])} {direction})"
-            )
+            near, far = sorted((abs(d.low), abs(d.high)))
+            ends = f"{units.bare(metric, near)} to {units.amount(metric, far)}"
+            said = f"{amount} {direction} {base} (95% interval: {ends} {direction})"
         elif d.p_value < SIGNIFICANT:
             said = (
-                f"{amount} {direction} {base} (95% interval: {_interval(metric, d)}), "
+                f"{amount} {direction} {base} (95% interval: "
+                f"{units.interval(metric, d)}), "
                 f"significant by itself, but not among {tests} comparisons "
                 f"(p = {verdicts.p_text(p_value)})"
             )
         else:
             said = (
                 f"no significant difference to {base} (95% interval: "
-                f"{_interval(metric, d)})"
+                f"{units.interval(metric, d)})"
             )
         lines.append(f"* {s.arm}: {said}.")
     return "\n".join(lines)
@@ -347,42 +280,6 @@ def _machine(workdir: Path) -> str:
         )
     except (OSError, UserError, LookupError, TypeError):
         return ""
-
-
-def _is_share(metric: str) -> bool:
-    return metric.endswith(SHARES)
-
-
-def value_text(metric: str, value: float) -> str:
-    """Returns a metric's value as text, in percent for an accuracy or an IoU."""
-    return f"{value:.2%}" if _is_share(metric) else f"{value:.4g}"
-
-
-def _plus_minus(metric: str, mean: float | None, deviation: float | None) -> str:
-    if mean is None:
-        return ""
-    text = value_text(metric, mean)
-    if deviation is None:
-        return text
-    if _is_share(metric):
-        return f"{text} ± {100 * deviation:.2f}"
-    return f"{text} ± {deviation:.2g}"
-
-
-def _bare(metric: str, value: float) -> str:
-    return f"{100 * value:.2f}" if _is_share(metric) else f"{value:.4g}"
-
-
-def _amount(metric: str, value: float) -> str:
-    return _bare(metric, value) + " points" * _is_share(metric)
-
-
-def _signed(metric: str, value: float) -> str:
-    return f"{100 * value:+.2f}" if _is_share(metric) else f"{value:+.4g}"
-
-
-def _interval(metric: str, d: Difference) -> str:
-    return f"{_signed(metric, d.low)} to {_signed(metric, d.high)}"
 
 
 def _replace(path: Path, text: str) -> Any:

@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from cnn_jax.sweeps import plots, results
-from cnn_jax.sweeps.experiment import Arm, Experiment, Run
+from cnn_jax.sweeps.arms import Arm
+from cnn_jax.sweeps.experiment import Experiment, Run
 from cnn_jax.sweeps.outcome import Outcome
 from cnn_jax.sweeps.report import summarize
 from cnn_jax.sweeps.results import Row

@@ -9,11 +9,13 @@ import pytest
 from PIL import Image
 
 from cnn_jax.core.errors import UserError
-from cnn_jax.sweeps import experiment, plots, report, results
+from cnn_jax.sweeps import plots, report, results
+from cnn_jax.sweeps.arms import Arm
+from cnn_jax.sweeps.summary import summarize
 
 
 def words(found, rows):
-    return report._words(found, report.summarize(found, rows)).splitlines()
+    return report._words(found, summarize(found, rows)).splitlines()
 
 
 def test_a_difference_that_the_interval_shows(make):
@@ -26,7 +28,7 @@ def test_a_difference_that_the_interval_shows(make):
         "* diverges: 10.25 points below base "
         "(95% interval: 9.45 to 11.05 points below)."
     )
-    base, _, diverges = report.summarize(found, rows)
+    base, _, diverges = summarize(found, rows)
     assert base.difference is None and base.mean == pytest.approx(0.65)
     assert base.deviation == pytest.approx(np.std([5, 6, 7, 8], ddof=1) / 10)
     assert diverges.p_value < 0.001
@@ -59,13 +61,13 @@ def test_an_arm_that_is_compared_to_another_one(make):
     base, wider, last = found.arms
     arms = base, wider, dataclasses.replace(last, against=wider.name)
     found = dataclasses.replace(found, arms=arms)
-    *_, summary = report.summarize(found, rows)
+    *_, summary = summarize(found, rows)
     assert summary.difference.mean == pytest.approx(-0.075)
     assert (
         "* diverges: no significant difference to wider, by half"
         in words(found, rows)[1]
     )
-    table = report.table(found, report.summarize(found, rows), "github").splitlines()
+    table = report.table(found, summarize(found, rows), "github").splitlines()
     assert " difference |" in table[0]
     assert "+15.00 to base" in table[3] and "-7.50 to wider, by half" in table[4]
 
@@ -75,7 +77,7 @@ def test_arms_that_are_crossed(make, tmp_path):
     found = dataclasses.replace(
         found,
         arms=tuple(
-            experiment.Arm(f"{row}, {column}", {}, None)
+            Arm(f"{row}, {column}", {}, None)
             for row in ("1%", "5%")
             for column in ("head", "all")
         ),
@@ -87,7 +89,7 @@ def test_arms_that_are_crossed(make, tmp_path):
         )
         for row in rows
     ]
-    summaries = report.summarize(found, rows)
+    summaries = summarize(found, rows)
     grid = (("1%", "5%"), ("head", "all"))
     assert found.grid == grid
     table = report.cross_table(grid, "test/accuracy", summaries, "github")
@@ -119,15 +121,6 @@ def test_equal_differences(make):
     ]
 
 
-def test_only_common_seeds_are_compared(make):
-    found, rows = make(
-        {"base": [0.1, None, 0.7, 0.8], "diverges": [None, 0.2, 0.7, 0.9]}
-    )
-    *_, diverges = report.summarize(found, rows)
-    assert diverges.seeds == 3 and diverges.difference.seeds == 2
-    assert diverges.difference.mean == pytest.approx(0.05)
-
-
 def test_what_is_written(make, tmp_path):
     found, rows = make({"base": [0.5, 0.6, 0.7], "diverges": [0.4, 0.5]})
     text = report.write(found, rows, tmp_path)
@@ -144,11 +137,6 @@ def test_what_is_written(make, tmp_path):
     assert list(table[0])[:6] == ["arm", "seed", "status", *results.COSTS]
     assert [row["test/accuracy"] for row in table[:4]] == ["0.5", "0.6", "0.7", ""]
     assert [row["status"] for row in table[:4]] == ["done", "done", "done", "failed"]
-
-
-def test_a_metric_that_is_no_share():
-    assert report._plus_minus("test/psnr", 31.2345, 0.456) == "31.23 ± 0.46"
-    assert report._plus_minus("test/mean_iou", 0.91234, 0.0123) == "91.23% ± 1.23"
 
 
 def test_another_split_has_a_column(make):
@@ -168,7 +156,7 @@ def test_another_split_has_a_column(make):
         for row in rows
     ]
     header, _, base, *_ = report.table(
-        found, report.summarize(found, rows), "github"
+        found, summarize(found, rows), "github"
     ).splitlines()
     names, values = ([c.strip() for c in row.split("|")] for row in (header, base))
     cells = dict(zip(names, values, strict=True))
@@ -187,4 +175,4 @@ def test_a_page_without_a_place_for_it(tmp_path):
 def test_plots_show_any_metric(make, tmp_path, monkeypatch):
     found, rows = make({"base": [0.5] * 4, "diverges": [0.4] * 4})
     monkeypatch.setattr(results, "main_metric", lambda _: "test/iou/price $5^^$")
-    plots.write(found, rows, report.summarize(found, rows), tmp_path)
+    plots.write(found, rows, summarize(found, rows), tmp_path)

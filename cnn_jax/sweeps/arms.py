@@ -1,0 +1,166 @@
+"""The arms of an experiment: named settings of its config.
+
+An experiment's file yields its arms from `sweep()`:
+
+    def sweep():
+        yield "3x3", {}
+        yield "5x5", {"model.kernel_size": 5}
+        yield Arm("7x7", {"model.kernel_size": 7}, against="5x5")
+
+A tuple `(name, values)` or `(name, values, against)` is short for an `Arm`.
+"""
+
+import dataclasses
+import inspect
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from cnn_jax.core.errors import UserError
+from cnn_jax.core.paths import split_recipe
+from cnn_jax.training import config as config_lib
+
+SOURCE = "source"  # name and folder of the run whose weights the others start from
+FIRST = ""  # as the base of an arm: the first arm of the file
+# Names that are valid folder names on every system.
+NAME = re.compile(r"[\w(][\w .,+x()=%-]*(?<! )(?<!\.)")
+
+
+@dataclass(frozen=True)
+class Arm:
+    """An arm of an experiment: one setting of the config.
+
+    Attributes:
+      name: the arm's name.
+      values: the config values that the arm sets, by dotted key.
+      against: the name of the base arm, which this arm is compared to. None if this arm
+        is not compared. The default is the file's first arm.
+    """
+
+    name: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+    against: str | None = FIRST
+
+
+def of_file(spec: str, module: Any) -> list[Arm]:
+    """Returns the arms of an experiment's file, after checking them.
+
+    Args:
+      spec: the file, `PATH.py` or `PATH.py:ARG`.
+      module: the module of the file.
+
+    Raises:
+      UserError: if `sweep()` is missing, fails, or yields something else than arms.
+    """
+    path, argument = split_recipe(spec)
+    if not hasattr(module, "sweep"):
+        raise UserError(
+            f"'{path}' is a config but no experiment: the file has no function "
+            "sweep(). Add a function sweep() that yields the arms, as in "
+            '`yield "name", {"model.head": "gap"}`.'
+        )
+    with config_lib.blamed(spec):
+        yielded = list(called(module.sweep, argument))
+    if not yielded:
+        raise UserError(f"sweep() of '{path}' yields no arm: yield at least one.")
+    arms: list[Arm] = []
+    for one in yielded:
+        arms.append(_checked(_arm(one, path), [arm.name for arm in arms], path))
+    return arms
+
+
+def _arm(yielded: Any, path: str) -> Arm:
+    """Returns what `sweep()` yields as an `Arm`.
+
+    Args:
+      yielded: an arm, or a tuple.
+      path: the experiment's file.
+    """
+    if isinstance(yielded, tuple) and len(yielded) in (2, 3):
+        yielded = Arm(*yielded)
+    if not (
+        isinstance(yielded, Arm)
+        and isinstance(yielded.name, str)
+        and isinstance(yielded.values, Mapping)
+    ):
+        raise UserError(
+            f"sweep() of '{path}' yields {yielded!r}. For each arm, yield a name, a "
+            "dict of config values and, optionally, the name of the arm to compare "
+            "to (default: the first arm)."
+        )
+    return yielded
+
+
+def _checked(arm: Arm, earlier: Sequence[str], path: str) -> Arm:
+    """Returns an arm with the name of its base arm, after checking the arm.
+
+    Args:
+      arm: the arm.
+      earlier: the names of the arms before.
+      path: the experiment's file.
+    """
+    name, against = arm.name, arm.against
+    if against == FIRST:
+        against = earlier[0] if earlier else None
+    elif against is not None and against not in earlier:
+        raise UserError(
+            f"sweep() of '{path}' compares arm '{name}' to '{against}', but no "
+            f"earlier arm is called '{against}': yield '{against}' before '{name}'."
+        )
+    if not NAME.fullmatch(name):
+        raise UserError(
+            f"sweep() of '{path}': the arm's name '{name}' cannot be the name of a "
+            "folder: use only letters, digits, spaces and . , + - _ = % ( )."
+        )
+    if name in earlier:
+        raise UserError(
+            f"sweep() of '{path}' yields two arms called '{name}': rename one arm."
+        )
+    if "seed" in arm.values:
+        raise UserError(
+            f"arm '{name}' sets the seed, but a sweep sets the seed of each run: "
+            "leave out the seed, and use --seeds=0,1,2."
+        )
+    if name == SOURCE:
+        raise UserError(
+            f"sweep() of '{path}' calls an arm '{SOURCE}', but this name is "
+            "reserved for the run that all arms start from: rename the arm."
+        )
+    return dataclasses.replace(arm, values=dict(arm.values), against=against)
+
+
+def called(function: Any, argument: str) -> Any:
+    """Calls a function of the experiment's file.
+
+    The file's argument is passed if it is not empty and the function has a parameter.
+    """
+    takes = bool(inspect.signature(function).parameters)
+    return function(argument) if takes and argument else function()
+
+
+def chosen(arms: Sequence[Arm], only: str | None) -> list[Arm]:
+    """Returns the arms that `only` selects, together with their base arms.
+
+    Args:
+      arms: the arms of the experiment's file.
+      only: a regular expression that matches names of arms; None selects all arms.
+    """
+    if only is None:
+        return list(arms)
+    try:
+        pattern = re.compile(only)
+    except re.error as error:
+        raise UserError(f"--arms={only} is no regular expression: {error}.") from error
+    matching = [arm for arm in arms if pattern.search(arm.name)]
+    if not matching:
+        names = ", ".join(arm.name for arm in arms)
+        raise UserError(f"--arms={only} matches no arm. Known: {names}.")
+    against = {arm.name: arm.against for arm in arms}
+    wanted: set[str] = set()
+    for arm in matching:
+        name: str | None = arm.name
+        while name is not None and name not in wanted:
+            wanted.add(name)
+            name = against[name]
+    return [arm for arm in arms if arm.name in wanted]

@@ -1,0 +1,75 @@
+"""Summaries of the arms of a sweep."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from cnn_jax.sweeps import equivalence, results, statistics
+from cnn_jax.sweeps.experiment import Experiment
+from cnn_jax.sweeps.results import Row
+from cnn_jax.sweeps.statistics import Difference
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A summary of an arm's complete runs. An arm is compared to its base arm.
+
+    Attributes:
+      arm: the name of the arm.
+      seeds: the number of complete runs.
+      mean, deviation: the mean and the standard deviation of the metric; the deviation
+        is None for a single run.
+      against: the name of the base arm; None if there is no base arm.
+      difference: the difference between the arm and its base arm; None if there is no
+        base arm, or if the two arms have no seed in common.
+      p_value: the p-value of the difference, corrected for the number of arms.
+      others: the mean and the standard deviation of the metric on further splits, such
+        as shifted images. The keys are the metric's names on these splits.
+      costs: the arm's mean costs, with the keys "parameters", "macs",
+        "examples_per_second" and "peak_memory_bytes".
+    """
+
+    arm: str
+    seeds: int
+    mean: float | None
+    deviation: float | None
+    against: str | None
+    difference: Difference | None
+    p_value: float | None
+    others: dict[str, tuple[float, float | None]]
+    costs: dict[str, float]
+
+
+def summarize(experiment: Experiment, rows: Sequence[Row]) -> list[Summary]:
+    """Returns a summary of each arm, in the order of the arms."""
+    metric = results.main_metric(experiment)
+    values = {
+        arm.name: results.by_seed(rows, arm.name, metric) for arm in experiment.arms
+    }
+    against = {arm.name: arm.against for arm in experiment.arms}
+    decisions = equivalence.decide(results.pairs(experiment, rows))
+    summaries = []
+    for arm, found in values.items():
+        others, costs = {}, {}
+        for key in results.other_splits(rows, metric):
+            if known := list(results.by_seed(rows, arm, key).values()):
+                others[key] = float(np.mean(known)), statistics.spread(known)
+        for key in (*results.COSTS, "peak_memory_bytes"):
+            if known := list(results.by_seed(rows, arm, key).values()):
+                costs[key] = float(np.mean(known))
+        decision = decisions.get(arm)
+        summaries.append(
+            Summary(
+                arm=arm,
+                seeds=len(found),
+                mean=float(np.mean(list(found.values()))) if found else None,
+                deviation=statistics.spread(list(found.values())),
+                against=against[arm],
+                difference=decision.difference if decision else None,
+                p_value=decision.p_value if decision else None,
+                others=others,
+                costs=costs,
+            )
+        )
+    return summaries
