@@ -20,8 +20,8 @@ PICTURE = np.arange(7 * 5 * 3, dtype=np.uint8).reshape(7, 5, 3)
 
 @pytest.fixture
 def shown(make, tmp_path):
-    """`shown({arm: [a value per seed]})`: the folder of a sweep with a
-    small report, after its runs of TensorBoard were written."""
+    """`shown({arm: [a value per seed]})`: the folder of a sweep with a small report,
+    after its runs of TensorBoard were written."""
 
     def show(accuracies, change=lambda experiment, rows: (experiment, rows)):
         experiment, rows = change(*make(accuracies))
