@@ -12,7 +12,7 @@ from cnn_jax.sweeps.experiment import Experiment
 from cnn_jax.sweeps.results import Row
 
 # The group of the bands' scalars. Names of splits come before it in the tab Scalars.
-GROUP = "with_band"
+BAND_TAGS = "with_band"
 KINDS = {
     "range": "mean and range over the seeds",
     "interval": "mean and 95% interval",
@@ -152,5 +152,5 @@ def charts(
 
 def _tags(experiment: Experiment, name: str) -> Tags:
     """Returns the tags of a chart, which differ between experiments."""
-    group = NOT_IN_TAGS.sub("_", f"{GROUP}/{experiment.name}/{name}")
+    group = NOT_IN_TAGS.sub("_", f"{BAND_TAGS}/{experiment.name}/{name}")
     return f"{group}/mean", f"{group}/lower", f"{group}/upper"
