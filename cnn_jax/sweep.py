@@ -9,7 +9,7 @@ An arm is one setting of the config. Every run is a run of `python -m cnn_jax.ma
 the folder WORKDIR/<arm>/seed<k>, with its output in log.txt. Running the same command
 again trains only the missing runs, so seeds and arms can be added later. The sweep
 writes report.md, results.csv and plots into WORKDIR; `tensorboard --logdir=WORKDIR`
-compares the runs.
+shows the report, the mean curves of the arms with bands, and the runs.
 
 On this machine each GPU trains one run at a time. Without a GPU, each group of
 --cores_per_run processors trains one run at a time. --launcher=ray sends the runs to a

@@ -131,13 +131,24 @@ def curves(rows: Sequence[Row], arm: str, key: str) -> dict[int, dict[int, float
     Returns:
       {seed: {step: value}}.
     """
-    found: dict[int, dict[int, float]] = {}
+    return all_curves(rows, arm).get(key, {})
+
+
+def all_curves(rows: Sequence[Row], arm: str) -> dict[str, dict[int, dict[int, float]]]:
+    """Returns each metric over the training steps: {name: {seed: {step: value}}}.
+
+    See `curves` for the arguments.
+    """
+    found: dict[str, dict[int, dict[int, float]]] = {}
     for row in rows:
-        if row.run.arm == arm and row.outcome.status == "done":
-            lines, complaint = _logged(row)
-            curve = {r["step"]: r[key] for r in lines if _number(r.get(key))}
-            if curve and not complaint:
-                found[row.run.seed] = curve
+        if row.run.arm != arm or row.outcome.status != "done":
+            continue
+        lines, complaint = _logged(row)
+        for line in [] if complaint else lines:
+            for key, value in line.items():
+                if key != "step" and _number(value):
+                    by_step = found.setdefault(key, {}).setdefault(row.run.seed, {})
+                    by_step[line["step"]] = value
     return found
 
 

@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from cnn_jax.analysis import page_tables
 from cnn_jax.core.errors import UserError
+from cnn_jax.sweeps import board as boards
 from cnn_jax.sweeps import local, on_ray, results
 from cnn_jax.sweeps import report as pages
 from cnn_jax.sweeps.experiment import Experiment, Run
@@ -160,6 +161,7 @@ def report(
             "without --report_only, or set --workdir to the sweep's folder."
         )
     print(pages.write(experiment, rows, workdir, margin))
+    boards.write(experiment, rows, workdir)
     if lines := results.complaints(rows):
         print("", *lines, sep="\n")
     if publish:

@@ -89,7 +89,9 @@ class Report(contextlib.AbstractContextManager):
         self._log.text(0, "summary", table)
         # Unset durations, such as `epochs` beside `steps`, would fill the table.
         values = {key: value for key, value in rows.items() if value is not None}
-        self._log.hparams({**tags, **values}, scores)
+        self._log.hparams_row({**tags, **values})
+        if "arm" not in tags:  # a sweep writes one set of columns for all its runs
+            self._log.hparams_columns({**tags, **values}, scores)
         self._log.image(0, "train/augmented", pictures.grid(inputs))
         self._log.flush()
 

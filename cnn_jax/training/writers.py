@@ -14,6 +14,7 @@ import numpy as np
 from tensorboardX import summary
 from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog
+from tensorboardX.proto.summary_pb2 import Summary
 from tqdm import tqdm
 
 from cnn_jax.core import disk, names, strict_json
@@ -26,11 +27,111 @@ EVENTS = "events"  # prefix of the names of TensorBoard's files
 ACCURACIES = ("train/accuracy", "train/pixel_accuracy")  # shown as percentages
 
 
-class Log:
-    """A writer of a run's metrics.jsonl and TensorBoard events.
+class Events:
+    """A writer of TensorBoard events.
 
     The events are written by the thread that calls the methods, not by a background
     thread. So a full disk raises an error instead of silently ending the log.
+
+    Args:
+      folder: the folder of the events, which is a run of TensorBoard.
+      step: the step from which a run starts or resumes.
+      ending: the end of the file's name.
+    """
+
+    def __init__(self, folder: Path, step: int = 0, ending: str = ""):
+        self._folder = folder
+        with self._writing():
+            self._events = EventsWriter(str(folder / EVENTS), f".{os.getpid()}{ending}")
+        # On this event TensorBoard drops events of this and later steps in earlier
+        # files. An open TensorBoard has read the removed files too.
+        first = step + 1 if step else 0
+        self.write(first, SessionLog(status=SessionLog.START))
+
+    def __enter__(self) -> "Events":
+        return self
+
+    def __exit__(self, kind, error, traceback) -> None:
+        # If several errors occur, the first one is shown.
+        hidden = () if error is None else (OSError, UserError)
+        with contextlib.suppress(*hidden):
+            self.close()
+
+    def close(self) -> None:
+        """Flushes and closes the file."""
+        with contextlib.ExitStack() as stack:
+            # The stack calls both in reverse order.
+            stack.callback(self._close_events)
+            stack.callback(self.flush)
+
+    def _writing(self) -> contextlib.AbstractContextManager[None]:
+        """Returns a context that turns errors of writing into a `UserError`."""
+        return disk.writing(f"TensorBoard events to {self._folder}")
+
+    def _close_events(self) -> None:
+        with self._writing():
+            self._events.close()
+
+    def flush(self) -> None:
+        """Flushes everything written so far to the disk."""
+        with self._writing():
+            self._events.flush()
+
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        """Writes a point in each TensorBoard chart."""
+        for name, value in values.items():
+            self.write(step, summary.scalar(name, value))
+
+    def image(self, step: int, name: str, picture: np.ndarray) -> None:
+        """Writes an image, uint8 (height, width, 3)."""
+        self.write(step, summary.image(name, picture, dataformats="HWC"))
+
+    def text(self, step: int, name: str, markdown: str) -> None:
+        """Writes a text in Markdown."""
+        self.write(step, summary.text(name, markdown))
+
+    def histograms(self, step: int, values: Mapping[str, np.ndarray]) -> None:
+        """Writes a histogram of each array's finite values."""
+        for name, array in values.items():
+            finite = array[np.isfinite(array)]
+            if finite.size:
+                self.write(step, summary.histogram(name, finite, bins=30))
+
+    def hparams_row(self, values: Mapping[str, Any]) -> None:
+        """Writes the run's row of TensorBoard's HParams table.
+
+        Args:
+          values: the hyperparameters of the run by name.
+        """
+        _, start, end = summary.hparams(_shown(values), {})
+        self.write(0, start)
+        self.write(0, end)
+
+    def hparams_columns(
+        self, values: Mapping[str, Any], metrics: Sequence[str]
+    ) -> None:
+        """Writes the columns of TensorBoard's HParams table.
+
+        TensorBoard takes the columns from any one run. Without columns of a run, it
+        finds the columns from all rows.
+
+        Args:
+          values: an example of each hyperparameter's value by name.
+          metrics: the names of the metrics in the table.
+        """
+        columns, *_ = summary.hparams(_shown(values), dict.fromkeys(metrics, 0.0))
+        self.write(0, columns)
+
+    def write(self, step: int, content: Summary | SessionLog) -> None:
+        """Writes a summary, or the start of a session."""
+        kind = "summary" if isinstance(content, Summary) else "session_log"
+        event = Event(wall_time=time.time(), step=step, **{kind: content})
+        with self._writing():
+            self._events.write_event(event)
+
+
+class Log(Events):
+    """A writer of a run's metrics.jsonl and TensorBoard events.
 
     Args:
       workdir: the run's folder.
@@ -41,19 +142,13 @@ class Log:
     """
 
     def __init__(self, workdir: Path, step: int, mark: Mapping[str, int] | None = None):
-        self._workdir = workdir
         self._lines = MetricsLog(workdir, step, mark)
         if not step:
             # The run may have been killed before its first checkpoint. It writes all
             # events again, and readers would show texts and images twice.
             for path in workdir.glob(f"{EVENTS}.out.tfevents.*"):
                 path.unlink()
-        with self._writing():
-            self._events = EventsWriter(str(workdir / EVENTS), f".{os.getpid()}")
-        # On this event TensorBoard drops events of this and later steps in earlier
-        # files. An open TensorBoard has read the removed files too.
-        first = step + 1 if step else 0
-        self._event(first, session_log=SessionLog(status=SessionLog.START))
+        super().__init__(workdir, step)
 
     @property
     def complaint(self) -> str | None:
@@ -67,69 +162,31 @@ class Log:
     def __enter__(self) -> "Log":
         return self
 
-    def __exit__(self, kind, error, traceback) -> None:
-        # If several errors occur, the first one is shown.
-        hidden = () if error is None else (OSError, UserError)
-        with contextlib.suppress(*hidden), contextlib.ExitStack() as stack:
-            # The stack calls all three in reverse order.
-            for end in (self._lines.close, self._close_events, self.flush):
-                stack.callback(end)
-
-    def _writing(self) -> contextlib.AbstractContextManager[None]:
-        """Returns a context that turns errors of writing into a `UserError`."""
-        return disk.writing(f"TensorBoard events to {self._workdir}")
-
-    def _close_events(self) -> None:
-        with self._writing():
-            self._events.close()
+    def close(self) -> None:
+        """Flushes and closes both files."""
+        with contextlib.ExitStack() as stack:
+            # The stack calls both in reverse order.
+            stack.callback(self._lines.close)
+            stack.callback(super().close)
 
     def flush(self) -> None:
         """Flushes everything written so far to the disk."""
         self._lines.flush()
-        with self._writing():
-            self._events.flush()
+        super().flush()
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """Writes a line of metrics.jsonl, and a point in each TensorBoard chart."""
         self._lines.write(strict_json.dumps({"step": step, **values}))
-        for name, value in values.items():
-            self._event(step, summary=summary.scalar(name, value))
+        super().scalars(step, values)
         self.flush()
 
-    def image(self, step: int, name: str, picture: np.ndarray) -> None:
-        """Writes an image, uint8 (height, width, 3)."""
-        self._event(step, summary=summary.image(name, picture, dataformats="HWC"))
 
-    def text(self, step: int, name: str, markdown: str) -> None:
-        """Writes a text in Markdown."""
-        self._event(step, summary=summary.text(name, markdown))
-
-    def histograms(self, step: int, values: Mapping[str, np.ndarray]) -> None:
-        """Writes a histogram of each array's finite values."""
-        for name, array in values.items():
-            finite = array[np.isfinite(array)]
-            if finite.size:
-                self._event(step, summary=summary.histogram(name, finite, bins=30))
-
-    def hparams(self, values: Mapping[str, Any], metrics: Sequence[str]) -> None:
-        """Writes the run's row of TensorBoard's HParams table.
-
-        Args:
-          values: the hyperparameters of the run by name.
-          metrics: the names of the metrics in the table.
-        """
-        values = {
-            key: value
-            if isinstance(value, bool | int | float)
-            else names.text(str(value))
-            for key, value in values.items()
-        }
-        for part in summary.hparams(values, dict.fromkeys(metrics, 0.0)):
-            self._event(0, summary=part)
-
-    def _event(self, step: int, **content: Any) -> None:
-        with self._writing():
-            self._events.write_event(Event(wall_time=time.time(), step=step, **content))
+def _shown(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns hyperparameters as numbers and texts for the HParams table."""
+    return {
+        key: value if isinstance(value, bool | int | float) else names.text(str(value))
+        for key, value in values.items()
+    }
 
 
 def cell(value: Any) -> str:

@@ -199,6 +199,8 @@ def test_a_report_of_runs_that_are_not_complete(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(runner.results, "read", lambda _: rows)
     monkeypatch.setattr(runner.pages, "write", lambda *_: "the table")
     monkeypatch.setattr(runner.pages, "section", lambda *_: "the section")
+    shown = []
+    monkeypatch.setattr(runner.boards, "write", lambda *given: shown.append(given))
     page = tmp_path / "page.md"
     begin, end = runner.page_tables.lines("width")
     page.write_text(f"{begin}\nold\n{end}\n")
@@ -206,3 +208,4 @@ def test_a_report_of_runs_that_are_not_complete(monkeypatch, tmp_path, capsys):
         runner.report(experiment, tmp_path, page)
     assert "the table" in capsys.readouterr().out
     assert page.read_text() == f"{begin}\nthe section\n{end}\n"
+    assert shown == [(experiment, rows, tmp_path)]

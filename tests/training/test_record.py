@@ -67,13 +67,20 @@ def test_a_run_begins_with_its_config_its_layers_and_its_inputs(
     (config, summary) = log.of("text")
     assert config[:2] == [0, "config"] and "\n| data.batch_size | 8 |" in config[2]
     assert summary == [0, "summary", "| layer |"]
-    ((columns, scores),) = log.of("hparams")
-    assert columns["arm"] == "small" and columns["data.batch_size"] == 8
-    assert scores == ["test/loss"]
-    assert None not in columns.values()  # units of lengths that were not taken
+    ((values,),) = log.of("hparams_row")
+    assert values["arm"] == "small" and values["data.batch_size"] == 8
+    assert None not in values.values()  # units of lengths that were not taken
+    assert not log.of("hparams_columns")
     ((step, name, picture),) = log.of("image")
     assert (step, name, picture.dtype) == (0, "train/augmented", np.uint8)
     assert log.told[-1][0] == "flush"
+
+
+def test_a_run_of_no_sweep_has_its_own_columns(begun, logs):
+    with begun() as told:
+        told.begin("| layer |", {"by": "me"}, [np.zeros((8, 8, 1))], ["test/loss"])
+    ((values,),) = logs[0].of("hparams_row")
+    assert logs[0].of("hparams_columns") == [[values, ["test/loss"]]]
 
 
 def test_the_learning_rate_is_that_of_the_step_that_was_made(

@@ -16,7 +16,7 @@ from tensorboard.plugins.hparams import plugin_data_pb2
 
 from cnn_jax.core.errors import UserError
 from cnn_jax.training import writers
-from cnn_jax.training.writers import Console, Log, cell
+from cnn_jax.training.writers import Console, Events, Log, cell
 
 
 def events(workdir):
@@ -39,10 +39,9 @@ def test_everything_is_there(tmp_path):
     values = np.linspace(-1, 3, 50)
     with Log(tmp_path, 0) as log:
         log.text(0, "config", "| key | value |")
-        log.hparams(
-            {"optimizer.learning_rate": 0.1, "data.flip": True, "model.name": "mlp"},
-            ["test/accuracy"],
-        )
+        hparams = {"optimizer.learning_rate": 0.1, "data.flip": True}
+        log.hparams_row(hparams | {"model.name": "mlp"})
+        log.hparams_columns(hparams, ["test/accuracy"])
         log.scalars(5, {"train/loss": 0.5, "train/accuracy": 0.25})
         log.scalars(10, {"train/loss": 0.25})
         log.image(10, "test/wrong", picture)
@@ -83,6 +82,19 @@ def test_everything_is_there(tmp_path):
     )
     (metric,) = content.experiment.metric_infos
     assert metric.name.tag == "test/accuracy"
+    columns = {info.name for info in content.experiment.hparam_infos}
+    assert columns == {"optimizer.learning_rate", "data.flip"}
+
+
+def test_events_without_a_run(tmp_path):
+    """They have no metrics.jsonl, and replace events of an earlier file."""
+    for value in (0.5, 0.25):
+        with Events(tmp_path, ending=".mine") as log:
+            log.scalars(5, {"test/loss": value})
+        (path,) = tmp_path.iterdir()
+        assert path.name.endswith(".mine")
+        assert scalars(events(tmp_path), "test/loss") == [(5, value)]
+        path.unlink()
 
 
 def test_numbers_that_are_none_end_neither_json_nor_the_run(tmp_path):
@@ -138,7 +150,8 @@ def test_a_run_that_goes_on_takes_back_what_came_later(tmp_path):
 def everything(log, steps):
     """What a run writes before its first step, and at each one."""
     log.text(0, "config", "| key | value |")
-    log.hparams({"model.name": "mlp"}, ["test/accuracy"])
+    log.hparams_row({"model.name": "mlp"})
+    log.hparams_columns({"model.name": "mlp"}, ["test/accuracy"])
     log.image(0, "train/augmented", np.zeros((4, 4, 3), np.uint8))
     for step in steps:
         at_a_step(log, step)
@@ -294,5 +307,5 @@ def test_names_that_are_markup_or_no_unicode_are_written(tmp_path):
     )
     with Log(tmp_path, 0) as log:
         log.text(0, "config", cell(strange))
-        log.hparams({"data.dir": strange}, [])
+        log.hparams_row({"data.dir": strange})
         log.scalars(1, {f"test/iou/{strange}": 0.5})
