@@ -98,6 +98,7 @@ def sweep(
     arms: str | None = None,
     smoke: bool = False,
     cores_per_run: int = 1,
+    runs_per_device: int | None = None,
     margin: float | None = None,
 ) -> list[results.Row]:
     """Trains all runs of an experiment on this machine, and writes the report.
@@ -111,7 +112,8 @@ def sweep(
       overrides, smoke: see `config`. Both apply to all arms.
       seeds: the seeds of each arm.
       arms: a regular expression that selects arms by name; None selects all arms.
-      cores_per_run: CPU cores for each run.
+      cores_per_run: CPU cores for each run, on a machine without a GPU.
+      runs_per_device: the number of runs that share a GPU; None: one.
       margin: see the flag --margin of the command `sweep`; None: no verdicts.
 
     Returns:
@@ -130,6 +132,8 @@ def sweep(
         smoke=smoke,
     )
     runs = experiment.incomplete(found.in_order)
-    launched = runner.launcher("local", cores_per_run=cores_per_run)
+    launched = runner.launcher(
+        "local", cores_per_run=cores_per_run, runs_per_device=runs_per_device
+    )
     runner.complete(found, runs, launched, workdir=workdir, margin=margin)
     return results.read(found)

@@ -11,10 +11,10 @@ again trains only the missing runs, so seeds and arms can be added later. The sw
 writes report.md, results.csv and plots into WORKDIR; `tensorboard --logdir=WORKDIR`
 compares the runs.
 
-On this machine each GPU trains one run at a time. Without a GPU, each group of
---cores_per_run processors trains one run at a time. --launcher=ray sends the runs to a
-Ray cluster whose machines share WORKDIR. If a machine dies, its run continues on
-another machine from the last checkpoint. --dry_run prints one command per run, for
+On this machine each GPU trains --runs_per_device runs at a time. Without a GPU, each
+group of --cores_per_run processors trains one run at a time. --launcher=ray sends the
+runs to a Ray cluster whose machines share WORKDIR. If a machine dies, its run continues
+on another machine from the last checkpoint. --dry_run prints one command per run, for
 other schedulers; when these runs are complete, --report_only writes the report.
 """
 
@@ -93,6 +93,12 @@ def _parser() -> command.Parser:
         help="CPU cores for each run (default: 1)",
     )
     parser.add_argument(
+        "--runs_per_device",
+        type=command.count,
+        metavar="N",
+        help="runs that share a GPU, each with 1/N of its memory (default: 1)",
+    )
+    parser.add_argument(
         "--ray_address",
         metavar="HOST:PORT",
         help="address of the Ray cluster (default: start a cluster on this machine)",
@@ -161,6 +167,7 @@ def main() -> None:
     launched = runner.launcher(
         flags.launcher,
         cores_per_run=flags.cores_per_run or 1,
+        runs_per_device=flags.runs_per_device,
         address=flags.ray_address,
         num_cpus=1.0 if flags.num_cpus is None else flags.num_cpus,
         num_gpus=flags.num_gpus or 0.0,
@@ -186,6 +193,17 @@ def _check(parser: command.Parser, flags: argparse.Namespace) -> None:
         parser.error(
             "--cores_per_run needs --launcher=local: with --launcher=ray, set "
             "--num_cpus"
+        )
+    if flags.launcher == "ray" and flags.runs_per_device is not None:
+        share = math.floor(1000 / flags.runs_per_device) / 1000
+        parser.error(
+            "--runs_per_device needs --launcher=local: with --launcher=ray, set "
+            f"--num_gpus={share:g} (1/{flags.runs_per_device} of a GPU for each run)"
+        )
+    if flags.runs_per_device is not None and flags.cores_per_run is not None:
+        parser.error(
+            "--runs_per_device is for GPUs, and --cores_per_run for machines without "
+            "one: leave out one of them"
         )
     for name in ("ray_address", "num_cpus", "num_gpus"):
         if flags.launcher == "local" and getattr(flags, name) is not None:

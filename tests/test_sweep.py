@@ -240,6 +240,13 @@ def test_a_sweep_that_was_ended_goes_on(swept, file, tmp_path, launch, run, numb
         (["--config=FILE", "--num_gpus=1"], 2, "--launcher=ray"),
         (["--config=FILE", "--launcher=ray", "--cores_per_run=1"], 2, "--num_cpus"),
         (["--config=FILE", "--cores_per_run=4096"], 1, "processors"),
+        (
+            ["--config=FILE", "--launcher=ray", "--runs_per_device=3"],
+            2,
+            "--num_gpus=0.333",
+        ),
+        (["--config=FILE", "--runs_per_device=2", "--cores_per_run=1"], 2, "leave out"),
+        (["--config=FILE", "--runs_per_device=2"], 1, "Set --cores_per_run"),
         (["--config=FILE", "--report_only"], 1, "there is no run of width"),
         (["--config=FILE", "--dry_run", "--report_only"], 2, "--dry_run"),
         (["--config=FILE", "--dry_run", "--margin=1"], 2, "--dry_run"),

@@ -30,6 +30,7 @@ def launcher(
     name: str,
     *,
     cores_per_run: int = 1,
+    runs_per_device: int | None = None,
     address: str | None = None,
     num_cpus: float = 1.0,
     num_gpus: float = 0.0,
@@ -41,6 +42,7 @@ def launcher(
     Args:
       name: "local" or "ray".
       cores_per_run: CPU cores for each local run.
+      runs_per_device: local runs that share a GPU; see `local.slots`.
       address: the address of a Ray cluster, HOST:PORT; None starts a cluster on this
         machine.
       num_cpus, num_gpus: the CPUs and GPUs that a run requests from Ray.
@@ -54,7 +56,7 @@ def launcher(
             on_ray.launch, ray=ray, num_cpus=num_cpus, num_gpus=num_gpus
         )
         return launch, None
-    places = local.slots(cores_per_run)
+    places = local.slots(cores_per_run, runs_per_device)
     return functools.partial(local.launch, places=places), len(places)
 
 
