@@ -94,6 +94,7 @@ def sweep(
     workdir: str | Path,
     *,
     overrides: Mapping[str, Any] | None = None,
+    grid: Mapping[str, Sequence[Any]] | None = None,
     seeds: Sequence[int] = experiment.SEEDS,
     arms: str | None = None,
     smoke: bool = False,
@@ -107,9 +108,13 @@ def sweep(
     with several seeds.
 
     Args:
-      file: an experiment's file, "experiments/pooling.py" or "PATH.py:ARG".
+      file: an experiment's file, "experiments/pooling.py" or "PATH.py:ARG". With
+        `grid`, a config file.
       workdir: the sweep's folder. Complete runs are not trained again.
       overrides, smoke: see `config`. Both apply to all arms.
+      grid: values of config keys, `{"optimizer.learning_rate": [0.01, 0.1]}`. The arms
+        are all combinations of the values, and the first arm is the base arm. None: the
+        arms of the experiment's file.
       seeds: the seeds of each arm.
       arms: a regular expression that selects arms by name; None selects all arms.
       cores_per_run: CPU cores for each run, on a machine without a GPU.
@@ -127,6 +132,7 @@ def sweep(
         file,
         workdir,
         overrides={k: experiment.as_text(v) for k, v in (overrides or {}).items()},
+        grid={k: [*map(experiment.as_text, v)] for k, v in (grid or {}).items()},
         seeds=tuple(seeds),
         only=arms,
         smoke=smoke,

@@ -4,8 +4,10 @@
     python -m cnn_jax.sweep --config=experiments/pooling.py:cifar10 --seeds=0,1,2,3,4
     python -m cnn_jax.sweep --config=experiments/pooling.py --config.train.epochs=5
     python -m cnn_jax.sweep --config=experiments/pooling.py --report_only
+    python -m cnn_jax.sweep --config=configs/mlp.py --grid model.hidden="(64,),(128,)"
 
-An arm is one setting of the config. Every run is a run of `python -m cnn_jax.main` in
+An arm is one setting of the config. The arms are in the experiment's file; or a config
+file and --grid give them. Every run is a run of `python -m cnn_jax.main` in
 the folder WORKDIR/<arm>/seed<k>, with its output in log.txt. Running the same command
 again trains only the missing runs, so seeds and arms can be added later. The sweep
 writes report.md, results.csv and plots into WORKDIR; `tensorboard --logdir=WORKDIR`
@@ -20,6 +22,7 @@ other schedulers; when these runs are complete, --report_only writes the report.
 
 import argparse
 import math
+import re
 
 from cnn_jax import command
 
@@ -51,6 +54,27 @@ def margin(text: str) -> float:
     return size
 
 
+def factor(text: str) -> tuple[str, tuple[str, ...]]:
+    """Parses the text of --grid: `a.b=1,2` becomes ("a.b", ("1", "2")).
+
+    Commas within brackets do not divide values.
+    """
+    key, found, values = text.partition("=")
+    if not found or not re.fullmatch(r"[\w.]+", key):
+        raise argparse.ArgumentTypeError(
+            f"'{text}' is not a key with values: write GROUP.KEY=VALUE,VALUE, as in "
+            "optimizer.learning_rate=0.01,0.1"
+        )
+    parts, depth = [""], 0
+    for character in values:
+        depth += (character in "([") - (character in ")]")
+        if character == "," and not depth:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return key, tuple(part.strip() for part in parts)
+
+
 def _parser() -> command.Parser:
     """Returns the parser of the command's flags."""
     parser = command.Parser("sweep", __doc__, overrides=True)
@@ -58,7 +82,15 @@ def _parser() -> command.Parser:
     parser.add_argument(
         "--workdir",
         type=command.path,
-        help="the sweep's folder (default: runs/<file>[-<arg>])",
+        help="the sweep's folder (default: runs/<file>[-<arg>][-<keys of the grid>])",
+    )
+    parser.add_argument(
+        "--grid",
+        type=factor,
+        action="append",
+        metavar="KEY=VALUE,VALUE[,...]",
+        help="the arms are these values of a config key; with several --grid, all "
+        "combinations. The first arm is the base arm",
     )
     parser.add_argument(
         "--arms",
@@ -140,17 +172,19 @@ def main() -> None:
     parser = _parser()
     flags = parser.parse()
     _check(parser, flags)
-    workdir = flags.workdir or command.default_workdir(flags.config)
+    from cnn_jax.sweeps import experiment, grid, runner
+
+    chosen = dict(flags.grid or ())
     anew = flags.smoke and not flags.workdir
-    if anew:
-        workdir = workdir.with_name(f"{workdir.name}-smoke")
-
-    from cnn_jax.sweeps import experiment, runner
-
+    workdir = flags.workdir or command.default_workdir(flags.config)
+    if not flags.workdir:
+        parts = [workdir.name, *grid.labels(chosen).values(), *["smoke"] * anew]
+        workdir = workdir.with_name("-".join(parts))
     found = experiment.load(
         flags.config,
         workdir,
         overrides=flags.overrides,
+        grid=chosen,
         seeds=flags.seeds,
         only=flags.arms,
         smoke=flags.smoke,
@@ -211,6 +245,9 @@ def _check(parser: command.Parser, flags: argparse.Namespace) -> None:
                 f"--{name} needs --launcher=ray: add --launcher=ray, or leave out "
                 f"--{name}"
             )
+    keys = [key for key, _ in flags.grid or ()]
+    if len(set(keys)) < len(keys):
+        parser.error("--grid gives a key twice: give all values of a key in one --grid")
     if "seed" in flags.overrides:
         parser.error(
             "a sweep sets the seed of each run: use --seeds=0,1,2 instead of "

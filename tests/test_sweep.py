@@ -230,6 +230,20 @@ def test_a_sweep_that_was_ended_goes_on(swept, file, tmp_path, launch, run, numb
     assert table(workdir) == table(swept[1])[:4]
 
 
+def test_a_grid_on_the_command_line(call):
+    """Commas within brackets do not divide values."""
+    from cnn_jax import sweep
+
+    assert sweep.factor("a.b=(1, 2), [3,4],c") == ("a.b", ("(1, 2)", "[3,4]", "c"))
+    grid = ["--grid=optimizer.learning_rate=1,2", "--grid", "model.hidden=(1,2),(3,)"]
+    code, out, _ = call("sweep", "--config=configs/mlp.py", "--dry_run", *grid)
+    lines = out.splitlines()
+    assert code == 0 and len(lines) == 12
+    name = "learning_rate=1, hidden=(1,2)"
+    assert f"runs/mlp-learning_rate-hidden/{name}/seed0'" in lines[0]
+    assert "'--config.model.hidden=(3,)'" in lines[3]
+
+
 @pytest.mark.parametrize(
     ("flags", "code", "message"),
     [
@@ -248,6 +262,12 @@ def test_a_sweep_that_was_ended_goes_on(swept, file, tmp_path, launch, run, numb
         (["--config=FILE", "--runs_per_device=2", "--cores_per_run=1"], 2, "leave out"),
         (["--config=FILE", "--runs_per_device=2"], 1, "Set --cores_per_run"),
         (["--config=FILE", "--report_only"], 1, "there is no run of width"),
+        (["--config=FILE", "--grid=data.flip=true,false"], 1, "leave out --grid"),
+        (["--config=FILE", "--grid=data.flip"], 2, "GROUP.KEY=VALUE,VALUE"),
+        (["--config=FILE", "--grid=a/b=1,2"], 2, "GROUP.KEY=VALUE,VALUE"),
+        (["--config=FILE", "--grid=a=1,2", "--grid=a=3,4"], 2, "a key twice"),
+        (["--config=configs/mlp.py", "--grid=model.hiden=3,4"], 1, "Did you mean"),
+        (["--config=configs/mlp.py", "--grid=model.hidden=3,x"], 1, "'hidden=x'"),
         (["--config=FILE", "--dry_run", "--report_only"], 2, "--dry_run"),
         (["--config=FILE", "--dry_run", "--margin=1"], 2, "--dry_run"),
         (["--config=FILE", "--margin=0"], 2, "the margin is '0', and must be"),
