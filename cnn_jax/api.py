@@ -18,10 +18,10 @@ from ml_collections import ConfigDict, FrozenConfigDict
 from cnn_jax import models
 from cnn_jax.runs import Loaded, load, resolve
 from cnn_jax.runs import train as train_run
-from cnn_jax.sweeps import experiment, results, runner
+from cnn_jax.sweeps import comparison, experiment, results, runner
 from cnn_jax.training import config as config_lib
 
-__all__ = ["Loaded", "config", "create", "load", "sweep", "train"]
+__all__ = ["Loaded", "compare", "config", "create", "load", "sweep", "train"]
 
 Recipe: TypeAlias = str | Path | Mapping[str, Any] | ConfigDict | FrozenConfigDict
 
@@ -142,4 +142,34 @@ def sweep(
         "local", cores_per_run=cores_per_run, runs_per_device=runs_per_device
     )
     runner.complete(found, runs, launched, workdir=workdir, margin=margin)
+    return results.read(found)
+
+
+def compare(
+    runs: Sequence[str | Path],
+    workdir: str | Path = "runs/comparison",
+    *,
+    margin: float | None = None,
+) -> list[results.Row]:
+    """Writes the report of a sweep for runs that no sweep trained.
+
+    Runs whose configs differ in nothing but the seed are the seeds of one arm. Nothing
+    is written into the runs' folders.
+
+    Args:
+      runs: the runs' folders. The arm of the first run is the base arm, which the other
+        arms are compared to.
+      workdir: the folder of the report.
+      margin: see `sweep`.
+
+    Returns:
+      One row for each run, with the run, its outcome and its results.
+
+    Raises:
+      UserError: if a folder holds no run, if the runs cannot be compared, or if a run
+        is not complete. The report is written before the last of these errors.
+    """
+    workdir = Path(workdir)
+    found = comparison.of([Path(run) for run in runs], workdir)
+    runner.report(found, workdir, None, margin)
     return results.read(found)

@@ -5,6 +5,7 @@
     python -m cnn_jax.sweep --config=experiments/pooling.py --config.train.epochs=5
     python -m cnn_jax.sweep --config=experiments/pooling.py --report_only
     python -m cnn_jax.sweep --config=configs/mlp.py --grid model.hidden="(64,),(128,)"
+    python -m cnn_jax.sweep --compare runs/mlp runs/lenet runs/resnet
 
 An arm is one setting of the config. The arms are in the experiment's file; or a config
 file and --grid give them. Every run is a run of `python -m cnn_jax.main` in
@@ -23,8 +24,12 @@ other schedulers; when these runs are complete, --report_only writes the report.
 import argparse
 import math
 import re
+from pathlib import Path
 
 from cnn_jax import command
+
+COMPARISON = Path("runs/comparison")  # the folder of the report of --compare
+COMPARED = ("compare", "workdir", "margin", "publish")  # the flags for --compare
 
 
 def numbers(text: str) -> tuple[int, ...]:
@@ -78,11 +83,20 @@ def factor(text: str) -> tuple[str, tuple[str, ...]]:
 def _parser() -> command.Parser:
     """Returns the parser of the command's flags."""
     parser = command.Parser("sweep", __doc__, overrides=True)
-    command.add_config(parser)
+    command.add_config(parser, required=False)
+    parser.add_argument(
+        "--compare",
+        nargs="+",
+        type=command.path,
+        metavar="RUN",
+        help="report on these folders of runs, and train nothing. Runs whose configs "
+        "differ only in the seed are an arm; the first arm is the base arm",
+    )
     parser.add_argument(
         "--workdir",
         type=command.path,
-        help="the sweep's folder (default: runs/<file>[-<arg>][-<keys of the grid>])",
+        help="the sweep's folder (default: runs/<file>[-<arg>][-<keys of the grid>]; "
+        f"with --compare: {COMPARISON})",
     )
     parser.add_argument(
         "--grid",
@@ -172,8 +186,13 @@ def main() -> None:
     parser = _parser()
     flags = parser.parse()
     _check(parser, flags)
-    from cnn_jax.sweeps import experiment, grid, runner
+    from cnn_jax.sweeps import comparison, experiment, grid, runner
 
+    if flags.compare:
+        workdir = flags.workdir or COMPARISON
+        found = comparison.of(flags.compare, workdir)
+        runner.report(found, workdir, flags.publish, flags.margin)
+        return
     chosen = dict(flags.grid or ())
     anew = flags.smoke and not flags.workdir
     workdir = flags.workdir or command.default_workdir(flags.config)
@@ -218,6 +237,19 @@ def main() -> None:
 
 def _check(parser: command.Parser, flags: argparse.Namespace) -> None:
     """Ends the command with an error if flags contradict each other."""
+    if flags.compare:
+        for name, value in vars(flags).items():
+            if name not in COMPARED and value and value != parser.get_default(name):
+                name = f"config.{next(iter(value))}" if name == "overrides" else name
+                parser.error(
+                    f"--compare reports on runs that exist: leave out --{name}, or "
+                    "leave out --compare"
+                )
+        return
+    if not flags.config:
+        parser.error(
+            "name an experiment with --config=FILE.py, or runs with --compare RUN RUN"
+        )
     if flags.dry_run and (flags.report_only or flags.publish or flags.margin):
         parser.error(
             "--dry_run writes no report: leave out --dry_run, or leave out "

@@ -32,14 +32,14 @@ class Run:
       seed: the seed.
       config: the resolved config.
       workdir: the run's folder.
-      command: the command that trains or resumes the run.
+      command: the command that trains or resumes the run; empty if no sweep trains it.
     """
 
     arm: str
     seed: int
     config: Config
     workdir: Path
-    command: tuple[str, ...]
+    command: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -59,9 +59,9 @@ class Experiment:
     Attributes:
       name: the name of the experiment's file, with the argument of `FILE.py:ARG` and
         the keys of a grid.
-      question: the first paragraph of the file's docstring, or a question about the
-        keys of a grid.
-      command: the command that repeats the sweep.
+      question: the first paragraph of the file's docstring, a question about the
+        keys of a grid, or a table of the compared runs.
+      command: the command that repeats the sweep or the comparison.
       arms: the arms.
       runs: the runs of all arms, without the source run.
       source: the source run, whose weights all other runs start from; None if the

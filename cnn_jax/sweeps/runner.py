@@ -146,7 +146,7 @@ def report(
 
     Args:
       experiment: the experiment.
-      workdir: the sweep's folder.
+      workdir: the folder of the report; for a sweep, the sweep's folder.
       publish: a Markdown page that also gets the report as a section; None for no page.
       margin: see `report.write`.
 
@@ -161,6 +161,7 @@ def report(
             f"there is no run of {experiment.name} in {workdir}: train the runs "
             "without --report_only, or set --workdir to the sweep's folder."
         )
+    workdir.mkdir(parents=True, exist_ok=True)
     print(pages.write(experiment, rows, workdir, margin))
     if lines := results.complaints(rows):
         print("", *lines, sep="\n")
