@@ -7,8 +7,8 @@
     python -m cnn_jax.sweep --config=configs/mlp.py --grid model.hidden="(64,),(128,)"
     python -m cnn_jax.sweep --compare runs/mlp runs/lenet runs/resnet
 
-An arm is one setting of the config. The arms are in the experiment's file; or a config
-file and --grid give them. Every run is a run of `python -m cnn_jax.main` in
+An arm is one setting of the config. The experiment's file yields the arms. For a config
+file, --grid gives the arms. Every run is a run of `python -m cnn_jax.main` in
 the folder WORKDIR/<arm>/seed<k>, with its output in log.txt. Running the same command
 again trains only the missing runs, so seeds and arms can be added later. The sweep
 writes report.md, results.csv and plots into WORKDIR; `tensorboard --logdir=WORKDIR`
@@ -142,7 +142,7 @@ def _parser() -> command.Parser:
         "--runs_per_device",
         type=command.count,
         metavar="N",
-        help="runs that share a GPU, each with 1/N of its memory (default: 1)",
+        help="runs that share a GPU, each with an equal share of its memory (default: 1)",
     )
     parser.add_argument(
         "--ray_address",
@@ -240,9 +240,9 @@ def _check(parser: command.Parser, flags: argparse.Namespace) -> None:
     if flags.compare:
         for name, value in vars(flags).items():
             if name not in COMPARED and value and value != parser.get_default(name):
-                name = f"config.{next(iter(value))}" if name == "overrides" else name
+                flag = f"config.{next(iter(value))}" if name == "overrides" else name
                 parser.error(
-                    f"--compare reports on runs that exist: leave out --{name}, or "
+                    f"--compare reports on runs that exist: leave out --{flag}, or "
                     "leave out --compare"
                 )
         return

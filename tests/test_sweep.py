@@ -230,6 +230,18 @@ def test_a_sweep_that_was_ended_goes_on(swept, file, tmp_path, launch, run, numb
     assert table(workdir) == table(swept[1])[:4]
 
 
+@pytest.mark.full
+def test_runs_are_compared_as_in_their_sweep(swept, call, tmp_path):
+    _, workdir = swept
+    runs, place = sorted(workdir.glob("*/seed*")), tmp_path / "comparison"
+    flags = [f"--workdir={place}", "--margin=50"]
+    code, out, _ = call("sweep", "--compare", *runs, *flags)
+    assert code == 0 and "hidden=(12,) hidden=(8,)" in " ".join(out.split())
+    names = {"hidden=(8,)": "base", "hidden=(12,)": "wide"}
+    rows = [row | {"arm": names[row["arm"]]} for row in table(place)]
+    assert rows == table(workdir)
+
+
 def test_a_grid_on_the_command_line(call):
     """Commas within brackets do not divide values."""
     from cnn_jax import sweep
@@ -268,6 +280,11 @@ def test_a_grid_on_the_command_line(call):
         (["--config=FILE", "--grid=a=1,2", "--grid=a=3,4"], 2, "a key twice"),
         (["--config=configs/mlp.py", "--grid=model.hiden=3,4"], 1, "Did you mean"),
         (["--config=configs/mlp.py", "--grid=model.hidden=3,x"], 1, "'hidden=x'"),
+        ([], 2, "--config=FILE.py, or runs with --compare"),
+        (["--compare", "FILE", "--seeds=1"], 2, "leave out --seeds"),
+        (["--compare", "FILE", "--config=FILE"], 2, "leave out --config,"),
+        (["--compare", "FILE", "--config.seed=1"], 2, "leave out --config.seed"),
+        (["--compare", "FILE"], 1, "width.py is not a run's folder"),
         (["--config=FILE", "--dry_run", "--report_only"], 2, "--dry_run"),
         (["--config=FILE", "--dry_run", "--margin=1"], 2, "--dry_run"),
         (["--config=FILE", "--margin=0"], 2, "the margin is '0', and must be"),

@@ -35,7 +35,7 @@ class Group(NamedTuple):
       runs: the runs, which differ in their seeds.
     """
 
-    settings: Mapping[str, Any]
+    settings: dict[str, Any]
     runs: list[Saved]
 
 
@@ -60,7 +60,7 @@ def of(folders: Sequence[Path], workdir: Path) -> Experiment:
     groups = _groups(saved)
     arms = _arms(groups)
     found = list(zip(arms, groups, strict=True))
-    folders = [str(one.workdir) for one in saved]
+    given = [str(one.workdir) for one in saved]
     lines = [
         [arm.name, ", ".join(str(one.workdir) for one in group.runs)]
         for arm, group in found
@@ -70,7 +70,7 @@ def of(folders: Sequence[Path], workdir: Path) -> Experiment:
         question=tabulate(
             lines, ["arm", "compared runs"], "github", disable_numparse=True
         ),
-        command=shell_line(["python", "-m", "cnn_jax.sweep", "--compare", *folders]),
+        command=shell_line(["python", "-m", "cnn_jax.sweep", "--compare", *given]),
         arms=arms,
         runs=tuple(
             Run(arm.name, one.config.seed, one.config, one.workdir)
@@ -97,8 +97,9 @@ def _check_comparable(one: Saved, other: Saved) -> None:
         if value != second[what]:
             raise UserError(
                 f"{one.workdir} and {other.workdir} cannot be compared: the {what} of "
-                f"these runs differ ({value} and {second[what]}). Compare runs of the "
-                "same task that are tested on the same data."
+                f"these runs differ ({names.short(str(value))} and "
+                f"{names.short(str(second[what]))}). Compare runs of the same task that "
+                "are tested on the same data."
             )
 
 
