@@ -8,11 +8,11 @@
     python -m cnn_jax.sweep --compare runs/mlp runs/lenet runs/resnet
 
 An arm is one setting of the config. The experiment's file yields the arms. For a config
-file, --grid gives the arms. Every run is a run of `python -m cnn_jax.main` in
-the folder WORKDIR/<arm>/seed<k>, with its output in log.txt. Running the same command
-again trains only the missing runs, so seeds and arms can be added later. The sweep
-writes report.md, results.csv and plots into WORKDIR; `tensorboard --logdir=WORKDIR`
-compares the runs.
+file, --grid gives the arms. Every run is a run of `python -m cnn_jax.main` in the
+folder WORKDIR/<arm>/seed<k>, with its output in log.txt. Running the same command again
+trains only the missing runs, so seeds and arms can be added later. The sweep writes
+report.md, results.csv and plots into WORKDIR; `tensorboard --logdir=WORKDIR` compares
+the runs. --compare writes the same files for runs that no sweep trained.
 
 On this machine each GPU trains --runs_per_device runs at a time. Without a GPU, each
 group of --cores_per_run processors trains one run at a time. --launcher=ray sends the
@@ -142,7 +142,7 @@ def _parser() -> command.Parser:
         "--runs_per_device",
         type=command.count,
         metavar="N",
-        help="runs that share a GPU, each with an equal share of its memory (default: 1)",
+        help="runs that share a GPU, with equal shares of its memory (default: 1)",
     )
     parser.add_argument(
         "--ray_address",

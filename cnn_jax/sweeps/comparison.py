@@ -98,8 +98,8 @@ def _check_comparable(one: Saved, other: Saved) -> None:
             raise UserError(
                 f"{one.workdir} and {other.workdir} cannot be compared: the {what} of "
                 f"these runs differ ({names.short(str(value))} and "
-                f"{names.short(str(second[what]))}). Compare runs of the same task that "
-                "are tested on the same data."
+                f"{names.short(str(second[what]))}). Compare runs of the same task, "
+                "tested on the same data."
             )
 
 
