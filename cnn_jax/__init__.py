@@ -6,7 +6,7 @@ guard.protect()  # before any import that could find a module in a run's folder
 
 __version__ = "0.1.0"
 
-API = ("Loaded", "config", "create", "load", "sweep", "train")
+API = ("Loaded", "compare", "config", "create", "load", "sweep", "train")
 __all__ = [*API, "__version__"]
 
 

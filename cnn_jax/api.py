@@ -18,10 +18,10 @@ from ml_collections import ConfigDict, FrozenConfigDict
 from cnn_jax import models
 from cnn_jax.runs import Loaded, load, resolve
 from cnn_jax.runs import train as train_run
-from cnn_jax.sweeps import experiment, results, runner
+from cnn_jax.sweeps import comparison, experiment, results, runner
 from cnn_jax.training import config as config_lib
 
-__all__ = ["Loaded", "config", "create", "load", "sweep", "train"]
+__all__ = ["Loaded", "compare", "config", "create", "load", "sweep", "train"]
 
 Recipe: TypeAlias = str | Path | Mapping[str, Any] | ConfigDict | FrozenConfigDict
 
@@ -94,10 +94,12 @@ def sweep(
     workdir: str | Path,
     *,
     overrides: Mapping[str, Any] | None = None,
+    grid: Mapping[str, Sequence[Any]] | None = None,
     seeds: Sequence[int] = experiment.SEEDS,
     arms: str | None = None,
     smoke: bool = False,
     cores_per_run: int = 1,
+    runs_per_device: int | None = None,
     margin: float | None = None,
 ) -> list[results.Row]:
     """Trains all runs of an experiment on this machine, and writes the report.
@@ -106,12 +108,17 @@ def sweep(
     with several seeds.
 
     Args:
-      file: an experiment's file, "experiments/pooling.py" or "PATH.py:ARG".
+      file: an experiment's file, "experiments/pooling.py" or "PATH.py:ARG". With
+        `grid`, a config file.
       workdir: the sweep's folder. Complete runs are not trained again.
       overrides, smoke: see `config`. Both apply to all arms.
+      grid: values of config keys, `{"optimizer.learning_rate": [0.01, 0.1]}`. The arms
+        are all combinations of the values, and the first arm is the base arm. None: the
+        arms of the experiment's file.
       seeds: the seeds of each arm.
       arms: a regular expression that selects arms by name; None selects all arms.
-      cores_per_run: CPU cores for each run.
+      cores_per_run: CPU cores for each run, on a machine without a GPU.
+      runs_per_device: the number of runs that share a GPU; None: one.
       margin: see the flag --margin of the command `sweep`; None: no verdicts.
 
     Returns:
@@ -125,11 +132,44 @@ def sweep(
         file,
         workdir,
         overrides={k: experiment.as_text(v) for k, v in (overrides or {}).items()},
+        grid={k: [*map(experiment.as_text, v)] for k, v in (grid or {}).items()},
         seeds=tuple(seeds),
         only=arms,
         smoke=smoke,
     )
     runs = experiment.incomplete(found.in_order)
-    launched = runner.launcher("local", cores_per_run=cores_per_run)
+    launched = runner.launcher(
+        "local", cores_per_run=cores_per_run, runs_per_device=runs_per_device
+    )
     runner.complete(found, runs, launched, workdir=workdir, margin=margin)
+    return results.read(found)
+
+
+def compare(
+    runs: Sequence[str | Path],
+    workdir: str | Path = "runs/comparison",
+    *,
+    margin: float | None = None,
+) -> list[results.Row]:
+    """Writes the report of a sweep for runs that no sweep trained.
+
+    Runs whose configs differ in nothing but the seed are the seeds of one arm. Nothing
+    is written into the runs' folders.
+
+    Args:
+      runs: the runs' folders. The arm of the first run is the base arm, which the other
+        arms are compared to.
+      workdir: the folder of the report.
+      margin: see `sweep`.
+
+    Returns:
+      One row for each run, with the run, its outcome and its results.
+
+    Raises:
+      UserError: if a folder holds no run, if the runs cannot be compared, or if a run
+        is not complete. The report is written before the last of these errors.
+    """
+    workdir = Path(workdir)
+    found = comparison.of([Path(run) for run in runs], workdir)
+    runner.report(found, workdir, None, margin)
     return results.read(found)

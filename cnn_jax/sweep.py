@@ -4,24 +4,40 @@
     python -m cnn_jax.sweep --config=experiments/pooling.py:cifar10 --seeds=0,1,2,3,4
     python -m cnn_jax.sweep --config=experiments/pooling.py --config.train.epochs=5
     python -m cnn_jax.sweep --config=experiments/pooling.py --report_only
+    python -m cnn_jax.sweep --config=configs/mlp.py --grid model.hidden="(64,),(128,)"
+    python -m cnn_jax.sweep --compare runs/mlp runs/lenet runs/resnet
 
+<<<<<<< HEAD
 An arm is one setting of the config. Every run is a run of `python -m cnn_jax.main` in
 the folder WORKDIR/<arm>/seed<k>, with its output in log.txt. Running the same command
 again trains only the missing runs, so seeds and arms can be added later. The sweep
 writes report.md, results.csv and plots into WORKDIR; `tensorboard --logdir=WORKDIR`
 shows the report, the mean curves of the arms with bands, and the runs.
+=======
+An arm is one setting of the config. The experiment's file yields the arms. For a config
+file, --grid gives the arms. Every run is a run of `python -m cnn_jax.main` in the
+folder WORKDIR/<arm>/seed<k>, with its output in log.txt. Running the same command again
+trains only the missing runs, so seeds and arms can be added later. The sweep writes
+report.md, results.csv and plots into WORKDIR; `tensorboard --logdir=WORKDIR` compares
+the runs. --compare writes the same files for runs that no sweep trained.
+>>>>>>> places
 
-On this machine each GPU trains one run at a time. Without a GPU, each group of
---cores_per_run processors trains one run at a time. --launcher=ray sends the runs to a
-Ray cluster whose machines share WORKDIR. If a machine dies, its run continues on
-another machine from the last checkpoint. --dry_run prints one command per run, for
+On this machine each GPU trains --runs_per_device runs at a time. Without a GPU, each
+group of --cores_per_run processors trains one run at a time. --launcher=ray sends the
+runs to a Ray cluster whose machines share WORKDIR. If a machine dies, its run continues
+on another machine from the last checkpoint. --dry_run prints one command per run, for
 other schedulers; when these runs are complete, --report_only writes the report.
 """
 
 import argparse
 import math
+import re
+from pathlib import Path
 
 from cnn_jax import command
+
+COMPARISON = Path("runs/comparison")  # the folder of the report of --compare
+COMPARED = ("compare", "workdir", "margin", "publish")  # the flags for --compare
 
 
 def numbers(text: str) -> tuple[int, ...]:
@@ -51,14 +67,52 @@ def margin(text: str) -> float:
     return size
 
 
+def factor(text: str) -> tuple[str, tuple[str, ...]]:
+    """Parses the text of --grid: `a.b=1,2` becomes ("a.b", ("1", "2")).
+
+    Commas within brackets do not divide values.
+    """
+    key, found, values = text.partition("=")
+    if not found or not re.fullmatch(r"[\w.]+", key):
+        raise argparse.ArgumentTypeError(
+            f"'{text}' is not a key with values: write GROUP.KEY=VALUE,VALUE, as in "
+            "optimizer.learning_rate=0.01,0.1"
+        )
+    parts, depth = [""], 0
+    for character in values:
+        depth += (character in "([") - (character in ")]")
+        if character == "," and not depth:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return key, tuple(part.strip() for part in parts)
+
+
 def _parser() -> command.Parser:
     """Returns the parser of the command's flags."""
     parser = command.Parser("sweep", __doc__, overrides=True)
-    command.add_config(parser)
+    command.add_config(parser, required=False)
+    parser.add_argument(
+        "--compare",
+        nargs="+",
+        type=command.path,
+        metavar="RUN",
+        help="report on these folders of runs, and train nothing. Runs whose configs "
+        "differ only in the seed are an arm; the first arm is the base arm",
+    )
     parser.add_argument(
         "--workdir",
         type=command.path,
-        help="the sweep's folder (default: runs/<file>[-<arg>])",
+        help="the sweep's folder (default: runs/<file>[-<arg>][-<keys of the grid>]; "
+        f"with --compare: {COMPARISON})",
+    )
+    parser.add_argument(
+        "--grid",
+        type=factor,
+        action="append",
+        metavar="KEY=VALUE,VALUE[,...]",
+        help="the arms are these values of a config key; with several --grid, all "
+        "combinations. The first arm is the base arm",
     )
     parser.add_argument(
         "--arms",
@@ -91,6 +145,12 @@ def _parser() -> command.Parser:
         "--cores_per_run",
         type=command.count,
         help="CPU cores for each run (default: 1)",
+    )
+    parser.add_argument(
+        "--runs_per_device",
+        type=command.count,
+        metavar="N",
+        help="runs that share a GPU, with equal shares of its memory (default: 1)",
     )
     parser.add_argument(
         "--ray_address",
@@ -134,17 +194,24 @@ def main() -> None:
     parser = _parser()
     flags = parser.parse()
     _check(parser, flags)
-    workdir = flags.workdir or command.default_workdir(flags.config)
+    from cnn_jax.sweeps import comparison, experiment, grid, runner
+
+    if flags.compare:
+        workdir = flags.workdir or COMPARISON
+        found = comparison.of(flags.compare, workdir)
+        runner.report(found, workdir, flags.publish, flags.margin)
+        return
+    chosen = dict(flags.grid or ())
     anew = flags.smoke and not flags.workdir
-    if anew:
-        workdir = workdir.with_name(f"{workdir.name}-smoke")
-
-    from cnn_jax.sweeps import experiment, runner
-
+    workdir = flags.workdir or command.default_workdir(flags.config)
+    if not flags.workdir:
+        parts = [workdir.name, *grid.labels(chosen).values(), *["smoke"] * anew]
+        workdir = workdir.with_name("-".join(parts))
     found = experiment.load(
         flags.config,
         workdir,
         overrides=flags.overrides,
+        grid=chosen,
         seeds=flags.seeds,
         only=flags.arms,
         smoke=flags.smoke,
@@ -161,6 +228,7 @@ def main() -> None:
     launched = runner.launcher(
         flags.launcher,
         cores_per_run=flags.cores_per_run or 1,
+        runs_per_device=flags.runs_per_device,
         address=flags.ray_address,
         num_cpus=1.0 if flags.num_cpus is None else flags.num_cpus,
         num_gpus=flags.num_gpus or 0.0,
@@ -177,6 +245,19 @@ def main() -> None:
 
 def _check(parser: command.Parser, flags: argparse.Namespace) -> None:
     """Ends the command with an error if flags contradict each other."""
+    if flags.compare:
+        for name, value in vars(flags).items():
+            if name not in COMPARED and value and value != parser.get_default(name):
+                flag = f"config.{next(iter(value))}" if name == "overrides" else name
+                parser.error(
+                    f"--compare reports on runs that exist: leave out --{flag}, or "
+                    "leave out --compare"
+                )
+        return
+    if not flags.config:
+        parser.error(
+            "name an experiment with --config=FILE.py, or runs with --compare RUN RUN"
+        )
     if flags.dry_run and (flags.report_only or flags.publish or flags.margin):
         parser.error(
             "--dry_run writes no report: leave out --dry_run, or leave out "
@@ -187,12 +268,26 @@ def _check(parser: command.Parser, flags: argparse.Namespace) -> None:
             "--cores_per_run needs --launcher=local: with --launcher=ray, set "
             "--num_cpus"
         )
+    if flags.launcher == "ray" and flags.runs_per_device is not None:
+        share = math.floor(1000 / flags.runs_per_device) / 1000
+        parser.error(
+            "--runs_per_device needs --launcher=local: with --launcher=ray, set "
+            f"--num_gpus={share:g} (1/{flags.runs_per_device} of a GPU for each run)"
+        )
+    if flags.runs_per_device is not None and flags.cores_per_run is not None:
+        parser.error(
+            "--runs_per_device is for GPUs, and --cores_per_run for machines without "
+            "one: leave out one of them"
+        )
     for name in ("ray_address", "num_cpus", "num_gpus"):
         if flags.launcher == "local" and getattr(flags, name) is not None:
             parser.error(
                 f"--{name} needs --launcher=ray: add --launcher=ray, or leave out "
                 f"--{name}"
             )
+    keys = [key for key, _ in flags.grid or ()]
+    if len(set(keys)) < len(keys):
+        parser.error("--grid gives a key twice: give all values of a key in one --grid")
     if "seed" in flags.overrides:
         parser.error(
             "a sweep sets the seed of each run: use --seeds=0,1,2 instead of "

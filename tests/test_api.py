@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 import cnn_jax
 from cnn_jax import api
 from cnn_jax.core.errors import UserError
+from cnn_jax.sweeps import plots
 
 
 def test_jax_is_imported_as_a_function_is_asked_for():
@@ -46,6 +47,34 @@ def test_training_and_a_prediction(tmp_path):
         np.zeros((8, 8), np.uint8), top_k=2
     )
     assert len(answers) == 2
+
+
+def test_a_sweep_of_a_grid(tmp_path, monkeypatch):
+    launched, complete = {}, []
+    monkeypatch.setattr(
+        api.runner, "launcher", lambda name, **options: launched.update(options)
+    )
+    monkeypatch.setattr(
+        api.runner, "complete", lambda found, runs, *_, **__: complete.append(runs)
+    )
+    rows = cnn_jax.sweep(
+        "configs/mlp.py",
+        tmp_path / "sweep",
+        grid={"model.hidden": [(8, 4), (2,)]},
+        seeds=[0],
+        runs_per_device=4,
+    )
+    assert launched["runs_per_device"] == 4 and len(complete[0]) == 2
+    assert [row.run.arm for row in rows] == ["hidden=(8,4)", "hidden=(2,)"]
+    assert rows[0].run.config.model.hidden == (8, 4)
+    assert [row.outcome.status for row in rows] == ["missing"] * 2
+
+
+def test_a_comparison(trained, tmp_path, monkeypatch):
+    monkeypatch.setattr(plots, "write", lambda *_: [])
+    (row,) = cnn_jax.compare([str(trained)], tmp_path / "comparison")
+    assert row.run.arm == trained.name and row.outcome.status == "done"
+    assert "test/accuracy" in (tmp_path / "comparison" / "report.md").read_text()
 
 
 @pytest.mark.full

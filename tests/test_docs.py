@@ -219,6 +219,7 @@ def check_config(line, flags, folder):
             spec,
             folder / "sweep",
             overrides=flags.overrides,
+            grid=dict(flags.grid or ()),
             seeds=(0,),
             only=flags.arms,
         )

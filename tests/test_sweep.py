@@ -230,6 +230,32 @@ def test_a_sweep_that_was_ended_goes_on(swept, file, tmp_path, launch, run, numb
     assert table(workdir) == table(swept[1])[:4]
 
 
+@pytest.mark.full
+def test_runs_are_compared_as_in_their_sweep(swept, call, tmp_path):
+    _, workdir = swept
+    runs, place = sorted(workdir.glob("*/seed*")), tmp_path / "comparison"
+    flags = [f"--workdir={place}", "--margin=50"]
+    code, out, _ = call("sweep", "--compare", *runs, *flags)
+    assert code == 0 and "hidden=(12,) hidden=(8,)" in " ".join(out.split())
+    names = {"hidden=(8,)": "base", "hidden=(12,)": "wide"}
+    rows = [row | {"arm": names[row["arm"]]} for row in table(place)]
+    assert rows == table(workdir)
+
+
+def test_a_grid_on_the_command_line(call):
+    """Commas within brackets do not divide values."""
+    from cnn_jax import sweep
+
+    assert sweep.factor("a.b=(1, 2), [3,4],c") == ("a.b", ("(1, 2)", "[3,4]", "c"))
+    grid = ["--grid=optimizer.learning_rate=1,2", "--grid", "model.hidden=(1,2),(3,)"]
+    code, out, _ = call("sweep", "--config=configs/mlp.py", "--dry_run", *grid)
+    lines = out.splitlines()
+    assert code == 0 and len(lines) == 12
+    name = "learning_rate=1, hidden=(1,2)"
+    assert f"runs/mlp-learning_rate-hidden/{name}/seed0'" in lines[0]
+    assert "'--config.model.hidden=(3,)'" in lines[3]
+
+
 @pytest.mark.parametrize(
     ("flags", "code", "message"),
     [
@@ -240,7 +266,25 @@ def test_a_sweep_that_was_ended_goes_on(swept, file, tmp_path, launch, run, numb
         (["--config=FILE", "--num_gpus=1"], 2, "--launcher=ray"),
         (["--config=FILE", "--launcher=ray", "--cores_per_run=1"], 2, "--num_cpus"),
         (["--config=FILE", "--cores_per_run=4096"], 1, "processors"),
+        (
+            ["--config=FILE", "--launcher=ray", "--runs_per_device=3"],
+            2,
+            "--num_gpus=0.333",
+        ),
+        (["--config=FILE", "--runs_per_device=2", "--cores_per_run=1"], 2, "leave out"),
+        (["--config=FILE", "--runs_per_device=2"], 1, "Set --cores_per_run"),
         (["--config=FILE", "--report_only"], 1, "there is no run of width"),
+        (["--config=FILE", "--grid=data.flip=true,false"], 1, "leave out --grid"),
+        (["--config=FILE", "--grid=data.flip"], 2, "GROUP.KEY=VALUE,VALUE"),
+        (["--config=FILE", "--grid=a/b=1,2"], 2, "GROUP.KEY=VALUE,VALUE"),
+        (["--config=FILE", "--grid=a=1,2", "--grid=a=3,4"], 2, "a key twice"),
+        (["--config=configs/mlp.py", "--grid=model.hiden=3,4"], 1, "Did you mean"),
+        (["--config=configs/mlp.py", "--grid=model.hidden=3,x"], 1, "'hidden=x'"),
+        ([], 2, "--config=FILE.py, or runs with --compare"),
+        (["--compare", "FILE", "--seeds=1"], 2, "leave out --seeds"),
+        (["--compare", "FILE", "--config=FILE"], 2, "leave out --config,"),
+        (["--compare", "FILE", "--config.seed=1"], 2, "leave out --config.seed"),
+        (["--compare", "FILE"], 1, "width.py is not a run's folder"),
         (["--config=FILE", "--dry_run", "--report_only"], 2, "--dry_run"),
         (["--config=FILE", "--dry_run", "--margin=1"], 2, "--dry_run"),
         (["--config=FILE", "--margin=0"], 2, "the margin is '0', and must be"),

@@ -13,6 +13,7 @@ from cnn_jax.core.errors import UserError
 from cnn_jax.core.paths import split_recipe
 from cnn_jax.runs import resolve, run_folder
 from cnn_jax.sweeps import arms as arms_lib
+from cnn_jax.sweeps import grid as grid_lib
 from cnn_jax.sweeps.arms import SOURCE, Arm
 from cnn_jax.training import config as config_lib
 from cnn_jax.training.config import Config
@@ -31,14 +32,14 @@ class Run:
       seed: the seed.
       config: the resolved config.
       workdir: the run's folder.
-      command: the command that trains or resumes the run.
+      command: the command that trains or resumes the run; empty if no sweep trains it.
     """
 
     arm: str
     seed: int
     config: Config
     workdir: Path
-    command: tuple[str, ...]
+    command: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -56,9 +57,11 @@ class Experiment:
     """The runs of a sweep, arm by arm.
 
     Attributes:
-      name: the name of the experiment's file, with the argument of `FILE.py:ARG`.
-      question: the first paragraph of the file's docstring.
-      command: the command that repeats the sweep.
+      name: the name of the experiment's file, with the argument of `FILE.py:ARG` and
+        the keys of a grid.
+      question: the first paragraph of the file's docstring, a question about the
+        keys of a grid, or a table of the compared runs.
+      command: the command that repeats the sweep or the comparison.
       arms: the arms.
       runs: the runs of all arms, without the source run.
       source: the source run, whose weights all other runs start from; None if the
@@ -99,17 +102,20 @@ def load(
     workdir: Path,
     *,
     overrides: Mapping[str, str],
+    grid: Mapping[str, Sequence[str]] | None = None,
     seeds: Sequence[int] = SEEDS,
     only: str | None = None,
     smoke: bool = False,
     overwrite: bool = False,
 ) -> Experiment:
-    """Returns the experiment of a file.
+    """Returns the experiment of a file, or of a config file and a grid.
 
     Args:
       spec: the file, `PATH.py` or `PATH.py:ARG`.
       workdir: the sweep's folder; a run's folder is `<workdir>/<arm>/seed<k>`.
       overrides: texts of config values for all arms: `{"train.epochs": "5"}`.
+      grid: texts of the config values whose combinations are the arms; see `grid.arms`.
+        None: the arms that the file's `sweep()` yields.
       seeds: the seeds of each arm.
       only: a regular expression that selects arms by name. The base arms of the
         selected arms are selected too. None selects all arms.
@@ -117,17 +123,18 @@ def load(
       overwrite: if True, a run that is already in its folder is removed first.
 
     Raises:
-      UserError: if the file is no experiment, an arm sets a key that nothing reads, or
-        `only` matches no arm.
+      UserError: if the file is no experiment, or is one beside a grid, if an arm sets a
+        key that nothing reads, or if `only` matches no arm.
     """
     module = config_lib.load_module(spec)
     values = config_lib.values_of(spec, module)
-    arms = arms_lib.of_file(spec, module)
     path, argument = split_recipe(spec)
+    arms = _arms(spec, module, grid)
     run_of = functools.partial(_run_of, smoke=smoke, overwrite=overwrite)
     source, shared = None, dict(overrides)
-    # Weights that the user names replace the source run.
-    trained = None if "model.init_from" in overrides else _trained(spec, module)
+    # Weights that the user names replace the source run. A plain config has none.
+    started = bool(grid) or "model.init_from" in overrides
+    trained = None if started else _trained(spec, module)
     if trained is not None:
         own = f"{path}:{trained}"
         own_values = config_lib.values_of(own, module)
@@ -151,14 +158,31 @@ def load(
             except UserError as error:
                 raise UserError(f"arm '{arm.name}': {error}") from error
     question = inspect.cleandoc(module.__doc__ or "").split("\n\n")[0]
+    keys = grid_lib.labels(grid or ()).values()
+    if grid:
+        question = f"What is the effect of {' and '.join(grid)} in {spec}?"
     return Experiment(
-        name="-".join(filter(None, [Path(path).stem, argument])),
+        name="-".join(filter(None, [Path(path).stem, argument, *keys])),
         question=question,
-        command=_command(spec, overrides, seeds, only, smoke),
+        command=_command(spec, overrides, grid or {}, seeds, only, smoke),
         arms=tuple(chosen),
         runs=tuple(runs),
         source=source,
     )
+
+
+def _arms(
+    spec: str, module: Any, grid: Mapping[str, Sequence[str]] | None
+) -> list[Arm]:
+    """Returns the arms of a grid or, without a grid, of the file. See `load`."""
+    if not grid:
+        return arms_lib.of_file(spec, module)
+    if hasattr(module, "sweep"):
+        raise UserError(
+            f"'{split_recipe(spec)[0]}' has arms of its own: leave out --grid, or name "
+            "a config file without a function sweep()."
+        )
+    return grid_lib.arms(grid)
 
 
 def _run_of(
@@ -214,7 +238,7 @@ def _trained(spec: str, module: Any) -> str | None:
         return arms_lib.called(module.source, split_recipe(spec)[1])
 
 
-def _command(spec, overrides, seeds, only, smoke) -> str:
+def _command(spec, overrides, grid, seeds, only, smoke) -> str:
     """Returns the command of a sweep, without the flags for the folder and launcher.
 
     See `load` for the arguments.
@@ -222,6 +246,7 @@ def _command(spec, overrides, seeds, only, smoke) -> str:
     return shell_line(
         [
             *("python", "-m", "cnn_jax.sweep", f"--config={spec}"),
+            *(f"--grid={key}={','.join(texts)}" for key, texts in grid.items()),
             *([f"--arms={only}"] if only else []),
             *([f"--seeds={','.join(map(str, seeds))}"] if seeds != SEEDS else []),
             *(["--smoke"] if smoke else []),

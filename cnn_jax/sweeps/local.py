@@ -1,6 +1,7 @@
 """Trains runs on this machine, one at a time per accelerator or group of cores."""
 
 import ctypes
+import math
 import os
 import signal
 import subprocess
@@ -20,55 +21,131 @@ Event = tuple[Run, Outcome | None]
 PATIENCE = 0.1  # seconds between two polls of the processes
 DEVICES = "import jax; d = jax.local_devices(); print(d[0].platform, len(d))"
 PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
+GPUS = ("gpu", "cuda", "rocm")  # JAX's names of the platform
+# The share of a GPU's memory that JAX allocates when it starts, and its older name.
+MEMORY = ("XLA_CLIENT_MEM_FRACTION", "XLA_PYTHON_CLIENT_MEM_FRACTION")
+USED = 0.9  # the share of a GPU's memory for all runs; CUDA itself needs the rest
 
 
 @dataclass(frozen=True)
 class Slot:
-    """A part of the machine that trains one run at a time: a GPU or a group of cores.
+    """A part of the machine that trains one run at a time.
+
+    A slot is a GPU, a share of a GPU, or a group of cores.
 
     Attributes:
       cores: the numbers of the processors; empty means all processors.
-      environment: environment variables that select the accelerator.
+      environment: environment variables that select the accelerator, and the share of
+        its memory.
     """
 
     cores: tuple[int, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
-def slots(cores_per_run: int = 1) -> list[Slot]:
+def slots(cores_per_run: int = 1, runs_per_device: int | None = None) -> list[Slot]:
     """Returns the slots of this machine.
 
-    Each GPU is a slot. All TPU devices together are a single slot, because only one
-    process at a time can use them. Without accelerators, each group of `cores_per_run`
-    processors is a slot.
+    Each GPU has `runs_per_device` slots (default: 1), which share its memory equally.
+    All TPU devices together are a single slot, because only one process at a time can
+    use them. Without accelerators, each group of `cores_per_run` processors is a slot.
 
     Raises:
-      UserError: if the machine has fewer than `cores_per_run` processors.
+      UserError: if the machine has fewer than `cores_per_run` processors, or if
+        `runs_per_device` is given and the machine has no GPU.
     """
     platform, count = _devices()
-    if platform in ("gpu", "cuda", "rocm"):
-        chosen = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(
-            map(str, range(count))
+    if platform in GPUS:
+        return _of_gpus(count, runs_per_device or 1)
+    if runs_per_device is not None:
+        remedy = (
+            "there is no GPU. Set --cores_per_run instead."
+            if platform == "cpu"
+            else f"only one process at a time can use a {platform.upper()}. Leave out "
+            "--runs_per_device."
         )
-        return [
-            Slot(environment={"CUDA_VISIBLE_DEVICES": name})
-            for name in chosen.split(",")
-        ]
-    if platform != "cpu":
+        raise UserError(f"--runs_per_device={runs_per_device}: {remedy}")
+    cores = _cores()
+    if platform != "cpu" or not cores:
         return [Slot()]
-    if not hasattr(os, "sched_getaffinity"):  # not Linux: processors cannot be assigned
-        return [Slot()]
-    cores = sorted(os.sched_getaffinity(0))
     if cores_per_run > len(cores):
         raise UserError(
             f"--cores_per_run={cores_per_run}: there are only {len(cores)} processors. "
             "Set a smaller number."
         )
-    groups = len(cores) // cores_per_run
+    return [Slot(cores=group) for group in _groups(cores, cores_per_run)]
+
+
+def _of_gpus(count: int, runs_each: int) -> list[Slot]:
+    """Returns the slots of a machine with GPUs.
+
+    The first slots are on different GPUs. If GPUs are shared, each slot gets an equal
+    share of the processors, as long as there are enough of them.
+
+    Args:
+      count: the number of GPUs.
+      runs_each: the number of runs that share a GPU.
+    """
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(count)))
+    names = chosen.split(",") * runs_each
+    shared = memory_share(1 / runs_each)
+    cores = _cores() if runs_each > 1 else ()
+    groups = _groups(cores, len(cores) // len(names))
     return [
-        Slot(cores=tuple(cores[i * cores_per_run : (i + 1) * cores_per_run]))
-        for i in range(groups)
+        Slot(groups[i] if groups else (), {"CUDA_VISIBLE_DEVICES": name, **shared})
+        for i, name in enumerate(names)
     ]
+
+
+def memory_share(share: float) -> dict[str, str]:
+    """Returns the environment of a process that uses a share of a GPU.
+
+    Without this environment, JAX allocates 75% of the GPU's memory when it starts, so
+    a second process finds too little memory. A value that the user has set is kept.
+
+    Args:
+      share: the share of the GPU, such as 0.25. The environment is empty for no GPU
+        (0), a whole GPU and several GPUs.
+
+    Raises:
+      UserError: if the user has set a larger share of the memory.
+    """
+    if not 0 < share < 1:
+        return {}
+    for name in MEMORY:
+        if text := os.environ.get(name):
+            if not _number(text) <= share:
+                raise UserError(
+                    f"{name}={text} in the environment is more than {share:.3g}, the "
+                    "share of the GPU that each run has: unset the variable, or set a "
+                    "smaller value."
+                )
+            return {}
+    return {MEMORY[0]: f"{USED * share:.3g}"}
+
+
+def _number(text: str) -> float:
+    """Returns the number in a text; NaN if the text is not a number."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
+def _cores() -> tuple[int, ...]:
+    """Returns the numbers of this process's processors.
+
+    The result is empty where processors cannot be assigned (only Linux can).
+    """
+    if not hasattr(os, "sched_getaffinity"):
+        return ()
+    return tuple(sorted(os.sched_getaffinity(0)))
+
+
+def _groups(cores: tuple[int, ...], size: int) -> list[tuple[int, ...]]:
+    """Returns groups of `size` processors; none if `size` is 0. A rest is left out."""
+    count = len(cores) // size if size else 0
+    return [cores[i * size : (i + 1) * size] for i in range(count)]
 
 
 def _devices() -> tuple[str, int]:

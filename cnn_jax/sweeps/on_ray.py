@@ -11,7 +11,7 @@ from cnn_jax.core import extras, guard
 from cnn_jax.core.errors import UserError
 from cnn_jax.sweeps import outcome
 from cnn_jax.sweeps.experiment import Run
-from cnn_jax.sweeps.local import PATIENCE, Event, tied
+from cnn_jax.sweeps.local import PATIENCE, Event, memory_share, tied
 
 RETRIES = 3  # restarts of a run whose worker has died
 
@@ -63,21 +63,25 @@ def launch(
       stopped: a list that is empty while the sweep goes on. A signal handler appends
         an element to stop the sweep. Then the current runs save their state and end.
       ray: the module `ray`, connected to the cluster.
-      num_cpus, num_gpus: the CPUs and GPUs that a run requests.
+      num_cpus, num_gpus: the CPUs and GPUs that a run requests. Runs that share a GPU
+        also share its memory; see `local.memory_share`.
 
     Yields:
       The pair (run, None) when a run is submitted, and the pair (run, outcome) when
       the run ends.
 
     Raises:
-      UserError: if no machine of the cluster has so many CPUs and GPUs.
+      UserError: if no machine of the cluster has so many CPUs and GPUs, or if the user
+        has set a larger share of a GPU's memory than `num_gpus`.
     """
     _check(ray, num_cpus, num_gpus)
+    memory_share(num_gpus)  # an error of this machine's environment comes early
     task = ray.remote(num_cpus=num_cpus, num_gpus=num_gpus, max_retries=RETRIES)(train)
     pending = {}
     for run in runs:
         log = outcome.begin_log(run)
-        pending[task.remote(run.command, str(log.absolute()), os.getcwd())] = run
+        reference = task.remote(run.command, str(log.absolute()), os.getcwd(), num_gpus)
+        pending[reference] = run
         yield run, None
     while pending and not stopped:
         ready, _ = ray.wait(list(pending), timeout=PATIENCE)
@@ -90,7 +94,7 @@ def launch(
         yield run, outcome.end_log(run, *_result(ray, reference))
 
 
-def train(command: Sequence[str], log: str, folder: str) -> int:
+def train(command: Sequence[str], log: str, folder: str, num_gpus: float = 0.0) -> int:
     """Executes a run's command in a Ray worker, and returns the exit code.
 
     If the sweep cancels the run (KeyboardInterrupt), the run saves its state and ends.
@@ -99,6 +103,7 @@ def train(command: Sequence[str], log: str, folder: str) -> int:
       command: the command.
       log: the file that the command's output is appended to.
       folder: the working directory.
+      num_gpus: the number of GPUs of the run, or its share of a GPU.
     """
     with open(log, "ab") as file:
         process = subprocess.Popen(
@@ -107,6 +112,7 @@ def train(command: Sequence[str], log: str, folder: str) -> int:
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=subprocess.STDOUT,
+            env=os.environ | memory_share(num_gpus),
             preexec_fn=tied(),
         )
     try:

@@ -31,6 +31,7 @@ def launcher(
     name: str,
     *,
     cores_per_run: int = 1,
+    runs_per_device: int | None = None,
     address: str | None = None,
     num_cpus: float = 1.0,
     num_gpus: float = 0.0,
@@ -42,6 +43,7 @@ def launcher(
     Args:
       name: "local" or "ray".
       cores_per_run: CPU cores for each local run.
+      runs_per_device: local runs that share a GPU; see `local.slots`.
       address: the address of a Ray cluster, HOST:PORT; None starts a cluster on this
         machine.
       num_cpus, num_gpus: the CPUs and GPUs that a run requests from Ray.
@@ -55,7 +57,7 @@ def launcher(
             on_ray.launch, ray=ray, num_cpus=num_cpus, num_gpus=num_gpus
         )
         return launch, None
-    places = local.slots(cores_per_run)
+    places = local.slots(cores_per_run, runs_per_device)
     return functools.partial(local.launch, places=places), len(places)
 
 
@@ -145,7 +147,7 @@ def report(
 
     Args:
       experiment: the experiment.
-      workdir: the sweep's folder.
+      workdir: the folder of the report; for a sweep, the sweep's folder.
       publish: a Markdown page that also gets the report as a section; None for no page.
       margin: see `report.write`.
 
@@ -160,6 +162,7 @@ def report(
             f"there is no run of {experiment.name} in {workdir}: train the runs "
             "without --report_only, or set --workdir to the sweep's folder."
         )
+    workdir.mkdir(parents=True, exist_ok=True)
     print(pages.write(experiment, rows, workdir, margin))
     boards.write(experiment, rows, workdir)
     if lines := results.complaints(rows):

@@ -83,6 +83,7 @@ def test_the_folder_of_a_recipe():
         ("convert", ["--weights"]),
         ("sweep", ["--workdir"]),
         ("sweep", ["--publish"]),
+        ("sweep", ["--compare"]),
         ("summary", ["--update"]),
         ("benchmark", ["--output"]),
         ("benchmark", ["--images"]),

@@ -131,6 +131,33 @@ def test_runs_that_start_from_another(tmp_path):
     assert load(f"{path}:own").runs[0].config.model.init_from is None
 
 
+def test_a_config_and_a_grid(experiment_file):
+    """The values are those of the command line."""
+    grid = {"optimizer.learning_rate": ("0.1", "1e-2"), "model.hidden": ("(4,)", "9")}
+    found = load("configs/mlp.py:lecture", grid=grid, seeds=(0,))
+    assert found.name == "mlp-lecture-learning_rate-hidden"
+    assert found.question == (
+        "What is the effect of optimizer.learning_rate and model.hidden in "
+        "configs/mlp.py:lecture?"
+    )
+    assert found.command == (
+        "python -m cnn_jax.sweep --config=configs/mlp.py:lecture "
+        "--grid=optimizer.learning_rate=0.1,1e-2 '--grid=model.hidden=(4,),9' "
+        "--seeds=0"
+    )
+    rates = ("learning_rate=0.1", "learning_rate=1e-2")
+    assert found.grid == (rates, ("hidden=(4,)", "hidden=9"))
+    last = found.runs[-1].config
+    assert (last.optimizer.learning_rate, last.model.hidden) == (0.01, (9,))
+    with pytest.raises(UserError, match="has arms of its own: leave out --grid"):
+        load(experiment_file, grid=grid)
+    with pytest.raises(UserError, match=r"arm 'learning_rate=0\.1, hidden=\(4,\)' al"):
+        load("configs/mlp.py", grid=grid, overrides={"model.hidden": "3"})
+    # Its function `source` is a recipe.
+    rate = {"optimizer.learning_rate": ("0.1", "0.2")}
+    assert load("configs/transfer.py", grid=rate).source is None
+
+
 def test_a_grid(tmp_path):
     path = tmp_path / "chain.py"
     path.write_text(FROM_SOURCE)

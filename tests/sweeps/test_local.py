@@ -43,7 +43,8 @@ def machine(monkeypatch):
         monkeypatch.setattr(
             os, "sched_getaffinity", lambda _: set(range(2, 2 + cores)), raising=False
         )
-        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+        for name in ("CUDA_VISIBLE_DEVICES", *local.MEMORY):
+            monkeypatch.delenv(name, raising=False)
 
     return make
 
@@ -82,6 +83,52 @@ def test_each_gpu_makes_a_slot(platform, machine, monkeypatch):
     assert shown() == ["3", "GPU-8f"]
 
 
+def test_runs_share_gpus(machine):
+    """Each has its share of the memory and of the processors."""
+    machine("gpu", devices=2, cores=9)
+    found = local.slots(runs_per_device=2)
+    assert [slot.environment for slot in found] == [
+        {"CUDA_VISIBLE_DEVICES": name, "XLA_CLIENT_MEM_FRACTION": "0.45"}
+        for name in ("0", "1", "0", "1")
+    ]
+    assert [slot.cores for slot in found] == [(2, 3), (4, 5), (6, 7), (8, 9)]
+    machine("gpu", devices=2, cores=3)  # fewer processors than slots
+    assert [slot.cores for slot in local.slots(runs_per_device=2)] == [()] * 4
+    machine("gpu", devices=2)
+    assert local.slots(runs_per_device=1) == local.slots()
+
+
+@pytest.mark.parametrize("name", local.MEMORY)
+def test_a_share_of_the_memory_that_the_user_has_set(name, machine, monkeypatch):
+    machine("gpu")
+    monkeypatch.setenv(name, ".2")
+    found = local.slots(runs_per_device=4)
+    assert all(slot.environment.keys() == {"CUDA_VISIBLE_DEVICES"} for slot in found)
+    for text in (".5", "half"):
+        monkeypatch.setenv(name, text)
+        with pytest.raises(UserError, match=rf"{name}={text} .* is more than 0\.25"):
+            local.slots(runs_per_device=4)
+        assert len(local.slots()) == 1
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0, 2.0])
+def test_a_process_that_shares_no_gpu(share):
+    assert local.memory_share(share) == {}
+
+
+@pytest.mark.parametrize(
+    ("platform", "message"),
+    [
+        ("cpu", "--runs_per_device=4: there is no GPU. Set --cores_per_run"),
+        ("tpu", "--runs_per_device=4: only one process at a time can use a TPU"),
+    ],
+)
+def test_devices_that_runs_cannot_share(platform, message, machine):
+    machine(platform)
+    with pytest.raises(UserError, match=message):
+        local.slots(runs_per_device=4)
+
+
 def test_a_tpu_belongs_to_one_run(machine):
     machine("tpu", devices=8)
     assert local.slots() == [Slot()]
@@ -91,6 +138,8 @@ def test_a_machine_that_cannot_be_divided(machine, monkeypatch):
     machine("cpu")
     monkeypatch.delattr(os, "sched_getaffinity")
     assert local.slots() == [Slot()]
+    monkeypatch.setattr(local, "_devices", lambda: ("gpu", 1))
+    assert [slot.cores for slot in local.slots(runs_per_device=2)] == [(), ()]
 
 
 @pytest.mark.parametrize(

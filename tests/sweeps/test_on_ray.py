@@ -115,3 +115,16 @@ def test_workers_search_no_folder_of_a_run(tmp_path, monkeypatch):
     on_ray.connect("localhost:1")
     places = [given["env_vars"]["PYTHONPATH"] for given in found]
     assert places == [str(tmp_path), ""]
+
+
+def test_runs_that_share_a_gpu_share_its_memory(tmp_path, monkeypatch):
+    monkeypatch.delenv("XLA_CLIENT_MEM_FRACTION", raising=False)
+    log, echo = tmp_path / "log.txt", ("sh", "-c", "echo [$XLA_CLIENT_MEM_FRACTION]")
+    for num_gpus in (0.25, 0.0, 1.0):
+        assert on_ray.train(echo, str(log), str(tmp_path), num_gpus) == 0
+    assert log.read_text().splitlines() == ["[0.225]", "[]", "[]"]
+    monkeypatch.setenv("XLA_CLIENT_MEM_FRACTION", "0.5")
+    monkeypatch.setattr(on_ray, "_check", lambda *_: None)
+    events = on_ray.launch([], [], ray=ray, num_cpus=1.0, num_gpus=0.25)
+    with pytest.raises(UserError, match="XLA_CLIENT_MEM_FRACTION"):
+        list(events)

@@ -149,10 +149,12 @@ def test_what_failed_at_once_says_nothing_of_the_time(clock, capsys):
 def test_the_launcher_of_this_machine(monkeypatch):
     slots = [local.Slot(), local.Slot()]
     asked = []
-    monkeypatch.setattr(local, "slots", lambda cores: asked.append(cores) or slots)
+    monkeypatch.setattr(local, "slots", lambda *given: asked.append(given) or slots)
     options = {"address": None, "num_cpus": 1.0, "num_gpus": 0.0}
-    launch, at_once = runner.launcher("local", cores_per_run=3, **options)
-    assert (asked, at_once) == ([3], 2)
+    launch, at_once = runner.launcher(
+        "local", cores_per_run=3, runs_per_device=4, **options
+    )
+    assert (asked, at_once) == ([(3, 4)], 2)
     assert launch.func is local.launch and launch.keywords == {"places": slots}
 
 
