@@ -2,15 +2,20 @@
 
     python -m cnn_jax.evaluate --workdir=runs/resnet
     python -m cnn_jax.evaluate --workdir=runs/resnet --split=train --checkpoint=last
+    python -m cnn_jax.evaluate --workdir=runs/resnet --predictions=FILE.csv
     python -m cnn_jax.evaluate --workdir=runs/resnet --probe=knn
     python -m cnn_jax.evaluate --config=configs/transfer.py:folder \\
         --config.data.dir=DIR --config.model.init_from=WEIGHTS --probe=linear
 
-The first two commands print the metrics of a run's checkpoint. --probe measures the
-features without the head: the last feature maps, averaged over space. It fits a linear
-classifier (logistic regression) or a nearest-neighbor classifier to the features of the
-training examples, and prints the classifier's accuracy on the test examples. --probe
-works on a run's checkpoint (--workdir), and on any weights and data (--config).
+The first three commands print the metrics of a run's checkpoint. --predictions also
+writes a file, if the run is a classifier: one line for each example of the split, with
+the example's identity, label, prediction, probability and loss.
+
+--probe measures the features without the head: the last feature maps, averaged over
+space. It fits a linear classifier (logistic regression) or a nearest-neighbor
+classifier to the features of the training examples, and prints the classifier's
+accuracy on the test examples. --probe works on a run's checkpoint (--workdir), and on
+any weights and data (--config).
 """
 
 from cnn_jax import command
@@ -31,6 +36,12 @@ def main() -> None:
         "--probe",
         choices=["linear", "knn"],
         help="measure the accuracy of this classifier on the network's features",
+    )
+    parser.add_argument(
+        "--predictions",
+        type=command.path,
+        metavar="FILE",
+        help="write the prediction on each example: JSON lines (.jsonl) or CSV (.csv)",
     )
     parser.add_argument(
         "--format",
@@ -56,6 +67,11 @@ def main() -> None:
     if flags.probe and flags.split:
         parser.error("--probe always measures on the test split: leave out --split")
 
+    if flags.predictions and (flags.probe or flags.config):
+        parser.error(
+            "--predictions does not work with --probe: leave out --predictions"
+        )
+
     runs = command.runs()
     checkpoint = flags.checkpoint
     if flags.config:
@@ -72,6 +88,7 @@ def main() -> None:
             split=flags.split or "test",
             checkpoint=checkpoint,
             output=flags.format,
+            predicted=flags.predictions,
         )
 
 

@@ -4,6 +4,7 @@ import json
 import socket
 import time
 
+import numpy as np
 import pytest
 
 TWO = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
@@ -106,6 +107,12 @@ def test_two_hosts_train_as_two_devices(two_devices, start_hosts, rows, tmp_path
     assert len(one) == len(two)
     for ours, theirs in zip(one[:3], two[:3], strict=True):
         assert ours == pytest.approx(theirs, rel=1e-3)
+    ours, theirs = (
+        np.load(folder / "predictions" / "test.npz")
+        for folder in (workdir, two_devices)
+    )
+    for name in ("identity", "index", "label"):
+        np.testing.assert_array_equal(ours[name], theirs[name])
 
 
 @pytest.mark.slow

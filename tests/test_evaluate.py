@@ -10,11 +10,30 @@ CONFIG = "--config=configs/mlp.py"
 @pytest.mark.parametrize(
     ("flags", "what", "options"),
     [
-        ([], "evaluate", {"split": "test", "checkpoint": None, "output": "table"}),
         (
-            ["--split=train", "--checkpoint=last", "--format=json"],
+            [],
             "evaluate",
-            {"split": "train", "checkpoint": "last", "output": "json"},
+            {
+                "split": "test",
+                "checkpoint": None,
+                "output": "table",
+                "predicted": None,
+            },
+        ),
+        (
+            [
+                "--split=train",
+                "--checkpoint=last",
+                "--format=json",
+                "--predictions=found.csv",
+            ],
+            "evaluate",
+            {
+                "split": "train",
+                "checkpoint": "last",
+                "output": "json",
+                "predicted": Path("found.csv"),
+            },
         ),
         (
             ["--probe=knn", "--checkpoint=12"],
@@ -47,6 +66,11 @@ def test_weights(asked):
         ([CONFIG], 2, "--config needs --probe"),
         (["--workdir=x", "--config.seed=1"], 2, "--workdir uses the config of the run"),
         (["--workdir=x", "--probe=knn", "--split=train"], 2, "leave out --split"),
+        (
+            ["--workdir=x", "--probe=knn", "--predictions=x.csv"],
+            2,
+            "leave out --predictions",
+        ),
         (
             [CONFIG, "--probe=knn", "--checkpoint=last"],
             2,

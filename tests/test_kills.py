@@ -201,6 +201,10 @@ def run_content(workdir):
         "results": without_speeds(results),
         "metrics": [{k: v for k, v in row.items() if k != SPEED} for row in rows],
         "checkpoints": sorted(path.name for path in checkpoints.iterdir()),
+        "predictions": {
+            path.name: zlib.crc32(path.read_bytes())
+            for path in (workdir / "predictions").iterdir()
+        },
         "events": events(workdir),
         "files": sorted(
             path.name

@@ -455,6 +455,15 @@ def test_config_json_says_what_ran(trained):
     assert results["config_hash"] == found["config_hash"]
 
 
+def test_a_run_keeps_its_predictions(trained):
+    results = json.loads((trained / "results.json").read_text())
+    with np.load(trained / "predictions" / "test.npz") as found:
+        right = found["label"] == found["prediction"]
+        assert right.mean() == pytest.approx(results["test/accuracy"])
+        assert found["loss"].mean() == pytest.approx(results["test/loss"], rel=1e-5)
+        assert found["identity"].tolist() == [f"test/{i}" for i in range(20)]
+
+
 def test_predict_sees_what_evaluation_saw(trained, done, tmp_path):
     """A test image, written to a file and read back, gets the same prediction."""
     split = digits.SOURCE.load(train_examples=40, test_examples=20).splits["test"]

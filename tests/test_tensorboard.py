@@ -66,6 +66,7 @@ def test_images(served):
         "train/augmented",
         "test/wrong",
         "test/confusion",
+        "test/reliability",
     }
 
 
@@ -73,6 +74,8 @@ def test_texts_and_histograms(served):
     assert {name.removesuffix("/text_summary") for name in tags(served, "text")} == {
         "config",
         "summary",
+        "val/classes",
+        "test/classes",
     }
     found = served("plugin/text/text?run=run&tag=summary/text_summary")
     assert "<table>" in found[0]["text"] and "hidden1" in found[0]["text"]

@@ -1,9 +1,11 @@
-"""One-line errors for a disk that is full or not writable."""
+"""Files that are written completely or not at all, with one-line errors."""
 
 import contextlib
 import errno
 import os
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 from cnn_jax.core.errors import UserError
 
@@ -33,3 +35,30 @@ def writing(what: object) -> Iterator[None]:
             if getattr(error, "errno", None) == number or reason in str(error):
                 raise UserError(f"cannot write {what}: {reason}.") from error
         raise
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Returns a context whose value is a temporary path for a new file or folder.
+
+    At the end of the context, the new file or folder replaces `path`. If an error
+    occurs, `path` does not change.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The name does not contain the path's own name, which may have the maximal length.
+    new = path.with_name(f".cnn_jax-{os.getpid()}.tmp")
+    old = path.with_name(f".cnn_jax-{os.getpid()}.old")
+    try:
+        with writing(path):
+            yield new
+            if path.is_dir():
+                path.rename(old)
+            new.replace(path)
+    finally:
+        if old.exists() and not path.exists():
+            old.rename(path)
+        for rest in (new, old):
+            if rest.is_dir():
+                shutil.rmtree(rest, ignore_errors=True)
+            else:
+                rest.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Small JSON files of a run: replaced as a whole, limited in size, with checksums."""
+"""Small files of a run: replaced as a whole; JSON with checksums and a largest size."""
 
 import json
 import os
@@ -77,7 +77,12 @@ def checksum(value: Any) -> str:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes a JSON file completely or, if this fails, not at all.
+    """Writes a JSON file; see `write_bytes`."""
+    write_bytes(path, (strict_json.dumps(value, indent=2) + "\n").encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Writes a file completely or, if this fails, not at all.
 
     Raises:
       UserError: the disk is full or not writable.
@@ -85,8 +90,8 @@ def write_json(path: Path, value: Any) -> None:
     temporary = path.with_suffix(".tmp")
     try:
         with disk.writing(path):
-            with temporary.open("w", encoding="utf-8") as file:
-                file.write(strict_json.dumps(value, indent=2) + "\n")
+            with temporary.open("wb") as file:
+                file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(path)

@@ -82,6 +82,7 @@ def load(
         classes=classes,
         in_memory=False,
         random_crop=crop_area < 1,
+        root=dir,
     )
 
 
@@ -102,6 +103,13 @@ class Clips(Records):
 
     def __len__(self) -> int:
         return super().__len__() * self.clips_per_video
+
+    def paths(self) -> Sequence[str] | None:
+        """Returns the path of each clip's video; clip k of several ends with "#k"."""
+        paths, several = super().paths(), range(self.clips_per_video)
+        if paths is None or self.clips_per_video == 1:
+            return paths
+        return [f"{path}#{part}" for path in paths for part in several]
 
     def known_labels(self) -> np.ndarray | None:
         labels = super().known_labels()

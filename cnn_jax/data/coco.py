@@ -51,7 +51,7 @@ def load(
                 "files."
             )
     check_apart({role: part.paths for role, part in parts.items()}, named)
-    return objects.with_boxes(parts, image_size, channels, stored)
+    return objects.with_boxes(parts, image_size, channels, stored, root)
 
 
 SOURCE = Source("coco", load, takes=Stored, stand_in=objects.SCENES)

@@ -105,6 +105,7 @@ def load(
         classes=classes,
         in_memory=stored.in_memory,
         random_crop=True,
+        root=os.path.dirname(file),
     )
 
 

@@ -2,9 +2,10 @@
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,8 @@ class Dataset:
       gives: facts about the data set, in addition to the facts in `facts.part`.
         `core.fit` compares facts with the requirements of the model and the task.
       takes: the requirements of the data set on the model and the task; see `core.fit`.
+      paths: the functions that return the paths of the examples' files, relative to the
+        data's folder, by the names of splits. Splits without files are left out.
     """
 
     splits: Mapping[str, Split]
@@ -58,11 +61,22 @@ class Dataset:
     mirrorable: bool = True
     gives: Mapping[str, Any] = field(default_factory=dict)
     takes: Sequence[fit.Need] = ()
+    paths: Mapping[str, Callable[[], list[str]]] = field(default_factory=dict)
 
     @property
     def arrays(self) -> dict[str, Arrays]:
         """The splits that are held in memory, by name."""
         return {r: s for r, s in self.splits.items() if isinstance(s, Arrays)}
+
+    def identities(self, role: str) -> list[str]:
+        """Returns a text for each example of a split that no other example has.
+
+        The text is the path of the example's file, relative to the data's folder, or
+        the name of the split and the index of the example, such as "test/17".
+        """
+        if role in self.paths:
+            return self.paths[role]()
+        return [f"{role}/{index}" for index in range(len(self.splits[role]))]
 
     @property
     def labels(self) -> LabelKind:
@@ -79,6 +93,7 @@ def assemble(
     random_crop: bool = False,
     label_kind: str = "class",
     mirrorable: bool = True,
+    root: str = "",
 ) -> Dataset:
     """Returns a data set from its splits.
 
@@ -94,12 +109,18 @@ def assemble(
         and evaluation takes the center of slightly larger pictures. Images in memory
         are not cropped at random.
       label_kind, mirrorable: see `Dataset`.
+      root: the folder of the data's files.
 
     Raises:
       UserError: an example has no valid label, or arrays have a wrong type or shape
         (see `array_checks.check`).
     """
     kind, first = labels.find(label_kind), splits["train"]
+    paths = {
+        role: partial(_relative, split, root)
+        for role, split in splits.items()
+        if isinstance(split, Records) and split.reader.paths is not None
+    }
     for role, split in splits.items():
         if isinstance(split, Arrays):
             array_checks.check(f"the {role} split", split, kind)
@@ -130,7 +151,20 @@ def assemble(
         label_kind=label_kind,
         unseen=tuple(map(names.text, unseen)),
         mirrorable=mirrorable,
+        paths=paths,
     )
+
+
+def _relative(split: Records, root: str) -> list[str]:
+    """Returns the path of each example's file, relative to the folder `root`.
+
+    Args:
+      split: a split of examples with own files.
+      root: the path of the folder; a relative path begins in the working directory.
+    """
+    start = os.path.expanduser(root) or os.curdir
+    paths = split.paths() or ()
+    return [names.text(os.path.relpath(path, start)) for path in paths]
 
 
 def _cropped(split: Split) -> Records:

@@ -72,6 +72,7 @@ def load(
         classes=classes,
         in_memory=stored.in_memory,
         random_crop=True,
+        root=dir,
     )
 
 

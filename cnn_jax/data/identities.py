@@ -96,6 +96,7 @@ def load(
         classes=classes,
         unseen=unseen,
         in_memory=stored.in_memory,
+        root=dir,
     )
     return comparable(dataset, dir)
 

@@ -46,6 +46,10 @@ class MaskFiles:
     pairs: tuple[Pair, ...]
     table: np.ndarray = field(repr=False)
 
+    @property
+    def paths(self) -> list[str]:
+        return [str(picture) for picture, _ in self.pairs]
+
     def __len__(self) -> int:
         return len(self.pairs)
 

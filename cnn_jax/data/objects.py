@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -106,6 +107,7 @@ def with_boxes(
     image_size: tuple[int, ...],
     channels: int,
     stored: Stored,
+    root: Path,
 ) -> Dataset:
     """Returns the data set of annotated pictures.
 
@@ -116,6 +118,7 @@ def with_boxes(
       image_size: a side in pixels, or (height, width).
       channels: 3 for RGB, 1 for gray.
       stored: how many pictures are used, and whether they are held in memory.
+      root: the folder of the data.
 
     Raises:
       UserError: a split has no boxes, or the size of a picture differs from the size in
@@ -139,6 +142,7 @@ def with_boxes(
         classes=parts["train"].classes,
         in_memory=stored.in_memory,
         label_kind=BOXES.name,
+        root=str(root),
     )
     for split in dataset.splits.values():
         if isinstance(split, BoxRecords):  # into_memory has checked the sizes

@@ -42,6 +42,10 @@ class Reader(Protocol):
     A reader is pickled and sent to worker processes.
     """
 
+    @property
+    def paths(self) -> Sequence[str] | None:
+        """The path of each example's file; None if examples have no own files."""
+
     def __len__(self) -> int: ...
 
     def read(self, indices: Sequence[int]) -> Iterable[Encoded]: ...
@@ -355,6 +359,13 @@ class Records:
 
     def __len__(self) -> int:
         return len(self.reader) if self.indices is None else len(self.indices)
+
+    def paths(self) -> Sequence[str] | None:
+        """Returns the path of each example's file; None if there are no own files."""
+        paths = self.reader.paths
+        if paths is None or self.indices is None:
+            return paths
+        return [paths[i] for i in self.indices]
 
     def known_labels(self) -> np.ndarray | None:
         labels = self.reader.labels()

@@ -296,6 +296,10 @@ class Prepared:
             )
         return label
 
+    @property
+    def paths(self) -> None:
+        return None
+
     def __getstate__(self) -> dict:
         return {key: self.__dict__[key] for key in self.__dataclass_fields__}
 

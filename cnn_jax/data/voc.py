@@ -64,7 +64,7 @@ def load(
     else:
         parts = {role: found[name] for role, name in named.items()}
     check_apart({role: part.paths for role, part in parts.items()}, named)
-    return objects.with_boxes(parts, image_size, channels, stored)
+    return objects.with_boxes(parts, image_size, channels, stored, root)
 
 
 SOURCE = Source("voc", load, takes=Stored, stand_in=objects.SCENES)

@@ -82,7 +82,9 @@ def load(
     classes, parts = labeled(dir, Layout(stored, test_fraction, test_split), VOLUMES)
     shape = (*(image_size * 3)[:3], 1)
     splits = {role: Volumes(f, shape, window=window) for role, f in parts.items()}
-    return assemble(stored.of(splits), classes=classes, in_memory=stored.in_memory)
+    return assemble(
+        stored.of(splits), classes=classes, in_memory=stored.in_memory, root=dir
+    )
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,17 @@ from pathlib import Path
 from cnn_jax.core import records
 from cnn_jax.core.errors import UserError
 from cnn_jax.core.guard import CONFIG, is_runs
+from cnn_jax.training import predictions
 
-RECORDS = (CONFIG, "results.json", "metrics.jsonl")
-FILES = ("results.json", "metrics.jsonl", "events.out.tfevents.*")
-TEMPORARY = ("config.tmp", "results.tmp", "metrics.tmp")
+PREDICTIONS = predictions.FILE
+RECORDS = (CONFIG, "results.json", "metrics.jsonl", str(PREDICTIONS))
+FILES = (*RECORDS[1:], "events.out.tfevents.*")
+TEMPORARY = (
+    "config.tmp",
+    "results.tmp",
+    "metrics.tmp",
+    str(PREDICTIONS.with_suffix(".tmp")),
+)
 CHECKPOINTS = "checkpoints"
 STEP = re.compile(r"\d+(\.orbax-checkpoint-tmp.*)?")
 # A folder that holds the old run's config.json during the removal.
@@ -87,8 +94,10 @@ def finish(workdir: Path) -> None:
             step.unlink()
         else:
             shutil.rmtree(step)
-    with contextlib.suppress(OSError):  # missing, a link, or with other files in it
-        (workdir / CHECKPOINTS).rmdir()
+    for folder in (CHECKPOINTS, PREDICTIONS.parent):
+        # It may be missing, a link, or a folder with other files in it.
+        with contextlib.suppress(OSError):
+            (workdir / folder).rmdir()
 
 
 def forget(workdir: Path) -> None:

@@ -112,12 +112,15 @@ def check_place(workdir: Path) -> None:
     orbax_path(workdir / removal.CHECKPOINTS)
     for name in removal.RECORDS:
         records.check_regular(workdir / name)
-    directory = workdir / removal.CHECKPOINTS
-    if directory.exists() and not directory.is_dir():
-        raise UserError(
-            f"{directory} must be a folder for checkpoints, but is a file: move the "
-            "file away."
-        )
+    for directory, content in (
+        (workdir / removal.CHECKPOINTS, "checkpoints"),
+        (workdir / removal.PREDICTIONS.parent, "predictions"),
+    ):
+        if directory.exists() and not directory.is_dir():
+            raise UserError(
+                f"{directory} must be a folder for {content}, but is a file: move the "
+                "file away."
+            )
 
 
 @contextlib.contextmanager

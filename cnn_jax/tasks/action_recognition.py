@@ -23,7 +23,11 @@ class ActionRecognition(Classification):
     """
 
     best_metric: ClassVar[str] = "video_accuracy"
-    collected: ClassVar[tuple[str, ...]] = ("label", "video", "probabilities")
+
+    @property
+    def collected(self) -> tuple[str, ...]:
+        """The entries that the scores of videos and of `Classification` need."""
+        return (*super().collected, "label", "video", "probabilities")
 
     def predictions(
         self, logits: Float[Array, "batch classes"], batch: Batch
@@ -39,22 +43,21 @@ class ActionRecognition(Classification):
         }
 
     def scores(self, totals: Totals, rows: Rows = ()) -> dict[str, float]:
-        """Returns the mean metrics of clips and, in evaluation, the scores of videos.
+        """Returns the scores of clips and, in evaluation, the scores of videos.
 
-        The scores of videos are `video_accuracy` and, for each k of `top_k`,
+        The scores of videos are `video_accuracy` and, for each measured k,
         `video_top_<k>_accuracy`.
 
         Args:
           totals: the summed pairs of `metrics`, over all clips.
           rows: the `collected` entries of each clip.
         """
-        found = super().scores(totals)
+        found = super().scores(totals, rows)
         if rows:
             labels, chances = videos(rows)
             own = np.take_along_axis(chances, labels[:, None], axis=1)
             rank = (chances >= own).sum(axis=1)  # ties count against the label
-            ks = {"accuracy": 1} | {f"top_{k}_accuracy": k for k in self.top_k}
-            for name, k in ks.items():
+            for name, k in self._accuracies().items():
                 within = (rank >= 1) & (rank <= k)
                 found[f"video_{name}"] = float(within.mean())
         return found

@@ -11,18 +11,31 @@ import optax
 from jaxtyping import Array, Float, Int, UInt8
 
 from cnn_jax.core.fit import Need
+from cnn_jax.core.names import plain, short
 from cnn_jax.core.ranges import Count, NotNegative, Range, Rate
-from cnn_jax.tasks import pictures
+from cnn_jax.tasks import (
+    binary_curves,
+    calibration,
+    class_scores,
+    diagrams,
+    pictures,
+)
 from cnn_jax.tasks.metrics import Pairs, Rows, Totals, means, weighted
-from cnn_jax.tasks.task import Answers, Batch, Task
+from cnn_jax.tasks.task import Answers, Batch, Table, Task
 
 # A larger confusion matrix is not readable as a picture.
 MAX_CONFUSION_CLASSES = 50
+# With more classes than this, evaluation also measures the top-5 accuracy.
+FEW_CLASSES = 10
 
 
 @dataclass(frozen=True)
 class Classification(Task):
     """Classification, trained with softmax cross entropy and measured by accuracy.
+
+    Evaluation also measures precision, recall and F1 of each class, and how well the
+    probabilities agree with the accuracy. With two classes, it measures the areas under
+    the ROC curve and the precision-recall curve of the second class.
 
     Attributes:
       classes: the names of the classes; a label is an index into this tuple.
@@ -35,6 +48,14 @@ class Classification(Task):
     """
 
     best_metric: ClassVar[str] = "accuracy"
+    kept: ClassVar[tuple[str, ...]] = ("label", "class", "probability", "loss")
+    detailed: ClassVar[tuple[str, ...]] = (
+        "macro_precision",
+        "macro_recall",
+        "macro_f1",
+        "expected_calibration_error",
+        "brier_score",
+    )
     shares: ClassVar[tuple[str, ...]] = ("probability",)
 
     _: KW_ONLY
@@ -82,15 +103,38 @@ class Classification(Task):
         ]
         return losses[0] + self.auxiliary_weight * sum(losses[1:])
 
-    def metrics(self, logits: Float[Array, "batch classes"], batch: Batch) -> Pairs:
-        """Returns cross entropy without smoothing, accuracies and confusion matrix.
+    @property
+    def collected(self) -> tuple[str, ...]:
+        """The entries that the curves of two classes need."""
+        return ("label", "log_odds") if len(self.classes) == 2 else ()
 
-        The rows of the confusion matrix are labels, its columns are predictions. The
-        matrix is computed only in evaluation (where batches have a mask), and only for
-        up to `MAX_CONFUSION_CLASSES` classes.
-        """
+    def metrics(self, logits: Float[Array, "batch classes"], batch: Batch) -> Pairs:
+        """Returns the pairs of `_pairs`. In evaluation, batches have a mask."""
         labels = batch["label"]
         mask = batch.get("mask", jnp.ones(len(labels)))
+        return self._pairs(logits, labels, mask, evaluating="mask" in batch)
+
+    def _pairs(
+        self,
+        logits: Float[Array, "batch classes"],
+        labels: Int[Array, " batch"],
+        mask: Float[Array, " batch"],
+        *,
+        evaluating: bool,
+    ) -> Pairs:
+        """Returns cross entropy without smoothing, accuracies and, in evaluation, more.
+
+        The cross entropy is the negative log-likelihood, in nats. The further pairs of
+        an evaluation are the Brier score, the counts of `class_scores`, the bins of
+        `calibration` and, for up to `MAX_CONFUSION_CLASSES` classes, the confusion
+        matrix. The rows of this matrix are labels, its columns are predictions.
+
+        Args:
+          logits: the network's outputs.
+          labels: the label of each example.
+          mask: 0 for rows that do not count, and 1 for all other rows.
+          evaluating: whether the batch is one of an evaluation.
+        """
         losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
         # How many classes score at least as high as the label. Ties count against the
         # label, so a network with equal outputs for all classes is not called right.
@@ -98,63 +142,134 @@ class Classification(Task):
         own = jnp.take_along_axis(logits, labels[:, None], axis=-1)
         rank = (logits >= own).sum(axis=-1)
         pairs = {"loss": weighted(losses, mask)}
-        ks = {"accuracy": 1} | {f"top_{k}_accuracy": k for k in self.top_k}
-        for name, k in ks.items():
+        for name, k in self._accuracies(evaluating).items():
             within = (rank >= 1) & (rank <= k)
             pairs[name] = weighted(within.astype(jnp.float32), mask)
-        if "mask" in batch and len(self.classes) <= MAX_CONFUSION_CLASSES:
-            classes = logits.shape[-1]
+        if not evaluating:
+            return pairs
+        outputs, predicted = logits.shape[-1], logits.argmax(-1)
+        probabilities = jax.nn.softmax(logits)
+        pairs["brier_score"] = weighted(calibration.brier(probabilities, labels), mask)
+        pairs["calibration"] = calibration.binned(
+            probabilities.max(-1), predicted == labels, mask
+        )
+        pairs["class_counts"] = class_scores.counts(labels, predicted, mask, outputs)
+        if len(self.classes) <= MAX_CONFUSION_CLASSES:
             matrix = jnp.einsum(
                 "bi,bj,b->ij",
-                jax.nn.one_hot(labels, classes),
-                jax.nn.one_hot(logits.argmax(-1), classes),
+                jax.nn.one_hot(labels, outputs),
+                jax.nn.one_hot(predicted, outputs),
                 mask,
             )
             pairs["confusion"] = (matrix, mask.sum())
         return pairs
 
+    def _accuracies(self, evaluating: bool = True) -> dict[str, int]:
+        """Returns the number k of each top-k accuracy, by the name of the metric."""
+        more = (5,) if evaluating and len(self.classes) > FEW_CLASSES else ()
+        ks = (*self.top_k, *more)
+        return {"accuracy": 1} | {f"top_{k}_accuracy": k for k in ks}
+
     def scores(self, totals: Totals, rows: Rows = ()) -> dict[str, float]:
-        """Returns the mean of each metric, without the confusion matrix."""
-        del rows
-        return means(totals)
+        """Returns the mean of each metric and, in evaluation, more scores.
+
+        `macro_precision`, `macro_recall` and `macro_f1` are means over the classes; see
+        `class_scores.macro`. `expected_calibration_error` is explained in
+        `calibration`. With two classes, `roc_auc` and `average_precision` are the areas
+        under the curves of `binary_curves`; the second class is the positive one.
+        """
+        found = means(totals)
+        if "class_counts" in totals:
+            found |= class_scores.macro(self._counted(totals))
+        if totals.get("calibration", (0, 0))[1]:
+            error = calibration.expected_error(totals["calibration"][0])
+            found["expected_calibration_error"] = error
+        if curves := self._curves(rows):
+            found["roc_auc"] = curves.roc_auc
+            found["average_precision"] = curves.average_precision
+        return found
+
+    def tables(self, totals: Totals) -> dict[str, Table]:
+        """Returns the scores of each class as "classes"; see `class_scores.table`."""
+        if "class_counts" not in totals:
+            return {}
+        counted = self._counted(totals)
+        return {"classes": class_scores.table(counted, self.classes)}
+
+    def _counted(self, totals: Totals) -> Float[np.ndarray, "3 classes"]:
+        """Returns the counts of the data's classes; a network may have more outputs."""
+        return totals["class_counts"][0][:, : len(self.classes)]
+
+    def _curves(self, rows: Rows) -> binary_curves.Curves | None:
+        """Returns the curves of the second of two classes; None if not defined."""
+        if len(self.classes) != 2 or not rows or "log_odds" not in rows[0]:
+            return None
+        scores = np.array([row["log_odds"] for row in rows])
+        return binary_curves.curves(
+            scores, np.array([row["label"] for row in rows]) == 1
+        )
 
     def predictions(
         self, logits: Float[Array, "batch classes"], batch: Batch
     ) -> dict[str, Array]:
-        """Returns the predicted class of each example, its probability and an `error`.
+        """Returns the predicted class of each example, its probability and the loss.
 
-        `error` is the cross entropy of a wrongly classified example, and 0 for a
-        correctly classified example. Evaluation shows the examples with the greatest
-        error.
+        `loss` is the cross entropy. `error` is the cross entropy of a wrongly
+        classified example, and 0 for a correctly classified example. Evaluation shows
+        the examples with the greatest error. With two classes, `log_odds` is the
+        logarithm of the ratio of their probabilities.
         """
-        probabilities = jax.nn.softmax(logits)
         predicted = logits.argmax(-1)
         losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch["label"])
-        return {
+        found = {
             "class": predicted,
-            "probability": probabilities.max(-1),
+            "probability": jax.nn.softmax(logits).max(-1),
+            "loss": losses,
             "error": losses * (predicted != batch["label"]),
         }
+        if len(self.classes) == 2:
+            found["log_odds"] = logits[:, 1] - logits[:, 0]
+        return found
+
+    def records(self, rows: Rows) -> dict[str, np.ndarray]:
+        """Returns the label, the prediction, its probability and the loss.
+
+        `label` and `prediction` are indices of classes. `probability` is the
+        probability of the predicted class.
+        """
+        kinds = {"label": np.int32, "class": np.int32}
+        found = {
+            name: np.array([row[name] for row in rows], kinds.get(name, np.float32))
+            for name in self.kept
+        }
+        return {"label": found["label"], "prediction": found.pop("class"), **found}
 
     def summaries(
         self, totals: Totals, worst: Rows, rows: Rows = ()
     ) -> dict[str, np.ndarray]:
         """Returns pictures of an evaluation, uint8 (height, width, 3), by name.
 
-        "confusion" is the confusion matrix. "wrong" shows the images of `worst` with
-        their labels and predicted classes.
+        "confusion" is the confusion matrix, and "reliability" the reliability diagram.
+        "wrong" shows the images of `worst` with their labels and predicted classes.
+        With two classes, "roc" and "precision_recall" are the curves of `scores`.
 
         Args:
           totals: the summed pairs of `metrics`.
           worst: the examples with the greatest error; each is one dict with the
             entries of the batch and of `predictions`.
+          rows: the `collected` entries of every example.
         """
-        del rows
         result = {}
         if "confusion" in totals:
             result["confusion"] = pictures.confusion_matrix(
                 totals["confusion"][0][: len(self.classes)], self.classes
             )
+        if totals.get("calibration", (0, 0))[1]:
+            result["reliability"] = diagrams.reliability(totals["calibration"][0])
+        if curves := self._curves(rows):
+            positive = plain(short(self.classes[1]))
+            result["roc"] = diagrams.roc(curves, positive)
+            result["precision_recall"] = diagrams.precision_recall(curves, positive)
         if worst:
             result["wrong"] = pictures.labeled_grid(
                 [row["image"] for row in worst],

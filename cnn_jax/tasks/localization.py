@@ -42,7 +42,6 @@ class Localization(Classification):
 
     label_kind: ClassVar[str] = "boxes"
     output_kind: ClassVar[str] = "class_maps"
-    collected: ClassVar[tuple[str, ...]] = ("label", "class", "maps")
     resizing: ClassVar[Resizing] = STRETCHED
 
     _: KW_ONLY
@@ -59,25 +58,27 @@ class Localization(Classification):
         losses = self._losses(outputs["logits"], labels, auxiliary)
         return jnp.where(counted, losses, 0).sum() / jnp.maximum(counted.sum(), 1)
 
+    @property
+    def collected(self) -> tuple[str, ...]:
+        """The entries that the scores of boxes and of `Classification` need."""
+        return (*super().collected, "label", "class", "maps")
+
     def metrics(self, outputs: Outputs, batch: Batch) -> Pairs:
         """Returns `Classification.metrics` over the images that have a class."""
         labels, counted = _classes(batch)
         mask = counted * batch.get("mask", 1.0)
-        pairs = super().metrics(outputs["logits"], {"label": labels, "mask": mask})
-        if "mask" not in batch:
-            pairs.pop("confusion", None)
-        return pairs
+        return self._pairs(outputs["logits"], labels, mask, evaluating="mask" in batch)
 
     def scores(self, totals: Totals, rows: Rows = ()) -> dict[str, float]:
-        """Returns the mean metrics and, in evaluation, the localization errors.
+        """Returns the scores of `Classification` and the localization errors.
 
         A box is right if its intersection over union with an object of the image's
         class is at least 1/2. `localization_error` is the share of images with a wrong
         box. `top_1_localization_error` is the share of images with a wrong box or a
         wrong predicted class (Russakovsky et al. 2015, section 4.2).
         """
-        found = super().scores(totals)
-        rows = [row for row in rows if (row["label"][:, 0] >= 0).any()]
+        rows = [row for row in rows if _class(row) >= 0]
+        found = super().scores(totals, _labeled(rows))
         if rows:
             labels = np.stack([row["label"] for row in rows])
             classes = np.array([_class(row) for row in rows])
@@ -94,16 +95,24 @@ class Localization(Classification):
     def predictions(self, outputs: Outputs, batch: Batch) -> dict[str, Array]:
         """Returns `Classification.predictions`, and two class activation `maps`.
 
+        The loss of an image without a class is NaN.
+
         The first map belongs to the labeled class of the image, and the second map to
         the predicted class. Both maps are resized to the size of the image.
         """
         labels, counted = _classes(batch)
         found = super().predictions(outputs["logits"], {"label": labels})
         found["error"] *= counted
+        found["loss"] = jnp.where(counted, found["loss"], jnp.nan)
         wanted = jnp.stack([labels, found["class"]], axis=-1)
         maps = jnp.take_along_axis(outputs["maps"], wanted[:, None, None], axis=-1)
         large = resize_bilinear(maps, size=batch["image"].shape[1:3])
         return found | {"maps": jnp.moveaxis(large, -1, 1)}
+
+    def records(self, rows: Rows) -> dict[str, np.ndarray]:
+        """Returns `Classification.records`; the label of an image without a class is
+        -1."""
+        return super().records(_labeled(rows))
 
     def summaries(
         self, totals: Totals, worst: Rows, rows: Rows = ()
@@ -113,10 +122,9 @@ class Localization(Classification):
         "maps" shows each image with the greatest error twice: blended with the class
         activation map of the labeled class, and with the map of the predicted class.
         """
-        named = [
-            {**row, "label": _class(row), "class": int(row["class"])} for row in worst
-        ]
-        result = super().summaries(totals, named)
+        named = [{**row, "class": int(row["class"])} for row in _labeled(worst)]
+        rows = [row for row in _labeled(rows) if row["label"] >= 0]
+        result = super().summaries(totals, named, rows)
         if worst:
             result["maps"] = pictures.labeled_grid(
                 [
@@ -180,7 +188,12 @@ def _classes(batch: Batch) -> tuple[Int[Array, " batch"], Bool[Array, " batch"]]
 def _class(row: Row) -> int:
     """Returns the class of an image: its first label class that is not negative.
 
-    The image must have such a class.
+    The result is -1 if the image has no such class.
     """
     kinds = row["label"][:, 0]
-    return int(kinds[kinds >= 0][0])
+    return int(next((kind for kind in kinds if kind >= 0), -1))
+
+
+def _labeled(rows: Rows) -> list[dict[str, Any]]:
+    """Returns the rows with the class of the image as "label", instead of boxes."""
+    return [{**row, "label": _class(row)} for row in rows]

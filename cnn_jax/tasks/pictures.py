@@ -283,7 +283,7 @@ def confusion_matrix(matrix: np.ndarray, classes: Sequence[str]) -> Picture:
             fontsize=8,
             color="white" if share[row, column] > 0.5 else "black",
         )
-    return _drawn(figure)
+    return drawn(figure)
 
 
 def roc_curve(
@@ -313,10 +313,10 @@ def roc_curve(
     axes.set_xlabel("false accept rate")
     axes.set_ylabel("true accept rate")
     axes.grid(alpha=0.4)
-    return _drawn(figure)
+    return drawn(figure)
 
 
-def _drawn(figure: Any) -> Picture:
+def drawn(figure: Any) -> Picture:
     """Returns the pixels of a Matplotlib figure."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 

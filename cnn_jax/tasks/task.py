@@ -18,6 +18,8 @@ from cnn_jax.tasks.resizing import CENTER_CROP, Resizing
 
 Batch = Mapping[str, Array]
 Answers = list[list[dict[str, Any]]]
+# The rows of a table; all rows have the same names.
+Table = list[dict[str, Any]]
 
 MOST_NUMBERS = 16  # an answer lists the numbers of an output up to this size
 
@@ -54,9 +56,11 @@ class Task(ABC):
         `models.OUTPUTS`.
       gives: properties of the task that data, model or other parts of a run may
         require; see `core.fit`.
-      collected: the names of entries of batches and of `predictions`. Evaluation
-        collects these entries of every example for `scores` and `summaries`, which
-        cannot be computed from the sums of `metrics`.
+      kept: the names of entries of batches and of `predictions` that `records` turns
+        into the predictions that a run keeps of its test split. Empty: the task has no
+        such predictions.
+      detailed: the names of scores that are left out of the console's line about an
+        evaluation.
       resizing: how `predict` resizes an image from a user's file; see
         `tasks.resizing`.
       answered: the number of answers that `predict` gives for a picture; None: all
@@ -70,7 +74,8 @@ class Task(ABC):
     label_kind: ClassVar[str] = "class"
     output_kind: ClassVar[str] = "logits"
     gives: ClassVar[Mapping[str, Any]] = {}
-    collected: ClassVar[tuple[str, ...]] = ()
+    kept: ClassVar[tuple[str, ...]] = ()
+    detailed: ClassVar[tuple[str, ...]] = ()
     resizing: ClassVar[Resizing] = CENTER_CROP
     answered: ClassVar[int | None] = 5
     shares: ClassVar[tuple[str, ...]] = ()
@@ -130,6 +135,16 @@ class Task(ABC):
 
     # ---------------------------------------------------------------------- evaluation
 
+    @property
+    def collected(self) -> tuple[str, ...]:
+        """The names of entries of batches and of `predictions`. Default: none.
+
+        Evaluation collects these entries of every example for `scores` and
+        `summaries`, which cannot be computed from the sums of `metrics`. A subclass may
+        set these names as a class attribute.
+        """
+        return ()
+
     def scores(self, totals: Totals, rows: Rows = (), /) -> dict[str, float]:
         """Returns the scores of a split. Default: the mean of every metric.
 
@@ -140,6 +155,15 @@ class Task(ABC):
         """
         del rows
         return means(totals)
+
+    def tables(self, totals: Totals, /) -> dict[str, Table]:
+        """Returns tables of a split's evaluation by name. Default: none.
+
+        Args:
+          totals: see `scores`.
+        """
+        del totals
+        return {}
 
     def predictions(self, outputs: Any, batch: Batch, /) -> dict[str, Array]:
         """Returns a dict of arrays with one row for each example.
@@ -152,6 +176,18 @@ class Task(ABC):
             return self.loss(*jax.tree.map(lambda leaf: leaf[None], (outputs, batch)))
 
         return {"error": jax.vmap(alone)(outputs, dict(batch))}
+
+    def records(self, rows: Rows, /) -> dict[str, np.ndarray]:
+        """Returns the predictions that a run keeps, as columns by name. Default: none.
+
+        A column has one value for each example. "label" and "prediction" are indices of
+        classes; -1 means no class.
+
+        Args:
+          rows: the `kept` entries of every example, in the order of the examples.
+        """
+        del rows
+        return {}
 
     def summaries(
         self, totals: Totals, worst: Rows, rows: Rows = (), /

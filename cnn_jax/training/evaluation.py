@@ -46,7 +46,8 @@ def evaluate(
       batches: this host's batches. All batches have the same size; padding rows have a
         "mask" of 0.
       collected: the names of the entries of batches and predictions that are kept for
-        every example.
+        every example. Names without an entry are ignored: a user's subclass of a task
+        may have other predictions.
     """
     totals: Totals = {}
     kept: list[tuple[int, dict]] = []
@@ -59,10 +60,11 @@ def evaluate(
         totals = metrics.add(totals, pairs)
         rows = dict(rows) | parallel.take_rows(predictions)
         if collected:
-            names = (*collected, "index", "mask")
+            known = [name for name in collected if name in rows]
+            names = (*known, "index", "mask")
             everywhere = parallel.gather_rows({name: rows[name] for name in names})
             for i in np.flatnonzero(everywhere["mask"] > 0):
-                row = {name: everywhere[name][i] for name in collected}
+                row = {name: everywhere[name][i] for name in known}
                 kept.append((int(everywhere["index"][i]), row))
         error = np.where(rows["mask"] > 0, rows["error"], 0)
         for index in np.argsort(-error, kind="stable")[:WORST]:

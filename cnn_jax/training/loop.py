@@ -14,7 +14,7 @@ from cnn_jax.core.ranges import Examples, Range
 from cnn_jax.data import loading
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.data.splits import Split
-from cnn_jax.training import cached_features, machine, parallel
+from cnn_jax.training import cached_features, machine, parallel, predictions
 from cnn_jax.training import config as config_lib
 from cnn_jax.training.checkpoints import Checkpoints
 from cnn_jax.training.config import Config
@@ -132,7 +132,7 @@ def train(
             else:
                 inputs = _first_inputs(dataset.splits["train"], training)
                 report.begin(table, tags, inputs, [f"test/{metric}", "test/loss"])
-            run = _Run(training, dataset, checkpoints, report, saved)
+            run = _Run(training, dataset, workdir, checkpoints, report, saved)
             state = run.steps(state, stopped)
         with _explained(checkpoints):
             return run.results(state)
@@ -145,12 +145,15 @@ class _Run:
         self,
         training: Training,
         dataset: Dataset,
+        workdir: Path,
         checkpoints: Checkpoints,
         report: Report,
         saved: Mapping[str, Any],
     ):
         self._training = training
+        self._dataset = dataset
         self._splits = dataset.splits
+        self._workdir = workdir
         self._checkpoints = checkpoints
         self._report = report
         self._best_metric = checkpoints.best_metric
@@ -295,7 +298,8 @@ class _Run:
           variables: the network's variables.
         """
         loaded = eval_batches(self._splits[role], self._training.config)
-        collected = self._training.network.task.collected
+        task = self._training.network.task
+        collected = (*task.collected, *(task.kept if role == "test" else ()))
         return evaluate(self._eval_step, variables, loaded, collected)
 
     def _evaluate(self, step: int, state: State, last: bool) -> dict[str, float]:
@@ -307,17 +311,33 @@ class _Run:
           last: whether this is the last step of the run.
         """
         scores: dict[str, float] = {}
-        for role in self._during:
-            found = self._evaluated(role, state.variables())
-            scores |= self._report.evaluation(step, role, found)
+        found: dict[str, Evaluation] = {}
+
+        def evaluate_splits(roles: list[str]) -> None:
+            for role in roles:
+                found[role] = self._evaluated(role, state.variables())
+                scores.update(self._report.evaluation(step, role, found[role]))
+
+        evaluate_splits(self._during)
         self._progress.evaluated(step, scores)
         if last or self._progress.ends_early:
-            for role in self._at_end:
-                found = self._evaluated(role, state.variables())
-                scores |= self._report.evaluation(step, role, found)
+            evaluate_splits(self._at_end)
             self._progress.results |= scores
+            self._keep_predictions(found["test"])
         self._report.parameters(step, state.params)
         return scores
+
+    def _keep_predictions(self, found: Evaluation) -> None:
+        """Writes the predictions on the test split into the run's folder.
+
+        The checkpoint of the last step is saved later, so a run that is killed between
+        the two writes the predictions again.
+        """
+        if parallel.is_main_host():
+            task = self._training.network.task
+            identities = self._dataset.identities("test")
+            if kept := predictions.columns(task, found.rows, identities):
+                predictions.write(self._workdir, kept)
 
     def _save(
         self, step: int, state: State, scores: dict[str, float] | None = None

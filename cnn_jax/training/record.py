@@ -13,7 +13,7 @@ from cnn_jax.training import config as config_lib
 from cnn_jax.training import parallel, startup
 from cnn_jax.training.evaluation import Evaluation
 from cnn_jax.training.setup import Training
-from cnn_jax.training.writers import Console, Log, cell
+from cnn_jax.training.writers import Console, Log, cell, markdown
 
 
 class Report(contextlib.AbstractContextManager):
@@ -133,8 +133,11 @@ class Report(contextlib.AbstractContextManager):
             self._log.scalars(step, scores)
             for name, picture in self._task.summaries(*found).items():
                 self._log.image(step, f"{role}/{name}", picture)
+            for name, table in self._task.tables(found.totals).items():
+                self._log.text(step, f"{role}/{name}", markdown(table))
             self._log.flush()
-        parts = [f"{name} {value:.4f}" for name, value in scores.items()]
+        detailed = {f"{role}/{name}" for name in self._task.detailed}
+        parts = [f"{n} {v:.4f}" for n, v in scores.items() if n not in detailed]
         self.say("  ".join([f"step {step}", *parts]))
         return scores
 

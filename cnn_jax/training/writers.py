@@ -194,6 +194,20 @@ def cell(value: Any) -> str:
     return MARKUP.sub(lambda found: f"&#{ord(found[0])};", names.text(str(value)))
 
 
+def markdown(table: Sequence[Mapping[str, Any]]) -> str:
+    """Returns a table in Markdown; numbers have at most four decimal places.
+
+    Args:
+      table: the rows; all rows have the same names.
+    """
+    lines = [list(table[0]), ["---"] * len(table[0])] if table else []
+    for row in table:
+        lines.append(
+            [f"{v:.4f}" if isinstance(v, float) else cell(v) for v in row.values()]
+        )
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
 class Console:
     """The console output of a run: a progress bar and lines of text.
 

@@ -7,11 +7,9 @@ import contextlib
 import hashlib
 import json
 import math
-import os
-import shutil
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -372,7 +370,7 @@ def write_folder(
     """
     check_folder(path, overwrite=overwrite)
     arrays = flatten_dict(variables, sep="/")
-    with _replacing(path) as new:
+    with disk.replacing(path) as new:
         new.mkdir()
         with ocp.PyTreeCheckpointer() as checkpointer:
             checkpointer.save(orbax_path(new / VARIABLES), dict(variables))
@@ -414,34 +412,7 @@ def write_file(
       UserError: the file must not be replaced (see `check_file`), or cannot be written.
     """
     check_file(path, overwrite=overwrite)
-    with _replacing(path) as new:
+    with disk.replacing(path) as new:
         # PyTorch's own reader expects the origin of the tensors.
         metadata = {"format": "pt", **facts}
         safetensors.numpy.save_file(dict(state), new, metadata=metadata)
-
-
-@contextlib.contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """Returns a context whose value is a temporary path for a new file or folder.
-
-    At the end of the context, the new file or folder replaces `path`. If an error
-    occurs, `path` does not change.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # The name does not contain the path's own name, which may have the maximal length.
-    new = path.with_name(f".cnn_jax-{os.getpid()}.tmp")
-    old = path.with_name(f".cnn_jax-{os.getpid()}.old")
-    try:
-        with disk.writing(path):
-            yield new
-            if path.is_dir():
-                path.rename(old)
-            new.replace(path)
-    finally:
-        if old.exists() and not path.exists():
-            old.rename(path)
-        for rest in (new, old):
-            if rest.is_dir():
-                shutil.rmtree(rest, ignore_errors=True)
-            else:
-                rest.unlink(missing_ok=True)

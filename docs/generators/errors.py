@@ -53,6 +53,7 @@ GROUPS = {
     "training/freezing.py": "training",
     "training/loop.py": "training",
     "training/optimizers.py": "training",
+    "training/predictions.py": "predicting",
     "training/progress.py": "training",
     "training/schedules.py": "training",
     "training/setup.py": "training",

@@ -42,3 +42,13 @@ def test_other_errors_stay(error):
     with pytest.raises(type(error)) as found, disk.writing("a.txt"):
         raise error
     assert found.value is error
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "new" / "a.txt"
+    with disk.replacing(path) as new:
+        new.write_text("first")
+    with pytest.raises(ZeroDivisionError), disk.replacing(path) as new:
+        new.write_text("half")
+        raise ZeroDivisionError
+    assert path.read_text() == "first" and list(path.parent.iterdir()) == [path]

@@ -132,6 +132,16 @@ def test_examples_are_counted_in_videos(videos):
     )
 
 
+def test_identities_of_clips(videos):
+    one, several = (
+        load("clips", **options(videos, clips_per_video=count)) for count in (1, 3)
+    )
+    names = one.identities("test")
+    assert {name[:5] for name in names} == {"jump/", "wave/"} and len(names) == 4
+    expected = [f"{name}#{part}" for name in names for part in range(3)]
+    assert several.identities("test") == expected
+
+
 def test_split_folders_hold_folders_of_frames(tmp_path, write):
     for split in ("train", "val", "test"):
         for name in ("a", "b"):

@@ -49,6 +49,15 @@ def test_the_split_does_not_depend_on_the_order(table):
         assert names_of(first[role]) == names_of(second[role])
 
 
+def test_identities_are_paths_of_the_table(table):
+    for in_memory in (True, False):
+        made = data.load("csv", file=str(table), image_size=8, in_memory=in_memory)
+        train, test = made.identities("train"), made.identities("test")
+        assert {*train, *test} == {f"pictures/{i}.png" for i in range(10)}
+        cats = [int(name[9]) < 6 for name in test]
+        assert cats == [label == 0 for label in made.splits["test"].known_labels()]
+
+
 def test_streamed_pictures_are_those_in_memory(table):
     made, streamed = (
         data.load("csv", file=str(table), image_size=8, in_memory=in_memory)

@@ -90,6 +90,11 @@ def test_statistics(count, channels, seed):
     np.testing.assert_allclose(std, np.maximum(values.std(0), 1 / 255), atol=1e-12)
 
 
+def test_identities_without_files():
+    dataset = data.load("digits", train_examples=20, test_examples=3)
+    assert dataset.identities("test") == ["test/0", "test/1", "test/2"]
+
+
 def test_examples_without_labels_are_one_line():
     split = Arrays(np.zeros((3, 2, 2, 1), np.uint8), np.array([0, -1, 1], np.int32))
     with pytest.raises(

@@ -28,6 +28,9 @@ def test_class_folders_are_split(pets):
     assert np.all(train.images[train.labels == 1] == 255)
     assert dataset.mean == pytest.approx((1 / 3,) * 3)
     assert dataset.std == pytest.approx((np.sqrt(2) / 3,) * 3)
+    for role, split in dataset.splits.items():
+        named = [name.split("/")[0] for name in dataset.identities(role)]
+        assert named == [dataset.classes[label] for label in split.labels]
 
 
 def test_the_split_of_a_class_depends_on_nothing_else(pets, write):

@@ -136,6 +136,10 @@ class InOrder:
     def __init__(self, files, labels=None):
         self.files, self.known, self.asked = files, labels, []
 
+    @property
+    def paths(self):
+        return self.files
+
     def __len__(self):
         return len(self.files)
 
@@ -176,6 +180,11 @@ def test_a_part_of_a_part_of_records(stored):
     assert len(part) == 2 and part.known_labels().tolist() == [5, 8]
     assert [row["label"] for row in part.examples([0, 1], [None] * 2)] == [0, 30]
     assert stored.asked == [[0, 3]]
+
+
+def test_paths_of_a_part_of_records(stored):
+    part = Records(stored, (8, 8, 3)).subset(np.array([3, 1, 0]))
+    assert part.subset(np.array([2, 0])).paths() == [stored.files[0], stored.files[3]]
 
 
 def test_labels_that_nobody_knows_without_reading(stored):

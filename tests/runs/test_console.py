@@ -1,5 +1,7 @@
 """What commands print about a run."""
 
+import json
+
 from cnn_jax.runs import console
 
 
@@ -12,3 +14,19 @@ def test_numbers_in_a_table():
         ["loss", "0.1235"],
         ["big", "10,000.0000"],
     ]
+
+
+def test_a_result_with_a_table(capsys):
+    """The name of a class stays as it is, even if it is a number."""
+    table = [{"class": name, "examples": 1200, "f1": 0.5} for name in ("1e3", "b")]
+    console.show({"step": 3}, "table", {"test/classes": table})
+    first, empty, name, head, _, *rows = capsys.readouterr().out.splitlines()
+    assert (first.split(), empty, name) == (["step", "3"], "", "test/classes")
+    assert head.split() == ["class", "examples", "f1"]
+    assert [row.split() for row in rows] == [
+        ["1e3", "1,200", "0.5000"],
+        ["b", "1,200", "0.5000"],
+    ]
+    console.show({"step": 3}, "json", {"test/classes": table})
+    found = json.loads(capsys.readouterr().out)
+    assert found == {"step": 3, "test/classes": table}

@@ -43,6 +43,8 @@ def whole(tmp_path_factory, config, dataset):
     run_folder.write_results(folder, {"step": 3})
     for name in ("metrics.jsonl", "events.out.tfevents.1.host.2", "notes.txt"):
         (folder / name).write_text("{}\n")
+    (folder / "predictions").mkdir()
+    (folder / "predictions" / "test.npz").write_text("PK")
     for step in ("3", "5.orbax-checkpoint-tmp"):
         (folder / "checkpoints" / step / "state").mkdir(parents=True)
         (folder / "checkpoints" / step / "progress").mkdir()

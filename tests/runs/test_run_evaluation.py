@@ -9,7 +9,9 @@ from scipy.special import log_softmax
 
 from cnn_jax import runs
 from cnn_jax.core.errors import UserError
+from cnn_jax.runs import run_evaluation
 from cnn_jax.runs.resolve import resolve
+from cnn_jax.tasks import Classification
 
 
 @pytest.mark.parametrize(
@@ -25,12 +27,40 @@ def test_the_metrics_of_a_checkpoint(split, checkpoint, step, made, capsys):
     rows = np.arange(len(examples))
     losses = -log_softmax(np.asarray(logits, np.float64), -1)[rows, examples.labels]
     right = np.argmax(logits, -1) == examples.labels
-    assert found == {
+    detailed = {f"{split}/{name}" for name in made.network.task.detailed}
+    table = found.pop(f"{split}/classes")
+    assert [row["class"] for row in table] == list(made.dataset.classes)
+    assert {key: found[key] for key in found.keys() - detailed} == {
         "step": step,
         "examples": len(examples),
         f"{split}/loss": pytest.approx(losses.mean(), rel=1e-4),
         f"{split}/accuracy": pytest.approx(right.mean()),
     }
+
+
+def test_the_predictions_on_a_split(made, tmp_path, capsys):
+    path = tmp_path / "found.jsonl"
+    runs.evaluate(made.workdir, split="val", output="json", predicted=path)
+    scores = json.loads(capsys.readouterr().out)
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [line["identity"] for line in lines] == [f"val/{i}" for i in range(16)]
+    labels = made.dataset.splits["val"].labels
+    assert [line["label"] for line in lines] == [str(label) for label in labels]
+    right = np.mean([line["label"] == line["prediction"] for line in lines])
+    assert right == pytest.approx(scores["val/accuracy"])
+    losses = [line["loss"] for line in lines]
+    assert np.mean(losses) == pytest.approx(scores["val/loss"], rel=1e-5)
+
+
+def test_what_cannot_be_written_is_found_before_the_evaluation(
+    made, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(run_evaluation.setup, "dataset", None)  # nothing is read
+    with pytest.raises(UserError, match=r"suffix \.jsonl"):
+        runs.evaluate(made.workdir, predicted=tmp_path / "found.npz")
+    monkeypatch.setattr(Classification, "kept", ())
+    with pytest.raises(UserError, match="the task classification does not give"):
+        runs.evaluate(made.workdir, predicted=tmp_path / "found.csv")
 
 
 def test_what_cannot_be_evaluated(made, values):

@@ -60,6 +60,9 @@ def test_overwriting_removes_what_a_run_writes_and_nothing_else(
         (folder / name).write_text("{}")
     (folder / "checkpoints" / "3").mkdir(parents=True)
     (folder / "checkpoints" / "3" / "state").write_text("")
+    (folder / "predictions").mkdir()
+    for name in ("test.npz", "test.tmp"):
+        (folder / "predictions" / name).write_text("")
     (folder / "notes.txt").write_text("mine")
     (folder / "figures").mkdir()
     (folder / "events.csv").write_text("mine")

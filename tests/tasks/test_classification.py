@@ -73,6 +73,22 @@ def test_evaluation_is_scikit_learns(labels, seed):
         reference.confusion_matrix(labels, logits.argmax(-1), labels=known),
     )
     assert totals["confusion"][1] == len(labels)
+    *means, _ = reference.precision_recall_fscore_support(
+        labels, logits.argmax(-1), average="macro", zero_division=0
+    )
+    names = ("macro_precision", "macro_recall", "macro_f1")
+    assert [found[name] for name in names] == pytest.approx(means)
+    chances = softmax(logits)
+    squares = (chances - np.eye(CLASSES)[labels]) ** 2
+    assert found["brier_score"] == pytest.approx(squares.sum(-1).mean(), rel=1e-4)
+    right, sure = logits.argmax(-1) == labels, chances.max(-1)
+    bins = np.minimum((sure * 15).astype(int), 14)
+    gaps = [abs((right - sure)[bins == m].sum()) for m in range(15)]
+    error = found["expected_calibration_error"]
+    assert error == pytest.approx(sum(gaps) / len(labels), abs=1e-5)
+    (table,) = task.tables(totals).values()
+    assert [row["class"] for row in table] == list(NAMES)
+    assert [row["examples"] for row in table] == [sum(labels == c) for c in known]
 
 
 @settings(max_examples=20, deadline=None)
@@ -127,8 +143,68 @@ def test_the_confusion_matrix_is_for_evaluations_of_few_classes():
         (MAX_CONFUSION_CLASSES + 1, False),
     ):
         many = Classification(tuple(map(str, range(count))))
-        found = many.metrics(jnp.zeros((2, count)), {"label": labels} | mask)
+        logits = jax.ShapeDtypeStruct((2, count), jnp.float32)
+        found = jax.eval_shape(many.metrics, logits, {"label": labels} | mask)
         assert ("confusion" in found) == there
+
+
+@pytest.mark.parametrize(("count", "there"), [(10, False), (11, True)])
+def test_the_top_5_of_more_than_ten_classes(count, there):
+    many = Classification(tuple(map(str, range(count))))
+    logits = np.arange(count, dtype=np.float32)[None]
+    batch = {"label": np.array([count - 5], np.int32)}
+    training = jax.eval_shape(many.metrics, logits, batch)
+    assert training.keys() == {"loss", "accuracy"}
+    batch["mask"] = np.ones(1, np.float32)
+    found = jax.eval_shape(many.metrics, logits, batch)
+    assert ("top_5_accuracy" in found) == there
+    if there:
+        found = jax.jit(many.metrics)(logits, batch)
+        assert found["top_5_accuracy"] == (1, 1) and found["accuracy"] == (0, 1)
+
+
+def rows_of(task, logits, labels):
+    """The collected and the kept entries of each example."""
+    batch = {"label": jnp.asarray(labels)}
+    found = batch | jax.jit(task.predictions)(jnp.asarray(logits), batch)
+    names = {*task.collected, *task.kept}
+    return [
+        {name: np.asarray(found[name])[i] for name in names} for i in range(len(labels))
+    ]
+
+
+def test_the_curves_of_two_classes():
+    two = Classification(("no", "yes"))
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, 40).astype(np.int32)
+    # Both probabilities of the last examples are rounded to 0 or 1.
+    logits = rng.normal(0, 1, (40, 2)).astype(np.float32)
+    logits[30:] *= 100
+    rows = rows_of(two, logits, labels)
+    found, score = two.scores({}, rows), logits[:, 1] - logits[:, 0]
+    assert found == {
+        "roc_auc": pytest.approx(reference.roc_auc_score(labels, score)),
+        "average_precision": pytest.approx(
+            reference.average_precision_score(labels, score)
+        ),
+    }
+    assert two.summaries({}, [], rows).keys() == {"roc", "precision_recall"}
+    assert two.scores({}, rows[:1]) == two.summaries({}, [], rows[:1]) == {}
+    assert task.collected == ()
+
+
+def test_kept_predictions():
+    logits, labels = distinct_logits(3, 9), np.arange(9, dtype=np.int32) % CLASSES
+    found = task.records(rows_of(task, logits, labels))
+    chances = softmax(logits)
+    assert list(found) == ["label", "prediction", "probability", "loss"]
+    assert found["label"].tolist() == labels.tolist()
+    assert found["prediction"].tolist() == logits.argmax(-1).tolist()
+    np.testing.assert_allclose(found["probability"], chances.max(-1), rtol=1e-5)
+    own = chances[np.arange(9), labels]
+    np.testing.assert_allclose(found["loss"], -np.log(own), rtol=1e-4)
+    assert found["label"].dtype == found["prediction"].dtype == np.int32
+    assert found["probability"].dtype == found["loss"].dtype == np.float32
 
 
 def test_predictions():
@@ -168,7 +244,7 @@ def test_pictures_of_an_evaluation():
     totals = totals_of(logits, labels)
     few = Classification(NAMES[:3])  # the network has outputs without a name
     found = few.summaries(totals, [row(0, 1), row(2, 4)])
-    assert found.keys() == {"confusion", "wrong"}
+    assert found.keys() == {"confusion", "reliability", "wrong"}
     for picture in found.values():
         assert picture.dtype == np.uint8 and picture.shape[-1] == 3
         assert len(np.unique(picture)) > 1

@@ -138,4 +138,14 @@ def test_boxes_that_do_not_count():
     training = task.metrics(outputs, batch)
     assert "confusion" in pairs and "confusion" not in training
     assert float(training["accuracy"][1]) == 2
+    assert training.keys() == {"loss", "accuracy"}
     assert float(task.predictions(outputs, batch)["error"][2]) == 0
+    found = task.predictions(outputs, batch)
+    kept = task.records(
+        [
+            {name: np.asarray((batch | found)[name][i]) for name in task.kept}
+            for i in range(3)
+        ]
+    )
+    assert kept["label"].tolist() == [1, 2, -1]
+    assert np.isnan(kept["loss"]).tolist() == [False, False, True]

@@ -115,5 +115,11 @@ def test_collected_rows_are_in_the_order_of_the_split():
     assert [float(row["error"]) for row in found.rows] == list(range(20))
 
 
+def test_names_without_an_entry_are_not_collected():
+    batches = batches_of(examples_of(9))
+    found = evaluate(step_of([1.0] * 9), {}, batches, ["label", "unknown"])
+    assert all(row.keys() == {"label"} for row in found.rows)
+
+
 def test_nothing_to_evaluate():
     assert evaluate(step_of([0.0]), {}, []) == ({}, [], [])

@@ -14,7 +14,7 @@ from cnn_jax.core.errors import UserError
 from cnn_jax.data.splits import Arrays, Varied
 from cnn_jax.runs.resolve import resolve
 from cnn_jax.tasks.classification import Classification
-from cnn_jax.training import freezing, loop, setup
+from cnn_jax.training import freezing, loop, parallel, predictions, setup
 from cnn_jax.training.checkpoints import Checkpoints
 from cnn_jax.training.config import hash_of
 from cnn_jax.training.evaluation import Evaluation
@@ -97,10 +97,11 @@ def train(told, seen, values, monkeypatch, tmp_path, few_digits):
         return make
 
     def evaluate(step, variables, batches, collected):
-        rows = [index for batch in batches for index in batch["index"]]
-        seen.splits.append(sorted(index for index in rows if index >= 0))
+        read = [index for batch in batches for index in batch["index"]]
+        seen.splits.append(sorted(index for index in read if index >= 0))
         (value,) = {float(leaf.max()) for leaf in jax.tree.leaves(variables["params"])}
-        return Evaluation({"accuracy": value}, [], [])
+        rows = [dict.fromkeys(collected, value)] * len(seen.splits[-1])
+        return Evaluation({"accuracy": value}, [], rows)
 
     original = Checkpoints.save
 
@@ -295,6 +296,33 @@ def test_the_curve_of_test_is_asked_for(train, told, values):
     curve = {"every_steps": 3, "test_curve": True}
     train(**EVERY | {"eval": curve})
     assert steps_of(told, "test") == steps_of(told, "val") == [3, 6]
+
+
+@pytest.mark.parametrize("curve", [False, True])
+def test_the_predictions_of_the_last_step_are_kept(curve, train, tmp_path, monkeypatch):
+    path, saved, save = tmp_path / predictions.FILE, [], Checkpoints.save
+
+    def noted(self, step, *arguments):
+        saved.append((step, path.exists()))
+        save(self, step, *arguments)
+
+    monkeypatch.setattr(Checkpoints, "save", noted)
+    groups = EVERY | {"eval": {"every_steps": 3, "test_curve": curve}}
+    train(**groups)
+    # Before the last checkpoint: a run that is killed between the two goes on.
+    assert saved == [(3, False), (4, False), (6, True)]
+    with np.load(path) as found:
+        assert found["identity"].tolist() == [f"test/{i}" for i in range(20)]
+        assert found["loss"].tolist() == [6] * 20
+    written = path.stat().st_mtime_ns
+    train(**groups)
+    assert path.stat().st_mtime_ns == written
+
+
+def test_other_hosts_keep_no_predictions(train, tmp_path, monkeypatch):
+    monkeypatch.setattr(parallel, "is_main_host", lambda: False)
+    train()
+    assert not (tmp_path / predictions.FILE).exists()
 
 
 def test_further_splits_are_evaluated_at_the_end(train, seen, few_digits):

@@ -105,20 +105,28 @@ def test_the_learning_rate_is_that_of_the_step_that_was_made(
 def test_an_evaluation_returns_its_scores(begun, logs, made, capsys):
     confusion = (np.eye(10), 8.0)
     totals = {"loss": (np.float64(6), 8.0), "accuracy": (np.float64(4), 8.0)}
-    found = Evaluation(totals | {"confusion": confusion}, [], [])
+    counts = (np.ones((3, 10)), 8.0)
+    arrays = {"confusion": confusion, "class_counts": counts}
+    found = Evaluation(totals | arrays, [], [])
     params = made.states[2].params
     with begun() as told:
         scores = told.evaluation(4, "test", found)
         told.parameters(4, params)
-    assert scores == {"test/loss": 0.75, "test/accuracy": 0.5}
+    plain = {"test/loss": 0.75, "test/accuracy": 0.5}
+    detailed = {f"test/macro_{name}": 1 for name in ("precision", "recall", "f1")}
+    assert scores == plain | detailed
     (log,) = logs
+    ((step, name, table),) = log.of("text")
+    assert (step, name) == (4, "test/classes")
+    assert table.splitlines()[2] == "| 0 | 1 | 1.0000 | 1.0000 | 1.0000 |"
     assert log.of("scalars") == [[4, scores]]
     assert [(step, name) for step, name, _ in log.of("image")] == [
         (4, "test/confusion")
     ]
     ((step, leaves),) = log.of("histograms")
     assert step == 4 and leaves.keys() == named_leaves(params).keys()
-    assert "step 4  test/loss 0.7500  test/accuracy 0.5000" in capsys.readouterr().err
+    line = "step 4  test/loss 0.7500  test/accuracy 0.5000\n"
+    assert line in capsys.readouterr().err
 
 
 def test_the_first_step_tells_how_long_the_start_took(begun, monkeypatch, capsys):

@@ -16,7 +16,7 @@ from tensorboard.plugins.hparams import plugin_data_pb2
 
 from cnn_jax.core.errors import UserError
 from cnn_jax.training import writers
-from cnn_jax.training.writers import Console, Events, Log, cell
+from cnn_jax.training.writers import Console, Events, Log, cell, markdown
 
 
 def events(workdir):
@@ -298,6 +298,16 @@ def test_other_hosts_are_silent(clock, capsys):
         console.training(3, ROW)
         console.say("nothing")
     assert capsys.readouterr() == ("", "")
+
+
+def test_a_table_in_markdown():
+    rows = [{"class": "a|b", "examples": 3, "f1": 0.25}]
+    assert markdown(rows).splitlines() == [
+        "| class | examples | f1 |",
+        "| --- | --- | --- |",
+        "| a&#124;b | 3 | 0.2500 |",
+    ]
+    assert markdown([]) == ""
 
 
 def test_names_that_are_markup_or_no_unicode_are_written(tmp_path):
