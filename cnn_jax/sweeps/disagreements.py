@@ -136,10 +136,10 @@ def _drawn(config: Config, found: Sequence[Disagreement]) -> list[np.ndarray]:
     drawn = []
     for one in found:
         if one.index.max() >= len(split):
-            raise _changed()
+            raise _changed(config)
         shown = into_memory(split.subset(one.index))
         if dataset.label_kind == "class" and (shown.labels != one.label).any():
-            raise _changed()
+            raise _changed(config)
         labels = _labels(one, (*dataset.classes, *dataset.unseen))
         drawn.append(pictures.labeled_grid(list(shown.images), labels, CELL))
     return drawn
@@ -160,8 +160,10 @@ def _loaded(config: Config) -> Dataset:
     return data.load(config.data.name, **options)
 
 
-def _changed() -> UserError:
-    return UserError("the test split has changed since the runs.")
+def _changed(config: Config) -> UserError:
+    return UserError(
+        f"the test split of data.name={config.data.name} has changed since the runs."
+    )
 
 
 def _labels(one: Disagreement, classes: Sequence[str]) -> list[str]:

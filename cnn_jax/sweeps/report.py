@@ -128,17 +128,20 @@ def _page(
       summaries: the summary of each arm.
       pictures: pairs of a caption and the path of a plot.
       said: the paragraphs of the verdicts.
-      level: the level of the report's heading.
+      level: the level of the report's heading. A section of a page (2) has no legend:
+        the page explains the columns once.
     """
     metric = results.main_metric(experiment)
+    arms, *crossed = _tables(experiment, summaries, "github")
     return [
         f"{'#' * level} {experiment.name}",
         experiment.question,
         f"    {experiment.command}",
         _conditions(experiment, rows),
-        *_tables(experiment, summaries, "github"),
+        arms,
+        *([tables.legend(metric, summaries)] if level == 1 else []),
+        *crossed,
         *factors.paragraphs(experiment, rows),
-        tables.legend(metric, summaries),
         *(
             ["\n".join(lines)]
             if (lines := sentences.on_arms(metric, summaries))

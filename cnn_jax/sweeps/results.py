@@ -186,7 +186,10 @@ def complaints(rows: Sequence[Row]) -> list[str]:
         if complaint := _logged(row)[1]:
             found.append(f"{row.run.name}: left out of the curves: {complaint}")
         if complaint := row.predictions.complaint:
-            found.append(f"{row.run.name}: no interval over test examples: {complaint}")
+            found.append(
+                f"{row.run.name}: no interval over test examples: {complaint} To "
+                f"repair this, move {row.run.workdir} away and start the sweep again."
+            )
     return found
 
 

@@ -88,7 +88,7 @@ def keep(workdir, correct, **arrays):
     }
     path = workdir / predictions.FILE
     path.parent.mkdir(parents=True, exist_ok=True)
-    np.savez(path, **kept | arrays)
+    np.savez_compressed(path, **kept | arrays)
     return path
 
 

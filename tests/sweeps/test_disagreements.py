@@ -129,7 +129,7 @@ def test_data_that_have_changed(rows_of, loaded, tmp_path, changed):
     label = changed.get("label", np.zeros(6, int))
     keep(found.runs[0].workdir, RIGHT[0], prediction=label, **changed)
     (_, said) = disagreements.write(found, rows, summaries, tmp_path)
-    assert said.endswith("the test split has changed since the runs.")
+    assert said.endswith("split of data.name=digits has changed since the runs.")
 
 
 def test_arms_without_predictions(make, tmp_path):

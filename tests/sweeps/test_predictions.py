@@ -59,6 +59,21 @@ def test_a_damaged_file(tmp_path, spoil):
         predictions.read(tmp_path)
 
 
+def test_any_changed_byte_is_harmless_or_noticed(tmp_path):
+    path = keep(tmp_path, [True, False] * 8)
+    content, expected = path.read_bytes(), predictions.read(tmp_path).correct.tolist()
+    noticed = 0
+    for place in range(0, len(content), 9):
+        changed = bytearray(content)
+        changed[place] ^= 0x81
+        path.write_bytes(changed)
+        try:
+            assert predictions.read(tmp_path).correct.tolist() == expected
+        except Damaged:
+            noticed += 1
+    assert noticed > 50
+
+
 def test_an_array_is_missing(tmp_path):
     path = tmp_path / predictions.FILE
     path.parent.mkdir()

@@ -82,3 +82,4 @@ def test_predictions_add_precision_and_test_examples(make_kept, tmp_path, undraw
     assert "## Test examples" in page
     sections = report.section(found, rows, tmp_path)
     assert "## Precision" not in sections and "95%, seeds only" in sections
+    assert "Each row is an arm" in page and "Each row" not in sections
