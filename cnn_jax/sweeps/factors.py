@@ -14,6 +14,7 @@ from cnn_jax.sweeps.results import Row
 from cnn_jax.sweeps.verdicts import p_text
 
 MOST_MISSING = 5  # runs that are named
+KINDS = ("rows", "columns")
 
 
 @dataclass(frozen=True)
@@ -53,11 +54,10 @@ def analysis(
       values: the metric of each run, [seeds, rows, columns], with two or more of each.
     """
     seeds, rows, columns = values.shape
-    flat = values.reshape(seeds, -1)
-    mean, contrasts = _average, linalg.helmert
+    flat, contrasts = values.reshape(seeds, -1), linalg.helmert
     return (
-        _effect(flat @ np.kron(contrasts(rows), mean(columns)).T),
-        _effect(flat @ np.kron(mean(rows), contrasts(columns)).T),
+        _effect(flat @ np.kron(contrasts(rows), _average(columns)).T),
+        _effect(flat @ np.kron(_average(rows), contrasts(columns)).T),
         _effect(flat @ np.kron(contrasts(rows), contrasts(columns)).T),
     )
 
@@ -140,9 +140,6 @@ def _table(grid: Grid, effects: Sequence[Effect | None]) -> str:
         disable_numparse=True,
         colalign=("left", "left", "right", "right"),
     )
-
-
-KINDS = ("rows", "columns")
 
 
 def _cells(effect: Effect | None) -> list[str]:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import special
 
 from cnn_jax.sweeps import equivalence
 from cnn_jax.sweeps.statistics import LEVEL
@@ -49,8 +50,6 @@ def pairing(values: Mapping[int, float], base: Mapping[int, float]) -> Pairing |
       values: the metric of the arm, by seed.
       base: the metric of the base arm, by seed.
     """
-    from scipy import special
-
     seeds = sorted(values.keys() & base.keys())
     if len(seeds) < FEWEST:
         return None
