@@ -1,20 +1,32 @@
 """Reads the results of a sweep's runs, and writes results.csv."""
 
 import csv
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from cnn_jax import tasks
 from cnn_jax.core import disk
 from cnn_jax.core.errors import UserError
-from cnn_jax.sweeps.experiment import Experiment, Run
+from cnn_jax.sweeps import predictions
+from cnn_jax.sweeps.experiment import Experiment, Run, as_text
 from cnn_jax.sweeps.outcome import Outcome, outcome
+from cnn_jax.sweeps.predictions import Predictions
+from cnn_jax.training import config as config_lib
 from cnn_jax.training import metrics_log
 
 COSTS = ("parameters", "macs", "examples_per_second")
 CSV = "results.csv"
+ACCURACY = "test/accuracy"
+
+
+class Kept(NamedTuple):
+    """A run's kept predictions; None without them, with a complaint if unusable."""
+
+    found: Predictions | None
+    complaint: str | None = None
 
 
 @dataclass(frozen=True)
@@ -27,6 +39,25 @@ class Row:
     run: Run
     outcome: Outcome
     results: Mapping[str, Any]
+
+    @functools.cached_property
+    def predictions(self) -> Kept:
+        """The predictions on the test split, if the main metric is the accuracy.
+
+        The file is read at the first use.
+        """
+        if self.outcome.status != "done" or _metric(self.run) != ACCURACY:
+            return Kept(None)
+        try:
+            found = predictions.read(self.run.workdir)
+        except UserError as error:
+            return Kept(None, str(error))
+        except OSError as error:
+            return Kept(None, f"{error.filename}: {error.strerror}.")
+        if found and not found.agrees(float(self.results[ACCURACY])):
+            path = self.run.workdir / predictions.FILE
+            return Kept(None, f"{path} does not have the accuracy in results.json.")
+        return Kept(found)
 
 
 def read(experiment: Experiment) -> list[Row]:
@@ -153,7 +184,7 @@ def all_curves(rows: Sequence[Row], arm: str) -> dict[str, dict[int, dict[int, f
 
 
 def complaints(rows: Sequence[Row]) -> list[str]:
-    """Returns a line for each run that the report or its plot of curves leaves out.
+    """Returns a line for each run that the report, or a part of it, leaves out.
 
     The line says why the run is left out.
     """
@@ -162,8 +193,14 @@ def complaints(rows: Sequence[Row]) -> list[str]:
         if row.outcome.status != "done":
             why = f": {row.outcome.reason}" if row.outcome.reason else ""
             found.append(f"{row.run.name}: {row.outcome.status}{why}")
-        elif complaint := _logged(row)[1]:
+            continue
+        if complaint := _logged(row)[1]:
             found.append(f"{row.run.name}: left out of the curves: {complaint}")
+        if complaint := row.predictions.complaint:
+            found.append(
+                f"{row.run.name}: no interval over test examples: {complaint} To "
+                f"repair this, move {row.run.workdir} away and start the sweep again."
+            )
     return found
 
 
@@ -184,21 +221,55 @@ def _logged(row: Row) -> tuple[list[dict[str, Any]], str | None]:
 def write_csv(path: Path, rows: Sequence[Row]) -> None:
     """Writes a CSV file with one row per run.
 
-    The columns are the arm, the seed, the status, the costs and every final metric. The
-    cell of an unknown value is empty.
+    The columns are the arm, the seed, the status, the config values that differ between
+    the arms (see `swept`), the costs and every final metric. The cell of an unknown
+    value is empty.
     """
     names = {key for row in rows for key, v in row.results.items() if _number(v)}
     metrics = sorted(names - {*COSTS})
+    configs = swept(rows)
     temporary = path.with_suffix(".tmp")
     with disk.writing(path):
         with temporary.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
-            writer.writerow(["arm", "seed", "status", *COSTS, *metrics])
-            for row in rows:
-                values = [row.results.get(key) for key in (*COSTS, *metrics)]
+            columns = sorted({key for values in configs for key in values})
+            writer.writerow(["arm", "seed", "status", *columns, *COSTS, *metrics])
+            for row, values in zip(rows, configs, strict=True):
                 known = row.run.arm, row.run.seed, row.outcome.status
-                writer.writerow([*known, *values])
+                config = [values.get(key) for key in columns]
+                found = [row.results.get(key) for key in (*COSTS, *metrics)]
+                writer.writerow([*known, *config, *found])
         temporary.replace(path)
+
+
+def swept(rows: Sequence[Row]) -> list[dict[str, str | None]]:
+    """Returns the config values that differ between the arms, for each row.
+
+    The keys are config keys such as "model.kernel_size". Runs of different arms are
+    compared only if they have the same seed. So keys that change with the seed alone
+    are left out. A value is written as on the command line, such as `(3, 3)` or `true`.
+    The value none is None, so that the cell of a table stays empty.
+    """
+    configs = [config_lib.flat(row.run.config) for row in rows]
+    differing = set()
+    for key in {key for config in configs for key in config}:
+        values: dict[int, set[str]] = {}
+        for row, config in zip(rows, configs, strict=True):
+            value = repr(config[key]) if key in config else ""
+            values.setdefault(row.run.seed, set()).add(value)
+        if any(len(found) > 1 for found in values.values()):
+            differing.add(key)
+    return [
+        {key: _cell(value) for key, value in config.items() if key in differing}
+        for config in configs
+    ]
+
+
+def _cell(value: Any) -> str | None:
+    """Returns a config value as text for the command line; None for none."""
+    if value is None:
+        return None
+    return as_text(tuple(value) if isinstance(value, list) else value)
 
 
 def _number(value: Any) -> bool:

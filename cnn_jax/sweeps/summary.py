@@ -5,8 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cnn_jax.sweeps import crossed as crossing
 from cnn_jax.sweeps import equivalence, results, statistics
+from cnn_jax.sweeps.bootstrap import CrossedDifference
 from cnn_jax.sweeps.experiment import Experiment
+from cnn_jax.sweeps.pairing import Pairing, pairing
 from cnn_jax.sweeps.results import Row
 from cnn_jax.sweeps.statistics import Difference
 
@@ -24,6 +27,11 @@ class Summary:
       difference: the difference between the arm and its base arm; None if there is no
         base arm, or if the two arms have no seed in common.
       p_value: the p-value of the difference, corrected for the number of arms.
+      crossed: the difference over seeds and test examples; None if the runs do not have
+        the same test examples or have no predictions for them.
+      uncrossed: why `crossed` is None; "" if there is no reason to name.
+      pairing: how similar the runs of both arms with the same seed are; None with few
+        seeds.
       others: the mean and the standard deviation of the metric on further splits, such
         as shifted images. The keys are the metric's names on these splits.
       costs: the arm's mean costs, with the keys "parameters", "macs",
@@ -37,6 +45,9 @@ class Summary:
     against: str | None
     difference: Difference | None
     p_value: float | None
+    crossed: CrossedDifference | None
+    uncrossed: str
+    pairing: Pairing | None
     others: dict[str, tuple[float, float | None]]
     costs: dict[str, float]
 
@@ -48,7 +59,8 @@ def summarize(experiment: Experiment, rows: Sequence[Row]) -> list[Summary]:
         arm.name: results.by_seed(rows, arm.name, metric) for arm in experiment.arms
     }
     against = {arm.name: arm.against for arm in experiment.arms}
-    decisions = equivalence.decide(results.pairs(experiment, rows))
+    pairs = results.pairs(experiment, rows)
+    decisions = equivalence.decide(pairs)
     summaries = []
     for arm, found in values.items():
         others, costs = {}, {}
@@ -58,16 +70,22 @@ def summarize(experiment: Experiment, rows: Sequence[Row]) -> list[Summary]:
         for key in (*results.COSTS, "peak_memory_bytes"):
             if known := list(results.by_seed(rows, arm, key).values()):
                 costs[key] = float(np.mean(known))
-        decision = decisions.get(arm)
+        base, decision = against[arm], decisions.get(arm)
+        crossed, uncrossed = None, ""
+        if base is not None:
+            crossed, uncrossed = crossing.difference(rows, arm, base, metric)
         summaries.append(
             Summary(
                 arm=arm,
                 seeds=len(found),
                 mean=float(np.mean(list(found.values()))) if found else None,
                 deviation=statistics.spread(list(found.values())),
-                against=against[arm],
+                against=base,
                 difference=decision.difference if decision else None,
                 p_value=decision.p_value if decision else None,
+                crossed=crossed,
+                uncrossed=uncrossed,
+                pairing=pairing(*pairs[arm]) if arm in pairs else None,
                 others=others,
                 costs=costs,
             )

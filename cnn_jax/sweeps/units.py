@@ -1,8 +1,9 @@
 """Values of a metric as text, in per cent and points for an accuracy or an IoU."""
 
+from cnn_jax.sweeps.bootstrap import CrossedDifference
 from cnn_jax.sweeps.statistics import Difference
 
-# Metrics shown in percent; their differences are in percentage points.
+# Metrics shown in per cent; their differences are in percentage points.
 SHARES = ("accuracy", "iou")
 
 
@@ -10,9 +11,24 @@ def is_share(metric: str) -> bool:
     return metric.endswith(SHARES)
 
 
+def scale(metric: str) -> float:
+    """Returns the factor from a value of the metric to the number that is shown."""
+    return 100.0 if is_share(metric) else 1.0
+
+
+def label(metric: str) -> str:
+    """Returns the label of an axis that shows the metric."""
+    return f"{metric} (%)" if is_share(metric) else metric
+
+
+def difference_label(metric: str) -> str:
+    """Returns the label of an axis that shows differences of the metric."""
+    return f"difference in {metric}" + " (points)" * is_share(metric)
+
+
 def value_text(metric: str, value: float) -> str:
-    """Returns a metric's value as text, in percent for an accuracy or an IoU."""
-    return f"{value:.2%}" if is_share(metric) else f"{value:.4g}"
+    """Returns a metric's value as text, in per cent for an accuracy or an IoU."""
+    return bare(metric, value) + "%" * is_share(metric)
 
 
 def plus_minus(metric: str, mean: float | None, deviation: float | None) -> str:
@@ -27,7 +43,9 @@ def plus_minus(metric: str, mean: float | None, deviation: float | None) -> str:
 
 
 def bare(metric: str, value: float) -> str:
-    return f"{100 * value:.2f}" if is_share(metric) else f"{value:.4g}"
+    """Returns a value as text without a unit."""
+    text = f"{100 * value:.2f}" if is_share(metric) else f"{value:.4g}"
+    return text.removeprefix("-") if _is_zero(text) else text
 
 
 def amount(metric: str, value: float) -> str:
@@ -35,8 +53,14 @@ def amount(metric: str, value: float) -> str:
 
 
 def signed(metric: str, value: float) -> str:
-    return f"{100 * value:+.2f}" if is_share(metric) else f"{value:+.4g}"
+    """Returns a difference as text, with its sign; zero has no sign."""
+    text = bare(metric, value)
+    return text if text.startswith("-") or _is_zero(text) else f"+{text}"
 
 
-def interval(metric: str, d: Difference) -> str:
-    return f"{signed(metric, d.low)} to {signed(metric, d.high)}"
+def interval(metric: str, found: Difference | CrossedDifference) -> str:
+    return f"{signed(metric, found.low)} to {signed(metric, found.high)}"
+
+
+def _is_zero(text: str) -> bool:
+    return float(text) == 0

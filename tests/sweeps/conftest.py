@@ -3,9 +3,10 @@
 import json
 import textwrap
 
+import numpy as np
 import pytest
 
-from cnn_jax.sweeps import experiment
+from cnn_jax.sweeps import experiment, predictions
 from cnn_jax.sweeps.outcome import Outcome
 from cnn_jax.sweeps.results import Row
 
@@ -69,6 +70,39 @@ def make(experiment_file, tmp_path):
             costs = {"parameters": 100, "macs": 1000, "examples_per_second": 10.0}
             found_results = {"step": 10, "test/accuracy": value, **costs}
             rows.append(Row(run, Outcome("done"), found_results))
+        return found, rows
+
+    return make_rows
+
+
+def keep(workdir, correct, **arrays):
+    """Writes the predictions of a run: of class 0, and wrong ones of class 1."""
+    count = len(correct)
+    kept = {
+        "identity": np.array([f"test/{i}" for i in range(count)]),
+        "index": np.arange(count),
+        "label": np.zeros(count, np.int32),
+        "prediction": 1 - np.asarray(correct, np.int32),
+        "probability": np.ones(count, np.float32),
+        "loss": np.ones(count, np.float32),
+    }
+    path = workdir / predictions.FILE
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(path, **kept | arrays)
+    return path
+
+
+@pytest.fixture
+def make_kept(make):
+    """`make_kept({arm: [correct examples per seed]})`: as `make`, with predictions."""
+
+    def make_rows(correct):
+        found, rows = make(
+            {arm: [np.mean(one) for one in seeds] for arm, seeds in correct.items()}
+        )
+        for row in rows:
+            if row.results:
+                keep(row.run.workdir, correct[row.run.arm][row.run.seed])
         return found, rows
 
     return make_rows

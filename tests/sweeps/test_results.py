@@ -12,8 +12,10 @@ from cnn_jax.sweeps.results import Row
 from cnn_jax.training.config import Config
 
 
-def row(arm="base", seed=0, status="done", task="classification", **values):
-    config = Config({"task": {"name": task}})
+def row(
+    arm="base", seed=0, status="done", task="classification", config=None, **values
+):
+    config = Config({"task": {"name": task}, **(config or {})})
     run = Run(arm, seed, config, Path(f"{arm}/{seed}"), ("true",))
     found = {key.replace("__", "/"): value for key, value in values.items()}
     return Row(run, Outcome(status), found)
@@ -73,3 +75,47 @@ def test_a_table_of_all_runs(tmp_path):
     results.write_csv(path, rows[:1])  # another one takes its place
     assert len(path.read_text().splitlines()) == 2
     assert [file.name for file in tmp_path.iterdir()] == ["results.csv"]
+
+
+def test_config_values_that_differ_between_arms():
+    """Not the ones that change with the seed alone."""
+
+    def with_model(arm, seed, **model):
+        config = {
+            "seed": seed,
+            "data": {"subset_seed": seed, "flip": False},
+            "model": model,
+        }
+        return row(arm, seed, config=config)
+
+    rows = [
+        with_model("base", 0, name="cnn", kernel_size=(3, 3), dropout=None),
+        with_model("base", 1, name="cnn", kernel_size=(3, 3), dropout=None),
+        with_model("wide", 0, name="cnn", kernel_size=(5, 5), dropout=0.5),
+        with_model("mlp", 0, name="mlp", bias=True, dropout=None),
+    ]
+    assert results.swept(rows) == [
+        {"model.name": "cnn", "model.kernel_size": "(3, 3)", "model.dropout": None},
+        {"model.name": "cnn", "model.kernel_size": "(3, 3)", "model.dropout": None},
+        {"model.name": "cnn", "model.kernel_size": "(5, 5)", "model.dropout": "0.5"},
+        {"model.name": "mlp", "model.bias": "true", "model.dropout": None},
+    ]
+    assert results.swept(rows[:2]) == [{}, {}]
+
+
+def test_swept_values_are_columns_before_the_costs(tmp_path):
+    rows = [
+        row("narrow", config={"model": {"hidden": (8,), "rate": 0.5}}, parameters=3),
+        row("wide", config={"model": {"hidden": (12, 4)}}, parameters=5),
+    ]
+    results.write_csv(tmp_path / "results.csv", rows)
+    with (tmp_path / "results.csv").open(newline="") as lines:
+        found = list(csv.reader(lines))
+    assert found[0] == [
+        *("arm", "seed", "status", "model.hidden", "model.rate"),
+        *results.COSTS,
+    ]
+    assert [line[3:6] for line in found[1:]] == [
+        ["(8,)", "0.5", "3"],
+        ["(12, 4)", "", "5"],
+    ]
