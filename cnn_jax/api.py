@@ -10,15 +10,16 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import flax.linen as nn
 from ml_collections import ConfigDict, FrozenConfigDict
 
 from cnn_jax import models
+from cnn_jax.core.errors import UserError
 from cnn_jax.runs import Loaded, load, resolve
 from cnn_jax.runs import train as train_run
-from cnn_jax.sweeps import experiment, results, runner
+from cnn_jax.sweeps import experiment, prepare, results, runner
 from cnn_jax.training import config as config_lib
 
 __all__ = ["Loaded", "config", "create", "load", "sweep", "train"]
@@ -94,11 +95,13 @@ def sweep(
     workdir: str | Path,
     *,
     overrides: Mapping[str, Any] | None = None,
-    seeds: Sequence[int] = experiment.SEEDS,
+    seeds: int | Sequence[int] | None = None,
     arms: str | None = None,
     smoke: bool = False,
     cores_per_run: int = 1,
     margin: float | None = None,
+    until: Literal["decided"] | None = None,
+    max_seeds: int = prepare.MAXIMUM,
 ) -> list[results.Row]:
     """Trains all runs of an experiment on this machine, and writes the report.
 
@@ -109,27 +112,57 @@ def sweep(
       file: an experiment's file, "experiments/pooling.py" or "PATH.py:ARG".
       workdir: the sweep's folder. Complete runs are not trained again.
       overrides, smoke: see `config`. Both apply to all arms.
-      seeds: the seeds of each arm.
+      seeds: the number of seeds of each arm, or a list of seeds. None: ten seeds for
+        embedded data, otherwise three.
       arms: a regular expression that selects arms by name; None selects all arms.
       cores_per_run: CPU cores for each run.
       margin: see the flag --margin of the command `sweep`; None: no verdicts.
+      until: "decided" adds seeds until each arm has a verdict; None trains all seeds.
+      max_seeds: the largest number of seeds with until="decided".
 
     Returns:
-      One row for each run, with the run, its outcome and its results.
+      One row for each run of the report, with the run, its outcome and its results.
 
     Raises:
       UserError: if the experiment or its config is wrong, or a run fails.
     """
     workdir = Path(workdir)
-    found = experiment.load(
+    found, protocol = prepare.load(
         file,
         workdir,
         overrides={k: experiment.as_text(v) for k, v in (overrides or {}).items()},
-        seeds=tuple(seeds),
+        seeds=_seeds(seeds, until, max_seeds),
         only=arms,
         smoke=smoke,
+        margin=margin,
+        max_seeds=max_seeds if until else None,
     )
-    runs = experiment.incomplete(found.in_order)
     launched = runner.launcher("local", cores_per_run=cores_per_run)
-    runner.complete(found, runs, launched, workdir=workdir, margin=margin)
-    return results.read(found)
+    return runner.complete(found, protocol, launched, workdir=workdir)
+
+
+def _seeds(
+    seeds: int | Sequence[int] | None, until: str | None, most: int
+) -> tuple[int, ...] | None:
+    """Returns the seeds of `sweep`, or None for the default.
+
+    Raises:
+      UserError: if the seeds are not possible, or `until` is unknown.
+    """
+    if until not in (None, "decided"):
+        raise UserError(f'until is {until!r}: set until="decided" or None.')
+    if until and seeds is not None:
+        raise UserError(
+            'until="decided" adds the seeds itself: set max_seeds instead of seeds.'
+        )
+    if until and most < 2:
+        raise UserError(f"max_seeds is {most}: set a number of at least 2 seeds.")
+    if seeds is None:
+        return None
+    found = tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
+    if not found or min(found) < 0 or len(set(found)) < len(found):
+        raise UserError(
+            f"seeds is {seeds!r}: set a number of seeds of at least 1, or a list with "
+            "each seed once, such as [0, 1, 2]."
+        )
+    return found

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cnn_jax import data
 from cnn_jax.core.errors import UserError
 from cnn_jax.core.paths import split_recipe
 from cnn_jax.runs import resolve, run_folder
@@ -17,7 +18,8 @@ from cnn_jax.sweeps.arms import SOURCE, Arm
 from cnn_jax.training import config as config_lib
 from cnn_jax.training.config import Config
 
-SEEDS = (0, 1, 2)
+SEEDS = 3  # the number of seeds if nothing else is set
+MORE_SEEDS = 10  # the number of seeds for embedded data: there a run takes seconds
 # The first and the second parts of the names of crossed arms.
 Grid = tuple[tuple[str, ...], tuple[str, ...]]
 
@@ -58,12 +60,14 @@ class Experiment:
     Attributes:
       name: the name of the experiment's file, with the argument of `FILE.py:ARG`.
       question: the first paragraph of the file's docstring.
-      command: the command that repeats the sweep.
+      command: the command of the sweep, without the flags of its protocol (see
+        `Protocol.flags`).
       arms: the arms.
       runs: the runs of all arms, without the source run.
       source: the source run, whose weights all other runs start from; None if the
         experiment has no source run. The command line's config values do not apply to
         the source run.
+      default_seeds: the seeds of each arm if no others are given.
     """
 
     name: str
@@ -72,6 +76,7 @@ class Experiment:
     arms: tuple[Arm, ...]
     runs: tuple[Run, ...]
     source: Run | None = None
+    default_seeds: tuple[int, ...] = ()
 
     @property
     def grid(self) -> Grid | None:
@@ -99,7 +104,7 @@ def load(
     workdir: Path,
     *,
     overrides: Mapping[str, str],
-    seeds: Sequence[int] = SEEDS,
+    seeds: Sequence[int] | None = None,
     only: str | None = None,
     smoke: bool = False,
     overwrite: bool = False,
@@ -110,7 +115,7 @@ def load(
       spec: the file, `PATH.py` or `PATH.py:ARG`.
       workdir: the sweep's folder; a run's folder is `<workdir>/<arm>/seed<k>`.
       overrides: texts of config values for all arms: `{"train.epochs": "5"}`.
-      seeds: the seeds of each arm.
+      seeds: the seeds of each arm; None: see `_default_seeds`.
       only: a regular expression that selects arms by name. The base arms of the
         selected arms are selected too. None selects all arms.
       smoke: if True, shrinks each run to a few steps on a few embedded examples.
@@ -139,11 +144,12 @@ def load(
                 f"arm '{arm.name}' already sets config.{both[0]}: leave out "
                 f"--config.{both[0]}."
             )
+    default = _default_seeds(spec, module, values, overrides, smoke)
     seeded = ("seed", *getattr(module, "SEEDED", ()))
     chosen, runs = arms_lib.chosen(arms, only), []
     for arm in chosen:
         texts = shared | {k: as_text(v) for k, v in arm.values.items()}
-        for seed in seeds:
+        for seed in default if seeds is None else seeds:
             place = workdir / arm.name / f"seed{seed}"
             given = texts | dict.fromkeys(seeded, str(seed))
             try:
@@ -154,11 +160,47 @@ def load(
     return Experiment(
         name="-".join(filter(None, [Path(path).stem, argument])),
         question=question,
-        command=_command(spec, overrides, seeds, only, smoke),
+        command=_command(spec, overrides, only, smoke),
         arms=tuple(chosen),
         runs=tuple(runs),
         source=source,
+        default_seeds=default,
     )
+
+
+def _default_seeds(
+    spec: str,
+    module: Any,
+    values: Mapping[str, Any],
+    overrides: Mapping[str, str],
+    smoke: bool,
+) -> tuple[int, ...]:
+    """Returns the seeds of each arm for a sweep that is not given any.
+
+    The experiment's file may set their number, `SEEDS = 5`. Otherwise there are ten
+    seeds if the data are embedded, and three if they are not. A smoke run has three.
+
+    Args:
+      spec, overrides, smoke: see `load`.
+      module: the module of the experiment's file.
+      values: the config file's values.
+
+    Raises:
+      UserError: if `SEEDS` is not a number of seeds.
+    """
+    count = getattr(module, "SEEDS", None)
+    if count is not None and (type(count) is not int or count < 1):
+        raise UserError(
+            f"'{spec}' sets SEEDS = {count!r}: set a number of seeds, such as "
+            "SEEDS = 5, or remove this line."
+        )
+    if smoke:
+        count = SEEDS
+    if count is None:
+        name = overrides.get("data.name", values["data"]["name"])
+        embedded = data.source(name)[0].embedded is not None
+        count = MORE_SEEDS if embedded else SEEDS
+    return tuple(range(count))
 
 
 def _run_of(
@@ -214,8 +256,9 @@ def _trained(spec: str, module: Any) -> str | None:
         return arms_lib.called(module.source, split_recipe(spec)[1])
 
 
-def _command(spec, overrides, seeds, only, smoke) -> str:
-    """Returns the command of a sweep, without the flags for the folder and launcher.
+def _command(spec, overrides, only, smoke) -> str:
+    """Returns the command of a sweep, without the flags for the folder, the launcher
+    and the protocol.
 
     See `load` for the arguments.
     """
@@ -223,7 +266,6 @@ def _command(spec, overrides, seeds, only, smoke) -> str:
         [
             *("python", "-m", "cnn_jax.sweep", f"--config={spec}"),
             *([f"--arms={only}"] if only else []),
-            *([f"--seeds={','.join(map(str, seeds))}"] if seeds != SEEDS else []),
             *(["--smoke"] if smoke else []),
             *(f"--config.{key}={text}" for key, text in overrides.items()),
         ]

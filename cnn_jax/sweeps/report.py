@@ -11,6 +11,7 @@ from cnn_jax.core import disk, records
 from cnn_jax.core.errors import UserError
 from cnn_jax.sweeps import plots, results, units, verdicts
 from cnn_jax.sweeps.experiment import Experiment, Grid
+from cnn_jax.sweeps.protocol import Protocol
 from cnn_jax.sweeps.results import Row
 from cnn_jax.sweeps.summary import Summary, summarize
 from cnn_jax.training import machine
@@ -23,7 +24,7 @@ def write(
     experiment: Experiment,
     rows: Sequence[Row],
     folder: Path,
-    margin: float | None = None,
+    protocol: Protocol | None = None,
 ) -> str:
     """Writes report.md, results.csv and the plots into a folder.
 
@@ -31,8 +32,7 @@ def write(
       experiment: the experiment.
       rows: the results of the experiment's runs.
       folder: the folder.
-      margin: differences below this size count as the same, in percentage points for
-        shares and otherwise in the unit of the metric; None: no verdicts.
+      protocol: the protocol of the sweep; None: no verdicts.
 
     Returns:
       The tables of the report as plain text.
@@ -40,10 +40,10 @@ def write(
     summaries = summarize(experiment, rows)
     results.write_csv(folder / results.CSV, rows)
     pictures = plots.write(experiment, rows, summaries, folder)
-    said = _verdicts(experiment, rows, margin, "github")
-    text = "\n\n".join(_page(experiment, rows, summaries, pictures, said, level=1))
+    page = _page(experiment, rows, summaries, pictures, protocol, level=1)
+    text = "\n\n".join(page)
     _replace(folder / FILE, text + "\n")
-    said = _verdicts(experiment, rows, margin, "simple")
+    said = verdicts.paragraphs(experiment, rows, protocol, "simple")
     return "\n\n".join([*_tables(experiment, summaries, "simple"), *said])
 
 
@@ -51,7 +51,7 @@ def section(
     experiment: Experiment,
     rows: Sequence[Row],
     folder: Path,
-    margin: float | None = None,
+    protocol: Protocol | None = None,
 ) -> str:
     """Writes a figure of the results, and returns the report as a Markdown section.
 
@@ -60,26 +60,12 @@ def section(
       rows: the results of the experiment's runs.
       folder: the folder of the page that gets the section. The figure is written below
         this folder.
-      margin: see `write`.
+      protocol: see `write`.
     """
     summaries = summarize(experiment, rows)
     picture = plots.overview(experiment, rows, summaries, folder)
-    said = _verdicts(experiment, rows, margin, "github")
-    return "\n\n".join(_page(experiment, rows, summaries, [picture], said, level=2))
-
-
-def _verdicts(
-    experiment: Experiment, rows: Sequence[Row], margin: float | None, format: str
-) -> list[str]:
-    """Returns the paragraphs of the verdicts; none if there is no margin."""
-    if margin is None:
-        return []
-    metric = results.main_metric(experiment)
-    size = margin / 100 if units.is_share(metric) else margin
-    return [
-        f"Verdicts, with a margin of {units.amount(metric, size)}:",
-        verdicts.table(experiment, rows, size, format),
-    ]
+    page = _page(experiment, rows, summaries, [picture], protocol, level=2)
+    return "\n\n".join(page)
 
 
 def _page(
@@ -87,7 +73,7 @@ def _page(
     rows: Sequence[Row],
     summaries: Sequence[Summary],
     pictures: Sequence[tuple[str, str]],
-    said: Sequence[str],
+    protocol: Protocol | None,
     level: int,
 ) -> list[str]:
     """Returns the paragraphs of the report, in Markdown.
@@ -97,18 +83,19 @@ def _page(
       rows: the results of the experiment's runs.
       summaries: the summary of each arm.
       pictures: pairs of a caption and the path of a plot.
-      said: the paragraphs of the verdicts.
+      protocol: the protocol of the sweep, or None.
       level: the level of the report's heading.
     """
-    heading = "#" * level
+    heading, looks = "#" * level, protocol is not None and protocol.looks
     parts = [
         f"{heading} {experiment.name}",
         experiment.question,
         f"    {experiment.command}",
         _conditions(experiment, rows),
         *_tables(experiment, summaries, "github"),
-        *([words] if (words := _words(experiment, summaries)) else []),
-        *said,
+        # With looks, only the tests of the verdicts are corrected for the looks.
+        *([words] if (words := _words(experiment, summaries)) and not looks else []),
+        *verdicts.paragraphs(experiment, rows, protocol, "github"),
         *[f"![{shown}]({path})" for shown, path in pictures],
     ]
     if troubled := [row for row in rows if row.outcome.status != "done"]:
