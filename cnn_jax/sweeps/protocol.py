@@ -74,7 +74,7 @@ class Protocol:
         counts = {arm.name: self.looks[0] for arm in experiment.arms}
         against = {arm.name: arm.against for arm in experiment.arms}
         for arm, (_, count) in self._stops(experiment, rows).items():
-            for name in (arm, against[arm]):
+            for name in filter(None, (arm, against[arm])):
                 counts[name] = max(counts[name], count)
         return [
             run for run in experiment.runs if run.seed in self.seeds[: counts[run.arm]]
