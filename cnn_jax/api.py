@@ -10,15 +10,23 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import flax.linen as nn
 from ml_collections import ConfigDict, FrozenConfigDict
 
 from cnn_jax import models
+from cnn_jax.core.errors import UserError
 from cnn_jax.runs import Loaded, load, resolve
 from cnn_jax.runs import train as train_run
-from cnn_jax.sweeps import comparison, experiment, results, runner
+from cnn_jax.sweeps import (
+    comparison,
+    experiment,
+    prepare,
+    protocol,
+    results,
+    runner,
+)
 from cnn_jax.training import config as config_lib
 
 __all__ = ["Loaded", "compare", "config", "create", "load", "sweep", "train"]
@@ -95,12 +103,14 @@ def sweep(
     *,
     overrides: Mapping[str, Any] | None = None,
     grid: Mapping[str, Sequence[Any]] | None = None,
-    seeds: Sequence[int] = experiment.SEEDS,
+    seeds: int | Sequence[int] | None = None,
     arms: str | None = None,
     smoke: bool = False,
     cores_per_run: int = 1,
     runs_per_device: int | None = None,
     margin: float | None = None,
+    until: Literal["decided"] | None = None,
+    max_seeds: int = prepare.MAXIMUM,
 ) -> list[results.Row]:
     """Trains all runs of an experiment on this machine, and writes the report.
 
@@ -115,34 +125,37 @@ def sweep(
       grid: values of config keys, `{"optimizer.learning_rate": [0.01, 0.1]}`. The arms
         are all combinations of the values, and the first arm is the base arm. None: the
         arms of the experiment's file.
-      seeds: the seeds of each arm.
+      seeds: the number of seeds of each arm, or a list of seeds. None: ten seeds for
+        embedded data, otherwise three.
       arms: a regular expression that selects arms by name; None selects all arms.
       cores_per_run: CPU cores for each run, on a machine without a GPU.
       runs_per_device: the number of runs that share a GPU; None: one.
       margin: see the flag --margin of the command `sweep`; None: no verdicts.
+      until: "decided" adds seeds until each arm has a verdict; None trains all seeds.
+      max_seeds: the largest number of seeds with until="decided".
 
     Returns:
-      One row for each run, with the run, its outcome and its results.
+      One row for each run of the report, with the run, its outcome and its results.
 
     Raises:
       UserError: if the experiment or its config is wrong, or a run fails.
     """
     workdir = Path(workdir)
-    found = experiment.load(
+    found, plan = prepare.load(
         file,
         workdir,
         overrides={k: experiment.as_text(v) for k, v in (overrides or {}).items()},
         grid={k: [*map(experiment.as_text, v)] for k, v in (grid or {}).items()},
-        seeds=tuple(seeds),
+        seeds=_seeds(seeds, until, max_seeds),
         only=arms,
         smoke=smoke,
+        margin=margin,
+        max_seeds=max_seeds if until else None,
     )
-    runs = experiment.incomplete(found.in_order)
     launched = runner.launcher(
         "local", cores_per_run=cores_per_run, runs_per_device=runs_per_device
     )
-    runner.complete(found, runs, launched, workdir=workdir, margin=margin)
-    return results.read(found)
+    return runner.complete(found, plan, launched, workdir=workdir)
 
 
 def compare(
@@ -171,5 +184,31 @@ def compare(
     """
     workdir = Path(workdir)
     found = comparison.of([Path(run) for run in runs], workdir)
-    runner.report(found, workdir, None, margin)
-    return results.read(found)
+    return runner.report(found, workdir, None, protocol.make(found, margin=margin))
+
+
+def _seeds(
+    seeds: int | Sequence[int] | None, until: str | None, most: int
+) -> tuple[int, ...] | None:
+    """Returns the seeds of `sweep`, or None for the default.
+
+    Raises:
+      UserError: if the seeds are not possible, or `until` is unknown.
+    """
+    if until not in (None, "decided"):
+        raise UserError(f'until is {until!r}: set until="decided" or None.')
+    if until and seeds is not None:
+        raise UserError(
+            'until="decided" adds the seeds itself: set max_seeds instead of seeds.'
+        )
+    if until and most < 2:
+        raise UserError(f"max_seeds is {most}: set a number of at least 2 seeds.")
+    if seeds is None:
+        return None
+    found = tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
+    if not found or min(found) < 0 or len(set(found)) < len(found):
+        raise UserError(
+            f"seeds is {seeds!r}: set a number of seeds of at least 1, or a list with "
+            "each seed once, such as [0, 1, 2]."
+        )
+    return found

@@ -1,26 +1,26 @@
 """Trains the arms of an experiment with several seeds, and compares the arms.
 
     python -m cnn_jax.sweep --config=experiments/pooling.py
-    python -m cnn_jax.sweep --config=experiments/pooling.py:cifar10 --seeds=0,1,2,3,4
+    python -m cnn_jax.sweep --config=experiments/pooling.py:cifar10 --seeds=5
     python -m cnn_jax.sweep --config=experiments/pooling.py --config.train.epochs=5
+    python -m cnn_jax.sweep --config=experiments/pooling.py --detect=1.0
+    python -m cnn_jax.sweep --config=experiments/pooling.py --until=decided --margin=1.0
     python -m cnn_jax.sweep --config=experiments/pooling.py --report_only
     python -m cnn_jax.sweep --config=configs/mlp.py --grid model.hidden="(64,),(128,)"
     python -m cnn_jax.sweep --compare runs/mlp runs/lenet runs/resnet
 
-<<<<<<< HEAD
-An arm is one setting of the config. Every run is a run of `python -m cnn_jax.main` in
-the folder WORKDIR/<arm>/seed<k>, with its output in log.txt. Running the same command
-again trains only the missing runs, so seeds and arms can be added later. The sweep
-writes report.md, results.csv and plots into WORKDIR; `tensorboard --logdir=WORKDIR`
-shows the report, the mean curves of the arms with bands, and the runs.
-=======
 An arm is one setting of the config. The experiment's file yields the arms. For a config
 file, --grid gives the arms. Every run is a run of `python -m cnn_jax.main` in the
 folder WORKDIR/<arm>/seed<k>, with its output in log.txt. Running the same command again
 trains only the missing runs, so seeds and arms can be added later. The sweep writes
-report.md, results.csv and plots into WORKDIR; `tensorboard --logdir=WORKDIR` compares
-the runs. --compare writes the same files for runs that no sweep trained.
->>>>>>> places
+report.md, results.csv and plots into WORKDIR; `tensorboard --logdir=WORKDIR` shows the
+report, the mean curves of the arms with bands, and the runs. --compare writes the same
+files for runs that no sweep trained.
+
+--until=decided adds seeds to each arm until its verdict is known: better or worse than
+the arm it is compared to or, with --margin, the same. Arms are looked at five times at
+most, and the tests are corrected for these looks. The maximum number of seeds, the
+margin and the arms are fixed in WORKDIR/sweep.json before the first run.
 
 On this machine each GPU trains --runs_per_device runs at a time. Without a GPU, each
 group of --cores_per_run processors trains one run at a time. --launcher=ray sends the
@@ -30,6 +30,7 @@ other schedulers; when these runs are complete, --report_only writes the report.
 """
 
 import argparse
+import functools
 import math
 import re
 from pathlib import Path
@@ -41,11 +42,27 @@ COMPARED = ("compare", "workdir", "margin", "publish")  # the flags for --compar
 
 
 def numbers(text: str) -> tuple[int, ...]:
-    """Parses the text of --seeds: `0,1,2` becomes (0, 1, 2).
+    """Parses the text of --seeds.
 
-    Raises an error for a negative or a repeated number.
+    `20` is a number of seeds, and becomes (0, ..., 19). A text with a comma is a list
+    of seeds: `5,6` becomes (5, 6), and `7,` becomes (7,).
+
+    Raises an error for another text, and for a negative or a repeated seed.
     """
-    found = tuple(int(number) for number in text.split(","))
+    try:
+        found = tuple(int(seed) for seed in text.removesuffix(",").split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"'{text}' is no number of seeds and no list of seeds: give a number, as "
+            "in 10, or a list, as in 5,6,7"
+        ) from None
+    if "," not in text:
+        if found[0] < 1:
+            raise argparse.ArgumentTypeError(
+                f"'{text}' is the number of seeds, and must be at least 1: for the "
+                "single seed 0, give 1"
+            )
+        return tuple(range(found[0]))
     if len(set(found)) < len(found) or min(found) < 0:
         raise argparse.ArgumentTypeError(
             f"'{text}' has a repeated or a negative seed: give each seed once, as in "
@@ -54,17 +71,31 @@ def numbers(text: str) -> tuple[int, ...]:
     return found
 
 
-def margin(text: str) -> float:
-    """Returns the value of --margin, a number above 0."""
+def size(name: str, text: str) -> float:
+    """Returns the value of a flag such as --margin, a number above 0.
+
+    Args:
+      name: the value's name in an error.
+      text: the text of the flag.
+    """
     try:
-        size = float(text)
+        number = float(text)
     except ValueError:
-        size = math.nan
-    if not 0 < size < math.inf:
+        number = math.nan
+    if not 0 < number < math.inf:
         raise argparse.ArgumentTypeError(
-            f"the margin is '{text}', and must be a number above 0"
+            f"the {name} is '{text}', and must be a number above 0"
         )
-    return size
+    return number
+
+
+def at_least_two(text: str) -> int:
+    """Returns the value of --max_seeds, at least 2: one seed allows no test."""
+    if not text.isdecimal() or int(text) < 2:
+        raise argparse.ArgumentTypeError(
+            f"the maximum is '{text}', and must be a number of at least 2 seeds"
+        )
+    return int(text)
 
 
 def factor(text: str) -> tuple[str, tuple[str, ...]]:
@@ -123,17 +154,39 @@ def _parser() -> command.Parser:
     parser.add_argument(
         "--seeds",
         type=numbers,
-        default=(0, 1, 2),
-        metavar="N[,N...]",
-        help="the seeds of each arm (default: 0,1,2)",
+        metavar="N|N,[N...]",
+        help="the number of seeds of each arm (20), or a list of seeds (5,6,7; a "
+        "single seed: 7,) (default: 10 seeds for embedded data, where a run takes "
+        "seconds, otherwise 3; an experiment's file may set SEEDS)",
     )
     parser.add_argument(
         "--margin",
-        type=margin,
+        type=functools.partial(size, "margin"),
         metavar="SIZE",
         help="also say whether each arm is better, worse, or the same within this "
         "margin: percentage points for an accuracy or an IoU (1.0), otherwise the unit "
         "of the metric",
+    )
+    parser.add_argument(
+        "--detect",
+        type=functools.partial(size, "difference to detect"),
+        metavar="SIZE",
+        help="train a pilot of 3 seeds, or use the seeds that exist, and say how many "
+        "seeds detect a difference of this size (in the unit of --margin) with a "
+        "probability of 80%%",
+    )
+    parser.add_argument(
+        "--until",
+        choices=["decided"],
+        help="add seeds to each arm until its verdict is known, or until --max_seeds; "
+        "without --margin, an arm that makes no difference has no verdict, and gets "
+        "all seeds",
+    )
+    parser.add_argument(
+        "--max_seeds",
+        type=at_least_two,
+        metavar="N",
+        help="the largest number of seeds with --until=decided (default: 30)",
     )
     parser.add_argument(
         "--launcher",
@@ -194,12 +247,21 @@ def main() -> None:
     parser = _parser()
     flags = parser.parse()
     _check(parser, flags)
-    from cnn_jax.sweeps import comparison, experiment, grid, runner
+    from cnn_jax.sweeps import (
+        comparison,
+        experiment,
+        grid,
+        prepare,
+        protocol,
+        protocol_file,
+        runner,
+    )
 
     if flags.compare:
         workdir = flags.workdir or COMPARISON
         found = comparison.of(flags.compare, workdir)
-        runner.report(found, workdir, flags.publish, flags.margin)
+        plan = protocol.make(found, margin=flags.margin)
+        runner.report(found, workdir, flags.publish, plan)
         return
     chosen = dict(flags.grid or ())
     anew = flags.smoke and not flags.workdir
@@ -207,7 +269,8 @@ def main() -> None:
     if not flags.workdir:
         parts = [workdir.name, *grid.labels(chosen).values(), *["smoke"] * anew]
         workdir = workdir.with_name("-".join(parts))
-    found = experiment.load(
+    most = flags.max_seeds or prepare.MAXIMUM
+    found, plan = prepare.load(
         flags.config,
         workdir,
         overrides=flags.overrides,
@@ -215,14 +278,20 @@ def main() -> None:
         seeds=flags.seeds,
         only=flags.arms,
         smoke=flags.smoke,
-        overwrite=anew,
+        anew=anew,
+        margin=flags.margin,
+        max_seeds=most if flags.until else None,
+        detect=flags.detect,
+        train=not flags.report_only,
     )
     if flags.report_only:
-        runner.report(found, workdir, flags.publish, flags.margin)
+        runner.report(found, workdir, flags.publish, plan)
         return
-    runs = found.in_order if anew else experiment.incomplete(found.in_order)
+    todo, _ = runner.missing(found, plan, anew=anew)
     if flags.dry_run:
-        for run in runs:
+        if plan.looks:
+            protocol_file.fix(plan, found, workdir, anew)
+        for run in todo:
             print(experiment.shell_line(run.command))
         return
     launched = runner.launcher(
@@ -235,11 +304,11 @@ def main() -> None:
     )
     runner.complete(
         found,
-        runs,
+        plan,
         launched,
         workdir=workdir,
         publish=flags.publish,
-        margin=flags.margin,
+        anew=anew,
     )
 
 
@@ -258,10 +327,24 @@ def _check(parser: command.Parser, flags: argparse.Namespace) -> None:
         parser.error(
             "name an experiment with --config=FILE.py, or runs with --compare RUN RUN"
         )
-    if flags.dry_run and (flags.report_only or flags.publish or flags.margin):
+    if flags.dry_run and (flags.report_only or flags.publish or flags.detect):
         parser.error(
             "--dry_run writes no report: leave out --dry_run, or leave out "
-            "--report_only, --publish and --margin"
+            "--report_only, --publish and --detect"
+        )
+    if flags.dry_run and flags.margin and not flags.until:
+        parser.error(
+            "--dry_run writes no report, so --margin has no effect: leave out "
+            "--margin, or add --until=decided"
+        )
+    if flags.until and (flags.seeds or flags.detect):
+        parser.error(
+            "--until=decided adds the seeds itself: set their largest number with "
+            "--max_seeds, and leave out --seeds and --detect"
+        )
+    if flags.max_seeds and not flags.until:
+        parser.error(
+            "--max_seeds needs --until=decided: add --until=decided, or set --seeds"
         )
     if flags.launcher == "ray" and flags.cores_per_run is not None:
         parser.error(
@@ -290,7 +373,8 @@ def _check(parser: command.Parser, flags: argparse.Namespace) -> None:
         parser.error("--grid gives a key twice: give all values of a key in one --grid")
     if "seed" in flags.overrides:
         parser.error(
-            "a sweep sets the seed of each run: use --seeds=0,1,2 instead of "
+            "a sweep sets the seed of each run: use --seeds=7, (with a comma) for the "
+            "seed 7 instead of "
             "--config.seed"
         )
 

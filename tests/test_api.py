@@ -50,12 +50,12 @@ def test_training_and_a_prediction(tmp_path):
 
 
 def test_a_sweep_of_a_grid(tmp_path, monkeypatch):
-    launched, complete = {}, []
+    launched = {}
     monkeypatch.setattr(
         api.runner, "launcher", lambda name, **options: launched.update(options)
     )
     monkeypatch.setattr(
-        api.runner, "complete", lambda found, runs, *_, **__: complete.append(runs)
+        api.runner, "complete", lambda found, *_, **__: api.results.read(found)
     )
     rows = cnn_jax.sweep(
         "configs/mlp.py",
@@ -64,7 +64,7 @@ def test_a_sweep_of_a_grid(tmp_path, monkeypatch):
         seeds=[0],
         runs_per_device=4,
     )
-    assert launched["runs_per_device"] == 4 and len(complete[0]) == 2
+    assert launched["runs_per_device"] == 4
     assert [row.run.arm for row in rows] == ["hidden=(8,4)", "hidden=(2,)"]
     assert rows[0].run.config.model.hidden == (8, 4)
     assert [row.outcome.status for row in rows] == ["missing"] * 2
@@ -97,3 +97,41 @@ def test_two_trainings_in_one_process_equal_two_processes(tmp_path, saved):
     for (one, _), (other, _) in zip(together, apart, strict=True):
         assert saved(one, 4) == saved(other, 4)
     assert saved(together[0][0], 4) != saved(together[1][0], 4)
+
+
+@pytest.mark.parametrize(
+    ("options", "seeds", "most"),
+    [
+        ({}, None, None),
+        ({"seeds": 3}, (0, 1, 2), None),
+        ({"seeds": [7]}, (7,), None),
+        ({"until": "decided"}, None, 30),
+        ({"until": "decided", "max_seeds": 12}, None, 12),
+    ],
+)
+def test_the_seeds_of_a_sweep(monkeypatch, options, seeds, most):
+    asked = {}
+
+    def load(*_, **given):
+        asked.update(given)
+        raise UserError("nothing is trained")
+
+    monkeypatch.setattr(api.prepare, "load", load)
+    with pytest.raises(UserError, match="nothing is trained"):
+        api.sweep("file.py", "sweep", **options)
+    assert (asked["seeds"], asked["max_seeds"]) == (seeds, most)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"seeds": 0}, "seeds is 0: set a number of seeds of at least 1"),
+        ({"seeds": [1, 1]}, "with each seed once"),
+        ({"seeds": [-1]}, "with each seed once"),
+        ({"seeds": 3, "until": "decided"}, "set max_seeds instead of seeds"),
+        ({"until": "decided", "max_seeds": 1}, "at least 2 seeds"),
+    ],
+)
+def test_mistakes_in_the_seeds_of_a_sweep(options, message):
+    with pytest.raises(UserError, match=message):
+        api.sweep("file.py", "sweep", **options)

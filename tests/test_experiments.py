@@ -7,7 +7,7 @@ import jax
 import pytest
 
 from cnn_jax import data
-from cnn_jax.sweeps import experiment, results
+from cnn_jax.sweeps import experiment, protocol, results
 from cnn_jax.sweeps import runner as sweeps
 from cnn_jax.training import config as config_lib
 from cnn_jax.training import setup
@@ -78,7 +78,7 @@ def test_every_experiment_runs(name, done, tmp_path, monkeypatch, request, capsy
     rows = [row.outcome.status for row in results.read(found)]
     assert rows.count("done") == len(chosen)
     if slow:
-        sweeps.report(found, tmp_path / "sweep", None)
+        sweeps.report(found, tmp_path / "sweep", None, protocol.make(found))
         assert found.arms[-1].name in capsys.readouterr().out
 
 

@@ -169,7 +169,7 @@ def test_a_wheel_in_an_empty_folder(installed, tmp_path):
     Image.fromarray(np.eye(8, dtype=np.uint8) * 255).save(picture)
     out = installed("cnn-jax", "predict", f"--workdir={run}", picture, cwd=tmp_path)
     assert "digit.png" in out
-    flags = ["--config=experiments/pooling.py", "--dry_run", "--seeds=0"]
+    flags = ["--config=experiments/pooling.py", "--dry_run", "--seeds=1"]
     assert "pooling/max" in installed("cnn-jax", "sweep", *flags, cwd=tmp_path)
     err = installed(
         "cnn-jax", "train", "--config=configs/none.py", cwd=tmp_path, code=1

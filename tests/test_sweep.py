@@ -13,6 +13,8 @@ import time
 
 import pytest
 
+from cnn_jax.sweep import numbers
+
 EXPERIMENT = '''
     """Does the width matter?"""
 
@@ -57,13 +59,13 @@ def table(workdir):
 def whole(shared, run):
     """The folder of a sweep of two arms and two seeds, with its file and its output."""
 
-    def sweep(folder):
+    def swept(folder):
         path = folder / "width.py"
         path.write_text(textwrap.dedent(EXPERIMENT).lstrip())
-        flags = [f"--config={path}", f"--workdir={folder / 'runs'}", "--seeds=0,1"]
+        flags = [f"--config={path}", f"--workdir={folder / 'runs'}", "--seeds=2"]
         (folder / "out.txt").write_text(run("sweep", *flags))
 
-    return shared("sweep", sweep)
+    return shared("sweep", swept)
 
 
 @pytest.fixture
@@ -103,7 +105,7 @@ def test_a_sweep(whole):
 @pytest.mark.full
 def test_a_sweep_of_convolutions(run, onednn, tmp_path):
     """With oneDNN, as users have it, and without."""
-    flags = ["--config=experiments/pooling.py", "--smoke", "--seeds=0,1"]
+    flags = ["--config=experiments/pooling.py", "--smoke", "--seeds=2"]
     flags += ["--arms=max.*", f"--workdir={tmp_path / 'runs'}"]
     assert str(tmp_path) in run("sweep", *flags, env=onednn)
     assert {row["status"] for row in table(tmp_path / "runs")} == {"done"}
@@ -118,14 +120,14 @@ def test_again_it_does_what_is_missing_only(swept, run):
     kept.unlink()
     (workdir / "results.csv").unlink()
     flags = [f"--config={path}", f"--workdir={workdir}"]
-    dry = run("sweep", *flags, "--seeds=0,1", "--dry_run")
+    dry = run("sweep", *flags, "--seeds=2", "--dry_run")
     assert len(dry.splitlines()) == 1 and "wide/seed1" in dry
-    run("sweep", *flags, "--seeds=0,1")
+    run("sweep", *flags, "--seeds=2")
     assert table(workdir) == before
     changed = [p for p, t in times.items() if p.stat().st_mtime_ns != t]
     assert changed == [kept]
     # A seed more adds runs.
-    out = run("sweep", *flags, "--seeds=0,1,2", "--arms=base")
+    out = run("sweep", *flags, "--seeds=3", "--arms=base")
     assert [row["seed"] for row in table(workdir)] == ["0", "1", "2"]
     assert out.splitlines()[2].split()[:2] == ["base", "3"]
 
@@ -133,7 +135,7 @@ def test_again_it_does_what_is_missing_only(swept, run):
 @pytest.mark.full
 def test_a_line_of_a_dry_run_is_a_run(file, tmp_path, run):
     workdir = tmp_path / "runs"
-    flags = [f"--config={file}", f"--workdir={workdir}", "--seeds=4"]
+    flags = [f"--config={file}", f"--workdir={workdir}", "--seeds=4,"]
     lines = run("sweep", *flags, "--dry_run").splitlines()
     assert len(lines) == 2 and not workdir.exists()
     subprocess.run(lines[0], shell=True, check=True, capture_output=True)
@@ -148,7 +150,7 @@ def test_a_run_that_fails_does_not_stop_the_others(swept, run, tmp_path):
     path, workdir = swept
     failing = tmp_path / "width.py"
     failing.write_text(path.read_text() + DIVERGES)
-    flags = [f"--config={failing}", f"--workdir={workdir}", "--seeds=0,1"]
+    flags = [f"--config={failing}", f"--workdir={workdir}", "--seeds=2"]
     err = run("sweep", *flags, code=1)
     assert err.splitlines()[-1].startswith("error: 2 of 6 runs are not complete")
     assert [row["status"] for row in table(workdir)] == ["done"] * 4 + ["failed"] * 2
@@ -182,14 +184,14 @@ def sweep():
 @pytest.mark.full
 def test_arms_that_start_from_another_run(run, tmp_path):
     path, workdir = tmp_path / "transfer.py", tmp_path / "runs"
-    flags = [f"--config={path}", f"--workdir={workdir}", "--seeds=0"]
+    flags = [f"--config={path}", f"--workdir={workdir}", "--seeds=1"]
     # One that fails leaves nothing to start from.
     path.write_text(TRANSFER.replace("RATE", "1e30"))
     err = run("sweep", *flags, code=1)
     last = err.splitlines()[-1]
     assert last.startswith("error: the run that all arms start from, ")
     assert f"{workdir}/source, failed: the loss is" in last
-    assert [p.name for p in workdir.iterdir()] == ["source"]
+    assert {p.name for p in workdir.iterdir()} == {"source", "sweep.json"}
     path.write_text(TRANSFER.replace("RATE", "0.1"))
     assert "arm 'source' has changed" in run("sweep", *flags, code=1)
     shutil.rmtree(workdir)
@@ -217,7 +219,7 @@ def test_an_arm_that_has_changed_is_refused(swept, call, tmp_path):
 def test_a_sweep_that_was_ended_goes_on(swept, file, tmp_path, launch, run, number):
     """The table is that of a sweep that was left alone, to the last digit."""
     workdir = tmp_path / "runs"
-    flags = [f"--config={file}", f"--workdir={workdir}", "--seeds=0,1"]
+    flags = [f"--config={file}", f"--workdir={workdir}", "--seeds=2"]
     process = launch("sweep", *flags)
     while not list(workdir.glob("*/*/results.json")):
         assert process.poll() is None
@@ -257,11 +259,40 @@ def test_a_grid_on_the_command_line(call):
 
 
 @pytest.mark.parametrize(
+    ("text", "seeds"),
+    [("3", (0, 1, 2)), ("1", (0,)), ("7,", (7,)), ("5,3", (5, 3)), ("5,3,", (5, 3))],
+)
+def test_seeds(text, seeds):
+    assert numbers(text) == seeds
+
+
+def test_a_dry_run_of_the_next_look_fixes_the_protocol(call, file, tmp_path):
+    workdir = tmp_path / "runs"
+    flags = [f"--config={file}", f"--workdir={workdir}", "--until=decided"]
+    code, out, _ = call("sweep", *flags, "--max_seeds=8", "--margin=1", "--dry_run")
+    assert code == 0 and len(out.splitlines()) == 6  # two arms, three seeds
+    assert json.loads((workdir / "sweep.json").read_text())["looks"] == [3, 4, 5, 7, 8]
+    # The folder has no result yet, so another plan replaces this one.
+    code, out, _ = call("sweep", *flags, "--max_seeds=20", "--dry_run")
+    assert code == 0 and len(out.splitlines()) == 8
+    folder = workdir / "base" / "seed0"
+    folder.mkdir(parents=True)
+    (folder / "results.json").write_text("{}")
+    code, out, err = call("sweep", *flags, "--max_seeds=8", "--report_only")
+    assert (code, out) == (1, "") and err.count("\n") == 1
+    assert "give exactly these flags (--until=decided --max_seeds=20)" in err
+
+
+@pytest.mark.parametrize(
     ("flags", "code", "message"),
     [
         (["--config=configs/mlp.py"], 1, "no function sweep()"),
         (["--config=none.py"], 1, "no config file"),
         (["--config=FILE", "--seeds=0,0"], 2, "each seed once"),
+        (["--config=FILE", "--seeds=-1,2"], 2, "each seed once"),
+        (["--config=FILE", "--seeds=0"], 2, "must be at least 1"),
+        (["--config=FILE", "--seeds=a"], 2, "no number of seeds and no list"),
+        (["--config=FILE", "--seeds=,"], 2, "no number of seeds and no list"),
         (["--config=FILE", "--config.seed=3"], 2, "--seeds"),
         (["--config=FILE", "--num_gpus=1"], 2, "--launcher=ray"),
         (["--config=FILE", "--launcher=ray", "--cores_per_run=1"], 2, "--num_cpus"),
@@ -287,6 +318,12 @@ def test_a_grid_on_the_command_line(call):
         (["--compare", "FILE"], 1, "width.py is not a run's folder"),
         (["--config=FILE", "--dry_run", "--report_only"], 2, "--dry_run"),
         (["--config=FILE", "--dry_run", "--margin=1"], 2, "--dry_run"),
+        (["--config=FILE", "--dry_run", "--detect=1"], 2, "--dry_run"),
+        (["--config=FILE", "--detect=-1"], 2, "the difference to detect is '-1'"),
+        (["--config=FILE", "--until=decided", "--seeds=3"], 2, "--max_seeds"),
+        (["--config=FILE", "--until=decided", "--detect=1"], 2, "--detect"),
+        (["--config=FILE", "--until=decided", "--max_seeds=1"], 2, "at least 2 seeds"),
+        (["--config=FILE", "--max_seeds=9"], 2, "needs --until=decided"),
         (["--config=FILE", "--margin=0"], 2, "the margin is '0', and must be"),
         (["--config=FILE", "--margin=a"], 2, "the margin is 'a', and must be"),
         (["--config=FILE", "--config.model.hiden=3"], 1, "Did you mean"),

@@ -77,6 +77,9 @@ def of(folders: Sequence[Path], workdir: Path) -> Experiment:
             for arm, group in found
             for one in group.runs
         ),
+        default_seeds=tuple(
+            dict.fromkeys(one.config.seed for _, group in found for one in group.runs)
+        ),
     )
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cnn_jax import data
 from cnn_jax.core.errors import UserError
 from cnn_jax.core.paths import split_recipe
 from cnn_jax.runs import resolve, run_folder
@@ -18,7 +19,8 @@ from cnn_jax.sweeps.arms import SOURCE, Arm
 from cnn_jax.training import config as config_lib
 from cnn_jax.training.config import Config
 
-SEEDS = (0, 1, 2)
+SEEDS = 3  # the number of seeds if nothing else is set
+MORE_SEEDS = 10  # the number of seeds for embedded data: there a run takes seconds
 # The first and the second parts of the names of crossed arms.
 Grid = tuple[tuple[str, ...], tuple[str, ...]]
 
@@ -61,12 +63,14 @@ class Experiment:
         the keys of a grid.
       question: the first paragraph of the file's docstring, a question about the
         keys of a grid, or a table of the compared runs.
-      command: the command that repeats the sweep or the comparison.
+      command: the command of the sweep or the comparison, without the flags of the
+        protocol (see `Protocol.flags`).
       arms: the arms.
       runs: the runs of all arms, without the source run.
       source: the source run, whose weights all other runs start from; None if the
         experiment has no source run. The command line's config values do not apply to
         the source run.
+      default_seeds: the seeds of each arm if no others are given.
     """
 
     name: str
@@ -75,6 +79,7 @@ class Experiment:
     arms: tuple[Arm, ...]
     runs: tuple[Run, ...]
     source: Run | None = None
+    default_seeds: tuple[int, ...] = ()
 
     @property
     def grid(self) -> Grid | None:
@@ -103,7 +108,7 @@ def load(
     *,
     overrides: Mapping[str, str],
     grid: Mapping[str, Sequence[str]] | None = None,
-    seeds: Sequence[int] = SEEDS,
+    seeds: Sequence[int] | None = None,
     only: str | None = None,
     smoke: bool = False,
     overwrite: bool = False,
@@ -116,7 +121,7 @@ def load(
       overrides: texts of config values for all arms: `{"train.epochs": "5"}`.
       grid: texts of the config values whose combinations are the arms; see `grid.arms`.
         None: the arms that the file's `sweep()` yields.
-      seeds: the seeds of each arm.
+      seeds: the seeds of each arm; None: see `_default_seeds`.
       only: a regular expression that selects arms by name. The base arms of the
         selected arms are selected too. None selects all arms.
       smoke: if True, shrinks each run to a few steps on a few embedded examples.
@@ -146,11 +151,12 @@ def load(
                 f"arm '{arm.name}' already sets config.{both[0]}: leave out "
                 f"--config.{both[0]}."
             )
+    default = _default_seeds(spec, module, values, overrides, smoke)
     seeded = ("seed", *getattr(module, "SEEDED", ()))
     chosen, runs = arms_lib.chosen(arms, only), []
     for arm in chosen:
         texts = shared | {k: as_text(v) for k, v in arm.values.items()}
-        for seed in seeds:
+        for seed in default if seeds is None else seeds:
             place = workdir / arm.name / f"seed{seed}"
             given = texts | dict.fromkeys(seeded, str(seed))
             try:
@@ -164,10 +170,11 @@ def load(
     return Experiment(
         name="-".join(filter(None, [Path(path).stem, argument, *keys])),
         question=question,
-        command=_command(spec, overrides, grid or {}, seeds, only, smoke),
+        command=_command(spec, overrides, grid or {}, only, smoke),
         arms=tuple(chosen),
         runs=tuple(runs),
         source=source,
+        default_seeds=default,
     )
 
 
@@ -183,6 +190,41 @@ def _arms(
             "a config file without a function sweep()."
         )
     return grid_lib.arms(grid)
+
+
+def _default_seeds(
+    spec: str,
+    module: Any,
+    values: Mapping[str, Any],
+    overrides: Mapping[str, str],
+    smoke: bool,
+) -> tuple[int, ...]:
+    """Returns the seeds of each arm for a sweep that is not given any.
+
+    The experiment's file may set their number, `SEEDS = 5`. Otherwise there are ten
+    seeds if the data are embedded, and three if they are not. A smoke run has three.
+
+    Args:
+      spec, overrides, smoke: see `load`.
+      module: the module of the experiment's file.
+      values: the config file's values.
+
+    Raises:
+      UserError: if `SEEDS` is not a number of seeds.
+    """
+    count = getattr(module, "SEEDS", None)
+    if count is not None and (type(count) is not int or count < 1):
+        raise UserError(
+            f"'{spec}' sets SEEDS = {count!r}: set a number of seeds, such as "
+            "SEEDS = 5, or remove this line."
+        )
+    if smoke:
+        count = SEEDS
+    if count is None:
+        name = overrides.get("data.name", values["data"]["name"])
+        embedded = data.source(name)[0].embedded is not None
+        count = MORE_SEEDS if embedded else SEEDS
+    return tuple(range(count))
 
 
 def _run_of(
@@ -238,8 +280,9 @@ def _trained(spec: str, module: Any) -> str | None:
         return arms_lib.called(module.source, split_recipe(spec)[1])
 
 
-def _command(spec, overrides, grid, seeds, only, smoke) -> str:
-    """Returns the command of a sweep, without the flags for the folder and launcher.
+def _command(spec, overrides, grid, only, smoke) -> str:
+    """Returns the command of a sweep, without the flags for the folder, the launcher
+    and the protocol.
 
     See `load` for the arguments.
     """
@@ -248,7 +291,6 @@ def _command(spec, overrides, grid, seeds, only, smoke) -> str:
             *("python", "-m", "cnn_jax.sweep", f"--config={spec}"),
             *(f"--grid={key}={','.join(texts)}" for key, texts in grid.items()),
             *([f"--arms={only}"] if only else []),
-            *([f"--seeds={','.join(map(str, seeds))}"] if seeds != SEEDS else []),
             *(["--smoke"] if smoke else []),
             *(f"--config.{key}={text}" for key, text in overrides.items()),
         ]

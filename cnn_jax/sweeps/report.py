@@ -15,10 +15,10 @@ from cnn_jax.sweeps import (
     results,
     sentences,
     tables,
-    units,
     verdicts,
 )
 from cnn_jax.sweeps.experiment import Experiment
+from cnn_jax.sweeps.protocol import Protocol
 from cnn_jax.sweeps.results import Row
 from cnn_jax.sweeps.summary import Summary, summarize
 from cnn_jax.training import machine
@@ -30,7 +30,7 @@ def write(
     experiment: Experiment,
     rows: Sequence[Row],
     folder: Path,
-    margin: float | None = None,
+    protocol: Protocol | None = None,
 ) -> str:
     """Writes report.md, results.csv and the plots into a folder.
 
@@ -38,19 +38,17 @@ def write(
       experiment: the experiment.
       rows: the results of the experiment's runs.
       folder: the folder.
-      margin: differences below this size count as the same, in percentage points for
-        shares and otherwise in the unit of the metric; None: no verdicts.
+      protocol: the protocol of the sweep; None: no verdicts.
 
     Returns:
       The tables of the report as plain text.
     """
     summaries = summarize(experiment, rows)
     results.write_csv(folder / results.CSV, rows)
-    size = _size(experiment, margin)
+    size = protocol.size(experiment) if protocol else None
     pictures = plots.write(experiment, rows, summaries, folder, size)
-    said = _verdicts(experiment, rows, margin, "github")
     page = [
-        *_page(experiment, rows, summaries, pictures, said, level=1),
+        *_page(experiment, rows, summaries, pictures, protocol, level=1),
         *_titled("Precision of the differences", tables.precision(summaries)),
         *_titled(
             "Test examples",
@@ -60,7 +58,7 @@ def write(
     ]
     text = "\n\n".join(page)
     _replace(folder / FILE, text + "\n")
-    said = _verdicts(experiment, rows, margin, "simple")
+    said = verdicts.paragraphs(experiment, rows, protocol, "simple")
     return "\n\n".join([*_tables(experiment, summaries, "simple"), *said])
 
 
@@ -68,7 +66,7 @@ def section(
     experiment: Experiment,
     rows: Sequence[Row],
     folder: Path,
-    margin: float | None = None,
+    protocol: Protocol | None = None,
 ) -> str:
     """Writes a figure of the results, and returns the report as a Markdown section.
 
@@ -77,20 +75,13 @@ def section(
       rows: the results of the experiment's runs.
       folder: the folder of the page that gets the section. The figure is written below
         this folder.
-      margin: see `write`.
+      protocol: see `write`.
     """
     summaries = summarize(experiment, rows)
-    size = _size(experiment, margin)
+    size = protocol.size(experiment) if protocol else None
     picture = plots.overview(experiment, rows, summaries, folder, size)
-    said = _verdicts(experiment, rows, margin, "github")
-    page = _page(experiment, rows, summaries, [picture], said, level=2)
+    page = _page(experiment, rows, summaries, [picture], protocol, level=2)
     return "\n\n".join([*page, *_incomplete(rows, level=2)])
-
-
-def _size(experiment: Experiment, margin: float | None) -> float | None:
-    """Returns the margin in the unit of the metric: 0.01 for one point of accuracy."""
-    metric = results.main_metric(experiment)
-    return None if margin is None else margin / units.scale(metric)
 
 
 def _titled(title: str, paragraphs: Sequence[str]) -> list[str]:
@@ -98,26 +89,12 @@ def _titled(title: str, paragraphs: Sequence[str]) -> list[str]:
     return [f"## {title}", *paragraphs] if paragraphs else []
 
 
-def _verdicts(
-    experiment: Experiment, rows: Sequence[Row], margin: float | None, format: str
-) -> list[str]:
-    """Returns the paragraphs of the verdicts; none if there is no margin."""
-    if margin is None:
-        return []
-    metric = results.main_metric(experiment)
-    size = margin / units.scale(metric)
-    return [
-        f"Verdicts, with a margin of {units.amount(metric, size)}:",
-        verdicts.table(experiment, rows, size, format),
-    ]
-
-
 def _page(
     experiment: Experiment,
     rows: Sequence[Row],
     summaries: Sequence[Summary],
     pictures: Sequence[tuple[str, str]],
-    said: Sequence[str],
+    protocol: Protocol | None,
     level: int,
 ) -> list[str]:
     """Returns the paragraphs of the report, in Markdown.
@@ -127,12 +104,15 @@ def _page(
       rows: the results of the experiment's runs.
       summaries: the summary of each arm.
       pictures: pairs of a caption and the path of a plot.
-      said: the paragraphs of the verdicts.
+      protocol: the protocol of the sweep, or None.
       level: the level of the report's heading. A section of a page (2) has no legend:
         the page explains the columns once.
     """
     metric = results.main_metric(experiment)
     arms, *crossed = _tables(experiment, summaries, "github")
+    # With looks, only the tests of the verdicts are corrected for the looks.
+    looks = protocol is not None and protocol.looks
+    said = [] if looks else sentences.on_arms(metric, summaries)
     return [
         f"{'#' * level} {experiment.name}",
         experiment.question,
@@ -142,12 +122,8 @@ def _page(
         *([tables.legend(metric, summaries)] if level == 1 else []),
         *crossed,
         *factors.paragraphs(experiment, rows),
-        *(
-            ["\n".join(lines)]
-            if (lines := sentences.on_arms(metric, summaries))
-            else []
-        ),
-        *said,
+        *(["\n".join(said)] if said else []),
+        *verdicts.paragraphs(experiment, rows, protocol, "github"),
         *[f"![{shown}]({path})" for shown, path in pictures],
     ]
 

@@ -7,7 +7,7 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -16,11 +16,13 @@ from tqdm import tqdm
 from cnn_jax.analysis import page_tables
 from cnn_jax.core.errors import UserError
 from cnn_jax.sweeps import board as boards
-from cnn_jax.sweeps import local, on_ray, results
+from cnn_jax.sweeps import equivalence, local, on_ray, protocol_file, results
 from cnn_jax.sweeps import report as pages
-from cnn_jax.sweeps.experiment import Experiment, Run
+from cnn_jax.sweeps.experiment import Experiment, Run, incomplete
 from cnn_jax.sweeps.local import Event
 from cnn_jax.sweeps.outcome import Outcome
+from cnn_jax.sweeps.protocol import Protocol
+from cnn_jax.sweeps.results import Row
 from cnn_jax.training.signals import Stopped, stop_signals
 
 BAD = ("failed", "unusable")
@@ -63,28 +65,82 @@ def launcher(
 
 def complete(
     experiment: Experiment,
-    runs: Sequence[Run],
+    protocol: Protocol,
     launched: tuple[Launch, int | None],
     *,
     workdir: Path,
     publish: Path | None = None,
-    margin: float | None = None,
-) -> None:
-    """Trains the missing runs of an experiment, and reports on all runs.
+    anew: bool = False,
+) -> list[Row]:
+    """Trains the missing runs that a protocol needs, and reports on all needed runs.
+
+    With looks, the runs of the next look are trained until each arm has a verdict or
+    the maximum number of seeds. No run is trained twice, so a failed run ends nothing.
 
     Args:
       experiment: the experiment.
-      runs: the missing runs.
+      protocol: the protocol. It is fixed in the sweep's folder first, except for the
+        protocol of a pilot (`Protocol.detect`).
       launched: the result of `launcher`.
-      workdir, publish, margin: see `train` and `report`.
+      workdir, publish: see `train` and `report`.
+      anew: True to train complete runs again.
+
+    Returns:
+      The result of `report`.
 
     Raises:
-      Stopped, UserError: as `train` and `report`.
+      Stopped, UserError: as `train`, `protocol_file.fix` and `report`.
     """
     launch, at_once = launched
-    done = len(experiment.in_order) - len(runs)
-    train(runs, launch, workdir=workdir, at_once=at_once, done=done)
-    report(experiment, workdir, publish, margin)
+    tried: set[str] = set()
+    if protocol.detect is None:
+        workdir.mkdir(parents=True, exist_ok=True)
+        with _alone(workdir):
+            protocol = protocol_file.fix(protocol, experiment, workdir, anew)
+    while True:
+        todo, done = missing(experiment, protocol, tried, anew)
+        if not todo:
+            break
+        train(todo, launch, workdir=workdir, at_once=at_once, done=done)
+        tried |= {run.name for run in todo}
+        if protocol.looks:
+            print(_progress(experiment, protocol), file=sys.stderr)
+    return report(experiment, workdir, publish, protocol)
+
+
+def missing(
+    experiment: Experiment,
+    protocol: Protocol,
+    tried: Collection[str] = (),
+    anew: bool = False,
+) -> tuple[list[Run], int]:
+    """Returns the runs to train now, and the number of needed runs that are complete.
+
+    Args:
+      experiment: the experiment.
+      protocol: the protocol, which says what runs are needed.
+      tried: the names of the runs that were trained already.
+      anew: True to train complete runs again, and to ignore their results.
+
+    Raises:
+      UserError: see `experiment.incomplete`.
+    """
+    rows = results.read(experiment)
+    if anew:
+        rows = [row for row in rows if row.run.name in tried]
+    source = [experiment.source] if experiment.source else []
+    needed = [*source, *protocol.runs(experiment, rows)]
+    # All runs are checked: an arm that has changed is found before training begins.
+    left = {run.name for run in incomplete(experiment.in_order)}
+    done = [r for r in needed if r.name not in left and (r.name in tried or not anew)]
+    skipped = {*tried, *(run.name for run in done)}
+    return [run for run in needed if run.name not in skipped], len(done)
+
+
+def _progress(experiment: Experiment, protocol: Protocol) -> str:
+    found = protocol.decide(experiment, results.read(experiment))
+    decided = sum(one.verdict != equivalence.UNDECIDED for one in found.values())
+    return f"{decided} of {len(found)} compared arms are decided"
 
 
 def train(
@@ -141,15 +197,18 @@ def report(
     experiment: Experiment,
     workdir: Path,
     publish: Path | None,
-    margin: float | None = None,
-) -> None:
+    protocol: Protocol,
+) -> list[Row]:
     """Writes the report of a sweep, and prints the report's tables.
 
     Args:
       experiment: the experiment.
       workdir: the folder of the report; for a sweep, the sweep's folder.
       publish: a Markdown page that also gets the report as a section; None for no page.
-      margin: see `report.write`.
+      protocol: the protocol of the sweep. The report has the runs that it needs.
+
+    Returns:
+      A row for each run of the report.
 
     Raises:
       UserError: if there is no run, or if the page has no marker lines for the section
@@ -157,26 +216,30 @@ def report(
         before this error.
     """
     rows = results.read(experiment)
+    shown = protocol.shown(experiment, rows)
+    names = {run.name for run in shown.runs}
+    rows = [row for row in rows if row.run.name in names]
     if all(row.outcome.status == "missing" for row in rows):
         raise UserError(
-            f"there is no run of {experiment.name} in {workdir}: train the runs "
+            f"there is no run of {shown.name} in {workdir}: train the runs "
             "without --report_only, or set --workdir to the sweep's folder."
         )
     workdir.mkdir(parents=True, exist_ok=True)
-    print(pages.write(experiment, rows, workdir, margin))
-    boards.write(experiment, rows, workdir)
+    print(pages.write(shown, rows, workdir, protocol))
+    boards.write(shown, rows, workdir)
     if lines := results.complaints(rows):
         print("", *lines, sep="\n")
     if publish:
-        text = pages.section(experiment, rows, publish.parent, margin)
-        page_tables.update(publish, experiment.name, text)
+        text = pages.section(shown, rows, publish.parent, protocol)
+        page_tables.update(publish, shown.name, text)
     place = shlex.quote(str(workdir))
     print(f"\n{workdir / pages.FILE}\ntensorboard --logdir={place}")
-    if incomplete := [row for row in rows if row.outcome.status != "done"]:
+    if left := [row for row in rows if row.outcome.status != "done"]:
         raise UserError(
-            f"{len(incomplete)} of {len(rows)} runs are not complete: "
+            f"{len(left)} of {len(rows)} runs are not complete: "
             f"{workdir / pages.FILE} lists the reasons."
         )
+    return rows
 
 
 class Board:

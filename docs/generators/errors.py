@@ -17,6 +17,7 @@ PAGE = Path(__file__).parents[1] / "errors.md"
 # longest path decides.
 GROUPS = {
     # Flags and configs.
+    "api.py": "sweeps",
     "benchmark.py": "flags",
     "command.py": "flags",
     "command.py:run": "memory",

@@ -6,9 +6,12 @@ import textwrap
 import numpy as np
 import pytest
 
-from cnn_jax.sweeps import experiment, predictions
+from cnn_jax.sweeps import experiment, predictions, results, runner
+from cnn_jax.sweeps.arms import Arm
+from cnn_jax.sweeps.experiment import Experiment, Run
 from cnn_jax.sweeps.outcome import Outcome
 from cnn_jax.sweeps.results import Row
+from cnn_jax.training.config import Config
 
 DEVICE = {"count": 1, "kind": "cpu", "cores": 2, "processor": "a processor"}
 
@@ -106,3 +109,88 @@ def make_kept(make):
         return found, rows
 
     return make_rows
+
+
+class Killed(Exception):
+    """The end of a sweep at an event of its launcher."""
+
+
+class Fake:
+    """A sweep whose runs are not trained: their accuracies are known.
+
+    Args:
+      workdir: the sweep's folder.
+      arms: {arm: (base arm or None, accuracies by seed)}; None is a run that fails.
+    """
+
+    def __init__(self, workdir, arms):
+        self.workdir, self.arms = workdir, arms
+        self.rows, self.started, self.kill_at = {}, [], None
+
+    def experiment(self, seeds):
+        config = Config({"task": {"name": "classification"}})
+        runs = [
+            Run(arm, seed, config, self.workdir / arm / f"seed{seed}", ("true",))
+            for arm in self.arms
+            for seed in seeds
+        ]
+        arms = tuple(Arm(name, {}, base) for name, (base, _) in self.arms.items())
+        return Experiment("fake", "", "sweep", arms, tuple(runs))
+
+    def read(self, experiment):
+        missing = Outcome("missing")
+        return [self.rows.get(r.name, Row(r, missing, {})) for r in experiment.runs]
+
+    def incomplete(self, runs):
+        done = {n for n, row in self.rows.items() if row.outcome.status == "done"}
+        return [run for run in runs if run.name not in done]
+
+    def finish(self, run):
+        """Writes the results of a run."""
+        value = self.arms[run.arm][1][run.seed]
+        if value is None:
+            outcome, found = Outcome("failed", "the loss is nan"), {}
+        else:
+            outcome = Outcome("done")
+            found = {"test/accuracy": value, "train_seconds": 20.0}
+            run.workdir.mkdir(parents=True, exist_ok=True)
+            (run.workdir / "results.json").touch()
+        self.rows[run.name] = Row(run, outcome, found)
+        return outcome
+
+    def launch(self, runs, stopped):
+        for run in runs:
+            self.event()
+            self.rows[run.name] = Row(run, Outcome("unfinished"), {})
+            self.started.append(run.name)
+            yield run, None
+            self.event()
+            yield run, self.finish(run)
+
+    def event(self):
+        if self.kill_at == 0:
+            raise Killed
+        if self.kill_at is not None:
+            self.kill_at -= 1
+
+
+def accuracies(shift, deviation, stream, seeds=12):
+    noise = np.random.default_rng(stream).standard_normal(seeds)
+    return [0.9 + shift + deviation * x for x in noise.tolist()]
+
+
+@pytest.fixture
+def fake(tmp_path, monkeypatch):
+    """`fake(**arms)`: a sweep with these arms, compared to "base"; see `Fake`."""
+
+    def make(**arms):
+        base = {"base": (None, arms.pop("base", [0.9] * 12))}
+        others = {arm: ("base", values) for arm, values in arms.items()}
+        made = Fake(tmp_path / "sweep", base | others)
+        monkeypatch.setattr(results, "read", made.read)
+        monkeypatch.setattr(runner, "incomplete", made.incomplete)
+        monkeypatch.setattr(runner.pages, "write", lambda *_: "the report")
+        monkeypatch.setattr(runner.boards, "write", lambda *_: None)
+        return made
+
+    return make

@@ -10,7 +10,9 @@ from cnn_jax.sweeps.arms import Arm
 
 
 def load(path, **options):
-    return experiment.load(str(path), Path("sweep"), **({"overrides": {}} | options))
+    return experiment.load(
+        str(path), Path("sweep"), **({"overrides": {}, "seeds": (0,)} | options)
+    )
 
 
 @pytest.mark.parametrize(

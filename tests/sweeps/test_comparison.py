@@ -8,7 +8,7 @@ from cnn_jax.core.errors import UserError
 from cnn_jax.runs import config_json, run_folder
 from cnn_jax.runs.resolve import resolve
 from cnn_jax.sweeps import arms as arms_lib
-from cnn_jax.sweeps import comparison, plots, results, runner
+from cnn_jax.sweeps import comparison, plots, protocol, results, runner
 
 
 @pytest.fixture
@@ -172,7 +172,7 @@ def test_the_report(write, compared, tmp_path, capsys, monkeypatch):
     before, workdir = content(), tmp_path / "comparison"
     found = compared(*folders)
     with pytest.raises(UserError, match="1 of 7 runs are not complete"):
-        runner.report(found, workdir, None)
+        runner.report(found, workdir, None, protocol.make(found))
     assert content() == before
     page = (workdir / "report.md").read_text()
     assert "| learning_rate=0.2/seed3 | unfinished |" in page

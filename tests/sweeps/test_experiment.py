@@ -9,7 +9,9 @@ from cnn_jax.sweeps import experiment
 def load(path, workdir="sweep", **options):
     from pathlib import Path
 
-    return experiment.load(str(path), Path(workdir), **({"overrides": {}} | options))
+    return experiment.load(
+        str(path), Path(workdir), **({"overrides": {}, "seeds": (0,)} | options)
+    )
 
 
 def test_runs(experiment_file):
@@ -29,7 +31,7 @@ def test_runs(experiment_file):
     assert run.config.data.train_examples == 64 and run.config.train.epochs == 1.0
     assert str(run.workdir) == "sweep/wider, by half/seed3"
     assert found.command == (
-        f"python -m cnn_jax.sweep --config={experiment_file}:few --seeds=3,5 "
+        f"python -m cnn_jax.sweep --config={experiment_file}:few "
         "--config.train.epochs=1"
     )
 
@@ -164,3 +166,28 @@ def test_a_grid(tmp_path):
     assert load(path).grid == (("a", "b"), ("x", "y"))
     assert load(path, only="a, ").grid is None  # one row
     assert load(path, only="a, |b, y").grid is None  # a hole
+
+
+def seeds(found):
+    return sorted({run.seed for run in found.runs})
+
+
+def test_ten_seeds_where_a_run_takes_seconds(experiment_file):
+    assert seeds(load(experiment_file, only="base", seeds=None)) == list(range(10))
+    own = load(experiment_file, only="base", seeds=(4,))
+    assert seeds(own) == [4] and own.default_seeds == tuple(range(10))
+    few = load(experiment_file, only="base", seeds=None, smoke=True)
+    assert seeds(few) == list(few.default_seeds) == [0, 1, 2]
+    other = {"data.name": "folder", "data.dir": "none"}
+    module = experiment.config_lib.load_module(str(experiment_file))
+    given = str(experiment_file), module, {"data": {"name": "digits"}}
+    assert experiment._default_seeds(*given, other, False) == (0, 1, 2)
+
+
+def test_an_experiment_may_set_its_number_of_seeds(experiment_file):
+    text = experiment_file.read_text()
+    experiment_file.write_text(text + "\n\nSEEDS = 2\n")
+    assert seeds(load(experiment_file, seeds=None)) == [0, 1]
+    experiment_file.write_text(text + "\n\nSEEDS = (0, 1)\n")
+    with pytest.raises(UserError, match=r"sets SEEDS = \(0, 1\): set a number of"):
+        load(experiment_file)

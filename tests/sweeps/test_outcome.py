@@ -10,7 +10,7 @@ import pytest
 from cnn_jax.core.errors import UserError
 from cnn_jax.data import digits
 from cnn_jax.runs import config_json, run_folder
-from cnn_jax.sweeps import experiment, plots, results, runner
+from cnn_jax.sweeps import experiment, plots, protocol, results, runner
 from cnn_jax.sweeps.outcome import LOG, outcome
 from cnn_jax.training import metrics_log
 
@@ -107,7 +107,7 @@ def test_the_report_is_made_with_the_runs_that_are_whole(kind, sweep, capsys):
     broken = sweep.runs[1]
     UNUSABLE[kind](broken.workdir)
     with pytest.raises(UserError, match="1 of 4 runs are not complete"):
-        runner.report(sweep, broken.workdir.parents[1], None)
+        runner.report(sweep, broken.workdir.parents[1], None, protocol.make(sweep))
     named = [
         line for line in capsys.readouterr().out.splitlines() if "base/seed1: " in line
     ]
@@ -135,7 +135,7 @@ LEFT_OUT = {
 def test_damaged_metrics_leave_a_run_out_of_the_curves_alone(kind, sweep, capsys):
     damaged = sweep.runs[1]
     LEFT_OUT[kind](damaged.workdir)
-    runner.report(sweep, damaged.workdir.parents[1], None)
+    runner.report(sweep, damaged.workdir.parents[1], None, protocol.make(sweep))
     (line,) = (
         line for line in capsys.readouterr().out.splitlines() if "base/seed1: " in line
     )
@@ -150,7 +150,7 @@ def test_pictures_without_a_curve(sweep, monkeypatch):
         (run.workdir / "metrics.jsonl").unlink()
     monkeypatch.undo()
     folder = sweep.runs[0].workdir.parents[1]
-    runner.report(sweep, folder, None)
+    runner.report(sweep, folder, None, protocol.make(sweep))
     assert (folder / "metric.png").exists()
 
 
