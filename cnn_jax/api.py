@@ -19,6 +19,7 @@ from cnn_jax import models
 from cnn_jax.runs import Loaded, load, resolve
 from cnn_jax.runs import train as train_run
 from cnn_jax.sweeps import experiment, results, runner
+from cnn_jax.sweeps.step_times import Stopwatch
 from cnn_jax.training import config as config_lib
 
 __all__ = ["Loaded", "config", "create", "load", "sweep", "train"]
@@ -121,14 +122,16 @@ def sweep(
       UserError: if the experiment or its config is wrong, or a run fails.
     """
     workdir = Path(workdir)
-    found = experiment.load(
-        file,
-        workdir,
-        overrides={k: experiment.as_text(v) for k, v in (overrides or {}).items()},
-        seeds=tuple(seeds),
-        only=arms,
-        smoke=smoke,
-    )
+    with Stopwatch(cores_per_run) as stopwatch:
+        found = experiment.load(
+            file,
+            workdir,
+            overrides={k: experiment.as_text(v) for k, v in (overrides or {}).items()},
+            seeds=tuple(seeds),
+            only=arms,
+            smoke=smoke,
+            timer=stopwatch,
+        )
     runs = experiment.incomplete(found.in_order)
     launched = runner.launcher("local", cores_per_run=cores_per_run)
     runner.complete(found, runs, launched, workdir=workdir, margin=margin)

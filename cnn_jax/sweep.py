@@ -140,16 +140,19 @@ def main() -> None:
         workdir = workdir.with_name(f"{workdir.name}-smoke")
 
     from cnn_jax.sweeps import experiment, runner
+    from cnn_jax.sweeps.step_times import Stopwatch
 
-    found = experiment.load(
-        flags.config,
-        workdir,
-        overrides=flags.overrides,
-        seeds=flags.seeds,
-        only=flags.arms,
-        smoke=flags.smoke,
-        overwrite=anew,
-    )
+    with Stopwatch(flags.cores_per_run or 1) as stopwatch:
+        found = experiment.load(
+            flags.config,
+            workdir,
+            overrides=flags.overrides,
+            seeds=flags.seeds,
+            only=flags.arms,
+            smoke=flags.smoke,
+            overwrite=anew,
+            timer=None if flags.report_only or flags.dry_run else stopwatch,
+        )
     if flags.report_only:
         runner.report(found, workdir, flags.publish, flags.margin)
         return

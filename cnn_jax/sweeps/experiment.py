@@ -13,7 +13,10 @@ from cnn_jax.core.errors import UserError
 from cnn_jax.core.paths import split_recipe
 from cnn_jax.runs import resolve, run_folder
 from cnn_jax.sweeps import arms as arms_lib
+from cnn_jax.sweeps import budgets as budgets_lib
 from cnn_jax.sweeps.arms import SOURCE, Arm
+from cnn_jax.sweeps.budgets import Budget
+from cnn_jax.sweeps.step_times import Timer
 from cnn_jax.training import config as config_lib
 from cnn_jax.training.config import Config
 
@@ -64,6 +67,8 @@ class Experiment:
       source: the source run, whose weights all other runs start from; None if the
         experiment has no source run. The command line's config values do not apply to
         the source run.
+      budgets: for each arm with the same cost as its base arm, the value that was
+        solved for. `arms` contains these values.
     """
 
     name: str
@@ -72,6 +77,7 @@ class Experiment:
     arms: tuple[Arm, ...]
     runs: tuple[Run, ...]
     source: Run | None = None
+    budgets: tuple[Budget, ...] = ()
 
     @property
     def grid(self) -> Grid | None:
@@ -103,6 +109,7 @@ def load(
     only: str | None = None,
     smoke: bool = False,
     overwrite: bool = False,
+    timer: Timer | None = None,
 ) -> Experiment:
     """Returns the experiment of a file.
 
@@ -115,10 +122,12 @@ def load(
         selected arms are selected too. None selects all arms.
       smoke: if True, shrinks each run to a few steps on a few embedded examples.
       overwrite: if True, a run that is already in its folder is removed first.
+      timer: a function that measures step times. With None, the values of arms with
+        equal step time must be in the folder already.
 
     Raises:
-      UserError: if the file is no experiment, an arm sets a key that nothing reads, or
-        `only` matches no arm.
+      UserError: if the file is no experiment, an arm sets a key that nothing reads,
+        `only` matches no arm, or an arm cannot have the same cost as its base arm.
     """
     module = config_lib.load_module(spec)
     values = config_lib.values_of(spec, module)
@@ -140,7 +149,15 @@ def load(
                 f"--config.{both[0]}."
             )
     seeded = ("seed", *getattr(module, "SEEDED", ()))
-    chosen, runs = arms_lib.chosen(arms, only), []
+
+    def config_of(arm_values: Mapping[str, Any]) -> Config:
+        texts = shared | {k: as_text(v) for k, v in arm_values.items()}
+        return (resolve.resolve_smoke if smoke else resolve.resolve)(values, texts)
+
+    chosen, equal = budgets_lib.solved(
+        arms_lib.chosen(arms, only), config_of, workdir, timer
+    )
+    runs = []
     for arm in chosen:
         texts = shared | {k: as_text(v) for k, v in arm.values.items()}
         for seed in seeds:
@@ -158,6 +175,7 @@ def load(
         arms=tuple(chosen),
         runs=tuple(runs),
         source=source,
+        budgets=equal,
     )
 
 

@@ -9,7 +9,7 @@ from tabulate import tabulate
 from cnn_jax.analysis.costs import memory_text
 from cnn_jax.core import disk, records
 from cnn_jax.core.errors import UserError
-from cnn_jax.sweeps import plots, results, units, verdicts
+from cnn_jax.sweeps import budgets, plots, results, units, verdicts
 from cnn_jax.sweeps.experiment import Experiment, Grid
 from cnn_jax.sweeps.results import Row
 from cnn_jax.sweeps.summary import Summary, summarize
@@ -126,7 +126,7 @@ def _page(
 def _tables(
     experiment: Experiment, summaries: Sequence[Summary], format: str
 ) -> list[str]:
-    """Returns the table of arms and, if the arms are crossed, the cross table.
+    """Returns the tables: of arms, of crossed arms if there are any, and of budgets.
 
     `format` is a table format of `tabulate`.
     """
@@ -134,7 +134,7 @@ def _tables(
     if grid := experiment.grid:
         metric = results.main_metric(experiment)
         tables.append(cross_table(grid, metric, summaries, format))
-    return tables
+    return tables + budgets.section(experiment.budgets, format)
 
 
 def cross_table(
