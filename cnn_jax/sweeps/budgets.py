@@ -17,6 +17,7 @@ same arms.
 import dataclasses
 import functools
 import math
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -234,10 +235,20 @@ def _timed(
             "measured value yet. Start the sweep without --dry_run and --report_only "
             "first."
         )
+
+    def measured(value: Value) -> Measurement:
+        found = timer(base, scaled(value))
+        print(
+            f"arm '{arm.name}': with {key}={value}, a step takes {found.ratio:.1%} of "
+            f"the time of {arm.against}",
+            file=sys.stderr,
+        )
+        return found
+
     value, _ = scaling.solve(
-        lambda value: timer(base, scaled(value)).ratio, 1.0, start, measured=True
+        lambda value: measured(value).ratio, 1.0, start, measured=True
     )
-    found = timer(base, scaled(value))
+    found = measured(value)
     if not (found.overlaps or scaling.near(found.ratio, 1.0)):
         raise _too_coarse(budget(value, found))
     step_times.write(file, arm.name, identity, value, found)

@@ -9,7 +9,7 @@ from tabulate import tabulate
 from cnn_jax.analysis.costs import memory_text
 from cnn_jax.core import disk, records
 from cnn_jax.core.errors import UserError
-from cnn_jax.sweeps import budgets, plots, results, units, verdicts
+from cnn_jax.sweeps import budgets, pareto, plots, results, units, verdicts
 from cnn_jax.sweeps.experiment import Experiment, Grid
 from cnn_jax.sweeps.results import Row
 from cnn_jax.sweeps.summary import Summary, summarize
@@ -109,6 +109,7 @@ def _page(
         *_tables(experiment, summaries, "github"),
         *([words] if (words := _words(experiment, summaries)) else []),
         *said,
+        *pareto.section(experiment, rows, "github"),
         *[f"![{shown}]({path})" for shown, path in pictures],
     ]
     if troubled := [row for row in rows if row.outcome.status != "done"]:
