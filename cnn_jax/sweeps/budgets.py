@@ -30,7 +30,7 @@ from cnn_jax.analysis import costs
 from cnn_jax.core.errors import UserError, unknown
 from cnn_jax.sweeps import scaling, step_times
 from cnn_jax.sweeps.arms import Arm
-from cnn_jax.sweeps.scaling import Value
+from cnn_jax.sweeps.scaling import Amount, Value
 from cnn_jax.sweeps.step_times import Measurement, Timer
 from cnn_jax.training import config as config_lib
 from cnn_jax.training import freezing, setup
@@ -72,8 +72,8 @@ class Budget:
     iso: str
     key: str
     value: Value
-    cost: float
-    base_cost: float
+    cost: Amount
+    base_cost: Amount
     measurement: Measurement | None = None
 
 
@@ -264,7 +264,7 @@ def _too_coarse(budget: Budget) -> UserError:
     )
 
 
-def _number(cost: float) -> str:
+def _number(cost: Amount) -> str:
     return f"{cost:,}" if isinstance(cost, int) else f"{cost:.4g}"
 
 

@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 Value = int | float | tuple[int, ...]
-Cost = Callable[[Value], float]
+Amount = int | float  # of a cost
+Cost = Callable[[Value], Amount]
 
 TOLERANCE = 0.01  # the largest relative difference between equal costs
 ENOUGH = TOLERANCE / 10  # the search for a value ends at this difference
@@ -85,8 +86,8 @@ class Path:
 
 
 def solve(
-    cost: Cost, target: float, start: Value, *, measured: bool = False
-) -> tuple[Value, float]:
+    cost: Cost, target: Amount, start: Value, *, measured: bool = False
+) -> tuple[Value, Amount]:
     """Returns the value on the path of `start` whose cost is closest to a target.
 
     If a tuple's cost still differs by more than `TOLERANCE`, a few of its entries are
@@ -113,12 +114,12 @@ def solve(
     return value, found
 
 
-def near(cost: float, target: float, tolerance: float = TOLERANCE) -> bool:
+def near(cost: Amount, target: Amount, tolerance: float = TOLERANCE) -> bool:
     """Returns whether a cost differs from a target by at most the tolerance."""
     return abs(cost - target) <= tolerance * target
 
 
-def _search(cost: Cost, target: float, path: Path, enough: float) -> dict[int, float]:
+def _search(cost: Cost, target: Amount, path: Path, enough: float) -> dict[int, Amount]:
     """Returns the cost at each tried position of a path.
 
     The search ends at a cost whose relative difference from the target is `enough`.
@@ -128,9 +129,9 @@ def _search(cost: Cost, target: float, path: Path, enough: float) -> dict[int, f
     rest of the path if the last two guesses were on the same side of the target.
     """
     low, high = path.ends[0] - 1, path.ends[1] + 1  # below and above the target
-    tried: dict[int, float] = {}
+    tried: dict[int, Amount] = {}
     position, exponent, same = path.position(1.0), 1.5, 0
-    before: tuple[float, float] | None = None
+    before: tuple[float, Amount] | None = None
     while low + 1 < high:
         position = min(max(position, low + 1), high - 1)
         found = tried[position] = max(cost(path.value(position)), SMALLEST)
@@ -153,11 +154,11 @@ def _search(cost: Cost, target: float, path: Path, enough: float) -> dict[int, f
 
 def _adjusted(
     cost: Cost,
-    target: float,
+    target: Amount,
     start: tuple[int, ...],
     value: tuple[int, ...],
-    found: float,
-) -> tuple[Value, float]:
+    found: Amount,
+) -> tuple[Value, Amount]:
     """Returns a tuple close to `value` whose cost differs less from the target.
 
     The changes of single entries predict the cost of several changes. Of the tuples
