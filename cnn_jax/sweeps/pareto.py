@@ -3,6 +3,8 @@
 An arm is on the front if no other arm is at least as good in the metric and in the cost
 and better in one of the two. The front of the measured means is uncertain, because the
 means are. Therefore each arm has a probability of being on the front, by the bootstrap.
+An arm that was scaled to the cost of its base arm (see `budgets`) counts as equally
+expensive, although its cost may differ by 1%.
 """
 
 import math
@@ -97,31 +99,42 @@ def fronts(experiment: Experiment, rows: Sequence[Row]) -> dict[str, list[Point]
                 pair = float(value), float(amount)
                 known.setdefault(row.run.arm, {})[row.run.seed] = pair
         places = {arm.name: i for i, arm in enumerate(experiment.arms)}
-        points = _points(known, places)
+        equal = {b.arm: b.against for b in experiment.budgets if b.iso == name}
+        points = _points(known, places, equal)
         if len({point.cost for point in points}) > 1:
             found[name] = points
     return found
 
 
 def _points(
-    known: Mapping[str, Mapping[int, tuple[float, float]]], places: Mapping[str, int]
+    known: Mapping[str, Mapping[int, tuple[float, float]]],
+    places: Mapping[str, int],
+    equal: Mapping[str, str],
 ) -> list[Point]:
     """Returns the points of arms.
 
     Args:
       known: the metric and the cost of each run, by arm and seed.
       places: the number of each arm.
+      equal: the base arm of each arm that was scaled to its base arm's cost.
     """
     if not known:
         return []
     tables = {arm: np.array(list(runs.values())).T for arm, runs in known.items()}
     means = np.array([table.mean(axis=1) for table in tables.values()])
-    front = on_front(means[:, 0], means[:, 1])
+    payers = []  # for each arm, the number of the arm whose cost counts
+    for arm in known:
+        while equal.get(arm) in known:
+            arm = equal[arm]
+        payers.append(list(known).index(arm))
+    front = on_front(means[:, 0], means[payers, 1])
     common = sorted(set.intersection(*(set(runs) for runs in known.values())))
     chances: Sequence[float | None] = [None] * len(known)
     if len(common) > 1:
         paired = np.array([[runs[seed] for seed in common] for runs in known.values()])
-        chances = [float(p) for p in probabilities(paired[..., 0], paired[..., 1])]
+        chances = [
+            float(p) for p in probabilities(paired[..., 0], paired[payers, :, 1])
+        ]
     return [
         Point(
             arm=arm,

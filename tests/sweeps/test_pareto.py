@@ -1,5 +1,6 @@
 """Pareto fronts: who is on them, how certain this is, and how they are shown."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from hypothesis.extra import numpy as arrays
 
 from cnn_jax.sweeps import pareto, plots
 from cnn_jax.sweeps.arms import Arm
+from cnn_jax.sweeps.budgets import Budget
 from cnn_jax.sweeps.experiment import Experiment, Run
 from cnn_jax.sweeps.outcome import Outcome
 from cnn_jax.sweeps.results import Row
@@ -113,6 +115,24 @@ def test_points_of_the_costs_that_differ():
     assert [p.probability for p in (small, large, wasteful)] == [1, 1, 0]
     assert small.metric_reach == pytest.approx(4.3027 * 0.05 / np.sqrt(3), rel=1e-4)
     assert small.cost_reach == 0
+
+
+def test_arms_of_an_equal_budget_are_equally_expensive():
+    """Also if an arm's base arm was scaled itself."""
+    values = [0.7, 0.8, 0.75]
+    arms = {"base": ([0.5] * 3, 1000, 1), "b": ([0.6] * 3, 1002, 1)}
+    experiment, rows = make(arms | {"c": (values, 1004, 1)})
+    for budgets, front in (((), [1, 1, 1]), (("b", "c"), [0, 0, 1])):
+        against = {"b": "base", "c": "b"}
+        equal = tuple(
+            Budget(arm, against[arm], "parameters", "model.width", 1, 1, 1)
+            for arm in budgets
+        )
+        found = dataclasses.replace(experiment, budgets=equal)
+        points = pareto.fronts(found, rows)["parameters"]
+        assert [p.on_front for p in points] == front
+        assert [p.probability for p in points] == front
+        assert [p.cost for p in points] == [1000, 1002, 1004]
 
 
 def test_one_seed_has_no_probability():
