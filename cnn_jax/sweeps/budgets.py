@@ -14,11 +14,12 @@ and kept in budgets.json in the sweep's folder, so that a sweep that is resumed 
 same arms.
 """
 
+import contextlib
 import dataclasses
 import functools
 import math
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -98,16 +99,29 @@ def solved(
     for arm in arms:
         if arm.iso is not None:
             assert arm.against is not None  # `arms.of_file` checks this
-            base = config_of(found[arm.against].values)
-            try:
+            with _blamed(arm.against):
+                base = config_of(found[arm.against].values)
+            with _blamed(arm.name):
                 budget = _budget(arm, base, config_of, workdir / FILE, timer)
-            except UserError as error:
-                raise UserError(f"arm '{arm.name}': {error}") from error
             budgets.append(budget)
             values = {**arm.values, budget.key: budget.value}
             arm = dataclasses.replace(arm, values=values)
         found[arm.name] = arm
     return tuple(found.values()), tuple(budgets)
+
+
+@contextlib.contextmanager
+def _blamed(arm: str) -> Iterator[None]:
+    """Names the arm in errors inside the `with` block, and in errors of tracing."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"arm '{arm}': {error}") from error
+    except (ValueError, TypeError) as error:
+        raise UserError(
+            f"arm '{arm}': the network does not fit the data: {error}. Change the "
+            "model or the size of the images."
+        ) from error
 
 
 def _budget(

@@ -87,6 +87,22 @@ def test_mistakes(name, solve):
         solve(Arm("wrong", values, "3x3", "parameters", key))
 
 
+def test_a_mistake_in_the_base_arm(tmp_path):
+    arms = Arm("base", {"model.widht": 1}, None), Arm("a", {}, "base", "macs")
+    with pytest.raises(UserError, match=r"^arm 'base': unknown config key"):
+        budgets.solved(arms, config_of, tmp_path, None)
+
+
+@pytest.mark.parametrize("kind", [ValueError, TypeError])
+def test_a_network_that_cannot_be_traced(kind, solve, monkeypatch):
+    def fail(config):
+        raise kind("too small")
+
+    monkeypatch.setitem(budgets.COUNTS, "macs", fail)
+    with pytest.raises(UserError, match=r"^arm 'a': .* not fit the data: too small"):
+        solve(Arm("a", {}, "3x3", "macs"))
+
+
 @pytest.mark.parametrize(
     ("attributes", "words"),
     [
