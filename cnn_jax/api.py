@@ -27,6 +27,7 @@ from cnn_jax.sweeps import (
     results,
     runner,
 )
+from cnn_jax.sweeps.step_times import Stopwatch
 from cnn_jax.training import config as config_lib
 
 __all__ = ["Loaded", "compare", "config", "create", "load", "sweep", "train"]
@@ -141,17 +142,19 @@ def sweep(
       UserError: if the experiment or its config is wrong, or a run fails.
     """
     workdir = Path(workdir)
-    found, plan = prepare.load(
-        file,
-        workdir,
-        overrides={k: experiment.as_text(v) for k, v in (overrides or {}).items()},
-        grid={k: [*map(experiment.as_text, v)] for k, v in (grid or {}).items()},
-        seeds=_seeds(seeds, until, max_seeds),
-        only=arms,
-        smoke=smoke,
-        margin=margin,
-        max_seeds=max_seeds if until else None,
-    )
+    with Stopwatch(cores_per_run) as stopwatch:
+        found, plan = prepare.load(
+            file,
+            workdir,
+            overrides={k: experiment.as_text(v) for k, v in (overrides or {}).items()},
+            grid={k: [*map(experiment.as_text, v)] for k, v in (grid or {}).items()},
+            seeds=_seeds(seeds, until, max_seeds),
+            only=arms,
+            smoke=smoke,
+            margin=margin,
+            max_seeds=max_seeds if until else None,
+            timer=stopwatch,
+        )
     launched = runner.launcher(
         "local", cores_per_run=cores_per_run, runs_per_device=runs_per_device
     )

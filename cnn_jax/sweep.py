@@ -256,6 +256,7 @@ def main() -> None:
         protocol_file,
         runner,
     )
+    from cnn_jax.sweeps.step_times import Stopwatch
 
     if flags.compare:
         workdir = flags.workdir or COMPARISON
@@ -270,20 +271,22 @@ def main() -> None:
         parts = [workdir.name, *grid.labels(chosen).values(), *["smoke"] * anew]
         workdir = workdir.with_name("-".join(parts))
     most = flags.max_seeds or prepare.MAXIMUM
-    found, plan = prepare.load(
-        flags.config,
-        workdir,
-        overrides=flags.overrides,
-        grid=chosen,
-        seeds=flags.seeds,
-        only=flags.arms,
-        smoke=flags.smoke,
-        anew=anew,
-        margin=flags.margin,
-        max_seeds=most if flags.until else None,
-        detect=flags.detect,
-        train=not flags.report_only,
-    )
+    with Stopwatch(flags.cores_per_run or 1) as stopwatch:
+        found, plan = prepare.load(
+            flags.config,
+            workdir,
+            overrides=flags.overrides,
+            grid=chosen,
+            seeds=flags.seeds,
+            only=flags.arms,
+            smoke=flags.smoke,
+            anew=anew,
+            margin=flags.margin,
+            max_seeds=most if flags.until else None,
+            detect=flags.detect,
+            train=not flags.report_only,
+            timer=None if flags.report_only or flags.dry_run else stopwatch,
+        )
     if flags.report_only:
         runner.report(found, workdir, flags.publish, plan)
         return

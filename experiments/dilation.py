@@ -23,16 +23,11 @@ best: 97.9% (rate 1: 95.7%), and 99.1% with as many operations. Three seeds show
 difference between the rates 1, 2, 4 and 1-2-4-8 (95.7 to 97.5%).
 """
 
+from cnn_jax.sweeps.arms import Arm
 from cnn_jax.training import recipes
 from cnn_jax.training.config import choose
 
 LAYERS = 4
-# Channels of the network; channels of four stages that cost as many operations with
-# pooling between them; channels of 5x5 kernels with as many parameters.
-WIDTHS = {
-    "segmentation": (32, (52, 105, 168, 234), 19),
-    None: (16, (27, 54, 80, 108), 10),
-}
 
 
 def segmentation():
@@ -50,8 +45,8 @@ def segmentation():
     return config
 
 
-def widths(arg):
-    return WIDTHS["segmentation" if arg in (None, "segmentation") else None]
+def width(arg):
+    return 32 if arg in (None, "segmentation") else 16
 
 
 def get_config(arg=None):
@@ -63,14 +58,15 @@ def get_config(arg=None):
         },
         arg,
     )
-    config.model.widths = (widths(arg)[0],) * LAYERS
+    config.model.widths = (width(arg),) * LAYERS
     config.model.depth = 1
     config.model.subsample = "none"
     return config
 
 
 def sweep(arg=None):
-    _, pooled, large = widths(arg)
+    # Pooling networks get wider from stage to stage.
+    growing = tuple(width(arg) * stage for stage in range(1, LAYERS + 1))
     yield "rate 1", {}
     yield "rate 2", {"model.dilations": (2,)}
     yield "rate 4", {"model.dilations": (4,)}
@@ -78,18 +74,12 @@ def sweep(arg=None):
     # Arms with as many parameters, and arms with as many operations.
     yield "max pooling", {"model.subsample": "max"}
     yield "strides", {"model.subsample": "strided"}
-    yield (
+    yield Arm(
         "max pooling, as many operations",
-        {
-            "model.subsample": "max",
-            "model.widths": pooled,
-        },
+        {"model.subsample": "max", "model.widths": growing},
+        iso="macs",
     )
     yield "5x5 kernels", {"model.kernel_size": 5}
-    yield (
-        "5x5 kernels, as many parameters",
-        {
-            "model.kernel_size": 5,
-            "model.widths": (large,) * LAYERS,
-        },
+    yield Arm(
+        "5x5 kernels, as many parameters", {"model.kernel_size": 5}, iso="parameters"
     )

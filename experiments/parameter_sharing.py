@@ -16,10 +16,12 @@ share a kernel over depth are as good as layers with their own kernels (97.5% an
 97.7%), with less than half of the parameters.
 """
 
+from cnn_jax.sweeps.arms import Arm
 from cnn_jax.training import recipes
 
-# Widths and hidden units that give nearly as many parameters as the convolutions have.
-SAME = {None: ((2, 2), 63), "cifar10": ((3, 4, 8), 92)}
+# Widths that give nearly as many parameters as the convolutions have. So few channels
+# cannot be solved for: no widths come within 1%.
+NARROW = {None: (2, 2), "cifar10": (3, 4, 8)}
 
 
 def get_config(arg=None):
@@ -31,12 +33,12 @@ def get_config(arg=None):
 
 
 def sweep(arg=None):
-    narrow, hidden = SAME[arg]
     local = {"model.layer": "locally_connected"}
     yield "convolution", {}
     yield "locally connected, as wide", local
-    yield "locally connected, as many parameters", local | {"model.widths": narrow}
-    yield "MLP, as many parameters", {"model.name": "mlp", "model.hidden": (hidden,)}
+    narrow = {"model.widths": NARROW[arg]}
+    yield "locally connected, as many parameters", local | narrow
+    yield Arm("MLP, as many parameters", {"model.name": "mlp"}, iso="parameters")
     yield "MLP, 1,024 units", {"model.name": "mlp", "model.hidden": (1024,)}
     yield "four layers a stage", {"model.depth": 4}
     yield "four layers a stage, shared", {"model.depth": 4, "model.shared": True}

@@ -159,7 +159,8 @@ def layer_table(model: nn.Module, input_shape: Sequence[int]) -> Table:
         return [*evaluation.outputs, *(m for m in maps if hasattr(m, "shape"))]
 
     x = jax.ShapeDtypeStruct((1, *input_shape), jnp.float32)
-    variables = jax.eval_shape(init, jax.random.key(0), x)
+    key = jax.eval_shape(jax.random.key, 0)  # without a device
+    variables = jax.eval_shape(init, key, x)
     closed, outputs = jax.make_jaxpr(evaluate, return_shape=True)(variables, x)
     try:
         extents = receptive_field.of_program(closed.jaxpr)

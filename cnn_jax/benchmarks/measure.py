@@ -163,10 +163,8 @@ def _result(
         batch = parallel.put_batch(rows)
         inputs = subject.inputs(mode, state)
         begun = time.perf_counter()
-        program = subject.step(mode).lower(inputs, batch).compile()
+        program = _compiled(subject, mode, inputs, batch)
         compile_seconds = time.perf_counter() - begun
-        if _bytes(program) > _available_bytes():
-            raise DoesNotFit(subject.batch_size)
         runs = [_run(program, mode, inputs, batch)]
         del inputs
         if peer:
@@ -219,6 +217,30 @@ def _result(
         "peak_memory_source": source,
         **compared(times, protocol.peer),
     }
+
+
+def training_run(subject: Subject) -> timing.Run:
+    """Returns a function that executes training steps of a network, for `timing`.
+
+    Raises:
+      DoesNotFit: if the batch is too large for the memory.
+    """
+    batch = parallel.put_batch(subject.batch("train"))
+    inputs = subject.inputs("train", jax.device_get(subject.fresh_state()))
+    program = _compiled(subject, "train", inputs, batch)
+    return _run(program, "train", inputs, batch)
+
+
+def _compiled(subject: Subject, mode: str, inputs: Any, batch: Any) -> Any:
+    """Returns the compiled step of a network.
+
+    Raises:
+      DoesNotFit: if the step needs more memory than the device has.
+    """
+    program = subject.step(mode).lower(inputs, batch).compile()
+    if _bytes(program) > _available_bytes():
+        raise DoesNotFit(subject.batch_size)
+    return program
 
 
 def compared(times: Sequence[timing.Timing], peer: str | None) -> dict[str, Any]:

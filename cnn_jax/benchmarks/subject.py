@@ -135,6 +135,16 @@ class Subject:
         return np.asarray(jax.jit(self.network.normalize)(images))
 
 
+def of_config(config: Config) -> Subject:
+    """Makes the network that a resolved config describes, for the config's own data.
+
+    Raises:
+      UserError: as `make`.
+    """
+    options = setup.data_options(config)
+    return _subject(config, data.describe(config.data.name, **options))
+
+
 def make(request: Request) -> Subject:
     """Makes the network that a request describes.
 
@@ -143,10 +153,19 @@ def make(request: Request) -> Subject:
         augmentation cannot take the input shape.
     """
     config = request.resolve()
-    classes, shape, label_shape, label_kind = _described(request, config)
+    described = _described(request, config)
     if request.input_shape:
-        shape = request.input_shape
-        label_shape = labels.find(label_kind).shape(shape) or label_shape
+        shape, kind = request.input_shape, labels.find(described.label_kind)
+        described = described._replace(
+            image_shape=shape,
+            label_shape=kind.shape(shape) or described.label_shape,
+        )
+    return _subject(config, described)
+
+
+def _subject(config: Config, described: Description) -> Subject:
+    """Returns the network of a config, for data with these shapes and labels."""
+    classes, shape, label_shape, label_kind = described
     channels = shape[-1]
     dataset = Dataset(
         splits={},

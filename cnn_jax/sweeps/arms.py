@@ -8,6 +8,10 @@ An experiment's file yields its arms from `sweep()`:
         yield Arm("7x7", {"model.kernel_size": 7}, against="5x5")
 
 A tuple `(name, values)` or `(name, values, against)` is short for an `Arm`.
+
+An arm can have the same cost as its base arm (see `budgets`):
+
+        yield Arm("5x5", {"model.kernel_size": 5}, iso="parameters")
 """
 
 import dataclasses
@@ -25,6 +29,7 @@ SOURCE = "source"  # name and folder of the run whose weights the others start f
 FIRST = ""  # as the base of an arm: the first arm of the file
 # Names that are valid folder names on every system.
 NAME = re.compile(r"[\w(][\w .,+x()=%-]*(?<! )(?<!\.)")
+ISO = ("parameters", "macs", "step_time")  # costs that can be equal
 
 
 @dataclass(frozen=True)
@@ -36,11 +41,17 @@ class Arm:
       values: the config values that the arm sets, by dotted key.
       against: the name of the base arm, which this arm is compared to. None if this arm
         is not compared. The default is the file's first arm.
+      iso: the cost in which this arm equals its base arm, to 1%: "parameters", "macs"
+        (multiply-accumulates) or "step_time". None: the costs may differ.
+      solve: the dotted key of the value that is scaled until the costs are equal. None:
+        the width of the model.
     """
 
     name: str
     values: Mapping[str, Any] = field(default_factory=dict)
     against: str | None = FIRST
+    iso: str | None = None
+    solve: str | None = None
 
 
 def of_file(spec: str, module: Any) -> list[Arm]:
@@ -127,7 +138,31 @@ def _checked(arm: Arm, earlier: Sequence[str], path: str) -> Arm:
             f"sweep() of '{path}' calls an arm '{SOURCE}', but this name is "
             "reserved for the run that all arms start from: rename the arm."
         )
-    return dataclasses.replace(arm, values=dict(arm.values), against=against)
+    arm = dataclasses.replace(arm, values=dict(arm.values), against=against)
+    _check_iso(arm, path)
+    return arm
+
+
+def _check_iso(arm: Arm, path: str) -> None:
+    """Raises `UserError` if `iso` or `solve` of an arm makes no sense."""
+    if arm.iso is None:
+        if arm.solve is not None:
+            raise UserError(
+                f"sweep() of '{path}': arm '{arm.name}' has solve={arm.solve!r} "
+                'without iso: set iso, for example iso="parameters", or leave out '
+                "solve."
+            )
+        return
+    if arm.iso not in ISO:
+        raise UserError(
+            f"sweep() of '{path}': arm '{arm.name}' has iso={arm.iso!r}: set iso to "
+            f"one of {', '.join(ISO)}."
+        )
+    if arm.against is None:
+        raise UserError(
+            f"sweep() of '{path}': arm '{arm.name}' has iso={arm.iso!r}, but no base "
+            "arm whose cost it could equal: set against to the name of an earlier arm."
+        )
 
 
 def called(function: Any, argument: str) -> Any:

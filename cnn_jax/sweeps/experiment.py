@@ -14,8 +14,11 @@ from cnn_jax.core.errors import UserError
 from cnn_jax.core.paths import split_recipe
 from cnn_jax.runs import resolve, run_folder
 from cnn_jax.sweeps import arms as arms_lib
+from cnn_jax.sweeps import budgets as budgets_lib
 from cnn_jax.sweeps import grid as grid_lib
 from cnn_jax.sweeps.arms import SOURCE, Arm
+from cnn_jax.sweeps.budgets import Budget
+from cnn_jax.sweeps.step_times import Timer
 from cnn_jax.training import config as config_lib
 from cnn_jax.training.config import Config
 
@@ -71,6 +74,8 @@ class Experiment:
         experiment has no source run. The command line's config values do not apply to
         the source run.
       default_seeds: the seeds of each arm if no others are given.
+      budgets: for each arm with the same cost as its base arm, the value that was
+        solved for. `arms` contains these values.
     """
 
     name: str
@@ -80,6 +85,7 @@ class Experiment:
     runs: tuple[Run, ...]
     source: Run | None = None
     default_seeds: tuple[int, ...] = ()
+    budgets: tuple[Budget, ...] = ()
 
     @property
     def grid(self) -> Grid | None:
@@ -112,6 +118,7 @@ def load(
     only: str | None = None,
     smoke: bool = False,
     overwrite: bool = False,
+    timer: Timer | None = None,
 ) -> Experiment:
     """Returns the experiment of a file, or of a config file and a grid.
 
@@ -126,10 +133,13 @@ def load(
         selected arms are selected too. None selects all arms.
       smoke: if True, shrinks each run to a few steps on a few embedded examples.
       overwrite: if True, a run that is already in its folder is removed first.
+      timer: a function that measures step times. With None, the values of arms with
+        equal step time must be in the folder already.
 
     Raises:
       UserError: if the file is no experiment, or is one beside a grid, if an arm sets a
-        key that nothing reads, or if `only` matches no arm.
+        key that nothing reads, if `only` matches no arm, or if an arm cannot have the
+        same cost as its base arm.
     """
     module = config_lib.load_module(spec)
     values = config_lib.values_of(spec, module)
@@ -153,7 +163,15 @@ def load(
             )
     default = _default_seeds(spec, module, values, overrides, smoke)
     seeded = ("seed", *getattr(module, "SEEDED", ()))
-    chosen, runs = arms_lib.chosen(arms, only), []
+
+    def config_of(arm_values: Mapping[str, Any]) -> Config:
+        texts = shared | {k: as_text(v) for k, v in arm_values.items()}
+        return (resolve.resolve_smoke if smoke else resolve.resolve)(values, texts)
+
+    chosen, equal = budgets_lib.solved(
+        arms_lib.chosen(arms, only), config_of, workdir, timer
+    )
+    runs = []
     for arm in chosen:
         texts = shared | {k: as_text(v) for k, v in arm.values.items()}
         for seed in default if seeds is None else seeds:
@@ -175,6 +193,7 @@ def load(
         runs=tuple(runs),
         source=source,
         default_seeds=default,
+        budgets=equal,
     )
 
 

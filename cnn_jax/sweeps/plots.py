@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from cnn_jax.core import names
-from cnn_jax.sweeps import results, units
+from cnn_jax.sweeps import pareto, results, units
 from cnn_jax.sweeps.experiment import Experiment
 from cnn_jax.sweeps.results import Row
 from cnn_jax.sweeps.summary import Summary
@@ -183,50 +183,9 @@ def curves(axes: Any, experiment: Experiment, rows: Sequence[Row], summaries) ->
         axes.legend(fontsize="small")
 
 
-def against(cost: str, label: str) -> Draw:
-    """Returns a function that plots the metric against a cost, on a logarithmic axis.
-
-    Args:
-      cost: the cost, a key of `Summary.costs` such as "parameters".
-      label: the label of the axis.
-    """
-
-    def draw(axes: Any, experiment: Experiment, rows: Sequence[Row], summaries) -> None:
-        metric = results.main_metric(experiment)
-        for place, s in enumerate(summaries):
-            if s.mean is None or not s.costs.get(cost):
-                continue
-            x = s.costs[cost]
-            axes.errorbar(
-                x, s.mean, yerr=s.deviation, fmt="o", capsize=4, color=_color(place)
-            )
-            axes.annotate(
-                names.plain(s.arm),
-                (x, s.mean),
-                (5, 4),
-                textcoords="offset points",
-                fontsize="small",
-            )
-        axes.set_xscale("log")
-        axes.margins(x=0.2)
-        axes.set_xlabel(label)
-        axes.set_ylabel(names.plain(metric))
-        axes.grid(alpha=0.3)
-
-    return draw
-
-
 DRAWINGS: dict[str, tuple[str, Draw]] = {
     "metric": ("The metric of each arm", by_arm),
     "curves": ("The metric over the steps", curves),
-    "parameters": (
-        "The metric against parameters",
-        against("parameters", "parameters"),
-    ),
-    "macs": (
-        "The metric against multiply-accumulates",
-        against("macs", "multiply-accumulates on one example"),
-    ),
 }
 
 
@@ -257,6 +216,13 @@ def write(
         draw(axes, experiment, rows, summaries)
         figure.savefig(folder / f"{name}.png")
         written.append((shown, f"{name}.png"))
+    for name, points in pareto.fronts(experiment, rows).items():
+        figure, (axes,) = _figure(1, len(summaries))
+        pareto.draw(axes, experiment, name, points)
+        figure.savefig(folder / f"{name}.png")
+        written.append(
+            (f"The metric against {pareto.COSTS[name].label}", f"{name}.png")
+        )
     return written
 
 

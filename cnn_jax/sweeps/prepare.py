@@ -7,6 +7,7 @@ from pathlib import Path
 from cnn_jax.sweeps import experiment, pilot, protocol, protocol_file
 from cnn_jax.sweeps.experiment import Experiment
 from cnn_jax.sweeps.protocol import Protocol
+from cnn_jax.sweeps.step_times import Timer
 
 MAXIMUM = 30  # the default of --max_seeds
 
@@ -25,6 +26,7 @@ def load(
     max_seeds: int | None = None,
     detect: float | None = None,
     train: bool = True,
+    timer: Timer | None = None,
 ) -> tuple[Experiment, Protocol]:
     """Returns the experiment of a file, and the protocol of its sweep.
 
@@ -32,7 +34,7 @@ def load(
     that were fixed in the sweep's folder, unless others are given.
 
     Args:
-      spec, workdir, overrides, grid, only, smoke: see `experiment.load`.
+      spec, workdir, overrides, grid, only, smoke, timer: see `experiment.load`.
       seeds: the seeds of each arm; None for the default.
       anew: True to train complete runs again.
       margin, detect: see `Protocol`. A difference to detect plans a pilot.
@@ -61,6 +63,7 @@ def load(
         only=only,
         smoke=smoke,
         overwrite=anew,
+        timer=timer,
     )
     if detect is not None and not given:
         found = pilot.chosen(found)

@@ -9,8 +9,10 @@ from tabulate import tabulate
 from cnn_jax.core import disk, records
 from cnn_jax.core.errors import UserError
 from cnn_jax.sweeps import (
+    budgets,
     disagreements,
     factors,
+    pareto,
     plots,
     results,
     sentences,
@@ -124,6 +126,7 @@ def _page(
         *factors.paragraphs(experiment, rows),
         *(["\n".join(said)] if said else []),
         *verdicts.paragraphs(experiment, rows, protocol, "github"),
+        *pareto.section(experiment, rows, "github"),
         *[f"![{shown}]({path})" for shown, path in pictures],
     ]
 
@@ -146,7 +149,7 @@ def _incomplete(rows: Sequence[Row], level: int) -> list[str]:
 def _tables(
     experiment: Experiment, summaries: Sequence[Summary], format: str
 ) -> list[str]:
-    """Returns the table of arms and, if the arms are crossed, the cross table.
+    """Returns the tables: of arms, of crossed arms if there are any, and of budgets.
 
     `format` is a table format of `tabulate`.
     """
@@ -154,7 +157,7 @@ def _tables(
     if grid := experiment.grid:
         metric = results.main_metric(experiment)
         found.append(tables.crossed(grid, metric, summaries, format))
-    return found
+    return found + budgets.section(experiment.budgets, format)
 
 
 def _conditions(experiment: Experiment, rows: Sequence[Row]) -> str:

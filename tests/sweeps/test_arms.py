@@ -27,6 +27,12 @@ def test_the_base_arm_is_always_there(experiment_file, pattern, names):
     assert [arm.name for arm in load(experiment_file, only=pattern).arms] == names
 
 
+ISO = (
+    "def sweep():\n    from cnn_jax.sweeps.arms import Arm\n    yield 'a', {}\n"
+    "    yield Arm('b', "
+)
+
+
 @pytest.mark.parametrize(
     ("body", "message"),
     [
@@ -41,6 +47,9 @@ def test_the_base_arm_is_always_there(experiment_file, pattern, names):
         ("def sweep():\n    yield 'source', {}", "calls an arm 'source'"),
         ("def sweep():\n    yield 'a', {'model.widht': 1}", "arm 'a': unknown config"),
         ("def sweep():\n    yield 'a', 1 / 0", "line 8, failed: ZeroDivisionError"),
+        (ISO + "iso='area')", "iso to one of parameters, macs, step_time"),
+        (ISO + "solve='model.width')", "without iso"),
+        (ISO + "against=None, iso='macs')", "no base arm whose cost it could equal"),
     ],
 )
 def test_mistakes(tmp_path, body, message):

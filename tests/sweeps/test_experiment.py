@@ -144,8 +144,7 @@ def test_a_config_and_a_grid(experiment_file):
     )
     assert found.command == (
         "python -m cnn_jax.sweep --config=configs/mlp.py:lecture "
-        "--grid=optimizer.learning_rate=0.1,1e-2 '--grid=model.hidden=(4,),9' "
-        "--seeds=0"
+        "--grid=optimizer.learning_rate=0.1,1e-2 '--grid=model.hidden=(4,),9'"
     )
     rates = ("learning_rate=0.1", "learning_rate=1e-2")
     assert found.grid == (rates, ("hidden=(4,)", "hidden=9"))

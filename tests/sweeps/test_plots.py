@@ -17,7 +17,7 @@ from cnn_jax.sweeps.summary import summarize
 from cnn_jax.training.config import Config
 
 METRIC = "test/accuracy"
-CONFIG = Config({"task": {"name": "classification"}})
+CONFIG = Config({"task": {"name": "classification"}, "data": {"batch_size": 1}})
 
 
 @pytest.fixture
@@ -112,19 +112,6 @@ def test_steps_that_all_seeds_have(swept, axes, monkeypatch):
     np.testing.assert_allclose(axes.lines[0].get_data(), [[10], [30]])
 
 
-def test_the_metric_against_a_cost(swept, axes):
-    """Of arms whose cost is known."""
-    plots.against("parameters", "weights")(axes, *swept(ARMS))
-    np.testing.assert_allclose(bars(axes), [(10, 0.3), (20, 0.6)])
-    assert [text.get_text() for text in axes.texts] == ["base", "wide"]
-    assert (axes.get_xscale(), axes.get_xlabel()) == ("log", "weights")
-
-
-def test_a_cost_that_nobody_knows(swept, axes):
-    plots.against("macs", "operations")(axes, *swept(ARMS))
-    assert bars(axes) == []
-
-
 GRID = {f"{a}, {b}": [0.1 * i] for i, (a, b) in enumerate(["rx", "ry", "sx", "sy"], 1)}
 
 
@@ -194,10 +181,14 @@ def test_each_picture_is_a_file(swept, tmp_path, monkeypatch):
     monkeypatch.setattr(plots, "DRAWINGS", {"metric": ("The metric", lambda *_: None)})
     monkeypatch.setattr(plots, "crossed", lambda *_: None)
     written = plots.write(*swept(ARMS), tmp_path)
-    assert [name for _, name in written] == ["differences.png", "metric.png"]
+    front = "The metric against parameters", "parameters.png"
+    assert [name for _, name in written] == [
+        *("differences.png", "metric.png", "parameters.png")
+    ]
+    assert written[-1] == front
     written = plots.write(*swept(GRID), tmp_path)
     names = [name for _, name in written]
-    assert names == ["grid.png", "differences.png", "metric.png"]
+    assert names == ["grid.png", "differences.png", "metric.png", "parameters.png"]
     written = plots.write(*swept({"alone": [0.5]}), tmp_path)
     assert written == [("The metric", "metric.png")]
     assert Image.open(tmp_path / "metric.png").size == (700, 400)
