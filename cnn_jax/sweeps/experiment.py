@@ -5,7 +5,7 @@ import inspect
 import re
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,6 +82,9 @@ class Experiment:
       source: the source run, whose weights all other runs start from; None if the
         experiment has no source run. The command line's config values do not apply to
         the source run.
+      conclude: the file's function `conclude`; None if the file has none. Its argument
+        is the main metric of each complete run, by arm and by seed. It returns a
+        paragraph of the report.
     """
 
     name: str
@@ -90,6 +93,7 @@ class Experiment:
     arms: tuple[Arm, ...]
     runs: tuple[Run, ...]
     source: Run | None = None
+    conclude: Callable[[Mapping[str, Mapping[int, float]]], str] | None = None
 
     @property
     def grid(self) -> Grid | None:
@@ -176,6 +180,7 @@ def load(
         arms=tuple(chosen),
         runs=tuple(runs),
         source=source,
+        conclude=_conclude(spec, module),
     )
 
 
@@ -230,6 +235,18 @@ def _trained(spec: str, module: Any) -> str | None:
         return None
     with config_lib.blamed(spec):
         return _called(module.source, split_recipe(spec)[1])
+
+
+def _conclude(spec: str, module: Any) -> Callable[..., str] | None:
+    """Returns the file's function `conclude`, whose errors name the file; or None."""
+    if not hasattr(module, "conclude"):
+        return None
+
+    def conclude(values: Mapping[str, Mapping[int, float]]) -> str:
+        with config_lib.blamed(spec):
+            return str(module.conclude(values))
+
+    return conclude
 
 
 def _command(spec, overrides, seeds, only, smoke) -> str:

@@ -112,6 +112,7 @@ def write(
     text = "\n\n".join(_page(experiment, rows, summaries, pictures, said, level=1))
     _replace(folder / FILE, text + "\n")
     said = _verdicts(experiment, rows, margin, "simple")
+    said += results.conclusion(experiment, rows)
     return "\n\n".join([*_tables(experiment, summaries, "simple"), *said])
 
 
@@ -177,6 +178,7 @@ def _page(
         *_tables(experiment, summaries, "github"),
         *([words] if (words := _words(experiment, summaries)) else []),
         *said,
+        *results.conclusion(experiment, rows),
         *[f"![{shown}]({path})" for shown, path in pictures],
     ]
     if troubled := [row for row in rows if row.outcome.status != "done"]:

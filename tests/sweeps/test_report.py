@@ -146,6 +146,16 @@ def test_what_is_written(make, tmp_path):
     assert [row["status"] for row in table[:4]] == ["done", "done", "done", "failed"]
 
 
+def test_the_experiments_own_conclusion_ends_the_report(make, experiment_file):
+    with experiment_file.open("a") as file:
+        file.write(
+            "\n\ndef conclude(values):\n    return f\"first: {values['base'][0]}\"\n"
+        )
+    found, rows = make({"base": [0.5], "diverges": []})
+    assert report.write(found, rows, found.runs[0].workdir).endswith("\n\nfirst: 0.5")
+    assert "\n\nfirst: 0.5\n\n!" in (found.runs[0].workdir / "report.md").read_text()
+
+
 def test_a_metric_that_is_no_share():
     assert report._plus_minus("test/psnr", 31.2345, 0.456) == "31.23 ± 0.46"
     assert report._plus_minus("test/mean_iou", 0.91234, 0.0123) == "91.23% ± 1.23"
