@@ -234,8 +234,8 @@ def experiment(argument: str | None) -> ConfigDict:
     """Returns the base config of experiments.
 
     Args:
-      argument: "digits" (default), "cifar10", or a data set for which a run takes less
-        than a minute: "few_cifar10", "few_mnist" or "folder" (the user's photos).
+      argument: "digits" (default), "cifar10", or one of the smaller data sets
+        "few_cifar10", "few_mnist" and "folder" (the user's photos).
     """
     return choose(
         {
