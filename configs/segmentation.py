@@ -40,8 +40,6 @@ def scenes():
     return config
 
 
-CAMVID = ("sky", "building", "pole", "road", "pavement", "tree", "sign", "fence")
-CAMVID += ("car", "pedestrian", "cyclist")
 # The inverse square root of each class's share of the pixels.
 WEIGHTS = (0.4, 0.3, 1.7, 0.3, 0.7, 0.5, 1.5, 1.3, 0.7, 1.9, 1.9)
 
@@ -49,8 +47,8 @@ WEIGHTS = (0.4, 0.3, 1.7, 0.3, 0.7, 0.5, 1.5, 1.3, 0.7, 1.9, 1.9)
 def camvid():
     config = default()
     config.data = {"name": "masks", "image_size": (180, 240), "batch_size": 4}
-    config.data.classes = CAMVID
-    config.data.ignored = (len(CAMVID),)  # void
+    config.data.classes = recipes.CAMVID
+    config.data.ignored = (len(recipes.CAMVID),)  # void
     config.data.train_split = "train+val"
     config.data.crop_padding = 24
     config.data.flip = True

@@ -18,7 +18,7 @@ def get_config(arg=None):
 
 
 def sweep(arg=None):
-    stages = 3 if arg == "cifar10" else 2
+    stages = len(get_config(arg).model.widths)
     for depth in (1, 2, 4):
         for width in (8, 16, 32):
             yield (

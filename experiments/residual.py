@@ -6,6 +6,12 @@ networks get better.
 
     python -m cnn_jax.sweep --config=experiments/residual.py
     python -m cnn_jax.sweep --config=experiments/residual.py:cifar10
+    python -m cnn_jax.sweep --config=experiments/residual.py:few_cifar10
+    python -m cnn_jax.sweep --config=experiments/residual.py:folder \\
+        --config.data.dir=DIR
+
+`:few_cifar10` is 5,000 photos of CIFAR-10 at 16x16 pixels for ten epochs, `:folder` is
+your photos in class folders for 20 epochs.
 
 On the digits (three seeds, seven minutes on two cores), residual networks reach 96 to
 97% at each depth, and plain networks 97.9, 94.8, 88.2 and 34.3% at 8, 20, 32 and 56

@@ -4,7 +4,7 @@ import functools
 import inspect
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,6 +76,9 @@ class Experiment:
       default_seeds: the seeds of each arm if no others are given.
       budgets: for each arm with the same cost as its base arm, the value that was
         solved for. `arms` contains these values.
+      conclude: the file's function `conclude`; None if the file has none. Its argument
+        is the main metric of each complete run, by arm and by seed. It returns a
+        paragraph of the report.
     """
 
     name: str
@@ -86,6 +89,7 @@ class Experiment:
     source: Run | None = None
     default_seeds: tuple[int, ...] = ()
     budgets: tuple[Budget, ...] = ()
+    conclude: Callable[[Mapping[str, Mapping[int, float]]], str] | None = None
 
     @property
     def grid(self) -> Grid | None:
@@ -194,6 +198,7 @@ def load(
         source=source,
         default_seeds=default,
         budgets=equal,
+        conclude=_conclude(spec, module),
     )
 
 
@@ -297,6 +302,18 @@ def _trained(spec: str, module: Any) -> str | None:
         return None
     with config_lib.blamed(spec):
         return arms_lib.called(module.source, split_recipe(spec)[1])
+
+
+def _conclude(spec: str, module: Any) -> Callable[..., str] | None:
+    """Returns the file's function `conclude`, whose errors name the file; or None."""
+    if not hasattr(module, "conclude"):
+        return None
+
+    def conclude(values: Mapping[str, Mapping[int, float]]) -> str:
+        with config_lib.blamed(spec):
+            return str(module.conclude(values))
+
+    return conclude
 
 
 def _command(spec, overrides, grid, only, smoke) -> str:

@@ -61,6 +61,7 @@ def write(
     text = "\n\n".join(page)
     _replace(folder / FILE, text + "\n")
     said = verdicts.paragraphs(experiment, rows, protocol, "simple")
+    said += results.conclusion(experiment, rows)
     return "\n\n".join([*_tables(experiment, summaries, "simple"), *said])
 
 
@@ -127,6 +128,7 @@ def _page(
         *(["\n".join(said)] if said else []),
         *verdicts.paragraphs(experiment, rows, protocol, "github"),
         *pareto.section(experiment, rows, "github"),
+        *results.conclusion(experiment, rows),
         *[f"![{shown}]({path})" for shown, path in pictures],
     ]
 

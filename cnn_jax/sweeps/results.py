@@ -149,6 +149,19 @@ def pairs(
     }
 
 
+def conclusion(experiment: Experiment, rows: Sequence[Row]) -> list[str]:
+    """Returns what the experiment's function `conclude` says; [] without the function.
+
+    Raises:
+      UserError: the function has an error.
+    """
+    if experiment.conclude is None:
+        return []
+    metric = main_metric(experiment)
+    values = {arm.name: by_seed(rows, arm.name, metric) for arm in experiment.arms}
+    return [experiment.conclude(values)]
+
+
 def curves(rows: Sequence[Row], arm: str, key: str) -> dict[int, dict[int, float]]:
     """Returns a metric over the training steps, for each complete run of an arm.
 

@@ -43,6 +43,33 @@ def digit_scenes(epochs: int = 8) -> ConfigDict:
     return config
 
 
+CAMVID = (
+    *("sky", "building", "pole", "road", "pavement", "tree", "sign", "fence"),
+    *("car", "pedestrian", "cyclist"),
+)
+
+
+def camvid(epochs: int = 20) -> ConfigDict:
+    """Returns the config for road scenes of CamVid at 64x48 pixels, for experiments.
+
+    The folder `data.dir` has the folders `train`, `val` and `test` with scenes, and
+    `trainannot`, `valannot` and `testannot` with masks, as in SegNet's copy of CamVid.
+    """
+    config = default()
+    config.data = {"name": "masks", "classes": CAMVID, "ignored": (len(CAMVID),)}
+    config.data.val = "val"
+    config.data.image_size = (48, 64)
+    config.data.batch_size = 16
+    config.data.crop_padding = 4
+    config.data.flip = True
+    config.task.name = "segmentation"
+    config.optimizer = {"name": "adamw", "learning_rate": 0.01}
+    config.schedule.warmup_epochs = 1
+    config.train.epochs = epochs
+    config.eval.every_epochs = 4
+    return config
+
+
 def moving_digits(epochs: int = 6) -> ConfigDict:
     """Returns the config for classifying the motion of a digit in clips of 8 frames.
 
@@ -150,9 +177,78 @@ def short_cifar10(epochs: float | int = 10) -> ConfigDict:
     return config
 
 
+def few_cifar10() -> ConfigDict:
+    """Returns the config for 5,000 photos of CIFAR-10 at 16x16 pixels, for experiments.
+
+    Validation uses 1,000 photos, and testing 5,000. `train_split` and `test_split`
+    select the first photos of the set, whose order is random. Others are not read.
+    """
+    config = cifar10(epochs=10)
+    config.data.train_split = "train[:6000]"
+    config.data.test_split = "test[:5000]"
+    config.data.val = 1000
+    config.data.image_size = 16
+    config.data.batch_size = 64
+    config.data.crop_padding = 2
+    config.model = {"name": "plain", "widths": (16, 32, 64)}
+    config.optimizer.weight_decay = 5e-4
+    config.schedule.warmup_epochs = 1
+    config.eval.every_epochs = 2
+    return config
+
+
+def few_mnist() -> ConfigDict:
+    """Returns the config for 1,000 digits of MNIST, for experiments.
+
+    Validation uses 500 digits, and testing 5,000; see `few_cifar10`.
+    """
+    config = mnist(epochs=20)
+    config.data.train_split = "train[:1500]"
+    config.data.test_split = "test[:5000]"
+    config.data.val = 500
+    config.data.batch_size = 64
+    config.model = {"name": "plain", "widths": (16, 32)}
+    config.optimizer.weight_decay = 5e-4
+    config.schedule.warmup_epochs = 1
+    config.eval.every_epochs = 4
+    return config
+
+
+def few_photos() -> ConfigDict:
+    """Returns the config for the user's photos at 32x32 pixels, for experiments.
+
+    The folder `data.dir` has one folder for each class. A tenth of the training photos
+    is for validation. The length of 20 epochs is meant for 1,000 to 5,000 photos.
+    """
+    config = default()
+    config.data = {"name": "folder", "image_size": 32, "batch_size": 64}
+    config.data.val = 0.1
+    config.data.crop_padding = 4
+    config.model = {"name": "plain", "widths": (16, 32, 64)}
+    config.optimizer.weight_decay = 5e-4
+    config.schedule.warmup_epochs = 1
+    config.train.epochs = 20
+    config.eval.every_epochs = 4
+    return config
+
+
 def experiment(argument: str | None) -> ConfigDict:
-    """Returns the base config of experiments: `digits` (default) or `cifar10`."""
-    return choose({"digits": few_digits, "cifar10": short_cifar10}, argument)
+    """Returns the base config of experiments.
+
+    Args:
+      argument: "digits" (default), "cifar10", or one of the smaller data sets
+        "few_cifar10", "few_mnist" and "folder" (the user's photos).
+    """
+    return choose(
+        {
+            "digits": few_digits,
+            "cifar10": short_cifar10,
+            "few_cifar10": few_cifar10,
+            "few_mnist": few_mnist,
+            "folder": few_photos,
+        },
+        argument,
+    )
 
 
 def imagenet(batch_size: int = 256, epochs: int = 90) -> ConfigDict:

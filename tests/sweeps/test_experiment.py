@@ -78,6 +78,14 @@ def test_an_arm_may_depend_on_the_data(tmp_path):
     assert load(f"{path}:large").arms[0].name == "large"
 
 
+def test_an_error_in_a_conclusion_names_the_file(experiment_file):
+    assert load(experiment_file).conclude is None
+    with experiment_file.open("a") as file:
+        file.write("\n\ndef conclude(values):\n    return values['nobody']\n")
+    with pytest.raises(UserError, match=r"rates\.py.*KeyError"):
+        load(experiment_file).conclude({})
+
+
 def test_what_the_command_line_may_not_say(experiment_file):
     with pytest.raises(
         UserError, match=r"arm 'wider, by half' already sets config\.model\.hidden"

@@ -36,6 +36,16 @@ def test_what_is_written(make, tmp_path):
     assert [row["status"] for row in table[:4]] == ["done", "done", "done", "failed"]
 
 
+def test_the_experiments_own_conclusion_ends_the_report(make, experiment_file):
+    with experiment_file.open("a") as file:
+        file.write(
+            "\n\ndef conclude(values):\n    return f\"first: {values['base'][0]}\"\n"
+        )
+    found, rows = make({"base": [0.5], "diverges": []})
+    assert report.write(found, rows, found.runs[0].workdir).endswith("\n\nfirst: 0.5")
+    assert "\n\nfirst: 0.5\n\n!" in (found.runs[0].workdir / "report.md").read_text()
+
+
 def test_a_page_without_a_place_for_it(tmp_path):
     from cnn_jax.analysis import page_tables
 
