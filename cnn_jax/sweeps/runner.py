@@ -20,10 +20,12 @@ from cnn_jax.sweeps import report as pages
 from cnn_jax.sweeps.experiment import Experiment, Run
 from cnn_jax.sweeps.local import Event
 from cnn_jax.sweeps.outcome import Outcome
-from cnn_jax.training.signals import Stopped, stop_signals
+from cnn_jax.training.signals import Signals, Stopped, stop_signals
 
 BAD = ("failed", "unusable")
-Launch = Callable[[Sequence[Run], Sequence[object]], Iterator[Event]]
+# Takes the runs, the list of signals and, optionally, the function `ends`; see
+# `local.launch`.
+Launch = Callable[..., Iterator[Event]]
 
 
 def launcher(
@@ -111,12 +113,7 @@ def train(
     """
     first = [run for run in runs if run.is_source]
     rest = [run for run in runs if not run.is_source]
-    workdir.mkdir(parents=True, exist_ok=True)
-    with (
-        _alone(workdir),
-        stop_signals("when the current runs have saved their state") as stopped,
-        Board(done, len(runs), at_once) as board,
-    ):
+    with alone(workdir) as stopped, Board(done, len(runs), at_once) as board:
         for together in filter(None, (first, rest)):
             for run, outcome in launch(together, stopped):
                 board.show(run, outcome)
@@ -125,13 +122,6 @@ def train(
                         f"the run that all arms start from, {run.workdir}, failed: "
                         f"{outcome.reason}"
                     )
-    if stopped:
-        print(
-            f"{stopped[0].name} stopped the sweep: run the same command again to "
-            "continue.",
-            file=sys.stderr,
-        )
-        raise Stopped(128 + stopped[0])
 
 
 def report(
@@ -215,7 +205,7 @@ class Board:
             return
         seconds = time.monotonic() - self._started.pop(run.name)
         self._todo -= 1
-        self._done += outcome.status == "done"
+        self._done += outcome.status in ("done", "pruned")
         self._failed += outcome.status in BAD
         if outcome.status == "done":
             self._seconds.append(seconds)
@@ -245,8 +235,33 @@ class Board:
 
 
 @contextlib.contextmanager
-def _alone(workdir: Path) -> Iterator[None]:
-    """Locks a sweep's folder, so that no other sweep trains in the folder."""
+def alone(workdir: Path) -> Iterator[Signals]:
+    """Locks a sweep's folder, so that no other sweep trains in the folder.
+
+    The context's value is the list of received signals, which stop the sweep.
+
+    Raises:
+      UserError: if another sweep trains in the folder.
+      Stopped: at the end of the context, if a signal was received.
+    """
+    workdir.mkdir(parents=True, exist_ok=True)
+    with (
+        _locked(workdir),
+        stop_signals("when the current runs have saved their state") as stopped,
+    ):
+        yield stopped
+    if stopped:
+        print(
+            f"{stopped[0].name} stopped the sweep: run the same command again to "
+            "continue.",
+            file=sys.stderr,
+        )
+        raise Stopped(128 + stopped[0])
+
+
+@contextlib.contextmanager
+def _locked(workdir: Path) -> Iterator[None]:
+    """Locks a folder for this process."""
     lock = os.open(workdir, os.O_RDONLY)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

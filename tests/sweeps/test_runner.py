@@ -96,11 +96,11 @@ def test_a_signal_ends_a_sweep_when_its_runs_have_ended(tmp_path, capsys):
 
 
 def test_one_sweep_in_a_folder(tmp_path):
-    with runner._alone(tmp_path):
-        inner = runner._alone(tmp_path)
+    with runner.alone(tmp_path):
+        inner = runner.alone(tmp_path)
         with pytest.raises(UserError, match="another sweep runs in"), inner:
             pytest.fail("both are in it")
-    with runner._alone(tmp_path):  # it has ended
+    with runner.alone(tmp_path):  # it has ended
         pass
 
 
