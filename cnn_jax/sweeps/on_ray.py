@@ -152,7 +152,7 @@ def _result(ray: Any, reference: Any) -> tuple[int, str]:
 def _sizes(ray: Any) -> list[tuple[float, float]]:
     """Returns the number of CPUs and of GPUs of each machine of the cluster."""
     machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    return [(m.get("CPU", 0), m.get("GPU", 0)) for m in machines]
+    return [(m.get("CPU", 0.0), m.get("GPU", 0.0)) for m in machines]
 
 
 def _room(ray: Any, num_cpus: float, num_gpus: float) -> int:
@@ -164,7 +164,7 @@ def _room(ray: Any, num_cpus: float, num_gpus: float) -> int:
         neither counts as a run with one CPU.
     """
     if not num_cpus and not num_gpus:
-        num_cpus = 1
+        num_cpus = 1.0
     fitting = 0
     for cpus, gpus in _sizes(ray):
         pairs = ((cpus, num_cpus), (gpus, num_gpus))
