@@ -8,6 +8,7 @@
 `import cnn_jax` is fast: JAX is imported when one of these functions is first used.
 """
 
+import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -18,7 +19,7 @@ from ml_collections import ConfigDict, FrozenConfigDict
 from cnn_jax import models
 from cnn_jax.runs import Loaded, load, resolve
 from cnn_jax.runs import train as train_run
-from cnn_jax.sweeps import experiment, results, runner
+from cnn_jax.sweeps import experiment, results, runner, search
 from cnn_jax.training import config as config_lib
 
 __all__ = ["Loaded", "config", "create", "load", "sweep", "train"]
@@ -99,6 +100,7 @@ def sweep(
     smoke: bool = False,
     cores_per_run: int = 1,
     margin: float | None = None,
+    trials: int | None = None,
 ) -> list[results.Row]:
     """Trains all runs of an experiment on this machine, and writes the report.
 
@@ -113,6 +115,8 @@ def sweep(
       arms: a regular expression that selects arms by name; None selects all arms.
       cores_per_run: CPU cores for each run.
       margin: see the flag --margin of the command `sweep`; None: no verdicts.
+      trials: the number of trials of a search, or of each arm with `tune`; None: 30 of
+        a search, and 10 of an arm.
 
     Returns:
       One row for each run, with the run, its outcome and its results.
@@ -121,15 +125,22 @@ def sweep(
       UserError: if the experiment or its config is wrong, or a run fails.
     """
     workdir = Path(workdir)
-    found = experiment.load(
+    read = functools.partial(
+        experiment.load,
         file,
         workdir,
         overrides={k: experiment.as_text(v) for k, v in (overrides or {}).items()},
         seeds=tuple(seeds),
         only=arms,
         smoke=smoke,
+        trials=trials,
     )
-    runs = experiment.incomplete(found.in_order)
+    found = read()
+    runs = [] if found.searching else experiment.incomplete(found.in_order)
     launched = runner.launcher("local", cores_per_run=cores_per_run)
+    if found.searches:
+        search.complete(found, launched, workdir)
+        found = read()
+        runs = experiment.incomplete(found.in_order)
     runner.complete(found, runs, launched, workdir=workdir, margin=margin)
     return results.read(found)

@@ -4,10 +4,13 @@
     python -m cnn_jax.sweep --config=experiments/pooling.py:cifar10 --seeds=0,1,2,3,4
     python -m cnn_jax.sweep --config=experiments/pooling.py --config.train.epochs=5
     python -m cnn_jax.sweep --config=experiments/pooling.py --report_only
+    python -m cnn_jax.sweep --config=experiments/learning_rate.py --trials=30
 
 An arm is one setting of the config. Every run is a run of `python -m cnn_jax.main` in
 the folder WORKDIR/<arm>/seed<k>, with its output in log.txt. Running the same command
-again trains only the missing runs, so seeds and arms can be added later. The sweep
+again trains only the missing runs, so seeds and arms can be added later. If the file
+has search(trial), or arms with tune=..., a search comes first: it chooses config values
+on the validation split, and only the runs of the arms read the test split. The sweep
 writes report.md, results.csv and plots into WORKDIR; `tensorboard --logdir=WORKDIR`
 compares the runs.
 
@@ -19,7 +22,9 @@ other schedulers; when these runs are complete, --report_only writes the report.
 """
 
 import argparse
+import functools
 import math
+from collections.abc import Sequence
 
 from cnn_jax import command
 
@@ -72,6 +77,13 @@ def _parser() -> command.Parser:
         default=(0, 1, 2),
         metavar="N[,N...]",
         help="the seeds of each arm (default: 0,1,2)",
+    )
+    parser.add_argument(
+        "--trials",
+        type=command.count,
+        metavar="N",
+        help="the number of trials of a search (default: 30), or of each arm with "
+        "tune=... (default: 10)",
     )
     parser.add_argument(
         "--margin",
@@ -139,9 +151,10 @@ def main() -> None:
     if anew:
         workdir = workdir.with_name(f"{workdir.name}-smoke")
 
-    from cnn_jax.sweeps import experiment, runner
+    from cnn_jax.sweeps import experiment, runner, search, study
 
-    found = experiment.load(
+    load = functools.partial(
+        experiment.load,
         flags.config,
         workdir,
         overrides=flags.overrides,
@@ -149,11 +162,22 @@ def main() -> None:
         only=flags.arms,
         smoke=flags.smoke,
         overwrite=anew,
+        trials=flags.trials,
     )
+    if anew:
+        study.remove(workdir)
+    found = load()
+    if flags.report_only or flags.dry_run:
+        for each in found.searches:
+            search.said(each)  # an error if it is not finished
     if flags.report_only:
         runner.report(found, workdir, flags.publish, flags.margin)
         return
-    runs = found.in_order if anew else experiment.incomplete(found.in_order)
+
+    def missing() -> Sequence[experiment.Run]:
+        return found.in_order if anew else experiment.incomplete(found.in_order)
+
+    runs = [] if found.searching else missing()
     if flags.dry_run:
         for run in runs:
             print(experiment.shell_line(run.command))
@@ -165,6 +189,10 @@ def main() -> None:
         num_cpus=1.0 if flags.num_cpus is None else flags.num_cpus,
         num_gpus=flags.num_gpus or 0.0,
     )
+    if found.searches:
+        search.complete(found, launched, workdir)
+        found = load()
+        runs = missing()
     runner.complete(
         found,
         runs,

@@ -1,11 +1,11 @@
 """Reads an experiment's file: a config, and arms that each change the config."""
 
-import functools
+import dataclasses
 import inspect
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,17 @@ from cnn_jax.core.errors import UserError
 from cnn_jax.core.paths import split_recipe
 from cnn_jax.runs import resolve, run_folder
 from cnn_jax.sweeps import arms as arms_lib
-from cnn_jax.sweeps.arms import SOURCE, Arm
+from cnn_jax.sweeps import study
+from cnn_jax.sweeps.arms import SEARCH, SOURCE, Arm
+from cnn_jax.sweeps.study import Search
 from cnn_jax.training import config as config_lib
 from cnn_jax.training.config import Config
 
 SEEDS = (0, 1, 2)
+# The seed of every trial of a search. The runs that are compared have other seeds:
+# a winner may owe its score to luck with this seed.
+TRIAL_SEED = 1_000_000
+TRIALS, TUNING_TRIALS, SMOKE_TRIALS = 30, 10, 2  # of a search, and to tune an arm
 # The first and the second parts of the names of crossed arms.
 Grid = tuple[tuple[str, ...], tuple[str, ...]]
 
@@ -32,6 +38,7 @@ class Run:
       config: the resolved config.
       workdir: the run's folder.
       command: the command that trains or resumes the run.
+      title: the name of the run on the console; "" for `<arm>/seed<k>`.
     """
 
     arm: str
@@ -39,16 +46,78 @@ class Run:
     config: Config
     workdir: Path
     command: tuple[str, ...]
+    title: str = ""
 
     @property
     def name(self) -> str:
         """The name of the run on the console."""
-        return self.arm if self.is_source else f"{self.arm}/seed{self.seed}"
+        named = self.arm if self.is_source else f"{self.arm}/seed{self.seed}"
+        return self.title or named
 
     @property
     def is_source(self) -> bool:
         """True if the other runs start from the weights of this run."""
         return self.arm == SOURCE
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What the runs of an experiment's arms share.
+
+    Attributes:
+      spec: the experiment's file, `PATH.py` or `PATH.py:ARG`.
+      values: the values of the file's config.
+      shared: texts of the config values that all runs set.
+      overrides: texts of the config values of the command line; arms set other values.
+      seeded: the config keys that have the seed of the run as their value.
+      smoke: whether runs are shrunk to a few steps on a few embedded examples.
+      overwrite: whether a run that is already in its folder is removed first.
+    """
+
+    spec: str
+    values: Mapping[str, Any]
+    shared: Mapping[str, str]
+    overrides: Mapping[str, str]
+    seeded: tuple[str, ...]
+    smoke: bool
+    overwrite: bool
+
+    def run(
+        self,
+        arm: str,
+        values: Mapping[str, Any],
+        seed: int,
+        place: Path,
+        more: Mapping[str, str] | None = None,
+    ) -> Run:
+        """Returns the run of an arm with a seed.
+
+        Args:
+          arm: the name of the arm.
+          values: the config values that the arm sets.
+          seed: the seed.
+          place: the run's folder.
+          more: texts of further config values, which replace all others.
+
+        Raises:
+          UserError: if the arm sets a key that nothing reads, a value out of its range,
+            or a value that the command line sets too.
+        """
+        if both := sorted(values.keys() & self.overrides.keys()):
+            raise UserError(
+                f"arm '{arm}' already sets config.{both[0]}: leave out "
+                f"--config.{both[0]}."
+            )
+        given = {**self.shared, **{k: as_text(v) for k, v in values.items()}}
+        given |= dict.fromkeys(self.seeded, str(seed)) | (more or {})
+        try:
+            return _run_of(
+                *(self.spec, self.values, arm, place, given),
+                smoke=self.smoke,
+                overwrite=self.overwrite,
+            )
+        except UserError as error:
+            raise UserError(f"arm '{arm}': {error}") from error
 
 
 @dataclass(frozen=True)
@@ -64,6 +133,9 @@ class Experiment:
       source: the source run, whose weights all other runs start from; None if the
         experiment has no source run. The command line's config values do not apply to
         the source run.
+      searches: the searches for values of arms, as far as they are. An arm has the
+        values of its best trial if its search is finished.
+      recipe: what the runs of the arms share; None if no file made the runs.
     """
 
     name: str
@@ -72,6 +144,13 @@ class Experiment:
     arms: tuple[Arm, ...]
     runs: tuple[Run, ...]
     source: Run | None = None
+    searches: tuple[Search, ...] = ()
+    recipe: Recipe | None = field(default=None, compare=False)
+
+    @property
+    def searching(self) -> bool:
+        """True if a search is not finished, so that an arm lacks its values."""
+        return not all(search.finished for search in self.searches)
 
     @property
     def grid(self) -> Grid | None:
@@ -103,6 +182,7 @@ def load(
     only: str | None = None,
     smoke: bool = False,
     overwrite: bool = False,
+    trials: int | None = None,
 ) -> Experiment:
     """Returns the experiment of a file.
 
@@ -115,6 +195,8 @@ def load(
         selected arms are selected too. None selects all arms.
       smoke: if True, shrinks each run to a few steps on a few embedded examples.
       overwrite: if True, a run that is already in its folder is removed first.
+      trials: the number of trials of a search, or to tune an arm; None: `TRIALS` or
+        `TUNING_TRIALS`, and `SMOKE_TRIALS` in a smoke run.
 
     Raises:
       UserError: if the file is no experiment, an arm sets a key that nothing reads, or
@@ -122,43 +204,77 @@ def load(
     """
     module = config_lib.load_module(spec)
     values = config_lib.values_of(spec, module)
-    arms = arms_lib.of_file(spec, module)
+    usual = TRIALS if hasattr(module, "search") else TUNING_TRIALS
+    wanted = trials or (SMOKE_TRIALS if smoke else usual)
+    arms = arms_lib.of_file(spec, module, wanted)
     path, argument = split_recipe(spec)
-    run_of = functools.partial(_run_of, smoke=smoke, overwrite=overwrite)
     source, shared = None, dict(overrides)
     # Weights that the user names replace the source run.
     trained = None if "model.init_from" in overrides else _trained(spec, module)
     if trained is not None:
         own = f"{path}:{trained}"
         own_values = config_lib.values_of(own, module)
-        source = run_of(own, own_values, SOURCE, workdir / SOURCE, {})
+        source = _run_of(
+            *(own, own_values, SOURCE, workdir / SOURCE, {}),
+            smoke=smoke,
+            overwrite=overwrite,
+        )
         shared["model.init_from"] = str(source.workdir)
-    for arm in arms:
-        if both := sorted(arm.values.keys() & overrides.keys()):
-            raise UserError(
-                f"arm '{arm.name}' already sets config.{both[0]}: leave out "
-                f"--config.{both[0]}."
-            )
     seeded = ("seed", *getattr(module, "SEEDED", ()))
-    chosen, runs = arms_lib.chosen(arms, only), []
-    for arm in chosen:
-        texts = shared | {k: as_text(v) for k, v in arm.values.items()}
-        for seed in seeds:
-            place = workdir / arm.name / f"seed{seed}"
-            given = texts | dict.fromkeys(seeded, str(seed))
-            try:
-                runs.append(run_of(spec, values, arm.name, place, given))
-            except UserError as error:
-                raise UserError(f"arm '{arm.name}': {error}") from error
+    recipe = Recipe(spec, values, shared, overrides, seeded, smoke, overwrite)
+    whole = hasattr(module, "search")  # otherwise each tuned arm has a folder
+    chosen, searches = _tuned(
+        arms_lib.chosen(arms, only),
+        lambda arm: workdir / SEARCH / ("" if whole else arm.name),
+        wanted,
+    )
+    if searches and TRIAL_SEED in seeds:
+        raise UserError(
+            f"the seed {TRIAL_SEED} is the seed of the trials: leave it out of --seeds."
+        )
+    runs = [
+        recipe.run(arm.name, arm.values, seed, workdir / arm.name / f"seed{seed}")
+        for arm in chosen
+        for seed in seeds
+    ]
+    if not all(run.config.eval.test for run in runs):
+        raise UserError(
+            "a sweep compares its arms on the test split: leave out "
+            "config.eval.test=false."
+        )
     question = inspect.cleandoc(module.__doc__ or "").split("\n\n")[0]
     return Experiment(
         name="-".join(filter(None, [Path(path).stem, argument])),
         question=question,
-        command=_command(spec, overrides, seeds, only, smoke),
+        command=_command(spec, overrides, seeds, only, smoke, trials),
         arms=tuple(chosen),
         runs=tuple(runs),
         source=source,
+        searches=searches,
+        recipe=recipe,
     )
+
+
+def _tuned(
+    arms: Sequence[Arm], place: Callable[[Arm], Path], wanted: int
+) -> tuple[list[Arm], tuple[Search, ...]]:
+    """Returns the arms with the values that finished searches found, and all searches.
+
+    Args:
+      arms: the arms of the experiment's file.
+      place: returns the folder of an arm's search.
+      wanted: the number of trials of each search.
+    """
+    found, searches = [], []
+    for arm in arms:
+        if arm.tune:
+            search = study.read(place(arm), arm.name, wanted)
+            searches.append(search)
+            if search.finished and search.best:
+                values = {**arm.values, **search.best.values}
+                arm = dataclasses.replace(arm, values=values)
+        found.append(arm)
+    return found, tuple(searches)
 
 
 def _run_of(
@@ -214,7 +330,7 @@ def _trained(spec: str, module: Any) -> str | None:
         return arms_lib.called(module.source, split_recipe(spec)[1])
 
 
-def _command(spec, overrides, seeds, only, smoke) -> str:
+def _command(spec, overrides, seeds, only, smoke, trials) -> str:
     """Returns the command of a sweep, without the flags for the folder and launcher.
 
     See `load` for the arguments.
@@ -224,6 +340,7 @@ def _command(spec, overrides, seeds, only, smoke) -> str:
             *("python", "-m", "cnn_jax.sweep", f"--config={spec}"),
             *([f"--arms={only}"] if only else []),
             *([f"--seeds={','.join(map(str, seeds))}"] if seeds != SEEDS else []),
+            *([f"--trials={trials}"] if trials else []),
             *(["--smoke"] if smoke else []),
             *(f"--config.{key}={text}" for key, text in overrides.items()),
         ]
@@ -235,6 +352,11 @@ def as_text(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return str(value).lower()
     return value if isinstance(value, str) else repr(value)
+
+
+def short_text(value: Any) -> str:
+    """Returns a config value as text for people: a float has four digits."""
+    return f"{value:.4g}" if type(value) is float else as_text(value)
 
 
 def incomplete(runs: Sequence[Run]) -> list[Run]:

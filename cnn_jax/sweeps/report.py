@@ -9,7 +9,7 @@ from tabulate import tabulate
 from cnn_jax.analysis.costs import memory_text
 from cnn_jax.core import disk, records
 from cnn_jax.core.errors import UserError
-from cnn_jax.sweeps import plots, results, units, verdicts
+from cnn_jax.sweeps import plots, results, search_report, units, verdicts
 from cnn_jax.sweeps.experiment import Experiment, Grid
 from cnn_jax.sweeps.results import Row
 from cnn_jax.sweeps.summary import Summary, summarize
@@ -41,6 +41,7 @@ def write(
     results.write_csv(folder / results.CSV, rows)
     pictures = plots.write(experiment, rows, summaries, folder)
     said = _verdicts(experiment, rows, margin, "github")
+    said += search_report.write(experiment, folder, "trials")
     text = "\n\n".join(_page(experiment, rows, summaries, pictures, said, level=1))
     _replace(folder / FILE, text + "\n")
     said = _verdicts(experiment, rows, margin, "simple")
@@ -65,6 +66,7 @@ def section(
     summaries = summarize(experiment, rows)
     picture = plots.overview(experiment, rows, summaries, folder)
     said = _verdicts(experiment, rows, margin, "github")
+    said += search_report.write(experiment, folder, f"plots/{experiment.name}-trials")
     return "\n\n".join(_page(experiment, rows, summaries, [picture], said, level=2))
 
 
