@@ -92,14 +92,17 @@ def _figure(trials: Sequence[Trial], best: Trial | None, metric: str) -> Any:
     FigureCanvasAgg(figure)
     for place, key in enumerate(keys, 1):
         axes = figure.add_subplot(rows, columns, place)
-        _scatter(axes, trials, best, key)
-        if place % COLUMNS == 1 or COLUMNS == 1:
-            axes.set_ylabel(names.plain(metric))
+        _scatter(axes, trials, best, key, 100 if units.is_share(metric) else 1)
+        if place % COLUMNS == 1:
+            unit = " (%)" * units.is_share(metric)
+            axes.set_ylabel(f"{names.plain(metric)}{unit}")
     figure.axes[0].legend(fontsize="small")
     return figure
 
 
-def _scatter(axes: Any, trials: Sequence[Trial], best: Trial | None, key: str) -> None:
+def _scatter(
+    axes: Any, trials: Sequence[Trial], best: Trial | None, key: str, scale: int
+) -> None:
     """Plots the score of each trial against one suggested value.
 
     Args:
@@ -107,6 +110,7 @@ def _scatter(axes: Any, trials: Sequence[Trial], best: Trial | None, key: str) -
       trials: the trials that have a score.
       best: the best trial, which gets a circle; None for no circle.
       key: the name of the value.
+      scale: the factor of the scores.
     """
     known = [trial for trial in trials if key in trial.suggested]
     numbers = all(type(t.suggested[key]) in (int, float) for t in known)
@@ -115,14 +119,18 @@ def _scatter(axes: Any, trials: Sequence[Trial], best: Trial | None, key: str) -
         value = trial.suggested[key]
         return value if numbers else names.plain(str(value))
 
+    def height(trial: Trial) -> float:
+        return scale * (trial.score or 0.0)
+
     for state, (marker, color) in MARKS.items():
         of_state = [trial for trial in known if trial.state == state]
-        xs, ys = [place(t) for t in of_state], [t.score for t in of_state]
+        xs, ys = [place(t) for t in of_state], [height(t) for t in of_state]
         axes.scatter(xs, ys, marker=marker, color=color, label=state)
     if best and key in best.suggested:
         ring = {"facecolors": "none", "edgecolors": "C3", "s": 120, "label": "best"}
-        axes.scatter([place(best)], [best.score], **ring)
+        axes.scatter([place(best)], [height(best)], **ring)
     if numbers and any(key in trial.logarithmic for trial in known):
         axes.set_xscale("log")
+        axes.xaxis.set_minor_formatter("")  # its labels would overlap
     axes.set_xlabel(names.plain(key))
     axes.grid(alpha=0.3)

@@ -16,7 +16,7 @@ FACTOR = 10  # from a tuned value to the ends of its range
 # being asked.
 LOGARITHMIC = ("optimizer.learning_rate", "optimizer.weight_decay")
 
-Range = tuple[float, float]
+Range = tuple[int | float, int | float]
 # Takes a trial of Optuna, and returns the config values of the trial by dotted key.
 Suggest = Callable[[Any], dict[str, Any]]
 
@@ -75,8 +75,11 @@ def ranges(arm: Arm, config: Config) -> dict[str, Range]:
         if key not in flat or key == "seed":
             raise unknown(f"config key in tune of arm '{arm.name}'", str(key), flat)
         ends = arm.tune[key] if isinstance(arm.tune, Mapping) else None
-        found[key] = _around(arm, key, flat[key]) if ends is None else ends
-        if not _is_range(found[key]):
+        if ends is None:
+            found[key] = _around(arm, key, flat[key])
+        elif _is_range(ends):
+            found[key] = tuple(ends)
+        else:
             raise UserError(
                 f"arm '{arm.name}' tunes {key} in {ends!r}: set a range, as in "
                 f'tune={{"{key}": (0.1, 0.5)}}.'

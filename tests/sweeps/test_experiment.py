@@ -1,5 +1,7 @@
 """An experiment's file as arms and runs, and what is wrong with one."""
 
+import dataclasses
+
 import pytest
 
 from cnn_jax.core.errors import UserError
@@ -63,6 +65,18 @@ def test_a_runs_command_makes_its_config(experiment_file, monkeypatch):
 )
 def test_values_as_text(value, text):
     assert experiment.as_text(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.0123456, "0.01235"), (3, "3"), ((1, 2), "(1, 2)")]
+)
+def test_values_as_short_text(value, text):
+    assert experiment.short_text(value) == text
+
+
+def test_a_run_may_have_a_title(experiment_file):
+    run = load(experiment_file).runs[0]
+    assert dataclasses.replace(run, title="trial 3").name == "trial 3"
 
 
 def test_an_arm_may_depend_on_the_data(tmp_path):
@@ -129,6 +143,24 @@ def test_runs_that_start_from_another(tmp_path):
     assert own.source is None and own.runs[0].config.model.init_from == "mine"
     assert load(f"{path}:own").in_order == load(f"{path}:own").runs
     assert load(f"{path}:own").runs[0].config.model.init_from is None
+
+
+def test_trials_have_a_seed_of_their_own(tmp_path):
+    path = tmp_path / "found.py"
+    path.write_text(FROM_SOURCE.split("def sweep")[0] + "def search(trial):\n    ...\n")
+    found = load(f"{path}:own", trials=4, seeds=(0, 1))
+    assert found.searching and found.searches[0].wanted == 4
+    assert str(found.searches[0].folder) == "sweep/search"
+    assert load(f"{path}:own").searches[0].wanted == experiment.TRIALS
+    assert load(f"{path}:own", smoke=True).searches[0].wanted == 2
+    assert "--seeds=0,1 --trials=4" in found.command
+    with pytest.raises(UserError, match="the seed 1000000 is the seed of the trials"):
+        load(f"{path}:own", seeds=(0, experiment.TRIAL_SEED))
+
+
+def test_a_sweep_reads_test(experiment_file):
+    with pytest.raises(UserError, match=r"leave out config\.eval\.test=false"):
+        load(experiment_file, overrides={"eval.test": "false"})
 
 
 def test_a_grid(tmp_path):
