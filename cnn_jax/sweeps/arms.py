@@ -31,6 +31,8 @@ BASELINE = "baseline"  # the config as it is, in a search
 FIRST = ""  # as the base of an arm: the first arm of the file
 # Names that are valid folder names on every system.
 NAME = re.compile(r"[\w(][\w .,+x()=%-]*(?<! )(?<!\.)")
+# The config keys that an arm tunes, with or without their ranges, or a function.
+Tune = Sequence[str] | Mapping[str, Any] | Callable[[Any], Any]
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class Arm:
     name: str
     values: Mapping[str, Any] = field(default_factory=dict)
     against: str | None = FIRST
-    tune: Sequence[str] | Mapping[str, Any] | Callable[[Any], Any] = ()
+    tune: Tune = ()
 
 
 def of_file(spec: str, module: Any, trials: int) -> list[Arm]:

@@ -109,7 +109,7 @@ class Recipe:
                 f"--config.{both[0]}."
             )
         given = {**self.shared, **{k: as_text(v) for k, v in values.items()}}
-        given |= dict.fromkeys(self.seeded, str(seed)) | (more or {})
+        given |= {**dict.fromkeys(self.seeded, str(seed)), **(more or {})}
         try:
             return _run_of(
                 *(self.spec, self.values, arm, place, given),

@@ -80,7 +80,9 @@ def launch(
     """
     _check(ray, num_cpus, num_gpus)
     task = ray.remote(num_cpus=num_cpus, num_gpus=num_gpus, max_retries=RETRIES)(train)
-    waiting, pending, told = iter(runs), {}, set()
+    waiting = iter(runs)
+    pending: dict[Any, Run] = {}
+    told: set[Any] = set()  # a second interrupt would end a run before it has saved
     while not stopped:
         room = (
             math.inf if isinstance(runs, Sequence) else _room(ray, num_cpus, num_gpus)

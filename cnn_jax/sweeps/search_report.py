@@ -49,9 +49,10 @@ def _words(search: Search, metric: str) -> str:
     """Returns a paragraph that says what was searched, and how."""
     keys = dict.fromkeys(name for t in search.trials for name in t.suggested)
     parts = [
-        f"{search.arm}: {len(search.trials)} trials of {', '.join(keys)}. Of these, "
-        f"{search.count('pruned')} were pruned (a trial goes on if its score is among "
-        f"the best 1/{REDUCTION}) and {search.count('failed')} failed."
+        f"{search.arm}: {len(search.trials)} trials of {', '.join(keys)}: "
+        f"{search.count('complete')} complete, {search.count('pruned')} pruned (a trial "
+        f"goes on if its score is among the best 1/{REDUCTION}), "
+        f"{search.count('failed')} failed."
     ]
     if (best := search.best) and best.score is not None:
         parts.append(

@@ -33,7 +33,8 @@ def suggestions(arm: Arm, config: Config, spec: str) -> Suggest:
       UserError: if `tune` names no keys, or keys without a range. The returned function
         raises it if the user's function fails or returns something else than values.
     """
-    if not callable(arm.tune):
+    tune = arm.tune
+    if not callable(tune):
         found = ranges(arm, config)
         whole = {key for key, ends in found.items() if _whole(key, ends, config)}
         return lambda trial: {
@@ -43,7 +44,7 @@ def suggestions(arm: Arm, config: Config, spec: str) -> Suggest:
 
     def asked(trial: Any) -> dict[str, Any]:
         with config_lib.blamed(spec), study.strict():
-            values = arm.tune(trial)
+            values = tune(trial)
         values = trial.params if values is None else values
         if not isinstance(values, Mapping) or not values:
             raise UserError(
@@ -71,6 +72,7 @@ def ranges(arm: Arm, config: Config) -> dict[str, Range]:
       UserError: if a key is unknown, or has no range.
     """
     flat, found = config_lib.flat(config), {}
+    assert not callable(arm.tune)  # a function knows its own ranges
     for key in arm.tune:
         if key not in flat or key == "seed":
             raise unknown(f"config key in tune of arm '{arm.name}'", str(key), flat)

@@ -108,7 +108,7 @@ class Tasks:
     exceptions = ray.exceptions
 
     def __init__(self):
-        self.cancelled, self.most = [], 0
+        self.canceled, self.most = [], 0
 
     def nodes(self):
         return [{"Alive": True, "Resources": {"CPU": 1.0}}]
@@ -121,10 +121,10 @@ class Tasks:
         return pending[:1], pending[1:]
 
     def cancel(self, reference):
-        self.cancelled.append(reference)
+        self.canceled.append(reference)
 
     def get(self, reference):
-        if reference in self.cancelled:
+        if reference in self.canceled:
             raise ray.exceptions.TaskCancelledError
         return 0
 
@@ -138,12 +138,12 @@ def test_runs_are_made_when_the_cluster_has_room(tmp_path):
             given, [], lambda run: run.arm == "b", ray=cluster, **options
         )
         outcomes = {run.arm: outcome.status for run, outcome in events if outcome}
-        assert cluster.most == most and cluster.cancelled == ["b"]
+        assert cluster.most == most and cluster.canceled == ["b"]
         assert outcomes["b"] == "stopped" and list(outcomes) == ["a", "b", "c"]
 
 
 @pytest.mark.full
-def test_cancelled_runs_can_go_on(cluster, tmp_path):
+def test_canceled_runs_can_go_on(cluster, tmp_path):
     runs, stopped = load(tmp_path, "stopped"), []
     events = on_ray.launch(runs, stopped, ray=ray, num_cpus=1.0, num_gpus=0.0)
     for _ in runs:

@@ -205,7 +205,7 @@ def test_a_trial_is_proposed_when_a_slot_is_free(go, monkeypatch):
 
 def test_trials_that_fall_behind_end(go):
     scores = iter([0.5, 0.4, 0.9, 0.8, 0.3, 0.6])
-    percents = (10, 20, 40, 100)
+    percents = (10, 30, 80, 100)
     launcher = Launcher(lambda run: next(scores), percents=percents)
     (done,) = go(launcher).searches
     states = [trial.state for trial in done.trials]
@@ -214,7 +214,7 @@ def test_trials_that_fall_behind_end(go):
     assert done.best.number == 2 and done.trials[1].score == 0.4
     for run in launcher.started:
         rows = (run.workdir / "metrics.jsonl").read_text().splitlines()
-        # An evaluation before 12% of the steps prunes nothing.
+        # An evaluation before 25% of the steps prunes nothing.
         assert len(rows) == (4 if states[int(run.name[-1])] == "complete" else 2)
 
 
@@ -248,7 +248,7 @@ def test_a_killed_search_goes_on(slots, go):
     for events in (1, 2, 5):
         place, rates, lives = f"sweep{events}", {}, 0
         while True:
-            launcher = Launcher(slots=slots, events=events + lives, percents=(20, 100))
+            launcher = Launcher(slots=slots, events=events + lives, percents=(30, 100))
             try:
                 (done,) = go(launcher, place=place, trials=4).searches
                 break
@@ -285,7 +285,7 @@ def test_a_search_that_is_killed_while_it_writes(half, go, monkeypatch):
         while True:
             left[0] = writes
             try:
-                launcher = Launcher(percents=(20, 100))
+                launcher = Launcher(percents=(30, 100))
                 (done,) = go(launcher, place=f"sweep{writes}", trials=2).searches
                 break
             except Killed:

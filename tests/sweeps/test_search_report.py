@@ -36,9 +36,9 @@ def searched(make, tmp_path):
 def test_what_was_searched_and_what_was_found(searched, tmp_path):
     words, table, picture = search_report.write(searched[0], tmp_path, "plots/trials")
     assert words == (
-        "wider, by half: 4 trials of optimizer.learning_rate, optimizer.name. Of "
-        "these, 1 were pruned (a trial goes on if its score is among the best 1/3) and "
-        "1 failed. The best is trial 3: val/accuracy is 95.00% after the last step. "
+        "wider, by half: 4 trials of optimizer.learning_rate, optimizer.name: 2 "
+        "complete, 1 pruned (a trial goes on if its score is among the best 1/3), 1 "
+        "failed. The best is trial 3: val/accuracy is 95.00% after the last step. "
         "Trials train with the seed 1000000 and read no test example."
     )
     cells = [[c.strip() for c in line.split("|")[1:-1]] for line in table.split("\n")]

@@ -110,11 +110,11 @@ def test_the_first_trial_may_be_given(opened):
 
 
 def test_trials_that_fall_behind(opened):
-    """At 12% and at 36% of the steps, the best third goes on."""
+    """At 25% and at 75% of the steps, the best third goes on."""
     made = opened()
     numbers = [ask(made).number for _ in range(4)]
     told = {
-        number: [made.falls_behind(number, p, score) for p in (11, 12, 30, 36, 100)]
+        number: [made.falls_behind(number, p, score) for p in (24, 25, 50, 75, 100)]
         for number, score in zip(numbers, (0.5, 0.4, 0.6, math.nan), strict=True)
     }
     assert told[0] == told[2] == [False] * 5

@@ -42,8 +42,9 @@ def test_the_data_of_a_config(values):
         ({"eval": {"test": False}}, ["val", "test"], None),
     ],
 )
-def test_splits_that_a_config_needs(groups, roles, message, values):
-    dataset = dataclasses.replace(GRAY, splits=dict.fromkeys(roles))
+def test_splits_that_a_config_needs(groups, roles, message, values, few_digits):
+    splits = {role: few_digits.splits[role] for role in roles}
+    dataset = dataclasses.replace(few_digits, splits=splits)
     config = resolve(values(**groups))
     if message is None:
         setup.check_roles(config, dataset)
