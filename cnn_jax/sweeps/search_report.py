@@ -50,8 +50,8 @@ def _words(search: Search, metric: str) -> str:
     keys = dict.fromkeys(name for t in search.trials for name in t.suggested)
     parts = [
         f"{search.arm}: {len(search.trials)} trials of {', '.join(keys)}: "
-        f"{search.count('complete')} complete, {search.count('pruned')} pruned (a trial "
-        f"goes on if its score is among the best 1/{REDUCTION}), "
+        f"{search.count('complete')} complete, {search.count('pruned')} pruned "
+        f"(a trial goes on if its score is among the best 1/{REDUCTION}), "
         f"{search.count('failed')} failed."
     ]
     if (best := search.best) and best.score is not None:
