@@ -8,6 +8,7 @@
 `import cnn_jax` is fast: JAX is imported when one of these functions is first used.
 """
 
+import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -21,12 +22,13 @@ from cnn_jax.runs import Loaded, load, resolve
 from cnn_jax.runs import train as train_run
 from cnn_jax.sweeps import (
     comparison,
-    experiment,
     prepare,
     protocol,
     results,
     runner,
+    search,
 )
+from cnn_jax.sweeps.run import as_text, texts
 from cnn_jax.sweeps.step_times import Stopwatch
 from cnn_jax.training import config as config_lib
 
@@ -55,8 +57,7 @@ def config(
     else:
         values = recipe if isinstance(recipe, Mapping) else recipe.to_dict()
     make = resolve.resolve_smoke if smoke else resolve.resolve
-    texts = {key: experiment.as_text(value) for key, value in (overrides or {}).items()}
-    return make(values, texts)
+    return make(values, texts(overrides or {}))
 
 
 def train(
@@ -112,6 +113,7 @@ def sweep(
     margin: float | None = None,
     until: Literal["decided"] | None = None,
     max_seeds: int = prepare.MAXIMUM,
+    trials: int | None = None,
 ) -> list[results.Row]:
     """Trains all runs of an experiment on this machine, and writes the report.
 
@@ -134,6 +136,8 @@ def sweep(
       margin: see the flag --margin of the command `sweep`; None: no verdicts.
       until: "decided" adds seeds until each arm has a verdict; None trains all seeds.
       max_seeds: the largest number of seeds with until="decided".
+      trials: the number of trials of a search, or of each arm with `tune`; None: 30 of
+        a search, and 10 of an arm.
 
     Returns:
       One row for each run of the report, with the run, its outcome and its results.
@@ -142,22 +146,27 @@ def sweep(
       UserError: if the experiment or its config is wrong, or a run fails.
     """
     workdir = Path(workdir)
+    load = functools.partial(
+        prepare.load,
+        file,
+        workdir,
+        overrides=texts(overrides or {}),
+        grid={key: [*map(as_text, values)] for key, values in (grid or {}).items()},
+        seeds=_seeds(seeds, until, max_seeds),
+        only=arms,
+        smoke=smoke,
+        margin=margin,
+        max_seeds=max_seeds if until else None,
+        trials=trials,
+    )
     with Stopwatch(cores_per_run) as stopwatch:
-        found, plan = prepare.load(
-            file,
-            workdir,
-            overrides={k: experiment.as_text(v) for k, v in (overrides or {}).items()},
-            grid={k: [*map(experiment.as_text, v)] for k, v in (grid or {}).items()},
-            seeds=_seeds(seeds, until, max_seeds),
-            only=arms,
-            smoke=smoke,
-            margin=margin,
-            max_seeds=max_seeds if until else None,
-            timer=stopwatch,
-        )
+        found, plan = load(timer=stopwatch)
     launched = runner.launcher(
         "local", cores_per_run=cores_per_run, runs_per_device=runs_per_device
     )
+    if found.searches:
+        search.complete(found, launched, workdir)
+        found, plan = load()
     return runner.complete(found, plan, launched, workdir=workdir)
 
 

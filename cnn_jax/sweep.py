@@ -6,6 +6,7 @@
     python -m cnn_jax.sweep --config=experiments/pooling.py --detect=1.0
     python -m cnn_jax.sweep --config=experiments/pooling.py --until=decided --margin=1.0
     python -m cnn_jax.sweep --config=experiments/pooling.py --report_only
+    python -m cnn_jax.sweep --config=experiments/learning_rate.py --trials=30
     python -m cnn_jax.sweep --config=configs/mlp.py --grid model.hidden="(64,),(128,)"
     python -m cnn_jax.sweep --compare runs/mlp runs/lenet runs/resnet
 
@@ -16,6 +17,10 @@ trains only the missing runs, so seeds and arms can be added later. The sweep wr
 report.md, results.csv and plots into WORKDIR; `tensorboard --logdir=WORKDIR` shows the
 report, the mean curves of the arms with bands, and the runs. --compare writes the same
 files for runs that no sweep trained.
+
+If the file has search(trial), or arms with tune=..., a search comes first: it chooses
+config values on the validation split, and only the runs of the arms read the test
+split.
 
 --until=decided adds seeds to each arm until its verdict is known: better or worse than
 the arm it is compared to or, with --margin, the same. Arms are looked at five times at
@@ -160,6 +165,13 @@ def _parser() -> command.Parser:
         "seconds, otherwise 3; an experiment's file may set SEEDS)",
     )
     parser.add_argument(
+        "--trials",
+        type=command.count,
+        metavar="N",
+        help="the number of trials of a search (default: 30), or of each arm with "
+        "tune=... (default: 10)",
+    )
+    parser.add_argument(
         "--margin",
         type=functools.partial(size, "margin"),
         metavar="SIZE",
@@ -249,13 +261,15 @@ def main() -> None:
     _check(parser, flags)
     from cnn_jax.sweeps import (
         comparison,
-        experiment,
         grid,
         prepare,
         protocol,
         protocol_file,
         runner,
+        search,
+        study,
     )
+    from cnn_jax.sweeps.run import shell_line
     from cnn_jax.sweeps.step_times import Stopwatch
 
     if flags.compare:
@@ -271,31 +285,41 @@ def main() -> None:
         parts = [workdir.name, *grid.labels(chosen).values(), *["smoke"] * anew]
         workdir = workdir.with_name("-".join(parts))
     most = flags.max_seeds or prepare.MAXIMUM
+    load = functools.partial(
+        prepare.load,
+        flags.config,
+        workdir,
+        overrides=flags.overrides,
+        grid=chosen,
+        seeds=flags.seeds,
+        only=flags.arms,
+        smoke=flags.smoke,
+        anew=anew,
+        margin=flags.margin,
+        max_seeds=most if flags.until else None,
+        detect=flags.detect,
+        train=not flags.report_only,
+        trials=flags.trials,
+    )
+    if anew:
+        study.remove(workdir)
     with Stopwatch(flags.cores_per_run or 1) as stopwatch:
-        found, plan = prepare.load(
-            flags.config,
-            workdir,
-            overrides=flags.overrides,
-            grid=chosen,
-            seeds=flags.seeds,
-            only=flags.arms,
-            smoke=flags.smoke,
-            anew=anew,
-            margin=flags.margin,
-            max_seeds=most if flags.until else None,
-            detect=flags.detect,
-            train=not flags.report_only,
-            timer=None if flags.report_only or flags.dry_run else stopwatch,
+        found, plan = load(
+            timer=None if flags.report_only or flags.dry_run else stopwatch
         )
+    if flags.report_only or flags.dry_run:
+        for each in found.searches:
+            search.said(each)  # an error if it is not finished
     if flags.report_only:
         runner.report(found, workdir, flags.publish, plan)
         return
-    todo, _ = runner.missing(found, plan, anew=anew)
+    if not found.searching:
+        todo, _ = runner.missing(found, plan, anew=anew)
     if flags.dry_run:
         if plan.looks:
             protocol_file.fix(plan, found, workdir, anew)
         for run in todo:
-            print(experiment.shell_line(run.command))
+            print(shell_line(run.command))
         return
     launched = runner.launcher(
         flags.launcher,
@@ -305,6 +329,9 @@ def main() -> None:
         num_cpus=1.0 if flags.num_cpus is None else flags.num_cpus,
         num_gpus=flags.num_gpus or 0.0,
     )
+    if found.searches:
+        search.complete(found, launched, workdir)
+        found, plan = load()
     runner.complete(
         found,
         plan,

@@ -57,7 +57,7 @@ def test_a_sweep_of_a_grid(tmp_path, monkeypatch):
     monkeypatch.setattr(
         api.runner, "complete", lambda found, *_, **__: api.results.read(found)
     )
-    rows = cnn_jax.sweep(
+    rows = api.sweep(
         "configs/mlp.py",
         tmp_path / "sweep",
         grid={"model.hidden": [(8, 4), (2,)]},

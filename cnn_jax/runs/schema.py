@@ -28,6 +28,8 @@ Attributes:
     last step.
   eval.test_curve: whether the test split is evaluated at every evaluation. Nothing is
     chosen on it.
+  eval.test: whether the test split is evaluated. The trials of a search set it to
+    `False`: they need a validation split, and their results have only its scores.
   eval.batch_size: examples per batch of an evaluation; None: `data.batch_size`.
   checkpoint.every: how often a checkpoint is saved between evaluations; None: never.
   checkpoint.keep: how many of the newest checkpoints are kept, beside the best one.
@@ -154,7 +156,7 @@ def schema(values: Mapping[str, Any]) -> dict[str, Keys]:
             "eval": duration_keys("every")
             | {"every_epochs": Key(UNITS["epochs"] | None, 1.0)}
             | {"batch_size": Key(Examples | None, None)}
-            | {"test_curve": Key(bool, False)},
+            | {"test_curve": Key(bool, False), "test": Key(bool, True)},
             "checkpoint": duration_keys("every") | {"keep": Key(Count, 1)},
         }
     except TypeError as error:  # one of the readers is the user's

@@ -12,12 +12,16 @@ A tuple `(name, values)` or `(name, values, against)` is short for an `Arm`.
 An arm can have the same cost as its base arm (see `budgets`):
 
         yield Arm("5x5", {"model.kernel_size": 5}, iso="parameters")
+
+A file with `search(trial)` in place of `sweep()` has two arms: the config as it is, and
+the config with the values of the best trial.
 """
 
 import dataclasses
+import functools
 import inspect
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,10 +30,14 @@ from cnn_jax.core.paths import split_recipe
 from cnn_jax.training import config as config_lib
 
 SOURCE = "source"  # name and folder of the run whose weights the others start from
+SEARCH = "search"  # the folder of the trials of a search
+BASELINE = "baseline"  # the config as it is, in a search
 FIRST = ""  # as the base of an arm: the first arm of the file
 # Names that are valid folder names on every system.
 NAME = re.compile(r"[\w(][\w .,+x()=%-]*(?<! )(?<!\.)")
 ISO = ("parameters", "macs", "step_time")  # costs that can be equal
+# The config keys that an arm tunes, with or without their ranges, or a function.
+Tune = Sequence[str] | Mapping[str, Any] | Callable[[Any], Any]
 
 
 @dataclass(frozen=True)
@@ -45,6 +53,10 @@ class Arm:
         (multiply-accumulates) or "step_time". None: the costs may differ.
       solve: the dotted key of the value that is scaled until the costs are equal. None:
         the width of the model.
+      tune: the config keys whose values are searched on the validation split before the
+        arm is trained: a tuple of keys, or a dict with a range for each key, such as
+        {"optimizer.momentum": (0.5, 0.99)}. A function takes a trial of Optuna and
+        returns config values.
     """
 
     name: str
@@ -52,19 +64,29 @@ class Arm:
     against: str | None = FIRST
     iso: str | None = None
     solve: str | None = None
+    tune: Tune = ()
 
 
-def of_file(spec: str, module: Any) -> list[Arm]:
+def of_file(spec: str, module: Any, trials: int) -> list[Arm]:
     """Returns the arms of an experiment's file, after checking them.
 
     Args:
       spec: the file, `PATH.py` or `PATH.py:ARG`.
       module: the module of the file.
+      trials: the number of trials of a search.
 
     Raises:
       UserError: if `sweep()` is missing, fails, or yields something else than arms.
     """
     path, argument = split_recipe(spec)
+    if hasattr(module, "search"):
+        if hasattr(module, "sweep"):
+            raise UserError(
+                f"'{path}' has both sweep() and search(trial): remove one of the two."
+            )
+        tune = functools.partial(called, module.search, argument)
+        found = f"best of {trials} trial{'s' * (trials != 1)}"
+        return [Arm(BASELINE, {}, None), Arm(found, {}, BASELINE, tune=tune)]
     if not hasattr(module, "sweep"):
         raise UserError(
             f"'{path}' is a config but no experiment: the file has no function "
@@ -78,6 +100,7 @@ def of_file(spec: str, module: Any) -> list[Arm]:
     arms: list[Arm] = []
     for one in yielded:
         arms.append(_checked(_arm(one, path), [arm.name for arm in arms], path))
+    _check_tuned(arms, path)
     return arms
 
 
@@ -165,13 +188,42 @@ def _check_iso(arm: Arm, path: str) -> None:
         )
 
 
-def called(function: Any, argument: str) -> Any:
+def _check_tuned(arms: Sequence[Arm], path: str) -> None:
+    """Raises UserError if a tuned arm and an arm that is not tuned are compared.
+
+    Args:
+      arms: the arms.
+      path: the experiment's file.
+    """
+    tuned = {arm.name: bool(arm.tune) for arm in arms}
+    for arm in arms:
+        known = callable(arm.tune) or isinstance(arm.tune, Mapping | Sequence)
+        if isinstance(arm.tune, str) or not known:
+            raise UserError(
+                f"sweep() of '{path}': arm '{arm.name}' has tune={arm.tune!r}: write "
+                'a tuple of keys, ("optimizer.learning_rate",), or a dict of ranges.'
+            )
+        if arm.against and tuned[arm.name] != tuned[arm.against]:
+            names = sorted((arm.name, arm.against), key=lambda name: not tuned[name])
+            raise UserError(
+                f"sweep() of '{path}' tunes arm '{names[0]}', but not arm "
+                f"'{names[1]}', which it is compared with: set tune=... in both arms."
+            )
+    if any(tuned.values()) and SEARCH in tuned:
+        raise UserError(
+            f"sweep() of '{path}' calls an arm '{SEARCH}', but the folder of this name "
+            "holds the trials of the tuned arms: rename the arm."
+        )
+
+
+def called(function: Any, argument: str, *first: Any) -> Any:
     """Calls a function of the experiment's file.
 
-    The file's argument is passed if it is not empty and the function has a parameter.
+    The file's argument is passed if it is not empty and the function has a parameter
+    for it, after the parameters for `first`.
     """
-    takes = bool(inspect.signature(function).parameters)
-    return function(argument) if takes and argument else function()
+    takes = len(inspect.signature(function).parameters) > len(first)
+    return function(*first, argument) if takes and argument else function(*first)
 
 
 def chosen(arms: Sequence[Arm], only: str | None) -> list[Arm]:

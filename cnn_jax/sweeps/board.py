@@ -20,8 +20,9 @@ from tensorboardX import summary
 from cnn_jax.core import disk
 from cnn_jax.core.errors import UserError
 from cnn_jax.sweeps import bands, report, results
+from cnn_jax.sweeps.arms import Arm
 from cnn_jax.sweeps.bands import Chart, Curve
-from cnn_jax.sweeps.experiment import Arm, Experiment
+from cnn_jax.sweeps.experiment import Experiment
 from cnn_jax.sweeps.results import Row
 from cnn_jax.training import config as config_lib
 from cnn_jax.training.writers import EVENTS, Events

@@ -20,7 +20,8 @@ from cnn_jax.runs import config_json, run_folder
 from cnn_jax.runs.config_json import Saved
 from cnn_jax.sweeps import grid
 from cnn_jax.sweeps.arms import Arm
-from cnn_jax.sweeps.experiment import Experiment, Run, as_text, shell_line
+from cnn_jax.sweeps.experiment import Experiment
+from cnn_jax.sweeps.run import Run, as_text, shell_line
 from cnn_jax.training import config as config_lib
 
 MOST_KEYS = 3  # arms that differ in more keys are named by their folders

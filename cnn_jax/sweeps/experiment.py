@@ -1,60 +1,34 @@
 """Reads an experiment's file: a config, and arms that each change the config."""
 
-import functools
+import dataclasses
 import inspect
-import shlex
-import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from cnn_jax import data
 from cnn_jax.core.errors import UserError
 from cnn_jax.core.paths import split_recipe
-from cnn_jax.runs import resolve, run_folder
 from cnn_jax.sweeps import arms as arms_lib
 from cnn_jax.sweeps import budgets as budgets_lib
 from cnn_jax.sweeps import grid as grid_lib
-from cnn_jax.sweeps.arms import SOURCE, Arm
+from cnn_jax.sweeps import study
+from cnn_jax.sweeps.arms import SEARCH, SOURCE, Arm
 from cnn_jax.sweeps.budgets import Budget
+from cnn_jax.sweeps.run import Recipe, Run, shell_line
 from cnn_jax.sweeps.step_times import Timer
+from cnn_jax.sweeps.study import Search
 from cnn_jax.training import config as config_lib
-from cnn_jax.training.config import Config
 
 SEEDS = 3  # the number of seeds if nothing else is set
 MORE_SEEDS = 10  # the number of seeds for embedded data: there a run takes seconds
+# The seed of every trial of a search. The runs that are compared have other seeds:
+# a winner may owe its score to luck with this seed.
+TRIAL_SEED = 1_000_000
+TRIALS, TUNING_TRIALS, SMOKE_TRIALS = 30, 10, 2  # of a search, and to tune an arm
 # The first and the second parts of the names of crossed arms.
 Grid = tuple[tuple[str, ...], tuple[str, ...]]
-
-
-@dataclass(frozen=True)
-class Run:
-    """A run of an arm with a seed, in its own folder.
-
-    Attributes:
-      arm: the name of the arm.
-      seed: the seed.
-      config: the resolved config.
-      workdir: the run's folder.
-      command: the command that trains or resumes the run; empty if no sweep trains it.
-    """
-
-    arm: str
-    seed: int
-    config: Config
-    workdir: Path
-    command: tuple[str, ...] = ()
-
-    @property
-    def name(self) -> str:
-        """The name of the run on the console."""
-        return self.arm if self.is_source else f"{self.arm}/seed{self.seed}"
-
-    @property
-    def is_source(self) -> bool:
-        """True if the other runs start from the weights of this run."""
-        return self.arm == SOURCE
 
 
 @dataclass(frozen=True)
@@ -79,6 +53,9 @@ class Experiment:
       conclude: the file's function `conclude`; None if the file has none. Its argument
         is the main metric of each complete run, by arm and by seed. It returns a
         paragraph of the report.
+      searches: the searches for values of arms, as far as they are. An arm has the
+        values of its best trial if its search is finished.
+      recipe: what the runs of the arms share; None if no file made the runs.
     """
 
     name: str
@@ -90,6 +67,13 @@ class Experiment:
     default_seeds: tuple[int, ...] = ()
     budgets: tuple[Budget, ...] = ()
     conclude: Callable[[Mapping[str, Mapping[int, float]]], str] | None = None
+    searches: tuple[Search, ...] = ()
+    recipe: Recipe | None = field(default=None, compare=False)
+
+    @property
+    def searching(self) -> bool:
+        """True if a search is not finished, so that an arm lacks its values."""
+        return not all(search.finished for search in self.searches)
 
     @property
     def grid(self) -> Grid | None:
@@ -123,6 +107,7 @@ def load(
     smoke: bool = False,
     overwrite: bool = False,
     timer: Timer | None = None,
+    trials: int | None = None,
 ) -> Experiment:
     """Returns the experiment of a file, or of a config file and a grid.
 
@@ -139,6 +124,8 @@ def load(
       overwrite: if True, a run that is already in its folder is removed first.
       timer: a function that measures step times. With None, the values of arms with
         equal step time must be in the folder already.
+      trials: the number of trials of a search, or to tune an arm; None: `TRIALS` or
+        `TUNING_TRIALS`, and `SMOKE_TRIALS` in a smoke run.
 
     Raises:
       UserError: if the file is no experiment, or is one beside a grid, if an arm sets a
@@ -148,8 +135,9 @@ def load(
     module = config_lib.load_module(spec)
     values = config_lib.values_of(spec, module)
     path, argument = split_recipe(spec)
-    arms = _arms(spec, module, grid)
-    run_of = functools.partial(_run_of, smoke=smoke, overwrite=overwrite)
+    whole = hasattr(module, "search")  # otherwise each tuned arm has a folder
+    wanted = trials or (SMOKE_TRIALS if smoke else TRIALS if whole else TUNING_TRIALS)
+    arms = _arms(spec, module, grid, wanted)
     source, shared = None, dict(overrides)
     # Weights that the user names replace the source run. A plain config has none.
     started = bool(grid) or "model.init_from" in overrides
@@ -157,34 +145,33 @@ def load(
     if trained is not None:
         own = f"{path}:{trained}"
         own_values = config_lib.values_of(own, module)
-        source = run_of(own, own_values, SOURCE, workdir / SOURCE, {})
+        recipe = Recipe(own, own_values, {}, {}, (), smoke, overwrite)
+        source = recipe.given(SOURCE, workdir / SOURCE, {})
         shared["model.init_from"] = str(source.workdir)
-    for arm in arms:
-        if both := sorted(arm.values.keys() & overrides.keys()):
-            raise UserError(
-                f"arm '{arm.name}' already sets config.{both[0]}: leave out "
-                f"--config.{both[0]}."
-            )
-    default = _default_seeds(spec, module, values, overrides, smoke)
     seeded = ("seed", *getattr(module, "SEEDED", ()))
-
-    def config_of(arm_values: Mapping[str, Any]) -> Config:
-        texts = shared | {k: as_text(v) for k, v in arm_values.items()}
-        return (resolve.resolve_smoke if smoke else resolve.resolve)(values, texts)
-
-    chosen, equal = budgets_lib.solved(
-        arms_lib.chosen(arms, only), config_of, workdir, timer
+    recipe = Recipe(spec, values, shared, overrides, seeded, smoke, overwrite)
+    equal_arms, equal = budgets_lib.solved(
+        arms_lib.chosen(arms, only), recipe.config, workdir, timer
     )
-    runs = []
-    for arm in chosen:
-        texts = shared | {k: as_text(v) for k, v in arm.values.items()}
-        for seed in default if seeds is None else seeds:
-            place = workdir / arm.name / f"seed{seed}"
-            given = texts | dict.fromkeys(seeded, str(seed))
-            try:
-                runs.append(run_of(spec, values, arm.name, place, given))
-            except UserError as error:
-                raise UserError(f"arm '{arm.name}': {error}") from error
+    chosen, searches = _tuned(
+        equal_arms, lambda arm: workdir / SEARCH / ("" if whole else arm.name), wanted
+    )
+    default = _default_seeds(spec, module, values, overrides, smoke)
+    used = default if seeds is None else seeds
+    if searches and TRIAL_SEED in used:
+        raise UserError(
+            f"the seed {TRIAL_SEED} is the seed of the trials: leave it out of --seeds."
+        )
+    runs = [
+        recipe.run(arm.name, arm.values, seed, workdir / arm.name / f"seed{seed}")
+        for arm in chosen
+        for seed in used
+    ]
+    if not all(run.config.eval.test for run in runs):
+        raise UserError(
+            "a sweep compares its arms on the test split: leave out "
+            "config.eval.test=false."
+        )
     question = inspect.cleandoc(module.__doc__ or "").split("\n\n")[0]
     keys = grid_lib.labels(grid or ()).values()
     if grid:
@@ -192,28 +179,52 @@ def load(
     return Experiment(
         name="-".join(filter(None, [Path(path).stem, argument, *keys])),
         question=question,
-        command=_command(spec, overrides, grid or {}, only, smoke),
+        command=_command(spec, overrides, grid or {}, only, smoke, trials),
         arms=tuple(chosen),
         runs=tuple(runs),
         source=source,
         default_seeds=default,
         budgets=equal,
         conclude=_conclude(spec, module),
+        searches=searches,
+        recipe=recipe,
     )
 
 
 def _arms(
-    spec: str, module: Any, grid: Mapping[str, Sequence[str]] | None
+    spec: str, module: Any, grid: Mapping[str, Sequence[str]] | None, trials: int
 ) -> list[Arm]:
     """Returns the arms of a grid or, without a grid, of the file. See `load`."""
     if not grid:
-        return arms_lib.of_file(spec, module)
-    if hasattr(module, "sweep"):
+        return arms_lib.of_file(spec, module, trials)
+    if hasattr(module, "sweep") or hasattr(module, "search"):
         raise UserError(
             f"'{split_recipe(spec)[0]}' has arms of its own: leave out --grid, or name "
-            "a config file without a function sweep()."
+            "a config file without a function sweep() or search()."
         )
     return grid_lib.arms(grid)
+
+
+def _tuned(
+    arms: Sequence[Arm], place: Callable[[Arm], Path], wanted: int
+) -> tuple[list[Arm], tuple[Search, ...]]:
+    """Returns the arms with the values that finished searches found, and all searches.
+
+    Args:
+      arms: the arms of the experiment's file.
+      place: returns the folder of an arm's search.
+      wanted: the number of trials of each search.
+    """
+    found, searches = [], []
+    for arm in arms:
+        if arm.tune:
+            search = study.read(place(arm), arm.name, wanted)
+            searches.append(search)
+            if search.finished and search.best:
+                values = {**arm.values, **search.best.values}
+                arm = dataclasses.replace(arm, values=values)
+        found.append(arm)
+    return found, tuple(searches)
 
 
 def _default_seeds(
@@ -251,43 +262,6 @@ def _default_seeds(
     return tuple(range(count))
 
 
-def _run_of(
-    spec: str,
-    values: Mapping[str, Any],
-    arm: str,
-    place: Path,
-    given: Mapping[str, str],
-    *,
-    smoke: bool,
-    overwrite: bool,
-) -> Run:
-    """Returns the run of an arm in a folder.
-
-    Args:
-      spec: the config file.
-      values: the config file's values.
-      arm: the name of the arm.
-      place: the run's folder.
-      given: the values that the arm, the seed and the command line set.
-      smoke: whether the run is shrunk to a few steps on a few embedded examples.
-      overwrite: whether a run that is already in the folder is removed first.
-
-    Raises:
-      UserError: if the arm sets a key that nothing reads, or a value out of its range.
-    """
-    config = (resolve.resolve_smoke if smoke else resolve.resolve)(values, given)
-    command = (
-        *(sys.executable, "-m", "cnn_jax.main"),
-        f"--config={spec}",
-        f"--workdir={place}",
-        f"--tag=arm={arm}",
-        *(["--smoke"] if smoke else []),
-        *(["--overwrite"] if overwrite else []),
-        *(f"--config.{key}={text}" for key, text in given.items()),
-    )
-    return Run(arm, config.seed, config, place, command)
-
-
 def _trained(spec: str, module: Any) -> str | None:
     """Returns what the experiment's function `source` returns.
 
@@ -316,7 +290,7 @@ def _conclude(spec: str, module: Any) -> Callable[..., str] | None:
     return conclude
 
 
-def _command(spec, overrides, grid, only, smoke) -> str:
+def _command(spec, overrides, grid, only, smoke, trials) -> str:
     """Returns the command of a sweep, without the flags for the folder, the launcher
     and the protocol.
 
@@ -327,40 +301,8 @@ def _command(spec, overrides, grid, only, smoke) -> str:
             *("python", "-m", "cnn_jax.sweep", f"--config={spec}"),
             *(f"--grid={key}={','.join(texts)}" for key, texts in grid.items()),
             *([f"--arms={only}"] if only else []),
+            *([f"--trials={trials}"] if trials else []),
             *(["--smoke"] if smoke else []),
             *(f"--config.{key}={text}" for key, text in overrides.items()),
         ]
     )
-
-
-def as_text(value: Any) -> str:
-    """Returns a config value as text for the command line."""
-    if value is None or isinstance(value, bool):
-        return str(value).lower()
-    return value if isinstance(value, str) else repr(value)
-
-
-def incomplete(runs: Sequence[Run]) -> list[Run]:
-    """Returns the runs that are not complete.
-
-    Raises:
-      UserError: if a run's folder holds a run with another config. Then the arm has
-        changed since. The message names the differing keys.
-    """
-    missing = []
-    for run in runs:
-        try:
-            begun = run_folder.begun(run.workdir, run.config)
-        except UserError as error:
-            raise UserError(
-                f"arm '{run.arm}' has changed: {error} (In a sweep, move {run.workdir} "
-                "away instead of using --overwrite.)"
-            ) from error
-        if begun is None or begun.results is None:  # training rewrites damaged results
-            missing.append(run)
-    return missing
-
-
-def shell_line(command: Sequence[str]) -> str:
-    """Returns a command as one line for a shell, with quotes where needed."""
-    return shlex.join(command)

@@ -7,16 +7,18 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cnn_jax.core.errors import UserError
 from cnn_jax.sweeps import outcome
-from cnn_jax.sweeps.experiment import Run
 from cnn_jax.sweeps.outcome import Outcome
+from cnn_jax.sweeps.run import Run
 
 # A run and its outcome when it has ended; None when it has started.
 Event = tuple[Run, Outcome | None]
+# A function that says whether a run under way must end.
+Ends = Callable[[Run], bool]
 
 PATIENCE = 0.1  # seconds between two polls of the processes
 DEVICES = "import jax; d = jax.local_devices(); print(d[0].platform, len(d))"
@@ -169,34 +171,48 @@ def _devices() -> tuple[str, int]:
     return platform, int(count)
 
 
+def never(run: Run) -> bool:
+    """Returns False: every run goes on to its last step."""
+    return False
+
+
 def launch(
-    runs: Sequence[Run], stopped: Sequence[object], places: Sequence[Slot]
+    runs: Iterable[Run],
+    stopped: Sequence[object],
+    ends: Ends = never,
+    *,
+    places: Sequence[Slot],
 ) -> Iterator[Event]:
     """Trains all runs on this machine, one run per slot at a time.
 
     Args:
-      runs: the runs to train.
+      runs: the runs to train. The next run is taken when a slot is free, and after the
+        caller has received the ends of the runs before.
       stopped: a list that is empty while the sweep goes on. A signal handler appends
         an element to stop the sweep. Then the current runs save their state and end,
         and no other run is started.
+      ends: called often with each run under way. If it returns True, the run saves its
+        state and ends.
       places: the slots of the machine.
 
     Yields:
       The pair (run, None) when a run starts, and the pair (run, outcome) when the run
       ends.
     """
-    waiting, free = list(runs), list(places)
+    waiting, free = iter(runs), list(places)
     under_way: list[tuple[Run, Slot, subprocess.Popen]] = []
-    told = False
+    told: set[int] = set()  # a second signal would end a run before it has saved
     try:
-        while under_way or (waiting and not stopped):
-            while waiting and free and not stopped:
-                run, slot = waiting.pop(0), free.pop(0)
-                under_way.append((run, slot, _start(run, slot)))
-                yield run, None
-            if stopped and not told:
-                told = True
-                for _, _, process in under_way:
+        while True:
+            while free and not stopped and (next_run := next(waiting, None)):
+                slot = free.pop(0)
+                under_way.append((next_run, slot, _start(next_run, slot)))
+                yield next_run, None
+            if not under_way:
+                return
+            for run, _, process in under_way:
+                if process.pid not in told and (stopped or ends(run)):
+                    told.add(process.pid)
                     process.terminate()
             time.sleep(PATIENCE)
             for entry in list(under_way):

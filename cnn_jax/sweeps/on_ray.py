@@ -1,17 +1,18 @@
 """Trains runs on a Ray cluster whose machines share the sweep's folder."""
 
+import math
 import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from cnn_jax.core import extras, guard
 from cnn_jax.core.errors import UserError
 from cnn_jax.sweeps import outcome
-from cnn_jax.sweeps.experiment import Run
-from cnn_jax.sweeps.local import PATIENCE, Event, memory_share, tied
+from cnn_jax.sweeps.local import PATIENCE, Ends, Event, memory_share, never, tied
+from cnn_jax.sweeps.run import Run
 
 RETRIES = 3  # restarts of a run whose worker has died
 
@@ -46,8 +47,9 @@ def connect(address: str | None) -> Any:
 
 
 def launch(
-    runs: Sequence[Run],
+    runs: Iterable[Run],
     stopped: Sequence[object],
+    ends: Ends = never,
     *,
     ray: Any,
     num_cpus: float,
@@ -59,9 +61,13 @@ def launch(
     newest checkpoint.
 
     Args:
-      runs: the runs to train.
+      runs: the runs to train. A sequence is submitted at once, so that a cluster that
+        grows sees all runs. Of another iterable, the next run is taken when the cluster
+        has room, and after the caller has received the ends of the runs before.
       stopped: a list that is empty while the sweep goes on. A signal handler appends
         an element to stop the sweep. Then the current runs save their state and end.
+      ends: called often with each pending run. If it returns True, the run saves its
+        state and ends.
       ray: the module `ray`, connected to the cluster.
       num_cpus, num_gpus: the CPUs and GPUs that a run requests. Runs that share a GPU
         also share its memory; see `local.memory_share`.
@@ -77,18 +83,28 @@ def launch(
     _check(ray, num_cpus, num_gpus)
     memory_share(num_gpus)  # an error of this machine's environment comes early
     task = ray.remote(num_cpus=num_cpus, num_gpus=num_gpus, max_retries=RETRIES)(train)
-    pending = {}
-    for run in runs:
-        log = outcome.begin_log(run)
-        reference = task.remote(run.command, str(log.absolute()), os.getcwd(), num_gpus)
-        pending[reference] = run
-        yield run, None
-    while pending and not stopped:
+    waiting = iter(runs)
+    pending: dict[Any, Run] = {}
+    told: set[Any] = set()  # a second interrupt would end a run before it has saved
+    while not stopped:
+        room = (
+            math.inf if isinstance(runs, Sequence) else _room(ray, num_cpus, num_gpus)
+        )
+        while len(pending) < room and not stopped and (run := next(waiting, None)):
+            log = str(outcome.begin_log(run).absolute())
+            pending[task.remote(run.command, log, os.getcwd(), num_gpus)] = run
+            yield run, None
+        if not pending:
+            return
+        for reference, run in pending.items():
+            if reference not in told and ends(run):
+                told.add(reference)
+                ray.cancel(reference)
         ready, _ = ray.wait(list(pending), timeout=PATIENCE)
         for reference in ready:
             run = pending.pop(reference)
             yield run, outcome.end_log(run, *_result(ray, reference))
-    for reference in pending:
+    for reference in pending.keys() - told:
         ray.cancel(reference)
     for reference, run in pending.items():
         yield run, outcome.end_log(run, *_result(ray, reference))
@@ -140,6 +156,29 @@ def _result(ray: Any, reference: Any) -> tuple[int, str]:
         return 1, str(error).strip().splitlines()[0]
 
 
+def _sizes(ray: Any) -> list[tuple[float, float]]:
+    """Returns the number of CPUs and of GPUs of each machine of the cluster."""
+    machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return [(m.get("CPU", 0.0), m.get("GPU", 0.0)) for m in machines]
+
+
+def _room(ray: Any, num_cpus: float, num_gpus: float) -> int:
+    """Returns the number of runs that the cluster trains at a time, at least 1.
+
+    Args:
+      ray: the module `ray`, connected to the cluster.
+      num_cpus, num_gpus: the CPUs and GPUs that a run requests. A run that requests
+        neither counts as a run with one CPU.
+    """
+    if not num_cpus and not num_gpus:
+        num_cpus = 1.0
+    fitting = 0
+    for cpus, gpus in _sizes(ray):
+        pairs = ((cpus, num_cpus), (gpus, num_gpus))
+        fitting += int(min(there // each for there, each in pairs if each))
+    return max(fitting, 1)
+
+
 def _check(ray: Any, num_cpus: float, num_gpus: float) -> None:
     """Raises UserError if no machine of the cluster has enough CPUs and GPUs.
 
@@ -147,8 +186,7 @@ def _check(ray: Any, num_cpus: float, num_gpus: float) -> None:
       ray: the module `ray`, connected to the cluster.
       num_cpus, num_gpus: the CPUs and GPUs that a run requests.
     """
-    machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    sizes = [(m.get("CPU", 0), m.get("GPU", 0)) for m in machines]
+    sizes = _sizes(ray)
     if not any(cpus >= num_cpus and gpus >= num_gpus for cpus, gpus in sizes):
         known = ", ".join(f"{cpus:g} and {gpus:g}" for cpus, gpus in sizes)
         raise UserError(

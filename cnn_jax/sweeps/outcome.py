@@ -10,7 +10,7 @@ from typing import Any
 from cnn_jax.core import disk, records
 from cnn_jax.core.errors import UserError
 from cnn_jax.runs import run_folder
-from cnn_jax.sweeps.experiment import Run, shell_line
+from cnn_jax.sweeps.run import Run, shell_line
 
 LOG = "log.txt"
 # The last line of a log, which the launcher writes.

@@ -27,6 +27,7 @@ def load(
     detect: float | None = None,
     train: bool = True,
     timer: Timer | None = None,
+    trials: int | None = None,
 ) -> tuple[Experiment, Protocol]:
     """Returns the experiment of a file, and the protocol of its sweep.
 
@@ -34,7 +35,7 @@ def load(
     that were fixed in the sweep's folder, unless others are given.
 
     Args:
-      spec, workdir, overrides, grid, only, smoke, timer: see `experiment.load`.
+      spec, workdir, overrides, grid, only, smoke, timer, trials: see `experiment.load`.
       seeds: the seeds of each arm; None for the default.
       anew: True to train complete runs again.
       margin, detect: see `Protocol`. A difference to detect plans a pilot.
@@ -64,6 +65,7 @@ def load(
         smoke=smoke,
         overwrite=anew,
         timer=timer,
+        trials=trials,
     )
     if detect is not None and not given:
         found = pilot.chosen(found)

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from cnn_jax.core.errors import UserError
 from cnn_jax.sweeps import equivalence, results, sequential, units
 from cnn_jax.sweeps.equivalence import LEVEL, UNDECIDED, Decision, Pair
-from cnn_jax.sweeps.experiment import Experiment, Run
+from cnn_jax.sweeps.experiment import Experiment
 from cnn_jax.sweeps.results import Row
+from cnn_jax.sweeps.run import Run
 from cnn_jax.sweeps.sequential import Stop
 
 # A run with such a status does not change a look any more, unless it is trained again.

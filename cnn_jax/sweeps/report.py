@@ -15,6 +15,7 @@ from cnn_jax.sweeps import (
     pareto,
     plots,
     results,
+    search_report,
     sentences,
     tables,
     verdicts,
@@ -52,6 +53,7 @@ def write(
     page = [
         *_page(experiment, rows, summaries, pictures, protocol, level=1),
         *_titled("Precision of the differences", tables.precision(summaries)),
+        *_titled("Search", search_report.write(experiment, folder, "trials")),
         *_titled(
             "Test examples",
             disagreements.write(experiment, rows, summaries, folder),
@@ -84,6 +86,7 @@ def section(
     size = protocol.size(experiment) if protocol else None
     picture = plots.overview(experiment, rows, summaries, folder, size)
     page = _page(experiment, rows, summaries, [picture], protocol, level=2)
+    page += search_report.write(experiment, folder, f"plots/{experiment.name}-trials")
     return "\n\n".join([*page, *_incomplete(rows, level=2)])
 
 

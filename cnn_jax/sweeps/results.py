@@ -11,9 +11,10 @@ from cnn_jax import tasks
 from cnn_jax.core import disk
 from cnn_jax.core.errors import UserError
 from cnn_jax.sweeps import predictions
-from cnn_jax.sweeps.experiment import Experiment, Run, as_text
+from cnn_jax.sweeps.experiment import Experiment
 from cnn_jax.sweeps.outcome import Outcome, outcome
 from cnn_jax.sweeps.predictions import Predictions
+from cnn_jax.sweeps.run import Run, as_text
 from cnn_jax.training import config as config_lib
 from cnn_jax.training import metrics_log
 

@@ -18,15 +18,18 @@ from cnn_jax.core.errors import UserError
 from cnn_jax.sweeps import board as boards
 from cnn_jax.sweeps import equivalence, local, on_ray, protocol_file, results
 from cnn_jax.sweeps import report as pages
-from cnn_jax.sweeps.experiment import Experiment, Run, incomplete
+from cnn_jax.sweeps.experiment import Experiment
 from cnn_jax.sweeps.local import Event
 from cnn_jax.sweeps.outcome import Outcome
 from cnn_jax.sweeps.protocol import Protocol
 from cnn_jax.sweeps.results import Row
-from cnn_jax.training.signals import Stopped, stop_signals
+from cnn_jax.sweeps.run import Run, incomplete
+from cnn_jax.training.signals import Signals, Stopped, stop_signals
 
 BAD = ("failed", "unusable")
-Launch = Callable[[Sequence[Run], Sequence[object]], Iterator[Event]]
+# Takes the runs, the list of signals and, optionally, the function `ends`; see
+# `local.launch`.
+Launch = Callable[..., Iterator[Event]]
 
 
 def launcher(
@@ -95,7 +98,7 @@ def complete(
     tried: set[str] = set()
     if protocol.detect is None:
         workdir.mkdir(parents=True, exist_ok=True)
-        with _alone(workdir):
+        with alone(workdir):
             protocol = protocol_file.fix(protocol, experiment, workdir, anew)
     while True:
         todo, done = missing(experiment, protocol, tried, anew)
@@ -123,7 +126,7 @@ def missing(
       anew: True to train complete runs again, and to ignore their results.
 
     Raises:
-      UserError: see `experiment.incomplete`.
+      UserError: see `run.incomplete`.
     """
     rows = results.read(experiment)
     if anew:
@@ -170,12 +173,7 @@ def train(
     """
     first = [run for run in runs if run.is_source]
     rest = [run for run in runs if not run.is_source]
-    workdir.mkdir(parents=True, exist_ok=True)
-    with (
-        _alone(workdir),
-        stop_signals("when the current runs have saved their state") as stopped,
-        Board(done, len(runs), at_once) as board,
-    ):
+    with alone(workdir) as stopped, Board(done, len(runs), at_once) as board:
         for together in filter(None, (first, rest)):
             for run, outcome in launch(together, stopped):
                 board.show(run, outcome)
@@ -184,13 +182,6 @@ def train(
                         f"the run that all arms start from, {run.workdir}, failed: "
                         f"{outcome.reason}"
                     )
-    if stopped:
-        print(
-            f"{stopped[0].name} stopped the sweep: run the same command again to "
-            "continue.",
-            file=sys.stderr,
-        )
-        raise Stopped(128 + stopped[0])
 
 
 def report(
@@ -283,7 +274,7 @@ class Board:
             return
         seconds = time.monotonic() - self._started.pop(run.name)
         self._todo -= 1
-        self._done += outcome.status == "done"
+        self._done += outcome.status in ("done", "pruned")
         self._failed += outcome.status in BAD
         if outcome.status == "done":
             self._seconds.append(seconds)
@@ -313,8 +304,33 @@ class Board:
 
 
 @contextlib.contextmanager
-def _alone(workdir: Path) -> Iterator[None]:
-    """Locks a sweep's folder, so that no other sweep trains in the folder."""
+def alone(workdir: Path) -> Iterator[Signals]:
+    """Locks a sweep's folder, so that no other sweep trains in the folder.
+
+    The context's value is the list of received signals, which stop the sweep.
+
+    Raises:
+      UserError: if another sweep trains in the folder.
+      Stopped: at the end of the context, if a signal was received.
+    """
+    workdir.mkdir(parents=True, exist_ok=True)
+    with (
+        _locked(workdir),
+        stop_signals("when the current runs have saved their state") as stopped,
+    ):
+        yield stopped
+    if stopped:
+        print(
+            f"{stopped[0].name} stopped the sweep: run the same command again to "
+            "continue.",
+            file=sys.stderr,
+        )
+        raise Stopped(128 + stopped[0])
+
+
+@contextlib.contextmanager
+def _locked(workdir: Path) -> Iterator[None]:
+    """Locks a folder for this process."""
     lock = os.open(workdir, os.O_RDONLY)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

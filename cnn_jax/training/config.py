@@ -288,6 +288,7 @@ ADDED: Mapping[str, Sequence[Any]] = {
     "train.patience": [None],
     "train.min_delta": [0.0],
     "eval.test_curve": [False],
+    "eval.test": [True],
 }
 # The keys of augmentations that are part of a run's identity even if they are off.
 # Newer augmentations count only if they are on, so that older runs keep their identity.

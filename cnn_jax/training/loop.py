@@ -1,6 +1,7 @@
 """The training loop, which all tasks, models and data sets use."""
 
 import contextlib
+import dataclasses
 import signal
 from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
@@ -103,6 +104,8 @@ def train(
       UserError: if the loss is not finite, or the disk cannot be written.
     """
     metric = training.network.task.best_metric
+    if not training.config.eval.test:
+        dataset = _without_test(dataset)
     best_metric = f"val/{metric}" if "val" in dataset.splits else None
     with (
         stop_signals(hosts=parallel.host_shard()[1]) as stopped,
@@ -131,7 +134,8 @@ def train(
                 report.say(f"resuming from step {start} of {training.steps}")
             else:
                 inputs = _first_inputs(dataset.splits["train"], training)
-                report.begin(table, tags, inputs, [f"test/{metric}", "test/loss"])
+                role = "test" if "test" in dataset.splits else "val"
+                report.begin(table, tags, inputs, [f"{role}/{metric}", f"{role}/loss"])
             run = _Run(training, dataset, workdir, checkpoints, report, saved)
             state = run.steps(state, stopped)
         with _explained(checkpoints):
@@ -269,10 +273,11 @@ class _Run:
     def _best(self) -> dict[str, float]:
         """Returns the scores of the best checkpoint on the test split.
 
-        The names begin with "best/test/". There are none if no checkpoint was chosen.
+        The names begin with "best/test/". There are none if no checkpoint was chosen,
+        or if the test split is not evaluated.
         """
         progress = self._progress.results
-        if self._best_metric is None:
+        if self._best_metric is None or "test" not in self._splits:
             return {}
         step = int(progress["best/step"])
         if step == progress["step"]:
@@ -356,6 +361,12 @@ class _Run:
         noted = self._progress.saved() | {"log": self._report.mark()}
         self._checkpoints.save(step, state, noted, scores)
         self._progress.rest()
+
+
+def _without_test(dataset: Dataset) -> Dataset:
+    """Returns the data without the splits that only reports read."""
+    splits = {r: s for r, s in dataset.splits.items() if r in ("train", "val")}
+    return dataclasses.replace(dataset, splits=splits)
 
 
 def _due(step: int, every: int | None) -> bool:

@@ -223,11 +223,26 @@ def normalized(dataset: Dataset, *, normalization: str | None = None) -> Dataset
 
 
 def check_roles(config: Config, dataset: Dataset) -> None:
-    """Raises `UserError` if early stopping has no validation split to read."""
+    """Raises `UserError` if a config needs splits that the data or the config lack.
+
+    Early stopping needs a validation split, and so does a run without the test split.
+    """
     if config.train.patience is not None and "val" not in dataset.splits:
         raise UserError(
             f"config.train.patience={config.train.patience} needs a validation split, "
             "and the data have none: set config.data.val, for example to 0.1."
+        )
+    if config.eval.test:
+        return
+    if config.eval.test_curve:
+        raise UserError(
+            "config.eval.test=false and config.eval.test_curve=true contradict each "
+            "other: leave out one of them."
+        )
+    if "val" not in dataset.splits:
+        raise UserError(
+            "config.eval.test=false leaves only a validation split to evaluate, and "
+            "the data have none: set config.data.val, for example to 0.1."
         )
 
 

@@ -8,9 +8,10 @@ import pytest
 
 from cnn_jax.sweeps import experiment, predictions, results, runner
 from cnn_jax.sweeps.arms import Arm
-from cnn_jax.sweeps.experiment import Experiment, Run
+from cnn_jax.sweeps.experiment import Experiment
 from cnn_jax.sweeps.outcome import Outcome
 from cnn_jax.sweeps.results import Row
+from cnn_jax.sweeps.run import Run
 from cnn_jax.training.config import Config
 
 DEVICE = {"count": 1, "kind": "cpu", "cores": 2, "processor": "a processor"}

@@ -79,6 +79,49 @@ def test_arms_may_be_compared_to_others_than_the_first(tmp_path):
     assert [arm.name for arm in load(path, only="20 b").arms] == ["20 a", "20 b"]
 
 
+TUNE = "tune=('optimizer.learning_rate',)"
+
+
+@pytest.mark.parametrize(
+    ("arms", "message"),
+    [
+        (f"Arm('a', {TUNE}), Arm('b')", "tunes arm 'a', but not arm 'b', which it is"),
+        (f"Arm('a'), Arm('b', {TUNE})", "tunes arm 'b', but not arm 'a', which it is"),
+        ("Arm('a', tune='data.val'),", "tune='data.val': write a tuple of keys"),
+        (f"Arm('search', {TUNE}),", "calls an arm 'search', but the folder of this"),
+    ],
+)
+def test_what_is_tuned_is_fair(tmp_path, arms, message):
+    path = tmp_path / "tuned.py"
+    path.write_text(HEAD + f"def sweep():\n    return [{arms}]\n")
+    with pytest.raises(UserError, match=message):
+        load(path)
+
+
+def test_arms_that_are_not_compared_may_be_tuned_or_not(tmp_path):
+    path = tmp_path / "tuned.py"
+    path.write_text(
+        HEAD
+        + f"def sweep():\n    yield Arm('a', {TUNE})\n"
+        f"    yield Arm('b', tune={{'optimizer.momentum': (0.5, 0.9)}})\n"
+        "    yield Arm('search', against=None)\n".replace("search", "c")
+    )
+    assert [bool(arm.tune) for arm in load(path).arms] == [True, True, False]
+
+
+def test_a_search_is_a_sweep_of_two_arms(tmp_path):
+    path = tmp_path / "found.py"
+    path.write_text(HEAD + "def search(trial, arg='x'):\n    return {arg: 1}\n")
+    for trials, name in ((None, "30 trials"), (1, "1 trial")):
+        baseline, best = load(f"{path}:few", trials=trials).arms
+        assert (baseline.name, best.name) == ("baseline", f"best of {name}")
+        assert best.against == "baseline" and best.tune(None) == {"few": 1}
+        assert load(path).arms[1].tune(None) == {"x": 1}
+    path.write_text(path.read_text() + "def sweep():\n    yield 'a', {}\n")
+    with pytest.raises(UserError, match=r"both sweep\(\) and search\(trial\)"):
+        load(path)
+
+
 HEAD = (
     "from cnn_jax.sweeps.arms import Arm\nfrom cnn_jax.training import recipes\n\n\n"
     "def get_config(arg=None):\n    return recipes.digits()\n\n\n"

@@ -8,10 +8,12 @@ import pytest
 from scipy import stats
 
 from cnn_jax.sweeps import bands
+from cnn_jax.sweeps.arms import Arm
 from cnn_jax.sweeps.bands import Curve
-from cnn_jax.sweeps.experiment import Arm, Experiment, Run
+from cnn_jax.sweeps.experiment import Experiment
 from cnn_jax.sweeps.outcome import Outcome
 from cnn_jax.sweeps.results import Row
+from cnn_jax.sweeps.run import Run
 from cnn_jax.training.config import Config
 
 VALUES = np.array([[0.1, 0.5], [0.3, 0.4], [0.2, 0.9]])

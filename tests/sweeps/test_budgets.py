@@ -5,8 +5,9 @@ import pytest
 from cnn_jax import models
 from cnn_jax.core.errors import UserError
 from cnn_jax.runs.resolve import resolve
-from cnn_jax.sweeps import budgets, experiment
+from cnn_jax.sweeps import budgets
 from cnn_jax.sweeps.arms import Arm
+from cnn_jax.sweeps.run import as_text
 from cnn_jax.sweeps.step_times import Measurement, StepTime
 from cnn_jax.training import config as config_lib
 from cnn_jax.training import recipes
@@ -16,7 +17,7 @@ BASE = Arm("3x3", {}, None)
 
 
 def config_of(values, given=None):
-    texts = {key: experiment.as_text(value) for key, value in values.items()}
+    texts = {key: as_text(value) for key, value in values.items()}
     return resolve(given or DIGITS, texts)
 
 

@@ -1,5 +1,7 @@
 """An experiment's file as arms and runs, and what is wrong with one."""
 
+import dataclasses
+
 import pytest
 
 from cnn_jax.core.errors import UserError
@@ -52,19 +54,9 @@ def test_a_runs_command_makes_its_config(experiment_file, monkeypatch):
             assert options == {"overwrite": smoke, "tags": {"arm": run.arm}}
 
 
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (None, "none"),
-        (True, "true"),
-        ("max", "max"),
-        ((1, 2), "(1, 2)"),
-        (0.1, "0.1"),
-        (1e-5, "1e-05"),
-    ],
-)
-def test_values_as_text(value, text):
-    assert experiment.as_text(value) == text
+def test_a_run_may_have_a_title(experiment_file):
+    run = load(experiment_file).runs[0]
+    assert dataclasses.replace(run, title="trial 3").name == "trial 3"
 
 
 def test_an_arm_may_depend_on_the_data(tmp_path):
@@ -99,6 +91,7 @@ def test_what_the_command_line_may_not_say(experiment_file):
 
 FROM_SOURCE = """
 from cnn_jax.training import recipes
+from cnn_jax.sweeps.run import as_text, short_text
 
 SEEDED = ("data.subset_seed",)
 
@@ -165,6 +158,24 @@ def test_a_config_and_a_grid(experiment_file):
     # Its function `source` is a recipe.
     rate = {"optimizer.learning_rate": ("0.1", "0.2")}
     assert load("configs/transfer.py", grid=rate).source is None
+
+
+def test_trials_have_a_seed_of_their_own(tmp_path):
+    path = tmp_path / "found.py"
+    path.write_text(FROM_SOURCE.split("def sweep")[0] + "def search(trial):\n    ...\n")
+    found = load(f"{path}:own", trials=4, seeds=(0, 1))
+    assert found.searching and found.searches[0].wanted == 4
+    assert str(found.searches[0].folder) == "sweep/search"
+    assert load(f"{path}:own").searches[0].wanted == experiment.TRIALS
+    assert load(f"{path}:own", smoke=True).searches[0].wanted == 2
+    assert found.command.endswith(" --trials=4")
+    with pytest.raises(UserError, match="the seed 1000000 is the seed of the trials"):
+        load(f"{path}:own", seeds=(0, experiment.TRIAL_SEED))
+
+
+def test_a_sweep_reads_test(experiment_file):
+    with pytest.raises(UserError, match=r"leave out config\.eval\.test=false"):
+        load(experiment_file, overrides={"eval.test": "false"})
 
 
 def test_a_grid(tmp_path):

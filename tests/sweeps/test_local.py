@@ -10,8 +10,8 @@ import pytest
 
 from cnn_jax.core.errors import UserError
 from cnn_jax.sweeps import local
-from cnn_jax.sweeps.experiment import Run
 from cnn_jax.sweeps.local import Slot
+from cnn_jax.sweeps.run import Run
 from cnn_jax.training.config import Config
 
 LOG = "log.txt"
@@ -176,7 +176,7 @@ def test_devices_are_asked_of_another_process(code, out, err, expected, monkeypa
 def test_as_many_runs_at_once_as_there_are_slots(runs):
     made = runs(*["true"] * 5)
     under_way, most = set(), 0
-    for run, outcome in local.launch(made, [], [Slot(), Slot()]):
+    for run, outcome in local.launch(made, [], places=[Slot(), Slot()]):
         if outcome is None:
             under_way.add(run.arm)
             most = max(most, len(under_way))
@@ -188,7 +188,7 @@ def test_as_many_runs_at_once_as_there_are_slots(runs):
 
 def test_what_a_run_says_is_in_its_log(runs):
     (run,) = runs("echo out; echo err >&2; exit 3")
-    events = list(local.launch([run], [], [Slot()]))
+    events = list(local.launch([run], [], places=[Slot()]))
     assert events[0] == (run, None) and events[1][1].status == "failed"
     first, *said, last = (run.workdir / LOG).read_text().splitlines()
     assert first.startswith("$ sh -c") and last == "[exit code 3]"
@@ -201,7 +201,7 @@ def test_a_run_sees_its_own_part_of_the_machine(runs):
     slot = Slot((core,), {"CUDA_VISIBLE_DEVICES": "7"})
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CNN_JAX_X", "inherited")
-        list(local.launch([run], [], [slot]))
+        list(local.launch([run], [], places=[slot]))
     text = (run.workdir / LOG).read_text()
     assert "7 inherited" in text
     if "affinity" in text:  # taskset is there
@@ -212,7 +212,7 @@ def test_a_signal_ends_the_runs_under_way_and_starts_no_other(runs):
     """They are told once to save their state."""
     made = runs("trap 'echo told; exit 143' TERM; while :; do sleep 0.01; done", "true")
     stopped, ended = [], []
-    for run, outcome in local.launch(made, stopped, [Slot()]):
+    for run, outcome in local.launch(made, stopped, places=[Slot()]):
         if outcome is None:
             while "$ sh" not in (run.workdir / LOG).read_text():
                 pass
@@ -227,9 +227,44 @@ def test_a_signal_ends_the_runs_under_way_and_starts_no_other(runs):
     assert not made[1].workdir.exists()
 
 
+def test_the_next_run_is_made_when_a_slot_is_free(runs):
+    """Its maker already knows how the runs before have ended."""
+    made, ended = runs(*["true"] * 4), []
+    known = []
+
+    def lazily():
+        for run in made:
+            known.append(len(ended))
+            yield run
+
+    for run, outcome in local.launch(lazily(), [], places=[Slot()]):
+        if outcome is not None:
+            ended.append(run)
+    assert known == [0, 1, 2, 3] and ended == made
+
+
+def test_a_run_that_must_end_is_told_once(runs):
+    """It saves its state; the other runs go on."""
+    trap = (
+        "trap 'echo told' TERM; echo ready; for i in 1 2 3 4 5 6; do sleep 0.05; done"
+    )
+    made, asked = runs(f"{trap}; exit 143", "sleep 0.2"), []
+
+    def ends(run):
+        asked.append(run.arm)
+        log = (run.workdir / LOG).read_text()
+        return run.arm == "arm0" and "ready" in log
+
+    events = local.launch(iter(made), [], ends, places=[Slot(), Slot()])
+    outcomes = {run.arm: outcome for run, outcome in events if outcome}
+    assert outcomes["arm0"].status == "stopped" and {*asked} == {"arm0", "arm1"}
+    assert (made[0].workdir / LOG).read_text().count("told\n") == 1
+    assert (made[1].workdir / LOG).read_text().endswith("[exit code 0]\n")
+
+
 def test_nothing_is_left_under_way_after_an_error(runs):
     (run,) = runs("sleep 60")
-    events = local.launch([run], [], [Slot()])
+    events = local.launch([run], [], places=[Slot()])
     assert next(events) == (run, None)
     events.close()  # as an error in its reader does
     assert (run.workdir / LOG).read_text().endswith("[exit code -15]\n")
@@ -263,4 +298,4 @@ def test_a_folder_that_cannot_be_made_is_an_error(runs, tmp_path):
     (run,) = runs("true")
     Path(run.workdir).touch()
     with pytest.raises(OSError, match="arm0"):
-        list(local.launch([run], [], [Slot()]))
+        list(local.launch([run], [], places=[Slot()]))

@@ -3,11 +3,14 @@
 import json
 import textwrap
 import time
+from types import SimpleNamespace
 
 import pytest
 
 from cnn_jax.core.errors import UserError
 from cnn_jax.sweeps import experiment, on_ray
+from cnn_jax.sweeps.run import Run, incomplete
+from cnn_jax.training.config import Config
 
 ray = pytest.importorskip("ray")
 
@@ -85,8 +88,62 @@ def test_a_machine_is_lost_while_a_run_is_on_it(cluster, tmp_path):
         assert tested == list(range(100, 2001, 100))
 
 
+@pytest.mark.parametrize(
+    ("cpus", "gpus", "room"),
+    [(1.0, 0.0, 6), (2.0, 0.0, 3), (1.0, 1.0, 2), (0.0, 0.5, 4), (0.0, 0.0, 6)],
+)
+def test_room_for_runs(cpus, gpus, room):
+    nodes = [
+        {"Alive": True, "Resources": {"CPU": 4.0, "GPU": 2.0}},
+        {"Alive": True, "Resources": {"CPU": 2.0}},
+        {"Alive": False, "Resources": {"CPU": 64.0}},
+    ]
+    cluster = SimpleNamespace(nodes=lambda: nodes)
+    assert on_ray._room(cluster, cpus, gpus) == room
+
+
+class Tasks:
+    """A cluster with one CPU, whose tasks end when Ray is asked for them."""
+
+    exceptions = ray.exceptions
+
+    def __init__(self):
+        self.canceled, self.most = [], 0
+
+    def nodes(self):
+        return [{"Alive": True, "Resources": {"CPU": 1.0}}]
+
+    def remote(self, **_):
+        return lambda _: SimpleNamespace(remote=lambda command, *_: command[0])
+
+    def wait(self, pending, timeout):
+        self.most = max(self.most, len(pending))
+        return pending[:1], pending[1:]
+
+    def cancel(self, reference):
+        self.canceled.append(reference)
+
+    def get(self, reference):
+        if reference in self.canceled:
+            raise ray.exceptions.TaskCancelledError
+        return 0
+
+
+def test_runs_are_made_when_the_cluster_has_room(tmp_path):
+    runs = [Run(n, 0, Config({}), tmp_path / n, (n,)) for n in "abc"]
+    options = {"num_cpus": 1.0, "num_gpus": 0.0}
+    for given, most in ((runs, 3), (iter(runs), 1)):
+        cluster = Tasks()
+        events = on_ray.launch(
+            given, [], lambda run: run.arm == "b", ray=cluster, **options
+        )
+        outcomes = {run.arm: outcome.status for run, outcome in events if outcome}
+        assert cluster.most == most and cluster.canceled == ["b"]
+        assert outcomes["b"] == "stopped" and list(outcomes) == ["a", "b", "c"]
+
+
 @pytest.mark.full
-def test_cancelled_runs_can_go_on(cluster, tmp_path):
+def test_canceled_runs_can_go_on(cluster, tmp_path):
     runs, stopped = load(tmp_path, "stopped"), []
     events = on_ray.launch(runs, stopped, ray=ray, num_cpus=1.0, num_gpus=0.0)
     for _ in runs:
@@ -97,7 +154,7 @@ def test_cancelled_runs_can_go_on(cluster, tmp_path):
         time.sleep(0.1)
     stopped.append("SIGTERM")
     assert {outcome.status for _, outcome in events} <= {"stopped", "done"}
-    assert len(experiment.incomplete(runs)) >= 1
+    assert len(incomplete(runs)) >= 1
 
 
 @pytest.mark.full

@@ -12,6 +12,7 @@ from cnn_jax.data import digits
 from cnn_jax.runs import config_json, run_folder
 from cnn_jax.sweeps import experiment, plots, protocol, results, runner
 from cnn_jax.sweeps.outcome import LOG, outcome
+from cnn_jax.sweeps.run import incomplete
 from cnn_jax.training import metrics_log
 
 
@@ -158,7 +159,7 @@ def test_damage_that_training_mends_is_done_again(sweep):
     (sweep.runs[0].workdir / "results.json").write_text("{")
     text = (sweep.runs[1].workdir / "config.json").read_text()
     (sweep.runs[1].workdir / "config.json").write_text(text.replace('"std"', '"sta"'))
-    assert experiment.incomplete(sweep.runs) == [sweep.runs[0], sweep.runs[1]]
+    assert incomplete(sweep.runs) == [sweep.runs[0], sweep.runs[1]]
     assert outcome(sweep.runs[1]).status == "unusable"
 
 

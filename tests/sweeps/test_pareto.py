@@ -12,9 +12,10 @@ from hypothesis.extra import numpy as arrays
 from cnn_jax.sweeps import pareto, plots
 from cnn_jax.sweeps.arms import Arm
 from cnn_jax.sweeps.budgets import Budget
-from cnn_jax.sweeps.experiment import Experiment, Run
+from cnn_jax.sweeps.experiment import Experiment
 from cnn_jax.sweeps.outcome import Outcome
 from cnn_jax.sweeps.results import Row
+from cnn_jax.sweeps.run import Run
 from cnn_jax.training.config import Config
 
 CONFIG = Config({"task": {"name": "classification"}, "data": {"batch_size": 50}})

@@ -10,9 +10,10 @@ from PIL import Image
 from cnn_jax.sweeps import plots, results
 from cnn_jax.sweeps.arms import Arm
 from cnn_jax.sweeps.bootstrap import CrossedDifference
-from cnn_jax.sweeps.experiment import Experiment, Run
+from cnn_jax.sweeps.experiment import Experiment
 from cnn_jax.sweeps.outcome import Outcome
 from cnn_jax.sweeps.results import Row
+from cnn_jax.sweeps.run import Run
 from cnn_jax.sweeps.summary import summarize
 from cnn_jax.training.config import Config
 

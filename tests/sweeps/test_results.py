@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from cnn_jax.sweeps import results
-from cnn_jax.sweeps.experiment import Experiment, Run
+from cnn_jax.sweeps.experiment import Experiment
 from cnn_jax.sweeps.outcome import Outcome
 from cnn_jax.sweeps.results import Row
+from cnn_jax.sweeps.run import Run
 from cnn_jax.training.config import Config
 
 

@@ -11,10 +11,11 @@ import pytest
 
 from cnn_jax.core.errors import UserError
 from cnn_jax.sweeps import local, protocol, protocol_file, runner
-from cnn_jax.sweeps.experiment import Experiment, Run
+from cnn_jax.sweeps.experiment import Experiment
 from cnn_jax.sweeps.outcome import Outcome
 from cnn_jax.sweeps.protocol import Protocol
 from cnn_jax.sweeps.results import Row
+from cnn_jax.sweeps.run import Run
 from cnn_jax.training.config import Config
 from cnn_jax.training.signals import Stopped
 from tests.sweeps.conftest import Killed, accuracies
@@ -101,11 +102,11 @@ def test_a_signal_ends_a_sweep_when_its_runs_have_ended(tmp_path, capsys):
 
 
 def test_one_sweep_in_a_folder(tmp_path):
-    with runner._alone(tmp_path):
-        inner = runner._alone(tmp_path)
+    with runner.alone(tmp_path):
+        inner = runner.alone(tmp_path)
         with pytest.raises(UserError, match="another sweep runs in"), inner:
             pytest.fail("both are in it")
-    with runner._alone(tmp_path):  # it has ended
+    with runner.alone(tmp_path):  # it has ended
         pass
 
 

@@ -272,15 +272,33 @@ class Watched(Varied):
         return super().examples(indices, rngs)
 
 
-@pytest.mark.parametrize("more", [{}, {"train": {"steps": 6, "patience": 3}}])
-def test_nothing_reads_test_before_the_last_step(more, train, seen, few_digits):
+@pytest.fixture
+def watched(seen, few_digits):
+    """The digits, whose test split notes when it is read."""
     test = few_digits.splits["test"]
     watched = Watched(tuple(test.images), tuple(map(np.asarray, test.labels)))
     object.__setattr__(watched, "read_at", [])
     object.__setattr__(watched, "steps", lambda: len(seen.batches))
-    splits = few_digits.splits | {"test": watched}
-    train(dataset=dataclasses.replace(few_digits, splits=splits), **EVERY | more)
-    assert {*watched.read_at} == {6}
+    return dataclasses.replace(few_digits, splits=few_digits.splits | {"test": watched})
+
+
+@pytest.mark.parametrize("more", [{}, {"train": {"steps": 6, "patience": 3}}])
+def test_nothing_reads_test_before_the_last_step(more, train, watched):
+    train(dataset=watched, **EVERY | more)
+    assert {*watched.splits["test"].read_at} == {6}
+
+
+def test_a_run_without_test_never_reads_it(train, watched, seen, scores, monkeypatch):
+    """Neither after the last step nor for the best checkpoint."""
+    monkeypatch.setattr(loop.Report, "evaluation", scored([0.9, 0.5]))
+    # A further split is read to report, as `test` is.
+    splits = watched.splits | {"shifted": watched.splits["test"]}
+    off = {"eval": {"every_steps": 3, "test": False}}
+    dataset = dataclasses.replace(watched, splits=splits)
+    results = train(dataset=dataset, **EVERY | off)
+    assert watched.splits["test"].read_at == [] and len(seen.splits) == 2
+    assert results["best/step"] == 3 and results["val/accuracy"] == 0.5
+    assert not [key for key in results if "test" in key or "shifted" in key]
 
 
 def test_without_val_nothing_is_chosen(train, told, seen, few_digits):

@@ -33,6 +33,26 @@ def test_the_data_of_a_config(values):
     assert (found.mean, found.std) == ((0.5,), (0.5,))
 
 
+@pytest.mark.parametrize(
+    ("groups", "roles", "message"),
+    [
+        ({"train": {"steps": 4, "patience": 3}}, ["test"], "patience=3 needs a valid"),
+        ({"eval": {"test": False}}, ["test"], "only a validation split to evaluate"),
+        ({"eval": {"test": False, "test_curve": True}}, ["val"], "contradict each"),
+        ({"eval": {"test": False}}, ["val", "test"], None),
+    ],
+)
+def test_splits_that_a_config_needs(groups, roles, message, values, few_digits):
+    splits = {role: few_digits.splits[role] for role in roles}
+    dataset = dataclasses.replace(few_digits, splits=splits)
+    config = resolve(values(**groups))
+    if message is None:
+        setup.check_roles(config, dataset)
+        return
+    with pytest.raises(UserError, match=message):
+        setup.check_roles(config, dataset)
+
+
 def test_options_of_the_data_are_its_sources_own(values):
     options = setup.data_options(resolve(values()))
     assert options["train_examples"] == 24 and options["keep_pixels"] == 1.0
