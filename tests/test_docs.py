@@ -18,7 +18,7 @@ from cnn_jax.analysis import overview
 from cnn_jax.core import imports
 from cnn_jax.core.errors import UserError
 from cnn_jax.runs.resolve import resolve, resolve_smoke
-from cnn_jax.sweeps import experiment
+from cnn_jax.sweeps import budgets, experiment
 from cnn_jax.training import config as config_lib
 from docs import generate
 from docs.generators import errors, messages, networks
@@ -242,6 +242,8 @@ def test_commands_are_right(where, tmp_path, monkeypatch):
     """Their flags are those of the command, and their configs resolve."""
     written(where, tmp_path)
     monkeypatch.chdir(tmp_path)
+    # Equal costs are found from the data, which only the user has.
+    monkeypatch.setattr(budgets, "solved", lambda arms, *_: (list(arms), ()))
     for line in lines():
         if line.where != where:
             continue
