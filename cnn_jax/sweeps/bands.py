@@ -57,7 +57,7 @@ class Curve:
         from scipy import stats
 
         error = self.values.std(axis=0, ddof=1) / math.sqrt(seeds)
-        reach = stats.t.ppf((1 + statistics.LEVEL) / 2, seeds - 1) * error
+        reach = stats.t.ppf((1 + statistics.CONFIDENCE) / 2, seeds - 1) * error
         return self.mean - reach, self.mean + reach
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import optimize, special
 
-from cnn_jax.sweeps.statistics import LEVEL
+from cnn_jax.sweeps.statistics import CONFIDENCE
 
 # The smallest p-value that is computed; below, the p-value is 0.
 TINY = 1e-100
@@ -100,7 +100,7 @@ def crossed_difference(
     # Rounding leaves an error of about 1e-17 between equal differences.
     if math.sqrt(a + b) <= 1e-12 * float(np.abs(table).max()):
         return CrossedDifference(rows, columns, mean, mean, mean, None, None)
-    reach = _reach(1 - LEVEL, a, b, rows, columns)
+    reach = _reach(1 - CONFIDENCE, a, b, rows, columns)
     return CrossedDifference(
         seeds=rows,
         examples=columns,

@@ -4,8 +4,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
 from scipy import special
 
 from cnn_jax.sweeps import statistics
@@ -47,7 +45,6 @@ def decide(
     arms: Mapping[str, Pair],
     margin: float | None = None,
     level: float = LEVEL,
-    higher_is_better: bool = True,
 ) -> dict[str, Decision]:
     """Returns the verdict on each arm from one look at a complete sweep.
 
@@ -60,7 +57,6 @@ def decide(
       margin: differences below this size count as the same. In the metric's unit:
         0.01 for one point of accuracy. With None, no arm is called the same.
       level: the probability of a false claim of each kind.
-      higher_is_better: False for a metric such as a loss or an error.
 
     Raises:
       ValueError: the margin is not above 0.
@@ -76,16 +72,15 @@ def decide(
             difference.mean if difference else 0.0,
             different=p is not None and p < level,
             equivalent=same_p is not None and same_p < level,
-            higher_is_better=higher_is_better,
         )
         decisions[arm] = Decision(difference, p, same_p, said)
     return decisions
 
 
-def verdict(
-    mean: float, different: bool, equivalent: bool, higher_is_better: bool = True
-) -> str:
+def verdict(mean: float, different: bool, equivalent: bool) -> str:
     """Returns the verdict on an arm, from the results of the two tests.
+
+    A larger metric is better, as for the main metric of every task.
 
     A difference may be significant and within the margin. The direction is then the
     first part of the verdict, since a difference was shown, and the second part says
@@ -96,11 +91,10 @@ def verdict(
       mean: the mean difference to the base arm.
       different: True if "no difference" is rejected.
       equivalent: True if "the difference is the margin or more" is rejected.
-      higher_is_better: False for a metric such as a loss or an error.
     """
     if not different:
         return SAME if equivalent else UNDECIDED
-    direction = BETTER if (mean > 0) == higher_is_better else WORSE
+    direction = BETTER if mean > 0 else WORSE
     return direction + SLIGHTLY * equivalent
 
 
@@ -123,28 +117,9 @@ def same_p_value(
     """
     if not margin > 0:
         raise ValueError(f"The margin is {margin}. A margin must be above 0.")
-    found = differences(values, base)
-    n = len(found)
-    if n < 2:
+    found = statistics.differences(values, base)
+    if not (deviation := statistics.spread(found)):
         return None
+    error = deviation / math.sqrt(len(found))
     mean = float(found.mean())
-    if not (error := spread(found) / math.sqrt(n)):
-        return None
-    return float(special.stdtr(n - 1, (abs(mean) - margin) / error))
-
-
-def differences(
-    values: Mapping[int, float], base: Mapping[int, float]
-) -> NDArray[np.float64]:
-    """Returns the arm's metric minus the base arm's, for each common seed in order."""
-    seeds = sorted(values.keys() & base.keys())
-    return np.array([values[seed] - base[seed] for seed in seeds], np.float64)
-
-
-def spread(found: NDArray[np.float64]) -> float:
-    """Returns the standard deviation of two or more differences; 0 for rounding alone.
-
-    Rounding leaves differences of about 1e-17 between equal values.
-    """
-    deviation = float(found.std(ddof=1))
-    return deviation if deviation > 1e-12 * float(np.abs(found).max()) else 0.0
+    return float(special.stdtr(len(found) - 1, (abs(mean) - margin) / error))

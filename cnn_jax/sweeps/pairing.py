@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
-from cnn_jax.sweeps import equivalence
-from cnn_jax.sweeps.statistics import LEVEL
+from cnn_jax.sweeps.statistics import CONFIDENCE, spread
 
 # With fewer seeds, an estimated correlation says next to nothing.
 FEWEST = 5
@@ -54,13 +53,12 @@ def pairing(values: Mapping[int, float], base: Mapping[int, float]) -> Pairing |
     if len(seeds) < FEWEST:
         return None
     pair = np.array([[arm[seed] for seed in seeds] for arm in (values, base)])
-    spreads = [equivalence.spread(found) for found in (*pair, pair[0] - pair[1])]
-    if not all(spreads):
+    first, second, difference = map(spread, (*pair, pair[0] - pair[1]))
+    if not (first and second and difference):
         return None
-    first, second, difference = spreads
     found = float(np.corrcoef(pair)[0, 1])
     center = math.atanh(max(min(found, 1 - 1e-12), 1e-12 - 1))
-    reach = float(special.ndtri((1 + LEVEL) / 2)) / math.sqrt(len(seeds) - 3)
+    reach = float(special.ndtri((1 + CONFIDENCE) / 2)) / math.sqrt(len(seeds) - 3)
     return Pairing(
         seeds=len(seeds),
         correlation=found,

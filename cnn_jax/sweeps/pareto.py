@@ -21,7 +21,7 @@ from cnn_jax.core import names
 from cnn_jax.sweeps import results, units
 from cnn_jax.sweeps.experiment import Experiment
 from cnn_jax.sweeps.results import Row
-from cnn_jax.sweeps.statistics import LEVEL, spread
+from cnn_jax.sweeps.statistics import CONFIDENCE, spread
 
 RESAMPLES = 10_000
 SEED = 0
@@ -154,10 +154,12 @@ def _points(
 
 def _reach(values: NDArray[np.float64]) -> float | None:
     """Returns the half-width of the 95% interval of a mean; None for one value."""
-    deviation, n = spread(list(values)), len(values)
+    deviation, n = spread(values), len(values)
     if deviation is None:
         return None
-    return float(special.stdtrit(n - 1, (1 + LEVEL) / 2)) * deviation / math.sqrt(n)
+    return (
+        float(special.stdtrit(n - 1, (1 + CONFIDENCE) / 2)) * deviation / math.sqrt(n)
+    )
 
 
 def on_front(metric: ArrayLike, cost: ArrayLike) -> NDArray[np.bool_]:

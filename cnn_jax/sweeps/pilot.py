@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from tabulate import tabulate
 
-from cnn_jax.sweeps import equivalence, planning, results, sequential, units
+from cnn_jax.sweeps import planning, results, sequential, statistics, units
 from cnn_jax.sweeps.experiment import Experiment
 from cnn_jax.sweeps.protocol import in_metric
 from cnn_jax.sweeps.results import Row
@@ -54,11 +54,11 @@ def paragraphs(
     pairs = results.pairs(experiment, rows)
     lines, bounds, seconds = [], [], _seconds(experiment, rows)
     for arm, pair in pairs.items():
-        found = equivalence.differences(*pair)
+        found = statistics.differences(*pair)
         bound = planning.upper_deviation(*pair)
         line: list[Any] = [arm, against[arm], len(found), "", "", "unknown", ""]
-        if bound:
-            line[3] = units.amount(metric, equivalence.spread(found))
+        if (deviation := statistics.spread(found)) and bound:
+            line[3] = units.amount(metric, deviation)
             line[4] = units.amount(metric, bound)
             plan = planning.plan(size, bound, arms=len(pairs))
             line[5] = str(plan.seeds) if plan else f"more than {planning.MOST:,}"

@@ -8,8 +8,9 @@ from scipy import special
 
 from cnn_jax.sweeps import sequential
 from cnn_jax.sweeps.boundaries import boundaries
-from cnn_jax.sweeps.equivalence import LEVEL, differences, spread
+from cnn_jax.sweeps.equivalence import LEVEL
 from cnn_jax.sweeps.power import difference_power, same_power
+from cnn_jax.sweeps.statistics import differences, spread
 
 POWER = 0.8
 # Confidence that a pilot's upper bound is above the true standard deviation.
@@ -97,11 +98,11 @@ def upper_deviation(
       confidence: the probability that the bound is not below the true value.
     """
     found = differences(values, base)
-    if len(found) < 2:
+    if (deviation := spread(found)) is None:
         return None
     freedom = len(found) - 1
     quantile = float(special.chdtri(freedom, confidence))
-    return spread(found) * math.sqrt(freedom / quantile)
+    return deviation * math.sqrt(freedom / quantile)
 
 
 def more_seeds(
@@ -131,7 +132,7 @@ def more_seeds(
       level: the probability of a false claim over all arms.
     """
     found = differences(values, base)
-    if len(found) < 2 or not (deviation := spread(found)):
+    if not (deviation := spread(found)):
         return None
     mean, share = float(found.mean()), level / arms
     ways = [

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from cnn_jax.sweeps.statistics import LEVEL
+from cnn_jax.sweeps.statistics import CONFIDENCE
 
 DRAWS = 10_000
 # The metric of each run of a setting, by seed.
@@ -68,7 +68,7 @@ def kendall(first: Mapping[str, Runs], second: Mapping[str, Runs]) -> Agreement 
     if min(len(values) for ranking in rankings for values in ranking) > 1:
         rng = np.random.default_rng(0)
         taus = _taus(*(_drawn(ranking, rng) for ranking in rankings))
-        ends = np.quantile(taus, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+        ends = np.quantile(taus, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
         reach = float(np.abs(ends - tau).max())
         low, high = max(tau - reach, -1.0), min(tau + reach, 1.0)
     return Agreement(len(names), tau, low, high, float(found.pvalue))

@@ -4,10 +4,9 @@ from collections.abc import Sequence
 
 from cnn_jax.sweeps import units, verdicts
 from cnn_jax.sweeps.bootstrap import CrossedDifference
+from cnn_jax.sweeps.equivalence import LEVEL
 from cnn_jax.sweeps.statistics import Difference
 from cnn_jax.sweeps.summary import Summary
-
-SIGNIFICANT = 0.05
 
 
 def on_arms(metric: str, summaries: Sequence[Summary]) -> list[str]:
@@ -34,9 +33,9 @@ def _sentence(metric: str, s: Summary, d: Difference, tests: int) -> str:
         return f"{said}; no test is possible" if d.mean else said
     interval = s.crossed or d
     shown = f"95% interval: {units.interval(metric, interval)}"
-    if s.p_value < SIGNIFICANT:
+    if s.p_value < LEVEL:
         return _significant(metric, found, d, interval)
-    if d.p_value < SIGNIFICANT:
+    if d.p_value < LEVEL:
         return (
             f"{found} ({shown}), significant by itself, but not among {tests} "
             f"comparisons (p = {verdicts.p_text(s.p_value)})"

@@ -48,7 +48,6 @@ def decide(
     maximum: int,
     margin: float | None = None,
     level: float = LEVEL,
-    higher_is_better: bool = True,
 ) -> dict[str, Stop]:
     """Returns the verdict on each arm after the looks so far.
 
@@ -66,7 +65,7 @@ def decide(
       looks: the ascending numbers of seeds of the looks so far. A look for which an arm
         has too few seeds is left out for this arm.
       maximum: the number of seeds after which the sweep stops.
-      margin, level, higher_is_better: as in `equivalence.decide`.
+      margin, level: as in `equivalence.decide`.
     """
     share = level / max(len(arms), 1)
     different = levels(looks, maximum, share)
@@ -79,7 +78,7 @@ def decide(
             if count > len(seeds) or stop.verdict != equivalence.UNDECIDED:
                 break
             first = {seed: values[seed] for seed in seeds[:count]}
-            said = _look(first, base, margin, d, s, higher_is_better)
+            said = _look(first, base, margin, d, s)
             stop = Stop(said, count)
         found[arm] = stop
     return found
@@ -91,7 +90,6 @@ def _look(
     margin: float | None,
     different: float,
     same: float,
-    higher_is_better: bool,
 ) -> str:
     """Returns the verdict of one look; `different` and `same` are the tests' levels."""
     found = statistics.paired_difference(values, base)
@@ -99,9 +97,7 @@ def _look(
         return equivalence.UNDECIDED
     p = None if margin is None else equivalence.same_p_value(values, base, margin)
     equivalent = p is not None and p <= same
-    return equivalence.verdict(
-        found.mean, found.p_value <= different, equivalent, higher_is_better
-    )
+    return equivalence.verdict(found.mean, found.p_value <= different, equivalent)
 
 
 def levels(

@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
-LEVEL = 0.95  # level of the confidence intervals
+CONFIDENCE = 0.95  # of the intervals
 
 
 @dataclass(frozen=True)
@@ -50,18 +51,16 @@ def paired_difference(
     # SciPy's statistics take half a second to import.
     from scipy import stats
 
-    seeds = sorted(values.keys() & base.keys())
-    if not seeds:
+    found = differences(values, base)
+    if not (n := len(found)):
         return None
-    differences = np.array([values[seed] - base[seed] for seed in seeds], np.float64)
-    mean, n = float(differences.mean()), len(seeds)
-    if n == 1:
+    mean, deviation = float(found.mean()), spread(found)
+    if deviation is None:
         return Difference(n, mean, -math.inf, math.inf, None)
-    error = float(differences.std(ddof=1)) / math.sqrt(n)
-    # Rounding leaves an error of about 1e-17 between equal differences.
-    if error <= 1e-12 * float(np.abs(differences).max()):
+    if not deviation:
         return Difference(n, mean, mean, mean, None)
-    reach = float(stats.t.ppf((1 + LEVEL) / 2, n - 1)) * error
+    error = deviation / math.sqrt(n)
+    reach = float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1)) * error
     p_value = 2 * float(stats.t.sf(abs(mean) / error, n - 1))
     return Difference(n, mean, mean - reach, mean + reach, p_value)
 
@@ -82,6 +81,21 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
     return corrected
 
 
-def spread(values: Sequence[float]) -> float | None:
-    """Returns the sample standard deviation (n - 1); None for a single value."""
-    return float(np.std(values, ddof=1)) if len(values) > 1 else None
+def differences(
+    values: Mapping[int, float], base: Mapping[int, float]
+) -> NDArray[np.float64]:
+    """Returns the arm's metric minus the base arm's, for each common seed in order."""
+    seeds = sorted(values.keys() & base.keys())
+    return np.array([values[seed] - base[seed] for seed in seeds], np.float64)
+
+
+def spread(values: ArrayLike) -> float | None:
+    """Returns the sample standard deviation (n - 1); None for fewer than two values.
+
+    The result is 0 if the values differ by rounding alone, about 1e-17.
+    """
+    found = np.asarray(values, np.float64)
+    if len(found) < 2:
+        return None
+    deviation = float(found.std(ddof=1))
+    return deviation if deviation > 1e-12 * float(np.abs(found).max()) else 0.0

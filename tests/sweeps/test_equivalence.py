@@ -49,19 +49,18 @@ def test_no_test_is_possible():
 
 
 @pytest.mark.parametrize(
-    ("mean", "different", "equivalent", "higher_is_better", "expected"),
+    ("mean", "different", "equivalent", "expected"),
     [
-        (0.5, True, False, True, "better"),
-        (-0.5, True, False, True, "worse"),
-        (-0.5, True, False, False, "better"),
-        (0.5, True, True, True, "better, by less than the margin"),
-        (0.5, True, True, False, "worse, by less than the margin"),
-        (0.5, False, True, True, "same"),
-        (0.0, False, False, True, "undecided"),
+        (0.5, True, False, "better"),
+        (-0.5, True, False, "worse"),
+        (0.5, True, True, "better, by less than the margin"),
+        (-0.5, True, True, "worse, by less than the margin"),
+        (0.5, False, True, "same"),
+        (0.0, False, False, "undecided"),
     ],
 )
-def test_verdict(mean, different, equivalent, higher_is_better, expected):
-    assert verdict(mean, different, equivalent, higher_is_better) == expected
+def test_verdict(mean, different, equivalent, expected):
+    assert verdict(mean, different, equivalent) == expected
 
 
 def arm(mean, deviation):
@@ -102,8 +101,6 @@ def test_without_a_margin_no_arm_is_the_same():
     found = decide({"alike": arm(0.0001, 0.001), "lower": arm(-0.05, 0.005)})
     assert [d.verdict for d in found.values()] == ["undecided", "worse"]
     assert [d.same_p_value for d in found.values()] == [None, None]
-    found = decide({"lower": arm(-0.05, 0.005)}, higher_is_better=False)
-    assert found["lower"].verdict == "better"
 
 
 def test_more_arms_need_stronger_evidence():
