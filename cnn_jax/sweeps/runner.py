@@ -6,27 +6,28 @@ import functools
 import os
 import shlex
 import sys
-import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from datetime import timedelta
 from pathlib import Path
-
-from tqdm import tqdm
 
 from cnn_jax.analysis import page_tables
 from cnn_jax.core.errors import UserError
-from cnn_jax.sweeps import board as boards
-from cnn_jax.sweeps import equivalence, local, on_ray, protocol_file, results
+from cnn_jax.sweeps import (
+    equivalence,
+    local,
+    on_ray,
+    protocol_file,
+    results,
+    tensorboard,
+)
 from cnn_jax.sweeps import report as pages
 from cnn_jax.sweeps.experiment import Experiment
 from cnn_jax.sweeps.local import Event
-from cnn_jax.sweeps.outcome import Outcome
+from cnn_jax.sweeps.progress import BAD, Progress
 from cnn_jax.sweeps.protocol import Protocol
 from cnn_jax.sweeps.results import Row
 from cnn_jax.sweeps.run import Run, incomplete
 from cnn_jax.training.signals import Signals, Stopped, stop_signals
 
-BAD = ("failed", "unusable")
 # Takes the runs, the list of signals and, optionally, the function `ends`; see
 # `local.launch`.
 Launch = Callable[..., Iterator[Event]]
@@ -164,7 +165,7 @@ def train(
       launch: the function that trains runs, from `launcher`.
       workdir: the sweep's folder. The folder is locked, so that a second sweep cannot
         use it at the same time.
-      at_once: the number of runs trained at a time, or None; see `Board`.
+      at_once: the number of runs trained at a time, or None; see `Progress`.
       done: the number of runs that were complete before.
 
     Raises:
@@ -173,10 +174,10 @@ def train(
     """
     first = [run for run in runs if run.is_source]
     rest = [run for run in runs if not run.is_source]
-    with alone(workdir) as stopped, Board(done, len(runs), at_once) as board:
+    with alone(workdir) as stopped, Progress(done, len(runs), at_once) as progress:
         for together in filter(None, (first, rest)):
             for run, outcome in launch(together, stopped):
-                board.show(run, outcome)
+                progress.show(run, outcome)
                 if run.is_source and outcome and outcome.status in BAD:
                     raise UserError(
                         f"the run that all arms start from, {run.workdir}, failed: "
@@ -217,7 +218,7 @@ def report(
         )
     workdir.mkdir(parents=True, exist_ok=True)
     print(pages.write(shown, rows, workdir, protocol))
-    boards.write(shown, rows, workdir)
+    tensorboard.write(shown, rows, workdir)
     if lines := results.complaints(rows):
         print("", *lines, sep="\n")
     if publish:
@@ -231,76 +232,6 @@ def report(
             f"{workdir / pages.FILE} lists the reasons."
         )
     return rows
-
-
-class Board:
-    """A display of the numbers of complete, running and failed runs and the time left.
-
-    On a terminal, the display is a line at the bottom. Elsewhere a line is printed when
-    a run ends.
-
-    Args:
-      done: the number of runs that were complete before.
-      todo: the number of runs to train.
-      at_once: the number of runs trained at a time, to estimate the time left; None
-        takes the number of runs that are running.
-    """
-
-    def __init__(self, done: int, todo: int, at_once: int | None):
-        self._done, self._total, self._at_once = done, done + todo, at_once
-        self._todo, self._failed = todo, 0
-        self._started: dict[str, float] = {}
-        self._seconds: list[float] = []
-        self._bar = tqdm(
-            total=self._total,
-            initial=done,
-            disable=not sys.stderr.isatty(),
-            dynamic_ncols=True,
-            bar_format="{percentage:3.0f}% {bar} {postfix}",
-        )
-        self._count()
-
-    def __enter__(self) -> "Board":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.close()
-
-    def show(self, run: Run, outcome: Outcome | None) -> None:
-        """Shows that a run has ended with an outcome, or has started (outcome None)."""
-        if outcome is None:
-            self._started[run.name] = time.monotonic()
-            self._count()
-            return
-        seconds = time.monotonic() - self._started.pop(run.name)
-        self._todo -= 1
-        self._done += outcome.status in ("done", "pruned")
-        self._failed += outcome.status in BAD
-        if outcome.status == "done":
-            self._seconds.append(seconds)
-        self._bar.update()
-        duration = timedelta(seconds=round(seconds))
-        why = f": {outcome.reason}" if outcome.reason else ""
-        text = f"{run.name}: {outcome.status} after {duration}{why}"
-        counts = self._count()
-        if self._bar.disable:
-            text += f" ({counts})"
-        tqdm.write(text, file=sys.stderr)
-
-    def _count(self) -> str:
-        """Updates the numbers on the display, and returns them as text."""
-        parts = [
-            f"{self._done}/{self._total} done",
-            f"{len(self._started)} running",
-            f"{self._failed} failed",
-        ]
-        if self._seconds and self._todo:
-            each = sum(self._seconds) / len(self._seconds)
-            left = each * self._todo / (self._at_once or max(len(self._started), 1))
-            parts.append(f"{timedelta(seconds=round(left))} left")
-        text = ", ".join(parts)
-        self._bar.set_postfix_str(text)
-        return text
 
 
 @contextlib.contextmanager

@@ -18,6 +18,7 @@ from cnn_jax.sweeps import runner, spaces, study
 from cnn_jax.sweeps.arms import SEARCH
 from cnn_jax.sweeps.experiment import TRIAL_SEED, Experiment
 from cnn_jax.sweeps.outcome import Outcome
+from cnn_jax.sweeps.progress import Progress
 from cnn_jax.sweeps.run import Run, incomplete, short_text
 from cnn_jax.sweeps.study import Search, Study
 from cnn_jax.training import config as config_lib
@@ -114,11 +115,11 @@ def _train(
             search.open()
         todo = sum(search.missing for search in searches)
         done = sum(search.wanted for search in searches) - todo
-        with runner.Board(done, todo, at_once) as board:
+        with Progress(done, todo, at_once) as progress:
             for run, outcome in launch(runs(), stopped, ends):
                 if outcome is not None:
                     outcome = owners[run.workdir].end(run, outcome)
-                board.show(run, outcome)
+                progress.show(run, outcome)
 
 
 class _Searching:

@@ -191,7 +191,7 @@ def fake(tmp_path, monkeypatch):
         monkeypatch.setattr(results, "read", made.read)
         monkeypatch.setattr(runner, "incomplete", made.incomplete)
         monkeypatch.setattr(runner.pages, "write", lambda *_: "the report")
-        monkeypatch.setattr(runner.boards, "write", lambda *_: None)
+        monkeypatch.setattr(runner.tensorboard, "write", lambda *_: None)
         return made
 
     return make

@@ -1,4 +1,4 @@
-"""A sweep's runs: the board, the order, and what ends it."""
+"""A sweep's runs: the order, and what ends it."""
 
 import collections
 import contextlib
@@ -110,45 +110,6 @@ def test_one_sweep_in_a_folder(tmp_path):
         pass
 
 
-# -------------------------------------------------------------------------- the board
-
-
-@pytest.fixture
-def clock(monkeypatch):
-    """`clock(seconds)`: lets time go by."""
-    now = [0.0]
-    monkeypatch.setattr(runner.time, "monotonic", lambda: now[0])
-
-    def pass_by(seconds):
-        now[0] += seconds
-
-    return pass_by
-
-
-@pytest.mark.parametrize(("at_once", "left"), [(1, "0:03:20"), (2, "0:01:40")])
-def test_the_time_that_is_left(at_once, left, clock, capsys):
-    """As long as complete runs took, for each of the rest, so many at a time."""
-    runs = [run_of("abc"[i]) for i in range(3)]
-    with runner.Board(0, 4, at_once) as board:
-        for seconds, run in zip((80, 120), runs, strict=False):
-            board.show(run, None)
-            clock(seconds)
-            board.show(run, DONE)
-    line = capsys.readouterr().err.splitlines()[-1]
-    assert (
-        line
-        == f"b/seed0: done after 0:02:00 (2/4 done, 0 running, 0 failed, {left} left)"
-    )
-
-
-def test_what_failed_at_once_says_nothing_of_the_time(clock, capsys):
-    with runner.Board(1, 3, 1) as board:
-        board.show(run_of("a"), None)
-        clock(1)
-        board.show(run_of("a"), FAILED)
-    assert "left" not in capsys.readouterr().err
-
-
 # ------------------------------------------------------------------ launchers, reports
 
 
@@ -243,7 +204,7 @@ def test_seeds_are_added_until_each_arm_is_decided(fake, capsys):
     assert [line for line in lines if "decided" in line] == [
         f"{n} of 5 compared arms are decided" for n in (0, 2, 3, 3, 3)
     ]
-    # The board counts the runs of the look, and those before: 14 of 18 are complete.
+    # The progress counts the runs of the look, and those before: 14 of 18 are complete.
     assert "(1/18 done" in lines[0] and "(15/24 done" in lines[19]
 
 
@@ -340,7 +301,7 @@ def test_a_report_of_runs_that_are_not_complete(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(runner.pages, "write", lambda *_: "the table")
     monkeypatch.setattr(runner.pages, "section", lambda *_: "the section")
     shown = []
-    monkeypatch.setattr(runner.boards, "write", lambda *given: shown.append(given))
+    monkeypatch.setattr(runner.tensorboard, "write", lambda *given: shown.append(given))
     page = tmp_path / "page.md"
     begin, end = runner.page_tables.lines("width")
     page.write_text(f"{begin}\nold\n{end}\n")

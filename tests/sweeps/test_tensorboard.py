@@ -11,7 +11,7 @@ from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.plugins.hparams import plugin_data_pb2
 
 from cnn_jax.core.errors import UserError
-from cnn_jax.sweeps import board, report
+from cnn_jax.sweeps import report, tensorboard
 from cnn_jax.sweeps.results import Row
 
 ACCURACIES = {"base": [0.5, 0.6, 0.9], "wider, by half": [0.8]}
@@ -32,7 +32,7 @@ def shown(make, tmp_path):
             "# rates\n\n| arm |\n|---|\n| base |\n\n![A plot](metric (1).png)\n\n"
             "![Another plot](is/missing.png)\n\n## Runs\n",
         )
-        board.write(experiment, rows, folder)
+        tensorboard.write(experiment, rows, folder)
         return folder
 
     return show
@@ -212,4 +212,4 @@ def test_a_file_in_the_way_is_named(make, tmp_path):
     (tmp_path / "sweep").mkdir(exist_ok=True)
     (tmp_path / "sweep" / "report").write_text("mine")
     with pytest.raises(UserError, match=r"sweep/report is a file, .*: move the file"):
-        board.write(experiment, rows, tmp_path / "sweep")
+        tensorboard.write(experiment, rows, tmp_path / "sweep")
