@@ -113,7 +113,9 @@ def _explain(axes: Any, summaries: Sequence[Summary]) -> None:
         axes.legend(fontsize="small")
 
 
-def crossed(axes: Any, experiment: Experiment, rows: Sequence[Row], summaries) -> None:
+def interaction(
+    axes: Any, experiment: Experiment, rows: Sequence[Row], summaries
+) -> None:
     """Plots the metric of crossed arms, named `ROW, COLUMN`.
 
     The rows are along the x axis. Each column is a line.
@@ -210,7 +212,7 @@ def write(
             "differences": ("The differences, with intervals", forest)
         } | drawings
     if experiment.grid:
-        drawings = {"grid": ("The metric of the arms, crossed", crossed)} | drawings
+        drawings = {"grid": ("The metric of the arms, crossed", interaction)} | drawings
     for name, (shown, draw) in drawings.items():
         figure, (axes,) = _figure(1, len(summaries))
         draw(axes, experiment, rows, summaries)
@@ -243,7 +245,7 @@ def overview(
       The caption, and the figure's path relative to `folder`.
     """
     figure, (left, right) = _figure(2, len(summaries))
-    first = crossed if experiment.grid else by_arm
+    first = interaction if experiment.grid else by_arm
     first(left, experiment, rows, summaries)
     if any(s.difference for s in summaries):
         differences(right, experiment, rows, summaries, margin)

@@ -161,7 +161,7 @@ def _tables(
     found = [tables.arms(experiment, summaries, format)]
     if grid := experiment.grid:
         metric = results.main_metric(experiment)
-        found.append(tables.crossed(grid, metric, summaries, format))
+        found.append(tables.cross_table(grid, metric, summaries, format))
     return found + budgets.section(experiment.budgets, format)
 
 

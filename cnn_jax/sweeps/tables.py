@@ -137,7 +137,9 @@ def _p_value(summaries: Sequence[Summary]) -> str:
     )
 
 
-def crossed(grid: Grid, metric: str, summaries: Sequence[Summary], format: str) -> str:
+def cross_table(
+    grid: Grid, metric: str, summaries: Sequence[Summary], format: str
+) -> str:
     """Returns a table of the metric of crossed arms, which are named `ROW, COLUMN`.
 
     Args:

@@ -118,7 +118,7 @@ GRID = {f"{a}, {b}": [0.1 * i] for i, (a, b) in enumerate(["rx", "ry", "sx", "sy
 
 def test_arms_that_are_crossed(swept, axes):
     """A line for each column, over the rows."""
-    plots.crossed(axes, *swept(GRID))
+    plots.interaction(axes, *swept(GRID))
     labels = [text.get_text() for text in axes.get_legend().get_texts()]
     assert labels == ["x", "y"]
     np.testing.assert_allclose([y for _, y in bars(axes)], [10, 30, 20, 40])
@@ -180,7 +180,7 @@ def test_several_base_arms_are_named(swept, axes):
 
 def test_each_picture_is_a_file(swept, tmp_path, monkeypatch):
     monkeypatch.setattr(plots, "DRAWINGS", {"metric": ("The metric", lambda *_: None)})
-    monkeypatch.setattr(plots, "crossed", lambda *_: None)
+    monkeypatch.setattr(plots, "interaction", lambda *_: None)
     written = plots.write(*swept(ARMS), tmp_path)
     front = "The metric against parameters", "parameters.png"
     assert [name for _, name in written] == [
@@ -197,11 +197,11 @@ def test_each_picture_is_a_file(swept, tmp_path, monkeypatch):
 
 def test_two_pictures_side_by_side_for_a_page(swept, tmp_path, monkeypatch):
     drawn = []
-    for name in ("by_arm", "curves", "crossed", "differences"):
+    for name in ("by_arm", "curves", "interaction", "differences"):
         monkeypatch.setattr(plots, name, lambda *_, name=name: drawn.append(name))
     for arms, both in (
         (ARMS, ["by_arm", "differences"]),
-        (GRID, ["crossed", "differences"]),
+        (GRID, ["interaction", "differences"]),
         ({"alone": [0.5]}, ["by_arm", "curves"]),
     ):
         _, path = plots.overview(*swept(arms), tmp_path)

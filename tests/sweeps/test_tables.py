@@ -80,7 +80,7 @@ def test_arms_that_are_crossed(make):
     summaries = summarize(found, rows)
     grid = (("1%", "5%"), ("head", "all"))
     assert found.grid == grid
-    table = tables.crossed(grid, "test/accuracy", summaries, "github")
+    table = tables.cross_table(grid, "test/accuracy", summaries, "github")
     lines = table.splitlines()
     cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
     assert cells[0] == ["test/accuracy", "head", "all"]
