@@ -61,7 +61,7 @@ def paragraphs(
             line[3] = units.amount(metric, deviation)
             line[4] = units.amount(metric, bound)
             plan = planning.plan(size, bound, arms=len(pairs))
-            line[5] = str(plan.seeds) if plan else f"more than {planning.MOST:,}"
+            line[5] = f"{plan.seeds:,}" if plan else f"more than {planning.MOST:,}"
             bounds.append(bound)
         if arm in seconds:
             line[6] = _duration(seconds[arm])
@@ -99,7 +99,10 @@ def _advice(
     plan = planning.plan(size, bound, arms=arms)
     looks = planning.plan(size, bound, arms=arms, looks=sequential.LOOKS)
     if plan is None or looks is None:
-        return "No possible number of seeds detects such a difference."
+        return (
+            f"An arm needs more than {planning.MOST:,} seeds, so no sweep of all arms "
+            "is planned: choose a larger difference, or leave out this arm."
+        )
     metric, seconds = results.main_metric(experiment), _seconds(experiment, rows)
     left = {
         arm.name: max(plan.seeds - len(results.by_seed(rows, arm.name, metric)), 0)

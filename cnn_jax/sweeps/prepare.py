@@ -53,6 +53,8 @@ def load(
     elif seeds is None and saved and (detect is not None or not train):
         seeds, until = saved.seeds, bool(saved.looks) and detect is None
         margin = saved.margin if margin is None else margin
+        if detect is not None and len(seeds) < pilot.SEEDS:
+            seeds = list(dict.fromkeys([*seeds, *range(pilot.SEEDS)]))[: pilot.SEEDS]
     elif seeds is None and detect is not None:
         seeds = range(pilot.SEEDS)
     found = experiment.load(

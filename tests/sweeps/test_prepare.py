@@ -60,6 +60,11 @@ def test_a_pilot(load, fix):
     made = load(detect=1.0)[1]
     assert made.seeds == (0, 1, 2) and made.detect == 1.0
     assert load(detect=1.0, seeds=(4, 5))[1].seeds == (4, 5)
+    fix(seeds=(1, 7))
+    assert load(detect=1.0)[1].seeds == (1, 7, 0)
+
+
+def test_a_sweep_with_looks_needs_no_pilot(load, fix):
     fix(max_seeds=4)
     with pytest.raises(UserError, match="was planned with --until=decided"):
         load(detect=1.0)
