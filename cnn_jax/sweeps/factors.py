@@ -90,14 +90,22 @@ def _effect(found: NDArray[np.float64]) -> Effect | None:
 
 
 def paragraphs(experiment: Experiment, rows: Sequence[Row]) -> list[str]:
-    """Returns the analysis of crossed arms in Markdown; [] if arms are not crossed."""
+    """Returns the analysis of crossed arms in Markdown; [] if arms are not crossed.
+
+    If some arms have fewer seeds, because a look decided them early, the analysis takes
+    the seeds of all arms.
+    """
     if not (grid := experiment.grid):
         return []
     metric = results.main_metric(experiment)
     found = {
         arm.name: results.by_seed(rows, arm.name, metric) for arm in experiment.arms
     }
-    seeds = sorted({run.seed for run in experiment.runs})
+    planned: dict[str, set[int]] = {}
+    for run in experiment.runs:
+        planned.setdefault(run.arm, set()).add(run.seed)
+    seeds = sorted(set.intersection(*planned.values()))
+    fewer = len(seeds) < len(set.union(*planned.values()))
     missing = [
         f"{arm}/seed{seed}" for arm in found for seed in seeds if seed not in found[arm]
     ]
@@ -112,7 +120,8 @@ def paragraphs(experiment: Experiment, rows: Sequence[Row]) -> list[str]:
         [[found[f"{row}, {column}"][seed] for column in down] for row in across]
         for seed in seeds
     ]
-    return [_table(grid, analysis(np.array(values))), LEGEND]
+    looks = f" {FEWER.format(len(seeds))}" if fewer else ""
+    return [_table(grid, analysis(np.array(values))), LEGEND + looks]
 
 
 LEGEND = (
@@ -122,6 +131,10 @@ LEGEND = (
     "interaction says whether the effect of the rows depends on the column. If it "
     "does, the effects of rows and columns are only averages: read the cross table. "
     "The three p-values are not corrected for each other."
+)
+FEWER = (
+    "The analysis takes the {} seeds that all arms have, and is not corrected for the "
+    "looks."
 )
 
 

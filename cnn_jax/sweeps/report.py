@@ -117,7 +117,7 @@ def _page(
     metric = results.main_metric(experiment)
     arms, *crossed = _tables(experiment, summaries, "github")
     # With looks, only the tests of the verdicts are corrected for the looks.
-    looks = protocol is not None and protocol.looks
+    looks = protocol is not None and bool(protocol.looks)
     said = [] if looks else sentences.on_arms(metric, summaries)
     return [
         f"{'#' * level} {experiment.name}",
@@ -125,7 +125,7 @@ def _page(
         f"    {experiment.command}",
         _conditions(experiment, rows),
         arms,
-        *([tables.legend(metric, summaries)] if level == 1 else []),
+        *([tables.legend(metric, summaries, looks)] if level == 1 else []),
         *crossed,
         *factors.paragraphs(experiment, rows),
         *(["\n".join(said)] if said else []),

@@ -63,8 +63,14 @@ def _difference(metric: str, s: Summary, alone: bool, both: bool) -> list[str]:
     return [shown, *intervals, verdicts.p_text(s.p_value)]
 
 
-def legend(metric: str, summaries: Sequence[Summary]) -> str:
-    """Returns a paragraph that explains the columns of the table of arms."""
+def legend(metric: str, summaries: Sequence[Summary], looks: bool = False) -> str:
+    """Returns a paragraph that explains the columns of the table of arms.
+
+    Args:
+      metric: the name of the metric.
+      summaries: the summary of each arm.
+      looks: whether the sweep is decided at several looks, by other tests.
+    """
     parts = [
         "Each row is an arm; *runs* is the number of its complete runs. "
         f"*{metric}*: mean ± standard deviation over the seeds."
@@ -75,7 +81,7 @@ def legend(metric: str, summaries: Sequence[Summary]) -> str:
         parts += [
             f"*difference*: mean difference to {to}, paired by seed{points}.",
             *_intervals(summaries),
-            _p_value(summaries),
+            _p_value(summaries, looks),
         ]
     parts.append(
         "*MACs*: multiply-accumulates on one example. *examples/s*: training speed."
@@ -121,9 +127,15 @@ def _narrower(s: Summary) -> bool:
     return s.crossed.high - s.crossed.low < (d.high - d.low) * (1 - 1e-9)
 
 
-def _p_value(summaries: Sequence[Summary]) -> str:
+def _p_value(summaries: Sequence[Summary], looks: bool) -> str:
     tests = sum(s.p_value is not None for s in summaries)
     many = f", corrected for {tests} comparisons by Holm's method" if tests > 1 else ""
+    meaning = f"*adjusted p*: p-value of the paired t-test over the seeds{many}"
+    if looks:
+        return (
+            f"{meaning}; it is not corrected for the looks, so the verdicts say which "
+            "arms differ."
+        )
     intervals = " Intervals are not corrected." if tests > 1 else ""
     crossed = (
         " It is about exactly these test examples, so the 95% interval may include "
@@ -132,8 +144,8 @@ def _p_value(summaries: Sequence[Summary]) -> str:
         else ""
     )
     return (
-        f"*adjusted p*: p-value of the paired t-test over the seeds{many}; below 0.05, "
-        f"the arms differ by more than chance.{crossed}{intervals}"
+        f"{meaning}; below 0.05, the arms differ by more than chance."
+        f"{crossed}{intervals}"
     )
 
 

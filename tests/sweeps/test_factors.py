@@ -127,5 +127,17 @@ def test_missing_runs_are_named(crossed):
     assert said.endswith("r, y/seed0 and 11 more.")
 
 
+def test_seeds_that_an_arm_does_not_need_are_not_missing(crossed):
+    found, rows = crossed
+    early = [run for run in found.runs if (run.arm, run.seed) != ("base", 3)]
+    rows = [row for row in rows if (row.run.arm, row.run.seed) != ("r, x", 3)]
+    found = dataclasses.replace(found, runs=tuple(early))
+    table, legend = factors.paragraphs(found, rows)
+    assert "F(1, 2) = " in table
+    assert legend.endswith(
+        "the 3 seeds that all arms have, and is not corrected for the looks."
+    )
+
+
 def test_arms_that_are_not_crossed(make):
     assert factors.paragraphs(*make({})) == []

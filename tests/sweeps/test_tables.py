@@ -107,6 +107,9 @@ def test_both_intervals_are_columns(predicted):
     legend = tables.legend(METRIC, summaries)
     assert "new test examples of the same kind as the 40 used ones" in legend
     assert "may include zero although p is below 0.05" in legend
+    legend = tables.legend(METRIC, summaries, looks=True)
+    assert "below 0.05" not in legend
+    assert "so the verdicts say which arms differ" in legend
 
 
 def test_without_predictions_the_interval_is_over_seeds(make):
