@@ -328,7 +328,8 @@ class _Run:
         if last or self._progress.ends_early:
             evaluate_splits(self._at_end)
             self._progress.results |= scores
-            self._keep_predictions(found["test"])
+            if "test" in found:  # not with eval.test=false
+                self._keep_predictions(found["test"])
         self._report.parameters(step, state.params)
         return scores
 
