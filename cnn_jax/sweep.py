@@ -275,6 +275,7 @@ def main() -> None:
     if flags.compare:
         workdir = flags.workdir or COMPARISON
         found = comparison.of(flags.compare, workdir)
+        _check_page(flags.publish, found.name)
         plan = protocol.make(found, margin=flags.margin)
         runner.report(found, workdir, flags.publish, plan)
         return
@@ -307,6 +308,7 @@ def main() -> None:
         found, plan = load(
             timer=None if flags.report_only or flags.dry_run else stopwatch
         )
+    _check_page(flags.publish, found.name)
     if flags.report_only or flags.dry_run:
         for each in found.searches:
             search.said(each)  # an error if it is not finished
@@ -340,6 +342,14 @@ def main() -> None:
         publish=flags.publish,
         anew=anew,
     )
+
+
+def _check_page(page: Path | None, name: str) -> None:
+    """Raises `UserError` unless the page of --publish has a place for the report."""
+    from cnn_jax.analysis import page_tables
+
+    if page:
+        page_tables.around(page, name)
 
 
 def _check(parser: command.Parser, flags: argparse.Namespace) -> None:

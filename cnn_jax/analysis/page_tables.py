@@ -19,10 +19,28 @@ def update(path: Path, name: str, text: str) -> None:
       text: the new text.
 
     Raises:
-      UserError: if the file does not contain the two marker lines.
+      UserError: see `around`.
+    """
+    before, after = around(path, name)
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(f"{before}{text}\n{after}", encoding="utf-8")
+    temporary.replace(path)
+
+
+def around(path: Path, name: str) -> tuple[str, str]:
+    """Returns the text before a table and the text after it, with the marker lines.
+
+    Raises:
+      UserError: if the file does not exist, or lacks the two marker lines.
     """
     begin, end = lines(name)
-    content = path.read_text(encoding="utf-8")
+    try:
+        content = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UserError(
+            f"{path} does not exist: create this file with the lines '{begin}' and "
+            f"'{end}'."
+        ) from None
     before, found, rest = content.partition(begin + "\n")
     _, closed, after = rest.partition(end)
     if not found or not closed:
@@ -30,6 +48,4 @@ def update(path: Path, name: str, text: str) -> None:
             f"{path} lacks the lines '{begin}' and '{end}': add both lines where the "
             "table belongs."
         )
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(f"{before}{found}{text}\n{closed}{after}", encoding="utf-8")
-    temporary.replace(path)
+    return before + found, closed + after

@@ -92,12 +92,13 @@ def differences(
                 ends = [unit * found.low, unit * found.high]
                 axes.plot(ends, [place] * 2, color=_color(place), lw=width, alpha=0.7)
     bases = {s.against for s in summaries if s.against is not None}
-    to = f" to {bases.pop()}" if len(bases) == 1 else ""
+    to = f"to {bases.pop()}" if len(bases) == 1 else ""
     shown = [
         s.arm if to or not s.against else f"{s.arm} - {s.against}" for s in summaries
     ]
     _name_arms(axes, list(map(names.plain, shown)))
-    axes.set_xlabel(names.plain(units.difference_label(metric) + to))
+    lines = [units.difference_label(metric), to]
+    axes.set_xlabel("\n".join(map(names.plain, filter(None, lines))))
     axes.grid(axis="x", alpha=0.3)
     _explain(axes, summaries)
 

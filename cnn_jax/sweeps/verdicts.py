@@ -88,7 +88,11 @@ def _promise(protocol: Protocol) -> str:
     if not protocol.looks:
         return (
             f"The probability of a false difference is at most {LEVEL:.0%} over all "
-            'arms, and so is the probability of a false "same" (Holm).'
+            'arms, and so is the probability of a false "same" (Holm). '
+            "*p, difference*: adjusted p of the paired t-test. *p, same*: adjusted p "
+            "of two one-sided t-tests (TOST). *more seeds*: further seeds that would "
+            "decide with a probability of 80%, if the measured difference is the true "
+            "one."
         )
     *first, last = map(str, protocol.looks)
     looks = (

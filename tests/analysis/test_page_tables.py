@@ -37,3 +37,8 @@ def test_a_page_without_a_place(page, tmp_path):
     ):
         page_tables.update(path, "table", "new")
     assert path.read_text() == page
+
+
+def test_a_page_that_does_not_exist(tmp_path):
+    with pytest.raises(UserError, match="create this file with the lines '<!-- table"):
+        page_tables.around(tmp_path / "page.md", "table")

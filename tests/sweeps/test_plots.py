@@ -150,7 +150,7 @@ def test_differences_with_both_intervals(swept, axes):
         (100 * wide.difference.low, 100 * wide.difference.high)
     )
     assert [text.get_text() for text in axes.get_yticklabels()] == list(ARMS)
-    assert axes.get_xlabel() == f"difference in {METRIC} (points) to base"
+    assert axes.get_xlabel() == f"difference in {METRIC} (points)\nto base"
     labels = [text.get_text() for text in axes.get_legend().get_texts()]
     assert labels == [
         "± 1.00 points",

@@ -59,6 +59,7 @@ def test_a_report_with_a_margin_has_the_verdicts(sweep, tmp_path):
     page = (tmp_path / report.FILE).read_text()
     assert "Verdicts, with a margin of 1.00 points:" in page and "| better" in page
     assert "a false difference is at most 5% over all arms" in page
+    assert "*more seeds*: further seeds that would decide" in page
     assert "* diverges:" in page
 
 
