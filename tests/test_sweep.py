@@ -342,6 +342,7 @@ def test_a_dry_run_of_the_next_look_fixes_the_protocol(call, file, tmp_path):
         (["--config=FILE", "--runs_per_device=2", "--cores_per_run=1"], 2, "leave out"),
         (["--config=FILE", "--runs_per_device=2"], 1, "Set --cores_per_run"),
         (["--config=FILE", "--report_only"], 1, "there is no run of width"),
+        (["--config=FILE", "--publish=none.md"], 1, "none.md does not exist"),
         (["--config=FILE", "--grid=data.flip=true,false"], 1, "leave out --grid"),
         (["--config=FILE", "--grid=data.flip"], 2, "GROUP.KEY=VALUE,VALUE"),
         (["--config=FILE", "--grid=a/b=1,2"], 2, "GROUP.KEY=VALUE,VALUE"),

@@ -91,7 +91,8 @@ def of_file(spec: str, module: Any, trials: int) -> list[Arm]:
         raise UserError(
             f"'{path}' is a config but no experiment: the file has no function "
             "sweep(). Add a function sweep() that yields the arms, as in "
-            '`yield "name", {"model.head": "gap"}`.'
+            '`yield "name", {"model.head": "gap"}`, or give values of a config key '
+            "with --grid."
         )
     with config_lib.blamed(spec):
         yielded = list(called(module.sweep, argument))

@@ -24,8 +24,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tabulate import tabulate
-
 from cnn_jax import data
 from cnn_jax.analysis import costs
 from cnn_jax.core.errors import UserError, unknown
@@ -33,6 +31,7 @@ from cnn_jax.sweeps import scaling, step_times
 from cnn_jax.sweeps.arms import Arm
 from cnn_jax.sweeps.scaling import Amount, Value
 from cnn_jax.sweeps.step_times import Measurement, Timer
+from cnn_jax.sweeps.text_table import aligned
 from cnn_jax.training import config as config_lib
 from cnn_jax.training import freezing, setup
 from cnn_jax.training.config import Config
@@ -314,11 +313,4 @@ def section(budgets: Sequence[Budget], format: str) -> list[str]:
             " Step times are medians of measurements in turns, with the 10th and the "
             "90th percentile."
         )
-    table = tabulate(
-        lines,
-        headers,
-        format,
-        disable_numparse=True,
-        colalign=("left", "left", "left", "right", "right", "right"),
-    )
-    return [said, table]
+    return [said, aligned(lines, headers, format, left=3)]

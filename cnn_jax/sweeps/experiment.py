@@ -76,6 +76,11 @@ class Experiment:
         return not all(search.finished for search in self.searches)
 
     @property
+    def against(self) -> dict[str, str | None]:
+        """The name of each arm's base arm; None if the arm is not compared."""
+        return {arm.name: arm.against for arm in self.arms}
+
+    @property
     def grid(self) -> Grid | None:
         """The names of the rows and of the columns if the arms are crossed; or None.
 

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg, special
-from tabulate import tabulate
 
-from cnn_jax.sweeps import results
+from cnn_jax.sweeps import results, units
 from cnn_jax.sweeps.experiment import Experiment, Grid
 from cnn_jax.sweeps.results import Row
-from cnn_jax.sweeps.verdicts import p_text
+from cnn_jax.sweeps.text_table import aligned
 
 MOST_MISSING = 5  # runs that are named
 KINDS = ("rows", "columns")
@@ -97,10 +96,7 @@ def paragraphs(experiment: Experiment, rows: Sequence[Row]) -> list[str]:
     """
     if not (grid := experiment.grid):
         return []
-    metric = results.main_metric(experiment)
-    found = {
-        arm.name: results.by_seed(rows, arm.name, metric) for arm in experiment.arms
-    }
+    found = results.by_arm(experiment, rows)
     planned: dict[str, set[int]] = {}
     for run in experiment.runs:
         planned.setdefault(run.arm, set()).add(run.seed)
@@ -146,17 +142,11 @@ def _table(grid: Grid, effects: Sequence[Effect | None]) -> str:
         [name, *_cells(effect)]
         for name, effect in zip([*names, "interaction"], effects, strict=True)
     ]
-    return tabulate(
-        lines,
-        ["effect", "F", "p", "share"],
-        "github",
-        disable_numparse=True,
-        colalign=("left", "left", "right", "right"),
-    )
+    return aligned(lines, ["effect", "F", "p", "share"], "github", left=2)
 
 
 def _cells(effect: Effect | None) -> list[str]:
     if effect is None:
         return ["no variance over seeds", "", ""]
     f = f"F({effect.freedom[0]}, {effect.freedom[1]}) = {effect.f:.2f}"
-    return [f, p_text(effect.p_value), f"{effect.share:.0%}"]
+    return [f, units.p_text(effect.p_value), f"{effect.share:.0%}"]

@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
-from tabulate import tabulate
 
 from cnn_jax.core import names
 from cnn_jax.sweeps import results, units
 from cnn_jax.sweeps.experiment import Experiment
 from cnn_jax.sweeps.results import Row
 from cnn_jax.sweeps.statistics import CONFIDENCE, spread
+from cnn_jax.sweeps.text_table import aligned
 
 RESAMPLES = 10_000
 SEED = 0
@@ -302,13 +302,7 @@ def section(experiment: Experiment, rows: Sequence[Row], format: str) -> list[st
             line += ["", ""] if point is None else _cells(point)
     if len(headers) == 1:
         return []
-    table = tabulate(
-        list(cells.values()),
-        headers,
-        format,
-        disable_numparse=True,
-        colalign=("left", *["right"] * (len(headers) - 1)),
-    )
+    table = aligned(list(cells.values()), headers, format)
     said = (
         "The probability that an arm is on the Pareto front of the metric and a cost "
         "(no other arm is at least as good in both, and better in one). It comes from "

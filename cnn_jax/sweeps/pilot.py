@@ -4,15 +4,14 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Any
 
 import numpy as np
-from tabulate import tabulate
 
 from cnn_jax.sweeps import planning, results, sequential, statistics, units
 from cnn_jax.sweeps.experiment import Experiment
 from cnn_jax.sweeps.protocol import in_metric
 from cnn_jax.sweeps.results import Row
+from cnn_jax.sweeps.text_table import aligned
 
 SEEDS = 3  # of a pilot, if no more exist
 HEADERS = ("arm", "to", "pilot", "deviation", "upper bound", "seeds", "time of a run")
@@ -50,13 +49,13 @@ def paragraphs(
       format: a table format of `tabulate`.
     """
     metric, size = results.main_metric(experiment), in_metric(experiment, detect)
-    against = {arm.name: arm.against for arm in experiment.arms}
+    against = experiment.against
     pairs = results.pairs(experiment, rows)
     lines, bounds, seconds = [], [], _seconds(experiment, rows)
     for arm, pair in pairs.items():
         found = statistics.differences(*pair)
         bound = planning.upper_deviation(*pair)
-        line: list[Any] = [arm, against[arm], len(found), "", "", "unknown", ""]
+        line = [arm, str(against[arm]), str(len(found)), "", "", "unknown", ""]
         if (deviation := statistics.spread(found)) and bound:
             line[3] = units.amount(metric, deviation)
             line[4] = units.amount(metric, bound)
@@ -66,16 +65,10 @@ def paragraphs(
         if arm in seconds:
             line[6] = _duration(seconds[arm])
         lines.append(line)
-    said = tabulate(
-        lines,
-        HEADERS,
-        format,
-        disable_numparse=True,
-        colalign=["left"] * 2 + ["right"] * (len(HEADERS) - 2),
-    )
+    said = aligned(lines, HEADERS, format, left=2)
     heading = (
         f"Seeds to detect a difference of {units.amount(metric, size)} with a "
-        f"probability of {planning.POWER:.0%}, among {len(pairs)} compared arms. A "
+        f"probability of {planning.POWER:.0%}, among {len(pairs)} compared arm{'s' * (len(pairs) > 1)}. A "
         "deviation is the standard deviation of the differences between paired runs. "
         f"The seeds are planned from its upper bound ({planning.CONFIDENCE:.0%} "
         "confidence):"

@@ -73,7 +73,7 @@ class Protocol:
         if not self.looks:
             return list(experiment.runs)
         counts = {arm.name: self.looks[0] for arm in experiment.arms}
-        against = {arm.name: arm.against for arm in experiment.arms}
+        against = experiment.against
         for arm, (_, count) in self._stops(experiment, rows).items():
             for name in filter(None, (arm, against[arm])):
                 counts[name] = max(counts[name], count)
@@ -116,7 +116,7 @@ class Protocol:
         """Returns the state of each compared arm, and its number of needed seeds."""
         ended = {(r.run.arm, r.run.seed) for r in rows if r.outcome.status in ENDED}
         pairs = results.pairs(experiment, rows)
-        against = {arm.name: arm.against for arm in experiment.arms}
+        against = experiment.against
         found = {}
         for arm, pair in pairs.items():
             both = {

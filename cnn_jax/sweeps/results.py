@@ -132,6 +132,12 @@ def by_seed(rows: Sequence[Row], arm: str, key: str) -> dict[int, float]:
     }
 
 
+def by_arm(experiment: Experiment, rows: Sequence[Row]) -> dict[str, dict[int, float]]:
+    """Returns the main metric of each arm's complete runs, by seed."""
+    metric = main_metric(experiment)
+    return {arm.name: by_seed(rows, arm.name, metric) for arm in experiment.arms}
+
+
 def pairs(
     experiment: Experiment, rows: Sequence[Row]
 ) -> dict[str, tuple[dict[int, float], dict[int, float]]]:
@@ -139,14 +145,11 @@ def pairs(
 
     Arms without a base arm are left out.
     """
-    metric = main_metric(experiment)
+    found = by_arm(experiment, rows)
     return {
-        arm.name: (
-            by_seed(rows, arm.name, metric),
-            by_seed(rows, arm.against, metric),
-        )
-        for arm in experiment.arms
-        if arm.against is not None
+        arm: (found[arm], found[base])
+        for arm, base in experiment.against.items()
+        if base is not None
     }
 
 
@@ -158,9 +161,7 @@ def conclusion(experiment: Experiment, rows: Sequence[Row]) -> list[str]:
     """
     if experiment.conclude is None:
         return []
-    metric = main_metric(experiment)
-    values = {arm.name: by_seed(rows, arm.name, metric) for arm in experiment.arms}
-    return [experiment.conclude(values)]
+    return [experiment.conclude(by_arm(experiment, rows))]
 
 
 def curves(rows: Sequence[Row], arm: str, key: str) -> dict[int, dict[int, float]]:

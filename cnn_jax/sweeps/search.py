@@ -73,8 +73,8 @@ def said(search: Search) -> str:
         raise UserError(
             f"no trial in {search.folder} is complete: {search.count('failed')} failed "
             f"and {search.count('pruned')} were pruned. The last failure: "
-            f"{reasons[-1] if reasons else 'unknown.'} Correct the cause, move the "
-            "folder away, and start the search again."
+            f"{(reasons[-1] if reasons else 'unknown').rstrip('.')}. Correct the "
+            "cause, move the folder away, and start the search again."
         )
     return (
         f"{search.arm}: {ended} trials, {search.count('pruned')} pruned, "

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from cnn_jax.sweeps import units, verdicts
+from cnn_jax.sweeps import units
 from cnn_jax.sweeps.bootstrap import CrossedDifference
 from cnn_jax.sweeps.equivalence import LEVEL
 from cnn_jax.sweeps.statistics import Difference
@@ -38,12 +38,12 @@ def _sentence(metric: str, s: Summary, d: Difference, tests: int) -> str:
     if d.p_value < LEVEL:
         return (
             f"{found} ({shown}), significant by itself, but not among {tests} "
-            f"comparisons (p = {verdicts.p_text(s.p_value)})"
+            f"comparisons (p = {units.p_text(s.p_value)})"
         )
     if _excludes_zero(interval):
         return (
             f"no significant difference to {base} over the {d.seeds} seeds (p = "
-            f"{verdicts.p_text(s.p_value)}), although the interval excludes zero "
+            f"{units.p_text(s.p_value)}), although the interval excludes zero "
             f"({shown}): more seeds may show a difference"
         )
     return f"no significant difference to {base} ({shown})"

@@ -55,10 +55,7 @@ class Summary:
 def summarize(experiment: Experiment, rows: Sequence[Row]) -> list[Summary]:
     """Returns a summary of each arm, in the order of the arms."""
     metric = results.main_metric(experiment)
-    values = {
-        arm.name: results.by_seed(rows, arm.name, metric) for arm in experiment.arms
-    }
-    against = {arm.name: arm.against for arm in experiment.arms}
+    values, against = results.by_arm(experiment, rows), experiment.against
     pairs = results.pairs(experiment, rows)
     decisions = equivalence.decide(pairs)
     summaries = []

@@ -1,14 +1,12 @@
 """The tables of a sweep's report."""
 
 from collections.abc import Sequence
-from typing import Any
-
-from tabulate import tabulate
 
 from cnn_jax.analysis.costs import memory_text
-from cnn_jax.sweeps import results, units, verdicts
+from cnn_jax.sweeps import results, units
 from cnn_jax.sweeps.experiment import Experiment, Grid
 from cnn_jax.sweeps.summary import Summary
+from cnn_jax.sweeps.text_table import aligned
 
 
 def arms(experiment: Experiment, summaries: Sequence[Summary], format: str) -> str:
@@ -29,7 +27,7 @@ def arms(experiment: Experiment, summaries: Sequence[Summary], format: str) -> s
     ]
     lines = []
     for s in summaries:
-        line: list[Any] = [s.arm, s.seeds]
+        line = [s.arm, str(s.seeds)]
         line += [units.plus_minus(metric, s.mean, s.deviation)]
         line += _difference(metric, s, alone=not to, both=both)
         line += [
@@ -42,7 +40,7 @@ def arms(experiment: Experiment, summaries: Sequence[Summary], format: str) -> s
             known = s.costs.get("peak_memory_bytes")
             line.append(memory_text(round(known)) if known else "")
         lines.append(line)
-    return _aligned(lines, headers, format)
+    return aligned(lines, headers, format)
 
 
 def _difference(metric: str, s: Summary, alone: bool, both: bool) -> list[str]:
@@ -60,7 +58,7 @@ def _difference(metric: str, s: Summary, alone: bool, both: bool) -> list[str]:
     seeds_only = units.interval(metric, d) if d.seeds > 1 else ""
     crossed = units.interval(metric, s.crossed) if s.crossed else ""
     intervals = [crossed, seeds_only] if both else [seeds_only]
-    return [shown, *intervals, verdicts.p_text(s.p_value)]
+    return [shown, *intervals, units.p_text(s.p_value)]
 
 
 def legend(metric: str, summaries: Sequence[Summary], looks: bool = False) -> str:
@@ -163,7 +161,7 @@ def cross_table(
     rows, columns = grid
     found = {s.arm: units.plus_minus(metric, s.mean, s.deviation) for s in summaries}
     lines = [[row, *(found[f"{row}, {column}"] for column in columns)] for row in rows]
-    return _aligned(lines, [metric, *columns], format)
+    return aligned(lines, [metric, *columns], format)
 
 
 def precision(summaries: Sequence[Summary]) -> list[str]:
@@ -184,13 +182,13 @@ def precision(summaries: Sequence[Summary]) -> list[str]:
     ]
     lines = [
         [
-            *(s.arm, s.against),
+            *(s.arm, str(s.against)),
             *(_shares(s) if shares else []),
             *(_pairing(s) if pairs else []),
         ]
         for s in known
     ]
-    return [_aligned(lines, headers, "github"), _precision_legend(shares, pairs)]
+    return [aligned(lines, headers, "github"), _precision_legend(shares, pairs)]
 
 
 def _shares(s: Summary) -> list[str]:
@@ -230,14 +228,3 @@ def _only_base(summaries: Sequence[Summary]) -> str | None:
     """Returns the name of the base arm; None if there are none or several."""
     bases = {s.against for s in summaries if s.against is not None}
     return bases.pop() if len(bases) == 1 else None
-
-
-def _aligned(lines: Sequence[Sequence[Any]], headers: list[str], format: str) -> str:
-    """Returns a table whose first column is aligned left, and all others right."""
-    return tabulate(
-        lines,
-        headers,
-        format,
-        disable_numparse=True,
-        colalign=("left", *["right"] * (len(headers) - 1)),
-    )

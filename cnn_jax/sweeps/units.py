@@ -62,5 +62,12 @@ def interval(metric: str, found: Difference | CrossedDifference) -> str:
     return f"{signed(metric, found.low)} to {signed(metric, found.high)}"
 
 
+def p_text(p_value: float | None) -> str:
+    """Returns a p-value as text with three decimals; "" if there is none."""
+    if p_value is None:
+        return ""
+    return "<0.001" if p_value < 0.001 else f"{p_value:.3f}"
+
+
 def _is_zero(text: str) -> bool:
     return float(text) == 0

@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 
-from tabulate import tabulate
-
 from cnn_jax.sweeps import equivalence, pilot, planning, results, units
 from cnn_jax.sweeps.equivalence import LEVEL
 from cnn_jax.sweeps.experiment import Experiment
 from cnn_jax.sweeps.protocol import Protocol
 from cnn_jax.sweeps.results import Row
 from cnn_jax.sweeps.sequential import Stop
+from cnn_jax.sweeps.text_table import aligned
 
 
 def paragraphs(
@@ -57,14 +56,14 @@ def table(
     See `paragraphs` for the arguments.
     """
     pairs = results.pairs(experiment, rows)
-    against = {arm.name: arm.against for arm in experiment.arms}
+    against = experiment.against
     size = protocol.size(experiment)
     headers = ["arm", "to", "verdict"]
     headers += ["seeds"] if protocol.looks else ["p, difference", "p, same"]
     headers += [] if protocol.looks else ["more seeds"]
     lines = []
     for arm, found in protocol.decide(experiment, rows).items():
-        line = [arm, against[arm], found.verdict]
+        line = [arm, str(against[arm]), found.verdict]
         if isinstance(found, Stop):
             line.append(str(found.seeds))
         else:
@@ -72,15 +71,13 @@ def table(
             if found.verdict == equivalence.UNDECIDED:
                 seeds = planning.more_seeds(*pairs[arm], arms=len(pairs), margin=size)
                 more = "unknown" if seeds is None else f"about {seeds}"
-            line += [p_text(found.p_value), p_text(found.same_p_value), more]
+            line += [
+                units.p_text(found.p_value),
+                units.p_text(found.same_p_value),
+                more,
+            ]
         lines.append(line)
-    return tabulate(
-        lines,
-        headers,
-        format,
-        disable_numparse=True,
-        colalign=["left"] * 3 + ["right"] * (len(headers) - 3),
-    )
+    return aligned(lines, headers, format, left=3)
 
 
 def _promise(protocol: Protocol) -> str:
@@ -115,10 +112,3 @@ def _seen(protocol: Protocol) -> str:
         f"more than {LEVEL:.0%} of such sweeps have a false verdict. New seeds in "
         "another --workdir give an answer without this doubt."
     )
-
-
-def p_text(p_value: float | None) -> str:
-    """Returns a p-value as text with three decimals; "" if there is none."""
-    if p_value is None:
-        return ""
-    return "<0.001" if p_value < 0.001 else f"{p_value:.3f}"

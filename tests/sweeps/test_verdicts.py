@@ -3,7 +3,7 @@
 import pytest
 from scipy import stats
 
-from cnn_jax.sweeps import protocol, report, verdicts
+from cnn_jax.sweeps import protocol, report, units, verdicts
 from cnn_jax.sweeps.protocol import Protocol
 from tests.sweeps.conftest import accuracies
 
@@ -36,7 +36,7 @@ def test_arms_far_away_and_at_the_base(make, shift, verdict):
         stats.ttest_1samp([shift + d for d in NOISE], -0.01, alternative="greater")[1],
         stats.ttest_1samp([shift + d for d in NOISE], 0.01, alternative="less")[1],
     )
-    assert same == verdicts.p_text(p)
+    assert same == units.p_text(p)
     if shift:
         assert different == "<0.001"
 
