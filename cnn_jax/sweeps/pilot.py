@@ -66,9 +66,10 @@ def paragraphs(
             line[6] = _duration(seconds[arm])
         lines.append(line)
     said = aligned(lines, HEADERS, format, left=2)
+    many = f"{len(pairs)} compared arm{'s' * (len(pairs) != 1)}"
     heading = (
         f"Seeds to detect a difference of {units.amount(metric, size)} with a "
-        f"probability of {planning.POWER:.0%}, among {len(pairs)} compared arm{'s' * (len(pairs) > 1)}. A "
+        f"probability of {planning.POWER:.0%}, among {many}. A "
         "deviation is the standard deviation of the differences between paired runs. "
         f"The seeds are planned from its upper bound ({planning.CONFIDENCE:.0%} "
         "confidence):"

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from cnn_jax.core import records
 from cnn_jax.core.records import Damaged
+from cnn_jax.training.predictions import FILE
 
-FILE = Path("predictions") / "test.npz"
 # The arrays that are read, and the kinds of their dtypes.
 KINDS = {"identity": "U", "index": "iu", "label": "iu", "prediction": "iu"}
 
