@@ -72,8 +72,9 @@ def load(
     if detect is not None and not given:
         found = pilot.chosen(found)
     made = protocol.make(found, margin=margin, until=until, detect=detect)
-    if detect is not None or not train:
+    reads = detect is not None or not train
+    if reads or protocol_file.begun(workdir):  # before a search, which may take hours
         protocol_file.check(made, saved, workdir)
-        if saved and (saved.seeds, saved.looks) == (made.seeds, made.looks):
+        if reads and saved and (saved.seeds, saved.looks) == (made.seeds, made.looks):
             made = dataclasses.replace(made, seen=saved.seen)
     return found, made

@@ -43,6 +43,11 @@ def _numbers(values: Sequence[Any]) -> tuple[int, ...]:
     return tuple(int(value) for value in values)
 
 
+def begun(workdir: Path) -> bool:
+    """Returns whether a run of the sweep in a folder is complete."""
+    return any(workdir.glob("*/seed*/results.json"))
+
+
 def fix(
     protocol: Protocol, experiment: Experiment, workdir: Path, anew: bool = False
 ) -> Protocol:
@@ -63,7 +68,7 @@ def fix(
       UserError: see `check`.
     """
     saved = read(workdir)
-    if anew or not any(workdir.glob("*/seed*/results.json")):
+    if anew or not begun(workdir):
         seen: tuple[int, ...] = ()
     else:
         check(protocol, saved, workdir)
