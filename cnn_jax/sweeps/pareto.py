@@ -306,9 +306,14 @@ def section(experiment: Experiment, rows: Sequence[Row], format: str) -> list[st
     said = (
         "The probability that an arm is on the Pareto front of the metric and a cost "
         "(no other arm is at least as good in both, and better in one). It comes from "
-        f"{RESAMPLES:,} bootstrap resamples of the seeds:"
+        f"{RESAMPLES:,} bootstrap resamples of the seeds"
     )
-    return [said, table]
+    if COSTS["step_time"].header in headers:
+        said += (
+            ". Step times are measured during training, so they also depend on what "
+            "else the machine did"
+        )
+    return [f"{said}:", table]
 
 
 def _cells(point: Point) -> list[str]:
