@@ -101,7 +101,7 @@ def check(protocol: Protocol, saved: Protocol | None, workdir: Path) -> None:
         return
     if saved.arms != protocol.arms:
         fixed = f"the arms {', '.join(saved.arms)}"
-        remedy = "train exactly these arms (see --arms)"
+        remedy = "train exactly these arms (see --arms, --trials)"
     else:
         flags = " ".join(saved.flags())
         fixed, remedy = flags, f"give exactly these flags ({flags})"
