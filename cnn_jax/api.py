@@ -20,15 +20,9 @@ from cnn_jax import models
 from cnn_jax.core.errors import UserError
 from cnn_jax.runs import Loaded, load, resolve
 from cnn_jax.runs import train as train_run
-from cnn_jax.sweeps import (
-    comparison,
-    prepare,
-    protocol,
-    results,
-    runner,
-    search,
-)
+from cnn_jax.sweeps import comparison, prepare, protocol, results, runner
 from cnn_jax.sweeps.run import as_text, texts
+from cnn_jax.sweeps.searches import search
 from cnn_jax.sweeps.step_times import Stopwatch
 from cnn_jax.training import config as config_lib
 

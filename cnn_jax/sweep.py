@@ -266,10 +266,9 @@ def main() -> None:
         protocol,
         protocol_file,
         runner,
-        search,
-        study,
     )
     from cnn_jax.sweeps.run import shell_line
+    from cnn_jax.sweeps.searches import search, study
     from cnn_jax.sweeps.step_times import Stopwatch
 
     if flags.compare:

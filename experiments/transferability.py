@@ -11,7 +11,7 @@ The data are 256 training digits, and 5,000 training photos of CIFAR-10 (`tfds:c
 at 16x16 pixels. Training takes 800 steps of 64 images on both.
 """
 
-from cnn_jax.sweeps import rankings
+from cnn_jax.sweeps.statistics import rankings
 from cnn_jax.training import recipes
 
 DIGITS, PHOTOS = "digits", "CIFAR-10"

@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 import cnn_jax
 from cnn_jax import api
 from cnn_jax.core.errors import UserError
-from cnn_jax.sweeps import plots
+from cnn_jax.sweeps.reports import plots
 
 
 def test_jax_is_imported_as_a_function_is_asked_for():

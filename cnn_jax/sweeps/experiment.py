@@ -13,12 +13,12 @@ from cnn_jax.core.paths import split_recipe
 from cnn_jax.sweeps import arms as arms_lib
 from cnn_jax.sweeps import budgets as budgets_lib
 from cnn_jax.sweeps import grid as grid_lib
-from cnn_jax.sweeps import study
 from cnn_jax.sweeps.arms import SEARCH, SOURCE, Arm
 from cnn_jax.sweeps.budgets import Budget
 from cnn_jax.sweeps.run import Recipe, Run, shell_line
+from cnn_jax.sweeps.searches import study
+from cnn_jax.sweeps.searches.study import Search
 from cnn_jax.sweeps.step_times import Timer
-from cnn_jax.sweeps.study import Search
 from cnn_jax.training import config as config_lib
 
 SEEDS = 3  # the number of seeds if nothing else is set

@@ -7,10 +7,11 @@ from datetime import timedelta
 
 import numpy as np
 
-from cnn_jax.sweeps import planning, results, sequential, statistics, units
+from cnn_jax.sweeps import results, units
 from cnn_jax.sweeps.experiment import Experiment
 from cnn_jax.sweeps.protocol import in_metric
 from cnn_jax.sweeps.results import Row
+from cnn_jax.sweeps.statistics import paired, planning, sequential
 from cnn_jax.sweeps.text_table import aligned
 
 SEEDS = 3  # of a pilot, if no more exist
@@ -53,10 +54,10 @@ def paragraphs(
     pairs = results.pairs(experiment, rows)
     lines, bounds, seconds = [], [], _seconds(experiment, rows)
     for arm, pair in pairs.items():
-        found = statistics.differences(*pair)
+        found = paired.differences(*pair)
         bound = planning.upper_deviation(*pair)
         line = [arm, str(against[arm]), str(len(found)), "", "", "unknown", ""]
-        if (deviation := statistics.spread(found)) and bound:
+        if (deviation := paired.spread(found)) and bound:
             line[3] = units.amount(metric, deviation)
             line[4] = units.amount(metric, bound)
             plan = planning.plan(size, bound, arms=len(pairs))

@@ -10,12 +10,13 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cnn_jax.core.errors import UserError
-from cnn_jax.sweeps import equivalence, results, sequential, units
-from cnn_jax.sweeps.equivalence import LEVEL, UNDECIDED, Decision, Pair
+from cnn_jax.sweeps import results, units
 from cnn_jax.sweeps.experiment import Experiment
 from cnn_jax.sweeps.results import Row
 from cnn_jax.sweeps.run import Run
-from cnn_jax.sweeps.sequential import Stop
+from cnn_jax.sweeps.statistics import equivalence, sequential
+from cnn_jax.sweeps.statistics.equivalence import LEVEL, UNDECIDED, Decision, Pair
+from cnn_jax.sweeps.statistics.sequential import Stop
 
 # A run with such a status does not change a look any more, unless it is trained again.
 ENDED = ("done", "failed", "unusable")

@@ -11,21 +11,16 @@ from pathlib import Path
 
 from cnn_jax.analysis import page_tables
 from cnn_jax.core.errors import UserError
-from cnn_jax.sweeps import (
-    equivalence,
-    local,
-    on_ray,
-    protocol_file,
-    results,
-    tensorboard,
-)
-from cnn_jax.sweeps import report as pages
+from cnn_jax.sweeps import local, on_ray, protocol_file, results
 from cnn_jax.sweeps.experiment import Experiment
 from cnn_jax.sweeps.local import Event
 from cnn_jax.sweeps.progress import BAD, Progress
 from cnn_jax.sweeps.protocol import Protocol
+from cnn_jax.sweeps.reports import report as pages
+from cnn_jax.sweeps.reports import tensorboard
 from cnn_jax.sweeps.results import Row
 from cnn_jax.sweeps.run import Run, incomplete
+from cnn_jax.sweeps.statistics import equivalence
 from cnn_jax.training.signals import Signals, Stopped, stop_signals
 
 # Takes the runs, the list of signals and, optionally, the function `ends`; see

@@ -17,10 +17,10 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from tabulate import tabulate
 
-from cnn_jax.sweeps import equivalence, planning, power, sequential
-from cnn_jax.sweeps.bootstrap import crossed_difference
-from cnn_jax.sweeps.equivalence import LEVEL, SAME, UNDECIDED, Pair
-from cnn_jax.sweeps.statistics import paired_difference
+from cnn_jax.sweeps.statistics import equivalence, planning, power, sequential
+from cnn_jax.sweeps.statistics.bootstrap import crossed_difference
+from cnn_jax.sweeps.statistics.equivalence import LEVEL, SAME, UNDECIDED, Pair
+from cnn_jax.sweeps.statistics.paired import paired_difference
 
 SWEEPS = 1000
 # More sweeps for a power: 1,000 find it to 2.5 points, and 3 points are allowed.

@@ -1,7 +1,7 @@
 """Values of a metric as text, in per cent and points for an accuracy or an IoU."""
 
-from cnn_jax.sweeps.bootstrap import CrossedDifference
-from cnn_jax.sweeps.statistics import Difference
+from cnn_jax.sweeps.statistics.bootstrap import CrossedDifference
+from cnn_jax.sweeps.statistics.paired import Difference
 
 # Metrics shown in per cent; their differences are in percentage points.
 SHARES = ("accuracy", "iou")

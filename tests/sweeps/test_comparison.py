@@ -8,7 +8,8 @@ from cnn_jax.core.errors import UserError
 from cnn_jax.runs import config_json, run_folder
 from cnn_jax.runs.resolve import resolve
 from cnn_jax.sweeps import arms as arms_lib
-from cnn_jax.sweeps import comparison, plots, protocol, results, runner
+from cnn_jax.sweeps import comparison, protocol, results, runner
+from cnn_jax.sweeps.reports import plots
 
 
 @pytest.fixture

@@ -10,8 +10,9 @@ import pytest
 from cnn_jax.core.errors import UserError
 from cnn_jax.data import digits
 from cnn_jax.runs import config_json, run_folder
-from cnn_jax.sweeps import experiment, plots, protocol, results, runner
+from cnn_jax.sweeps import experiment, protocol, results, runner
 from cnn_jax.sweeps.outcome import LOG, outcome
+from cnn_jax.sweeps.reports import plots
 from cnn_jax.sweeps.run import incomplete
 from cnn_jax.training import metrics_log
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cnn_jax.sweeps import pilot, planning
+from cnn_jax.sweeps import pilot
+from cnn_jax.sweeps.statistics import planning
 from tests.sweeps.conftest import accuracies
 
 NEAR, FAR = accuracies(0.0, 0.006, 1), accuracies(0.03, 0.01, 2)

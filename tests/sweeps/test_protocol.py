@@ -3,8 +3,9 @@
 import pytest
 
 from cnn_jax.core.errors import UserError
-from cnn_jax.sweeps import equivalence, protocol, results, sequential
+from cnn_jax.sweeps import protocol, results
 from cnn_jax.sweeps.protocol import Protocol
+from cnn_jax.sweeps.statistics import equivalence, sequential
 from tests.sweeps.conftest import accuracies
 
 

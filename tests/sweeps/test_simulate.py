@@ -5,8 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from cnn_jax.sweeps import sequential, simulate
+from cnn_jax.sweeps import simulate
 from cnn_jax.sweeps.simulate import Row
+from cnn_jax.sweeps.statistics import sequential
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import pytest
 
 from cnn_jax.sweeps import units
-from cnn_jax.sweeps.statistics import Difference
+from cnn_jax.sweeps.statistics.paired import Difference
 
 
 def test_a_metric_that_is_no_share():
