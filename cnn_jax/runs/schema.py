@@ -30,6 +30,9 @@ Attributes:
     chosen on it.
   eval.test: whether the test split is evaluated. The trials of a search set it to
     `False`: they need a validation split, and their results have only its scores.
+  eval.pictures: whether each evaluation draws pictures, tables and histograms for
+    TensorBoard. With `False`, only the last evaluation does. The runs of a sweep have
+    `False`, because drawing can take longer than a short run's training.
   eval.batch_size: examples per batch of an evaluation; None: `data.batch_size`.
   checkpoint.every: how often a checkpoint is saved between evaluations; None: never.
   checkpoint.keep: how many of the newest checkpoints are kept, beside the best one.
@@ -156,7 +159,8 @@ def schema(values: Mapping[str, Any]) -> dict[str, Keys]:
             "eval": duration_keys("every")
             | {"every_epochs": Key(UNITS["epochs"] | None, 1.0)}
             | {"batch_size": Key(Examples | None, None)}
-            | {"test_curve": Key(bool, False), "test": Key(bool, True)},
+            | {"test_curve": Key(bool, False), "test": Key(bool, True)}
+            | {"pictures": Key(bool, True)},
             "checkpoint": duration_keys("every") | {"keep": Key(Count, 1)},
         }
     except TypeError as error:  # one of the readers is the user's

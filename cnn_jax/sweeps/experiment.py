@@ -27,6 +27,8 @@ MORE_SEEDS = 10  # the number of seeds for embedded data: there a run takes seco
 # a winner may owe its score to luck with this seed.
 TRIAL_SEED = 1_000_000
 TRIALS, TUNING_TRIALS, SMOKE_TRIALS = 30, 10, 2  # of a search, and to tune an arm
+# Config values of all runs: only the last evaluation of a run draws pictures.
+FASTER = {"eval.pictures": "false"}
 # The first and the second parts of the names of crossed arms.
 Grid = tuple[tuple[str, ...], tuple[str, ...]]
 
@@ -143,7 +145,7 @@ def load(
     whole = hasattr(module, "search")  # otherwise each tuned arm has a folder
     wanted = trials or (SMOKE_TRIALS if smoke else TRIALS if whole else TUNING_TRIALS)
     arms = _arms(spec, module, grid, wanted)
-    source, shared = None, dict(overrides)
+    source, shared = None, FASTER | dict(overrides)
     # Weights that the user names replace the source run. A plain config has none.
     started = bool(grid) or "model.init_from" in overrides
     trained = None if started else _trained(spec, module)

@@ -274,8 +274,9 @@ def flat(config: Config) -> dict[str, Any]:
 
 # The folder of the test split in versions that took a folder `val` for it.
 OLD_TEST_SPLIT = ["test", "val", "validation", "valid"]
-# The path of the data and the number of reading processes do not change a result.
-NOT_IDENTITY = {"data.dir", "data.data_dir", "data.workers"}
+# The path of the data, the number of reading processes and pictures do not change a
+# result.
+NOT_IDENTITY = {"data.dir", "data.data_dir", "data.workers", "eval.pictures"}
 # Newer keys, and the values with which a run is the same as a run of an older version
 # that did not know the key.
 ADDED: Mapping[str, Sequence[Any]] = {

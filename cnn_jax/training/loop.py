@@ -286,12 +286,11 @@ class _Run:
             self._checkpoints.wait()
             like = self._training.network.state_shapes
             variables = self._checkpoints.variables(step, like)
-            scores = self._scores("test", variables)
+            scores = self._scores("test", self._evaluated("test", variables))
         return {f"best/{name}": value for name, value in scores.items()}
 
-    def _scores(self, role: str, variables: Any) -> dict[str, float]:
-        """Returns the scores of a network on a split, such as {"test/loss": 0.1}."""
-        found = self._evaluated(role, variables)
+    def _scores(self, role: str, found: Evaluation) -> dict[str, float]:
+        """Returns the scores of an evaluation, such as {"test/loss": 0.1}."""
         scores = self._training.network.task.scores(found.totals, found.rows)
         return {f"{role}/{name}": value for name, value in scores.items()}
 
@@ -321,16 +320,20 @@ class _Run:
         def evaluate_splits(roles: list[str]) -> None:
             for role in roles:
                 found[role] = self._evaluated(role, state.variables())
-                scores.update(self._report.evaluation(step, role, found[role]))
+                scores.update(self._scores(role, found[role]))
 
         evaluate_splits(self._during)
         self._progress.evaluated(step, scores)
-        if last or self._progress.ends_early:
+        if last := last or self._progress.ends_early:
             evaluate_splits(self._at_end)
             self._progress.results |= scores
             if "test" in found:  # not with eval.test=false
                 self._keep_predictions(found["test"])
-        self._report.parameters(step, state.params)
+        drawing = last or self._training.config.eval.pictures
+        for role, each in found.items():
+            self._report.evaluation(step, role, each, scores, pictures=drawing)
+        if drawing:
+            self._report.parameters(step, state.params)
         return scores
 
     def _keep_predictions(self, found: Evaluation) -> None:

@@ -116,30 +116,37 @@ class Report(contextlib.AbstractContextManager):
             self._log.scalars(step, row)
         self._console.training(step, row)
 
-    def evaluation(self, step: int, role: str, found: Evaluation) -> dict[str, float]:
-        """Writes an evaluation of a split, and returns the scores.
+    def evaluation(
+        self,
+        step: int,
+        role: str,
+        found: Evaluation,
+        scores: Mapping[str, float],
+        *,
+        pictures: bool = True,
+    ) -> None:
+        """Writes an evaluation of a split.
 
         Args:
           step: the number of training steps so far.
           role: the name of the split, such as "test".
           found: the evaluation.
-
-        Returns:
-          The scores by name, such as `{"test/loss": 0.1}`.
+          scores: the scores by name, such as `{"test/loss": 0.1}`. Scores of other
+            splits are not written.
+          pictures: whether the pictures and tables of the evaluation are drawn.
         """
-        scores = self._task.scores(found.totals, found.rows)
-        scores = {f"{role}/{name}": value for name, value in scores.items()}
+        scores = {k: v for k, v in scores.items() if k.startswith(f"{role}/")}
         if self._log:
             self._log.scalars(step, scores)
-            for name, picture in self._task.summaries(*found).items():
-                self._log.image(step, f"{role}/{name}", picture)
-            for name, table in self._task.tables(found.totals).items():
-                self._log.text(step, f"{role}/{name}", markdown(table))
+            if pictures:
+                for name, picture in self._task.summaries(*found).items():
+                    self._log.image(step, f"{role}/{name}", picture)
+                for name, table in self._task.tables(found.totals).items():
+                    self._log.text(step, f"{role}/{name}", markdown(table))
             self._log.flush()
         detailed = {f"{role}/{name}" for name in self._task.detailed}
         parts = [f"{n} {v:.4f}" for n, v in scores.items() if n not in detailed]
         self.say("  ".join([f"step {step}", *parts]))
-        return scores
 
     def parameters(self, step: int, params: Any) -> None:
         """Writes histograms of the parameters.

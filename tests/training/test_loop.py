@@ -40,9 +40,9 @@ def told(monkeypatch):
         def __exit__(self, *_):
             found.append(("end", None))
 
-        def evaluation(self, step, role, result):
+        def evaluation(self, step, role, result, scores, *, pictures):
             found.append((role, step))
-            return {f"{role}/accuracy": result.totals["accuracy"] / 10}
+            found.append(("drawn", pictures))
 
         def parameters(self, step, params):
             found.append(("evaluation", step))
@@ -101,7 +101,7 @@ def train(told, seen, values, monkeypatch, tmp_path, few_digits):
         seen.splits.append(sorted(index for index in read if index >= 0))
         (value,) = {float(leaf.max()) for leaf in jax.tree.leaves(variables["params"])}
         rows = [dict.fromkeys(collected, value)] * len(seen.splits[-1])
-        return Evaluation({"accuracy": value}, [], rows)
+        return Evaluation({"accuracy": (value, 10.0)}, [], rows)
 
     original = Checkpoints.save
 
@@ -227,40 +227,21 @@ def test_a_loss_that_is_not_finite(every, words, train, seen):
 
 def scored(values):
     """The scores of evaluations whose `val` has these accuracies, in order."""
-    left = iter(values)
+    left, scores = iter(values), loop._Run._scores
 
-    def evaluation(self, step, role, result):
-        accuracy = next(left) if role == "val" else result.totals["accuracy"]
-        return {f"{role}/accuracy": accuracy}
+    def changed(self, role, result):
+        found = scores(self, role, result)
+        return found | ({"val/accuracy": next(left)} if role == "val" else {})
 
-    return evaluation
-
-
-class Scored(Classification):
-    def scores(self, totals, rows):
-        return {"accuracy": totals["accuracy"]}
+    return changed
 
 
-@pytest.fixture
-def scores(monkeypatch):
-    """Tasks whose accuracy is the number of steps of the parameters."""
-    network = setup.network
-
-    def with_scores(config, dataset):
-        task = Scored(dataset.classes)
-        return dataclasses.replace(network(config, dataset), task=task)
-
-    monkeypatch.setattr(setup, "network", with_scores)
-
-
-def test_the_best_checkpoint_is_chosen_on_val_and_tested(
-    train, seen, scores, monkeypatch
-):
-    monkeypatch.setattr(loop.Report, "evaluation", scored([0.5, 0.9, 0.1]))
+def test_the_best_checkpoint_is_chosen_on_val_and_tested(train, seen, monkeypatch):
+    monkeypatch.setattr(loop._Run, "_scores", scored([0.5, 0.9, 0.1]))
     results = train(**EVERY | {"eval": {"every_steps": 2}, "checkpoint": {}})
     assert results["best/step"] == 4 and results["best/val/accuracy"] == 0.9
     assert results["val/accuracy"] == 0.1 and results["step"] == 6
-    assert results["test/accuracy"] == 6 and results["best/test/accuracy"] == 4
+    assert results["test/accuracy"] == 0.6 and results["best/test/accuracy"] == 0.4
     assert [len(split) for split in seen.splits] == [16, 16, 16, 20, 20]
 
 
@@ -288,9 +269,9 @@ def test_nothing_reads_test_before_the_last_step(more, train, watched):
     assert {*watched.splits["test"].read_at} == {6}
 
 
-def test_a_run_without_test_never_reads_it(train, watched, seen, scores, monkeypatch):
+def test_a_run_without_test_never_reads_it(train, watched, seen, monkeypatch):
     """Neither after the last step nor for the best checkpoint."""
-    monkeypatch.setattr(loop.Report, "evaluation", scored([0.9, 0.5]))
+    monkeypatch.setattr(loop._Run, "_scores", scored([0.9, 0.5]))
     # A further split is read to report, as `test` is.
     splits = watched.splits | {"shifted": watched.splits["test"]}
     off = {"eval": {"every_steps": 3, "test": False}}
@@ -299,6 +280,19 @@ def test_a_run_without_test_never_reads_it(train, watched, seen, scores, monkeyp
     assert watched.splits["test"].read_at == [] and len(seen.splits) == 2
     assert results["best/step"] == 3 and results["val/accuracy"] == 0.5
     assert not [key for key in results if "test" in key or "shifted" in key]
+
+
+@pytest.mark.parametrize(
+    ("eval_group", "drawn"),
+    [({}, [True, True]), ({"pictures": False}, [False, True])],
+)
+def test_pictures_are_drawn_at_each_evaluation_or_at_the_end(
+    eval_group, drawn, train, told
+):
+    """Of `val` at steps 3 and 6, and of `test` at step 6."""
+    train(**EVERY | {"eval": {"every_steps": 3} | eval_group})
+    assert steps_of(told, "drawn") == [*drawn, True]
+    assert steps_of(told, "evaluation") == [3, 6][not drawn[0] :]
 
 
 def test_without_val_nothing_is_chosen(train, told, seen, few_digits):
@@ -352,14 +346,14 @@ def test_further_splits_are_evaluated_at_the_end(train, seen, few_digits):
     assert results["shifted/accuracy"] == results["test/accuracy"] == 0.6
 
 
-def test_a_run_that_no_longer_improves_ends(train, told, seen, scores, monkeypatch):
+def test_a_run_that_no_longer_improves_ends(train, told, seen, monkeypatch):
     groups = EVERY | {"eval": {"every_steps": 1}, "checkpoint": {"keep": 9}}
     groups["train"] = {"steps": 6, "patience": 2, "min_delta": 0.05}
-    monkeypatch.setattr(loop.Report, "evaluation", scored([0.5, 0.6, 0.64, 0.5]))
+    monkeypatch.setattr(loop._Run, "_scores", scored([0.5, 0.6, 0.64, 0.5]))
     results = train(**groups)
     # 0.64 is the best, but not by 0.05 better than 0.6.
     assert results["step"] == 4 and results["best/step"] == 3
-    assert results["test/accuracy"] == 4 and results["best/test/accuracy"] == 3
+    assert results["test/accuracy"] == 0.4 and results["best/test/accuracy"] == 0.3
     assert seen.saved == [1, 2, 3, 4] and len(seen.batches) == 4
     assert steps_of(told, "say")[-1] == (
         "val/accuracy has not improved in the last 2 evaluations, so the run ends; the "
@@ -367,7 +361,7 @@ def test_a_run_that_no_longer_improves_ends(train, told, seen, scores, monkeypat
     )
     again = train(**groups)
     assert len(seen.batches) == 4 and again["step"] == 4
-    assert again["best/test/accuracy"] == 3
+    assert again["best/test/accuracy"] == 0.3
 
 
 def test_a_step_is_made_anew_where_more_is_trained(train, seen):

@@ -102,19 +102,17 @@ def test_the_learning_rate_is_that_of_the_step_that_was_made(
     assert counted == [2]  # counted from 0
 
 
-def test_an_evaluation_returns_its_scores(begun, logs, made, capsys):
+def test_an_evaluation_is_written(begun, logs, made, capsys):
     confusion = (np.eye(10), 8.0)
     totals = {"loss": (np.float64(6), 8.0), "accuracy": (np.float64(4), 8.0)}
     counts = (np.ones((3, 10)), 8.0)
     arrays = {"confusion": confusion, "class_counts": counts}
     found = Evaluation(totals | arrays, [], [])
     params = made.states[2].params
+    scores = {"test/loss": 0.75, "test/accuracy": 0.5, "test/macro_f1": 1.0}
     with begun() as told:
-        scores = told.evaluation(4, "test", found)
+        told.evaluation(4, "test", found, {"val/loss": 9.0} | scores)
         told.parameters(4, params)
-    plain = {"test/loss": 0.75, "test/accuracy": 0.5}
-    detailed = {f"test/macro_{name}": 1 for name in ("precision", "recall", "f1")}
-    assert scores == plain | detailed
     (log,) = logs
     ((step, name, table),) = log.of("text")
     assert (step, name) == (4, "test/classes")
@@ -127,6 +125,15 @@ def test_an_evaluation_returns_its_scores(begun, logs, made, capsys):
     assert step == 4 and leaves.keys() == named_leaves(params).keys()
     line = "step 4  test/loss 0.7500  test/accuracy 0.5000\n"
     assert line in capsys.readouterr().err
+
+
+def test_an_evaluation_without_pictures(begun, logs):
+    found = Evaluation({"confusion": (np.eye(10), 8.0)}, [], [])
+    with begun() as told:
+        told.evaluation(4, "val", found, {"val/loss": 0.75}, pictures=False)
+    (log,) = logs
+    assert log.of("scalars") == [[4, {"val/loss": 0.75}]]
+    assert log.of("image") == log.of("text") == []
 
 
 def test_the_first_step_tells_how_long_the_start_took(begun, monkeypatch, capsys):
@@ -144,10 +151,9 @@ def test_other_hosts_are_silent(begun, logs, made, monkeypatch, capsys):
     with begun() as told:
         told.begin("", {}, [np.zeros((8, 8, 1), np.uint8)], [])
         told.training(3, {"train/loss": 1.5})
-        scores = told.evaluation(4, "test", Evaluation(totals, [], []))
+        told.evaluation(4, "test", Evaluation(totals, [], []), {"test/loss": 0.75})
         told.parameters(4, made.states[2].params)
         told.say("a line")
-    assert scores == {"test/loss": 0.75}  # checkpoints are chosen by them on all
     assert logs == [] and capsys.readouterr() == ("", "")
 
 

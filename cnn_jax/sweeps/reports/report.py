@@ -169,7 +169,7 @@ def _conditions(experiment: Experiment, rows: Sequence[Row]) -> str:
     seeds = sorted({run.seed for run in experiment.runs})
     steps = sorted({row.results["step"] for row in rows if row.results})
     parts = [
-        f"Seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}",
+        f"Seed{'s' * (len(seeds) > 1)} {_listed(seeds)}",
         f"{experiment.runs[0].config.data.name}",
     ]
     if steps:
@@ -180,6 +180,14 @@ def _conditions(experiment: Experiment, rows: Sequence[Row]) -> str:
         parts.append("the test split was evaluated during training (eval.test_curve)")
     known = {_machine(row.run.workdir) for row in rows if row.results} - {""}
     return "; ".join([*parts, *sorted(known)]) + "."
+
+
+def _listed(seeds: Sequence[int]) -> str:
+    """Returns seeds as text: "0, 1, 2", or "0 to 9" for more than three in a row."""
+    first, last = seeds[0], seeds[-1]
+    if len(seeds) > 3 and list(seeds) == list(range(first, last + 1)):
+        return f"{first} to {last}"
+    return ", ".join(map(str, seeds))
 
 
 def _machine(workdir: Path) -> str:

@@ -21,7 +21,7 @@ def test_what_is_written(make, tmp_path):
     assert "60.00% ± 10.00" in text and "100" in text and "1,000" in text
     page = (tmp_path / "report.md").read_text()
     assert page.startswith("# rates\n\nDoes the rate matter?\n\n    python -m")
-    assert "Seeds 0, 1, 2, 3; digits; 10 steps; 1 x cpu; 2 cores of a processor" in page
+    assert "Seeds 0 to 3; digits; 10 steps; 1 x cpu; 2 cores of a processor" in page
     assert "| base/seed3           | failed   | no \\| reason |" in page
     # All arms have the same costs: there is no front to show.
     assert "Pareto" not in page and not (tmp_path / "parameters.png").exists()
