@@ -13,7 +13,6 @@ import pytest
 from cnn_jax.core.errors import UserError
 from cnn_jax.data.splits import Arrays, Varied
 from cnn_jax.runs.resolve import resolve
-from cnn_jax.tasks.classification import Classification
 from cnn_jax.training import freezing, loop, parallel, predictions, setup
 from cnn_jax.training.checkpoints import Checkpoints
 from cnn_jax.training.config import hash_of

@@ -143,7 +143,11 @@ class _Searching:
         metric = tasks.find(self._config.task.name).best_metric
         self._metric = f"val/{metric}"
         self._suggest = spaces.suggestions(self._arm, self._config, self._recipe.spec)
-        self._run(self._arm.name, search.folder, study.preview(self._suggest))
+        # The first trial has the values of the config as it is, as far as possible.
+        values, self._first = study.preview(
+            self._suggest, config_lib.flat(self._config)
+        )
+        self._run(self._arm.name, search.folder, values)
         _check_val(self._config)
         self._study: Study
         self._resumed: list[Run] = []  # trials of a process that has ended
@@ -157,7 +161,7 @@ class _Searching:
             self._folder,
             seed=TRIAL_SEED,
             wanted=self.wanted,
-            first=spaces.present(self._arm, self._config),
+            first=self._first,
         )
         self._study.check(config_lib.identity(self._config))
         for trial in self._study.trials():

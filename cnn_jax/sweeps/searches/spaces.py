@@ -89,21 +89,6 @@ def ranges(arm: Arm, config: Config) -> dict[str, Range]:
     return found
 
 
-def present(arm: Arm, config: Config) -> dict[str, Any]:
-    """Returns the arm's own values of the tuned keys, where they are in their ranges.
-
-    Nothing is returned for a search by a function: only a trial knows its keys.
-    """
-    if callable(arm.tune):
-        return {}
-    flat = config_lib.flat(config)
-    return {
-        key: flat[key]
-        for key, (low, high) in ranges(arm, config).items()
-        if flat[key] is not None and low <= flat[key] <= high
-    }
-
-
 def _around(arm: Arm, key: str, value: Any) -> Range:
     """Returns the range around the arm's own value of a key."""
     if key not in LOGARITHMIC or not value:

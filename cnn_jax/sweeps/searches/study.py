@@ -7,7 +7,7 @@ the caller reports the scores of the trial's run on the validation split.
 import contextlib
 import math
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -236,9 +236,34 @@ class Study:
         self.end(number, "failed")
 
 
-def preview(function: Any) -> Any:
-    """Returns the result of a function of a trial, called with a trial of no study."""
-    return function(_optuna().create_study().ask())
+def preview(
+    function: Callable[[Any], Any], present: Mapping[str, Any]
+) -> tuple[Any, dict[str, Any]]:
+    """Returns the result of a function of a trial, called with a trial of no study.
+
+    The second result has those of the present values that the function could suggest:
+    it suggests a value of this name, and the value is in its range.
+
+    Args:
+      function: a function that takes a trial of Optuna.
+      present: the present config values, by key.
+    """
+    trial = _optuna().create_study().ask()
+    result = function(trial)
+    possible = {
+        name: present[name]
+        for name, distribution in trial.distributions.items()
+        if name in present and _holds(distribution, present[name])
+    }
+    return result, possible
+
+
+def _holds(distribution: Any, value: Any) -> bool:
+    """Returns whether a value is among the values of a distribution of Optuna."""
+    if hasattr(distribution, "choices"):
+        return value in distribution.choices
+    number = isinstance(value, int | float)
+    return number and distribution.low <= value <= distribution.high
 
 
 @contextlib.contextmanager

@@ -28,7 +28,6 @@ def test_a_factor_of_ten_around_the_arms_own_value(config):
     values, trial = suggested(arm.tune, config)
     assert 0.002 <= values["optimizer.learning_rate"] <= 0.2
     assert trial.distributions["optimizer.learning_rate"].log
-    assert spaces.present(arm, config) == {"optimizer.learning_rate": 0.02}
 
 
 def test_ranges_of_the_users(config):
@@ -45,9 +44,6 @@ def test_ranges_of_the_users(config):
     assert type(values["data.crop_padding"]) is int
     assert not trial.distributions["optimizer.weight_decay"].log
     assert trial.distributions["optimizer.learning_rate"].log
-    # Momentum is 0.9, clip_norm is not set, and the rate is below its range.
-    found = spaces.present(Arm("a", tune=tune), config)
-    assert found.keys() <= {"data.crop_padding", "optimizer.weight_decay"}
 
 
 @pytest.mark.parametrize(
@@ -75,7 +71,6 @@ def test_a_function_says_what_a_trial_sets(config):
     values, _ = suggested(search, config)
     assert values == {"model.hidden": (3,), "optimizer.momentum": 0.5}
     assert type(values["optimizer.momentum"]) is float
-    assert spaces.present(Arm("a", tune=search), config) == {}
 
 
 def test_the_names_may_be_the_keys(config):

@@ -138,8 +138,19 @@ def test_choices_that_no_file_holds(opened):
 
 def test_a_preview_writes_nothing(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    found = study.preview(lambda trial: {"a": trial.suggest_int("a", 3, 3)})
-    assert found == {"a": 3} and not list(tmp_path.iterdir())
+
+    def suggest(trial):
+        trial.suggest_float("rate", 0.1, 1.0)
+        trial.suggest_categorical("name", ["sgd", "adamw"])
+        trial.suggest_float("momentum", 0.5, 0.9)
+        trial.suggest_float("clip", 0.5, 0.9)
+        return {"a": trial.suggest_int("a", 3, 3)}
+
+    # The momentum is out of its range, and there is no clip yet.
+    present = {"rate": 0.5, "name": "sgd", "momentum": 0.0, "clip": None, "b": 1}
+    found = study.preview(suggest, present)
+    assert found == ({"a": 3}, {"rate": 0.5, "name": "sgd"})
+    assert not list(tmp_path.iterdir())
 
 
 def test_studies_are_removed(opened, tmp_path):
