@@ -44,7 +44,8 @@ def on_files(files: Files, config: object) -> Files:
     """Returns the files of the site, with the pages from elsewhere."""
     for source, address in ELSEWHERE.items():
         # Addresses within docs/ are seen from docs/ itself.
-        text = (ROOT / source).read_text(encoding="utf-8").replace("](docs/", "](")
+        text = (ROOT / source).read_text(encoding="utf-8")
+        text = text.replace("](docs/", "](").replace("](../docs/", "](../")
         files.append(File.generated(config, address, content=text))
     for plot in sorted((ROOT / "experiments" / "plots").glob("*.png")):
         address = f"measured/plots/{plot.name}"
