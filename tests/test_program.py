@@ -255,6 +255,8 @@ def test_every_task_with_onednn(spec, run, rows, tmp_path):
     ]
     flags = [workdir, "--checkpoint=last", "--format=json"]
     found = json.loads(run("evaluate", *flags, env=users))
+    # The table of the classes is in no line of the log.
+    found = {k: v for k, v in found.items() if isinstance(v, int | float)}
     scores = {key: value for key, value in found.items() if key.startswith("test/")}
     assert scores == pytest.approx([row for row in tested if row][-1], rel=1e-4)
 
