@@ -69,7 +69,7 @@ def test_an_arm_may_equal_an_arm_that_is_solved_itself(solve):
 
 
 WRONG = {
-    "unknown": ({}, "model.widthes", r"Did you mean 'model\.widths'"),
+    "unknown": ({}, "model.widthz", r"Did you mean 'model\.widths'"),
     "no number": ({}, "model.layer", r"config\.model\.layer is 'conv'"),
     "zero": ({}, "model.random_filters", r"config\.model\.random_filters is 0"),
     "too coarse": (
