@@ -259,56 +259,55 @@ def main() -> None:
     parser = _parser()
     flags = parser.parse()
     _check(parser, flags)
-    from cnn_jax.sweeps import (
-        comparison,
-        grid,
-        prepare,
-        protocol,
-        protocol_file,
-        runner,
-    )
+    if flags.compare:
+        _compare(flags)
+    else:
+        _sweep(flags)
+
+
+def _compare(flags: argparse.Namespace) -> None:
+    """Reports on the runs of --compare."""
+    from cnn_jax.sweeps import comparison, protocol, runner
+
+    workdir = flags.workdir or COMPARISON
+    found = comparison.of(flags.compare, workdir)
+    _check_page(flags.publish, found.name)
+    plan = protocol.make(found, margin=flags.margin)
+    runner.report(found, workdir, flags.publish, plan)
+
+
+def _sweep(flags: argparse.Namespace) -> None:
+    """Trains the runs of an experiment, and reports on the runs."""
+    from cnn_jax.sweeps import prepare, protocol_file, runner
     from cnn_jax.sweeps.run import shell_line
     from cnn_jax.sweeps.searches import search, study
     from cnn_jax.sweeps.step_times import Stopwatch
 
-    if flags.compare:
-        workdir = flags.workdir or COMPARISON
-        found = comparison.of(flags.compare, workdir)
-        _check_page(flags.publish, found.name)
-        plan = protocol.make(found, margin=flags.margin)
-        runner.report(found, workdir, flags.publish, plan)
-        return
-    chosen = dict(flags.grid or ())
     anew = flags.smoke and not flags.workdir
-    workdir = flags.workdir or command.default_workdir(flags.config)
-    if not flags.workdir:
-        parts = [workdir.name, *grid.labels(chosen).values(), *["smoke"] * anew]
-        workdir = workdir.with_name("-".join(parts))
-    most = flags.max_seeds or prepare.MAXIMUM
+    workdir = flags.workdir or _default_workdir(flags)
     load = functools.partial(
         prepare.load,
         flags.config,
         workdir,
         overrides=flags.overrides,
-        grid=chosen,
+        grid=dict(flags.grid or ()),
         seeds=flags.seeds,
         only=flags.arms,
         smoke=flags.smoke,
         anew=anew,
         margin=flags.margin,
-        max_seeds=most if flags.until else None,
+        max_seeds=(flags.max_seeds or prepare.MAXIMUM) if flags.until else None,
         detect=flags.detect,
         train=not flags.report_only,
         trials=flags.trials,
     )
+    trains = not (flags.report_only or flags.dry_run)
     if anew:
         study.remove(workdir)
     with Stopwatch(flags.cores_per_run or 1) as stopwatch:
-        found, plan = load(
-            timer=None if flags.report_only or flags.dry_run else stopwatch
-        )
+        found, plan = load(timer=stopwatch if trains else None)
     _check_page(flags.publish, found.name)
-    if flags.report_only or flags.dry_run:
+    if not trains:
         for each in found.searches:
             search.said(each)  # an error if it is not finished
     if flags.report_only:
@@ -341,6 +340,15 @@ def main() -> None:
         publish=flags.publish,
         anew=anew,
     )
+
+
+def _default_workdir(flags: argparse.Namespace) -> Path:
+    """Returns the sweep's folder if --workdir is not given."""
+    from cnn_jax.sweeps import grid
+
+    folder = command.default_workdir(flags.config)
+    keys = grid.labels(dict(flags.grid or ())).values()
+    return folder.with_name("-".join([folder.name, *keys, *["smoke"] * flags.smoke]))
 
 
 def _check_page(page: Path | None, name: str) -> None:

@@ -32,7 +32,7 @@ Attributes:
     `False`: they need a validation split, and their results have only its scores.
   eval.pictures: whether each evaluation draws pictures, tables and histograms for
     TensorBoard. With `False`, only the last evaluation does. The runs of a sweep have
-    `False`, because drawing can take longer than a short run's training.
+    `False`, because drawing takes a large part of a short run.
   eval.batch_size: examples per batch of an evaluation; None: `data.batch_size`.
   checkpoint.every: how often a checkpoint is saved between evaluations; None: never.
   checkpoint.keep: how many of the newest checkpoints are kept, beside the best one.

@@ -141,19 +141,14 @@ def load(
     """
     module = config_lib.load_module(spec)
     values = config_lib.values_of(spec, module)
-    path, argument = split_recipe(spec)
     whole = hasattr(module, "search")  # otherwise each tuned arm has a folder
     wanted = trials or (SMOKE_TRIALS if smoke else TRIALS if whole else TUNING_TRIALS)
     arms = _arms(spec, module, grid, wanted)
     source, shared = None, FASTER | dict(overrides)
     # Weights that the user names replace the source run. A plain config has none.
-    started = bool(grid) or "model.init_from" in overrides
-    trained = None if started else _trained(spec, module)
-    if trained is not None:
-        own = f"{path}:{trained}"
-        own_values = config_lib.values_of(own, module)
-        recipe = Recipe(own, own_values, {}, {}, (), smoke, overwrite)
-        source = recipe.given(SOURCE, workdir / SOURCE, {})
+    if not grid and "model.init_from" not in overrides:
+        source = _source(spec, module, workdir, smoke, overwrite)
+    if source:
         shared["model.init_from"] = str(source.workdir)
     seeded = ("seed", *getattr(module, "SEEDED", ()))
     recipe = Recipe(spec, values, shared, overrides, seeded, smoke, overwrite)
@@ -179,12 +174,9 @@ def load(
             "a sweep compares its arms on the test split: leave out "
             "config.eval.test=false."
         )
-    question = inspect.cleandoc(module.__doc__ or "").split("\n\n")[0]
-    keys = grid_lib.labels(grid or ()).values()
-    if grid:
-        question = f"What is the effect of {' and '.join(grid)} in {spec}?"
+    name, question = _named(spec, module, grid or {})
     return Experiment(
-        name="-".join(filter(None, [Path(path).stem, argument, *keys])),
+        name=name,
         question=question,
         command=_command(spec, overrides, grid or {}, only, smoke, trials),
         arms=tuple(chosen),
@@ -269,20 +261,37 @@ def _default_seeds(
     return tuple(range(count))
 
 
-def _trained(spec: str, module: Any) -> str | None:
-    """Returns what the experiment's function `source` returns.
+def _source(
+    spec: str, module: Any, workdir: Path, smoke: bool, overwrite: bool
+) -> Run | None:
+    """Returns the run whose weights all others start from; None if there is none.
 
-    The result is the argument of the source run's config, `FILE.py:ARG`. Returns None
-    if the experiment has no source run.
-
-    Args:
-      spec: the experiment's file, `PATH.py` or `PATH.py:ARG`.
-      module: the module of the file.
+    The experiment's function `source` returns the argument of this run's config,
+    `FILE.py:ARG`. See `load` for the arguments.
     """
     if not hasattr(module, "source"):
         return None
+    path, argument = split_recipe(spec)
     with config_lib.blamed(spec):
-        return arms_lib.called(module.source, split_recipe(spec)[1])
+        trained = arms_lib.called(module.source, argument)
+    if trained is None:
+        return None
+    own = f"{path}:{trained}"
+    values = config_lib.values_of(own, module)
+    recipe = Recipe(own, values, {}, {}, (), smoke, overwrite)
+    return recipe.given(SOURCE, workdir / SOURCE, {})
+
+
+def _named(
+    spec: str, module: Any, grid: Mapping[str, Sequence[str]]
+) -> tuple[str, str]:
+    """Returns the name and the question of an experiment. See `load`."""
+    path, argument = split_recipe(spec)
+    keys = grid_lib.labels(grid).values()
+    name = "-".join(filter(None, [Path(path).stem, argument, *keys]))
+    if grid:
+        return name, f"What is the effect of {' and '.join(grid)} in {spec}?"
+    return name, inspect.cleandoc(module.__doc__ or "").split("\n\n")[0]
 
 
 def _conclude(spec: str, module: Any) -> Callable[..., str] | None:

@@ -47,7 +47,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Recipe:
-    """What the runs of an experiment's arms share.
+    """The config file and the values that all runs of an experiment share.
 
     Attributes:
       spec: the config file, `PATH.py` or `PATH.py:ARG`.

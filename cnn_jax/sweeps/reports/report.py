@@ -32,7 +32,7 @@ def write(
     experiment: Experiment,
     rows: Sequence[Row],
     folder: Path,
-    protocol: Protocol | None = None,
+    protocol: Protocol,
 ) -> str:
     """Writes report.md, results.csv and the plots into a folder.
 
@@ -40,14 +40,14 @@ def write(
       experiment: the experiment.
       rows: the results of the experiment's runs.
       folder: the folder.
-      protocol: the protocol of the sweep; None: no verdicts.
+      protocol: the protocol of the sweep.
 
     Returns:
       The tables of the report as plain text.
     """
     summaries = summarize(experiment, rows)
     results.write_csv(folder / results.CSV, rows)
-    size = protocol.size(experiment) if protocol else None
+    size = protocol.size(experiment)
     pictures = plots.write(experiment, rows, summaries, folder, size)
     page = [
         *_page(experiment, rows, summaries, pictures, protocol, level=1),
@@ -70,7 +70,7 @@ def section(
     experiment: Experiment,
     rows: Sequence[Row],
     folder: Path,
-    protocol: Protocol | None = None,
+    protocol: Protocol,
 ) -> str:
     """Writes a figure of the results, and returns the report as a Markdown section.
 
@@ -82,7 +82,7 @@ def section(
       protocol: see `write`.
     """
     summaries = summarize(experiment, rows)
-    size = protocol.size(experiment) if protocol else None
+    size = protocol.size(experiment)
     picture = plots.overview(experiment, rows, summaries, folder, size)
     page = _page(experiment, rows, summaries, [picture], protocol, level=2)
     page += search_report.write(experiment, folder, f"plots/{experiment.name}-trials")
@@ -99,7 +99,7 @@ def _page(
     rows: Sequence[Row],
     summaries: Sequence[Summary],
     pictures: Sequence[tuple[str, str]],
-    protocol: Protocol | None,
+    protocol: Protocol,
     level: int,
 ) -> list[str]:
     """Returns the paragraphs of the report, in Markdown.
@@ -109,14 +109,14 @@ def _page(
       rows: the results of the experiment's runs.
       summaries: the summary of each arm.
       pictures: pairs of a caption and the path of a plot.
-      protocol: the protocol of the sweep, or None.
+      protocol: the protocol of the sweep.
       level: the level of the report's heading. A section of a page (2) has no legend:
         the page explains the columns once.
     """
     metric = results.main_metric(experiment)
     arms, *crossed = _tables(experiment, summaries, "github")
     # With looks, only the tests of the verdicts are corrected for the looks.
-    looks = protocol is not None and bool(protocol.looks)
+    looks = bool(protocol.looks)
     said = [] if looks else sentences.on_arms(metric, summaries)
     return [
         f"{'#' * level} {experiment.name}",

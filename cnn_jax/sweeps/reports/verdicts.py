@@ -13,7 +13,7 @@ from cnn_jax.sweeps.text_table import aligned
 
 
 def paragraphs(
-    experiment: Experiment, rows: Sequence[Row], protocol: Protocol | None, format: str
+    experiment: Experiment, rows: Sequence[Row], protocol: Protocol, format: str
 ) -> list[str]:
     """Returns the paragraphs of a report about the protocol.
 
@@ -23,11 +23,9 @@ def paragraphs(
     Args:
       experiment: the experiment.
       rows: the results of the experiment's runs.
-      protocol: the protocol of the sweep; None: no paragraphs.
+      protocol: the protocol of the sweep.
       format: a table format of `tabulate`.
     """
-    if protocol is None:
-        return []
     parts = []
     if protocol.looks or protocol.margin is not None:
         within = ""

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from cnn_jax.core.errors import UserError
-from cnn_jax.sweeps import results
+from cnn_jax.sweeps import protocol, results
 from cnn_jax.sweeps.arms import Arm
 from cnn_jax.sweeps.reports import plots, report
 from cnn_jax.sweeps.reports.summary import summarize
@@ -17,7 +17,7 @@ from cnn_jax.sweeps.reports.summary import summarize
 
 def test_what_is_written(make, tmp_path):
     found, rows = make({"base": [0.5, 0.6, 0.7], "diverges": [0.4, 0.5]})
-    text = report.write(found, rows, tmp_path)
+    text = report.write(found, rows, tmp_path, protocol.make(found))
     assert "60.00% ± 10.00" in text and "100" in text and "1,000" in text
     page = (tmp_path / "report.md").read_text()
     assert page.startswith("# rates\n\nDoes the rate matter?\n\n    python -m")
@@ -43,7 +43,9 @@ def test_the_experiments_own_conclusion_ends_the_report(make, experiment_file):
             "\n\ndef conclude(values):\n    return f\"first: {values['base'][0]}\"\n"
         )
     found, rows = make({"base": [0.5], "diverges": []})
-    assert report.write(found, rows, found.runs[0].workdir).endswith("\n\nfirst: 0.5")
+    assert report.write(
+        found, rows, found.runs[0].workdir, protocol.make(found)
+    ).endswith("\n\nfirst: 0.5")
     assert "\n\nfirst: 0.5\n\n!" in (found.runs[0].workdir / "report.md").read_text()
 
 
@@ -79,7 +81,7 @@ def test_crossed_arms_have_a_cross_table_and_effects(make, tmp_path, undrawn):
         )
         for row in rows
     ]
-    report.write(found, rows, tmp_path)
+    report.write(found, rows, tmp_path, protocol.make(found))
     page = (tmp_path / "report.md").read_text()
     assert "| test/accuracy   |" in page
     assert "The effects of the two factors need every run. Missing: 1%, head/se" in page
@@ -89,10 +91,10 @@ def test_predictions_add_precision_and_test_examples(make_kept, tmp_path, undraw
     drawn = np.random.default_rng(0).random((2, 5, 60))
     base, arm = drawn < np.array([0.6, 0.8])[:, None, None]
     found, rows = make_kept({"base": list(base[:4]), "diverges": list(arm[:4])})
-    report.write(found, rows, tmp_path)
+    report.write(found, rows, tmp_path, protocol.make(found))
     page = (tmp_path / "report.md").read_text()
     assert "95%, seeds only |" in page and "## Precision of the differences" in page
     assert "## Test examples" in page
-    sections = report.section(found, rows, tmp_path)
+    sections = report.section(found, rows, tmp_path, protocol.make(found))
     assert "## Precision" not in sections and "95%, seeds only" in sections
     assert "Each row is an arm" in page and "Each row" not in sections

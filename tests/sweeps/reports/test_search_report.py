@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 from PIL import Image
 
+from cnn_jax.sweeps import protocol
 from cnn_jax.sweeps.reports import report, search_report
 from cnn_jax.sweeps.searches.study import Search, Trial
 
@@ -71,9 +72,11 @@ def test_the_report_has_a_place_for_it(searched, make, tmp_path, monkeypatch):
     found, rows = searched
     monkeypatch.setattr(report.plots, "write", lambda *_: [])
     monkeypatch.setattr(report.plots, "overview", lambda *_: ("", ""))
-    report.write(found, rows, tmp_path)
+    plan = protocol.make(found)
+    report.write(found, rows, tmp_path, plan)
     assert "](trials.png)" in (tmp_path / "report.md").read_text()
-    assert "](plots/rates-trials.png)" in report.section(found, rows, tmp_path)
+    section = report.section(found, rows, tmp_path, plan)
+    assert "](plots/rates-trials.png)" in section
     plain = dataclasses.replace(found, searches=())
     assert search_report.write(plain, tmp_path, "trials") == []
 

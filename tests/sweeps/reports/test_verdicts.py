@@ -53,7 +53,7 @@ def test_an_undecided_arm_says_how_many_seeds_would_decide(make):
 
 def test_a_report_with_a_margin_has_the_verdicts(sweep, tmp_path):
     found, rows = sweep
-    plain = report.write(found, rows, tmp_path)
+    plain = report.write(found, rows, tmp_path, protocol.make(found))
     assert "verdict" not in plain
     text = report.write(found, rows, tmp_path, protocol.make(found, margin=1.0))
     assert text.startswith(plain) and "margin of 1.00 points" in text
@@ -104,4 +104,3 @@ def test_a_report_says_which_results_were_known_before(make):
     assert said.startswith("Runs of the seeds 0, 1 were complete before this number")
     for seen in ((), seeds):
         assert verdicts.paragraphs(found, rows, Protocol(seeds, seen=seen), "") == []
-    assert verdicts.paragraphs(found, rows, None, "plain") == []
