@@ -12,11 +12,12 @@
 
 An arm is one setting of the config. The experiment's file yields the arms. For a config
 file, --grid gives the arms. Every run is a run of `python -m cnn_jax.main` in the
-folder WORKDIR/<arm>/seed<k>, with its output in log.txt. Running the same command again
-trains only the missing runs, so seeds and arms can be added later. The sweep writes
-report.md, results.csv and plots into WORKDIR; `tensorboard --logdir=WORKDIR` shows the
-report, the mean curves of the arms with bands, and the runs. --compare writes the same
-files for runs that no sweep trained.
+folder WORKDIR/<arm>/seed<k>, with its output in log.txt. Successive runs of an arm
+share a process, which compiles the network once. Running the same command again trains
+only the missing runs, so seeds and arms can be added later. The sweep writes report.md,
+results.csv and plots into WORKDIR; `tensorboard --logdir=WORKDIR` shows the report, the
+mean curves of the arms with bands, and the runs. --compare writes the same files for
+runs that no sweep trained.
 
 If the file has search(trial), or arms with tune=..., a search comes first: it chooses
 config values on the validation split, and only the runs of the arms read the test

@@ -77,7 +77,7 @@ class Network(NamedTuple):
         used = [False] * outputs + [place in wanted for place in self.places]
         jaxpr, _ = dce_jaxpr(self.program.jaxpr, used, instantiate=True)
         run = jaxpr_as_fun(ClosedJaxpr(jaxpr, self.program.consts))
-        values = run(state.stream(seed, "init"))
+        values = run(state.stream(jax.random.key(seed), "init"))
         places = [place for place in self.places if place in wanted]
         return dict(zip(places, map(np.asarray, values), strict=True))
 

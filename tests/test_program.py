@@ -136,7 +136,6 @@ def test_every_config_makes_a_step(spec):
         training.optimizer,
         augmentation=training.augmentation,
         normalize=network.normalize,
-        seed=config.seed,
         ema_decay=config.optimizer.ema_decay,
         phase=training.phase(0),
     )
@@ -147,9 +146,9 @@ def test_every_config_makes_a_step(spec):
         ),
         **{key: jax.ShapeDtypeStruct((8,), np.int32) for key in ("index", "epoch")},
     }
-    mapped = jax.vmap(step, (None, 0), axis_name=parallel.AXIS)
+    mapped = jax.vmap(step, (None, 0, None), axis_name=parallel.AXIS)
     one = jax.tree.map(lambda x: jax.ShapeDtypeStruct((1, *x.shape), x.dtype), batch)
-    after, pairs = jax.eval_shape(mapped, state, one)
+    after, pairs = jax.eval_shape(mapped, state, one, jax.random.key(config.seed))
     shapes = lambda tree: jax.tree.map(lambda leaf: leaf.shape, tree)  # noqa: E731
     assert shapes(after) == jax.tree.map(lambda leaf: (1, *leaf.shape), state)
     _, other = BEST.get(spec.partition(".")[0], ("accuracy", "accuracy"))

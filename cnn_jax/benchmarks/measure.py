@@ -160,13 +160,12 @@ def _result(
     rows = subject.batch(mode)
     memory = Memory()
     try:
-        batch = parallel.put_batch(rows)
-        inputs = subject.inputs(mode, state)
+        arguments = subject.arguments(mode, state, rows)
         begun = time.perf_counter()
-        program = _compiled(subject, mode, inputs, batch)
+        program = _compiled(subject, mode, arguments)
         compile_seconds = time.perf_counter() - begun
-        runs = [_run(program, mode, inputs, batch)]
-        del inputs
+        runs = [_run(program, mode, arguments)]
+        del arguments
         if peer:
             images = subject.normalized(rows["image"])
             runs.append(
@@ -225,19 +224,19 @@ def training_run(subject: Subject) -> timing.Run:
     Raises:
       DoesNotFit: if the batch is too large for the memory.
     """
-    batch = parallel.put_batch(subject.batch("train"))
-    inputs = subject.inputs("train", jax.device_get(subject.fresh_state()))
-    program = _compiled(subject, "train", inputs, batch)
-    return _run(program, "train", inputs, batch)
+    state = jax.device_get(subject.fresh_state())
+    arguments = subject.arguments("train", state, subject.batch("train"))
+    program = _compiled(subject, "train", arguments)
+    return _run(program, "train", arguments)
 
 
-def _compiled(subject: Subject, mode: str, inputs: Any, batch: Any) -> Any:
+def _compiled(subject: Subject, mode: str, arguments: tuple[Any, ...]) -> Any:
     """Returns the compiled step of a network.
 
     Raises:
       DoesNotFit: if the step needs more memory than the device has.
     """
-    program = subject.step(mode).lower(inputs, batch).compile()
+    program = subject.step(mode).lower(*arguments).compile()
     if _bytes(program) > _available_bytes():
         raise DoesNotFit(subject.batch_size)
     return program
@@ -274,7 +273,7 @@ def _times(name: str, found: timing.Timing | None) -> dict[str, float | None]:
     return dict(zip(keys, (found.median_ms, found.best_ms, *ends), strict=True))
 
 
-def _run(program: Any, mode: str, inputs: Any, batch: Any) -> timing.Run:
+def _run(program: Any, mode: str, arguments: tuple[Any, ...]) -> timing.Run:
     """Returns a function that executes a number of our steps.
 
     Each training step continues from the state after the step before.
@@ -282,20 +281,19 @@ def _run(program: Any, mode: str, inputs: Any, batch: Any) -> timing.Run:
     Args:
       program: the compiled step.
       mode: "train" or "infer".
-      inputs: the first argument of the step; see `Subject.inputs`.
-      batch: the batch, the second argument of the step.
+      arguments: the arguments of the step; see `Subject.arguments`.
     """
-    held = [inputs]
+    held, others = [arguments[0]], arguments[1:]
 
     def train(steps: int) -> None:
         for _ in range(steps):
-            held[0], metrics = program(held[0], batch)
+            held[0], metrics = program(held[0], *others)
             parallel.hold_back(metrics)
         jax.block_until_ready((held[0], metrics))
 
     def infer(steps: int) -> None:
         for _ in range(steps):
-            outputs = program(held[0], batch)
+            outputs = program(held[0], *others)
             parallel.hold_back(outputs)
         jax.block_until_ready(outputs)
 

@@ -119,16 +119,24 @@ class Subject:
             return rows | {"mask": np.ones(size, np.float32)}
         return rows | {"epoch": np.zeros(size, np.int32)}
 
-    def inputs(self, mode: str, state: Any) -> Any:
-        """Returns the first argument of a step, copied to all devices.
+    def arguments(
+        self, mode: str, state: Any, batch: Mapping[str, np.ndarray]
+    ) -> tuple[Any, ...]:
+        """Returns the arguments of a step, copied to all devices.
 
-        The argument is the state in training, and the variables in inference.
+        They are state, batch and random key in training, and variables and batch in
+        inference.
 
         Args:
           mode: "train" or "infer".
           state: the training state.
+          batch: the result of the method `batch`.
         """
-        return parallel.replicate(state if mode == "train" else state.variables())
+        rows = parallel.put_batch(batch)
+        if mode == "infer":
+            return parallel.replicate(state.variables()), rows
+        key = jax.random.key(self.config.seed)
+        return parallel.replicate(state), rows, parallel.replicate(key)
 
     def normalized(self, images: np.ndarray) -> np.ndarray:
         """Returns uint8 images normalized as the network's float32 input."""

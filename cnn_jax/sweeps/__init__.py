@@ -7,7 +7,8 @@ An arm is one setting of the config. The modules, in the order of a sweep:
   cost.
 * The number of seeds: `protocol`, `protocol_file`, `pilot`; `prepare` loads an
   experiment with its protocol.
-* Training: `runner` trains the runs by `local` or `on_ray`; `outcome`, `progress`.
+* Training: `runner` trains the runs by `local` (in processes of `worker`) or `on_ray`;
+  `outcome`, `progress`.
 * Results: `results` and `predictions` read the runs' files; `units` and `text_table`
   write values.
 

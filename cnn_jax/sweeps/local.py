@@ -1,14 +1,18 @@
 """Trains runs on this machine, one at a time per accelerator or group of cores."""
 
+import contextlib
 import ctypes
+import json
 import math
 import os
+import select
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from cnn_jax.core.errors import UserError
 from cnn_jax.sweeps import outcome
@@ -21,6 +25,7 @@ Event = tuple[Run, Outcome | None]
 Ends = Callable[[Run], bool]
 
 PATIENCE = 0.1  # seconds between two polls of the processes
+WORKER = (sys.executable, "-m", "cnn_jax.sweeps.worker")
 DEVICES = "import jax; d = jax.local_devices(); print(d[0].platform, len(d))"
 PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
 GPUS = ("gpu", "cuda", "rocm")  # JAX's names of the platform
@@ -199,48 +204,115 @@ def launch(
       The pair (run, None) when a run starts, and the pair (run, outcome) when the run
       ends.
     """
-    waiting, free = iter(runs), list(places)
-    under_way: list[tuple[Run, Slot, subprocess.Popen]] = []
-    told: set[int] = set()  # a second signal would end a run before it has saved
+    waiting = iter(runs)
+    workers = [Worker(slot) for slot in places]
+    free, under_way = list(workers), list[Worker]()
     try:
         while True:
-            while free and not stopped and (next_run := next(waiting, None)):
-                slot = free.pop(0)
-                under_way.append((next_run, slot, _start(next_run, slot)))
-                yield next_run, None
+            while free and not stopped and (run := next(waiting, None)):
+                worker = free.pop(0)
+                worker.begin(run)
+                under_way.append(worker)
+                yield run, None
             if not under_way:
                 return
-            for run, _, process in under_way:
-                if process.pid not in told and (stopped or ends(run)):
-                    told.add(process.pid)
-                    process.terminate()
+            for worker in under_way:
+                if stopped or ends(worker.run):
+                    worker.stop()
             time.sleep(PATIENCE)
-            for entry in list(under_way):
-                run, slot, process = entry
-                if process.poll() is not None:
-                    under_way.remove(entry)
-                    free.append(slot)
-                    yield run, outcome.end_log(run, process.returncode)
+            for worker in list(under_way):
+                if (code := worker.exit_code()) is not None:
+                    under_way.remove(worker)
+                    free.append(worker)
+                    yield worker.run, outcome.end_log(worker.run, code)
     finally:
-        for _, _, process in under_way:
-            process.terminate()
-        for run, _, process in under_way:
-            outcome.end_log(run, process.wait())
+        for worker in under_way:
+            worker.stop()
+        for worker in under_way:
+            outcome.end_log(worker.run, worker.wait())
+        for worker in workers:
+            worker.close()
 
 
-def _start(run: Run, slot: Slot) -> subprocess.Popen:
-    """Starts the process of a run in a slot."""
-    with outcome.begin_log(run).open("ab") as log:
-        return subprocess.Popen(
-            run.command,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            env=os.environ | slot.environment,
-            # A terminal's Ctrl-C must reach only the sweep, which ends its runs.
-            start_new_session=True,
-            preexec_fn=tied(slot.cores),
-        )
+class Worker:
+    """The process of a slot, which trains runs of the same arm one after another.
+
+    A run of another arm gets a new process, because it has another program. So does a
+    run that follows a failed run.
+
+    Attributes:
+      run: the newest run.
+    """
+
+    run: Run
+
+    def __init__(self, slot: Slot):
+        self._slot = slot
+        self._process: subprocess.Popen[str] | None = None
+        self._told = False  # a second signal would end a run before it has saved
+
+    def begin(self, run: Run) -> None:
+        """Starts a run. The run before must have ended."""
+        log = outcome.begin_log(run)
+        if self._process and (self._told or run.arm != self.run.arm):
+            self.close()
+        self.run, self._told = run, False
+        if not self._process:
+            self._process = self._started(log)
+        assert self._process.stdin
+        task = {"command": run.command, "log": str(log)}
+        # If the process has ended, its exit code says so.
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.write(json.dumps(task) + "\n")
+            self._process.stdin.flush()
+
+    def exit_code(self) -> int | None:
+        """Returns the exit code of the run under way; None if the run has not ended."""
+        process = self._process
+        assert process and process.stdout
+        if select.select([process.stdout], [], [], 0)[0] and process.stdout.readline():
+            return 0
+        code = process.poll()
+        if code is not None:
+            self.close()
+        return code
+
+    def stop(self) -> None:
+        """Tells the run under way to save its state and to end."""
+        if self._process and not self._told:
+            self._told = True
+            self._process.terminate()
+
+    def wait(self) -> int:
+        """Waits until the process ends, and returns its exit code."""
+        assert self._process
+        return self._process.wait()
+
+    def close(self) -> None:
+        """Ends the process, if there is one. Its runs have all ended."""
+        if self._process:
+            self._process.kill()
+            self._process.communicate()
+            self._process = None
+
+    def _started(self, log: Path) -> subprocess.Popen[str]:
+        """Returns a new process.
+
+        Args:
+          log: the file that gets the errors of the process before its first run.
+        """
+        with log.open("ab") as file:
+            return subprocess.Popen(
+                WORKER,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=file,
+                text=True,
+                env=os.environ | self._slot.environment,
+                # A terminal's Ctrl-C must reach only the sweep, which ends its runs.
+                start_new_session=True,
+                preexec_fn=tied(self._slot.cores),
+            )
 
 
 def tied(cores: Sequence[int] = ()) -> Callable[[], None]:

@@ -188,6 +188,7 @@ class _Run:
         config, start = training.config, int(state.step)
         starts = training.plan.starts if training.plan else ()
         train_step, step, saving = training.step(start), start, True
+        key = parallel.replicate(jax.random.key(config.seed))
         last = start == training.steps or progress.ends_early
         loaded = batches(
             self._splits["train"],
@@ -203,7 +204,7 @@ class _Run:
                     progress.drain()
                     progress.rest()
                     train_step = training.step(step - 1)
-                state, pairs = train_step(state, batch)
+                state, pairs = train_step(state, batch, key)
                 parallel.hold_back(pairs)
                 progress.add(step, pairs, config.data.batch_size)
                 report.step(step)
@@ -386,7 +387,9 @@ def _first_inputs(split: Split, training: Training) -> list[np.ndarray]:
         batches(split, config.seed, 0, 1, batch_size=few)
     ) as loaded:
         batch = next(loaded)
-    augmented = jax.jit(training.augmentation)(stream(config.seed, "augment"), batch)
+    augmented = jax.jit(training.augmentation)(
+        stream(jax.random.key(config.seed), "augment"), batch
+    )
     return list(np.asarray(augmented["image"]))
 
 

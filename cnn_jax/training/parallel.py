@@ -18,7 +18,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from cnn_jax.core.errors import UserError
-from cnn_jax.training import hosts, roll_call, startup
+from cnn_jax.training import hosts, programs, roll_call, startup
 from cnn_jax.training.config import Config
 
 AXIS = "batch"
@@ -142,18 +142,20 @@ def gather_rows(rows: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
 def train_step(step: Callable) -> Callable:
     """Returns a training step mapped over this host's devices.
 
-    The old state is donated: JAX reuses its memory for the new state.
+    The old state is donated: JAX reuses its memory for the new state. Equal steps of
+    several runs are compiled once; see `programs`.
 
     Args:
-      step: the function `(state, batch) -> state, metrics` for one device.
+      step: the function `(state, batch, key) -> state, metrics` for one device.
     """
-    return jax.pmap(
+    mapped = jax.pmap(
         step,
         axis_name=AXIS,
-        in_axes=(None, 0),
+        in_axes=(None, 0, None),
         out_axes=(None, None),
         donate_argnums=0,
     )
+    return programs.Shared(mapped)
 
 
 def eval_step(step: Callable) -> Callable:
@@ -163,7 +165,8 @@ def eval_step(step: Callable) -> Callable:
       step: the function `(variables, batch) -> metrics, predictions` for one device.
         Predictions are arrays with one row for each example.
     """
-    return jax.pmap(step, axis_name=AXIS, in_axes=(None, 0), out_axes=(None, 0))
+    mapped = jax.pmap(step, axis_name=AXIS, in_axes=(None, 0), out_axes=(None, 0))
+    return programs.Shared(mapped)
 
 
 def _sharding(spec: PartitionSpec) -> NamedSharding:

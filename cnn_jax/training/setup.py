@@ -155,7 +155,6 @@ class Training:
                 self.optimizer,
                 augmentation=self.augmentation,
                 normalize=self.network.normalize,
-                seed=self.config.seed,
                 ema_decay=self.config.optimizer.ema_decay,
                 phase=self.phase(step),
             )

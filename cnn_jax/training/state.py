@@ -40,14 +40,14 @@ class State(flax.struct.PyTreeNode):
         return {"params": self.params, "batch_stats": self.batch_stats}
 
 
-def stream(seed: int, name: str) -> jax.Array:
+def stream(key: jax.Array, name: str) -> jax.Array:
     """Returns the random key of a stream of random numbers.
 
     Args:
-      seed: the seed of the run.
+      key: the key of the run's seed, `jax.random.key(seed)`.
       name: the name of the stream in `STREAMS`.
     """
-    return jax.random.fold_in(jax.random.key(seed), STREAMS[name])
+    return jax.random.fold_in(key, STREAMS[name])
 
 
 def create(
@@ -72,10 +72,8 @@ def create(
       phase: the trained parameters; frozen parameters get no optimizer state.
     """
 
-    def init(initial: Mapping[str, Any]) -> State:
-        variables = model.init(
-            stream(seed, "init"), jnp.zeros((1, *image_shape)), train=False
-        )
+    def init(key: jax.Array, initial: Mapping[str, Any]) -> State:
+        variables = model.init(key, jnp.zeros((1, *image_shape)), train=False)
         # The compiler leaves out the computation of replaced variables.
         variables = unflatten_dict(flatten_dict(variables) | flatten_dict(initial))
         params, statistics = variables["params"], variables.get("batch_stats", {})
@@ -88,7 +86,7 @@ def create(
             ema=jax.tree.map(jnp.copy, averages) if ema else None,
         )
 
-    return jax.jit(init)(initial or {})
+    return jax.jit(init)(stream(jax.random.key(seed), "init"), initial or {})
 
 
 def parameter_count(params: Any) -> int:

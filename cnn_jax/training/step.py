@@ -27,11 +27,14 @@ def make_train_step(
     *,
     augmentation: augment.Augment,
     normalize: Callable[[jax.Array], jax.Array],
-    seed: int,
     ema_decay: float | None,
     phase: Phase = EVERYTHING,
-) -> Callable[[State, Batch], tuple[State, Pairs]]:
-    """Returns the training step for one device: `(state, batch) -> state, metrics`.
+) -> Callable[[State, Batch, jax.Array], tuple[State, Pairs]]:
+    """Returns the training step for one device.
+
+    The step is a function `(state, batch, key) -> state, metrics`. The key is that of
+    the run's seed; since it is an argument, runs that differ only in their seeds have
+    equal programs.
 
     The step must be mapped over the axis "batch"; see `parallel.train_step`. The step
     averages gradients and running batch statistics over the devices. Each device
@@ -44,17 +47,16 @@ def make_train_step(
       optimizer: the optimizer.
       augmentation: the function that changes training images at random.
       normalize: the function that normalizes images.
-      seed: the seed of the run.
       ema_decay: the decay rate of the moving averages; None: no moving averages.
       phase: the trained and the frozen parameters. The step does not change frozen
         parameters and the statistics of frozen layers, and does not compute gradients
         for frozen parameters.
     """
 
-    def step(state: State, batch: Batch) -> tuple[State, Pairs]:
-        batch = augmentation(stream(seed, "augment"), batch)
+    def step(state: State, batch: Batch, key: jax.Array) -> tuple[State, Pairs]:
+        batch = augmentation(stream(key, "augment"), batch)
         images = normalize(batch["image"])
-        dropout = jax.random.fold_in(stream(seed, "dropout"), state.step)
+        dropout = jax.random.fold_in(stream(key, "dropout"), state.step)
         dropout = jax.random.fold_in(dropout, lax.axis_index(AXIS))
 
         trained, rest = phase.split(state.params)

@@ -28,6 +28,7 @@ EXPERIMENT = '''
     def get_config(arg=None):
         config = recipes.digits(epochs=2)
         config.model = {"name": "mlp", "hidden": (8,)}
+        config.schedule.warmup_epochs = 0.5
         config.eval.every_epochs = 1
         if arg == "few":
             config.data.train_examples = 64

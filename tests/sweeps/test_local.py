@@ -1,4 +1,7 @@
-"""Runs on this machine, with shells in place of training."""
+"""Runs on this machine, with shells in place of training.
+
+`test_worker` has a real worker, which trains several runs.
+"""
 
 import os
 import signal
@@ -15,12 +18,21 @@ from cnn_jax.sweeps.run import Run
 from cnn_jax.training.config import Config
 
 LOG = "log.txt"
+# A worker that becomes its first task, whatever the command is.
+BECOMES = """
+import json, os, sys
+task = json.loads(sys.stdin.readline())
+log = os.open(task["log"], os.O_WRONLY | os.O_APPEND)
+os.dup2(log, 1), os.dup2(log, 2)
+os.execvp(task["command"][0], task["command"])
+"""
 
 
 @pytest.fixture
 def runs(tmp_path, monkeypatch):
     """`runs(*scripts)`: a run for each."""
     monkeypatch.setattr(local, "PATIENCE", 0.005)
+    monkeypatch.setattr(local, "WORKER", (sys.executable, "-S", "-E", "-c", BECOMES))
 
     def make(*scripts):
         return [
@@ -253,7 +265,7 @@ def test_a_run_that_must_end_is_told_once(runs):
     def ends(run):
         asked.append(run.arm)
         log = (run.workdir / LOG).read_text()
-        return run.arm == "arm0" and "ready" in log
+        return run.arm == "arm0" and "\nready\n" in log
 
     events = local.launch(iter(made), [], ends, places=[Slot(), Slot()])
     outcomes = {run.arm: outcome for run, outcome in events if outcome}

@@ -91,6 +91,7 @@ wide = st.lists(st.integers(8, 64), min_size=3, max_size=4).map(tuple)
 
 @settings(max_examples=50)
 @given(wide, st.floats(0.5, 8))
+@example(start=(25, 24, 24), scale=0.5)  # so narrow that no widths are near
 def test_widths_cost_the_target_and_stay_proportional(start, scale):
     target = network([scale * entry for entry in start])
     assume(min(start) * scale >= 12)
@@ -101,8 +102,11 @@ def test_widths_cost_the_target_and_stay_proportional(start, scale):
         return network(widths)
 
     value, found = solve(cost, target, start)
-    assert found == network(value) and near(found, target)
-    assert scaling._proportional(value, start)
+    assert found == network(value) and scaling._proportional(value, start)
+    if not near(found, target):
+        around = itertools.product(*(range(n - 1, n + 2) for n in value))
+        allowed = [w for w in around if scaling._proportional(w, start)]
+        assert not any(near(network(w), target) for w in allowed)
     assert len(set(calls)) == len(calls) < 40
     assert solve(network, target, start) == (value, found)  # deterministic
 

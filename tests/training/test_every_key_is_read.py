@@ -268,7 +268,8 @@ def fingerprints(config, monkeypatch):
         **{key: np.zeros(2, np.int32) for key in ("index", "epoch")},
     }
     step = jax.make_jaxpr(steps[0], axis_env=[(parallel.AXIS, 1)])
-    yield str(step(jax.eval_shape(training.fresh_state), rows))
+    key = jax.random.key(config.seed)
+    yield str(step(jax.eval_shape(training.fresh_state), rows, key))
 
 
 @pytest.fixture(scope="module")

@@ -67,7 +67,6 @@ def trained(optimizer, plan=None, steps=3, ema_decay=None):
                 optimizer,
                 augmentation=Augment(),
                 normalize=partial(normalize, mean=(0.4,), std=(0.3,)),
-                seed=0,
                 ema_decay=ema_decay,
                 phase=phase_at(step),
             )
@@ -85,7 +84,9 @@ def trained(optimizer, plan=None, steps=3, ema_decay=None):
     )
     states = [jax.device_get(now)]
     for number in range(steps):
-        now, _ = step_at(number)(now, parallel.put_batch(batch_of(number)))
+        now, _ = step_at(number)(
+            now, parallel.put_batch(batch_of(number)), jax.random.key(0)
+        )
         states.append(jax.device_get(now))
     return states
 
@@ -168,7 +169,6 @@ def test_gradients_of_what_rests_are_not_computed():
             sgd(),
             augmentation=Augment(),
             normalize=partial(normalize, mean=(0.4,), std=(0.3,)),
-            seed=0,
             ema_decay=None,
             phase=plan.phase(0) if plan else freezing.EVERYTHING,
         )
@@ -176,7 +176,9 @@ def test_gradients_of_what_rests_are_not_computed():
             Net(), sgd(), SHAPE, seed=0, ema=False,
             phase=plan.ever() if plan else freezing.EVERYTHING,
         )  # fmt: skip
-        jaxpr = jax.make_jaxpr(step, axis_env=[(parallel.AXIS, 1)])(now, batch_of(0))
+        jaxpr = jax.make_jaxpr(step, axis_env=[(parallel.AXIS, 1)])(
+            now, batch_of(0), jax.random.key(0)
+        )
         return str(jaxpr).count("= convolution")  # and "= convolution_filter_gradient"
 
     every, without_first, head = (

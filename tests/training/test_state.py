@@ -37,7 +37,7 @@ def test_a_fresh_state_is_that_of_the_seed():
 
 def test_streams_of_random_numbers_differ():
     keys = {
-        tuple(jax.random.key_data(state.stream(seed, name)).tolist())
+        tuple(jax.random.key_data(state.stream(jax.random.key(seed), name)).tolist())
         for seed in (0, 1)
         for name in state.STREAMS
     }

@@ -43,7 +43,6 @@ def trained(model, optimizer, ema_decay=None):
             optimizer,
             augmentation=Augment(),
             normalize=scaled,
-            seed=0,
             ema_decay=ema_decay,
         )
     )
@@ -51,7 +50,7 @@ def trained(model, optimizer, ema_decay=None):
     now = parallel.replicate(now)
     states, metrics = [jax.device_get(now)], []
     for number in range(len(RATES)):
-        now, pairs = step(now, parallel.put_batch(batch_of(number)))
+        now, pairs = step(now, parallel.put_batch(batch_of(number)), jax.random.key(0))
         states.append(jax.device_get(now))
         metrics.append(jax.device_get(pairs))
     return states, metrics
