@@ -4,12 +4,6 @@ The lecture: a 3D convolution also moves over time; a 2D convolution sees each f
 alone. Here digits move in one of several ways that no single frame shows.
 
     python -m cnn_jax.sweep --config=experiments/conv3d.py
-
-On moving digits (three seeds, ten minutes on two cores), the network that sees each
-frame alone reaches 8% (chance is 6%). 3D convolutions reach 89%, a network with 3D
-convolutions only in its first layers 68%, and (2+1)D convolutions 47%, which have
-learned the least after 200 steps. One seed of the 3D network is at 71%: all networks
-are still learning.
 """
 
 from cnn_jax.training import recipes

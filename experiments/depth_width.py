@@ -2,12 +2,6 @@
 
     python -m cnn_jax.sweep --config=experiments/depth_width.py
     python -m cnn_jax.sweep --config=experiments/depth_width.py:cifar10
-
-On the digits (three seeds, four minutes on two cores), both help, and depth helps more.
-With four layers in each stage and 8 channels, the network reaches 97.0% with 10,226
-parameters. With one layer it reaches 97.1% at 32 channels (19,562 parameters) and 95.4%
-at 16 channels (5,178). The best network reaches 98.7% with 40,026 parameters; 158,378
-are no better.
 """
 
 from cnn_jax.training import recipes

@@ -6,9 +6,6 @@ normalization, and a fixed network learns from their outputs.
 
     python -m cnn_jax.sweep --config=experiments/filters.py
     python -m cnn_jax.sweep --config=experiments/filters.py:cifar10
-
-On the digits (three seeds, two minutes on two cores), all filters give similar results,
-95.3 to 96.0%, even random filters. The following layers learn from any of them.
 """
 
 from cnn_jax.training import recipes

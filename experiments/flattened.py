@@ -6,11 +6,6 @@ of two such layers for each convolution.
 
     python -m cnn_jax.sweep --config=experiments/flattened.py
     python -m cnn_jax.sweep --config=experiments/flattened.py:cifar10
-
-On the digits (three seeds, two minutes on two cores), flattened convolutions with a
-fourteenth of the parameters reach 97.2%, full convolutions 99.1%: three seeds show no
-difference. Two flattened convolutions for each full one are no better: they reach
-96.5%, and 2.6 points less than full convolutions is more than chance.
 """
 
 from cnn_jax.training import recipes

@@ -5,10 +5,6 @@ convolutions before the large windows to save operations.
 
     python -m cnn_jax.sweep --config=experiments/inception.py
     python -m cnn_jax.sweep --config=experiments/inception.py:cifar10
-
-On the digits (three seeds, four minutes on two cores), the 3x3 branch alone is as good
-as all branches (96.7% and 95.3%: no difference is shown) with fewer parameters. 1x1
-windows alone, which see only one pixel, reach 34%, and pooling with 1x1 windows 59%.
 """
 
 from cnn_jax.training import recipes

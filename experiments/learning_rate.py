@@ -8,10 +8,6 @@ these runs read the test split.
     python -m cnn_jax.sweep --config=experiments/learning_rate.py
     python -m cnn_jax.sweep --config=experiments/learning_rate.py --trials=10
     python -m cnn_jax.sweep --config=experiments/learning_rate.py:cifar10
-
-On the digits, the config as it is already has good values. With 12 trials and three
-seeds (20 minutes on two busy cores), it reaches 98.1%, and the best trial 97.9%: no
-difference is shown.
 """
 
 from cnn_jax.training import recipes

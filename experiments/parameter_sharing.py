@@ -12,13 +12,6 @@ the test digits moved by up to three pixels (`shifted/accuracy` in results.csv).
 
 `:few_cifar10` is 5,000 photos of CIFAR-10 at 16x16 pixels for ten epochs, `:few_mnist`
 is 1,000 digits of MNIST for 20 epochs.
-
-On the digits (three seeds, three minutes on two cores), convolutions reach 97.1%.
-Locally connected layers reach 95.7% with the same width and 90 times the parameters,
-and 69.7% with as many parameters; perceptrons reach 93.4 to 93.9%. On moved digits,
-convolutions reach 61%, and networks that do not share over space 19 to 32%. Layers that
-share a kernel over depth are as good as layers with their own kernels (97.5% and
-97.7%), with less than half of the parameters.
 """
 
 from cnn_jax.sweeps.arms import Arm

@@ -12,16 +12,6 @@ on dropout. Global average pooling, which regularizes by itself, can replace the
 
 `:few_cifar10` is 5,000 photos of CIFAR-10 at 16x16 pixels for ten epochs, `:few_mnist`
 is 1,000 digits of MNIST for 20 epochs, and `:folder` is your photos in class folders.
-
-On the digits (three seeds, two and a half minutes on two cores), no arm differs from
-max pooling by more than chance: 96.1% to 98.1%. The fully connected head has 17 times
-the parameters.
-
-On CIFAR-10, after one pass over 20,000 images (three seeds, 18 minutes on two busy
-cores, without the arm that does not subsample), max pooling is the best with 48%.
-Average pooling reaches 45% and strides 44%; three seeds show no difference. Fully
-connected layers with dropout have learned the least by then (22%), and dropout costs
-global average pooling 2.4 points: both differences are more than chance.
 """
 
 from cnn_jax.training import recipes

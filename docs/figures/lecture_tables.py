@@ -14,9 +14,10 @@ from cnn_jax.analysis import costs, overview, page_tables
 
 ROOT = Path(__file__).parents[2]
 PAGES = ROOT / "docs" / "lecture"
+TABLE = re.compile(r"(?:^\|.*\n)+", re.MULTILINE)
 NAMED = re.compile(r"^<!-- (table: .+) -->$", re.MULTILINE)
 # Columns of experiments/README.md that the pages leave out.
-LEFT_OUT = {"runs", "MACs", "examples/s"}
+LEFT_OUT = {"95%, seeds only", "adjusted p", "MACs", "examples/s"}
 
 
 def text(name: str) -> str:
@@ -32,20 +33,33 @@ def summary(model: str) -> str:
 
 
 def experiment(name: str) -> str:
-    """Returns the arms of an experiment: accuracy, difference, interval, p-value."""
+    """Returns the arms of an experiment: metric, difference, interval and verdict."""
     page = (ROOT / "experiments" / "README.md").read_text(encoding="utf-8")
     _, begin, section = page.partition(f"<!-- {name} -->")
     section, end, _ = section.partition(f"<!-- end of {name} -->")
     if not begin or not end:
         raise SystemExit(f"experiments/README.md has no section {name}")
-    table = re.findall(r"(?:^\|.*\n)+", section, re.MULTILINE)[0]
+    arms, *others = (cells(text) for text in TABLE.findall(section))
+    kept = [i for i, column in enumerate(arms[0]) if column not in LEFT_OUT]
+    rows = [[row[i] for i in kept] for row in arms]
+    for decided in others:
+        if "verdict" in decided[0]:
+            verdicts = {row[0]: row[2] for row in decided}
+            place = rows[0].index("95% interval") + 1
+            rows = [
+                [*row[:place], verdicts.get(row[0], ""), *row[place:]] for row in rows
+            ]
+    rows.insert(1, ["---"] * len(rows[0]))
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def cells(table: str) -> list[list[str]]:
+    """Returns the cells of a table in Markdown, without the line of dashes."""
     rows = [
-        [cell.strip().replace("+-", "±") for cell in line.strip("|\n").split("|")]
+        [cell.strip().replace("+-", "±") for cell in line.strip("|").split("|")]
         for line in table.splitlines()
     ]
-    kept = [i for i, header in enumerate(rows[0]) if header not in LEFT_OUT]
-    rows[1] = ["---"] * len(rows[0])
-    return "\n".join(f"| {' | '.join(row[i] for i in kept)} |" for row in rows)
+    return [rows[0], *rows[2:]]
 
 
 def main() -> None:
