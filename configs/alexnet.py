@@ -23,7 +23,7 @@ def digits():
     config = recipes.digits(epochs=3)
     config.data.image_size = 224
     config.data.channels = 3
-    config.data.crop_padding = 16
+    config.data.augmentations = ("crop(padding=16)",)
     config.data.batch_size = 32
     config.model = {"name": "alexnet", "num_classes": 1000}
     config.optimizer = {"name": "adamw", "learning_rate": 1e-4}

@@ -24,7 +24,7 @@ def folder():
     config = digits()
     config.data.batch_size = 16
     config.data.image_size = 40
-    config.data.flip = True
+    config.data.augmentations = ("flip",)
     config.model = {"name": "dncnn"}
     config.train = {"steps": 6000}
     config.eval = {"every_steps": 1000}

@@ -31,8 +31,7 @@ def scenes():
 def voc():
     config = scenes()
     config.data = {"name": "voc", "image_size": (240, 320), "batch_size": 8}
-    config.data.flip = True
-    config.data.crop_padding = 16
+    config.data.augmentations = ("crop(padding=16)", "flip")
     config.model = {"name": "fcos:resnet18", "width": 32, "strides": (8, 16, 32)}
     config.model.pyramid_channels = 64
     config.model.head_depth = 2

@@ -29,7 +29,7 @@ def digits():
     config.data.channels = 1
     config.data.test_identities = 3
     config.data.val = 0.3  # two identities; five are left for training
-    config.data.crop_padding = 2
+    config.data.augmentations = ("crop(padding=2)",)
     config.model = {"name": "resnet20", "width": 16, "head": "embedding"}
     config.task = {"name": "embedding"}
     config.optimizer = {"name": "adamw", "learning_rate": 2e-3}
@@ -44,8 +44,7 @@ def folder():
     config.data.image_size = (64,)
     config.data.test_identities = 0.25
     config.data.val = 0.2
-    config.data.crop_padding = 4
-    config.data.flip = True
+    config.data.augmentations = ("crop(padding=4)", "flip")
     config.train = {"steps": 500}
     config.eval = {"every_steps": 100}
     return config
@@ -56,7 +55,7 @@ def finetune():
     config = folder()
     config.data.channels = 3
     config.data.image_size = (112, 92)
-    config.data.crop_padding = 8
+    config.data.augmentations = ("crop(padding=8)", "flip")
     config.model = {"name": "squeezenet1_0", "head": "embedding", "head_grid": 1}
     config.model.embedding_features = 128
     config.optimizer.learning_rate = 5e-4

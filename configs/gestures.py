@@ -27,7 +27,11 @@ def digits():
 def folder():
     """Pictures in DIR/<class>/*, or DIR/<split>/<class>/*, at 64x64 pixels."""
     config = default()
-    config.data = {"name": "folder", "batch_size": 64, "crop_padding": 6}
+    config.data = {
+        "name": "folder",
+        "batch_size": 64,
+        "augmentations": ("crop(padding=6)",),
+    }
     config.model = {"name": "resnet18", "width": 32}
     config.task.label_smoothing = 0.1
     config.optimizer.learning_rate = 0.05

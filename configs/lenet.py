@@ -15,7 +15,7 @@ from cnn_jax.training.config import choose
 def digits():
     config = recipes.digits()
     config.data.image_size = 32
-    config.data.crop_padding = 3
+    config.data.augmentations = ("crop(padding=3)",)
     config.model = {"name": "lenet5"}
     config.optimizer = {"name": "adamw", "learning_rate": 2e-3}
     return config

@@ -32,7 +32,7 @@ def mnist():
     config = digits()
     config.data.name = "tfds:mnist"
     config.data.batch_size = 128
-    config.data.crop_padding = 0
+    config.data.augmentations = ()
     config.train.epochs = 10
     config.eval.every_epochs = 1
     return config

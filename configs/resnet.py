@@ -55,7 +55,7 @@ def folder():
     config = default()
     config.data.name = "folder"
     config.data.batch_size = 64
-    config.data.crop_padding = 4
+    config.data.augmentations = ("crop(padding=4)",)
     config.model.name = "resnet18"
     config.model.width = 32
     config.optimizer.weight_decay = 5e-4

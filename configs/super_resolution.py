@@ -25,7 +25,7 @@ def folder():
     config = digits()
     config.data.batch_size = 16
     config.data.image_size = 24
-    config.data.flip = True
+    config.data.augmentations = ("flip",)
     config.train = {"steps": 6000}
     config.eval = {"every_steps": 1000}
     return config

@@ -22,7 +22,7 @@ def digits():
     config = recipes.some_digits((5, 6, 7, 8, 9))
     config.data.train_examples = 10
     config.data.batch_size = 10
-    config.data.crop_padding = 0
+    config.data.augmentations = ()
     config.model.init_from = "runs/transfer-source"
     config.optimizer.learning_rate = 0.02
     config.optimizer.train_only = "head"
@@ -55,7 +55,7 @@ def finetune():
     config = folder()
     config.data.image_size = 112
     config.data.batch_size = 32
-    config.data.crop_padding = 8
+    config.data.augmentations = ("crop(padding=8)",)
     config.optimizer = {"name": "adamw", "learning_rate": 5e-4}
     config.train.epochs = 8
     config.eval.every_epochs = 2

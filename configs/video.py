@@ -58,7 +58,11 @@ def clips():
 def volumes():
     """Volumes in DIR/<class>/*, or DIR/<split>/<class>/*, at 32x32x32 voxels."""
     config = default()
-    config.data = {"name": "volumes", "batch_size": 16, "crop_padding": 2}
+    config.data = {
+        "name": "volumes",
+        "batch_size": 16,
+        "augmentations": ("crop(padding=2)",),
+    }
     config.model = {"name": "r3d_18", "width": 16, "stage_sizes": (1, 1, 1, 1)}
     config.optimizer.learning_rate = 0.02
     config.optimizer.weight_decay = 5e-4

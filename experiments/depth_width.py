@@ -1,7 +1,7 @@
 """Is it better to spend parameters on depth or on width?
 
-    python -m cnn_jax.sweep --config=experiments/depth_width.py
-    python -m cnn_jax.sweep --config=experiments/depth_width.py:cifar10
+python -m cnn_jax.sweep --config=experiments/depth_width.py
+python -m cnn_jax.sweep --config=experiments/depth_width.py:cifar10
 """
 
 from cnn_jax.training import recipes

@@ -31,7 +31,7 @@ def segmentation():
     config.data.train_examples = 1000
     config.data.test_examples = 200
     config.data.batch_size = 16
-    config.data.crop_padding = 2
+    config.data.augmentations = ("crop(padding=2)",)
     config.model = {"name": "plain", "head": "fcn"}
     config.optimizer.learning_rate = 0.01
     config.schedule = {"name": "cosine", "warmup_steps": 20}

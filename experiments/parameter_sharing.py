@@ -31,7 +31,7 @@ NARROW = {
 def get_config(arg=None):
     config = recipes.experiment(arg)
     # No augmentation: only the network itself can learn to ignore the position.
-    config.data.crop_padding = 0
+    config.data.augmentations = ()
     config.data.test_shift = 3
     return config
 

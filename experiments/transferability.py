@@ -42,7 +42,7 @@ def sweep():
         "data.name": "digits",
         "data.train_examples": 256,
         "data.val": 0.1,
-        "data.flip": False,
+        "data.augmentations": ("crop(padding=2)",),
     }
     for data, values in ((PHOTOS, {}), (DIGITS, on_digits)):
         for name, setting in SETTINGS.items():

@@ -19,7 +19,7 @@ TINY = [
     "--config.data.train_examples=40",
     "--config.data.test_examples=20",
     "--config.data.batch_size=8",
-    "--config.data.crop_padding=0",
+    "--config.data.augmentations=()",
     "--config.schedule.name=constant",
 ]
 
@@ -107,7 +107,15 @@ def pictures(tmp_path):
         # Types.
         (["--config.data.batch_size=many"], ["data.batch_size", "int", "'many'"]),
         (["--config.data.batch_size=8.5"], ["data.batch_size", "int", "8.5"]),
-        (["--config.data.flip=1"], ["data.flip", "bool"]),
+        (["--config.eval.test=1"], ["eval.test", "bool"]),
+        (["--config.data.augmentations=crop(padding=x)"], ["no list of augm"]),
+        (["--config.data.augmentations=crop(padding='x')"], ["crop(padding)", "int"]),
+        (["--config.data.augmentations=crop(pad=2)"], ["Did you mean 'padding'"]),
+        (["--config.data.augmentations=light"], ["needs the option 'strength'"]),
+        (
+            ["--config.data.augmentations=flop"],
+            ["unknown augmentation 'flop'", "'flip'"],
+        ),
         (["--config.model.hidden=(4, 'x')"], ["model.hidden", "int"]),
         (["--config.optimizer.learning_rate=None"], ["learning_rate", "float"]),
         (["--config.seed=None"], ["config.seed", "int"]),
@@ -137,7 +145,7 @@ def pictures(tmp_path):
         (["--config.eval.batch_size=-4"], ["eval.batch_size=-4", "at least 1"]),
         (["--config.data.train_examples=0"], ["train_examples=0"]),
         (["--config.data.image_size=0"], ["image_size"]),
-        (["--config.data.crop_padding=-1"], ["crop_padding"]),
+        (["--config.data.augmentations=crop(padding=-1)"], ["crop(padding)=-1"]),
         (["--config.data.workers=-1"], ["workers"]),
         (["--config.seed=-1"], ["seed"]),
         (["--config.model.num_classes=9"], ["num_classes=9", "at least 10"]),
@@ -195,8 +203,8 @@ def test_a_config_that_cannot_be(arguments, parts, train):
             ["resnet20 takes images", "moving_digits has clips"],
         ),
         (
-            ["--config=configs/video.py", "--config.data.flip=true"],
-            ["mirror", "set config.data.flip=False"],
+            ["--config=configs/video.py", "--config.data.augmentations=flip"],
+            ["mirror", "take 'flip' out of config.data.augmentations"],
         ),
         (
             ["--config=configs/video.py", "--config.model.frames=4"],
@@ -785,7 +793,7 @@ STYLE = [
             "2 style layers: set one weight, or one for each",
         ),
         (["--config.data.name=pictures_and_styles"], "pixels:squeezenet1_0 learns one"),
-        (["--config.data.flip=true"], "set config.data.flip=False"),
+        (["--config.data.augmentations=flip"], "take 'flip' out of"),
         (["--config.optimizer.freeze=none"], "set config.optimizer.freeze=backbone"),
         (["--config.optimizer.freeze=backbone/conv1"], "freeze=backbone"),
         (["--config.model.init_from=none.pth"], "there are no weights at none.pth"),

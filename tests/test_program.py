@@ -378,7 +378,7 @@ def test_volumes_of_the_users(done, rows, tmp_path):
     workdir, out = tmp_path / "run", tmp_path / "out"
     flags = ["--config=configs/video.py:volumes", "--config.data.image_size=8"]
     flags += [f"--config.data.dir={tmp_path / 'bodies'}"]
-    flags += ["--config.data.crop_padding=0", "--config.data.batch_size=8"]
+    flags += ["--config.data.augmentations=()", "--config.data.batch_size=8"]
     flags += ["--config.model.stem=small", "--config.optimizer.learning_rate=0.1"]
     flags += ["--config.model.stage_sizes=(1,)", "--config.model.stage_convs=('3d',)"]
     flags += ["--config.model.width=4", "--config.train.epochs=20"]

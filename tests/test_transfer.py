@@ -183,7 +183,7 @@ def test_one_class_more(source, done, tmp_path):
     assert table["head"][1] == "0" and table["stage1_layer1"][1] != "0"
 
 
-HEAD = [*TINY, "--config.data.crop_padding=0", "--config.optimizer.train_only=head"]
+HEAD = [*TINY, "--config.data.augmentations=()", "--config.optimizer.train_only=head"]
 
 
 @pytest.mark.full
@@ -218,7 +218,10 @@ def test_maps_are_computed_once_where_the_head_alone_is_trained(call, source, tm
 
 
 def test_maps_that_cannot_be_kept(call, tmp_path):
-    change = ["--config.train.cache_features=true", "--config.data.crop_padding=1"]
+    change = [
+        "--config.train.cache_features=true",
+        "--config.data.augmentations=crop(padding=1)",
+    ]
     code, _, err = call("main", *HEAD, *change, f"--workdir={tmp_path / 'run'}")
     assert code == 1 and "is not possible: images are augmented" in err
 

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +10,6 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int32, Key, UInt8
 
 from cnn_jax.core.fit import Part
-from cnn_jax.core.keys import keywords
 from cnn_jax.data import augmentations, labels
 from cnn_jax.data.augmentations.augmentation import Augmentation
 
@@ -56,8 +54,10 @@ class Augment:
         height, width = batch["image"].shape[-3:-1]
         label = partial(self._label, (height, width))
         batch["label"] = jax.vmap(label)(keys, batch["label"])
-        for step in self.steps:
-            changed = jax.vmap(lambda k, image, s=step: s.image(s.key(k), image))
+        for number, step in enumerate(self.steps):
+            changed = jax.vmap(
+                lambda k, image, n=number, s=step: s.image(self._key(n, k), image)
+            )
             batch["image"] = changed(keys, batch["image"])
         return batch
 
@@ -75,23 +75,36 @@ class Augment:
         """Returns the random key of one example in one epoch, given the run's key."""
         return jax.random.fold_in(jax.random.fold_in(key, epoch), index)
 
+    def _key(self, number: int, key: Key[Array, ""]) -> Key[Array, ""]:
+        """Returns the key of an augmentation for an example.
+
+        An augmentation that is in the list a second time draws other numbers.
+
+        Args:
+          number: the position of the augmentation in the list.
+          key: the key of the example.
+        """
+        step = self.steps[number]
+        before = sum(type(each) is type(step) for each in self.steps[:number])
+        return step.key(jax.random.fold_in(key, -before) if before else key)
+
     def _label(self, size: tuple[int, int], key: Key[Array, ""], label: Array) -> Array:
-        moves = [m for step in self.steps for m in step.moves(step.key(key), size)]
+        moves = [
+            move
+            for number, step in enumerate(self.steps)
+            for move in step.moves(self._key(number, key), size)
+        ]
         return labels.find(self.label_kind).moved(label, moves, size)
 
 
-def make(config: Mapping[str, Any], label_kind: str) -> Augment:
-    """Returns the augmentations that the config group `data` turns on.
+def make(texts: Sequence[str], label_kind: str) -> Augment:
+    """Returns the augmentations of a resolved config.
 
     Args:
-      config: the config group `data`.
+      texts: the config key `data.augmentations`.
       label_kind: the name of the data set's label kind; see `labels`.
     """
-    steps = (
-        augmentation(**{key: config[key] for key in keywords(augmentation)})
-        for augmentation in augmentations.find(config["augmentations"])
-    )
-    return Augment(label_kind, tuple(step for step in steps if step.on))
+    return Augment(label_kind, augmentations.made(texts))
 
 
 def normalize(

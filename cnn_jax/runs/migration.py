@@ -3,16 +3,21 @@
 The schema is the set of config keys and their allowed values. config.json states the
 version of its schema; a file without a version has version 1. A new version that
 renames a value of a key adds an entry to `RENAMED`. A new version in which a new key
-would change older runs adds an entry to `FORMER`.
+would change older runs adds an entry to `FORMER`. Version 4 replaced a key for each
+augmentation by the list `data.augmentations`.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
 from cnn_jax import data
+from cnn_jax.core import imports
+from cnn_jax.core.keys import keywords
+from cnn_jax.data import augmentations
 from cnn_jax.training import config as config_lib
 
-VERSION = 3
+VERSION = 4
+LISTED = 4  # the version since which augmentations are a list
 ROLES = 3  # the version since which the best checkpoint is chosen on `val`
 # The renamed values `{key: {old: new}}`, by the version that introduced the new name.
 RENAMED: dict[int, dict[str, dict[Any, Any]]] = {
@@ -23,6 +28,8 @@ RENAMED: dict[int, dict[str, dict[Any, Any]]] = {
 FORMER: dict[int, dict[str, Any]] = {
     ROLES: {"data.val": 0, "data.test_split": config_lib.OLD_TEST_SPLIT},
 }
+# The augmentations and options of former keys, in the order of their application.
+TURNED = {"rotation": ("rotation", "degrees"), "jitter": ("light", "strength")}
 
 
 def migrated(config: Mapping[str, Any], version: int) -> dict[str, Any]:
@@ -55,4 +62,35 @@ def migrated(config: Mapping[str, Any], version: int) -> dict[str, Any]:
                 group, _, key = path.partition(".")
                 if key in known:
                     found[group].setdefault(key, value)
+    if version < LISTED and "data" in found:
+        found["data"] = _listed(found["data"])
     return found
+
+
+def _listed(group: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the config group `data` with a list of augmentations.
+
+    Before, each augmentation had its own keys, which turned it on, and the order was
+    fixed. The list had the user's augmentations alone, without their options.
+
+    Args:
+      group: the config group of an earlier version.
+    """
+    left = dict(group)
+    former = {key: left.pop(key, None) for key in ("crop_padding", "flip", *TURNED)}
+    found: list[Any] = []
+    if former["crop_padding"]:
+        found.append(("crop", {"padding": former["crop_padding"]}))
+    if former["flip"]:
+        found.append(("flip", {}))
+    found += [
+        (name, {option: former[key]})
+        for key, (name, option) in TURNED.items()
+        if former[key]
+    ]
+    for entry in left.pop("augmentations", ()):
+        if imports.is_path(entry):
+            keys = keywords(augmentations.find(entry)).keys() & left.keys()
+            entry = (entry, {key: left.pop(key) for key in sorted(keys)})
+        found.append(entry)
+    return left | ({"augmentations": found} if found else {})

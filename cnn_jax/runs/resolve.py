@@ -14,10 +14,10 @@ from cnn_jax.core import ranges
 from cnn_jax.core.errors import UserError, unknown
 from cnn_jax.core.paths import expanded, is_place
 from cnn_jax.core.ranges import Seed
+from cnn_jax.core.values import checked, parsed
 from cnn_jax.data import augmentations
 from cnn_jax.runs.schema import Keys, schema
 from cnn_jax.runs.smoke import OF_CLASSES, smoke
-from cnn_jax.runs.values import checked, parsed
 from cnn_jax.training.config import REQUIRED, UNITS, Config, Key, default
 from cnn_jax.weights.weight_files import HUB
 
@@ -46,9 +46,9 @@ def resolve(
         wrong type or is out of its range, or if a duration is given in two units.
     """
     values, overrides = _in_groups(values, overrides or {})
-    values, overrides = _with_augmentations(values, overrides)
-    values, overrides, keys = _with_names(values, overrides)
     check = (lambda *_: None) if any_number else ranges.check
+    values, overrides = _with_augmentations(values, overrides, check)
+    values, overrides, keys = _with_names(values, overrides)
     resolved: dict[str, Any] = {"seed": _seed(values, overrides, check)}
     for group, known in keys.items():
         resolved[group] = _group(group, known, values, overrides, check)
@@ -69,7 +69,7 @@ def resolve_smoke(values: Mapping[str, Any], overrides: Mapping[str, str]) -> Co
       UserError: as `resolve`. The full config is checked too.
     """
     whole = resolve(values, overrides)
-    values, overrides = _with_augmentations(values, overrides)
+    values, overrides = _with_augmentations(values, overrides, ranges.check)
     own, values = values["data"]["name"], smoke(values, overrides.get("data.name"))
     # Warm-up and gradual unfreezing become one step each.
     steps = max(values["train"]["steps"], 1 + len(whole.optimizer.unfreeze))
@@ -208,21 +208,18 @@ def _group(
 
 
 def _with_augmentations(
-    values: Mapping[str, Any], overrides: Mapping[str, str]
+    values: Mapping[str, Any], overrides: Mapping[str, str], check: Check
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """Moves the override `data.augmentations` into the values.
-
-    This step comes before the other overrides are checked, because each augmentation
-    adds its own keys.
+    """Resolves `data.augmentations`, from the command line or the file.
 
     Returns:
-      The values and the other overrides.
+      The values with the resolved augmentations, and the other overrides.
     """
     values, overrides = dict(values), dict(overrides)
-    text = overrides.pop("data.augmentations", None)
-    if text is not None:
-        named = parsed("data.augmentations", text, augmentations.NAMES)
-        values["data"] = values["data"] | {"augmentations": named}
+    own = values["data"].get("augmentations", ())
+    given = overrides.pop("data.augmentations", own)
+    texts = augmentations.resolved(given, check)
+    values["data"] = values["data"] | {"augmentations": texts}
     return values, overrides
 
 

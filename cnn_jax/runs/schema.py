@@ -8,7 +8,9 @@ Attributes:
     and dropout are drawn.
   data.name: the data source: a name of `data.SOURCES`, such as `digits` or
     `tfds:cifar10`, or an import path.
-  data.augmentations: import paths of further augmentations.
+  data.augmentations: random changes of the training images, in their order, such as
+    `crop(padding=4), flip`. An augmentation is a name of
+    `augmentations.AUGMENTATIONS`, or an import path, with options.
   model.name: the network: a name of `models.MODELS`, a network on a backbone such as
     `unet:resnet18`, or an import path.
   model.num_classes: the number of outputs; None: the number of classes of the data.
@@ -38,14 +40,13 @@ Attributes:
   checkpoint.keep: how many of the newest checkpoints are kept, beside the best one.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from cnn_jax import data, models, tasks
 from cnn_jax.core.errors import UserError
 from cnn_jax.core.ranges import Count, Examples
 from cnn_jax.data import augmentations
-from cnn_jax.runs import values as values_lib
 from cnn_jax.training import freezing, loop, optimizers, schedules, setup
 from cnn_jax.training.config import UNITS, Key, duration_keys, keywords
 from cnn_jax.training.progress import Progress
@@ -78,9 +79,9 @@ def merged(group: str, *readers: Mapping[str, Key]) -> Keys:
 NAME = {"name": Key(str)}
 
 
-def _data(own: Mapping[str, Key], names: Sequence[str] = ()) -> Keys:
+def _data(own: Mapping[str, Key]) -> Keys:
     shared = keywords(loop.batches), keywords(setup.normalized)
-    return merged("data", NAME, own, *shared, augmentations.options(names))
+    return merged("data", NAME, own, *shared, augmentations.OPTIONS)
 
 
 def _model(name: str) -> Keys:
@@ -144,9 +145,7 @@ def schema(values: Mapping[str, Any]) -> dict[str, Keys]:
 
     try:
         return {
-            "data": _data(
-                data.options(chosen("data")), augmentations_in(values["data"])
-            ),
+            "data": _data(data.options(chosen("data"))),
             "model": _model(chosen("model")),
             "task": _task(chosen("task")),
             "optimizer": _optimizer(chosen("optimizer")),
@@ -165,13 +164,3 @@ def schema(values: Mapping[str, Any]) -> dict[str, Keys]:
         }
     except TypeError as error:  # one of the readers is the user's
         raise UserError(f"{error}. Rename the key in your code.") from error
-
-
-def augmentations_in(group: Mapping[str, Any]) -> tuple[str, ...]:
-    """Returns the import paths in `data.augmentations`.
-
-    Args:
-      group: the values of the config group `data`.
-    """
-    names = group.get("augmentations", augmentations.NAMES.default)
-    return values_lib.checked("data.augmentations", names, augmentations.NAMES.hint)

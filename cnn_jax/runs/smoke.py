@@ -39,7 +39,7 @@ def smoke(values: dict[str, Any], name: str | None = None) -> dict[str, Any]:
         size, more = stand_in.image_size, dict(stand_in.options)
         if not given.get("channels"):
             more["channels"] = stand_in.channels
-    known = used.options() | augmentations.options(given.get("augmentations", ()))
+    known = used.options() | augmentations.OPTIONS
     keys = known.keys() - (used.places() if size else ())
     small = {"name": title, "batch_size": min(given.get("batch_size", 8), 8)}
     small |= {key: count for key, count in EXAMPLES.items() if key in keys}

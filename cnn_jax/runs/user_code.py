@@ -106,7 +106,11 @@ def paths_in(config: Config) -> list[str]:
     texts = (
         text for value in config_lib.flat(config).values() for text in _texts(value)
     )
-    parts = (part for text in texts for part in text.split(":"))
+    parts = (
+        part.partition("(")[0]  # an augmentation has options
+        for text in texts
+        for part in text.split(":")
+    )
     return [part for part in dict.fromkeys(parts) if part in imports.FOLLOWED]
 
 

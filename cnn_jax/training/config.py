@@ -24,7 +24,6 @@ from cnn_jax.core.errors import UserError, unknown
 from cnn_jax.core.keys import REQUIRED, Key
 from cnn_jax.core.paths import split_recipe
 from cnn_jax.core.ranges import Range
-from cnn_jax.data import augmentations
 
 # A resolved config, or a group of one.
 Config: TypeAlias = FrozenConfigDict
@@ -280,6 +279,7 @@ NOT_IDENTITY = {"data.dir", "data.data_dir", "data.workers", "eval.pictures"}
 # Newer keys, and the values with which a run is the same as a run of an older version
 # that did not know the key.
 ADDED: Mapping[str, Sequence[Any]] = {
+    "data.augmentations": [[]],
     "data.val": [None, 0],
     "data.val_seed": [0],
     "data.val_examples": [None],
@@ -291,27 +291,18 @@ ADDED: Mapping[str, Sequence[Any]] = {
     "eval.test_curve": [False],
     "eval.test": [True],
 }
-# The keys of augmentations that are part of a run's identity even if they are off.
-# Newer augmentations count only if they are on, so that older runs keep their identity.
-ALWAYS_IDENTITY = {"data.crop_padding", "data.flip", "data.jitter"}
 
 
 def identity(config: Config) -> dict[str, Any]:
     """Returns the config values that must not change when a run resumes.
 
-    The result has the form of `flat`. It leaves out the keys in `NOT_IDENTITY`, and
-    newer keys and augmentations that are off.
+    The result has the form of `flat`. It leaves out the keys in `NOT_IDENTITY`, and the
+    keys in `ADDED` with the values there.
     """
-    off: dict[str, Sequence[Any]] = {
-        f"data.{key}": [list(default) if isinstance(default, tuple) else default]
-        for key, (_, default) in augmentations.options().items()
-        if f"data.{key}" not in ALWAYS_IDENTITY
-    }
-    off = {**off, **ADDED}
     return {
         key: value
         for key, value in flat(config).items()
-        if key not in NOT_IDENTITY and value not in off.get(key, ())
+        if key not in NOT_IDENTITY and value not in ADDED.get(key, ())
     }
 
 

@@ -41,7 +41,7 @@ def check(config: Config, dataset: Dataset, model: nn.Module, task: Task) -> Non
             task.part(f"config.task.name={config.task.name}"),
             outputs.part(f"config.model.name={config.model.name}", model),
             facts.part(f"config.data.name={config.data.name}", dataset),
-            *augment.make(dict(config.data), dataset.label_kind).parts(),
+            *augment.make(config.data.augmentations, dataset.label_kind).parts(),
         ]
     )
 

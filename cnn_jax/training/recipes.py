@@ -18,7 +18,7 @@ def digits(epochs: int = 30) -> ConfigDict:
     config = default()
     config.data.val = 0.1
     config.data.batch_size = 64
-    config.data.crop_padding = 1
+    config.data.augmentations = ("crop(padding=1)",)
     config.schedule.warmup_epochs = 2
     config.train.epochs = epochs
     config.eval.every_epochs = 5
@@ -34,7 +34,7 @@ def digit_scenes(epochs: int = 8) -> ConfigDict:
     config.data.name = "digit_scenes"
     config.data.val = 0.1
     config.data.batch_size = 32
-    config.data.crop_padding = 4
+    config.data.augmentations = ("crop(padding=4)",)
     config.task.name = "segmentation"
     config.optimizer = {"name": "adamw", "learning_rate": 4e-3}
     config.schedule.warmup_epochs = 1
@@ -60,8 +60,7 @@ def camvid(epochs: int = 20) -> ConfigDict:
     config.data.val = "val"
     config.data.image_size = (48, 64)
     config.data.batch_size = 16
-    config.data.crop_padding = 4
-    config.data.flip = True
+    config.data.augmentations = ("crop(padding=4)", "flip")
     config.task.name = "segmentation"
     config.optimizer = {"name": "adamw", "learning_rate": 0.01}
     config.schedule.warmup_epochs = 1
@@ -94,7 +93,7 @@ def few_digits(steps: int = 400) -> ConfigDict:
     config = digits()
     config.data.image_size = 16
     config.data.train_examples = 256
-    config.data.crop_padding = 2
+    config.data.augmentations = ("crop(padding=2)",)
     config.model = {"name": "plain", "widths": (16, 32)}
     config.optimizer.weight_decay = 5e-4
     config.schedule = {"name": "cosine", "warmup_steps": 20}
@@ -145,7 +144,7 @@ def mnist(epochs: int = 10) -> ConfigDict:
     config = default()
     config.data.name = "tfds:mnist"
     config.data.val = 5000
-    config.data.crop_padding = 2
+    config.data.augmentations = ("crop(padding=2)",)
     config.train.epochs = epochs
     config.eval.every_epochs = 1
     return config
@@ -159,8 +158,7 @@ def cifar10(epochs: float | int = 100) -> ConfigDict:
     config = default()
     config.data.name = "tfds:cifar10"
     config.data.val = 5000  # as in He et al. 2016, section 4.2
-    config.data.crop_padding = 4
-    config.data.flip = True
+    config.data.augmentations = ("crop(padding=4)", "flip")
     config.schedule.warmup_epochs = 2
     config.train.epochs = epochs
     config.train.log_every_steps = 100
@@ -189,7 +187,7 @@ def few_cifar10() -> ConfigDict:
     config.data.val = 1000
     config.data.image_size = 16
     config.data.batch_size = 64
-    config.data.crop_padding = 2
+    config.data.augmentations = ("crop(padding=2)", "flip")
     config.model = {"name": "plain", "widths": (16, 32, 64)}
     config.optimizer.weight_decay = 5e-4
     config.schedule.warmup_epochs = 1
@@ -223,7 +221,7 @@ def few_photos() -> ConfigDict:
     config = default()
     config.data = {"name": "folder", "image_size": 32, "batch_size": 64}
     config.data.val = 0.1
-    config.data.crop_padding = 4
+    config.data.augmentations = ("crop(padding=4)",)
     config.model = {"name": "plain", "widths": (16, 32, 64)}
     config.optimizer.weight_decay = 5e-4
     config.schedule.warmup_epochs = 1
@@ -264,7 +262,7 @@ def imagenet(batch_size: int = 256, epochs: int = 90) -> ConfigDict:
     config.data.val = 0.01
     config.data.batch_size = batch_size
     config.data.image_size = 224
-    config.data.flip = True
+    config.data.augmentations = ("flip",)
     config.data.workers = 16
     config.model.dtype = "bfloat16"
     config.task.top_k = (5,)

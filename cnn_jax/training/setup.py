@@ -339,7 +339,7 @@ def training(network: Network, examples: int) -> Training:
         network,
         optimizer=optimizers.planned(config.optimizer, schedule, plan),
         schedule=schedule,
-        augmentation=augment.make(dict(config.data), network.label_kind),
+        augmentation=augment.make(config.data.augmentations, network.label_kind),
         steps=steps,
         steps_per_epoch=examples / batch_size,
         log_every=config_lib.steps_in(config.train, "log_every", **sizes) or steps,

@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cnn_jax.data import augment as augment_lib
-from cnn_jax.data import augmentations
 from cnn_jax.data.augment import normalize
 from cnn_jax.data.labels.pixels import IGNORED
 
@@ -19,10 +18,11 @@ MAPS = IMAGES[..., 0] // 2
 KEY = jax.random.key(7)
 
 
-def made(label_kind="class", **options):
-    """The augmentation of config group `data` with these options."""
-    defaults = {key: value for key, (_, value) in augmentations.options().items()}
-    return augment_lib.make(defaults | options, label_kind)
+def made(label_kind="class", *, padding=0, flip=False, light=0):
+    """Augmentations of the config."""
+    entries = [f"crop(padding={padding})"] * bool(padding)
+    entries += ["flip"] * flip + [f"light(strength={light})"] * bool(light)
+    return augment_lib.make(entries, label_kind)
 
 
 jitted = jax.jit(lambda augment, *given: augment(*given), static_argnums=0)
@@ -65,7 +65,7 @@ def candidates(image, padding, flip):
     ("padding", "flip"), [(0, False), (0, True), (2, False), (2, True)]
 )
 def test_every_example_is_a_shift_and_a_flip_of_itself(padding, flip):
-    augment = made(crop_padding=padding, flip=flip)
+    augment = made(padding=padding, flip=flip)
     result = augmented(augment, range(64))
     assert result.dtype == np.uint8
     drawn = []
@@ -86,7 +86,7 @@ def test_every_example_is_a_shift_and_a_flip_of_itself(padding, flip):
     ("padding", "flip"), [(0, False), (0, True), (2, False), (2, True)]
 )
 def test_labels_of_pixels_move_with_their_pixels(padding, flip):
-    augment = made("pixels", crop_padding=padding, flip=flip)
+    augment = made("pixels", padding=padding, flip=flip)
     found = augmented_batch(augment, range(64), labels=MAPS)
     images, labels = found["image"], found["label"]
     assert labels.dtype == np.uint8 and labels.shape == MAPS.shape
@@ -105,7 +105,7 @@ def test_labels_of_pixels_move_with_their_pixels(padding, flip):
 
 
 def test_images_are_augmented_alike_whatever_their_labels():
-    how = {"crop_padding": 2, "flip": True}
+    how = {"padding": 2, "flip": True}
     with_maps = augmented_batch(made("pixels", **how), range(64), labels=MAPS)
     alone = augmented(made(**how), range(64))
     np.testing.assert_array_equal(with_maps["image"], alone)
@@ -115,7 +115,7 @@ def test_images_are_augmented_alike_whatever_their_labels():
     ("padding", "flip"), [(0, False), (0, True), (2, False), (2, True)]
 )
 def test_pictures_move_with_their_images(padding, flip):
-    augment = made("picture", crop_padding=padding, flip=flip)
+    augment = made("picture", padding=padding, flip=flip)
     larger = IMAGES.repeat(3, 1).repeat(3, 2)
     found = augmented_batch(augment, range(64), labels=larger)
     np.testing.assert_array_equal(found["label"][:, ::3, ::3], found["image"])
@@ -123,7 +123,7 @@ def test_pictures_move_with_their_images(padding, flip):
 
 
 def test_the_frames_of_a_clip_are_augmented_alike():
-    augment = made(crop_padding=2, flip=True)
+    augment = made(padding=2, flip=True)
     clips = np.stack([IMAGES, IMAGES // 2, IMAGES // 4], axis=1)
     batch = {"image": clips, "label": LABELS, "index": LABELS, "epoch": LABELS}
     found = jax.device_get(jitted(augment, KEY, batch))["image"]
@@ -146,7 +146,7 @@ def test_boxes_move_with_what_they_are_around(seed, padding, flip):
     index = np.arange(8, dtype=np.int32)
     batch = {"image": images, "label": boxes.astype(np.float32)}
     batch |= {"index": index, "epoch": index}
-    augment = made("boxes", crop_padding=padding, flip=flip)
+    augment = made("boxes", padding=padding, flip=flip)
     found = jax.device_get(jitted(augment, KEY, batch))
     if not augment.changes:
         np.testing.assert_array_equal(found["label"], boxes)
@@ -173,7 +173,7 @@ def test_light_moves_no_box():
     boxes = np.array([[[3, 1, 2, 1.5, 9], [-1, 0, 0, 0, 0]]], np.float32)
     batch = {"image": np.zeros((1, 12, 16, 3), np.uint8), "label": boxes}
     batch |= {key: np.zeros(1, np.int32) for key in ("index", "epoch")}
-    found = jitted(made("boxes", jitter=0.1), KEY, batch)
+    found = jitted(made("boxes", light=0.1), KEY, batch)
     np.testing.assert_array_equal(found["label"], boxes)
 
 
@@ -190,7 +190,7 @@ def test_flips_are_fair():
 @settings(max_examples=25, deadline=None)
 @given(st.permutations(range(64)), st.integers(0, 1000))
 def test_an_example_is_treated_the_same_in_any_batch(order, epoch):
-    augment = made(crop_padding=2, flip=True)
+    augment = made(padding=2, flip=True)
     whole = augmented(augment, range(64), epoch)
     np.testing.assert_array_equal(augmented(augment, order, epoch), whole[order])
     half = order[:32]
@@ -198,7 +198,7 @@ def test_an_example_is_treated_the_same_in_any_batch(order, epoch):
 
 
 def test_epochs_and_keys_differ():
-    augment = made(crop_padding=2, flip=True)
+    augment = made(padding=2, flip=True)
     first = augmented(augment, range(64))
     assert not np.array_equal(first, augmented(augment, range(64), epoch=1))
     other = augmented(augment, range(64), key=jax.random.key(8))
@@ -221,8 +221,8 @@ def test_normalize(dtype):
 
 
 def test_light_moves_nothing_and_differs_from_epoch_to_epoch():
-    both = made(crop_padding=2, flip=True, jitter=0.4)
-    still, moved = made(jitter=0.4), made(crop_padding=2, flip=True)
+    both = made(padding=2, flip=True, light=0.4)
+    still, moved = made(light=0.4), made(padding=2, flip=True)
     assert still.changes
     light = augmented(still, range(64))
     assert (light != IMAGES).any((1, 2, 3)).mean() > 0.9
@@ -230,5 +230,5 @@ def test_light_moves_nothing_and_differs_from_epoch_to_epoch():
     shifted, lit = augmented(moved, range(64)), augmented(both, range(64))
     correlation = np.corrcoef(shifted.ravel(), lit.ravel())[0, 1]
     assert correlation > 0.8
-    maps = augmented_batch(made("pixels", jitter=0.4), range(64), labels=MAPS)
+    maps = augmented_batch(made("pixels", light=0.4), range(64), labels=MAPS)
     np.testing.assert_array_equal(maps["label"], MAPS)

@@ -6,13 +6,26 @@ from pathlib import Path
 
 import pytest
 
+from cnn_jax.core import imports
 from cnn_jax.core.errors import UserError
+from cnn_jax.data import augmentations
 from cnn_jax.runs import config_json, migration
 
 # A run of six steps that was ended after three, as version 1 wrote it: a task and its
 # metrics had other names. The numbers are those of that version, on one CPU.
 VERSION_1 = Path(__file__).with_name("version_1.zip")
 THEN = {"test/loss": 2.2929077625274656, "test/accuracy": 0.15}
+INVERT = """
+from dataclasses import dataclass
+
+from cnn_jax.core.ranges import Share
+from cnn_jax.data.augmentations.augmentation import Augmentation
+
+
+@dataclass(frozen=True, kw_only=True)
+class Invert(Augmentation):
+    inverted: Share = 1.0
+"""
 AT_3 = {"test/loss": 2.2918200492858887, "test/accuracy": 0.15}
 
 
@@ -41,6 +54,36 @@ def test_a_folder_val_was_the_test_split_of_version_2():
     assert migration.migrated({"data": data}, 3)["data"] == data
     pair = {"data": {"name": "picture_and_style"}}  # has neither key
     assert migration.migrated(pair, 2) == pair
+
+
+def test_augmentations_of_version_3_had_keys_of_their_own():
+    data = {"name": "digits", "crop_padding": 2, "flip": True, "jitter": 0.4}
+    given = {**data, "rotation": 10.0, "channels": 3}
+    found = migration.migrated({"data": given}, 3)["data"]
+    assert {k: found[k] for k in found.keys() - {"augmentations"}} == {
+        "name": "digits",
+        "channels": 3,
+    }
+    assert augmentations.resolved(found["augmentations"]) == (
+        "crop(padding=2)",
+        "flip(probability=0.5)",
+        "rotation(degrees=10.0)",
+        "light(strength=0.4)",
+    )
+    off = {"crop_padding": 0, "flip": False, "jitter": 0.0, "rotation": 0.0}
+    data = {"name": "digits", "augmentations": []}
+    assert migration.migrated({"data": data | off}, 3)["data"] == {"name": "digits"}
+
+
+def test_augmentations_of_users_had_keys_of_the_data(tmp_path):
+    (tmp_path / "a_user.py").write_text(INVERT)
+    imports.add(tmp_path)
+    data = {"name": "digits", "augmentations": ["a_user.Invert"], "inverted": 0.25}
+    found = migration.migrated({"data": data}, 3)["data"]
+    assert found == {
+        "name": "digits",
+        "augmentations": [("a_user.Invert", {"inverted": 0.25})],
+    }
 
 
 def test_a_config_of_version_1_is_read(old):

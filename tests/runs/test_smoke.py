@@ -30,8 +30,13 @@ def small(*, overriding=None, **given):
         ({"name": "picture_and_style", "file": "x"}, {"image_size": (96,)}),
         ({"name": "super_resolution", "scale": 4}, {"image_size": 4, "scale": 4}),
         (
-            {"name": "folder", "dir": "x", "flip": True},
-            {"name": "digits", "image_size": 32, "channels": 3, "flip": True},
+            {"name": "folder", "dir": "x", "augmentations": ("flip",)},
+            {
+                "name": "digits",
+                "image_size": 32,
+                "channels": 3,
+                "augmentations": ("flip",),
+            },
         ),
         ({"name": "tfds:mnist"}, {"image_size": 28, "channels": 1}),
         ({"name": "tfds:mnist", "image_size": 32}, {"image_size": 32, "channels": 1}),

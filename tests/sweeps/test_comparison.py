@@ -71,13 +71,16 @@ def test_arms_that_differ_in_two_keys_are_crossed(write, compared):
     """An option that is off is named by its value."""
     found = compared(
         *(
-            write(f"{rate} {rotation}", optimizer=rate, data=rotation)
+            write(f"{rate} {listed}", optimizer=rate, data=listed)
             for rate in ({}, RATE)
-            for rotation in ({}, {"rotation": 5.0})
+            for listed in ({}, {"augmentations": ("flip",)})
         )
     )
     rates = ("learning_rate=0.1", "learning_rate=0.2")
-    assert found.grid == (("rotation=0.0", "rotation=5.0"), rates)
+    assert found.grid == (
+        ("augmentations=()", "augmentations=(-flip(probability=0.5)-,)"),
+        rates,
+    )
 
 
 def test_arms_that_are_named_by_their_folders(write, compared):
@@ -85,7 +88,7 @@ def test_arms_that_are_named_by_their_folders(write, compared):
     more = {
         "optimizer": RATE,
         "train": {"steps": 5},
-        "data": {"flip": True, "jitter": 0.1},
+        "data": {"augmentations": ("flip",), "subset_seed": 3},
     }
     found = compared(
         write("few/seed0"), write("few/seed1", 1), write("many, [x]", **more)

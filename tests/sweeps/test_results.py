@@ -84,7 +84,7 @@ def test_config_values_that_differ_between_arms():
     def with_model(arm, seed, **model):
         config = {
             "seed": seed,
-            "data": {"subset_seed": seed, "flip": False},
+            "data": {"subset_seed": seed, "val": 0},
             "model": model,
         }
         return row(arm, seed, config=config)

@@ -162,7 +162,10 @@ def test_maps_before_the_head_are_computed_once(frozen):
 
 
 def test_maps_that_are_not_computed(frozen, made):
-    for arguments in (frozen(cache_features=False), frozen({"crop_padding": 1})):
+    for arguments in (
+        frozen(cache_features=False),
+        frozen({"augmentations": ("crop(padding=1)",)}),
+    ):
         assert cached_features.with_features(*arguments) == (arguments[1], None)
     training = setup.training(made.network, 24)
     arguments = training, made.dataset, made.states[2].ema
@@ -170,6 +173,6 @@ def test_maps_that_are_not_computed(frozen, made):
 
 
 def test_maps_that_are_asked_for_and_cannot_be(frozen):
-    arguments = frozen({"crop_padding": 1}, cache_features=True)
+    arguments = frozen({"augmentations": ("crop(padding=1)",)}, cache_features=True)
     with pytest.raises(UserError, match="is not possible: images are augmented"):
         cached_features.with_features(*arguments)

@@ -111,7 +111,7 @@ class Invert(Augmentation):
 
 # Another value of a key; of others, one is made up from the type of their own.
 OTHER = {
-    "data.augmentations": f"('{__name__}.Invert',)",
+    "data.augmentations": f"{__name__}.Invert",
     "data.in_memory": "False",
     "data.keep": "random",
     "data.test_shift": "2",
@@ -296,7 +296,7 @@ def keys():
     # Of what a network without auxiliary heads does not read, one with them does.
     seen, found = {("classification", "task.auxiliary_weight")}, []
     # These would change what moves where, and are refused.
-    seen |= {("moving_digits", "data.crop_padding"), ("moving_digits", "data.flip")}
+    seen |= {("moving_digits", "data.augmentations")}
     found.append(("googlenet", "task.auxiliary_weight"))
     # And these belong to heads for pixels.
     pixels = ("model.auxiliary", "model.auxiliary_dropout", "model.aspp_rates")

@@ -396,7 +396,9 @@ def test_workers_are_ended_with_the_run(train, monkeypatch):
 
 
 def test_the_first_inputs_are_shown_as_training_sees_them(values, few_digits):
-    config = resolve(values(data={"batch_size": 24, "crop_padding": 1}))
+    config = resolve(
+        values(data={"batch_size": 24, "augmentations": ("crop(padding=1)",)})
+    )
     network = setup.network(config, few_digits)
     training = setup.training(network, 24)
     split = few_digits.splits["train"]

@@ -8,7 +8,7 @@ import pytest
 
 from cnn_jax import models, tasks
 from cnn_jax.core.errors import UserError
-from cnn_jax.data import augment, augmentations, facts
+from cnn_jax.data import augment, facts
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.data.splits import Arrays
 from cnn_jax.models import outputs
@@ -22,8 +22,7 @@ STYLISTS |= {"content_layers": ("fire4",), "style_layers": ("conv1", "fire3")}
 
 def config_of(task, source="folder", data=(), **options):
     """As much of a config as the checks read."""
-    given = {key: known.default for key, known in augmentations.options().items()}
-    given |= {"name": source, "normalization": None}
+    given = {"name": source, "normalization": None, "augmentations": ()}
     return Config(
         {
             "data": given | dict(data),
@@ -87,10 +86,8 @@ FITTING = {
 
 def test_every_need_of_ours_is_met_by_a_fact_of_ours():
     """A need of a fact that nobody gives is never checked."""
-    config = config_of(
-        "classification", data={"jitter": 0.5, "flip": True, "crop_padding": 1}
-    )
-    turned_on = augment.make(dict(config.data), "class")
+    listed = ("crop(padding=1)", "flip", "light(strength=0.5)")
+    turned_on = augment.make(listed, "class")
     found = [*turned_on.parts(), parts.frozen(None)]
     found += [tasks.TASKS[task](tuple("abc")).part(task) for task in FITTING]
     split = Arrays(np.zeros((1, 8, 8, 3), np.uint8), np.zeros(1, np.int32))
@@ -167,8 +164,9 @@ def test_pictures_have_values_from_0_to_1():
 @pytest.mark.parametrize("task", ["enhancement", "style_transfer"])
 def test_light_is_not_changed_on_one_side(task):
     data, model = FITTING[task]
-    with pytest.raises(UserError, match=r"set config\.data\.jitter=0.0"):
-        check(config_of(task, data={"jitter": 0.5}), model, data)
+    with pytest.raises(UserError, match="take 'light' out of"):
+        listed = ("light(strength=0.5)",)
+        check(config_of(task, data={"augmentations": listed}), model, data)
 
 
 def test_one_network_of_one_picture():
@@ -200,22 +198,20 @@ def test_one_weight_a_style_layer(weights, fits):
             check(config, model, data)
 
 
-@pytest.mark.parametrize("change", [{"flip": True}, {"crop_padding": 2}])
-def test_pairs_are_not_augmented_further(change):
+@pytest.mark.parametrize("entry", ["flip", "crop(padding=2)"])
+def test_pairs_are_not_augmented_further(entry):
     data, model = FITTING["style_transfer"]
-    with pytest.raises(
-        UserError,
-        match=r"set config\.data\.(flip=False|crop_padding=0)",
-    ):
+    with pytest.raises(UserError, match=r"take '(flip|crop)' out of"):
+        change = {"augmentations": (entry,)}
         check(config_of("style_transfer", data=change), model, data)
 
 
 def test_images_of_clips_are_flipped_where_nothing_is_lost():
     data, model = FITTING["action_recognition"]
-    flipped = {"data": {"flip": True}}
+    flipped = {"data": {"augmentations": ("flip",)}}
     check(config_of("action_recognition", "clips", **flipped), model, data)
     with pytest.raises(
-        UserError, match=r"flip=True mirrors .* are wrong for a mirrored image"
+        UserError, match=r"'flip' mirrors .* are wrong for a mirrored image"
     ):
         check(
             config_of("action_recognition", **flipped),

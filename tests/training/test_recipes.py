@@ -68,12 +68,13 @@ def test_imagenets_rate_grows_with_the_batch():
 def test_cifar_is_shifted_by_four_pixels_and_mirrored():
     """He et al. 2016, section 4.2."""
     config = recipes.cifar10()
-    assert (config.data.crop_padding, config.data.flip) == (4, True)
+    assert config.data.augmentations == ("crop(padding=4)", "flip")
 
 
 @pytest.mark.parametrize("name", ["digits", "few_digits", "some_digits", "mnist"])
 def test_digits_are_not_mirrored(name):
-    assert not resolve(made(name).to_dict()).data.flip
+    texts = resolve(made(name).to_dict()).data.augmentations
+    assert not any(text.startswith("flip") for text in texts)
 
 
 def test_an_experiment_has_an_argument():

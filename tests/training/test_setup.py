@@ -56,7 +56,7 @@ def test_splits_that_a_config_needs(groups, roles, message, values, few_digits):
 def test_options_of_the_data_are_its_sources_own(values):
     options = setup.data_options(resolve(values()))
     assert options["train_examples"] == 24 and options["keep_pixels"] == 1.0
-    assert not {"name", "batch_size", "workers", "flip"} & options.keys()
+    assert not {"name", "batch_size", "workers", "augmentations"} & options.keys()
 
 
 @pytest.mark.parametrize("name", [None, "data"])
@@ -173,8 +173,10 @@ def test_the_schedule_spans_the_run(training_of):
 
 
 def test_the_augmentation_is_that_of_the_labels(training_of):
-    found = training_of(data={"crop_padding": 1, "flip": True}).augmentation
-    assert found == Augment("class", (Crop(crop_padding=1), Flip(flip=True)))
+    found = training_of(
+        data={"augmentations": ("crop(padding=1)", "flip")}
+    ).augmentation
+    assert found == Augment("class", (Crop(padding=1), Flip()))
 
 
 @pytest.mark.parametrize(
@@ -298,8 +300,8 @@ def test_batch_normalization_that_does_not_see_one_value_is_not_refused():
     ("options", "words"),
     [
         (
-            {"data__crop_padding": "8"},
-            "crop_padding=8 needs .* more than 8 pixels.* has images with 8",
+            {"data__augmentations": "crop(padding=8)"},
+            "'crop' needs .* more than 8 pixels.* has images with 8",
         ),
         ({"task__top_k": "(2,11)"}, r"top_k=\(2, 11\), .* has 10 classes: set"),
         (

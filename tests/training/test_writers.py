@@ -39,7 +39,7 @@ def test_everything_is_there(tmp_path):
     values = np.linspace(-1, 3, 50)
     with Log(tmp_path, 0) as log:
         log.text(0, "config", "| key | value |")
-        hparams = {"optimizer.learning_rate": 0.1, "data.flip": True}
+        hparams = {"optimizer.learning_rate": 0.1, "eval.test": True}
         log.hparams_row(hparams | {"model.name": "mlp"})
         log.hparams_columns(hparams, ["test/accuracy"])
         log.scalars(5, {"train/loss": 0.5, "train/accuracy": 0.25})
@@ -74,7 +74,7 @@ def test_everything_is_there(tmp_path):
     content = plugin_data_pb2.HParamsPluginData.FromString(session.plugin_data.content)
     hparams = content.session_start_info.hparams
     assert hparams["optimizer.learning_rate"].number_value == 0.1
-    assert hparams["data.flip"].bool_value is True
+    assert hparams["eval.test"].bool_value is True
     assert hparams["model.name"].string_value == "mlp"
     experiment = found.SummaryMetadata("_hparams_/experiment")
     content = plugin_data_pb2.HParamsPluginData.FromString(
@@ -83,7 +83,7 @@ def test_everything_is_there(tmp_path):
     (metric,) = content.experiment.metric_infos
     assert metric.name.tag == "test/accuracy"
     columns = {info.name for info in content.experiment.hparam_infos}
-    assert columns == {"optimizer.learning_rate", "data.flip"}
+    assert columns == {"optimizer.learning_rate", "eval.test"}
 
 
 def test_events_without_a_run(tmp_path):

@@ -4,6 +4,7 @@ An augmentation is a pure function of a random key.
 """
 
 import dataclasses
+import re
 import zlib
 from functools import partial
 
@@ -20,26 +21,22 @@ Image = UInt8[Array, "*depth height width channels"]
 class Augmentation:
     """A random change of the training images, inside the compiled step.
 
-    A subclass is a frozen dataclass. Its keyword-only fields become keys of the config
-    group `data`. The type hint of a field states the range of its values:
+    A subclass is a frozen dataclass. Its keyword-only fields are the options of its
+    entry in `data.augmentations`. The type hint of a field states the range of its
+    values:
 
         @dataclass(frozen=True, kw_only=True)
         class Invert(Augmentation):
-            inverted: Share = 0.5
+            probability: Share = 0.5
 
             def image(self, key, image):
-                inverted = jax.random.bernoulli(key, self.inverted)
+                inverted = jax.random.bernoulli(key, self.probability)
                 return jnp.where(inverted, 255 - image, image)
 
     The change of an example does not depend on the position of the example in the
     batch, nor on the device or host. All frames of a clip, or all slices of a volume,
     get the same change.
     """
-
-    @property
-    def on(self) -> bool:
-        """True if the augmentation changes images with its current settings."""
-        return True
 
     def key(self, example: Key[Array, ""]) -> Key[Array, ""]:
         """Returns the augmentation's own key, derived from the key of an example."""
@@ -74,8 +71,8 @@ class Augmentation:
         """
         if self.takes(labels):
             return ()
-        _, off = self.settings()
-        return (Need("label kind", (), "changes images but not their labels", off),)
+        words = "changes images but not their labels"
+        return (Need("label kind", (), words, self.remedy),)
 
     def part(self, labels: LabelKind) -> Part:
         """Returns the `core.fit.Part` of the augmentation, for the check of a run.
@@ -83,28 +80,23 @@ class Augmentation:
         Args:
           labels: the label kind of the data set.
         """
-        on, _ = self.settings()
-        return Part(on, takes=self.needs(labels))
+        return Part(f"augmentation '{self.name()}'", takes=self.needs(labels))
 
-    def settings(self) -> tuple[str, str]:
-        """Returns the settings of the augmentation, and how to turn it off, as two
-        texts.
+    @classmethod
+    def name(cls) -> str:
+        """Returns the name of the augmentation in `data.augmentations`.
 
-        The first text lists the settings that turn the augmentation on, such as
-        "config.data.flip=True". The second text is advice, such as "set
-        config.data.flip=False".
+        The name of a built-in augmentation is that of its class with underscores:
+        `random_erasing` for `RandomErasing`. Others have their import paths.
         """
-        changed = {
-            f"config.data.{field.name}": (getattr(self, field.name), field.default)
-            for field in dataclasses.fields(self)
-            if getattr(self, field.name) != field.default
-        }
-        if not changed:
-            name = f"{type(self).__module__}.{type(self).__qualname__}"
-            return f"augmentation {name}", "take it out of config.data.augmentations"
-        on = " and ".join(f"{key}={value}" for key, (value, _) in changed.items())
-        off = " and ".join(f"{key}={value}" for key, (_, value) in changed.items())
-        return on, f"set {off}"
+        if cls.__module__.startswith(f"{__package__}."):
+            return re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
+        return f"{cls.__module__}.{cls.__qualname__}"
+
+    @property
+    def remedy(self) -> str:
+        """How the user does without the augmentation, for errors."""
+        return f"take '{self.name()}' out of config.data.augmentations"
 
 
 class Movement(Augmentation):

@@ -19,22 +19,18 @@ class Crop(Movement):
     The crop has the size of the image before the padding.
 
     Attributes:
-      crop_padding: the number of black pixels that are added on each side before the
-        crop (4 for CIFAR in He et al. 2016); 0: no crop.
+      padding: the number of black pixels that are added on each side before the crop
+        (4 for CIFAR in He et al. 2016).
     """
 
-    crop_padding: Edge = 0
-
-    @property
-    def on(self) -> bool:
-        return self.crop_padding > 0
+    padding: Edge = 4
 
     def key(self, example: Key[Array, ""]) -> Key[Array, ""]:
         return jax.random.split(example)[0]
 
     def start(self, key: Key[Array, ""]) -> Int32[Array, "2"]:
         """Returns the crop's upper left corner (row, column) in the padded image."""
-        return jax.random.randint(key, (2,), 0, 2 * self.crop_padding + 1)
+        return jax.random.randint(key, (2,), 0, 2 * self.padding + 1)
 
     def moved(
         self,
@@ -46,7 +42,7 @@ class Crop(Movement):
         nearest: bool = False,
     ) -> Image:
         del nearest  # pixels are not interpolated
-        p = self.crop_padding * factor
+        p = self.padding * factor
         whole = ((0, 0),) * (image.ndim - 3)
         padding = (*whole, (p, p), (p, p), (0, 0))
         padded = jnp.pad(image, padding, constant_values=outside)
@@ -57,10 +53,10 @@ class Crop(Movement):
         self, key: Key[Array, ""], points: Float[Array, "n 2"], *, size: tuple[int, int]
     ) -> Float[Array, "n 2"]:
         del size
-        return points + (self.crop_padding - self.start(key)).astype(jnp.float32)
+        return points + (self.padding - self.start(key)).astype(jnp.float32)
 
     def needs(self, labels: LabelKind) -> tuple[Need, ...]:
-        size = f"needs images with more than {self.crop_padding} pixels on a side"
-        larger = Range(above=self.crop_padding)
-        lower = "set config.data.crop_padding lower"
+        size = f"needs images with more than {self.padding} pixels on a side"
+        larger = Range(above=self.padding)
+        lower = "set a smaller padding"
         return (*super().needs(labels), Need("shorter side", larger, size, lower))

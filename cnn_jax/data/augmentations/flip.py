@@ -7,26 +7,23 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key
 
 from cnn_jax.core.fit import Need
+from cnn_jax.core.ranges import Share
 from cnn_jax.data.augmentations.augmentation import Image, Movement
 from cnn_jax.data.labels.kind import LabelKind
 
 
 @dataclass(frozen=True, kw_only=True)
 class Flip(Movement):
-    """Exchanges left and right of an image, with probability 1/2.
+    """Exchanges left and right of an image at random.
 
     Attributes:
-      flip: whether training images are mirrored at random.
+      probability: the share of the images that are mirrored.
     """
 
-    flip: bool = False
-
-    @property
-    def on(self) -> bool:
-        return self.flip
+    probability: Share = 0.5
 
     def needs(self, labels: LabelKind) -> tuple[Need, ...]:
-        words, off = "mirrors images", "set config.data.flip=False"
+        words, off = "mirrors images", self.remedy
         return (*super().needs(labels), Need("mirrorable", {True}, words, off))
 
     def key(self, example: Key[Array, ""]) -> Key[Array, ""]:
@@ -34,7 +31,7 @@ class Flip(Movement):
 
     def mirrored(self, key: Key[Array, ""]) -> Bool[Array, ""]:
         """Returns whether the image of the example with this key is mirrored."""
-        return jax.random.bernoulli(key)
+        return jax.random.bernoulli(key, self.probability)
 
     def moved(
         self,

@@ -16,22 +16,18 @@ class Light(Augmentation):
     """Random brightness, contrast and saturation, as in torchvision's `ColorJitter`.
 
     Attributes:
-      jitter: brightness, contrast and, for color images, saturation are multiplied by
-        random factors between 1 - jitter and 1 + jitter (0.4 for ImageNet in many
+      strength: brightness, contrast and, for color images, saturation are multiplied by
+        random factors between 1 - strength and 1 + strength (0.4 for ImageNet in many
         recipes).
     """
 
-    jitter: Annotated[float, Range(least=0, most=1)] = 0.0
-
-    @property
-    def on(self) -> bool:
-        return self.jitter > 0
+    strength: Annotated[float, Range(least=0, most=1)]
 
     def key(self, example: Key[Array, ""]) -> Key[Array, ""]:
         return jax.random.fold_in(example, 2)
 
     def image(self, key: Key[Array, ""], image: Image) -> Image:
-        low, high = max(0.0, 1 - self.jitter), 1 + self.jitter
+        low, high = max(0.0, 1 - self.strength), 1 + self.strength
         return relit(image, *jax.random.uniform(key, (3,), None, low, high))
 
 

@@ -21,18 +21,14 @@ class Rotation(Movement):
     pixel.
 
     Attributes:
-      rotation: the largest angle in degrees, in both directions; 0: no rotation.
+      degrees: the largest angle in degrees, in both directions.
     """
 
-    rotation: Annotated[float, Range(least=0, most=180)] = 0.0
-
-    @property
-    def on(self) -> bool:
-        return self.rotation > 0
+    degrees: Annotated[float, Range(least=0, most=180)]
 
     def angle(self, key: Key[Array, ""]) -> Float[Array, ""]:
         """Returns the random angle in degrees."""
-        return jax.random.uniform(key, (), None, -self.rotation, self.rotation)
+        return jax.random.uniform(key, (), None, -self.degrees, self.degrees)
 
     def moved(
         self,

@@ -12,6 +12,6 @@ from cnn_jax.data.labels import CLASS
 @pytest.mark.parametrize("side", [4, 9])
 def test_a_crop_has_something_of_the_image(side):
     data = Part("digits", {"shorter side": side, "label kind": "class"})
-    fit.check([data, Crop(crop_padding=side - 1).part(CLASS)])
+    fit.check([data, Crop(padding=side - 1).part(CLASS)])
     with pytest.raises(UserError, match=rf"needs images with more than {side} pixels"):
-        fit.check([data, Crop(crop_padding=side).part(CLASS)])
+        fit.check([data, Crop(padding=side).part(CLASS)])

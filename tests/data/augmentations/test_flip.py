@@ -8,7 +8,7 @@ from cnn_jax.data.augmentations.flip import Flip
 
 
 def test_points_go_where_their_pixels_go():
-    flip = Flip(flip=True)
+    flip = Flip()
     image = jnp.arange(12, dtype=jnp.uint8).reshape(3, 4, 1)
     corner = jnp.array([[1.0, 0.5]])  # the middle of a pixel's upper edge
     for seed in range(8):

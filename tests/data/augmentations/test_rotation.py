@@ -52,14 +52,14 @@ def batch_of(images, labels):
 
 
 def rotated_batch(kind, images, labels, rotation=40.0):
-    augment = Augment(kind, (Rotation(rotation=rotation),))
+    augment = Augment(kind, (Rotation(degrees=rotation),))
     found = jax.jit(augment.__call__)(jax.random.key(1), batch_of(images, labels))
     return np.asarray(found["image"]), np.asarray(found["label"])
 
 
 def test_angles_are_uniform_to_both_sides():
     keys = jax.random.split(jax.random.key(0), 2000)
-    angles = np.asarray(jax.vmap(Rotation(rotation=30.0).angle)(keys))
+    angles = np.asarray(jax.vmap(Rotation(degrees=30.0).angle)(keys))
     assert np.abs(angles).max() <= 30 and abs(angles.mean()) < 1.5
     assert angles.std() == pytest.approx(30 / 3**0.5, rel=0.05)
 
@@ -97,7 +97,7 @@ def test_a_quarter_turn_of_a_box_is_exact():
         def angle(self, key):
             return jnp.float32(90)
 
-    turned = Quarter().points(jax.random.key(0), box, size=(10, 10))
+    turned = Quarter(degrees=90.0).points(jax.random.key(0), box, size=(10, 10))
     image = np.zeros((10, 10, 1), np.uint8)
     image[1:3, 2:7] = 255
     rows, columns = np.nonzero(rotate(jnp.asarray(image), 90.0)[..., 0])

@@ -33,7 +33,7 @@ def test_a_factor_of_ten_around_the_arms_own_value(config):
 def test_ranges_of_the_users(config):
     tune = {
         "optimizer.momentum": (0.5, 0.75),
-        "data.crop_padding": [1, 3],
+        "data.batch_size": [1, 3],
         "optimizer.clip_norm": (1, 2),
         "optimizer.weight_decay": (0, 0.1),
         "optimizer.learning_rate": (0.5, 1),
@@ -41,7 +41,7 @@ def test_ranges_of_the_users(config):
     values, trial = suggested(tune, config)
     for key, (low, high) in tune.items():
         assert low <= values[key] <= high
-    assert type(values["data.crop_padding"]) is int
+    assert type(values["data.batch_size"]) is int
     assert not trial.distributions["optimizer.weight_decay"].log
     assert trial.distributions["optimizer.learning_rate"].log
 
@@ -75,9 +75,9 @@ def test_a_function_says_what_a_trial_sets(config):
 
 def test_the_names_may_be_the_keys(config):
     def search(trial):
-        trial.suggest_int("data.crop_padding", 2, 2)
+        trial.suggest_int("data.batch_size", 2, 2)
 
-    assert suggested(search, config)[0] == {"data.crop_padding": 2}
+    assert suggested(search, config)[0] == {"data.batch_size": 2}
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ def test_a_search_as_it_is_read(opened, tmp_path):
     made = opened()
     for score in (0.25, 0.75, 0.75):
         trial = ask(made)
-        made.begin(trial.number, {"model.hidden": (8, 4), "data.flip": True})
+        made.begin(trial.number, {"model.hidden": (8, 4), "eval.test_curve": True})
         made.end(trial.number, "complete", score)
     made.fail(ask(made).number, "the loss is nan.")
     ask(made)
@@ -43,7 +43,7 @@ def test_a_search_as_it_is_read(opened, tmp_path):
     assert (tmp_path / "search" / study.FILE).read_bytes() == content
     assert [t.state for t in found.trials] == ["complete"] * 3 + ["failed", "running"]
     assert found.best is found.trials[1]  # the first of the best
-    assert found.best.values == {"model.hidden": (8, 4), "data.flip": True}
+    assert found.best.values == {"model.hidden": (8, 4), "eval.test_curve": True}
     assert found.best.logarithmic == {"rate"} and found.best.suggested["rate"] > 0
     assert found.trials[3].reason == "the loss is nan."
     assert found.config == {"train.epochs": 2.0} and not found.finished

@@ -5,7 +5,7 @@ import pytest
 from cnn_jax.core.errors import UserError
 from cnn_jax.core.keys import Key
 from cnn_jax.core.ranges import Count
-from cnn_jax.runs.values import checked, parsed
+from cnn_jax.core.values import checked, parsed
 
 
 @pytest.mark.parametrize(
