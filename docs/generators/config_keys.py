@@ -8,7 +8,7 @@ from typing import Any
 
 from cnn_jax import data, models, tasks
 from cnn_jax.core import ranges
-from cnn_jax.core.keys import REQUIRED, Key
+from cnn_jax.core.keys import REQUIRED, Key, keywords
 from cnn_jax.core.paths import is_place
 from cnn_jax.data import augmentations, perturbations
 from cnn_jax.data.roles import Roles
@@ -82,8 +82,12 @@ def _data() -> Iterator[str]:
         "Augmentations change the training images. They belong to every data source. "
         "[Augmentation](../concepts/augmentation.md) explains them."
     )
-    told = [docstrings.entries(kind) for kind in augmentations.BUILT_IN]
-    yield table(augmentations.options(), *told, _group("data"))
+    yield table(augmentations.OPTIONS, _group("data"))
+    for name, kind in augmentations.AUGMENTATIONS.items():
+        yield f"#### {name}"
+        yield sentence(kind)
+        if options := keywords(kind):
+            yield table(options, docstrings.entries(kind))
     yield "### Validation split"
     yield (
         "These keys choose the examples on which a run makes its choices. "

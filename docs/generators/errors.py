@@ -37,7 +37,7 @@ GROUPS = {
     "core/ranges.py": "config",
     "runs/resolve.py": "config",
     "runs/schema.py": "config",
-    "runs/values.py": "config",
+    "core/values.py": "config",
     "training/config.py": "config",
     # Networks and training.
     "layers/": "networks",
