@@ -9,9 +9,11 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int32, Key, UInt8
 
+from cnn_jax.core.errors import UserError
 from cnn_jax.core.fit import Part
 from cnn_jax.data import augmentations, labels
 from cnn_jax.data.augmentations.augmentation import Augmentation
+from cnn_jax.data.augmentations.mixing import Mixing
 
 
 @dataclass(frozen=True)
@@ -55,10 +57,11 @@ class Augment:
         label = partial(self._label, (height, width))
         batch["label"] = jax.vmap(label)(keys, batch["label"])
         for number, step in enumerate(self.steps):
-            changed = jax.vmap(
-                lambda k, image, n=number, s=step: s.image(self._key(n, k), image)
-            )
-            batch["image"] = changed(keys, batch["image"])
+            own = jax.vmap(partial(self._key, number))(keys)
+            if isinstance(step, Mixing):
+                batch = step.mixed(own, batch)
+            else:
+                batch["image"] = jax.vmap(step.image)(own, batch["image"])
         return batch
 
     def parts(self) -> list[Part]:
@@ -103,8 +106,18 @@ def make(texts: Sequence[str], label_kind: str) -> Augment:
     Args:
       texts: the config key `data.augmentations`.
       label_kind: the name of the data set's label kind; see `labels`.
+
+    Raises:
+      UserError: if there are two augmentations that mix examples.
     """
-    return Augment(label_kind, augmentations.made(texts))
+    steps = augmentations.made(texts)
+    mixing = [step.name() for step in steps if isinstance(step, Mixing)]
+    if len(mixing) > 1:
+        raise UserError(
+            f"config.data.augmentations has {' and '.join(mixing)}, but an example can "
+            "be mixed only once: take mixup_or_cutmix in place of both."
+        )
+    return Augment(label_kind, steps)
 
 
 def normalize(

@@ -33,6 +33,9 @@ FEW_CLASSES = 10
 class Classification(Task):
     """Classification, trained with softmax cross entropy and measured by accuracy.
 
+    In a batch with mixed images, the loss and the metrics of an example are means over
+    its own label and the "other_label", weighted by the "share" of its own.
+
     Evaluation also measures precision, recall and F1 of each class, and how well the
     probabilities agree with the accuracy. With two classes, it measures the areas under
     the ROC curve and the precision-recall curve of the second class.
@@ -57,6 +60,7 @@ class Classification(Task):
         "brier_score",
     )
     shares: ClassVar[tuple[str, ...]] = ("probability",)
+    mixes: ClassVar[bool] = True
 
     _: KW_ONLY
     label_smoothing: Rate = 0.0
@@ -85,7 +89,11 @@ class Classification(Task):
         The losses of the auxiliary heads are multiplied by `auxiliary_weight` and
         added.
         """
-        return self._losses(logits, batch["label"], auxiliary).mean()
+        losses = self._losses(logits, batch["label"], auxiliary)
+        if "share" in batch:
+            other = self._losses(logits, batch["other_label"], auxiliary)
+            losses = batch["share"] * losses + (1 - batch["share"]) * other
+        return losses.mean()
 
     def _losses(
         self,
@@ -111,6 +119,11 @@ class Classification(Task):
     def metrics(self, logits: Float[Array, "batch classes"], batch: Batch) -> Pairs:
         """Returns the pairs of `_pairs`. In evaluation, batches have a mask."""
         labels = batch["label"]
+        if "share" in batch:
+            own = self._pairs(logits, labels, batch["share"], evaluating=False)
+            rest = 1 - batch["share"]
+            other = self._pairs(logits, batch["other_label"], rest, evaluating=False)
+            return jax.tree.map(jnp.add, own, other)
         mask = batch.get("mask", jnp.ones(len(labels)))
         return self._pairs(logits, labels, mask, evaluating="mask" in batch)
 

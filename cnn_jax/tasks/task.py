@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float, UInt8
 
-from cnn_jax.core.fit import Need, Part
+from cnn_jax.core.fit import Fact, Need, Part
 from cnn_jax.data import labels
 from cnn_jax.models import outputs as kinds
 from cnn_jax.tasks import pictures
@@ -67,6 +67,8 @@ class Task(ABC):
         answers that the task considers certain enough.
       shares: the names of the entries of an answer that are fractions. `predict` prints
         these entries in per cent.
+      mixes: whether the task learns mixtures of two examples: batches may have an
+        "other_label" and the "share" of the own label.
       embeds: whether outputs have an "embedding". `predict --verify` and `--identify`
         compare pictures by their embeddings.
     """
@@ -79,6 +81,7 @@ class Task(ABC):
     resizing: ClassVar[Resizing] = CENTER_CROP
     answered: ClassVar[int | None] = 5
     shares: ClassVar[tuple[str, ...]] = ()
+    mixes: ClassVar[bool] = False
     embeds: ClassVar[bool] = False
 
     classes: tuple[str, ...] = ()
@@ -131,7 +134,9 @@ class Task(ABC):
         Args:
           name: the name of the task in error messages.
         """
-        return Part(name, self.gives, self.takes)
+        words = "learns " + ("mixtures of classes" if self.mixes else "no mixtures")
+        mixtures = {"learns mixtures": Fact(self.mixes, words)}
+        return Part(name, mixtures | dict(self.gives), self.takes)
 
     # ---------------------------------------------------------------------- evaluation
 

@@ -7,6 +7,7 @@ values of other parts' facts that the part accepts. The facts in this package ar
   side, classes, mirrorable, normalized, training examples, test examples, picture
   scale;
 * models (`models.outputs`): output kind, auxiliary output, style layers;
+* the batch: examples per device;
 * the plan of training: frozen modules.
 """
 
@@ -41,6 +42,10 @@ def check(config: Config, dataset: Dataset, model: nn.Module, task: Task) -> Non
             task.part(f"config.task.name={config.task.name}"),
             outputs.part(f"config.model.name={config.model.name}", model),
             facts.part(f"config.data.name={config.data.name}", dataset),
+            Part(
+                f"config.data.batch_size={config.data.batch_size}",
+                {"examples per device": config.data.batch_size // jax.device_count()},
+            ),
             *augment.make(config.data.augmentations, dataset.label_kind).parts(),
         ]
     )

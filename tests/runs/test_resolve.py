@@ -358,7 +358,9 @@ def test_augmentations_have_all_options_and_are_resolved_once():
             "light(strength=0.5)",
         )
     assert resolve(values, {"data.augmentations": "()"}).data.augmentations == ()
-    with pytest.raises(UserError, match=r"flip\(probability\)=2\.0 must be .*at most 1"):
+    with pytest.raises(
+        UserError, match=r"flip\(probability\)=2\.0 must be .*at most 1"
+    ):
         resolve(values, {"data.augmentations": "flip(probability=2.0)"})
     values["data"]["augmentations"] = ("flip(probability=2.0)",)
     assert resolve(values, any_number=True).data.augmentations == (

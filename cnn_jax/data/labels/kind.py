@@ -42,6 +42,7 @@ class LabelKind:
       movable: whether training may move the pixels of the images. Labels with positions
         in the image are moved in the same way; see `moved`.
       recolorable: whether training may change the pixel values of the images.
+      mixable: whether training may mix two images and their labels.
       paired: whether an image consists of two pictures, a content picture and a style
         picture.
     """
@@ -52,6 +53,7 @@ class LabelKind:
     expected: str
     movable: bool = True
     recolorable: bool = True
+    mixable: bool = False
     paired: bool = False
 
     def shape(self, image_shape: Shape) -> Shape | None:

@@ -12,6 +12,7 @@ class OneClass(LabelKind):
     described = "one label per image"
     dtype = np.dtype(np.int32)
     expected = "[n]"
+    mixable = True
 
     def shape(self, image_shape: Shape) -> Shape:
         del image_shape

@@ -13,6 +13,7 @@ from cnn_jax.core.keys import REQUIRED, keywords
 from cnn_jax.data import augment, augmentations, labels
 from cnn_jax.data.augmentations.augmentation import Movement
 from cnn_jax.data.augmentations.flip import Flip
+from cnn_jax.data.augmentations.mixing import Mixing
 from cnn_jax.data.labels.kind import LabelKind
 
 # Values of the options without a default.
@@ -55,7 +56,9 @@ def test_ours_are_hashable_and_know_their_names(ours):
 @pytest.mark.parametrize("labeled", labels.KINDS.values(), ids=labels.KINDS)
 def test_what_can_follow_an_image(ours, labeled):
     moves = isinstance(ours, Movement)
-    assert ours.takes(labeled) == (labeled.movable if moves else labeled.recolorable)
+    able = labeled.movable if moves else labeled.recolorable
+    able = labeled.mixable if isinstance(ours, Mixing) else able
+    assert ours.takes(labeled) == able
     assert len(ours.moves(jax.random.key(0), (4, 6))) == moves
 
 
