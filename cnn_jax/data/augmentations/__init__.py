@@ -11,12 +11,16 @@ from cnn_jax.data.augmentations.crop import Crop
 from cnn_jax.data.augmentations.flip import Flip
 from cnn_jax.data.augmentations.light import Light
 from cnn_jax.data.augmentations.mixing import Cutmix, Mixup, MixupOrCutmix
+from cnn_jax.data.augmentations.policies import RandAugment, TrivialAugment
 from cnn_jax.data.augmentations.rotation import Rotation
 
 # The built-in augmentations by name.
 AUGMENTATIONS: Mapping[str, type[Augmentation]] = {
     kind.name(): kind
-    for kind in (Crop, Cutmix, Flip, Light, Mixup, MixupOrCutmix, Rotation)
+    for kind in (
+        *(Crop, Cutmix, Flip, Light, Mixup, MixupOrCutmix, RandAugment, Rotation),
+        TrivialAugment,
+    )
 }
 # The config key `data.augmentations`, in a resolved config.
 OPTIONS = {"augmentations": Key(tuple[str, ...], ())}

@@ -14,6 +14,7 @@ from cnn_jax.data import augment, augmentations, labels
 from cnn_jax.data.augmentations.augmentation import Movement
 from cnn_jax.data.augmentations.flip import Flip
 from cnn_jax.data.augmentations.mixing import Mixing
+from cnn_jax.data.augmentations.policies import Policy
 from cnn_jax.data.labels.kind import LabelKind
 
 # Values of the options without a default.
@@ -57,7 +58,10 @@ def test_ours_are_hashable_and_know_their_names(ours):
 def test_what_can_follow_an_image(ours, labeled):
     moves = isinstance(ours, Movement)
     able = labeled.movable if moves else labeled.recolorable
-    able = labeled.mixable if isinstance(ours, Mixing) else able
+    if isinstance(ours, Policy):  # moves pixels, and changes their values
+        able = labeled.movable and labeled.recolorable
+    if isinstance(ours, Mixing):
+        able = labeled.mixable
     assert ours.takes(labeled) == able
     assert len(ours.moves(jax.random.key(0), (4, 6))) == moves
 
