@@ -87,7 +87,8 @@ def _data() -> Iterator[str]:
         yield f"#### {name}"
         yield sentence(kind)
         if options := keywords(kind):
-            yield table(options, docstrings.entries(kind))
+            told = [docstrings.entries(base) for base in kind.__mro__]
+            yield table(options, *told)
     yield "### Validation split"
     yield (
         "These keys choose the examples on which a run makes its choices. "
