@@ -60,6 +60,7 @@ GROUPS = {
     "training/setup.py": "training",
     # Data.
     "data/__init__.py": "images",
+    "data/augment.py": "config",
     "data/bicubic.py": "images",
     "data/csv_file.py": "images",
     "data/decoding.py": "images",
@@ -131,7 +132,7 @@ GROUPS = {
     "core/imports.py": "extensions",
     "core/keys.py": "extensions",
     "data/array_checks.py": "extensions",
-    "data/augmentations/": "extensions",
+    "data/augmentations/": "config",
     "data/outside.py": "extensions",
     "runs/user_code.py": "extensions",
     "tasks/__init__.py": "extensions",
