@@ -5,12 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from scipy import stats
 
 from cnn_jax.core import fit
 from cnn_jax.core.errors import UserError
 from cnn_jax.core.fit import Part
 from cnn_jax.data import augment
-from cnn_jax.data.augmentations.mixing import Cutmix, Mixup
+from cnn_jax.data.augmentations.mixing import Cutmix, Mixup, beta
 from cnn_jax.data.labels import CLASS
 from cnn_jax.tasks import Classification
 
@@ -79,6 +80,14 @@ def test_shares_of_many_pairs(step, mean):
     assert float(shares.mean()) == pytest.approx(mean, abs=0.03)
     if isinstance(step, Mixup):  # the variance of Beta(a, a) is 1 / (4 (2 a + 1))
         assert float(shares.var()) == pytest.approx(1 / (4 * 1.4), rel=0.05)
+
+
+@pytest.mark.parametrize("alpha", [0.2, 1.0, 8.0])
+def test_shares_have_the_beta_distribution(alpha):
+    keys = jax.random.split(KEY, 4000)
+    found = np.asarray(jax.vmap(lambda key: beta(key, alpha))(keys), np.float64)
+    assert found.min() >= 0 and found.max() <= 1
+    assert stats.kstest(found, stats.beta(alpha, alpha).cdf).pvalue > 0.01
 
 
 def test_some_pairs_stay():
