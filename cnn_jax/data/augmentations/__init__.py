@@ -6,20 +6,25 @@ from typing import Any
 from cnn_jax.core import ranges
 from cnn_jax.core.keys import Key
 from cnn_jax.data.augmentations import entries
+from cnn_jax.data.augmentations.affine import Affine
 from cnn_jax.data.augmentations.augmentation import Augmentation
 from cnn_jax.data.augmentations.crop import Crop
+from cnn_jax.data.augmentations.erasing import Cutout, RandomErasing
 from cnn_jax.data.augmentations.flip import Flip
 from cnn_jax.data.augmentations.light import Light
 from cnn_jax.data.augmentations.mixing import Cutmix, Mixup, MixupOrCutmix
 from cnn_jax.data.augmentations.policies import RandAugment, TrivialAugment
+from cnn_jax.data.augmentations.resized_crop import RandomResizedCrop, ScaleCrop
 from cnn_jax.data.augmentations.rotation import Rotation
+from cnn_jax.data.augmentations.shift import Shift
 
 # The built-in augmentations by name.
 AUGMENTATIONS: Mapping[str, type[Augmentation]] = {
     kind.name(): kind
     for kind in (
-        *(Crop, Cutmix, Flip, Light, Mixup, MixupOrCutmix, RandAugment, Rotation),
-        TrivialAugment,
+        *(Crop, Shift, Flip, Rotation, Affine, RandomResizedCrop, ScaleCrop),
+        *(Light, RandAugment, TrivialAugment, RandomErasing, Cutout),
+        *(Mixup, Cutmix, MixupOrCutmix),
     )
 }
 # The config key `data.augmentations`, in a resolved config.

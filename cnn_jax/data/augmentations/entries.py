@@ -137,6 +137,10 @@ def _checked(
         place = f"{KEY}: {name}({option})"
         found[option] = values.checked(place, value, hint)
         check(f"config.{place}", found[option], hint)
+    try:
+        find(name, known)(**found)
+    except UserError as error:  # options that do not fit each other
+        raise UserError(f"config.{KEY}: {name}: {error}") from error
     return found
 
 
