@@ -99,6 +99,11 @@ class Augmentation:
         return f"take '{self.name()}' out of config.data.augmentations"
 
 
+def size_of(image: Image) -> tuple[int, int]:
+    """Returns (height, width) of an image."""
+    return image.shape[-3], image.shape[-2]
+
+
 class Movement(Augmentation):
     """An augmentation that moves the pixels of an image.
 

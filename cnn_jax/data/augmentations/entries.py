@@ -105,7 +105,9 @@ def _parsed(text: str) -> Iterator[tuple[str, dict[str, Any]]]:
     if not text.strip():
         return
     try:
-        for node in ast.parse(f"[{text}]", mode="eval").body.elts:
+        listed = ast.parse(f"[{text}]", mode="eval").body
+        assert isinstance(listed, ast.List)
+        for node in listed.elts:
             called = node if isinstance(node, ast.Call) else ast.Call(node, [], [])
             if called.args or not isinstance(called.func, ast.Name | ast.Attribute):
                 raise ValueError

@@ -9,7 +9,7 @@ from jaxtyping import Array, Bool, Float, Key, UInt8
 
 from cnn_jax.core.errors import unknown
 from cnn_jax.core.ranges import Positive, Share, Side
-from cnn_jax.data.augmentations.augmentation import Augmentation, Image
+from cnn_jax.data.augmentations.augmentation import Augmentation, Image, size_of
 from cnn_jax.data.augmentations.checks import check_pair
 
 CANDIDATES = 10  # the attempts to draw a rectangle that fits into the image
@@ -46,7 +46,7 @@ class RandomErasing(Augmentation):
 
     def image(self, key: Key[Array, ""], image: Image) -> Image:
         place, noise = jax.random.split(key)
-        erased = self.rectangle(place, image.shape[-3:-1])
+        erased = self.rectangle(place, size_of(image))
         fill = jnp.uint8(0)
         if self.fill == "noise":
             fill = _noise(noise, image.shape[-3:])
@@ -93,7 +93,7 @@ class Cutout(Augmentation):
     size: Side = 16
 
     def image(self, key: Key[Array, ""], image: Image) -> Image:
-        size = image.shape[-3:-1]
+        size = size_of(image)
         center = jnp.floor(jax.random.uniform(key, (2,)) * jnp.array(size))
         start = center - self.size // 2
         erased = _inside(size, start, start + self.size)

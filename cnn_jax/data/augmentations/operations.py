@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int32
 
 from cnn_jax.data.augmentations import lookup
-from cnn_jax.data.augmentations.augmentation import Image
+from cnn_jax.data.augmentations.augmentation import Image, size_of
 from cnn_jax.data.augmentations.blending import blended, luma, smoothed
 from cnn_jax.data.augmentations.warp import Matrix, about_center, warped
 
@@ -98,7 +98,7 @@ class Change(NamedTuple):
         Args:
           nearest: resample with the nearest pixel instead of bilinear interpolation.
         """
-        moved = warped(image, self.matrix(image.shape[-3:-1]), nearest=nearest)
+        moved = warped(image, self.matrix(size_of(image)), nearest=nearest)
         values = lookup.looked_up(moved, self.table(image)).astype(jnp.int32)
         gray = jnp.where(self.among("color"), luma(image), smoothed(image))
         factor = 1 + self.value("color", "sharpness")

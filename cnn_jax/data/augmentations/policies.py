@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, Int32, Key
 
 from cnn_jax.core.errors import unknown
 from cnn_jax.core.ranges import Layers, Range
-from cnn_jax.data.augmentations.augmentation import Image, Movement
+from cnn_jax.data.augmentations.augmentation import Image, Movement, size_of
 from cnn_jax.data.augmentations.operations import NUMBERS, OPERATIONS, SIGNED, Change
 from cnn_jax.data.augmentations.warp import enlarged, points_moved, warped
 from cnn_jax.data.labels.kind import LabelKind
@@ -141,7 +141,7 @@ class Policy(Movement):
         def change(image: Image, change: Change) -> tuple[Image, None]:
             return change.applied(image, nearest=nearest), None
 
-        return jax.lax.scan(change, image, self.changes(key, image.shape[-3:-1]))[0]
+        return jax.lax.scan(change, image, self.changes(key, size_of(image)))[0]
 
     def moved(
         self,

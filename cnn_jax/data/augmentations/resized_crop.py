@@ -21,8 +21,12 @@ INTERPOLATIONS = ("bilinear", "bicubic")
 class Zoom(Movement):
     """A movement that resizes a random box to the size of the image."""
 
-    cubic = False
-    cut = True
+    cut = True  # interpolate the pixels of the box alone
+
+    @property
+    def cubic(self) -> bool:
+        """True if images are resampled bicubically."""
+        return False
 
     def box(self, key: Key[Array, ""], size: tuple[int, int]) -> Box:
         """Returns the random box (top, left, height, width) in pixels.
@@ -84,7 +88,6 @@ class RandomResizedCrop(Zoom):
 
     @property
     def cubic(self) -> bool:
-        """True if images are resampled bicubically."""
         return self.interpolation == "bicubic"
 
     def box(self, key: Key[Array, ""], size: tuple[int, int]) -> Box:

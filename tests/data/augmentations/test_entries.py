@@ -64,7 +64,7 @@ def test_augmentations_are_made_in_their_order():
     [
         ("flop", "unknown augmentation 'flop'. Did you mean 'flip'?"),
         (
-            "crop(pading=2)",
+            ("crop(pad=2)", "augmentation 'crop': 'pad'. Did you mean 'padding'?"),
             "the augmentation 'crop': 'pading'. Did you mean 'padding'?",
         ),
         ("crop(padding=2.5)", r"crop\(padding\) must be of type int, got 2.5"),
