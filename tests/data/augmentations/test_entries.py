@@ -63,10 +63,7 @@ def test_augmentations_are_made_in_their_order():
     ("given", "message"),
     [
         ("flop", "unknown augmentation 'flop'. Did you mean 'flip'?"),
-        (
-            ("crop(pad=2)", "augmentation 'crop': 'pad'. Did you mean 'padding'?"),
-            "the augmentation 'crop': 'pading'. Did you mean 'padding'?",
-        ),
+        ("crop(pad=2)", "augmentation 'crop': 'pad'. Did you mean 'padding'?"),
         ("crop(padding=2.5)", r"crop\(padding\) must be of type int, got 2.5"),
         ("crop(padding=-1)", r"augmentations: crop\(padding\)=-1 must be at least"),
         ("cutmix(alpha=0)", "must be above 0"),
