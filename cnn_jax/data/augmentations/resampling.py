@@ -24,17 +24,28 @@ def resampled(
       cut: interpolate the pixels of the box alone, as after a crop. Otherwise, pixels
         around the box have a part in its edges.
     """
-    *_, height, width, channels = image.shape
+    height, width = image.shape[-3:-1]
     rows, row_inside = _weights(height, box[0], box[2], cubic, cut)
     columns, column_inside = _weights(width, box[1], box[3], cubic, cut)
-    found = image.reshape(-1, height, width, channels).astype(jnp.float32)
+    inside = row_inside[:, None, None] & column_inside[:, None]
+    return jnp.where(inside, weighted(image, rows, columns), jnp.uint8(outside))
+
+
+def weighted(
+    image: Image, rows: Float[Array, "rows rows"], columns: Float[Array, "cols cols"]
+) -> Image:
+    """Returns an image whose pixels are weighted sums of pixels, rounded.
+
+    Args:
+      rows: the weights of the old rows for each new row, [new, old].
+      columns: the weights of the old columns for each new column, [new, old].
+    """
+    found = image.reshape(-1, *image.shape[-3:]).astype(jnp.float32)
     # Columns first, and then clipped, as in Pillow.
     found = jnp.einsum("nw,dhwc->dhnc", columns, found, precision="highest")
     found = jnp.clip(found, 0, 255)
     found = jnp.einsum("nh,dhwc->dnwc", rows, found, precision="highest")
-    found = jnp.clip(found + 0.5, 0, 255).astype(jnp.uint8)
-    inside = row_inside[:, None, None] & column_inside[:, None]
-    return jnp.where(inside, found, jnp.uint8(outside)).reshape(image.shape)
+    return jnp.clip(found + 0.5, 0, 255).astype(jnp.uint8).reshape(image.shape)
 
 
 def nearest(image: Image, box: Box, *, outside: int = 0) -> Image:
