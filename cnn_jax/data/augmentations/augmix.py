@@ -13,6 +13,7 @@ from cnn_jax.core.ranges import Positive, Range
 from cnn_jax.data.augmentations.augmentation import Augmentation, Image
 from cnn_jax.data.augmentations.operations import NUMBERS, Change
 from cnn_jax.data.augmentations.policies import INTERPOLATIONS, RAND_AUGMENT, Space
+from cnn_jax.data.augmentations.warp import size_of
 from cnn_jax.data.labels.kind import LabelKind
 
 LEVELS = 9  # the largest magnitude
@@ -56,7 +57,7 @@ class AugMix(Augmentation):
 
     def image(self, key: Key[Array, ""], image: Image) -> Image:
         chain, mixing = jax.random.split(key)
-        changes = self.changes(chain, image.shape[-3:-1])
+        changes = self.changes(chain, size_of(image))
         nearest = self.interpolation == "nearest"
 
         def change(image: Image, change: Change) -> tuple[Image, None]:

@@ -106,7 +106,7 @@ def hsv(image: Image) -> tuple[Plane, Plane, Plane]:
 
 def rgb(hue: Plane, saturation: Plane, value: Plane) -> Image:
     """Returns an RGB image, as by Pillow's `convert` from HSV."""
-    place = (hue.astype(jnp.float32) * 6 / 255 + np.float32([5, 3, 1])) % 6
+    place = (hue.astype(jnp.float32) * 6 / 255 + np.array([5, 3, 1], np.float32)) % 6
     # The part of the saturation that each channel loses.
     part = jnp.clip(jnp.minimum(place, 4 - place), 0, 1)
     channels = value * (1 - part * (saturation / jnp.float32(255)))

@@ -11,7 +11,12 @@ from cnn_jax.core.errors import unknown
 from cnn_jax.core.ranges import Layers, Range
 from cnn_jax.data.augmentations.augmentation import Image, Movement, size_of
 from cnn_jax.data.augmentations.operations import NUMBERS, OPERATIONS, SIGNED, Change
-from cnn_jax.data.augmentations.warp import enlarged, points_moved, warped
+from cnn_jax.data.augmentations.warp import (
+    enlarged,
+    points_moved,
+    size_of,
+    warped,
+)
 from cnn_jax.data.labels.kind import LabelKind
 
 Scalar = Float[Array, ""] | float
@@ -152,7 +157,7 @@ class Policy(Movement):
         factor: int = 1,
         nearest: bool = False,
     ) -> Image:
-        size = (image.shape[-3] // factor, image.shape[-2] // factor)
+        size = size_of(image, factor)
         nearest = nearest or self.interpolation == "nearest"
 
         def move(image: Image, change: Change) -> tuple[Image, None]:

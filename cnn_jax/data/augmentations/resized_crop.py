@@ -13,6 +13,7 @@ from cnn_jax.data.augmentations import resampling
 from cnn_jax.data.augmentations.augmentation import Image, Movement
 from cnn_jax.data.augmentations.checks import check_pair
 from cnn_jax.data.augmentations.resampling import Box
+from cnn_jax.data.augmentations.warp import size_of
 
 CANDIDATES = 10  # the attempts to draw a crop that fits into the image
 INTERPOLATIONS = ("bilinear", "bicubic")
@@ -46,7 +47,7 @@ class Zoom(Movement):
         factor: int = 1,
         nearest: bool = False,
     ) -> Image:
-        size = (image.shape[-3] // factor, image.shape[-2] // factor)
+        size = size_of(image, factor)
         box = self.box(key, size) * factor
         if nearest:
             return resampling.nearest(image, box, outside=outside)

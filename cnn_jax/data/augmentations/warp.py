@@ -140,7 +140,7 @@ class Warp(Movement):
         factor: int = 1,
         nearest: bool = False,
     ) -> Image:
-        size = (image.shape[-3] // factor, image.shape[-2] // factor)
+        size = size_of(image, factor)
         matrix = enlarged(self.matrix(key, size), factor)
         return warped(image, matrix, outside=outside, nearest=nearest or self.nearest)
 
@@ -148,6 +148,11 @@ class Warp(Movement):
         self, key: Key[Array, ""], points: Float[Array, "n 2"], *, size: tuple[int, int]
     ) -> Float[Array, "n 2"]:
         return points_moved(points, self.matrix(key, size))
+
+
+def size_of(image: Image, factor: int = 1) -> tuple[int, int]:
+    """Returns (height, width) of the image of a picture `factor` times as large."""
+    return image.shape[-3] // factor, image.shape[-2] // factor
 
 
 def enlarged(matrix: Matrix, factor: int) -> Matrix:
