@@ -182,7 +182,7 @@ class Policy(Movement):
 class RandAugment(Policy):
     """RandAugment (Cubuk et al. 2019), with the operations of torchvision.
 
-    Each layer draws one of 14 operations. The signs of its magnitude are random.
+    Each layer draws one of 14 operations, with a random sign of its magnitude.
 
     Attributes:
       layers: the number of operations for each image.

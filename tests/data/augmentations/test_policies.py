@@ -97,7 +97,7 @@ def batch(images, labels):
 
 
 def test_labels_follow():
-    """Where no pixel came from outside, a label is still where its pixels are."""
+    """Masks and boxes move with the pixels, and pixels from outside have no label."""
     image = np.zeros((*SIZE, 1), np.uint8)
     image[5:14, 8:20] = 200
     images = np.stack([image] * 32)
