@@ -50,7 +50,7 @@ def camvid():
     config.data.classes = recipes.CAMVID
     config.data.ignored = (len(recipes.CAMVID),)  # void
     config.data.train_split = "train+val"
-    config.data.augmentations = ("crop(padding=24)", "flip", "light(strength=0.4)")
+    config.data.augmentations = ("crop(padding=24)", "flip", "color_jitter(hue=0.0)")
     config.task.name = "segmentation"
     config.task.class_weights = WEIGHTS
     config.model = {"name": "unet:squeezenet1_0", "decoder_width": 16, "dropout": 0.1}
@@ -70,7 +70,7 @@ def pets():
     config.data.val = 0.1
     config.data.classes = ("pet", "background", "outline")
     config.data.ignored = (0,)  # the classes start at 1
-    config.data.augmentations = ("crop(padding=12)", "flip", "light(strength=0.4)")
+    config.data.augmentations = ("crop(padding=12)", "flip", "color_jitter(hue=0.0)")
     config.data.workers = 2
     config.task = {"name": "segmentation"}
     config.train.epochs = 20

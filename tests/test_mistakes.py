@@ -111,7 +111,7 @@ def pictures(tmp_path):
         (["--config.data.augmentations=crop(padding=x)"], ["no list of augm"]),
         (["--config.data.augmentations=crop(padding='x')"], ["crop(padding)", "int"]),
         (["--config.data.augmentations=crop(pad=2)"], ["Did you mean 'padding'"]),
-        (["--config.data.augmentations=light"], ["needs the option 'strength'"]),
+        (["--config.data.augmentations=rotation"], ["needs the option 'degrees'"]),
         (
             ["--config.data.augmentations=flop"],
             ["unknown augmentation 'flop'", "'flip'"],

@@ -28,8 +28,8 @@ RENAMED: dict[int, dict[str, dict[Any, Any]]] = {
 FORMER: dict[int, dict[str, Any]] = {
     ROLES: {"data.val": 0, "data.test_split": config_lib.OLD_TEST_SPLIT},
 }
-# The augmentations and options of former keys, in the order of their application.
-TURNED = {"rotation": ("rotation", "degrees"), "jitter": ("light", "strength")}
+# The keys of the former augmentations.
+FORMER_KEYS = ("crop_padding", "flip", "rotation", "jitter")
 
 
 def migrated(config: Mapping[str, Any], version: int) -> dict[str, Any]:
@@ -77,17 +77,17 @@ def _listed(group: Mapping[str, Any]) -> dict[str, Any]:
       group: the config group of an earlier version.
     """
     left = dict(group)
-    former = {key: left.pop(key, None) for key in ("crop_padding", "flip", *TURNED)}
+    former = {key: left.pop(key, None) for key in FORMER_KEYS}
     found: list[Any] = []
     if former["crop_padding"]:
         found.append(("crop", {"padding": former["crop_padding"]}))
     if former["flip"]:
         found.append(("flip", {}))
-    found += [
-        (name, {option: former[key]})
-        for key, (name, option) in TURNED.items()
-        if former[key]
-    ]
+    if former["rotation"]:
+        found.append(("rotation", {"degrees": former["rotation"]}))
+    if jitter := former["jitter"]:
+        strengths = dict.fromkeys(("brightness", "contrast", "saturation"), jitter)
+        found.append(("color_jitter", {**strengths, "hue": 0.0}))
     for entry in left.pop("augmentations", ()):
         if imports.is_path(entry):
             keys = keywords(augmentations.find(entry)).keys() & left.keys()

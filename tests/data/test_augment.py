@@ -21,7 +21,9 @@ KEY = jax.random.key(7)
 def made(label_kind="class", *, padding=0, flip=False, light=0):
     """Augmentations of the config."""
     entries = [f"crop(padding={padding})"] * bool(padding)
-    entries += ["flip"] * flip + [f"light(strength={light})"] * bool(light)
+    entries += ["flip"] * flip + [f"color_jitter(brightness={light}, hue=0.0)"] * bool(
+        light
+    )
     return augment_lib.make(entries, label_kind)
 
 

@@ -68,7 +68,7 @@ def test_augmentations_of_version_3_had_keys_of_their_own():
         "crop(padding=2)",
         "flip(probability=0.5)",
         "rotation(degrees=10.0)",
-        "light(strength=0.4)",
+        "color_jitter(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.0)",
     )
     off = {"crop_padding": 0, "flip": False, "jitter": 0.0, "rotation": 0.0}
     data = {"name": "digits", "augmentations": []}

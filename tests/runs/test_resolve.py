@@ -350,12 +350,12 @@ def test_augmentations_have_all_options_and_are_resolved_once():
     found = resolve(values)
     assert found.data.augmentations == ("crop(padding=2)", "flip(probability=0.5)")
     assert resolve(as_dict(found)) == found
-    text = "flip(probability=1), light(strength=0.5)"
+    text = "flip(probability=1), rotation(degrees=5.0)"
     for make in (resolve, resolve_smoke):
         found = make(values, {"data.augmentations": text})
         assert found.data.augmentations == (
             "flip(probability=1.0)",
-            "light(strength=0.5)",
+            "rotation(degrees=5.0)",
         )
     assert resolve(values, {"data.augmentations": "()"}).data.augmentations == ()
     with pytest.raises(

@@ -87,7 +87,7 @@ FITTING = {
 
 def test_every_need_of_ours_is_met_by_a_fact_of_ours():
     """A need of a fact that nobody gives is never checked."""
-    listed = ("crop(padding=1)", "flip", "light(strength=0.5)")
+    listed = ("crop(padding=1)", "flip", "color_jitter")
     turned_on = augment.make(listed, "class")
     found = [*turned_on.parts(), parts.frozen(None)]
     found += [tasks.TASKS[task](tuple("abc")).part(task) for task in FITTING]
@@ -165,8 +165,8 @@ def test_pictures_have_values_from_0_to_1():
 @pytest.mark.parametrize("task", ["enhancement", "style_transfer"])
 def test_light_is_not_changed_on_one_side(task):
     data, model = FITTING[task]
-    with pytest.raises(UserError, match="take 'light' out of"):
-        listed = ("light(strength=0.5)",)
+    with pytest.raises(UserError, match="take 'color_jitter' out of"):
+        listed = ("color_jitter",)
         check(config_of(task, data={"augmentations": listed}), model, data)
 
 

@@ -40,8 +40,7 @@ class Augmentation:
 
     def key(self, example: Key[Array, ""]) -> Key[Array, ""]:
         """Returns the augmentation's own key, derived from the key of an example."""
-        name = type(self).__qualname__.encode()
-        return jax.random.fold_in(example, zlib.crc32(name))
+        return jax.random.fold_in(example, zlib.crc32(self.name().encode()))
 
     def image(self, key: Key[Array, ""], image: Image) -> Image:
         """Returns the changed image. Its shape is the shape of the given image."""
@@ -99,9 +98,9 @@ class Augmentation:
         return f"take '{self.name()}' out of config.data.augmentations"
 
 
-def size_of(image: Image) -> tuple[int, int]:
-    """Returns (height, width) of an image."""
-    return image.shape[-3], image.shape[-2]
+def size_of(picture: Image, factor: int = 1) -> tuple[int, int]:
+    """Returns (height, width) of the image of a picture `factor` times as large."""
+    return picture.shape[-3] // factor, picture.shape[-2] // factor
 
 
 class Movement(Augmentation):

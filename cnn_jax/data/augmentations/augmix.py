@@ -10,10 +10,9 @@ from jaxtyping import Array, Float, Key
 
 from cnn_jax.core.errors import unknown
 from cnn_jax.core.ranges import Positive, Range
-from cnn_jax.data.augmentations.augmentation import Augmentation, Image
+from cnn_jax.data.augmentations.augmentation import Augmentation, Image, size_of
 from cnn_jax.data.augmentations.operations import NUMBERS, Change
 from cnn_jax.data.augmentations.policies import INTERPOLATIONS, RAND_AUGMENT, Space
-from cnn_jax.data.augmentations.warp import size_of
 from cnn_jax.data.labels.kind import LabelKind
 
 LEVELS = 9  # the largest magnitude
@@ -109,6 +108,4 @@ class AugMix(Augmentation):
         return changes._replace(operation=jnp.where(kept, changes.operation, identity))
 
     def takes(self, labels: LabelKind) -> bool:
-        # A label with positions in the image overrides `moved`.
-        whole = type(labels).moved is LabelKind.moved
-        return whole and labels.movable and labels.recolorable
+        return labels.movable and labels.recolorable and not labels.positioned

@@ -11,7 +11,6 @@ from cnn_jax.core.errors import unknown
 from cnn_jax.core.ranges import Positive, Share, Side
 from cnn_jax.data.augmentations.augmentation import Augmentation, Image, size_of
 from cnn_jax.data.augmentations.checks import check_pair
-from cnn_jax.data.augmentations.warp import size_of
 
 CANDIDATES = 10  # the attempts to draw a rectangle that fits into the image
 FILLS = ("zero", "noise")

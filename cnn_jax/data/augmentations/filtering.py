@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from cnn_jax.core.ranges import NotNegative, Positive, Share
-from cnn_jax.data.augmentations.augmentation import Augmentation, Image
+from cnn_jax.data.augmentations.augmentation import Augmentation, Image, size_of
 from cnn_jax.data.augmentations.blending import blended, smoothed
 from cnn_jax.data.augmentations.checks import check_pair
 from cnn_jax.data.augmentations.resampling import weighted
@@ -56,7 +56,7 @@ class Blur(Augmentation):
         low, high = self.sigma
         radius = math.ceil(3 * high)
         sigma = low + (high - low) * share
-        height, width = image.shape[-3:-1]
+        height, width = size_of(image)
         rows, columns = (gaussian(side, sigma, radius) for side in (height, width))
         blurred = weighted(image, rows, columns)
         return jnp.where(drawn < self.probability, blurred, image)

@@ -14,7 +14,7 @@ from jaxtyping import Array, Bool, Float, Int32
 from cnn_jax.data.augmentations import lookup
 from cnn_jax.data.augmentations.augmentation import Image, size_of
 from cnn_jax.data.augmentations.blending import blended, luma, smoothed
-from cnn_jax.data.augmentations.warp import Matrix, about_center, size_of, warped
+from cnn_jax.data.augmentations.warp import Matrix, about_center, warped
 
 SIGNED = (
     "shear_x",

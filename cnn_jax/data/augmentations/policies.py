@@ -11,12 +11,7 @@ from cnn_jax.core.errors import unknown
 from cnn_jax.core.ranges import Layers, Range
 from cnn_jax.data.augmentations.augmentation import Image, Movement, size_of
 from cnn_jax.data.augmentations.operations import NUMBERS, OPERATIONS, SIGNED, Change
-from cnn_jax.data.augmentations.warp import (
-    enlarged,
-    points_moved,
-    size_of,
-    warped,
-)
+from cnn_jax.data.augmentations.warp import enlarged, points_moved, warped
 from cnn_jax.data.labels.kind import LabelKind
 
 Scalar = Float[Array, ""] | float

@@ -10,10 +10,9 @@ from jaxtyping import Array, Float, Key
 from cnn_jax.core.errors import unknown
 from cnn_jax.core.ranges import Positive, Share
 from cnn_jax.data.augmentations import resampling
-from cnn_jax.data.augmentations.augmentation import Image, Movement
+from cnn_jax.data.augmentations.augmentation import Image, Movement, size_of
 from cnn_jax.data.augmentations.checks import check_pair
 from cnn_jax.data.augmentations.resampling import Box
-from cnn_jax.data.augmentations.warp import size_of
 
 CANDIDATES = 10  # the attempts to draw a crop that fits into the image
 INTERPOLATIONS = ("bilinear", "bicubic")

@@ -73,5 +73,5 @@ class Shift(Movement):
     def needs(self, labels: LabelKind) -> tuple[Need, ...]:
         size = f"needs images with more than {self.pixels} pixels on a side"
         larger = Range(above=self.pixels)
-        need = Need("shorter side", larger, size, "set a lower number of pixels")
+        need = Need("shorter side", larger, size, "set fewer pixels")
         return (*super().needs(labels), need)

@@ -8,7 +8,7 @@ to positions in the old image: its last column is added.
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from cnn_jax.data.augmentations.augmentation import Image, Movement
+from cnn_jax.data.augmentations.augmentation import Image, Movement, size_of
 
 Matrix = Float[Array, "2 3"]
 Scalar = Float[Array, ""] | float
@@ -148,11 +148,6 @@ class Warp(Movement):
         self, key: Key[Array, ""], points: Float[Array, "n 2"], *, size: tuple[int, int]
     ) -> Float[Array, "n 2"]:
         return points_moved(points, self.matrix(key, size))
-
-
-def size_of(image: Image, factor: int = 1) -> tuple[int, int]:
-    """Returns (height, width) of the image of a picture `factor` times as large."""
-    return image.shape[-3] // factor, image.shape[-2] // factor
 
 
 def enlarged(matrix: Matrix, factor: int) -> Matrix:

@@ -56,6 +56,11 @@ class LabelKind:
     mixable: bool = False
     paired: bool = False
 
+    @property
+    def positioned(self) -> bool:
+        """True if labels have positions in the image, which `moved` moves."""
+        return type(self).moved is not LabelKind.moved
+
     def shape(self, image_shape: Shape) -> Shape | None:
         """Returns the shape of one label.
 

@@ -12,13 +12,14 @@ from cnn_jax.core.fit import Part
 from cnn_jax.core.keys import REQUIRED, keywords
 from cnn_jax.data import augment, augmentations, labels
 from cnn_jax.data.augmentations.augmentation import Movement
+from cnn_jax.data.augmentations.augmix import AugMix
 from cnn_jax.data.augmentations.flip import Flip
 from cnn_jax.data.augmentations.mixing import Mixing
 from cnn_jax.data.augmentations.policies import Policy
 from cnn_jax.data.labels.kind import LabelKind
 
 # Values of the options without a default.
-NEEDED = {"degrees": 10.0, "strength": 0.5}
+NEEDED = {"degrees": 10.0}
 OURS = {
     name: kind(**{k: NEEDED[k] for k, v in keywords(kind).items() if v[1] is REQUIRED})
     for name, kind in augmentations.AUGMENTATIONS.items()
@@ -58,8 +59,10 @@ def test_ours_are_hashable_and_know_their_names(ours):
 def test_what_can_follow_an_image(ours, labeled):
     moves = isinstance(ours, Movement)
     able = labeled.movable if moves else labeled.recolorable
-    if isinstance(ours, Policy):  # moves pixels, and changes their values
+    if isinstance(ours, Policy | AugMix):  # moves pixels, and changes their values
         able = labeled.movable and labeled.recolorable
+    if isinstance(ours, AugMix):
+        able = able and not labeled.positioned
     if isinstance(ours, Mixing):
         able = labeled.mixable
     assert ours.takes(labeled) == able
@@ -97,12 +100,12 @@ def test_every_augmentation_draws_for_itself(outside):
     ("entry", "labeled", "message"),
     [
         (
-            "light(strength=0.5)",
+            "color_jitter",
             "picture",
-            "^augmentation 'light' changes images but not their labels, and digits "
-            r"has .*: take 'light' out of config\.data\.augmentations\.$",
+            "^augmentation 'color_jitter' changes images but not their labels, and "
+            r"digits has .*: take 'color_jitter' out of config\.data\.augmentations\.$",
         ),
-        ("light(strength=0.5)", "style", "^augmentation 'light' changes images"),
+        ("color_jitter", "style", "^augmentation 'color_jitter' changes images"),
         ("flip", "style", "take 'flip' out of"),
         ("crop(padding=1)", "style", "take 'crop' out of"),
         (
