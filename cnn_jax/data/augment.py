@@ -13,7 +13,6 @@ from cnn_jax.core.errors import UserError
 from cnn_jax.core.fit import Part
 from cnn_jax.data import augmentations, labels
 from cnn_jax.data.augmentations.augmentation import Augmentation
-from cnn_jax.data.augmentations.mixing import Mixing
 
 
 @dataclass(frozen=True)
@@ -57,11 +56,7 @@ class Augment:
         label = partial(self._label, (height, width))
         batch["label"] = jax.vmap(label)(keys, batch["label"])
         for number, step in enumerate(self.steps):
-            own = jax.vmap(partial(self._key, number))(keys)
-            if isinstance(step, Mixing):
-                batch = step.mixed(own, batch)
-            else:
-                batch["image"] = jax.vmap(step.image)(own, batch["image"])
+            batch = step.applied(jax.vmap(partial(self._key, number))(keys), batch)
         return batch
 
     def parts(self) -> list[Part]:
@@ -111,7 +106,7 @@ def make(texts: Sequence[str], label_kind: str) -> Augment:
       UserError: if there are two augmentations that mix examples.
     """
     steps = augmentations.made(texts)
-    mixing = [step.name() for step in steps if isinstance(step, Mixing)]
+    mixing = [step.name() for step in steps if step.mixes]
     if len(mixing) > 1:
         raise UserError(
             f"config.data.augmentations has {' and '.join(mixing)}, but an example can "

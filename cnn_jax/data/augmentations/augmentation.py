@@ -6,7 +6,9 @@ An augmentation is a pure function of a random key.
 import dataclasses
 import re
 import zlib
+from collections.abc import Mapping
 from functools import partial
+from typing import ClassVar
 
 import jax
 from jaxtyping import Array, Float, Key, UInt8
@@ -36,7 +38,12 @@ class Augmentation:
     The change of an example does not depend on the position of the example in the
     batch, nor on the device or host. All frames of a clip, or all slices of a volume,
     get the same change.
+
+    Attributes:
+      mixes: whether the augmentation mixes the examples of a batch.
     """
+
+    mixes: ClassVar[bool] = False
 
     def key(self, example: Key[Array, ""]) -> Key[Array, ""]:
         """Returns the augmentation's own key, derived from the key of an example."""
@@ -45,6 +52,17 @@ class Augmentation:
     def image(self, key: Key[Array, ""], image: Image) -> Image:
         """Returns the changed image. Its shape is the shape of the given image."""
         raise NotImplementedError
+
+    def applied(
+        self, keys: Key[Array, " batch"], batch: Mapping[str, Array]
+    ) -> dict[str, Array]:
+        """Returns a batch with changed images; `moves` changes the labels.
+
+        Args:
+          keys: the augmentation's key for each example; see `key`.
+          batch: the batch.
+        """
+        return {**batch, "image": jax.vmap(self.image)(keys, batch["image"])}
 
     def moves(self, key: Key[Array, ""], size: tuple[int, int]) -> tuple[Move, ...]:
         """Returns the movements of pixels that the augmentation applies to an image.

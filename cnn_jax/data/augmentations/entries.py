@@ -106,7 +106,8 @@ def _parsed(text: str) -> Iterator[tuple[str, dict[str, Any]]]:
         return
     try:
         listed = ast.parse(f"[{text}]", mode="eval").body
-        assert isinstance(listed, ast.List)
+        if not isinstance(listed, ast.List):
+            raise ValueError
         for node in listed.elts:
             called = node if isinstance(node, ast.Call) else ast.Call(node, [], [])
             if called.args or not isinstance(called.func, ast.Name | ast.Attribute):

@@ -8,7 +8,7 @@ the same random share.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -58,6 +58,8 @@ class Mixing(Augmentation):
       probability: the share of the pairs that are mixed.
     """
 
+    mixes: ClassVar[bool] = True
+
     probability: Share = 1.0
 
     def pair(
@@ -78,7 +80,7 @@ class Mixing(Augmentation):
         """
         raise NotImplementedError
 
-    def mixed(
+    def applied(
         self, keys: Key[Array, " batch"], batch: Mapping[str, Array]
     ) -> dict[str, Array]:
         """Returns the batch with mixed images, and with the classes of the neighbors.

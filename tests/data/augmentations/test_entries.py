@@ -74,6 +74,8 @@ def test_augmentations_are_made_in_their_order():
         ("crop(2)", r"text 'crop\(2\)', which is no list of augmentations"),
         ("crop(padding=x)", "no list of augmentations"),
         ("crop(padding=", "no list of augmentations"),
+        ("flip] + [crop", "no list of augmentations"),
+        ("crop(**{})", "unknown option of the augmentation 'crop': 'None'"),
         ("3", "augmentations=3 must be a list"),
         ("f(x)(y=1)", "no list of augmentations"),
         (3, "augmentations=3 must be a list of augmentations"),
