@@ -94,10 +94,10 @@ class Mixing(Augmentation):
         """
         images = batch["image"]
         pairs = images.reshape(-1, 2, *images.shape[1:])
-        first, second, share = jax.vmap(self.pair)(keys[::2], pairs[:, 0], pairs[:, 1])
-        mixes = jax.vmap(lambda key: jax.random.bernoulli(key, self.probability))(
-            jax.vmap(lambda key: jax.random.fold_in(key, 1))(keys[::2])
-        )
+        # `split` and `fold_in` of one key give the same keys, so each key is split once.
+        choice, drawn = jnp.moveaxis(jax.vmap(jax.random.split)(keys[::2]), 1, 0)
+        first, second, share = jax.vmap(self.pair)(drawn, pairs[:, 0], pairs[:, 1])
+        mixes = jax.vmap(jax.random.bernoulli, (0, None))(choice, self.probability)
         shape = (-1, *(1 for _ in images.shape[1:]))
         first = jnp.where(mixes.reshape(shape), first, pairs[:, 0])
         second = jnp.where(mixes.reshape(shape), second, pairs[:, 1])
@@ -115,7 +115,12 @@ class Mixing(Augmentation):
     def needs(self, labels: LabelKind) -> tuple[Need, ...]:
         return (
             *super().needs(labels),
-            Need("learns mixtures", {True}, "mixes the classes of two images"),
+            Need(
+                "learns mixtures",
+                {True},
+                "mixes the classes of two images",
+                self.remedy,
+            ),
             Need(
                 "examples per device",
                 Even(),
@@ -195,7 +200,8 @@ class MixupOrCutmix(Mixing):
     cutmix_share: Share = 0.5
 
     def pair(self, key, first, second):
-        chosen = jax.random.bernoulli(jax.random.fold_in(key, 2), self.cutmix_share)
-        cut = Cutmix(alpha=self.cutmix).pair(key, first, second)
-        mean = Mixup(alpha=self.mixup).pair(key, first, second)
+        choice, drawn = jax.random.split(key)
+        chosen = jax.random.bernoulli(choice, self.cutmix_share)
+        cut = Cutmix(alpha=self.cutmix).pair(drawn, first, second)
+        mean = Mixup(alpha=self.mixup).pair(drawn, first, second)
         return tuple(jnp.where(chosen, a, b) for a, b in zip(cut, mean, strict=True))

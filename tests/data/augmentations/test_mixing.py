@@ -97,6 +97,19 @@ def test_some_pairs_stay():
     np.testing.assert_array_equal(found["image"][stay], IMAGES[stay])
 
 
+@pytest.mark.parametrize("entry", ["cutmix", "mixup_or_cutmix"])
+def test_boxes_are_everywhere_if_some_pairs_stay(entry):
+    """The choice of the pairs and the place of a box draw different numbers."""
+    images = np.zeros((COUNT, 32, 32, 1), np.uint8)
+    images[1::2] = 255
+    rows = []
+    for epoch in range(8):
+        found = mixed(f"{entry}(probability=0.25)", images=images, epoch=epoch)
+        rows += [np.nonzero(image == 255)[0].mean() for image in found["image"][::2]
+                 if (image == 255).any()]  # fmt: skip
+    assert np.mean(rows) == pytest.approx(15.5, abs=2.5)
+
+
 def test_all_frames_of_a_clip_have_the_same_box():
     clips = np.repeat(IMAGES[:, None], 3, axis=1)
     found = mixed("cutmix", images=clips)["image"]
