@@ -284,9 +284,14 @@ class Worker:
             self._process.terminate()
 
     def wait(self) -> int:
-        """Waits until the process ends, and returns its exit code."""
+        """Waits until the process ends, and returns its exit code.
+
+        A run that was stopped too late is complete; its process then waits for a task,
+        and ends without one.
+        """
         assert self._process
-        return self._process.wait()
+        self._process.communicate()  # closes its standard input
+        return self._process.returncode
 
     def close(self) -> None:
         """Ends the process, if there is one. Its runs have all ended."""

@@ -18,6 +18,16 @@ if "fail" in sys.argv:
     sys.exit("error: failed")
 """
 
+LATE = """
+import signal, time
+
+told = []
+signal.signal(signal.SIGTERM, lambda *_: told.append(1))
+print("ready", flush=True)
+while not told:
+    time.sleep(0.01)
+"""
+
 
 @pytest.fixture
 def runs(tmp_path, monkeypatch):
@@ -65,6 +75,18 @@ def test_a_worker_that_cannot_start_is_said_in_the_log(runs, monkeypatch):
     (run,) = runs(("a", "x"))
     (_, (_, outcome)) = local.launch([run], [], places=[Slot()])
     assert outcome.status == "failed" and "no_such_module" in outcome.reason
+
+
+def test_a_run_that_is_stopped_too_late_is_complete(runs, tmp_path):
+    """It has caught the signal, and its process would wait for the next run."""
+    (run,) = runs(("a", "x"))
+    (tmp_path / "small_module.py").write_text(LATE)
+    events = local.launch([run], [], places=[Slot()])
+    next(events)
+    while "ready" not in said(run):
+        pass
+    events.close()  # as an error in its reader does
+    assert said(run) == ["ready", "[exit code 0]"]
 
 
 def test_training_is_the_same_as_in_a_process_of_its_own(

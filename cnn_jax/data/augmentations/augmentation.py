@@ -36,8 +36,8 @@ class Augmentation:
                 return jnp.where(inverted, 255 - image, image)
 
     The change of an example does not depend on the position of the example in the
-    batch, nor on the device or host; only mixtures depend on the neighbor. All frames of a clip, or all slices of a volume,
-    get the same change.
+    batch, nor on the device or host; only mixtures depend on the neighbor. All frames
+    of a clip, or all slices of a volume, get the same change.
 
     Attributes:
       mixes: whether the augmentation mixes the examples of a batch.

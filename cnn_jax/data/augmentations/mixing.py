@@ -94,7 +94,7 @@ class Mixing(Augmentation):
         """
         images = batch["image"]
         pairs = images.reshape(-1, 2, *images.shape[1:])
-        # `split` and `fold_in` of one key give the same keys, so each key is split once.
+        # `split` and `fold_in` of a key give equal keys, so each key is split once.
         choice, drawn = jnp.moveaxis(jax.vmap(jax.random.split)(keys[::2]), 1, 0)
         first, second, share = jax.vmap(self.pair)(drawn, pairs[:, 0], pairs[:, 1])
         mixes = jax.vmap(jax.random.bernoulli, (0, None))(choice, self.probability)
