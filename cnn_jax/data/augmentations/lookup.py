@@ -40,13 +40,6 @@ def solarized(table: Table, threshold: Float[Array, ""] | float) -> Table:
     return jnp.where(table < threshold, table, 255 - table)
 
 
-def solarize_added(
-    table: Table, amount: Int32[Array, ""] | int, threshold: float = 128
-) -> Table:
-    """Returns a table with an amount added to the values below the threshold."""
-    return jnp.where(table < threshold, jnp.clip(table + amount, 0, 255), table)
-
-
 def brightened(factor: Float[Array, ""] | float) -> Table:
     """Returns the table of Pillow's `ImageEnhance.Brightness`."""
     return blended(jnp.int32(0), jnp.asarray(LEVELS), factor)

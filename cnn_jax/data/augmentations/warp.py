@@ -113,14 +113,7 @@ def points_moved(points: Float[Array, "n 2"], matrix: Matrix) -> Float[Array, "n
 
 
 class Warp(Movement):
-    """A movement by a random affine map.
-
-    Attributes:
-      nearest: whether images are resampled with the nearest pixel; else bilinearly.
-        Labels of pixels always take the nearest pixel.
-    """
-
-    nearest: bool = False
+    """A movement by a random affine map, with bilinear interpolation."""
 
     def matrix(self, key: Key[Array, ""], size: tuple[int, int]) -> Matrix:
         """Returns the random matrix from new to old positions.
@@ -142,7 +135,7 @@ class Warp(Movement):
     ) -> Image:
         size = size_of(image, factor)
         matrix = enlarged(self.matrix(key, size), factor)
-        return warped(image, matrix, outside=outside, nearest=nearest or self.nearest)
+        return warped(image, matrix, outside=outside, nearest=nearest)
 
     def points(
         self, key: Key[Array, ""], points: Float[Array, "n 2"], *, size: tuple[int, int]

@@ -38,12 +38,6 @@ def test_a_solarization_of_all_values_inverts():
     np.testing.assert_array_equal(lookup.solarized(LEVELS, 0.0), 255 - LEVELS)
 
 
-def test_solarize_add():
-    found = np.asarray(lookup.solarize_added(LEVELS, 200))[0]
-    np.testing.assert_array_equal(found[:128], np.minimum(np.arange(128) + 200, 255))
-    np.testing.assert_array_equal(found[128:], np.arange(128, 256))
-
-
 brightened = jax.jit(lookup.brightened)
 contrasted = jax.jit(
     lambda image, factor: lookup.contrasted(lookup.mean_luma(image), factor)
