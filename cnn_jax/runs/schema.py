@@ -22,6 +22,8 @@ Attributes:
   optimizer.name: the optimizer: a name of `optimizers.OPTIMIZERS`, or an import path.
   schedule.name: the schedule: a name of `schedules.SCHEDULES`, or an import path.
   train.steps: the length of the run.
+  train.accumulate: the number of parts into which the batch of each device is divided.
+    The gradient is the mean over the parts, so a batch needs less memory.
   train.cache_features: whether the last feature maps of frozen layers are computed once
     and kept in memory; None: wherever this gives the same results.
   train.log_every: how often training metrics are logged.
@@ -152,7 +154,7 @@ def schema(values: Mapping[str, Any]) -> dict[str, Keys]:
             "schedule": _schedule(chosen("schedule")),
             "train": duration_keys("")
             | {"epochs": Key(UNITS["epochs"] | None, 30.0)}
-            | {"cache_features": Key(bool | None, None)}
+            | {"accumulate": Key(Count, 1), "cache_features": Key(bool | None, None)}
             | duration_keys("log_every", 50)
             | keywords(Progress.__init__),
             "eval": duration_keys("every")

@@ -101,6 +101,19 @@ def check_batch_sizes(config: Config) -> None:
         check_batch_size("eval.batch_size", config.eval.batch_size)
 
 
+def check_parts(config: Config) -> None:
+    """Raises UserError unless `train.accumulate` divides the examples of a device."""
+    rows, parts = config.data.batch_size // jax.device_count(), config.train.accumulate
+    if rows % parts:
+        divisors = [number for number in range(1, rows + 1) if rows % number == 0]
+        nearest = min(divisors, key=lambda number: abs(number - parts))
+        raise UserError(
+            f"config.train.accumulate={parts} does not divide the {rows:,} examples of "
+            f"each device into equal parts: set a divisor of {rows:,}, such as "
+            f"{nearest}."
+        )
+
+
 def is_main_host() -> bool:
     """Returns whether this process writes the logs, pictures and results."""
     return jax.process_index() == 0

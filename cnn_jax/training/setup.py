@@ -157,6 +157,7 @@ class Training:
                 normalize=self.network.normalize,
                 ema_decay=self.config.optimizer.ema_decay,
                 phase=self.phase(step),
+                accumulate=self.config.train.accumulate,
             )
         )
 
@@ -314,6 +315,7 @@ def training(network: Network, examples: int) -> Training:
     config = network.config
     batch_size = config.data.batch_size
     parallel.check_batch_sizes(config)
+    parallel.check_parts(config)
     sizes = {"batch_size": batch_size, "examples": examples}
     steps = config_lib.steps_in(config.train, "", **sizes)
     if steps is None or steps < 1:
@@ -373,11 +375,12 @@ def check_normalization(training: Training) -> None:
     """Raises UserError if batch normalization is not possible in a layer.
 
     There are two cases. A layer cannot normalize over a single value per channel, which
-    happens only with one example per device. A frozen layer must not normalize with the
-    statistics of the batch.
+    happens only if a device computes one example at a time. A frozen layer must not
+    normalize with the statistics of the batch.
     """
     network = training.network
     rows = network.config.data.batch_size // jax.device_count()
+    rows //= network.config.train.accumulate
     if rows > 1 and not training.plan:
         return  # skip the tracing
     images = jax.ShapeDtypeStruct(

@@ -1,6 +1,7 @@
 """The training step and the evaluation step, for a single device."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import jax
@@ -29,6 +30,7 @@ def make_train_step(
     normalize: Callable[[jax.Array], jax.Array],
     ema_decay: float | None,
     phase: Phase = EVERYTHING,
+    accumulate: int = 1,
 ) -> Callable[[State, Batch, jax.Array], tuple[State, Pairs]]:
     """Returns the training step for one device.
 
@@ -51,37 +53,43 @@ def make_train_step(
       phase: the trained and the frozen parameters. The step does not change frozen
         parameters and the statistics of frozen layers, and does not compute gradients
         for frozen parameters.
+      accumulate: the number of parts into which the batch of a device is divided; see
+        `in_parts`.
     """
 
     def step(state: State, batch: Batch, key: jax.Array) -> tuple[State, Pairs]:
         batch = augmentation(stream(key, "augment"), batch)
-        images = normalize(batch["image"])
         dropout = jax.random.fold_in(stream(key, "dropout"), state.step)
         dropout = jax.random.fold_in(dropout, lax.axis_index(AXIS))
 
         trained, rest = phase.split(state.params)
 
-        def loss_of(trained: Any) -> tuple[jax.Array, tuple[Any, Any]]:
-            params = join(trained, rest)
+        def loss_of(
+            trained: Any, statistics: Any, batch: Batch, dropout: jax.Array
+        ) -> tuple[jax.Array, tuple[Any, Pairs]]:
             outputs, updated = model.apply(
-                {"params": params, "batch_stats": state.batch_stats}
-                | phase.marks(state.batch_stats)
+                {"params": join(trained, rest), "batch_stats": statistics}
+                | phase.marks(statistics)
                 | cached(batch.get("features")),
-                images,
+                normalize(batch["image"]),
                 train=True,
                 mutable=["batch_stats", "auxiliary"],
                 rngs={"dropout": dropout},
             )
-            auxiliary = jax.tree.leaves(updated.get("auxiliary", {}))
-            return task.loss(outputs, batch, auxiliary), (outputs, updated)
+            loss = task.loss(
+                outputs, batch, jax.tree.leaves(updated.get("auxiliary", {}))
+            )
+            pairs = dict(task.metrics(outputs, batch)) | {"objective": (loss, 1.0)}
+            return loss, (updated.get("batch_stats", {}), pairs)
 
-        (loss, (outputs, updated)), grads = jax.value_and_grad(loss_of, has_aux=True)(
-            trained
+        gradient = jax.grad(loss_of, has_aux=True)
+        grads, (statistics, pairs) = in_parts(
+            partial(gradient, trained), state.batch_stats, batch, dropout, accumulate
         )
         grads = lax.pmean(grads, AXIS)
         updates, opt_state = optimizer.update(grads, state.opt_state, trained)
         params = join(optax.apply_updates(trained, updates), rest)
-        statistics = lax.pmean(updated.get("batch_stats", {}), AXIS)
+        statistics = lax.pmean(statistics, AXIS)
         statistics = phase.keep(statistics, state.batch_stats)
         ema = state.ema
         if ema_decay is not None:
@@ -99,11 +107,54 @@ def make_train_step(
             opt_state=opt_state,
             ema=ema,
         )
-        pairs = dict(task.metrics(outputs, batch)) | {"objective": (loss, 1.0)}
         pairs = lax.psum(pairs, AXIS)
         return new_state, pairs | {"gradient_norm": (optax.tree.norm(grads), 1.0)}
 
     return step
+
+
+def in_parts(
+    gradient: Callable[[Any, Batch, jax.Array], tuple[Any, tuple[Any, Pairs]]],
+    statistics: Any,
+    batch: Batch,
+    dropout: jax.Array,
+    parts: int,
+) -> tuple[Any, tuple[Any, Pairs]]:
+    """Returns the mean gradient of a batch whose parts are computed one after another.
+
+    The activations of a single part are in memory at a time. The gradient equals the
+    gradient of the whole batch up to rounding, unless layers normalize over the
+    examples: batch normalization normalizes each part by itself, and updates its
+    running statistics with each part.
+
+    Args:
+      gradient: a function from batch statistics, a batch and a random key to the
+        gradient and a pair: the new batch statistics, and the metrics.
+      statistics: the batch statistics before the step.
+      batch: the batch of a device.
+      dropout: the random key; each part gets a key of its own.
+      parts: the number of parts, which divides the number of examples.
+
+    Returns:
+      The same as `gradient`. The metrics are the sums over all parts.
+    """
+    if parts == 1:
+        return gradient(statistics, batch, dropout)
+
+    def add(sums: Any, part: tuple[Any, Batch]) -> tuple[Any, None]:
+        (statistics, *before), (number, batch) = sums, part
+        key = jax.random.fold_in(dropout, number)
+        grads, (statistics, pairs) = gradient(statistics, batch, key)
+        return (statistics, *jax.tree.map(jnp.add, before, [grads, pairs])), None
+
+    divided = jax.tree.map(lambda x: x.reshape(parts, -1, *x.shape[1:]), batch)
+    first = jax.tree.map(lambda x: x[0], divided)
+    shapes = jax.eval_shape(gradient, statistics, first, dropout)
+    grads, (_, pairs) = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+    (statistics, grads, pairs), _ = lax.scan(
+        add, (statistics, grads, pairs), (jnp.arange(parts), divided)
+    )
+    return jax.tree.map(lambda x: x / parts, grads), (statistics, pairs)
 
 
 def make_eval_step(

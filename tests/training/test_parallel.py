@@ -46,6 +46,25 @@ def test_devices_share_each_batch_of_a_config(key, monkeypatch):
         parallel.check_batch_sizes(config(sizes | {key: 6}))
 
 
+@pytest.mark.parametrize(
+    ("size", "parts", "nearest"), [(12, 5, 4), (12, 8, 6), (8, 3, 2), (4, 64, 4)]
+)
+def test_parts_that_do_not_divide_a_batch(size, parts, nearest, monkeypatch):
+    monkeypatch.setattr(jax, "device_count", lambda: 2)
+
+    def config(parts):
+        groups = {"data": {"batch_size": 2 * size}, "train": {"accumulate": parts}}
+        return Config(groups)
+
+    with pytest.raises(UserError) as error:
+        parallel.check_parts(config(parts))
+    assert str(error.value) == (
+        f"config.train.accumulate={parts} does not divide the {size} examples of each "
+        f"device into equal parts: set a divisor of {size}, such as {nearest}."
+    )
+    parallel.check_parts(config(nearest))
+
+
 def test_rows_come_back_as_they_went():
     batch = {
         "image": np.arange(6 * 4, dtype=np.uint8).reshape(6, 2, 2, 1),

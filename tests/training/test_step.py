@@ -12,7 +12,7 @@ from cnn_jax import layers, models
 from cnn_jax.data.augment import Augment, normalize
 from cnn_jax.tasks import Classification
 from cnn_jax.training import optimizers, parallel, state
-from cnn_jax.training.step import make_train_step
+from cnn_jax.training.step import in_parts, make_train_step
 
 CLASSES, SHAPE, BATCH = 3, (2, 2, 1), 4
 RATES = [0.5, 0.1, 0.3]
@@ -34,7 +34,7 @@ def batch_of(seed, size=BATCH):
     }
 
 
-def trained(model, optimizer, ema_decay=None):
+def trained(model, optimizer, ema_decay=None, accumulate=1):
     """The states before and after each step, on the host, and the metrics."""
     step = parallel.train_step(
         make_train_step(
@@ -44,6 +44,7 @@ def trained(model, optimizer, ema_decay=None):
             augmentation=Augment(),
             normalize=scaled,
             ema_decay=ema_decay,
+            accumulate=accumulate,
         )
     )
     now = state.create(model, optimizer, SHAPE, seed=0, ema=ema_decay is not None)
@@ -152,3 +153,41 @@ def test_running_statistics():
         found = states[number + 1].batch_stats["norm"]
         np.testing.assert_allclose(found["mean"], [mean], rtol=1e-5, atol=1e-6)
         np.testing.assert_allclose(found["var"], [var], rtol=1e-5)
+
+
+@pytest.mark.parametrize("accumulate", [2, 4])
+def test_a_batch_in_parts_gives_the_same_step(accumulate):
+    model = models.create("mlp", num_classes=CLASSES, hidden=())
+    sgd = optimizers.sgd(schedule)
+    whole, metrics = trained(model, sgd)
+    parts, same_metrics = trained(model, sgd, accumulate=accumulate)
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4), whole, parts)
+    for before, after in zip(metrics, same_metrics, strict=True):
+        assert before.keys() == after.keys()
+        for name, (total, count) in before.items():
+            mean = after[name][0] / after[name][1]
+            np.testing.assert_allclose(mean, total / count, rtol=1e-5, err_msg=name)
+            if name in ("loss", "accuracy"):
+                assert after[name][1] == BATCH
+
+
+def test_each_part_updates_the_running_statistics():
+    states, _ = trained(Normed(), optimizers.sgd(schedule), accumulate=2)
+    mean = 0.0
+    for part in np.split(inputs(batch_of(0)), 2):
+        mean = 0.9 * mean + 0.1 * part.mean()
+    found = states[1].batch_stats["norm"]["mean"]
+    np.testing.assert_allclose(found, [mean], rtol=1e-5, atol=1e-6)
+
+
+def test_each_part_has_its_own_random_key():
+    def gradient(statistics, batch, key):
+        drawn = jax.random.uniform(key)
+        return batch["label"].mean(), (statistics + 1, {"drawn": (drawn, 1.0)})
+
+    batch = {"label": jnp.arange(6.0)}
+    grads, (statistics, pairs) = in_parts(gradient, 0, batch, jax.random.key(0), 3)
+    assert (grads, statistics) == (2.5, 3)
+    keys = [jax.random.fold_in(jax.random.key(0), number) for number in range(3)]
+    drawn = sum(jax.random.uniform(key) for key in keys)
+    np.testing.assert_allclose(pairs["drawn"], (drawn, 3))
