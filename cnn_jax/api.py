@@ -60,6 +60,7 @@ def train(
     *,
     overrides: Mapping[str, Any] | None = None,
     overwrite: bool = False,
+    extend: bool = False,
     smoke: bool = False,
     tags: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
@@ -69,6 +70,8 @@ def train(
       recipe, overrides, smoke: see `config`.
       workdir: the run's folder. A complete run is not trained again.
       overwrite: if True, first removes the run in the folder.
+      extend: if True, trains the run in the folder further: to the length, and with the
+        schedule, of the config.
       tags: names and values for TensorBoard's HParams table and config.json.
 
     Returns:
@@ -79,7 +82,7 @@ def train(
         another config. The folder is left unchanged.
     """
     made = config(recipe, overrides, smoke=smoke)
-    return train_run(made, Path(workdir), overwrite=overwrite, tags=tags)
+    return train_run(made, Path(workdir), overwrite=overwrite, extend=extend, tags=tags)
 
 
 def create(name: str, **attributes: Any) -> nn.Module:

@@ -5,7 +5,9 @@
     python -m cnn_jax.main --config=configs/resnet.py --config.train.epochs=5
 
 Running the same command again resumes an interrupted run. If the run is complete, the
-command prints the run's results. --mode=eval evaluates the run's best checkpoint.
+command prints the run's results. --extend with a greater length, such as
+--config.train.epochs=50, trains the run further. --mode=eval evaluates the run's best
+checkpoint.
 
 Compiled programs are cached in ~/.cache/cnn_jax, so that the next start of main,
 evaluate or predict is faster. (XLA cannot cache programs that call oneDNN.)
@@ -44,6 +46,12 @@ def main() -> None:
         "--overwrite", action="store_true", help="first remove the run in --workdir"
     )
     parser.add_argument(
+        "--extend",
+        action="store_true",
+        help="train the run in --workdir further: to a greater length of config.train, "
+        "with the schedule of the new length",
+    )
+    parser.add_argument(
         "--smoke",
         action="store_true",
         help="shrink the config to a few steps on a few embedded images",
@@ -74,7 +82,13 @@ def main() -> None:
     if flags.mode == "eval":
         runs.evaluate(workdir, expected=config)
     else:
-        runs.train(config, workdir, overwrite=flags.overwrite, tags=dict(flags.tag))
+        runs.train(
+            config,
+            workdir,
+            overwrite=flags.overwrite,
+            extend=flags.extend,
+            tags=dict(flags.tag),
+        )
 
 
 if __name__ == "__main__":

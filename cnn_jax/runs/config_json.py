@@ -28,12 +28,17 @@ _MENDED = "Run the training command again to rewrite the file."
 
 
 def describe(
-    workdir: Path, config: Config, dataset: Dataset, tags: Mapping[str, str]
+    workdir: Path,
+    config: Config,
+    dataset: Dataset,
+    tags: Mapping[str, str],
+    part: Mapping[str, Any] | None = None,
 ) -> None:
     """Writes a run's config.json.
 
     The file holds the resolved config, the tags, the facts about the data set (see
-    `dataset_facts`), the versions of the packages and the git commit.
+    `dataset_facts`), the versions of the packages and the git commit. If the run was
+    extended, the entry "before" has a record of each part before an extension.
 
     If the removal of an old run was interrupted, this function first completes the
     removal.
@@ -43,9 +48,12 @@ def describe(
       config: the resolved config.
       dataset: the data set that the run is trained on.
       tags: the user's names and values for the run.
+      part: the record of the part of the run that ends now; see `extension.part`.
     """
     workdir.mkdir(parents=True, exist_ok=True)
     removal.finish(workdir)
+    present = _present(workdir)
+    parts = [*present.get("before", ()), *([part] if part else ())]
     content = {
         "schema": migration.VERSION,
         "config": config_lib.as_dict(config),
@@ -56,13 +64,15 @@ def describe(
         | {name: _version(name) for name in PACKAGES},
         "git_commit": _git_commit(),
         "device": machine.description(),
-    } | user_code.record(config, _before(workdir))
+    } | user_code.record(config, present)
+    if parts:
+        content["before"] = parts
     content["checksum"] = _checksum(content)
     records.write_json(workdir / removal.CONFIG, content)
     removal.forget(workdir)
 
 
-def _before(workdir: Path) -> dict[str, Any]:
+def _present(workdir: Path) -> dict[str, Any]:
     """Returns the content of the present config.json; `{}` for a new run."""
     with contextlib.suppress(UserError):
         return description(workdir)

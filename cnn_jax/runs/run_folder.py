@@ -15,7 +15,7 @@ from cnn_jax.core.errors import UserError
 from cnn_jax.core.orbax_paths import orbax_path
 from cnn_jax.core.records import Damaged
 from cnn_jax.data.dataset import Dataset
-from cnn_jax.runs import config_json, dataset_facts, removal, user_code
+from cnn_jax.runs import config_json, dataset_facts, extension, removal, user_code
 from cnn_jax.runs.config_json import Saved
 from cnn_jax.training import config as config_lib
 from cnn_jax.training import machine
@@ -32,19 +32,24 @@ class Begun(NamedTuple):
       results: the run's results; None if the run is not complete or results.json is
         damaged.
       damage: a line for each damaged file. Training rewrites these files.
+      part: the record of the run before its extension, if the extension begins now; see
+        `extension.part`.
     """
 
     saved: Saved | None
     results: dict[str, Any] | None
     damage: list[str]
+    part: dict[str, Any] | None = None
 
 
-def begun(workdir: Path, config: Config) -> Begun | None:
+def begun(workdir: Path, config: Config, *, extend: bool = False) -> Begun | None:
     """Returns the run in the folder; None if no run has begun there.
 
     Args:
       workdir: the folder.
       config: the config that the run must have.
+      extend: whether `config` may extend the run; see `extension`. Then the folder must
+        hold a run.
 
     Raises:
       UserError: if the folder holds a run with another config (the message names the
@@ -55,6 +60,8 @@ def begun(workdir: Path, config: Config) -> Begun | None:
     user_code.check_place(workdir)
     if not (workdir / removal.CONFIG).exists():
         removal.check(workdir)
+        if extend:
+            raise UserError(f"--extend: there is no run in {workdir}.")
         return None
     try:
         saved = config_json.read(workdir)
@@ -66,12 +73,17 @@ def begun(workdir: Path, config: Config) -> Begun | None:
             "match this config: take another --workdir, or replace the run with "
             "--overwrite."
         ) from error
-    check_config(saved, config)
+    extends = extend and bool(extension.replaced(saved, config))
+    if not extends:
+        check_config(saved, config)
+    results, damage = None, []
     try:
-        return Begun(saved, read_results(workdir, saved.content.get("config_hash")), [])
+        results = read_results(workdir, saved.content.get("config_hash"))
     except Damaged as error:
-        line = f"{error} The results are computed again from the last checkpoint."
-        return Begun(saved, None, [line])
+        damage = [f"{error} The results are computed again from the last checkpoint."]
+    if extends:
+        return Begun(saved, None, [], extension.part(saved, config, results))
+    return Begun(saved, results, damage)
 
 
 def check_config(saved: Saved, config: Config) -> None:
@@ -81,9 +93,14 @@ def check_config(saved: Saved, config: Config) -> None:
     """
     ours, theirs = config_lib.identity(config), config_lib.identity(saved.config)
     if lines := config_lib.differences(ours, theirs):
+        longer = (
+            ", or train it further with --extend"
+            if extension.replaced(saved, config)
+            else ""
+        )
         raise UserError(
             f"{saved.workdir} holds a run of another config: {'; '.join(lines)}. "
-            "Take another --workdir, or replace the run with --overwrite."
+            f"Take another --workdir, or replace the run with --overwrite{longer}."
         )
 
 
@@ -238,6 +255,11 @@ def write_results(workdir: Path, results: Mapping[str, Any]) -> None:
     """Writes a run's results and their checksum into results.json."""
     seal = {"checksum": records.checksum(results)}
     records.write_json(workdir / "results.json", {**results, **seal})
+
+
+def remove_results(workdir: Path) -> None:
+    """Removes results.json, because the run goes on."""
+    (workdir / "results.json").unlink(missing_ok=True)
 
 
 def read_results(

@@ -11,9 +11,10 @@ import jax
 from flax.traverse_util import flatten_dict
 
 from cnn_jax.analysis import costs
+from cnn_jax.core.errors import UserError
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.data.splits import ROLES
-from cnn_jax.runs import config_json, console, run_folder, trained
+from cnn_jax.runs import config_json, console, extension, run_folder, trained
 from cnn_jax.runs.config_json import Saved
 from cnn_jax.training import config as config_lib
 from cnn_jax.training import freezing, loop, machine, parallel, setup, startup
@@ -45,6 +46,7 @@ def train(
     workdir: Path,
     *,
     overwrite: bool = False,
+    extend: bool = False,
     tags: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Trains a run until it is complete, or reports that the run is already complete.
@@ -53,6 +55,8 @@ def train(
       config: the resolved config.
       workdir: the run's folder.
       overwrite: if True, first removes the run in the folder.
+      extend: if True, the run in the folder goes on to a greater length, or with
+        another schedule; see `extension`.
       tags: names and values that TensorBoard shows beside the config's keys and values.
 
     Returns:
@@ -63,19 +67,30 @@ def train(
     """
     startup.CLOCK.begin()
     begun = None
+    if overwrite and extend:
+        raise UserError("--overwrite and --extend contradict each other: take one.")
     if overwrite:
         run_folder.check_overwrite(workdir)
     else:
-        begun = run_folder.begun(workdir, config)
+        begun = run_folder.begun(workdir, config, extend=extend)
     if begun and begun.results:
         console.say(
-            f"The run in {workdir} is complete; --overwrite trains the run again."
+            f"The run in {workdir} is complete; --overwrite trains the run again, and "
+            "--extend with a greater length of config.train trains it further."
         )
         console.show_results(begun.results, workdir)
         return begun.results
     # If config.json is damaged, its facts come again from the data and the weights.
     ready = _prepare(config, begun.saved if begun else None)
-    with _opened(workdir, ready, overwrite, tags or {}):
+    if begun and begun.saved and begun.part:
+        extension.check(
+            config,
+            begun.saved.config,
+            examples=len(ready.dataset.splits["train"]),
+            done=trained.newest_step(workdir) or 0,
+            complete=begun.part["results"] is not None,
+        )
+    with _opened(workdir, ready, overwrite, extend, tags or {}):
         damage = begun.damage if begun else []
         for line in (*(f"warning: {line}" for line in damage), *ready.said):
             console.say(line)
@@ -111,7 +126,7 @@ def _prepare(config: Config, saved: Saved | None) -> Ready:
     if saved:
         dataset = run_folder.as_known(saved, dataset)
         run_folder.check_data(saved, dataset)
-        resumes = trained.has_checkpoint(saved.workdir)
+        resumes = trained.newest_step(saved.workdir) is not None
         if resumes and (change := run_folder.other_devices(saved)):
             said.append(f"warning: {change}")
     network, loaded = None, None
@@ -166,15 +181,18 @@ def _headline(dataset: Dataset, training: Training, table: costs.Table) -> str:
 
 @contextlib.contextmanager
 def _opened(
-    workdir: Path, ready: Ready, overwrite: bool, tags: Mapping[str, str]
+    workdir: Path,
+    ready: Ready,
+    overwrite: bool,
+    extend: bool,
+    tags: Mapping[str, str],
 ) -> Iterator[None]:
     """Locks the folder for this run, and writes the run's config.json.
 
     Args:
       workdir: the run's folder.
       ready: the parts of the run.
-      overwrite: if True, first removes the run in the folder.
-      tags: see `train`.
+      overwrite, extend, tags: see `train`.
     """
     config = ready.training.config
     with contextlib.ExitStack() as stack:
@@ -183,10 +201,14 @@ def _opened(
             size = sum(leaf.size * leaf.dtype.itemsize for leaf in leaves)
             run_folder.check_space(workdir, size, config.checkpoint.keep)
             stack.enter_context(run_folder.reserved(workdir, console.say))
+            part = None
             if overwrite:
                 run_folder.overwrite(workdir)
-            else:  # another process may have begun a run since
-                run_folder.begun(workdir, config)
-            config_json.describe(workdir, config, ready.dataset, tags)
+            # Another process may have begun a run since.
+            elif begun := run_folder.begun(workdir, config, extend=extend):
+                part = begun.part
+            config_json.describe(workdir, config, ready.dataset, tags, part)
+            if part:
+                run_folder.remove_results(workdir)
         parallel.wait_for_all("folder")
         yield

@@ -22,13 +22,13 @@ from cnn_jax.weights import pretrained, weight_files
 from cnn_jax.weights.weight_files import Normalization, Weights
 
 
-def has_checkpoint(workdir: Path) -> bool:
-    """Returns whether a run's folder has a checkpoint."""
+def newest_step(workdir: Path) -> int | None:
+    """Returns the step of the newest checkpoint in a run's folder, or None."""
     if not (workdir / "checkpoints").is_dir():
-        return False
+        return None
     directory = workdir / "checkpoints"
     with Checkpoints(directory, best_metric=None, read_only=True) as checkpoints:
-        return bool(checkpoints.steps())
+        return max(checkpoints.steps(), default=None)
 
 
 def chosen_on(saved: Saved) -> str | None:

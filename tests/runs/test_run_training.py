@@ -72,7 +72,8 @@ def test_a_complete_run_is_not_trained_again(trained_with, values, tmp_path, cap
     runs.train(config, tmp_path, overwrite=False)
     out = capsys.readouterr().out
     assert (
-        f"The run in {tmp_path} is complete; --overwrite trains the run again." in out
+        f"The run in {tmp_path} is complete; --overwrite trains the run again, and "
+        "--extend with a greater length of config.train trains it further.\n" in out
     )
     assert table(out)["step"] == "4"
     assert {p: p.stat().st_mtime_ns for p in tmp_path.iterdir()} == before

@@ -18,10 +18,10 @@ from cnn_jax.weights.weight_files import Normalization, Weights
 
 
 def test_whether_a_run_has_a_checkpoint(made, tmp_path):
-    assert trained.has_checkpoint(made.workdir)
-    assert not trained.has_checkpoint(tmp_path)
+    assert trained.newest_step(made.workdir) is not None
+    assert trained.newest_step(tmp_path) is None
     (tmp_path / "checkpoints").mkdir()
-    assert not trained.has_checkpoint(tmp_path)
+    assert trained.newest_step(tmp_path) is None
 
 
 @pytest.fixture
