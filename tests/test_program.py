@@ -136,7 +136,7 @@ def test_every_config_makes_a_step(spec):
         training.optimizer,
         augmentation=training.augmentation,
         normalize=network.normalize,
-        ema_decay=config.optimizer.ema_decay,
+        averaging=run_lib.averaging(config, steps=1),
         phase=training.phase(0),
     )
     batch = {

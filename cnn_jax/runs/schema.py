@@ -49,7 +49,7 @@ from cnn_jax import data, models, tasks
 from cnn_jax.core.errors import UserError
 from cnn_jax.core.ranges import Count, Examples
 from cnn_jax.data import augmentations
-from cnn_jax.training import freezing, loop, optimizers, schedules, setup
+from cnn_jax.training import averages, freezing, loop, optimizers, schedules, setup
 from cnn_jax.training.config import UNITS, Key, duration_keys, keywords
 from cnn_jax.training.progress import Progress
 
@@ -100,7 +100,8 @@ def _task(name: str) -> Keys:
 
 
 def _optimizer(name: str) -> Keys:
-    readers: list[Callable] = [optimizers.make, freezing.make, freezing.kept]
+    readers: list[Callable] = [optimizers.make, averages.make]
+    readers += [freezing.make, freezing.kept]
     readers.append(optimizers.find(name))
     return merged("optimizer", NAME, *map(keywords, readers))
 

@@ -286,6 +286,7 @@ ADDED: Mapping[str, Sequence[Any]] = {
     "data.fold": [None],
     "data.group_column": [""],
     "data.test_split": [["test"], OLD_TEST_SPLIT],
+    "optimizer.swa_start": [None],
     "train.accumulate": [1],
     "train.patience": [None],
     "train.min_delta": [0.0],

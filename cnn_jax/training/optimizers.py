@@ -167,22 +167,18 @@ def make(
     *,
     learning_rate: Annotated[float, Range(least=0, most=1e30)],
     clip_norm: Positive | None = None,
-    ema_decay: Rate | None = None,
 ) -> optax.GradientTransformation:
     """Returns `optimizer`, with gradients clipped to the global norm `clip_norm`.
 
-    `learning_rate` and `ema_decay` are keys of the same config group that other
-    functions use.
+    `learning_rate` is a key of the same config group that other functions use.
 
     Args:
       optimizer: the optimizer that gets the clipped gradients.
       learning_rate: the highest learning rate of the schedule. With 0, training changes
         only the batch statistics.
       clip_norm: the largest global norm of the gradient; None: no limit.
-      ema_decay: the decay rate of the moving average of the parameters, which
-        evaluation then uses; None: no moving average.
     """
-    del learning_rate, ema_decay
+    del learning_rate
     if clip_norm is None:
         return optimizer
     return optax.chain(optax.clip_by_global_norm(clip_norm), optimizer)

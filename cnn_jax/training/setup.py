@@ -17,8 +17,8 @@ from cnn_jax.core.errors import UserError, unknown
 from cnn_jax.data import augment, loading
 from cnn_jax.data.dataset import IMAGENET_MEAN, IMAGENET_STD, Dataset
 from cnn_jax.models.network import described
-from cnn_jax.training import config as config_lib
 from cnn_jax.training import (
+    averages,
     freezing,
     optimizers,
     parallel,
@@ -26,6 +26,7 @@ from cnn_jax.training import (
     schedules,
     state,
 )
+from cnn_jax.training import config as config_lib
 from cnn_jax.training.config import Config
 from cnn_jax.training.dependence import dependent
 from cnn_jax.training.step import make_eval_step, make_train_step
@@ -78,7 +79,7 @@ class Network:
             optimizer or optax.identity(),
             self.image_shape,
             seed=self.config.seed,
-            ema=self.config.optimizer.ema_decay is not None,
+            ema=averaging(self.config, steps=1) is not None,
             initial=initial,
             phase=phase,
         )
@@ -155,7 +156,7 @@ class Training:
                 self.optimizer,
                 augmentation=self.augmentation,
                 normalize=self.network.normalize,
-                ema_decay=self.config.optimizer.ema_decay,
+                averaging=averaging(self.config, self.steps),
                 phase=self.phase(step),
                 accumulate=self.config.train.accumulate,
             )
@@ -349,6 +350,17 @@ def training(network: Network, examples: int) -> Training:
         checkpoint_every=config_lib.steps_in(config.checkpoint, "every", **sizes),
         plan=plan,
     )
+
+
+def averaging(config: Config, steps: int) -> averages.Decay | None:
+    """Returns how the variables of a run are averaged; None: they are not averaged.
+
+    Args:
+      config: the resolved config.
+      steps: the number of steps of the run.
+    """
+    options = config_lib.arguments(config.optimizer, averages.make)
+    return averages.make(steps, **options)
 
 
 def plan_of(network: Network, sizes: Mapping[str, int]) -> freezing.Plan | None:

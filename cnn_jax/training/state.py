@@ -24,14 +24,15 @@ class State(flax.struct.PyTreeNode):
       params: the parameters of the network.
       batch_stats: the running statistics of batch normalization.
       opt_state: the state of the optimizer.
-      ema: the moving averages of `params` and `batch_stats`; None without averages.
+      ema: the averages of `params` and `batch_stats`, of any kind in `averages`; None
+        without averages.
     """
 
     step: Any  # int32 scalar; abstract while tracing
     params: Any
     batch_stats: Any
     opt_state: Any
-    ema: Any  # moving averages of params and batch_stats, or None
+    ema: Any  # averages of params and batch_stats, or None
 
     def variables(self) -> dict[str, Any]:
         """Returns the variables for evaluation: the moving averages if they exist."""

@@ -14,6 +14,7 @@ from cnn_jax.data import augment
 from cnn_jax.models.classifier import cached
 from cnn_jax.tasks import Task
 from cnn_jax.tasks.metrics import Pairs
+from cnn_jax.training import averages
 from cnn_jax.training.freezing import EVERYTHING, Phase, join
 from cnn_jax.training.parallel import AXIS
 from cnn_jax.training.state import State, stream
@@ -28,7 +29,7 @@ def make_train_step(
     *,
     augmentation: augment.Augment,
     normalize: Callable[[jax.Array], jax.Array],
-    ema_decay: float | None,
+    averaging: averages.Decay | None = None,
     phase: Phase = EVERYTHING,
     accumulate: int = 1,
 ) -> Callable[[State, Batch, jax.Array], tuple[State, Pairs]]:
@@ -49,7 +50,7 @@ def make_train_step(
       optimizer: the optimizer.
       augmentation: the function that changes training images at random.
       normalize: the function that normalizes images.
-      ema_decay: the decay rate of the moving averages; None: no moving averages.
+      averaging: the weights of the averages of the variables; None: no averages.
       phase: the trained and the frozen parameters. The step does not change frozen
         parameters and the statistics of frozen layers, and does not compute gradients
         for frozen parameters.
@@ -92,12 +93,10 @@ def make_train_step(
         statistics = lax.pmean(statistics, AXIS)
         statistics = phase.keep(statistics, state.batch_stats)
         ema = state.ema
-        if ema_decay is not None:
-            # A lower decay in the first steps keeps the average from being dominated
-            # by the initial parameters.
-            decay = jnp.minimum(ema_decay, (1 + state.step) / (10 + state.step))
+        if averaging is not None:
+            weight = 1 - averaging(state.step)
             new = {"params": params, "batch_stats": statistics}
-            ema = optax.incremental_update(new, ema, 1 - decay)
+            ema = optax.incremental_update(new, ema, weight)
             # Averages of frozen values would differ from them by rounding.
             ema = {kind: phase.keep(ema[kind], new[kind]) for kind in new}
         new_state = State(

@@ -69,7 +69,6 @@ def test_the_head_learns_the_same(name, dataset):
             optimizer,
             augmentation=Augment(),
             normalize=scale,
-            ema_decay=None,
             phase=plan.phase(0),
         )
     )

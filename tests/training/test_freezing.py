@@ -14,7 +14,7 @@ from cnn_jax import layers, models
 from cnn_jax.core.errors import UserError
 from cnn_jax.data.augment import Augment, normalize
 from cnn_jax.tasks import Classification
-from cnn_jax.training import freezing, optimizers, parallel, state
+from cnn_jax.training import averages, freezing, optimizers, parallel, state
 from cnn_jax.training.freezing import Part
 from cnn_jax.training.step import make_train_step
 
@@ -67,7 +67,7 @@ def trained(optimizer, plan=None, steps=3, ema_decay=None):
                 optimizer,
                 augmentation=Augment(),
                 normalize=partial(normalize, mean=(0.4,), std=(0.3,)),
-                ema_decay=ema_decay,
+                averaging=averages.make(steps, ema_decay=ema_decay),
                 phase=phase_at(step),
             )
         )
@@ -169,7 +169,6 @@ def test_gradients_of_what_rests_are_not_computed():
             sgd(),
             augmentation=Augment(),
             normalize=partial(normalize, mean=(0.4,), std=(0.3,)),
-            ema_decay=None,
             phase=plan.phase(0) if plan else freezing.EVERYTHING,
         )
         now = state.create(

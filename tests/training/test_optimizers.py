@@ -133,9 +133,7 @@ def test_lion(values, weight_decay):
 def test_clipping_by_the_global_norm(limit):
     """Of the gradient alone: weight decay is added after it, as in PyTorch."""
     sgd = optimizers.sgd(schedule, momentum=0.0, weight_decay=0.1)
-    found = trained(
-        optimizers.make(sgd, learning_rate=0.1, clip_norm=limit, ema_decay=None), 1
-    )
+    found = trained(optimizers.make(sgd, learning_rate=0.1, clip_norm=limit), 1)
     leaves = jax.tree.leaves(gradients(0))
     norm = np.sqrt(sum(np.sum(g**2) for g in leaves))
     assert 1 < norm < 100  # so that some limits bind and some do not
@@ -149,7 +147,7 @@ def test_clipping_by_the_global_norm(limit):
 
 def test_without_clipping_nothing_is_added():
     sgd = optimizers.sgd(schedule)
-    assert optimizers.make(sgd, learning_rate=0.1, ema_decay=0.9) is sgd
+    assert optimizers.make(sgd, learning_rate=0.1) is sgd
 
 
 @pytest.mark.parametrize(

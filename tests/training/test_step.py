@@ -11,7 +11,7 @@ import pytest
 from cnn_jax import layers, models
 from cnn_jax.data.augment import Augment, normalize
 from cnn_jax.tasks import Classification
-from cnn_jax.training import optimizers, parallel, state
+from cnn_jax.training import averages, optimizers, parallel, state
 from cnn_jax.training.step import in_parts, make_train_step
 
 CLASSES, SHAPE, BATCH = 3, (2, 2, 1), 4
@@ -34,7 +34,7 @@ def batch_of(seed, size=BATCH):
     }
 
 
-def trained(model, optimizer, ema_decay=None, accumulate=1):
+def trained(model, optimizer, averaging=None, accumulate=1):
     """The states before and after each step, on the host, and the metrics."""
     step = parallel.train_step(
         make_train_step(
@@ -43,11 +43,11 @@ def trained(model, optimizer, ema_decay=None, accumulate=1):
             optimizer,
             augmentation=Augment(),
             normalize=scaled,
-            ema_decay=ema_decay,
+            averaging=averaging,
             accumulate=accumulate,
         )
     )
-    now = state.create(model, optimizer, SHAPE, seed=0, ema=ema_decay is not None)
+    now = state.create(model, optimizer, SHAPE, seed=0, ema=averaging is not None)
     now = parallel.replicate(now)
     states, metrics = [jax.device_get(now)], []
     for number in range(len(RATES)):
@@ -105,7 +105,7 @@ def test_gradient_steps_of_a_linear_model():
 def test_the_average_of_the_parameters():
     model = models.create("mlp", num_classes=CLASSES, hidden=())
     sgd = optimizers.sgd(schedule)
-    states, _ = trained(model, sgd, ema_decay=0.8)
+    states, _ = trained(model, sgd, averaging=averages.exponential(0.8))
     average = states[0].params["head"]["kernel"]
     np.testing.assert_array_equal(states[0].ema["params"]["head"]["kernel"], average)
     for step, after in enumerate(states[1:]):
@@ -123,6 +123,17 @@ def test_the_average_of_the_parameters():
     )
 
 
+def test_stochastic_weight_averaging():
+    model = models.create("mlp", num_classes=CLASSES, hidden=())
+    states, _ = trained(
+        model, optimizers.sgd(schedule), averaging=averages.equal(start=1)
+    )
+    kernels = [state.params["head"]["kernel"] for state in states]
+    found = [state.ema["params"]["head"]["kernel"] for state in states]
+    expected = [*kernels[:3], (kernels[2] + kernels[3]) / 2]
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
 class Normed(nn.Module):
     """Batch normalization of the pixels, then a linear classifier."""
 
@@ -133,7 +144,9 @@ class Normed(nn.Module):
 
 
 def test_the_average_has_statistics_of_its_own():
-    states, _ = trained(Normed(), optimizers.sgd(schedule), ema_decay=0.8)
+    states, _ = trained(
+        Normed(), optimizers.sgd(schedule), averaging=averages.exponential(0.8)
+    )
     average = states[0].batch_stats["norm"]["mean"]
     for step, after in enumerate(states[1:]):
         decay = min(0.8, (1 + step) / (10 + step))
