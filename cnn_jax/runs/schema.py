@@ -37,6 +37,8 @@ Attributes:
   eval.pictures: whether each evaluation draws pictures, tables and histograms for
     TensorBoard. With `False`, only the last evaluation does. The runs of a sweep have
     `False`, because drawing takes a large part of a short run.
+  eval.statistics_examples: over how many training examples batch normalization's
+    statistics are computed before each evaluation; None: the running statistics.
   eval.batch_size: examples per batch of an evaluation; None: `data.batch_size`.
   checkpoint.every: how often a checkpoint is saved between evaluations; None: never.
   checkpoint.keep: how many of the newest checkpoints are kept, beside the best one.
@@ -161,6 +163,7 @@ def schema(values: Mapping[str, Any]) -> dict[str, Keys]:
             "eval": duration_keys("every")
             | {"every_epochs": Key(UNITS["epochs"] | None, 1.0)}
             | {"batch_size": Key(Examples | None, None)}
+            | {"statistics_examples": Key(Count | None, None)}
             | {"test_curve": Key(bool, False), "test": Key(bool, True)}
             | {"pictures": Key(bool, True)},
             "checkpoint": duration_keys("every") | {"keep": Key(Count, 1)},

@@ -290,6 +290,7 @@ ADDED: Mapping[str, Sequence[Any]] = {
     "train.accumulate": [1],
     "train.patience": [None],
     "train.min_delta": [0.0],
+    "eval.statistics_examples": [None],
     "eval.test_curve": [False],
     "eval.test": [True],
 }

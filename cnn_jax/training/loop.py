@@ -15,7 +15,13 @@ from cnn_jax.core.ranges import Examples, Range
 from cnn_jax.data import loading
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.data.splits import Split
-from cnn_jax.training import cached_features, machine, parallel, predictions
+from cnn_jax.training import (
+    cached_features,
+    machine,
+    parallel,
+    precise_statistics,
+    predictions,
+)
 from cnn_jax.training import config as config_lib
 from cnn_jax.training.checkpoints import Checkpoints
 from cnn_jax.training.config import Config
@@ -188,6 +194,7 @@ class _Run:
         config, start = training.config, int(state.step)
         starts = training.plan.starts if training.plan else ()
         train_step, step, saving = training.step(start), start, True
+        self._statistics_step = training.statistics_step(start)
         key = parallel.replicate(jax.random.key(config.seed))
         last = start == training.steps or progress.ends_early
         loaded = batches(
@@ -204,6 +211,7 @@ class _Run:
                     progress.drain()
                     progress.rest()
                     train_step = training.step(step - 1)
+                    self._statistics_step = training.statistics_step(step - 1)
                 state, pairs = train_step(state, batch, key)
                 parallel.hold_back(pairs)
                 progress.add(step, pairs, config.data.batch_size)
@@ -219,6 +227,7 @@ class _Run:
                 if logging:
                     report.training(step, progress.row())
                 if evaluating:
+                    state = self._with_precise_statistics(state)
                     scores = self._evaluate(step, state, last)
                     if progress.ends_early and not last:
                         last = True
@@ -240,6 +249,24 @@ class _Run:
             )
             raise Stopped(128 + number)
         return state
+
+    def _with_precise_statistics(self, state: State) -> State:
+        """Returns the state with batch statistics over `eval.statistics_examples`
+        training images, or the same state if this key is not set."""
+        config = self._training.config
+        if config.eval.statistics_examples is None:
+            return state
+        count = -(-config.eval.statistics_examples // config.data.batch_size)
+        options = config_lib.arguments(config.data, batches)
+        loaded = batches(self._splits["train"], config.seed, 0, count, **options)
+        with contextlib.closing(loaded):
+            found = precise_statistics.computed(
+                self._statistics_step,
+                state.variables(),
+                loaded,
+                parallel.replicate(jax.random.key(config.seed)),
+            )
+        return state.with_statistics(parallel.replicate(found))
 
     def _reason(self) -> str:
         """Returns why the run ends before its last step."""

@@ -182,6 +182,17 @@ def eval_step(step: Callable) -> Callable:
     return programs.Shared(mapped)
 
 
+def statistics_step(step: Callable) -> Callable:
+    """Returns a step that computes batch statistics, mapped over this host's devices.
+
+    Args:
+      step: the function `(variables, batch, key) -> statistics` for one device.
+    """
+    axes = (None, 0, None)
+    mapped = jax.pmap(step, axis_name=AXIS, in_axes=axes, out_axes=None)
+    return programs.Shared(mapped)
+
+
 def _sharding(spec: PartitionSpec) -> NamedSharding:
     return NamedSharding(Mesh(np.array(jax.local_devices()), (AXIS,)), spec)
 

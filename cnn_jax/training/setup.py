@@ -23,6 +23,7 @@ from cnn_jax.training import (
     optimizers,
     parallel,
     parts,
+    precise_statistics,
     schedules,
     state,
 )
@@ -159,6 +160,23 @@ class Training:
                 averaging=averaging(self.config, self.steps),
                 phase=self.phase(step),
                 accumulate=self.config.train.accumulate,
+            )
+        )
+
+    def statistics_step(self, step: int = 0) -> Callable:
+        """Returns the function that computes the batch statistics of a training batch.
+
+        See `parallel.statistics_step`.
+
+        Args:
+          step: the number of training steps so far.
+        """
+        return parallel.statistics_step(
+            precise_statistics.make_step(
+                self.network.model,
+                augmentation=self.augmentation,
+                normalize=self.network.normalize,
+                phase=self.phase(step),
             )
         )
 
@@ -391,6 +409,13 @@ def check_normalization(training: Training) -> None:
     normalize with the statistics of the batch.
     """
     network = training.network
+    count = network.config.eval.statistics_examples
+    if count is not None and not training.state_shapes.batch_stats:
+        raise UserError(
+            f"config.eval.statistics_examples={count}: the network "
+            f"{network.config.model.name} has no batch normalization. Leave out "
+            "this key."
+        )
     rows = network.config.data.batch_size // jax.device_count()
     rows //= network.config.train.accumulate
     if rows > 1 and not training.plan:

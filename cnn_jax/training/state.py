@@ -40,6 +40,12 @@ class State(flax.struct.PyTreeNode):
             return self.ema
         return {"params": self.params, "batch_stats": self.batch_stats}
 
+    def with_statistics(self, batch_stats: Any) -> "State":
+        """Returns the state with other batch statistics for evaluation."""
+        if self.ema is not None:
+            return self.replace(ema=self.ema | {"batch_stats": batch_stats})
+        return self.replace(batch_stats=batch_stats)
+
 
 def stream(key: jax.Array, name: str) -> jax.Array:
     """Returns the random key of a stream of random numbers.
