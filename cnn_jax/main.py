@@ -3,11 +3,17 @@
     python -m cnn_jax.main --config=configs/resnet.py
     python -m cnn_jax.main --config=configs/resnet.py:cifar10 --workdir=runs/mine
     python -m cnn_jax.main --config=configs/resnet.py --config.train.epochs=5
+    python -m cnn_jax.main --config=configs/resnet.py --list
+    python -m cnn_jax.main --list=optimizers
 
 Running the same command again resumes an interrupted run. If the run is complete, the
 command prints the run's results. --extend with a greater length, such as
 --config.train.epochs=50, trains the run further. --mode=eval evaluates the run's best
 checkpoint.
+
+--list prints every key of the config with its value, default, range and meaning, and
+--list=augmentations, data, models, optimizers, schedules or tasks prints the names that
+a key may have. Nothing is trained.
 
 Compiled programs are cached in ~/.cache/cnn_jax, so that the next start of main,
 evaluate or predict is faster. (XLA cannot cache programs that call oneDNN.)
@@ -19,6 +25,8 @@ import argparse
 
 from cnn_jax import command
 
+KEYS = "keys"
+
 
 def tag(text: str) -> tuple[str, str]:
     """Parses the text of --tag: `NAME=VALUE` becomes (NAME, VALUE)."""
@@ -28,9 +36,28 @@ def tag(text: str) -> tuple[str, str]:
     return name, value
 
 
+def list_for(flags: argparse.Namespace) -> None:
+    """Prints what --list asks for."""
+    from cnn_jax.runs import key_list  # takes a second to import
+
+    if flags.list == KEYS:
+        print(key_list.keys(command.load_config(flags, smoke=flags.smoke)))
+    else:
+        print(key_list.names(flags.list))
+
+
 def main() -> None:
     parser = command.Parser("main", __doc__, overrides=True)
-    command.add_config(parser)
+    command.add_config(parser, required=False)
+    parser.add_argument(
+        "--list",
+        nargs="?",
+        const=KEYS,
+        metavar="KIND",
+        help="print each key of the config with its value, range and meaning; "
+        "--list=KIND prints the names of all augmentations, data, models, optimizers, "
+        "schedules or tasks",
+    )
     parser.add_argument(
         "--workdir",
         type=command.path,
@@ -70,6 +97,11 @@ def main() -> None:
         help="a tag for config.json and TensorBoard's HParams table; may be repeated",
     )
     flags = parser.parse()
+    if flags.config is None and flags.list in (None, KEYS):
+        parser.error("the following arguments are required: --config")
+    if flags.list:
+        list_for(flags)
+        return
     workdir = flags.workdir or command.default_workdir(flags.config)
     if flags.smoke and not flags.workdir:
         # Every smoke run starts again, in a folder of its own.

@@ -13,7 +13,7 @@ CONFIG = "--config=configs/mlp.py"
 def test_training(asked):
     ((what, (config, workdir), options),) = asked("main", CONFIG, "--config.seed=3")
     assert (what, workdir, config.seed) == ("train", Path("runs/mlp"), 3)
-    assert options == {"overwrite": False, "tags": {}}
+    assert options == {"overwrite": False, "extend": False, "tags": {}}
 
 
 def test_everything_that_may_be_said_of_training(asked, tmp_path):
@@ -22,7 +22,14 @@ def test_everything_that_may_be_said_of_training(asked, tmp_path):
     joined, (what, (config, workdir), options) = asked("main", *flags)
     assert joined[0] == "join"  # before anything uses the devices
     assert (what, workdir, config.train.steps) == ("train", tmp_path, 4)
-    assert options == {"overwrite": True, "tags": {"arm": "small", "note": "a=b"}}
+    assert options["tags"] == {"arm": "small", "note": "a=b"}
+    assert options["overwrite"] and not options["extend"]
+
+
+def test_a_longer_run(asked):
+    flags = [CONFIG, "--config.train.epochs=90", "--extend"]
+    ((_, (config, _), options),) = asked("main", *flags)
+    assert config.train.epochs == 90 and options["extend"]
 
 
 def test_a_smoke_run_without_a_folder_is_made_anew_each_time(asked):
@@ -44,6 +51,12 @@ def test_evaluation_of_the_run_of_a_config(asked):
     assert options.keys() == {"expected"} and options["expected"].model.name == "mlp"
 
 
+def test_lists(done):
+    out = done("main", CONFIG, "--config.seed=7", "--list")
+    assert out.startswith("seed = 7    (int; ")
+    assert "\nsgd " in done("main", "--list=optimizers")
+
+
 @pytest.mark.parametrize("text", ["", "name", "=value"])
 def test_tags_that_are_none(text):
     with pytest.raises(argparse.ArgumentTypeError, match="NAME=VALUE"):
@@ -54,6 +67,7 @@ def test_tags_that_are_none(text):
     ("flags", "words"),
     [
         ([], "--config"),
+        (["--list"], "--config"),
         ([CONFIG, "--mode=test"], "--mode"),
         ([CONFIG, "--tag=arm"], "write NAME=VALUE"),
         ([CONFIG, "--work=x"], "unrecognized arguments: --work=x"),

@@ -107,7 +107,7 @@ def plain(hint: Any) -> Any:
     if typing.get_origin(hint) is Annotated:
         return plain(typing.get_args(hint)[0])
     parts = typing.get_args(hint)
-    if _is_union(hint):
+    if is_union(hint):
         return functools.reduce(operator.or_, map(plain, parts))
     if typing.get_origin(hint) is tuple:
         return types.GenericAlias(tuple, tuple(map(plain, parts)))
@@ -122,7 +122,7 @@ def bounds_of(hint: Any) -> Iterator[Range | None]:
         yield from found or bounds_of(kind)
     elif hint in (int, float):
         yield None
-    elif _is_union(hint) or typing.get_origin(hint) is tuple:
+    elif is_union(hint) or typing.get_origin(hint) is tuple:
         for part in typing.get_args(hint):
             yield from bounds_of(part)
 
@@ -130,12 +130,12 @@ def bounds_of(hint: Any) -> Iterator[Range | None]:
 def _numbers(value: Any, hint: Any) -> Iterator[tuple[int | float, Range]]:
     """Yields each number in a config value, with the range that its type allows."""
     if isinstance(value, tuple | list):
-        for part in typing.get_args(hint) if _is_union(hint) else (hint,):
+        for part in typing.get_args(hint) if is_union(hint) else (hint,):
             if typing.get_origin(part) is tuple:
                 for entry in value:
                     yield from _numbers(entry, typing.get_args(part)[0])
     elif type(value) in (int, float):
-        parts = typing.get_args(hint) if _is_union(hint) else (hint,)
+        parts = typing.get_args(hint) if is_union(hint) else (hint,)
         # An integer may be given for a float if the hint has no integers.
         for kind in (type(value), float):
             for part in parts:
@@ -144,5 +144,6 @@ def _numbers(value: Any, hint: Any) -> Iterator[tuple[int | float, Range]]:
                     return
 
 
-def _is_union(hint: Any) -> bool:
+def is_union(hint: Any) -> bool:
+    """Returns whether a hint is a union of types, such as `int | None`."""
     return typing.get_origin(hint) in (typing.Union, types.UnionType)

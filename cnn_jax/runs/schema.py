@@ -6,21 +6,22 @@ following keys are declared in this module.
 Attributes:
   seed: the number from which initial weights, the order of the examples, augmentation
     and dropout are drawn.
-  data.name: the data source: a name of `data.SOURCES`, such as `digits` or
+  data.name: the data source: a name that `--list=data` prints, such as `digits` or
     `tfds:cifar10`, or an import path.
   data.augmentations: random changes of the training images, in their order, such as
-    `crop(padding=4), flip`. An augmentation is a name of
-    `augmentations.AUGMENTATIONS`, or an import path, with options.
-  model.name: the network: a name of `models.MODELS`, a network on a backbone such as
-    `unet:resnet18`, or an import path.
+    `crop(padding=4), flip`. An augmentation is a name that `--list=augmentations`
+    prints, or an import path, with options.
+  model.name: the network: a name that `--list=models` prints, a network on a backbone
+    such as `unet:resnet18`, or an import path.
   model.num_classes: the number of outputs; None: the number of classes of the data.
   model.init_from: weights to start from: a run's folder, a weight file, a folder of
     `convert`, another Orbax checkpoint, or `hf:REPOSITORY`.
   model.dtype: the type of the computation: `float32`, `bfloat16` or `float16`; None:
     `float32`.
-  task.name: the task: a name of `tasks.TASKS`, or an import path.
-  optimizer.name: the optimizer: a name of `optimizers.OPTIMIZERS`, or an import path.
-  schedule.name: the schedule: a name of `schedules.SCHEDULES`, or an import path.
+  task.name: the task: a name that `--list=tasks` prints, or an import path.
+  optimizer.name: the optimizer: a name that `--list=optimizers` prints, or an import
+    path.
+  schedule.name: the schedule: a name that `--list=schedules` prints, or an import path.
   train.steps: the length of the run.
   train.accumulate: the number of parts into which the batch of each device is divided.
     The gradient is the mean over the parts, so a batch needs less memory.
@@ -44,7 +45,7 @@ Attributes:
   checkpoint.keep: how many of the newest checkpoints are kept, beside the best one.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from cnn_jax import data, models, tasks
@@ -81,10 +82,15 @@ def merged(group: str, *readers: Mapping[str, Key]) -> Keys:
 
 
 NAME = {"name": Key(str)}
+# The functions that read keys of a group whatever its `name` is.
+READERS: Mapping[str, Sequence[Callable]] = {
+    "data": (loop.batches, setup.normalized),
+    "optimizer": (optimizers.make, averages.make, freezing.make, freezing.kept),
+}
 
 
 def _data(own: Mapping[str, Key]) -> Keys:
-    shared = keywords(loop.batches), keywords(setup.normalized)
+    shared = map(keywords, READERS["data"])
     return merged("data", NAME, own, *shared, augmentations.OPTIONS)
 
 
@@ -102,9 +108,7 @@ def _task(name: str) -> Keys:
 
 
 def _optimizer(name: str) -> Keys:
-    readers: list[Callable] = [optimizers.make, averages.make]
-    readers += [freezing.make, freezing.kept]
-    readers.append(optimizers.find(name))
+    readers = (*READERS["optimizer"], optimizers.find(name))
     return merged("optimizer", NAME, *map(keywords, readers))
 
 

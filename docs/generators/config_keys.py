@@ -2,14 +2,12 @@
 
 import dataclasses
 import inspect
-import typing
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from cnn_jax import data, models, tasks
-from cnn_jax.core import ranges
+from cnn_jax.core import docstrings, key_texts, ranges
 from cnn_jax.core.keys import REQUIRED, Key, keywords
-from cnn_jax.core.paths import is_place
 from cnn_jax.data import augmentations, perturbations
 from cnn_jax.data.roles import Roles
 from cnn_jax.data.source import Source
@@ -17,9 +15,9 @@ from cnn_jax.data.subset import Stored, Subset
 from cnn_jax.models.classifier import Classifier, NormalizedClassifier
 from cnn_jax.models.spec import ModelSpec
 from cnn_jax.runs import schema
-from cnn_jax.training import config, freezing, loop, optimizers, schedules, setup
+from cnn_jax.training import config, optimizers, schedules
 from cnn_jax.training.progress import Progress
-from docs.generators import docstrings, markdown
+from docs.generators import markdown
 
 Keys = Mapping[str, Key]
 
@@ -73,9 +71,9 @@ def _seed() -> Iterator[str]:
 def _data() -> Iterator[str]:
     yield "## data"
     yield "These keys belong to every data source."
-    shared = schema.NAME | config.keywords(loop.batches)
-    shared |= config.keywords(setup.normalized)
-    told = map(docstrings.entries, (loop.batches, setup.normalized))
+    readers = schema.READERS["data"]
+    shared = schema.merged("data", schema.NAME, *map(config.keywords, readers))
+    told = map(docstrings.entries, readers)
     yield table(_started("data", shared), _group("data"), *told)
     yield "### Augmentations"
     yield (
@@ -229,7 +227,7 @@ def _task() -> Iterator[str]:
 def _optimizer() -> Iterator[str]:
     yield "## optimizer"
     yield "These keys belong to every optimizer."
-    readers = (optimizers.make, freezing.make, freezing.kept)
+    readers = schema.READERS["optimizer"]
     shared = schema.merged("optimizer", schema.NAME, *map(config.keywords, readers))
     told = map(docstrings.entries, readers)
     yield table(_started("optimizer", shared), _group("optimizer"), *told)
@@ -289,71 +287,20 @@ def table(keys: Keys, *meanings: Mapping[str, str]) -> str:
       Undocumented: no text explains a key.
     """
     rows = []
-    for names, key, meaning in _joined(keys):
+    for names, key, meaning in key_texts.joined(keys, config.UNITS):
         texts = [found[meaning] for found in meanings if meaning in found]
         if not texts:
             raise Undocumented(f"no docstring explains the config key {meaning}")
         rows.append(
             (
                 ", ".join(map(markdown.code, names)),
-                ", ".join(type_of(key.hint)),
-                range_of(key.hint),
+                ", ".join(key_texts.types_of(key.hint)),
+                key_texts.range_of(key.hint),
                 default_of(key),
                 texts[0] if "](#" in texts[0] else markdown.prose(texts[0]),
             )
         )
     return markdown.table(HEADERS, rows)
-
-
-def _joined(keys: Keys) -> Iterator[tuple[list[str], Key, str]]:
-    """The names of a row, its key, and the name of its meaning."""
-    done: set[str] = set()
-    for name, key in keys.items():
-        if name in done:
-            continue
-        stem, _, unit = f"_{name}".rpartition("_")
-        together = [f"{stem}_{unit}"[1:] for unit in config.UNITS]
-        if unit in config.UNITS and all(other in keys for other in together):
-            done |= set(together)
-            defaults = [other for other in together if keys[other].default is not None]
-            (shown,) = defaults or together[:1]
-            key = keys[shown]
-            if key.default is not None and key.default is not REQUIRED:
-                amount = f"{key.default:g} {shown.rpartition('_')[2]}"
-                key = Key(key.hint, "1 epoch" if amount == "1 epochs" else amount)
-            hint = int | float | None
-            yield together, Key(hint, key.default), stem[1:] or "steps"
-        else:
-            yield [name], key, name
-
-
-def type_of(hint: Any) -> list[str]:
-    """Returns the names of the types that a value may have."""
-    if is_place(hint):
-        return ["path"]
-    plain = ranges.plain(hint)
-    if typing.get_origin(plain) is tuple:
-        (kind, *_) = typing.get_args(plain)
-        return [f"tuple of {' or '.join(type_of(kind))}"]
-    if ranges._is_union(plain):
-        return [name for kind in typing.get_args(plain) for name in type_of(kind)]
-    return ["None" if plain is type(None) else plain.__name__]
-
-
-def range_of(hint: Any) -> str:
-    """Returns the numbers that a value may be: "≥ 0, < 1"."""
-    found = []
-    for bounds in ranges.bounds_of(hint):
-        signs = {"least": "≥", "above": ">", "most": "≤", "below": "<"}
-        limits = dataclasses.asdict(bounds) if bounds else {}
-        found.append(
-            ", ".join(
-                f"{signs[name]} {limit:,}"
-                for name, limit in limits.items()
-                if limit is not None
-            )
-        )
-    return " or ".join(filter(None, found))
 
 
 def default_of(key: Key) -> str:

@@ -8,7 +8,8 @@ from typing import Any
 from flax import linen as nn
 
 from cnn_jax import layers
-from docs.generators import docstrings, markdown
+from cnn_jax.core import docstrings
+from docs.generators import markdown
 
 INTRODUCTION = """
 The names below are those of `cnn_jax.layers`. A layer is a `flax.linen` module: it has
