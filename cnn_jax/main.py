@@ -9,7 +9,8 @@
 Running the same command again resumes an interrupted run. If the run is complete, the
 command prints the run's results. --extend with a greater length, such as
 --config.train.epochs=50, trains the run further. --mode=eval evaluates the run's best
-checkpoint.
+checkpoint. --mode=lr_range trains for 200 steps with a learning rate that grows from
+1e-6 to 10, suggests a learning rate, and writes lr_range.png in the run's folder.
 
 --list prints every key of the config with its value, default, range and meaning, and
 --list=augmentations, data, models, optimizers, schedules or tasks prints the names that
@@ -65,9 +66,10 @@ def main() -> None:
     )
     parser.add_argument(
         "--mode",
-        choices=["train", "eval"],
+        choices=["train", "eval", "lr_range"],
         default="train",
-        help="train, or evaluate the best checkpoint (default: train)",
+        help="train, evaluate the best checkpoint, or suggest a learning rate "
+        "(default: train)",
     )
     parser.add_argument(
         "--overwrite", action="store_true", help="first remove the run in --workdir"
@@ -113,6 +115,8 @@ def main() -> None:
     config = command.load_config(flags, smoke=flags.smoke)
     if flags.mode == "eval":
         runs.evaluate(workdir, expected=config)
+    elif flags.mode == "lr_range":
+        runs.find_learning_rate(config, workdir)
     else:
         runs.train(
             config,

@@ -1,6 +1,7 @@
 """The folder of a run, and what each command does with the run in the folder."""
 
 from cnn_jax.runs.export import export_weights
+from cnn_jax.runs.learning_rate_range import run as find_learning_rate
 from cnn_jax.runs.loaded import Loaded, load
 from cnn_jax.runs.prediction import predict
 from cnn_jax.runs.probes import probe_run, probe_weights
@@ -13,6 +14,7 @@ __all__ = [
     "Loaded",
     "evaluate",
     "export_weights",
+    "find_learning_rate",
     "identify",
     "join",
     "load",

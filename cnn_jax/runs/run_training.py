@@ -81,7 +81,7 @@ def train(
         console.show_results(begun.results, workdir)
         return begun.results
     # If config.json is damaged, its facts come again from the data and the weights.
-    ready = _prepare(config, begun.saved if begun else None)
+    ready = prepare(config, begun.saved if begun else None)
     if begun and begun.saved and begun.part:
         extension.check(
             config,
@@ -110,7 +110,7 @@ def train(
     return results
 
 
-def _prepare(config: Config, saved: Saved | None) -> Ready:
+def prepare(config: Config, saved: Saved | None = None) -> Ready:
     """Makes the parts of a run: reads the data, and sets up the network and training.
 
     Args:
