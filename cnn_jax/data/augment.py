@@ -49,14 +49,13 @@ class Augment:
         batch = dict(batch)
         if not self.changes:
             return batch
-        keys = jax.vmap(self.example_key, (None, 0, 0))(
-            key, batch["index"], batch["epoch"]
-        )
+        draws = batch["index"], batch["epoch"]
         height, width = batch["image"].shape[-3:-1]
-        label = partial(self._label, (height, width))
-        batch["label"] = jax.vmap(label)(keys, batch["label"])
+        label = partial(self._label, (height, width), key)
+        batch["label"] = jax.vmap(label)(*draws, batch["label"])
         for number, step in enumerate(self.steps):
-            batch = step.applied(jax.vmap(partial(self._key, number))(keys), batch)
+            keys = jax.vmap(partial(self._key, number, key))(*draws)
+            batch = step.applied(keys, batch)
         return batch
 
     def parts(self) -> list[Part]:
@@ -66,31 +65,39 @@ class Augment:
         """
         return [step.part(labels.find(self.label_kind)) for step in self.steps]
 
-    @staticmethod
-    def example_key(
-        key: Key[Array, ""], index: Int32[Array, ""], epoch: Int32[Array, ""]
+    def _key(
+        self,
+        number: int,
+        key: Key[Array, ""],
+        index: Int32[Array, ""],
+        epoch: Int32[Array, ""],
     ) -> Key[Array, ""]:
-        """Returns the random key of one example in one epoch, given the run's key."""
-        return jax.random.fold_in(jax.random.fold_in(key, epoch), index)
-
-    def _key(self, number: int, key: Key[Array, ""]) -> Key[Array, ""]:
-        """Returns the key of an augmentation for an example.
+        """Returns the key of an augmentation for an example in an epoch.
 
         An augmentation that is in the list a second time draws other numbers.
 
         Args:
           number: the position of the augmentation in the list.
-          key: the key of the example.
+          key: the run's key.
+          index, epoch: the index of the example, and the number of the epoch.
         """
         step = self.steps[number]
         before = sum(type(each) is type(step) for each in self.steps[:number])
-        return step.key(jax.random.fold_in(key, -before) if before else key)
+        key = jax.random.fold_in(key, -before) if before else key
+        return step.drawn(key, index, epoch)
 
-    def _label(self, size: tuple[int, int], key: Key[Array, ""], label: Array) -> Array:
+    def _label(
+        self,
+        size: tuple[int, int],
+        key: Key[Array, ""],
+        index: Int32[Array, ""],
+        epoch: Int32[Array, ""],
+        label: Array,
+    ) -> Array:
         moves = [
             move
             for number, step in enumerate(self.steps)
-            for move in step.moves(self._key(number, key), size)
+            for move in step.moves(self._key(number, key, index, epoch), size)
         ]
         return labels.find(self.label_kind).moved(label, moves, size)
 

@@ -14,7 +14,7 @@ from cnn_jax.data.augmentations.color import ColorJitter, Grayscale
 from cnn_jax.data.augmentations.crop import Crop
 from cnn_jax.data.augmentations.erasing import Cutout, RandomErasing
 from cnn_jax.data.augmentations.filtering import Blur, Sharpness
-from cnn_jax.data.augmentations.flip import Flip
+from cnn_jax.data.augmentations.flip import AlternatingFlip, Flip
 from cnn_jax.data.augmentations.mixing import Cutmix, Mixup, MixupOrCutmix
 from cnn_jax.data.augmentations.policies import RandAugment, TrivialAugment
 from cnn_jax.data.augmentations.resized_crop import RandomResizedCrop, ScaleCrop
@@ -32,7 +32,8 @@ from cnn_jax.data.augmentations.tones import (
 AUGMENTATIONS: Mapping[str, type[Augmentation]] = {
     kind.name(): kind
     for kind in (
-        *(Crop, Shift, Flip, Rotation, Affine, RandomResizedCrop, ScaleCrop),
+        *(Crop, Shift, Flip, AlternatingFlip, Rotation, Affine),
+        *(RandomResizedCrop, ScaleCrop),
         *(ColorJitter, Grayscale, Invert, Posterize, Solarize, Equalize, AutoContrast),
         *(Sharpness, Blur, RandAugment, TrivialAugment, AutoAugment, AugMix),
         *(RandomErasing, Cutout, Mixup, Cutmix, MixupOrCutmix),

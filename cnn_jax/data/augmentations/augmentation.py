@@ -11,12 +11,19 @@ from functools import partial
 from typing import ClassVar
 
 import jax
-from jaxtyping import Array, Float, Key, UInt8
+from jaxtyping import Array, Float, Int32, Key, UInt8
 
 from cnn_jax.core.fit import Need, Part
 from cnn_jax.data.labels.kind import LabelKind, Move
 
 Image = UInt8[Array, "*depth height width channels"]
+
+
+def example_key(
+    key: Key[Array, ""], index: Int32[Array, ""], epoch: Int32[Array, ""]
+) -> Key[Array, ""]:
+    """Returns the random key of one example in one epoch, given the run's key."""
+    return jax.random.fold_in(jax.random.fold_in(key, epoch), index)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +51,18 @@ class Augmentation:
     """
 
     mixes: ClassVar[bool] = False
+
+    def drawn(
+        self, key: Key[Array, ""], index: Int32[Array, ""], epoch: Int32[Array, ""]
+    ) -> Key[Array, ""]:
+        """Returns the augmentation's own key for an example in an epoch.
+
+        Args:
+          key: the run's key.
+          index: the index of the example in its split.
+          epoch: the number of the epoch.
+        """
+        return self.key(example_key(key, index, epoch))
 
     def key(self, example: Key[Array, ""]) -> Key[Array, ""]:
         """Returns the augmentation's own key, derived from the key of an example."""

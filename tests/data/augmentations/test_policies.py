@@ -123,7 +123,7 @@ def test_labels_follow():
     @jax.jit
     @jax.vmap
     def moved_box(number):
-        own = policy.key(Augment.example_key(key, number, number))
+        own = policy.drawn(key, number, number)
         return BOXES.moved(box, policy.moves(own, SIZE), SIZE)
 
     rows_found = np.asarray(moved_box(np.arange(32)))[:, 0]
