@@ -18,7 +18,7 @@ from cnn_jax.models.network import described
 from cnn_jax.runs import config_json, input_files, trained
 from cnn_jax.tasks import Task
 from cnn_jax.tasks.resizing import Read
-from cnn_jax.training import setup
+from cnn_jax.training import setup, views
 from cnn_jax.training.config import Config
 
 BATCH = 32
@@ -194,8 +194,11 @@ class Loaded:
 
         @jax.jit
         def forward(variables: Any, batch: jax.Array) -> Any:
-            images = self.network.normalize(batch)
-            return self.model.apply(variables, images, train=False, method=method)
+            apply = functools.partial(
+                self.model.apply, variables, train=False, method=method
+            )
+            averaged = views.averaged(apply, self.network.config.eval.views)
+            return averaged(self.network.normalize(batch))
 
         return forward
 

@@ -40,6 +40,8 @@ Attributes:
     `False`, because drawing takes a large part of a short run.
   eval.statistics_examples: over how many training examples batch normalization's
     statistics are computed before each evaluation; None: the running statistics.
+  eval.views: the views of each image whose logits evaluation and prediction average:
+    `flip` adds the mirror image, and `shift` adds two images moved by a pixel.
   eval.batch_size: examples per batch of an evaluation; None: `data.batch_size`.
   checkpoint.every: how often a checkpoint is saved between evaluations; None: never.
   checkpoint.keep: how many of the newest checkpoints are kept, beside the best one.
@@ -167,6 +169,7 @@ def schema(values: Mapping[str, Any]) -> dict[str, Keys]:
             "eval": duration_keys("every")
             | {"every_epochs": Key(UNITS["epochs"] | None, 1.0)}
             | {"batch_size": Key(Examples | None, None)}
+            | {"views": Key(tuple[str, ...], ())}
             | {"statistics_examples": Key(Count | None, None)}
             | {"test_curve": Key(bool, False), "test": Key(bool, True)}
             | {"pictures": Key(bool, True)},

@@ -23,7 +23,12 @@ BATCH = 64
 
 
 def obstacle(
-    model: nn.Module, plan: Plan | None, dataset: Dataset, *, augmented: bool
+    model: nn.Module,
+    plan: Plan | None,
+    dataset: Dataset,
+    *,
+    augmented: bool,
+    several_views: bool = False,
 ) -> str | None:
     """Returns the reason why the feature maps before the head cannot be cached.
 
@@ -34,6 +39,7 @@ def obstacle(
       plan: how each parameter is trained; None trains every parameter.
       dataset: the data.
       augmented: whether training changes the images.
+      several_views: whether evaluation averages several views of each image.
 
     Returns:
       The reason in words; None if the feature maps can be cached.
@@ -46,6 +52,8 @@ def obstacle(
         return "auxiliary heads use other feature maps"
     if augmented:
         return "images are augmented"
+    if several_views:
+        return "evaluation averages several views"
     if not all(isinstance(split, Arrays) for split in dataset.splits.values()):
         return "the data is not held in memory"
     images = jax.ShapeDtypeStruct((1, *dataset.image_shape), jnp.float32)
@@ -101,6 +109,7 @@ def with_features(
         training.plan,
         dataset,
         augmented=training.augmentation.changes,
+        several_views=bool(training.config.eval.views),
     )
     if reason and wanted:
         raise UserError(

@@ -291,6 +291,7 @@ ADDED: Mapping[str, Sequence[Any]] = {
     "train.patience": [None],
     "train.min_delta": [0.0],
     "eval.statistics_examples": [None],
+    "eval.views": [[]],
     "eval.test_curve": [False],
     "eval.test": [True],
 }

@@ -24,7 +24,7 @@ from cnn_jax.data import augment, facts
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.models import outputs
 from cnn_jax.tasks import Task
-from cnn_jax.training import freezing
+from cnn_jax.training import freezing, views
 from cnn_jax.training.config import Config
 
 
@@ -46,6 +46,7 @@ def check(config: Config, dataset: Dataset, model: nn.Module, task: Task) -> Non
                 f"config.data.batch_size={config.data.batch_size}",
                 {"examples per device": config.data.batch_size // jax.device_count()},
             ),
+            views.part(config.eval.views),
             *augment.make(config.data.augmentations, dataset.label_kind).parts(),
         ]
     )

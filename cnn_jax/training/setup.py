@@ -57,7 +57,12 @@ class Network:
 
     def eval_step(self) -> Callable:
         """Returns the evaluation step on all devices; see `parallel.eval_step`."""
-        step = make_eval_step(self.model, self.task, normalize=self.normalize)
+        step = make_eval_step(
+            self.model,
+            self.task,
+            normalize=self.normalize,
+            views=self.config.eval.views,
+        )
         return parallel.eval_step(step)
 
     def fresh_state(

@@ -1,6 +1,6 @@
 """The training step and the evaluation step, for a single device."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -15,6 +15,7 @@ from cnn_jax.models.classifier import cached
 from cnn_jax.tasks import Task
 from cnn_jax.tasks.metrics import Pairs
 from cnn_jax.training import averages
+from cnn_jax.training import views as view_lib
 from cnn_jax.training.freezing import EVERYTHING, Phase, join
 from cnn_jax.training.parallel import AXIS
 from cnn_jax.training.state import State, stream
@@ -157,7 +158,11 @@ def in_parts(
 
 
 def make_eval_step(
-    model: nn.Module, task: Task, *, normalize: Callable[[jax.Array], jax.Array]
+    model: nn.Module,
+    task: Task,
+    *,
+    normalize: Callable[[jax.Array], jax.Array],
+    views: Sequence[str] = (),
 ) -> Callable[[Any, Batch], tuple[Pairs, dict[str, jax.Array]]]:
     """Returns the evaluation step for one device.
 
@@ -169,11 +174,13 @@ def make_eval_step(
       model: the network.
       task: the task.
       normalize: the function that normalizes images.
+      views: the kinds of views of each image whose outputs are averaged; see `views`.
     """
 
     def step(variables: Any, batch: Batch) -> tuple[Pairs, dict[str, jax.Array]]:
         variables = {**variables, **cached(batch.get("features"))}
-        outputs = model.apply(variables, normalize(batch["image"]), train=False)
+        apply = partial(model.apply, variables, train=False)
+        outputs = view_lib.averaged(apply, views)(normalize(batch["image"]))
         return (
             lax.psum(dict(task.metrics(outputs, batch)), AXIS),
             task.predictions(outputs, batch),

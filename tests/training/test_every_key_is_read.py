@@ -177,7 +177,8 @@ ELSEWHERE = (".init_from", ".reinitialize", ".cache_features")
 ELSEWHERE += ("model.embedding_features", "model.aspp_rates", "data.labels")
 # What the loop reads while it runs (test_loop.py), and the splits of folders.
 ELSEWHERE += ("train.patience", "train.min_delta", "eval.test_curve")
-ELSEWHERE += ("eval.test", "eval.pictures", "eval.statistics_examples")
+ELSEWHERE += ("eval.test", "eval.pictures", "eval.views")
+ELSEWHERE += ("eval.statistics_examples",)
 ELSEWHERE += ("data.test_split",)
 ELSEWHERE += tuple(f".unfreeze_every_{unit}" for unit in LENGTHS)
 

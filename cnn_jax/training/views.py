@@ -1,0 +1,85 @@
+"""Test-time augmentation: mean outputs over several views of each image."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Shaped
+
+from cnn_jax.core.errors import unknown
+from cnn_jax.core.fit import Need, Part
+
+Images = Shaped[Array, "batch *depth height width channels"]
+Views = list[tuple[float, Images]]  # with weights, whose sum is 1
+
+
+def flipped(images: Images) -> Views:
+    """Returns the images and their mirror images, with equal weights."""
+    return [(1 / 2, images), (1 / 2, images[..., ::-1, :])]
+
+
+def shifted(images: Images) -> Views:
+    """Returns the images, and the images moved by one pixel along both diagonals.
+
+    The images themselves have half of the weight (Jordan 2024, "94% on CIFAR-10 in 3.29
+    seconds on a single GPU", section 3.5). Edges are mirrored.
+    """
+    height, width = images.shape[-3:-1]
+    edges = [(0, 0)] * (images.ndim - 3) + [(1, 1), (1, 1), (0, 0)]
+    padded = jnp.pad(images, edges, mode="reflect")
+    first, last = padded[..., :height, :width, :], padded[..., 2:, 2:, :]
+    return [(1 / 2, images), (1 / 4, first), (1 / 4, last)]
+
+
+KINDS: Mapping[str, Callable[[Images], Views]] = {"flip": flipped, "shift": shifted}
+
+
+def part(names: Sequence[str]) -> Part:
+    """Returns the requirements of the views on the data and the model; see `core.fit`.
+
+    Args:
+      names: the config key `eval.views`.
+
+    Raises:
+      UserError: if a name is unknown.
+    """
+    for name in names:
+        if name not in KINDS:
+            raise unknown("config.eval.views", name, KINDS)
+    off = "leave out config.eval.views"
+    needs = [Need("output kind", {"logits"}, "averages logits", off)] if names else []
+    if "flip" in names:
+        needs.append(Need("mirrorable", {True}, "mirrors images", off))
+    return Part(f"config.eval.views={','.join(names)}", takes=tuple(needs))
+
+
+def averaged(
+    apply: Callable[[Images], Any], names: Sequence[str]
+) -> Callable[[Images], Any]:
+    """Returns a function of images, averaged over views of the images.
+
+    All views are computed in one batch. The views of several kinds are combined: "flip"
+    and "shift" give six views.
+
+    Args:
+      apply: the function from a batch of images to outputs with a row for each image.
+      names: the kinds of views, names in `KINDS`; without names, the result is `apply`.
+    """
+    if not names:
+        return apply
+
+    def mean(images: Images) -> Any:
+        views: Views = [(1.0, images)]
+        for name in names:
+            views = [(w * v, x) for w, old in views for v, x in KINDS[name](old)]
+        weights = jnp.array([weight for weight, _ in views])
+        outputs = apply(jnp.concatenate([view for _, view in views]))
+
+        def combined(rows: Array) -> Array:
+            each = rows.reshape(len(views), -1, *rows.shape[1:])
+            return jnp.tensordot(weights, each, axes=1).astype(rows.dtype)
+
+        return jax.tree.map(combined, outputs)
+
+    return mean
