@@ -36,6 +36,7 @@ WHOLE = {
     "faults/test_faults.py": "the library of tests that makes calls fail",
     "models/test_golden.py": "the outputs of torchvision's networks",
     "models/test_models.py": "what every network keeps",
+    "training/optimizers/test_optimizers.py": "what every optimizer keeps",
     "training/test_every_key_is_read.py": "no key of a config is set and never read",
 }
 

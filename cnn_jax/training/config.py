@@ -288,6 +288,7 @@ ADDED: Mapping[str, Sequence[Any]] = {
     "data.test_split": [["test"], OLD_TEST_SPLIT],
     "optimizer.swa_start": [None],
     "train.accumulate": [1],
+    "optimizer.sam_radius": [None],
     "train.patience": [None],
     "train.min_delta": [0.0],
     "eval.statistics_examples": [None],

@@ -48,7 +48,10 @@ def make_train_step(
     Args:
       model: the network.
       task: the task.
-      optimizer: the optimizer.
+      optimizer: the optimizer. It can use the extra argument `grad_fn`, as in
+        `optax.contrib.sam`: a function `(trained parameters, number) -> gradient` on
+        the same batch, averaged over the devices. Its passes do not change the running
+        batch statistics.
       augmentation: the function that changes training images at random.
       normalize: the function that normalizes images.
       averaging: the weights of the averages of the variables; None: no averages.
@@ -85,11 +88,24 @@ def make_train_step(
             return loss, (updated.get("batch_stats", {}), pairs)
 
         gradient = jax.grad(loss_of, has_aux=True)
-        grads, (statistics, pairs) = in_parts(
-            partial(gradient, trained), state.batch_stats, batch, dropout, accumulate
+
+        def gradient_at(trained: Any) -> tuple[Any, tuple[Any, Pairs]]:
+            grads, others = in_parts(
+                partial(gradient, trained),
+                state.batch_stats,
+                batch,
+                dropout,
+                accumulate,
+            )
+            return lax.pmean(grads, AXIS), others
+
+        grads, (statistics, pairs) = gradient_at(trained)
+        updates, opt_state = optax.with_extra_args_support(optimizer).update(
+            grads,
+            state.opt_state,
+            trained,
+            grad_fn=lambda trained, _: gradient_at(trained)[0],
         )
-        grads = lax.pmean(grads, AXIS)
-        updates, opt_state = optimizer.update(grads, state.opt_state, trained)
         params = join(optax.apply_updates(trained, updates), rest)
         statistics = lax.pmean(statistics, AXIS)
         statistics = phase.keep(statistics, state.batch_stats)

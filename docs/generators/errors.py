@@ -53,7 +53,7 @@ GROUPS = {
     "training/cached_features.py": "training",
     "training/freezing.py": "training",
     "training/loop.py": "training",
-    "training/optimizers.py": "training",
+    "training/optimizers/": "training",
     "training/predictions.py": "predicting",
     "training/progress.py": "training",
     "training/schedules.py": "training",
@@ -136,7 +136,7 @@ GROUPS = {
     "data/outside.py": "extensions",
     "runs/user_code.py": "extensions",
     "tasks/__init__.py": "extensions",
-    "training/optimizers.py:planned.of_rate": "extensions",
+    "training/optimizers/__init__.py:planned.of_rate": "extensions",
 }
 
 

@@ -26,7 +26,7 @@ from cnn_jax.core.errors import UserError
 from cnn_jax.core.ranges import Count
 from cnn_jax.models.classifier import Classifier
 from cnn_jax.models.spec import MISSING, ModelSpec, Published
-from cnn_jax.training.optimizers import NOT_DECAYED
+from cnn_jax.training.weight_decay import NOT_DECAYED
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = Path(os.environ.get("CNN_JAX_TEST_GOLDEN", ROOT / "../shared/golden"))

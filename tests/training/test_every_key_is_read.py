@@ -150,6 +150,7 @@ OTHER = {
     "optimizer.ema_decay": "0.9",
     "optimizer.freeze": "head",
     "optimizer.layer_decay": "0.5",
+    "optimizer.sam_radius": "0.1",
     "optimizer.train_only": "head",
     "optimizer.unfreeze": "('head/kernel',)",
     "schedule.boundaries": "(0.5, 0.9)",

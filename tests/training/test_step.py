@@ -204,3 +204,43 @@ def test_each_part_has_its_own_random_key():
     keys = [jax.random.fold_in(jax.random.key(0), number) for number in range(3)]
     drawn = sum(jax.random.uniform(key) for key in keys)
     np.testing.assert_allclose(pairs["drawn"], (drawn, 3))
+
+
+def test_the_second_gradient_of_sharpness_aware_minimization():
+    """It is that of the same batch, and changes no statistics."""
+    made = optimizers.sgd(schedule, momentum=0.0)
+    sharp, metrics = trained(
+        Normed(), optimizers.make(made, learning_rate=0.1, sam_radius=0.5)
+    )
+    first, after = sharp[:2]
+    batch = batch_of(0)
+    x, y = inputs(batch), np.eye(CLASSES)[batch["label"]]
+    mean, deviation = x.mean(), np.sqrt(x.var() + 1e-5)
+    np.testing.assert_allclose(after.batch_stats["norm"]["mean"], 0.1 * mean, rtol=1e-4)
+
+    def gradients(params):
+        scale, bias = (float(params["norm"][key][0]) for key in ("scale", "bias"))
+        z = scale * (x - mean) / deviation + bias
+        at_logits = (chances(z, params) - y) / BATCH
+        at_z = at_logits @ np.transpose(params["head"]["kernel"]).astype(np.float64)
+        return {
+            "head": {"kernel": z.T @ at_logits, "bias": at_logits.sum(0)},
+            "norm": {
+                "scale": np.sum(at_z * (x - mean) / deviation, keepdims=True)[0],
+                "bias": np.sum(at_z, keepdims=True)[0],
+            },
+        }
+
+    grads = gradients(first.params)
+    norm = np.sqrt(sum(np.sum(g**2) for g in jax.tree.leaves(grads)))
+    total, count = metrics[0]["gradient_norm"]
+    assert total / count == pytest.approx(norm, rel=1e-4)
+    higher = jax.tree.map(lambda p, g: p + 0.5 * g / norm, first.params, grads)
+    wanted = jax.tree.map(
+        lambda p, g: p - RATES[0] * g, first.params, gradients(higher)
+    )
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5),
+        after.params,
+        wanted,
+    )

@@ -1,0 +1,131 @@
+"""Optimizers, one file for each family."""
+
+from collections.abc import Callable
+from typing import Annotated
+
+import optax
+
+from cnn_jax.core import imports
+from cnn_jax.core.errors import UserError
+from cnn_jax.core.ranges import Positive, Range, Rate
+from cnn_jax.training import freezing
+from cnn_jax.training.config import Config, arguments
+from cnn_jax.training.optimizers.adafactor import adafactor
+from cnn_jax.training.optimizers.adam import adam, adamw
+from cnn_jax.training.optimizers.grouped import grouped
+from cnn_jax.training.optimizers.lion import lion
+from cnn_jax.training.optimizers.muon import muon
+from cnn_jax.training.optimizers.rmsprop import rmsprop
+from cnn_jax.training.optimizers.sam import sharpness_aware
+from cnn_jax.training.optimizers.schedule_free import (
+    evaluated as evaluated,
+)
+from cnn_jax.training.optimizers.schedule_free import (
+    schedule_free_adamw,
+    schedule_free_sgd,
+)
+from cnn_jax.training.optimizers.sgd import sgd
+from cnn_jax.training.optimizers.trust_ratio import lamb, lars
+from cnn_jax.training.schedules import Schedule
+
+# The built-in optimizers by name.
+OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
+    "sgd": sgd,
+    "adam": adam,
+    "adamw": adamw,
+    "lion": lion,
+    "rmsprop": rmsprop,
+    "lars": lars,
+    "lamb": lamb,
+    "adafactor": adafactor,
+    "muon": muon,
+    "schedule_free_sgd": schedule_free_sgd,
+    "schedule_free_adamw": schedule_free_adamw,
+}
+
+
+def find(name: str) -> Callable[..., optax.GradientTransformation]:
+    """Returns the function that makes an optimizer.
+
+    Args:
+      name: a name in `OPTIMIZERS`, or the import path of a user's function.
+
+    Raises:
+      UserError: if there is no such optimizer.
+    """
+    wanted = "a function of a schedule that returns an optax.GradientTransformation"
+    return imports.find("optimizer", name, OPTIMIZERS, accepts=callable, wanted=wanted)
+
+
+def planned(
+    group: Config, schedule: Schedule, plan: freezing.Plan | None
+) -> optax.GradientTransformation:
+    """Returns the optimizer of a config, for all parameters that are ever trained.
+
+    Args:
+      group: the config's group `optimizer`.
+      schedule: the learning rate at each step.
+      plan: how each parameter is trained; None: all parameters are trained in the same
+        way.
+
+    Raises:
+      UserError: if a user's optimizer fails, or returns no optax transformation.
+    """
+    of_name = find(group.name)
+    options = arguments(group, of_name)
+
+    def of_rate(rate: Schedule) -> optax.GradientTransformation:
+        with imports.called("optimizer", group.name):
+            made = of_name(rate, **options)
+        if not isinstance(made, optax.GradientTransformation):
+            raise UserError(
+                f"optimizer '{group.name}' returned {type(made).__name__}: an "
+                "optimizer must return an optax.GradientTransformation."
+            )
+        return made
+
+    def of_part(part: freezing.Part) -> optax.GradientTransformation:
+        if part == freezing.Part():
+            return of_rate(schedule)
+        start = part.start
+        assert start is not None  # `plan.groups()` leaves out parts never trained
+        # An optimizer does not count the steps while its part is frozen.
+        return of_rate(lambda count: part.rate * schedule(count + start))
+
+    groups = plan.groups() if plan else {freezing.Part(): "all"}
+    if plan is None or len(groups) == 1:
+        (optimizer,) = map(of_part, groups)
+    else:
+        optimizer = grouped(
+            {name: of_part(part) for part, name in groups.items()},
+            lambda path: groups[plan.parts[path]],
+        )
+    return make(optimizer, **arguments(group, make))
+
+
+def make(
+    optimizer: optax.GradientTransformation,
+    *,
+    learning_rate: Annotated[float, Range(least=0, most=1e30)],
+    clip_norm: Positive | None = None,
+    sam_radius: Positive | None = None,
+) -> optax.GradientTransformation:
+    """Returns `optimizer`, with gradients clipped to the global norm `clip_norm`.
+
+    `learning_rate` is a key of the same config group that other functions use.
+
+    Args:
+      optimizer: the optimizer that gets the clipped gradients.
+      learning_rate: the highest learning rate of the schedule. With 0, training changes
+        only the batch statistics.
+      clip_norm: the largest global norm of the gradient; None: no limit.
+      sam_radius: the radius of sharpness-aware minimization, such as 0.05: the gradient
+        is computed at parameters with a higher loss, at this distance from the current
+        parameters. A step then takes twice as long. None: no such step.
+    """
+    del learning_rate
+    if clip_norm is not None:
+        optimizer = optax.chain(optax.clip_by_global_norm(clip_norm), optimizer)
+    if sam_radius is not None:
+        optimizer = sharpness_aware(optimizer, sam_radius)
+    return optimizer
