@@ -37,6 +37,7 @@ WHOLE = {
     "models/test_golden.py": "the outputs of torchvision's networks",
     "models/test_models.py": "what every network keeps",
     "training/optimizers/test_optimizers.py": "what every optimizer keeps",
+    "training/schedules/test_schedules.py": "what every schedule keeps",
     "training/test_every_key_is_read.py": "no key of a config is set and never read",
 }
 

@@ -56,7 +56,7 @@ GROUPS = {
     "training/optimizers/": "training",
     "training/predictions.py": "predicting",
     "training/progress.py": "training",
-    "training/schedules.py": "training",
+    "training/schedules/": "training",
     "training/setup.py": "training",
     # Data.
     "data/__init__.py": "images",
