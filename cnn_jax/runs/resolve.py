@@ -18,12 +18,18 @@ from cnn_jax.core.values import checked, parsed
 from cnn_jax.data import augmentations
 from cnn_jax.runs.schema import Keys, schema
 from cnn_jax.runs.smoke import OF_CLASSES, smoke
+from cnn_jax.training import parameter_groups
 from cnn_jax.training.config import REQUIRED, UNITS, Config, Key, default
 from cnn_jax.weights.weight_files import HUB
 
 GROUPS = tuple(key for key in default() if key != "seed")
 # A function like `ranges.check`: takes the value's name, the value and its type hint.
 Check = Callable[[str, Any, Any], None]
+# The keys whose entries have options, and what makes texts of the entries.
+LISTS: tuple[tuple[str, str, Callable[[Any, Check], tuple[str, ...]]], ...] = (
+    ("data", "augmentations", augmentations.resolved),
+    ("optimizer", "groups", parameter_groups.resolved),
+)
 
 
 def resolve(
@@ -47,7 +53,7 @@ def resolve(
     """
     values, overrides = _in_groups(values, overrides or {})
     check = (lambda *_: None) if any_number else ranges.check
-    values, overrides = _with_augmentations(values, overrides, check)
+    values, overrides = _with_lists(values, overrides, check)
     values, overrides, keys = _with_names(values, overrides)
     resolved: dict[str, Any] = {"seed": _seed(values, overrides, check)}
     for group, known in keys.items():
@@ -69,7 +75,7 @@ def resolve_smoke(values: Mapping[str, Any], overrides: Mapping[str, str]) -> Co
       UserError: as `resolve`. The full config is checked too.
     """
     whole = resolve(values, overrides)
-    values, overrides = _with_augmentations(values, overrides, ranges.check)
+    values, overrides = _with_lists(values, overrides, ranges.check)
     own, values = values["data"]["name"], smoke(values, overrides.get("data.name"))
     # Warm-up and gradual unfreezing become one step each.
     steps = max(values["train"]["steps"], 1 + len(whole.optimizer.unfreeze))
@@ -207,19 +213,19 @@ def _group(
     return resolved
 
 
-def _with_augmentations(
+def _with_lists(
     values: Mapping[str, Any], overrides: Mapping[str, str], check: Check
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """Resolves `data.augmentations`, from the command line or the file.
+    """Resolves the lists of entries, from the command line or the file.
 
     Returns:
-      The values with the resolved augmentations, and the other overrides.
+      The values with the resolved lists, and the other overrides.
     """
     values, overrides = dict(values), dict(overrides)
-    own = values["data"].get("augmentations", ())
-    given = overrides.pop("data.augmentations", own)
-    texts = augmentations.resolved(given, check)
-    values["data"] = values["data"] | {"augmentations": texts}
+    for group, key, resolved in LISTS:
+        own = values[group].get(key, ())
+        texts = resolved(overrides.pop(f"{group}.{key}", own), check)
+        values[group] = values[group] | {key: texts}
     return values, overrides
 
 

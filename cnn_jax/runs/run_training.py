@@ -17,7 +17,15 @@ from cnn_jax.data.splits import ROLES
 from cnn_jax.runs import config_json, console, extension, run_folder, trained
 from cnn_jax.runs.config_json import Saved
 from cnn_jax.training import config as config_lib
-from cnn_jax.training import freezing, loop, machine, parallel, setup, startup
+from cnn_jax.training import (
+    freezing,
+    loop,
+    machine,
+    parallel,
+    parameter_table,
+    setup,
+    startup,
+)
 from cnn_jax.training.config import Config
 from cnn_jax.training.setup import Training
 
@@ -149,7 +157,8 @@ def prepare(config: Config, saved: Saved | None = None) -> Ready:
     if shapes:
         given = training.initial
         from_file = None if given is None else flatten_dict(given.get("params", {}))
-        said.append(freezing.table(shapes, training.plan, from_file))
+        decay = config.optimizer.get("weight_decay")
+        said.append(parameter_table.table(shapes, training.plan, from_file, decay))
     return Ready(
         dataset,
         training,

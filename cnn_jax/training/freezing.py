@@ -1,14 +1,13 @@
-"""Transfer learning: freezing, gradual unfreezing and learning rates per layer.
+"""How each parameter is trained: freezing, gradual unfreezing, learning rates, groups.
 
 A pattern is a regular expression for the path of a module or of a parameter, such as
 `head`, `layer4/.*` or `.*/bias`. If the path of a module matches, the pattern selects
 all parameters in the module.
 """
 
-import math
+import difflib
 import re
-from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,12 +15,13 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from flax.traverse_util import flatten_dict, unflatten_dict
-from tabulate import tabulate
 
 from cnn_jax import layers
 from cnn_jax.core.errors import UserError
 from cnn_jax.core.ranges import Share
+from cnn_jax.training import parameter_groups
 from cnn_jax.training.config import Duration
+from cnn_jax.training.weight_decay import NOT_DECAYED
 
 Path = tuple[str, ...]
 
@@ -34,10 +34,24 @@ class Part:
       start: the step from which the parameter is trained; None if the parameter is
         always frozen.
       rate: the factor by which the learning rate is multiplied for this parameter.
+      weight_decay: the weight decay of the optimizer; None: the optimizer's own.
     """
 
     start: int | None = 0
     rate: float = 1.0
+    weight_decay: float | None = None
+
+    def with_options(self, options: parameter_groups.Options) -> "Part":
+        """Returns how the parameter is trained in a group with these options."""
+        start = self.start
+        if options.frozen is not None:
+            start = None if options.frozen else start or 0
+        factor = options.learning_rate_factor
+        return Part(
+            start,
+            self.rate if factor is None else self.rate * factor,
+            self.weight_decay if options.weight_decay is None else options.weight_decay,
+        )
 
 
 @dataclass(frozen=True)
@@ -162,6 +176,7 @@ def make(
     unfreeze: tuple[str, ...] = (),
     unfreeze_every: Duration = 0,
     layer_decay: Share = 1.0,
+    groups: tuple[str, ...] = (),
 ) -> Plan | None:
     """Returns the plan: how each parameter is trained.
 
@@ -182,13 +197,19 @@ def make(
         the next part, multiplied by this factor (Clark et al. 2020; Bao et al. 2022).
         The last part has the full learning rate. A part is a top-level module with a
         kernel.
+      groups: patterns with options for the parameters that match, such as
+        `head: learning_rate_factor=10.0; conv1/.*: frozen=True`. The options are
+        `learning_rate_factor`, `weight_decay` and `frozen`. If two groups of a
+        parameter set the same option, the later group counts; factors of the learning
+        rate are multiplied.
 
     Raises:
       UserError: if a pattern is not a regular expression or matches nothing, if no
-        parameter is left to train, or if only one of `unfreeze` and `unfreeze_every` is
-        set.
+        parameter is left to train, if only one of `unfreeze` and `unfreeze_every` is
+        set, or if a group with a weight decay has no parameters that decay.
     """
-    if not (train_only or freeze or unfreeze or unfreeze_every or layer_decay != 1):
+    changed = train_only or freeze or unfreeze or unfreeze_every or groups
+    if not changed and layer_decay == 1:
         return None
     if bool(unfreeze) != bool(unfreeze_every):
         raise UserError(
@@ -205,15 +226,26 @@ def make(
     for number, pattern in enumerate(unfreeze, start=1):
         chosen = matching("unfreeze", pattern, paths)
         starts |= dict.fromkeys(chosen, number * unfreeze_every)
-    if all(start is None for start in starts.values()):
-        raise UserError(
-            "config.optimizer.train_only and config.optimizer.freeze leave no "
-            "parameter to train: freeze fewer parameters."
-        )
     depths = _depths(paths)
     last = max(depths.values())
     rates = {module: layer_decay ** (last - depth) for module, depth in depths.items()}
-    return Plan({path: Part(starts[path], rates[path[0]]) for path in paths})
+    parts = {path: Part(starts[path], rates[path[0]]) for path in paths}
+    for entry in groups:
+        pattern, options = parameter_groups.parsed(entry)
+        chosen = matching("groups", pattern, paths)
+        if options.weight_decay and all(path[-1] in NOT_DECAYED for path in chosen):
+            raise UserError(
+                f"config.optimizer.groups has the entry '{entry}', but weight decay "
+                "does not apply to biases and normalization: leave out weight_decay."
+            )
+        parts |= {path: parts[path].with_options(options) for path in chosen}
+    if all(part.start is None for part in parts.values()):
+        raise UserError(
+            "config.optimizer.train_only, config.optimizer.freeze and "
+            "config.optimizer.groups leave no parameter to train: freeze fewer "
+            "parameters."
+        )
+    return Plan(parts)
 
 
 def _depths(paths: Sequence[Path]) -> dict[str, int]:
@@ -283,9 +315,12 @@ def matching(option: str, pattern: str, paths: Sequence[Path]) -> set[Path]:
     }
     if not found:
         modules = ", ".join(dict.fromkeys(path[0] for path in paths))
+        names = ["/".join(path[:d]) for path in paths for d in range(1, len(path) + 1)]
+        near = difflib.get_close_matches(pattern, dict.fromkeys(names), n=3, cutoff=0.6)
+        hint = f" Did you mean {' or '.join(near)}?" if near else ""
         raise UserError(
-            f"config.optimizer.{option}={pattern} matches no parameter. The network's "
-            f"modules are: {modules}."
+            f"config.optimizer.{option}={pattern} matches no parameter.{hint} The "
+            f"network's modules are: {modules}."
         )
     return found
 
@@ -306,67 +341,3 @@ def shapes_of(
     images = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
     found = jax.eval_shape(init, images)
     return {path: found[path].shape for path in order}
-
-
-def table(
-    shapes: Mapping[Path, tuple[int, ...]],
-    plan: Plan | None,
-    loaded: Collection[Path] | None,
-) -> str:
-    """Returns a text table with one row for each top-level module of the network.
-
-    The columns are the numbers of all parameters, of the parameters from a file and of
-    the trained parameters, the step from which the module is trained, and the factor of
-    the learning rate.
-
-    Args:
-      shapes: the shape of each parameter by its path.
-      plan: how each parameter is trained; None: all parameters are trained in the same
-        way.
-      loaded: the paths of the parameters that start from a file; None if the run does
-        not start from a file.
-    """
-    parts = plan.parts if plan else dict.fromkeys(shapes, Part())
-    rows, sums = [], Counter[str]()
-    for module in dict.fromkeys(path[0] for path in shapes):
-        counts: Counter[str] = Counter()
-        inside = [path for path in shapes if path[0] == module]
-        for path in inside:
-            size = math.prod(shapes[path])
-            counts["all"] += size
-            counts["loaded"] += size * (path in (loaded or ()))
-            counts["trained"] += size * (parts[path].start is not None)
-        sums += counts
-        ways = {parts[path] for path in inside}
-        starts = {way.start for way in ways if way.start is not None}
-        rates = {way.rate for way in ways if way.start is not None}
-        rows.append(
-            [
-                module,
-                *_counts(counts, loaded),
-                ", ".join(f"{start:,}" for start in sorted(starts)),
-                ", ".join(f"{rate:.3g}" for rate in sorted(rates)),
-            ]
-        )
-    rows.append(["all", *_counts(sums, loaded), "", ""])
-    headers = ["part", "parameters", "trained", "from step", "learning rate x"]
-    if loaded is not None:
-        headers.insert(2, "from the file")
-    return tabulate(
-        rows,
-        headers,
-        "simple",
-        disable_numparse=True,
-        colalign=("left", *["right"] * (len(headers) - 1)),
-    )
-
-
-def _counts(counts: Mapping[str, int], loaded: Collection[Path] | None) -> list[str]:
-    """Returns the cells of a row of `table` that contain numbers of parameters.
-
-    Args:
-      counts: the numbers of parameters: "all", "loaded" and "trained".
-      loaded: as in `table`; None leaves out the cell "loaded".
-    """
-    keys = ["all", *(["loaded"] if loaded is not None else []), "trained"]
-    return [f"{counts[key]:,}" for key in keys]

@@ -363,7 +363,9 @@ def training(network: Network, examples: int) -> Training:
         )
     return Training(
         network,
-        optimizer=optimizers.planned(config.optimizer, schedule, plan),
+        optimizer=optimizers.planned(
+            config.optimizer, schedule, plan, described(network.model).class_layer
+        ),
         schedule=schedule,
         augmentation=augment.make(config.data.augmentations, network.label_kind),
         steps=steps,

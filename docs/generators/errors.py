@@ -54,6 +54,7 @@ GROUPS = {
     "training/freezing.py": "training",
     "training/loop.py": "training",
     "training/optimizers/": "training",
+    "training/parameter_groups.py": "config",
     "training/predictions.py": "predicting",
     "training/progress.py": "training",
     "training/schedules/": "training",

@@ -39,7 +39,9 @@ WHOLE_NETWORK = {
     "unfreeze_every_epochs": None,
     "unfreeze_every_examples": None,
     "layer_decay": 1.0,
+    "groups": [],
 }
+UNCLIPPED = {"clip_norm": None, "clip_value": None, "clip_adaptive": None}
 
 
 def test_defaults_are_filled_in():
@@ -47,9 +49,10 @@ def test_defaults_are_filled_in():
     assert as_dict(config)["optimizer"] == {
         "name": "adamw",
         "learning_rate": 1.0,
-        "clip_norm": None,
+        **UNCLIPPED,
         "ema_decay": None,
         "swa_start": None,
+        "sam_radius": None,
         **WHOLE_NETWORK,
         "b1": 0.8,
         "b2": 0.999,
@@ -224,9 +227,10 @@ def test_a_name_from_the_command_line_drops_what_belonged_to_the_old_one():
         "name": "sgd",
         "learning_rate": 1.0,  # both read it
         "weight_decay": 0.5,
-        "clip_norm": None,
+        **UNCLIPPED,
         "ema_decay": None,
         "swa_start": None,
+        "sam_radius": None,
         **WHOLE_NETWORK,
         "momentum": 0.8,
         "nesterov": False,
@@ -384,3 +388,13 @@ def test_lengths_within_a_smoke_run_are_a_step():
     later = {"optimizer.unfreeze": "('a','b','c','d')"}
     small = resolve_smoke(values, later | {"optimizer.unfreeze_every_epochs": "3"})
     assert (small.optimizer.unfreeze_every_steps, small.train.steps) == (1, 5)
+
+
+def test_groups_of_parameters_are_resolved_once():
+    values = adamw()
+    values["optimizer"]["groups"] = (("head", {"learning_rate_factor": 10}),)
+    found = resolve(values)
+    assert found.optimizer.groups == ("head: learning_rate_factor=10.0",)
+    assert resolve(as_dict(found)) == found
+    found = resolve_smoke(values, {"optimizer.groups": "head: frozen=True"})
+    assert found.optimizer.groups == ("head: frozen=True",)

@@ -273,6 +273,13 @@ def test_nothing_asked_for_is_no_plan():
     ("options", "words"),
     [
         ({"train_only": "haed"}, "train_only=haed matches no parameter.* conv1, norm1"),
+        ({"groups": ("conv3/kernel: frozen=True",)}, "mean conv2/kernel or conv1/kern"),
+        (
+            {"groups": ("conv(: frozen=True",)},
+            "groups=conv[(] is no regular expression",
+        ),
+        ({"groups": (".*: frozen=True",)}, "leave no parameter to train"),
+        ({"groups": (".*/bias: weight_decay=0.1",)}, "does not apply to biases"),
         ({"freeze": "conv("}, "freeze=conv[(] is no regular expression"),
         ({"train_only": "head", "freeze": "head"}, "leave no parameter to train"),
         ({"unfreeze": ("conv1",)}, "unfreeze_every_steps"),
@@ -284,13 +291,21 @@ def test_mistakes(options, words):
         plan_of(**options)
 
 
-def test_the_table():
-    shapes = freezing.shapes_of(Net(), SHAPE)
-    plan = plan_of(freeze="conv1", unfreeze=("head",), unfreeze_every=1000)
-    rows = freezing.table(shapes, plan, {p for p in PATHS if p[0] == "conv1"})
-    lines = {line.split()[0]: line.split()[1:] for line in rows.splitlines()}
-    assert lines["conv1"] == ["40", "40", "0"]
-    assert lines["conv2"] == ["148", "0", "148", "0", "1"]
-    assert lines["head"] == ["15", "0", "15", "1,000", "1"]
-    assert lines["all"] == ["219", "40", "179"]
-    assert "from the file" not in freezing.table(shapes, plan, None)
+def test_groups_change_how_their_parameters_are_trained():
+    plan = plan_of(
+        layer_decay=0.5,
+        freeze="norm2",
+        groups=(
+            "conv.: learning_rate_factor=0.5, weight_decay=0.1",
+            "conv2/kernel: learning_rate_factor=4.0, weight_decay=0.0",
+            "norm1: frozen=True",
+            "norm2: frozen=False",
+        ),
+    )
+    parts = {"/".join(path): part for path, part in plan.parts.items()}
+    assert parts["conv1/kernel"] == Part(0, 0.125, 0.1)
+    assert parts["conv2/kernel"] == Part(0, 1.0, 0.0)
+    assert parts["conv2/bias"] == Part(0, 0.25, 0.1)
+    assert parts["norm1/scale"].start is None
+    assert parts["norm2/scale"] == Part(0, 0.5)
+    assert parts["head/bias"] == Part()

@@ -9,17 +9,16 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax.traverse_util import flatten_dict
 
 from cnn_jax.core.errors import UserError
 from cnn_jax.core.keys import keywords
-from cnn_jax.training import optimizers, state
+from cnn_jax.training import freezing, optimizers, state
 from cnn_jax.training.checkpoints import Checkpoints
 from cnn_jax.training.config import Config
 from tests.training.optimizers.rules import (
     assert_close,
-    expected,
     float32,
-    gradients,
     schedule,
     trained,
 )
@@ -133,27 +132,22 @@ def test_sharpness_aware_minimization_is_a_key_of_every_optimizer():
     assert_close(updates, jax.tree.map(lambda g: -0.1 * g, higher))
 
 
-@pytest.mark.parametrize("limit", [0.01, 1.0, 100.0])
-def test_clipping_by_the_global_norm(limit):
-    """Of the gradient alone: weight decay is added after it, as in PyTorch."""
-    sgd = optimizers.sgd(schedule, momentum=0.0, weight_decay=0.1)
-    found = trained(
-        optimizers.make(sgd, learning_rate=0.1, clip_norm=limit), 1
+def test_a_group_has_its_weight_decay_and_its_learning_rate():
+    params = ones()
+    paths = list(flatten_dict(params))
+    plan = freezing.make(
+        lambda: paths, groups=("head: learning_rate_factor=10.0, weight_decay=0.5",)
     )
-    leaves = jax.tree.leaves(gradients(0))
-    norm = np.sqrt(sum(np.sum(g**2) for g in leaves))
-    assert 1 < norm < 100  # so that some limits bind and some do not
-
-    def rule(p, g, lr, memory, decays):
-        g = g * min(1, limit / norm)
-        return p - lr * (g + 0.1 * p * decays)
-
-    assert_close(found, expected(rule, 1))
-
-
-def test_without_clipping_nothing_is_added():
-    sgd = optimizers.sgd(schedule)
-    assert optimizers.make(sgd, learning_rate=0.1) is sgd
+    group = Config({"name": "sgd", "learning_rate": 1.0, "weight_decay": 0.1})
+    optimizer = optimizers.planned(group, lambda _: 0.1, plan)
+    zeros = jax.tree.map(jnp.zeros_like, params)
+    updates, _ = optimizer.update(zeros, optimizer.init(params), params)
+    np.testing.assert_allclose(updates["conv"]["kernel"], -0.1 * 0.1, rtol=1e-5)
+    np.testing.assert_allclose(updates["head"]["kernel"], -1.0 * 0.5, rtol=1e-5)
+    np.testing.assert_array_equal(updates["head"]["bias"], 0)
+    group = Config({"name": "optax.sgd", "learning_rate": 1.0})
+    with pytest.raises(UserError, match=r"'optax.sgd' has no parameter weight_decay"):
+        optimizers.planned(group, lambda _: 0.1, plan)
 
 
 @pytest.mark.parametrize(
