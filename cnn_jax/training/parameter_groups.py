@@ -17,7 +17,6 @@ from cnn_jax.core import ranges, values
 from cnn_jax.core.errors import UserError, unknown
 from cnn_jax.core.ranges import NotNegative
 
-KEY = "optimizer.groups"
 # A function like `ranges.check`: takes the value's name, the value and its type hint.
 Check = Callable[[str, Any, Any], None]
 UNREADABLE = (SyntaxError, ValueError, TypeError, MemoryError, RecursionError)
@@ -75,7 +74,7 @@ def _pairs(given: Any) -> Iterator[tuple[str, dict[str, Any]]]:
             given = ast.literal_eval(text)  # a list on the command line
     if not isinstance(given, list | tuple):
         raise UserError(
-            f"config.{KEY}={given!r} must be a list of groups, such as "
+            f"config.optimizer.groups={given!r} must be a list of groups, such as "
             '("head: learning_rate_factor=10",).'
         )
     for entry in given:
@@ -109,8 +108,8 @@ def _checked(pattern: str, options: Mapping[str, Any], check: Check) -> Options:
     found = {}
     for option, value in options.items():
         if option not in hints:
-            raise unknown(f"option of a group in config.{KEY}:", option, hints)
-        place = f"{KEY}: {pattern}: {option}"
+            raise unknown("option of config.optimizer.groups:", option, hints)
+        place = f"optimizer.groups: {pattern}: {option}"
         found[option] = values.checked(place, value, hints[option])
         check(f"config.{place}", found[option], hints[option])
     return Options(**found)
@@ -119,6 +118,6 @@ def _checked(pattern: str, options: Mapping[str, Any], check: Check) -> Options:
 def _unreadable(entry: Any) -> UserError:
     """Returns the error for an entry that is no pattern with options."""
     return UserError(
-        f"config.{KEY} has the entry {entry!r}: write a pattern and options, such as "
-        '"head: learning_rate_factor=10, weight_decay=0".'
+        f"config.optimizer.groups has the entry {entry!r}: write a pattern and "
+        'options, such as "head: learning_rate_factor=10, weight_decay=0".'
     )

@@ -7,7 +7,7 @@ import optax
 
 from cnn_jax.core import imports
 from cnn_jax.core.errors import UserError
-from cnn_jax.core.ranges import Positive, Range, Rate
+from cnn_jax.core.ranges import Positive, Range
 from cnn_jax.training import freezing
 from cnn_jax.training.config import Config, arguments
 from cnn_jax.training.optimizers.adafactor import adafactor

@@ -44,7 +44,7 @@ def test_clipping_by_value():
 
 def test_without_clipping_nothing_is_added():
     sgd = optimizers.sgd(schedule)
-    assert optimizers.make(sgd, learning_rate=0.1, ema_decay=0.9) is sgd
+    assert optimizers.make(sgd, learning_rate=0.1) is sgd
 
 
 def test_only_one_limit():
