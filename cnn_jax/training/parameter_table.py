@@ -57,12 +57,17 @@ def table(
         sums += counts
         row = [module, *(f"{counts[key]:,}" for key in columns.values())]
         row += [", ".join(f"{start:,}" for start in sorted(starts))]
-        row += [", ".join(f"{rate:.3g}" for rate in sorted(rates))]
-        rows.append([*row, ", ".join(f"{rate:.3g}" for rate in sorted(decay_rates))])
-    rows.append(["all", *(f"{sums[key]:,}" for key in columns.values()), "", "", ""])
-    headers = ["part", *columns, "from step", "learning rate x", "weight decay"]
+        row += [
+            ", ".join(f"{value:.3g}" for value in sorted(values))
+            for values in (rates, decay_rates)
+        ]
+        rows.append(row)
+    rows.append(["all", *(f"{sums[key]:,}" for key in columns.values())])
+    headers = ["part", *columns, "from step", "learning rate x"]
     if weight_decay is None:
-        headers, rows = headers[:-1], [row[:-1] for row in rows]
+        rows = [row[: len(headers)] for row in rows]
+    else:
+        headers.append("weight decay")
     return tabulate(
         rows,
         headers,
