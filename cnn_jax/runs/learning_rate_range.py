@@ -6,7 +6,6 @@ highest learning rate lies where the loss falls most steeply.
 
 import contextlib
 import csv
-import dataclasses
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +17,7 @@ from cnn_jax.core.errors import UserError
 from cnn_jax.data.splits import Split
 from cnn_jax.runs import console, run_folder, run_training
 from cnn_jax.training import config as config_lib
-from cnn_jax.training import loop, optimizers, parallel
+from cnn_jax.training import loop, parallel
 from cnn_jax.training.config import Config
 from cnn_jax.training.setup import Training
 
@@ -87,8 +86,7 @@ def measured(training: Training, split: Split) -> Curve:
       split: the training split.
     """
     config = training.config
-    optimizer = optimizers.planned(config.optimizer, rate_at, training.plan)
-    training = dataclasses.replace(training, optimizer=optimizer, schedule=rate_at)
+    training = training.with_schedule(rate_at)
     train_step = training.step()
     state = parallel.replicate(training.fresh_state())
     key = parallel.replicate(jax.random.key(config.seed))

@@ -135,6 +135,11 @@ class Training:
         """The config of the run."""
         return self.network.config
 
+    def with_schedule(self, schedule: schedules.Schedule) -> "Training":
+        """Returns the same training with another schedule."""
+        optimizer = optimizer_of(self.network, schedule, self.plan)
+        return dataclasses.replace(self, optimizer=optimizer, schedule=schedule)
+
     def phase(self, step: int) -> freezing.Phase:
         """Returns the trained and frozen parameters after `step` steps."""
         return self.plan.phase(step) if self.plan else freezing.EVERYTHING
@@ -363,9 +368,7 @@ def training(network: Network, examples: int) -> Training:
         )
     return Training(
         network,
-        optimizer=optimizers.planned(
-            config.optimizer, schedule, plan, described(network.model).class_layer
-        ),
+        optimizer=optimizer_of(network, schedule, plan),
         schedule=schedule,
         augmentation=augment.make(config.data.augmentations, network.label_kind),
         steps=steps,
@@ -377,7 +380,15 @@ def training(network: Network, examples: int) -> Training:
     )
 
 
-def averaging(config: Config, steps: int) -> averages.Decay | None:
+def optimizer_of(
+    network: Network, schedule: schedules.Schedule, plan: freezing.Plan | None
+) -> optax.GradientTransformation:
+    """Returns the optimizer of a network's config, with any schedule."""
+    last = described(network.model).class_layer
+    return optimizers.planned(network.config.optimizer, schedule, plan, last)
+
+
+def averaging(config: Config, steps: int) -> averages.Averaging | None:
     """Returns how the variables of a run are averaged; None: they are not averaged.
 
     Args:
@@ -385,7 +396,8 @@ def averaging(config: Config, steps: int) -> averages.Decay | None:
       steps: the number of steps of the run.
     """
     options = config_lib.arguments(config.optimizer, averages.make)
-    return averages.make(steps, **options)
+    own = optimizers.averages(config.optimizer.name)
+    return averages.make(steps, own, **options)
 
 
 def plan_of(network: Network, sizes: Mapping[str, int]) -> freezing.Plan | None:

@@ -30,7 +30,7 @@ def make_train_step(
     *,
     augmentation: augment.Augment,
     normalize: Callable[[jax.Array], jax.Array],
-    averaging: averages.Decay | None = None,
+    averaging: averages.Averaging | None = None,
     phase: Phase = EVERYTHING,
     accumulate: int = 1,
 ) -> Callable[[State, Batch, jax.Array], tuple[State, Pairs]]:
@@ -54,7 +54,7 @@ def make_train_step(
         batch statistics.
       augmentation: the function that changes training images at random.
       normalize: the function that normalizes images.
-      averaging: the weights of the averages of the variables; None: no averages.
+      averaging: how the variables are averaged; None: they are not averaged.
       phase: the trained and the frozen parameters. The step does not change frozen
         parameters and the statistics of frozen layers, and does not compute gradients
         for frozen parameters.
@@ -111,9 +111,8 @@ def make_train_step(
         statistics = phase.keep(statistics, state.batch_stats)
         ema = state.ema
         if averaging is not None:
-            weight = 1 - averaging(state.step)
             new = {"params": params, "batch_stats": statistics}
-            ema = optax.incremental_update(new, ema, weight)
+            ema = averaging(state.step, opt_state, new, ema)
             # Averages of frozen values would differ from them by rounding.
             ema = {kind: phase.keep(ema[kind], new[kind]) for kind in new}
         new_state = State(

@@ -105,7 +105,7 @@ def test_gradient_steps_of_a_linear_model():
 def test_the_average_of_the_parameters():
     model = models.create("mlp", num_classes=CLASSES, hidden=())
     sgd = optimizers.sgd(schedule)
-    states, _ = trained(model, sgd, averaging=averages.exponential(0.8))
+    states, _ = trained(model, sgd, averaging=averages.make(3, ema_decay=0.8))
     average = states[0].params["head"]["kernel"]
     np.testing.assert_array_equal(states[0].ema["params"]["head"]["kernel"], average)
     for step, after in enumerate(states[1:]):
@@ -126,12 +126,24 @@ def test_the_average_of_the_parameters():
 def test_stochastic_weight_averaging():
     model = models.create("mlp", num_classes=CLASSES, hidden=())
     states, _ = trained(
-        model, optimizers.sgd(schedule), averaging=averages.equal(start=1)
+        model, optimizers.sgd(schedule), averaging=averages.make(3, swa_start=0.4)
     )
     kernels = [state.params["head"]["kernel"] for state in states]
     found = [state.ema["params"]["head"]["kernel"] for state in states]
     expected = [*kernels[:3], (kernels[2] + kernels[3]) / 2]
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_a_schedule_free_optimizer_is_evaluated_at_its_average():
+    model = models.create("mlp", num_classes=CLASSES, hidden=())
+    optimizer = optimizers.find("schedule_free_sgd")(lambda _: 0.1, b1=0.9)
+    states, _ = trained(model, optimizer, averaging=averages.make(3, True))
+    z = [states[0].params["head"]["kernel"]]
+    z += [state.opt_state.z["head"]["kernel"] for state in states[1:]]
+    # With a constant rate, all steps have equal weights in the average.
+    found = states[-1].variables()["params"]["head"]["kernel"]
+    np.testing.assert_allclose(found, np.mean(z[1:], axis=0), rtol=1e-4, atol=1e-5)
+    assert np.abs(found - states[-1].params["head"]["kernel"]).max() > 1e-4
 
 
 class Normed(nn.Module):
@@ -145,7 +157,7 @@ class Normed(nn.Module):
 
 def test_the_average_has_statistics_of_its_own():
     states, _ = trained(
-        Normed(), optimizers.sgd(schedule), averaging=averages.exponential(0.8)
+        Normed(), optimizers.sgd(schedule), averaging=averages.make(3, ema_decay=0.8)
     )
     average = states[0].batch_stats["norm"]["mean"]
     for step, after in enumerate(states[1:]):

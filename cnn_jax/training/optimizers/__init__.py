@@ -19,12 +19,11 @@ from cnn_jax.training.optimizers.muon import muon
 from cnn_jax.training.optimizers.rmsprop import rmsprop
 from cnn_jax.training.optimizers.sam import sharpness_aware
 from cnn_jax.training.optimizers.schedule_free import (
-    evaluated as evaluated,
-)
-from cnn_jax.training.optimizers.schedule_free import (
+    AVERAGING,
     schedule_free_adamw,
     schedule_free_sgd,
 )
+from cnn_jax.training.optimizers.schedule_free import evaluated as evaluated
 from cnn_jax.training.optimizers.sgd import sgd
 from cnn_jax.training.optimizers.trust_ratio import lamb, lars
 from cnn_jax.training.schedules import Schedule
@@ -56,6 +55,14 @@ def find(name: str) -> Callable[..., optax.GradientTransformation]:
     """
     wanted = "a function of a schedule that returns an optax.GradientTransformation"
     return imports.find("optimizer", name, OPTIMIZERS, accepts=callable, wanted=wanted)
+
+
+def averages(name: str) -> bool:
+    """Returns whether an optimizer averages the parameters for evaluation itself.
+
+    `evaluated` then computes the averages from the optimizer's state.
+    """
+    return find(name) in AVERAGING
 
 
 def planned(

@@ -78,6 +78,9 @@ def schedule_free_adamw(
     return schedule_free(adamw, schedule, b1, weight_power)
 
 
+AVERAGING = (schedule_free_sgd, schedule_free_adamw)
+
+
 def evaluated(opt_state: Any, params: Any) -> Any:
     """Returns the parameters for evaluation.
 
