@@ -21,6 +21,7 @@ from cnn_jax.training import (
     parallel,
     precise_statistics,
     predictions,
+    schedules,
 )
 from cnn_jax.training import config as config_lib
 from cnn_jax.training.checkpoints import Checkpoints
@@ -225,7 +226,7 @@ class _Run:
                 if logging or saving:
                     progress.drain()
                 if logging:
-                    report.training(step, progress.row())
+                    report.training(step, progress.row(), self._factor(state))
                 if evaluating:
                     state = self._with_precise_statistics(state)
                     scores = self._evaluate(step, state, last)
@@ -233,7 +234,8 @@ class _Run:
                         last = True
                         report.say(self._reason())
                         if not logging:
-                            report.training(step, progress.row())
+                            report.training(step, progress.row(), self._factor(state))
+                    state = self._reacted(step, state, scores)
                 if saving:
                     self._save(step, state, scores)
                 if last or stopping:
@@ -249,6 +251,29 @@ class _Run:
             )
             raise Stopped(128 + number)
         return state
+
+    def _factor(self, state: State) -> float:
+        """Returns the factor of the schedule's learning rate."""
+        return schedules.factor_of(self._training.schedule, state.opt_state)
+
+    def _reacted(self, step: int, state: State, scores: Mapping[str, float]) -> State:
+        """Returns the state after the schedule has reacted to an evaluation.
+
+        Args:
+          step: the number of training steps so far.
+          state: the state that was evaluated.
+          scores: the scores of the evaluation.
+        """
+        schedule, before = self._training.schedule, state.opt_state
+        score = scores.get(self._best_metric or "", np.nan)
+        after = schedules.reacted(schedule, before, score)
+        if after is before:
+            return state
+        factor = schedules.factor_of(schedule, after)
+        if factor != schedules.factor_of(schedule, before):
+            rate = factor * float(schedule(step))
+            self._report.say(f"step {step}  learning rate {rate:.3g} from now on")
+        return state.replace(opt_state=parallel.replicate(after))
 
     def _with_precise_statistics(self, state: State) -> State:
         """Returns the state with batch statistics over `eval.statistics_examples`

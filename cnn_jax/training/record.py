@@ -104,14 +104,15 @@ class Report(contextlib.AbstractContextManager):
         if seconds := startup.CLOCK.stop():
             self.say(startup.line(seconds))
 
-    def training(self, step: int, row: dict[str, float]) -> None:
+    def training(self, step: int, row: dict[str, float], factor: float) -> None:
         """Writes the training metrics of the steps since the last log line.
 
         Args:
           step: the number of training steps so far.
           row: the means of the metrics; see `Progress.row`.
+          factor: the factor of the schedule's learning rate; see `schedules.factor_of`.
         """
-        row["train/learning_rate"] = float(self._schedule(step - 1))
+        row["train/learning_rate"] = factor * float(self._schedule(step - 1))
         if self._log:
             self._log.scalars(step, row)
         self._console.training(step, row)

@@ -254,8 +254,14 @@ def normalized(dataset: Dataset, *, normalization: str | None = None) -> Dataset
 def check_roles(config: Config, dataset: Dataset) -> None:
     """Raises `UserError` if a config needs splits that the data or the config lack.
 
-    Early stopping needs a validation split, and so does a run without the test split.
+    Early stopping, the schedule `plateau` and a run without the test split need a
+    validation split.
     """
+    if config.schedule.name == "plateau" and "val" not in dataset.splits:
+        raise UserError(
+            "config.schedule.name=plateau needs a validation split, and the data have "
+            "none: set config.data.val, for example to 0.1."
+        )
     if config.train.patience is not None and "val" not in dataset.splits:
         raise UserError(
             f"config.train.patience={config.train.patience} needs a validation split, "
@@ -385,7 +391,8 @@ def optimizer_of(
 ) -> optax.GradientTransformation:
     """Returns the optimizer of a network's config, with any schedule."""
     last = described(network.model).class_layer
-    return optimizers.planned(network.config.optimizer, schedule, plan, last)
+    made = optimizers.planned(network.config.optimizer, schedule, plan, last)
+    return schedule.wrapped(made) if isinstance(schedule, schedules.Plateau) else made
 
 
 def averaging(config: Config, steps: int) -> averages.Averaging | None:

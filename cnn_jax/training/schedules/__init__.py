@@ -8,9 +8,20 @@ from cnn_jax.training.schedules.constant import constant
 from cnn_jax.training.schedules.cosine import cosine, cosine_restarts
 from cnn_jax.training.schedules.decay import exponential, polynomial
 from cnn_jax.training.schedules.one_cycle import one_cycle
+from cnn_jax.training.schedules.plateau import Plateau, factor_of, plateau, reacted
 from cnn_jax.training.schedules.step import step
 from cnn_jax.training.schedules.trapezoid import trapezoid
-from cnn_jax.training.schedules.warm_up import Schedule as Schedule
+from cnn_jax.training.schedules.warm_up import Schedule
+
+__all__ = [
+    "SCHEDULES",
+    "Plateau",
+    "Schedule",
+    "factor_of",
+    "find",
+    "planned",
+    "reacted",
+]
 
 # The built-in schedules by name.
 SCHEDULES: dict[str, Callable[..., Schedule]] = {
@@ -22,6 +33,7 @@ SCHEDULES: dict[str, Callable[..., Schedule]] = {
     "exponential": exponential,
     "trapezoid": trapezoid,
     "one_cycle": one_cycle,
+    "plateau": plateau,
 }
 
 
