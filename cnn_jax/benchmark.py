@@ -5,7 +5,7 @@
     python -m cnn_jax.benchmark --model=resnet20 --peer=torch --format=json
     python -m cnn_jax.benchmark --model=resnet20 --sweep_batch_size
     python -m cnn_jax.benchmark --config=configs/resnet.py:folder \\
-        --config.data.dir=DIR --config.data.in_memory=false --input --peer=torch
+        --config.data.dir=DIR --config.data.random_crop=0.08,1 --input --peer=torch
     python -m cnn_jax.benchmark --suite --output=docs/measured
 
 The benchmark times the steps of the training loop and of evaluation, with augmentation,
@@ -28,7 +28,7 @@ the cores.
 --sweep_batch_size tries 1, 2, 4, ... images per device until a batch does not fit.
 
 --input times the data loading alone, without a network or a device. The training loop's
-own loader reads, decodes and randomly crops the training images of the config, in
+own loader reads, decodes and crops the training images of the config, in
 `config.data.workers` processes. "per core" is images/s per decoding process: the
 workers or, without workers, this process. Before the timing, the resident memory of
 this process and its workers is sampled up to a hundred times over one epoch (at least

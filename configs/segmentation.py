@@ -71,6 +71,7 @@ def pets():
     config.data.classes = ("pet", "background", "outline")
     config.data.ignored = (0,)  # the classes start at 1
     config.data.augmentations = ("crop(padding=12)", "flip", "color_jitter(hue=0.0)")
+    config.data.normalization = "imagenet"
     config.data.workers = 2
     config.task = {"name": "segmentation"}
     config.train.epochs = 20

@@ -15,7 +15,8 @@ These commands train on your clips and volumes in DIR/<class>/*. On 1,200 clips 
 twelve frames of moving digits, as GIFs, `:clips` reaches 100% of 300 videos with
 
     --config.data.image_size=32 --config.data.channels=1 --config.data.frames=8 \\
-    --config.data.crop_area=1 --config.data.clips_per_video=3 \\
+    --config.data.random_crop=none --config.data.eval_crop=1 \\
+    --config.data.clips_per_video=3 \\
     --config.data.batch_size=32 --config.model.width=8 \\
     --config.model.stage_sizes='(1, 1, 1, 1)' --config.optimizer.learning_rate=0.1 \\
     --config.train.epochs=10
@@ -42,7 +43,9 @@ def clips():
         "name": "clips",
         "batch_size": 16,
         "clips_per_video": 10,
-        "crop_area": 0.25,
+        "random_crop": (0.25, 1.0),
+        "eval_crop": 0.875,
+        "normalization": "imagenet",
         "workers": 2,
     }
     config.model = {"name": "r3d_18", "width": 16}

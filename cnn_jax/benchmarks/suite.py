@@ -136,7 +136,7 @@ def input_rows(
     """
     options = {"name": "folder", "dir": images, "image_size": "224", "batch_size": "64"}
     for workers in WORKERS:
-        values = options | {"in_memory": "false", "workers": str(workers)}
+        values = options | {"random_crop": "(0.08, 1)", "workers": str(workers)}
         overrides = {f"data.{key}": value for key, value in values.items()}
         config = Request(model="resnet50", overrides=overrides).resolve()
         peer = "torch" if "torch" in peers else None

@@ -116,14 +116,17 @@ def transform(split: Records) -> Callable[[Image.Image], np.ndarray]:
     """Returns a function from an image to a uint8 array (height, width[, channels]).
 
     If our loader crops images at random, the function does so too. Otherwise the
-    function keeps the image size. The function does not use torchvision's
-    `PILToTensor`, which copies the image to move the channels to the front. Our loader
-    makes no such copy, so the comparison would be unfair to PyTorch.
+    function takes the center of the resized image. The function does not use
+    torchvision's `PILToTensor`, which copies the image to move the channels to the
+    front. Our loader makes no such copy, so the comparison would be unfair to PyTorch.
     """
     from torchvision import transforms
 
     height, width, channels = split.image_shape
     steps = [transforms.Grayscale()] if channels == 1 else []
-    if split.random_crop:
-        steps.append(transforms.RandomResizedCrop((height, width)))
+    if split.crop_area is not None:
+        steps.append(transforms.RandomResizedCrop((height, width), split.crop_area))
+    else:
+        shorter = transforms.Resize(min(height, width))
+        steps += [shorter, transforms.CenterCrop((height, width))]
     return transforms.Compose([*steps, np.array])

@@ -9,19 +9,20 @@ from pathlib import Path
 import numpy as np
 
 from cnn_jax.core.paths import Place
-from cnn_jax.core.ranges import Cells, Channels, Count, Fraction, Share, Side
+from cnn_jax.core.ranges import Cells, Channels, Count, Fraction, Side
 from cnn_jax.data import clip_files, images
 from cnn_jax.data.dataset import Dataset, assemble
 from cnn_jax.data.folder import TEST_SPLIT, Layout, labeled
 from cnn_jax.data.source import Files, Source, StandIn
 from cnn_jax.data.splits import Encoded, Records, Shape
-from cnn_jax.data.subset import ALL, Subset
+from cnn_jax.data.subset import Crops
 
+WHOLE = Crops()
 Clip = np.ndarray  # uint8 [frames, height, width, channels]
 
 
 def load(
-    subset: Subset = ALL,
+    subset: Crops = WHOLE,
     *,
     dir: Place = "",
     image_size: tuple[Side, ...] = (112,),
@@ -29,7 +30,6 @@ def load(
     frames: Cells = 16,
     frame_step: Count = 1,
     clips_per_video: Count = 1,
-    crop_area: Share = images.CROP_AREA[0],
     test_fraction: Fraction = 0.2,
     test_split: tuple[str, ...] = TEST_SPLIT,
 ) -> Dataset:
@@ -39,14 +39,15 @@ def load(
     `clip_files.frames`. `folder.load` describes the classes, the splits and the ignored
     files.
 
-    A training clip starts at a random frame. All its frames are cropped to one random
-    box, as in `images.random_resized_crop`. Clips of the other splits are evenly
-    spaced in their video, and all frames are cropped to the centered box of
-    `images.fit`. A video that is too short for a clip repeats its last frame. Videos
-    are decoded anew for every clip, by `data.workers` processes.
+    A training clip starts at a random frame. If `random_crop` is set, all its frames
+    are cropped to one random box. Clips of the other splits are evenly spaced in their
+    video, and all frames are cropped to the centered box of `images.fit`. A video that
+    is too short for a clip repeats its last frame. Videos are decoded anew for every
+    clip, by `data.workers` processes.
 
     Args:
-      subset: how many videos are used.
+      subset: which videos are used, and how their frames are cropped. A smaller box is
+        enlarged more, and this enlarges the motion in the clip too.
       dir: the folder of the videos.
       image_size: the size of each frame, a side in pixels or (height, width).
       channels: 3 for RGB, 1 for gray.
@@ -55,9 +56,6 @@ def load(
       clips_per_video: the number of clips of each video in evaluation. The possible
         start frames are divided into this number of equal ranges, and each clip starts
         in the middle of its range.
-      crop_area: the smallest share of a frame's area that a random training box covers;
-        1: training uses the centered boxes of evaluation. A smaller box is enlarged
-        more, and this enlarges the motion in the clip too.
       test_fraction: the share of the videos of every class that is for testing, between
         0 and 1; ignored if there is a test split.
       test_split: see `folder.load`.
@@ -69,20 +67,17 @@ def load(
     layout = Layout(subset, test_fraction, test_split)
     classes, parts = labeled(dir, layout, clip_files.CLIPS)
     shape = (frames, *images.sides(image_size), channels)
+    transform = subset.transform() | {"frame_step": frame_step}
     videos = subset.of(
-        {role: Clips(f, shape, frame_step=frame_step) for role, f in parts.items()}
+        {role: Clips(f, shape, **transform) for role, f in parts.items()}
     )
-    train = replace(videos.pop("train"), crop_area=crop_area, random_crop=True)
+    train = videos.pop("train")
     evaluated = {
         role: replace(split, clips_per_video=clips_per_video)
         for role, split in videos.items()
     }
     return assemble(
-        {"train": train, **evaluated},
-        classes=classes,
-        in_memory=False,
-        random_crop=crop_area < 1,
-        root=dir,
+        {"train": train, **evaluated}, classes=classes, in_memory=False, root=dir
     )
 
 
@@ -90,16 +85,19 @@ def load(
 class Clips(Records):
     """A split of clips of videos on the disk; see `Records`.
 
-    Example i is clip `i % clips_per_video` of video `i // clips_per_video`. If
-    `random_crop` is set, the start of a training clip is random too.
+    Example i is clip `i % clips_per_video` of video `i // clips_per_video`. The start
+    of a training clip is random.
 
     Attributes:
-      frame_step, clips_per_video, crop_area: see `load`.
+      frame_step, clips_per_video: see `load`.
     """
 
     frame_step: Count = 1
     clips_per_video: int = 1
-    crop_area: float = 1.0
+
+    @property
+    def random_crop(self) -> bool:
+        return True
 
     def __len__(self) -> int:
         return super().__len__() * self.clips_per_video
@@ -138,6 +136,7 @@ class Clips(Records):
             frame_step=self.frame_step,
             place=rng or (part + 0.5) / self.clips_per_video,
             crop_area=self.crop_area,
+            interpolation=self.interpolation,
         )
         return {"image": image, "label": example.label}
 
@@ -149,7 +148,8 @@ def cut(
     *,
     frame_step: Count = 1,
     place: float | np.random.Generator = 0.5,
-    crop_area: float = 1.0,
+    crop_area: Sequence[float] | None = None,
+    interpolation: str = images.BILINEAR,
 ) -> Clip:
     """Returns a clip of a video, uint8 [frames, height, width, channels].
 
@@ -157,10 +157,11 @@ def cut(
       path: the folder or the file of the video.
       image_shape: the shape of the clip.
       crop: the fraction of the shorter side that is kept (see `images.fit`).
-      frame_step, crop_area: see `load`.
+      frame_step: see `load`.
       place: the start of the clip as a number from 0 (the first possible start frame)
         to 1 (the last one). Or a random generator, which draws the start and, if
-        `crop_area` is below 1, the box of the frames.
+        `crop_area` is set, the box of the frames.
+      crop_area, interpolation: see `Records`.
 
     Raises:
       UserError: see `clip_files.frames`.
@@ -179,11 +180,13 @@ def cut(
     frames = clip_files.each_frame(path, choose)
     first = next(frames)
     box = images.centered_box(first.size, image_shape, crop)
-    if crop_area < 1 and not isinstance(place, float):
-        box = images.random_crop_box(first.size, place, (crop_area, 1.0))
+    if crop_area is not None and not isinstance(place, float):
+        box = images.random_crop_box(first.size, place, crop_area)
     return np.stack(
         [
-            images.resample(frame, tuple(shape), lambda _: box)
+            images.resample(
+                frame, tuple(shape), lambda _: box, interpolation=interpolation
+            )
             for frame in itertools.chain([first], frames)
         ]
     )
@@ -191,5 +194,5 @@ def cut(
 
 FILES = Files(clip_files.CLIPS, cut)
 SOURCE = Source(
-    "clips", load, takes=Subset, stand_in=StandIn("moving_digits"), files=FILES
+    "clips", load, takes=Crops, stand_in=StandIn("moving_digits"), files=FILES
 )

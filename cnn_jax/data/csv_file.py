@@ -18,7 +18,7 @@ from cnn_jax.data.images import check_shape
 from cnn_jax.data.roles import Roles
 from cnn_jax.data.source import DIGITS, Source
 from cnn_jax.data.splits import ROLES, Records
-from cnn_jax.data.subset import STORED, Stored
+from cnn_jax.data.subset import PICTURES, Pictures
 
 
 class Row(NamedTuple):
@@ -40,7 +40,7 @@ class Row(NamedTuple):
 
 
 def load(
-    stored: Stored = STORED,
+    stored: Pictures = PICTURES,
     *,
     file: Place = "",
     path_column: str = "path",
@@ -55,8 +55,7 @@ def load(
     """Returns the pictures in a CSV table, for classification.
 
     Args:
-      stored: how many pictures are used, and whether they are held in memory. Pictures
-        that stay on the disk are cropped at random in training.
+      stored: which pictures are used, where they are held, and how they are cropped.
       file: the table, in UTF-8, with commas between the columns and the columns' names
         in the first line.
       path_column: the column with the paths of the pictures, relative to the table's
@@ -92,10 +91,12 @@ def load(
     else:
         parts = _divided(rows, test_fraction)
     shape = (image_size, image_size, channels)
-    splits = {
-        role: Records(folder.files([(r.label, r.path) for r in part], classes), shape)
+    readers = {
+        role: folder.files([(row.label, row.path) for row in part], classes)
         for role, part in parts.items()
     }
+    transform = stored.transform()
+    splits = {role: Records(r, shape, **transform) for role, r in readers.items()}
     groups = None
     if group_column:
         _check_groups(parts)
@@ -104,12 +105,11 @@ def load(
         stored.of(splits, groups),
         classes=classes,
         in_memory=stored.in_memory,
-        random_crop=True,
         root=os.path.dirname(file),
     )
 
 
-SOURCE = Source("csv", load, takes=Stored, stand_in=DIGITS, perturbed=True)
+SOURCE = Source("csv", load, takes=Pictures, stand_in=DIGITS, perturbed=True)
 
 
 def read(

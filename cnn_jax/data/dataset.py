@@ -3,20 +3,19 @@
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from cnn_jax.core import fit, memory, names
-from cnn_jax.data import array_checks, labels
+from cnn_jax.data import array_checks, channel_statistics, labels
+from cnn_jax.data.channel_statistics import Statistic
 from cnn_jax.data.labels.kind import LabelKind
-from cnn_jax.data.splits import Arrays, Records, Shape, Split
+from cnn_jax.data.splits import Arrays, Records, Shape, Split, in_blocks
 
 MEMORY_LIMIT = 2 * 2**30  # bytes; sets up to this size are held in memory
-EVAL_CROP = 224 / 256  # share of the shorter side; training takes random crops
 
 # Statistics of ImageNet's training pictures, for values in 0..1; for gray images the
 # mean over the channels.
@@ -34,7 +33,7 @@ class Dataset:
       image_shape: (height, width, channels) of the images in a batch, (frames, height,
         width, channels) of clips, or (depth, height, width, channels) of volumes.
       mean, std: the mean and the standard deviation of each channel, for pixel values
-        scaled to 0..1.
+        scaled to 0..1; see `channel_statistics.measured`.
       crop: the fraction of the shorter side that the evaluation transform keeps (see
         `images.fit`).
       label_shape: the shape of one label; () for one class per image.
@@ -52,8 +51,8 @@ class Dataset:
     splits: Mapping[str, Split]
     classes: tuple[str, ...]
     image_shape: Shape
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
+    mean: Statistic
+    std: Statistic
     crop: float = 1.0
     label_shape: Shape = ()
     label_kind: str = "class"
@@ -90,14 +89,14 @@ def assemble(
     classes: Sequence[str],
     unseen: Sequence[str] = (),
     in_memory: bool | None = None,
-    random_crop: bool = False,
     label_kind: str = "class",
     mirrorable: bool = True,
     root: str = "",
 ) -> Dataset:
     """Returns a data set from its splits.
 
-    The images are held in memory if `in_memory` says so.
+    The images are held in memory if `in_memory` says so. Where images are changes no
+    result. Training images of which random crops are read stay on the disk.
 
     Args:
       splits: the splits, by their names "train", "val" and "test"; see `Roles.of`.
@@ -105,9 +104,6 @@ def assemble(
       unseen: the names of further classes, which the training split does not have.
       in_memory: whether the decoded images are held in memory; None: if they need less
         than 2 GiB.
-      random_crop: if the images stay on the disk, training takes random resized crops,
-        and evaluation takes the center of slightly larger pictures. Images in memory
-        are not cropped at random.
       label_kind, mirrorable: see `Dataset`.
       root: the folder of the data's files.
 
@@ -127,26 +123,21 @@ def assemble(
     if in_memory is None:
         size = sum(len(split) for split in splits.values()) * np.prod(first.image_shape)
         in_memory = bool(size < MEMORY_LIMIT)
-    if in_memory:
-        arrays = {role: into_memory(split) for role, split in splits.items()}
-        for role, split in arrays.items():
-            further = unseen if role != "train" else ()
-            kind.check_range(split.labels, len(classes) + len(further), role)
-        mean, std = channel_statistics(arrays["train"].images)
-        splits = arrays
-    else:
-        if random_crop:
-            splits = {role: _cropped(split) for role, split in splits.items()}
-        channels = first.image_shape[-1]
-        mean, std = IMAGENET_MEAN[channels], IMAGENET_STD[channels]
-    crop = EVAL_CROP if random_crop and not in_memory else 1.0
+    kept = dict(splits)
+    for role, split in splits.items() if in_memory else ():
+        if role == "train" and isinstance(split, Records) and split.random_crop:
+            continue
+        kept[role] = held = into_memory(split)
+        further = unseen if role != "train" else ()
+        kind.check_range(held.labels, len(classes) + len(further), role)
+    mean, std = channel_statistics.measured(kept["train"])
     return Dataset(
-        splits=splits,
+        splits=kept,
         classes=tuple(map(names.text, classes)),
         image_shape=first.image_shape,
         mean=mean,
         std=std,
-        crop=crop,
+        crop=first.crop if isinstance(first, Records) else 1.0,
         label_shape=first.label_shape,
         label_kind=label_kind,
         unseen=tuple(map(names.text, unseen)),
@@ -165,12 +156,6 @@ def _relative(split: Records, root: str) -> list[str]:
     start = os.path.expanduser(root) or os.curdir
     paths = split.paths() or ()
     return [names.text(os.path.relpath(path, start)) for path in paths]
-
-
-def _cropped(split: Split) -> Records:
-    """Returns the split, set to random crops in training."""
-    assert isinstance(split, Records)  # no other split can crop stored pictures
-    return replace(split, crop=EVAL_CROP, random_crop=True)
 
 
 def check_memory(count: int, shape: Shape) -> None:
@@ -202,49 +187,11 @@ def into_memory(split: Split) -> Arrays:
         np.empty((len(split), *split.label_shape), split.label_type),
     )
 
-    def fill(start: int) -> None:
-        rows = range(start, min(start + 256, len(split)))
+    def fill(rows: Sequence[int] | np.ndarray) -> None:
         examples = split.examples(rows, [None] * len(rows))
         for row, example in zip(rows, examples, strict=True):
             arrays.images[row], arrays.labels[row] = example["image"], example["label"]
 
-    starts = range(0, len(split), 256)
-    # Pillow releases the interpreter lock while it decodes. For small images most of
-    # the work holds the lock, so more threads would only wait.
-    threads = 1 if np.prod(split.image_shape[:2]) < 64 * 64 else os.cpu_count()
-    with ThreadPoolExecutor(threads) as pool:
-        try:
-            for _ in pool.map(fill, starts):
-                pass
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+    for _ in in_blocks(split, fill, range(len(split))):
+        pass
     return arrays
-
-
-def channel_statistics(
-    images: np.ndarray,
-) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Returns the mean and the standard deviation of each channel, divided by 255.
-
-    Both are computed from exact integer counts of the pixel values, so they are the
-    same on every machine. If all pixels of a channel have one value, the standard
-    deviation of the channel is set to one gray level, 1 / 255.
-
-    Args:
-      images: uint8 [n, ..., channels].
-    """
-    counts = np.zeros((images.shape[-1], 256), np.int64)
-    for start in range(0, len(images), 4096):
-        block = images[start : start + 4096]
-        for channel, count in enumerate(counts):
-            count += np.bincount(block[..., channel].ravel(), minlength=256)
-    values = np.arange(256)
-    total = int(counts[0].sum())
-    mean, std = [], []
-    for count in counts:  # exact integers of any size until the division
-        first, second = int(count @ values), int(count @ values**2)
-        mean.append(first / total / 255)
-        variance = (second * total - first**2) / total**2
-        std.append(max(math.sqrt(variance), 1) / 255)
-    return tuple(mean), tuple(std)

@@ -19,7 +19,8 @@ from cnn_jax.data.images import check_shape
 from cnn_jax.data.roles import Roles
 from cnn_jax.data.source import DIGITS, Source
 from cnn_jax.data.splits import Encoded, Records
-from cnn_jax.data.subset import STORED, Stored
+from cnn_jax.data.subset import PICTURES as CHOSEN
+from cnn_jax.data.subset import Pictures
 from cnn_jax.data.walk import PICTURES, Kind, folders, in_both, once
 
 # The names of the folders of splits, in lower case; the first existing one is used.
@@ -31,7 +32,7 @@ Found = dict[Hashable, tuple[str, str]]
 
 
 def load(
-    stored: Stored = STORED,
+    stored: Pictures = CHOSEN,
     *,
     dir: Place = "",
     image_size: Side = 64,
@@ -49,7 +50,7 @@ def load(
     file counts once, even if several links lead to it.
 
     Args:
-      stored: how many pictures are used, and whether they are held in memory.
+      stored: which pictures are used, where they are held, and how they are cropped.
       dir: the folder.
       image_size: pixels on a side; pictures are scaled and cropped to a square.
       channels: 3 for RGB, 1 for gray.
@@ -67,16 +68,17 @@ def load(
     check_shape(image_size, channels)
     classes, parts = labeled(dir, Layout(stored, test_fraction, test_split))
     shape = (image_size, image_size, channels)
+    transform = stored.transform()
+    splits = {role: Records(f, shape, **transform) for role, f in parts.items()}
     return assemble(
-        stored.of({role: Records(found, shape) for role, found in parts.items()}),
+        stored.of(splits),
         classes=classes,
         in_memory=stored.in_memory,
-        random_crop=True,
         root=dir,
     )
 
 
-SOURCE = Source("folder", load, takes=Stored, stand_in=DIGITS, perturbed=True)
+SOURCE = Source("folder", load, takes=Pictures, stand_in=DIGITS, perturbed=True)
 
 
 class Layout(NamedTuple):

@@ -28,11 +28,11 @@ from cnn_jax.data.images import check_shape, sides
 from cnn_jax.data.roles import Roles
 from cnn_jax.data.source import Source
 from cnn_jax.data.splits import ROLES, Arrays, Records
-from cnn_jax.data.subset import STORED, Stored, Subset
+from cnn_jax.data.subset import PICTURES, Pictures, Subset
 
 
 def load(
-    stored: Stored = STORED,
+    stored: Pictures = PICTURES,
     *,
     dir: Place = "",
     image_size: tuple[Side, ...] = (64,),
@@ -52,11 +52,11 @@ def load(
     `folder.load`.
     Without such folders, a hash of the names chooses the test identities. If
     `test_identities` is a number of identities, a new identity moves at most one other
-    identity to another split. Pictures are not cropped at random in training, because
-    pictures of faces are aligned.
+    identity to another split.
 
     Args:
-      stored: how many pictures are used, and whether they are held in memory.
+      stored: which pictures are used, where they are held, and how they are cropped.
+        Pictures of faces are aligned, so random boxes rarely help.
       dir, channels: see `folder.load`.
       image_size: a side in pixels, or (height, width). Pictures with another aspect
         ratio are cropped at both ends of their longer side.
@@ -88,7 +88,7 @@ def load(
     classes, unseen = names.pop("train"), list(itertools.chain(*names.values()))
     shape = (*size, channels)
     splits = {
-        role: Records(files(found, [*classes, *unseen]), shape)
+        role: Records(files(found, [*classes, *unseen]), shape, **stored.transform())
         for role, found in parts.items()
     }
     dataset = assemble(
@@ -101,7 +101,7 @@ def load(
     return comparable(dataset, dir)
 
 
-SOURCE = Source("identities", load, takes=Stored, embedded=digits.SIDE)
+SOURCE = Source("identities", load, takes=Pictures, embedded=digits.SIDE)
 
 
 def comparable(dataset: Dataset, dir: str) -> Dataset:

@@ -1,15 +1,15 @@
 """The conversion of an image file to the uint8 array that a network takes as input.
 
 Every picture is cropped and resampled once. A box of the picture is resized to the
-(height, width) of the network's input with Pillow's bilinear filter, which averages
-over the covered pixels when it shrinks a picture. In evaluation, the box is the largest
+(height, width) of the network's input with one of Pillow's filters, which average over
+the covered pixels when they shrink a picture. In evaluation, the box is the largest
 centered box with the input's aspect ratio, or a fraction of this box. In training, the
 box is random.
 """
 
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +25,13 @@ Picture = str | Path | bytes | Image.Image  # a path, an encoded file, or decode
 
 CROP_AREA = (0.08, 1.0)  # Szegedy et al. 2015, "Going deeper with convolutions"
 CROP_RATIO = (3 / 4, 4 / 3)  # width / height
+
+BILINEAR = "bilinear"
+INTERPOLATIONS = {
+    BILINEAR: Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+}
 
 
 def check_shape(image_size: int, channels: int) -> None:
@@ -93,6 +100,8 @@ def fit(
     image_shape: tuple[int, ...],
     crop: float = 1.0,
     name: str | None = None,
+    *,
+    interpolation: str = BILINEAR,
 ) -> np.ndarray:
     """Returns a picture after the evaluation transform, uint8 with shape `image_shape`.
 
@@ -105,10 +114,15 @@ def fit(
       image_shape: (height, width, channels); 1 channel is gray, 3 channels are RGB.
       crop: the fraction of each side of the box that is kept.
       name: the picture's name in errors, if it has no path.
+      interpolation: the filter, a name in `INTERPOLATIONS`.
     """
 
     return resample(
-        picture, image_shape, lambda size: centered_box(size, image_shape, crop), name
+        picture,
+        image_shape,
+        lambda size: centered_box(size, image_shape, crop),
+        name,
+        interpolation=interpolation,
     )
 
 
@@ -197,25 +211,6 @@ def placement(path: str | Path, size: tuple[int, int]) -> decoding.Placement:
     return placed
 
 
-def random_resized_crop(
-    picture: Picture,
-    image_shape: tuple[int, ...],
-    rng: np.random.Generator,
-    name: str | None = None,
-) -> np.ndarray:
-    """Returns a random resized crop, the training transform for photos.
-
-    A random box of the picture is resampled to `image_shape`. The box covers 8% to 100%
-    of the picture's area, and its ratio of width to height lies between 3/4 and 4/3
-    (log-uniform), as in Szegedy et al. 2015.
-
-    Args:
-      picture, image_shape, name: see `fit`.
-      rng: the random generator that draws the box.
-    """
-    return resample(picture, image_shape, lambda size: random_crop_box(size, rng), name)
-
-
 def random_crop(
     picture: Picture,
     image_shape: tuple[int, ...],
@@ -248,11 +243,12 @@ def random_crop(
 def random_crop_box(
     size: tuple[int, int],
     rng: np.random.Generator,
-    crop_area: tuple[float, float] = CROP_AREA,
+    crop_area: Sequence[float] = CROP_AREA,
 ) -> Box:
     """Returns a random box inside a picture, (left, top, right, bottom).
 
-    The area and the aspect ratio of the box are random. Up to ten boxes are drawn until
+    The area of the box is uniform. Its ratio of width to height lies between 3/4 and
+    4/3 and is log-uniform, as in Szegedy et al. 2015. Up to ten boxes are drawn until
     one fits into the picture. If none fits, as in a very long picture, the largest
     centered box with an allowed aspect ratio is returned.
 
@@ -284,6 +280,8 @@ def resample(
     image_shape: tuple[int, ...],
     choose_box: Callable[[tuple[int, int]], Box],
     name: str | None = None,
+    *,
+    interpolation: str = BILINEAR,
 ) -> np.ndarray:
     """Returns a box of a picture, resampled to uint8 [height, width, channels].
 
@@ -293,6 +291,7 @@ def resample(
       choose_box: a function from (width, height) of the upright picture to the box,
         (left, top, right, bottom).
       name: the picture's name in errors, if it has no path.
+      interpolation: the filter, a name in `INTERPOLATIONS`.
     """
     height, width, channels = image_shape
     if isinstance(picture, Image.Image):
@@ -316,5 +315,5 @@ def resample(
     x, y = image.size[0] / size[0], image.size[1] / size[1]
     box = (box[0] * x, box[1] * y, box[2] * x, box[3] * y)
     if (image.size, box) != ((width, height), (0, 0, width, height)):  # else a copy
-        image = image.resize((width, height), Image.Resampling.BILINEAR, box=box)
+        image = image.resize((width, height), INTERPOLATIONS[interpolation], box=box)
     return np.asarray(image, np.uint8).reshape(image_shape)

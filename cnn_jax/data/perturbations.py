@@ -8,7 +8,8 @@ from jaxtyping import UInt8
 from cnn_jax.core import ranges
 from cnn_jax.core.errors import UserError, unknown
 from cnn_jax.core.ranges import Share, Side
-from cnn_jax.data.dataset import Dataset, channel_statistics
+from cnn_jax.data import channel_statistics
+from cnn_jax.data.dataset import Dataset
 from cnn_jax.data.splits import Arrays, Shape
 
 Images = UInt8[np.ndarray, "n height width channels"]
@@ -42,14 +43,14 @@ def view(
     if len(splits) < len(dataset.splits):
         raise UserError(
             "data.keep_pixels and data.test_shift can change only images in memory: "
-            "set data.in_memory=True."
+            "set data.in_memory=True, and leave out data.random_crop."
         )
     if keep_pixels < 1:
         splits = {
             role: Arrays(subsample(split.images, keep_pixels, keep), split.labels)
             for role, split in splits.items()
         }
-        mean, std = channel_statistics(splits["train"].images)
+        mean, std = channel_statistics.of_images(splits["train"].images)
         dataset = replace(dataset, mean=mean, std=std)
     if test_shift is not None:
         test = splits["test"]

@@ -1,6 +1,8 @@
 """The splits of a data set: in memory, on the disk, or patches of pictures."""
 
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar, runtime_checkable
 
@@ -12,6 +14,7 @@ Shape = tuple[int, ...]
 # The roles of splits, and their names in words.
 ROLES = {"train": "training", "val": "validation", "test": "test"}
 Same = TypeVar("Same")
+Result = TypeVar("Result")
 
 
 class Encoded(NamedTuple):
@@ -336,7 +339,10 @@ class Records:
       image_shape: the shape of a decoded example; (height, width, channels) for a
         picture.
       crop: the fraction of the shorter side that evaluation keeps.
-      random_crop: whether training takes random resized crops.
+      crop_area: the smallest and the largest share of a picture's area that the random
+        box of training covers; None: training takes the box of evaluation.
+      interpolation: the filter that resizes pictures, a name in
+        `images.INTERPOLATIONS`.
       indices: the reader's indices of the examples in this split, in the order of the
         split; None: all examples of the reader.
     """
@@ -344,7 +350,8 @@ class Records:
     reader: Reader
     image_shape: Shape
     crop: float = 1.0
-    random_crop: bool = False
+    crop_area: Sequence[float] | None = None
+    interpolation: str = images.BILINEAR
     indices: np.ndarray | None = None
 
     label_type: ClassVar[np.dtype] = np.dtype(np.int32)
@@ -352,6 +359,10 @@ class Records:
     @property
     def label_shape(self) -> Shape:
         return ()
+
+    @property
+    def random_crop(self) -> bool:
+        return self.crop_area is not None
 
     @property
     def clips_per_video(self) -> int | None:
@@ -419,13 +430,43 @@ class Records:
           rng: see `example`.
         """
         picture, label, name = example
-        if rng is None or not self.random_crop:
-            image = images.fit(picture, self.image_shape, self.crop, name)
-        else:
-            image = images.random_resized_crop(picture, self.image_shape, rng, name)
+
+        def box(size: tuple[int, int]) -> images.Box:
+            if rng is None or self.crop_area is None:
+                return images.centered_box(size, self.image_shape, self.crop)
+            return images.random_crop_box(size, rng, self.crop_area)
+
+        image = images.resample(
+            picture, self.image_shape, box, name, interpolation=self.interpolation
+        )
         return {"image": image, "label": label}
 
 
 SomeRecords = TypeVar("SomeRecords", bound=Records)
 
 Split = Arrays | Streamed
+
+
+def in_blocks(
+    split: Streamed,
+    function: Callable[[Sequence[int] | np.ndarray], Result],
+    rows: Sequence[int] | np.ndarray,
+) -> Iterator[Result]:
+    """Yields the result of a function for each block of rows of a split, in order.
+
+    Args:
+      split: the split whose examples the function makes.
+      function: the function. Several threads call it if decoding images takes most of
+        its time.
+      rows: the indices of the examples.
+    """
+    blocks = (rows[start : start + 256] for start in range(0, len(rows), 256))
+    # Pillow releases the interpreter lock while it decodes. For small images most of
+    # the work holds the lock, so more threads would only wait.
+    threads = 1 if np.prod(split.image_shape[:2]) < 64 * 64 else os.cpu_count()
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            yield from pool.map(function, blocks)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise

@@ -1,4 +1,4 @@
-"""Config keys that several data sources share: how many examples are used."""
+"""Config keys that several data sources share: which examples, and how much of each."""
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,7 +6,9 @@ from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
+from cnn_jax.core.errors import UserError, unknown
 from cnn_jax.core.ranges import Examples, Seed, Share
+from cnn_jax.data import images
 from cnn_jax.data.roles import UNDIVIDED, Roles, stratified
 from cnn_jax.data.splits import AnySplit
 
@@ -57,8 +59,8 @@ class Stored(Subset):
 
     Attributes:
       in_memory: whether all decoded pictures are held in memory; None: if they need
-        less than 2 GiB. Otherwise pictures are read during training, and some sources
-        crop them at random.
+        less than 2 GiB. Otherwise pictures are read during training. The results are
+        the same.
     """
 
     in_memory: bool | None = None
@@ -66,8 +68,56 @@ class Stored(Subset):
     cheap: ClassVar[Mapping[str, Any]] = {"in_memory": False}
 
 
+@dataclass(frozen=True, kw_only=True)
+class Crops(Subset):
+    """The config keys that choose the part of a picture that is resized.
+
+    Attributes:
+      random_crop: (least, most), the share of a picture's area that a random box
+        covers. Training crops each stored picture to such a box, and resizes the box.
+        None: training takes the same box as evaluation.
+      eval_crop: the fraction of each side of the largest centered box that evaluation
+        takes; 0.875 is common for photos if training takes random boxes.
+      interpolation: the filter that resizes pictures: bilinear, bicubic or lanczos.
+    """
+
+    random_crop: tuple[Share, ...] | None = None
+    eval_crop: Share = 1.0
+    interpolation: str = "bilinear"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        area = self.random_crop
+        if area is not None and not (len(area) == 2 and area[0] <= area[1]):
+            raise UserError(
+                f"config.data.random_crop={area} must be two shares of a picture's "
+                "area, (least, most), such as (0.08, 1.0), or None."
+            )
+        if self.interpolation not in images.INTERPOLATIONS:
+            known = images.INTERPOLATIONS
+            raise unknown("config.data.interpolation", self.interpolation, known)
+
+    def transform(self) -> dict[str, Any]:
+        """Returns the arguments of `Records` that these keys choose."""
+        return {
+            "crop": self.eval_crop,
+            "crop_area": self.random_crop,
+            "interpolation": self.interpolation,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pictures(Crops, Stored):
+    """The config keys that data sets of pictures on the disk share.
+
+    With `random_crop`, the training pictures stay on the disk: they are read and
+    decoded in each epoch, whatever `in_memory` is.
+    """
+
+
 ALL = Subset()
 STORED = Stored()
+PICTURES = Pictures()
 
 
 def keep(split: SomeSplit, count: int | float | None, seed: int = 0) -> SomeSplit:

@@ -17,9 +17,10 @@ from cnn_jax.core.ranges import Side
 from cnn_jax.data import decoding, tfds_files
 from cnn_jax.data.dataset import Dataset, assemble
 from cnn_jax.data.images import check_shape
+from cnn_jax.data.roles import Roles
 from cnn_jax.data.source import DIGITS, Description, Source, StandIn
 from cnn_jax.data.splits import Encoded, Records
-from cnn_jax.data.subset import STORED, Stored
+from cnn_jax.data.subset import PICTURES, Pictures
 
 Same = TypeVar("Same", bound="Prepared")
 TEST, VAL = "test", "validation"  # names of splits in most sets of TFDS
@@ -27,7 +28,7 @@ TEST, VAL = "test", "validation"  # names of splits in most sets of TFDS
 
 def load(
     name: str,
-    stored: Stored = STORED,
+    stored: Pictures = PICTURES,
     *,
     data_dir: Place | None = None,
     train_split: str = "train",
@@ -38,9 +39,8 @@ def load(
 
     Args:
       name: the name of the set.
-      stored: how many examples are used, and whether the images are held in memory. By
-        default, images of many sizes are not held in memory. If `image_size` is set and
-        the images stay on the disk, training crops them at random.
+      stored: which examples are used, where they are held, and how their images are
+        cropped. By default, images of many sizes are not held in memory.
       data_dir: the folder of the prepared sets; None: $TFDS_DATA_DIR, or TFDS's default
         folder.
       train_split, test_split: the names of splits, or parts of splits such as
@@ -74,6 +74,7 @@ def load(
                 classes=len(classes),
             ),
             shape,
+            **stored.transform(),
         )
         for role, split in named(stored, train_split, test_split, info).items()
     }
@@ -83,11 +84,10 @@ def load(
         stored.of(splits),
         classes=classes,
         in_memory=in_memory,
-        random_crop=image_size is not None,
     )
 
 
-def named(stored: Stored, train: str, test: str, info: Any) -> dict[str, str]:
+def named(stored: Roles, train: str, test: str, info: Any) -> dict[str, str]:
     """Returns the names of the splits to read, by their roles.
 
     The set's own split "validation" becomes "val", unless it is read for another role.
@@ -128,7 +128,7 @@ def describe(
 SOURCE = Source(
     "tfds",
     load,
-    takes=Stored,
+    takes=Pictures,
     named=True,
     describer=describe,
     stand_in=DIGITS,

@@ -155,7 +155,7 @@ def _resolved(content: Mapping[str, Any]) -> Config:
             f"but this version reads only schemas up to {migration.VERSION}: update "
             "cnn_jax."
         )
-    config = migration.migrated(content["config"], version)
+    config = migration.migrated(content["config"], version, content.get("dataset", {}))
     return resolve(config, any_number=True)
 
 

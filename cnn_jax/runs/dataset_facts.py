@@ -22,8 +22,8 @@ def of(dataset: Dataset) -> dict[str, Any]:
     facts = {
         "classes": dataset.classes,
         "image_shape": dataset.image_shape,
-        "mean": dataset.mean,
-        "std": dataset.std,
+        "mean": tuple(dataset.mean),
+        "std": tuple(dataset.std),
         "crop": dataset.crop,
         "examples": {name: len(split) for name, split in dataset.splits.items()},
     }

@@ -14,7 +14,9 @@ from cnn_jax.core import names, paths, records
 from cnn_jax.core.errors import UserError
 from cnn_jax.core.orbax_paths import orbax_path
 from cnn_jax.core.records import Damaged
+from cnn_jax.data import channel_statistics
 from cnn_jax.data.dataset import Dataset
+from cnn_jax.data.splits import Arrays
 from cnn_jax.runs import config_json, dataset_facts, extension, removal, user_code
 from cnn_jax.runs.config_json import Saved
 from cnn_jax.training import config as config_lib
@@ -207,17 +209,18 @@ def check_space(workdir: Path, state_bytes: int, keep: int) -> None:
 def as_known(saved: Saved, dataset: Dataset) -> Dataset:
     """Returns a run's data set with the normalization that the run began with.
 
-    That normalization may come from the weights of `config.model.init_from`. Otherwise
-    the data set is returned unchanged.
+    That normalization may come from the weights of `config.model.init_from`. Images on
+    the disk are not read again for it, and earlier versions counted all images of large
+    splits. In all other cases, the data set is returned unchanged.
 
     Args:
       saved: the content of the run's config.json.
       dataset: the data set as read now.
     """
-    config = saved.config
-    if config.model.init_from is None or config.data.normalization is not None:
+    config, known, train = saved.config, saved.dataset, dataset.splits["train"]
+    own = config.model.init_from is None or config.data.normalization is not None
+    if own and isinstance(train, Arrays) and len(train) <= channel_statistics.MOST:
         return dataset
-    known = saved.dataset
     return dataclasses.replace(dataset, mean=known.mean, std=known.std)
 
 

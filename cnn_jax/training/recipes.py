@@ -262,6 +262,9 @@ def imagenet(batch_size: int = 256, epochs: int = 90) -> ConfigDict:
     config.data.val = 0.01
     config.data.batch_size = batch_size
     config.data.image_size = 224
+    config.data.random_crop = (0.08, 1.0)
+    config.data.eval_crop = 0.875
+    config.data.normalization = "imagenet"
     config.data.augmentations = ("flip",)
     config.data.workers = 16
     config.model.dtype = "bfloat16"

@@ -227,7 +227,8 @@ def normalized(dataset: Dataset, *, normalization: str | None = None) -> Dataset
     Args:
       dataset: the data, with its own mean and standard deviation.
       normalization: the source of the mean and the standard deviation. "data": the
-        training images. A name in `NORMALIZATIONS`: the values of this normalization.
+        training images, or 65,536 evenly spaced ones if there are more. A name in
+        `NORMALIZATIONS`: the values of this normalization.
         None: the values that the weights of `config.model.init_from` expect, or the
         training images if there are no such weights.
 
@@ -302,7 +303,7 @@ def network(config: Config, dataset: Dataset) -> Network:
         model=model,
         task=made,
         normalize=functools.partial(
-            augment.normalize, mean=dataset.mean, std=dataset.std
+            augment.normalize, mean=tuple(dataset.mean), std=tuple(dataset.std)
         ),
         image_shape=dataset.image_shape,
         label_shape=dataset.label_shape,

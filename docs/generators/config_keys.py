@@ -11,7 +11,7 @@ from cnn_jax.core.keys import REQUIRED, Key, keywords
 from cnn_jax.data import augmentations, perturbations
 from cnn_jax.data.roles import Roles
 from cnn_jax.data.source import Source
-from cnn_jax.data.subset import Stored, Subset
+from cnn_jax.data.subset import Crops, Stored, Subset
 from cnn_jax.models.classifier import Classifier, NormalizedClassifier
 from cnn_jax.models.spec import ModelSpec
 from cnn_jax.runs import schema
@@ -98,6 +98,8 @@ def _data() -> Iterator[str]:
     yield table(_beyond(Subset, Roles), docstrings.entries(Subset))
     yield "Sources of sets on the disk have one more key:"
     yield table(_beyond(Stored, Subset), docstrings.entries(Stored))
+    yield "Sources of stored pictures and videos have keys for crops and resizing:"
+    yield table(_beyond(Crops, Subset), docstrings.entries(Crops))
     yield "### Perturbations"
     yield "Experiments show the images of some sources with less information."
     view = config.keywords(perturbations.view)

@@ -20,7 +20,7 @@ def torchvision():
 
 
 def split_of(pets, **options):
-    options = {"image_size": 8, "in_memory": False} | options
+    options = {"image_size": 8, "random_crop": (0.08, 1.0)} | options
     return data.load("folder", dir=str(pets), **options).splits["train"]
 
 
@@ -43,6 +43,11 @@ def test_the_peer_has_the_same_pictures(torchvision, pets, channels):
     assert len(images) == 7
     shape = (4, 8, 8, 3)[: 3 + (channels == 3)]
     assert {(array.shape, str(array.dtype)) for array in images} == {(shape, "uint8")}
+
+
+def test_the_peer_takes_the_center(torchvision, pets):
+    split = split_of(pets, random_crop=None, in_memory=False)
+    assert {image.shape for image, _ in torch_input.dataset(split)} == {(8, 8, 3)}
 
 
 def test_the_peer_keeps_to_a_part(torchvision, pets, monkeypatch):
@@ -76,7 +81,9 @@ def test_the_peer_reads_encoded_pictures(torchvision):
         ((7, 9, 3), 2),
     ]
     assert all(np.all(image == label) for image, label in found)
-    part = Records(InBytes(), (4, 5, 3), random_crop=True, indices=np.array([5, 1]))
+    part = Records(
+        InBytes(), (4, 5, 3), crop_area=(0.08, 1.0), indices=np.array([5, 1])
+    )
     (images, labels), _ = torch_input.batches(
         part, batch_size=2, workers=0, stop_step=2
     )

@@ -33,7 +33,7 @@ def videos(tmp_path):
 
 def options(videos, **more):
     given = {"dir": str(videos), "image_size": (8,), "channels": 1, "frames": 4}
-    return given | {"crop_area": 1.0} | more
+    return given | more
 
 
 def times(clip):
@@ -106,8 +106,7 @@ def test_training_begins_anywhere(videos):
 
 def test_all_frames_are_cropped_alike(videos):
     """The white begins at one place in all frames of a clip, elsewhere in others."""
-    dataset = load("clips", **options(videos, crop_area=0.2, image_size=(16,)))
-    assert dataset.crop == 0.875
+    dataset = load("clips", **options(videos, random_crop=(0.2, 1.0), image_size=(16,)))
     split, edges = dataset.splits["train"], set()
     for seed in range(30):
         clip = split.example(0, np.random.default_rng(seed))["image"]
@@ -170,7 +169,7 @@ def test_mistakes_are_one_line(videos, write):
         ({"frames": 0}, "frames=0 must be at least 1"),
         ({"frame_step": 0}, "frame_step=0"),
         ({"clips_per_video": 0}, "clips_per_video=0"),
-        ({"crop_area": 0.0}, "crop_area=0.0"),
+        ({"random_crop": (0.0, 1.0)}, "random_crop="),
         ({"image_size": (1, 2, 3)}, "image_size is"),
         ({"dir": str(videos / "jump")}, "holds no clips in class folders"),
         ({"dir": ""}, "set data.dir to a folder of clips"),

@@ -9,7 +9,8 @@ import pytest
 
 from cnn_jax.core.errors import UserError
 from cnn_jax.data import load
-from cnn_jax.data.splits import Records
+from cnn_jax.data.loading import eval_batches, train_batches
+from cnn_jax.data.splits import Arrays, Records
 
 
 def names(dataset, role):
@@ -104,13 +105,50 @@ def test_memory_and_disk_hold_the_same_examples(pets):
     kept = load("folder", dir=str(pets), image_size=8, channels=1)
     stored = load("folder", dir=str(pets), image_size=8, channels=1, in_memory=False)
     assert isinstance(stored.splits["train"], Records)
-    assert stored.mean == (0.449,) and stored.crop == 0.875 and kept.crop == 1
+    assert (tuple(stored.mean), tuple(stored.std)) == (kept.mean, kept.std)
+    assert stored.crop == kept.crop == 1
     for role, split in kept.splits.items():
         for i, label in enumerate(split.labels):
             example = stored.splits[role].example(i, None)
             assert example["label"] == label
             assert example["image"].shape == (8, 8, 1)
             np.testing.assert_array_equal(example["image"], split.images[i])
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {},
+        {"eval_crop": 0.875, "interpolation": "lanczos"},
+        {"random_crop": (0.08, 1.0), "eval_crop": 0.5, "interpolation": "bicubic"},
+    ],
+)
+def test_where_the_pictures_lie_changes_no_batch(tmp_path, write, keys):
+    for i in range(11):
+        write(tmp_path / "ab"[i % 2] / f"{i}.png", size=(30 + i, 40))
+    options = {"dir": str(tmp_path), "image_size": 12, **keys}
+    kept, stored = (
+        load("folder", **options, in_memory=in_memory) for in_memory in (True, False)
+    )
+    assert isinstance(kept.splits["test"], Arrays)
+    assert isinstance(kept.splits["train"], Arrays) == ("random_crop" not in keys)
+    assert isinstance(stored.splits["test"], Records)
+    assert kept.crop == stored.crop == keys.get("eval_crop", 1.0)
+    for ours, theirs in ((kept.mean, stored.mean), (kept.std, stored.std)):
+        assert tuple(ours) == tuple(theirs) and len(ours) == 3
+
+    def batches(dataset):
+        steps = {"batch_size": 5, "seed": 1, "start_step": 0, "stop_step": 4}
+        yield from train_batches(dataset.splits["train"], **steps)
+        yield from eval_batches(dataset.splits["test"], batch_size=2)
+
+    for ours, theirs in zip(batches(kept), batches(stored), strict=True):
+        for key in ours:
+            np.testing.assert_array_equal(ours[key], theirs[key])
+    plain = load("folder", dir=str(tmp_path), image_size=12)
+    first, *_ = batches(plain)
+    different = (first["image"] != next(batches(kept))["image"]).any()
+    assert different == bool(keys)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cnn_jax.core.errors import UserError
@@ -162,7 +162,8 @@ def test_bad_sizes_are_one_line():
 def photos(tmp_path, write):
     for i in range(11):
         write(tmp_path / "ab"[i % 2] / f"{i}.jpg", size=(50 + i, 40))
-    return folder.SOURCE.load(dir=str(tmp_path), image_size=12, in_memory=False)
+    options = {"dir": str(tmp_path), "image_size": 12, "in_memory": False}
+    return folder.SOURCE.load(**options, random_crop=(0.08, 1.0))
 
 
 def test_streams_do_not_depend_on_workers_start_or_hosts(photos):
@@ -205,24 +206,6 @@ def test_evaluation_of_a_stream(photos):
         alone = list(eval_batches(split, batch_size=4))
         assert_same(alone, eval_batches(split, batch_size=4, workers=2))
         assert sum(batch["mask"].sum() for batch in alone) == len(split), name
-
-
-@settings(max_examples=20)
-@given(st.integers(1, 9), st.integers(0, 20))
-def test_the_crop_of_an_example_is_its_own(index, epoch):
-    from PIL import Image
-
-    from cnn_jax.data import images
-
-    picture = Image.fromarray(
-        np.random.default_rng(0).integers(0, 256, (50, 60, 3), np.uint8)
-    )
-
-    def crop():
-        rng = np.random.default_rng([2, 0, epoch, index])
-        return images.random_resized_crop(picture, (8, 8, 3), rng)
-
-    np.testing.assert_array_equal(crop(), crop())
 
 
 def pictures(count, factor=1):

@@ -192,13 +192,14 @@ def test_labels_that_nobody_knows_without_reading(stored):
     assert split.known_labels() is None
 
 
-@pytest.mark.parametrize("random_crop", [False, True])
-def test_training_crops_records_where_it_is_told_to(random_crop, stored):
-    split = Records(stored, (8, 8, 3), random_crop=random_crop)
+@pytest.mark.parametrize("area", [None, (0.08, 1.0)])
+def test_training_crops_records_where_it_is_told_to(area, stored):
+    split = Records(stored, (8, 8, 3), crop_area=area)
+    assert split.random_crop == bool(area)
     rngs = [np.random.default_rng(i) for i in range(10)]
     found = [split.example(0, rng)["image"].tobytes() for rng in rngs]
     center = split.example(0, None)["image"].tobytes()
-    if random_crop:
+    if area:
         assert len(set(found)) > 5
         again = split.example(0, np.random.default_rng(3))["image"].tobytes()
         assert again == found[3]

@@ -8,7 +8,20 @@ from hypothesis import strategies as st
 from cnn_jax import data
 from cnn_jax.core.errors import UserError
 from cnn_jax.data.splits import Arrays
-from cnn_jax.data.subset import keep
+from cnn_jax.data.subset import Crops, keep
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"random_crop": (0.5,)}, r"random_crop=\(0\.5,\) must be two shares"),
+        ({"random_crop": (0.5, 0.2)}, r"\(least, most\), such as \(0\.08, 1\.0\)"),
+        ({"interpolation": "bicubik"}, "Did you mean 'bicubic'"),
+    ],
+)
+def test_crops_that_are_not_possible(keys, message):
+    with pytest.raises(UserError, match=message):
+        Crops(**keys)
 
 
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=60), st.integers(1, 70))

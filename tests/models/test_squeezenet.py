@@ -14,7 +14,7 @@ from cnn_jax.analysis import costs
 from cnn_jax.core.errors import UserError
 from cnn_jax.data import images
 from cnn_jax.data.augment import normalize
-from cnn_jax.data.dataset import EVAL_CROP, IMAGENET_MEAN, IMAGENET_STD
+from cnn_jax.data.dataset import IMAGENET_MEAN, IMAGENET_STD
 from cnn_jax.weights import pretrained
 
 NAMES = ["squeezenet1_0", "squeezenet1_1"]
@@ -110,7 +110,7 @@ def test_the_authors_weights_know_a_cat():
 
     path = Path(os.environ["SQUEEZENET1_0"])
     picture = Image.fromarray(skimage.data.cat())
-    pixels = images.fit(picture, (224, 224, 3), EVAL_CROP)
+    pixels = images.fit(picture, (224, 224, 3), 224 / 256)
     model = models.create("squeezenet1_0", num_classes=1000)
     weights = pretrained.load(path, "squeezenet1_0", model, (224, 224, 3))
     x = normalize(jnp.asarray(pixels[None]), IMAGENET_MEAN[3], IMAGENET_STD[3])

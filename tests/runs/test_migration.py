@@ -86,6 +86,54 @@ def test_augmentations_of_users_had_keys_of_the_data(tmp_path):
     }
 
 
+IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
+
+
+@pytest.mark.parametrize(
+    ("name", "facts", "weights", "expected"),
+    [
+        # In memory.
+        ("folder", {"mean": [0.5] * 3, "crop": 1.0}, None, {}),
+        # On the disk: with random crops, and without.
+        (
+            "csv",
+            IMAGENET | {"crop": 0.875},
+            None,
+            {
+                "random_crop": [0.08, 1.0],
+                "eval_crop": 0.875,
+                "normalization": "imagenet",
+            },
+        ),
+        ("tfds:x", IMAGENET | {"crop": 1.0}, None, {"normalization": "imagenet"}),
+        ("masks", IMAGENET | {"crop": 1.0}, None, {"normalization": "imagenet"}),
+        # The normalization of the weights.
+        (
+            "folder",
+            IMAGENET | {"crop": 0.875},
+            "weights.safetensors",
+            {"random_crop": [0.08, 1.0], "eval_crop": 0.875},
+        ),
+        # A source with the normalization of ImageNet everywhere.
+        ("pictures_and_styles", IMAGENET | {"crop": 1.0}, None, {}),
+    ],
+)
+def test_the_place_of_the_data_decided_before_version_5(name, facts, weights, expected):
+    config = {"data": {"name": name}, "model": {"init_from": weights}}
+    assert migration.migrated(config, 4, facts)["data"] == {"name": name} | expected
+    assert migration.migrated(config, 5, facts) == config
+
+
+def test_clips_had_a_crop_area_before_version_5():
+    def migrated(area, crop):
+        given = {"data": {"name": "clips", "crop_area": area}}
+        return migration.migrated(given, 4, {"crop": crop})["data"]
+
+    assert migrated(1.0, 1.0) == {"name": "clips"}
+    crops = {"random_crop": [0.25, 1.0], "eval_crop": 0.875}
+    assert migrated(0.25, 0.875) == {"name": "clips"} | crops
+
+
 def test_a_config_of_version_1_is_read(old):
     config = config_json.read(old).config
     assert config.task.name == "localization" and config.model.width == 2

@@ -7,11 +7,14 @@ import socket
 from collections import namedtuple
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from cnn_jax.core import records
 from cnn_jax.core.errors import UserError
 from cnn_jax.core.records import Damaged
+from cnn_jax.data.folder import Files
+from cnn_jax.data.splits import Records
 from cnn_jax.runs import config_json, run_folder
 from cnn_jax.runs.resolve import resolve
 from cnn_jax.training.config import as_dict
@@ -27,6 +30,19 @@ def test_classes_that_differ_in_their_normal_form_are_the_same_data(
         config_json.describe(tmp_path, config, old, {})
         with contextlib.nullcontext() if same else pytest.raises(UserError):
             run_folder.check_data(config_json.read(tmp_path), new)
+
+
+def test_the_normalization_of_stored_images_is_not_measured_again(
+    tmp_path, config, dataset
+):
+    begun = dataclasses.replace(dataset, mean=(0.25,), std=(0.5,))
+    config_json.describe(tmp_path, config, begun, {})
+    saved = config_json.read(tmp_path)
+    assert run_folder.as_known(saved, dataset) is dataset
+    stored = dataclasses.replace(
+        dataset, splits={"train": Records(Files([], np.zeros(0, np.int32)), (8, 8, 1))}
+    )
+    assert run_folder.as_known(saved, stored).mean == (0.25,)
 
 
 def test_whose_folder_it_is(folder, config, tmp_path):
