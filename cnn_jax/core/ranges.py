@@ -68,6 +68,7 @@ Count = Annotated[int, Range(least=1, most=MANY)]
 Layers = Annotated[int, Range(least=1, most=1000)]
 Cells = Annotated[int, Range(least=1, most=1024)]  # the side of a kernel or of a grid
 Channels = Annotated[int, Range(least=1, most=3)]  # channels of an image: 1 or 3
+Bands = Annotated[int, Range(least=1, most=1024)]  # channels of any kind of image
 Edge = Annotated[int, Range(least=0, most=1024)]  # pixels around an image
 Side = Annotated[int, Range(least=1, most=2**16)]  # the side of an image in pixels
 Index = Annotated[int, Range(least=0, most=2**31 - 1)]

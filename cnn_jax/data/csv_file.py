@@ -11,12 +11,12 @@ from typing import NamedTuple
 from cnn_jax.core import names
 from cnn_jax.core.errors import UserError
 from cnn_jax.core.paths import Place
-from cnn_jax.core.ranges import Channels, Fraction, Side
+from cnn_jax.core.ranges import Bands, Fraction, Side
 from cnn_jax.data import fields, folder, walk
 from cnn_jax.data.dataset import Dataset, assemble
 from cnn_jax.data.images import check_shape
 from cnn_jax.data.roles import Roles
-from cnn_jax.data.source import DIGITS, Source
+from cnn_jax.data.source import BANDED_FILES, DIGITS, Source
 from cnn_jax.data.splits import ROLES, Records
 from cnn_jax.data.subset import PICTURES, Pictures
 
@@ -48,7 +48,7 @@ def load(
     split_column: str = "",
     group_column: str = "",
     image_size: Side = 64,
-    channels: Channels = 3,
+    channels: Bands = 3,
     test_fraction: Fraction = 0.2,
     test_split: tuple[str, ...] = folder.TEST_SPLIT,
 ) -> Dataset:
@@ -68,7 +68,7 @@ def load(
       group_column: the column with the group of each picture, such as a person or a
         patient. No group is in two splits. Empty: each picture is a group.
       image_size: pixels on a side; pictures are scaled and cropped to a square.
-      channels: 3 for RGB, 1 for gray.
+      channels: 3 for RGB, 1 for gray; other numbers as in `bands`.
       test_fraction: the share of every class that is for testing, between 0 and 1;
         ignored if there is a split column.
       test_split: the names that the test split may have in the split column; the first
@@ -79,7 +79,7 @@ def load(
         unknown, or a class has no training pictures; the error names the line. Also if
         the table cannot be read, lacks a column, or has fewer than two classes.
     """
-    check_shape(image_size, channels)
+    check_shape(image_size)
     rows = read(file, path_column, label_column, split_column, group_column)
     classes = folder.sort_classes({row.label for row in rows})
     if len(classes) < 2:
@@ -109,7 +109,9 @@ def load(
     )
 
 
-SOURCE = Source("csv", load, takes=Pictures, stand_in=DIGITS, perturbed=True)
+SOURCE = Source(
+    "csv", load, takes=Pictures, stand_in=DIGITS, files=BANDED_FILES, perturbed=True
+)
 
 
 def read(

@@ -13,15 +13,15 @@ import numpy as np
 from cnn_jax.core import names
 from cnn_jax.core.errors import DataWarning, UserError
 from cnn_jax.core.paths import Place
-from cnn_jax.core.ranges import Channels, Fraction, Side
+from cnn_jax.core.ranges import Bands, Fraction, Side
 from cnn_jax.data.dataset import Dataset, assemble
 from cnn_jax.data.images import check_shape
 from cnn_jax.data.roles import Roles
-from cnn_jax.data.source import DIGITS, Source
+from cnn_jax.data.source import BANDED_FILES, DIGITS, Source
 from cnn_jax.data.splits import Encoded, Records
 from cnn_jax.data.subset import PICTURES as CHOSEN
 from cnn_jax.data.subset import Pictures
-from cnn_jax.data.walk import PICTURES, Kind, folders, in_both, once
+from cnn_jax.data.walk import BANDED, PICTURES, Kind, folders, in_both, once
 
 # The names of the folders of splits, in lower case; the first existing one is used.
 TRAIN, TEST_SPLIT, VAL_NAMES = "train", ("test",), ("val", "validation", "valid")
@@ -36,7 +36,7 @@ def load(
     *,
     dir: Place = "",
     image_size: Side = 64,
-    channels: Channels = 3,
+    channels: Bands = 3,
     test_fraction: Fraction = 0.2,
     test_split: tuple[str, ...] = TEST_SPLIT,
 ) -> Dataset:
@@ -53,7 +53,7 @@ def load(
       stored: which pictures are used, where they are held, and how they are cropped.
       dir: the folder.
       image_size: pixels on a side; pictures are scaled and cropped to a square.
-      channels: 3 for RGB, 1 for gray.
+      channels: 3 for RGB, 1 for gray; other numbers as in `bands`.
       test_fraction: the share of every class that is for testing, between 0 and 1;
         ignored if there is a test split.
       test_split: the names that the folder of the test split may have; the first
@@ -65,8 +65,8 @@ def load(
         `test`, or a picture cannot be read. Unless pictures are held in memory,
         unreadable pictures are found during training.
     """
-    check_shape(image_size, channels)
-    classes, parts = labeled(dir, Layout(stored, test_fraction, test_split))
+    check_shape(image_size)
+    classes, parts = labeled(dir, Layout(stored, test_fraction, test_split), BANDED)
     shape = (image_size, image_size, channels)
     transform = stored.transform()
     splits = {role: Records(f, shape, **transform) for role, f in parts.items()}
@@ -78,7 +78,9 @@ def load(
     )
 
 
-SOURCE = Source("folder", load, takes=Pictures, stand_in=DIGITS, perturbed=True)
+SOURCE = Source(
+    "folder", load, takes=Pictures, stand_in=DIGITS, files=BANDED_FILES, perturbed=True
+)
 
 
 class Layout(NamedTuple):

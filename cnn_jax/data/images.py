@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from cnn_jax.core.errors import DataWarning, UserError
-from cnn_jax.data import decoding, pixel_values
+from cnn_jax.data import bands, decoding, pixel_values
 
 Box = tuple[
     float | int, float | int, float | int, float | int
@@ -34,12 +34,13 @@ INTERPOLATIONS = {
 }
 
 
-def check_shape(image_size: int, channels: int) -> None:
+def check_shape(image_size: int, channels: int = 1) -> None:
     """Raises `UserError` if the size or the number of channels is not valid.
 
     Args:
       image_size: the shortest side of the image in pixels.
-      channels: the number of channels, 1 or 3.
+      channels: the number of channels, 1 or 3. Sources of pictures with any number of
+        channels do not give it.
     """
     if image_size < 1:
         raise UserError(f"data.image_size is {image_size}; it must be at least 1.")
@@ -78,19 +79,19 @@ def read_image(path: Picture) -> Image.Image:
     """
     if isinstance(path, Image.Image):
         return pixel_values.plain(path)
-    what = _described(path)
+    what = described(path)
     with decoding.opened(path, what) as image:
         return decoding.decoded(image, what)
 
 
-def _described(picture: str | Path | bytes, name: str | None = None) -> str:
+def described(picture: Picture, name: str | None = None) -> str:
     """Returns a picture's description for errors: "image", and its name or path.
 
     Args:
-      picture: the path or the bytes of an image file.
-      name: the picture's name; None: the path, or a default text for bytes.
+      picture: a path, the bytes of an image file, or a decoded picture.
+      name: the picture's name; None: the path, or a default text for others.
     """
-    if name is None and isinstance(picture, bytes):
+    if name is None and not isinstance(picture, str | Path):
         return "image of a user"
     return f"image {name or picture!s}"
 
@@ -112,6 +113,7 @@ def fit(
     Args:
       picture: a path, the bytes of an image file, or a decoded picture.
       image_shape: (height, width, channels); 1 channel is gray, 3 channels are RGB.
+        `bands` describes pictures with other numbers of channels.
       crop: the fraction of each side of the box that is kept.
       name: the picture's name in errors, if it has no path.
       interpolation: the filter, a name in `INTERPOLATIONS`.
@@ -294,11 +296,16 @@ def resample(
       interpolation: the filter, a name in `INTERPOLATIONS`.
     """
     height, width, channels = image_shape
+    resampling = INTERPOLATIONS[interpolation]
+    if bands.is_banded(picture, channels):
+        pixels = bands.read(picture, channels, described(picture, name))
+        box = choose_box(pixels.shape[1::-1])
+        return bands.resized(pixels, (width, height), box, resampling)
     if isinstance(picture, Image.Image):
         image, size = pixel_values.plain(picture), picture.size
         box = choose_box(size)
     else:
-        what = _described(picture, name)
+        what = described(picture, name)
         with decoding.opened(picture, what) as encoded:
             placed = decoding.placement(encoded)
             size = placed.upright
@@ -315,5 +322,5 @@ def resample(
     x, y = image.size[0] / size[0], image.size[1] / size[1]
     box = (box[0] * x, box[1] * y, box[2] * x, box[3] * y)
     if (image.size, box) != ((width, height), (0, 0, width, height)):  # else a copy
-        image = image.resize((width, height), INTERPOLATIONS[interpolation], box=box)
+        image = image.resize((width, height), resampling, box=box)
     return np.asarray(image, np.uint8).reshape(image_shape)

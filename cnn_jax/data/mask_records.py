@@ -12,7 +12,7 @@ from PIL import Image
 from PIL.ImageFile import ImageFile
 
 from cnn_jax.core.errors import DataWarning, UserError
-from cnn_jax.data import decoding, images, pixel_values
+from cnn_jax.data import bands, decoding, images, pixel_values
 from cnn_jax.data.splits import Encoded, Reader, Records, Shape
 
 Pair = tuple[Path, Path]
@@ -177,8 +177,12 @@ def _placed(example: Encoded, mask: ImageFile) -> _Placed:
     Raises:
       UserError: the picture and the mask have different sizes.
     """
-    with decoding.opened(example.picture, f"image {example.name}") as picture:
-        placed = _Placed(decoding.placement(picture), decoding.placement(mask))
+    if isinstance(example.picture, str) and example.picture.endswith(bands.ARRAY):
+        upright = decoding.Placement(bands.size(example.picture), orientation=1)
+        placed = _Placed(upright, decoding.placement(mask))
+    else:
+        with decoding.opened(example.picture, f"image {example.name}") as picture:
+            placed = _Placed(decoding.placement(picture), decoding.placement(mask))
     sizes = [placed.picture.upright]
     if placed.mask.orientation == 1:
         sizes.append(placed.picture.stored)

@@ -9,16 +9,16 @@ import numpy as np
 from cnn_jax.core import names
 from cnn_jax.core.errors import UserError
 from cnn_jax.core.paths import Place
-from cnn_jax.core.ranges import Channels, Level, Side
+from cnn_jax.core.ranges import Bands, Level, Side
 from cnn_jax.data import images, mask_records
 from cnn_jax.data.dataset import Dataset, assemble
 from cnn_jax.data.folder import VAL_NAMES, existing, warn_unread
 from cnn_jax.data.labels.pixels import IGNORED, PIXELS
 from cnn_jax.data.mask_records import MaskFiles, MaskRecords, Pair
-from cnn_jax.data.source import Source, StandIn
+from cnn_jax.data.source import BANDED_FILES, Source, StandIn
 from cnn_jax.data.splits import Arrays
 from cnn_jax.data.subset import STORED, Stored
-from cnn_jax.data.walk import SUFFIXES, by_name, check_apart, once, visible_files
+from cnn_jax.data.walk import BANDED, PICTURES, by_name, check_apart, once
 
 
 def load(
@@ -26,7 +26,7 @@ def load(
     *,
     dir: Place = "",
     image_size: tuple[Side, ...] = (256,),
-    channels: Channels = 3,
+    channels: Bands = 3,
     classes: tuple[str, ...] = (),
     ignored: tuple[Level, ...] = (),
     train_split: str = "train",
@@ -45,7 +45,7 @@ def load(
       stored: how many pictures are used, and whether they are held in memory.
       dir: the folder.
       image_size: a side in pixels, or (height, width).
-      channels: 3 for RGB, 1 for gray.
+      channels: 3 for RGB, 1 for gray; other numbers as in `bands`.
       classes: the names of the classes. Empty: the values of the masks are the names,
         up to the largest value in the training masks.
       ignored: values of masks whose pixels have no class. The value 255 is always
@@ -61,7 +61,7 @@ def load(
         format; a value of a mask has no class; or the training masks have only one
         class.
     """
-    images.check_shape(min(images.sides(image_size)), channels)
+    images.check_shape(min(images.sides(image_size)))
     root = existing(dir)
     named = {"train": train_split, "test": test_split}
     used = "+".join(named.values()).split("+")
@@ -93,7 +93,13 @@ def load(
     )
 
 
-SOURCE = Source("masks", load, takes=Stored, stand_in=StandIn("digit_scenes"))
+SOURCE = Source(
+    "masks",
+    load,
+    takes=Stored,
+    stand_in=StandIn("digit_scenes"),
+    files=BANDED_FILES,
+)
 
 
 def with_masks(
@@ -190,7 +196,8 @@ def _pairs(root: Path, splits: Sequence[str], mask_folder: str) -> list[Pair]:
                     "data.test_split and data.mask_folder to the folders of the "
                     "pictures and masks."
                 )
-        pictures, masks = (list(visible_files(f, SUFFIXES)) for f in folders)
+        pictures = list(BANDED.found(folders[0]))
+        masks = list(PICTURES.found(folders[1]))
         if not pictures:
             raise UserError(
                 f"{folders[0]} holds no pictures: add pictures, or choose another "

@@ -31,6 +31,7 @@ class Files(NamedTuple):
 
 
 PICTURES = Files(walk.PICTURES, images.fit)
+BANDED_FILES = Files(walk.BANDED, images.fit)
 
 
 class Description(NamedTuple):

@@ -78,6 +78,11 @@ def visible_files(folder: Path, suffixes: Iterable[str]) -> Iterator[Path]:
 
 
 PICTURES = Kind("pictures", KINDS, partial(visible_files, suffixes=SUFFIXES))
+# Pictures, and arrays with any number of channels; see `bands`.
+BANDED = PICTURES._replace(
+    stored=f"{KINDS} npy",
+    found=partial(visible_files, suffixes=SUFFIXES | {".npy"}),
+)
 
 
 def package_folder(name: str) -> Path | None:

@@ -20,7 +20,8 @@ def smoke(values: dict[str, Any], name: str | None = None) -> dict[str, Any]:
 
     The model, the task and the optimizer stay. If a data source of this package needs
     files, embedded data with the same kind of labels and the same number of channels
-    replaces it, and the keys in `OF_CLASSES` are left out. Images keep their size, up
+    (three if images are neither gray nor RGB) replaces it, and the keys in
+    `OF_CLASSES` are left out. Images keep their size, up
     to `LARGEST` pixels per side. (Some networks for 224x224 pixels need at least 67 or
     75 pixels.)
 
@@ -37,7 +38,7 @@ def smoke(values: dict[str, Any], name: str | None = None) -> dict[str, Any]:
     if stand_in:
         used, title = data.SOURCES[stand_in.name], stand_in.name
         size, more = stand_in.image_size, dict(stand_in.options)
-        if not given.get("channels"):
+        if given.get("channels") not in (1, 3):
             more["channels"] = stand_in.channels
     known = used.options() | augmentations.OPTIONS
     keys = known.keys() - (used.places() if size else ())

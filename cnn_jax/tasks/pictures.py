@@ -14,6 +14,7 @@ from jaxtyping import Float, Integer, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
 from cnn_jax.core.names import plain, short, text
+from cnn_jax.data import bands
 
 Picture = UInt8[np.ndarray, "height width 3"]
 Composed = UInt8[np.ndarray, "whole_height whole_width 3"]
@@ -116,9 +117,7 @@ def _enlarged(image: np.ndarray, cell: int) -> Image.Image:
 
     The longer side has at most `cell` pixels, unless the image is already larger.
     """
-    if image.shape[-1] == 1:
-        image = image[..., 0]
-    picture = Image.fromarray(image).convert("RGB")
+    picture = Image.fromarray(bands.shown(image))
     factor = max(cell // max(picture.size), 1)
     return picture.resize(
         (picture.width * factor, picture.height * factor), Image.Resampling.NEAREST

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cnn_jax.data import images, restoration
+from cnn_jax.data import bands, images, restoration
 from cnn_jax.data.splits import Shape
 
 
@@ -55,6 +55,9 @@ def _center_crop(file: images.Picture, shape: Shape, stored: Stored) -> Read:
 def _stretched(file: images.Picture, shape: Shape, stored: Stored) -> Read:
     del stored
     height, width, channels = shape
+    if bands.is_banded(file, channels):
+        pixels = bands.read(file, channels, images.described(file))
+        return Read(bands.shown(pixels), images.stretch(file, shape))
     picture = images.read_image(file)
     stretched = images.stretch(picture, (height, width, channels))
     return Read(np.asarray(picture.convert("RGB")), stretched)

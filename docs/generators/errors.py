@@ -62,6 +62,7 @@ GROUPS = {
     # Data.
     "data/__init__.py": "images",
     "data/augment.py": "config",
+    "data/bands.py": "images",
     "data/bicubic.py": "images",
     "data/channel_statistics.py": "images",
     "data/csv_file.py": "images",

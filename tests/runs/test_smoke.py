@@ -21,6 +21,11 @@ def small(*, overriding=None, **given):
     return smoke(values(**given), overriding)["data"]
 
 
+def test_images_with_many_channels_are_replaced_by_colors():
+    assert small(name="folder", channels=12)["channels"] == 3
+    assert small(name="folder", channels=1)["channels"] == 1
+
+
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
