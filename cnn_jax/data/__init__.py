@@ -13,6 +13,7 @@ from cnn_jax.data import (
     digit_scenes,
     digits,
     folder,
+    hf_source,
     identities,
     masks,
     moving_digits,
@@ -48,6 +49,7 @@ SOURCES: dict[str, Source] = {
         pictures_and_styles.SOURCE,
         tfds_source.SOURCE,
         tfds_masks.SOURCE,
+        hf_source.SOURCE,
     )
 }
 # The config keys of all sources that hold paths of the user's files.

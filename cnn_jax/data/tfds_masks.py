@@ -54,7 +54,7 @@ def load(
     info = tfds_files.builder(path).info
     title = f"tfds:{name}"
     facts = _facts(info, title, image_size, classes)
-    named = tfds_source.named(stored, train_split, test_split, info)
+    named = tfds_source.named(stored, train_split, test_split, info.splits)
     splits = {
         role: mask_records.MaskRecords(
             PreparedMasks(

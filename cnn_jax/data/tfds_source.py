@@ -3,7 +3,7 @@
 `tfds_files` looks for the folder of a set and checks its files.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -76,7 +76,7 @@ def load(
             shape,
             **stored.transform(),
         )
-        for role, split in named(stored, train_split, test_split, info).items()
+        for role, split in named(stored, train_split, test_split, info.splits).items()
     }
     for split in splits.values():
         check_split(split, info)
@@ -87,7 +87,9 @@ def load(
     )
 
 
-def named(stored: Roles, train: str, test: str, info: Any) -> dict[str, str]:
+def named(
+    stored: Roles, train: str, test: str, known: Container[str]
+) -> dict[str, str]:
     """Returns the names of the splits to read, by their roles.
 
     The set's own split "validation" becomes "val", unless it is read for another role.
@@ -95,10 +97,10 @@ def named(stored: Roles, train: str, test: str, info: Any) -> dict[str, str]:
     Args:
       stored: the config keys that choose the validation split.
       train, test: the names of the splits for training and testing.
-      info: TFDS's description of the set.
+      known: the names of the splits of the set.
     """
     read = f"{train} {test}"
-    default = VAL if VAL in info.splits and VAL not in read else None
+    default = VAL if VAL in known and VAL not in read else None
     val = stored.own(default)
     return {"train": train, "test": test} | ({"val": val} if val else {})
 

@@ -70,6 +70,7 @@ GROUPS = {
     "data/digit_scenes.py": "images",
     "data/digits.py": "images",
     "data/folder.py": "images",
+    "data/hf_source.py": "images",
     "data/identities.py": "images",
     "data/images.py": "images",
     "data/loading.py": "images",
