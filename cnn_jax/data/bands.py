@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, ImageSequence
+from PIL import Image
 
 from cnn_jax.data import decoding
 
@@ -31,11 +31,17 @@ def is_banded(picture: str | Path | bytes | Image.Image, channels: int) -> bool:
     """
     if channels not in (1, 3):
         return True
-    ending = str(picture).lower() if isinstance(picture, str | Path) else ""
-    if channels == 3 and ending.endswith((".tif", ".tiff")):
+    if not isinstance(picture, str | Path):
+        return False
+    if channels == 3 and str(picture).lower().endswith((".tif", ".tiff")):
         with decoding.opened(picture, f"image {picture}") as image:
             return image.mode == "L" and getattr(image, "n_frames", 1) == 3
-    return ending.endswith(ARRAY)
+    return is_array(picture)
+
+
+def is_array(picture: object) -> bool:
+    """Returns whether a picture is the path of a `.npy` file."""
+    return isinstance(picture, str | Path) and str(picture).lower().endswith(ARRAY)
 
 
 def read(picture: str | Path | bytes | Image.Image, channels: int, what: str) -> Pixels:
@@ -51,12 +57,12 @@ def read(picture: str | Path | bytes | Image.Image, channels: int, what: str) ->
         values that are not uint8. The error names the picture.
     """
     with decoding.blamed(what):
-        if isinstance(picture, str | Path) and str(picture).lower().endswith(ARRAY):
-            pixels = _array(picture)
-        elif isinstance(picture, Image.Image):
+        if isinstance(picture, Image.Image):
             pixels = _channels(picture)
-        else:
+        elif isinstance(picture, bytes) or not is_array(picture):
             pixels = _pages(picture, what)
+        else:
+            pixels = _array(picture)
         if pixels.shape[-1] != channels:
             raise ValueError(
                 f"its shape is {pixels.shape}, (height, width, channels), and "
@@ -115,10 +121,11 @@ def _pages(picture: str | Path | bytes, what: str) -> Pixels:
         orientation = decoding.placement(image).orientation
         if image.format != "TIFF":
             return _channels(decoding.loaded(image, orientation))
-        pages = [
-            _channels(decoding.loaded(page, orientation))
-            for page in ImageSequence.Iterator(image)
-        ]
+        pages = []
+        for number in range(getattr(image, "n_frames", 1)):
+            image.seek(number)
+            decoding.check_size(image.size)
+            pages.append(_channels(decoding.loaded(image, orientation)))
     if len({page.shape[:2] for page in pages}) > 1:
         raise ValueError("its pages have several sizes")
     return np.concatenate(pages, axis=-1)

@@ -7,7 +7,7 @@ every machine, and the same for images in memory and on the disk.
 import math
 import warnings
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, reduce
 from typing import overload
 
 import numpy as np
@@ -79,7 +79,7 @@ def of_images(images: np.ndarray) -> tuple[Numbers, Numbers]:
     rows = counted(len(images))
     starts = range(0, len(rows), 4096)
     blocks = (images[rows[start : start + 4096]] for start in starts)
-    return _of_counts(sum(map(_counts, blocks)))
+    return _of_counts(reduce(np.add, map(_counts, blocks)))
 
 
 def _of_streamed(split: Streamed) -> tuple[Numbers, Numbers]:
@@ -96,7 +96,7 @@ def _of_streamed(split: Streamed) -> tuple[Numbers, Numbers]:
         examples = split.examples(part, [None] * len(part))
         return _counts(np.stack([example["image"] for example in examples]))
 
-    return _of_counts(sum(in_blocks(split, count, rows)))
+    return _of_counts(reduce(np.add, in_blocks(split, count, rows)))
 
 
 def _counts(images: np.ndarray) -> np.ndarray:

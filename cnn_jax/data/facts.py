@@ -1,5 +1,7 @@
 """The facts of a data set that `core.fit` compares with the rest of a run."""
 
+from collections.abc import Sequence
+
 from cnn_jax.core.fit import Fact, Part
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.data.splits import ROLES
@@ -44,5 +46,5 @@ def part(name: str, dataset: Dataset) -> Part:
     return Part(name, gives | dict(dataset.gives), dataset.takes)
 
 
-def _short(values: tuple[float, ...]) -> str:
+def _short(values: Sequence[float]) -> str:
     return ", ".join(f"{value:.3g}" for value in values)

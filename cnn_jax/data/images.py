@@ -263,7 +263,7 @@ def random_crop_box(
     width, height = size
     low, high = (math.log(ratio) for ratio in CROP_RATIO)
     for _ in range(10):
-        area = width * height * rng.uniform(*crop_area)
+        area = width * height * rng.uniform(crop_area[0], crop_area[1])
         ratio = math.exp(rng.uniform(low, high))
         box_width = round(math.sqrt(area * ratio))
         box_height = round(math.sqrt(area / ratio))

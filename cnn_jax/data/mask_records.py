@@ -177,8 +177,8 @@ def _placed(example: Encoded, mask: ImageFile) -> _Placed:
     Raises:
       UserError: the picture and the mask have different sizes.
     """
-    if isinstance(example.picture, str) and example.picture.endswith(bands.ARRAY):
-        upright = decoding.Placement(bands.size(example.picture), orientation=1)
+    if bands.is_array(example.picture):
+        upright = decoding.Placement(bands.size(example.path), orientation=1)
         placed = _Placed(upright, decoding.placement(mask))
     else:
         with decoding.opened(example.picture, f"image {example.name}") as picture:

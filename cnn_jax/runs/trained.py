@@ -147,7 +147,7 @@ def weights(workdir: Path, checkpoint: str | None = None) -> Weights:
     return Weights(
         {key: np.asarray(value) for key, value in arrays.items()},
         {"model": config.model.name, "step": step, "classes": dataset.classes},
-        Normalization(dataset.mean, dataset.std),
+        Normalization(tuple(dataset.mean), tuple(dataset.std)),
     )
 
 
@@ -215,7 +215,7 @@ def normalized(
         return dataset, None
     if config.data.normalization is None:
         return dataclasses.replace(dataset, mean=expected.mean, std=expected.std), None
-    given = Normalization(dataset.mean, dataset.std)
+    given = Normalization(tuple(dataset.mean), tuple(dataset.std))
     if np.allclose(given, expected, atol=1e-3):
         return dataset, None
     return dataset, (
