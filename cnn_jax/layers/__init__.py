@@ -11,7 +11,7 @@ Layers without parameters (pooling, dropout, `LocalResponseNorm`, activations) a
 integer inputs, maxima are integers; means, norms and filters are float32.
 """
 
-from cnn_jax.layers.activation import ACTIVATIONS, activation
+from cnn_jax.layers.activation import ACTIVATIONS, Activation, activation
 from cnn_jax.layers.context import ASPP, ContextModule
 from cnn_jax.layers.convolution import (
     Conv,
@@ -66,6 +66,7 @@ from cnn_jax.layers.normalization import (
     channel_moments,
     local_response_norm,
 )
+from cnn_jax.layers.norms import NORMS, NormDef, norm, normalized
 from cnn_jax.layers.pooling import (
     AvgPool,
     Flatten,
@@ -108,8 +109,10 @@ __all__ = [
     "BATCH_AXIS",
     "FILTERS",
     "FROZEN",
+    "NORMS",
     "SHARING",
     "SHORTCUTS",
+    "Activation",
     "AdaptiveAvgPool",
     "AdaptiveMaxPool",
     "AuxiliaryPool",
@@ -148,6 +151,7 @@ __all__ = [
     "LocallyConnected",
     "LpPool",
     "MaxPool",
+    "NormDef",
     "PixelShuffle",
     "PreActBasicBlock",
     "PreActBottleneck",
@@ -181,6 +185,8 @@ __all__ = [
     "local_response_norm",
     "lp_pool",
     "max_pool",
+    "norm",
+    "normalized",
     "patches",
     "pixel_shuffle",
     "resize_bilinear",

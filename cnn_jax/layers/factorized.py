@@ -4,7 +4,6 @@ Each of these layers can replace a `Conv`. Each layer has the attributes of `Con
 `functools.partial(LAYER, ...)` can be the `conv` of a network.
 """
 
-from collections.abc import Callable
 from functools import partial
 from typing import ClassVar
 
@@ -12,12 +11,14 @@ import flax.linen as nn
 from jaxtyping import Array, Float
 
 from cnn_jax.layers import arithmetic
+from cnn_jax.layers.activation import Activation
 from cnn_jax.layers.convolution import (
     Conv,
     ConvLike,
     DepthwiseConv,
     depthwise_normal,
 )
+from cnn_jax.layers.norms import NormDef, normalized
 
 Maps = Float[Array, "batch *space channels"]
 Out = Float[Array, "batch *out features"]
@@ -123,7 +124,7 @@ class FlattenedConv(ConvLike):
 
 
 class Conv2Plus1D(ConvLike):
-    """A convolution over space, normalization, ReLU, and a convolution over time.
+    """A convolution over space, normalization, activation, a convolution over time.
 
     Tran et al. 2018, "A Closer Look at Spatiotemporal Convolutions for Action
     Recognition", section 3.5: a window of t x d x d becomes 1 x d x d and t x 1 x 1,
@@ -140,13 +141,15 @@ class Conv2Plus1D(ConvLike):
       mid_features: channels between the convolutions; None is the number with which
         both convolutions together have as many parameters as one convolution of
         t x d x d, rounded down (`arithmetic.conv2plus1d_features`).
+      activation: the non-linearity between the convolutions.
     """
 
     rank: ClassVar[int] = 3
 
     use_bias: bool = False
-    norm: Callable[..., nn.Module] | None = None
+    norm: NormDef | None = None
     mid_features: int | None = None
+    activation: Activation = nn.relu
 
     @nn.compact
     def __call__(
@@ -185,8 +188,7 @@ class Conv2Plus1D(ConvLike):
             use_bias=self.use_bias and self.norm is None,
             name="spatial",
         )(x)
-        if self.norm is not None:
-            x = self.norm(name="norm")(x)
+        x = self.activation(normalized(self.norm, x, "norm"))
         return conv(
             self.features,
             (time, 1, 1),
@@ -195,4 +197,4 @@ class Conv2Plus1D(ConvLike):
             (dilation[0], 1, 1),
             use_bias=self.use_bias,
             name="temporal",
-        )(nn.relu(x))
+        )(x)

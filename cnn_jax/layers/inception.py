@@ -6,10 +6,11 @@ Convolutions", figure 2b). `InceptionA` to `InceptionE` are the blocks of Incept
 the letters and channels of torchvision, which keeps a 5x5 branch in A.
 
 Each block takes `conv`, a function that the network makes once. `conv` returns a
-`ConvUnit` with the network's dtype, normalization and mode, and may scale the channels
-that the block asks for. All padding is explicit. `dilation` spreads all windows and
-their padding, also of the poolings inside a block. In the lists of branches, layers
-that follow each other are joined by "then", and branches are separated by semicolons.
+`ConvUnit` with the network's dtype, normalization, activation and mode, and may scale
+the channels that the block asks for. All padding is explicit. `dilation` spreads all
+windows and their padding, also of the poolings inside a block. In the lists of
+branches, layers that follow each other are joined by "then", and branches are separated
+by semicolons.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,9 +21,11 @@ from jax.nn.initializers import Initializer
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from cnn_jax.layers.activation import Activation
 from cnn_jax.layers.convolution import Conv, kaiming_normal_fan_out
 from cnn_jax.layers.described import Described
 from cnn_jax.layers.grids import adaptive_avg_pool
+from cnn_jax.layers.norms import NormDef, normalized
 from cnn_jax.layers.pooling import AvgPool, MaxPool, avg_pool
 from cnn_jax.layers.windows import Padding, Size, per_dimension
 
@@ -33,7 +36,7 @@ Out = Float[Array, "batch out_height out_width out_channels"]
 
 
 class ConvUnit(nn.Module):
-    """Convolution, normalization and ReLU: `conv`, `norm`.
+    """Convolution, normalization and activation: `conv`, `norm`.
 
     Attributes:
       padding: None is dilation * (kernel_size // 2), which keeps the size of the map
@@ -46,7 +49,8 @@ class ConvUnit(nn.Module):
     strides: Size = 1
     padding: Padding | None = None
     dilation: Size = 1
-    norm: ModuleDef | None = None
+    norm: NormDef | None = None
+    activation: Activation = nn.relu
     kernel_init: Initializer = kaiming_normal_fan_out
     dtype: DTypeLike | None = None
 
@@ -70,9 +74,7 @@ class ConvUnit(nn.Module):
             dtype=self.dtype,
             name="conv",
         )(x)
-        if self.norm is not None:
-            x = self.norm(name="norm")(x)
-        return nn.relu(x)
+        return self.activation(normalized(self.norm, x, "norm"))
 
 
 class _Inception(nn.Module):

@@ -1,12 +1,12 @@
 """The inverted residual block (Sandler et al. 2018, "MobileNetV2: Inverted Residuals
 and Linear Bottlenecks", section 3.3)."""
 
-from collections.abc import Callable
-
 import flax.linen as nn
 from jaxtyping import Array, Float
 
+from cnn_jax.layers.activation import Activation
 from cnn_jax.layers.convolution import depthwise_normal
+from cnn_jax.layers.norms import NormDef, normalized
 from cnn_jax.layers.residual import ModuleDef
 from cnn_jax.layers.windows import Size, per_dimension
 
@@ -34,12 +34,12 @@ class InvertedResidual(nn.Module):
 
     features: int
     conv: ModuleDef
-    norm: ModuleDef
+    norm: NormDef | None
     expand_ratio: int = 6
     strides: Size = 1
     dilation: Size = 1
     shortcut: bool = True
-    activation: Callable[[Array], Array] = nn.relu6
+    activation: Activation = nn.relu6
 
     @nn.compact
     def __call__(
@@ -49,7 +49,7 @@ class InvertedResidual(nn.Module):
         y = x
         if self.expand_ratio != 1:
             y = self.conv(hidden, 1, padding=0, name="expand_conv")(y)
-            y = self.activation(self.norm(name="expand_norm")(y))
+            y = self.activation(normalized(self.norm, y, "expand_norm"))
         y = self.conv(
             hidden,
             3,
@@ -60,9 +60,9 @@ class InvertedResidual(nn.Module):
             kernel_init=depthwise_normal,
             name="depthwise_conv",
         )(y)
-        y = self.activation(self.norm(name="depthwise_norm")(y))
+        y = self.activation(normalized(self.norm, y, "depthwise_norm"))
         y = self.conv(self.features, 1, padding=0, name="project_conv")(y)
-        y = self.norm(name="project_norm")(y)
+        y = normalized(self.norm, y, "project_norm")
         same = x.shape[-1] == self.features and set(
             per_dimension(self.strides, x.ndim - 2)
         ) == {1}

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax.linen.dtypes import canonicalize_dtype
 from jax import lax
+from jax.nn.initializers import Initializer
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Float32
 
@@ -182,6 +183,8 @@ class GroupNorm(Normalization, nn.GroupNorm):
     @nn.nowrap
     def more_words(self, channels: int) -> str:
         size = self._grouped(channels)
+        if size == channels:
+            return ", one group: layer normalization over space and channels"
         return f", {channels // size} groups of {size}"
 
     @nn.nowrap
@@ -204,7 +207,7 @@ def _check_values(module: nn.Module, count: int) -> None:
     if count == 1:
         raise UserError(
             f"{where(module)}: the normalization of one value is always zero. Use "
-            "larger images."
+            "larger images, or another normalization."
         )
 
 
@@ -237,6 +240,7 @@ class InstanceNorm(Normalization, nn.Module):
     epsilon: float = 1e-5
     use_scale: bool = True
     use_bias: bool = True
+    scale_init: Initializer = nn.initializers.ones
     dtype: DTypeLike | None = None
 
     @nn.compact
@@ -245,7 +249,7 @@ class InstanceNorm(Normalization, nn.Module):
         mean, std = channel_moments(x, self.epsilon)
         factor = 1 / std
         if self.use_scale:
-            factor *= self.param("scale", nn.initializers.ones, x.shape[-1:])
+            factor *= self.param("scale", self.scale_init, x.shape[-1:])
         y = (x - mean) * factor
         if self.use_bias:
             y += self.param("bias", nn.initializers.zeros, x.shape[-1:])

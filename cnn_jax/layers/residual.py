@@ -2,9 +2,10 @@
 with and without pre-activation (He et al. 2016, "Identity Mappings in Deep Residual
 Networks").
 
-Blocks take `conv` and `norm`, which the network makes once. They are partials of `Conv`
-(without bias) and of `BatchNorm`, with dtype and mode already set. Blocks work on
-images; with a `conv` over three dimensions they work on clips. All padding is explicit:
+Blocks take `conv` and `norm`, which the network makes once. `conv` is a partial of
+`Conv`, with a bias only in a network without normalization. `norm` is a result of
+`layers.norm`. Blocks work on images; with a `conv` over three dimensions they work on
+clips. All padding is explicit:
 dilation * (kernel_size // 2) at both ends, as in PyTorch. At stride 2, "SAME" would
 give an equal shape but other values.
 """
@@ -17,7 +18,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from cnn_jax.core.errors import UserError, unknown
+from cnn_jax.layers.activation import Activation
 from cnn_jax.layers.naming import named, where
+from cnn_jax.layers.norms import NormDef, normalized
 from cnn_jax.layers.pooling import AvgPool
 from cnn_jax.layers.windows import Size, per_dimension
 
@@ -54,7 +57,8 @@ class _ResidualBlock(nn.Module):
     Attributes:
       features: channels of the 3x3 convolutions, before `width_per_group` scales this
         number; the block's output has `expansion` times as many.
-      conv, norm: make a convolution and a normalization.
+      conv, norm: make a convolution and a normalization; `norm` is None in a network
+        without normalization.
       strides: strides of the whole block.
       dilation: dilation of the 3x3 convolutions up to and including the one with the
         stride.
@@ -67,9 +71,11 @@ class _ResidualBlock(nn.Module):
         "identity" (option A: no parameters). "zero" leaves out all shortcuts, as in a
         plain network.
       zero_init: the last normalization starts with scale zero, so that the block starts
-        as its shortcut (Goyal et al. 2017, section 5.1).
+        as its shortcut (Goyal et al. 2017, section 5.1). Without normalization, the
+        last convolution starts at zero.
       drop: makes the layer that drops the branch at random in training
         (`StochasticDepth`); None leaves it out.
+      activation: the non-linearity.
 
     Raises:
       UserError: the shortcut is unknown, or is an identity to fewer channels.
@@ -77,13 +83,14 @@ class _ResidualBlock(nn.Module):
 
     features: int
     conv: ModuleDef
-    norm: ModuleDef
+    norm: NormDef | None
     strides: Size = 1
     dilation: Size = 1
     next_dilation: Size | None = None
     shortcut: str = "projection"
     zero_init: bool = False
     drop: ModuleDef | None = None
+    activation: Activation = nn.relu
 
     def __post_init__(self):
         if self.shortcut not in SHORTCUTS:
@@ -97,10 +104,20 @@ class _ResidualBlock(nn.Module):
         """
         return self.conv(features, 3, padding=dilation, dilation=dilation, **attributes)
 
-    def last_norm(self, name: str) -> nn.Module:
-        """Returns the last normalization of the branch."""
-        init = nn.initializers.zeros if self.zero_init else nn.initializers.ones
-        return self.norm(scale_init=init, name=name)
+    def normalize(self, x: Map, name: str, **attributes: Any) -> Map:
+        """Applies the normalization `name`, if the block has normalization."""
+        return normalized(self.norm, x, name, **attributes)
+
+    @property
+    def last_scale(self) -> dict[str, Any]:
+        """Attributes of the last normalization."""
+        return {"scale_init": nn.initializers.zeros} if self.zero_init else {}
+
+    @property
+    def last_init(self) -> dict[str, Any]:
+        """Attributes of the last convolution."""
+        starts_at_zero = self.zero_init and self.norm is None
+        return {"kernel_init": nn.initializers.zeros} if starts_at_zero else {}
 
     def keeps(self, x: Map, features: int) -> bool:
         """Returns whether the block keeps the shape of `x`, for inputs of any size."""
@@ -114,7 +131,7 @@ class _ResidualBlock(nn.Module):
         if self.shortcut == "identity":
             with named(where(self)):
                 return identity_shortcut(x, features, self.strides)
-        return self.norm(name="shortcut_norm")(self.projection(x, features))
+        return self.normalize(self.projection(x, features), "shortcut_norm")
 
     def projection(self, x: Map, features: int) -> Out:
         """Applies the shortcut's convolution, and its average pooling if any."""
@@ -170,10 +187,11 @@ class BasicBlock(_ResidualBlock):
         y = self.conv3x3(
             self.features, self.dilation, strides=self.strides, name="conv1"
         )(x)
-        y = nn.relu(self.norm(name="norm1")(y))
+        y = self.activation(self.normalize(y, "norm1"))
         behind = self.next_dilation or self.dilation
-        y = self.conv3x3(self.features, behind, name="conv2")(y)
-        return nn.relu(self.add(x, self.last_norm("norm2")(y)))
+        y = self.conv3x3(self.features, behind, name="conv2", **self.last_init)(y)
+        y = self.normalize(y, "norm2", **self.last_scale)
+        return self.activation(self.add(x, y))
 
 
 class Bottleneck(_ResidualBlock):
@@ -196,11 +214,13 @@ class Bottleneck(_ResidualBlock):
     @nn.compact
     def __call__(self, x: Map) -> Out:
         y = self.squeeze(x)
-        y = nn.relu(self.norm(name="norm1")(y))
+        y = self.activation(self.normalize(y, "norm1"))
         y = self.grouped3x3(y)
-        y = nn.relu(self.norm(name="norm2")(y))
-        y = self.conv(self.features * self.expansion, 1, padding=0, name="conv3")(y)
-        return nn.relu(self.add(x, self.last_norm("norm3")(y)))
+        y = self.activation(self.normalize(y, "norm2"))
+        features = self.features * self.expansion
+        y = self.conv(features, 1, padding=0, name="conv3", **self.last_init)(y)
+        y = self.normalize(y, "norm3", **self.last_scale)
+        return self.activation(self.add(x, y))
 
     @property
     def width(self) -> int:
@@ -225,11 +245,11 @@ class Bottleneck(_ResidualBlock):
 class _PreActivation(_ResidualBlock):
     """The base class of blocks with pre-activation (figure 4e of "Identity Mappings").
 
-    Normalization and ReLU precede each convolution, and nothing follows the sum, so a
-    signal can pass all blocks of a stage unchanged. If the shape changes, the shortcut
-    starts after the first ReLU, and its projection has no normalization. `zero_init`
-    starts the last convolution at zero, not the scale of the last normalization: ReLU
-    would block all gradients after a scale of zero.
+    Normalization and activation precede each convolution, and nothing follows the sum,
+    so a signal can pass all blocks of a stage unchanged. If the shape changes, the
+    shortcut starts after the first activation, and its projection has no normalization.
+    `zero_init` starts the last convolution at zero, not the scale of the last
+    normalization: ReLU would block all gradients after a scale of zero.
 
     Attributes:
       activated: the input is already normalized and activated, so the first convolution
@@ -239,8 +259,8 @@ class _PreActivation(_ResidualBlock):
     activated: bool = False
 
     def activate(self, x: Map, name: str) -> Map:
-        """Applies normalization and ReLU."""
-        return nn.relu(self.norm(name=name)(x))
+        """Applies normalization and activation."""
+        return self.activation(self.normalize(x, name))
 
     def first(self, x: Map) -> Map:
         """Returns the input of the first convolution."""
@@ -248,7 +268,6 @@ class _PreActivation(_ResidualBlock):
 
     @property
     def last_init(self) -> dict[str, Any]:
-        """Attributes of the last convolution."""
         return {"kernel_init": nn.initializers.zeros} if self.zero_init else {}
 
     def shortcut_of(self, x: Map, features: int) -> Out:

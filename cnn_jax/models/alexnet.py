@@ -2,7 +2,8 @@
 Neural Networks"): in the form of textbooks, as published, and in one tower.
 
 Module names: `conv1`, `pool1`, `conv2`, `pool2`, `conv3`, `conv4`, `conv5`, `pool3`,
-`flatten`, `fc1`, `fc2`, `head`; with local response normalization `norm1`, `norm2`.
+`flatten`, `fc1`, `fc2`, `head`; with local response normalization `norm1`, `norm2`;
+with another normalization `conv1_norm`, ....
 """
 
 from functools import partial
@@ -36,8 +37,8 @@ class AlexNet(Classifier, kw_only=True):
         pixels, and 6x6 at the end.
       groups: groups of `conv2`, `conv4` and `conv5`: the paper's two towers, one for
         each GPU.
-      local_response_norm: add local response normalization after the ReLU of `conv1`
-        and `conv2` (section 3.3).
+      local_response_norm: add local response normalization after the activation of
+        `conv1` and `conv2` (section 3.3).
       stem: "imagenet", or "small" for images of 32x32 and below: `conv1` is 3x3 with
         stride 1, and poolings have a padding of 1, which halves maps of any size.
       width_multiplier: scales `channels`, rounded to a multiple of `groups`.
@@ -73,6 +74,7 @@ class AlexNet(Classifier, kw_only=True):
         size = x.shape[1:-1]
         small = self.stem == "small"
         *first, pool1, pool2, pool3 = self.plan()
+        norm = self.normalization(train)
 
         def conv(i, x, kernel_size, step, padding, groups=1):
             x = layers.Conv(
@@ -82,12 +84,13 @@ class AlexNet(Classifier, kw_only=True):
                 padding=step.padding(padding),
                 dilation=step.before,
                 groups=groups,
+                use_bias=norm is None,
                 dtype=self.dtype,
                 name=f"conv{i}",
             )(x)
-            return nn.relu(x)
+            return self.activate(layers.normalized(norm, x, f"conv{i}_norm"))
 
-        def norm(i, x):
+        def response_norm(i, x):
             if not self.local_response_norm:
                 return x
             # The paper's constants. The paper does not divide the sum by 5 channels.
@@ -102,11 +105,11 @@ class AlexNet(Classifier, kw_only=True):
             x = conv(1, x, 3, strides.Step(), 1)
         else:
             x = conv(1, x, 11, first[0], self.padding)
-        x = pool(1, norm(1, x), pool1)
+        x = pool(1, response_norm(1, x), pool1)
         # Layers between two poolings have no stride, but the next pooling's dilation.
         inner = lambda step: strides.Step(before=step.before)  # noqa: E731
         x = conv(2, x, 5, inner(pool2), 2, self.groups)
-        x = pool(2, norm(2, x), pool2)
+        x = pool(2, response_norm(2, x), pool2)
         x = conv(3, x, 3, inner(pool3), 1)
         x = conv(4, x, 3, inner(pool3), 1, self.groups)
         x = conv(5, x, 3, inner(pool3), 1, self.groups)

@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax.numpy as jnp
-from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from cnn_jax import layers
@@ -18,7 +17,7 @@ from cnn_jax.core.errors import UserError, unknown
 from cnn_jax.core.ranges import Cells, Count, Rate
 from cnn_jax.layers import initializers
 from cnn_jax.models import outputs, pixel_heads, strides
-from cnn_jax.models.network import Network
+from cnn_jax.models.exchangeable import Exchangeable
 
 Maps = Float[Array, "batch *space channels"]
 # Logits for each image or clip, or for each pixel with a head of `pixel_heads`. The
@@ -85,7 +84,7 @@ def scaled(channels: int, multiplier: float, divisor: int = 1) -> int:
     return rounded if rounded >= 0.9 * exact else rounded + divisor
 
 
-class Classifier(Network, kw_only=True):
+class Classifier(Exchangeable, kw_only=True):
     """A network from images to float32 logits (for each image or pixel) or embeddings.
 
     A subclass lists its strides in `subsampling`, gives its layers the strides and
@@ -96,8 +95,8 @@ class Classifier(Network, kw_only=True):
       head: the layers after the last feature map, one of
         "gap": global average pooling, then one fully connected layer (Lin et al. 2014;
           He et al. 2016).
-        "conv_gap": a 1x1 convolution to one map for each class, ReLU, then global
-          average pooling (Lin et al. 2014; Iandola et al. 2016).
+        "conv_gap": a 1x1 convolution to one map for each class, the activation, then
+          global average pooling (Lin et al. 2014; Iandola et al. 2016).
         "flatten_fc": the map as one vector, then fully connected layers (Krizhevsky et
           al. 2012).
         "pyramid": spatial pyramid pooling in place of the flattening (He et al. 2014).
@@ -118,7 +117,7 @@ class Classifier(Network, kw_only=True):
           1 and 2).
       head_width: units of the hidden layers of "flatten_fc" and "pyramid"; None is the
         architecture's own widths or, if it has none, (4096, 4096), as in the papers.
-        For "fcn": channels of the 3x3 convolutions, each with ReLU, and with
+        For "fcn": channels of the 3x3 convolutions, each with the activation, and with
         normalization if the network has normalization layers; None is (). For
         "deeplab": the channels of the pyramid, then the channels of the 3x3
         convolutions; None is (256, 256).
@@ -160,8 +159,6 @@ class Classifier(Network, kw_only=True):
     stems: ClassVar[tuple[str, ...]] = ("imagenet", "small")
     # The stem of networks without a field `stem`.
     stem = "imagenet"
-    # Whether batch statistics are computed over all devices.
-    sync_batch_norm = False
 
     num_classes: Count
     head: str = "gap"
@@ -172,7 +169,6 @@ class Classifier(Network, kw_only=True):
     embedding_features: Count | None = None
     dropout: Rate = 0.0
     output_stride: Cells | None = None
-    dtype: DTypeLike | None = None
 
     def __post_init__(self):
         self._check_numbers()
@@ -250,7 +246,6 @@ class Classifier(Network, kw_only=True):
         self,
         x: Maps,
         train: bool,
-        activation: Callable[[Array], Array] = nn.relu,
         hidden_init: Any = hidden_init,
         head_init: Any = head_init,
         *,
@@ -282,7 +277,7 @@ class Classifier(Network, kw_only=True):
                 # classes pass. A class that ReLU blocks for every image never recovers.
                 bias_init=nn.initializers.ones,
             )
-            return layers.GlobalAvgPool(name="pool")(activation(x))
+            return layers.GlobalAvgPool(name="pool")(self.activate(x))
         if self.head == "cam":
             maps = pixel_heads.class_maps(
                 x, self.num_classes, drop_last, use_bias=False, kernel_init=head_init
@@ -312,7 +307,7 @@ class Classifier(Network, kw_only=True):
                 x = layers.Dense(
                     features, dtype=self.dtype, kernel_init=hidden_init, name=f"fc{i}"
                 )(x)
-                x = drop(activation(x))
+                x = drop(self.activate(x))
         else:
             x = drop_last(x)
         return layers.Dense(self.num_classes, kernel_init=head_init, name="head")(
@@ -346,12 +341,13 @@ class Classifier(Network, kw_only=True):
         return {"embedding": x, "cosine": cosine}
 
     def head_conv(self, train: bool) -> Callable[..., nn.Module]:
-        """Returns a partial that makes a head's convolution, with norm and ReLU."""
-        return partial(layers.ConvUnit, norm=self.head_norm(train), dtype=self.dtype)
-
-    def head_norm(self, train: bool) -> Callable[..., nn.Module] | None:
-        """Returns a partial that makes a head's normalization, or None without one."""
-        return None
+        """Returns a partial that makes a convolution with norm and activation."""
+        return partial(
+            layers.ConvUnit,
+            norm=self.normalization(train),
+            activation=self.activate,
+            dtype=self.dtype,
+        )
 
     def auxiliary_logits(
         self, name: str, head: nn.Module, x: Maps, train: bool
@@ -375,7 +371,7 @@ class Classifier(Network, kw_only=True):
 
 
 class NormalizedClassifier(Classifier, kw_only=True):
-    """A classifier with batch normalization.
+    """A classifier whose own normalization is batch normalization.
 
     Attributes:
       sync_batch_norm: compute batch statistics over all devices; for a training step
@@ -384,11 +380,6 @@ class NormalizedClassifier(Classifier, kw_only=True):
 
     sync_batch_norm: bool = False
 
-    def norm(self, train: bool, **attributes) -> Callable[..., nn.Module]:
-        """Returns a partial that makes a normalization layer."""
-        return layers.batch_norm(
-            train, sync=self.sync_batch_norm, dtype=self.dtype, **attributes
-        )
-
-    def head_norm(self, train: bool) -> Callable[..., nn.Module] | None:
-        return self.norm(train)
+    @property
+    def own_norm(self) -> str:
+        return "batch"

@@ -25,21 +25,22 @@ Map = Float[Array, "batch height width channels"]
 class DenseLayer(nn.Module):
     """A layer that appends `growth_rate` new channels to its input.
 
-    Pre-activation order: normalization, ReLU, 1x1 convolution to `bottleneck` times
-    `growth_rate` channels, normalization, ReLU, dilated 3x3 convolution.
+    Pre-activation order: normalization, activation, 1x1 convolution to `bottleneck`
+    times `growth_rate` channels, normalization, activation, dilated 3x3 convolution.
     """
 
     growth_rate: int
     bottleneck: int
     dilation: tuple[int, ...]
     conv: layers.residual.ModuleDef
-    norm: layers.residual.ModuleDef
+    norm: layers.NormDef | None
+    activation: layers.Activation
 
     @nn.compact
     def __call__(self, x: Map) -> Float[Array, "batch height width more_channels"]:
-        y = nn.relu(self.norm(name="norm1")(x))
+        y = self.activation(layers.normalized(self.norm, x, "norm1"))
         y = self.conv(self.bottleneck * self.growth_rate, 1, padding=0, name="conv1")(y)
-        y = nn.relu(self.norm(name="norm2")(y))
+        y = self.activation(layers.normalized(self.norm, y, "norm2"))
         y = self.conv(
             self.growth_rate,
             3,
@@ -51,18 +52,19 @@ class DenseLayer(nn.Module):
 
 
 class Transition(nn.Module):
-    """Normalization, ReLU, 1x1 convolution, and 2x2 average pooling with stride 2."""
+    """Normalization, activation, 1x1 convolution, 2x2 average pooling of stride 2."""
 
     features: int
     step: strides.Step
     conv: layers.residual.ModuleDef
-    norm: layers.residual.ModuleDef
+    norm: layers.NormDef | None
+    activation: layers.Activation
 
     @nn.compact
     def __call__(
         self, x: Map
     ) -> Float[Array, "batch out_height out_width out_channels"]:
-        x = nn.relu(self.norm(name="norm")(x))
+        x = self.activation(layers.normalized(self.norm, x, "norm"))
         x = self.conv(self.features, 1, padding=0, name="conv")(x)
         return strides.pool(
             layers.AvgPool, x, 2, self.step, count_include_pad=False, name="pool"
@@ -111,12 +113,18 @@ class DenseNet(NormalizedClassifier, kw_only=True):
     @nn.compact
     def __call__(self, x: Map, train: bool) -> Logits:
         size = x.shape[1:-1]
-        conv = partial(layers.Conv, use_bias=False, dtype=self.dtype)
-        norm = self.norm(train)
+        norm, activation = self.normalization(train), self.activate
+        conv = partial(layers.Conv, use_bias=norm is None, dtype=self.dtype)
         steps = self.plan()
         blocks = len(self.block_sizes)
         x = Stem(
-            self.stem, self.init_features, conv, norm, steps[:-blocks], name="stem"
+            self.stem,
+            self.init_features,
+            conv,
+            norm,
+            steps[:-blocks],
+            activation,
+            name="stem",
         )(x)
         for block, step in enumerate(steps[-blocks:], start=1):
             for layer in range(1, self.block_sizes[block - 1] + 1):
@@ -126,12 +134,21 @@ class DenseNet(NormalizedClassifier, kw_only=True):
                     step.before,
                     conv,
                     norm,
+                    activation,
                     name=f"denseblock{block}_layer{layer}",
                 )(x)
             if block < blocks:
                 features = max(1, int(x.shape[-1] * self.compression))
-                x = Transition(features, step, conv, norm, name=f"transition{block}")(x)
-        return self.classify(nn.relu(norm(name="norm")(x)), train, size=size)
+                x = Transition(
+                    features,
+                    step,
+                    conv,
+                    norm,
+                    activation,
+                    name=f"transition{block}",
+                )(x)
+        x = activation(layers.normalized(norm, x, "norm"))
+        return self.classify(x, train, size=size)
 
 
 def _names(_: DenseNet) -> Rules:

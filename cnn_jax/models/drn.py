@@ -23,12 +23,13 @@ DEGRIDDING = (7, 8)
 
 
 class Stem(nn.Module):
-    """A convolution of stride 1, normalization and ReLU."""
+    """A convolution of stride 1, normalization and activation."""
 
     features: int
     kernel_size: int
     conv: layers.residual.ModuleDef
-    norm: layers.residual.ModuleDef
+    norm: layers.NormDef | None
+    activation: layers.Activation
 
     @nn.compact
     def __call__(
@@ -36,7 +37,7 @@ class Stem(nn.Module):
     ) -> Float[Array, "batch height width features"]:
         size = self.kernel_size
         x = self.conv(self.features, size, padding=size // 2, name="conv")(x)
-        return nn.relu(self.norm(name="norm")(x))
+        return self.activation(layers.normalized(self.norm, x, "norm"))
 
 
 class DRN(NormalizedClassifier, kw_only=True):
@@ -84,10 +85,10 @@ class DRN(NormalizedClassifier, kw_only=True):
         self, x: Float[Array, "batch height width channels"], train: bool
     ) -> Logits:
         size = x.shape[1:-1]
-        conv = partial(layers.Conv, use_bias=False, dtype=self.dtype)
-        norm = self.norm(train)
+        norm = self.normalization(train)
+        conv = partial(layers.Conv, use_bias=norm is None, dtype=self.dtype)
         kernel_size = 3 if self.stem == "small" else 7
-        x = Stem(self.width, kernel_size, conv, norm, name="stem")(x)
+        x = Stem(self.width, kernel_size, conv, norm, self.activate, name="stem")(x)
         for stage, step in enumerate(self.plan(), start=1):
             own = DILATION[stage - 1]
             for i in range(self.stage_sizes[stage - 1]):
@@ -99,6 +100,7 @@ class DRN(NormalizedClassifier, kw_only=True):
                     dilation=tuple(own * d for d in step.before),
                     next_dilation=tuple(own * d for d in step.after),
                     shortcut="zero" if stage in DEGRIDDING else "projection",
+                    activation=self.activate,
                     name=f"stage{stage}_block{i + 1}",
                 )(x)
                 step = step.rest()

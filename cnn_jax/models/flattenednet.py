@@ -70,6 +70,7 @@ class FlattenedNet(Classifier, kw_only=True):
         self, x: Float[Array, "batch height width channels"], train: bool
     ) -> Logits:
         size = x.shape[1:-1]
+        norm = self.normalization(train)
         linear = initializers.lecun_normal()
         rectified = layers.kaiming_normal_fan_out
         for i, step in enumerate(self.plan(), start=1):
@@ -79,17 +80,20 @@ class FlattenedNet(Classifier, kw_only=True):
                 kind = layers.FlattenedConv
                 parts = {f"conv{i}_{j + 1}": linear for j in range(self.cascade)}
                 parts[f"conv{i}_{self.cascade}"] = rectified
+            last = [*parts][-1]
             for name, init in parts.items():
                 x = kind(
                     scaled(CHANNELS[i - 1], self.width_multiplier),
                     5,
                     padding=step.padding(2),
                     dilation=step.before,
+                    use_bias=norm is None or name != last,
                     kernel_init=init,
                     dtype=self.dtype,
                     name=name,
                 )(x)
-            x = strides.pool(layers.MaxPool, nn.relu(x), 2, step, name=f"pool{i}")
+            x = self.activate(layers.normalized(norm, x, f"conv{i}_norm"))
+            x = strides.pool(layers.MaxPool, x, 2, step, name=f"pool{i}")
         return self.classify(x, train, size=size)
 
 

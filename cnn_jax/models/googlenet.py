@@ -72,6 +72,7 @@ class AuxiliaryHead(nn.Module):
     hidden: int
     dropout: float
     train: bool
+    activation: layers.Activation = nn.relu
     dtype: DTypeLike | None = None
 
     @nn.compact
@@ -80,7 +81,8 @@ class AuxiliaryHead(nn.Module):
         x = layers.Dense(
             self.hidden, dtype=self.dtype, kernel_init=hidden_init, name="fc1"
         )(layers.flatten(x))
-        x = layers.Dropout(self.dropout, deterministic=not self.train)(nn.relu(x))
+        x = self.activation(x)
+        x = layers.Dropout(self.dropout, deterministic=not self.train)(x)
         return layers.Dense(self.num_classes, kernel_init=head_init, name="fc2")(
             x.astype(jnp.float32)
         )
@@ -131,7 +133,7 @@ class GoogLeNet(Classifier, kw_only=True):
 
     def unit(self, train: bool) -> layers.inception.ModuleDef:
         """Returns a partial that makes a convolution."""
-        return partial(layers.ConvUnit, kernel_init=hidden_init, dtype=self.dtype)
+        return partial(self.head_conv(train), kernel_init=hidden_init)
 
     def response_norm(self, x: Map, name: str) -> Map:
         """Applies the normalization after the first pooling and before the second."""
@@ -180,6 +182,7 @@ class GoogLeNet(Classifier, kw_only=True):
                     hidden=scaled(1024, self.width_multiplier),
                     dropout=self.auxiliary_dropout,
                     train=train,
+                    activation=self.activate,
                     dtype=self.dtype,
                     name=name,
                 )
@@ -202,8 +205,9 @@ class GoogLeNetBN(GoogLeNet, NormalizedClassifier, kw_only=True):
     dropout: Rate = 0.2
 
     def unit(self, train: bool) -> layers.inception.ModuleDef:
-        norm = self.norm(train, epsilon=0.001)
-        return partial(layers.ConvUnit, norm=norm, dtype=self.dtype)
+        return partial(
+            self.head_conv(train), norm=self.normalization(train, epsilon=0.001)
+        )
 
     def response_norm(self, x: Map, name: str) -> Map:
         return x

@@ -88,7 +88,7 @@ class InceptionV3(NormalizedClassifier, kw_only=True):
     def __call__(self, x: Map, train: bool) -> Logits:
         size = x.shape[1:-1]
         unit = partial(
-            layers.ConvUnit, norm=self.norm(train, epsilon=0.001), dtype=self.dtype
+            self.head_conv(train), norm=self.normalization(train, epsilon=0.001)
         )
 
         def conv(features, *args, **kwargs):

@@ -37,7 +37,7 @@ class LeNet5(Classifier, kw_only=True):
 
     Attributes:
       padding: zeros around the input of each of the two convolutions.
-      activation: a name of `layers.ACTIVATIONS`.
+      activation: the non-linearity; see `layers.activation`.
       pool: "avg", as in the paper, or "max".
 
     Raises:
@@ -52,7 +52,6 @@ class LeNet5(Classifier, kw_only=True):
     pool: str = "avg"
 
     def validate(self) -> None:
-        layers.activation(self.activation)
         self.check("pool", POOLS)
         if len(self.padding) != 2:
             raise UserError(
@@ -69,7 +68,7 @@ class LeNet5(Classifier, kw_only=True):
         self, x: Float[Array, "batch height width channels"], train: bool
     ) -> Logits:
         size = x.shape[1:-1]
-        act = layers.activation(self.activation)
+        norm = self.normalization(train)
         init = initializers.lecun_normal()
         for i, (features, step) in enumerate(
             zip((6, 16), self.plan(), strict=True), start=1
@@ -79,12 +78,14 @@ class LeNet5(Classifier, kw_only=True):
                 5,
                 padding=step.padding(self.padding[i - 1]),
                 dilation=step.before,
+                use_bias=norm is None,
                 kernel_init=init,
                 dtype=self.dtype,
                 name=f"conv{i}",
             )(x)
-            x = strides.pool(POOLS[self.pool], act(x), 2, step, name=f"pool{i}")
-        return self.classify(x, train, act, hidden_init=init, head_init=init, size=size)
+            x = self.activate(layers.normalized(norm, x, f"conv{i}_norm"))
+            x = strides.pool(POOLS[self.pool], x, 2, step, name=f"pool{i}")
+        return self.classify(x, train, hidden_init=init, head_init=init, size=size)
 
 
 VARIANTS = {

@@ -2,26 +2,26 @@
 
 import flax.linen as nn
 import jax.numpy as jnp
-from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from cnn_jax import layers
 from cnn_jax.core import ranges
 from cnn_jax.core.ranges import Count
-from cnn_jax.models.network import Network
+from cnn_jax.models.exchangeable import Exchangeable
 from cnn_jax.models.spec import ModelSpec, Published
 
 
-class MLP(Network):
+class MLP(Exchangeable, kw_only=True):
     """Fully connected layers on the flattened image or clip.
 
     With 16x16 images, one hidden layer of 100 and 26 classes it has 256*100 + 100 +
     100*26 + 26 = 28,326 parameters. Weights start as in LeCun et al. 1998 (variance
-    1/fan_in), biases at zero. Module names: `flatten`, `hidden1`, ..., `head`.
+    1/fan_in), biases at zero. Module names: `flatten`, `hidden1`, ..., `head`; with
+    normalization also `hidden1_norm`, ....
 
     Attributes:
       hidden: units of each hidden layer.
-      activation: a name of `layers.ACTIVATIONS`.
+      activation: the non-linearity; see `layers.activation`.
 
     Raises:
       UserError: the activation is unknown, or an attribute has an invalid value.
@@ -30,10 +30,8 @@ class MLP(Network):
     num_classes: Count
     hidden: tuple[Count, ...] = (100,)
     activation: str = "relu"
-    dtype: DTypeLike | None = None
 
     def __post_init__(self):
-        layers.activation(self.activation)
         ranges.check_fields(self)
         super().__post_init__()
 
@@ -41,10 +39,14 @@ class MLP(Network):
     def __call__(
         self, x: Float[Array, "batch *space channels"], train: bool
     ) -> Float[Array, "batch classes"]:
+        norm = self.normalization(train)
         x = layers.Flatten(name="flatten")(x)
         for i, features in enumerate(self.hidden):
-            x = layers.Dense(features, dtype=self.dtype, name=f"hidden{i + 1}")(x)
-            x = layers.activation(self.activation)(x)
+            name = f"hidden{i + 1}"
+            x = layers.Dense(
+                features, use_bias=norm is None, dtype=self.dtype, name=name
+            )(x)
+            x = self.activate(layers.normalized(norm, x, f"{name}_norm"))
         return layers.Dense(self.num_classes, name="head")(x.astype(jnp.float32))
 
 

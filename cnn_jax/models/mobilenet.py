@@ -54,6 +54,10 @@ class MobileNetV2(NormalizedClassifier, kw_only=True):
     width_multiplier: Positive = 1.0
 
     @property
+    def own_activation(self) -> str:
+        return "relu6"
+
+    @property
     def subsampling(self) -> tuple[int, ...]:
         natural = (2, *(stride for *_, stride in STAGES))
         return natural if self.stem == "imagenet" else (1, 1, 1, *natural[3:])
@@ -63,8 +67,8 @@ class MobileNetV2(NormalizedClassifier, kw_only=True):
         self, x: Float[Array, "batch height width channels"], train: bool
     ) -> Logits:
         size = x.shape[1:-1]
-        conv = partial(layers.Conv, use_bias=False, dtype=self.dtype)
-        norm = self.norm(train)
+        norm = self.normalization(train)
+        conv = partial(layers.Conv, use_bias=norm is None, dtype=self.dtype)
         width = lambda channels, by=self.width_multiplier: scaled(channels, by, 8)  # noqa: E731
         first, *plan = self.plan()
         x = conv(
@@ -75,7 +79,7 @@ class MobileNetV2(NormalizedClassifier, kw_only=True):
             dilation=first.before,
             name="first_conv",
         )(x)
-        x = nn.relu6(norm(name="first_norm")(x))
+        x = self.activate(layers.normalized(norm, x, "first_norm"))
         for stage, (entry, step) in enumerate(zip(STAGES, plan, strict=True), start=1):
             expand_ratio, channels, blocks, _ = entry
             for i in range(blocks):
@@ -87,15 +91,16 @@ class MobileNetV2(NormalizedClassifier, kw_only=True):
                     step.strides,
                     dilation=step.before,
                     shortcut=i > 0,
+                    activation=self.activate,
                     name=f"stage{stage}_block{i + 1}",
                 )(x)
                 step = step.rest()
         x = conv(
             width(1280, max(1.0, self.width_multiplier)), 1, padding=0, name="last_conv"
         )(x)
-        x = nn.relu6(norm(name="last_norm")(x))
+        x = self.activate(layers.normalized(norm, x, "last_norm"))
         init = initializers.normal(0.01)
-        return self.classify(x, train, nn.relu6, head_init=init, size=size)
+        return self.classify(x, train, head_init=init, size=size)
 
 
 # The number of blocks of each stage.

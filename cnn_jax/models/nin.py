@@ -54,6 +54,7 @@ class NIN(Classifier, kw_only=True):
         size = x.shape[1:-1]
         drop = self.dropout_layer(train)
         pool1, pool2 = self.plan()
+        norm = self.normalization(train)
 
         def conv(name, x, features, kernel_size=1, dilation=(1, 1)):
             x = layers.Conv(
@@ -61,10 +62,11 @@ class NIN(Classifier, kw_only=True):
                 kernel_size,
                 padding=tuple(kernel_size // 2 * d for d in dilation),
                 dilation=dilation,
+                use_bias=norm is None,
                 dtype=self.dtype,
                 name=name,
             )(x)
-            return nn.relu(x)
+            return self.activate(layers.normalized(norm, x, f"{name}_norm"))
 
         x = conv("conv1", x, 192, 5)
         x = conv("cccp1", x, 160)

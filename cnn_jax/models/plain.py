@@ -1,8 +1,9 @@
 """A plain network with exchangeable parts, for ablations.
 
 It has stages of equal layers with subsampling between the stages. Each layer is
-followed by batch normalization and ReLU. Module names: `filters`, `stage1_layer1` (with
-`norm` inside), `pool1`, ...; `Classifier` names the modules of the head.
+followed by a normalization and an activation: batch normalization and ReLU, if the
+config does not choose others. Module names: `filters`, `stage1_layer1` (with `norm`
+inside), `pool1`, ...; `Classifier` names the modules of the head.
 """
 
 import dataclasses
@@ -43,7 +44,7 @@ BRANCHES = {"1x1": 1, "3x3": 3, "5x5": 5, "pool": 1}  # with their kernel sizes
 
 
 class ConvNorm(nn.Module):
-    """A convolution and its normalization: `conv`, `norm`.
+    """A convolution and its normalization, if any: `conv`, `norm`.
 
     Attributes:
       kind: the class of the convolution, with the attributes of `Conv`.
@@ -53,7 +54,7 @@ class ConvNorm(nn.Module):
     features: int
     kernel_size: int
     kind: Callable[..., nn.Module]
-    norm: Callable[..., nn.Module]
+    norm: layers.NormDef | None
     strides: Size = 1
     padding: Size | None = None
     dilation: Size = 1
@@ -71,11 +72,11 @@ class ConvNorm(nn.Module):
             self.strides,
             padding,
             self.dilation,
-            use_bias=False,
+            use_bias=self.norm is None,
             dtype=self.dtype,
             name="conv",
         )(x)
-        return self.norm(name="norm")(x)
+        return layers.normalized(self.norm, x, "norm")
 
 
 class PlainNet(NormalizedClassifier, kw_only=True):
@@ -86,9 +87,10 @@ class PlainNet(NormalizedClassifier, kw_only=True):
       depth: layers of each stage.
       layer: "conv"; "locally_connected", whose kernels are not shared over space;
         "separable" or "flattened" convolutions; "bottleneck", a 1x1 convolution to
-        `reduction` times the channels and ReLU before the convolution (Szegedy et al.
-        2015); "fire" (Iandola et al. 2016), which reduces to `reduction` times the
-        channels; or "inception", parallel `branches` that share the channels evenly.
+        `reduction` times the channels and the activation before the convolution
+        (Szegedy et al. 2015); "fire" (Iandola et al. 2016), which reduces to
+        `reduction` times the channels; or "inception", parallel `branches` that share
+        the channels evenly.
       kernel_size: kernel size of the convolutions, odd; "fire" and "inception" have
         their own.
       dilations: the dilation of each layer in order, or one for all layers; for "conv"
@@ -104,7 +106,7 @@ class PlainNet(NormalizedClassifier, kw_only=True):
       branches: branches of "inception": "1x1", "3x3", "5x5", and "pool" (3x3 max
         pooling and a 1x1 convolution).
       filters: hand-made filters (names of `layers.FILTERS`) that are applied to the
-        images first, and followed by batch normalization.
+        images first, and followed by normalization.
       random_filters: the number of additional random 3x3 filters, drawn from N(0, 1/9)
         with a fixed seed.
       learn_filters: learn the filters; these are their initial values. If false, they
@@ -188,7 +190,8 @@ class PlainNet(NormalizedClassifier, kw_only=True):
     @nn.compact
     def __call__(self, x: Maps, train: bool) -> Logits:
         size = x.shape[1:-1]
-        unit = partial(ConvNorm, norm=self.norm(train), dtype=self.dtype)
+        norm = self.normalization(train)
+        unit = partial(ConvNorm, norm=norm, dtype=self.dtype)
         if self.filters or self.random_filters:
             drawn = np.random.default_rng(0).normal(
                 0, 1 / 3, (self.random_filters, 3, 3)
@@ -199,7 +202,7 @@ class PlainNet(NormalizedClassifier, kw_only=True):
                 dtype=self.dtype,
                 name="filters",
             )
-            x = self.norm(train)(name="filters_norm")(bank(x))
+            x = layers.normalized(norm, bank(x), "filters_norm")
         steps = iter(self.plan())
         step, dilations = strides.Step(), itertools.cycle(self.dilations)
         for stage, width in enumerate(self.widths, start=1):
@@ -217,14 +220,14 @@ class PlainNet(NormalizedClassifier, kw_only=True):
                     "dilation": tuple(d * rate for d in step.before),
                 }
                 if self.shared and x.shape[-1] == width and max(step.strides) == 1:
-                    x, shared = self._tied(x, width, at, shared, stage, train, name)
+                    x, shared = self._tied(x, width, at, shared, stage, norm, name)
                 else:
                     x = self._layer(x, width, at, unit, name)
                 step = step.rest()
         return self.classify(x, train, size=size)
 
     def _layer(self, x: Maps, width: int, at: dict, unit: Any, name: str) -> Out:
-        """Applies one layer and its ReLU.
+        """Applies one layer and its activation.
 
         Args:
           width: channels of the output.
@@ -237,14 +240,20 @@ class PlainNet(NormalizedClassifier, kw_only=True):
             conv = partial(unit, kind=layers.Conv)
             half = width // 2
             return layers.Fire(
-                reduced, half, width - half, conv, at["dilation"], name=name
+                reduced,
+                half,
+                width - half,
+                conv,
+                at["dilation"],
+                activation=self.activate,
+                name=name,
             )(x)
         if self.layer == "inception":
             return self._inception(x, width, at["dilation"], unit, reduced, name)
         kind = CONVOLUTIONS[self.layer]
         if self.layer == "bottleneck":
-            x = nn.relu(unit(reduced, 1, layers.Conv, name=f"{name}_reduce")(x))
-        return nn.relu(unit(width, self.kernel_size, kind, name=name, **at)(x))
+            x = self.activate(unit(reduced, 1, layers.Conv, name=f"{name}_reduce")(x))
+        return self.activate(unit(width, self.kernel_size, kind, name=name, **at)(x))
 
     def _inception(self, x, width, dilation, unit, reduced, name) -> Out:
         """Applies the branches and concatenates their outputs.
@@ -265,7 +274,7 @@ class PlainNet(NormalizedClassifier, kw_only=True):
                 y = layers.max_pool(y, 3, 1, padding=dilation, dilation=dilation)
             elif BRANCHES[branch] > 1 and self.reduction is not None:
                 y = unit(reduced, 1, layers.Conv, name=f"{name}_reduce{branch}")(y)
-                y = nn.relu(y)
+                y = self.activate(y)
             y = unit(
                 features,
                 BRANCHES[branch],
@@ -273,10 +282,10 @@ class PlainNet(NormalizedClassifier, kw_only=True):
                 dilation=dilation,
                 name=f"{name}_{branch}",
             )(y)
-            outputs.append(nn.relu(y))
+            outputs.append(self.activate(y))
         return jnp.concatenate(outputs, axis=-1)
 
-    def _tied(self, x, width, at, shared, stage, train, name) -> tuple[Out, Any]:
+    def _tied(self, x, width, at, shared, stage, norm, name) -> tuple[Out, Any]:
         """Applies a layer with the stage's shared kernel and its own normalization.
 
         Args:
@@ -284,6 +293,7 @@ class PlainNet(NormalizedClassifier, kw_only=True):
           at: strides and dilation of the layer, by name.
           shared: the stage's shared convolution; None makes this convolution.
           stage: the number of the stage.
+          norm: makes the normalization.
           name: the layer's name.
 
         Returns:
@@ -296,11 +306,12 @@ class PlainNet(NormalizedClassifier, kw_only=True):
                 self.kernel_size,
                 padding=padding,
                 dilation=at["dilation"],
-                use_bias=False,
+                use_bias=norm is None,
                 dtype=self.dtype,
                 name=f"stage{stage}_shared",
             )
-        return nn.relu(self.norm(train)(name=f"{name}_norm")(shared(x))), shared
+        x = layers.normalized(norm, shared(x), f"{name}_norm")
+        return self.activate(x), shared
 
 
 TINY = {"widths": (4, 8), "depth": 2}

@@ -19,12 +19,12 @@ class PreActResNet(ResNet, kw_only=True):
     """A residual network whose blocks normalize and activate before they convolve.
 
     It equals `ResNet`, with the same attributes, except for the blocks and the
-    normalization and ReLU after the last block. The stem ends with its activation. The
-    branch and the shortcut of the first block both take this activation without
-    another normalization (the paper's appendix). On ImageNet this is the ResNet-200 of
-    the paper's authors (fb.resnet.torch). Some implementations add a second
-    normalization after the stem's pooling (128 more parameters). Others have only the
-    normalization after the pooling (as many parameters as here).
+    normalization and activation after the last block. The stem ends with its
+    activation. The branch and the shortcut of the first block both take the stem's
+    output without another normalization (the paper's appendix). On ImageNet this is the
+    ResNet-200 of the paper's authors (fb.resnet.torch). Some implementations add a
+    second normalization after the stem's pooling (128 more parameters). Others have
+    only the normalization after the pooling (as many parameters as here).
     """
 
     blocks: ClassVar[dict[str, type[nn.Module]]] = {
@@ -38,7 +38,7 @@ class PreActResNet(ResNet, kw_only=True):
     def last_activation(
         self, x: Float[Array, "batch height width features"], norm: Any
     ) -> Float[Array, "batch height width features"]:
-        return nn.relu(norm(name="norm")(x))
+        return self.activate(layers.normalized(norm, x, "norm"))
 
 
 def _variant(block: str, sizes: tuple[int, ...], **values: Any) -> ModelSpec:

@@ -34,8 +34,9 @@ class Stem(nn.Module):
     kind: str
     features: int
     conv: layers.residual.ModuleDef
-    norm: layers.residual.ModuleDef
+    norm: layers.NormDef | None
     steps: Sequence[strides.Step]
+    activation: layers.Activation
 
     @nn.compact
     def __call__(
@@ -43,7 +44,7 @@ class Stem(nn.Module):
     ) -> Float[Array, "batch out_height out_width features"]:
         if self.kind == "small":
             x = self.conv(self.features, 3, padding=1, name="conv")(x)
-            return nn.relu(self.norm(name="norm")(x))
+            return self.activation(layers.normalized(self.norm, x, "norm"))
         first, second = self.steps
 
         def unit(x, features, size, step, number=""):
@@ -55,7 +56,7 @@ class Stem(nn.Module):
                 dilation=step.before,
                 name=f"conv{number}",
             )(x)
-            return nn.relu(self.norm(name=f"norm{number}")(x))
+            return self.activation(layers.normalized(self.norm, x, f"norm{number}"))
 
         if self.kind == "deep":
             x = unit(x, max(self.features // 2, 1), 3, first, 1)
@@ -158,14 +159,15 @@ class ResNet(NormalizedClassifier, kw_only=True):
         self, x: Float[Array, "batch height width channels"], train: bool
     ) -> Logits:
         size = x.shape[1:-1]
-        conv = partial(layers.Conv, use_bias=False, dtype=self.dtype)
-        norm = self.norm(train)
+        norm = self.normalization(train)
+        conv = partial(layers.Conv, use_bias=norm is None, dtype=self.dtype)
         block = partial(
             self.blocks[self.block],
             conv=conv,
             norm=norm,
             shortcut=self.shortcut,
             zero_init=self.zero_init_residual,
+            activation=self.activate,
         )
         if self.block == "bottleneck":
             block = partial(
@@ -174,7 +176,15 @@ class ResNet(NormalizedClassifier, kw_only=True):
 
         steps = self.plan()
         in_stem = len(steps) - len(self.stage_sizes)
-        x = Stem(self.stem, self.width, conv, norm, steps[:in_stem], name="stem")(x)
+        x = Stem(
+            self.stem,
+            self.width,
+            conv,
+            norm,
+            steps[:in_stem],
+            self.activate,
+            name="stem",
+        )(x)
         index = 0
         for stage, step in enumerate(steps[in_stem:]):
             for i in range(self.stage_sizes[stage]):

@@ -77,7 +77,8 @@ class SqueezeNet(Classifier, kw_only=True):
         self, x: Float[Array, "batch height width channels"], train: bool
     ) -> Logits:
         size = x.shape[1:-1]
-        conv = partial(layers.Conv, dtype=self.dtype)
+        norm = self.normalization(train)
+        conv = partial(layers.Conv, use_bias=norm is None, dtype=self.dtype)
         plan = self.plan()
         if self.stem == "small":
             step, kernel_size, padding = strides.Step(), 3, 1
@@ -92,7 +93,7 @@ class SqueezeNet(Classifier, kw_only=True):
             dilation=step.before,
             name="conv1",
         )(x)
-        x = nn.relu(x)
+        x = self.activate(layers.normalized(norm, x, "conv1_norm"))
         step = step.rest()
         for layer in range(1, len(SQUEEZE) + 2):
             if layer > 1:
@@ -104,6 +105,8 @@ class SqueezeNet(Classifier, kw_only=True):
                     expand,
                     conv,
                     dilation=step.before,
+                    norm=norm,
+                    activation=self.activate,
                     name=f"fire{layer}",
                 )(x)
             if layer in pools:

@@ -6,7 +6,6 @@ Module names: `down1` (`conv1`, `norm1`, `conv2`, `norm2`), `down2`, ...; `up4`,
 """
 
 import itertools
-from collections.abc import Callable
 from typing import ClassVar
 
 import flax.linen as nn
@@ -21,6 +20,7 @@ from cnn_jax.core.ranges import Count, Layers, Rate
 from cnn_jax.layers import initializers
 from cnn_jax.models import maps
 from cnn_jax.models.classifier import Classifier
+from cnn_jax.models.exchangeable import Exchangeable
 from cnn_jax.models.network import Network
 from cnn_jax.models.spec import ModelSpec, Published
 
@@ -35,15 +35,17 @@ head_init = initializers.variance_scaling(1 / 3, "fan_in", "uniform")
 
 
 class DoubleConv(nn.Module):
-    """Two 3x3 convolutions, each with optional batch normalization and ReLU.
+    """Two 3x3 convolutions, each with optional normalization and an activation.
 
     Attributes:
       features: channels of both convolutions.
       norm: makes a normalization layer; None leaves the normalization out.
+      activation: the non-linearity.
     """
 
     features: int
-    norm: Callable[..., nn.Module] | None
+    norm: layers.NormDef | None
+    activation: layers.Activation
     dtype: DTypeLike | None = None
 
     @nn.compact
@@ -58,9 +60,7 @@ class DoubleConv(nn.Module):
                 dtype=self.dtype,
                 name=f"conv{i}",
             )(x)
-            if self.norm is not None:
-                x = self.norm(name=f"norm{i}")(x)
-            x = nn.relu(x)
+            x = self.activation(layers.normalized(self.norm, x, f"norm{i}"))
         return x
 
 
@@ -75,7 +75,8 @@ class Up(nn.Module):
     """
 
     features: int
-    norm: Callable[..., nn.Module] | None
+    norm: layers.NormDef | None
+    activation: layers.Activation
     dtype: DTypeLike | None = None
 
     @nn.compact
@@ -89,7 +90,9 @@ class Up(nn.Module):
         )(x)
         height, width = skip.shape[1:3]
         both = jnp.concatenate([skip, x[:, :height, :width].astype(skip.dtype)], -1)
-        return DoubleConv(self.features, self.norm, self.dtype, name="convs")(both)
+        return DoubleConv(
+            self.features, self.norm, self.activation, self.dtype, name="convs"
+        )(both)
 
 
 class _Segmenter(Network, kw_only=True):
@@ -109,10 +112,6 @@ class _Segmenter(Network, kw_only=True):
         ranges.check_fields(self)
         super().__post_init__()
 
-    def norm(self, train: bool) -> Callable[..., nn.Module] | None:
-        """Returns a partial that makes a normalization layer."""
-        return layers.batch_norm(train, sync=self.sync_batch_norm, dtype=self.dtype)
-
     def dropped(self, x: Array, train: bool) -> Array:
         """Applies dropout."""
         if not self.dropout:
@@ -128,7 +127,7 @@ class _Segmenter(Network, kw_only=True):
         return x if x.shape[1:3] == size else layers.Resize(size, name="resize")(x)
 
 
-class UNet(_Segmenter, kw_only=True):
+class UNet(_Segmenter, Exchangeable, kw_only=True):
     """A contracting path with doubling channels, and an expanding path (figure 1).
 
     The contracting path has pairs of 3x3 convolutions with poolings between the pairs.
@@ -140,7 +139,8 @@ class UNet(_Segmenter, kw_only=True):
     Attributes:
       width: channels of the first pair of convolutions.
       depth: number of poolings.
-      batch_norm: add batch normalization to the convolutions.
+      batch_norm: add batch normalization to the convolutions. `norm`, if set, takes
+        precedence.
       sync_batch_norm: see `NormalizedClassifier`.
 
     Raises:
@@ -153,6 +153,10 @@ class UNet(_Segmenter, kw_only=True):
     batch_norm: bool = True
     sync_batch_norm: bool = False
 
+    @property
+    def own_norm(self) -> str:
+        return "batch" if self.batch_norm else "none"
+
     @nn.compact
     def __call__(self, images: Images, train: bool) -> Logits:
         if min(images.shape[1:3]) < 2**self.depth:
@@ -162,18 +166,22 @@ class UNet(_Segmenter, kw_only=True):
                 f"depth={self.depth}. Use images of at least "
                 f"{2**self.depth}x{2**self.depth}."
             )
-        norm = self.norm(train) if self.batch_norm else None
+        norm, activation = self.normalization(train), self.activate
         x, skips = images, []
         for level in range(self.depth + 1):
             if level:
                 skips.append(x)
                 x = layers.MaxPool(2, 2, ceil_mode=True, name=f"pool{level}")(x)
             features = self.width * 2**level
-            x = DoubleConv(features, norm, self.dtype, name=f"down{level + 1}")(x)
+            x = DoubleConv(
+                features, norm, activation, self.dtype, name=f"down{level + 1}"
+            )(x)
         x = self.dropped(x, train)
         for level in reversed(range(self.depth)):
             features = self.width * 2**level
-            x = Up(features, norm, self.dtype, name=f"up{level + 1}")(x, skips[level])
+            x = Up(features, norm, activation, self.dtype, name=f"up{level + 1}")(
+                x, skips[level]
+            )
         return self.logits(x, images, train)
 
 
@@ -218,15 +226,31 @@ class UNetOn(_Segmenter, kw_only=True):
             )
         *skips, x = [maps.whole(known[n], size, n) for n in strides]
         x = self.dropped(x, train)
+        norm = self._normalization(train)
         for level, skip in reversed(list(enumerate(skips))):
             features, name = self.decoder_width * 2**level, f"up{strides[level]}"
-            x = Up(features, self.norm(train), self.dtype, name=name)(x, skip)
+            x = Up(features, norm, self.backbone.activate, self.dtype, name=name)(
+                x, skip
+            )
         return self.logits(x, images, train)
 
     @property
     def sync_batch_norm(self) -> bool:
         """The backbone's `sync_batch_norm`; false if it has no batch normalization."""
         return self.backbone.sync_batch_norm
+
+    def _normalization(self, train: bool) -> layers.NormDef | None:
+        """Returns a function that makes a normalization layer of the expanding path.
+
+        The path has the `norm` of the backbone; for None, batch normalization.
+        """
+        return layers.norm(
+            self.backbone.norm or "batch",
+            train,
+            groups=self.backbone.norm_groups,
+            sync=self.sync_batch_norm,
+            dtype=self.dtype,
+        )
 
 
 VARIANTS = {

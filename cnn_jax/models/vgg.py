@@ -5,7 +5,6 @@ Module names: `conv1_1`, `conv1_2`, `pool1`, `conv2_1`, ..., `pool5`, `pool`,
 `flatten`, `fc1`, `fc2`, `head`; with batch normalization also `norm1_1`, ....
 """
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any, ClassVar
 
@@ -33,7 +32,8 @@ class VGG(NormalizedClassifier, kw_only=True):
       stage_sizes: convolutions of each stage.
       width: channels of the first stage; each stage doubles the channels, up to eight
         times `width`.
-      batch_norm: add batch normalization between convolution and ReLU.
+      batch_norm: add batch normalization between convolution and ReLU. `norm`, if set,
+        takes precedence.
       stem: "imagenet", or "small" for images of 32x32 and below, without `pool1` and
         `pool2`. With the small stem, set `head_grid` to the size of the last
         feature map (4 for 32x32 pixels, 1 for 8x8). Otherwise a smaller map is repeated
@@ -59,8 +59,9 @@ class VGG(NormalizedClassifier, kw_only=True):
                 f"stage_sizes={sizes} needs at least three entries with stem=small."
             )
 
-    def head_norm(self, train: bool) -> Callable[..., nn.Module] | None:
-        return self.norm(train) if self.batch_norm else None
+    @property
+    def own_norm(self) -> str:
+        return "batch" if self.batch_norm else "none"
 
     @property
     def subsampling(self) -> tuple[int, ...]:
@@ -71,7 +72,7 @@ class VGG(NormalizedClassifier, kw_only=True):
         self, x: Float[Array, "batch height width channels"], train: bool
     ) -> Logits:
         size = x.shape[1:-1]
-        norm = self.norm(train)
+        norm = self.normalization(train)
         steps = self.plan()
         unpooled = len(self.stage_sizes) - len(steps)
         for stage, count in enumerate(self.stage_sizes):
@@ -86,9 +87,7 @@ class VGG(NormalizedClassifier, kw_only=True):
                     dtype=self.dtype,
                     name=f"conv{name}",
                 )(x)
-                if self.batch_norm:
-                    x = norm(name=f"norm{name}")(x)
-                x = nn.relu(x)
+                x = self.activate(layers.normalized(norm, x, f"norm{name}"))
             if stage >= unpooled:
                 x = strides.pool(layers.MaxPool, x, 2, step, name=f"pool{stage + 1}")
         return self.classify(x, train, size=size)
@@ -96,7 +95,8 @@ class VGG(NormalizedClassifier, kw_only=True):
 
 def _names(model: VGG) -> Rules:
     """Returns the rules that translate module paths into torchvision's names."""
-    each = 3 if model.batch_norm else 2  # convolution, normalization, ReLU
+    # Convolution, normalization, ReLU.
+    each = 3 if (model.norm or model.own_norm) != "none" else 2
 
     def index(stage: int, layer: int) -> int:
         return each * (sum(model.stage_sizes[: stage - 1]) + layer - 1) + stage - 1

@@ -58,8 +58,9 @@ def factorized_conv(
     features: int,
     kernel_size: Size,
     *,
-    norm: layers.residual.ModuleDef,
+    norm: layers.NormDef | None,
     mid_features: int,
+    activation: layers.Activation,
     **attributes,
 ) -> nn.Module:
     """Returns a convolution within each frame, followed by a convolution over time.
@@ -69,7 +70,12 @@ def factorized_conv(
     if kernel_size == 1:
         return conv3d(features, kernel_size, **attributes)
     return layers.Conv2Plus1D(
-        features, kernel_size, norm=norm, mid_features=mid_features, **attributes
+        features,
+        kernel_size,
+        norm=norm,
+        mid_features=mid_features,
+        activation=activation,
+        **attributes,
     )
 
 
@@ -78,12 +84,13 @@ CONVS = ("3d", "2d", "2+1d")
 
 
 class Stem(nn.Module):
-    """The layers before the first stage: a convolution, normalization and ReLU."""
+    """The layers before the first stage: a convolution, normalization, activation."""
 
     features: int
     kernel_size: tuple[int, int, int]
     conv: layers.residual.ModuleDef
-    norm: layers.residual.ModuleDef
+    norm: layers.NormDef | None
+    activation: layers.Activation
     step: strides.Step
 
     @nn.compact
@@ -96,7 +103,7 @@ class Stem(nn.Module):
             dilation=self.step.before,
             name="conv",
         )(x)
-        return nn.relu(self.norm(name="norm")(x))
+        return self.activation(layers.normalized(self.norm, x, "norm"))
 
 
 class ClipClassifier(Classifier, kw_only=True):
@@ -157,10 +164,11 @@ class VideoResNet(ClipClassifier, NormalizedClassifier, kw_only=True):
         doubles the channels.
       stage_convs: the convolutions of each stage. "3d": 3x3x3. "2d": 1x3x3, within each
         frame; the stage keeps the number of frames. "2+1d": 1x3x3, normalization and
-        ReLU, 3x1x1 (`layers.Conv2Plus1D`). The number of channels between the 1x3x3 and
-        the 3x1x1 convolution is chosen so that the first convolution of a block has as
-        many parameters as a 3x3x3 convolution; the second convolution of the block uses
-        the same number of channels. The first entry also applies to the stem.
+        activation, 3x1x1 (`layers.Conv2Plus1D`). The number of channels between the
+        1x3x3 and the 3x1x1 convolution is chosen so that the first convolution of a
+        block has as many parameters as a 3x3x3 convolution; the second convolution of
+        the block uses the same number of channels. The first entry also applies to the
+        stem.
     """
 
     stage_sizes: tuple[Layers, ...] = (2, 2, 2, 2)
@@ -187,20 +195,24 @@ class VideoResNet(ClipClassifier, NormalizedClassifier, kw_only=True):
         return (first, (1, 1, 1), *stages)
 
     def conv(
-        self, kind: str, norm: layers.residual.ModuleDef, mid_features: int
+        self, kind: str, norm: layers.NormDef | None, mid_features: int
     ) -> Callable[..., nn.Module]:
         """Returns a partial that makes a stage's convolutions."""
-        common: dict[str, Any] = {"use_bias": False, "dtype": self.dtype}
+        common: dict[str, Any] = {"use_bias": norm is None, "dtype": self.dtype}
         if kind == "2+1d":
             return partial(
-                factorized_conv, norm=norm, mid_features=mid_features, **common
+                factorized_conv,
+                norm=norm,
+                mid_features=mid_features,
+                activation=self.activate,
+                **common,
             )
         return partial(conv3d if kind == "3d" else frame_conv, **common)
 
     @nn.compact
     def __call__(self, x: Images, train: bool) -> Logits:
         size = x.shape[1:-1]
-        norm = self.norm(train)
+        norm = self.normalization(train)
         first, *steps = self.plan(3)
         x = Stem(
             self.width,
@@ -208,6 +220,7 @@ class VideoResNet(ClipClassifier, NormalizedClassifier, kw_only=True):
             # torchvision's factorized stem has 45 channels in between.
             self.conv(self.stage_convs[0], norm, max(1, 45 * self.width // 64)),
             norm,
+            self.activate,
             first,
             name="stem",
         )(self.as_clips(x))
@@ -224,6 +237,7 @@ class VideoResNet(ClipClassifier, NormalizedClassifier, kw_only=True):
                     step.strides,
                     dilation=step.before,
                     next_dilation=step.after,
+                    activation=self.activate,
                     name=f"stage{stage + 1}_block{i + 1}",
                 )(x)
                 step = step.rest()
@@ -263,6 +277,7 @@ class C3D(ClipClassifier, kw_only=True):
     @nn.compact
     def __call__(self, x: Images, train: bool) -> Logits:
         size = x.shape[1:-1]
+        norm = self.normalization(train)
         x = self.as_clips(x)
         stages = zip(self.stages.items(), self.subsampling, self.plan(3), strict=True)
         for stage, ((names, channels), window, step) in enumerate(stages, start=1):
@@ -272,10 +287,11 @@ class C3D(ClipClassifier, kw_only=True):
                     3,
                     padding=step.padding(1),
                     dilation=step.before,
+                    use_bias=norm is None,
                     dtype=self.dtype,
                     name=f"conv{name}",
                 )(x)
-                x = nn.relu(x)
+                x = self.activate(layers.normalized(norm, x, f"conv{name}_norm"))
             if max(window) > 1:
                 # The frames that would be left if all poolings so far had strides.
                 depth = -(-x.shape[1] // step.before[0])

@@ -229,7 +229,7 @@ def test_auxiliary_heads(name):
             train=False,
         )
     else:
-        norm = model.norm(False, epsilon=0.001)
+        norm = model.normalization(False, epsilon=0.001)
         head = inception.AuxiliaryHead(1000, conv=unit_with(norm))
     part = {kind: tree[ours] for kind, tree in variables.items()}
     logits = jax.jit(head.apply)(part, inputs(expected))

@@ -345,7 +345,7 @@ def test_output_stride(name, output_stride, strided):
 
 # Another value of each attribute that is a family's own, and what it needs beside it.
 CHANGES = {
-    "lenet5": {"padding": (1, 2), "activation": "relu", "pool": "max"},
+    "lenet5": {"padding": (1, 2), "pool": "max"},
     "alexnet": {
         "channels": (32, 32, 48, 32, 32),
         "groups": 2,
@@ -473,6 +473,8 @@ def test_attributes_of_a_variant():
     assert models.attributes("mlp") == {
         "hidden": (tuple[Count, ...], (100,)),
         "activation": (str, "relu"),
+        "norm": (str | None, None),
+        "norm_groups": (Count | None, None),
         "dtype": (str | None, None),
     }
     known = models.attributes("resnext50_32x4d")

@@ -1,0 +1,228 @@
+"""Every network with another activation and another normalization."""
+
+import functools
+import json
+from collections import Counter
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import pytest
+from flax.traverse_util import flatten_dict
+
+from cnn_jax import layers, models
+from cnn_jax.core.errors import UserError
+from cnn_jax.models.exchangeable import Exchangeable
+
+NETWORKS = {
+    json.dumps([repr(spec.module), dict(spec.tiny), spec.values.get("block")]): name
+    for name, spec in models.MODELS.items()
+    if issubclass(spec.module, Exchangeable)
+}
+# One with normalization of its own, one without, and one whose attribute adds it.
+QUICK = ("plain", "lenet5", "vgg11_bn")
+NORMS = ("batch", "group", "layer", "instance", "none")
+OWN = {"lenet5": "tanh", "mobilenet_v2": "relu6"}
+
+
+def by_tier(names):
+    return [n if n in QUICK else pytest.param(n, marks=pytest.mark.full) for n in names]
+
+
+networks = pytest.mark.parametrize("name", by_tier(NETWORKS.values()))
+
+
+def tiny(name, **attributes):
+    small = {"num_classes": 4} | models.MODELS[name].tiny
+    return models.create(name, **small | attributes)
+
+
+@functools.cache
+def traced(model):
+    """The program that initializes and applies a network, and the variables' shapes."""
+
+    def run(key, x):
+        outputs, variables = model.init_with_output(key, x, train=False)
+        return outputs, variables
+
+    x = jnp.zeros((2, 32, 32, 1))
+    program, (_, variables) = jax.make_jaxpr(run, return_shape=True)(
+        jax.random.key(0), x
+    )
+    return program.jaxpr, {
+        "/".join(path): leaf.shape for path, leaf in flatten_dict(variables).items()
+    }
+
+
+def functions(jaxpr):
+    """The number of calls of each primitive and each named function of a program.
+
+    The parts of an activation are not counted.
+    """
+    found = Counter()
+    for equation in jaxpr.eqns:
+        name = equation.params.get("name") or equation.primitive.name
+        found[name] += 1
+        if name in ("relu", "relu6", "silu", "tanh"):
+            continue
+        for value in equation.params.values():
+            for part in value if isinstance(value, tuple) else (value,):
+                inner = getattr(part, "jaxpr", part)
+                if hasattr(inner, "eqns"):
+                    found += functions(inner)
+    return found
+
+
+@networks
+def test_every_activation_is_exchanged(name):
+    """As many calls of the new function as of the old one, none of which remains."""
+    own = OWN.get(name, "relu")
+    before = functions(traced(tiny(name))[0])
+    after = functions(traced(tiny(name, activation="silu"))[0])
+    assert after["silu"] == before[own] > 0
+    assert not after[own] and not before["silu"]
+
+
+@networks
+def test_every_normalization_is_exchanged(name):
+    """All normalizations have the same parameters; only "batch" has statistics."""
+    flat = name == "mlp"  # vectors have no channels of several pixels
+    norms = [norm for norm in NORMS if not (flat and norm == "instance")]
+    shapes = {norm: traced(tiny(name, norm=norm))[1] for norm in norms}
+    statistics = {k: v for k, v in shapes["batch"].items() if k.startswith("batch_st")}
+    parameters = {k: v for k, v in shapes["batch"].items() if k not in statistics}
+    scales = [key for key in parameters if key.endswith("/scale")]
+    assert scales and len(statistics) == 2 * len(scales)
+    for norm in set(norms) - {"batch", "none"}:
+        assert shapes[norm] == parameters, norm
+    assert shapes["none"].keys() & {*scales, *statistics} == set()
+    assert traced(tiny(name))[1] == shapes[tiny(name).own_norm]
+
+
+@networks
+def test_convolutions_have_a_bias_without_normalization(name):
+    shapes = traced(tiny(name, norm="none"))[1]
+    kernels = [key for key in shapes if key.endswith("/kernel")]
+    without = [k for k in kernels if k.removesuffix("kernel") + "bias" not in shapes]
+    assert kernels and not without
+
+
+@pytest.mark.parametrize("name", ["plain", "lenet5"])
+def test_the_default_is_the_architectures_own(name):
+    model = tiny(name)
+    assert (model.activation, model.norm) == (OWN.get(name) or None, None)
+    own = {"activation": model.own_activation, "norm": model.own_norm}
+    if name in OWN:
+        del own["activation"]
+    assert str(traced(tiny(name, **own))[0]) == str(traced(model)[0])
+
+
+@pytest.mark.parametrize("layer", ["fire", "inception", "bottleneck", "flattened"])
+def test_layers_of_an_ablation(layer):
+    attributes = {"layer": layer, "filters": ("gaussian",), "depth": 1}
+    before = traced(tiny("plain", **attributes, norm="layer"))
+    after = traced(tiny("plain", **attributes, norm="none", activation="silu"))
+    calls = [functions(program) for program, _ in (before, after)]
+    assert calls[0]["relu"] == calls[1]["silu"] > 0 and not calls[1]["relu"]
+    assert any("norm/scale" in key for key in before[1])
+    assert not any("scale" in key for key in after[1])
+
+
+def test_shared_kernels_with_each_normalization():
+    shapes = traced(tiny("plain", shared=True, norm="none"))[1]
+    assert shapes["params/stage1_shared/bias"] == (4,)
+    shapes = traced(tiny("plain", shared=True, norm="group"))[1]
+    assert "params/stage1_shared/bias" not in shapes
+    assert shapes["params/stage1_layer2_norm/scale"] == (4,)
+
+
+def test_vgg_without_its_normalization():
+    """`norm` is chosen before `batch_norm`."""
+    without, plain = (tiny(name, norm="none") for name in ("vgg11_bn", "vgg11"))
+    assert traced(without)[1] == traced(plain)[1]
+    grouped = traced(tiny("vgg11", norm="group"))[1]
+    assert grouped["params/norm1_1/scale"] == (4,)
+
+
+class Halved(nn.Module):
+    """A user's normalization."""
+
+    @nn.compact
+    def __call__(self, x):
+        return x * self.param("half", nn.initializers.constant(0.5), ())
+
+
+def test_a_users_layer_and_function():
+    path = f"{__name__}.Halved"
+    program, shapes = traced(tiny("plain", norm=path, activation="jax.numpy.arctan"))
+    assert shapes["params/stage1_layer1/norm/half"] == ()
+    assert functions(program)["atan"] == 4
+
+
+@pytest.mark.parametrize(
+    ("backbone", "norm"),
+    [("nin", None), ("plain", None), ("plain", "group"), ("plain", "none")],
+)
+def test_the_expanding_path_is_as_its_backbone(backbone, norm):
+    small = models.MODELS[backbone].tiny | models.ON_BACKBONES["unet"].tiny
+    model = models.create(
+        f"unet:{backbone}", num_classes=2, **small, norm=norm, activation="silu"
+    )
+    program, shapes = traced(model)
+    assert not functions(program)["relu"]
+    up = {key.split("/")[0] for key in shapes if "/convs/norm1" in key}
+    expected = {None: {"params", "batch_stats"}, "group": {"params"}, "none": set()}
+    assert up == expected[norm]
+    inside = any(k.startswith("params/backbone") and "scale" in k for k in shapes)
+    assert inside == (norm == "group" or (norm is None and backbone == "plain"))
+
+
+@pytest.mark.parametrize(
+    ("name", "attributes", "message"),
+    [
+        ("resnet20", {"norm": "grupo"}, r"unknown norm 'grupo'\. Did you mean 'group'"),
+        ("mlp", {"activation": "rellu"}, r"activation 'rellu'\. Did you mean 'relu'"),
+        ("unet", {"activation": "gellu"}, r"activation 'gellu'\. Did you mean 'gelu'"),
+        (
+            "plain",
+            {"norm_groups": 4},
+            "norm_groups=4 belongs to norm=group, not to nor",
+        ),
+        (
+            "plain",
+            {"norm": "group", "norm_groups": 0},
+            "norm_groups=0 must be at least",
+        ),
+        ("fcos:resnet20", {"norm": "grupo"}, "unknown norm 'grupo'"),
+    ],
+)
+def test_impossible_values(name, attributes, message):
+    with pytest.raises(UserError, match=message):
+        models.create(name, num_classes=3, **attributes)
+
+
+def test_groups_that_do_not_divide_the_channels():
+    model = tiny("plain", norm="group", norm_groups=3)
+    with pytest.raises(
+        UserError, match=r"norm_groups=3 .* stage1_layer1/norm has 4 ch"
+    ):
+        traced(model)
+
+
+def test_networks_that_cannot_exchange_them():
+    """Networks whose papers fix their layers do not know the attributes."""
+    for name in ("edsr", "dncnn", "johnson"):
+        assert not {"norm", "activation"} & models.attributes(name).keys()
+    with pytest.raises(UserError, match="unknown attribute of edsr 'norm'"):
+        models.create("edsr", norm="batch")
+
+
+def test_names():
+    model = tiny("plain")
+    assert model.activate is layers.ACTIVATIONS["relu"]
+    assert model.normalization(True)() == layers.batch_norm(True)()
+    assert tiny("plain", norm="none").normalization(True) is None
+    synced = tiny("plain", sync_batch_norm=True, dtype="bfloat16")
+    made = synced.normalization(False, epsilon=0.1)(name="a")
+    assert made.axis_name == layers.BATCH_AXIS and made.use_running_average
+    assert (made.dtype, made.epsilon) == (jnp.bfloat16, 0.1)
