@@ -20,6 +20,7 @@ from tabulate import SEPARATING_LINE, tabulate
 from cnn_jax.analysis import calls, program, receptive_field
 from cnn_jax.core import strict_json
 from cnn_jax.core.errors import unknown
+from cnn_jax.models.network import described
 
 Shape = tuple[int, ...]
 
@@ -76,10 +77,13 @@ class Table(Sequence):
         only training uses.
       features: the row of the last feature map before the head (`models.features`);
         None if the model has no such feature map.
+      exchanged: the layers that the config has exchanged, in words; see
+        `Network.exchanged`.
     """
 
     rows: tuple[Layer, ...]
     features: Layer | None
+    exchanged: str = ""
 
     @overload
     def __getitem__(self, index: int) -> Layer: ...
@@ -186,7 +190,7 @@ def layer_table(model: nn.Module, input_shape: Sequence[int]) -> Table:
         shape = tuple(outputs[-1].shape[1:])
         features = Layer("features", "", shape, 0, 0, _bytes(outputs[-1]))
         features = _with_field(features, extents[-1])
-    return Table(tuple(rows), features)
+    return Table(tuple(rows), features, described(model).exchanged)
 
 
 def _input(x: jax.ShapeDtypeStruct) -> Layer:
@@ -276,6 +280,7 @@ def as_json(table: Table) -> dict[str, Any]:
         "activation_bytes": table.memory,
         "weighted_layers": table.weighted_layers,
         "traced": table.traced,
+        "exchanged": table.exchanged,
         "features": table.features and _json_row(table.features),
     }
 
@@ -354,6 +359,7 @@ def render(table: Table, format: str = "table") -> str:
         for row in rows
     ]
     text = tabulate(rows, headers=headers, tablefmt=FORMATS[format], intfmt=",")
+    text += f"\n\n{table.exchanged}" if table.exchanged else ""
     return text + FOOTNOTE if table.traced else text
 
 

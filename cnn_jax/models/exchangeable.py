@@ -65,6 +65,23 @@ class Exchangeable(Network, kw_only=True):
         return "none"
 
     @property
+    def norm_name(self) -> str:
+        """The normalization of the network: `norm` or, if it is None, `own_norm`."""
+        return self.norm or self.own_norm
+
+    @property
+    def exchanged(self) -> str:
+        chosen = {
+            "activation": (self.activation, self.own_activation),
+            "normalization": (self.norm, self.own_norm),
+        }
+        return "; ".join(
+            f"{layer}: {name} in place of {own}"
+            for layer, (name, own) in chosen.items()
+            if name not in (None, own)
+        )
+
+    @property
     def activate(self) -> layers.Activation:
         """The activation function."""
         return layers.activation(self.activation or self.own_activation)
@@ -80,7 +97,7 @@ class Exchangeable(Network, kw_only=True):
           attributes: further attributes of the layers, such as `epsilon`.
         """
         return layers.norm(
-            self.norm or self.own_norm,
+            self.norm_name,
             train,
             groups=self.norm_groups,
             sync=self.sync_batch_norm,

@@ -60,6 +60,10 @@ class LeNet5(Classifier, kw_only=True):
             )
 
     @property
+    def own_activation(self) -> str:
+        return "tanh"
+
+    @property
     def subsampling(self) -> tuple[int, ...]:
         return (2, 2)
 

@@ -37,6 +37,19 @@ class Network(nn.Module):
     predicted: ClassVar[str | None] = None
 
     @property
+    def norm_name(self) -> str | None:
+        """The network's normalization, a name of `layers.NORMS` or an import path.
+
+        It is None for networks whose normalization cannot be exchanged.
+        """
+        return None
+
+    @property
+    def exchanged(self) -> str:
+        """The layers of the architecture that a config has exchanged, in words."""
+        return ""
+
+    @property
     def output_kind(self) -> str:
         """The kind of the outputs: a name of `models.OUTPUTS`, or a user's own kind.
 

@@ -239,13 +239,18 @@ class UNetOn(_Segmenter, kw_only=True):
         """The backbone's `sync_batch_norm`; false if it has no batch normalization."""
         return self.backbone.sync_batch_norm
 
-    def _normalization(self, train: bool) -> layers.NormDef | None:
-        """Returns a function that makes a normalization layer of the expanding path.
+    @property
+    def norm_name(self) -> str:
+        """The normalization of the expanding path.
 
-        The path has the `norm` of the backbone; for None, batch normalization.
+        It is the `norm` of the backbone; for None, batch normalization.
         """
+        return self.backbone.norm or "batch"
+
+    def _normalization(self, train: bool) -> layers.NormDef | None:
+        """Returns a function that makes a normalization layer of the expanding path."""
         return layers.norm(
-            self.backbone.norm or "batch",
+            self.norm_name,
             train,
             groups=self.backbone.norm_groups,
             sync=self.sync_batch_norm,

@@ -96,7 +96,7 @@ class VGG(NormalizedClassifier, kw_only=True):
 def _names(model: VGG) -> Rules:
     """Returns the rules that translate module paths into torchvision's names."""
     # Convolution, normalization, ReLU.
-    each = 3 if (model.norm or model.own_norm) != "none" else 2
+    each = 3 if model.norm_name != "none" else 2
 
     def index(stage: int, layer: int) -> int:
         return each * (sum(model.stage_sizes[: stage - 1]) + layer - 1) + stage - 1

@@ -13,6 +13,7 @@ from flax.traverse_util import flatten_dict
 from cnn_jax import models, tasks
 from cnn_jax.core.errors import DataWarning, UserError, unknown
 from cnn_jax.data.dataset import IMAGENET_MEAN, IMAGENET_STD, Dataset
+from cnn_jax.models.network import described
 from cnn_jax.runs import config_json, migration
 from cnn_jax.runs.config_json import Saved
 from cnn_jax.training import setup
@@ -142,11 +143,17 @@ def weights(workdir: Path, checkpoint: str | None = None) -> Weights:
     """
     saved = config_json.read(workdir)
     config, dataset = saved.config, saved.dataset
-    step, variables = variables_of(saved, setup.network(config, dataset), checkpoint)
+    network = setup.network(config, dataset)
+    step, variables = variables_of(saved, network, checkpoint)
     arrays = flatten_dict(jax.device_get(variables), sep="/")
     return Weights(
         {key: np.asarray(value) for key, value in arrays.items()},
-        {"model": config.model.name, "step": step, "classes": dataset.classes},
+        {
+            "model": config.model.name,
+            "step": step,
+            "classes": dataset.classes,
+            "norm": described(network.model).norm_name,
+        },
         Normalization(tuple(dataset.mean), tuple(dataset.std)),
     )
 

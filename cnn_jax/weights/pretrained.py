@@ -90,6 +90,7 @@ def fit(
     if backbone != name and not any(key.startswith(INSIDE) for key in weights.arrays):
         return _fit_backbone(weights, path, name, model, input_shape)
     ours, facts = weights.facts is not None, weights.facts or {}
+    _check_norm(facts.get("norm"), path, model)
     arrays: Mapping[str, Any] = weights.arrays
     if ours:
         names = models.spec_of(name).names
@@ -138,6 +139,22 @@ def fit(
         f"{len(flat)} of {len(entries)} entries ({parameters:,} parameters) start from "
         f"{path}{rest}",
     )
+
+
+def _check_norm(norm: str | None, path: Path | str, model: nn.Module) -> None:
+    """Raises `UserError` if the weights belong to another normalization than `model`'s.
+
+    The parameters of several normalizations have the same names and shapes.
+
+    Args:
+      norm: the `Network.norm_name` of the network with these weights; None if unknown.
+    """
+    own = described(model).norm_name
+    if norm is not None and own is not None and own != norm:
+        raise UserError(
+            f"{path}: the weights belong to a network with norm={norm}, but this "
+            f"network has norm={own}: set config.model.norm={norm}."
+        )
 
 
 def _fit_backbone(

@@ -462,6 +462,23 @@ def test_counted_rows_are_marked():
     assert [row["traced"] for row in document["layers"]] == [False, False, True]
 
 
+def test_exchanged_layers_are_named():
+    """And by the explanations of the rows; statistics of a map see all of it."""
+    small = {"num_classes": 2, "widths": (4,), "depth": 1}
+    model = models.create("plain", **small, norm="layer", activation="gelu")
+    table = costs.layer_table(model, (8, 8, 1))
+    text = "activation: gelu in place of relu; normalization: layer in place of batch"
+    assert table.exchanged == costs.as_json(table)["exchanged"] == text
+    for format in ("table", "markdown"):
+        assert costs.render(table, format).splitlines()[-1] == text
+    (row,) = [row for row in table if row.name == "stage1_layer1/norm"]
+    assert row.receptive_field == (8, 8) and row.macs == 0
+    assert "one group: layer normalization over space and channels" in row.explanation
+    own = costs.layer_table(models.create("plain", **small), (8, 8, 1))
+    assert own.exchanged == "" and own.macs == table.macs
+    assert own.parameters == table.parameters
+
+
 def test_dropout_is_no_row():
     for layer in (layers.Dropout, layers.SpatialDropout, layers.StochasticDepth):
         make = partial(layer, rate=0.5, deterministic=True)

@@ -55,12 +55,13 @@ def x():
     return jnp.abs(jax.random.normal(jax.random.key(1), (2, 5, 6, 8)))
 
 
+@pytest.mark.parametrize("norm", [NORM, None])
 @pytest.mark.parametrize("block", BLOCKS + PREACTIVATION)
-def test_zero_init_starts_as_the_identity(block, x):
+def test_zero_init_starts_as_the_identity(block, norm, x):
     features = 8 // block.expansion
-    y, _ = run(block(features, CONV, NORM, zero_init=True), x)
+    y, _ = run(block(features, CONV, norm, zero_init=True), x)
     np.testing.assert_array_equal(y, x)  # x is not negative, so ReLU keeps it
-    y, _ = run(block(features, CONV, NORM), x)
+    y, _ = run(block(features, CONV, norm), x)
     assert not np.allclose(y, x)
 
 

@@ -16,11 +16,12 @@ from cnn_jax.models.exchangeable import Exchangeable
 
 NETWORKS = {
     json.dumps([repr(spec.module), dict(spec.tiny), spec.values.get("block")]): name
-    for name, spec in models.MODELS.items()
+    for name, spec in reversed(models.MODELS.items())
     if issubclass(spec.module, Exchangeable)
 }
-# One with normalization of its own, one without, and one whose attribute adds it.
-QUICK = ("plain", "lenet5", "vgg11_bn")
+QUICK = ("plain", "lenet5")  # with and without a normalization of its own
+# These normalize vectors, or maps of one pixel, which instance normalization cannot.
+ONE_PIXEL = ("mlp", "inception_v3", "deeplabv3_resnet50")
 NORMS = ("batch", "group", "layer", "instance", "none")
 OWN = {"lenet5": "tanh", "mobilenet_v2": "relu6"}
 
@@ -86,8 +87,7 @@ def test_every_activation_is_exchanged(name):
 @networks
 def test_every_normalization_is_exchanged(name):
     """All normalizations have the same parameters; only "batch" has statistics."""
-    flat = name == "mlp"  # vectors have no channels of several pixels
-    norms = [norm for norm in NORMS if not (flat and norm == "instance")]
+    norms = [n for n in NORMS if not (n == "instance" and name in ONE_PIXEL)]
     shapes = {norm: traced(tiny(name, norm=norm))[1] for norm in norms}
     statistics = {k: v for k, v in shapes["batch"].items() if k.startswith("batch_st")}
     parameters = {k: v for k, v in shapes["batch"].items() if k not in statistics}
@@ -215,6 +215,14 @@ def test_networks_that_cannot_exchange_them():
         assert not {"norm", "activation"} & models.attributes(name).keys()
     with pytest.raises(UserError, match="unknown attribute of edsr 'norm'"):
         models.create("edsr", norm="batch")
+
+
+def test_what_is_exchanged_in_words():
+    assert tiny("plain").exchanged == tiny("lenet5").exchanged == ""
+    assert tiny("plain", norm="batch", activation="relu").exchanged == ""
+    assert tiny("lenet5", activation="elu", norm="layer").exchanged == (
+        "activation: elu in place of tanh; normalization: layer in place of none"
+    )
 
 
 def test_names():

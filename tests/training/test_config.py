@@ -139,6 +139,13 @@ def test_augmentations_count_if_there_are_any():
     assert hash_of(config) in hashes and len(hashes) == 3
 
 
+def test_the_architectures_own_layers_count_if_another_is_chosen():
+    own = config_lib.identity(resolve(adamw()))
+    assert not {"model.norm", "model.norm_groups"} & own.keys()
+    found = config_lib.identity(resolve(adamw(), {"model.norm": "group"}))
+    assert found == own | {"model.norm": "group"}
+
+
 def test_differences_are_named():
     ours, theirs = flat(resolve(adamw())), flat(resolve(adamw(), {"seed": "1"}))
     assert config_lib.differences(ours, ours) == []

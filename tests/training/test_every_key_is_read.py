@@ -136,6 +136,8 @@ OTHER = {
     "model.head_grid": "2",
     "model.head_width": "(5,)",
     "model.hidden": "(3, 3)",
+    "model.norm": "layer",
+    "model.norm_groups": "4",
     "model.num_classes": "12",
     "model.output_stride": "1",
     "model.padding": "(2, 3)",
@@ -168,6 +170,7 @@ NEEDED = {
     "data.val_examples": {"data.val": "5"},
     "model.head_grid": {"model.head": "flatten_fc"},
     "model.head_width": {"model.head": "flatten_fc"},
+    "model.norm_groups": {"model.norm": "group"},
     "model.pyramid_levels": {"model.head": "pyramid"},
     "optimizer.nesterov": {"optimizer.momentum": "0.5"},
     "optimizer.unfreeze": {

@@ -156,6 +156,27 @@ def test_weights_of_another_network_are_named():
         fit(weights, plain())
 
 
+@pytest.mark.parametrize(("norm", "own"), [("group", "instance"), ("batch", "none")])
+def test_weights_of_another_normalization(norm, own):
+    """Group and instance normalization have parameters of the same names."""
+    weights = weights_of(plain(norm=norm), norm=norm)
+    assert fit(weights, plain(norm=norm)).variables
+    with pytest.raises(
+        UserError,
+        match=f"^the file: .* norm={norm}, but this network has norm={own}: set config",
+    ):
+        fit(weights, plain(norm=own))
+
+
+def test_torchvisions_weights_belong_to_its_normalization():
+    attributes = {"num_classes": 3, "width": 2, "stage_sizes": (1, 1)}
+    state = state_of(models.create("resnet18", **attributes), "resnet18", (32, 32, 3))
+    for norm, words in (("group", "bn1.running_mean .*not in"), ("none", "conv1.bias")):
+        model = models.create("resnet18", **attributes, norm=norm)
+        with pytest.raises(UserError, match=f"the weights do not belong to .*{words}"):
+            pretrained.fit(Weights(state), "a", "resnet18", model, (32, 32, 3))
+
+
 def test_nothing_of_the_weights_fits():
     """Neither network has a layer before its head."""
     line = models.create("mlp", num_classes=3, hidden=())
