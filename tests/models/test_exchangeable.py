@@ -20,9 +20,8 @@ NETWORKS = {
     if issubclass(spec.module, Exchangeable)
 }
 QUICK = ("plain", "lenet5")  # with and without a normalization of its own
-# These normalize vectors, or maps of one pixel, which instance normalization cannot.
-ONE_PIXEL = ("mlp", "inception_v3", "deeplabv3_resnet50")
-NORMS = ("batch", "group", "layer", "instance", "none")
+# The calls of ReLU in the context module, which the paper's initialization needs.
+CONTEXT = 7
 OWN = {"lenet5": "tanh", "mobilenet_v2": "relu6"}
 
 
@@ -75,36 +74,34 @@ def functions(jaxpr):
 
 
 @networks
-def test_every_activation_is_exchanged(name):
-    """As many calls of the new function as of the old one, none of which remains."""
-    own = OWN.get(name, "relu")
-    before = functions(traced(tiny(name))[0])
-    after = functions(traced(tiny(name, activation="silu"))[0])
-    assert after["silu"] == before[own] > 0
-    assert not after[own] and not before["silu"]
+def test_activation_and_normalization_are_exchanged(name):
+    """All calls of the old activation are calls of the new one, and normalizations have
+    the same parameters. Without normalization, all convolutions have a bias."""
+    fixed = CONTEXT if name == "context_net" else 0
+    model, own = tiny(name), OWN.get(name, "relu")
+    program, shapes = traced(model)
+    bare, without = traced(tiny(name, norm="none", activation="silu"))
+    before, after = functions(program), functions(bare)
+    assert after["silu"] == before[own] - fixed > 0
+    assert after[own] == fixed and not before["silu"]
+
+    batch = shapes if model.own_norm == "batch" else traced(tiny(name, norm="batch"))[1]
+    group = traced(tiny(name, norm="group"))[1]
+    statistics = {key for key in batch if key.startswith("batch_stats/")}
+    scales = {key for key in batch if key.endswith("/scale")}
+    assert len(statistics) == 2 * len(scales) > 0
+    assert group == {k: v for k, v in batch.items() if k not in statistics}
+    assert not without.keys() & {*scales, *statistics}
+    kernels = {key.removesuffix("kernel") for key in without if key.endswith("/kernel")}
+    assert not [place for place in kernels if f"{place}bias" not in without]
+    assert shapes in (batch, without)
 
 
-@networks
-def test_every_normalization_is_exchanged(name):
-    """All normalizations have the same parameters; only "batch" has statistics."""
-    norms = [n for n in NORMS if not (n == "instance" and name in ONE_PIXEL)]
-    shapes = {norm: traced(tiny(name, norm=norm))[1] for norm in norms}
-    statistics = {k: v for k, v in shapes["batch"].items() if k.startswith("batch_st")}
-    parameters = {k: v for k, v in shapes["batch"].items() if k not in statistics}
-    scales = [key for key in parameters if key.endswith("/scale")]
-    assert scales and len(statistics) == 2 * len(scales)
-    for norm in set(norms) - {"batch", "none"}:
-        assert shapes[norm] == parameters, norm
-    assert shapes["none"].keys() & {*scales, *statistics} == set()
-    assert traced(tiny(name))[1] == shapes[tiny(name).own_norm]
-
-
-@networks
-def test_convolutions_have_a_bias_without_normalization(name):
-    shapes = traced(tiny(name, norm="none"))[1]
-    kernels = [key for key in shapes if key.endswith("/kernel")]
-    without = [k for k in kernels if k.removesuffix("kernel") + "bias" not in shapes]
-    assert kernels and not without
+@pytest.mark.parametrize("norm", ["layer", "instance"])
+@pytest.mark.parametrize("name", QUICK)
+def test_all_normalizations_have_the_same_parameters(name, norm):
+    group = traced(tiny(name, norm="group"))[1]
+    assert traced(tiny(name, norm=norm))[1] == group
 
 
 @pytest.mark.parametrize("name", ["plain", "lenet5"])
