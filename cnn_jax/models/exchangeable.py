@@ -17,8 +17,9 @@ class Exchangeable(Network, kw_only=True):
     their layers (squeeze-and-excitation, the context module), keep their functions.
 
     Attributes:
-      activation: the non-linearity after the layers: a name of `layers.ACTIVATIONS`, or
-        the import path of a function. None is the architecture's own.
+      activation: the non-linearity after the layers: "relu", "relu6", "leaky_relu",
+        "elu", "selu", "gelu", "silu", "mish", "hard_swish", "softplus", "sigmoid",
+        "tanh", or the import path of a function. None is the architecture's own.
       norm: the normalization at every place where the architecture has normalization
         or, if it has none, after every convolution (in a perceptron, after every
         hidden layer): "batch", "group", "layer", "instance", "none", or the import path

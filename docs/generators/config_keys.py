@@ -13,6 +13,7 @@ from cnn_jax.data.roles import Roles
 from cnn_jax.data.source import Source
 from cnn_jax.data.subset import Crops, Stored, Subset
 from cnn_jax.models.classifier import Classifier, NormalizedClassifier
+from cnn_jax.models.exchangeable import Exchangeable
 from cnn_jax.models.spec import ModelSpec
 from cnn_jax.runs import schema
 from cnn_jax.training import config, optimizers, schedules
@@ -35,7 +36,7 @@ examples.
 """
 HEADERS = ("key", "type", "range", "default", "meaning")
 # Networks whose fields many families share.
-BASES = (Classifier, NormalizedClassifier)
+BASES = (Exchangeable, Classifier, NormalizedClassifier)
 MODULE = docstrings.entries(schema)  # keys that are no parameters of a function
 
 
@@ -207,10 +208,14 @@ def _network(
 
 
 def _inherited(module: type) -> dict[str, str]:
-    """What a class and its bases below `BASES` say of their attributes."""
+    """The meanings of a class's attributes, by the docstrings of its bases.
+
+    For classifiers, the keys of `BASES` are explained elsewhere.
+    """
+    elsewhere = BASES if issubclass(module, Classifier) else ()
     meanings: dict[str, str] = {}
     for base in reversed(module.__mro__):
-        if base not in BASES and base.__module__.startswith("cnn_jax.models"):
+        if base not in elsewhere and base.__module__.startswith("cnn_jax.models"):
             meanings |= docstrings.entries(base)
     return meanings
 
