@@ -26,13 +26,14 @@ def parsed(key: str, text: str, expected: Key) -> Any:
     alternatives = _alternatives(expected.hint)
     if text.lower() == "none" and type(None) in alternatives:
         return None
-    if str in alternatives:
+    is_list = text.startswith(("(", "[")) and any(map(_is_tuple, alternatives))
+    if str in alternatives and not is_list:
         for kind in (int, float):
             with contextlib.suppress(ValueError):
                 return kind(text) if kind in alternatives else text
         return text
     literal = {"true": "True", "false": "False"}.get(text, text)
-    tuples = [kind for kind in alternatives if typing.get_origin(kind) is tuple]
+    tuples = list(filter(_is_tuple, alternatives))
     try:
         value = ast.literal_eval(literal)
     except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError):
@@ -77,7 +78,7 @@ def _as_type(value: Any, kind: Any) -> Any:
     Raises:
       TypeError: if the value has another type.
     """
-    if typing.get_origin(kind) is tuple:
+    if _is_tuple(kind):
         if not isinstance(value, tuple):
             raise TypeError
         return tuple(_as_type(element, typing.get_args(kind)[0]) for element in value)
@@ -87,6 +88,10 @@ def _as_type(value: Any, kind: Any) -> Any:
     if type(value) is not kind:
         raise TypeError
     return value
+
+
+def _is_tuple(kind: Any) -> bool:
+    return typing.get_origin(kind) is tuple
 
 
 def _alternatives(hint: Any) -> tuple[Any, ...]:

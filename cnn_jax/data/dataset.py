@@ -1,10 +1,10 @@
 """The type of a loaded data set, `Dataset`, and functions that make one."""
 
+import functools
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy as np
 from cnn_jax.core import fit, memory, names
 from cnn_jax.data import array_checks, channel_statistics, labels
 from cnn_jax.data.channel_statistics import Statistic
-from cnn_jax.data.labels.kind import LabelKind
+from cnn_jax.data.labels.kind import UNKNOWN, LabelKind, LabelStatistics
 from cnn_jax.data.splits import Arrays, Records, Shape, Split, in_blocks
 
 MEMORY_LIMIT = 2 * 2**30  # bytes; sets up to this size are held in memory
@@ -46,6 +46,8 @@ class Dataset:
       takes: the requirements of the data set on the model and the task; see `core.fit`.
       paths: the functions that return the paths of the examples' files, relative to the
         data's folder, by the names of splits. Splits without files are left out.
+      known_statistics: the statistics of the training labels; None: they are computed
+        from the labels of the training split.
     """
 
     splits: Mapping[str, Split]
@@ -61,6 +63,7 @@ class Dataset:
     gives: Mapping[str, Any] = field(default_factory=dict)
     takes: Sequence[fit.Need] = ()
     paths: Mapping[str, Callable[[], list[str]]] = field(default_factory=dict)
+    known_statistics: LabelStatistics | None = None
 
     @property
     def arrays(self) -> dict[str, Arrays]:
@@ -76,6 +79,19 @@ class Dataset:
         if role in self.paths:
             return self.paths[role]()
         return [f"{role}/{index}" for index in range(len(self.splits[role]))]
+
+    @functools.cached_property
+    def label_statistics(self) -> LabelStatistics:
+        """The statistics of the training labels; empty if the labels are unknown."""
+        if self.known_statistics is not None:
+            return self.known_statistics
+        train = self.splits.get("train")
+        if train is None:
+            return UNKNOWN
+        known = train.labels if isinstance(train, Arrays) else train.known_labels()
+        if known is None:
+            return UNKNOWN
+        return self.labels.statistics(known, len(self.classes))
 
     @property
     def labels(self) -> LabelKind:
@@ -113,7 +129,7 @@ def assemble(
     """
     kind, first = labels.find(label_kind), splits["train"]
     paths = {
-        role: partial(_relative, split, root)
+        role: functools.partial(_relative, split, root)
         for role, split in splits.items()
         if isinstance(split, Records) and split.reader.paths is not None
     }

@@ -39,6 +39,11 @@ def part(name: str, dataset: Dataset) -> Part:
         if split in dataset.splits:
             count = len(dataset.splits[split])
             gives[f"{use} examples"] = Fact(count, f"has {count:,} {use} examples")
+    if "train" in dataset.splits:
+        gives["class counts"] = Fact(
+            bool(dataset.label_statistics.counts),
+            "has training examples whose classes are not listed",
+        )
     if len(dataset.label_shape) == len(dataset.image_shape):  # the label is an image
         factor = dataset.label_shape[-3] / dataset.image_shape[-3]
         words = f"has target pictures {factor:g} times as large as the images"

@@ -12,12 +12,14 @@ from jaxtyping import Array, Float, Int, UInt8
 
 from cnn_jax.core.fit import Need
 from cnn_jax.core.names import plain, short
-from cnn_jax.core.ranges import Count, NotNegative, Range, Rate
+from cnn_jax.core.ranges import Count, NotNegative, Positive, Range, Rate
 from cnn_jax.tasks import (
     binary_curves,
     calibration,
     class_scores,
     diagrams,
+    imbalance,
+    losses,
     pictures,
 )
 from cnn_jax.tasks.metrics import Pairs, Rows, Totals, means, weighted
@@ -31,10 +33,11 @@ FEW_CLASSES = 10
 
 @dataclass(frozen=True)
 class Classification(Task):
-    """Classification, trained with softmax cross entropy and measured by accuracy.
+    """Classification, measured by accuracy.
 
     In a batch with mixed images, the loss and the metrics of an example are means over
-    its own label and the "other_label", weighted by the "share" of its own.
+    its own label and the "other_label", weighted by the "share" of its own. Metrics and
+    probabilities are those of a softmax, whatever the loss.
 
     Evaluation also measures precision, recall and F1 of each class, and how well the
     probabilities agree with the accuracy. With two classes, it measures the areas under
@@ -42,8 +45,17 @@ class Classification(Task):
 
     Attributes:
       classes: the names of the classes; a label is an index into this tuple.
+      loss_name: the training loss: `cross_entropy`, `binary_cross_entropy`, `focal` or
+        an import path, with or without options: `focal(gamma=1.5)`. See `tasks.losses`.
       label_smoothing: the share of the target that is spread over all classes
         (Szegedy et al. 2016).
+      class_weights: the factor of the loss of each class's examples. `balanced`: the
+        weights of scikit-learn's `compute_class_weight`, from the training labels.
+        None: equal weights. The loss is the mean over the examples of the batch;
+        PyTorch divides by the sum of their weights instead.
+      logit_adjustment: the factor of the logarithm of the classes' shares of the
+        training examples. This term is added to the logits, in the training loss only
+        (tau of Menon et al. 2021, whose value is 1). So rare classes get larger logits.
       auxiliary_weight: the weight of the loss of each auxiliary head of the network
         (Szegedy et al. 2015: 0.3).
       top_k: for each number k in this tuple, also measure how often the label is among
@@ -63,20 +75,32 @@ class Classification(Task):
     mixes: ClassVar[bool] = True
 
     _: KW_ONLY
+    loss_name: str = "cross_entropy"
     label_smoothing: Rate = 0.0
+    class_weights: str | tuple[Positive, ...] | None = None
+    logit_adjustment: NotNegative = 0.0
     auxiliary_weight: NotNegative = 0.3
     top_k: tuple[Count, ...] = ()
 
+    def __post_init__(self):
+        losses.find(self.loss_name)
+        imbalance.check_weights(self.class_weights, self.classes)
+
     @property
     def takes(self) -> tuple[Need, ...]:
-        """The needs of every task, and at least as many classes as the largest k."""
+        """The needs of every task, and at least as many classes as the largest k.
+
+        Balanced weights and adjusted logits also need the number of training examples
+        of each class.
+        """
         enough = Need(
             "classes",
             Range(least=max(self.top_k, default=0)),
             f"has config.task.top_k={self.top_k}",
             "set config.task.top_k to at most the number of classes",
         )
-        return (*super().takes, enough)
+        counts = imbalance.needs(self.class_weights, self.logit_adjustment)
+        return (*super().takes, enough, *counts)
 
     def loss(
         self,
@@ -84,16 +108,16 @@ class Classification(Task):
         batch: Batch,
         auxiliary: Sequence[Float[Array, "batch classes"]] = (),
     ) -> Float[Array, ""]:
-        """Returns the mean cross entropy with smoothed targets.
+        """Returns the mean of the loss `loss_name`, with smoothed targets.
 
         The losses of the auxiliary heads are multiplied by `auxiliary_weight` and
-        added.
+        added. An example's loss is multiplied by the weight of its label.
         """
-        losses = self._losses(logits, batch["label"], auxiliary)
+        found = self._losses(logits, batch["label"], auxiliary)
         if "share" in batch:
             other = self._losses(logits, batch["other_label"], auxiliary)
-            losses = batch["share"] * losses + (1 - batch["share"]) * other
-        return losses.mean()
+            found = batch["share"] * found + (1 - batch["share"]) * other
+        return found.mean()
 
     def _losses(
         self,
@@ -102,14 +126,27 @@ class Classification(Task):
         auxiliary: Sequence[Float[Array, "batch classes"]],
     ) -> Float[Array, " batch"]:
         """Returns the loss of each example."""
+        loss = losses.find(self.loss_name)
         targets = optax.smooth_labels(
             jax.nn.one_hot(labels, logits.shape[-1]), self.label_smoothing
         )
-        losses = [
-            optax.softmax_cross_entropy(outputs, targets)
-            for outputs in (logits, *auxiliary)
-        ]
-        return losses[0] + self.auxiliary_weight * sum(losses[1:])
+        main, *further = (
+            loss(self._adjusted(outputs), targets) for outputs in (logits, *auxiliary)
+        )
+        found = main + self.auxiliary_weight * sum(further)
+        weights = imbalance.class_weights(
+            self.class_weights, self.label_statistics.counts
+        )
+        return found if weights is None else found * jnp.asarray(weights)[labels]
+
+    def _adjusted(
+        self, logits: Float[Array, "batch classes"]
+    ) -> Float[Array, "batch classes"]:
+        """Returns the logits of the training loss; see `logit_adjustment`."""
+        if not (self.logit_adjustment and self.label_statistics.counts):
+            return logits
+        priors = imbalance.log_priors(self.label_statistics.counts, logits.shape[-1])
+        return logits + self.logit_adjustment * priors
 
     @property
     def collected(self) -> tuple[str, ...]:
@@ -148,13 +185,13 @@ class Classification(Task):
           mask: 0 for rows that do not count, and 1 for all other rows.
           evaluating: whether the batch is one of an evaluation.
         """
-        losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+        entropies = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
         # How many classes score at least as high as the label. Ties count against the
         # label, so a network with equal outputs for all classes is not called right.
         # If the logits are NaN, no class counts, not even the label's own.
         own = jnp.take_along_axis(logits, labels[:, None], axis=-1)
         rank = (logits >= own).sum(axis=-1)
-        pairs = {"loss": weighted(losses, mask)}
+        pairs = {"loss": weighted(entropies, mask)}
         for name, k in self._accuracies(evaluating).items():
             within = (rank >= 1) & (rank <= k)
             pairs[name] = weighted(within.astype(jnp.float32), mask)
@@ -233,12 +270,13 @@ class Classification(Task):
         logarithm of the ratio of their probabilities.
         """
         predicted = logits.argmax(-1)
-        losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch["label"])
+        labels = batch["label"]
+        entropies = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
         found = {
             "class": predicted,
             "probability": jax.nn.softmax(logits).max(-1),
-            "loss": losses,
-            "error": losses * (predicted != batch["label"]),
+            "loss": entropies,
+            "error": entropies * (predicted != labels),
         }
         if len(self.classes) == 2:
             found["log_odds"] = logits[:, 1] - logits[:, 0]

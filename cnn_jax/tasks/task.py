@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, UInt8
 
 from cnn_jax.core.fit import Fact, Need, Part
 from cnn_jax.data import labels
+from cnn_jax.data.labels.kind import UNKNOWN, LabelStatistics
 from cnn_jax.models import outputs as kinds
 from cnn_jax.tasks import pictures
 from cnn_jax.tasks.metrics import Pairs, Rows, Totals, means
@@ -49,6 +50,8 @@ class Task(ABC):
 
     Attributes:
       classes: the names of the data's classes; empty if the data have no classes.
+      label_statistics: the statistics of the training labels, such as the number of
+        examples of each class. They are empty if the labels are unknown.
       best_metric: the name of the score that selects the best checkpoint. The
         checkpoint with the greatest score is the best.
       label_kind: the kind of label that the task learns, a name in `data.labels`.
@@ -85,6 +88,7 @@ class Task(ABC):
     embeds: ClassVar[bool] = False
 
     classes: tuple[str, ...] = ()
+    label_statistics: LabelStatistics = UNKNOWN
 
     # ------------------------------------------------------------------------ learning
 

@@ -4,8 +4,8 @@ Each of these parts of a run states facts about itself. Each part also has needs
 values of other parts' facts that the part accepts. The facts in this package are:
 
 * data (`data.facts`): label kind, image rank (2; 3 for clips and volumes), shorter
-  side, classes, mirrorable, normalized, training examples, test examples, picture
-  scale;
+  side, classes, mirrorable, normalized, training examples, test examples, class
+  counts, picture scale;
 * models (`models.outputs`): output kind, auxiliary output, style layers;
 * the batch: examples per device;
 * the plan of training: frozen modules.

@@ -295,7 +295,7 @@ def network(config: Config, dataset: Dataset) -> Network:
     if described(model).knows_normalization:
         model = model.clone(mean=tuple(dataset.mean), std=tuple(dataset.std))
     options = config_lib.arguments(config.task, task.__init__)
-    made = task(dataset.classes, **options)
+    made = task(dataset.classes, dataset.label_statistics, **options)
     parts.check(config, dataset, model, made)
     parts.check_outputs(config, dataset, model)
     return Network(

@@ -32,6 +32,7 @@ GROUPS = {
     "analysis/costs.py": "flags",
     "analysis/overview.py": "flags",
     "analysis/page_tables.py": "flags",
+    "core/calls.py": "config",
     "core/errors.py": "config",
     "core/paths.py": "paths",
     "core/ranges.py": "config",

@@ -21,6 +21,11 @@ from cnn_jax.core.values import checked, parsed
         ("mine.Crop, mine.Flip", tuple[str, ...], ("mine.Crop", "mine.Flip")),
         ("('mine.Crop',)", tuple[str, ...], ("mine.Crop",)),
         ("", tuple[str, ...], ()),
+        ("balanced", str | tuple[float, ...] | None, "balanced"),
+        ("(1, 2.5)", str | tuple[float, ...] | None, (1, 2.5)),
+        ("[1]", str | tuple[float, ...] | None, [1]),
+        ("none", str | tuple[float, ...] | None, None),
+        ("(1, 2)", str, "(1, 2)"),
     ],
 )
 def test_text_becomes_a_value(text, hint, value):

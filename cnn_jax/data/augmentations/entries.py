@@ -9,18 +9,15 @@ entry is a text with all options of the augmentation.
 import ast
 import contextlib
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from cnn_jax.core import imports, ranges, values
-from cnn_jax.core.errors import UserError, unknown
-from cnn_jax.core.keys import REQUIRED, keywords
+from cnn_jax.core import calls, imports, ranges
+from cnn_jax.core.calls import UNREADABLE, Check
+from cnn_jax.core.errors import UserError
 from cnn_jax.data.augmentations.augmentation import Augmentation
 
 KEY = "data.augmentations"
-# A function like `ranges.check`: takes the value's name, the value and its type hint.
-Check = Callable[[str, Any, Any], None]
-UNREADABLE = (SyntaxError, ValueError, TypeError, MemoryError, RecursionError)
 Named = Mapping[str, type[Augmentation]]
 
 
@@ -102,19 +99,9 @@ def _pairs(given: Any) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def _parsed(text: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yields the name and the options of each entry of a text with commas."""
-    if not text.strip():
-        return
     try:
-        listed = ast.parse(f"[{text}]", mode="eval").body
-        if not isinstance(listed, ast.List):
-            raise ValueError
-        for node in listed.elts:
-            called = node if isinstance(node, ast.Call) else ast.Call(node, [], [])
-            if called.args or not isinstance(called.func, ast.Name | ast.Attribute):
-                raise ValueError
-            options = {str(k.arg): ast.literal_eval(k.value) for k in called.keywords}
-            yield ast.unparse(called.func), options
-    except UNREADABLE:
+        yield from calls.parsed(text)
+    except ValueError:
         raise UserError(
             f"config.{KEY} has the text '{text}', which is no list of augmentations: "
             "write names with options, such as 'crop(padding=4), flip'."
@@ -125,21 +112,7 @@ def _checked(
     name: str, options: Mapping[str, Any], known: Named, check: Check
 ) -> dict[str, Any]:
     """Returns the value of each option of an augmentation, after checks."""
-    keys = keywords(find(name, known))
-    for option in options:
-        if option not in keys:
-            raise unknown(f"option of the augmentation '{name}':", option, keys)
-    found = {}
-    for option, (hint, fallback) in keys.items():
-        value = options.get(option, fallback)
-        if value is REQUIRED:
-            raise UserError(
-                f"config.{KEY}: the augmentation '{name}' needs the option '{option}': "
-                f"write {name}({option}=...)."
-            )
-        place = f"{KEY}: {name}({option})"
-        found[option] = values.checked(place, value, hint)
-        check(f"config.{place}", found[option], hint)
+    found = calls.checked(KEY, "augmentation", name, options, find(name, known), check)
     try:
         find(name, known)(**found)
     except UserError as error:  # options that do not fit each other

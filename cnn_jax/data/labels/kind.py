@@ -4,6 +4,7 @@ The methods of the base class suit one label for a whole image.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,6 +29,25 @@ class Move(NamedTuple):
 
     picture: Callable[..., Any]
     points: Callable[[Any], Any]
+
+
+@dataclass(frozen=True)
+class LabelStatistics:
+    """Statistics of the labels of a training split; a task may need them for its loss.
+
+    Attributes:
+      counts: the number of examples of each class; empty: unknown, or the labels are no
+        classes.
+      mean, std: the mean and the standard deviation of each value of the labels; empty:
+        unknown, or the labels are no values.
+    """
+
+    counts: tuple[int, ...] = ()
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+
+
+UNKNOWN = LabelStatistics()
 
 
 class LabelKind:
@@ -98,6 +118,16 @@ class LabelKind:
                 f"{classes} classes, labels must be from 0 to {classes - 1} (-1: an "
                 "example without a label). Correct the labels, or choose another split."
             )
+
+    def statistics(self, labels: np.ndarray, classes: int) -> LabelStatistics:
+        """Returns the statistics of the labels of a training split.
+
+        Args:
+          labels: the labels of the split.
+          classes: the number of classes.
+        """
+        del labels, classes
+        return UNKNOWN
 
     def moved(self, label: Any, moves: Sequence[Move], size: tuple[int, int]) -> Any:
         """Returns the label of an image after the movements of the image's pixels.

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cnn_jax.data.labels.kind import LabelKind, Shape
+from cnn_jax.data.labels.kind import LabelKind, LabelStatistics, Shape
 
 
 class OneClass(LabelKind):
@@ -20,6 +20,10 @@ class OneClass(LabelKind):
 
     def classes_in(self, labels: np.ndarray) -> np.ndarray:
         return labels
+
+    def statistics(self, labels: np.ndarray, classes: int) -> LabelStatistics:
+        counts = np.bincount(labels[labels >= 0], minlength=classes)
+        return LabelStatistics(counts=tuple(counts.tolist()))
 
 
 CLASS = OneClass()
