@@ -1,18 +1,13 @@
 """Batches of a split. Each batch is a pure function of the seed and the step.
 
 Training uses an endless sequence of positions p = 0, 1, 2, ... Step s uses the
-positions s * batch_size to (s + 1) * batch_size - 1. In a split of n examples, position
-p selects the example
-
-    epoch = p // n
-    example = permutation(seed, epoch)[p % n]
-
-So every epoch uses each example once, no example is dropped, and a batch may contain
-examples of two epochs. A batch depends neither on earlier batches nor on the number of
-hosts or worker processes. So a resumed run needs only its step.
+positions s * batch_size to (s + 1) * batch_size - 1. A sampler selects the example at
+each position; see `samplers`. With the default sampler, every epoch uses each example
+once, no example is dropped, and a batch may contain examples of two epochs. A batch
+depends neither on earlier batches nor on the number of hosts or worker processes. So a
+resumed run needs only its step.
 """
 
-import functools
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 
@@ -20,15 +15,13 @@ import numpy as np
 
 from cnn_jax.core import extras
 from cnn_jax.core.errors import UserError
-from cnn_jax.data import shared_memory
+from cnn_jax.data import samplers, shared_memory
 from cnn_jax.data.splits import Arrays, Split, Streamed, Varied
 from cnn_jax.data.workers import in_workers
 
 Batch = dict[str, np.ndarray]
 
-# Streams of random numbers. They come first in a seed, because NumPy ignores trailing
-# zeros.
-ORDER, CROP = 1, 2
+CROP = 2  # a stream of random numbers; `samplers` has the others
 
 
 def train_batches(
@@ -40,12 +33,14 @@ def train_batches(
     stop_step: int,
     workers: int = 0,
     shard: tuple[int, int] = (0, 1),
+    sampler: str = samplers.UNIFORM,
 ) -> Generator[Batch, None, None]:
     """Returns the training batches of the steps from `start_step` to `stop_step` - 1.
 
     A batch is {"image": uint8 [b, *image_shape], "label", "index", "epoch": int32 [b]}
     with b = batch_size / number of hosts. "index" is the index of the example in the
-    split. If a label is not one class, "label" has the shape [b, ...] and the type that
+    split, and "epoch" the number of times that the sampler used it before. If a label
+    is not one class, "label" has the shape [b, ...] and the type that
     `Arrays` states. If the split has features, the batch also has "features". Close the
     generator to end the workers early.
 
@@ -58,6 +53,7 @@ def train_batches(
         examples. It is ignored for a split in memory.
       shard: (index of this host, number of hosts). Each host gets consecutive rows of
         the batch.
+      sampler: the name of the sampler; see `samplers.make`.
 
     Raises:
       UserError: the batch size is not divisible by the number of hosts, or the seed is
@@ -65,7 +61,8 @@ def train_batches(
     """
     if seed < 0:
         raise UserError(f"the seed is {seed}; it must not be negative.")
-    make = _TrainBatch(split, batch_size, seed, _rows(batch_size, shard))
+    chosen = samplers.make(sampler, split, seed)
+    make = _TrainBatch(split, batch_size, seed, _rows(batch_size, shard), chosen)
     return _run(make, start_step, stop_step, workers)
 
 
@@ -106,16 +103,13 @@ class _TrainBatch:
     batch_size: int
     seed: int
     rows: range
+    sampler: samplers.Sampler
 
     def __call__(self, step: int) -> Batch:
         first = int(step) * self.batch_size
-        epoch, place = np.divmod(
-            np.arange(first + self.rows.start, first + self.rows.stop), len(self.split)
+        epoch, index = self.sampler(
+            np.arange(first + self.rows.start, first + self.rows.stop)
         )
-        index = np.empty_like(place)
-        for e in np.unique(epoch):
-            order = _permutation(self.seed, int(e), len(self.split))
-            index[epoch == e] = order[place[epoch == e]]
         batch = _gather(self.split, index, (self.seed, epoch))
         return {**batch, "epoch": epoch.astype(np.int32)}
 
@@ -156,11 +150,6 @@ def _one(split: Varied, index: int, devices: int, host: int) -> Batch:
         "index": np.where(mask, index, -1).astype(np.int32),
         "mask": mask.astype(np.float32),
     }
-
-
-@functools.lru_cache(maxsize=4)
-def _permutation(seed: int, epoch: int, count: int) -> np.ndarray:
-    return np.random.default_rng([ORDER, seed, epoch]).permutation(count)
 
 
 def _gather(

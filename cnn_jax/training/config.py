@@ -280,6 +280,7 @@ NOT_IDENTITY = {"data.dir", "data.data_dir", "data.workers", "eval.pictures"}
 # that did not know the key.
 ADDED: Mapping[str, Sequence[Any]] = {
     "data.augmentations": [[]],
+    "data.sampler": ["uniform"],
     "data.val": [None, 0],
     "data.val_seed": [0],
     "data.val_examples": [None],

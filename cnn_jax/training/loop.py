@@ -12,7 +12,7 @@ import numpy as np
 
 from cnn_jax.core.errors import UserError
 from cnn_jax.core.ranges import Examples, Range
-from cnn_jax.data import loading
+from cnn_jax.data import loading, samplers
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.data.splits import Split
 from cnn_jax.training import (
@@ -46,6 +46,7 @@ def batches(
     *,
     batch_size: Examples,
     workers: Annotated[int, Range(least=0, most=1024)] = 0,
+    sampler: str = samplers.UNIFORM,
 ) -> Batches:
     """Yields this host's part of the training batch of each step.
 
@@ -56,6 +57,9 @@ def batches(
       stop: the step after the last step.
       batch_size: the number of examples per step, over all devices of all hosts.
       workers: the number of processes that read and decode data that is not in memory.
+      sampler: how training examples are selected: `uniform` uses each example once in
+        each epoch, `balanced` uses each class equally often. An import path leads to
+        your own sampler; see `data.samplers`.
     """
     return loading.train_batches(
         split,
@@ -65,6 +69,7 @@ def batches(
         stop_step=stop,
         workers=workers,
         shard=parallel.host_shard(),
+        sampler=sampler,
     )
 
 

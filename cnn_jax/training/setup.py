@@ -14,7 +14,7 @@ from flax.traverse_util import flatten_dict
 
 from cnn_jax import data, models, tasks
 from cnn_jax.core.errors import UserError, unknown
-from cnn_jax.data import augment, loading
+from cnn_jax.data import augment, loading, samplers
 from cnn_jax.data.dataset import IMAGENET_MEAN, IMAGENET_STD, Dataset
 from cnn_jax.models.network import described
 from cnn_jax.training import (
@@ -211,6 +211,7 @@ def dataset(config: Config) -> Dataset:
     options = config_lib.arguments(config.data, normalized)
     found = normalized(data.load(config.data.name, **data_options(config)), **options)
     loading.check_workers(found.splits.values(), config.data.workers)
+    samplers.make(config.data.sampler, found.splits["train"])  # finds mistakes early
     return found
 
 

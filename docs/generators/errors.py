@@ -81,6 +81,7 @@ GROUPS = {
     "data/pixel_values.py": "images",
     "data/restoration.py": "images",
     "data/roles.py": "images",
+    "data/samplers.py": "images",
     "data/source.py": "images",
     "data/styles.py": "images",
     "data/subset.py": "images",
