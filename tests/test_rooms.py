@@ -19,9 +19,10 @@ NAMES = {
     "tasks": set(tasks.TASKS),
 }
 # Names that are words of their own too: a table format, a collection of parameters,
-# the key of a dict, a kind of label or output, a place of weights.
+# the key of a dict, a kind of label or output, a place of weights, a branch of a
+# detector.
 WORDS = {"plain", "pixels", "folder", "embedding", "classification", "multi_label"}
-WORDS |= {"hf"}
+WORDS |= {"hf", "regression"}
 # Files that hold configs, or name what they measure.
 EXEMPT = {"training/config.py", "training/recipes.py", "benchmarks/suite.py"}
 # A name of version 1, and what it is called now.

@@ -26,10 +26,11 @@ class Row(NamedTuple):
 
     Attributes:
       path: the path of the picture.
-      label: the name of the picture's class.
+      label: the name of the picture's class; empty if the table has no classes.
       split: the name of the picture's split; empty if the table has no split column.
       group: the name of the picture's group; empty if the table has no group column.
       where: the table and the line of the row, for errors.
+      values: the texts of the columns with numbers.
     """
 
     path: str
@@ -37,6 +38,7 @@ class Row(NamedTuple):
     split: str
     group: str
     where: str
+    values: tuple[str, ...] = ()
 
 
 def load(
@@ -86,10 +88,9 @@ def load(
         raise UserError(
             f"{file} has only one class, '{classes[0]}'; there must be at least two."
         )
-    if split_column:
-        parts = _by_column(file, rows, stored, test_split)
-    else:
-        parts = _divided(rows, test_fraction)
+    parts, groups = parts_of(
+        file, rows, stored, test_fraction=test_fraction, test_split=test_split
+    )
     shape = (image_size, image_size, channels)
     readers = {
         role: folder.files([(row.label, row.path) for row in part], classes)
@@ -97,10 +98,6 @@ def load(
     }
     transform = stored.transform()
     splits = {role: Records(r, shape, **transform) for role, r in readers.items()}
-    groups = None
-    if group_column:
-        _check_groups(parts)
-        groups = [row.group for row in (*parts["train"], *parts.get("val", ()))]
     return assemble(
         stored.of(splits, groups),
         classes=classes,
@@ -115,16 +112,23 @@ SOURCE = Source(
 
 
 def read(
-    file: str, path: str, label: str, split: str = "", group: str = ""
+    file: str,
+    path: str,
+    label: str,
+    split: str = "",
+    group: str = "",
+    *,
+    values: Sequence[str] = (),
 ) -> list[Row]:
     """Returns the rows of a table.
 
     Args:
       file: the path of the table.
       path: the name of the column with the paths of the pictures.
-      label: the name of the column with the classes.
+      label: the name of the column with the classes; empty if there is none.
       split: the name of the column with the splits; empty if there is none.
       group: the name of the column with the groups; empty if there is none.
+      values: the names of the columns with numbers.
 
     Raises:
       UserError: see `load`.
@@ -134,18 +138,20 @@ def read(
             "data.file is not set: set data.file to the CSV file that lists the "
             "pictures."
         )
-    columns = {"path_column": path, "label_column": label, "split_column": split}
-    columns["group_column"] = group
+    named = {"path_column": path, "label_column": label, "split_column": split}
+    named["group_column"] = group
+    columns = [(key, name) for key, name in named.items() if name]
+    columns += [("value_columns", name) for name in values]
     known: dict[tuple[int, int], str] = {}
     rows = []
-    for line, values in _lines(file, {k: v for k, v in columns.items() if v}):
+    for line, found in _lines(file, columns):
         where = f"{file}, line {line}"
-        for column in filter(None, columns.values()):
-            if not values[column]:
+        for _, column in columns:
+            if not found[column]:
                 raise UserError(
                     f"{where}: the column '{column}' is empty: write a value."
                 )
-        picture = os.path.join(os.path.dirname(file), values[path])
+        picture = os.path.join(os.path.dirname(file), found[path])
         if not os.path.isfile(picture):
             raise UserError(
                 f"{where}: there is no picture {names.text(picture)}: correct the "
@@ -157,8 +163,9 @@ def read(
                 f"{where}: {names.text(picture)} is the same file as in {first}: "
                 "remove one of the lines."
             )
-        split_name, group_name = values.get(split, ""), values.get(group, "")
-        rows.append(Row(picture, values[label], split_name, group_name, where))
+        texts = [found.get(column, "") for column in (label, split, group)]
+        numbers = tuple(found[column] for column in values)
+        rows.append(Row(picture, *texts, where, numbers))
     if not rows:
         raise UserError(
             f"{file} lists no pictures: after the first line, write one line per "
@@ -167,14 +174,17 @@ def read(
     return rows
 
 
-def _lines(file: str, columns: dict[str, str]) -> list[tuple[int, dict[str, str]]]:
+def _lines(
+    file: str, columns: Sequence[tuple[str, str]]
+) -> list[tuple[int, dict[str, str]]]:
     """Returns the line number and the fields of each row, without surrounding spaces.
 
     The fields of a row are {column: text}.
 
     Args:
       file: the path of the table.
-      columns: the names of the columns to read, by the config keys that state them.
+      columns: the columns to read, as pairs of the config key that names the column,
+        and the name.
     """
     try:
         text = fields.read(Path(file)).decode("utf-8-sig")
@@ -185,7 +195,7 @@ def _lines(file: str, columns: dict[str, str]) -> list[tuple[int, dict[str, str]
     except csv.Error as error:
         raise UserError(f"{file}, line 1 is not valid CSV: {error}.") from None
     reader.fieldnames = header
-    for option, column in columns.items():
+    for option, column in columns:
         if header.count(column) != 1:
             count = "two columns" if column in header else "no column"
             raise UserError(
@@ -195,13 +205,42 @@ def _lines(file: str, columns: dict[str, str]) -> list[tuple[int, dict[str, str]
     found = []
     try:
         for row in reader:
-            values = {name: (row[name] or "").strip() for name in columns.values()}
+            values = {name: (row[name] or "").strip() for _, name in columns}
             found.append((reader.line_num, values))
     except csv.Error as error:
         raise UserError(
             f"{file}, line {reader.reader.line_num} is not valid CSV: {error}."
         ) from None
     return found
+
+
+def parts_of(
+    file: str,
+    rows: Sequence[Row],
+    roles: Roles,
+    *,
+    test_fraction: float,
+    test_split: Sequence[str],
+) -> tuple[dict[str, list[Row]], list[str] | None]:
+    """Returns the pictures of each role, and their groups.
+
+    The groups are those of the pictures for training, then of the pictures for
+    validation; None if the table has no groups.
+
+    Args:
+      file: the path of the table, for errors.
+      rows: the rows of the table.
+      roles: the config keys that choose the validation split.
+      test_fraction, test_split: see `load`.
+    """
+    if rows[0].split:
+        parts = _by_column(file, rows, roles, test_split)
+    else:
+        parts = _divided(rows, test_fraction)
+    if not rows[0].group:
+        return parts, None
+    _check_groups(parts)
+    return parts, [row.group for row in (*parts["train"], *parts.get("val", ()))]
 
 
 def _by_column(

@@ -44,6 +44,10 @@ def part(name: str, dataset: Dataset) -> Part:
             bool(dataset.label_statistics.counts),
             "has training examples whose classes are not listed",
         )
+        gives["value statistics"] = Fact(
+            bool(dataset.label_statistics.mean),
+            "has training labels whose mean and standard deviation are not known",
+        )
     if len(dataset.label_shape) == len(dataset.image_shape):  # the label is an image
         factor = dataset.label_shape[-3] / dataset.image_shape[-3]
         words = f"has target pictures {factor:g} times as large as the images"

@@ -131,6 +131,7 @@ class Arrays:
 
     * class: int32 [n];
     * multi_label: uint8 [n, classes];
+    * values: float32 [n, values];
     * pixels: uint8 [n, height, width], with `IGNORED` for pixels without a class;
     * boxes: float32 [n, most, 5], rows (class, top, left, bottom, right) in pixels;
       padding rows have the class -1;

@@ -1,7 +1,8 @@
 """The facts about a run's data set, as stored in config.json.
 
 The facts are the class names, the image shape, the normalization (mean and std), the
-crop, the number of examples of each split, and the shape and kind of the labels.
+crop, the number of examples of each split, and the shape, the kind and, for regression,
+the mean and the standard deviation of the labels.
 """
 
 import json
@@ -13,6 +14,7 @@ from cnn_jax.core import names
 from cnn_jax.core.errors import UserError
 from cnn_jax.data import labels
 from cnn_jax.data.dataset import Dataset
+from cnn_jax.data.labels.kind import LabelStatistics
 
 MAX_VALUES = 2**33  # largest number of values in an image
 
@@ -31,6 +33,9 @@ def of(dataset: Dataset) -> dict[str, Any]:
         facts["label_shape"] = dataset.label_shape
     if dataset.labels is not labels.CLASS:
         facts["label_kind"] = dataset.label_kind
+    if dataset.label_statistics.mean:
+        facts["label_mean"] = dataset.label_statistics.mean
+        facts["label_std"] = dataset.label_statistics.std
     return json.loads(json.dumps(facts))
 
 
@@ -42,6 +47,7 @@ def dataset(facts: Mapping[str, Any]) -> Dataset:
         the fact, such as "dataset.mean".
     """
     values = {"label_shape": [], "label_kind": labels.CLASS.name, **facts}
+    values = {"label_mean": [], "label_std": [], **values}
     for name, is_valid in _VALID.items():
         if name not in values or not is_valid(values[name]):
             raise ValueError(f"dataset.{name} is missing or wrong")
@@ -56,6 +62,10 @@ def dataset(facts: Mapping[str, Any]) -> Dataset:
         crop=float(values["crop"]),
         label_shape=tuple(values["label_shape"]),
         label_kind=values["label_kind"],
+        known_statistics=LabelStatistics(
+            mean=tuple(map(float, values["label_mean"])),
+            std=tuple(map(float, values["label_std"])),
+        ),
     )
 
 
@@ -79,6 +89,10 @@ def _is_numbers(value: Any) -> bool:
     return isinstance(value, list) and all(map(_is_number, value))
 
 
+def _is_positive(value: Any) -> bool:
+    return _is_numbers(value) and all(number > 0 for number in value)
+
+
 def _is_label_kind(value: Any) -> bool:
     try:
         return isinstance(value, str) and bool(labels.find(value))
@@ -90,8 +104,10 @@ _VALID = {
     "classes": _is_names,
     "image_shape": lambda value: _is_shape(value) and math.prod(value) * len(value) > 0,
     "mean": _is_numbers,
-    "std": lambda value: _is_numbers(value) and all(number > 0 for number in value),
+    "std": _is_positive,
     "crop": lambda value: _is_number(value) and 0 < value <= 1,
     "label_shape": _is_shape,
     "label_kind": _is_label_kind,
+    "label_mean": _is_numbers,
+    "label_std": _is_positive,
 }

@@ -9,6 +9,7 @@ from cnn_jax.tasks.embedding import Embedding
 from cnn_jax.tasks.enhancement import Enhancement
 from cnn_jax.tasks.localization import Localization
 from cnn_jax.tasks.multi_label import MultiLabel
+from cnn_jax.tasks.regression import Regression
 from cnn_jax.tasks.segmentation import Segmentation
 from cnn_jax.tasks.style_transfer import StyleTransfer
 from cnn_jax.tasks.task import Task
@@ -21,6 +22,7 @@ TASKS: dict[str, type[Task]] = {
     "enhancement": Enhancement,
     "localization": Localization,
     "multi_label": MultiLabel,
+    "regression": Regression,
     "segmentation": Segmentation,
     "style_transfer": StyleTransfer,
 }

@@ -5,7 +5,7 @@ values of other parts' facts that the part accepts. The facts in this package ar
 
 * data (`data.facts`): label kind, image rank (2; 3 for clips and volumes), shorter
   side, classes, mirrorable, normalized, training examples, test examples, class
-  counts, picture scale;
+  counts, value statistics, picture scale;
 * models (`models.outputs`): output kind, auxiliary output, style layers;
 * the batch: examples per device;
 * the plan of training: frozen modules.

@@ -66,7 +66,7 @@ GROUPS = {
     "data/bands.py": "images",
     "data/bicubic.py": "images",
     "data/channel_statistics.py": "images",
-    "data/csv_file.py": "images",
+    "data/csv_": "images",
     "data/decoding.py": "images",
     "data/digit_scenes.py": "images",
     "data/digits.py": "images",

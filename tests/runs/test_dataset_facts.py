@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from cnn_jax.data import digit_scenes
+from cnn_jax.data import digit_scenes, rotated_digits
 from cnn_jax.runs import dataset_facts
 
 
@@ -18,6 +18,12 @@ def test_facts_come_back(scenes):
     for name in ("classes", "image_shape", "mean", "std", "crop", "label_shape"):
         assert getattr(found, name) == getattr(scenes, name)
     assert found.label_kind == "pixels" and found.splits == {}
+
+
+def test_statistics_of_numbers_come_back():
+    made = rotated_digits.load(image_size=8, train_examples=3, test_examples=1)
+    found = dataset_facts.dataset(json.loads(json.dumps(dataset_facts.of(made))))
+    assert found.label_statistics == made.label_statistics
 
 
 @pytest.mark.parametrize(
@@ -38,6 +44,8 @@ def test_facts_come_back(scenes):
         ("crop", "1"),
         ("label_shape", [-1]),
         ("label_kind", "words"),
+        ("label_mean", ["1"]),
+        ("label_std", [0]),
         ("label_kind", ["pixels"]),
     ],
 )

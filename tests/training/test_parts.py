@@ -74,6 +74,7 @@ FITTING = {
     "embedding": (data_of(), network("embedding")),
     "localization": (data_of("boxes", label_shape=(1, 5)), network("cam")),
     "multi_label": (data_of("multi_label", label_shape=(3,)), network()),
+    "regression": (data_of("values", label_shape=(3,)), network()),
     "action_recognition": (
         data_of(shape=(4, 8, 8, 3)),
         models.create("r3d_18", num_classes=3, frames=4),
@@ -91,10 +92,11 @@ def test_every_need_of_ours_is_met_by_a_fact_of_ours():
     turned_on = augment.make(listed, "class")
     found = [*turned_on.parts(), parts.frozen(None)]
     found += [tasks.TASKS[task](tuple("abc")).part(task) for task in FITTING]
-    split = Arrays(np.zeros((1, 8, 8, 3), np.uint8), np.zeros(1, np.int32))
-    splits = {"train": split, "test": split}
+    rng = np.random.default_rng(0)
     for data, model in FITTING.values():
-        whole = dataclasses.replace(data, splits=splits)
+        targets = data.labels.random(rng, (1, *data.label_shape), 3)
+        split = Arrays(np.zeros((1, *data.image_shape), np.uint8), targets)
+        whole = dataclasses.replace(data, splits={"train": split, "test": split})
         found += [facts.part("data", whole), outputs.part("model", model)]
     for name in ("googlenet", "pixels:squeezenet1_0"):
         found.append(outputs.part(name, models.create(name)))

@@ -9,9 +9,11 @@ from cnn_jax.data.labels.one_class import CLASS
 from cnn_jax.data.labels.picture import PICTURE
 from cnn_jax.data.labels.pixels import PIXELS
 from cnn_jax.data.labels.style import STYLE
+from cnn_jax.data.labels.values import VALUES
 
 KINDS: dict[str, LabelKind] = {
-    kind.name: kind for kind in (CLASS, MULTI_LABEL, PIXELS, BOXES, PICTURE, STYLE)
+    kind.name: kind
+    for kind in (CLASS, MULTI_LABEL, VALUES, PIXELS, BOXES, PICTURE, STYLE)
 }
 
 

@@ -8,7 +8,7 @@ from cnn_jax.data import labels
 from cnn_jax.data.labels.kind import LabelKind, Move
 
 SHAPES = {"class": (), "pixels": (4, 6), "boxes": (7, 5), "picture": (8, 12, 3)}
-SHAPES["multi_label"] = (3,)
+SHAPES["multi_label"] = SHAPES["values"] = (3,)
 IMAGES = {"style": (2, 4, 6, 3)}
 
 
