@@ -19,6 +19,7 @@ from cnn_jax.core import calls, imports
 from cnn_jax.core.errors import UserError
 from cnn_jax.core.ranges import NotNegative
 
+KEY = "task.loss_name"
 Logits = Float[Array, "*batch classes"]
 Targets = Float[Array, "*batch classes"]
 Losses = Float[Array, "*batch"]
@@ -86,16 +87,42 @@ def find(text: str, known: Mapping[str, Callable] = LOSSES) -> Callable:
       UserError: the text cannot be parsed, the loss or an option is unknown, or the
         value of an option has a wrong type or is out of its range.
     """
-    key = "task.loss_name"
     try:
-        ((name, options),) = calls.parsed(text)
+        (call,) = calls.parsed(text)
     except ValueError:
         raise UserError(
-            f"config.{key} has the text '{text}', which is no loss: write a name with "
+            f"config.{KEY} has the text '{text}', which is no loss: write a name with "
             "or without options, such as 'focal(gamma=1.5)'."
         ) from None
+    return _made(call, known)
+
+
+def find_all(text: str, known: Mapping[str, Callable]) -> list[Callable]:
+    """Returns the losses of a config text with commas, whose sum is the loss.
+
+    Args:
+      text: one or more losses, each as in `find`: "focal(gamma=1.5), dice".
+      known: the built-in losses by name.
+
+    Raises:
+      UserError: see `find`.
+    """
+    try:
+        listed = calls.parsed(text)
+    except ValueError:
+        listed = []
+    if not listed:
+        raise UserError(
+            f"config.{KEY} has the text '{text}', which is no list of losses: write "
+            "names with or without options, such as 'cross_entropy, dice'."
+        )
+    return [_made(call, known) for call in listed]
+
+
+def _made(call: calls.Call, known: Mapping[str, Callable]) -> Callable:
+    """Returns a loss with its options."""
     loss = imports.find(
-        "loss", name, known, accepts=inspect.isfunction, wanted="a function"
+        "loss", call.name, known, accepts=inspect.isfunction, wanted="a function"
     )
-    checked = calls.checked(key, "loss", name, options, loss)
+    checked = calls.checked(KEY, "loss", call.name, call.options, loss)
     return functools.partial(loss, **checked) if checked else loss

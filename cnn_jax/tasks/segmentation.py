@@ -3,7 +3,7 @@ Networks for Semantic Segmentation")."""
 
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -14,10 +14,18 @@ from PIL import Image
 
 from cnn_jax.core.errors import UserError
 from cnn_jax.core.fit import Need
-from cnn_jax.core.ranges import NotNegative, Positive, Rate
+from cnn_jax.core.ranges import NotNegative, Positive, Range, Rate
 from cnn_jax.data.labels.pixels import IGNORED
-from cnn_jax.tasks import pictures
-from cnn_jax.tasks.metrics import Pairs, Row, Rows, Totals, mean_of_defined, means
+from cnn_jax.tasks import boundaries, losses, pictures, segmentation_losses
+from cnn_jax.tasks.metrics import (
+    Pairs,
+    Row,
+    Rows,
+    Totals,
+    mean_of_defined,
+    means,
+    weighted,
+)
 from cnn_jax.tasks.resizing import STRETCHED, Resizing
 from cnn_jax.tasks.task import Answers, Batch, Task
 
@@ -31,19 +39,24 @@ MANY_CLASSES = 50
 class Segmentation(Task):
     """Segmentation, measured by accuracy and intersection over union of pixels.
 
-    The loss is the softmax cross entropy of the pixels. Pixels with the label 255
-    (`data.labels.pixels.IGNORED`) are left out of the loss and of all scores.
+    Pixels with the label 255 (`data.labels.pixels.IGNORED`) are left out of the loss
+    and of all scores.
 
     Attributes:
       classes: the names of the classes; a label is an index into this tuple.
+      loss_name: the training loss: `cross_entropy`, `focal`, `dice` or an import path,
+        with or without options. Several losses with commas are added:
+        `cross_entropy, dice`. See `tasks.segmentation_losses`.
       label_smoothing: the share of the target that is spread over all classes
         (Szegedy et al. 2016).
-      class_weights: the weight of each class in the cross entropy; empty: equal
-        weights. Rare classes need large weights, for example the inverse of the class's
-        share of the pixels (Eigen and Fergus 2015). The loss is divided by the sum of
-        the weights of all pixels, as in PyTorch.
+      class_weights: the weight of each class in the cross entropy and the focal loss;
+        empty: equal weights. Rare classes need large weights, for example the inverse
+        of the class's share of the pixels (Eigen and Fergus 2015). The loss is divided
+        by the sum of the weights of all pixels, as in PyTorch.
       auxiliary_weight: the weight of the loss of the network's auxiliary head
         (torchvision: 0.5).
+      boundary_tolerance: the distance in pixels up to which two boundaries agree in the
+        score `boundary_f1`; see `boundaries.f1`. None: this score is not measured.
 
     Raises:
       UserError: the number of class weights is not the number of classes.
@@ -56,11 +69,14 @@ class Segmentation(Task):
     shares: ClassVar[tuple[str, ...]] = ("share",)
 
     _: KW_ONLY
+    loss_name: str = "cross_entropy"
     label_smoothing: Rate = 0.0
     class_weights: tuple[Positive, ...] = ()
     auxiliary_weight: NotNegative = 0.5
+    boundary_tolerance: Annotated[float, Range(least=0, most=64)] | None = None
 
     def __post_init__(self):
+        losses.find_all(self.loss_name, segmentation_losses.LOSSES)
         count = len(self.class_weights)
         if count not in (0, len(self.classes)):
             raise UserError(
@@ -82,7 +98,7 @@ class Segmentation(Task):
     def loss(
         self, logits: Logits, batch: Batch, auxiliary: Sequence[Logits] = ()
     ) -> Float[Array, ""]:
-        """Returns the mean cross entropy over this device's labeled pixels.
+        """Returns the loss `loss_name` of this device's labeled pixels.
 
         Targets are smoothed. A pixel has the weight of its class. The losses of the
         auxiliary heads are multiplied by `auxiliary_weight` and added.
@@ -94,14 +110,12 @@ class Segmentation(Task):
         weights = counted.astype(jnp.float32)
         if self.class_weights:
             weights *= jnp.array(self.class_weights)[labels]
-        # All weights are zero only if no pixel has a label.
-        total = weights.sum()
-        total = jnp.where(total > 0, total, 1)
-        losses = [
-            (optax.softmax_cross_entropy(outputs, targets) * weights).sum() / total
+        added = losses.find_all(self.loss_name, segmentation_losses.LOSSES)
+        main, *further = (
+            sum(loss(outputs, targets, weights) for loss in added)
             for outputs in (logits, *auxiliary)
-        ]
-        return losses[0] + self.auxiliary_weight * sum(losses[1:])
+        )
+        return main + self.auxiliary_weight * sum(further)
 
     def metrics(self, logits: Logits, batch: Batch) -> Pairs:
         """Returns cross entropy without smoothing, accuracy and confusion matrix.
@@ -113,11 +127,11 @@ class Segmentation(Task):
         pixels.
         """
         labels, counted = self._labels(batch)
-        losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+        entropies = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
         predicted = logits.argmax(-1)
         count = counted.sum()
         pairs = {
-            "loss": (jnp.where(counted, losses, 0).sum(), count),
+            "loss": (jnp.where(counted, entropies, 0).sum(), count),
             "pixel_accuracy": ((counted & (predicted == labels)).sum(), count),
         }
         if "mask" in batch:
@@ -126,6 +140,15 @@ class Segmentation(Task):
             place = jnp.where(counted, labels * classes + predicted, classes**2)
             matrix = jnp.bincount(place.ravel(), length=classes**2)
             pairs["confusion"] = (matrix.reshape(classes, classes), count)
+            if self.boundary_tolerance is not None:
+                scores, has = boundaries.f1(
+                    labels,
+                    predicted.astype(jnp.int32),
+                    counted,
+                    classes,
+                    self.boundary_tolerance,
+                )
+                pairs["boundary_f1"] = weighted(scores, has.astype(jnp.float32))
         return pairs
 
     def scores(self, totals: Totals, rows: Rows = ()) -> dict[str, float]:
@@ -137,6 +160,9 @@ class Segmentation(Task):
         prediction. If some classes do not occur, `mean_iou_classes` is the number of
         classes in the mean. If the data have at most `MANY_CLASSES` classes, the result
         also has `iou/<class>` for each class that occurs.
+
+        `boundary_f1` is the mean of the boundary F1 over the images that have a
+        boundary; see `boundary_tolerance`.
         """
         del rows
         found = means(totals)
@@ -165,8 +191,8 @@ class Segmentation(Task):
         """
         labels, counted = self._labels(batch)
         predicted = logits.argmax(-1)
-        losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
-        wrong = jnp.where(counted & (predicted != labels), losses, 0)
+        entropies = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+        wrong = jnp.where(counted & (predicted != labels), entropies, 0)
         few = logits.shape[-1] <= 256
         return {
             "class": predicted.astype(jnp.uint8 if few else jnp.int32),

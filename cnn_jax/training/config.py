@@ -301,6 +301,7 @@ ADDED: Mapping[str, Sequence[Any]] = {
     "model.norm_groups": [None],
     "task.loss_name": ["cross_entropy"],
     "task.class_weights": [None],
+    "task.boundary_tolerance": [None],
     "task.logit_adjustment": [0.0],
     "train.patience": [None],
     "train.min_delta": [0.0],
@@ -345,4 +346,4 @@ def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]
 
 
 # All keys whose value is a path.
-PATHS = {*(f"data.{key}" for key in data.PLACES), "model.init_from"}
+PATHS = {*(f"data.{key}" for key in data.PLACES), "model.init_from", "task.teacher"}

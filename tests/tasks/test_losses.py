@@ -79,3 +79,10 @@ def test_a_loss_by_its_import_path():
 def test_mistakes(text, message):
     with pytest.raises(UserError, match=message):
         losses.find(text)
+
+
+def test_several_losses():
+    found = losses.find_all("cross_entropy, focal(gamma=1)", losses.LOSSES)
+    assert found[0] is losses.cross_entropy and found[1].keywords == {"gamma": 1.0}
+    with pytest.raises(UserError, match="which is no list of losses"):
+        losses.find_all(" ", losses.LOSSES)
