@@ -33,6 +33,7 @@ def describe(
     dataset: Dataset,
     tags: Mapping[str, str],
     part: Mapping[str, Any] | None = None,
+    more: Mapping[str, Any] | None = None,
 ) -> None:
     """Writes a run's config.json.
 
@@ -49,6 +50,7 @@ def describe(
       dataset: the data set that the run is trained on.
       tags: the user's names and values for the run.
       part: the record of the part of the run that ends now; see `extension.part`.
+      more: further entries of the file.
     """
     workdir.mkdir(parents=True, exist_ok=True)
     removal.finish(workdir)
@@ -67,6 +69,7 @@ def describe(
     } | user_code.record(config, present)
     if parts:
         content["before"] = parts
+    content |= more or {}
     content["checksum"] = _checksum(content)
     records.write_json(workdir / removal.CONFIG, content)
     removal.forget(workdir)

@@ -14,7 +14,14 @@ from cnn_jax.analysis import costs
 from cnn_jax.core.errors import UserError
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.data.splits import ROLES
-from cnn_jax.runs import config_json, console, extension, run_folder, trained
+from cnn_jax.runs import (
+    config_json,
+    console,
+    extension,
+    run_folder,
+    teachers,
+    trained,
+)
 from cnn_jax.runs.config_json import Saved
 from cnn_jax.training import config as config_lib
 from cnn_jax.training import (
@@ -144,6 +151,7 @@ def prepare(config: Config, saved: Saved | None = None) -> Ready:
     network = network or setup.network(config, dataset)
     setup.check_roles(config, dataset)
     training = setup.training(network, len(dataset.splits["train"]))
+    training = dataclasses.replace(training, teacher=teachers.of(network, saved))
     shapes = {}
     if loaded is not None or training.plan:
         shapes = freezing.shapes_of(network.model, network.image_shape)
@@ -216,7 +224,9 @@ def _opened(
             # Another process may have begun a run since.
             elif begun := run_folder.begun(workdir, config, extend=extend):
                 part = begun.part
-            config_json.describe(workdir, config, ready.dataset, tags, part)
+            teacher = ready.training.teacher
+            facts = {"teacher": teacher.facts} if teacher else {}
+            config_json.describe(workdir, config, ready.dataset, tags, part, facts)
             if part:
                 run_folder.remove_results(workdir)
         parallel.wait_for_all("folder")

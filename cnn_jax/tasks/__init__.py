@@ -5,6 +5,7 @@ from cnn_jax.core.errors import UserError
 from cnn_jax.tasks.action_recognition import ActionRecognition
 from cnn_jax.tasks.classification import Classification
 from cnn_jax.tasks.detection import Detection
+from cnn_jax.tasks.distillation import Distillation
 from cnn_jax.tasks.embedding import Embedding
 from cnn_jax.tasks.enhancement import Enhancement
 from cnn_jax.tasks.localization import Localization
@@ -18,6 +19,7 @@ TASKS: dict[str, type[Task]] = {
     "action_recognition": ActionRecognition,
     "classification": Classification,
     "detection": Detection,
+    "distillation": Distillation,
     "embedding": Embedding,
     "enhancement": Enhancement,
     "localization": Localization,

@@ -22,6 +22,7 @@ Answers = list[list[dict[str, Any]]]
 # The rows of a table; all rows have the same names.
 Table = list[dict[str, Any]]
 
+TEACHER = "teacher_outputs"  # the entry of a batch with the outputs of a teacher
 MOST_NUMBERS = 16  # an answer lists the numbers of an output up to this size
 
 
@@ -72,6 +73,8 @@ class Task(ABC):
         these entries in per cent.
       mixes: whether the task learns mixtures of two examples: batches may have an
         "other_label" and the "share" of the own label.
+      teacher: the folder of the run whose outputs the task learns; None: the task
+        learns from labels alone. Training batches have these outputs as `TEACHER`.
       embeds: whether outputs have an "embedding". `predict --verify` and `--identify`
         compare pictures by their embeddings.
     """
@@ -85,6 +88,7 @@ class Task(ABC):
     answered: ClassVar[int | None] = 5
     shares: ClassVar[tuple[str, ...]] = ()
     mixes: ClassVar[bool] = False
+    teacher: ClassVar[str | None] = None
     embeds: ClassVar[bool] = False
 
     classes: tuple[str, ...] = ()

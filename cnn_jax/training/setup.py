@@ -26,6 +26,7 @@ from cnn_jax.training import (
     precise_statistics,
     schedules,
     state,
+    teaching,
 )
 from cnn_jax.training import config as config_lib
 from cnn_jax.training.config import Config
@@ -116,6 +117,7 @@ class Training:
         way.
       initial: variables that replace the variables drawn from the seed; None: no
         variables.
+      teacher: a trained network whose outputs the task learns; None: no such network.
     """
 
     network: Network
@@ -129,6 +131,7 @@ class Training:
     checkpoint_every: int | None
     plan: freezing.Plan | None = None
     initial: Mapping[str, Any] | None = None
+    teacher: teaching.Teacher | None = None
 
     @property
     def config(self) -> Config:
@@ -160,18 +163,22 @@ class Training:
         Args:
           step: the number of training steps so far.
         """
-        return parallel.train_step(
+        augmentation = augment.Augment() if self.teacher else self.augmentation
+        made = parallel.train_step(
             make_train_step(
                 self.network.model,
                 self.network.task,
                 self.optimizer,
-                augmentation=self.augmentation,
+                augmentation=augmentation,
                 normalize=self.network.normalize,
                 averaging=averaging(self.config, self.steps),
                 phase=self.phase(step),
                 accumulate=self.config.train.accumulate,
             )
         )
+        if self.teacher:
+            return teaching.taught(self.teacher, self.augmentation, made)
+        return made
 
     def statistics_step(self, step: int = 0) -> Callable:
         """Returns the function that computes the batch statistics of a training batch.

@@ -112,6 +112,7 @@ GROUPS = {
     "runs/dataset_facts.py": "folders",
     "runs/removal.py": "folders",
     "runs/run_folder.py": "folders",
+    "runs/teachers.py": "training",
     "runs/trained.py": "folders",
     "training/checkpoint": "folders",
     "training/metrics_log.py": "folders",

@@ -74,6 +74,7 @@ FITTING = {
     "embedding": (data_of(), network("embedding")),
     "localization": (data_of("boxes", label_shape=(1, 5)), network("cam")),
     "multi_label": (data_of("multi_label", label_shape=(3,)), network()),
+    "distillation": (data_of(), network()),
     "regression": (data_of("values", label_shape=(3,)), network()),
     "action_recognition": (
         data_of(shape=(4, 8, 8, 3)),
