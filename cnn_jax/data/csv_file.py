@@ -163,9 +163,11 @@ def read(
                 f"{where}: {names.text(picture)} is the same file as in {first}: "
                 "remove one of the lines."
             )
-        texts = [found.get(column, "") for column in (label, split, group)]
+        label_name, split_name, group_name = (
+            found.get(column, "") for column in (label, split, group)
+        )
         numbers = tuple(found[column] for column in values)
-        rows.append(Row(picture, *texts, where, numbers))
+        rows.append(Row(picture, label_name, split_name, group_name, where, numbers))
     if not rows:
         raise UserError(
             f"{file} lists no pictures: after the first line, write one line per "

@@ -73,8 +73,6 @@ class Task(ABC):
         these entries in per cent.
       mixes: whether the task learns mixtures of two examples: batches may have an
         "other_label" and the "share" of the own label.
-      teacher: the folder of the run whose outputs the task learns; None: the task
-        learns from labels alone. Training batches have these outputs as `TEACHER`.
       embeds: whether outputs have an "embedding". `predict --verify` and `--identify`
         compare pictures by their embeddings.
     """
@@ -88,7 +86,6 @@ class Task(ABC):
     answered: ClassVar[int | None] = 5
     shares: ClassVar[tuple[str, ...]] = ()
     mixes: ClassVar[bool] = False
-    teacher: ClassVar[str | None] = None
     embeds: ClassVar[bool] = False
 
     classes: tuple[str, ...] = ()
@@ -123,6 +120,15 @@ class Task(ABC):
         Training and evaluation add up the sums and the counts over batches.
         `metrics.weighted(values, mask)` makes a pair from one value for each example.
         """
+
+    @property
+    def teacher(self) -> str | None:
+        """The folder of the run whose outputs the task learns. Default: None.
+
+        Training batches have these outputs as `TEACHER`. A subclass may have this name
+        as a field.
+        """
+        return None
 
     @property
     def takes(self) -> tuple[Need, ...]:
