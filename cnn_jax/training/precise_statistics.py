@@ -111,15 +111,14 @@ def computed(
         parallel.hold_back(outputs)
         found.append(outputs)
     rows = jax.device_get(found)
-    means = {
-        path: np.mean([row[path] for row in rows], axis=0, dtype=np.float64)
-        for path in rows[0]
+    values = {
+        path: np.array([row[path] for row in rows], np.float64) for path in rows[0]
     }
+    means = {path: value.mean(axis=0) for path, value in values.items()}
     for path in _variances(means):
-        spread = [row[_mean(path)] for row in rows] - means[_mean(path)]
-        means[path] = means[path] + np.mean(spread**2, axis=0)
-    means = {path: value.astype(np.float32) for path, value in means.items()}
-    return unflatten_dict(flatten_dict(variables["batch_stats"]) | means)
+        means[path] = means[path] + values[_mean(path)].var(axis=0)
+    statistics = {path: np.float32(value) for path, value in means.items()}
+    return unflatten_dict(flatten_dict(variables["batch_stats"]) | statistics)
 
 
 def _variances(statistics: Statistics) -> list[Path]:

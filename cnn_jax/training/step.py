@@ -84,7 +84,8 @@ def make_train_step(
             loss = task.loss(
                 outputs, batch, jax.tree.leaves(updated.get("auxiliary", {}))
             )
-            pairs = dict(task.metrics(outputs, batch)) | {"objective": (loss, 1.0)}
+            pairs = dict(task.metrics(outputs, batch))
+            pairs["objective"] = (loss, jnp.ones(()))
             return loss, (updated.get("batch_stats", {}), pairs)
 
         gradient = jax.grad(loss_of, has_aux=True)
