@@ -85,7 +85,7 @@ def test_classes_of_texts_and_numbers(saved, column, classes):
     ("options", "message"),
     [
         ({"test_split": "tset"}, "unknown split of hf:.* 'tset'.*Did you mean 'test'"),
-        ({"label_column": "lable"}, "unknown column of hf:.* 'lable'"),
+        ({"label_column": "tag"}, "unknown column of hf:.* 'tag'"),
         ({"image_column": "kind"}, "the column of hf:.* has no pictures"),
     ],
 )
