@@ -92,27 +92,52 @@ def test_a_damaged_checkpoint_is_passed_over(
     assert saved(workdir, STEPS) == saved(undisturbed, STEPS)
 
 
+# A run whose steps depend on much more than the parameters.
+RECIPE = [
+    "--config=experiments/pooling.py",
+    "--config.model.widths=(4,)",
+    "--config.data.batch_size=16",
+    "--config.data.augmentations=crop(padding=2), mixup(alpha=0.5)",
+    "--config.data.sampler=balanced",
+    "--config.data.repeats=2",
+    "--config.optimizer.ema_decay=0.9",
+    "--config.optimizer.clip_adaptive=0.02",
+    "--config.optimizer.learning_rate=1e-6",  # so that scores do not improve
+    "--config.schedule.name=plateau",
+    "--config.schedule.warmup_steps=0",
+    "--config.schedule.patience=1",
+    "--config.schedule.factor=0.5",
+    "--config.train.accumulate=4",
+    "--config.train.log_every_steps=2",
+    "--config.eval.every_steps=2",
+    "--config.eval.statistics_examples=32",
+]
+PICTURE = [
+    "--config=configs/style_transfer.py",
+    "--config.data.image_size=32",
+    "--config.model.stem=small",
+    "--config.model.width_multiplier=0.125",
+    "--config.model.style_layers=('conv1', 'fire3')",
+    "--config.schedule.warmup_steps=2",
+    "--config.train.log_every_steps=2",
+    "--config.eval.every_steps=4",
+]
+
+
 @pytest.mark.full
-def test_a_run_of_one_picture_resumes_exactly(call, rows, saved, monkeypatch, tmp_path):
-    """Its parameters are the picture, and what it rests on is saved with it."""
-    arguments = [
-        "--config=configs/style_transfer.py",
-        "--config.data.image_size=32",
-        "--config.model.stem=small",
-        "--config.model.width_multiplier=0.125",
-        "--config.model.style_layers=('conv1', 'fire3')",
-        "--config.schedule.warmup_steps=2",
-        "--config.train.steps=8",
-        "--config.train.log_every_steps=2",
-        "--config.eval.every_steps=4",
-    ]
+@pytest.mark.parametrize("arguments", [RECIPE, PICTURE], ids=["recipe", "picture"])
+def test_a_run_of_one_process_resumes_exactly(
+    arguments, call, rows, saved, monkeypatch, tmp_path
+):
+    """A recipe with many states; and a picture that is itself the parameters."""
+    arguments = [*arguments, "--config.train.steps=8"]
     assert call("main", *arguments, f"--workdir={tmp_path / 'whole'}")[0] == 0
     make = loop.batches
 
     @functools.wraps(make)
-    def ended(*args, **options):
-        for number, batch in enumerate(make(*args, **options)):
-            if number == 3:
+    def ended(split, seed, start, stop, **options):
+        for number, batch in enumerate(make(split, seed, start, stop, **options)):
+            if number == 3 and stop == 8:
                 signal.raise_signal(signal.SIGTERM)
             yield batch
 

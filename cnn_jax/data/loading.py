@@ -34,6 +34,7 @@ def train_batches(
     workers: int = 0,
     shard: tuple[int, int] = (0, 1),
     sampler: str = samplers.UNIFORM,
+    repeats: int = 1,
 ) -> Generator[Batch, None, None]:
     """Returns the training batches of the steps from `start_step` to `stop_step` - 1.
 
@@ -54,14 +55,17 @@ def train_batches(
       shard: (index of this host, number of hosts). Each host gets consecutive rows of
         the batch.
       sampler: the name of the sampler; see `samplers.make`.
+      repeats: how many times a batch has each of its examples; see `samplers.Repeated`.
 
     Raises:
-      UserError: the batch size is not divisible by the number of hosts, or the seed is
-        negative.
+      UserError: the batch size is not divisible by the number of hosts or repeats, or
+        the seed is negative.
     """
     if seed < 0:
         raise UserError(f"the seed is {seed}; it must not be negative.")
     chosen = samplers.make(sampler, split, seed)
+    if repeats > 1:
+        chosen = samplers.Repeated(chosen, batch_size, repeats)
     make = _TrainBatch(split, batch_size, seed, _rows(batch_size, shard), chosen)
     return _run(make, start_step, stop_step, workers)
 

@@ -126,6 +126,38 @@ class Balanced:
         return known[1]
 
 
+def check_repeats(batch_size: int, repeats: int) -> None:
+    """Raises `UserError` unless a batch can hold each example `repeats` times."""
+    if batch_size % repeats:
+        raise UserError(
+            f"config.data.repeats={repeats} does not divide "
+            f"config.data.batch_size={batch_size}: set a batch size that is a multiple "
+            f"of {repeats}."
+        )
+
+
+class Repeated:
+    """Uses each example several times in a batch, with different random changes.
+
+    This is batch augmentation, or repeated augmentation (Hoffer et al. 2020). A batch
+    has batch_size / repeats examples of another sampler, one after another, and then
+    the same examples again. The number of repetitions so far is the epoch of an
+    example.
+    """
+
+    def __init__(self, sampler: Sampler, batch_size: int, repeats: int):
+        check_repeats(batch_size, repeats)
+        self._sampler, self._repeats = sampler, repeats
+        self._different = batch_size // repeats
+
+    def __call__(self, positions: Positions) -> tuple[Positions, Positions]:
+        """Returns the epoch and the index of the example at each position."""
+        rest, place = np.divmod(positions, self._different)
+        step, repeat = np.divmod(rest, self._repeats)
+        epoch, index = self._sampler(step * self._different + place)
+        return epoch * self._repeats + repeat, index
+
+
 UNIFORM = "uniform"
 SAMPLERS: Mapping[str, Callable[[Split, int], Sampler]] = {
     UNIFORM: Uniform,

@@ -281,6 +281,7 @@ NOT_IDENTITY = {"data.dir", "data.data_dir", "data.workers", "eval.pictures"}
 ADDED: Mapping[str, Sequence[Any]] = {
     "data.augmentations": [[]],
     "data.sampler": ["uniform"],
+    "data.repeats": [1],
     "data.val": [None, 0],
     "data.val_seed": [0],
     "data.val_examples": [None],

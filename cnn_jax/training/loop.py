@@ -47,6 +47,7 @@ def batches(
     batch_size: Examples,
     workers: Annotated[int, Range(least=0, most=1024)] = 0,
     sampler: str = samplers.UNIFORM,
+    repeats: Annotated[int, Range(least=1, most=64)] = 1,
 ) -> Batches:
     """Yields this host's part of the training batch of each step.
 
@@ -60,6 +61,9 @@ def batches(
       sampler: how training examples are selected: `uniform` uses each example once in
         each epoch, `balanced` uses each class equally often. An import path leads to
         your own sampler; see `data.samplers`.
+      repeats: how many times a batch has each of its examples, each time with other
+        random changes (repeated augmentation: Hoffer et al. 2020). An epoch keeps its
+        number of steps, and uses fewer examples.
     """
     return loading.train_batches(
         split,
@@ -70,6 +74,7 @@ def batches(
         workers=workers,
         shard=parallel.host_shard(),
         sampler=sampler,
+        repeats=repeats,
     )
 
 

@@ -359,6 +359,7 @@ def training(network: Network, examples: int) -> Training:
     config = network.config
     batch_size = config.data.batch_size
     parallel.check_batch_sizes(config)
+    samplers.check_repeats(batch_size, config.data.repeats)
     parallel.check_parts(config)
     sizes = {"batch_size": batch_size, "examples": examples}
     steps = config_lib.steps_in(config.train, "", **sizes)

@@ -155,3 +155,35 @@ class Unlisted:
 def test_mistakes(name, split, message):
     with pytest.raises(UserError, match=message):
         samplers.make(name, split)
+
+
+@given(st.integers(1, 20), st.integers(1, 4), st.integers(1, 4), seeds)
+def test_repeats_of_each_example_in_a_batch(count, different, repeats, seed):
+    size, steps = different * repeats, 6
+    split = split_of([0] * count)
+    plain = samplers.make("uniform", split, seed)
+    sampler = samplers.Repeated(plain, size, repeats)
+    epoch, index = sampler(np.arange(size * steps))
+    # Each batch has the examples of a smaller batch of the other sampler.
+    expected = plain(np.arange(different * steps))[1].reshape(steps, 1, different)
+    found = index.reshape(steps, repeats, different)
+    np.testing.assert_array_equal(found, np.broadcast_to(expected, found.shape))
+    # The epoch counts the uses, so no two uses have the same random changes.
+    for example in np.unique(index):
+        own = epoch[index == example]
+        np.testing.assert_array_equal(np.sort(own), np.arange(len(own)))
+
+
+def test_a_batch_that_cannot_hold_the_repeats():
+    samplers.check_repeats(12, 3)
+    with pytest.raises(UserError, match=r"repeats=5 does not divide config.data.batch"):
+        samplers.Repeated(samplers.make("uniform", split_of([0])), 12, 5)
+
+
+def test_batches_with_repeats():
+    images = np.arange(6, dtype=np.uint8).reshape(6, 1, 1, 1)
+    split = Arrays(images, np.zeros(6, np.int32))
+    options = {"batch_size": 4, "seed": 0, "start_step": 0, "stop_step": 3}
+    for batch in train_batches(split, **options, repeats=2):
+        np.testing.assert_array_equal(batch["index"][:2], batch["index"][2:])
+        np.testing.assert_array_equal(batch["epoch"], [0, 0, 1, 1])
