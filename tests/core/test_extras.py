@@ -52,4 +52,4 @@ def test_every_extra_that_is_named_is_one():
     tested = {*re.search(r"cnn_jax\[(.*)\]", known["dev"])[1].split(","), "hf"}
     for package, extra in named:
         assert names.get(package, package) in known[extra] and extra in tested
-    assert len(named) == 8
+    assert len(named) == 9

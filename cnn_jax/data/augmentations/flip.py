@@ -23,9 +23,6 @@ class Mirror(Movement):
         words, off = "mirrors images", self.remedy
         return (*super().needs(labels), Need("mirrorable", {True}, words, off))
 
-    def key(self, example: Key[Array, ""]) -> Key[Array, ""]:
-        return jax.random.split(example)[1]
-
     def moved(
         self,
         key: Key[Array, ""],
@@ -55,6 +52,9 @@ class Flip(Mirror):
     """
 
     probability: Share = 0.5
+
+    def key(self, example: Key[Array, ""]) -> Key[Array, ""]:
+        return jax.random.split(example)[1]
 
     def mirrored(self, key: Key[Array, ""]) -> Bool[Array, ""]:
         return jax.random.bernoulli(key, self.probability)

@@ -70,7 +70,8 @@ def test_frames_are_mixed_alike():
 
 @pytest.mark.parametrize("labeled", KINDS.values(), ids=KINDS)
 def test_only_labels_of_whole_images_fit(labeled):
-    assert AugMix().takes(labeled) == (labeled.name in ("class", "multi_label"))
+    whole = ("class", "multi_label", "values")
+    assert AugMix().takes(labeled) == (labeled.name in whole)
 
 
 def test_an_unknown_interpolation():
