@@ -118,7 +118,7 @@ def source(name: str) -> tuple[Source, list[str]]:
     if ours and ours.named:
         raise UserError(
             f"data.name='{name}' needs the name of a data set after a colon: write "
-            f"'{kind}:NAME', as in 'tfds:cifar10'."
+            f"'{kind}:NAME'."
         )
     known = {f"{s.name}:NAME" if s.named else s.name: s for s in SOURCES.values()}
     if colon:

@@ -6,7 +6,7 @@ import pytest
 from cnn_jax import data
 from cnn_jax.core.errors import UserError
 from cnn_jax.data.csv_file import SOURCE, load
-from cnn_jax.data.source import PICTURES
+from cnn_jax.data.source import BANDED_FILES
 from cnn_jax.data.splits import Arrays, Records
 
 
@@ -167,4 +167,4 @@ def test_a_table_in_another_encoding(table):
 
 
 def test_pictures_are_predicted():
-    assert SOURCE.files is PICTURES and SOURCE.places() == {"file"}
+    assert SOURCE.files is BANDED_FILES and SOURCE.places() == {"file"}

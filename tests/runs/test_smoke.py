@@ -64,9 +64,9 @@ def test_what_data_become(given, expected):
 @pytest.mark.parametrize("own", ["digits", "identities", "voc"])
 def test_another_source_on_the_command_line(own, name):
     """Its key `image_size` may be of another type."""
-    config = resolve_smoke(
-        values(name=own), {"data.name": f"{name}:x" if name[:4] == "tfds" else name}
-    )
+    named = data.SOURCES[name].named
+    overrides = {"data.name": f"{name}:x" if named else name}
+    config = resolve_smoke(values(name=own), overrides)
     assert config.data.name.partition(":")[0] == name
 
 

@@ -97,6 +97,7 @@ def test_the_weights_of_a_run_are_its_averages(checkpoint, step, made):
         "model": "plain",
         "step": step,
         "classes": tuple("0123456789"),
+        "norm": "batch",
     }
     assert found.normalization == (made.dataset.mean, made.dataset.std)
 
