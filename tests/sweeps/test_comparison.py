@@ -104,7 +104,8 @@ def test_networks_with_other_keys(write, compared):
     """Keys that only one of them has do not name them."""
     other = write("mlp", texts={"model.name": "mlp"})
     found = compared(write("plain"), other)
-    assert names(found) == ["model=plain", "model=mlp"]
+    expected = ["activation=none, model=plain", "activation=relu, model=mlp"]
+    assert names(found) == expected
     assert "model.hidden" in found.arms[1].values
     assert "model.hidden" not in found.arms[0].values
 

@@ -51,7 +51,8 @@ def test_a_runs_command_makes_its_config(experiment_file, monkeypatch):
             main.main()
             (config, workdir), options = seen.pop()
             assert (config, workdir) == (run.config, run.workdir)
-            assert options == {"overwrite": smoke, "tags": {"arm": run.arm}}
+            expected = {"overwrite": smoke, "extend": False}
+            assert options == expected | {"tags": {"arm": run.arm}}
 
 
 def test_a_run_may_have_a_title(experiment_file):
