@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from cnn_jax.core import ranges
+from cnn_jax.core.calls import Check
 from cnn_jax.core.errors import UserError, unknown
 from cnn_jax.core.paths import expanded, is_place
 from cnn_jax.core.ranges import Seed
@@ -23,8 +24,6 @@ from cnn_jax.training.config import REQUIRED, UNITS, Config, Key, default
 from cnn_jax.weights.weight_files import HUB
 
 GROUPS = tuple(key for key in default() if key != "seed")
-# A function like `ranges.check`: takes the value's name, the value and its type hint.
-Check = Callable[[str, Any, Any], None]
 # The keys whose entries have options, and what makes texts of the entries.
 LISTS: tuple[tuple[str, str, Callable[[Any, Check], tuple[str, ...]]], ...] = (
     ("data", "augmentations", augmentations.resolved),

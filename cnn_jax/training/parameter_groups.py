@@ -9,20 +9,18 @@ line, `;` separates entries. In a resolved config, an entry is a text.
 import ast
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cnn_jax.core import ranges, values
-from cnn_jax.core.errors import UserError, unknown
+from cnn_jax.core import calls, ranges
+from cnn_jax.core.errors import UserError
 from cnn_jax.core.ranges import NotNegative
 
-# A function like `ranges.check`: takes the value's name, the value and its type hint.
-Check = Callable[[str, Any, Any], None]
-UNREADABLE = (SyntaxError, ValueError, TypeError, MemoryError, RecursionError)
+KEY = "optimizer.groups"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Options:
     """The options of a group; None: as without the group.
 
@@ -42,7 +40,7 @@ class Options:
         return ", ".join(f"{key}={value}" for key, value in given if value is not None)
 
 
-def resolved(given: Any, check: Check = ranges.check) -> tuple[str, ...]:
+def resolved(given: Any, check: calls.Check = ranges.check) -> tuple[str, ...]:
     """Returns the entries of a config as texts.
 
     Args:
@@ -70,7 +68,7 @@ def _pairs(given: Any) -> Iterator[tuple[str, dict[str, Any]]]:
     if isinstance(given, str):
         text = given
         given = [entry for entry in text.split(";") if entry.strip()]
-        with contextlib.suppress(*UNREADABLE):
+        with contextlib.suppress(*calls.UNREADABLE):
             given = ast.literal_eval(text)  # a list on the command line
     if not isinstance(given, list | tuple):
         raise UserError(
@@ -91,27 +89,17 @@ def _parsed(text: str) -> tuple[str, dict[str, Any]]:
     """Returns the pattern and the options of an entry that is a text."""
     pattern, _, options = text.rpartition(":")
     try:
-        called = ast.parse(f"dict({options})", mode="eval").body
-        if not isinstance(called, ast.Call) or called.args or not called.keywords:
-            raise ValueError
-        found = {str(k.arg): ast.literal_eval(k.value) for k in called.keywords}
-    except UNREADABLE:
+        (call,) = calls.parsed(f"group({options})")
+    except ValueError:
         raise _unreadable(text) from None
-    if not pattern.strip():
+    if not pattern.strip() or not call.options:
         raise _unreadable(text)
-    return pattern.strip(), found
+    return pattern.strip(), call.options
 
 
-def _checked(pattern: str, options: Mapping[str, Any], check: Check) -> Options:
+def _checked(pattern: str, options: Mapping[str, Any], check: calls.Check) -> Options:
     """Returns the options of a group, after checks of their names and values."""
-    hints = {field.name: field.type for field in dataclasses.fields(Options)}
-    found = {}
-    for option, value in options.items():
-        if option not in hints:
-            raise unknown("option of config.optimizer.groups:", option, hints)
-        place = f"optimizer.groups: {pattern}: {option}"
-        found[option] = values.checked(place, value, hints[option])
-        check(f"config.{place}", found[option], hints[option])
+    found = calls.checked(KEY, "group", pattern, options, Options, check)
     return Options(**found)
 
 

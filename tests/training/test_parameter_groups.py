@@ -53,8 +53,8 @@ def test_the_pattern_and_the_options_of_a_text():
         ([("head", {})], "write a pattern and options"),
         ([("head", 3)], "write a pattern and options"),
         ("head: weight_dekay=0", "Did you mean 'weight_decay'"),
-        ("head: weight_decay=-1", r"head: weight_decay=-1.* must be at least 0"),
-        ("head: frozen=1", r"optimizer.groups: head: frozen must be of type bool"),
+        ("head: weight_decay=-1", r"head\(weight_decay\)=-1.* must be at least 0"),
+        ("head: frozen=1", r"head\(frozen\) must be of type bool"),
     ],
 )
 def test_mistakes(given, words):
