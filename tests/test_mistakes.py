@@ -128,7 +128,7 @@ def pictures(tmp_path):
             ["--config.task.name=detect"],
             ["unknown task", "classification, detection"],
         ),
-        (["--config.optimizer.name=adam"], ["'adamw'?", "sgd"]),
+        (["--config.optimizer.name=adamww"], ["'adamw'?", "sgd"]),
         (["--config.schedule.name=cosin"], ["'cosine'?", "constant", "step"]),
         (["--config.model.activation=rely"], ["activation 'rely'", "relu"]),
         (["--config.model.dtype=float31"], ["dtype", "float32", "bfloat16"]),
