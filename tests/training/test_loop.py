@@ -55,7 +55,7 @@ def told(monkeypatch):
         def step(self, step):
             found.append(("step", step))
 
-        def training(self, step, row):
+        def training(self, step, row, factor):
             found.append(("training", step))
 
     monkeypatch.setattr(loop, "Report", Told)

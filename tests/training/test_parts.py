@@ -29,6 +29,7 @@ def config_of(task, source="folder", data=(), **options):
             "data": given | dict(data),
             "task": {"name": task} | options,
             "model": {"name": "a network"},
+            "eval": {"views": ()},
         }
     )
 

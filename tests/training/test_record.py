@@ -78,7 +78,9 @@ def test_a_run_begins_with_its_config_its_layers_and_its_inputs(
 
 def test_a_run_of_no_sweep_has_its_own_columns(begun, logs):
     with begun() as told:
-        told.begin("| layer |", {"by": "me"}, [np.zeros((8, 8, 1))], ["test/loss"])
+        told.begin(
+            "| layer |", {"by": "me"}, [np.zeros((8, 8, 1), np.uint8)], ["test/loss"]
+        )
     ((values,),) = logs[0].of("hparams_row")
     assert logs[0].of("hparams_columns") == [[values, ["test/loss"]]]
 
@@ -96,8 +98,8 @@ def test_the_learning_rate_is_that_of_the_step_that_was_made(
     training = dataclasses.replace(training, schedule=schedule)
     monkeypatch.setattr(setup, "training", lambda *_: training)
     with begun() as told:
-        told.training(3, {"train/loss": 1.5})
-    row = {"train/loss": 1.5, "train/learning_rate": 0.25}
+        told.training(3, {"train/loss": 1.5}, 0.5)
+    row = {"train/loss": 1.5, "train/learning_rate": 0.125}  # times the factor
     assert logs[0].of("scalars") == [[3, row]]
     assert counted == [2]  # counted from 0
 
@@ -150,7 +152,7 @@ def test_other_hosts_are_silent(begun, logs, made, monkeypatch, capsys):
     totals = {"loss": (np.float64(6), 8.0)}
     with begun() as told:
         told.begin("", {}, [np.zeros((8, 8, 1), np.uint8)], [])
-        told.training(3, {"train/loss": 1.5})
+        told.training(3, {"train/loss": 1.5}, 0.5)
         told.evaluation(4, "test", Evaluation(totals, [], []), {"test/loss": 0.75})
         told.parameters(4, made.states[2].params)
         told.say("a line")

@@ -57,6 +57,8 @@ def test_every_key_changes_the_learning_rate(name):
     options = {"length_factor": 2.0} if name == "cosine_restarts" else {}
     plain = rates(make(0.3, 16, **options), 16)
     for key, (_, value) in keywords(make).items():
+        if name == "plateau" and key != "warmup":
+            continue  # it also depends on evaluations; see test_plateau.py
         if isinstance(value, bool):
             other = not value
         elif isinstance(value, tuple):
