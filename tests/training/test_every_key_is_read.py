@@ -109,10 +109,20 @@ class Invert(Augmentation):
         return 255 - image
 
 
-# Another value of a key; of others, one is made up from the type of their own.
+def backwards(split, seed):
+    """A sampler from outside of the package."""
+    count = len(split)
+    return lambda positions: (positions // count, count - 1 - positions % count)
+
+
+# Another value of a key, or of a key of one of the configs; of others, one is made up
+# from the type of their own.
 OTHER = {
     "data.augmentations": f"{__name__}.Invert",
     "data.in_memory": "False",
+    "data.interpolation": "lanczos",
+    "data.random_crop": "(0.5, 1.0)",
+    "data.sampler": f"{__name__}.backwards",
     "data.keep": "random",
     "data.test_shift": "2",
     "data.classes": "(1, 2)",
@@ -156,11 +166,17 @@ OTHER = {
     "optimizer.groups": "head: learning_rate_factor=0.5",
     "optimizer.layer_decay": "0.5",
     "optimizer.sam_radius": "0.1",
+    "optimizer.swa_start": "0.5",
     "optimizer.train_only": "head",
     "optimizer.unfreeze": "('head/kernel',)",
     "schedule.boundaries": "(0.5, 0.9)",
-    "task.class_weights": str((1.0,) * 10 + (2.0,)),
+    "task.class_weights": str((1.0,) * 9 + (2.0,)),
+    "task.loss_name": "focal",
     "task.top_k": "(2,)",
+    ("googlenet", "model.norm"): "batch",
+    ("lenet", "model.norm_groups"): "2",
+    ("mlp", "model.norm_groups"): "2",
+    ("segmentation", "task.class_weights"): str((1.0,) * 10 + (2.0,)),
 }
 # What some keys take for granted.
 NEEDED = {
@@ -171,6 +187,7 @@ NEEDED = {
     "model.head_grid": {"model.head": "flatten_fc"},
     "model.head_width": {"model.head": "flatten_fc"},
     "model.norm_groups": {"model.norm": "group"},
+    ("mlp", "model.norm_groups"): {"model.norm": "group", "model.hidden": "(4, 4)"},
     "model.pyramid_levels": {"model.head": "pyramid"},
     "optimizer.nesterov": {"optimizer.momentum": "0.5"},
     "optimizer.unfreeze": {
@@ -187,12 +204,14 @@ ELSEWHERE += ("train.patience", "train.min_delta", "eval.test_curve")
 ELSEWHERE += ("eval.test", "eval.pictures", "eval.views")
 ELSEWHERE += ("eval.statistics_examples",)
 ELSEWHERE += ("data.test_split",)
+# A metric of evaluation (test_segmentation.py).
+ELSEWHERE += ("task.boundary_tolerance",)
 ELSEWHERE += tuple(f".unfreeze_every_{unit}" for unit in LENGTHS)
 
 
-def another(key, value):
-    if key in OTHER:
-        return OTHER[key]
+def another(name, key, value):
+    if given := OTHER.get((name, key), OTHER.get(key)):
+        return given
     unit = key.replace(".", "_").rsplit("_", 1)[-1]
     if unit in LENGTHS:
         return LENGTHS[unit]
@@ -305,6 +324,8 @@ def keys():
     seen, found = {("classification", "task.auxiliary_weight")}, []
     # These would change what moves where, and are refused.
     seen |= {("moving_digits", "data.augmentations")}
+    # Groups of one channel would have one value.
+    seen |= {("googlenet", "model.norm_groups")}
     found.append(("googlenet", "task.auxiliary_weight"))
     # And these belong to heads for pixels.
     pixels = ("model.auxiliary", "model.auxiliary_dropout", "model.aspp_rates")
@@ -333,7 +354,7 @@ def test_a_change_of_the_key_changes_the_run(
     overrides = {}
     if name == "mlp":
         overrides["data.dir"] = str(folder)
-    overrides |= NEEDED.get(key, {})
+    overrides |= NEEDED.get((name, key), NEEDED.get(key, {}))
     before = resolve(values, overrides)
     value = flat(before)[key]
     if key == "data.dir":
@@ -345,7 +366,7 @@ def test_a_change_of_the_key_changes_the_run(
     elif key == "data.channels":
         text = "3" if value == 1 else "1"
     else:
-        text = another(key, value)
+        text = another(name, key, value)
     after = resolve(values, overrides | {key: text})
     assert json.dumps(flat(after)[key]) != json.dumps(value)
 
