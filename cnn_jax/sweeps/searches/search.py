@@ -186,8 +186,13 @@ class _Searching:
                 yield run
 
     def falls_behind(self, run: Run) -> bool:
-        """Returns True if the trial of a run under way must end, and records this."""
+        """Returns True if the trial of a run under way must end, and records this.
+
+        A pruned run may write further scores before it ends; they are not recorded.
+        """
         number = self._numbers[run.workdir]
+        if number in self._pruned:
+            return True
         for percent, score in self._scores(run):
             if self._study.falls_behind(number, percent, score):
                 # If this process is killed now, the trial's run ends too.
