@@ -283,11 +283,14 @@ def small(line):
         return None  # tests/test_extending.py
     overrides = flags.overrides
     values = [f"--config.{key}={value}" for key, value in overrides.items()]
-    weights = overrides.get("model.init_from", "none")
-    if weights != "none" and not (ROOT / weights).exists():
-        return None  # the reader's
+    for key in ("model.init_from", "task.teacher"):
+        given = overrides.get(key, "none")
+        if given != "none" and not (ROOT / given).exists():
+            return None  # the reader's
     if "data.name" in overrides and any(map(PLACEHOLDER.search, overrides.values())):
         return None  # a source of the reader's files, which --smoke does not replace
+    if getattr(flags, "list", None):
+        return line.module, line.arguments
     spec = getattr(flags, "config", None)
     if spec and PLACEHOLDER.search(spec):
         return None
@@ -315,6 +318,8 @@ def small(line):
             if argument.startswith("--workdir")
             else "--output=OUTPUT"
             if argument.startswith("--output")
+            else f"--predictions=OUTPUT{Path(argument).suffix}"
+            if argument.startswith("--predictions")
             else argument
             for argument in line.arguments
         ]

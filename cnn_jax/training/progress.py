@@ -94,7 +94,7 @@ class Progress:
         return {
             "seconds": self.seconds(),
             "totals": {
-                name: [float(total), count]
+                name: [np.asarray(total, np.float64).tolist(), count]
                 for name, (total, count) in self._totals.items()
             },
             "measured": (self._measured + self._recent).tolist(),

@@ -59,6 +59,19 @@ def test_a_saved_run_goes_on_as_if_it_had_not_stopped():
     assert found["train/accuracy"] == expected["train/accuracy"]
 
 
+def test_sums_of_several_numbers_are_saved_too():
+    """As of the errors of a regression with several numbers for each example."""
+    run = Progress({}, BEST)
+    for step in (1, 2):
+        errors = np.array([0.1, 0.7], np.float32) * step, np.float32(8)
+        run.add(step, pairs(1.0) | {"errors": errors}, 8)
+    run.drain()
+    again = Progress(json.loads(json.dumps(run.saved())), BEST)
+    for name, (total, count) in run._totals.items():
+        np.testing.assert_array_equal(again._totals[name][0], total)
+        assert again._totals[name][1] == count
+
+
 def test_speed_leaves_out_compilation_and_rests(clock):
     run = Progress({}, BEST)
     run.add(1, pairs(1), 8)
