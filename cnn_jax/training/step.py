@@ -69,26 +69,7 @@ def make_train_step(
 
         trained, rest = phase.split(state.params)
 
-        def loss_of(
-            trained: Any, statistics: Any, batch: Batch, dropout: jax.Array
-        ) -> tuple[jax.Array, tuple[Any, Pairs]]:
-            outputs, updated = model.apply(
-                {"params": join(trained, rest), "batch_stats": statistics}
-                | phase.marks(statistics)
-                | cached(batch.get("features")),
-                normalize(batch["image"]),
-                train=True,
-                mutable=["batch_stats", "auxiliary"],
-                rngs={"dropout": dropout},
-            )
-            loss = task.loss(
-                outputs, batch, jax.tree.leaves(updated.get("auxiliary", {}))
-            )
-            pairs = dict(task.metrics(outputs, batch))
-            pairs["objective"] = (loss, jnp.ones(()))
-            return loss, (updated.get("batch_stats", {}), pairs)
-
-        gradient = jax.grad(loss_of, has_aux=True)
+        gradient = make_gradient(model, task, normalize, phase, rest)
 
         def gradient_at(trained: Any) -> tuple[Any, tuple[Any, Pairs]]:
             grads, others = in_parts(
@@ -127,6 +108,44 @@ def make_train_step(
         return new_state, pairs | {"gradient_norm": (optax.tree.norm(grads), 1.0)}
 
     return step
+
+
+def make_gradient(
+    model: nn.Module,
+    task: Task,
+    normalize: Callable[[jax.Array], jax.Array],
+    phase: Phase,
+    rest: Any,
+) -> Callable[..., tuple[Any, tuple[Any, Pairs]]]:
+    """Returns the gradient of the loss of a batch.
+
+    The gradient is a function `(trained, statistics, batch, dropout) -> gradient,
+    (statistics, metrics)` of the trained parameters, the batch statistics, the batch
+    and a random key.
+
+    Args:
+      model, task, normalize, phase: see `make_train_step`.
+      rest: the frozen parameters.
+    """
+
+    def loss_of(
+        trained: Any, statistics: Any, batch: Batch, dropout: jax.Array
+    ) -> tuple[jax.Array, tuple[Any, Pairs]]:
+        outputs, updated = model.apply(
+            {"params": join(trained, rest), "batch_stats": statistics}
+            | phase.marks(statistics)
+            | cached(batch.get("features")),
+            normalize(batch["image"]),
+            train=True,
+            mutable=["batch_stats", "auxiliary"],
+            rngs={"dropout": dropout},
+        )
+        loss = task.loss(outputs, batch, jax.tree.leaves(updated.get("auxiliary", {})))
+        pairs = dict(task.metrics(outputs, batch))
+        pairs["objective"] = (loss, jnp.ones(()))
+        return loss, (updated.get("batch_stats", {}), pairs)
+
+    return jax.grad(loss_of, has_aux=True)
 
 
 def in_parts(
