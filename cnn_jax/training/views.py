@@ -1,7 +1,7 @@
 """Test-time augmentation: mean outputs over several views of each image."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -32,7 +32,21 @@ def shifted(images: Images) -> Views:
     return [(1 / 2, images), (1 / 4, first), (1 / 4, last)]
 
 
-KINDS: Mapping[str, Callable[[Images], Views]] = {"flip": flipped, "shift": shifted}
+class Kind(NamedTuple):
+    """A kind of views.
+
+    Attributes:
+      views: the function that returns the views of images.
+      needs: the requirements on the data; see `core.fit`.
+    """
+
+    views: Callable[[Images], Views]
+    needs: tuple[Need, ...] = ()
+
+
+OFF = "leave out config.eval.views"
+MIRRORS = Need("mirrorable", {True}, "mirrors images", OFF)
+KINDS: Mapping[str, Kind] = {"flip": Kind(flipped, (MIRRORS,)), "shift": Kind(shifted)}
 
 
 def part(names: Sequence[str]) -> Part:
@@ -44,13 +58,12 @@ def part(names: Sequence[str]) -> Part:
     Raises:
       UserError: if a name is unknown.
     """
+    needs: list[Need] = []
     for name in names:
         if name not in KINDS:
             raise unknown("config.eval.views", name, KINDS)
-    off = "leave out config.eval.views"
-    needs = [Need("output kind", {"logits"}, "averages logits", off)] if names else []
-    if "flip" in names:
-        needs.append(Need("mirrorable", {True}, "mirrors images", off))
+        needs += [Need("output kind", {"logits"}, "averages logits", OFF)]
+        needs += KINDS[name].needs
     return Part(f"config.eval.views={','.join(names)}", takes=tuple(needs))
 
 
@@ -72,7 +85,7 @@ def averaged(
     def mean(images: Images) -> Any:
         views: Views = [(1.0, images)]
         for name in names:
-            views = [(w * v, x) for w, old in views for v, x in KINDS[name](old)]
+            views = [(w * v, x) for w, old in views for v, x in KINDS[name].views(old)]
         weights = jnp.array([weight for weight, _ in views])
         outputs = apply(jnp.concatenate([view for _, view in views]))
 
