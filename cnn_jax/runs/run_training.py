@@ -149,8 +149,8 @@ def prepare(config: Config, saved: Saved | None = None) -> Ready:
         dataset, network, loaded, reports = trained.started(config, dataset)
         said += reports
     network = network or setup.network(config, dataset)
-    setup.check_roles(config, dataset)
     training = setup.training(network, len(dataset.splits["train"]))
+    setup.check_roles(config, dataset, training.schedule)
     training = dataclasses.replace(training, teacher=teachers.of(network, saved))
     shapes = {}
     if loaded is not None or training.plan:

@@ -260,16 +260,21 @@ def normalized(dataset: Dataset, *, normalization: str | None = None) -> Dataset
     return dataclasses.replace(dataset, mean=mean[channels], std=std[channels])
 
 
-def check_roles(config: Config, dataset: Dataset) -> None:
+def check_roles(config: Config, dataset: Dataset, schedule: schedules.Schedule) -> None:
     """Raises `UserError` if a config needs splits that the data or the config lack.
 
-    Early stopping, the schedule `plateau` and a run without the test split need a
-    validation split.
+    Early stopping, a schedule that depends on evaluations and a run without the test
+    split need a validation split.
+
+    Args:
+      config: the resolved config.
+      dataset: the data that the config describes.
+      schedule: the schedule that the config describes.
     """
-    if config.schedule.name == "plateau" and "val" not in dataset.splits:
+    if isinstance(schedule, schedules.Plateau) and "val" not in dataset.splits:
         raise UserError(
-            "config.schedule.name=plateau needs a validation split, and the data have "
-            "none: set config.data.val, for example to 0.1."
+            f"config.schedule.name={config.schedule.name} needs a validation split, "
+            "and the data have none: set config.data.val, for example to 0.1."
         )
     if config.train.patience is not None and "val" not in dataset.splits:
         raise UserError(

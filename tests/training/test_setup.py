@@ -14,7 +14,7 @@ from cnn_jax.data.augmentations.crop import Crop
 from cnn_jax.data.augmentations.flip import Flip
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.runs.resolve import resolve
-from cnn_jax.training import setup
+from cnn_jax.training import schedules, setup
 from cnn_jax.training.config import default
 
 GRAY = Dataset({}, tuple("ab"), (8, 8, 1), (0.25,), (0.5,))
@@ -45,12 +45,12 @@ def test_the_data_of_a_config(values):
 def test_splits_that_a_config_needs(groups, roles, message, values, few_digits):
     splits = {role: few_digits.splits[role] for role in roles}
     dataset = dataclasses.replace(few_digits, splits=splits)
-    config = resolve(values(**groups))
+    config, schedule = resolve(values(**groups)), schedules.find("constant")(0.1, 8)
     if message is None:
-        setup.check_roles(config, dataset)
+        setup.check_roles(config, dataset, schedule)
         return
     with pytest.raises(UserError, match=message):
-        setup.check_roles(config, dataset)
+        setup.check_roles(config, dataset, schedule)
 
 
 def test_options_of_the_data_are_its_sources_own(values):

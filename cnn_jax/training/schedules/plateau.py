@@ -19,7 +19,7 @@ from cnn_jax.training.schedules.warm_up import Schedule, warm_up
 
 
 class Memory(NamedTuple):
-    """What the schedule remembers of the evaluations so far.
+    """The memory of the evaluations so far.
 
     Attributes:
       factor: the factor of the learning rate, float32.

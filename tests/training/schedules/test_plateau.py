@@ -64,7 +64,7 @@ def test_other_schedules_do_not_react():
 
 
 def test_a_run(values, tmp_path, capsys):
-    """With patience 1 and no learning rate to improve with, each evaluation counts."""
+    """The learning rate is too low to improve, so each evaluation lowers it further."""
     groups = {
         "optimizer": {"learning_rate": 1e-9},
         "schedule": {"name": "plateau", "patience": 1, "factor": 0.5},
@@ -85,4 +85,4 @@ def test_a_plateau_needs_a_validation_split(values):
     groups = {"schedule": {"name": "plateau"}, "data": {"val": 0}}
     config = resolve(values(**groups))
     with pytest.raises(UserError, match="plateau needs a validation split"):
-        setup.check_roles(config, setup.dataset(config))
+        setup.check_roles(config, setup.dataset(config), plateau(0.1, 8))
