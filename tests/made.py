@@ -34,6 +34,24 @@ VALUES = {
 SCORES = {2: 0.9, 4: 0.5}
 
 
+class Unlisted:
+    """A reader that does not know the labels of its examples."""
+
+    paths = None
+
+    def __len__(self):
+        return 4
+
+    def labels(self):
+        return None
+
+    def read(self, indices):
+        raise AssertionError
+
+    def joined(self, other):
+        raise AssertionError
+
+
 @pytest.fixture(scope="session")
 def values():
     """`values(group={key: value})`: those of the run, some of them changed."""

@@ -12,6 +12,7 @@ from cnn_jax.core.errors import UserError
 from cnn_jax.data import samplers
 from cnn_jax.data.loading import train_batches
 from cnn_jax.data.splits import Arrays, Records
+from tests.made import Unlisted
 
 seeds = st.integers(0, 2**31)
 # The class of each example; -1 is an example without a class.
@@ -117,24 +118,6 @@ def backward(split, seed):
 def test_a_sampler_by_its_import_path():
     sampler = samplers.make(f"{__name__}.backward", split_of([0, 1, 2]))
     assert sampler(np.arange(4))[1].tolist() == [-1, -2, -3, -1]
-
-
-class Unlisted:
-    """A reader that does not know the labels of its examples."""
-
-    paths = None
-
-    def __len__(self):
-        return 4
-
-    def labels(self):
-        return None
-
-    def read(self, indices):
-        raise AssertionError
-
-    def joined(self, other):
-        raise AssertionError
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from cnn_jax.data.labels.kind import LabelStatistics
 from cnn_jax.data.splits import Arrays, Records
 from cnn_jax.tasks import imbalance
 from cnn_jax.tasks.classification import Classification
+from tests.made import Unlisted
 
 NAMES = tuple("abc")
 COUNTS = (6, 3, 1)
@@ -111,24 +112,6 @@ def test_without_data_weights_are_equal():
 def test_wrong_weights(weights, message):
     with pytest.raises(UserError, match=message):
         task(class_weights=weights)
-
-
-class Unlisted:
-    """A reader that does not know the labels of its examples."""
-
-    paths = None
-
-    def __len__(self):
-        return 4
-
-    def labels(self):
-        return None
-
-    def read(self, indices):
-        raise AssertionError
-
-    def joined(self, other):
-        raise AssertionError
 
 
 @pytest.mark.parametrize(
