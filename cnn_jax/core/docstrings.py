@@ -21,7 +21,7 @@ def first_sentence(thing: Any) -> str:
 
 
 def entries(thing: Any) -> dict[str, str]:
-    """Returns what the `Args:` and `Attributes:` of a docstring say of each name.
+    """Returns the texts of a docstring's `Args:` and `Attributes:`, by name.
 
     An entry of several names, `width, height: pixels`, is the entry of each. Where an
     entry only refers to another docstring, "see `folder.load`", the text of that
@@ -31,7 +31,7 @@ def entries(thing: Any) -> dict[str, str]:
 
 
 def _followed(thing: Any, name: str, text: str) -> str:
-    """The text of an entry, or the one that it refers to."""
+    """Returns the text of an entry, or the text to which the entry refers."""
     reference = re.fullmatch(r"see `([\w.]+)`\.?", text)
     if not reference or not hasattr(thing, "__module__"):
         return text
@@ -45,7 +45,7 @@ def _followed(thing: Any, name: str, text: str) -> str:
 
 
 def _own(thing: Any) -> dict[str, str]:
-    """What the docstring itself says of each name."""
+    """Returns the text about each name in the docstring of the thing itself."""
     found: dict[str, str] = {}
     for section in SECTIONS:
         block = re.search(
@@ -60,7 +60,7 @@ def _own(thing: Any) -> dict[str, str]:
 
 
 def _entries(block: str) -> list[tuple[str, str]]:
-    """The entries of a section: their names and texts."""
+    """Returns the names and the text of each entry of a section."""
     lines = textwrap.dedent(block).splitlines()
     found: list[tuple[str, str]] = []
     for line in lines:
@@ -74,6 +74,6 @@ def _entries(block: str) -> list[tuple[str, str]]:
 
 
 def _lines(thing: Any) -> str:
-    """The docstring of a thing's own, not of its base class, without indentation."""
+    """Returns the docstring without indentation; base classes do not count."""
     own = vars(thing).get("__doc__") if isinstance(thing, type) else thing.__doc__
     return inspect.cleandoc(own or "")

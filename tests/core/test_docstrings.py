@@ -1,4 +1,4 @@
-"""What docstrings say of a thing and of its names."""
+"""The first sentence of docstrings, and their texts about names."""
 
 from cnn_jax.core import docstrings
 

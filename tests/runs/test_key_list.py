@@ -1,4 +1,4 @@
-"""What a config may say, as the command line shows it."""
+"""The lists of keys and names on the command line."""
 
 import re
 

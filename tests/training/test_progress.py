@@ -60,7 +60,7 @@ def test_a_saved_run_goes_on_as_if_it_had_not_stopped():
 
 
 def test_sums_of_several_numbers_are_saved_too():
-    """As of the errors of a regression with several numbers for each example."""
+    """A regression with several numbers for each example has such sums."""
     run = Progress({}, BEST)
     for step in (1, 2):
         errors = np.array([0.1, 0.7], np.float32) * step, np.float32(8)
