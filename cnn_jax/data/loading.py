@@ -139,6 +139,15 @@ class _EvalBatch:
         return {**padded, "mask": (np.arange(len(index)) < real).astype(np.float32)}
 
 
+def examples(split: Split, index: np.ndarray) -> Batch:
+    """Returns the batch of some examples of a split, as evaluation sees them.
+
+    Args:
+      index: the indices of the examples in the split.
+    """
+    return _gather(split, index)
+
+
 def _one(split: Varied, index: int, devices: int, host: int) -> Batch:
     """Returns the batch of one image of a `Varied` split.
 

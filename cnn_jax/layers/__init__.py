@@ -102,6 +102,7 @@ from cnn_jax.layers.upsampling import (
     upsample_bicubic,
     upsample_nearest,
 )
+from cnn_jax.layers.whitening import WhiteningConv, whitening_kernel
 
 __all__ = [
     "ACTIVATIONS",
@@ -162,6 +163,7 @@ __all__ = [
     "SpatialPyramidPool",
     "SqueezeExcitation",
     "StochasticDepth",
+    "WhiteningConv",
     "activation",
     "adaptive_avg_pool",
     "adaptive_instance_norm",
@@ -193,4 +195,5 @@ __all__ = [
     "spatial_pyramid_pool",
     "upsample_bicubic",
     "upsample_nearest",
+    "whitening_kernel",
 ]

@@ -134,11 +134,22 @@ class Windowed(Described, nn.Module):
         bias = self.param("bias", self.bias_init, shape, jnp.float32)
         return y + bias.astype(y.dtype)
 
-    def convolution(self, x: Maps, features: int, groups: int) -> Out:
-        """Applies a convolution with the parameters "kernel" and "bias"."""
+    def convolution(
+        self,
+        x: Maps,
+        features: int,
+        groups: int,
+        kernel_init: Initializer | None = None,
+    ) -> Out:
+        """Applies a convolution with the parameters "kernel" and "bias".
+
+        Args:
+          kernel_init: the initializer of the kernel; None is the attribute.
+        """
         strides, padding, dilation = self.geometry(x, features, groups)
         shape = (*self.window, x.shape[-1] // groups, features)
-        kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
+        init = kernel_init or self.kernel_init
+        kernel = self.param("kernel", init, shape, jnp.float32)
         dtype = computation_dtype(self.dtype, x)
         y = convolve(
             x.astype(dtype),

@@ -80,6 +80,29 @@ def normal(stddev: float) -> Init:
     return init
 
 
+def identity_first(init: Init) -> Init:
+    """Returns an initializer whose first filters copy the channels of their input.
+
+    If a kernel has more filters than input channels, `init` draws the other filters.
+    The first filters are those of PyTorch's `dirac_` (Zagoruyko and Komodakis 2017).
+
+    Args:
+      init: the initializer of the other filters.
+    """
+
+    def with_identity(
+        key: Any, shape: Sequence[int], dtype: DTypeLike = jnp.float32
+    ) -> Array:
+        *window, channels, features = shape
+        center = tuple(size // 2 for size in window)
+        first = jnp.zeros((*window, channels, channels), dtype)
+        first = first.at[center].set(jnp.eye(channels, dtype=dtype))
+        values = init(key, shape, dtype)
+        return jnp.concatenate([first, values[..., channels:]], -1)[..., :features]
+
+    return with_identity
+
+
 def lecun_normal() -> Init:
     """Returns an initializer with variance 1 / fan_in (LeCun et al. 1998).
 

@@ -30,6 +30,7 @@ from jaxtyping import Array, Float
 from cnn_jax.core import imports, ranges
 from cnn_jax.core.errors import UserError, unknown
 from cnn_jax.models import (
+    airbench,
     alexnet,
     densenet,
     drn,
@@ -75,6 +76,7 @@ MODELS: dict[str, ModelSpec] = {
     **preactresnet.VARIANTS,
     **drn.VARIANTS,
     **video.VARIANTS,
+    **airbench.VARIANTS,
     **plain.VARIANTS,
     **unet.VARIANTS,
     **enhancement.VARIANTS,

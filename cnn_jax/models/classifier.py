@@ -33,6 +33,7 @@ hidden_init = initializers.variance_scaling(2.0, "fan_in", "normal")
 # The heads, each with the attributes that belong to it.
 HEADS: dict[str, tuple[str, ...]] = {
     "gap": (),
+    "gmp": (),
     "conv_gap": (),
     "flatten_fc": ("head_width", "head_grid"),
     "pyramid": ("head_width", "pyramid_levels"),
@@ -95,6 +96,7 @@ class Classifier(Exchangeable, kw_only=True):
       head: the layers after the last feature map, one of
         "gap": global average pooling, then one fully connected layer (Lin et al. 2014;
           He et al. 2016).
+        "gmp": global max pooling, then one fully connected layer (Oquab et al. 2015).
         "conv_gap": a 1x1 convolution to one map for each class, the activation, then
           global average pooling (Lin et al. 2014; Iandola et al. 2016).
         "flatten_fc": the map as one vector, then fully connected layers (Krizhevsky et
@@ -151,6 +153,8 @@ class Classifier(Exchangeable, kw_only=True):
     auxiliary_kind: ClassVar[str] = "logits"
     # Whether heads without hidden layers have dropout before their last layer.
     head_dropout: ClassVar[bool] = True
+    # Whether the last fully connected layer has a bias.
+    head_bias: ClassVar[bool] = True
     head_modules: ClassVar[str] = (
         r"aspp|head(_conv\d+)?|context|fc\d+|embedding(_norm)?"
     )
@@ -310,14 +314,21 @@ class Classifier(Exchangeable, kw_only=True):
                 x = drop(self.activate(x))
         else:
             x = drop_last(x)
-        return layers.Dense(self.num_classes, kernel_init=head_init, name="head")(
-            x.astype(jnp.float32)
-        )
+        return layers.Dense(
+            self.num_classes,
+            use_bias=self.head_bias,
+            kernel_init=head_init,
+            name="head",
+        )(x.astype(jnp.float32))
 
     def _vectors(self, x: Maps) -> Array:
         """Returns one vector per image from the last feature map, [batch, features]."""
         if self.head == "gap":
             return layers.GlobalAvgPool(name="pool")(x)
+        if self.head == "gmp":
+            return layers.Flatten(name="flatten")(
+                layers.AdaptiveMaxPool(1, name="pool")(x)
+            )
         if self.head == "pyramid":
             levels = self.pyramid_levels or (4, 2, 1)
             return layers.SpatialPyramidPool(levels, name="pyramid")(x)

@@ -25,6 +25,8 @@ class Network(nn.Module):
       any_style: whether inputs are pairs of a content and a style image.
       one_picture: whether the network learns, and can stylize, only one picture.
       predicted: the method that `predict` applies to images; None: `__call__`.
+      init_images: the number of training images from which the initial parameters are
+        computed; 0: the initial parameters do not depend on images.
     """
 
     class_layer: ClassVar[tuple[str, ...]] = ("head",)
@@ -35,6 +37,7 @@ class Network(nn.Module):
     any_style: ClassVar[bool] = False
     one_picture: ClassVar[bool] = False
     predicted: ClassVar[str | None] = None
+    init_images: ClassVar[int] = 0
 
     @property
     def norm_name(self) -> str | None:

@@ -151,7 +151,9 @@ def prepare(config: Config, saved: Saved | None = None) -> Ready:
     network = network or setup.network(config, dataset)
     training = setup.training(network, len(dataset.splits["train"]))
     setup.check_roles(config, dataset, training.schedule)
-    training = dataclasses.replace(training, teacher=teachers.of(network, saved))
+    images = None if resumes else setup.initial_images(network, dataset)
+    teacher = teachers.of(network, saved)
+    training = dataclasses.replace(training, images=images, teacher=teacher)
     shapes = {}
     if loaded is not None or training.plan:
         shapes = freezing.shapes_of(network.model, network.image_shape)

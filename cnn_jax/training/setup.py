@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import linen as nn
@@ -70,6 +71,7 @@ class Network:
         self,
         initial: Mapping[str, Any] | None = None,
         *,
+        images: np.ndarray | None = None,
         optimizer: optax.GradientTransformation | None = None,
         phase: freezing.Phase = freezing.EVERYTHING,
     ) -> state.State:
@@ -78,6 +80,8 @@ class Network:
         Args:
           initial: variables that replace the variables drawn from the seed; None: no
             variables.
+          images: uint8 images, for layers that compute their initial parameters from
+            images; None: an image of zeros.
           optimizer: the optimizer that will train the network; None: no optimizer.
           phase: the trained parameters; only these get optimizer state.
         """
@@ -87,6 +91,7 @@ class Network:
             self.image_shape,
             seed=self.config.seed,
             ema=averaging(self.config, steps=1) is not None,
+            images=None if images is None else self.normalize(jnp.asarray(images)),
             initial=initial,
             phase=phase,
         )
@@ -117,6 +122,7 @@ class Training:
         way.
       initial: variables that replace the variables drawn from the seed; None: no
         variables.
+      images: the images of `initial_images`.
       teacher: a trained network whose outputs the task learns; None: no such network.
     """
 
@@ -131,6 +137,7 @@ class Training:
     checkpoint_every: int | None
     plan: freezing.Plan | None = None
     initial: Mapping[str, Any] | None = None
+    images: np.ndarray | None = None
     teacher: teaching.Teacher | None = None
 
     @property
@@ -200,7 +207,10 @@ class Training:
     def fresh_state(self) -> state.State:
         """Returns the state before the first step."""
         return self.network.fresh_state(
-            self.initial, optimizer=self.optimizer, phase=self.ever()
+            self.initial,
+            images=self.images,
+            optimizer=self.optimizer,
+            phase=self.ever(),
         )
 
     @functools.cached_property
@@ -348,6 +358,19 @@ def model_of(config: Config, classes: int) -> nn.Module:
             f"number of classes of config.data.name={config.data.name}."
         )
     return models.create(name, num_classes=num_classes, **attributes)
+
+
+def initial_images(network: Network, dataset: Dataset) -> np.ndarray | None:
+    """Returns the training images from which initial parameters are computed.
+
+    The images are uint8 [count, *image_shape], evenly spaced over the training split,
+    as evaluation sees them. The result is None if the network needs no images.
+    """
+    split = dataset.splits["train"]
+    count = min(described(network.model).init_images, len(split))
+    if not count:
+        return None
+    return loading.examples(split, np.arange(count) * len(split) // count)["image"]
 
 
 def training(network: Network, examples: int) -> Training:

@@ -64,6 +64,7 @@ def create(
     *,
     seed: int,
     ema: bool,
+    images: jax.Array | None = None,
     initial: Mapping[str, Any] | None = None,
     phase: Phase = EVERYTHING,
 ) -> State:
@@ -75,13 +76,18 @@ def create(
       image_shape: the shape of an image.
       seed: the seed of the run.
       ema: whether the state contains moving averages of the variables.
+      images: normalized images, for layers that compute their initial parameters from
+        images; None: an image of zeros.
       initial: variables that replace the variables drawn from the seed.
       phase: the trained parameters; frozen parameters get no optimizer state.
     """
 
-    def init(key: jax.Array, initial: Mapping[str, Any]) -> State:
-        variables = model.init(key, jnp.zeros((1, *image_shape)), train=False)
-        # The compiler leaves out the computation of replaced variables.
+    def init(
+        key: jax.Array, images: jax.Array | None, initial: Mapping[str, Any]
+    ) -> State:
+        seen = jnp.zeros((1, *image_shape)) if images is None else images
+        # The compiler leaves out the outputs and what makes replaced variables.
+        variables = model.init(key, seen, train=False)
         variables = unflatten_dict(flatten_dict(variables) | flatten_dict(initial))
         params, statistics = variables["params"], variables.get("batch_stats", {})
         averages = {"params": params, "batch_stats": statistics}
@@ -93,7 +99,7 @@ def create(
             ema=jax.tree.map(jnp.copy, averages) if ema else None,
         )
 
-    return jax.jit(init)(stream(jax.random.key(seed), "init"), initial or {})
+    return jax.jit(init)(stream(jax.random.key(seed), "init"), images, initial or {})
 
 
 def parameter_count(params: Any) -> int:

@@ -63,3 +63,18 @@ def test_many_shapes_are_few_programs():
 
     text = jax.jit(kernels).lower(jax.random.key(0)).as_text()
     assert text.count("func.func private @_truncated_normal") <= 2
+
+
+def test_the_first_filters_copy_the_input():
+    """PyTorch's `dirac_` of the first filters, here by what the filters do."""
+    init = initializers.identity_first(initializers.normal(1.0))
+    kernel = init(jax.random.key(0), (3, 3, 2, 5))
+    x = jax.random.normal(jax.random.key(1), (1, 4, 4, 2))
+    y = jax.lax.conv_general_dilated(
+        x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+    np.testing.assert_allclose(y[..., :2], x, rtol=1e-6)
+    drawn = initializers.normal(1.0)(jax.random.key(0), (3, 3, 2, 5))
+    np.testing.assert_array_equal(kernel[..., 2:], drawn[..., 2:])
+    narrower = init(jax.random.key(0), (3, 3, 4, 2))
+    np.testing.assert_array_equal(narrower[1, 1], np.eye(4, 2))

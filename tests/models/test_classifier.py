@@ -194,6 +194,7 @@ def test_the_last_map_is_what_comes_before_the_head():
 # Layers with dropout behind them; the last layer has it before.
 DROPPED = {
     "gap": ["pool"],
+    "gmp": ["flatten"],
     "flatten_fc": ["fc1", "fc2"],
     "pyramid": ["fc1", "fc2"],
     "embedding": ["flatten"],
@@ -265,7 +266,7 @@ def test_a_heads_convolutions_are_normalized_as_the_network_is(base, normalized)
 @pytest.mark.parametrize(
     ("attributes", "words"),
     [
-        ({"head": "gpa"}, r"unknown head 'gpa'.*Did you mean 'gap'"),
+        ({"head": "gapp"}, r"unknown head 'gapp'.*Did you mean 'gap'"),
         ({"num_classes": 0}, "num_classes=0 must be at least 1"),
         ({"width_multiplier": -1.0}, "width_multiplier=-1.0 must be above 0"),
         ({"random_filters": -1}, "random_filters=-1 must be at least 0"),

@@ -3,10 +3,12 @@
 import dataclasses
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 
+from cnn_jax import layers
 from cnn_jax.core import imports
 from cnn_jax.core.errors import UserError
 from cnn_jax.data.augment import Augment
@@ -255,6 +257,36 @@ def test_initial_variables_are_those_of_the_training(made):
     training = dataclasses.replace(training, initial=initial)
     for fresh in (training.fresh_state(), made.network.fresh_state(initial)):
         np.testing.assert_array_equal(fresh.params["head"]["bias"], np.ones(10))
+
+
+def test_a_network_may_start_from_training_images(made):
+    """The images are evenly spaced over the split, and give the first kernel."""
+    values = default().to_dict()
+    values["data"] |= {"image_size": 16, "train_examples": 30, "test_examples": 8}
+    values["model"] |= {"name": "airbench94", "widths": (4, 4, 4)}
+    config = resolve(values, {})
+    dataset = setup.dataset(config)
+    network = setup.network(config, dataset)
+    assert setup.initial_images(made.network, dataset) is None
+    images = setup.initial_images(network, dataset)
+    np.testing.assert_array_equal(images, dataset.splits["train"].images)
+    training = setup.training(network, 30)
+    training = dataclasses.replace(training, images=images[::3])
+    kernel = training.fresh_state().params["whiten"]["kernel"]
+    normal = network.normalize(jnp.asarray(images[::3]))
+    expected = layers.whitening_kernel(normal, (2, 2), 5e-4)
+    np.testing.assert_allclose(kernel, expected, rtol=1e-3, atol=1e-4)
+
+
+def test_initial_images_are_evenly_spaced(made, monkeypatch):
+    config = made.network.config
+    dataset = setup.dataset(config)
+    network = made.network
+    monkeypatch.setattr(type(network.model), "init_images", 4)
+    images = setup.initial_images(network, dataset)
+    split = dataset.splits["train"]
+    rows = [len(split) * i // 4 for i in range(4)]
+    np.testing.assert_array_equal(images, split.images[rows])
 
 
 def made(**overrides):
