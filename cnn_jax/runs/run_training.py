@@ -151,6 +151,8 @@ def prepare(config: Config, saved: Saved | None = None) -> Ready:
     network = network or setup.network(config, dataset)
     training = setup.training(network, len(dataset.splits["train"]))
     setup.check_roles(config, dataset, training.schedule)
+    if training.resizing.shapes:
+        said.append(f"size of the training images: {training.resizing}")
     images = None if resumes else setup.initial_images(network, dataset)
     teacher = teachers.of(network, saved)
     training = dataclasses.replace(training, images=images, teacher=teacher)

@@ -54,7 +54,15 @@ from cnn_jax import data, models, tasks
 from cnn_jax.core.errors import UserError
 from cnn_jax.core.ranges import Count, Examples
 from cnn_jax.data import augmentations
-from cnn_jax.training import averages, freezing, loop, optimizers, schedules, setup
+from cnn_jax.training import (
+    averages,
+    freezing,
+    loop,
+    optimizers,
+    progressive_resizing,
+    schedules,
+    setup,
+)
 from cnn_jax.training.config import UNITS, Key, duration_keys, keywords
 from cnn_jax.training.progress import Progress
 
@@ -88,6 +96,7 @@ NAME = {"name": Key(str)}
 READERS: Mapping[str, Sequence[Callable]] = {
     "data": (loop.batches, setup.normalized),
     "optimizer": (optimizers.make, averages.make, freezing.make, freezing.kept),
+    "train": (progressive_resizing.make,),
 }
 
 
@@ -165,6 +174,7 @@ def schema(values: Mapping[str, Any]) -> dict[str, Keys]:
             | {"epochs": Key(UNITS["epochs"] | None, 30.0)}
             | {"accumulate": Key(Count, 1), "cache_features": Key(bool | None, None)}
             | duration_keys("log_every", 50)
+            | merged("train", *map(keywords, READERS["train"]))
             | keywords(Progress.__init__),
             "eval": duration_keys("every")
             | {"every_epochs": Key(UNITS["epochs"] | None, 1.0)}

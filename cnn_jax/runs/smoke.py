@@ -21,7 +21,7 @@ def smoke(values: dict[str, Any], name: str | None = None) -> dict[str, Any]:
     The model, the task and the optimizer stay. If a data source of this package needs
     files, embedded data with the same kind of labels and the same number of channels
     (three if images are neither gray nor RGB) replaces it, and the keys in
-    `OF_CLASSES` are left out. Images keep their size, up
+    `OF_CLASSES` are left out. Images keep their sizes, up
     to `LARGEST` pixels per side. (Some networks for 224x224 pixels need at least 67 or
     75 pixels.)
 
@@ -55,6 +55,8 @@ def smoke(values: dict[str, Any], name: str | None = None) -> dict[str, Any]:
     if stand_in:
         values = without(values, OF_CLASSES)
     train = {key: value for key, value in values["train"].items() if key[0] == "l"}
+    if sizes := values["train"].get("image_sizes"):
+        train["image_sizes"] = tuple(min(side, LARGEST) for side in sizes)
     return values | {
         "data": {key: given[key] for key in keys & given.keys()} | more | small,
         "train": train | {"steps": 4},

@@ -290,6 +290,7 @@ ADDED: Mapping[str, Sequence[Any]] = {
     "data.test_split": [["test"], OLD_TEST_SPLIT],
     "optimizer.swa_start": [None],
     "train.accumulate": [1],
+    "train.image_sizes": [[]],
     "optimizer.clip_value": [None],
     "optimizer.clip_adaptive": [None],
     "optimizer.groups": [[]],

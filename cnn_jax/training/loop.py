@@ -203,7 +203,6 @@ class _Run:
         """
         training, progress, report = self._training, self._progress, self._report
         config, start = training.config, int(state.step)
-        starts = training.plan.starts if training.plan else ()
         train_step, step, saving = training.step(start), start, True
         self._statistics_step = training.statistics_step(start)
         key = parallel.replicate(jax.random.key(config.seed))
@@ -218,7 +217,7 @@ class _Run:
         with contextlib.closing(loaded):
             on_devices = stopped.waiting(parallel.prefetch(loaded))
             for step, (_, batch) in enumerate(on_devices, start + 1):
-                if step - 1 in starts:
+                if step - 1 in training.changes:
                     progress.drain()
                     progress.rest()
                     train_step = training.step(step - 1)

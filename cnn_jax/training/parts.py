@@ -24,7 +24,7 @@ from cnn_jax.data import augment, facts
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.models import outputs
 from cnn_jax.tasks import Task
-from cnn_jax.training import freezing, views
+from cnn_jax.training import freezing, progressive_resizing, views
 from cnn_jax.training.config import Config
 
 
@@ -47,6 +47,7 @@ def check(config: Config, dataset: Dataset, model: nn.Module, task: Task) -> Non
                 {"examples per device": config.data.batch_size // jax.device_count()},
             ),
             views.part(config.eval.views),
+            progressive_resizing.part(config.train.image_sizes),
             *augment.make(config.data.augmentations, dataset.label_kind).parts(),
         ]
     )

@@ -25,6 +25,7 @@ from cnn_jax.training import (
     parallel,
     parts,
     precise_statistics,
+    progressive_resizing,
     schedules,
     state,
     teaching,
@@ -118,6 +119,7 @@ class Training:
         evaluation after the last step.
       checkpoint_every: the number of steps from one checkpoint to the next; None:
         checkpoints only at evaluations.
+      resizing: the sizes of the training images.
       plan: how each parameter is trained; None: all parameters are trained in the same
         way.
       initial: variables that replace the variables drawn from the seed; None: no
@@ -135,6 +137,7 @@ class Training:
     log_every: int
     eval_every: int | None
     checkpoint_every: int | None
+    resizing: progressive_resizing.Resizing = progressive_resizing.FULL_SIZE
     plan: freezing.Plan | None = None
     initial: Mapping[str, Any] | None = None
     images: np.ndarray | None = None
@@ -154,6 +157,11 @@ class Training:
         """Returns the trained and frozen parameters after `step` steps."""
         return self.plan.phase(step) if self.plan else freezing.EVERYTHING
 
+    @property
+    def changes(self) -> set[int]:
+        """The numbers of steps after which `step` returns another function."""
+        return {*self.resizing.starts, *(self.plan.starts if self.plan else ())}
+
     def ever(self) -> freezing.Phase:
         """Returns the phase in which all parameters that are ever trained are trained.
 
@@ -164,20 +172,21 @@ class Training:
     def step(self, step: int = 0) -> Callable:
         """Returns the function that executes a training step on all devices.
 
-        See `parallel.train_step`. If parameters are unfrozen during a run, the function
-        depends on the step.
+        See `parallel.train_step`. The function depends on the step if parameters are
+        unfrozen, or if the size of the images changes; see `changes`.
 
         Args:
           step: the number of training steps so far.
         """
         augmentation = augment.Augment() if self.teacher else self.augmentation
+        resize, normalize = self.resizing.of(step), self.network.normalize
         made = parallel.train_step(
             make_train_step(
                 self.network.model,
                 self.network.task,
                 self.optimizer,
                 augmentation=augmentation,
-                normalize=self.network.normalize,
+                normalize=lambda images: normalize(resize(images)),
                 averaging=averaging(self.config, self.steps),
                 phase=self.phase(step),
                 accumulate=self.config.train.accumulate,
@@ -402,6 +411,9 @@ def training(network: Network, examples: int) -> Training:
             "config.optimizer.reinitialize replaces parameters from "
             "config.model.init_from: set config.model.init_from too."
         )
+    options = config_lib.arguments(config.train, progressive_resizing.make)
+    resizing = progressive_resizing.make(steps, network.image_shape, **options)
+    progressive_resizing.check(resizing, network.model, network.image_shape)
     plan = plan_of(network, sizes)
     parts.check_plan(config, network.model, plan)
     if plan and max(plan.starts, default=0) >= steps:
@@ -420,6 +432,7 @@ def training(network: Network, examples: int) -> Training:
         log_every=config_lib.steps_in(config.train, "log_every", **sizes) or steps,
         eval_every=config_lib.steps_in(config.eval, "every", **sizes),
         checkpoint_every=config_lib.steps_in(config.checkpoint, "every", **sizes),
+        resizing=resizing,
         plan=plan,
     )
 

@@ -257,7 +257,8 @@ def _lengths() -> Iterator[str]:
     groups = schema.schema(config.default().to_dict())
     for name in ("train", "eval", "checkpoint"):
         yield f"## {name}"
-        yield table(groups[name], _group(name), docstrings.entries(Progress))
+        told = map(docstrings.entries, (Progress, *schema.READERS.get(name, ())))
+        yield table(groups[name], _group(name), *told)
 
 
 def _started(group: str, keys: Keys) -> dict[str, Key]:

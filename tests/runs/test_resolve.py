@@ -68,6 +68,7 @@ def test_defaults_are_filled_in():
         "log_every_examples": None,
         "accumulate": 1,
         "cache_features": None,
+        "image_sizes": [],
         "patience": None,
         "min_delta": 0.0,
     }

@@ -203,6 +203,8 @@ ELSEWHERE += ("model.embedding_features", "model.aspp_rates", "data.labels")
 ELSEWHERE += ("train.patience", "train.min_delta", "eval.test_curve")
 ELSEWHERE += ("eval.test", "eval.pictures", "eval.views")
 ELSEWHERE += ("eval.statistics_examples",)
+# Only networks with global pooling take it (test_progressive_resizing.py).
+ELSEWHERE += ("train.image_sizes",)
 ELSEWHERE += ("data.test_split",)
 # A metric of evaluation (test_segmentation.py).
 ELSEWHERE += ("task.boundary_tolerance",)
