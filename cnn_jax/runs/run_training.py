@@ -148,6 +148,11 @@ def prepare(config: Config, saved: Saved | None = None) -> Ready:
     if config.model.init_from is not None and not resumes:
         dataset, network, loaded, reports = trained.started(config, dataset)
         said += reports
+    if config.model.get("dtype") == "float16":
+        raise UserError(
+            "config.model.dtype=float16 cannot be trained, because small gradients "
+            "become zero in this type: set config.model.dtype=bfloat16."
+        )
     network = network or setup.network(config, dataset)
     training = setup.training(network, len(dataset.splits["train"]))
     setup.check_roles(config, dataset, training.schedule)

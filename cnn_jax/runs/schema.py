@@ -60,6 +60,7 @@ from cnn_jax.training import (
     loop,
     optimizers,
     progressive_resizing,
+    rematerialization,
     schedules,
     setup,
 )
@@ -96,7 +97,7 @@ NAME = {"name": Key(str)}
 READERS: Mapping[str, Sequence[Callable]] = {
     "data": (loop.batches, setup.normalized),
     "optimizer": (optimizers.make, averages.make, freezing.make, freezing.kept),
-    "train": (progressive_resizing.make,),
+    "train": (progressive_resizing.make, rematerialization.rematerialized),
 }
 
 

@@ -291,6 +291,7 @@ ADDED: Mapping[str, Sequence[Any]] = {
     "optimizer.swa_start": [None],
     "train.accumulate": [1],
     "train.image_sizes": [[]],
+    "train.remat": [None],
     "optimizer.clip_value": [None],
     "optimizer.clip_adaptive": [None],
     "optimizer.groups": [[]],

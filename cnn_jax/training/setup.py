@@ -26,6 +26,7 @@ from cnn_jax.training import (
     parts,
     precise_statistics,
     progressive_resizing,
+    rematerialization,
     schedules,
     state,
     teaching,
@@ -190,6 +191,7 @@ class Training:
                 averaging=averaging(self.config, self.steps),
                 phase=self.phase(step),
                 accumulate=self.config.train.accumulate,
+                remat=self.config.train.remat,
             )
         )
         if self.teacher:
@@ -414,6 +416,7 @@ def training(network: Network, examples: int) -> Training:
     options = config_lib.arguments(config.train, progressive_resizing.make)
     resizing = progressive_resizing.make(steps, network.image_shape, **options)
     progressive_resizing.check(resizing, network.model, network.image_shape)
+    rematerialization.check(network.model, network.image_shape, config.train.remat)
     plan = plan_of(network, sizes)
     parts.check_plan(config, network.model, plan)
     if plan and max(plan.starts, default=0) >= steps:

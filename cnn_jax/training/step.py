@@ -14,7 +14,7 @@ from cnn_jax.data import augment
 from cnn_jax.models.classifier import cached
 from cnn_jax.tasks import Task
 from cnn_jax.tasks.metrics import Pairs
-from cnn_jax.training import averages
+from cnn_jax.training import averages, rematerialization
 from cnn_jax.training import views as view_lib
 from cnn_jax.training.freezing import EVERYTHING, Phase, join
 from cnn_jax.training.parallel import AXIS
@@ -33,6 +33,7 @@ def make_train_step(
     averaging: averages.Averaging | None = None,
     phase: Phase = EVERYTHING,
     accumulate: int = 1,
+    remat: str | None = None,
 ) -> Callable[[State, Batch, jax.Array], tuple[State, Pairs]]:
     """Returns the training step for one device.
 
@@ -60,6 +61,7 @@ def make_train_step(
         for frozen parameters.
       accumulate: the number of parts into which the batch of a device is divided; see
         `in_parts`.
+      remat: the modules that keep only their inputs; see `rematerialization`.
     """
 
     def step(state: State, batch: Batch, key: jax.Array) -> tuple[State, Pairs]:
@@ -69,7 +71,7 @@ def make_train_step(
 
         trained, rest = phase.split(state.params)
 
-        gradient = make_gradient(model, task, normalize, phase, rest)
+        gradient = make_gradient(model, task, normalize, phase, rest, remat)
 
         def gradient_at(trained: Any) -> tuple[Any, tuple[Any, Pairs]]:
             grads, others = in_parts(
@@ -116,6 +118,7 @@ def make_gradient(
     normalize: Callable[[jax.Array], jax.Array],
     phase: Phase,
     rest: Any,
+    remat: str | None = None,
 ) -> Callable[..., tuple[Any, tuple[Any, Pairs]]]:
     """Returns the gradient of the loss of a batch.
 
@@ -124,22 +127,23 @@ def make_gradient(
     and a random key.
 
     Args:
-      model, task, normalize, phase: see `make_train_step`.
+      model, task, normalize, phase, remat: see `make_train_step`.
       rest: the frozen parameters.
     """
 
     def loss_of(
         trained: Any, statistics: Any, batch: Batch, dropout: jax.Array
     ) -> tuple[jax.Array, tuple[Any, Pairs]]:
-        outputs, updated = model.apply(
-            {"params": join(trained, rest), "batch_stats": statistics}
-            | phase.marks(statistics)
-            | cached(batch.get("features")),
-            normalize(batch["image"]),
-            train=True,
-            mutable=["batch_stats", "auxiliary"],
-            rngs={"dropout": dropout},
-        )
+        variables = {"params": join(trained, rest), "batch_stats": statistics}
+        variables |= phase.marks(statistics) | cached(batch.get("features"))
+        with rematerialization.rematerialized(remat=remat):
+            outputs, updated = model.apply(
+                variables,
+                normalize(batch["image"]),
+                train=True,
+                mutable=["batch_stats", "auxiliary"],
+                rngs={"dropout": dropout},
+            )
         loss = task.loss(outputs, batch, jax.tree.leaves(updated.get("auxiliary", {})))
         pairs = dict(task.metrics(outputs, batch))
         pairs["objective"] = (loss, jnp.ones(()))

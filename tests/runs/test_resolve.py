@@ -69,6 +69,7 @@ def test_defaults_are_filled_in():
         "accumulate": 1,
         "cache_features": None,
         "image_sizes": [],
+        "remat": None,
         "patience": None,
         "min_delta": 0.0,
     }

@@ -170,6 +170,7 @@ OTHER = {
     "optimizer.train_only": "head",
     "optimizer.unfreeze": "('head/kernel',)",
     "schedule.boundaries": "(0.5, 0.9)",
+    "train.remat": ".*head",
     "task.class_weights": str((1.0,) * 9 + (2.0,)),
     "task.loss_name": "focal",
     "task.top_k": "(2,)",

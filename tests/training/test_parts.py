@@ -30,6 +30,7 @@ def config_of(task, source="folder", data=(), **options):
             "task": {"name": task} | options,
             "model": {"name": "a network"},
             "eval": {"views": ()},
+            "train": {"image_sizes": ()},
         }
     )
 
@@ -139,7 +140,7 @@ def test_a_task_takes_the_data_and_the_networks_of_its_kinds_alone(task, other):
         (
             "classification",
             network("cam"),
-            "take head=gap, conv_gap, flatten_fc or pyramid",
+            "take head=gap, gmp, conv_gap, flatten_fc or pyramid",
         ),
     ],
 )
