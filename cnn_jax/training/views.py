@@ -32,6 +32,24 @@ def shifted(images: Images) -> Views:
     return [(1 / 2, images), (1 / 4, first), (1 / 4, last)]
 
 
+def cropped(images: Images) -> Views:
+    """Returns the four corners and the center of the images, with equal weights.
+
+    Each crop has 7/8 of the height and the width (Krizhevsky et al. 2012, section 4.1:
+    crops of 224 pixels from images of 256), and is resized to the size of the images.
+    """
+    *before, height, width, channels = images.shape
+    tall, wide = -(-7 * height // 8), -(-7 * width // 8)
+    down, right = height - tall, width - wide
+    corners = [(top, left) for top in (0, down) for left in (0, right)]
+    views = []
+    for top, left in [*corners, (down // 2, right // 2)]:
+        crop = images[..., top : top + tall, left : left + wide, :]
+        full = (*before, height, width, channels)
+        views.append((1 / 5, jax.image.resize(crop, full, "linear").astype(crop.dtype)))
+    return views
+
+
 class Kind(NamedTuple):
     """A kind of views.
 
@@ -46,7 +64,11 @@ class Kind(NamedTuple):
 
 OFF = "leave out config.eval.views"
 MIRRORS = Need("mirrorable", {True}, "mirrors images", OFF)
-KINDS: Mapping[str, Kind] = {"flip": Kind(flipped, (MIRRORS,)), "shift": Kind(shifted)}
+KINDS: Mapping[str, Kind] = {
+    "flip": Kind(flipped, (MIRRORS,)),
+    "shift": Kind(shifted),
+    "crop": Kind(cropped),
+}
 
 
 def part(names: Sequence[str]) -> Part:

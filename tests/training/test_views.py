@@ -3,6 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from PIL import Image
 
 from cnn_jax import runs
 from cnn_jax.core import fit
@@ -38,6 +39,20 @@ def test_flips_and_shifts():
     ):
         found = views.averaged(logits, names)(IMAGES)["logits"]
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_crops_are_the_corners_and_the_center_as_in_pillow():
+    ramp = np.arange(16 * 24, dtype=np.float32).reshape(16, 24)
+    found = views.cropped(jnp.asarray(ramp)[None, ..., None])
+    places = [(0, 0), (0, 3), (2, 0), (2, 3), (1, 1)]  # of 14x21 pixels
+    for (weight, view), (top, left) in zip(found, places, strict=True):
+        crop = Image.fromarray(ramp[top : top + 14, left : left + 21])
+        expected = np.asarray(crop.resize((24, 16), Image.Resampling.BILINEAR))
+        assert weight == 1 / 5
+        np.testing.assert_allclose(view[0, ..., 0], expected, rtol=1e-4, atol=1e-3)
+    averaged = views.averaged(lambda images: images.mean((1, 2)), ("crop", "flip"))
+    one = views.averaged(lambda images: images.mean((1, 2)), ("crop",))
+    np.testing.assert_allclose(averaged(IMAGES), one(IMAGES), rtol=1e-5)
 
 
 def test_clips_are_mirrored_frame_by_frame():
