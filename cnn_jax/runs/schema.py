@@ -38,6 +38,9 @@ Attributes:
   eval.pictures: whether each evaluation draws pictures, tables and histograms for
     TensorBoard. With `False`, only the last evaluation does. The runs of a sweep have
     `False`, because drawing takes a large part of a short run.
+  eval.raw: whether the parameters without averages are evaluated too, if the run
+    averages its parameters (`ema_decay`, `swa_start`). The names of these scores begin
+    with `raw_`.
   eval.statistics_examples: over how many training examples batch normalization's
     statistics are computed before each evaluation; None: the running statistics.
   eval.views: the views of each image whose logits evaluation and prediction average:
@@ -181,7 +184,7 @@ def schema(values: Mapping[str, Any]) -> dict[str, Keys]:
             "eval": duration_keys("every")
             | {"every_epochs": Key(UNITS["epochs"] | None, 1.0)}
             | {"batch_size": Key(Examples | None, None)}
-            | {"views": Key(tuple[str, ...], ())}
+            | {"raw": Key(bool, False), "views": Key(tuple[str, ...], ())}
             | {"statistics_examples": Key(Count | None, None)}
             | {"test_curve": Key(bool, False), "test": Key(bool, True)}
             | {"pictures": Key(bool, True)},

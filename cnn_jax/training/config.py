@@ -311,6 +311,7 @@ ADDED: Mapping[str, Sequence[Any]] = {
     "eval.statistics_examples": [None],
     "eval.views": [[]],
     "eval.test_curve": [False],
+    "eval.raw": [False],
     "eval.test": [True],
 }
 

@@ -383,6 +383,8 @@ class _Run:
             for role in roles:
                 found[role] = self._evaluated(role, state.variables())
                 scores.update(self._scores(role, found[role]))
+                if self._training.config.eval.raw:
+                    scores.update(self._raw_scores(role, state))
 
         evaluate_splits(self._during)
         self._progress.evaluated(step, scores)
@@ -397,6 +399,19 @@ class _Run:
         if drawing:
             self._report.parameters(step, state.params)
         return scores
+
+    def _raw_scores(self, role: str, state: State) -> dict[str, float]:
+        """Returns the main scores of the parameters without averages.
+
+        Their names begin with "raw_", such as {"val/raw_loss": 0.1}.
+        """
+        scores = self._scores(role, self._evaluated(role, state.raw()))
+        names = (self._training.network.task.best_metric, "loss")
+        return {
+            f"{role}/raw_{name}": scores[f"{role}/{name}"]
+            for name in names
+            if f"{role}/{name}" in scores
+        }
 
     def _keep_predictions(self, found: Evaluation) -> None:
         """Writes the predictions on the test split into the run's folder.

@@ -408,6 +408,12 @@ def training(network: Network, examples: int) -> Training:
             "config.train.epochs to a number above 0."
         )
     schedule = schedules.planned(config, steps, **sizes)
+    if config.eval.raw and averaging(config, steps) is None:
+        raise UserError(
+            "config.eval.raw=true evaluates the parameters beside their averages, and "
+            "the run has no averages: set config.optimizer.ema_decay or "
+            "config.optimizer.swa_start."
+        )
     if config.optimizer.reinitialize is not None and config.model.init_from is None:
         raise UserError(
             "config.optimizer.reinitialize replaces parameters from "

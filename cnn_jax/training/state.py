@@ -36,8 +36,10 @@ class State(flax.struct.PyTreeNode):
 
     def variables(self) -> dict[str, Any]:
         """Returns the variables for evaluation: the moving averages if they exist."""
-        if self.ema is not None:
-            return self.ema
+        return self.ema if self.ema is not None else self.raw()
+
+    def raw(self) -> dict[str, Any]:
+        """Returns the variables of training, without averages."""
         return {"params": self.params, "batch_stats": self.batch_stats}
 
     def with_statistics(self, batch_stats: Any) -> "State":

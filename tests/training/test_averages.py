@@ -4,7 +4,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from cnn_jax import runs
 from cnn_jax.core.errors import UserError
+from cnn_jax.runs.resolve import resolve
 from cnn_jax.training import averages
 
 
@@ -37,3 +39,22 @@ def test_one_kind_of_average_at_a_time():
     with pytest.raises(UserError, match="averages the parameters itself"):
         averages.make(20, True, ema_decay=0.9)
     assert averages.make(20, True) is averages.by_optimizer
+
+
+def test_parameters_without_averages_are_evaluated_too(values, tmp_path):
+    """Their scores are those of a run that does not average."""
+    train = {"steps": 4}
+    averaged = resolve(
+        values(train=train, optimizer={"ema_decay": 0.9}, eval={"raw": True})
+    )
+    found = runs.train(averaged, tmp_path / "averaged")
+    plain = runs.train(
+        resolve(values(train=train, optimizer={"ema_decay": None})), tmp_path / "plain"
+    )
+    for name in ("val/loss", "val/accuracy", "test/loss", "test/accuracy"):
+        role, _, score = name.partition("/")
+        assert found[f"{role}/raw_{score}"] == pytest.approx(plain[name], rel=1e-5)
+    assert found["val/loss"] != found["val/raw_loss"]
+    without = values(optimizer={"ema_decay": None}, eval={"raw": True})
+    with pytest.raises(UserError, match=r"eval\.raw=true evaluates .* no averages"):
+        runs.train(resolve(without), tmp_path / "wrong")

@@ -202,7 +202,7 @@ ELSEWHERE = (".init_from", ".reinitialize", ".cache_features")
 ELSEWHERE += ("model.embedding_features", "model.aspp_rates", "data.labels")
 # What the loop reads while it runs (test_loop.py), and the splits of folders.
 ELSEWHERE += ("train.patience", "train.min_delta", "eval.test_curve")
-ELSEWHERE += ("eval.test", "eval.pictures", "eval.views")
+ELSEWHERE += ("eval.test", "eval.pictures", "eval.views", "eval.raw")
 ELSEWHERE += ("eval.statistics_examples",)
 # Only networks with global pooling take it (test_progressive_resizing.py).
 ELSEWHERE += ("train.image_sizes",)
