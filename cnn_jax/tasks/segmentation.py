@@ -12,11 +12,16 @@ import optax
 from jaxtyping import Array, Bool, Float, Int32, UInt8
 from PIL import Image
 
-from cnn_jax.core.errors import UserError
 from cnn_jax.core.fit import Need
 from cnn_jax.core.ranges import NotNegative, Positive, Range, Rate
 from cnn_jax.data.labels.pixels import IGNORED
-from cnn_jax.tasks import boundaries, losses, pictures, segmentation_losses
+from cnn_jax.tasks import (
+    boundaries,
+    imbalance,
+    losses,
+    pictures,
+    segmentation_losses,
+)
 from cnn_jax.tasks.metrics import (
     Pairs,
     Row,
@@ -50,16 +55,17 @@ class Segmentation(Task):
       label_smoothing: the share of the target that is spread over all classes
         (Szegedy et al. 2016).
       class_weights: the weight of each class in the cross entropy and the focal loss;
-        empty: equal weights. Rare classes need large weights, for example the inverse
-        of the class's share of the pixels (Eigen and Fergus 2015). The loss is divided
-        by the sum of the weights of all pixels, as in PyTorch.
+        empty: equal weights. Rare classes need large weights. `balanced`: the inverse
+        of each class's share of the training pixels, divided by the number of classes.
+        The loss is divided by the sum of the weights of all pixels, as in PyTorch.
       auxiliary_weight: the weight of the loss of the network's auxiliary head
         (torchvision: 0.5).
       boundary_tolerance: the distance in pixels up to which two boundaries agree in the
         score `boundary_f1`; see `boundaries.f1`. None: this score is not measured.
 
     Raises:
-      UserError: the number of class weights is not the number of classes.
+      UserError: the number of class weights is not the number of classes, or they are
+        another text than `balanced`.
     """
 
     best_metric: ClassVar[str] = "mean_iou"
@@ -71,18 +77,13 @@ class Segmentation(Task):
     _: KW_ONLY
     loss_name: str = "cross_entropy"
     label_smoothing: Rate = 0.0
-    class_weights: tuple[Positive, ...] = ()
+    class_weights: str | tuple[Positive, ...] = ()
     auxiliary_weight: NotNegative = 0.5
     boundary_tolerance: Annotated[float, Range(least=0, most=64)] | None = None
 
     def __post_init__(self):
         losses.find_all(self.loss_name, segmentation_losses.LOSSES)
-        count = len(self.class_weights)
-        if count not in (0, len(self.classes)):
-            raise UserError(
-                f"config.task.class_weights has {count} numbers, but needs "
-                f"{len(self.classes)}, one for each class: {', '.join(self.classes)}."
-            )
+        imbalance.check_weights(self.class_weights or None, self.classes)
 
     @property
     def takes(self) -> tuple[Need, ...]:
@@ -93,7 +94,8 @@ class Segmentation(Task):
             "learns one label per pixel",
             "set config.model.auxiliary=false",
         )
-        return (*super().takes, pixels)
+        counts = imbalance.needs(self.class_weights, logit_adjustment=0.0)
+        return (*super().takes, pixels, *counts)
 
     def loss(
         self, logits: Logits, batch: Batch, auxiliary: Sequence[Logits] = ()
@@ -108,8 +110,11 @@ class Segmentation(Task):
             jax.nn.one_hot(labels, logits.shape[-1]), self.label_smoothing
         )
         weights = counted.astype(jnp.float32)
-        if self.class_weights:
-            weights *= jnp.array(self.class_weights)[labels]
+        of_classes = imbalance.class_weights(
+            self.class_weights or None, self.label_statistics.counts
+        )
+        if of_classes is not None:
+            weights *= jnp.asarray(of_classes)[labels]
         added = losses.find_all(self.loss_name, segmentation_losses.LOSSES)
         main, *further = (
             sum(loss(outputs, targets, weights) for loss in added)

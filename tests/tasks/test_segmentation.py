@@ -8,9 +8,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.special import log_softmax
 from sklearn import metrics as reference
+from sklearn.utils.class_weight import compute_class_weight
 
 from cnn_jax.core.errors import UserError
-from cnn_jax.data.labels.pixels import IGNORED
+from cnn_jax.data.labels.pixels import IGNORED, PIXELS
 from cnn_jax.tasks import metrics, pictures
 from cnn_jax.tasks.segmentation import MANY_CLASSES, Segmentation
 
@@ -129,6 +130,25 @@ def test_weights_of_classes_are_scikit_learns(seed):
     )
     found = weighted.loss(jnp.asarray(logits), {"label": jnp.asarray(labels)})
     assert float(found) == pytest.approx(expected, rel=1e-4)
+
+
+def test_balanced_weights_are_scikit_learns():
+    logits, labels = examples(0, 3)
+    counted = labels != IGNORED
+    statistics = PIXELS.statistics(labels, CLASSES)
+    balanced = compute_class_weight(
+        "balanced", classes=np.unique(labels[counted]), y=labels[counted]
+    )
+    weights = np.zeros(CLASSES)
+    weights[np.unique(labels[counted])] = balanced
+    given = Segmentation(NAMES, class_weights=tuple(np.maximum(weights, 1e-9).tolist()))
+    found = Segmentation(NAMES, statistics, class_weights="balanced")
+    batch = {"label": jnp.asarray(labels)}
+    loss = found.loss(jnp.asarray(logits), batch)
+    assert float(loss) == pytest.approx(float(given.loss(jnp.asarray(logits), batch)))
+    assert [need.fact for need in found.takes].count("class counts") == 1
+    with pytest.raises(UserError, match="class_weights=even must be 'balanced'"):
+        Segmentation(NAMES, class_weights="even")
 
 
 def test_nothing_to_learn_has_no_loss():

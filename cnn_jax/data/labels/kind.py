@@ -36,8 +36,8 @@ class LabelStatistics:
     """Statistics of the labels of a training split; a task may need them for its loss.
 
     Attributes:
-      counts: the number of examples of each class; empty: unknown, or the labels are no
-        classes.
+      counts: the number of examples of each class, or of its pixels; empty: unknown, or
+        the labels are no classes.
       mean, std: the mean and the standard deviation of each value of the labels; empty:
         unknown, or the labels are no values.
     """

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from cnn_jax.data.labels.kind import LabelKind, Move, Shape
+from cnn_jax.data.labels.kind import LabelKind, LabelStatistics, Move, Shape
 
 IGNORED = 255  # the label of a pixel without a class, or outside of the image
 
@@ -27,6 +27,13 @@ class Pixels(LabelKind):
 
     def classes_in(self, labels: np.ndarray) -> np.ndarray:
         return labels[labels != IGNORED]
+
+    def statistics(self, labels: np.ndarray, classes: int) -> LabelStatistics:
+        """Returns the number of pixels of each class."""
+        counts = np.zeros(classes, np.int64)
+        for label in labels:  # `np.bincount` needs eight bytes for each pixel
+            counts += np.bincount(self.classes_in(label), minlength=classes)
+        return LabelStatistics(counts=tuple(counts.tolist()))
 
     def moved(self, label: Any, moves: Sequence[Move], size: tuple[int, int]) -> Any:
         del size

@@ -17,6 +17,11 @@ def test_pixels_without_a_class_are_in_no_range():
     PIXELS.check_range(labels, 1, "train")
 
 
+def test_statistics_count_the_pixels_of_each_class():
+    labels = np.array([[[0, 2], [2, IGNORED]], [[2, 2], [0, 0]]], np.uint8)
+    assert PIXELS.statistics(labels, 4).counts == (3, 0, 4, 0)
+
+
 def test_labels_move_as_pictures_that_keep_their_values():
     given = []
 
