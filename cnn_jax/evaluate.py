@@ -8,8 +8,9 @@
         --config.data.dir=DIR --config.model.init_from=WEIGHTS --probe=linear
 
 The first three commands print the metrics of a run's checkpoint. --predictions also
-writes a file, if the run is a classifier: one line for each example of the split, with
-the example's identity, label, prediction, probability and loss.
+writes a file, if the run is a classifier or a regression: one line for each example of
+the split, with the example's identity, label, prediction and loss, and with the
+probability of the predicted class.
 
 --probe measures the features without the head: the last feature maps, averaged over
 space. It fits a linear classifier (logistic regression) or a nearest-neighbor

@@ -44,7 +44,7 @@ class Predictions:
 
 
 def read(workdir: Path) -> Predictions | None:
-    """Returns the predictions in a run's folder; None if the run has kept none.
+    """Returns the predicted classes in a run's folder; None if the run has kept none.
 
     Raises:
       Damaged: the file is damaged.
@@ -57,6 +57,8 @@ def read(workdir: Path) -> Predictions | None:
         return None
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as file:
+            if any(name.startswith("prediction_") for name in file):
+                return None  # a regression: predicted numbers
             arrays = {name: file[name] for name in KINDS}
     except Exception as error:  # NumPy, zipfile and zlib raise many types
         raise Damaged(f"{path} is damaged ({error}).") from None

@@ -39,6 +39,7 @@ class Regression(Task):
 
     best_metric: ClassVar[str] = "r2"
     label_kind: ClassVar[str] = "values"
+    kept: ClassVar[tuple[str, ...]] = ("label", "prediction", "error")
 
     _: KW_ONLY
     loss_name: str = "mean_squared_error"
@@ -146,6 +147,18 @@ class Regression(Task):
             "prediction": self._in_unit(outputs),
             "error": self._losses(outputs, batch),
         }
+
+    def records(self, rows: Rows) -> dict[str, np.ndarray]:
+        """Returns the labels, the predictions and the loss.
+
+        For a number `angle`, the columns are `label_angle` and `prediction_angle`.
+        """
+        found = {}
+        for kind in ("label", "prediction"):
+            values = np.array([row[kind] for row in rows], np.float32)
+            names = (f"{kind}_{name}" for name in self.classes)
+            found |= dict(zip(names, values.T, strict=True))
+        return found | {"loss": np.array([row["error"] for row in rows], np.float32)}
 
     def summaries(
         self, totals: Totals, worst: Rows, rows: Rows = ()

@@ -199,8 +199,8 @@ class Task(ABC):
     def records(self, rows: Rows, /) -> dict[str, np.ndarray]:
         """Returns the predictions that a run keeps, as columns by name. Default: none.
 
-        A column has one value for each example. "label" and "prediction" are indices of
-        classes; -1 means no class.
+        A column has one value for each example. Columns named "label" and "prediction"
+        are indices of classes; -1 means no class.
 
         Args:
           rows: the `kept` entries of every example, in the order of the examples.

@@ -80,8 +80,8 @@ def missing(name: str) -> UserError:
       name: the name of the task.
     """
     return UserError(
-        f"the task {name} does not give each example a predicted class and its "
-        "probability: leave out --predictions."
+        f"the task {name} does not give each example a predicted class or predicted "
+        "numbers: leave out --predictions."
     )
 
 

@@ -36,6 +36,14 @@ def test_a_run_without_predictions(tmp_path):
     assert predictions.read(tmp_path) is None
 
 
+def test_predicted_numbers_are_no_predicted_classes(tmp_path):
+    path = keep(tmp_path, [True, False])
+    with np.load(path) as file:
+        identity = file["identity"]
+    np.savez(path, identity=identity, prediction_angle=np.zeros(2, np.float32))
+    assert predictions.read(tmp_path) is None
+
+
 @pytest.mark.parametrize(
     ("arrays", "said"),
     [

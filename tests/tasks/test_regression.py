@@ -93,6 +93,21 @@ def test_predictions_and_answers_are_in_the_unit_of_the_label():
         assert answer == pytest.approx(dict(zip(NAMES, row, strict=True)), rel=1e-5)
 
 
+def test_records_have_a_column_for_each_number():
+    outputs, labels = examples(3, 1)
+    batch = {"label": jnp.asarray(labels)}
+    found = {"label": labels} | task.predictions(jnp.asarray(outputs), batch)
+    rows = [{name: np.asarray(found[name])[i] for name in task.kept} for i in range(3)]
+    records = task.records(rows)
+    expected = outputs[:, :2] * np.array(STD) + MEAN
+    for column, name in enumerate(NAMES):
+        np.testing.assert_array_equal(records[f"label_{name}"], labels[:, column])
+        np.testing.assert_allclose(
+            records[f"prediction_{name}"], expected[:, column], rtol=1e-5
+        )
+    np.testing.assert_array_equal(records["loss"], found["error"])
+
+
 def test_pictures_show_the_worst():
     row = {
         "image": np.zeros((8, 8, 1), np.uint8),
