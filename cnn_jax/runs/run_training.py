@@ -15,6 +15,7 @@ from cnn_jax.core.errors import UserError
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.data.splits import ROLES
 from cnn_jax.runs import (
+    accumulation,
     config_json,
     console,
     extension,
@@ -169,8 +170,11 @@ def prepare(config: Config, saved: Saved | None = None) -> Ready:
         initial = freezing.kept(loaded, list(shapes), **options)
         training = dataclasses.replace(training, initial=initial)
     table = costs.layer_table(network.model, dataset.image_shape)
-    setup.check_normalization(training)
     machine.check_memory(config, dataset.image_shape, training.state_shapes)
+    training = accumulation.settled(training, saved)
+    if config.train.accumulate == parallel.AUTO:
+        said.append(f"the batch is computed in {training.accumulate} parts")
+    setup.check_normalization(training)
     if shapes:
         given = training.initial
         from_file = None if given is None else flatten_dict(given.get("params", {}))
@@ -234,7 +238,9 @@ def _opened(
             elif begun := run_folder.begun(workdir, config, extend=extend):
                 part = begun.part
             teacher = ready.training.teacher
-            facts = {"teacher": teacher.facts} if teacher else {}
+            facts: dict[str, Any] = {"teacher": teacher.facts} if teacher else {}
+            if config.train.accumulate == parallel.AUTO:
+                facts["accumulate"] = ready.training.accumulate
             config_json.describe(workdir, config, ready.dataset, tags, part, facts)
             if part:
                 run_folder.remove_results(workdir)

@@ -24,7 +24,8 @@ Attributes:
   schedule.name: the schedule: a name that `--list=schedules` prints, or an import path.
   train.steps: the length of the run.
   train.accumulate: the number of parts into which the batch of each device is divided.
-    The gradient is the mean over the parts, so a batch needs less memory.
+    The gradient is the mean over the parts, so a batch needs less memory. `auto`: the
+    smallest power of two with which a step fits in the memory of the device.
   train.cache_features: whether the last feature maps of frozen layers are computed once
     and kept in memory; None: wherever this gives the same results.
   train.log_every: how often training metrics are logged.
@@ -177,7 +178,10 @@ def schema(values: Mapping[str, Any]) -> dict[str, Keys]:
             "schedule": _schedule(chosen("schedule")),
             "train": duration_keys("")
             | {"epochs": Key(UNITS["epochs"] | None, 30.0)}
-            | {"accumulate": Key(Count, 1), "cache_features": Key(bool | None, None)}
+            | {
+                "accumulate": Key(Count | str, 1),
+                "cache_features": Key(bool | None, None),
+            }
             | duration_keys("log_every", 50)
             | merged("train", *map(keywords, READERS["train"]))
             | keywords(Progress.__init__),

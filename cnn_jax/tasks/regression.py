@@ -153,7 +153,7 @@ class Regression(Task):
 
         For a number `angle`, the columns are `label_angle` and `prediction_angle`.
         """
-        found = {}
+        found: dict[str, np.ndarray] = {}
         for kind in ("label", "prediction"):
             values = np.array([row[kind] for row in rows], np.float32)
             names = (f"{kind}_{name}" for name in self.classes)

@@ -22,6 +22,7 @@ from cnn_jax.training import hosts, programs, roll_call, startup
 from cnn_jax.training.config import Config
 
 AXIS = "batch"
+AUTO = "auto"  # the value of `train.accumulate` that depends on the memory
 
 
 def initialize() -> None:
@@ -104,6 +105,12 @@ def check_batch_sizes(config: Config) -> None:
 def check_parts(config: Config) -> None:
     """Raises UserError unless `train.accumulate` divides the examples of a device."""
     rows, parts = config.data.batch_size // jax.device_count(), config.train.accumulate
+    if parts == AUTO:
+        return
+    if isinstance(parts, str):
+        raise UserError(
+            f"config.train.accumulate={parts} must be a number, or '{AUTO}'."
+        )
     if rows % parts:
         divisors = [number for number in range(1, rows + 1) if rows % number == 0]
         nearest = min(divisors, key=lambda number: abs(number - parts))

@@ -120,6 +120,7 @@ class Training:
         evaluation after the last step.
       checkpoint_every: the number of steps from one checkpoint to the next; None:
         checkpoints only at evaluations.
+      accumulate: the number of parts into which the batch of a device is divided.
       resizing: the sizes of the training images.
       plan: how each parameter is trained; None: all parameters are trained in the same
         way.
@@ -138,6 +139,7 @@ class Training:
     log_every: int
     eval_every: int | None
     checkpoint_every: int | None
+    accumulate: int = 1
     resizing: progressive_resizing.Resizing = progressive_resizing.FULL_SIZE
     plan: freezing.Plan | None = None
     initial: Mapping[str, Any] | None = None
@@ -190,7 +192,7 @@ class Training:
                 normalize=lambda images: normalize(resize(images)),
                 averaging=averaging(self.config, self.steps),
                 phase=self.phase(step),
-                accumulate=self.config.train.accumulate,
+                accumulate=self.accumulate,
                 remat=self.config.train.remat,
             )
         )
@@ -400,6 +402,7 @@ def training(network: Network, examples: int) -> Training:
     parallel.check_batch_sizes(config)
     samplers.check_repeats(batch_size, config.data.repeats)
     parallel.check_parts(config)
+    accumulate = config.train.accumulate
     sizes = {"batch_size": batch_size, "examples": examples}
     steps = config_lib.steps_in(config.train, "", **sizes)
     if steps is None or steps < 1:
@@ -441,6 +444,7 @@ def training(network: Network, examples: int) -> Training:
         log_every=config_lib.steps_in(config.train, "log_every", **sizes) or steps,
         eval_every=config_lib.steps_in(config.eval, "every", **sizes),
         checkpoint_every=config_lib.steps_in(config.checkpoint, "every", **sizes),
+        accumulate=1 if accumulate == parallel.AUTO else accumulate,
         resizing=resizing,
         plan=plan,
     )
@@ -503,7 +507,7 @@ def check_normalization(training: Training) -> None:
             "this key."
         )
     rows = network.config.data.batch_size // jax.device_count()
-    rows //= network.config.train.accumulate
+    rows //= training.accumulate
     if rows > 1 and not training.plan:
         return  # skip the tracing
     images = jax.ShapeDtypeStruct(

@@ -63,6 +63,9 @@ def test_parts_that_do_not_divide_a_batch(size, parts, nearest, monkeypatch):
         f"device into equal parts: set a divisor of {size}, such as {nearest}."
     )
     parallel.check_parts(config(nearest))
+    parallel.check_parts(config("auto"))
+    with pytest.raises(UserError, match="accumulate=all must be a number, or 'auto'"):
+        parallel.check_parts(config("all"))
 
 
 def test_rows_come_back_as_they_went():
