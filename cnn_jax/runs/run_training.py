@@ -35,7 +35,7 @@ from cnn_jax.training import (
     startup,
 )
 from cnn_jax.training.config import Config
-from cnn_jax.training.setup import Training
+from cnn_jax.training.setup import Network, Training
 
 
 class Ready(NamedTuple):
@@ -133,53 +133,20 @@ def prepare(config: Config, saved: Saved | None = None) -> Ready:
       config: the resolved config.
       saved: the content of the run's config.json; None if the run has not begun.
     """
-    said = []
-    if config.eval.test_curve:
-        said.append("the test split is evaluated during training (eval.test_curve)")
-    with startup.CLOCK.part("data"):
-        dataset = setup.dataset(config)
-    resumes = False
-    if saved:
-        dataset = run_folder.as_known(saved, dataset)
-        run_folder.check_data(saved, dataset)
-        resumes = trained.newest_step(saved.workdir) is not None
-        if resumes and (change := run_folder.other_devices(saved)):
-            said.append(f"warning: {change}")
-    network, loaded = None, None
-    if config.model.init_from is not None and not resumes:
-        dataset, network, loaded, reports = trained.started(config, dataset)
-        said += reports
-    if config.model.get("dtype") == "float16":
-        raise UserError(
-            "config.model.dtype=float16 cannot be trained, because small gradients "
-            "become zero in this type: set config.model.dtype=bfloat16."
-        )
-    network = network or setup.network(config, dataset)
-    training = setup.training(network, len(dataset.splits["train"]))
-    setup.check_roles(config, dataset, training.schedule)
+    dataset, network, loaded, said = _network(config, saved)
+    training = _training(network, dataset, loaded, saved)
     if training.resizing.shapes:
         said.append(f"size of the training images: {training.resizing}")
-    images = None if resumes else setup.initial_images(network, dataset)
-    teacher = teachers.of(network, saved)
-    training = dataclasses.replace(training, images=images, teacher=teacher)
-    shapes = {}
-    if loaded is not None or training.plan:
-        shapes = freezing.shapes_of(network.model, network.image_shape)
-    if loaded is not None:
-        options = config_lib.arguments(config.optimizer, freezing.kept)
-        initial = freezing.kept(loaded, list(shapes), **options)
-        training = dataclasses.replace(training, initial=initial)
-    table = costs.layer_table(network.model, dataset.image_shape)
-    machine.check_memory(config, dataset.image_shape, training.state_shapes)
-    training = accumulation.settled(training, saved)
     if config.train.accumulate == parallel.AUTO:
         said.append(f"the batch is computed in {training.accumulate} parts")
-    setup.check_normalization(training)
-    if shapes:
+    shapes = {}
+    if training.initial is not None or training.plan:
+        shapes = freezing.shapes_of(network.model, network.image_shape)
         given = training.initial
         from_file = None if given is None else flatten_dict(given.get("params", {}))
         decay = config.optimizer.get("weight_decay")
         said.append(parameter_table.table(shapes, training.plan, from_file, decay))
+    table = costs.layer_table(network.model, dataset.image_shape)
     return Ready(
         dataset,
         training,
@@ -191,6 +158,75 @@ def prepare(config: Config, saved: Saved | None = None) -> Ready:
         if training.plan
         else None,
     )
+
+
+def _network(
+    config: Config, saved: Saved | None
+) -> tuple[Dataset, Network, Mapping[str, Any] | None, list[str]]:
+    """Returns the data, the network, and the variables from other weights.
+
+    The last entry of the result is the lines to print on the console.
+
+    Args:
+      config, saved: see `prepare`.
+    """
+    said = []
+    if config.model.get("dtype") == "float16":
+        raise UserError(
+            "config.model.dtype=float16 cannot be trained, because small gradients "
+            "become zero in this type: set config.model.dtype=bfloat16."
+        )
+    if config.eval.test_curve:
+        said.append("the test split is evaluated during training (eval.test_curve)")
+    with startup.CLOCK.part("data"):
+        dataset = setup.dataset(config)
+    if saved:
+        dataset = run_folder.as_known(saved, dataset)
+        run_folder.check_data(saved, dataset)
+        if _resumes(saved) and (change := run_folder.other_devices(saved)):
+            said.append(f"warning: {change}")
+    if config.model.init_from is None or _resumes(saved):
+        return dataset, setup.network(config, dataset), None, said
+    dataset, network, loaded, reports = trained.started(config, dataset)
+    return dataset, network, loaded, said + reports
+
+
+def _training(
+    network: Network,
+    dataset: Dataset,
+    loaded: Mapping[str, Any] | None,
+    saved: Saved | None,
+) -> Training:
+    """Returns how the network is trained, after checking that it is possible.
+
+    Args:
+      network: the network.
+      dataset: the data set.
+      loaded: the variables from other weights; None: no other weights.
+      saved: see `prepare`.
+    """
+    config, initial = network.config, None
+    training = setup.training(network, len(dataset.splits["train"]))
+    setup.check_roles(config, dataset, training.schedule)
+    if loaded is not None:
+        paths = list(freezing.shapes_of(network.model, network.image_shape))
+        options = config_lib.arguments(config.optimizer, freezing.kept)
+        initial = freezing.kept(loaded, paths, **options)
+    training = dataclasses.replace(
+        training,
+        initial=initial,
+        images=None if _resumes(saved) else setup.initial_images(network, dataset),
+        teacher=teachers.of(network, saved),
+    )
+    machine.check_memory(config, dataset.image_shape, training.state_shapes)
+    training = accumulation.settled(training, saved)
+    setup.check_normalization(training)
+    return training
+
+
+def _resumes(saved: Saved | None) -> bool:
+    """Returns whether a run has a checkpoint from which it resumes."""
+    return saved is not None and trained.newest_step(saved.workdir) is not None
 
 
 def _headline(dataset: Dataset, training: Training, table: costs.Table) -> str:

@@ -17,8 +17,6 @@ Images = UInt8[Array, "batch *space channels"]
 Resized = UInt8[Array, "batch *out channels"]
 Shape = tuple[int, ...]
 
-KEY = "config.train.image_sizes"
-
 
 @dataclass(frozen=True)
 class Resizing:
@@ -74,8 +72,8 @@ def make(
     """
     if len(image_sizes) > steps:
         raise UserError(
-            f"{KEY} has {len(image_sizes)} sizes, but the run has only {steps} steps: "
-            "set fewer sizes."
+            f"config.train.image_sizes has {len(image_sizes)} sizes, but the run has "
+            f"only {steps} steps: set fewer sizes."
         )
     *depth, height, width, channels = image_shape
     shorter = min(height, width)
@@ -111,7 +109,9 @@ def part(image_sizes: tuple[int, ...]) -> Part:
     words = "resizes images and leaves their labels as they are"
     kinds = {"class", "multi_label", "values"}
     needs = (Need("label kind", kinds, words, "leave it out"),) if image_sizes else ()
-    return Part(f"{KEY}={','.join(map(str, image_sizes))}", takes=needs)
+    return Part(
+        f"config.train.image_sizes={','.join(map(str, image_sizes))}", takes=needs
+    )
 
 
 def check(resizing: Resizing, model: nn.Module, image_shape: Shape) -> None:
@@ -131,12 +131,13 @@ def check(resizing: Resizing, model: nn.Module, image_shape: Shape) -> None:
             found = freezing.shapes_of(model, shape)
         except UserError as error:
             raise UserError(
-                f"{KEY}: the size {size} is not possible. {error}"
+                f"config.train.image_sizes: the size {size} is not possible. {error}"
             ) from error
         for path, wanted in expected.items():
             if found.get(path) != wanted:
                 raise UserError(
-                    f"{KEY}: the shape of the parameter {'/'.join(path)} depends on "
-                    "the size of the images. Take a network with global pooling "
-                    "(config.model.head=gap), or leave out the sizes."
+                    "config.train.image_sizes: the shape of the parameter "
+                    f"{'/'.join(path)} depends on the size of the images. Take a "
+                    "network with global pooling (config.model.head=gap), or leave out "
+                    "the sizes."
                 )

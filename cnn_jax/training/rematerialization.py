@@ -16,8 +16,6 @@ import jax.numpy as jnp
 
 from cnn_jax.core.errors import UserError
 
-KEY = "config.train.remat"
-
 
 @contextmanager
 def rematerialized(*, remat: str | None = None) -> Iterator[None]:
@@ -82,13 +80,13 @@ def check(model: nn.Module, image_shape: tuple[int, ...], pattern: str | None) -
         found = any(re.fullmatch(pattern, path) for path in paths)
     except re.error as error:
         raise UserError(
-            f"{KEY}={pattern} is not a regular expression: {error}."
+            f"config.train.remat={pattern} is not a regular expression: {error}."
         ) from error
     if not found:
         modules = dict.fromkeys(path.partition("/")[0] for path in paths)
         raise UserError(
-            f"{KEY}={pattern} matches no module of the network. Its modules are "
-            f"{', '.join(modules)}."
+            f"config.train.remat={pattern} matches no module of the network. Its "
+            f"modules are {', '.join(modules)}."
         )
 
 
