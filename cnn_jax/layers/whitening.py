@@ -10,7 +10,6 @@ from jax.nn.initializers import Initializer
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from cnn_jax.kernels.windows import Pairs
 from cnn_jax.layers.convolution import Windowed
 from cnn_jax.layers.matrix import patches
 from cnn_jax.layers.windows import Padding, Size
@@ -68,7 +67,7 @@ class WhiteningConv(Windowed):
 
     kernel_size: Size = 2
     strides: Size = 1
-    padding: Padding | Pairs = 0
+    padding: Padding = 0
     dilation: Size = 1
     use_bias: bool = True
     epsilon: float = 5e-4

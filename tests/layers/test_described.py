@@ -88,14 +88,18 @@ def test_every_layer_states_its_cost_and_its_explanation(name):
 def formulas_and_counts(make, shape):
     """Of each call of a layer of the package: its multiply-accumulates by its formula,
     and those of the traced program."""
-    recorder = calls.Recorder()
+    recorder, module = calls.Recorder(), Around(make)
 
-    def run(x):
+    def init(x):
+        return module.init(jax.random.key(0), x, False)
+
+    def run(variables, x):
         with recorder.recording():
-            return Around(make).init_with_output(jax.random.key(0), x, False)[0]
+            return module.apply(variables, x, False)
 
     x = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
-    counted = program.macs_by_scope(jax.make_jaxpr(run)(x).jaxpr, recorder.scope)
+    traced = jax.make_jaxpr(run)(jax.eval_shape(init, x), x)
+    counted = program.macs_by_scope(traced.jaxpr, recorder.scope)
     return [
         (call.module.macs(call.in_shape, call.out_shape), counted.get(call.scope, 0))
         for call in calls.layers(recorder.calls, (), counted)

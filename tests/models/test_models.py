@@ -544,7 +544,7 @@ def test_unknown_names():
         (
             "resnet20",
             {"head": "fc"},
-            "head 'fc'.*fcn, flatten_fc, gap, large_context, py",
+            "head 'fc'.*fcn, flatten_fc, gap, gmp, large_context, py",
         ),
         ("resnet20", {"head_width": (9,)}, "belongs to head=flatten_fc or pyramid"),
         ("resnet20", {"aspp_rates": (2,)}, "belongs to head=deeplab, not to head=gap"),
