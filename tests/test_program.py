@@ -21,7 +21,7 @@ from cnn_jax.training.step import make_train_step
 ROOT = Path(__file__).parents[1]
 IMAGES = ["digits", "cifar10", "imagenet"]
 CONFIGS = {
-    "resnet": [*IMAGES, "mnist", "folder"],
+    "resnet": [*IMAGES, "cifar10_fast", "mnist", "folder"],
     "segmentation": ["scenes", "camvid", "pets"],
     "denoising": ["digits", "folder"],
     "detection": ["scenes", "voc"],
@@ -30,6 +30,7 @@ CONFIGS = {
     "super_resolution": ["digits", "folder"],
     "mlp": ["digits", "lecture", "mnist"],
     "lenet": ["digits", "mnist"],
+    "airbench": ["digits", "cifar10"],
     "alexnet": [*IMAGES, "small"],
     "gestures": ["digits", "folder"],
     "video": ["moving", "clips", "volumes", "still", "cifar10", "imagenet"],
@@ -41,6 +42,7 @@ CONFIGS = {
     "mobilenet": IMAGES,
     "nin": IMAGES,
     "preactresnet": IMAGES,
+    "resnet_strikes_back": ["digits", "a1", "a2", "a3"],
     "squeezenet": IMAGES,
     "style_transfer": ["embedded", "gatys", "johnson", "adain"],
     "transfer": ["digits", "source", "folder", "finetune"],
@@ -83,6 +85,8 @@ LARGE = [
     ("googlenet", "digits"),
     ("inception", "digits"),
     ("mobilenet", "digits"),
+    *(("resnet_strikes_back", arg) for arg in ("a1", "a2", "a3")),
+    ("resnet", "cifar10_fast"),
     ("segmentation", "camvid"),
     ("segmentation", "pets"),
     ("style_transfer", "adain"),
