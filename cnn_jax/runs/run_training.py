@@ -133,8 +133,9 @@ def prepare(config: Config, saved: Saved | None = None) -> Ready:
       config: the resolved config.
       saved: the content of the run's config.json; None if the run has not begun.
     """
-    dataset, network, loaded, said = _network(config, saved)
-    training = _training(network, dataset, loaded, saved)
+    resumes = saved is not None and trained.newest_step(saved.workdir) is not None
+    dataset, network, loaded, said = _network(config, saved, resumes)
+    training = _training(network, dataset, loaded, saved, resumes)
     if training.resizing.shapes:
         said.append(f"size of the training images: {training.resizing}")
     if config.train.accumulate == parallel.AUTO:
@@ -161,7 +162,7 @@ def prepare(config: Config, saved: Saved | None = None) -> Ready:
 
 
 def _network(
-    config: Config, saved: Saved | None
+    config: Config, saved: Saved | None, resumes: bool
 ) -> tuple[Dataset, Network, Mapping[str, Any] | None, list[str]]:
     """Returns the data, the network, and the variables from other weights.
 
@@ -169,6 +170,7 @@ def _network(
 
     Args:
       config, saved: see `prepare`.
+      resumes: whether the run has a checkpoint from which it resumes.
     """
     said = []
     if config.model.get("dtype") == "float16":
@@ -183,9 +185,9 @@ def _network(
     if saved:
         dataset = run_folder.as_known(saved, dataset)
         run_folder.check_data(saved, dataset)
-        if _resumes(saved) and (change := run_folder.other_devices(saved)):
+        if resumes and (change := run_folder.other_devices(saved)):
             said.append(f"warning: {change}")
-    if config.model.init_from is None or _resumes(saved):
+    if config.model.init_from is None or resumes:
         return dataset, setup.network(config, dataset), None, said
     dataset, network, loaded, reports = trained.started(config, dataset)
     return dataset, network, loaded, said + reports
@@ -196,6 +198,7 @@ def _training(
     dataset: Dataset,
     loaded: Mapping[str, Any] | None,
     saved: Saved | None,
+    resumes: bool,
 ) -> Training:
     """Returns how the network is trained, after checking that it is possible.
 
@@ -203,7 +206,7 @@ def _training(
       network: the network.
       dataset: the data set.
       loaded: the variables from other weights; None: no other weights.
-      saved: see `prepare`.
+      saved, resumes: see `_network`.
     """
     config, initial = network.config, None
     training = setup.training(network, len(dataset.splits["train"]))
@@ -215,18 +218,13 @@ def _training(
     training = dataclasses.replace(
         training,
         initial=initial,
-        images=None if _resumes(saved) else setup.initial_images(network, dataset),
+        images=None if resumes else setup.initial_images(network, dataset),
         teacher=teachers.of(network, saved),
     )
     machine.check_memory(config, dataset.image_shape, training.state_shapes)
     training = accumulation.settled(training, saved)
     setup.check_normalization(training)
     return training
-
-
-def _resumes(saved: Saved | None) -> bool:
-    """Returns whether a run has a checkpoint from which it resumes."""
-    return saved is not None and trained.newest_step(saved.workdir) is not None
 
 
 def _headline(dataset: Dataset, training: Training, table: costs.Table) -> str:

@@ -21,9 +21,8 @@ def smoke(values: dict[str, Any], name: str | None = None) -> dict[str, Any]:
     The model, the task and the optimizer stay. If a data source of this package needs
     files, embedded data with the same kind of labels and the same number of channels
     (three if images are neither gray nor RGB) replaces it, and the keys in
-    `OF_CLASSES` are left out. Images keep their sizes, up
-    to `LARGEST` pixels per side. (Some networks for 224x224 pixels need at least 67 or
-    75 pixels.)
+    `OF_CLASSES` are left out. Images keep their sizes, up to `LARGEST` pixels per side.
+    (Some networks for 224x224 pixels need at least 67 or 75 pixels.)
 
     Args:
       values: the config file's values, as nested dicts.

@@ -203,6 +203,7 @@ class _Run:
         """
         training, progress, report = self._training, self._progress, self._report
         config, start = training.config, int(state.step)
+        changes = training.changes
         train_step, step, saving = training.step(start), start, True
         self._statistics_step = training.statistics_step(start)
         key = parallel.replicate(jax.random.key(config.seed))
@@ -217,7 +218,7 @@ class _Run:
         with contextlib.closing(loaded):
             on_devices = stopped.waiting(parallel.prefetch(loaded))
             for step, (_, batch) in enumerate(on_devices, start + 1):
-                if step - 1 in training.changes:
+                if step - 1 in changes:
                     progress.drain()
                     progress.rest()
                     train_step = training.step(step - 1)

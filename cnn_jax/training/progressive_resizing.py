@@ -124,6 +124,8 @@ def check(resizing: Resizing, model: nn.Module, image_shape: Shape) -> None:
       model: the network.
       image_shape: the shape of an image of the data.
     """
+    if not resizing.shapes:
+        return
     expected = freezing.shapes_of(model, image_shape)
     for shape in dict.fromkeys(resizing.shapes):
         size = min(shape[-3:-1])
