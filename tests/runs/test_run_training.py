@@ -11,7 +11,7 @@ import pytest
 from cnn_jax import runs
 from cnn_jax.analysis import costs
 from cnn_jax.core.errors import UserError
-from cnn_jax.runs import config_json, run_folder
+from cnn_jax.runs import config_json, run_folder, run_training
 from cnn_jax.runs.resolve import resolve
 from cnn_jax.training import loop, parallel, setup
 from cnn_jax.training.freezing import shapes_of
@@ -233,3 +233,16 @@ def test_a_fifo_is_not_waited_for(name, folder, call):
     for more in ([], ["--overwrite"], ["--mode=eval"]):
         code, out, err = call(*COMMAND, f"--workdir={folder}", *more)
         assert code == 1 and out == "" and "is not a regular file" in err
+
+
+def test_a_run_initializes_a_network_with_training_images(values, tmp_path):
+    """A run that resumes reads no images: its checkpoint has the parameters."""
+    config = resolve(
+        values(model={"name": "airbench94", "widths": (4, 4)}, train={"steps": 2})
+    )
+    ready = run_training.prepare(config)
+    images = ready.dataset.splits["train"].images
+    np.testing.assert_array_equal(ready.training.images, images)
+    runs.train(config, tmp_path)
+    saved = config_json.read(tmp_path)
+    assert run_training.prepare(config, saved).training.images is None
