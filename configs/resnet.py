@@ -46,7 +46,7 @@ def cifar10_fast():
     """ResNet-18 and a one-cycle schedule of 30 epochs.
 
     The recipe of the tutorial "CIFAR10 ~94% baseline" of PyTorch Lightning, which
-    reports an accuracy of about 94%.
+    reports 92 to 93% after 20 to 30 epochs. The tutorial has batches of 32 images.
     """
     config = recipes.cifar10(epochs=30)
     config.data.batch_size = 256
