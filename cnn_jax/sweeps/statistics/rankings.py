@@ -1,6 +1,7 @@
 """The agreement of two rankings of the same settings, by Kendall's tau."""
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -25,6 +26,7 @@ class Agreement:
         of a ranking are equal.
       low, high: an interval that contains the tau of these settings without the noise
         of seeds with at least 95% probability.
+      over_settings: an interval for which the settings are the sample; see `fieller`.
       p_value: the two-sided p-value of "the rankings are unrelated", for which the
         settings are the sample. It is exact unless settings are tied.
     """
@@ -33,6 +35,7 @@ class Agreement:
     tau: float
     low: float
     high: float
+    over_settings: tuple[float, float] | None
     p_value: float
 
 
@@ -65,7 +68,29 @@ def kendall(first: Mapping[str, Runs], second: Mapping[str, Runs]) -> Agreement 
     ]
     unknown = half - len(known)
     low, high = (sum(known) - unknown) / half, (sum(known) + unknown) / half
-    return Agreement(len(names), float(found.statistic), low, high, float(found.pvalue))
+    tau, p_value = float(found.statistic), float(found.pvalue)
+    return Agreement(len(names), tau, low, high, fieller(tau, len(names)), p_value)
+
+
+def fieller(tau: float, settings: int) -> tuple[float, float] | None:
+    """Returns the 95% interval of Kendall's tau over settings of the same kind.
+
+    The inverse hyperbolic tangent of tau is nearly normal with the variance 0.437 /
+    (n - 4) for n settings without ties (Fieller, Hartley and Pearson 1957).
+
+    Args:
+      tau: Kendall's tau of the sample.
+      settings: the size of the sample.
+
+    Returns:
+      The ends of the interval; None if there are fewer than five settings, or if tau is
+      NaN or at one end of its range, where the formula does not hold.
+    """
+    if settings < 5 or not abs(tau) < 1:
+        return None
+    reach = stats.norm.ppf(1 - LEVEL / 2) * math.sqrt(0.437 / (settings - 4))
+    low, high = (math.tanh(math.atanh(tau) + sign * reach) for sign in (-1, 1))
+    return low, high
 
 
 def agreement(values: Mapping[str, Runs], first: str, second: str) -> str:
@@ -86,10 +111,18 @@ def agreement(values: Mapping[str, Runs], first: str, second: str) -> str:
     found = kendall(*rows)
     if found is None:
         return f"Too few settings have runs on both {first} and {second}."
+    over_settings = (
+        "over other settings of the kind: {:.2f} to {:.2f}, ".format(
+            *found.over_settings
+        )
+        if found.over_settings
+        else ""
+    )
     return (
         f"Kendall's tau of the rankings on {first} and on {second} is {found.tau:.2f} "
-        f"for {found.settings} settings (95% interval over seeds: {found.low:.2f} to "
-        f"{found.high:.2f}; p = {found.p_value:.3f} for unrelated rankings)."
+        f"for {found.settings} settings (95% interval {over_settings}over seeds: "
+        f"{found.low:.2f} to {found.high:.2f}; p = {found.p_value:.3f} for unrelated "
+        "rankings)."
     )
 
 

@@ -78,6 +78,26 @@ def test_the_interval_covers(deviation):
     assert np.mean(widths) < 0.5 or deviation > 1
 
 
+@pytest.mark.parametrize("correlation", [0.0, 0.6])
+def test_the_interval_over_settings_covers(correlation):
+    """Normal variables with correlation r have the tau 2 / pi * arcsin(r)."""
+    rng = np.random.default_rng(3)
+    true = 2 / np.pi * np.arcsin(correlation)
+    inside = []
+    for _ in range(400):
+        x, noise = rng.normal(size=(2, 10))
+        y = correlation * x + np.sqrt(1 - correlation**2) * noise
+        low, high = rankings.fieller(stats.kendalltau(x, y).statistic, 10)
+        inside.append(low <= true <= high)
+    assert 0.92 <= np.mean(inside) <= 0.98
+
+
+def test_the_interval_over_settings_needs_five_settings():
+    assert rankings.fieller(0.5, 4) is None
+    assert rankings.fieller(1.0, 8) is None
+    assert rankings.fieller(float("nan"), 8) is None
+
+
 def test_the_sentence_names_both_rows():
     values = {
         f"{row}, {name}": runs
@@ -88,5 +108,9 @@ def test_the_sentence_names_both_rows():
     assert said.startswith(
         "Kendall's tau of the rankings on digits and on photos is 1.00"
     )
-    assert "3 settings" in said
+    assert "3 settings" in said and "over seeds" in said
+    assert "over other settings" not in said
+    for name, value in zip("defg", (0.4, 0.6, 0.3, 0.7), strict=True):
+        values |= {f"digits, {name}": {0: value}, f"photos, {name}": {0: 1 - value}}
+    assert "over other settings" in rankings.agreement(values, "digits", "photos")
     assert "Too few" in rankings.agreement({}, "digits", "photos")
