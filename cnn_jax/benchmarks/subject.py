@@ -111,7 +111,9 @@ class Subject:
         kind = labels.find(self.network.label_kind)
         label_shape = (size, *self.network.label_shape)
         rows = {
-            "image": rng.integers(0, 256, shape, np.uint8),
+            "image": rng.integers(0, 256, shape, np.uint8).astype(
+                self.network.image_type
+            ),
             "label": kind.random(rng, label_shape, classes),
             "index": np.arange(size, dtype=np.int32),
         }
@@ -139,7 +141,7 @@ class Subject:
         return parallel.replicate(state), rows, parallel.replicate(key)
 
     def normalized(self, images: np.ndarray) -> np.ndarray:
-        """Returns uint8 images normalized as the network's float32 input."""
+        """Returns images normalized as the network's float32 input."""
         return np.asarray(jax.jit(self.network.normalize)(images))
 
 
@@ -173,7 +175,7 @@ def make(request: Request) -> Subject:
 
 def _subject(config: Config, described: Description) -> Subject:
     """Returns the network of a config, for data with these shapes and labels."""
-    classes, shape, label_shape, label_kind = described
+    classes, shape, label_shape, label_kind, image_type = described
     channels = shape[-1]
     dataset = Dataset(
         splits={},
@@ -181,6 +183,7 @@ def _subject(config: Config, described: Description) -> Subject:
         image_shape=shape,
         mean=IMAGENET_MEAN.get(channels, (0.5,) * channels),
         std=IMAGENET_STD.get(channels, (0.25,) * channels),
+        image_type=image_type,
         label_shape=label_shape,
         label_kind=label_kind,
     )

@@ -8,7 +8,10 @@ from cnn_jax.core.errors import UserError
 from cnn_jax.data.labels.kind import LabelKind
 from cnn_jax.data.splits import Arrays
 
-IMAGES = "uint8 [n, height, width, channels], or [n, frames, height, width, channels]"
+IMAGES = (
+    "uint8 or float32 [n, height, width, channels], or [n, frames, height, width, "
+    "channels]"
+)
 
 
 def check(where: str, split: Arrays, kind: LabelKind) -> None:
@@ -20,7 +23,8 @@ def check(where: str, split: Arrays, kind: LabelKind) -> None:
       kind: the kind of the labels, which states their type and shape.
     """
     images, labels = split.images, split.labels
-    if not (_is(images, np.uint8) and images.ndim in (4, 5)):
+    known = _is(images, np.uint8) or _is(images, np.float32)
+    if not (known and images.ndim in (4, 5)):
         raise UserError(f"{where}: images are {_shown(images)}; they must be {IMAGES}.")
     fits = _is(labels, kind.dtype) and len(labels) == len(images)
     if not fits or not kind.fits(split.label_shape, split.image_shape):

@@ -14,6 +14,8 @@ from cnn_jax.core.fit import Part
 from cnn_jax.data import augmentations, labels
 from cnn_jax.data.augmentations.augmentation import Augmentation
 
+Images = UInt8[Array, "batch *space channels"] | Float[Array, "batch *space channels"]
+
 
 @dataclass(frozen=True)
 class Augment:
@@ -55,7 +57,13 @@ class Augment:
         batch["label"] = jax.vmap(label)(*draws, batch["label"])
         for number, step in enumerate(self.steps):
             keys = jax.vmap(partial(self._key, number, key))(*draws)
-            batch = step.applied(keys, batch)
+            before, batch = batch["image"].dtype, step.applied(keys, batch)
+            if batch["image"].dtype != before:
+                raise UserError(
+                    f"augmentation '{step.name()}' returns images of the type "
+                    f"{batch['image'].dtype} for images of the type {before}: return "
+                    "the given type."
+                )
         return batch
 
     def parts(self) -> list[Part]:
@@ -123,7 +131,7 @@ def make(texts: Sequence[str], label_kind: str) -> Augment:
 
 
 def normalize(
-    images: UInt8[Array, "batch *space channels"],
+    images: Images,
     mean: Sequence[float],
     std: Sequence[float],
     dtype: DTypeLike = jnp.float32,
@@ -131,6 +139,7 @@ def normalize(
     """Returns (images / 255 - mean) / std for each channel, computed in float32.
 
     Args:
+      images: gray levels, uint8 or float32; see `bands`.
       mean, std: the mean and the standard deviation of each channel, for pixel values
         scaled to 0..1.
       dtype: the type of the result.

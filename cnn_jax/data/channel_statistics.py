@@ -1,12 +1,14 @@
 """The mean and the standard deviation of each channel of the training images.
 
-Both are computed from exact integer counts of the pixel values, so they are the same on
-every machine, and the same for images in memory and on the disk.
+For uint8 images, both are computed from exact integer counts of the pixel values, so
+they are the same on every machine. For float32 images, they are computed from the means
+of each image, which are added exactly. So both are the same for images in memory and
+on the disk.
 """
 
 import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache, reduce
 from typing import overload
 
@@ -70,16 +72,16 @@ def counted(count: int) -> np.ndarray:
 def of_images(images: np.ndarray) -> tuple[Numbers, Numbers]:
     """Returns the mean and the standard deviation of each channel; see `measured`.
 
-    If all pixels of a channel have one value, the standard deviation of the channel is
-    set to one gray level, 1 / 255.
+    The standard deviation is at least one gray level, 1 / 255, for uint8 images. For
+    float32 images, it is 1 / 255 only if all pixels of a channel have one value.
 
     Args:
-      images: uint8 [n, ..., channels].
+      images: gray levels [n, ..., channels], uint8 or float32.
     """
     rows = counted(len(images))
     starts = range(0, len(rows), 4096)
     blocks = (images[rows[start : start + 4096]] for start in starts)
-    return _of_counts(reduce(np.add, map(_counts, blocks)))
+    return _of_blocks(map(_summary, blocks))
 
 
 def _of_streamed(split: Streamed) -> tuple[Numbers, Numbers]:
@@ -94,9 +96,46 @@ def _of_streamed(split: Streamed) -> tuple[Numbers, Numbers]:
 
     def count(part: Sequence[int] | np.ndarray) -> np.ndarray:
         examples = split.examples(part, [None] * len(part))
-        return _counts(np.stack([example["image"] for example in examples]))
+        return _summary(np.stack([example["image"] for example in examples]))
 
-    return _of_counts(reduce(np.add, in_blocks(split, count, rows)))
+    return _of_blocks(in_blocks(split, count, rows))
+
+
+def _summary(images: np.ndarray) -> np.ndarray:
+    """Returns what the statistics of images are computed from."""
+    return _counts(images) if images.dtype == np.uint8 else _means(images)
+
+
+def _of_blocks(blocks: Iterable[np.ndarray]) -> tuple[Numbers, Numbers]:
+    """Returns the statistics of images from the summaries of their blocks."""
+    first, *more = blocks
+    if first.dtype == np.float64:
+        return _of_means(np.concatenate([first, *more]))
+    return _of_counts(reduce(np.add, more, first))
+
+
+def _means(images: np.ndarray) -> np.ndarray:
+    """Returns the mean, and the mean of the squares, of each channel of each image.
+
+    The shape is [n, 2, channels].
+    """
+    found = []
+    for image in images:
+        values = image.reshape(-1, image.shape[-1]).astype(np.float64)
+        found.append([values.mean(0), np.square(values).mean(0)])
+    return np.array(found)
+
+
+def _of_means(means: np.ndarray) -> tuple[Numbers, Numbers]:
+    mean, std = [], []
+    for first, second in means.transpose(2, 1, 0):
+        middle, square = (math.fsum(each) / len(each) for each in (first, second))
+        deviation = math.sqrt(max(square - middle**2, 0))
+        # Below this share of the mean, the deviation is a rounding error.
+        constant = deviation <= 1e-6 * abs(middle)
+        mean.append(middle / 255)
+        std.append((1 if constant else deviation) / 255)
+    return tuple(mean), tuple(std)
 
 
 def _counts(images: np.ndarray) -> np.ndarray:

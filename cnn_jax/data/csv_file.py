@@ -18,7 +18,7 @@ from cnn_jax.data.images import check_shape
 from cnn_jax.data.roles import Roles
 from cnn_jax.data.source import BANDED_FILES, DIGITS, Source
 from cnn_jax.data.splits import ROLES, Records
-from cnn_jax.data.subset import PICTURES, Pictures
+from cnn_jax.data.subset import RANGED_PICTURES, RangedPictures
 
 
 class Row(NamedTuple):
@@ -42,7 +42,7 @@ class Row(NamedTuple):
 
 
 def load(
-    stored: Pictures = PICTURES,
+    stored: RangedPictures = RANGED_PICTURES,
     *,
     file: Place = "",
     path_column: str = "path",
@@ -107,7 +107,12 @@ def load(
 
 
 SOURCE = Source(
-    "csv", load, takes=Pictures, stand_in=DIGITS, files=BANDED_FILES, perturbed=True
+    "csv",
+    load,
+    takes=RangedPictures,
+    stand_in=DIGITS,
+    files=BANDED_FILES,
+    perturbed=True,
 )
 
 

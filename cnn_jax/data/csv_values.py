@@ -18,11 +18,11 @@ from cnn_jax.data.images import check_shape
 from cnn_jax.data.labels.values import VALUES
 from cnn_jax.data.source import BANDED_FILES, Source, StandIn
 from cnn_jax.data.splits import Encoded, Records, Shape
-from cnn_jax.data.subset import PICTURES, Pictures
+from cnn_jax.data.subset import RANGED_PICTURES, RangedPictures
 
 
 def load(
-    stored: Pictures = PICTURES,
+    stored: RangedPictures = RANGED_PICTURES,
     *,
     file: Place = "",
     path_column: str = "path",
@@ -90,7 +90,7 @@ def load(
 SOURCE = Source(
     "csv_values",
     load,
-    takes=Pictures,
+    takes=RangedPictures,
     stand_in=StandIn("rotated_digits"),
     files=BANDED_FILES,
     perturbed=True,

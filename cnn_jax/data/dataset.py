@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from cnn_jax.core import fit, memory, names
-from cnn_jax.data import array_checks, channel_statistics, labels
+from cnn_jax.data import array_checks, bands, channel_statistics, labels
 from cnn_jax.data.channel_statistics import Statistic
 from cnn_jax.data.labels.kind import UNKNOWN, LabelKind, LabelStatistics
 from cnn_jax.data.splits import Arrays, Records, Shape, Split, in_blocks
@@ -34,6 +34,7 @@ class Dataset:
         width, channels) of clips, or (depth, height, width, channels) of volumes.
       mean, std: the mean and the standard deviation of each channel, for pixel values
         scaled to 0..1; see `channel_statistics.measured`.
+      image_type: the type of the gray levels, uint8 or float32; see `bands`.
       crop: the fraction of the shorter side that the evaluation transform keeps (see
         `images.fit`).
       label_shape: the shape of one label; () for one class per image.
@@ -55,6 +56,7 @@ class Dataset:
     image_shape: Shape
     mean: Statistic
     std: Statistic
+    image_type: np.dtype = bands.BYTES
     crop: float = 1.0
     label_shape: Shape = ()
     label_kind: str = "class"
@@ -137,7 +139,8 @@ def assemble(
         if isinstance(split, Arrays):
             array_checks.check(f"the {role} split", split, kind)
     if in_memory is None:
-        size = sum(len(split) for split in splits.values()) * np.prod(first.image_shape)
+        pixels = math.prod(first.image_shape) * first.image_type.itemsize
+        size = sum(len(split) for split in splits.values()) * pixels
         in_memory = bool(size < MEMORY_LIMIT)
     kept = dict(splits)
     for role, split in splits.items() if in_memory else ():
@@ -153,6 +156,7 @@ def assemble(
         image_shape=first.image_shape,
         mean=mean,
         std=std,
+        image_type=first.image_type,
         crop=first.crop if isinstance(first, Records) else 1.0,
         label_shape=first.label_shape,
         label_kind=label_kind,
@@ -174,15 +178,16 @@ def _relative(split: Records, root: str) -> list[str]:
     return [names.text(os.path.relpath(path, start)) for path in paths]
 
 
-def check_memory(count: int, shape: Shape) -> None:
+def check_memory(count: int, shape: Shape, bytes_each: int = 1) -> None:
     """Raises `UserError` if the images do not fit in memory.
 
     Args:
       count: the number of images.
       shape: the shape of one image.
+      bytes_each: the number of bytes of a value.
     """
     memory.check(
-        count * math.prod(shape),
+        count * math.prod(shape) * bytes_each,
         f"{count:,} images of {'x'.join(map(str, shape))}",
         "set data.train_examples, data.test_examples or data.image_size lower, or set "
         "data.in_memory=False if the data set has this option",
@@ -197,9 +202,9 @@ def into_memory(split: Split) -> Arrays:
     """
     if isinstance(split, Arrays):
         return split
-    check_memory(len(split), split.image_shape)
+    check_memory(len(split), split.image_shape, split.image_type.itemsize)
     arrays = Arrays(
-        np.empty((len(split), *split.image_shape), np.uint8),
+        np.empty((len(split), *split.image_shape), split.image_type),
         np.empty((len(split), *split.label_shape), split.label_type),
     )
 

@@ -25,6 +25,9 @@ def part(name: str, dataset: Dataset) -> Part:
             len(space), f"has {'images' if len(space) == 2 else 'clips or volumes'}"
         ),
         "shorter side": Fact(side, f"has images with {side} pixels on a side"),
+        "image type": Fact(
+            str(dataset.image_type), f"has images of the type {dataset.image_type}"
+        ),
         "classes": Fact(classes, f"has {classes:,} classes"),
         "mirrorable": Fact(
             dataset.mirrorable, "has labels that are wrong for a mirrored image"

@@ -19,8 +19,7 @@ from cnn_jax.data.images import check_shape
 from cnn_jax.data.roles import Roles
 from cnn_jax.data.source import BANDED_FILES, DIGITS, Source
 from cnn_jax.data.splits import Encoded, Records
-from cnn_jax.data.subset import PICTURES as CHOSEN
-from cnn_jax.data.subset import Pictures
+from cnn_jax.data.subset import RANGED_PICTURES, RangedPictures
 from cnn_jax.data.walk import BANDED, PICTURES, Kind, folders, in_both, once
 
 # The names of the folders of splits, in lower case; the first existing one is used.
@@ -32,7 +31,7 @@ Found = dict[Hashable, tuple[str, str]]
 
 
 def load(
-    stored: Pictures = CHOSEN,
+    stored: RangedPictures = RANGED_PICTURES,
     *,
     dir: Place = "",
     image_size: Side = 64,
@@ -79,7 +78,12 @@ def load(
 
 
 SOURCE = Source(
-    "folder", load, takes=Pictures, stand_in=DIGITS, files=BANDED_FILES, perturbed=True
+    "folder",
+    load,
+    takes=RangedPictures,
+    stand_in=DIGITS,
+    files=BANDED_FILES,
+    perturbed=True,
 )
 
 

@@ -103,6 +103,7 @@ def fit(
     name: str | None = None,
     *,
     interpolation: str = BILINEAR,
+    value_range: bands.ValueRange = None,
 ) -> np.ndarray:
     """Returns a picture after the evaluation transform, uint8 with shape `image_shape`.
 
@@ -117,6 +118,7 @@ def fit(
       crop: the fraction of each side of the box that is kept.
       name: the picture's name in errors, if it has no path.
       interpolation: the filter, a name in `INTERPOLATIONS`.
+      value_range: see `bands.read`. With a range, the result is float32.
     """
 
     return resample(
@@ -125,6 +127,7 @@ def fit(
         lambda size: centered_box(size, image_shape, crop),
         name,
         interpolation=interpolation,
+        value_range=value_range,
     )
 
 
@@ -146,16 +149,26 @@ def centered_box(
 
 
 def stretch(
-    picture: Picture, image_shape: tuple[int, ...], name: str | None = None
+    picture: Picture,
+    image_shape: tuple[int, ...],
+    name: str | None = None,
+    *,
+    value_range: bands.ValueRange = None,
 ) -> np.ndarray:
     """Returns the whole picture resized to uint8 with shape `image_shape`.
 
     The aspect ratio of the picture is not kept.
 
     Args:
-      picture, image_shape, name: see `fit`.
+      picture, image_shape, name, value_range: see `fit`.
     """
-    return resample(picture, image_shape, lambda size: (0, 0, *size), name)
+    return resample(
+        picture,
+        image_shape,
+        lambda size: (0, 0, *size),
+        name,
+        value_range=value_range,
+    )
 
 
 def annotated(
@@ -284,6 +297,7 @@ def resample(
     name: str | None = None,
     *,
     interpolation: str = BILINEAR,
+    value_range: bands.ValueRange = None,
 ) -> np.ndarray:
     """Returns a box of a picture, resampled to uint8 [height, width, channels].
 
@@ -294,11 +308,13 @@ def resample(
         (left, top, right, bottom).
       name: the picture's name in errors, if it has no path.
       interpolation: the filter, a name in `INTERPOLATIONS`.
+      value_range: see `bands.read`. With a range, the result is float32.
     """
     height, width, channels = image_shape
     resampling = INTERPOLATIONS[interpolation]
-    if bands.is_banded(picture, channels):
-        pixels = bands.read(picture, channels, described(picture, name))
+    if value_range is not None or bands.is_banded(picture, channels):
+        what = described(picture, name)
+        pixels = bands.read(picture, channels, what, value_range)
         box = choose_box(pixels.shape[1::-1])
         return bands.resized(pixels, (width, height), box, resampling)
     if isinstance(picture, Image.Image):

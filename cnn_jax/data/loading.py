@@ -197,7 +197,7 @@ def _made(
       index: the indices of the examples in the split.
       training: the seed of the run and the epoch of each example; None in evaluation.
     """
-    images = np.empty((len(index), *split.image_shape), np.uint8)
+    images = np.empty((len(index), *split.image_shape), split.image_type)
     labels = np.empty((len(index), *split.label_shape), split.label_type)
     rngs: list[np.random.Generator | None] = [None] * len(index)
     if training and split.random_crop:  # making generators is slow

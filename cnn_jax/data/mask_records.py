@@ -115,7 +115,12 @@ class MaskRecords(Records):
                 "class: add more names to data.classes, or add the value to "
                 "data.ignored."
             )
-        image = images.stretch(example.picture, self.image_shape, example.name)
+        image = images.stretch(
+            example.picture,
+            self.image_shape,
+            example.name,
+            value_range=self.value_range,
+        )
         return {"image": image, "label": label.astype(np.uint8)}
 
 

@@ -17,12 +17,12 @@ from cnn_jax.data.labels.pixels import IGNORED, PIXELS
 from cnn_jax.data.mask_records import MaskFiles, MaskRecords, Pair
 from cnn_jax.data.source import BANDED_FILES, Source, StandIn
 from cnn_jax.data.splits import Arrays
-from cnn_jax.data.subset import STORED, Stored
+from cnn_jax.data.subset import RANGED_STORED, RangedStored, Stored
 from cnn_jax.data.walk import BANDED, PICTURES, by_name, check_apart, once
 
 
 def load(
-    stored: Stored = STORED,
+    stored: RangedStored = RANGED_STORED,
     *,
     dir: Place = "",
     image_size: tuple[Side, ...] = (256,),
@@ -82,7 +82,9 @@ def load(
     table = class_table(classes, ignored)
     shape = (*images.sides(image_size), channels)
     splits = {
-        role: MaskRecords(MaskFiles(tuple(each), table), shape)
+        role: MaskRecords(
+            MaskFiles(tuple(each), table), shape, value_range=stored.value_range
+        )
         for role, each in pairs.items()
     }
     return with_masks(
@@ -96,7 +98,7 @@ def load(
 SOURCE = Source(
     "masks",
     load,
-    takes=Stored,
+    takes=RangedStored,
     stand_in=StandIn("digit_scenes"),
     files=BANDED_FILES,
 )

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float32, UInt8
 
 from cnn_jax.core import ranges
 from cnn_jax.core.errors import UserError, unknown
@@ -12,7 +12,10 @@ from cnn_jax.data import channel_statistics
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.data.splits import Arrays, Shape
 
-Images = UInt8[np.ndarray, "n height width channels"]
+Images = (
+    UInt8[np.ndarray, "n height width channels"]
+    | Float32[np.ndarray, "n height width channels"]
+)
 
 KEEP = ("grid", "random")
 

@@ -233,6 +233,23 @@ def _on_white(image: Image.Image) -> Image.Image:
     return blended
 
 
+def unscaled(values: np.ndarray, mode: str, file: Stored) -> np.ndarray:
+    """Returns the values of a gray or color picture as the file stores them.
+
+    Pillow scales the values of some files with fewer than 8 or 16 bits. If the value 0
+    is white in the file, the largest value becomes white.
+
+    Args:
+      values: the decoded values.
+      mode: Pillow's mode of the decoded picture.
+      file: how the file stores the values of the picture.
+    """
+    full = 65535 if mode.startswith("I") else 255
+    if file.highest < full and not file.stated:
+        values = values * (file.highest / full)
+    return file.highest - values.astype(np.float64) if file.inverted else values
+
+
 def of_mask(image: Image.Image, file: Stored) -> np.ndarray:
     """Returns the values of a mask as the file stores them, uint8 [height, width].
 

@@ -10,7 +10,7 @@ from cnn_jax.core import ranges
 from cnn_jax.core.errors import unknown
 from cnn_jax.core.keys import Key, keywords
 from cnn_jax.core.paths import is_place
-from cnn_jax.data import images, perturbations, walk
+from cnn_jax.data import bands, images, perturbations, walk
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.data.roles import Roles
 from cnn_jax.data.splits import Shape
@@ -22,8 +22,8 @@ class Files(NamedTuple):
     Attributes:
       kind: the kind of files or folders, such as pictures.
       read: a function `(path, image_shape, crop, ...)` that returns the content of a
-        file as uint8 of shape `image_shape`. Its further arguments are options of the
-        data source.
+        file as an array of shape `image_shape`. Its further arguments are options of
+        the data source.
     """
 
     kind: walk.Kind
@@ -44,6 +44,7 @@ class Description(NamedTuple):
     image_shape: Shape
     label_shape: Shape = ()
     label_kind: str = "class"
+    image_type: np.dtype = bands.BYTES
 
 
 class StandIn(NamedTuple):
@@ -164,7 +165,11 @@ class Source:
             cheap = self.takes.cheap if self.takes else {}
             made = self._loaded(set_name, {**options, **cheap, **self.cheap})
             found = Description(
-                made.classes, made.image_shape, made.label_shape, made.label_kind
+                made.classes,
+                made.image_shape,
+                made.label_shape,
+                made.label_kind,
+                made.image_type,
             )
         if self.perturbed:
             view = self._of(perturbations.view, options)

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar, runtime_checkab
 
 import numpy as np
 
-from cnn_jax.data import images
+from cnn_jax.data import bands, images
 
 Shape = tuple[int, ...]
 # The roles of splits, and their names in words.
@@ -72,6 +72,9 @@ class AnySplit(Protocol):
 
     @property
     def image_shape(self) -> Shape: ...
+
+    @property
+    def image_type(self) -> np.dtype: ...
 
     @property
     def label_shape(self) -> Shape: ...
@@ -139,8 +142,8 @@ class Arrays:
     * style: int32 [n].
 
     Attributes:
-      images: uint8 [n, height, width, channels], or clips [n, frames, height, width,
-        channels].
+      images: gray levels [n, height, width, channels], or clips [n, frames, height,
+        width, channels]; uint8, or float32 with fractions (see `bands`).
       labels: one label per image.
       features: the output of a network for each image; None: not computed.
     """
@@ -155,6 +158,10 @@ class Arrays:
     @property
     def image_shape(self) -> Shape:
         return self.images.shape[1:]
+
+    @property
+    def image_type(self) -> np.dtype:
+        return self.images.dtype
 
     @property
     def label_shape(self) -> Shape:
@@ -195,6 +202,7 @@ class Varied:
 
     random_crop: ClassVar[bool] = False
     clips_per_video: ClassVar[int | None] = None
+    image_type: ClassVar[np.dtype] = bands.BYTES
 
     def __len__(self) -> int:
         return len(self.images)
@@ -257,6 +265,7 @@ class Patches:
 
     random_crop: ClassVar[bool] = True
     clips_per_video: ClassVar[int | None] = None
+    image_type: ClassVar[np.dtype] = bands.BYTES
     label_type: ClassVar[np.dtype] = np.dtype(np.uint8)
 
     def __len__(self) -> int:
@@ -344,6 +353,7 @@ class Records:
         box of training covers; None: training takes the box of evaluation.
       interpolation: the filter that resizes pictures, a name in
         `images.INTERPOLATIONS`.
+      value_range: see `bands.read`.
       indices: the reader's indices of the examples in this split, in the order of the
         split; None: all examples of the reader.
     """
@@ -353,9 +363,14 @@ class Records:
     crop: float = 1.0
     crop_area: Sequence[float] | None = None
     interpolation: str = images.BILINEAR
+    value_range: bands.ValueRange = None
     indices: np.ndarray | None = None
 
     label_type: ClassVar[np.dtype] = np.dtype(np.int32)
+
+    @property
+    def image_type(self) -> np.dtype:
+        return bands.image_type(self.value_range)
 
     @property
     def label_shape(self) -> Shape:
@@ -395,7 +410,7 @@ class Records:
         return replace(self, reader=self.reader.joined(other.reader))
 
     def example(self, index: int, rng: np.random.Generator | None) -> dict:
-        """Returns {"image": uint8 [height, width, channels], "label": int}.
+        """Returns {"image": `image_type` [height, width, channels], "label": int}.
 
         Args:
           index: the index of the example in the split.
@@ -438,7 +453,12 @@ class Records:
             return images.random_crop_box(size, rng, self.crop_area)
 
         image = images.resample(
-            picture, self.image_shape, box, name, interpolation=self.interpolation
+            picture,
+            self.image_shape,
+            box,
+            name,
+            interpolation=self.interpolation,
+            value_range=self.value_range,
         )
         return {"image": image, "label": label}
 

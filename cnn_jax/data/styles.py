@@ -12,7 +12,7 @@ from typing import ClassVar
 import numpy as np
 
 from cnn_jax.core.errors import UserError
-from cnn_jax.data import images
+from cnn_jax.data import bands, images
 from cnn_jax.data.dataset import IMAGENET_MEAN, IMAGENET_STD, Dataset
 from cnn_jax.data.labels.style import STYLE
 from cnn_jax.data.splits import Shape, Split
@@ -50,6 +50,7 @@ class Pairs:
 
     clips_per_video: ClassVar[int | None] = None
     label_shape: ClassVar[Shape] = ()
+    image_type: ClassVar[np.dtype] = bands.BYTES
     label_type: ClassVar[np.dtype] = np.dtype(np.int32)
 
     def __len__(self) -> int:

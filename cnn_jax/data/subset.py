@@ -115,9 +115,47 @@ class Pictures(Crops, Stored):
     """
 
 
+@dataclass(frozen=True, kw_only=True)
+class Ranged(Subset):
+    """The config key of pictures whose values may have any type.
+
+    Attributes:
+      value_range: (black, white), the values in the files that are black and white,
+        such as (0.0, 65535.0). Images are then float32 and keep all bits. It is needed
+        for pictures with floating-point numbers or with more than 8 bits; other
+        pictures can have it. None: 8 bits are kept.
+    """
+
+    value_range: tuple[float, ...] | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        ends = self.value_range
+        if ends is not None and not (len(ends) == 2 and ends[0] < ends[1]):
+            raise UserError(
+                f"config.data.value_range={ends} must be two numbers, the smaller "
+                "first, such as (0.0, 65535.0), or None."
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RangedStored(Ranged, Stored):
+    """The keys of `Ranged` and `Stored`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RangedPictures(Ranged, Pictures):
+    """The keys of `Ranged` and `Pictures`."""
+
+    def transform(self) -> dict[str, Any]:
+        return super().transform() | {"value_range": self.value_range}
+
+
 ALL = Subset()
 STORED = Stored()
+RANGED_STORED = RangedStored()
 PICTURES = Pictures()
+RANGED_PICTURES = RangedPictures()
 
 
 def keep(split: SomeSplit, count: int | float | None, seed: int = 0) -> SomeSplit:

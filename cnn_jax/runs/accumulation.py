@@ -69,7 +69,7 @@ def step_memory(training: Training) -> int:
     network = training.network
     shape = (jax.local_device_count(), _rows(training))
     shapes = {
-        "image": (network.image_shape, np.uint8),
+        "image": (network.image_shape, network.image_type),
         "label": (network.label_shape, labels.find(network.label_kind).dtype),
         **dict.fromkeys(("index", "epoch"), ((), np.int32)),
     }

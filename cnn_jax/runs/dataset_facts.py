@@ -1,14 +1,17 @@
 """The facts about a run's data set, as stored in config.json.
 
-The facts are the class names, the image shape, the normalization (mean and std), the
-crop, the number of examples of each split, and the shape, the kind and, for regression,
-the mean and the standard deviation of the labels.
+The facts are the class names, the shape and, unless it is uint8, the type of the
+images, the normalization (mean and std), the crop, the number of examples of each
+split, and the shape, the kind and, for regression, the mean and the standard deviation
+of the labels.
 """
 
 import json
 import math
 from collections.abc import Mapping
 from typing import Any
+
+import numpy as np
 
 from cnn_jax.core import names
 from cnn_jax.core.errors import UserError
@@ -29,6 +32,8 @@ def of(dataset: Dataset) -> dict[str, Any]:
         "crop": dataset.crop,
         "examples": {name: len(split) for name, split in dataset.splits.items()},
     }
+    if dataset.image_type != np.uint8:
+        facts["image_type"] = str(dataset.image_type)
     if dataset.label_shape:
         facts["label_shape"] = dataset.label_shape
     if dataset.labels is not labels.CLASS:
@@ -47,6 +52,7 @@ def dataset(facts: Mapping[str, Any]) -> Dataset:
         the fact, such as "dataset.mean".
     """
     values = {"label_shape": [], "label_kind": labels.CLASS.name, **facts}
+    values = {"image_type": "uint8", **values}
     values = {"label_mean": [], "label_std": [], **values}
     for name, is_valid in _VALID.items():
         if name not in values or not is_valid(values[name]):
@@ -59,6 +65,7 @@ def dataset(facts: Mapping[str, Any]) -> Dataset:
         image_shape=tuple(values["image_shape"]),
         mean=tuple(map(float, values["mean"])),
         std=tuple(map(float, values["std"])),
+        image_type=np.dtype(values["image_type"]),
         crop=float(values["crop"]),
         label_shape=tuple(values["label_shape"]),
         label_kind=values["label_kind"],
@@ -103,6 +110,7 @@ def _is_label_kind(value: Any) -> bool:
 _VALID = {
     "classes": _is_names,
     "image_shape": lambda value: _is_shape(value) and math.prod(value) * len(value) > 0,
+    "image_type": lambda value: value in ("uint8", "float32"),
     "mean": _is_numbers,
     "std": _is_positive,
     "crop": lambda value: _is_number(value) and 0 < value <= 1,

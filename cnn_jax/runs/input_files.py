@@ -11,7 +11,7 @@ from cnn_jax.core.errors import UserError
 from cnn_jax.data import images
 from cnn_jax.data.splits import Arrays
 from cnn_jax.models.network import described
-from cnn_jax.tasks.resizing import Read, Resizing
+from cnn_jax.tasks.resizing import Read, Resizing, Stored
 from cnn_jax.training import config as config_lib
 from cnn_jax.training import setup
 
@@ -30,13 +30,13 @@ def reader(
     """
     shape = dataset.image_shape
     source, _ = data.source(config.data.name)
-    stored = source.files.read
-    options = config_lib.arguments(config.data, stored)
-
-    def as_stored(file: images.Picture) -> np.ndarray:
-        return stored(file, shape, dataset.crop, **options)
-
-    return lambda file: resizing.read(file, shape, as_stored)
+    read = source.files.read
+    options = config_lib.arguments(config.data, read)
+    stored = Stored(
+        lambda file: read(file, shape, dataset.crop, **options),
+        options.get("value_range"),
+    )
+    return lambda file: resizing.read(file, shape, stored)
 
 
 def styled(

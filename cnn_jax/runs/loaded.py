@@ -12,6 +12,7 @@ from PIL import Image
 
 from cnn_jax import models
 from cnn_jax.core.errors import UserError
+from cnn_jax.data import bands
 from cnn_jax.data.images import Picture
 from cnn_jax.data.walk import check_regular
 from cnn_jax.models.network import described
@@ -24,10 +25,11 @@ from cnn_jax.training.config import Config
 BATCH = 32
 
 # An image file or a decoded image; or an array, uint8 [height, width],
-# [height, width, channels] or of the network's own input shape.
+# [height, width, channels] or of the network's own input shape. A run on float32 images
+# takes float32 arrays of the network's input shape; see `data.bands` for the values.
 Given = Picture | np.ndarray
 
-# A function of the variables and a batch of uint8 images.
+# A function of the variables and a batch of images before their normalization.
 Forward = Callable[[Any, np.ndarray], Any]
 
 
@@ -37,7 +39,7 @@ class Loaded:
     Attributes:
       config: the run's resolved config.
       model: a linen module, called as `model.apply(variables, images, train=False)`
-        with float32 images; `network.normalize` makes them from uint8 images.
+        with float32 images; `network.normalize` makes them from gray levels.
       variables: the variables of the checkpoint (parameters and batch statistics) that
         evaluation uses.
       classes: the names of the classes.
@@ -72,7 +74,7 @@ class Loaded:
         return self.network.task.classes
 
     def preprocess(self, image: Given) -> np.ndarray:
-        """Returns an image as the network's uint8 input; see `tasks.resizing`.
+        """Returns an image as gray levels for the network; see `tasks.resizing`.
 
         Args:
           image: a file or an array. A run on clips or volumes takes clips or volumes.
@@ -138,7 +140,8 @@ class Loaded:
                 self._given(image)
             found = self._one_by_one(several)
         for image, network, row in found:
-            drawn = network if resizing.drawn_on_image else self._given(image).drawn
+            on_image = resizing.drawn_on_image
+            drawn = bands.rounded(network) if on_image else self._given(image).drawn
             yield drawn, row
 
     def _one_by_one(
@@ -157,13 +160,13 @@ class Loaded:
     def _given(self, image: Given) -> Read:
         """Reads a file, or checks the shape of an array."""
         if isinstance(image, np.ndarray):
-            shape = self.network.image_shape
-            if image.dtype == np.uint8 and image.shape == shape:
-                return Read(image, image)
-            if len(shape) != 3:
+            shape, dtype = self.network.image_shape, self.network.image_type
+            if image.dtype == dtype and image.shape == shape:
+                return Read(bands.rounded(image), image)
+            if len(shape) != 3 or dtype != np.uint8:
                 raise UserError(
                     f"the given array has dtype {image.dtype} and shape {image.shape}, "
-                    f"but the run takes uint8 arrays of shape {shape}, or files: "
+                    f"but the run takes {dtype} arrays of shape {shape}, or files: "
                     "convert the array, or give a file."
                 )
             image = _as_picture(image)
@@ -175,7 +178,7 @@ class Loaded:
         """Applies a function to images in batches; yields the outputs of each image.
 
         Args:
-          given: uint8 images of the same shape.
+          given: images of the same shape and type.
           function: a compiled function of the variables and a batch of images.
         """
         size = min(len(given), BATCH)

@@ -221,7 +221,9 @@ def _training(
         images=None if resumes else setup.initial_images(network, dataset),
         teacher=teachers.of(network, saved),
     )
-    machine.check_memory(config, dataset.image_shape, training.state_shapes)
+    machine.check_memory(
+        config, dataset.image_shape, dataset.image_type, training.state_shapes
+    )
     training = accumulation.settled(training, saved)
     setup.check_normalization(training)
     return training

@@ -11,20 +11,31 @@ from cnn_jax.data.splits import Shape
 
 
 class Read(NamedTuple):
-    """A file's picture, clip or volume as two uint8 arrays.
+    """A file's picture, clip or volume as two arrays.
 
     Attributes:
-      drawn: the array on which answers are drawn.
-      network: the array that the network takes.
+      drawn: the array on which answers are drawn, uint8.
+      network: the array that the network takes, uint8 or float32.
     """
 
     drawn: np.ndarray
     network: np.ndarray
 
 
-# A function that reads a file as the data source does, to an image of the network's
-# shape.
-Stored = Callable[[images.Picture], np.ndarray]
+@dataclass(frozen=True)
+class Stored:
+    """Reads a file as the data source does, to an image of the network's shape.
+
+    Attributes:
+      function: the function that reads the file.
+      value_range: see `bands.read`.
+    """
+
+    function: Callable[[images.Picture], np.ndarray]
+    value_range: bands.ValueRange = None
+
+    def __call__(self, file: images.Picture) -> np.ndarray:
+        return self.function(file)
 
 
 @dataclass(frozen=True)
@@ -33,8 +44,7 @@ class Resizing:
 
     Attributes:
       read: a function of `(file, image_shape, stored)` that returns a `Read`.
-        `image_shape` is the shape of the network's images, and `stored` is a function
-        that reads a file as the data source does.
+        `image_shape` is the shape of the network's images, and `stored` is a `Stored`.
       one_size: whether all images have the network's size, so that several images can
         form a batch.
       drawn_on_image: whether answers are drawn on the network's image. Then the file
@@ -49,15 +59,16 @@ class Resizing:
 def _center_crop(file: images.Picture, shape: Shape, stored: Stored) -> Read:
     del shape
     image = stored(file)
-    return Read(image, image)
+    return Read(bands.rounded(image), image)
 
 
 def _stretched(file: images.Picture, shape: Shape, stored: Stored) -> Read:
-    del stored
+    value_range = stored.value_range
     height, width, channels = shape
-    if bands.is_banded(file, channels):
-        pixels = bands.read(file, channels, images.described(file))
-        return Read(bands.shown(pixels), images.stretch(file, shape))
+    if value_range is not None or bands.is_banded(file, channels):
+        pixels = bands.read(file, channels, images.described(file), value_range)
+        stretched = images.stretch(file, shape, value_range=value_range)
+        return Read(bands.shown(pixels), stretched)
     picture = images.read_image(file)
     stretched = images.stretch(picture, (height, width, channels))
     return Read(np.asarray(picture.convert("RGB")), stretched)

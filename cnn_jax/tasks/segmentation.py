@@ -14,6 +14,7 @@ from PIL import Image
 
 from cnn_jax.core.fit import Need
 from cnn_jax.core.ranges import NotNegative, Positive, Range, Rate
+from cnn_jax.data import bands
 from cnn_jax.data.labels.pixels import IGNORED
 from cnn_jax.tasks import (
     boundaries,
@@ -299,9 +300,8 @@ class Segmentation(Task):
         Args:
           row: the entries of the batch and of `predictions` for one example.
         """
-        image = np.broadcast_to(row["image"], (*row["label"].shape, 3))
         maps = [pictures.colored(row[key]) for key in ("label", "class")]
-        return np.stack([image, *maps])
+        return np.stack([bands.shown(row["image"]), *maps])
 
 
 def _wrong(row: Row) -> float:

@@ -6,6 +6,7 @@ import platform
 from typing import Any
 
 import jax
+import numpy as np
 
 from cnn_jax.core import memory
 from cnn_jax.data.splits import Shape
@@ -57,16 +58,19 @@ def peak_memory() -> int | None:
     return memory_stats().get("peak_bytes_in_use")
 
 
-def check_memory(config: Config, image_shape: Shape, state: Any) -> None:
+def check_memory(
+    config: Config, image_shape: Shape, image_type: np.dtype, state: Any
+) -> None:
     """Raises UserError unless a batch and the state fit in memory.
 
-    The check includes each batch as uint8 in the host's memory, and as uint8 and
-    float32 in the devices' memory. It does not include feature maps and gradients; if
-    these do not fit, JAX reports an error during training.
+    The check includes each batch in the host's memory, and before and after its
+    normalization in the devices' memory. It does not include feature maps and
+    gradients; if these do not fit, JAX reports an error during training.
 
     Args:
       config: the resolved config.
       image_shape: the shape of an image.
+      image_type: the type of an image before its normalization.
       state: the arrays of the state, or their shapes.
     """
     kept = jax.tree.leaves(state)
@@ -78,11 +82,12 @@ def check_memory(config: Config, image_shape: Shape, state: Any) -> None:
         rows = config[group].batch_size
         if rows is None:
             continue
-        pixels = rows * math.prod(image_shape)
+        values, bytes_each = rows * math.prod(image_shape), image_type.itemsize
         what = f"a batch of {rows:,} images of {'x'.join(map(str, image_shape))}"
         change = f"set config.{group}.batch_size or config.data.image_size lower"
-        memory.check(pixels // jax.process_count(), what, change)
-        memory.check(5 * pixels // jax.device_count(), what, change, most)
+        memory.check(bytes_each * values // jax.process_count(), what, change)
+        on_device = (bytes_each + 4) * values // jax.device_count()
+        memory.check(on_device, what, change, most)
 
 
 def _processor() -> str:

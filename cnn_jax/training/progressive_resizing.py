@@ -6,15 +6,15 @@ from dataclasses import dataclass
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, UInt8
+from jaxtyping import Array, Float, UInt8
 
 from cnn_jax.core.errors import UserError
 from cnn_jax.core.fit import Need, Part
 from cnn_jax.core.ranges import Side
 from cnn_jax.training import freezing
 
-Images = UInt8[Array, "batch *space channels"]
-Resized = UInt8[Array, "batch *out channels"]
+Images = UInt8[Array, "batch *space channels"] | Float[Array, "batch *space channels"]
+Resized = UInt8[Array, "batch *out channels"] | Float[Array, "batch *out channels"]
 Shape = tuple[int, ...]
 
 
@@ -92,7 +92,7 @@ def make(
 
 
 def resized(images: Images, shape: Shape) -> Resized:
-    """Returns images that are resized to `shape`, rounded to integers.
+    """Returns images that are resized to `shape`; uint8 images are rounded.
 
     The interpolation is bilinear. If an image becomes smaller, each pixel is a mean
     over the pixels that it covers, as in Pillow.
@@ -101,6 +101,8 @@ def resized(images: Images, shape: Shape) -> Resized:
     floats = jax.image.resize(
         images.astype(jnp.float32), full, "linear", antialias=True
     )
+    if images.dtype != jnp.uint8:
+        return floats.astype(images.dtype)
     return jnp.clip(jnp.round(floats), 0, 255).astype(jnp.uint8)
 
 

@@ -15,7 +15,7 @@ from flax.traverse_util import flatten_dict
 
 from cnn_jax import data, models, tasks
 from cnn_jax.core.errors import UserError, unknown
-from cnn_jax.data import augment, loading, samplers
+from cnn_jax.data import augment, bands, loading, samplers
 from cnn_jax.data.dataset import IMAGENET_MEAN, IMAGENET_STD, Dataset
 from cnn_jax.models.network import described
 from cnn_jax.training import (
@@ -45,8 +45,9 @@ class Network:
       config: the config of the run.
       model: the model.
       task: the task.
-      normalize: a function that normalizes uint8 images for the model.
+      normalize: a function that normalizes images for the model.
       image_shape: the shape of one image, clip or volume.
+      image_type: the type of images before their normalization, uint8 or float32.
       label_shape: the shape of one label.
       label_kind: the kind of the data's labels, a name in `data.labels`.
     """
@@ -56,6 +57,7 @@ class Network:
     task: tasks.Task
     normalize: Callable[[jax.Array], jax.Array]
     image_shape: tuple[int, ...]
+    image_type: np.dtype = bands.BYTES
     label_shape: tuple[int, ...] = ()
     label_kind: str = "class"
 
@@ -82,7 +84,7 @@ class Network:
         Args:
           initial: variables that replace the variables drawn from the seed; None: no
             variables.
-          images: uint8 images, for layers that compute their initial parameters from
+          images: images, for layers that compute their initial parameters from
             images; None: an image of zeros.
           optimizer: the optimizer that will train the network; None: no optimizer.
           phase: the trained parameters; only these get optimizer state.
@@ -342,6 +344,7 @@ def network(config: Config, dataset: Dataset) -> Network:
             augment.normalize, mean=tuple(dataset.mean), std=tuple(dataset.std)
         ),
         image_shape=dataset.image_shape,
+        image_type=dataset.image_type,
         label_shape=dataset.label_shape,
         label_kind=dataset.label_kind,
     )
@@ -376,7 +379,7 @@ def model_of(config: Config, classes: int) -> nn.Module:
 def initial_images(network: Network, dataset: Dataset) -> np.ndarray | None:
     """Returns the training images from which initial parameters are computed.
 
-    The images are uint8 [count, *image_shape], evenly spaced over the training split,
+    The images are [count, *image_shape], evenly spaced over the training split,
     as evaluation sees them. The result is None if the network needs no images.
     """
     split = dataset.splits["train"]
@@ -511,7 +514,7 @@ def check_normalization(training: Training) -> None:
     if rows > 1 and not training.plan:
         return  # skip the tracing
     images = jax.ShapeDtypeStruct(
-        (jax.device_count(), rows, *network.image_shape), np.uint8
+        (jax.device_count(), rows, *network.image_shape), network.image_type
     )
     fresh = training.state_shapes
     variables = {"params": fresh.params, "batch_stats": fresh.batch_stats}

@@ -11,7 +11,7 @@ from cnn_jax.core.keys import REQUIRED, Key, keywords
 from cnn_jax.data import augmentations, perturbations
 from cnn_jax.data.roles import Roles
 from cnn_jax.data.source import Source
-from cnn_jax.data.subset import Crops, Stored, Subset
+from cnn_jax.data.subset import Crops, Ranged, Stored, Subset
 from cnn_jax.models.classifier import Classifier, NormalizedClassifier
 from cnn_jax.models.exchangeable import Exchangeable
 from cnn_jax.models.spec import ModelSpec
@@ -101,6 +101,8 @@ def _data() -> Iterator[str]:
     yield table(_beyond(Stored, Subset), docstrings.entries(Stored))
     yield "Sources of stored pictures and videos have keys for crops and resizing:"
     yield table(_beyond(Crops, Subset), docstrings.entries(Crops))
+    yield "Sources of pictures with any number of channels have a key for their values:"
+    yield table(_beyond(Ranged, Subset), docstrings.entries(Ranged))
     yield "### Perturbations"
     yield "Experiments show the images of some sources with less information."
     view = config.keywords(perturbations.view)

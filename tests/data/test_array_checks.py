@@ -15,10 +15,10 @@ IMAGES, LABELS = np.zeros((6, 4, 4, 3), np.uint8), np.array([0, 1] * 3, np.int32
     ("images", "labeled", "kind", "message"),
     [
         (
-            IMAGES.astype(np.float32),
+            IMAGES.astype(np.float64),
             LABELS,
             "class",
-            r"x: images are float32 \[6, 4, 4, 3\]; they must be uint8 \[n, height, ",
+            r"x: images are float64 \[6, 4, 4, 3\]; they must be uint8 or float32 ",
         ),
         (IMAGES[..., 0], LABELS, "class", r"images are uint8 \[6, 4, 4\]; they must"),
         (

@@ -7,8 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cnn_jax.core.errors import UserError
 from cnn_jax.data import augment as augment_lib
-from cnn_jax.data.augment import normalize
+from cnn_jax.data import augmentations, labels
+from cnn_jax.data.augment import Augment, normalize
+from cnn_jax.data.augmentations.augmentation import Augmentation
 from cnn_jax.data.labels.pixels import IGNORED
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (64, 6, 5, 3), np.uint8)
@@ -234,3 +237,49 @@ def test_light_moves_nothing_and_differs_from_epoch_to_epoch():
     assert correlation > 0.8
     maps = augmented_batch(made("pixels", light=0.4), range(64), labels=MAPS)
     np.testing.assert_array_equal(maps["label"], MAPS)
+
+
+def changed(steps, images):
+    rows = np.arange(len(images), dtype=np.int32)
+    batch = {"image": images, "label": rows, "index": rows, "epoch": 0 * rows}
+    return jax.device_get(jitted(Augment("class", steps), KEY, batch))["image"]
+
+
+OPTIONS = {"rotation": "rotation(degrees=30.0)"}  # without a default
+FLOATS = [n for n, k in augmentations.AUGMENTATIONS.items() if k.takes_floats]
+
+
+@pytest.mark.parametrize("name", FLOATS)
+def test_images_with_fractions_change_as_others(name):
+    """Whole gray levels give the result of uint8, but for its rounding."""
+    images = np.random.default_rng(1).integers(0, 256, (4, 12, 10, 3), np.uint8)
+    steps = augmentations.made((OPTIONS.get(name, name),))
+    expected = changed(steps, images)
+    found = changed(steps, images.astype(np.float32))
+    assert expected.dtype == np.uint8 and found.dtype == np.float32
+    assert np.abs(found.clip(0, 255) - expected).max() <= 0.501
+    scaled = changed(steps, images.astype(np.float32) * 4)  # values above 255
+    filled = (found == 0) | (name == "random_erasing")
+    np.testing.assert_allclose(scaled[~filled], 4 * found[~filled], rtol=1e-5, atol=0.1)
+
+
+@pytest.mark.parametrize("name", augmentations.AUGMENTATIONS)
+def test_which_augmentations_take_images_with_fractions(name):
+    (step,) = augmentations.made((OPTIONS.get(name, name),))
+    needs = {need.fact: need for need in step.part(labels.CLASS).takes}
+    refused = "image type" in needs and "float32" not in needs["image type"].accepted
+    assert refused == (name not in FLOATS)
+    assert refused == (
+        name in "color_jitter grayscale invert posterize solarize equalize "
+        "auto_contrast sharpness rand_augment trivial_augment auto_augment aug_mix"
+    )
+
+
+class Halved(Augmentation):
+    def image(self, key, image):
+        return image / 2
+
+
+def test_an_augmentation_that_changes_the_type_is_an_error():
+    with pytest.raises(UserError, match=r"Halved' returns images of the type float32"):
+        changed((Halved(),), IMAGES)

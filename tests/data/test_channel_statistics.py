@@ -55,3 +55,23 @@ def test_images_on_the_disk_are_read_once_and_when_needed():
     mean, std = channel_statistics.measured(Counting((*images,), (*images,)))
     assert Counting.read == 0
     assert (*mean, *std) == (0, 1 / 255) and Counting.read == 3
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 9), st.sampled_from([1, 3]), st.integers(0, 2**32))
+def test_statistics_of_images_with_fractions(count, channels, seed):
+    rng = np.random.default_rng(seed)
+    low, size = rng.uniform(-900, 900), rng.uniform(1, 900)
+    images = rng.uniform(low, low + size, (count, 3, 4, channels)).astype(np.float32)
+    mean, std = channel_statistics.of_images(images)
+    values = images.reshape(-1, channels).astype(np.float64) / 255
+    np.testing.assert_allclose(mean, values.mean(0), atol=1e-9)
+    np.testing.assert_allclose(std, values.std(0), rtol=1e-3, atol=1e-9)
+    streamed = channel_statistics.measured(Varied((*images,), (*images[..., 0],)))
+    assert tuple(map(tuple, streamed)) == (mean, std)
+
+
+def test_a_channel_of_one_value_with_a_fraction():
+    images = np.full((2, 3, 4, 1), 1e4 / 3, np.float32)
+    (mean,), (std,) = channel_statistics.of_images(images)
+    assert (mean, std) == (pytest.approx(1e4 / 3 / 255), 1 / 255)

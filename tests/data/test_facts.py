@@ -24,6 +24,7 @@ def test_the_facts_of_images():
         "label kind": "class",
         "image rank": 2,
         "shorter side": 8,
+        "image type": "uint8",
         "classes": 2,
         "mirrorable": True,
         "normalized": False,
@@ -35,6 +36,7 @@ def test_the_facts_of_images():
     [
         ({"image_shape": (4, 8, 8, 1)}, "image rank", 3),
         ({"image_shape": (4, 16, 9, 1)}, "shorter side", 9),
+        ({"image_type": np.dtype("float32")}, "image type", "float32"),
         ({"mean": (0.5,)}, "normalized", True),
         ({"std": (0.5,)}, "normalized", True),
         ({"label_kind": "pixels"}, "label kind", "pixels"),

@@ -82,8 +82,8 @@ IMAGES, LABELS = np.zeros((6, 4, 4, 3), np.uint8), np.array([0, 1] * 3, np.int32
         (replace(load(), mean=(0.0,)), "must have 3 entries, one per channel"),
         (changed(images=IMAGES[:0], labels=LABELS[:0]), "there are no examples"),
         (
-            changed(images=IMAGES.astype(np.float32)),
-            r"images are float32 \[6, 4, 4, 3\]; they must be uint8 \[n, height",
+            changed(images=IMAGES.astype(np.float64)),
+            r"images are float64 \[6, 4, 4, 3\]; they must be uint8 or float32 \[",
         ),
         (changed(images=IMAGES[..., 0]), r"images are uint8 \[6, 4, 4\]; they must"),
         (changed(images=IMAGES[:, :2]), r"the shape \(2, 4, 3\), but image_shape of"),

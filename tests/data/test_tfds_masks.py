@@ -47,7 +47,7 @@ def test_names_that_the_set_has(prepared_masks):
     known = data.describe(
         "tfds_masks:named", data_dir=prepared_masks, image_size=(6, 10)
     )
-    assert known == (dataset.classes, (6, 10, 3), (6, 10), "pixels")
+    assert known == (dataset.classes, (6, 10, 3), (6, 10), "pixels", np.uint8)
 
 
 @pytest.mark.parametrize(

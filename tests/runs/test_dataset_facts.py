@@ -1,7 +1,9 @@
 """The facts of a data set, as config.json keeps them."""
 
+import dataclasses
 import json
 
+import numpy as np
 import pytest
 
 from cnn_jax.data import digit_scenes, rotated_digits
@@ -26,10 +28,18 @@ def test_statistics_of_numbers_come_back():
     assert found.label_statistics == made.label_statistics
 
 
+def test_the_type_of_images_comes_back(scenes):
+    assert "image_type" not in dataset_facts.of(scenes)
+    made = dataclasses.replace(scenes, image_type=np.dtype(np.float32))
+    found = dataset_facts.dataset(json.loads(json.dumps(dataset_facts.of(made))))
+    assert found.image_type == np.float32
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
         ("classes", "abc"),
+        ("image_type", "int64"),
         ("classes", [1]),
         ("image_shape", []),
         ("image_shape", [0, 8, 1]),

@@ -126,3 +126,46 @@ def test_a_pipe_is_refused(made, tmp_path):
         loaded.load(made.workdir).outputs([tmp_path / "pipe.png"]).__next__()
     with pytest.raises(UserError, match="is a pipe"):
         loaded.load(made.workdir, style=tmp_path / "pipe.png")
+
+
+@pytest.fixture
+def deep_run(tmp_path):
+    """A run of one step on a folder of 16-bit pictures, and one of the pictures."""
+    for name in "ab":
+        (tmp_path / "data" / name).mkdir(parents=True)
+        for i in range(5):
+            values = np.random.default_rng([i, ord(name)]).integers(0, 4096, (8, 8, 2))
+            file = tmp_path / "data" / name / f"{i}.npy"
+            np.save(file, values.astype(np.uint16))
+    values = {
+        "data.name": "folder",
+        "data.dir": str(tmp_path / "data"),
+        "data.image_size": 8,
+        "data.channels": 2,
+        "data.value_range": (0.0, 4095.0),
+        "data.augmentations": ("crop(padding=1)", "flip", "mixup"),
+        "data.batch_size": 4,
+        "model.name": "mlp",
+        "model.hidden": (3,),
+        "train.steps": 1,
+        "schedule.warmup_steps": 0,
+    }
+    cnn_jax.train("configs/mlp.py", tmp_path / "run", overrides=values)
+    return cnn_jax.load(tmp_path / "run"), file
+
+
+def test_a_run_on_16_bits(deep_run, tmp_path):
+    """The network sees all bits, of a file and of an array."""
+    run, file = deep_run
+    values = np.load(file).astype(np.float32) * np.float32(255 / 4095)
+    np.testing.assert_allclose(run.preprocess(file), values, rtol=1e-5)
+    ((drawn, logits),) = run.outputs(file)
+    assert drawn.dtype == np.uint8 and run.network.image_type == np.float32
+    saved = config_json.read(tmp_path / "run").dataset
+    normalized = jnp.asarray((values / 255 - saved.mean) / saved.std, jnp.float32)
+    expected = run.model.apply(run.variables, normalized[None], train=False)[0]
+    np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-5)
+    ((_, again),) = run.outputs(run.preprocess(file))
+    np.testing.assert_array_equal(again, logits)
+    with pytest.raises(UserError, match=r"has dtype uint8 .* takes float32 arrays"):
+        next(run.outputs(np.zeros((8, 8, 2), np.uint8)))

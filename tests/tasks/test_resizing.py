@@ -18,6 +18,7 @@ def photo(tmp_path):
     return tmp_path / "photo.png", pixels
 
 
+@resizing.Stored
 def never(file):
     raise AssertionError("the data source was asked")
 
@@ -25,7 +26,7 @@ def never(file):
 def test_the_data_source_makes_the_image(photo):
     file, _ = photo
     image = np.ones(SHAPE, np.uint8)
-    found = resizing.CENTER_CROP.read(file, SHAPE, {file: image}.get)
+    found = resizing.CENTER_CROP.read(file, SHAPE, resizing.Stored({file: image}.get))
     assert found.network is image and found.drawn is image
     assert resizing.CENTER_CROP.drawn_on_image and resizing.CENTER_CROP.one_size
 
@@ -37,6 +38,15 @@ def test_a_whole_picture_is_stretched(photo):
     np.testing.assert_array_equal(found.network, whole)
     np.testing.assert_array_equal(found.drawn, pixels)
     assert resizing.STRETCHED.one_size and not resizing.STRETCHED.drawn_on_image
+
+
+def test_a_picture_with_fractions_is_drawn_in_8_bits(tmp_path):
+    values = np.linspace(0, 1, 48, dtype=np.float32).reshape(6, 8, 1)
+    np.save(tmp_path / "a.npy", values)
+    stored = resizing.Stored(never.function, (0.0, 1.0))
+    drawn, network = resizing.STRETCHED.read(tmp_path / "a.npy", (6, 8, 1), stored)
+    np.testing.assert_allclose(network, values * 255, rtol=1e-6)
+    np.testing.assert_array_equal(drawn, np.rint(network).repeat(3, -1))
 
 
 def test_a_picture_keeps_its_size(photo):

@@ -267,7 +267,7 @@ def test_the_classes_that_most_pixels_have(k):
         np.testing.assert_allclose(shares, counts[order] / counts.sum())
 
 
-@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("channels", [1, 3, 5])
 def test_pictures_of_an_evaluation(channels):
     logits, labels = examples(0, 6)
     totals = totals_of(logits, labels)
@@ -285,7 +285,8 @@ def test_pictures_of_an_evaluation(channels):
     picture = found["segmentation"][1:, 1:]
     factor = 128 // max(SHAPE)
     maps = [pictures.colored(row[key]) for key in ("label", "class")]
-    for place, panel in enumerate([np.broadcast_to(image, (*SHAPE, 3)), *maps]):
+    colors = np.broadcast_to(image[..., :3], (*SHAPE, 3))
+    for place, panel in enumerate([colors, *maps]):
         start = place * (SHAPE[1] * factor + 1)
         shown = picture[: SHAPE[0] * factor, start : start + SHAPE[1] * factor]
         large = np.kron(panel, np.ones((factor, factor, 1), np.uint8))

@@ -122,6 +122,7 @@ OTHER = {
     "data.in_memory": "False",
     "data.interpolation": "lanczos",
     "data.random_crop": "(0.5, 1.0)",
+    "data.value_range": "(0.0, 65535.0)",
     "data.sampler": f"{__name__}.backwards",
     "data.keep": "random",
     "data.test_shift": "2",

@@ -8,6 +8,7 @@ import platform
 from types import SimpleNamespace
 
 import jax
+import numpy as np
 import pytest
 
 from cnn_jax.core import memory
@@ -92,11 +93,11 @@ def test_a_state_or_a_batch_of_no_machine_is_refused(monkeypatch):
 
     state = {"a": jax.ShapeDtypeStruct((2**20, 2**10), "float32")}
     monkeypatch.setattr(memory, "total", lambda: 2**30)
-    machine.check_memory(config(), (8, 8, 1), {})
+    machine.check_memory(config(), (8, 8, 1), np.dtype("uint8"), {})
     with pytest.raises(UserError, match=r"parameters .* would take 4\.0 GiB"):
-        machine.check_memory(config(), (8, 8, 1), state)
+        machine.check_memory(config(), (8, 8, 1), np.dtype("uint8"), state)
     for group in ("data", "eval"):
         large = config(**{group: 10**9})
         words = rf"1,000,000,000 .* set config\.{group}\.batch_size"
         with pytest.raises(UserError, match=words):
-            machine.check_memory(large, (8, 8, 1), {})
+            machine.check_memory(large, (8, 8, 1), np.dtype("uint8"), {})

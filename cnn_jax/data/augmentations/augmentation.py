@@ -11,12 +11,17 @@ from functools import partial
 from typing import ClassVar
 
 import jax
-from jaxtyping import Array, Float, Int32, Key, UInt8
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int32, Key, Shaped, UInt8
 
 from cnn_jax.core.fit import Need, Part
 from cnn_jax.data.labels.kind import LabelKind, Move
 
-Image = UInt8[Array, "*depth height width channels"]
+# Gray levels from 0 (black) to 255 (white), uint8 or float32; see `data.bands`.
+Image = (
+    UInt8[Array, "*depth height width channels"]
+    | Float[Array, "*depth height width channels"]
+)
 
 
 def example_key(
@@ -48,9 +53,12 @@ class Augmentation:
 
     Attributes:
       mixes: whether the augmentation mixes the examples of a batch.
+      takes_floats: whether the augmentation also takes float32 images, whose values may
+        have fractions and lie outside of 0..255.
     """
 
     mixes: ClassVar[bool] = False
+    takes_floats: ClassVar[bool] = False
 
     def drawn(
         self, key: Key[Array, ""], index: Int32[Array, ""], epoch: Int32[Array, ""]
@@ -69,7 +77,7 @@ class Augmentation:
         return jax.random.fold_in(example, zlib.crc32(self.name().encode()))
 
     def image(self, key: Key[Array, ""], image: Image) -> Image:
-        """Returns the changed image. Its shape is the shape of the given image."""
+        """Returns the changed image. It has the shape and the type of the given one."""
         raise NotImplementedError
 
     def applied(
@@ -105,10 +113,14 @@ class Augmentation:
         Args:
           labels: the label kind of the data set.
         """
-        if self.takes(labels):
-            return ()
-        words = "changes images but not their labels"
-        return (Need("label kind", (), words, self.remedy),)
+        needs = []
+        if not self.takes(labels):
+            words = "changes images but not their labels"
+            needs.append(Need("label kind", (), words, self.remedy))
+        if not self.takes_floats:
+            words = "takes images of 256 gray levels"
+            needs.append(Need("image type", {"uint8"}, words, self.remedy))
+        return tuple(needs)
 
     def part(self, labels: LabelKind) -> Part:
         """Returns the `core.fit.Part` of the augmentation, for the check of a run.
@@ -140,11 +152,23 @@ def size_of(picture: Image, factor: int = 1) -> tuple[int, int]:
     return picture.shape[-3] // factor, picture.shape[-2] // factor
 
 
+def of_type(values: Float[Array, "*shape"], image: Image) -> Shaped[Array, "*shape"]:
+    """Returns new pixel values in the type of an image.
+
+    For an uint8 image, the values are rounded (halves up) and clipped.
+    """
+    if image.dtype != jnp.uint8:
+        return values.astype(image.dtype)
+    return jnp.clip(values + 0.5, 0, 255).astype(jnp.uint8)
+
+
 class Movement(Augmentation):
     """An augmentation that moves the pixels of an image.
 
     Labels with positions in the image, such as boxes or masks, are moved too.
     """
+
+    takes_floats: ClassVar[bool] = True
 
     def moved(
         self,

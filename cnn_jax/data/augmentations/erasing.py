@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -32,6 +33,8 @@ class RandomErasing(Augmentation):
       aspect: the smallest and the largest ratio of its height to its width.
       fill: "zero" or "noise".
     """
+
+    takes_floats: ClassVar[bool] = True
 
     probability: Share = 0.5
     area: tuple[Share, ...] = (0.02, 1 / 3)
@@ -89,6 +92,8 @@ class Cutout(Augmentation):
     Attributes:
       size: the side of the square in pixels (16 for CIFAR-10, 8 for CIFAR-100).
     """
+
+    takes_floats: ClassVar[bool] = True
 
     size: Side = 16
 

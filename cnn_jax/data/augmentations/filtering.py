@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -44,6 +45,8 @@ class Blur(Augmentation):
       sigma: the smallest and the largest standard deviation in pixels.
       probability: the probability that an image is blurred.
     """
+
+    takes_floats: ClassVar[bool] = True
 
     sigma: tuple[Positive, ...] = (0.1, 2.0)
     probability: Share = 0.5

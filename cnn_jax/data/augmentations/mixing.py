@@ -13,11 +13,11 @@ from typing import Annotated, ClassVar
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Key, UInt8
+from jaxtyping import Array, Float, Key
 
 from cnn_jax.core.fit import Need
 from cnn_jax.core.ranges import Range, Share
-from cnn_jax.data.augmentations.augmentation import Augmentation
+from cnn_jax.data.augmentations.augmentation import Augmentation, Image, of_type
 from cnn_jax.data.labels.kind import LabelKind
 
 # The parameter of the symmetric beta distribution of the shares.
@@ -59,19 +59,16 @@ class Mixing(Augmentation):
     """
 
     mixes: ClassVar[bool] = True
+    takes_floats: ClassVar[bool] = True
 
     probability: Share = 1.0
 
     def pair(
         self,
         key: Key[Array, ""],
-        first: UInt8[Array, "*space channels"],
-        second: UInt8[Array, "*space channels"],
-    ) -> tuple[
-        UInt8[Array, "*space channels"],
-        UInt8[Array, "*space channels"],
-        Float[Array, ""],
-    ]:
+        first: Image,
+        second: Image,
+    ) -> tuple[Image, Image, Float[Array, ""]]:
         """Returns the two mixed images, and the share of each image's own class.
 
         Args:
@@ -145,8 +142,8 @@ class Mixup(Mixing):
         share = beta(key, self.alpha)
         a, b = first.astype(jnp.float32), second.astype(jnp.float32)
         return (
-            jnp.round(share * a + (1 - share) * b).astype(jnp.uint8),
-            jnp.round(share * b + (1 - share) * a).astype(jnp.uint8),
+            of_type(share * a + (1 - share) * b, first),
+            of_type(share * b + (1 - share) * a, first),
             share,
         )
 

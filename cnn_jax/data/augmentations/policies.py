@@ -1,7 +1,7 @@
 """RandAugment and TrivialAugment: policies of randomly drawn operations."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -119,6 +119,8 @@ class Policy(Movement):
     Attributes:
       interpolation: the resampling of shears and rotations, "nearest" or "bilinear".
     """
+
+    takes_floats: ClassVar[bool] = False
 
     interpolation: str = "nearest"
 

@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int32
 
-from cnn_jax.data.augmentations.augmentation import Image
+from cnn_jax.data.augmentations.augmentation import Image, of_type
 
 Box = Float[Array, "4"]  # top, left, height and width, in pixels
 
@@ -34,7 +34,7 @@ def resampled(
 def weighted(
     image: Image, rows: Float[Array, "rows rows"], columns: Float[Array, "cols cols"]
 ) -> Image:
-    """Returns an image whose pixels are weighted sums of pixels, rounded.
+    """Returns an image whose pixels are weighted sums of pixels; see `of_type`.
 
     Args:
       rows: the weights of the old rows for each new row, [new, old].
@@ -43,9 +43,10 @@ def weighted(
     found = image.reshape(-1, *image.shape[-3:]).astype(jnp.float32)
     # Columns first, and then clipped, as in Pillow.
     found = jnp.einsum("nw,dhwc->dhnc", columns, found, precision="highest")
-    found = jnp.clip(found, 0, 255)
+    if image.dtype == jnp.uint8:
+        found = jnp.clip(found, 0, 255)
     found = jnp.einsum("nh,dhwc->dnwc", rows, found, precision="highest")
-    return jnp.clip(found + 0.5, 0, 255).astype(jnp.uint8).reshape(image.shape)
+    return of_type(found, image).reshape(image.shape)
 
 
 def nearest(image: Image, box: Box, *, outside: int = 0) -> Image:

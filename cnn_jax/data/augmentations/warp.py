@@ -8,7 +8,7 @@ to positions in the old image: its last column is added.
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from cnn_jax.data.augmentations.augmentation import Image, Movement, size_of
+from cnn_jax.data.augmentations.augmentation import Image, Movement, of_type, size_of
 
 Matrix = Float[Array, "2 3"]
 Scalar = Float[Array, ""] | float
@@ -55,7 +55,7 @@ def warped(
             for i, j in corners
         ]
         found = sum(map(lambda i, w: gathered(i) * w, indices, weights))
-        found = (found + 0.5).astype(jnp.uint8)
+        found = of_type(found, image)
     return jnp.where(inside, found, jnp.uint8(outside)).reshape(image.shape)
 
 
