@@ -1,5 +1,7 @@
 """Writes the report of a sweep, report.md."""
 
+import dataclasses
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,9 +25,13 @@ from cnn_jax.sweeps.reports import (
 )
 from cnn_jax.sweeps.reports.summary import Summary, summarize
 from cnn_jax.sweeps.results import Row
+from cnn_jax.sweeps.run import shell_line
+from cnn_jax.training import config as config_lib
 from cnn_jax.training import machine
 
 FILE = "report.md"
+# Words for paths, if the name of the config key does not say what the path is.
+WORDS = {"model.init_from": "FILE", "task.teacher": "RUN"}
 
 
 def write(
@@ -74,6 +80,9 @@ def section(
 ) -> str:
     """Writes a figure of the results, and returns the report as a Markdown section.
 
+    The section is for other readers, so its command has a word such as `DIR` for each
+    path of the user.
+
     Args:
       experiment: the experiment.
       rows: the results of the experiment's runs.
@@ -81,12 +90,24 @@ def section(
         this folder.
       protocol: see `write`.
     """
+    command = _without_paths(experiment.command)
+    experiment = dataclasses.replace(experiment, command=command)
     summaries = summarize(experiment, rows)
     size = protocol.size(experiment)
     picture = plots.overview(experiment, rows, summaries, folder, size)
     page = _page(experiment, rows, summaries, [picture], protocol, level=2)
     page += search_report.write(experiment, folder, f"plots/{experiment.name}-trials")
     return "\n\n".join([*page, *_incomplete(rows, level=2)])
+
+
+def _without_paths(command: str) -> str:
+    """Returns a command with a word in place of each config value that is a path."""
+    words = []
+    for text in shlex.split(command):
+        key = text.partition("=")[0].removeprefix("--config.")
+        word = WORDS.get(key, key.partition(".")[2].upper())
+        words.append(f"--config.{key}={word}" if key in config_lib.PATHS else text)
+    return shell_line(words)
 
 
 def _titled(title: str, paragraphs: Sequence[str]) -> list[str]:

@@ -98,3 +98,13 @@ def test_predictions_add_precision_and_test_examples(make_kept, tmp_path, undraw
     sections = report.section(found, rows, tmp_path, protocol.make(found))
     assert "## Precision" not in sections and "95%, seeds only" in sections
     assert "Each row is an arm" in page and "Each row" not in sections
+
+
+def test_a_published_command_has_no_paths(make, tmp_path, undrawn):
+    found, rows = make({"base": [0.5, 0.6, 0.7], "diverges": [0.4, 0.5]})
+    given = "--config.data.dir='/home/me/my pictures' --config.model.init_from=/w.pth"
+    found = dataclasses.replace(found, command=f"python -m cnn_jax.sweep {given}")
+    expected = "cnn_jax.sweep --config.data.dir=DIR --config.model.init_from=FILE\n"
+    assert expected in report.section(found, rows, tmp_path, protocol.make(found))
+    report.write(found, rows, tmp_path, protocol.make(found))
+    assert given in (tmp_path / "report.md").read_text()
