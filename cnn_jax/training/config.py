@@ -299,6 +299,7 @@ ADDED: Mapping[str, Sequence[Any]] = {
     "data.random_crop": [None],
     "data.eval_crop": [1.0],
     "data.interpolation": ["bilinear"],
+    "data.value_range": [None],
     "model.activation": [None],
     "model.norm": [None],
     "model.norm_groups": [None],
