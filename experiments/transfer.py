@@ -54,14 +54,14 @@ def sweep(arg=None):
     # A head alone tolerates, and needs, ten times the learning rate.
     rate = 10 * get_config(arg).optimizer.learning_rate
     regimes = {
-        "from scratch": {"optimizer.reinitialize": ".*"},
-        "head only": {"optimizer.train_only": "head", "optimizer.learning_rate": rate},
-        "last blocks": {"optimizer.train_only": "head|fire[89]"},
         "all": {},
         "all (early layers slower)": {"optimizer.layer_decay": 0.7},
+        "last blocks": {"optimizer.train_only": "head|fire[89]"},
+        "head only": {"optimizer.train_only": "head", "optimizer.learning_rate": rate},
+        "from scratch": {"optimizer.reinitialize": ".*"},
     }
     for share in (0.01, 0.05, 0.2, 1.0):
-        base = f"{share:.0%}, from scratch"
+        base = f"{share:.0%}, all"
         for regime, values in regimes.items():
             name = f"{share:.0%}, {regime}"
             values = {"data.train_examples": share} | values
