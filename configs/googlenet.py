@@ -2,10 +2,10 @@
 
     python -m cnn_jax.main --config=configs/googlenet.py
 
-This command reaches a test accuracy of 99.2% in three quarters of a minute on two CPU
-cores. `:cifar10` has a stem for 32x32 pixels. The networks for digits and for CIFAR-10
-have batch normalization; `:imagenet` is the network as published. `:cifar10` and
-`:imagenet` were not trained here.
+This command reaches a test accuracy of 98.9% in 113 s on one CPU core. `:cifar10` has a
+stem for 32x32 pixels. The networks for digits and for CIFAR-10 have batch
+normalization; `:imagenet` is the network as published. `:cifar10` and `:imagenet` were
+not trained here.
 """
 
 from cnn_jax.training import recipes

@@ -2,10 +2,10 @@
 
     python -m cnn_jax.main --config=configs/inception.py
 
-This command reaches a test accuracy of 96.7% in a minute on two CPU cores. `:cifar10`
-has a stem for 32x32 pixels. `:imagenet` uses 299x299 pixels, label smoothing and a
-weight of 0.4 for the auxiliary head, as in the paper. `:cifar10` and `:imagenet` were
-not trained here.
+This command reaches a test accuracy of 98.1% in 119 s on one CPU core. `:cifar10` has a
+stem for 32x32 pixels. `:imagenet` uses 299x299 pixels, label smoothing and a weight of
+0.4 for the auxiliary head, as in the paper. `:cifar10` and `:imagenet` were not trained
+here.
 """
 
 from cnn_jax.training import recipes

@@ -2,7 +2,7 @@
 
     python -m cnn_jax.main --config=configs/mlp.py
 
-This command reaches a test accuracy of 98.6% in ten seconds on two CPU cores.
+This command reaches a test accuracy of 98.9% in 9 s on one CPU core.
 
 `:lecture` is the network with 16x16 inputs, 100 hidden units and 26 outputs, which has
 256*100 + 100 + 100*26 + 26 = 28,326 parameters. The network is trained on the digits at

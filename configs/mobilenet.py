@@ -2,10 +2,9 @@
 
     python -m cnn_jax.main --config=configs/mobilenet.py
 
-This command reaches a test accuracy of 95.8% in under two minutes on two CPU cores.
-`:cifar10` has a stem for 32x32 pixels. `:imagenet` is the paper's network with the
-paper's weight decay of 4e-5 and a cosine schedule. `:cifar10` and `:imagenet` were not
-trained here.
+This command reaches a test accuracy of 93.9% in 61 s on one CPU core. `:cifar10` has a
+stem for 32x32 pixels. `:imagenet` is the paper's network with the paper's weight decay
+of 4e-5 and a cosine schedule. `:cifar10` and `:imagenet` were not trained here.
 """
 
 from cnn_jax.training import recipes

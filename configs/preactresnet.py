@@ -2,9 +2,9 @@
 
     python -m cnn_jax.main --config=configs/preactresnet.py
 
-This command reaches a test accuracy of 99.4% in under twenty seconds on two CPU cores.
-`:cifar10` is the paper's network of 164 layers with its schedule (94.54% in the paper).
-`:imagenet` is a network of 50 layers. `:cifar10` and `:imagenet` were not trained here.
+This command reaches a test accuracy of 98.9% in 35 s on one CPU core. `:cifar10` is the
+paper's network of 164 layers with its schedule (94.54% in the paper). `:imagenet` is a
+network of 50 layers. `:cifar10` and `:imagenet` were not trained here.
 """
 
 from cnn_jax.training import recipes
