@@ -7,7 +7,7 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 
 from cnn_jax.core.errors import UserError, unknown
-from cnn_jax.core.ranges import Examples, Seed, Share
+from cnn_jax.core.ranges import Examples, Number, Seed, Share
 from cnn_jax.data import images
 from cnn_jax.data.roles import UNDIVIDED, Roles, stratified
 from cnn_jax.data.splits import AnySplit
@@ -126,7 +126,7 @@ class Ranged(Subset):
         pictures can have it. None: 8 bits are kept.
     """
 
-    value_range: tuple[float, ...] | None = None
+    value_range: tuple[Number, ...] | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
