@@ -6,7 +6,8 @@ The paper reaches a mean test accuracy of 94.01% with `airbench94`, in 9.9 epoch
 learning rate and the weight decay are the paper's, for the mean loss of a batch. Two
 things differ: an exponential moving average of the parameters is evaluated, where the
 paper uses Lookahead, and the bias of the first layer is trained in all epochs. CIFAR-10
-must be in $TFDS_DATA_DIR.
+must be in $TFDS_DATA_DIR. With `train.epochs=5` and one evaluation at the end, this
+command reaches 88.2% in 18 minutes on two CPU cores (one seed).
 
     python -m cnn_jax.main --config=configs/airbench.py
 
