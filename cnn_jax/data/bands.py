@@ -181,10 +181,10 @@ def _opened(path: str | Path) -> Values:
 def _pages(picture: str | Path | bytes, what: str, value_range: ValueRange) -> Values:
     with decoding.opened(picture, what) as image:
         orientation = decoding.placement(image).orientation
-        pages = []
-        for number in range(
-            getattr(image, "n_frames", 1) if image.format == "TIFF" else 1
-        ):
+        pages, count = [], 1
+        if image.format == "TIFF":  # frames of other formats are no channels
+            count = getattr(image, "n_frames", 1)
+        for number in range(count):
             image.seek(number)
             decoding.check_size(image.size)
             file = pixel_values.stored(image)
