@@ -22,7 +22,12 @@ from cnn_jax.training import setup, state
 
 ROOT = Path(__file__).parents[1]
 FILES = sorted(path.stem for path in (ROOT / "experiments").glob("[!_]*.py"))
-SMALL = ("conv3d", "transfer", "transferability")  # without the argument cifar10
+SMALL = (
+    "augmentation",
+    "conv3d",
+    "transfer",
+    "transferability",
+)  # without the argument cifar10
 # Those on real data too.
 REAL = {
     "pooling": ("few_cifar10", "few_mnist", "folder"),
