@@ -44,6 +44,19 @@ def cifar10():
     return config
 
 
+def muon():
+    config = cifar10()
+    config.optimizer = {"name": "muon", "learning_rate": 0.1, "momentum": 0.6}
+    config.optimizer.update_rms = None
+    config.optimizer.weight_decay = 0.25
+    config.optimizer.adam_factor = 0.1
+    config.optimizer.freeze = "whiten/kernel"
+    config.optimizer.ema_decay = 0.95
+    config.schedule = {"name": "polynomial"}
+    config.train.epochs = 8
+    return config
+
+
 def digits():
     config = cifar10()
     small = recipes.digits(epochs=20)
@@ -57,4 +70,4 @@ def digits():
 
 
 def get_config(arg=None):
-    return choose({"digits": digits, "cifar10": cifar10}, arg)
+    return choose({"digits": digits, "cifar10": cifar10, "muon": muon}, arg)

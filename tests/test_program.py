@@ -30,7 +30,7 @@ CONFIGS = {
     "super_resolution": ["digits", "folder"],
     "mlp": ["digits", "lecture", "mnist"],
     "lenet": ["digits", "mnist"],
-    "airbench": ["digits", "cifar10"],
+    "airbench": ["digits", "cifar10", "muon"],
     "alexnet": [*IMAGES, "small"],
     "gestures": ["digits", "folder"],
     "video": ["moving", "clips", "volumes", "still", "cifar10", "imagenet"],
@@ -78,6 +78,7 @@ SPECS = [(name, arg) for name, args in CONFIGS.items() for arg in args]
 # digits stand in for, only the program is built, as long as it is quick.
 BUILT_DATA = ("cifar10", "clips", "folder", "imagenet", "mnist", "volumes")
 LARGE = [
+    ("airbench", "muon"),
     ("alexnet", "digits"),
     ("densenet", "digits"),
     ("detection", "voc"),

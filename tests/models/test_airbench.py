@@ -39,6 +39,13 @@ def test_rows():
     ]
 
 
+def test_parameters_of_the_narrow_network():
+    """The PyTorch model of Jordan's `airbench93` has as many trainable parameters and
+    whitening filters."""
+    table = costs.layer_table(models.create("airbench93", num_classes=10), CIFAR)
+    assert costs.totals(table)[0] == 569_016
+
+
 def test_initial_parameters():
     model = models.create("airbench94", **TINY)
     images = jax.random.normal(jax.random.key(1), (20, 16, 16, 3))

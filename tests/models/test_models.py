@@ -521,7 +521,7 @@ def test_classes_are_the_published_ones_unless_told_otherwise():
 def test_unknown_names():
     with pytest.raises(
         UserError,
-        match=r"model 'resnetl8'\. Did you mean 'resnet18'\? Known: airbench94, alexn",
+        match=r"model 'resnetl8'\. Did you mean 'resnet18'\? Known: airbench93, airbe",
     ):
         models.create("resnetl8", num_classes=10)
     with pytest.raises(UserError, match="unknown model 'vit'"):
