@@ -9,6 +9,14 @@ paper uses Lookahead, and the bias of the first layer is trained in all epochs. 
 must be in $TFDS_DATA_DIR. With `train.epochs=5` and one evaluation at the end, this
 command reaches 88.2% in 18 minutes on two CPU cores (one seed).
 
+    python -m cnn_jax.main --config=configs/airbench.py:muon
+
+The optimizer of the kernels is Muon (Jordan et al. 2024), as in the author's later
+code, which reaches 94% in 8 epochs. That code also scales the kernels to a constant
+norm; here weight decay limits them. `model.name=airbench93` is a narrow network for
+shorter runs. With all training images (`data.val=none`) it reaches 89.2% in 8.5 epochs
+and 16 minutes on two CPU cores (one seed).
+
     python -m cnn_jax.main --config=configs/airbench.py
 
 trains a narrow network of this kind on the embedded digits: a test accuracy of 99.7% in
