@@ -22,12 +22,8 @@ from cnn_jax.training import setup, state
 
 ROOT = Path(__file__).parents[1]
 FILES = sorted(path.stem for path in (ROOT / "experiments").glob("[!_]*.py"))
-SMALL = (
-    "augmentation",
-    "conv3d",
-    "transfer",
-    "transferability",
-)  # without the argument cifar10
+# Those without the argument cifar10.
+SMALL = ("augmentation", "conv3d", "transfer", "transferability")
 # Those on real data too.
 REAL = {
     "pooling": ("few_cifar10", "few_mnist", "folder"),
