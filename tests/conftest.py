@@ -1,4 +1,4 @@
-"""What all tests share: tiers, run-time type checks, running commands, runs."""
+"""Fixtures of all tests: tiers, run-time type checks, commands and runs."""
 
 import fcntl
 import gc

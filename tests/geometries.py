@@ -28,7 +28,7 @@ class Geometry:
 
     @property
     def attributes(self):
-        """As users write them."""
+        """Returns the attributes as users write them."""
         return {
             "strides": self.strides,
             "padding": self.padding,
@@ -38,7 +38,7 @@ class Geometry:
 
     @property
     def arguments(self):
-        """Those of `convolve`."""
+        """Returns the arguments of `convolve`."""
         return self.attributes | {"padding": self.pairs}
 
     def kernel_shape(self):

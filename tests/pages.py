@@ -49,7 +49,7 @@ def links(text):
 
 
 def anchors(text):
-    """What a link can follow a `#` with: as GitHub has it, and as the site has it."""
+    """Returns the anchors of a page, as GitHub and as the site name them."""
     found, github, site = set(ANCHOR.findall(text)), {}, {}
     for title, given in HEADING.findall(FENCE.sub("", text)):
         title = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", title)

@@ -220,7 +220,7 @@ def malicious_file(path, victim):
 
 
 def test_without_torch(refused, tmp_path, monkeypatch):
-    """And without executing anything."""
+    """The command names the missing package, and executes nothing from the file."""
     monkeypatch.setitem(sys.modules, "torch", None)  # as if not installed
     victim = tmp_path / "executed"
     file = malicious_file(tmp_path / "weights.pth", victim)
@@ -388,7 +388,7 @@ def test_another_number_of_classes_leaves_the_head_out(begin, call, resnet):
 
 @pytest.mark.full
 def test_a_run_of_another_network_is_not_torchvisions(call, resnet, begin, tmp_path):
-    """Its file says so, and is written all the same."""
+    """The file is written, with a warning that torchvision cannot load it."""
     code, _, err, workdir = begin(resnet(10)[0])
     assert code == 0, err
     file = tmp_path / "out.safetensors"
@@ -503,7 +503,7 @@ def test_runs_without_torchvision_names(call, refused, trained, tmp_path):
 
 
 def test_trained_weights(call, tmp_path):
-    """Those of ImageNet, in the network that they were trained for."""
+    """The weights were trained on ImageNet, for this network."""
     file = DATA / "weights" / "squeezenet1_0_imagenet.safetensors"
     if not file.exists():
         pytest.skip(f"no trained weights in {DATA} (set CNN_JAX_TEST_DATA)")

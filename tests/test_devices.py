@@ -46,7 +46,7 @@ def test_two_devices_train_as_one(two_devices, done, rows, tmp_path):
 def test_without_synchronized_batch_norm_two_devices_differ(
     two_devices, run, rows, tmp_path
 ):
-    """So the test above can fail."""
+    """Without synchronization the results differ, so the test above can fail."""
     workdir = tmp_path / "run"
     last = "--config.model.sync_batch_norm=False"
     run("main", *ARGUMENTS, last, f"--workdir={workdir}", env=TWO)

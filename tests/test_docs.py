@@ -239,7 +239,7 @@ LATER = ("experiments/README.md",)
     ],
 )
 def test_commands_are_right(where, tmp_path, monkeypatch):
-    """Their flags are those of the command, and their configs resolve."""
+    """All flags of the written commands exist, and their configs resolve."""
     written(where, tmp_path)
     monkeypatch.chdir(tmp_path)
     # Equal costs are found from the data, which only the user has.

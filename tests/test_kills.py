@@ -233,9 +233,9 @@ def state(path):
 
 
 def events(workdir):
-    """What TensorBoard shows: the steps and a checksum of the values of each tag.
+    """Returns what TensorBoard shows: the steps and a checksum of each tag's values.
 
-    The speed is not among them: after one step more it is not known yet.
+    The speed is left out, because it is unknown after a single step.
     """
     sizes = {plugin_event_accumulator.TENSORS: 0}  # all
     reader = plugin_event_accumulator.EventAccumulator(str(workdir), sizes)
@@ -335,7 +335,7 @@ def test_a_disk_that_is_full_as_the_first_checkpoint_begins(kind, tmp_path):
 
 @pytest.mark.slow
 def test_a_run_killed_between_two_steps_goes_on(kind, tmp_path):
-    """At a line of Python: while the save of the step before is under way."""
+    """The kill is at a line of Python, while the previous step is being saved."""
     run, workdir = kind("memory"), tmp_path / "run"
     loop = ROOT / "cnn_jax" / "training" / "loop.py"
     line = faults.line_of(loop, "state, pairs = train_step(")

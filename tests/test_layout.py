@@ -1,4 +1,4 @@
-"""Where tests are: each module of the package has a file of tests in the same place."""
+"""Each module of the package has a file of tests in the same place."""
 
 import re
 from pathlib import Path

@@ -74,7 +74,7 @@ def test_tags_that_are_none(text):
     ],
 )
 def test_flags_that_cannot_be(flags, words, call, monkeypatch):
-    """They are found before JAX is imported."""
+    """Wrong flags are found before JAX is imported."""
     monkeypatch.setattr(command, "runs", pytest.fail)
     code, out, err = call("main", *flags)
     assert (code, out) == (2, "") and words in err and err.count("\n") == 1

@@ -1,4 +1,4 @@
-"""What bad input gets: one clear line, exit code 1 or 2, nothing half-written."""
+"""Wrong input: one clear line, exit code 1 or 2, and no half-written files."""
 
 import json
 import os
@@ -385,7 +385,7 @@ def test_a_corrupt_picture(kind, train, pictures):
 
 @pytest.mark.parametrize("workers", [pytest.param(0, marks=pytest.mark.full), 2])
 def test_a_corrupt_picture_in_a_stream(workers, launch, pictures, tmp_path):
-    """It is met while the run is under way, in another process."""
+    """The picture is read during the run, in another process."""
     path = pictures / "dog" / "3.png"
     path.write_bytes(path.read_bytes()[:90])
     process = launch(
@@ -716,7 +716,7 @@ def test_a_loss_that_stops_being_finite(every, good, call, tmp_path):
 
 
 def test_a_checkpoint_with_the_broken_parameters_is_not_called_good(call, tmp_path):
-    """That of step 11 gives the loss of step 12, which is not finite."""
+    """The parameters of step 11 give the loss of step 12, which is not finite."""
     code, _, err = call(
         "main",
         *TINY,

@@ -60,7 +60,7 @@ def imported(statements):
 
 
 def test_what_is_imported_is_required(setup):
-    """By every installation or, within a function, by that of an extra."""
+    """All installations require it. Imports in functions may need an extra."""
     hard = names(setup["options"]["install_requires"])
     extras = setup["options.extras_require"]
     soft = set().union(*(names(extras[key]) for key in extras if key != "dev"))

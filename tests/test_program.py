@@ -267,7 +267,7 @@ def test_every_task_with_onednn(spec, run, rows, tmp_path):
 
 @pytest.mark.full
 def test_segmentation(run, rows, tmp_path):
-    """What differs with a label for every pixel."""
+    """The program with a label for every pixel."""
     config, workdir = "--config=configs/segmentation.py", tmp_path / "run"
     run("main", config, "--smoke", f"--workdir={workdir}")
     known = json.loads((workdir / "config.json").read_text())["dataset"]
@@ -310,7 +310,7 @@ def test_segmentation(run, rows, tmp_path):
 
 @pytest.mark.full
 def test_clips(done, tmp_path):
-    """What differs with clips for images."""
+    """The program with clips in place of images."""
     workdir, out = tmp_path / "run", tmp_path / "out"
     flags = ["--config=configs/video.py", "--smoke", f"--workdir={workdir}"]
     flags += ["--config.model.stage_sizes=(1,)", "--config.model.stage_convs=('3d',)"]
@@ -343,7 +343,7 @@ def animation(path, clip):
 
 @pytest.mark.full
 def test_clips_of_the_users(done, rows, tmp_path):
-    """They are learned, and measured one by one and a video at a time."""
+    """The user's clips are learned, and scored for each clip and for each video."""
     rng, videos, workdir = (
         np.random.default_rng(0),
         tmp_path / "videos",
@@ -673,7 +673,7 @@ def test_smoke_takes_nothing_that_is_elsewhere(spec, flags):
 
 @pytest.mark.full
 def test_a_reader_that_leaves_does_not_end_the_run(launch, tmp_path):
-    """As in `python -m cnn_jax.main ... 2>&1 | head -1`."""
+    """An example is `python -m cnn_jax.main ... 2>&1 | head -1`."""
     process = launch(
         "main", "--config=configs/mlp.py", "--smoke", f"--workdir={tmp_path / 'run'}"
     )

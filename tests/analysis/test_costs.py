@@ -463,7 +463,7 @@ def test_counted_rows_are_marked():
 
 
 def test_exchanged_layers_are_named():
-    """And by the explanations of the rows; statistics of a map see all of it."""
+    """The table and the explanations of its rows name exchanged layers."""
     small = {"num_classes": 2, "widths": (4,), "depth": 1}
     model = models.create("plain", **small, norm="layer", activation="gelu")
     table = costs.layer_table(model, (8, 8, 1))

@@ -1,4 +1,4 @@
-"""What positions see of an input, against sets of inputs that are kept one by one."""
+"""Receptive fields of positions, against explicit sets of input positions."""
 
 import numpy as np
 import pytest
@@ -82,7 +82,7 @@ def test_every_position_sees_what_its_definition_says(steps):
 
 
 def test_positions_between_constants_see_nothing():
-    """As in a transposed convolution."""
+    """A transposed convolution has such constants between its positions."""
     holed = INPUT.dilated(2)
     assert [seen(holed, i) for i in range(4)] == [(0, 0), None, (1, 1), None]
     assert holed.stride == 0.5 and holed.receptive_field == 1
@@ -158,7 +158,7 @@ def test_branches_of_other_phases():
 
 
 def test_branches_that_do_not_face():
-    """Their distance grows from one position to the next."""
+    """The distance of the branches grows from one position to the next."""
     for other in (INPUT.window(1, 2), everywhere(ReceptiveField(1, 3, 4), SIZE)):
         found = join([INPUT, other])
         assert found.whole and found.axis == 1 and found.receptive_field == SIZE

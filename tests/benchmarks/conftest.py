@@ -1,4 +1,4 @@
-"""What tests of several benchmarks share."""
+"""Fixtures of the tests of several benchmarks."""
 
 import numpy as np
 import pytest

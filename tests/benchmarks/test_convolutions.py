@@ -23,7 +23,7 @@ def test_ours_and_the_other_layer_are_the_same(kind):
 
 @pytest.mark.parametrize("kind", convolutions.KINDS, ids=lambda kind: kind.name)
 def test_pytorchs_layer_has_as_large_an_output(kind):
-    """By the formulas of its documentation."""
+    """The output size follows the formulas of PyTorch's documentation."""
     made = []
 
     def layer(name):

@@ -23,7 +23,7 @@ NETWORKS = {
 
 
 def shapes(model):
-    """Of the variables and of the logits."""
+    """Returns the shapes of the variables and of the logits."""
     logits, variables = jax.eval_shape(
         lambda x: model.init_with_output(jax.random.key(0), x, train=False),
         jax.ShapeDtypeStruct((2, 32, 48, 3), jnp.float32),
@@ -57,7 +57,7 @@ def test_it_compares_on_one_device(monkeypatch):
 
 
 def test_other_weights_than_ours_are_noticed(monkeypatch):
-    """As other outputs."""
+    """A peer with other weights is refused, because its outputs differ."""
     subject = subject_of()
     variables = subject.fresh_state().variables()
 

@@ -1,4 +1,4 @@
-"""What is measured: a config's network, its steps and random batches."""
+"""The subject of a benchmark: a config's network, its steps and random batches."""
 
 import numpy as np
 import pytest

@@ -1,6 +1,6 @@
-"""What is said where PyTorch is not, or has no such network.
+"""Messages if PyTorch is not installed, or has no such network.
 
-That the networks are the same is tested in `test_peers.py`, where it is installed.
+`test_peers.py` compares the networks, if PyTorch is installed.
 """
 
 import sys
@@ -63,7 +63,7 @@ def test_it_compares_on_one_device(torch, monkeypatch):
 
 
 def test_networks_that_it_has_not(torch):
-    """It lists those that it has, but for residual ones, which are built here."""
+    """The message lists the known networks. Residual networks are always built."""
     with pytest.raises(
         NoPeer, match=r"has no network lenet5: .*alexnet_owt, .*vgg11"
     ) as error:

@@ -21,6 +21,6 @@ def test_nothing_is_suggested_that_is_not_near(name):
 
 
 def test_known_names_may_be_of_any_collection():
-    """Also of one that is walked once."""
+    """The names may also come from an iterator."""
     assert "Known: a, b." in str(unknown("x", "c", iter(["b", "a"])))
     assert "Known: a, b." in str(unknown("x", "c", {"b": 1, "a": 2}))

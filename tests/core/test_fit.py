@@ -66,7 +66,7 @@ PARTS = st.lists(
 
 @given(PARTS)
 def test_any_number_of_parts(drawn):
-    """They fit if nobody refuses a value, and the error names two that do not."""
+    """Parts fit if none refuses a value; the error names two that do not fit."""
     parts = [
         Part(f"<{number}>", gives, [Need(*need) for need in takes])
         for number, (gives, takes) in enumerate(drawn)

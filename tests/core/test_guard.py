@@ -31,7 +31,7 @@ def run(tmp_path):
 
 
 def python(program, cwd, *path):
-    """What a new process says on stdout."""
+    """Returns the output of a program in a new process."""
     done = subprocess.run(
         [sys.executable, "-c", program],
         cwd=cwd,
@@ -132,7 +132,7 @@ print("done")
 
 @pytest.mark.parametrize("place", [".", "sub/folder"])
 def test_a_folder_of_a_run_shadows_nothing(place, run):
-    """As the working directory, on PYTHONPATH, or below."""
+    """The folder is the working directory, on PYTHONPATH, or below one of them."""
     for name in SHADOWS:
         write(run / place / f"{name}.py", EVIL)
     assert python(IMPORTED, run / place, run / place) == "done\n"

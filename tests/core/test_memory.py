@@ -1,4 +1,4 @@
-"""What does not fit is refused by arithmetic."""
+"""Arrays that do not fit into memory are refused before they are made."""
 
 import time
 

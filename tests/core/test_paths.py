@@ -1,4 +1,4 @@
-"""What a user may write for a path, and what is said of the rest."""
+"""Paths that a user may write, and the errors for other values."""
 
 from pathlib import Path
 

@@ -184,7 +184,7 @@ def test_missing_pictures_and_folders(voc):
 
 
 def test_blood_cells(shared_data):
-    """Of the set's README: 364 images; two of its 4,888 boxes are one pixel."""
+    """The set has 364 images and 4,888 boxes (its README); two boxes are one pixel."""
     found = pascal_voc(shared_data / "bccd")
     counts = {name: len(part.paths) for name, part in found.items()}
     assert counts == {"train": 205, "val": 87, "trainval": 292, "test": 72}

@@ -1,4 +1,4 @@
-"""What the arrays of a split in memory must be."""
+"""Requirements on the arrays of a split in memory."""
 
 import numpy as np
 import pytest

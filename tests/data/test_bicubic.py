@@ -45,7 +45,7 @@ def random_image(seed, *shape):
 
 
 def test_matlabs_values():
-    """Those of uint8 are rounded between the two dimensions too, which shows."""
+    """MATLAB also rounds uint8 values between the two dimensions."""
     corner = np.frombuffer(base64.b64decode(CORNER), np.uint8).reshape(23, 12)
     image = np.zeros((512, 512), np.uint8)
     image[:23, :12] = corner
@@ -59,7 +59,7 @@ def test_matlabs_values():
 @settings(max_examples=50, deadline=None)
 @given(seed=seeds, before=sizes, after=sizes)
 def test_inside_it_is_pillows(seed, before, after):
-    """Whose kernel ends at the border, which ours mirrors."""
+    """Only pixels near the border differ: Pillow's kernel ends there, ours mirrors."""
     image = random_image(seed, *before).astype(np.float32)
     found = bicubic.resize(image, after)
     assert found.shape == after and found.dtype == np.float32

@@ -41,7 +41,7 @@ def test_shapes_and_classes(scenes):
 
 
 def test_a_scene_is_that_of_its_split_and_number(scenes):
-    """Not of how many there are, nor of the machine."""
+    """A scene does not depend on the number of scenes or on the machine."""
     few = digit_scenes.load(train_examples=7, test_examples=3)
     for role, count in (("train", 7), ("test", 3)):
         ours, theirs = few.splits[role], scenes.splits[role]

@@ -234,7 +234,7 @@ def test_images_of_sizes_of_their_own_are_evaluated_one_by_one():
 
 
 def test_workers_need_their_library(monkeypatch):
-    """Where there is something to load."""
+    """Workers need grain only if the examples must be loaded."""
     monkeypatch.setitem(sys.modules, "grain", None)
     check_workers([numbered(3)], 2)
     image = np.zeros((2, 2, 1), np.uint8)

@@ -58,7 +58,7 @@ def agree(folder):
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("lies", ["upright", "stored", "turned by itself"])
 def test_masks_of_pictures_that_exif_turns(photos, orientation, lies):
-    """Where the sizes do not tell, the other masks of the set do."""
+    """If a mask's size is ambiguous, the other masks of the set decide."""
     telling = (12, 24, 6, lies)
     with warnings.catch_warnings(action="error", category=DataWarning):
         assert agree(photos((12, 24, orientation, lies), telling, (24, 24, 1, lies)))

@@ -67,7 +67,7 @@ def test_a_palette_is_read_as_its_numbers(roads):
 
 
 def test_classes_are_the_values_that_are_not_ignored(roads):
-    """As in sets whose value 0 has no class."""
+    """The value 0 may be ignored too, as in sets whose value 0 has no class."""
     dataset = masks(roads, ignored=(0, 11), classes=("tree", "car"))
     for i, label in enumerate(dataset.splits["train"].labels):
         assert (label[:, 5:] == i % 2).all() and (label[:, :5] == IGNORED).all()

@@ -91,7 +91,7 @@ BOUND = CHANCE + 3 * np.sqrt(CHANCE * (1 - CHANCE) / TEST)
 @pytest.mark.full
 @pytest.mark.parametrize("frame", [0, 3, 7])
 def test_a_single_frame_says_nothing(frame, clips):
-    """Neither its pixels nor its own symmetries."""
+    """Neither the pixels of a frame nor its symmetries predict the motion."""
     pixels = lambda images: images[:, frame, ::2, ::2].reshape(len(images), -1)  # noqa: E731
     assert accuracy(pixels, clips) < BOUND
     own = lambda images: overlaps(images[:, frame], images[:, frame])  # noqa: E731
@@ -107,7 +107,7 @@ def test_the_difference_of_two_frames_says_it_all(frames, clips):
 
 @pytest.mark.parametrize("frame", [0, 7])
 def test_places_and_digits_do_not_depend_on_the_motion(frame, clips):
-    """Of each motion, the center of mass on the circle is anywhere alike."""
+    """For each motion, the center of mass on the circle is uniform."""
     split = clips.splits["train"]
     light = split.images[:, frame, ..., 0].astype(float)
     turn = np.exp(2j * np.pi * np.arange(32) / 32)

@@ -24,7 +24,7 @@ def test_boxes_are_stretched_with_their_pictures(cells):
 
 
 def test_boxes_of_pictures_that_a_camera_turned(cells):
-    """Their sizes say whether they were annotated upright or as they are stored."""
+    """The stated sizes tell whether the boxes are of the upright or stored picture."""
     pixels = np.zeros((20, 40, 3), np.uint8)
     pixels[4:10, 10:20] = 255
     exif = Image.Exif()

@@ -1,4 +1,4 @@
-"""What stored values mean: transparency, more than 8 bits and fewer, and masks."""
+"""The meaning of stored values: transparency, bit depths, and masks."""
 
 import io
 import struct
@@ -55,7 +55,7 @@ def fit(content, channels=1, warning=None):
 
 
 def test_one_transparent_color_is_white():
-    """As it is in a file with an alpha channel."""
+    """The result is that of a file with an alpha channel."""
     colors = np.zeros((8, 8, 3), np.uint8)
     colors[2:6, 2:6] = (200, 30, 30)
     clear = (colors == 0).all(-1)

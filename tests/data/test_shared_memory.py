@@ -1,4 +1,4 @@
-"""What a killed run left in shared memory goes; what anybody else has there stays."""
+"""Shared memory of killed runs is removed; that of other programs is kept."""
 
 import os
 import signal

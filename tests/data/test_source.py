@@ -1,4 +1,4 @@
-"""What the sources say of themselves."""
+"""The descriptions of the data sources."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ SOURCE = Source("mine", loader, takes=Subset, perturbed=True)
 
 @pytest.mark.parametrize("source", data.SOURCES.values(), ids=data.SOURCES)
 def test_every_source(source):
-    """What stands in for a source has its kind of labels, and needs no files."""
+    """A source's stand-in has the same kind of labels, and needs no files."""
     options = source.options()
     assert "image_size" in options and source.loader.__doc__
     shared = source.takes is not None and issubclass(source.takes, Stored)

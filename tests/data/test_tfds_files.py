@@ -90,7 +90,7 @@ def places(content, path=()):
 
 @pytest.mark.parametrize("name", FILES)
 def test_every_other_value(folder, name):
-    """It is one line, or the set is read as it was."""
+    """Each other value gives an error of one line, or reads the same set."""
     path = folder / name
     good = json.loads(path.read_text())
     refused = 0
@@ -165,7 +165,7 @@ def test_no_set_imports_code(folder, evil, way):
 
 @pytest.mark.parametrize("way", WAYS)
 def test_no_set_imports_code_from_elsewhere(folder, evil, way):
-    """As the whole set, in its former form, and within the other file."""
+    """The class is refused in all three places where a set can name one."""
     path = folder / "features.json"
     kept = path.read_text()
     path.write_text(json.dumps(WAYS[way]))
@@ -189,7 +189,7 @@ def test_names_of_sets_import_no_code(tmp_path, evil):
 
 
 def test_features_in_their_former_form(folder):
-    """As TFDS wrote them before version 4.3, and beside the other facts."""
+    """TFDS wrote this form before version 4.3."""
     image = {"shape": [None, None, 3], "dtype": "uint8", "encoding_format": "jpeg"}
     parts = {
         "image": {"type": f"{FEATURES}.image_feature.Image", "content": image},

@@ -41,7 +41,7 @@ def test_nothing_to_find(cells):
 
 @pytest.mark.parametrize("in_memory", [True, False])
 def test_nothing_to_be_found_in_the_test_split(cells, in_memory):
-    """Of all pictures, or of the pictures that the options keep."""
+    """The error appears for all pictures, and for the pictures that options keep."""
     options = {"dir": str(cells), "in_memory": in_memory}
     _lists(cells, trainval="012", test="34")
     first = np.random.default_rng(0).permutation(2)[0]  # see `dataset.keep`

@@ -42,7 +42,7 @@ def way(request, monkeypatch):
 
 
 def agree(make, *arrays):
-    """What `make(convolution)` computes is the same with ours and with XLA's."""
+    """Checks that `make(convolution)` is equal for our and for XLA's convolution."""
     functions = (convolution.convolution, convolution_xla.convolution)
     results = jax.jit(lambda *arrays: [make(f)(*arrays) for f in functions])(*arrays)
     ours, theirs = map(jax.tree.leaves, results)
@@ -78,7 +78,7 @@ def test_value_and_both_gradients(geometries, integers, data, seed):
 
 
 def scalar(function, arguments, x, kernel):
-    """Not linear in anything, so that second derivatives are not zero."""
+    """Returns a sum of squares, whose second derivatives are not zero."""
     return jnp.sum(function(x, kernel, **arguments) ** 2)
 
 
@@ -252,7 +252,7 @@ def test_padding_beyond_the_window(integers, padding):
 
 
 def test_onednn_is_not_asked_for_what_it_hangs_on(way):
-    """That is a matrix product for each channel of each image ("gemm")."""
+    """oneDNN hangs in its matrix product per channel and image ("gemm")."""
     if way == "xla":
         pytest.skip("of oneDNN only")
     alone = (

@@ -1,6 +1,6 @@
-"""Where oneDNN is called, and how its gradients are cut into convolutions.
+"""The cases in which oneDNN is called, and gradients as sums of convolutions.
 
-That the results are right is tested in `test_convolution.py`.
+`test_convolution.py` tests that the results are right.
 """
 
 import builtins
@@ -103,7 +103,7 @@ PLAIN = {"strides": (1, 1), "padding": ((1, 1), (1, 1)), "dilation": (1, 1)}
     ],
 )
 def test_depthwise_convolutions_that_onednn_surely_has(size, change, called, able):
-    """It hangs on others."""
+    """oneDNN hangs on other depthwise convolutions, so they are not given to it."""
     x = jnp.zeros((1, *size, 4))
     kernel = jnp.zeros((3, 3, 1, 4))
     found = convolution_cpu._depthwise_by_onednn(x, kernel, **PLAIN | change)
@@ -139,7 +139,7 @@ def test_without_onednn_nothing_is_called(able, monkeypatch):
 @pytest.mark.parametrize("dilation", [1, 2, 3])
 @pytest.mark.parametrize(("taps", "padding"), [(1, (0, 0)), (3, (1, 1)), (4, (2, 0))])
 def test_phases_are_the_gradient_tap_by_tap(stride, dilation, taps, padding):
-    """Of a convolution along one dimension, whose gradient is written out."""
+    """The gradient of a convolution along one dimension is written out in loops."""
     size = 11
     reach = dilation * (taps - 1)
     outputs = (size + sum(padding) - reach - 1) // stride + 1

@@ -19,7 +19,7 @@ from cnn_jax.layers import arithmetic
 def test_convolution_is_scipys_and_gradients_are_its_adjoints(
     geometries, integers, correlation, data, seed
 ):
-    """Of whole numbers: <g, x * w> = <input gradient, x> = <filter gradient, w>."""
+    """With whole numbers, <g, x * w> = <input gradient, x> = <filter gradient, w>."""
     g = data.draw(geometries())
     x = integers(seed, 2, *g.space, g.channels)
     kernel = integers(seed + 1, *g.kernel_shape())
@@ -76,7 +76,7 @@ def test_padding_that_is_not_negative_is_left_to_xla():
 
 @pytest.mark.parametrize("padding", [(4, 0), (0, 3), (2, 5)])
 def test_an_input_gradient_with_padding_beyond_the_window(padding, integers):
-    """What lies in it as a whole belongs to the input first, and is cut off."""
+    """A window that lies in the padding has no part in the input gradient."""
     x, kernel = integers(0, 3, 9, 2), integers(1, 2, 2, 4)
     given = {"strides": (1,), "dilation": (1,), "groups": 1, "padding": (padding,)}
     y = convolution_xla.convolution(jnp.asarray(x), jnp.asarray(kernel), **given)

@@ -1,4 +1,4 @@
-"""What windows hold, and operations over it."""
+"""The contents of windows, and operations over them."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -16,7 +16,7 @@ GEOMETRIES = [
 
 
 def held(x, window, strides, dilation):
-    """What each window over a padded image holds, by walking all windows."""
+    """Returns the contents of each window over a padded image, from a loop."""
     extent = [(f - 1) * d + 1 for f, d in zip(window, dilation, strict=True)]
     out = [
         (n - e) // s + 1 for n, e, s in zip(x.shape[1:-1], extent, strides, strict=True)

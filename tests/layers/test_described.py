@@ -86,8 +86,8 @@ def test_every_layer_states_its_cost_and_its_explanation(name):
 
 
 def formulas_and_counts(make, shape):
-    """Of each call of a layer of the package: its multiply-accumulates by its formula,
-    and those of the traced program."""
+    """Returns the multiply-accumulates of each call of a layer of the package, by its
+    formula and in the traced program."""
     recorder, module = calls.Recorder(), Around(make)
 
     def init(x):

@@ -55,7 +55,7 @@ def test_small_empty_and_large():
 
 
 def test_many_shapes_are_few_programs():
-    """What makes it fast: the same random numbers for kernels of similar size."""
+    """Compilation is fast, because kernels of similar size share a random function."""
 
     def kernels(key):
         init = initializers.lecun_normal()

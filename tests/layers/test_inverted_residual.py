@@ -16,7 +16,7 @@ def block(*args, **kwargs):
 
 
 def random_variables(module, x):
-    """As it starts, but without compiling."""
+    """Returns random initial variables, without compiling the module."""
     rng = np.random.default_rng(0)
     shapes = jax.eval_shape(module.init, jax.random.key(0), x)
     fill = {

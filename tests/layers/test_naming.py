@@ -32,7 +32,7 @@ class Inner(nn.Module):
     ("module", "place"), [(Net(), "stem/conv1"), (Inner(), "conv1"), (Layer(), "Layer")]
 )
 def test_a_layer_is_named_by_its_path(module, place):
-    """By its class where it stands alone."""
+    """A layer without a path is named by its class."""
     with pytest.raises(UserError, match=f"^{place}: too small"):
         module.init(jax.random.key(0))
 

@@ -91,7 +91,7 @@ def test_evaluation_is_as_training(name):
 
 @pytest.mark.parametrize("name", ["group", "layer"])
 def test_gradients_with_one_example(name):
-    """Also if all values of the example are equal."""
+    """Gradients are finite, also if all values of the example are equal."""
     model = Normalized(name)
     params = {"norm": {"scale": jnp.ones(8), "bias": jnp.ones(8)}}
 

@@ -70,9 +70,10 @@ PADDING, BEYOND = -1, -2
 
 
 def sources(shape, window, strides, padding, dilation, ceil_mode):
-    """Where each value of each window comes from: (batch, *out, channels, *window).
+    """Returns the source of each value of each window.
 
-    An index into the flat input; PADDING; or BEYOND, what ceil mode adds.
+    The shape is (batch, *out, channels, *window). A source is an index into the flat
+    input, PADDING, or BEYOND (added by ceil mode).
     """
     index = np.arange(np.prod(shape)).reshape(shape)
     rank = len(window)

@@ -103,7 +103,7 @@ def test_published_fields(layers, size):
 
 
 def test_of_a_pair_only_the_padding_before_matters():
-    """That behind moves no window."""
+    """Padding after the input moves no window."""
     field = ReceptiveField(2, -1, 3)
     assert field.through(3, 2, (1, 0)) == field.through(3, 2, (1, 5))
     assert field.through(3, 2, 1) == field.through(3, 2, (1, 1))

@@ -91,7 +91,7 @@ def test_keeps_dtype_and_passes_no_gradient_to_what_is_left_out(layer):
 
 @pytest.mark.parametrize("layer", LAYERS)
 def test_is_one_layer(layer):
-    """Not two, of which a table of layers would show the inner one."""
+    """The layer is one module. A table of layers would show an inner module too."""
     calls = []
 
     def record(call, args, kwargs, context):

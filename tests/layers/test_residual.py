@@ -114,7 +114,7 @@ def test_identity_shortcut_skips_pixels_and_pads_channels(block, x):
 
 @pytest.mark.parametrize("block", BLOCKS + PREACTIVATION)
 def test_average_shortcut_pools_before_its_projection(block, x, random_values):
-    """By hand: means of 2x2 pixels, and of fewer at the end of the map."""
+    """The shortcut has means of 2x2 pixels, and of fewer pixels at the map's end."""
     module = block(8 // block.expansion, CONV, NORM, 2, shortcut="average")
     variables = random_values(shapes(module, x)[1])
     _, state = module.apply(

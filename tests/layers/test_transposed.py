@@ -36,7 +36,7 @@ def test_gradients_are_convolutions(geometries, integers, correlation, data, see
 
     @jax.jit  # as one program, which compiles faster than its parts
     def gradients(x, kernel, gradient):
-        """As convolutions, by JAX, and by JAX of the matrix product."""
+        """Returns the gradients as convolutions, by JAX, and of the matrix product."""
         found = [
             (
                 input_gradient(gradient, kernel, g.space, **g.arguments),

@@ -16,7 +16,7 @@ SPACE, CHANNELS, CLASSES = (4, 6), 3, 5
 
 
 class Net(Classifier, kw_only=True):
-    """Its input is its last map."""
+    """A classifier whose input is its last map."""
 
     width_multiplier: Positive = 1.0
     random_filters: Index = 0
@@ -119,7 +119,7 @@ def test_no_hidden_layer_at_all():
 
 @pytest.mark.parametrize("space", [(4, 6), (8, 8), (9, 5)])
 def test_a_grid_takes_images_of_any_size(space):
-    """Its own, or an architecture's."""
+    """The grid is set by the config or by the architecture."""
     for model in (net(Gridded, head="flatten_fc"), net(head="embedding", head_grid=2)):
         x = maps(space)
         shapes = jax.eval_shape(lambda m=model, x=x: initialized(m, x))["params"]
@@ -142,7 +142,7 @@ def test_class_maps_are_averaged_behind_relu():
 
 
 def test_how_the_last_layer_starts():
-    """As PyTorch's Linear: uniform in +-1/sqrt(fan_in), here without a bias."""
+    """The kernel is uniform in +-1/sqrt(fan_in), as in PyTorch; the bias is zero."""
     x = jnp.ones((1, 1, 1, 400))
     head = net().init(jax.random.key(0), x, train=False)["params"]["head"]
     bound = 1 / np.sqrt(400)
@@ -209,7 +209,7 @@ def test_where_dropout_is(head, dropped_layers):
 
 
 def test_an_architecture_may_have_none_before_its_last_layer(dropped_layers):
-    """Its hidden layers have it all the same."""
+    """The hidden layers of such an architecture still have dropout."""
     shape = (*SPACE, CHANNELS)
     assert dropped_layers(net(Undropped, dropout=0.5), shape) == []
     hidden = net(Undropped, dropout=0.5, head="flatten_fc", head_width=(4,))
@@ -343,7 +343,7 @@ def test_widths_are_rounded_as_mobilenets(divisor):
 
 
 def test_the_published_widths_of_mobilenet():
-    """Of torchvision's networks at multipliers of 0.35, 0.75 and 1.4."""
+    """The widths are torchvision's, at multipliers of 0.35, 0.75 and 1.4."""
     stages = (32, 16, 24, 32, 64, 96, 160, 320)
     assert [scaled(c, 0.35, 8) for c in stages] == [16, 8, 8, 16, 24, 32, 56, 112]
     assert [scaled(c, 0.75, 8) for c in stages] == [24, 16, 24, 24, 48, 72, 120, 240]

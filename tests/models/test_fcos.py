@@ -24,7 +24,7 @@ SMALL = {"pyramid_channels": 8, "head_depth": 1}
 
 
 def shapes_of(model, size, train=False):
-    """Of the variables and the outputs for two images."""
+    """Returns the shapes of the variables and of the outputs for two images."""
     x = jax.ShapeDtypeStruct((2, *size), jnp.float32)
 
     def init(x):
@@ -100,7 +100,7 @@ def test_torchvisions_outputs():
 
 
 def test_torchvisions_number_of_parameters():
-    """It publishes 32,269,600, with its batch normalizations as constants."""
+    """torchvision states 32,269,600, with batch normalizations as constants."""
     variables, _ = shapes_of(
         models.create("fcos:resnet50", num_classes=91), (64, 64, 3)
     )

@@ -124,7 +124,7 @@ DEEP += ("vgg13_bn", "vgg16_bn", "vgg19_bn", "mc3_18")
     ],
 )
 def test_names_and_shapes(name):
-    """Of every entry, without any values."""
+    """Names and shapes of all entries equal torchvision's."""
     expected = golden(THEIRS[name])
     shapes = map(json.loads, expected["shapes"].tolist())
     theirs = dict(zip(expected["names"].tolist(), map(tuple, shapes), strict=True))
@@ -161,7 +161,7 @@ def test_logits_and_the_way_back(name):
 
 
 def kept(name, logits):
-    """Of the logits of pixels those in the file, in PyTorch's layout."""
+    """Returns those logits of pixels that are in the file, in PyTorch's layout."""
     if name not in make.PIXELS:
         return logits
     each = slice(None, None, make.EACH[name])

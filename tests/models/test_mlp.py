@@ -23,7 +23,7 @@ def test_the_lectures_network():
 @pytest.mark.parametrize("hidden", [(), (4,), (4, 3)])
 @pytest.mark.parametrize("shape", [(2, 3, 2), (2, 2, 2, 1)])
 def test_written_out(hidden, shape, random_variables):
-    """Of images and of clips."""
+    """A perceptron for images and for clips equals its formula."""
     model = MLP(num_classes=5, hidden=hidden, activation="tanh")
     variables = random_variables(model, shape)
     images = np.random.default_rng(1).standard_normal((3, *shape)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""What every model keeps, and the table of models itself."""
+"""Properties that all models share, and the table of models."""
 
 import dataclasses
 import functools
@@ -430,7 +430,7 @@ CHANGES = {
 
 
 def program(model):
-    """What initializes the model and applies it in training, as text."""
+    """Returns the text of the program that initializes and trains the model."""
 
     def apply(key, x):
         variables = model.init(key, x, train=False)

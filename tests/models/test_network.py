@@ -1,4 +1,4 @@
-"""What networks say of their heads, ours and those of others."""
+"""Descriptions of heads, of the package's networks and of users' networks."""
 
 import flax.linen as nn
 import pytest

@@ -37,7 +37,7 @@ class SameWord(Linear):
 
 @pytest.mark.parametrize("model", [Linear(3), SameWord(3)])
 def test_a_plain_module(model):
-    """It returns logits, takes images of any rank, and is no network of a style."""
+    """A plain module gives logits, takes images of any rank, and has no style."""
     part = outputs.part("Linear", model)
     assert {name: fact.value for name, fact in part.gives.items()} == {
         "output kind": "logits"

@@ -72,7 +72,7 @@ def test_a_context_module_behind_the_scores(run, large):
 
 
 def test_at_first_a_context_module_changes_nothing():
-    """Of scores above zero, as they are at first."""
+    """The initial module is the identity for scores above zero, such as the first."""
     plain, model = created("fcn"), created("context")
     x = 0.1 * jax.random.normal(jax.random.key(0), (2, *SHAPE))
     variables = jax.jit(lambda x: model.init(jax.random.key(0), x, False))(x)
@@ -126,7 +126,7 @@ def test_auxiliary_logits_in_training_only(name):
 
 
 def test_the_auxiliary_head_is_on_the_stage_before_the_last(random_variables):
-    """Its gradient reaches that one, and not the last."""
+    """The gradient of the auxiliary head reaches this stage, but not the last one."""
     model = created("fcn", auxiliary=True, auxiliary_dropout=0.0)
     variables = random_variables(model, SHAPE)
     x = jax.random.normal(jax.random.key(0), (2, *SHAPE))

@@ -1,4 +1,4 @@
-"""What only residual networks have: stems, strides, dilation, names, initial values."""
+"""Residual networks: stems, strides, dilation, names and initial values."""
 
 import flax.linen as nn
 import jax

@@ -48,7 +48,7 @@ DISTINCT = {tiny(name): name for name in reversed(NAMES)}
 
 @pytest.mark.parametrize("model", DISTINCT, ids=DISTINCT.get)
 def test_the_tiny_form(model):
-    """It takes its input, and has few parameters, of names that weight decay knows."""
+    """The tiny form has few parameters, with names that weight decay knows."""
     spec = models.spec_of(DISTINCT[model])
     x = jax.ShapeDtypeStruct((1, *spec.tiny_shape), jnp.float32)
     shapes = jax.eval_shape(lambda x: model.init(jax.random.key(0), x, False), x)
@@ -71,7 +71,7 @@ def test_the_published_setting(name):
 
 
 def test_each_name_is_one_models():
-    """And all that a family's file lists is collected."""
+    """The table has all models of all files, and each name once."""
     listed = []
     for file in pkgutil.iter_modules(models.__path__, "cnn_jax.models."):
         listed += getattr(importlib.import_module(file.name), "VARIANTS", ())
@@ -85,7 +85,7 @@ def test_a_network_on_a_backbone_has_its_setting(upper):
 
 
 def test_images_of_weights_that_torchvision_took_over():
-    """From TensorFlow, whose images go from -1 to 1."""
+    """The weights are from TensorFlow, whose images have values from -1 to 1."""
     found = {name: spec.normalization for name, spec in models.MODELS.items()}
     others = {name for name, normalization in found.items() if normalization}
     assert others == {"googlenet_bn", "inception_v3"}
@@ -188,7 +188,7 @@ def their_nets(tmp_path):
 
 
 def test_fields_are_attributes(their_nets):
-    """Those with plain types; a sequence is a tuple."""
+    """Fields with plain types are attributes; a sequence is a tuple."""
     assert models.attributes("their_nets.Theirs") == {
         "features": (tuple[Count, ...], (4, 4)),
         "rate": (float, 0.0),

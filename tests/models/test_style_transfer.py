@@ -129,7 +129,7 @@ def test_where_pixels_start():
 
 @pytest.mark.full
 def test_no_style_is_the_content_decoded():
-    """And of a style alone the content does not matter but for its places."""
+    """With alpha=0, the result is the decoded content."""
     model, variables, outputs = first("adain")
     same = pairs()[:, [0, 0]]
     whole = model.apply(variables, same, False)["picture"]
@@ -139,7 +139,7 @@ def test_no_style_is_the_content_decoded():
 
 
 def test_borders_are_mirrored():
-    """Of one value there is no border."""
+    """An image of one value has no visible border."""
     x = jnp.full((1, 8, 8, 3), 0.7)
     for module in (
         style_transfer.ReflectedConv(4, 3),

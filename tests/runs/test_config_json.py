@@ -141,7 +141,7 @@ def test_a_config_json_of_any_text(kind, folder, config):
 
 @pytest.mark.parametrize("part", ["config", "dataset"])
 def test_a_config_json_with_values_of_any_type(part, folder):
-    """As another program, or somebody who means harm, could write it."""
+    """Another program, or an attacker, could write any value into the file."""
     path = folder / "config.json"
     content = json.loads(path.read_text())
     content.pop("checksum")
@@ -172,7 +172,7 @@ def test_a_record_of_gigabytes(folder):
 def test_the_code_of_a_user_is_found_again(
     folder, config, dataset, tmp_path, monkeypatch
 ):
-    """And a change of it is one warning, also after the run went on."""
+    """A change of the code gives one warning, also after the run was resumed."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     assert "code" not in config_json.description(folder)
     (tmp_path / "project").mkdir()

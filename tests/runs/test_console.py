@@ -1,4 +1,4 @@
-"""What commands print about a run."""
+"""The output of commands about a run."""
 
 import json
 

@@ -45,7 +45,7 @@ def read(file, shape, values, crop=1.0):
 
 @pytest.mark.parametrize(("crop", "kept"), [(1.0, slice(2, 10)), (0.5, slice(4, 8))])
 def test_the_center_of_a_picture(crop, kept, photo, values):
-    """What evaluation sees of one; it is also what is drawn on."""
+    """Prediction crops a picture as evaluation does, and draws on this crop."""
     file, noise = photo("wide.png", (8, 12))
     found = read(file, (8, 8, 1), values(), crop)
     np.testing.assert_array_equal(found.drawn, found.network)

@@ -1,4 +1,4 @@
-"""What a run's network makes of the user's files."""
+"""Predictions of a run's network for the user's files."""
 
 import json
 import os

@@ -14,7 +14,7 @@ from cnn_jax.runs import probes
 
 
 def test_probes_measure_the_last_map(made, monkeypatch, capsys):
-    """Its mean over space, of the training examples and then of the test examples."""
+    """A probe gets the map's mean over space, of training and then of test examples."""
     given = []
 
     def probe(features, labels):

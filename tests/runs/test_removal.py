@@ -21,7 +21,7 @@ class Killed(BaseException):
 
 @pytest.fixture(autouse=True)
 def no_git(monkeypatch):
-    """To ask for the commit takes longer than all the rest."""
+    """Leaves out the search for the git commit, which is the slowest part."""
     monkeypatch.setattr(config_json, "_git_commit", lambda: None)
 
 
@@ -62,7 +62,7 @@ def content(folder):
 
 
 def overwrite(folder, config, dataset):
-    """What training does before it begins."""
+    """Prepares a run's folder as training does before it begins."""
     run_folder.overwrite(folder)
     config_json.describe(folder, config, dataset, {})
 

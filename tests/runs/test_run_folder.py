@@ -157,7 +157,7 @@ def test_no_flipped_bit_of_results_json_is_believed(folder):
 @pytest.mark.parametrize("name", ["config.json", "results.json", "metrics.jsonl"])
 @pytest.mark.parametrize("kind", ["FIFO", "socket", "folder", "device"])
 def test_a_record_that_is_no_file(name, kind, folder, config):
-    """It would be waited for."""
+    """Reading such a record would block."""
     path = folder / name
     path.unlink(missing_ok=True)
     if kind == "FIFO":

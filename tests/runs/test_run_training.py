@@ -1,4 +1,4 @@
-"""What training does with a run's folder, before and after the loop."""
+"""Training and the run's folder, before and after the loop."""
 
 import dataclasses
 import json
@@ -19,7 +19,7 @@ from cnn_jax.training.freezing import shapes_of
 
 @pytest.fixture
 def trained_with(monkeypatch):
-    """What the loop was given; it trains nothing and returns results."""
+    """Returns the calls of a loop that trains nothing and returns results."""
     calls = []
 
     def train(*arguments, **options):

@@ -63,7 +63,7 @@ def test_what_data_become(given, expected):
 @pytest.mark.parametrize("name", data.SOURCES)
 @pytest.mark.parametrize("own", ["digits", "identities", "voc"])
 def test_another_source_on_the_command_line(own, name):
-    """Its key `image_size` may be of another type."""
+    """The key `image_size` of another source may have another type."""
     named = data.SOURCES[name].named
     overrides = {"data.name": f"{name}:x" if named else name}
     config = resolve_smoke(values(name=own), overrides)

@@ -103,7 +103,7 @@ def test_the_weights_of_a_run_are_its_averages(checkpoint, step, made):
 
 
 def test_variables_without_averages_are_the_parameters(made, saved):
-    """Of the same checkpoint, for a config that keeps no averages."""
+    """They are parameters of the same checkpoint, for a config without averages."""
     values = made.config.to_dict()
     values["optimizer"]["ema_decay"] = None
     config = resolve(values)
@@ -143,7 +143,7 @@ def test_a_run_may_start_from_a_run(made, values):
 
 
 def test_files_say_what_they_expect(tmp_path):
-    """Those that do not, with torchvision's names, are taken for torchvision's."""
+    """Files with torchvision's names that state nothing get torchvision's values."""
     state = {"fc.bias": np.zeros(2, np.float32)}
     stated, bare = tmp_path / "w.safetensors", tmp_path / "bare.safetensors"
     facts = {"mean": json.dumps([0.1, 0.2, 0.3]), "std": json.dumps([1, 2, 3])}
@@ -206,7 +206,7 @@ def test_a_config_that_wants_another_normalization_is_warned(mean, warns, values
 
 
 def test_a_description_of_a_run_is_enough(made, tmp_path, values):
-    """Its data is not read to load its weights."""
+    """Loading the weights of a run does not read its data."""
     config = made.config.to_dict()
     config["data"] |= {"train_examples": 10**6}
     config_json.describe(tmp_path, resolve(config), made.dataset, {})

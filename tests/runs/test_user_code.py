@@ -34,7 +34,7 @@ def project(tmp_path):
 
 
 def forget():
-    """As a new process, in another folder."""
+    """Removes imported user code, as in a new process in another folder."""
     for name in ("nets_u", "other_u"):
         sys.modules.pop(name, None)
     sys.path[:] = [entry for entry in sys.path if entry not in guard.FOLDERS]

@@ -84,7 +84,7 @@ def test_arms_that_differ_in_two_keys_are_crossed(write, compared):
 
 
 def test_arms_that_are_named_by_their_folders(write, compared):
-    """They differ in four keys."""
+    """Arms that differ in four keys are named by their folders."""
     more = {
         "optimizer": RATE,
         "train": {"steps": 5},

@@ -39,7 +39,7 @@ def test_runs(experiment_file):
 
 
 def test_a_runs_command_makes_its_config(experiment_file, monkeypatch):
-    """What `main` resolves from the command's flags is what the sweep expects."""
+    """`main` resolves the command's flags to the config that the sweep expects."""
     from cnn_jax import command, main, runs
 
     seen = []

@@ -221,7 +221,7 @@ def test_a_run_sees_its_own_part_of_the_machine(runs):
 
 
 def test_a_signal_ends_the_runs_under_way_and_starts_no_other(runs):
-    """They are told once to save their state."""
+    """The running runs get the signal once, to save their state."""
     made = runs("trap 'echo told; exit 143' TERM; while :; do sleep 0.01; done", "true")
     stopped, ended = [], []
     for run, outcome in local.launch(made, stopped, places=[Slot()]):
@@ -240,7 +240,7 @@ def test_a_signal_ends_the_runs_under_way_and_starts_no_other(runs):
 
 
 def test_the_next_run_is_made_when_a_slot_is_free(runs):
-    """Its maker already knows how the runs before have ended."""
+    """The next run is made after the outcomes of the earlier runs are known."""
     made, ended = runs(*["true"] * 4), []
     known = []
 
@@ -256,7 +256,7 @@ def test_the_next_run_is_made_when_a_slot_is_free(runs):
 
 
 def test_a_run_that_must_end_is_told_once(runs):
-    """It saves its state; the other runs go on."""
+    """The run saves its state; the other runs continue."""
     trap = (
         "trap 'echo told' TERM; echo ready; for i in 1 2 3 4 5 6; do sleep 0.05; done"
     )

@@ -1,4 +1,4 @@
-"""What became of a run, whatever lies in its folder."""
+"""The outcome of a run, for all possible contents of its folder."""
 
 import json
 import os

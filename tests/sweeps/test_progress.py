@@ -30,7 +30,7 @@ def clock(monkeypatch):
 
 @pytest.mark.parametrize(("at_once", "left"), [(1, "0:03:20"), (2, "0:01:40")])
 def test_the_time_that_is_left(at_once, left, clock, capsys):
-    """As long as complete runs took, for each of the rest, so many at a time."""
+    """Each remaining run takes the mean time of the complete runs."""
     runs = [run_of("abc"[i]) for i in range(3)]
     with progress.Progress(0, 4, at_once) as shown:
         for seconds, run in zip((80, 120), runs, strict=False):

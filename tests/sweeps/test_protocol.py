@@ -1,4 +1,4 @@
-"""What a sweep fixes before its first run, and the verdicts that follow."""
+"""The plan that a sweep fixes before its first run, and the verdicts."""
 
 import pytest
 

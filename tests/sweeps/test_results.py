@@ -79,7 +79,7 @@ def test_a_table_of_all_runs(tmp_path):
 
 
 def test_config_values_that_differ_between_arms():
-    """Not the ones that change with the seed alone."""
+    """Values that only change with the seed are left out."""
 
     def with_model(arm, seed, **model):
         config = {

@@ -293,7 +293,7 @@ def test_there_is_nothing_to_report(monkeypatch, tmp_path):
 
 
 def test_a_report_of_runs_that_are_not_complete(monkeypatch, tmp_path, capsys):
-    """It is written all the same."""
+    """The report is written even if no run is complete."""
     runs = (run_of("a"), run_of("b"))
     experiment = Experiment("width", "", "", (), runs)
     rows = [Row(runs[0], FAILED, {}), Row(runs[1], Outcome("unfinished"), {})]

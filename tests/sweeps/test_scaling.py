@@ -78,7 +78,7 @@ def test_a_number_is_within_the_tolerance(start, scale):
 
 
 def test_a_cost_in_stairs():
-    """As channels of a width multiplier are rounded."""
+    """The cost has stairs, because a width multiplier's channels are rounded."""
 
     def cost(multiplier):
         return max(round(64 * multiplier), 1) ** 2

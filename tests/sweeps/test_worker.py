@@ -43,7 +43,7 @@ def runs(tmp_path, monkeypatch):
 
 
 def said(run):
-    """What a run has printed; its last line is the exit code."""
+    """Returns the lines that a run printed; the last line is the exit code."""
     return (run.workdir / "log.txt").read_text().splitlines()[1:]
 
 
@@ -78,7 +78,7 @@ def test_a_worker_that_cannot_start_is_said_in_the_log(runs, monkeypatch):
 
 
 def test_a_run_that_is_stopped_too_late_is_complete(runs, tmp_path):
-    """It has caught the signal, and its process would wait for the next run."""
+    """The run caught the signal too late, and its process waits for the next run."""
     (run,) = runs(("a", "x"))
     (tmp_path / "small_module.py").write_text(LATE)
     events = local.launch([run], [], places=[Slot()])

@@ -21,7 +21,7 @@ def softmax(logits):
 
 @parallel.eval_step
 def step(logits, batch):
-    """As `make_eval_step`'s, of a network whose outputs are given."""
+    """The step of `make_eval_step`, for a network with the given outputs."""
     chosen = logits[batch["index"]]
     pairs = jax.lax.psum(dict(task.metrics(chosen, batch)), parallel.AXIS)
     return pairs, task.predictions(chosen, batch)

@@ -180,8 +180,8 @@ def test_images_without_objects():
 
 @pytest.mark.parametrize("sides", [(0, 0, 0, 0), (0, 0, 3, 3), (0, 3, 0, 3)])
 def test_gradients_of_boxes_without_size(sides):
-    """As ReLU makes them, everywhere; from a mere point they cannot grow, which is the
-    same for every loss of two areas."""
+    """ReLU makes boxes without size. A box that is a point has no gradient, as with
+    every loss of two areas."""
     outputs, labels = case()
 
     def box_loss(distances):

@@ -71,7 +71,7 @@ def test_giou_is_that_of_pixels(a, b):
 
 
 def test_the_papers_extremes():
-    """Of the same box 1; of boxes far apart nearly -1 (section 3)."""
+    """GIoU is 1 for equal boxes, and nearly -1 for boxes far apart (section 3)."""
     one = jnp.array([0.0, 0, 2, 3])
     assert boxes.giou(one, one) == 1
     assert -1 < boxes.giou(one, one + 1000) < -0.99

@@ -104,7 +104,7 @@ def test_mistakes():
 
 
 def test_people_of_one_picture_cannot_be_identified():
-    """What can be measured of the others is."""
+    """The other people are still verified, and identified if they have two pictures."""
     vectors = np.random.default_rng(0).normal(size=(6, 4))
     task = Embedding(NAMES)
     found = task.scores({}, rows_of(vectors, [3, 4, 4, 4, 4, 5]))

@@ -95,7 +95,7 @@ def test_scores_are_those_of_scikit_image(factor, border, cut):
 
 
 def test_pictures_that_equal_their_targets_have_no_psnr():
-    """Of three pictures, one is a blank page, made without an error."""
+    """One of three pictures equals its target; the PSNR is the mean of the others."""
     task = Enhancement()
     outputs, batch = batch_of([example(seed) for seed in range(3)])
     rows = rows_of(task, outputs, batch)
@@ -138,7 +138,7 @@ def test_pictures_and_answers():
 
 
 def test_a_colored_picture_keeps_its_colors():
-    """Where the luma that a network made is the picture's own, so is the picture."""
+    """If the luma of the output is the picture's luma, the result is the picture."""
     from cnn_jax.data import colors
 
     rng = np.random.default_rng(0)

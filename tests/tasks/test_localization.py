@@ -68,7 +68,7 @@ corners = st.tuples(*[st.integers(0, 6)] * 2, *[st.integers(7, 12)] * 2)
 @settings(max_examples=20)
 @given(st.lists(st.tuples(corners, corners, corners), min_size=1, max_size=5))
 def test_errors_spelled_out(images):
-    """On pixels, one by one; the third box of an image is of another class."""
+    """Boxes are compared pixel by pixel; an image's third box has another class."""
 
     def pixels(corners):
         top, left, bottom, right = corners

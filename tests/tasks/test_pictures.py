@@ -69,7 +69,7 @@ def test_of_a_long_clip_the_middles_of_equal_parts_are_shown():
 
 
 def test_the_colors_of_classes_are_pascal_vocs():
-    """Those of its development kit: background, aeroplane, bicycle, bird, ..., void."""
+    """The colors of Pascal VOC's development kit: background, aeroplane, ..., void."""
     known = [(0, 0, 0), (128, 0, 0), (0, 128, 0), (128, 128, 0), (0, 0, 128)]
     known += [(128, 0, 128), (0, 128, 128), (128, 128, 128), (64, 0, 0)]
     assert [tuple(row) for row in pictures.PALETTE[:9].tolist()] == known
@@ -140,7 +140,7 @@ def test_pairs_are_side_by_side():
 
 
 def test_a_curve_rises_where_its_points_do():
-    """It is the one blue thing; pixels are read back as rates of a logarithmic axis."""
+    """Only the curve is blue; its pixels are converted back to rates (log axis)."""
     far = np.array([0, 0, 0.01, 0.1, 1])
     tar = np.array([0, 0.2, 0.4, 0.8, 1])
     found = pictures.roc_curve(far, tar, 1000).astype(int)
@@ -212,7 +212,7 @@ def test_boxes_on_a_photo():
     [(0, 0, 20, 30), (40, 0, 48, 3), (0, 45, 3, 48), (7, 7, 7, 7), (-3, -3, 90, 90)],
 )
 def test_names_stay_inside(box):
-    """At the image's sides too, and of boxes that have no size or reach beyond."""
+    """Names are inside the image, also for boxes at its sides, empty or beyond it."""
     found = boxed(np.full((48, 48, 3), 100, np.uint8), (2, *box, 0.5))
     whole = boxed(np.full((48, 48, 3), 100, np.uint8), (2, 20, 20, 40, 40, 0.5))
     assert found.shape == (480, 480, 3)

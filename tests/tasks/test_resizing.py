@@ -1,4 +1,4 @@
-"""From a file to an image of the network's size."""
+"""Images of the network's size from files."""
 
 import numpy as np
 import pytest

@@ -191,7 +191,7 @@ def test_the_loss_and_label_smoothing(seed, share):
 
 
 def test_auxiliary_heads_are_weighed():
-    """As in torchvision: 0.5 times the same loss of the other head's logits."""
+    """The auxiliary head has the same loss, with the weight 0.5 as in torchvision."""
     logits, labels = examples(0, 2)
     others, _ = examples(1, 2)
     batch = {"label": jnp.asarray(labels)}

@@ -12,7 +12,7 @@ from cnn_jax.tasks.style_transfer import StyleTransfer
 
 @pytest.fixture
 def outputs():
-    """Of three examples: maps of two style layers and of one for the content."""
+    """Returns maps of two style layers and one content layer for three examples."""
     rng = np.random.default_rng(0)
 
     def maps(count, *shape):
@@ -123,7 +123,7 @@ def test_losses(name, relative, outputs):
 
 
 def test_nothing_done_is_no_improvement(outputs):
-    """Also where there is nothing to do."""
+    """An unchanged picture has an improvement of zero, also if its loss is zero."""
     pairs = np.random.default_rng(5).integers(0, 256, (3, 2, 6, 5, 3), np.uint8)
     undone = {
         "picture": jnp.asarray(pairs[:, 0] / 255, jnp.float32),
@@ -140,7 +140,7 @@ def test_nothing_done_is_no_improvement(outputs):
 
 @pytest.mark.full
 def test_what_has_content_and_style_has_no_loss(outputs):
-    """And maps of nothing give no division by zero."""
+    """Maps of zeros cause no division by zero."""
     wanted = [maps[2] for maps in outputs["style"]]
     same = {
         "picture": jnp.full((3, 6, 5, 3), 0.5),

@@ -42,7 +42,7 @@ def test_one_kind_of_average_at_a_time():
 
 
 def test_parameters_without_averages_are_evaluated_too(values, tmp_path):
-    """Their scores are those of a run that does not average."""
+    """Their scores equal the scores of a run without averages."""
     train = {"steps": 4}
     averaged = resolve(
         values(train=train, optimizer={"ema_decay": 0.9}, eval={"raw": True})

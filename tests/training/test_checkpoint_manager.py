@@ -24,7 +24,7 @@ def small(value=0.0):
 
 
 def test_a_deletion_begins_with_a_rename(tmp_path, monkeypatch):
-    """So a kill never leaves a half-deleted step under a step's name."""
+    """Therefore a killed process leaves no half-deleted step under the step's name."""
     seen, rmtree = [], shutil.rmtree
 
     def spy(path, *args, **kwargs):

@@ -236,7 +236,7 @@ class Begun(Exception):
 
 
 def fingerprints(config, monkeypatch):
-    """What the run computes, from the cheap to the expensive to find out."""
+    """Yields facts about what the run computes, the cheapest facts first."""
     options = setup.data_options(config)
     dataset = setup.normalized(
         load(config.data.name, tuple(options.items())),
@@ -318,7 +318,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def computed():
-    """What the configs compute as they are, by their hash."""
+    """Returns the cache of what unchanged configs compute, by their hash."""
     return {}
 
 
@@ -383,7 +383,7 @@ def test_a_change_of_the_key_changes_the_run(
 
 
 def test_the_fingerprint_is_reproducible(folder, monkeypatch):
-    """So the test above can fail."""
+    """Equal configs have equal fingerprints, so the test above can fail."""
     config = resolve(TASK | VALUES["resnet"])
     first, second = (list(fingerprints(config, monkeypatch)) for _ in range(2))
     assert first == second

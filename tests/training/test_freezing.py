@@ -1,4 +1,4 @@
-"""What rests stays to the bit, and the rest is trained as it would be without it."""
+"""Frozen parameters do not change by a bit; the others are trained as usual."""
 
 import itertools
 from functools import partial

@@ -17,7 +17,7 @@ class Ended(BaseException):
 
 @pytest.fixture
 def ended(monkeypatch):
-    """What the process says as it ends."""
+    """Returns the list of the messages that the process writes when it ends."""
     said = []
 
     def leave(code):

@@ -23,7 +23,7 @@ from cnn_jax.training.signals import Stopped
 
 @pytest.fixture
 def told(monkeypatch):
-    """What a report is told, in order: (what, its first argument)."""
+    """Returns the calls of a report in order: (method, its first argument)."""
     found = []
 
     class Told(Report):
@@ -64,8 +64,8 @@ def told(monkeypatch):
 
 @pytest.fixture
 def seen():
-    """What the steps saw: the `batches` (indices), evaluated `splits`, `saved` steps,
-    and after how many steps a step was `made`."""
+    """Returns the record of the steps: the `batches` (indices), evaluated `splits`,
+    `saved` steps, and after how many steps a step was `made`."""
     return SimpleNamespace(batches=[], splits=[], saved=[], made=[])
 
 
@@ -269,7 +269,7 @@ def test_nothing_reads_test_before_the_last_step(more, train, watched):
 
 
 def test_a_run_without_test_never_reads_it(train, watched, seen, monkeypatch):
-    """Neither after the last step nor for the best checkpoint."""
+    """The test split is evaluated neither at the end nor for the best checkpoint."""
     monkeypatch.setattr(loop._Run, "_scores", scored([0.9, 0.5]))
     # A further split is read to report, as `test` is.
     splits = watched.splits | {"shifted": watched.splits["test"]}
@@ -288,7 +288,7 @@ def test_a_run_without_test_never_reads_it(train, watched, seen, monkeypatch):
 def test_pictures_are_drawn_at_each_evaluation_or_at_the_end(
     eval_group, drawn, train, told
 ):
-    """Of `val` at steps 3 and 6, and of `test` at step 6."""
+    """The evaluations are those of `val` at steps 3 and 6, and of `test` at step 6."""
     train(**EVERY | {"eval": {"every_steps": 3} | eval_group})
     assert steps_of(told, "drawn") == [*drawn, True]
     assert steps_of(told, "evaluation") == [3, 6][not drawn[0] :]
@@ -374,7 +374,7 @@ def test_a_step_is_made_anew_where_more_is_trained(train, seen):
 
 
 def test_workers_are_ended_with_the_run(train, monkeypatch):
-    """Also where a step fails."""
+    """The loop also ends its workers if a step fails."""
     closed = []
     original = loop.batches
 

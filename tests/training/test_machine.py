@@ -1,4 +1,4 @@
-"""What a run notes of the machine."""
+"""The facts about the machine that a run records."""
 
 import builtins
 import io

@@ -21,7 +21,7 @@ STYLISTS |= {"content_layers": ("fire4",), "style_layers": ("conv1", "fire3")}
 
 
 def config_of(task, source="folder", data=(), **options):
-    """As much of a config as the checks read."""
+    """Returns a config with only the keys that the checks read."""
     given = {"name": source, "normalization": None, "augmentations": ()}
     given["batch_size"] = 8
     return Config(

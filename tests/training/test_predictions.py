@@ -141,7 +141,7 @@ def test_files_that_are_written(tmp_path):
 
 
 def test_many_examples_are_little_work(tmp_path):
-    """As many as ImageNet's validation images: about a megabyte."""
+    """The predictions of ImageNet's 50,000 validation images take about a megabyte."""
     count = 50_000
     column = np.arange(count) % 1000
     chances = (column / 1000).astype(np.float32)

@@ -1,4 +1,4 @@
-"""What a run knows of itself: means, speed and the best result."""
+"""The progress of a run: means, speed and the best result."""
 
 import json
 from types import SimpleNamespace

@@ -1,4 +1,4 @@
-"""What configs have in common: that recipes say what their papers and names say."""
+"""All recipes: their keys, and the values that their papers and names state."""
 
 import inspect
 
@@ -30,7 +30,7 @@ def made(name, *arguments):
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_recipe_lacks_nothing(name):
-    """But a config's own model: all of its keys are read."""
+    """A recipe resolves: it lacks no key, and all of its keys are read."""
     config = resolve(made(name).to_dict())
     assert config.task.name in tasks.TASKS and models.parts(config.model.name)
     assert data.options(config.data.name)
@@ -91,7 +91,7 @@ def test_few_digits_are_evaluated_eight_times():
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_embedded_data_needs_no_download(name):
-    """What the recipes of the digits are for."""
+    """Recipes have embedded data, unless their name ends with a stored data set."""
     embedded = bool(data.source(made(name).data.name)[0].embedded)
     stored = ("mnist", "cifar10", "imagenet", "photos", "camvid")
     assert embedded != name.endswith(stored)

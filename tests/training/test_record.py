@@ -1,4 +1,4 @@
-"""What a run's log, TensorBoard and console are told."""
+"""The records of a run: its log, TensorBoard and the console."""
 
 import dataclasses
 

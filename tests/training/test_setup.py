@@ -1,4 +1,4 @@
-"""From a config to the parts of a run."""
+"""The parts of a run, made from a config."""
 
 import dataclasses
 
@@ -201,7 +201,7 @@ def test_what_cannot_be_trained(groups, words, training_of):
 
 
 def updates(training, step=0):
-    """What the optimizer makes of gradients of one, at a step."""
+    """Returns the optimizer's updates for gradients of one, at a step."""
     params = {
         "stage1_layer1": {"conv": {"kernel": np.ones(2, np.float32)}},
         "head": {"kernel": np.ones(3, np.float32)},
@@ -227,7 +227,7 @@ def test_groups_have_rates_of_their_own(training_of):
 
 
 def test_a_group_that_starts_later_has_the_rate_of_its_step(training_of):
-    """Its optimizer counts from its own beginning."""
+    """The optimizer's memory of the group starts with the group."""
     found = training_of(
         optimizer=PLAIN
         | {"train_only": "head", "unfreeze": ("stage1.*",), "unfreeze_every_steps": 3},

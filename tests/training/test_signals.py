@@ -12,7 +12,7 @@ CAUGHT = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP]
 
 @pytest.fixture
 def handlers():
-    """What was received by the handlers from before; the true ones come back."""
+    """Yields the signals that the former handlers received; restores the handlers."""
     came = []
     before = {
         number: signal.signal(number, lambda number, _: came.append(number))
@@ -52,7 +52,7 @@ def test_handlers_come_back_after_an_error(handlers):
 
 
 def test_an_ignored_signal_stays_ignored(handlers):
-    """As under `nohup`."""
+    """`nohup` starts its program with SIGHUP ignored."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     with signals.stop_signals() as stopped:
         os.kill(os.getpid(), signal.SIGHUP)

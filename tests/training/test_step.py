@@ -219,7 +219,7 @@ def test_each_part_has_its_own_random_key():
 
 
 def test_the_second_gradient_of_sharpness_aware_minimization():
-    """It is that of the same batch, and changes no statistics."""
+    """The second gradient is of the same batch, and changes no batch statistics."""
     made = optimizers.sgd(schedule, momentum=0.0)
     sharp, metrics = trained(
         Normed(), optimizers.make(made, learning_rate=0.1, sam_radius=0.5)

@@ -1,4 +1,4 @@
-"""What a run writes is read back as TensorBoard reads it."""
+"""The events of a run, read back with TensorBoard's reader."""
 
 import errno
 import io
@@ -87,7 +87,7 @@ def test_everything_is_there(tmp_path):
 
 
 def test_events_without_a_run(tmp_path):
-    """They have no metrics.jsonl, and replace events of an earlier file."""
+    """Such events have no metrics.jsonl, and replace the events of an earlier file."""
     for value in (0.5, 0.25):
         with Events(tmp_path, ending=".mine") as log:
             log.scalars(5, {"test/loss": value})
@@ -148,7 +148,7 @@ def test_a_run_that_goes_on_takes_back_what_came_later(tmp_path):
 
 
 def everything(log, steps):
-    """What a run writes before its first step, and at each one."""
+    """Writes what a run writes before its first step and at each step."""
     log.text(0, "config", "| key | value |")
     log.hparams_row({"model.name": "mlp"})
     log.hparams_columns({"model.name": "mlp"}, ["test/accuracy"])
@@ -186,7 +186,7 @@ def counted(workdir, reader):
 def test_a_start_before_the_first_checkpoint_is_as_if_it_had_never_been(
     order, reader, tmp_path
 ):
-    """Also where the clock of the machine that goes on is behind."""
+    """The events of the first start vanish, also if the second clock is behind."""
     with Log(tmp_path, 0) as log:
         everything(log, (2, 4, 6))
     (first,) = tmp_path.glob("events.*")
@@ -205,7 +205,7 @@ def test_a_start_before_the_first_checkpoint_is_as_if_it_had_never_been(
 
 @pytest.mark.parametrize("reader", [EventAccumulator, plugins.EventAccumulator])
 def test_an_open_tensorboard_takes_a_killed_start_back(reader, tmp_path):
-    """It has read the events of files that are gone."""
+    """An open TensorBoard has already read the events of deleted files."""
     found = reader(str(tmp_path))
     with Log(tmp_path, 0) as log:
         log.image(0, "train/augmented", np.zeros((4, 4, 3), np.uint8))

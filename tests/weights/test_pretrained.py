@@ -34,7 +34,7 @@ def plain(classes=3, **attributes):
 
 
 def weights_of(model, name="plain", **facts):
-    """As a run has them."""
+    """Returns random weights in the form of a run's weights."""
     variables = jax.eval_shape(
         lambda x: model.init(jax.random.key(0), x, train=False),
         jax.ShapeDtypeStruct((1, *SHAPE), jnp.float32),
@@ -178,7 +178,7 @@ def test_torchvisions_weights_belong_to_its_normalization():
 
 
 def test_nothing_of_the_weights_fits():
-    """Neither network has a layer before its head."""
+    """No entry fits, because neither network has a layer before its head."""
     line = models.create("mlp", num_classes=3, hidden=())
     weights = weights_of(line, "mlp")
     with pytest.raises(
@@ -354,7 +354,7 @@ def test_torchvisions_weights_of_a_backbone():
 
 
 def test_a_detector_of_other_classes():
-    """Its last layer starts afresh, and all else is kept."""
+    """The last layer keeps its initial values; all other layers are loaded."""
     name, size = "fcos:resnet20", (32, 32, 1)
 
     def detector(classes):

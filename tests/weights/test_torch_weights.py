@@ -58,7 +58,7 @@ def test_layouts(resnet):
 
 
 def test_rows_behind_a_flattened_map():
-    """From (channel, row, column) to (row, column, channel)."""
+    """Rows in the order (channel, row, column) become (row, column, channel)."""
     small = {"head_width": (3,), "width": 4, "stage_sizes": (1, 1), "head_grid": 2}
     state, _ = random_state("vgg11", **small)
     variables = from_torch("vgg11", state, **small)
@@ -171,7 +171,7 @@ def test_images_of_any_number_of_channels():
 
 
 def test_trained_variables():
-    """As JAX has them, without counts, go there and come back."""
+    """JAX arrays without batch counts survive a conversion there and back."""
     state, _ = random_state("mobilenet_v2", width_multiplier=0.1)
     variables = from_torch("mobilenet_v2", state, width_multiplier=0.1)
     variables.pop("num_batches_tracked")

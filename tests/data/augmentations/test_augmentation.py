@@ -1,4 +1,4 @@
-"""What all augmentations keep, those from outside of the package too."""
+"""Properties that all augmentations share, also users' augmentations."""
 
 import importlib
 

@@ -118,7 +118,7 @@ def test_all_frames_of_a_clip_have_the_same_box():
 
 
 def test_the_loss_is_that_of_soft_labels():
-    """As `optax.softmax_cross_entropy` with mixed one-hot targets."""
+    """The loss is `optax.softmax_cross_entropy` with mixed one-hot targets."""
     logits = jax.random.normal(KEY, (COUNT, 5))
     share = jax.random.uniform(KEY, (COUNT,))
     batch = {"label": jnp.asarray(LABELS), "other_label": jnp.asarray(OTHERS)}

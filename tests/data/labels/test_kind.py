@@ -1,4 +1,4 @@
-"""What all label kinds keep, and the defaults, which suit a label of a whole image."""
+"""Properties that all label kinds share, and the defaults for labels of images."""
 
 import numpy as np
 import pytest

@@ -119,7 +119,7 @@ def test_points_of_the_costs_that_differ():
 
 
 def test_arms_of_an_equal_budget_are_equally_expensive():
-    """Also if an arm's base arm was scaled itself."""
+    """Arms of an equal budget have equal costs, also if the base arm was scaled."""
     values = [0.7, 0.8, 0.75]
     arms = {"base": ([0.5] * 3, 1000, 1), "b": ([0.6] * 3, 1002, 1)}
     experiment, rows = make(arms | {"c": (values, 1004, 1)})

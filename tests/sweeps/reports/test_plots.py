@@ -1,4 +1,4 @@
-"""What the pictures of a sweep show: their lines and points."""
+"""The lines and points of a sweep's plots."""
 
 import dataclasses
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a report says of a search, and the figure of its trials."""
+"""The report of a search, and the plot of its trials."""
 
 import dataclasses
 

@@ -328,7 +328,7 @@ def test_a_signal_ends_a_search_that_goes_on_later(go, capsys):
 
 
 def test_a_run_that_another_program_stopped(go):
-    """Its trial can go on."""
+    """The trial of a stopped run is continued by the next sweep."""
     launcher = Launcher()
     launcher._outcome = lambda *_: Outcome("stopped")
     with pytest.raises(UserError, match=r"0 of 6 trials in .* start the sweep again"):

@@ -1,4 +1,4 @@
-"""What a trial may set: by the user's function, or around an arm's own values."""
+"""Search spaces: from the user's function, or around an arm's own values."""
 
 import numpy as np
 import pytest

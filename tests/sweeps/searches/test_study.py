@@ -110,7 +110,7 @@ def test_the_first_trial_may_be_given(opened):
 
 
 def test_trials_that_fall_behind(opened):
-    """At 25% and at 75% of the steps, the best third goes on."""
+    """At 25% and at 75% of the steps, only the best third of the trials continues."""
     made = opened()
     numbers = [ask(made).number for _ in range(4)]
     told = {

@@ -22,7 +22,7 @@ def places() -> list[tuple[float, float, int]]:
 
 
 def outputs() -> dict[str, np.ndarray]:
-    """Of the heads, as the detectors here give them, for three images."""
+    """Returns random outputs of a detector's heads for three images."""
     rng = np.random.default_rng(0)
     strides = np.array([stride for *_, stride in places()])[:, None]
     count = len(strides)

@@ -24,7 +24,7 @@ def made(last_layer=(), **limits):
 
 @pytest.mark.parametrize("limit", [0.01, 1.0, 100.0])
 def test_clipping_by_the_global_norm(limit):
-    """Of the gradient alone: weight decay is added after it, as in PyTorch."""
+    """Only the gradient is clipped; weight decay is added later, as in PyTorch."""
     leaves = jax.tree.leaves(gradients(0))
     norm = np.sqrt(sum(np.sum(g**2) for g in leaves))
     assert 1 < norm < 100  # so that some limits bind and some do not

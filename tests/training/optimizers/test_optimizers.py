@@ -1,4 +1,4 @@
-"""What every optimizer keeps, and the optimizer of a config."""
+"""Properties that all optimizers share, and the optimizer of a config."""
 
 import importlib.machinery
 import sys

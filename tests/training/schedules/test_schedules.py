@@ -1,4 +1,4 @@
-"""What every schedule keeps, and the schedule of a config."""
+"""Properties that all schedules share, and the schedule of a config."""
 
 import importlib.machinery
 import inspect

@@ -19,7 +19,7 @@ from tests.training.schedules.rates import LENGTHS, PEAKS, rates, warmed
     st.floats(0.1, 0.9),
 )
 def test_step(peak, steps, warmup, boundaries, factor):
-    """As PyTorch's MultiStepLR: the step at a boundary is the first at the new rate."""
+    """The step at a boundary has the new rate, as in PyTorch's MultiStepLR."""
     schedule = step(peak, steps, warmup=warmup, boundaries=boundaries, factor=factor)
     k = np.arange(steps)
     passed = np.sum([k >= round(b * steps) for b in boundaries], axis=0)
