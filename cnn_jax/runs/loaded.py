@@ -200,7 +200,8 @@ class Loaded:
             apply = functools.partial(
                 self.model.apply, variables, train=False, method=method
             )
-            averaged = views.averaged(apply, self.network.config.eval.views)
+            names = self.network.config.eval.views
+            averaged = views.averaged(apply, names, self.network.task.output_kind)
             return averaged(self.network.normalize(batch))
 
         return forward

@@ -44,9 +44,10 @@ Attributes:
     with `raw_`.
   eval.statistics_examples: over how many training examples batch normalization's
     statistics are computed before each evaluation; None: the running statistics.
-  eval.views: the views of each image whose logits evaluation and prediction average:
+  eval.views: the views of each image whose outputs evaluation and prediction average:
     `flip` adds the mirror image, `shift` adds two images moved by a pixel, and `crop`
-    takes the corners and the center in place of the image.
+    takes the corners and the center in place of the image. `flip` also averages the
+    outputs of segmentation and enhancement, for each pixel.
   eval.batch_size: examples per batch of an evaluation; None: `data.batch_size`.
   checkpoint.every: how often a checkpoint is saved between evaluations; None: never.
   checkpoint.keep: how many of the newest checkpoints are kept, beside the best one.

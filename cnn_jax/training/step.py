@@ -219,7 +219,8 @@ def make_eval_step(
     def step(variables: Any, batch: Batch) -> tuple[Pairs, dict[str, jax.Array]]:
         variables = {**variables, **cached(batch.get("features"))}
         apply = partial(model.apply, variables, train=False)
-        outputs = view_lib.averaged(apply, views)(normalize(batch["image"]))
+        averaged = view_lib.averaged(apply, views, task.output_kind)
+        outputs = averaged(normalize(batch["image"]))
         return (
             lax.psum(dict(task.metrics(outputs, batch)), AXIS),
             task.predictions(outputs, batch),

@@ -11,12 +11,28 @@ from cnn_jax.core.errors import unknown
 from cnn_jax.core.fit import Need, Part
 
 Images = Shaped[Array, "batch *depth height width channels"]
-Views = list[tuple[float, Images]]  # with weights, whose sum is 1
+
+
+class View(NamedTuple):
+    """A view of each image of a batch.
+
+    Attributes:
+      weight: the weight of the view's outputs in the mean.
+      images: the batch of views.
+      mirrored: whether left and right are exchanged.
+    """
+
+    weight: float
+    images: Images
+    mirrored: bool = False
+
+
+Views = list[View]  # the sum of the weights is 1
 
 
 def flipped(images: Images) -> Views:
     """Returns the images and their mirror images, with equal weights."""
-    return [(1 / 2, images), (1 / 2, images[..., ::-1, :])]
+    return [View(1 / 2, images), View(1 / 2, images[..., ::-1, :], mirrored=True)]
 
 
 def shifted(images: Images) -> Views:
@@ -29,7 +45,7 @@ def shifted(images: Images) -> Views:
     edges = [(0, 0)] * (images.ndim - 3) + [(1, 1), (1, 1), (0, 0)]
     padded = jnp.pad(images, edges, mode="reflect")
     first, last = padded[..., :height, :width, :], padded[..., 2:, 2:, :]
-    return [(1 / 2, images), (1 / 4, first), (1 / 4, last)]
+    return [View(1 / 2, images), View(1 / 4, first), View(1 / 4, last)]
 
 
 def cropped(images: Images) -> Views:
@@ -46,7 +62,8 @@ def cropped(images: Images) -> Views:
     for top, left in [*corners, (down // 2, right // 2)]:
         crop = images[..., top : top + tall, left : left + wide, :]
         full = (*before, height, width, channels)
-        views.append((1 / 5, jax.image.resize(crop, full, "linear").astype(crop.dtype)))
+        resized = jax.image.resize(crop, full, "linear").astype(crop.dtype)
+        views.append(View(1 / 5, resized))
     return views
 
 
@@ -55,19 +72,24 @@ class Kind(NamedTuple):
 
     Attributes:
       views: the function that returns the views of images.
-      needs: the requirements on the data; see `core.fit`.
+      needs: the requirements on the data and the model; see `core.fit`.
     """
 
     views: Callable[[Images], Views]
-    needs: tuple[Need, ...] = ()
+    needs: tuple[Need, ...]
 
+
+# The kinds of output with a value for each position of the image.
+DENSE = {"maps", "picture"}
 
 OFF = "leave out config.eval.views"
 MIRRORS = Need("mirrorable", {True}, "mirrors images", OFF)
+LOGITS = Need("output kind", {"logits"}, "averages logits", OFF)
+ALIGNED = Need("output kind", {"logits"} | DENSE, "averages logits or pictures", OFF)
 KINDS: Mapping[str, Kind] = {
-    "flip": Kind(flipped, (MIRRORS,)),
-    "shift": Kind(shifted),
-    "crop": Kind(cropped),
+    "flip": Kind(flipped, (ALIGNED, MIRRORS)),
+    "shift": Kind(shifted, (LOGITS,)),
+    "crop": Kind(cropped, (LOGITS,)),
 }
 
 
@@ -84,36 +106,46 @@ def part(names: Sequence[str]) -> Part:
     for name in names:
         if name not in KINDS:
             raise unknown("config.eval.views", name, KINDS)
-        needs += [Need("output kind", {"logits"}, "averages logits", OFF)]
         needs += KINDS[name].needs
     return Part(f"config.eval.views={','.join(names)}", takes=tuple(needs))
 
 
 def averaged(
-    apply: Callable[[Images], Any], names: Sequence[str]
+    apply: Callable[[Images], Any], names: Sequence[str], output_kind: str = "logits"
 ) -> Callable[[Images], Any]:
     """Returns a function of images, averaged over views of the images.
 
     All views are computed in one batch. The views of several kinds are combined: "flip"
-    and "shift" give six views.
+    and "shift" give six views. Outputs with positions, such as the logits of each
+    pixel, are mirrored back before the mean.
 
     Args:
       apply: the function from a batch of images to outputs with a row for each image.
       names: the kinds of views, names in `KINDS`; without names, the result is `apply`.
+      output_kind: the kind of the outputs; see `models.outputs`.
     """
     if not names:
         return apply
 
     def mean(images: Images) -> Any:
-        views: Views = [(1.0, images)]
+        views = [View(1.0, images)]
         for name in names:
-            views = [(w * v, x) for w, old in views for v, x in KINDS[name].views(old)]
-        weights = jnp.array([weight for weight, _ in views])
-        outputs = apply(jnp.concatenate([view for _, view in views]))
+            views = [
+                View(old.weight * new.weight, new.images, old.mirrored ^ new.mirrored)
+                for old in views
+                for new in KINDS[name].views(old.images)
+            ]
+        outputs = apply(jnp.concatenate([view.images for view in views]))
 
         def combined(rows: Array) -> Array:
-            each = rows.reshape(len(views), -1, *rows.shape[1:])
-            return jnp.tensordot(weights, each, axes=1).astype(rows.dtype)
+            parts = jnp.split(rows, len(views))
+            if output_kind in DENSE:
+                parts = [
+                    part[..., ::-1, :] if view.mirrored else part
+                    for view, part in zip(views, parts, strict=True)
+                ]
+            weights = jnp.array([view.weight for view in views])
+            return jnp.tensordot(weights, jnp.stack(parts), axes=1).astype(rows.dtype)
 
         return jax.tree.map(combined, outputs)
 

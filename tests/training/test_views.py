@@ -45,7 +45,7 @@ def test_crops_are_the_corners_and_the_center_as_in_pillow():
     ramp = np.arange(16 * 24, dtype=np.float32).reshape(16, 24)
     found = views.cropped(jnp.asarray(ramp)[None, ..., None])
     places = [(0, 0), (0, 3), (2, 0), (2, 3), (1, 1)]  # of 14x21 pixels
-    for (weight, view), (top, left) in zip(found, places, strict=True):
+    for (weight, view, _), (top, left) in zip(found, places, strict=True):
         crop = Image.fromarray(ramp[top : top + 14, left : left + 21])
         expected = np.asarray(crop.resize((24, 16), Image.Resampling.BILINEAR))
         assert weight == 1 / 5
@@ -57,10 +57,20 @@ def test_crops_are_the_corners_and_the_center_as_in_pillow():
 
 def test_clips_are_mirrored_frame_by_frame():
     clips = IMAGES[None]
-    (_, same), (_, mirrored) = views.flipped(clips)
-    assert same is clips
-    np.testing.assert_array_equal(mirrored[0], IMAGES[:, :, ::-1])
-    assert [view.shape for _, view in views.shifted(clips)] == [clips.shape] * 3
+    same, mirrored = views.flipped(clips)
+    assert same.images is clips
+    np.testing.assert_array_equal(mirrored.images[0], IMAGES[:, :, ::-1])
+    assert [view.images.shape for view in views.shifted(clips)] == [clips.shape] * 3
+
+
+@pytest.mark.parametrize("output_kind", ["maps", "picture"])
+def test_outputs_for_each_pixel_are_mirrored_back(output_kind):
+    def cumulated(images):
+        return jnp.cumsum(images, axis=2)
+
+    found = views.averaged(cumulated, ("flip",), output_kind)(IMAGES)
+    left, right = np.cumsum(IMAGES, 2), np.cumsum(IMAGES[:, :, ::-1], 2)[:, :, ::-1]
+    np.testing.assert_allclose(found, (left + right) / 2, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +109,9 @@ def test_evaluation_and_prediction_average_the_same_views(values, few_digits, tm
     images = few_digits.splits["test"].images
     expected = sum(
         weight * loaded.model.apply(loaded.variables, view, train=False)
-        for weight, view in views.shifted(loaded.network.normalize(jnp.asarray(images)))
+        for weight, view, _ in views.shifted(
+            loaded.network.normalize(jnp.asarray(images))
+        )
     )
     found = [outputs for _, outputs in loaded.outputs(list(images))]
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
