@@ -2,7 +2,8 @@
 Segmentation"), and its expanding path on the maps of other networks.
 
 Module names: `down1` (`conv1`, `norm1`, `conv2`, `norm2`), `down2`, ...; `up4`, ...
-(the level, or the stride of its maps) with `enlarge` and `convs`; `head`, `resize`.
+(the level, or the stride of its maps) with `enlarge` and `convs`; `norm4`, ... (the
+stride of a backbone's map); `head`, `resize`.
 """
 
 import itertools
@@ -188,7 +189,8 @@ class UNet(_Segmenter, Exchangeable, kw_only=True):
 class UNetOn(_Segmenter, kw_only=True):
     """The expanding path of a U-Net on the feature maps of a classification network.
 
-    The path runs from the last map to the map of the stride `finest`. The logits of all
+    The path runs from the last map to the map of the stride `finest`. A normalization
+    brings the backbone's maps to the scale of the path's own maps. The logits of all
     pixels are interpolated from the logits at this stride.
 
     Attributes:
@@ -224,9 +226,14 @@ class UNetOn(_Segmenter, kw_only=True):
                 f"{', '.join(map(str, strides))}, but each stride must be twice the "
                 "previous stride: take another backbone."
             )
-        *skips, x = [maps.whole(known[n], size, n) for n in strides]
-        x = self.dropped(x, train)
         norm = self._normalization(train)
+        # Without normalization the standard deviations differ: 40 to 80 for the maps of
+        # a SqueezeNet, and 1 for the decoder's. Larger maps would hide smaller ones.
+        *skips, x = [
+            layers.normalized(norm, maps.whole(known[n], size, n), f"norm{n}")
+            for n in strides
+        ]
+        x = self.dropped(x, train)
         for level, skip in reversed(list(enumerate(skips))):
             features, name = self.decoder_width * 2**level, f"up{strides[level]}"
             x = Up(features, norm, self.backbone.activate, self.dtype, name=name)(

@@ -91,10 +91,25 @@ def test_on_a_backbone(name):
 def test_finest():
     attributes = {"num_classes": 5, "width": 4, "finest": 8}
     _, variables = variables_of(models.create("unet:resnet18", **attributes), (64, 64))
-    assert sorted(variables["params"]) == ["backbone", "head", "up16", "up8"]
+    modules = "backbone head norm16 norm32 norm8 up16 up8"
+    assert sorted(variables["params"]) == modules.split()
     attributes["finest"] = 3
     with pytest.raises(UserError, match=r"finest=3 must be a stride .* 4, 8, 16, 32"):
         variables_of(models.create("unet:resnet18", **attributes), (64, 64))
+
+
+def test_coarse_maps_reach_the_logits():
+    """Also if the maps of the backbone are large, as those of a SqueezeNet are."""
+    attributes = {"num_classes": 5, "decoder_width": 4, **SMALL["squeezenet1_0"]}
+    model = models.create("unet:squeezenet1_0", **attributes)
+    images = jax.random.normal(jax.random.key(0), (2, 48, 48, 3))
+    variables = model.init(jax.random.key(1), images, train=True)
+    apply = jax.jit(lambda v: model.apply(v, images, True, mutable=["batch_stats"])[0])
+    params = variables["params"]
+    params["backbone"]["conv1"]["kernel"] *= 1000
+    logits = apply(variables)
+    params["up4"]["enlarge"]["kernel"] *= 0
+    assert np.abs(apply(variables) - logits).mean() > 0.05 * np.abs(logits).mean()
 
 
 def test_synchronized_statistics_are_the_backbones():
